@@ -1,0 +1,3 @@
+from expertnet.cli import main
+
+main()

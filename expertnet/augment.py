@@ -1,0 +1,64 @@
+"""Augmentation of a whole batch at once, on the device the batch lives on; every picture has its own draw.
+
+In this module: random_crop, random_flip, cutout (DeVries 2017, arXiv:1708.04552), augment (all that the settings ask
+for) and normalize. Draws come from the given generator, which lives on the CPU so that a run draws the same numbers
+whatever its device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from expertnet.config import DataSettings
+
+
+def _draw(high: int, count: int, generator: Generator, device: torch.device) -> Tensor:
+    """`count` whole numbers from 0 to high - 1."""
+    return torch.randint(high, (count,), generator=generator).to(device, non_blocking=True)
+
+
+def random_crop(images_NCHW: Tensor, padding: int, generator: Generator) -> Tensor:
+    """Each picture padded with zeros on all sides and cropped back to its size at a place of its own."""
+    n, _, height, width = images_NCHW.shape
+    device = images_NCHW.device
+    padded = torch.nn.functional.pad(images_NCHW, (padding,) * 4)
+    top, left = (_draw(2 * padding + 1, n, generator, device) for _ in range(2))
+    rows = (top[:, None] + torch.arange(height, device=device))[:, :, None]
+    columns = (left[:, None] + torch.arange(width, device=device))[:, None, :]
+    picture = torch.arange(n, device=device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[picture, rows, columns].permute(0, 3, 1, 2)
+
+
+def random_flip(images_NCHW: Tensor, generator: Generator) -> Tensor:
+    """Each picture mirrored left to right with probability 1/2."""
+    flipped = _draw(2, len(images_NCHW), generator, images_NCHW.device).bool()
+    return torch.where(flipped[:, None, None, None], images_NCHW.flip(3), images_NCHW)
+
+
+def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
+    """A size x size square of each picture set to zero; its centre is drawn over the picture, so part may lie outside."""
+    n, _, height, width = images_NCHW.shape
+    device = images_NCHW.device
+    top, left = (_draw(length, n, generator, device) - size // 2 for length in (height, width))
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    in_rows = (rows >= top[:, None]) & (rows < top[:, None] + size)
+    in_columns = (columns >= left[:, None]) & (columns < left[:, None] + size)
+    hole = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    return images_NCHW.masked_fill(hole, 0)
+
+
+def augment(images_NCHW: Tensor, data: DataSettings, flips: bool, generator: Generator) -> Tensor:
+    """The settings' augmentation of a uint8 batch; `flips` is data.flip resolved for the data set."""
+    if data.crop_padding:
+        images_NCHW = random_crop(images_NCHW, data.crop_padding, generator)
+    if flips:
+        images_NCHW = random_flip(images_NCHW, generator)
+    if data.cutout:
+        images_NCHW = cutout(images_NCHW, data.cutout, generator)
+    return images_NCHW
+
+
+def normalize(images_N3HW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """uint8 pictures -> float32 with the data set's mean (3,) and deviation (3,) taken out."""
+    return (images_N3HW.float() / 255 - mean[:, None, None]) / std[:, None, None]

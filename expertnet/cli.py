@@ -1,0 +1,221 @@
+"""The command line: what the browser does, without it.
+
+In this module: the commands train, runs, evaluate, predict, routing, export, and main, which turns every error into
+one sentence and an exit status (0 done, 1 some of it failed, 2 nothing could be done).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from expertnet.config import DEFAULT_PRESET, PRESETS, SettingsError, build_settings, parse_assignments
+from expertnet.datasets import DatasetError, load_test_split
+from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
+from expertnet.runs import Run, RunError, RunStore
+
+app = typer.Typer(help="Train networks of experts, and see where each picture is routed.", no_args_is_help=True,
+                  add_completion=False, pretty_exceptions_enable=False)
+
+
+class CheckpointKind(StrEnum):
+    BEST = "best"
+    LAST = "last"
+
+
+class Format(StrEnum):
+    SAFETENSORS = "safetensors"
+
+
+RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs (default: EXPERTNET_RUNS, or runs/ here).")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the unique beginning of one, or latest.")]
+Checkpoint = Annotated[CheckpointKind, typer.Option(help="The weights of the best or of the last epoch.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Picture files.")]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def give(as_json: bool, document: Any, lines: Callable[[], list[str]]) -> None:
+    """The answer on standard output: the document, or lines for a person."""
+    print(json.dumps(document) if as_json else "\n".join(lines()))
+
+
+@app.command()
+def train(preset: Annotated[str, typer.Option(help="Where the settings start from: " + ", ".join(PRESETS) + ".")] = DEFAULT_PRESET,
+          dataset: Annotated[str | None, typer.Option(help="A built-in data set, or the path of a folder or archive of class folders.")] = None,
+          assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as training.lr=0.001.")] = None,
+          name: Annotated[str, typer.Option(help="What to call the run.")] = "",
+          resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run after its last whole epoch.")] = None,
+          runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Train a network; Ctrl-C stops it and keeps its last whole epoch."""
+    from expertnet.jobs import prepare_resume, refuse_what_cannot_start, run_training  # torch's own imports take a second
+
+    store, values = RunStore(runs_dir), parse_assignments(assignments or [])
+    if resume is not None:
+        if dataset is not None or preset != DEFAULT_PRESET or name or set(values) - {"training.epochs"}:
+            raise SettingsError("--resume goes on with the settings of its run; beside it only --set training.epochs can be given.")
+        run = store.resolve(resume)
+        epochs = build_settings(overrides=values).training.epochs if values else None
+        prepare_resume(run, epochs)
+    else:
+        settings = build_settings(preset, dataset, values)
+        refuse_what_cannot_start(settings)
+        run = store.create(settings, preset, name)
+    say(f"Run {run.id}")
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    status = run_training(run, stop, on_progress=_Printer())
+    metrics = run.metrics()
+    last = metrics[-1] if metrics else {}
+    document = {"run": run.id, "state": status["state"], "epochs": status["epoch"], "val_accuracy": last.get("val_accuracy"),
+                "best_val_accuracy": status["best_val_accuracy"], "test_accuracy": status["test_accuracy"],
+                "images_per_second": last.get("images_per_second"), "seconds": status["seconds"], "device": status["device"]}
+    give(as_json, document, lambda: [f"{status['state']} after {status['epoch']} epochs",
+                                     *([f"test accuracy {status['test_accuracy']:.2%}"] if status["test_accuracy"] is not None else [])])
+    if status["state"] == "failed":
+        say(status["error"])
+        raise typer.Exit(1)
+
+
+class _Printer:
+    """Progress on standard error: each new activity, and each whole epoch."""
+
+    def __init__(self) -> None:
+        self.epoch, self.activity = 0, ""
+
+    def __call__(self, status: dict[str, Any]) -> None:
+        if not status["epoch"] and status["activity"] not in (self.activity, "Training"):
+            self.activity = status["activity"]
+            say(self.activity)
+        if status["epoch"] != self.epoch:
+            self.epoch = status["epoch"]
+            speed = status["images_per_second"]
+            say(f"epoch {self.epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
+                f"best accuracy {status['best_val_accuracy'] or 0:.2%}" + (f"  {speed:.0f} pictures/s" if speed else ""))
+
+
+@app.command()
+def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """List the runs, newest first."""
+    rows = []
+    for run in RunStore(runs_dir).list():
+        status, metrics, info = run.status(), run.metrics(), run.dataset_info()
+        rows.append({"run": run.id, "name": run.name, "state": status["state"], "epochs": status["epoch"],
+                     "val_accuracy": metrics[-1].get("val_accuracy") if metrics else None, "created": run.created or None,
+                     "dataset": info.name if info else None})
+    give(as_json, rows, lambda: [f"{row['run']}  {row['state']:<11}  {row['epochs']:>4} epochs  "
+                                 f"{'' if row['val_accuracy'] is None else format(row['val_accuracy'], '.2%'):>7}  {row['dataset'] or '':<14} {row['name']}"
+                                 for row in rows] or ["No runs yet; 'python -m expertnet train' makes one."])
+
+
+@app.command()
+def evaluate(run: RunName, dataset: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,
+             checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Measure a run's network on the test set."""
+    from expertnet.engine import evaluate as measure
+    from expertnet.inference import load_predictor
+
+    found = RunStore(runs_dir).resolve(run)
+    predictor = load_predictor(found, checkpoint.value)
+    data = predictor.settings.data if dataset is None else predictor.settings.data.model_copy(update={"dataset": dataset})
+    split, info = load_test_split(data, progress=lambda activity, share: None)
+    if info.classes != predictor.classes:
+        raise DatasetError(f"The classes of {data.dataset} ({', '.join(info.classes[:5])} ...) are not those that run {found.name} knows.")
+    result = measure(predictor.model, split, predictor.info.mean, predictor.info.std, len(predictor.classes))
+    give(as_json, {"run": found.id, "dataset": info.name, "accuracy": result.accuracy, "loss": result.loss,
+                   "confusion": result.confusion.tolist(), "classes": list(info.classes)},
+         lambda: [f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test pictures of {info.name}"])
+
+
+@app.command()
+def predict(run: RunName, files: Files, top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+            checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Classify pictures."""
+    def answer(predictor: Any, image: Any) -> dict[str, Any]:
+        probabilities = predictor(image)[0][0]
+        values, indices = probabilities.topk(min(top, len(predictor.classes)))
+        return {"predictions": [{"label": predictor.classes[i], "probability": p}
+                                for p, i in zip(values.tolist(), indices.tolist(), strict=True)]}
+
+    _for_each_file(RunStore(runs_dir).resolve(run), files, checkpoint, as_json, answer, lambda row: ", ".join(
+        f"{p['label']} {p['probability']:.1%}" for p in row["predictions"]))
+
+
+@app.command()
+def routing(run: RunName, files: Files, checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Show the routing weights of pictures: a row a block, a column an expert."""
+    _for_each_file(RunStore(runs_dir).resolve(run), files, checkpoint, as_json,
+                   lambda predictor, image: {"weights": predictor(image)[1][0].tolist()},
+                   lambda row: "\n" + "\n".join("  ".join(f"{weight:.3f}" for weight in block) for block in row["weights"]))
+
+
+def _for_each_file(run: Run, files: list[Path], checkpoint: CheckpointKind, as_json: bool,
+                   answer: Callable[[Any, Any], dict[str, Any]], line: Callable[[dict[str, Any]], str]) -> None:
+    """Reads, answers and prints file by file; a bad file gets its sentence and the rest is done."""
+    from expertnet.inference import load_predictor
+
+    predictor = load_predictor(run, checkpoint.value)
+    rows: list[dict[str, Any]] = []
+    for path in files:
+        try:
+            rows.append({"file": str(path), **answer(predictor, fit(read_picture(_read_bytes(path)), predictor.image_size)[None])})
+        except PictureError as error:
+            rows.append({"file": str(path), "error": str(error)})
+    give(as_json, rows, lambda: [f"{row['file']}: {row.get('error') or line(row)}" for row in rows])
+    failed = sum("error" in row for row in rows)
+    if failed:
+        raise typer.Exit(2 if failed == len(rows) else 1)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # one more than allowed, which read_picture refuses
+    except OSError as error:
+        raise PictureError(f"The file cannot be read ({error.strerror}); check its path.") from None
+
+
+@app.command()
+def export(run: RunName, format: Annotated[Format, typer.Option(help="File format.")], output: Annotated[Path, typer.Option(help="File to write.")],
+           checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Write a run's network, with its settings and classes in the metadata, to a file of its own."""
+    from safetensors.torch import save
+
+    from expertnet.files import write_atomically
+
+    found = RunStore(runs_dir).resolve(run)
+    weights, epoch = found.load_weights(checkpoint.value)
+    metadata = {"epoch": str(epoch), "config": json.dumps(found.config())}
+    try:
+        write_atomically(output, save(weights, metadata))
+    except OSError as error:
+        raise RunError(f"{output} cannot be written ({error.strerror}); name a file in a folder that exists.") from None
+    give(as_json, {"run": found.id, "format": format.value, "output": str(output), "epoch": epoch},
+         lambda: [f"wrote {output} (epoch {epoch})"])
+
+
+def main() -> None:
+    """Runs the command line; every foreseen error is one sentence on standard error and status 2."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+    except (SettingsError, DatasetError, RunError, PictureError) as error:
+        say(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        say("Stopped.")
+    except OSError as error:
+        say(f"{error.filename or 'A file'} could not be used: {error.strerror}.")
+    sys.exit(2)

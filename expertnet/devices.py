@@ -1,0 +1,53 @@
+"""Which device a run uses, what it is called, and in which number format it computes.
+
+In this module: resolve_device, resolve_precision, device_name, device_memory, available_threads.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from expertnet.config import SettingsError
+
+
+def resolve_device(name: str) -> torch.device:
+    """"auto" -> the first accelerator there is; a device that is not there raises SettingsError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    there = {"cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+             "mps": torch.backends.mps.is_available(), "cpu": True}[device.type]
+    if not there:
+        raise SettingsError(f"hardware.device cannot be {name!r} on this machine, which has no such device; auto takes what there is.")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """"auto" -> bfloat16 where the device multiplies in it natively, else float32."""
+    if name == "auto":
+        if device.type == "cuda":
+            name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        else:
+            name = "bf16" if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False) else "fp32"
+    return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls it: the GPU's name, or the number of CPU threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU" if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def device_memory(device: torch.device) -> int | None:
+    """Bytes that tensors hold on an accelerator at most so far; None on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return torch.mps.current_allocated_memory() if device.type == "mps" else None
+
+
+def available_threads() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

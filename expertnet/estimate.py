@@ -1,0 +1,102 @@
+"""What a run will cost, before it starts: parameters, multiply-adds, memory.
+
+In this module: Estimate, estimate, and refuse_if_too_large. Nothing is computed: the network is run on fake tensors, and
+torch's own counters read what the run would do, so the figures follow the layers without formulas of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import psutil
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from expertnet.config import ModelSettings, Settings, SettingsError
+from expertnet.devices import resolve_device, resolve_precision
+from expertnet.model import ExpertNet
+
+RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the architecture's sketch."""
+
+    name: str
+    channels: int
+    size: int  # pixels, width and height of what comes out
+    experts: int  # 0 where there are none
+
+
+@dataclass(frozen=True)
+class Estimate:
+    parameters: int
+    multiply_adds: int  # of one picture, forward
+    memory_bytes: int  # expected peak while training, the data set apart
+    stages: tuple[Stage, ...]
+
+
+def estimate(settings: Settings, num_classes: int) -> Estimate:
+    """The cost of training with these settings."""
+    try:
+        device = resolve_device(settings.hardware.device)
+    except SettingsError:
+        device = torch.device("cpu")
+    dtype = resolve_precision(settings.hardware.precision, device)
+    training = settings.training
+    parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
+    copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
+    pictures = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
+    memory = RUNTIME_BYTES + 4 * copies * parameters + training.batch_size * (saved + pictures)
+    return Estimate(parameters, multiply_adds, memory, stages(settings, num_classes))
+
+
+@lru_cache(maxsize=64)
+def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
+    """Parameters, multiply-adds of a picture, and bytes that a picture's forward pass keeps for the backward pass."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        held.append(storage)  # so that no address is used twice
+        return tensor
+
+    held: list[torch.UntypedStorage] = []
+    batch = 2
+    with FakeTensorMode():
+        net = ExpertNet(model, num_classes)
+        images = torch.zeros(batch, 3, image_size, image_size)
+        weights = {value.untyped_storage()._cdata for value in net.parameters()}
+        with (torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16), FlopCounterMode(display=False) as counter,
+              torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)):
+            net(images)
+        parameters = sum(value.numel() for value in net.parameters())
+    saved = sum(size for key, size in kept.items() if key not in weights)
+    return parameters, counter.get_total_flops() // (2 * batch), saved // batch
+
+
+def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
+    """The network from picture to classes, a Stage a step."""
+    model, size = settings.model, settings.data.image_size
+    rows = [Stage("Picture", 3, size, 0), Stage("Stem", model.channels, size, 0)]
+    for block in range(1, model.num_blocks + 1):
+        if block in model.pool_after:
+            size //= 2
+        rows.append(Stage(f"Block {block}", model.channels, size, model.num_experts))
+    return (*rows, Stage("Classes", num_classes, 1, 0))
+
+
+def refuse_if_too_large(settings: Settings, num_classes: int, available: int | None = None) -> None:
+    """Raises SettingsError where a CPU run needs more memory than the `available` bytes (default: what is free now)."""
+    if resolve_device(settings.hardware.device).type != "cpu":  # also refuses a device that is not there
+        return
+    needed = estimate(settings, num_classes).memory_bytes
+    available = psutil.virtual_memory().available if available is None else available
+    if needed > available:
+        raise SettingsError(f"This run needs about {needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are free: "
+                            f"lower training.batch_size ({settings.training.batch_size}) or the size of the network.")

@@ -1,0 +1,37 @@
+"""Writing files so that a kill at any instant leaves them whole.
+
+In this module: write_atomically, to_json.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
+    """A kill at any instant leaves either the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        if callable(write):
+            write(file)
+        else:
+            file.write(write)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def to_json(value: Any) -> str:
+    """JSON in which a number that is not finite is null."""
+    def clean(item: Any) -> Any:
+        if isinstance(item, float):
+            return item if math.isfinite(item) else None
+        if isinstance(item, Mapping):
+            return {key: clean(inner) for key, inner in item.items()}
+        return [clean(inner) for inner in item] if isinstance(item, list | tuple) else item
+    return json.dumps(clean(value), allow_nan=False)

@@ -1,0 +1,160 @@
+"""The network of experts.
+
+In this module: Stem, ExpertBranch (the router), ExpertConvs (K convolutions), Block, Backbone, Classifier, ExpertNet.
+Shapes: N pictures, C channels, K experts, B blocks, H x W pixels.
+The family: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 2020, arXiv:1912.03458),
+ODConv (Li 2022, arXiv:2209.07947). Here the experts' outputs are mixed, not their kernels, as in the reference report.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from expertnet.config import ModelSettings
+
+
+class Stem(nn.Module):
+    """3x3 convolution, batch norm, ReLU: (N, 3, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)  # the norm has the bias
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x_N3HW: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x_N3HW)))
+
+
+class ExpertBranch(nn.Module):
+    """The router: spatial mean -> Linear C to C/reduction -> ReLU -> Linear to K -> softmax: (N, C, H, W) -> (N, K).
+
+    The weights of a picture are positive and sum to 1. The softmax is divided by `temperature`, a buffer that is saved
+    with the weights (Chen 2020); 1 is the plain softmax of the report. Routing is computed in float32 whatever the
+    precision of the convolutions, so that it does not round to equal weights.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, channels: int, num_experts: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.route = nn.Linear(hidden, num_experts)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        with torch.autocast(x_NCHW.device.type, enabled=False):
+            mean_NC = x_NCHW.mean(dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32))
+            logits_NK = self.route(F.relu(self.squeeze(mean_NC)))
+            return torch.softmax(logits_NK / self.temperature, dim=1)
+
+
+class ExpertConvs(nn.Module):
+    """K 3x3 convolutions, each with its own batch norm and ReLU, summed with the routing weights.
+
+    (N, C, H, W) and (N, K) -> (N, C, H, W). The K kernels lie one after the other in a single convolution C -> K*C, which
+    a GPU runs at once; a CPU is quicker expert by expert (each output is mixed while it is still in the cache). Both
+    ways read the same parameters, so a checkpoint does not know where it was trained.
+    """
+
+    def __init__(self, channels: int, num_experts: int) -> None:
+        super().__init__()
+        self.channels, self.num_experts = channels, num_experts
+        self.conv = nn.Conv2d(channels, num_experts * channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(num_experts * channels)
+
+    def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        return self._one_by_one(x_NCHW, weights_NK) if x_NCHW.device.type == "cpu" else self._at_once(x_NCHW, weights_NK)
+
+    def _at_once(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        y = F.relu(self.norm(self.conv(x_NCHW)))
+        y_NKCHW = y.unflatten(1, (self.num_experts, self.channels))
+        return torch.einsum("nkchw,nk->nchw", y_NKCHW, weights_NK.to(y.dtype))
+
+    def _one_by_one(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        norm = self.norm
+        if self.training and norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+        parts = zip(self.conv.weight.chunk(self.num_experts), norm.weight.chunk(self.num_experts),
+                    norm.bias.chunk(self.num_experts), self._statistics("running_mean"), self._statistics("running_var"),
+                    weights_NK.unbind(1), strict=True)
+        total: Tensor | None = None
+        for kernel, scale, shift, mean, variance, weight_N in parts:
+            z = F.conv2d(x_NCHW, kernel, padding=1)
+            z = F.relu(F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps))
+            share = weight_N.to(z.dtype)[:, None, None, None]
+            total = z * share if total is None else torch.addcmul(total, z, share)
+        assert total is not None
+        return total
+
+    def _statistics(self, name: str) -> tuple[Tensor, ...]:
+        """Views of the running statistics, one an expert, which batch_norm updates in place."""
+        return getattr(self.norm, name).chunk(self.num_experts)
+
+
+class Block(nn.Module):
+    """O = sum over k of a_k * Conv_k(X): (N, C, H, W) -> (N, C, H, W), and the routing weights a (N, K)."""
+
+    def __init__(self, channels: int, num_experts: int, reduction: int) -> None:
+        super().__init__()
+        self.branch = ExpertBranch(channels, num_experts, reduction)
+        self.experts = ExpertConvs(channels, num_experts)
+
+    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        weights_NK = self.branch(x_NCHW)
+        return self.experts(x_NCHW, weights_NK), weights_NK
+
+
+class Backbone(nn.Module):
+    """The blocks in order, with 2x2 max pooling after those that `pool_after` names (from 1)."""
+
+    def __init__(self, model: ModelSettings) -> None:
+        super().__init__()
+        self.pool_after = frozenset(model.pool_after)
+        self.blocks = nn.ModuleList(Block(model.channels, model.num_experts, model.reduction) for _ in range(model.num_blocks))
+
+    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        routing = []
+        for number, block in enumerate(self.blocks, start=1):
+            x_NCHW, weights_NK = block(x_NCHW)
+            routing.append(weights_NK)
+            if number in self.pool_after:
+                x_NCHW = F.max_pool2d(x_NCHW, 2)
+        return x_NCHW, torch.stack(routing, dim=1)
+
+
+class Classifier(nn.Module):
+    """Spatial mean and a linear layer: (N, C, H, W) -> (N, classes)."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(channels, num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.head(x_NCHW.mean(dim=(2, 3)))
+
+
+class ExpertNet(nn.Module):
+    """Stem, backbone, classifier: (N, 3, H, W) normalised pictures -> (N, classes) logits.
+
+    With return_routing=True also the routing weights (N, B, K).
+    """
+
+    def __init__(self, model: ModelSettings, num_classes: int) -> None:
+        super().__init__()
+        self.stem = Stem(model.channels)
+        self.backbone = Backbone(model)
+        self.classifier = Classifier(model.channels, num_classes)
+
+    @overload
+    def forward(self, images_N3HW: Tensor, return_routing: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, images_N3HW: Tensor, return_routing: Literal[True]) -> tuple[Tensor, Tensor]: ...
+    def forward(self, images_N3HW: Tensor, return_routing: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        features, routing_NBK = self.backbone(self.stem(images_N3HW))
+        logits = self.classifier(features)
+        return (logits, routing_NBK) if return_routing else logits

@@ -1,0 +1,55 @@
+"""Routing weights -> figures and tables.
+
+In this module: entropy, information and usage (tensors), weights_table and class_table (tidy frames).
+Shapes: N pictures, B blocks, K experts; routing weights are (N, B, K), positive, and sum to 1 over K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+
+def entropy(routing: Tensor) -> Tensor:
+    """Entropy of each weight vector, in nats: (..., K) -> (...). 0 is one expert alone, ln K all alike."""
+    return torch.special.entr(routing.double()).sum(-1).clamp_min(0)
+
+
+def usage(routing_NBK: Tensor) -> Tensor:
+    """Mean weight of each expert over the pictures: (N, B, K) -> (B, K)."""
+    return routing_NBK.double().mean(0)
+
+
+def class_means(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
+    """Mean weights over the pictures of each class: (num_classes, B, K); a class without pictures is NaN."""
+    sums = torch.zeros(num_classes, *routing_NBK.shape[1:], dtype=torch.float64)
+    sums.index_add_(0, labels_N.cpu(), routing_NBK.double().cpu())
+    return sums / torch.bincount(labels_N.cpu(), minlength=num_classes)[:, None, None]
+
+
+def information(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
+    """How much an expert drawn by the routing weights tells about the class, in bits a block: (B,).
+
+    H(mean a) - mean over the pictures' classes of H(mean a given the class): the mutual information of class and expert.
+    """
+    share = torch.bincount(labels_N.cpu(), minlength=num_classes).double() / len(labels_N)
+    within = entropy(class_means(routing_NBK, labels_N, num_classes).nan_to_num(0))
+    return ((entropy(usage(routing_NBK.cpu())) - share @ within) / torch.log(torch.tensor(2.0))).clamp_min(0)
+
+
+def weights_table(routing_BK: Tensor) -> pd.DataFrame:
+    """One row a block and expert (both counted from 1) with its weight, from one picture's (B, K)."""
+    return pd.DataFrame([(block, expert, weight) for block, row in enumerate(routing_BK.tolist(), 1)
+                         for expert, weight in enumerate(row, 1)], columns=["block", "expert", "weight"])
+
+
+def class_table(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
+    """One row a class, block and expert with the class's mean weight; classes without pictures are left out."""
+    means = class_means(routing_NBK, labels_N, len(classes))
+    tables = [weights_table(mean).assign(**{"class": name}) for name, mean in zip(classes, means, strict=True)
+              if not mean.isnan().any()]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["block", "expert", "weight", "class"])
+    return table[["class", "block", "expert", "weight"]]

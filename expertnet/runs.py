@@ -1,0 +1,299 @@
+"""Runs on disk: what is in the store is the truth, and every page and command reads it from here.
+
+In this module: RunStore (a folder of runs) and Run (one of them: reading, and the writes that make an epoch safe).
+Whoever reads survives a torn last line, a missing file and a run from an older version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from expertnet.config import Settings, SettingsError, settings_from_dict
+from expertnet.datasets import DatasetInfo
+from expertnet.files import to_json, write_atomically
+
+ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
+EMPTY_STATUS: dict[str, Any] = {
+    "state": "queued", "activity": "", "activity_share": None, "epoch": 0, "epochs": 0, "step": 0, "steps": 0,
+    "images_per_second": None, "seconds_left": None, "best_epoch": None, "best_val_accuracy": None, "test_accuracy": None,
+    "test_loss": None, "train_loss_now": None, "device": None, "device_memory": None, "host": None, "pid": None,
+    "process_start": None, "heartbeat": None, "error": None, "error_kind": None, "seconds": None}
+Checkpoint = Literal["best", "last"]
+
+
+class RunError(ValueError):
+    """A run that cannot be found, read or gone on with; the text is one sentence."""
+
+
+def default_root() -> Path:
+    return Path(os.environ.get("EXPERTNET_RUNS") or Path(__file__).parent.parent / "runs")
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def this_process() -> dict[str, Any]:
+    """Who is writing: host, pid and the start time that tells this process from a later one with its pid."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "process_start": psutil.Process().create_time()}
+
+
+class Run:
+    """One run: a folder. Reads never raise on a torn or missing file, except config() and settings()."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.id = path, path.name
+
+    # -- reading
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            return _read_json(path, path.stat().st_mtime_ns)
+        except FileNotFoundError:
+            raise RunError(f"Run {self.id} has no {name}; it cannot be used, only deleted.") from None
+        except (OSError, ValueError):
+            raise RunError(f"The {name} of run {self.id} is damaged; the run cannot be used, only deleted.") from None
+
+    def config(self) -> dict[str, Any]:
+        return self._read("config.json")
+
+    def settings(self) -> Settings:
+        try:
+            return settings_from_dict(self.config())
+        except SettingsError as error:
+            raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
+
+    def damage(self) -> str | None:
+        """What cannot be read, in one sentence; None for a sound run."""
+        try:
+            self.settings()
+            self._read("status.json")
+        except RunError as error:
+            return str(error)
+        return None
+
+    @property
+    def name(self) -> str:
+        return self._config_value("name") or self.id
+
+    @property
+    def created(self) -> str:
+        return self._config_value("created") or ""
+
+    @property
+    def preset(self) -> str:
+        return self._config_value("preset") or ""
+
+    def _config_value(self, key: str) -> str:
+        try:
+            return str(self.config().get(key) or "")
+        except RunError:
+            return ""
+
+    def dataset_info(self) -> DatasetInfo | None:
+        """What the run says of its data set; None before the data was loaded, or where config.json is damaged."""
+        try:
+            described = self.config().get("dataset")
+            return DatasetInfo.from_dict(described) if described else None
+        except (RunError, KeyError, TypeError, ValueError):
+            return None
+
+    def status(self) -> dict[str, Any]:
+        """status.json with every key; a run whose process is gone is "interrupted"."""
+        try:
+            status = EMPTY_STATUS | self._read("status.json")
+        except RunError as error:
+            return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
+        if status["state"] in ACTIVE_STATES and not is_alive(status):
+            status |= {"state": "interrupted", "activity": "", "seconds_left": None}
+        return status
+
+    @property
+    def state(self) -> str:
+        return str(self.status()["state"])
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The epochs in order; lines that are torn or no epochs are passed over."""
+        path = self.path / "metrics.jsonl"
+        try:
+            stat = path.stat()
+            return list(_read_metrics(path, stat.st_mtime_ns, stat.st_size))
+        except OSError:
+            return []
+
+    def log_tail(self, lines: int = 40) -> str:
+        try:
+            with (self.path / "log.txt").open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - 20_000, 0))
+                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    # -- checkpoints
+
+    def checkpoint_path(self, kind: Checkpoint) -> Path:
+        return self.path / f"{kind}.safetensors"
+
+    def has_checkpoint(self, kind: Checkpoint = "best") -> bool:
+        return self.checkpoint_path(kind).is_file()
+
+    def load_weights(self, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:
+        """The weights and their epoch."""
+        try:
+            with safe_open(self.checkpoint_path(kind), framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, int((file.metadata() or {}).get("epoch", 0))
+        except FileNotFoundError:
+            raise RunError(f"Run {self.name} has no {kind} checkpoint yet; wait for its first epoch.") from None
+        except (SafetensorError, OSError, ValueError):
+            raise RunError(f"The {kind} checkpoint of run {self.name} is damaged; the other checkpoint may still be read.") from None
+
+    def can_resume(self) -> bool:
+        return self.state in ("stopped", "failed", "interrupted") and self.damage() is None
+
+    def load_resume(self) -> dict[str, Any] | None:
+        """The state of the last committed epoch; None where there is none."""
+        path = self.path / "resume.pt"
+        if not path.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
+        except Exception as error:  # torch raises many types for a damaged file
+            raise RunError(f"The resume.pt of run {self.name} is damaged ({type(error).__name__}), so it cannot go on; start it anew.") from error
+
+    # -- writing
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "config.json", json.dumps(config, indent=2).encode())
+
+    def write_status(self, status: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "status.json", to_json(status).encode())
+
+    def log(self, text: str) -> None:
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{now()}  {text}\n")
+
+    def commit_epoch(self, state: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
+        """Makes an epoch safe; the replacement of resume.pt, which comes last, is the commit."""
+        if metrics is not None:
+            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(to_json(metrics) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        best = state["best"]
+        kept = self.checkpoint_path("best")
+        if not kept.is_file() or best["epoch"] == state["epoch"]:
+            self._save_weights("best", best["weights"], best["epoch"])
+        self._save_weights("last", state["model"], state["epoch"])
+        write_atomically(self.path / "resume.pt", lambda file: torch.save(dict(state), file))
+
+    def _save_weights(self, kind: Checkpoint, weights: dict[str, Tensor], epoch: int) -> None:
+        write_atomically(self.checkpoint_path(kind), save(weights, {"epoch": str(epoch)}))
+
+    def roll_back(self, state: Mapping[str, Any]) -> None:
+        """Brings metrics.jsonl and the checkpoints back to the epoch of a resume state."""
+        lines = [to_json(line) + "\n" for line in self.metrics() if line["epoch"] <= state["epoch"]]
+        write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
+        self._save_weights("best", state["best"]["weights"], state["best"]["epoch"])
+        self._save_weights("last", state["model"], state["epoch"])
+
+    def delete(self) -> None:
+        if self.state in ACTIVE_STATES:
+            raise RunError(f"Run {self.name} is {self.state}; stop it before you delete it.")
+        shutil.rmtree(self.path)
+
+
+class RunStore:
+    """The folder that holds the runs."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root) if root else default_root()
+
+    def list(self) -> list[Run]:
+        """Every run, newest first; damaged ones too."""
+        try:
+            entries = sorted((entry.name for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir()), reverse=True)
+        except OSError:
+            return []
+        return [Run(self.root / name) for name in entries]
+
+    def get(self, run_id: str) -> Run:
+        if not RUN_ID.fullmatch(run_id) or not (self.root / run_id).is_dir():
+            raise RunError(f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are.")
+        return Run(self.root / run_id)
+
+    def resolve(self, text: str) -> Run:
+        """A run from its id, the unique beginning of one, or "latest"."""
+        runs = self.list()
+        if text == "latest" and runs:
+            return runs[0]
+        found = [run for run in runs if text and run.id.startswith(text)]
+        if len(found) > 1:
+            raise RunError(f"{text!r} is the beginning of {len(found)} runs; give more of its id.")
+        return found[0] if found else self.get(text)
+
+    def create(self, settings: Settings, preset: str = "", name: str = "") -> Run:
+        """A new run, queued, with its settings written down."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                continue
+        run = Run(path)
+        run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
+        run.write_status(EMPTY_STATUS | this_process() | {"heartbeat": time.time(), "epochs": settings.training.epochs})
+        return run
+
+
+def is_alive(status: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote a status still runs."""
+    if status["host"] != this_process()["host"]:
+        return time.time() - (status["heartbeat"] or 0) < HEARTBEAT_LIMIT
+    try:
+        return abs(psutil.Process(status["pid"]).create_time() - status["process_start"]) < 1
+    except (psutil.Error, TypeError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=4096)
+def _read_json(path: Path, changed: int) -> dict[str, Any]:
+    value = json.loads(path.read_bytes())
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is no JSON object")
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _read_metrics(path: Path, changed: int, size: int) -> tuple[dict[str, Any], ...]:
+    epochs = {}
+    for line in path.read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+            epochs[int(record["epoch"])] = record  # an epoch that was gone through again counts as its last time
+        except (ValueError, TypeError, KeyError):
+            continue
+    return tuple(epochs[epoch] for epoch in sorted(epochs))

@@ -1,0 +1,57 @@
+"""Augmentation: every picture is a crop, a mirror or a hole of its own, and nothing else."""
+
+import torch
+
+from expertnet import augment
+from expertnet.config import DataSettings
+
+
+def pictures(n=64, size=8):
+    # 1 .. 255, so that padding (0) is told from the picture
+    return torch.randint(1, 256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+
+
+def test_crop_is_a_window_of_the_padded_picture_and_differs_between_pictures():
+    images = pictures()
+    cropped = augment.random_crop(images, 2, torch.Generator().manual_seed(0))
+    assert cropped.shape == images.shape and cropped.dtype == torch.uint8
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    places = set()
+    for picture, out in zip(padded, cropped, strict=True):
+        windows = {(t, left) for t in range(5) for left in range(5) if torch.equal(picture[:, t:t + 8, left:left + 8], out)}
+        assert len(windows) == 1
+        places |= windows
+    assert len(places) > 15  # of 25, for 64 draws
+
+
+def test_flip_mirrors_about_half():
+    images = pictures(400)
+    flipped = augment.random_flip(images, torch.Generator().manual_seed(0))
+    mirrored = [torch.equal(a.flip(-1), b) for a, b in zip(images, flipped, strict=True)]
+    assert all(m or torch.equal(a, b) for m, a, b in zip(mirrored, images, flipped, strict=True))
+    assert 150 < sum(mirrored) < 250
+
+
+def test_cutout_blanks_one_square():
+    out = augment.cutout(pictures(200), 3, torch.Generator().manual_seed(0))
+    holes = (out == 0).all(1)
+    assert torch.equal(holes, (out == 0).any(1))
+    for hole in holes:
+        rows, columns = hole.any(1).sum(), hole.any(0).sum()
+        assert hole.sum() == rows * columns and 2 <= rows <= 3 and 2 <= columns <= 3
+    assert len({tuple(hole.nonzero()[0].tolist()) for hole in holes}) > 30
+
+
+def test_augment_does_nothing_when_all_is_off_and_repeats_with_its_generator():
+    images = pictures()
+    off = DataSettings(crop_padding=0, flip="off", cutout=0)
+    assert torch.equal(augment.augment(images, off, False, torch.Generator()), images)
+    on = DataSettings(crop_padding=2, cutout=3)
+    draws = [augment.augment(images, on, True, torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*draws) and not torch.equal(draws[0], images)
+
+
+def test_normalize_takes_out_mean_and_deviation():
+    image = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
+    out = augment.normalize(image, torch.tensor([0.5, 0.2, 0.0]), torch.tensor([0.5, 1.0, 2.0]))
+    torch.testing.assert_close(out.flatten(), torch.tensor([-1.0, 0.0, 0.5]))

@@ -1,0 +1,74 @@
+"""The schema, the presets, and what is refused."""
+
+import shlex
+
+import pytest
+
+from expertnet import config
+from expertnet.config import SettingsError, build_settings, parse_assignments
+
+
+def test_report_preset_is_the_reports_run():
+    settings = build_settings("report", "cifar10")
+    model, training = settings.model, settings.training
+    assert (model.num_blocks, model.channels, model.num_experts, model.reduction, model.pool_after) == (8, 64, 3, 8, ())
+    assert (training.lr, training.weight_decay, training.epochs, training.batch_size) == (3e-4, 1e-3, 100, 128)
+    assert (training.optimizer, training.schedule, settings.watches_test) == ("adamw", "cosine", True)
+
+
+def test_order_is_preset_then_dataset_then_assignments():
+    settings = build_settings("report", "cifar10", parse_assignments(["data.dataset=svhn", "model.num_blocks=2"]))
+    assert (settings.data.dataset, settings.model.num_blocks, settings.model.channels) == ("svhn", 2, 64)
+
+
+@pytest.mark.parametrize("assignment", [
+    "training.lr=0.002", "training.lr=1e-2", "model.pool_after=1,3", "model.pool_after=", "hardware.compile=true", "seed=7",
+    "training.optimizer=sgd", "data.validation_share=0.25", "hardware.device=cuda:1"])
+def test_command_line_gives_the_same_settings_again(assignment):
+    settings = build_settings("quick", "a folder/of pictures", parse_assignments([assignment]))
+    words = shlex.split(config.command_line(settings, "quick"))
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    again = build_settings(options["--preset"], options["--dataset"], parse_assignments([options["--set"]] if "--set" in options else []))
+    assert again == settings
+
+
+@pytest.mark.parametrize(("assignment", "says"), [
+    ("training.lr=0", ("training.lr", "'0'", "more than 0")),
+    ("training.lr=fast", ("training.lr", "'fast'", "a number")),
+    ("training.lr=nan", ("training.lr", "'nan'", "a number")),
+    ("training.epochs=1.5", ("training.epochs", "1.5", "whole number")),
+    ("training.epochs=true", ("training.epochs", "true", "whole number")),
+    ("training.optimizer=adam", ("training.optimizer", "adam", "adamw, sgd")),
+    ("training.epohcs=3", ("training.epohcs", "training.epochs")),
+    ("hardware.device=tpu", ("hardware.device", "tpu", "cuda")),
+    ("hardware.compile=maybe", ("hardware.compile", "maybe", "true or false")),
+    ("model.pool_after=5", ("model.pool_after", "5", "1 to 4")),
+    ("model.pool_after=x", ("model.pool_after", "x", "2,4")),
+    ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
+    ("data.cutout=40", ("data.cutout", "40", "32")),
+    ("training.lr", ("key=value", "training.lr"))])
+def test_refusals_name_key_value_and_what_is_allowed(assignment, says):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides=parse_assignments([assignment]))
+    sentence = str(refused.value)
+    assert all(part in sentence for part in says) and "\n" not in sentence and sentence.endswith(".")
+
+
+def test_unknown_preset_names_those_there_are():
+    with pytest.raises(SettingsError, match="quick, report"):
+        build_settings("fast-and-loose")
+
+
+def test_json_round_trip_and_a_config_from_an_older_version():
+    settings = build_settings("report", "cifar10", {"model.pool_after": (2,)})
+    nested = settings.model_dump(mode="json")
+    assert config.settings_from_dict(nested | {"name": "x", "dataset": {}}) == settings
+    del nested["training"]["gradient_clip"]
+    assert config.settings_from_dict(nested) == settings
+
+
+def test_every_field_has_what_a_form_needs():
+    for field in config.setting_fields():
+        assert field.label and field.help.endswith("."), field.key
+        assert config.get_value(config.Settings(), field.key) == field.default
+        assert field.kind in ("choice", "bool", "text", "ints") or field.minimum < field.maximum, field.key
