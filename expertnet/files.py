@@ -16,14 +16,18 @@ from typing import Any
 def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
     """A kill at any instant leaves either the old file or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        if callable(write):
-            write(file)
-        else:
-            file.write(write)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            if callable(write):
+                write(file)
+            else:
+                file.write(write)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a full disk needs the room
+        raise
 
 
 def to_json(value: Any) -> str:

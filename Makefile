@@ -1,0 +1,35 @@
+# make run: set everything up and serve the app.  make test: set everything up and pass the tests.
+PYTHON ?= python3
+VENV := .venv
+PORT ?= 8501
+
+.PHONY: run test lint benchmark clean
+
+run: $(VENV)/.run
+	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
+
+test: $(VENV)/.dev lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy expertnet pages app.py
+
+benchmark: $(VENV)/.dev
+	$(VENV)/bin/python benchmarks/pages.py
+	$(VENV)/bin/python benchmarks/quick.py --dataset digits
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ExpertNet Studio needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV) || (echo "Python's venv is missing; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1)
+
+$(VENV)/.run: $(VENV)/bin/python requirements.txt
+	$(VENV)/bin/python -m pip install -q -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-dev.txt
+	$(VENV)/bin/python -m pip install -q -r requirements-dev.txt
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,148 @@
+"""Training: repeatable, resumable to the bit, stoppable, and honest about what it measured."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from expertnet.config import TrainingSettings, build_settings
+from expertnet.datasets import Dataset, DatasetInfo, Split
+from expertnet.engine import Trainer, TrainingError, evaluate, learning_rate
+
+TINY = {"model.num_blocks": 2, "model.channels": 8, "model.reduction": 2, "model.pool_after": (1,), "training.batch_size": 16,
+        "training.epochs": 3, "data.image_size": 8, "data.crop_padding": 1, "hardware.device": "cpu"}
+
+
+def two_colours(n, seed):
+    """Pictures whose class is whether they are more red or more blue, with noise."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(2, (n,), generator=generator)
+    images = torch.randint(0, 120, (n, 3, 8, 8), generator=generator)
+    images[torch.arange(n), labels * 2] += 80
+    return Split(images.to(torch.uint8), labels)
+
+
+@pytest.fixture
+def data():
+    info = DatasetInfo(name="colours", classes=("red", "blue"), mean=(0.35, 0.25, 0.35), std=(0.2, 0.15, 0.2), image_size=8, fingerprint="x")
+    return Dataset(info, two_colours(100, 1), two_colours(40, 2), two_colours(60, 3))
+
+
+def trainer(data, **overrides):
+    return Trainer(build_settings("quick", overrides=TINY | overrides), data, threads=1)
+
+
+def epochs(records):
+    return [{k: v for k, v in r.metrics.items() if k not in ("seconds", "images_per_second")} for r in records if r.kind == "epoch"]
+
+
+def test_learns_measures_the_test_set_once_and_repeats(data):
+    records = list(trainer(data).run())
+    assert [r.kind for r in records].count("test") == 1 and records[-1].kind == "test"
+    assert records[-1].metrics["test_accuracy"] > 0.9
+    lines = epochs(records)
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert lines == epochs(trainer(data).run())
+    assert lines != epochs(trainer(data, seed=1).run())
+
+
+def test_metrics_line_has_the_routing_of_the_validation_set(data):
+    line = epochs(trainer(data).run())[-1]
+    assert set(line) == {"epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "routing_entropy",
+                         "routing_information", "expert_usage"}
+    assert len(line["routing_entropy"]) == 2 and all(0 <= h <= math.log(3) for h in line["routing_entropy"])
+    assert all(sum(block) == pytest.approx(1) and len(block) == 3 for block in line["expert_usage"])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, optimizer, tmp_path):
+    settings = {"training.optimizer": optimizer, "training.lr": 0.01}
+    whole = trainer(data, **settings)
+    expected = epochs(whole.run())
+    first = trainer(data, **settings)
+    for record in first.run():
+        if record.kind == "epoch":
+            torch.save(first.state_dict(), tmp_path / "state.pt")
+            break
+    second = trainer(data, **settings)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert epochs(second.run()) == expected[1:]
+    assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
+
+
+def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
+    run = trainer(data)
+    records = list(run.run())
+    accuracies = [line["val_accuracy"] for line in epochs(records)]
+    assert run.best["epoch"] == accuracies.index(max(accuracies)) + 1
+    run.model.load_state_dict(run.best["weights"])
+    # the trainer may compute in bf16, this does not
+    result = evaluate(run.model, data.test, data.info.mean, data.info.std, 2)
+    assert result.accuracy == pytest.approx(records[-1].metrics["test_accuracy"], abs=0.05)
+    assert result.confusion.sum() == len(data.test) and result.routing.shape == (60, 2, 3)
+
+
+def test_where_the_test_set_is_watched_the_last_epoch_is_the_best(data):
+    watched = Dataset(data.info, data.train, data.test, data.test)
+    run = trainer(watched, **{"data.validation_share": 0.0})
+    records = list(run.run())
+    assert run.best["epoch"] == 3
+    assert records[-1].metrics["test_accuracy"] == epochs(records)[-1]["val_accuracy"]
+
+
+def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data):
+    run = trainer(data, **{"training.lr": 10.0, "training.optimizer": "sgd", "training.warmup_share": 0.0, "hardware.precision": "fp32"})
+    with torch.no_grad():
+        run.model.classifier.head.weight.fill_(math.inf)
+    with pytest.raises(TrainingError, match="lower learning rate") as failed:
+        list(run.run())
+    assert failed.value.kind == "nan"
+
+
+def test_running_out_of_memory_names_half_the_batch(data, monkeypatch):
+    run = trainer(data)
+
+    def no_memory(*arguments, **keywords):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(run.model, "forward", no_memory)
+    with pytest.raises(TrainingError, match="training.batch_size=8") as failed:
+        list(run.run())
+    assert failed.value.kind == "memory"
+
+
+def test_whoever_iterates_sees_every_step_and_evaluation_batch(data):
+    kinds = [r.kind for r in itertools.islice(trainer(data).run(), 8)]
+    assert kinds == ["step"] * 6 + ["evaluation", "epoch"]  # 100 pictures in steps of 16, the last 4 left out
+
+
+def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch):
+    def broken(model):
+        def call(*arguments):
+            raise RuntimeError("no compiler here")
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    said = []
+    run = Trainer(build_settings("quick", overrides=TINY | {"hardware.compile": True}), data, threads=1, log=said.append)
+    assert epochs(run.run()) == epochs(trainer(data).run())
+    assert len(said) == 1 and "without" in said[0]
+
+
+def test_schedules_against_answers_on_paper():
+    cosine = TrainingSettings(lr=2.0)
+    assert [learning_rate(cosine, done) for done in (0, 0.5, 1)] == pytest.approx([2, 1, 0])
+    one_cycle = TrainingSettings(lr=2.0, schedule="one_cycle", warmup_share=0.2)
+    assert [learning_rate(one_cycle, done) for done in (0, 0.1, 0.2, 0.6, 1)] == pytest.approx([0, 1, 2, 1, 0])
+
+
+def test_evaluation_against_plain_arithmetic(data):
+    run = trainer(data)
+    result = evaluate(run.model, data.test, data.info.mean, data.info.std, 2)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (data.info.mean, data.info.std))
+    run.model.eval()
+    logits = run.model((data.test.images / 255 - mean) / std).detach()
+    assert result.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
+    for true, guessed in itertools.product(range(2), repeat=2):
+        assert result.confusion[true, guessed] == ((data.test.labels == true) & (logits.argmax(1) == guessed)).sum()

@@ -1,0 +1,148 @@
+"""The store: what is written stays readable, whatever happens to its files."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from expertnet.config import build_settings
+from expertnet.files import to_json, write_atomically
+from expertnet.runs import EMPTY_STATUS, RunError, RunStore, this_process
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+def test_create_list_resolve(store):
+    runs = [store.create(build_settings(), name=name) for name in ("first", "", "third")]
+    assert {run.id for run in store.list()} == {run.id for run in runs}
+    assert store.get(runs[0].id).name == "first" and store.get(runs[1].id).name == runs[1].id
+    assert runs[0].settings() == build_settings() and runs[0].state == "queued"
+    assert store.resolve(runs[2].id[:-1]).id == runs[2].id or len({r.id[:-1] for r in runs}) < 3
+    assert store.resolve("latest").id == max(run.id for run in runs)
+
+
+@pytest.mark.parametrize("text", ["../x", "..", "/etc", "", "20260101-000000-zzzz", "20260101-000000-abcd", "nothing", "2026\x00"])
+def test_an_id_from_outside_never_leaves_the_store(store, text):
+    (store.root.parent / "x").mkdir()
+    store.create(build_settings())
+    for find in (store.get, store.resolve):
+        with pytest.raises(RunError) as refused:
+            find(text)
+        assert "\n" not in str(refused.value)
+
+
+def test_the_beginning_of_several_runs_is_refused(store):
+    for _ in range(2):
+        store.create(build_settings())
+    with pytest.raises(RunError, match="2 runs"):
+        store.resolve("2")
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(store):
+    run = store.create(build_settings())
+    run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
+    assert run.state == "running"
+    run.write_status(EMPTY_STATUS | this_process() | {"state": "running", "process_start": 1.0})  # the pid was given to another
+    assert run.state == "interrupted" and run.can_resume()
+
+
+def test_a_run_on_another_host_lives_by_its_heartbeat(store):
+    import time
+    run = store.create(build_settings())
+    for age, state in ((5, "running"), (120, "interrupted")):
+        run.write_status(EMPTY_STATUS | {"state": "running", "host": "elsewhere", "pid": 1, "process_start": 1.0, "heartbeat": time.time() - age})
+        assert run.state == state
+
+
+def test_torn_and_missing_files(store):
+    run = store.create(build_settings())
+    (run.path / "metrics.jsonl").write_text('{"epoch": 1, "val_accuracy": 0.5}\n{"epoch": 2, "val_acc')
+    assert [line["epoch"] for line in run.metrics()] == [1]
+    (run.path / "status.json").write_text('{"state": "runn')
+    assert run.state == "failed" and "damaged" in run.status()["error"] and run.damage()
+    (run.path / "config.json").write_bytes(b"\xff\x00[")
+    assert run.name == run.id and run.dataset_info() is None and run.log_tail() == ""
+    with pytest.raises(RunError, match="damaged"):
+        run.settings()
+    (run.path / "config.json").unlink()
+    with pytest.raises(RunError, match="no config.json"):
+        run.config()
+    run.checkpoint_path("best").write_bytes(b"no tensors")
+    with pytest.raises(RunError, match="damaged"):
+        run.load_weights("best")
+    with pytest.raises(RunError, match="no last checkpoint"):
+        run.load_weights("last")
+    assert store.list()[0].id == run.id
+    run.delete()
+    assert store.list() == []
+
+
+def test_a_status_of_an_older_version_has_every_key(store):
+    run = store.create(build_settings())
+    (run.path / "status.json").write_text(json.dumps({"state": "finished", "epoch": 3}))
+    status = run.status()
+    assert status["epoch"] == 3 and set(status) == set(EMPTY_STATUS) and status["test_accuracy"] is None
+
+
+def state(epoch, best_epoch):
+    return {"epoch": epoch, "model": {"w": torch.full((2,), float(epoch))}, "optimizer": {}, "threads": 1,
+            "best": {"epoch": best_epoch, "accuracy": 0.5, "weights": {"w": torch.full((2,), float(best_epoch))}},
+            "generator": torch.Generator().get_state()}
+
+
+def test_commit_and_roll_back(store):
+    run = store.create(build_settings())
+    run.commit_epoch(state(0, 0), None)
+    run.commit_epoch(state(1, 1), {"epoch": 1, "train_loss": float("nan")})
+    run.commit_epoch(state(2, 1), {"epoch": 2, "train_loss": 0.5})
+    assert run.metrics() == [{"epoch": 1, "train_loss": None}, {"epoch": 2, "train_loss": 0.5}]
+    assert run.load_weights("best")[1] == 1 and run.load_weights("last")[1] == 2
+    saved = run.load_resume()
+    # epoch 3 wrote everything but resume.pt, and then the process was killed
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "train_loss": 0.1}\n')
+    run._save_weights("best", {"w": torch.zeros(2)}, 3)
+    run.roll_back(saved)
+    assert [line["epoch"] for line in run.metrics()] == [1, 2]
+    weights, epoch = run.load_weights("best")
+    assert epoch == 1 and torch.equal(weights["w"], torch.ones(2))
+
+
+def test_resume_file_that_would_run_code_is_refused(store):
+    run = store.create(build_settings())
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(store.root / "harm"),)
+
+    torch.save({"epoch": Evil()}, run.path / "resume.pt")
+    with pytest.raises(RunError, match="damaged"):
+        run.load_resume()
+    assert not (store.root / "harm").exists()
+
+
+def test_an_active_run_is_not_deleted(store):
+    run = store.create(build_settings())
+    with pytest.raises(RunError, match="stop it"):
+        run.delete()
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def fail(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+
+
+def test_json_has_null_for_what_is_not_finite():
+    assert json.loads(to_json({"a": [float("inf"), 1.5], "b": float("nan")})) == {"a": [None, 1.5], "b": None}
