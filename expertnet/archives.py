@@ -52,17 +52,22 @@ def open_source(text: str) -> PictureSource:
     if path.is_dir():
         return _Folder(path)
     if not path.is_file():
-        raise ArchiveError(f"There is no data set {text!r}: give a built-in name, or the path of a folder or archive of class folders.")
+        raise ArchiveError(
+            f"There is no data set {text!r}: give a built-in name, or the path of a folder or archive of class folders."
+        )
     if zipfile.is_zipfile(path):
         return _Zip(path)
     if not path.name.lower().endswith(ARCHIVE_SUFFIXES):
-        raise ArchiveError(f"{path.name} is neither a folder nor an archive; give a folder, .zip, .tar, .tar.gz or .tar.xz of class folders.")
+        raise ArchiveError(
+            f"{path.name} is no archive; give a folder, .zip, .tar, .tar.gz or .tar.xz of class folders."
+        )
     return _Tar(path)
 
 
 def is_picture(parts: tuple[str, ...]) -> bool:
     """Whether a path counts; __MACOSX, dotfiles and what is no picture by its name are passed over."""
-    return not any(part.startswith(".") or part == "__MACOSX" for part in parts) and PurePosixPath(parts[-1]).suffix.lower() in PICTURE_SUFFIXES
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and PurePosixPath(parts[-1]).suffix.lower() in PICTURE_SUFFIXES
 
 
 class _Folder(PictureSource):
@@ -97,9 +102,13 @@ class _Archive(PictureSource):
     def _checked_parts(self, name: str, is_link: bool) -> tuple[str, ...]:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
-            raise ArchiveError(f"{self.path.name} holds the path {name[:80]!r}, which points outside the archive; pack it again from inside its folder.")
+            raise ArchiveError(
+                f"{self.path.name} holds the path {name[:80]!r}, which leads outside; pack it again from inside its folder."
+            )
         if is_link:
-            raise ArchiveError(f"{self.path.name} holds {name[:80]!r}, which is a link or a device; pack it again with plain files alone.")
+            raise ArchiveError(
+                f"{self.path.name} holds {name[:80]!r}, which is a link or a device; pack it again with plain files alone."
+            )
         return path.parts
 
 
@@ -111,7 +120,9 @@ class _Zip(_Archive):
                 checked = []
                 for count, member in enumerate(archive.infolist(), 1):
                     mode = member.external_attr >> 16
-                    parts = self._checked_parts(member.filename, stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR))
+                    parts = self._checked_parts(
+                        member.filename, stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR)
+                    )
                     total += member.file_size
                     _check_limits(count, total, self.path.name)
                     if not member.is_dir() and parts and is_picture(parts):
@@ -120,7 +131,9 @@ class _Zip(_Archive):
                     # zipfile itself reads no more than the size that was declared and counted above
                     yield PictureFile(parts, lambda member=member: archive.read(member))  # type: ignore[misc]
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-            raise ArchiveError(f"{self.path.name} is damaged, encrypted or cut off ({type(error).__name__}); pack it again.") from error
+            raise ArchiveError(
+                f"{self.path.name} is damaged, encrypted or cut off ({type(error).__name__}); pack it again."
+            ) from error
 
 
 class _Tar(_Archive):
@@ -139,10 +152,14 @@ class _Tar(_Archive):
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             if isinstance(error, ArchiveError):
                 raise
-            raise ArchiveError(f"{self.path.name} is damaged or cut off ({type(error).__name__}); pack it again.") from error
+            raise ArchiveError(
+                f"{self.path.name} is damaged or cut off ({type(error).__name__}); pack it again."
+            ) from error
         except Exception as error:  # lzma and zlib have error types of their own
             if type(error).__module__ in ("lzma", "_lzma", "zlib", "bz2"):
-                raise ArchiveError(f"{self.path.name} is damaged or cut off ({type(error).__name__}); pack it again.") from error
+                raise ArchiveError(
+                    f"{self.path.name} is damaged or cut off ({type(error).__name__}); pack it again."
+                ) from error
             raise
 
 
@@ -150,4 +167,6 @@ def _check_limits(files: int, size: int, name: str) -> None:
     if files > MAX_FILES:
         raise ArchiveError(f"{name} holds more than {MAX_FILES:,} files; leave some out.")
     if size > MAX_UNPACKED_BYTES:
-        raise ArchiveError(f"{name} unpacks to more than {MAX_UNPACKED_BYTES / 2**30:.3g} GiB; leave some pictures out.")
+        raise ArchiveError(
+            f"{name} unpacks to more than {MAX_UNPACKED_BYTES / 2**30:.3g} GiB; leave some pictures out."
+        )

@@ -36,15 +36,40 @@ class DecodedSplit:
 
 BUILTIN: dict[str, Builtin] = {
     "digits": Builtin("Digits", "1,797 handwritten digits, 8 x 8 pixels; comes with the program.", 10, False, 0),
-    "cifar10": Builtin("CIFAR-10", "60,000 photographs of ten kinds of things, 32 x 32 pixels; a download of 170 MB.", 10, True, 170_498_071),
-    "cifar100": Builtin("CIFAR-100", "60,000 photographs of a hundred kinds of things, 32 x 32 pixels; a download of 169 MB.", 100, True, 169_001_437),
-    "fashion_mnist": Builtin("Fashion-MNIST", "70,000 grey pictures of clothes, 28 x 28 pixels; a download of 31 MB.", 10, True, 30_878_645),
-    "svhn": Builtin("SVHN", "99,289 house numbers from street photographs, 32 x 32 pixels; a download of 246 MB.", 10, False, 246_387_648),
+    "cifar10": Builtin(
+        "CIFAR-10",
+        "60,000 photographs of ten kinds of things, 32 x 32 pixels; a download of 170 MB.",
+        10,
+        True,
+        170_498_071,
+    ),
+    "cifar100": Builtin(
+        "CIFAR-100",
+        "60,000 photographs of a hundred kinds of things, 32 x 32 pixels; a download of 169 MB.",
+        100,
+        True,
+        169_001_437,
+    ),
+    "fashion_mnist": Builtin(
+        "Fashion-MNIST", "70,000 grey pictures of clothes, 28 x 28 pixels; a download of 31 MB.", 10, True, 30_878_645
+    ),
+    "svhn": Builtin(
+        "SVHN",
+        "99,289 house numbers from street photographs, 32 x 32 pixels; a download of 246 MB.",
+        10,
+        False,
+        246_387_648,
+    ),
 }
 
 
-def load(name: str, image_size: int, downloads: Path, progress: Callable[[str, float | None], None],
-         cancelled: Callable[[], bool]) -> tuple[tuple[str, ...], DecodedSplit, DecodedSplit | None]:
+def load(
+    name: str,
+    image_size: int,
+    downloads: Path,
+    progress: Callable[[str, float | None], None],
+    cancelled: Callable[[], bool],
+) -> tuple[tuple[str, ...], DecodedSplit, DecodedSplit | None]:
     """Classes, training and test pictures; digits have no test set of their own (None). Raises DownloadError, Cancelled."""
     if name == "digits":
         return _digits(image_size)
@@ -58,7 +83,8 @@ def load(name: str, image_size: int, downloads: Path, progress: Callable[[str, f
         fetch(resource, folder if name != "fashion_mnist" else folder / "FashionMNIST" / "raw", report, cancelled)
     progress(f"Decoding {title}", None)
     train, test = _read(name, folder, True), _read(name, folder, False)
-    return (_classes(name, train), *(DecodedSplit(_prepare(_pixels(reader), image_size), _labels(reader)) for reader in (train, test)))
+    splits = [DecodedSplit(_prepare(_pixels(reader), image_size), _labels(reader)) for reader in (train, test)]
+    return _classes(name, train), splits[0], splits[1]
 
 
 def _digits(image_size: int) -> tuple[tuple[str, ...], DecodedSplit, None]:
@@ -66,29 +92,49 @@ def _digits(image_size: int) -> tuple[tuple[str, ...], DecodedSplit, None]:
 
     bunch = load_digits()
     grey = torch.from_numpy(bunch.images).float().mul(255 / 16).round().to(torch.uint8)[:, None]
-    return tuple(map(str, bunch.target_names)), DecodedSplit(_prepare(grey, image_size), torch.from_numpy(bunch.target).long()), None
+    return (
+        tuple(map(str, bunch.target_names)),
+        DecodedSplit(_prepare(grey, image_size), torch.from_numpy(bunch.target).long()),
+        None,
+    )
 
 
 def _prepare(images: Tensor, image_size: int) -> Tensor:
     """(N, 1 or 3, H, H) uint8 -> (N, 3, S, S) uint8, resized where it must be."""
     if images.shape[-1] != image_size:
-        images = torch.cat([F.interpolate(part.float(), size=(image_size, image_size), mode="bilinear", antialias=True).round().clamp(0, 255)
-                            .to(torch.uint8) for part in images.split(5000)])
+        images = torch.cat(
+            [
+                F.interpolate(part.float(), size=(image_size, image_size), mode="bilinear", antialias=True)
+                .round()
+                .clamp(0, 255)
+                .to(torch.uint8)
+                for part in images.split(5000)
+            ]
+        )
     return images.expand(-1, 3, -1, -1)
 
 
 def _reader(name: str) -> Any:
     from torchvision import datasets
 
-    return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "fashion_mnist": datasets.FashionMNIST, "svhn": datasets.SVHN}[name]
+    return {
+        "cifar10": datasets.CIFAR10,
+        "cifar100": datasets.CIFAR100,
+        "fashion_mnist": datasets.FashionMNIST,
+        "svhn": datasets.SVHN,
+    }[name]
 
 
 def _resources(name: str) -> list[Resource]:
     reader = _reader(name)
     if name == "fashion_mnist":
-        return [Resource(file, md5, tuple(mirror + file for mirror in reader.mirrors)) for file, md5 in reader.resources]
+        return [
+            Resource(file, md5, tuple(mirror + file for mirror in reader.mirrors)) for file, md5 in reader.resources
+        ]
     if name == "svhn":
-        return [Resource(file, md5, (url,)) for url, file, md5 in (reader.split_list[split] for split in ("train", "test"))]
+        return [
+            Resource(file, md5, (url,)) for url, file, md5 in (reader.split_list[split] for split in ("train", "test"))
+        ]
     return [Resource(reader.filename, reader.tgz_md5, (reader.url,))]
 
 

@@ -15,7 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from expertnet.config import DEFAULT_PRESET, PRESETS, SettingsError, build_settings, parse_assignments
@@ -23,8 +22,13 @@ from expertnet.datasets import DatasetError, load_test_split
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
 from expertnet.runs import Run, RunError, RunStore
 
-app = typer.Typer(help="Train networks of experts, and see where each picture is routed.", no_args_is_help=True,
-                  add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Train networks of experts, and see where each picture is routed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 class CheckpointKind(StrEnum):
@@ -36,8 +40,12 @@ class Format(StrEnum):
     SAFETENSORS = "safetensors"
 
 
-RunsDir = Annotated[Path | None, typer.Option("--runs-dir", help="Folder of the runs (default: EXPERTNET_RUNS, or runs/ here).")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")]
+RunsDir = Annotated[
+    Path | None, typer.Option("--runs-dir", help="Folder of the runs (default: EXPERTNET_RUNS, or runs/ here).")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the unique beginning of one, or latest.")]
 Checkpoint = Annotated[CheckpointKind, typer.Option(help="The weights of the best or of the last epoch.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Picture files.")]
@@ -53,19 +61,33 @@ def give(as_json: bool, document: Any, lines: Callable[[], list[str]]) -> None:
 
 
 @app.command()
-def train(preset: Annotated[str, typer.Option(help="Where the settings start from: " + ", ".join(PRESETS) + ".")] = DEFAULT_PRESET,
-          dataset: Annotated[str | None, typer.Option(help="A built-in data set, or the path of a folder or archive of class folders.")] = None,
-          assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as training.lr=0.001.")] = None,
-          name: Annotated[str, typer.Option(help="What to call the run.")] = "",
-          resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run after its last whole epoch.")] = None,
-          runs_dir: RunsDir = None, as_json: Json = False) -> None:
+def train(
+    preset: Annotated[
+        str, typer.Option(help="Where the settings start from: " + ", ".join(PRESETS) + ".")
+    ] = DEFAULT_PRESET,
+    dataset: Annotated[
+        str | None, typer.Option(help="A built-in data set, or the path of a folder or archive of class folders.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as training.lr=0.001.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What to call the run.")] = "",
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with this run after its last whole epoch.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
     """Train a network; Ctrl-C stops it and keeps its last whole epoch."""
-    from expertnet.jobs import prepare_resume, refuse_what_cannot_start, run_training  # torch's own imports take a second
+    from expertnet.jobs import prepare_resume, refuse_what_cannot_start  # torch's own imports take a second
+    from expertnet.training import run_training
 
     store, values = RunStore(runs_dir), parse_assignments(assignments or [])
     if resume is not None:
         if dataset is not None or preset != DEFAULT_PRESET or name or set(values) - {"training.epochs"}:
-            raise SettingsError("--resume goes on with the settings of its run; beside it only --set training.epochs can be given.")
+            raise SettingsError(
+                "--resume goes on with the settings of its run; beside it only --set training.epochs can be given."
+            )
         run = store.resolve(resume)
         epochs = build_settings(overrides=values).training.epochs if values else None
         prepare_resume(run, epochs)
@@ -79,11 +101,25 @@ def train(preset: Annotated[str, typer.Option(help="Where the settings start fro
     status = run_training(run, stop, on_progress=_Printer())
     metrics = run.metrics()
     last = metrics[-1] if metrics else {}
-    document = {"run": run.id, "state": status["state"], "epochs": status["epoch"], "val_accuracy": last.get("val_accuracy"),
-                "best_val_accuracy": status["best_val_accuracy"], "test_accuracy": status["test_accuracy"],
-                "images_per_second": last.get("images_per_second"), "seconds": status["seconds"], "device": status["device"]}
-    give(as_json, document, lambda: [f"{status['state']} after {status['epoch']} epochs",
-                                     *([f"test accuracy {status['test_accuracy']:.2%}"] if status["test_accuracy"] is not None else [])])
+    document = {
+        "run": run.id,
+        "state": status["state"],
+        "epochs": status["epoch"],
+        "val_accuracy": last.get("val_accuracy"),
+        "best_val_accuracy": status["best_val_accuracy"],
+        "test_accuracy": status["test_accuracy"],
+        "images_per_second": last.get("images_per_second"),
+        "seconds": status["seconds"],
+        "device": status["device"],
+    }
+    give(
+        as_json,
+        document,
+        lambda: [
+            f"{status['state']} after {status['epoch']} epochs",
+            *([f"test accuracy {status['test_accuracy']:.2%}"] if status["test_accuracy"] is not None else []),
+        ],
+    )
     if status["state"] == "failed":
         say(status["error"])
         raise typer.Exit(1)
@@ -102,8 +138,14 @@ class _Printer:
         if status["epoch"] != self.epoch:
             self.epoch = status["epoch"]
             speed = status["images_per_second"]
-            say(f"epoch {self.epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
-                f"best accuracy {status['best_val_accuracy'] or 0:.2%}" + (f"  {speed:.0f} pictures/s" if speed else ""))
+            say(
+                f"epoch {self.epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
+                f"best accuracy {status['best_val_accuracy'] or 0:.2%}" + (f"  {speed:.0f} pictures/s" if speed else "")
+            )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
 
 
 @app.command()
@@ -112,57 +154,128 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
     rows = []
     for run in RunStore(runs_dir).list():
         status, metrics, info = run.status(), run.metrics(), run.dataset_info()
-        rows.append({"run": run.id, "name": run.name, "state": status["state"], "epochs": status["epoch"],
-                     "val_accuracy": metrics[-1].get("val_accuracy") if metrics else None, "created": run.created or None,
-                     "dataset": info.name if info else None})
-    give(as_json, rows, lambda: [f"{row['run']}  {row['state']:<11}  {row['epochs']:>4} epochs  "
-                                 f"{'' if row['val_accuracy'] is None else format(row['val_accuracy'], '.2%'):>7}  {row['dataset'] or '':<14} {row['name']}"
-                                 for row in rows] or ["No runs yet; 'python -m expertnet train' makes one."])
+        rows.append(
+            {
+                "run": run.id,
+                "name": run.name,
+                "state": status["state"],
+                "epochs": status["epoch"],
+                "val_accuracy": metrics[-1].get("val_accuracy") if metrics else None,
+                "created": run.created or None,
+                "dataset": info.name if info else None,
+            }
+        )
+    give(
+        as_json,
+        rows,
+        lambda: (
+            [
+                f"{row['run']}  {row['state']:<11}  {row['epochs']:>4} epochs  "
+                f"{_percent(row['val_accuracy']):>7}  {row['dataset'] or '':<14} {row['name']}"
+                for row in rows
+            ]
+            or ["No runs yet; 'python -m expertnet train' makes one."]
+        ),
+    )
 
 
 @app.command()
-def evaluate(run: RunName, dataset: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,
-             checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+def evaluate(
+    run: RunName,
+    dataset: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,
+    checkpoint: Checkpoint = CheckpointKind.BEST,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
     """Measure a run's network on the test set."""
-    from expertnet.engine import evaluate as measure
+    from expertnet.evaluation import evaluate as measure
     from expertnet.inference import load_predictor
 
     found = RunStore(runs_dir).resolve(run)
     predictor = load_predictor(found, checkpoint.value)
-    data = predictor.settings.data if dataset is None else predictor.settings.data.model_copy(update={"dataset": dataset})
+    data = (
+        predictor.settings.data if dataset is None else predictor.settings.data.model_copy(update={"dataset": dataset})
+    )
     split, info = load_test_split(data, progress=lambda activity, share: None)
     if info.classes != predictor.classes:
-        raise DatasetError(f"The classes of {data.dataset} ({', '.join(info.classes[:5])} ...) are not those that run {found.name} knows.")
+        raise DatasetError(
+            f"The classes of {data.dataset} ({', '.join(info.classes[:5])} ...) are not those that run {found.name} knows."
+        )
     result = measure(predictor.model, split, predictor.info.mean, predictor.info.std, len(predictor.classes))
-    give(as_json, {"run": found.id, "dataset": info.name, "accuracy": result.accuracy, "loss": result.loss,
-                   "confusion": result.confusion.tolist(), "classes": list(info.classes)},
-         lambda: [f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test pictures of {info.name}"])
+    give(
+        as_json,
+        {
+            "run": found.id,
+            "dataset": info.name,
+            "accuracy": result.accuracy,
+            "loss": result.loss,
+            "confusion": result.confusion.tolist(),
+            "classes": list(info.classes),
+        },
+        lambda: [
+            f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test pictures of {info.name}"
+        ],
+    )
 
 
 @app.command()
-def predict(run: RunName, files: Files, top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
-            checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+def predict(
+    run: RunName,
+    files: Files,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+    checkpoint: Checkpoint = CheckpointKind.BEST,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
     """Classify pictures."""
+
     def answer(predictor: Any, image: Any) -> dict[str, Any]:
         probabilities = predictor(image)[0][0]
         values, indices = probabilities.topk(min(top, len(predictor.classes)))
-        return {"predictions": [{"label": predictor.classes[i], "probability": p}
-                                for p, i in zip(values.tolist(), indices.tolist(), strict=True)]}
+        return {
+            "predictions": [
+                {"label": predictor.classes[i], "probability": p}
+                for p, i in zip(values.tolist(), indices.tolist(), strict=True)
+            ]
+        }
 
-    _for_each_file(RunStore(runs_dir).resolve(run), files, checkpoint, as_json, answer, lambda row: ", ".join(
-        f"{p['label']} {p['probability']:.1%}" for p in row["predictions"]))
+    _for_each_file(
+        RunStore(runs_dir).resolve(run),
+        files,
+        checkpoint,
+        as_json,
+        answer,
+        lambda row: ", ".join(f"{p['label']} {p['probability']:.1%}" for p in row["predictions"]),
+    )
 
 
 @app.command()
-def routing(run: RunName, files: Files, checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+def routing(
+    run: RunName,
+    files: Files,
+    checkpoint: Checkpoint = CheckpointKind.BEST,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
     """Show the routing weights of pictures: a row a block, a column an expert."""
-    _for_each_file(RunStore(runs_dir).resolve(run), files, checkpoint, as_json,
-                   lambda predictor, image: {"weights": predictor(image)[1][0].tolist()},
-                   lambda row: "\n" + "\n".join("  ".join(f"{weight:.3f}" for weight in block) for block in row["weights"]))
+    _for_each_file(
+        RunStore(runs_dir).resolve(run),
+        files,
+        checkpoint,
+        as_json,
+        lambda predictor, image: {"weights": predictor(image)[1][0].tolist()},
+        lambda row: "\n" + "\n".join("  ".join(f"{weight:.3f}" for weight in block) for block in row["weights"]),
+    )
 
 
-def _for_each_file(run: Run, files: list[Path], checkpoint: CheckpointKind, as_json: bool,
-                   answer: Callable[[Any, Any], dict[str, Any]], line: Callable[[dict[str, Any]], str]) -> None:
+def _for_each_file(
+    run: Run,
+    files: list[Path],
+    checkpoint: CheckpointKind,
+    as_json: bool,
+    answer: Callable[[Any, Any], dict[str, Any]],
+    line: Callable[[dict[str, Any]], str],
+) -> None:
     """Reads, answers and prints file by file; a bad file gets its sentence and the rest is done."""
     from expertnet.inference import load_predictor
 
@@ -170,7 +283,12 @@ def _for_each_file(run: Run, files: list[Path], checkpoint: CheckpointKind, as_j
     rows: list[dict[str, Any]] = []
     for path in files:
         try:
-            rows.append({"file": str(path), **answer(predictor, fit(read_picture(_read_bytes(path)), predictor.image_size)[None])})
+            rows.append(
+                {
+                    "file": str(path),
+                    **answer(predictor, fit(read_picture(_read_bytes(path)), predictor.image_size)[None]),
+                }
+            )
         except PictureError as error:
             rows.append({"file": str(path), "error": str(error)})
     give(as_json, rows, lambda: [f"{row['file']}: {row.get('error') or line(row)}" for row in rows])
@@ -188,8 +306,14 @@ def _read_bytes(path: Path) -> bytes:
 
 
 @app.command()
-def export(run: RunName, format: Annotated[Format, typer.Option(help="File format.")], output: Annotated[Path, typer.Option(help="File to write.")],
-           checkpoint: Checkpoint = CheckpointKind.BEST, runs_dir: RunsDir = None, as_json: Json = False) -> None:
+def export(
+    run: RunName,
+    format: Annotated[Format, typer.Option(help="File format.")],
+    output: Annotated[Path, typer.Option(help="File to write.")],
+    checkpoint: Checkpoint = CheckpointKind.BEST,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
     """Write a run's network, with its settings and classes in the metadata, to a file of its own."""
     from safetensors.torch import save
 
@@ -202,20 +326,19 @@ def export(run: RunName, format: Annotated[Format, typer.Option(help="File forma
         write_atomically(output, save(weights, metadata))
     except OSError as error:
         raise RunError(f"{output} cannot be written ({error.strerror}); name a file in a folder that exists.") from None
-    give(as_json, {"run": found.id, "format": format.value, "output": str(output), "epoch": epoch},
-         lambda: [f"wrote {output} (epoch {epoch})"])
+    give(
+        as_json,
+        {"run": found.id, "format": format.value, "output": str(output), "epoch": epoch},
+        lambda: [f"wrote {output} (epoch {epoch})"],
+    )
 
 
 def main() -> None:
     """Runs the command line; every foreseen error is one sentence on standard error and status 2."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
+        app()  # ends with the status itself: 0, typer.Exit's, or 2 for words it does not know
     except (SettingsError, DatasetError, RunError, PictureError) as error:
         say(str(error))
-    except (click.Abort, KeyboardInterrupt):
-        say("Stopped.")
     except OSError as error:
         say(f"{error.filename or 'A file'} could not be used: {error.strerror}.")
     sys.exit(2)

@@ -21,11 +21,20 @@ class SettingsError(ValueError):
     """A setting that cannot be used; its text is one sentence for the person who typed it."""
 
 
-def setting(default: Any, help: str, *, label: str, unit: str = "", step: float | None = None, basic: bool = False,
-            **limits: Any) -> Any:
+def setting(
+    default: Any,
+    help: str,
+    *,
+    label: str,
+    unit: str = "",
+    step: float | None = None,
+    basic: bool = False,
+    **limits: Any,
+) -> Any:
     """A pydantic field that also carries what a form shows: label, unit, step, and whether it is shown unfolded."""
-    return Field(default, description=help, title=label, json_schema_extra={"unit": unit, "step": step, "basic": basic},
-                 **limits)
+    return Field(
+        default, description=help, title=label, json_schema_extra={"unit": unit, "step": step, "basic": basic}, **limits
+    )
 
 
 def _split_numbers(value: Any) -> Any:
@@ -43,22 +52,47 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """The network: a stem, blocks of expert convolutions, a classifier."""
 
-    num_blocks: int = setting(8, "Blocks of expert convolutions, one after the other.", label="Blocks", basic=True, ge=1, le=64)
-    channels: int = setting(64, "Feature maps that every convolution puts out.", label="Channels", unit="feature maps",
-                            step=8, basic=True, ge=1, le=1024)
-    num_experts: int = setting(3, "Expert convolutions side by side in each block (K); with 1 there is nothing to route.",
-                               label="Experts per block", basic=True, ge=1, le=16)
-    reduction: int = setting(8, "The expert branch squeezes its channels by this factor before it weighs the experts.",
-                             label="Router reduction", ge=1, le=256)
+    num_blocks: int = setting(
+        8, "Blocks of expert convolutions, one after the other.", label="Blocks", basic=True, ge=1, le=64
+    )
+    channels: int = setting(
+        64,
+        "Feature maps that every convolution puts out.",
+        label="Channels",
+        unit="feature maps",
+        step=8,
+        basic=True,
+        ge=1,
+        le=1024,
+    )
+    num_experts: int = setting(
+        3,
+        "Expert convolutions side by side in each block (K); with 1 there is nothing to route.",
+        label="Experts per block",
+        basic=True,
+        ge=1,
+        le=16,
+    )
+    reduction: int = setting(
+        8,
+        "The expert branch squeezes its channels by this factor before it weighs the experts.",
+        label="Router reduction",
+        ge=1,
+        le=256,
+    )
     pool_after: Annotated[tuple[int, ...], BeforeValidator(_split_numbers)] = setting(
-        (), "Numbers of the blocks (from 1) that are followed by 2x2 max pooling, which makes the rest four times cheaper.",
-        label="Pool after blocks")
+        (),
+        "Numbers of the blocks (from 1) that are followed by 2x2 max pooling, which makes the rest four times cheaper.",
+        label="Pool after blocks",
+    )
 
     @model_validator(mode="after")
     def _pooled_blocks_exist(self) -> ModelSettings:
         if any(not 1 <= block <= self.num_blocks for block in self.pool_after):
-            raise ValueError(f"model.pool_after cannot be {format_value(self.pool_after)!r}: it takes numbers of blocks "
-                             f"from 1 to {self.num_blocks}.")
+            raise ValueError(
+                f"model.pool_after cannot be {format_value(self.pool_after)!r}: it takes numbers of blocks "
+                f"from 1 to {self.num_blocks}."
+            )
         if len(set(self.pool_after)) != len(self.pool_after):
             raise ValueError(f"model.pool_after cannot be {format_value(self.pool_after)!r}: it names each block once.")
         return self
@@ -67,56 +101,123 @@ class ModelSettings(Section):
 class DataSettings(Section):
     """The pictures, how they are split, and how they are varied in training."""
 
-    dataset: str = setting("digits", "A built-in data set, or the path of a folder or archive of class folders.",
-                           label="Data set", basic=True, min_length=1)
-    image_size: int = setting(32, "Width and height of the pictures that the network sees.", label="Picture size", unit="pixels",
-                              step=8, ge=8, le=128)
+    dataset: str = setting(
+        "digits",
+        "A built-in data set, or the path of a folder or archive of class folders.",
+        label="Data set",
+        basic=True,
+        min_length=1,
+    )
+    image_size: int = setting(
+        32,
+        "Width and height of the pictures that the network sees.",
+        label="Picture size",
+        unit="pixels",
+        step=8,
+        ge=8,
+        le=128,
+    )
     validation_share: float = setting(
-        0.1, "Share of the training pictures kept aside to choose the best epoch; 0 watches the test set instead, as the report did.",
-        label="Validation share", step=0.05, ge=0.0, le=0.5)
-    crop_padding: int = setting(4, "A random crop from the picture padded with this many zero pixels on each side; 0 switches it off.",
-                                label="Crop padding", unit="pixels", ge=0, le=32)
+        0.1,
+        "Share of the training pictures kept aside to choose the best epoch; 0 watches the test set instead, as the report did.",
+        label="Validation share",
+        step=0.05,
+        ge=0.0,
+        le=0.5,
+    )
+    crop_padding: int = setting(
+        4,
+        "A random crop from the picture padded with this many zero pixels on each side; 0 switches it off.",
+        label="Crop padding",
+        unit="pixels",
+        ge=0,
+        le=32,
+    )
     flip: Literal["auto", "on", "off"] = setting(
-        "auto", "Mirror half of the training pictures; auto leaves digits and house numbers as they are.", label="Horizontal flip")
-    cutout: int = setting(0, "Side of a square that is blanked at a random place in each training picture; 0 switches it off.",
-                          label="Cutout", unit="pixels", ge=0, le=128)
+        "auto",
+        "Mirror half of the training pictures; auto leaves digits and house numbers as they are.",
+        label="Horizontal flip",
+    )
+    cutout: int = setting(
+        0,
+        "Side of a square that is blanked at a random place in each training picture; 0 switches it off.",
+        label="Cutout",
+        unit="pixels",
+        ge=0,
+        le=128,
+    )
 
 
 class TrainingSettings(Section):
     """The optimiser and its schedule."""
 
-    epochs: int = setting(100, "Times that training goes through all training pictures.", label="Epochs", basic=True, ge=1, le=10_000)
-    batch_size: int = setting(128, "Pictures in one step.", label="Batch size", unit="pictures", step=16, basic=True, ge=1, le=16_384)
-    optimizer: Literal["adamw", "sgd"] = setting("adamw", "AdamW (Loshchilov 2019), or SGD with Nesterov momentum.", label="Optimizer")
-    lr: float = setting(3e-4, "Highest learning rate of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0)
-    weight_decay: float = setting(1e-3, "Decoupled decay with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0)
+    epochs: int = setting(
+        100, "Times that training goes through all training pictures.", label="Epochs", basic=True, ge=1, le=10_000
+    )
+    batch_size: int = setting(
+        128, "Pictures in one step.", label="Batch size", unit="pictures", step=16, basic=True, ge=1, le=16_384
+    )
+    optimizer: Literal["adamw", "sgd"] = setting(
+        "adamw", "AdamW (Loshchilov 2019), or SGD with Nesterov momentum.", label="Optimizer"
+    )
+    lr: float = setting(
+        3e-4, "Highest learning rate of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0
+    )
+    weight_decay: float = setting(
+        1e-3, "Decoupled decay with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0
+    )
     momentum: float = setting(0.9, "Nesterov momentum, used by SGD alone.", label="Momentum", step=0.05, ge=0.0, lt=1.0)
     schedule: Literal["cosine", "one_cycle"] = setting(
-        "cosine", "Cosine annealing to zero, or one-cycle: a linear rise, then a linear fall to zero.", label="Schedule")
-    warmup_share: float = setting(0.0, "First share of all steps in which the learning rate rises from zero.", label="Warm-up share",
-                                  step=0.05, ge=0.0, le=0.9)
-    label_smoothing: float = setting(0.0, "Share of the target spread evenly over all classes.", label="Label smoothing",
-                                     step=0.05, ge=0.0, lt=1.0)
-    gradient_clip: float = setting(0.0, "Largest norm of the gradient of all weights together; 0 does not clip.", label="Gradient clipping",
-                                   step=0.5, ge=0.0, le=1000.0)
+        "cosine", "Cosine annealing to zero, or one-cycle: a linear rise, then a linear fall to zero.", label="Schedule"
+    )
+    warmup_share: float = setting(
+        0.0,
+        "First share of all steps in which the learning rate rises from zero.",
+        label="Warm-up share",
+        step=0.05,
+        ge=0.0,
+        le=0.9,
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of the target spread evenly over all classes.", label="Label smoothing", step=0.05, ge=0.0, lt=1.0
+    )
+    gradient_clip: float = setting(
+        0.0,
+        "Largest norm of the gradient of all weights together; 0 does not clip.",
+        label="Gradient clipping",
+        step=0.5,
+        ge=0.0,
+        le=1000.0,
+    )
 
 
 class HardwareSettings(Section):
     """Where the training runs and how it computes."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting(
-        "auto", "auto, cpu, mps, cuda or cuda:1; auto takes the first accelerator there is.", label="Device")
+        "auto", "auto, cpu, mps, cuda or cuda:1; auto takes the first accelerator there is.", label="Device"
+    )
     precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "Number format of the convolutions; auto takes bf16 where the device is fast with it.", label="Precision")
-    channels_last: bool = setting(True, "Keep the channels of a pixel together in memory, which most devices convolve faster.",
-                                  label="Channels last")
-    compile: bool = setting(False, "Compile the network with torch.compile: a slower start, then faster steps on a GPU.", label="Compile")
+        "auto",
+        "Number format of the convolutions; auto takes bf16 where the device is fast with it.",
+        label="Precision",
+    )
+    channels_last: bool = setting(
+        True,
+        "Keep the channels of a pixel together in memory, which most devices convolve faster.",
+        label="Channels last",
+    )
+    compile: bool = setting(
+        False, "Compile the network with torch.compile: a slower start, then faster steps on a GPU.", label="Compile"
+    )
 
 
 class Settings(Section):
     """All settings of a run; frozen, so that a run's snapshot cannot change under it."""
 
-    seed: int = setting(0, "Start of every random choice: weights, split, order, augmentation.", label="Seed", ge=0, le=2**31 - 1)
+    seed: int = setting(
+        0, "Start of every random choice: weights, split, order, augmentation.", label="Seed", ge=0, le=2**31 - 1
+    )
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
@@ -126,11 +227,15 @@ class Settings(Section):
     def _fit_together(self) -> Settings:
         size = self.data.image_size
         if size >> len(self.model.pool_after) < 1:
-            raise ValueError(f"model.pool_after cannot be {format_value(self.model.pool_after)!r}: it halves pictures of {size} "
-                             "pixels to nothing; name fewer blocks.")
+            raise ValueError(
+                f"model.pool_after cannot be {format_value(self.model.pool_after)!r}: it halves pictures of {size} "
+                "pixels to nothing; name fewer blocks."
+            )
         for name in ("cutout", "crop_padding"):
             if getattr(self.data, name) > size:
-                raise ValueError(f"data.{name} cannot be {getattr(self.data, name)}: it takes at most data.image_size, which is {size}.")
+                raise ValueError(
+                    f"data.{name} cannot be {getattr(self.data, name)}: it takes at most data.image_size, which is {size}."
+                )
         return self
 
     @property
@@ -177,8 +282,12 @@ class SettingField:
         return f"{noun}, {low} {format_value(self.minimum)} and {high} {format_value(self.maximum)}"
 
 
-SECTIONS: dict[str, type[Section]] = {"model": ModelSettings, "data": DataSettings, "training": TrainingSettings,
-                                      "hardware": HardwareSettings}
+SECTIONS: dict[str, type[Section]] = {
+    "model": ModelSettings,
+    "data": DataSettings,
+    "training": TrainingSettings,
+    "hardware": HardwareSettings,
+}
 
 
 @cache
@@ -200,17 +309,29 @@ def _field(section: str, name: str, info: Any) -> SettingField:
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     kinds: dict[Any, Any] = {int: "int", float: "float", bool: "bool", str: "text"}
     return SettingField(
-        key=f"{section}.{name}".lstrip("."), section=section, name=name, label=info.title, help=info.description,
-        default=info.default, kind="choice" if choices else kinds.get(annotation, "ints"), choices=choices,
-        minimum=limits.get(Ge, limits.get(Gt)), maximum=limits.get(Le, limits.get(Lt)),
-        exclusive_minimum=Gt in limits, exclusive_maximum=Lt in limits, **info.json_schema_extra)
+        key=f"{section}.{name}".lstrip("."),
+        section=section,
+        name=name,
+        label=info.title,
+        help=info.description,
+        default=info.default,
+        kind="choice" if choices else kinds.get(annotation, "ints"),
+        choices=choices,
+        minimum=limits.get(Ge, limits.get(Gt)),
+        maximum=limits.get(Le, limits.get(Lt)),
+        exclusive_minimum=Gt in limits,
+        exclusive_maximum=Lt in limits,
+        **info.json_schema_extra,
+    )
 
 
 def field_of(key: str) -> SettingField:
     for field in setting_fields():
         if field.key == key:
             return field
-    raise SettingsError(f"There is no setting {key!r}; the settings are " + ", ".join(f.key for f in setting_fields()) + ".")
+    raise SettingsError(
+        f"There is no setting {key!r}; the settings are " + ", ".join(f.key for f in setting_fields()) + "."
+    )
 
 
 # --- presets ---------------------------------------------------------------------------------------------------------
@@ -223,22 +344,40 @@ class Preset:
     values: Mapping[str, Any]  # dotted key -> value; the rest is the schema's default
 
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (
-    Preset("quick", "A small network with pooling: a first result within minutes on a laptop's processor.", {
-        "model.num_blocks": 4, "model.channels": 32, "model.pool_after": (1, 2), "training.epochs": 12,
-        "training.lr": 4e-3, "training.weight_decay": 1e-2, "training.schedule": "one_cycle", "training.warmup_share": 0.2,
-        "data.crop_padding": 2}),
-    Preset("report", "The reference report's network and hyper-parameters (90.53 % on CIFAR-10), watching the test set as it did.", {
-        "data.validation_share": 0.0}),
-)}
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "quick",
+            "A small network with pooling: a first result within minutes on a laptop's processor.",
+            {
+                "model.num_blocks": 4,
+                "model.channels": 32,
+                "model.pool_after": (1, 2),
+                "training.epochs": 12,
+                "training.lr": 4e-3,
+                "training.weight_decay": 1e-2,
+                "training.schedule": "one_cycle",
+                "training.warmup_share": 0.2,
+                "data.crop_padding": 2,
+            },
+        ),
+        Preset(
+            "report",
+            "The reference report's network and hyper-parameters (90.53 % on CIFAR-10), watching the test set as it did.",
+            {"data.validation_share": 0.0},
+        ),
+    )
+}
 DEFAULT_PRESET = "quick"
 
 
 # --- building, reading and writing ----------------------------------------------------------------------------------
 
 
-def build_settings(preset: str = DEFAULT_PRESET, dataset: str | None = None,
-                   overrides: Mapping[str, Any] | None = None) -> Settings:
+def build_settings(
+    preset: str = DEFAULT_PRESET, dataset: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
     """Settings from a preset, then a data set, then values by dotted key (text is parsed).
 
     Raises SettingsError, one sentence with the key, the value and what is allowed.

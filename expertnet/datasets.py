@@ -54,7 +54,12 @@ class DatasetInfo:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DatasetInfo:
         lists = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
-        return cls(name=str(values["name"]), image_size=int(values["image_size"]), fingerprint=str(values["fingerprint"]), **lists)
+        return cls(
+            name=str(values["name"]),
+            image_size=int(values["image_size"]),
+            fingerprint=str(values["fingerprint"]),
+            **lists,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,15 @@ def flips(data: DataSettings) -> bool:
     return data.flip == "on"
 
 
+def refuse_if_missing(data: DataSettings) -> None:
+    """Raises DatasetError for a data set that is neither built in nor a folder or archive."""
+    if data.dataset not in BUILTIN:
+        try:
+            open_source(data.dataset)
+        except ArchiveError as error:
+            raise DatasetError(str(error)) from None
+
+
 def is_ready(data: DataSettings) -> bool:
     """Whether the decoded pictures are on disk already."""
     return _kept(data) is not None
@@ -115,7 +129,9 @@ def is_ready(data: DataSettings) -> bool:
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load_dataset(data: DataSettings, seed: int, progress: Progress = _silent, cancelled: Callable[[], bool] = lambda: False) -> Dataset:
+def load_dataset(
+    data: DataSettings, seed: int, progress: Progress = _silent, cancelled: Callable[[], bool] = lambda: False
+) -> Dataset:
     """Train, validation and test: three different sets; with validation_share 0 the last two are the same.
 
     Downloads and decodes what is not there yet. Raises DatasetError, and Cancelled when `cancelled` says so.
@@ -125,9 +141,12 @@ def load_dataset(data: DataSettings, seed: int, progress: Progress = _silent, ca
         return Dataset(info, train, test, test)
     kept, aside = stratified_split(train.labels, data.validation_share, seed)
     if not len(aside):
-        raise DatasetError(f"{dataset_title(data.dataset)} has too few pictures to keep {data.validation_share:.0%} of each class for validation; "
-                           "add pictures or set data.validation_share=0.")
-    return Dataset(info, Split(train.images[kept], train.labels[kept]), Split(train.images[aside], train.labels[aside]), test)
+        raise DatasetError(
+            f"{dataset_title(data.dataset)} has too few pictures to keep some for validation; add pictures or set data.validation_share=0."
+        )
+    return Dataset(
+        info, Split(train.images[kept], train.labels[kept]), Split(train.images[aside], train.labels[aside]), test
+    )
 
 
 def load_test_split(data: DataSettings, progress: Progress = _silent) -> tuple[Split, DatasetInfo]:
@@ -153,8 +172,13 @@ def _load(data: DataSettings, progress: Progress, cancelled: Callable[[], bool])
     kept = _kept(data) or _decode_and_keep(data, progress, cancelled)
     described = json.loads((kept / "info.json").read_text())
     info = DatasetInfo.from_dict(described)
-    splits = [Split(_map(kept / f"{name}-images.bin", torch.uint8, (described[name], 3, info.image_size, info.image_size)),
-                    _map(kept / f"{name}-labels.bin", torch.int64, (described[name],))) for name in ("train", "test")]
+    splits = [
+        Split(
+            _map(kept / f"{name}-images.bin", torch.uint8, (described[name], 3, info.image_size, info.image_size)),
+            _map(kept / f"{name}-labels.bin", torch.int64, (described[name],)),
+        )
+        for name in ("train", "test")
+    ]
     return info, splits[0], splits[1]
 
 
@@ -206,7 +230,9 @@ def _decode_and_keep(data: DataSettings, progress: Progress, cancelled: Callable
     target = data_root() / "decoded" / _key(data)
     try:
         if data.dataset in BUILTIN:
-            classes, train, test = builtin.load(data.dataset, data.image_size, data_root() / "downloads", progress, cancelled)
+            classes, train, test = builtin.load(
+                data.dataset, data.image_size, data_root() / "downloads", progress, cancelled
+            )
         else:
             classes, train, test = _read_own(data, progress, cancelled)
     except (ArchiveError, DownloadError) as error:
@@ -216,14 +242,23 @@ def _decode_and_keep(data: DataSettings, progress: Progress, cancelled: Callable
         test = DecodedSplit(train.images[aside], train.labels[aside])
         train = DecodedSplit(train.images[kept], train.labels[kept])
     mean, std = _mean_and_std(train.images)
-    info = DatasetInfo(dataset_title(data.dataset) if data.dataset not in BUILTIN else data.dataset, classes, mean, std, data.image_size, target.name)
+    info = DatasetInfo(
+        dataset_title(data.dataset) if data.dataset not in BUILTIN else data.dataset,
+        classes,
+        mean,
+        std,
+        data.image_size,
+        target.name,
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".decoding-"))
     try:
         for name, split in (("train", train), ("test", test)):
             split.images.contiguous().numpy().tofile(temporary / f"{name}-images.bin")
             split.labels.numpy().tofile(temporary / f"{name}-labels.bin")
-        (temporary / "info.json").write_text(json.dumps(info.to_dict() | {"train": len(train.labels), "test": len(test.labels)}))
+        (temporary / "info.json").write_text(
+            json.dumps(info.to_dict() | {"train": len(train.labels), "test": len(test.labels)})
+        )
         if not (target / "info.json").is_file():  # another process may have been quicker
             temporary.rename(target)
     except OSError:
@@ -242,11 +277,15 @@ def _mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]
         share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
         mean = (share * values).sum()
         means.append(mean.item())
-        stds.append(max((share * (values - mean) ** 2).sum().sqrt().item(), 1 / 255))  # pictures of one colour divide by no zero
+        stds.append(
+            max((share * (values - mean) ** 2).sum().sqrt().item(), 1 / 255)
+        )  # pictures of one colour divide by no zero
     return tuple(means), tuple(stds)
 
 
-def _read_own(data: DataSettings, progress: Progress, cancelled: Callable[[], bool]) -> tuple[tuple[str, ...], DecodedSplit, DecodedSplit | None]:
+def _read_own(
+    data: DataSettings, progress: Progress, cancelled: Callable[[], bool]
+) -> tuple[tuple[str, ...], DecodedSplit, DecodedSplit | None]:
     """A folder or archive of class folders, decoded; the test set is None where there is one level alone."""
     title = dataset_title(data.dataset)
     pictures: list[tuple[tuple[str, ...], Tensor]] = []
@@ -261,14 +300,20 @@ def _read_own(data: DataSettings, progress: Progress, cancelled: Callable[[], bo
         if len(pictures) % 200 == 0:
             progress(f"Reading the pictures of {title}: {len(pictures):,}", None)
     if not pictures:
-        raise DatasetError(f"{title} holds no pictures that can be read; it takes class folders with pictures in them, such as cat/1.jpg and dog/1.jpg.")
+        raise DatasetError(
+            f"{title} holds no pictures that can be read; it takes class folders such as cat/1.jpg and dog/1.jpg."
+        )
     prefix = _wrapping_folders([parts for parts, _ in pictures])
     rows = [(parts[prefix:], image) for parts, image in pictures]
-    two_levels = {parts[0].lower() for parts, _ in rows} == {"train", "test"} and all(len(parts) > 2 for parts, _ in rows)
+    two_levels = {parts[0].lower() for parts, _ in rows} == {"train", "test"} and all(
+        len(parts) > 2 for parts, _ in rows
+    )
     if any(len(parts) < 2 for parts, _ in rows):
         raise DatasetError(f"{title} has pictures outside class folders; put each into a folder named after its class.")
     if two_levels:
-        groups = {name: [(parts[1], image) for parts, image in rows if parts[0].lower() == name] for name in ("train", "test")}
+        groups = {
+            name: [(parts[1], image) for parts, image in rows if parts[0].lower() == name] for name in ("train", "test")
+        }
     else:
         groups = {"train": [(parts[0], image) for parts, image in rows], "test": []}
     classes = tuple(sorted({label for label, _ in groups["train"]}))
@@ -276,16 +321,24 @@ def _read_own(data: DataSettings, progress: Progress, cancelled: Callable[[], bo
         raise DatasetError(f"{title} has the single class {classes[0]!r}; there must be two or more to tell apart.")
     unknown = {label for label, _ in groups["test"]} - set(classes)
     if unknown:
-        raise DatasetError(f"The test class {min(unknown)!r} of {title} has no training pictures that can be read; name the folders alike.")
+        raise DatasetError(
+            f"The test class {min(unknown)!r} of {title} has no training pictures that can be read; name the folders alike."
+        )
     _refuse_empty_classes(data.dataset, title, prefix, two_levels, classes)
     if unreadable:
         progress(f"{unreadable} files of {title} are no readable pictures and were left out", None)
     number = {label: index for index, label in enumerate(classes)}
-    train, test = (DecodedSplit(torch.stack([image for _, image in group]), torch.tensor([number[label] for label, _ in group])) if group else None
-                   for group in (groups["train"], groups["test"]))
+    train, test = (
+        DecodedSplit(torch.stack([image for _, image in group]), torch.tensor([number[label] for label, _ in group]))
+        if group
+        else None
+        for group in (groups["train"], groups["test"])
+    )
     assert train is not None
     if test is None and train.labels.bincount().min() < 2:
-        raise DatasetError(f"A class of {title} has a single picture; each needs two or more, since some are held out for the test.")
+        raise DatasetError(
+            f"A class of {title} has a single picture; each needs two or more, since some are held out for the test."
+        )
     return classes, train, test
 
 
@@ -300,8 +353,12 @@ def _refuse_empty_classes(dataset: str, title: str, prefix: int, two_levels: boo
     if not root.is_dir():
         return
     if prefix:
-        root = next(path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+        root = next(
+            path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith((".", "__MACOSX"))
+        )
     for top in [path for path in root.iterdir() if path.name.lower() in ("train", "test")] if two_levels else [root]:
         for folder in sorted(top.iterdir()):
             if folder.is_dir() and not folder.name.startswith((".", "__MACOSX")) and folder.name not in classes:
-                raise DatasetError(f"The class folder {folder.name!r} of {title} has no picture that can be read; fill it or remove it.")
+                raise DatasetError(
+                    f"The class folder {folder.name!r} of {title} has no picture that can be read; fill it or remove it."
+                )

@@ -13,19 +13,26 @@ from expertnet.config import SettingsError
 
 
 def resolve_device(name: str) -> torch.device:
-    """"auto" -> the first accelerator there is; a device that is not there raises SettingsError."""
+    """ "auto" -> the first accelerator there is; a device that is not there raises SettingsError."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     device = torch.device(name)
-    there = {"cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-             "mps": torch.backends.mps.is_available(), "cpu": True}[device.type]
+    there = {
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }[device.type]
     if not there:
-        raise SettingsError(f"hardware.device cannot be {name!r} on this machine, which has no such device; auto takes what there is.")
+        raise SettingsError(
+            f"hardware.device cannot be {name!r} on this machine, which has no such device; auto takes what there is."
+        )
     return device
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """"auto" -> bfloat16 where the device multiplies in it natively, else float32."""
+    """ "auto" -> bfloat16 where the device multiplies in it natively, else float32."""
     if name == "auto":
         if device.type == "cuda":
             name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"

@@ -33,7 +33,9 @@ class Resource:
     urls: tuple[str, ...]  # tried in order
 
 
-def fetch(resource: Resource, folder: Path, progress: Callable[[float | None], None], cancelled: Callable[[], bool]) -> Path:
+def fetch(
+    resource: Resource, folder: Path, progress: Callable[[float | None], None], cancelled: Callable[[], bool]
+) -> Path:
     """The file of a resource in `folder`, downloaded unless it is there and sound.
 
     Raises Cancelled, and DownloadError where no address gives the right file.
@@ -54,8 +56,10 @@ def fetch(resource: Resource, folder: Path, progress: Callable[[float | None], N
             reason = str(getattr(error, "reason", error))
         finally:
             part.unlink(missing_ok=True)
-    raise DownloadError(f"{resource.file} could not be downloaded ({reason}): check the network and try again, or use the digits or "
-                        "a folder of your own, which need no download.")
+    raise DownloadError(
+        f"{resource.file} could not be downloaded ({reason}): check the network and try again, or use the digits or "
+        "a folder of your own, which need no download."
+    )
 
 
 def _stream(url: str, part: Path, progress: Callable[[float | None], None], cancelled: Callable[[], bool]) -> None:

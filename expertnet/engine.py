@@ -1,7 +1,8 @@
-"""Training and evaluation: no disk, no threads, no browser.
+"""Training: no disk, no threads, no browser.
 
-In this module: Evaluation and evaluate, learning_rate (the schedule), Progress, TrainingError, and Trainer, whose run() yields a Progress after every step, evaluation batch and epoch. Whoever iterates
-may stop at any record; state_dict() taken at an "epoch" record is all that going on from there needs.
+In this module: learning_rate (the schedule), Progress, TrainingError, and Trainer, whose run() yields a Progress after
+every step, evaluation batch and epoch. Whoever iterates may stop at any record; state_dict() taken at an "epoch" record
+is all that going on from there needs.
 """
 
 from __future__ import annotations
@@ -17,14 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from expertnet import routing
 from expertnet.augment import augment, normalize
 from expertnet.config import Settings, TrainingSettings
 from expertnet.datasets import Dataset, Split, flips
 from expertnet.devices import available_threads, resolve_device, resolve_precision
+from expertnet.evaluation import Evaluation, evaluating
 from expertnet.model import ExpertNet
-
-EVALUATION_BATCH = 500  # pictures; its own number, so that a figure does not depend on the training batch
 
 
 class TrainingError(RuntimeError):
@@ -33,63 +32,6 @@ class TrainingError(RuntimeError):
     def __init__(self, message: str, kind: Literal["nan", "memory"]) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-# --- evaluation ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    loss: float  # mean cross entropy, nats
-    accuracy: float  # fraction
-    confusion: Tensor  # (classes, classes) counts, row the true class
-    routing: Tensor  # (N, B, K) float32, on the CPU
-    labels: Tensor  # (N,)
-
-    def routing_metrics(self) -> dict[str, Any]:
-        """The routing figures of a metrics line."""
-        return {"routing_entropy": routing.entropy(self.routing).mean(0).tolist(),
-                "routing_information": routing.information(self.routing, self.labels, len(self.confusion)).tolist(),
-                "expert_usage": routing.usage(self.routing).tolist()}
-
-
-def evaluating(forward: Callable[..., Any], split: Split, mean: Tensor, std: Tensor, num_classes: int,
-               autocast: Callable[[], AbstractContextManager[Any]]) -> Generator[tuple[int, int], None, Evaluation]:
-    """Evaluates batch by batch, yielding (done, of) before each, and returns the Evaluation. The model is in eval mode."""
-    device = mean.device
-    logits, weights = [], []
-    batches = math.ceil(len(split) / EVALUATION_BATCH)
-    for number in range(batches):
-        yield number, batches
-        images = split.images[number * EVALUATION_BATCH:(number + 1) * EVALUATION_BATCH].to(device)
-        images = images.to(memory_format=torch.channels_last)
-        with torch.inference_mode(), autocast():
-            batch_logits, batch_weights = forward(normalize(images, mean, std), True)
-        logits.append(batch_logits.float())
-        weights.append(batch_weights.float())
-    labels = split.labels.cpu()
-    all_logits = torch.cat(logits).cpu()
-    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    confusion.index_put_((labels, all_logits.argmax(1)), torch.ones_like(labels), accumulate=True)
-    return Evaluation(loss=F.cross_entropy(all_logits, labels).item(), accuracy=confusion.trace().item() / len(labels),
-                      confusion=confusion, routing=torch.cat(weights).cpu(), labels=labels)
-
-
-def evaluate(model: ExpertNet, split: Split, mean: tuple[float, ...], std: tuple[float, ...], num_classes: int,
-             on_batch: Callable[[int, int], None] = lambda done, of: None) -> Evaluation:
-    """A model's loss, accuracy, confusion and routing on a split, in float32 on the model's device."""
-    device = next(model.parameters()).device
-    model.eval()
-    batches = evaluating(model, split, torch.tensor(mean, device=device), torch.tensor(std, device=device), num_classes,
-                         lambda: torch.autocast(device.type, enabled=False))
-    while True:
-        try:
-            on_batch(*next(batches))
-        except StopIteration as end:
-            return end.value
-
-
-# --- training --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -123,8 +65,14 @@ class Trainer:
     the same settings on the same machine with the same number of threads give the same numbers.
     """
 
-    def __init__(self, settings: Settings, data: Dataset, *, threads: int | None = None,
-                 log: Callable[[str], None] = lambda sentence: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        data: Dataset,
+        *,
+        threads: int | None = None,
+        log: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         self.settings, self.data, self.log = settings, data, log
         self.device = resolve_device(settings.hardware.device)
         self.threads = threads or available_threads()
@@ -139,8 +87,10 @@ class Trainer:
         self.model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         self.forward: Callable[..., Any] = torch.compile(self.model) if settings.hardware.compile else self.model
         self.optimizer = self._make_optimizer()
-        self.train, self.validation, self.test = (Split(split.images.to(self.device), split.labels.to(self.device))
-                                                  for split in (data.train, data.validation, data.test))
+        self.train, self.validation, self.test = (
+            Split(split.images.to(self.device), split.labels.to(self.device))
+            for split in (data.train, data.validation, data.test)
+        )
         self.mean, self.std = (torch.tensor(values, device=self.device) for values in (data.info.mean, data.info.std))
         self.flips = flips(settings.data)
         self.batch_size = min(settings.training.batch_size, len(self.train))
@@ -151,22 +101,38 @@ class Trainer:
     def _make_optimizer(self) -> torch.optim.Optimizer:
         training = self.settings.training
         if training.optimizer == "adamw":
-            return torch.optim.AdamW(self.model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
-        return torch.optim.SGD(self.model.parameters(), lr=training.lr, weight_decay=training.weight_decay,
-                               momentum=training.momentum, nesterov=training.momentum > 0, fused=True)
+            return torch.optim.AdamW(
+                self.model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
+            )
+        return torch.optim.SGD(
+            self.model.parameters(),
+            lr=training.lr,
+            weight_decay=training.weight_decay,
+            momentum=training.momentum,
+            nesterov=training.momentum > 0,
+            fused=True,
+        )
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights as evaluated: copies on the CPU, contiguous."""
-        return {name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-                for name, value in self.model.state_dict().items()}
+        return {
+            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, value in self.model.state_dict().items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """All that going on from the last completed epoch needs; tensors and plain values only."""
-        return {"epoch": self.epoch, "model": self.weights(), "optimizer": self.optimizer.state_dict(), "best": self.best,
-                "generator": self.generator.get_state(), "threads": self.threads}
+        return {
+            "epoch": self.epoch,
+            "model": self.weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "generator": self.generator.get_state(),
+            "threads": self.threads,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.best, self.threads = state["epoch"], state["best"], state["threads"]
@@ -192,40 +158,61 @@ class Trainer:
             raise
 
     def _out_of_memory(self) -> TrainingError:
-        return TrainingError(f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with "
-                             f"{self.batch_size} pictures a step; try training.batch_size={max(self.batch_size // 2, 1)}.", "memory")
+        return TrainingError(
+            f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with "
+            f"{self.batch_size} pictures a step; try training.batch_size={max(self.batch_size // 2, 1)}.",
+            "memory",
+        )
 
     def _run_epoch(self) -> Iterator[Progress]:
         started, epoch = time.perf_counter(), self.epoch + 1
         self.model.train()
         order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
-        totals = torch.zeros(2, dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)  # loss, right
+        totals = torch.zeros(
+            2, dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device
+        )  # loss, right
         read_every = 1 if self.device.type == "cpu" else 20  # reading a loss makes a GPU wait
         for step in range(self.steps):
-            loss, right = self._step(order[step * self.batch_size:(step + 1) * self.batch_size], epoch, step)
+            loss, right = self._step(order[step * self.batch_size : (step + 1) * self.batch_size], epoch, step)
             totals += torch.stack((loss, right)).to(totals.dtype)
             shown = None
             if step % read_every == 0 or step == self.steps - 1:
                 shown = totals[0].item() / (step + 1)
                 if not math.isfinite(shown):
-                    raise TrainingError(f"The loss stopped being a finite number in epoch {epoch}, step {step + 1}; try a lower learning rate "
-                                        f"(training.lr={self.settings.training.lr / 3:.2g}), gradient clipping, or precision fp32.", "nan")
+                    raise TrainingError(
+                        f"The loss stopped being a finite number in epoch {epoch}, step {step + 1}; try a lower learning rate "
+                        f"(training.lr={self.settings.training.lr / 3:.2g}), gradient clipping, or precision fp32.",
+                        "nan",
+                    )
             speed = (step + 1) * self.batch_size / (time.perf_counter() - started)
             yield Progress("step", epoch, step + 1, self.steps, loss=shown, images_per_second=speed)
         trained = time.perf_counter() - started
         evaluation = yield from self._evaluate(self.validation, epoch)
         if not math.isfinite(evaluation.loss):
-            raise TrainingError(f"The validation loss of epoch {epoch} is not a finite number; try a lower learning rate "
-                                f"(training.lr={self.settings.training.lr / 3:.2g}).", "nan")
+            raise TrainingError(
+                f"The validation loss of epoch {epoch} is not a finite number; try a lower learning rate "
+                f"(training.lr={self.settings.training.lr / 3:.2g}).",
+                "nan",
+            )
         self.epoch = epoch
         best = self.best["accuracy"]
-        if self.settings.watches_test or best is None or evaluation.accuracy > best:  # nothing is chosen on the test set
+        if (
+            self.settings.watches_test or best is None or evaluation.accuracy > best
+        ):  # nothing is chosen on the test set
             self.best = {"epoch": epoch, "accuracy": evaluation.accuracy, "weights": self.weights()}
         total_loss, total_right = totals.tolist()
         seen = self.steps * self.batch_size
-        metrics = {"epoch": epoch, "train_loss": total_loss / self.steps, "train_accuracy": total_right / seen,
-                   "val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy, "lr": self.optimizer.param_groups[0]["lr"],
-                   "seconds": time.perf_counter() - started, "images_per_second": seen / trained, **evaluation.routing_metrics()}
+        metrics = {
+            "epoch": epoch,
+            "train_loss": total_loss / self.steps,
+            "train_accuracy": total_right / seen,
+            "val_loss": evaluation.loss,
+            "val_accuracy": evaluation.accuracy,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": time.perf_counter() - started,
+            "images_per_second": seen / trained,
+            **evaluation.routing_metrics(),
+        }
         yield Progress("epoch", epoch, self.steps, self.steps, images_per_second=seen / trained, metrics=metrics)
 
     def _step(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
@@ -235,7 +222,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         labels = self.train.labels[chosen]
-        images = normalize(augment(self.train.images[chosen], self.settings.data, self.flips, self.generator), self.mean, self.std)
+        images = normalize(
+            augment(self.train.images[chosen], self.settings.data, self.flips, self.generator), self.mean, self.std
+        )
         if self.settings.hardware.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
@@ -274,5 +263,10 @@ class Trainer:
         """The best weights on the test set; where the test set was watched, that figure is there already."""
         self.model.load_state_dict(self.best["weights"])
         evaluation = yield from self._evaluate(self.test, self.epoch)
-        yield Progress("test", self.epoch, self.steps, self.steps,
-                       metrics={"test_loss": evaluation.loss, "test_accuracy": evaluation.accuracy})
+        yield Progress(
+            "test",
+            self.epoch,
+            self.steps,
+            self.steps,
+            metrics={"test_loss": evaluation.loss, "test_accuracy": evaluation.accuracy},
+        )

@@ -72,8 +72,11 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
         net = ExpertNet(model, num_classes)
         images = torch.zeros(batch, 3, image_size, image_size)
         weights = {value.untyped_storage()._cdata for value in net.parameters()}
-        with (torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16), FlopCounterMode(display=False) as counter,
-              torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)):
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16),
+            FlopCounterMode(display=False) as counter,
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
             net(images)
         parameters = sum(value.numel() for value in net.parameters())
     saved = sum(size for key, size in kept.items() if key not in weights)
@@ -98,5 +101,7 @@ def refuse_if_too_large(settings: Settings, num_classes: int, available: int | N
     needed = estimate(settings, num_classes).memory_bytes
     available = psutil.virtual_memory().available if available is None else available
     if needed > available:
-        raise SettingsError(f"This run needs about {needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are free: "
-                            f"lower training.batch_size ({settings.training.batch_size}) or the size of the network.")
+        raise SettingsError(
+            f"This run needs about {needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are free: "
+            f"lower training.batch_size ({settings.training.batch_size}) or the size of the network."
+        )

@@ -32,10 +32,12 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
 
 def to_json(value: Any) -> str:
     """JSON in which a number that is not finite is null."""
+
     def clean(item: Any) -> Any:
         if isinstance(item, float):
             return item if math.isfinite(item) else None
         if isinstance(item, Mapping):
             return {key: clean(inner) for key, inner in item.items()}
         return [clean(inner) for inner in item] if isinstance(item, list | tuple) else item
+
     return json.dumps(clean(value), allow_nan=False)

@@ -18,7 +18,7 @@ from torch import Tensor
 from expertnet.augment import normalize
 from expertnet.config import Settings
 from expertnet.datasets import DatasetInfo, Split
-from expertnet.engine import EVALUATION_BATCH
+from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.files import write_atomically
 from expertnet.model import ExpertNet
 from expertnet.runs import Checkpoint, Run, RunError
@@ -35,7 +35,9 @@ class Predictor:
     def __call__(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 pictures -> probabilities (N, classes) and routing weights (N, B, K)."""
         with torch.inference_mode():
-            logits, routing = self.model(normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last), True)
+            logits, routing = self.model(
+                normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last), True
+            )
             return logits.softmax(1), routing
 
 
@@ -57,18 +59,27 @@ def _load(path: Path, checkpoint: Checkpoint, changed: int) -> Predictor:
     run = Run(path)
     settings, info = run.settings(), run.dataset_info()
     if info is None:
-        raise RunError(f"Run {run.name} has not read its data set yet, so it knows no classes; wait for its first epoch.")
+        raise RunError(
+            f"Run {run.name} has not read its data set yet, so it knows no classes; wait for its first epoch."
+        )
     weights, epoch = run.load_weights(checkpoint)
     model = ExpertNet(settings.model, len(info.classes))
     try:
         model.load_state_dict(weights)
     except RuntimeError:
-        raise RunError(f"The {checkpoint} checkpoint of run {run.name} belongs to another architecture than its config.json says.") from None
+        raise RunError(
+            f"The {checkpoint} checkpoint of run {run.name} belongs to another architecture than its config.json says."
+        ) from None
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
 
 
-def test_routing(run: Run, split: Split, checkpoint: Checkpoint = "best",
-                 progress: Callable[[float], None] = lambda share: None, threads: int | None = None) -> Tensor:
+def test_routing(
+    run: Run,
+    split: Split,
+    checkpoint: Checkpoint = "best",
+    progress: Callable[[float], None] = lambda share: None,
+    threads: int | None = None,
+) -> Tensor:
     """The routing weights (N, B, K) of a split, computed by the batch once a checkpoint and kept in the run's folder."""
     path = run.path / f"routing-{checkpoint}.safetensors"
     predictor = load_predictor(run, checkpoint, threads)
@@ -80,7 +91,7 @@ def test_routing(run: Run, split: Split, checkpoint: Checkpoint = "best",
     parts = []
     for start in range(0, len(split), EVALUATION_BATCH):
         progress(start / len(split))
-        parts.append(predictor(split.images[start:start + EVALUATION_BATCH])[1])
+        parts.append(predictor(split.images[start : start + EVALUATION_BATCH])[1])
     weights = torch.cat(parts)
     if run.state not in ("running", "stopping"):  # while it trains, the best epoch still changes
         write_atomically(path, save({key: weights.half()}))

@@ -1,186 +1,23 @@
-"""Training in the background: joins the engine and the store.
+"""Training in the background.
 
-In this module: run_training (one run from its config to its end, the same for the browser and the command line),
-StatusWriter (status.json from a timer), Manager (one training thread and its queue) and manager(), the process's one.
-Nothing here knows of a browser: pages ask the manager to start and stop, and read the store for the rest.
+In this module: Manager (one training thread and its queue), manager(), the process's one, refuse_what_cannot_start and
+prepare_resume. Nothing here knows of a browser: pages ask the manager to start and stop, and read the store for the rest.
 """
 
 from __future__ import annotations
 
 import atexit
-import subprocess
 import threading
 import time
 import traceback
 from collections import deque
 from functools import cache
-from pathlib import Path
-from typing import Any
 
-import torch
-
-from expertnet import __version__
-from expertnet.config import Settings, SettingsError
-from expertnet.datasets import Cancelled, Dataset, DatasetError, known_class_count, load_dataset
-from expertnet.devices import device_memory, device_name
-from expertnet.engine import Progress, Trainer, TrainingError
+from expertnet.config import Settings
+from expertnet.datasets import known_class_count, refuse_if_missing
 from expertnet.estimate import refuse_if_too_large
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore, this_process
-
-WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
-
-
-class StatusWriter:
-    """status.json, written by a timer at most twice a second, so that a long step does not look dead."""
-
-    def __init__(self, run: Run, stop: threading.Event) -> None:
-        self.run, self.stop, self.status = run, stop, run.status() | this_process()
-        self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
-        self._thread = threading.Thread(target=self._beat, name=f"status {run.id}", daemon=True)
-
-    def __enter__(self) -> StatusWriter:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._closed.set()
-        self._thread.join()
-        self.flush()
-
-    def update(self, **values: Any) -> None:
-        with self._lock:
-            self.status.update(values)
-            self._changed = True
-
-    def flush(self) -> None:
-        with self._lock:
-            if self.stop.is_set() and self.status["state"] == "running":
-                self.status["state"] = "stopping"
-            self.status["heartbeat"], self._changed = time.time(), False
-            self.run.write_status(self.status)
-
-    def _beat(self) -> None:
-        while not self._closed.wait(LOOK_EVERY):
-            age = time.time() - (self.status["heartbeat"] or 0)
-            asked = self.stop.is_set() and self.status["state"] == "running"
-            if asked or self._changed and age > WRITE_EVERY or age > HEARTBEAT_EVERY:
-                try:
-                    self.flush()
-                except OSError as error:  # a full disk ends the training where it writes its epoch, not here
-                    self.status["error"] = str(error)
-
-
-def run_training(run: Run, stop: threading.Event, *, on_progress: Any = lambda status: None) -> dict[str, Any]:
-    """Trains a run to its end, a stop or a failure, and returns its last status; goes on from resume.pt if there is one.
-
-    `stop` takes effect at the next step, evaluation batch or piece of a download. Never raises for what a run can do
-    wrong: the sentence is in the status, the traceback in the log.
-    """
-    with StatusWriter(run, stop) as writer:
-        try:
-            _train(run, stop, writer, on_progress)
-        except Cancelled:
-            writer.update(state="stopped")
-            run.log(f"Stopped in epoch {writer.status['epoch'] + 1}; the last whole epoch is kept.")
-        except (TrainingError, DatasetError, SettingsError, RunError) as error:
-            kind = getattr(error, "kind", "data" if isinstance(error, DatasetError) else "other")
-            _fail(run, writer, str(error), kind)
-        except Exception as error:  # the thread must outlive whatever a run meets
-            _fail(run, writer, f"The run ended on an error it did not expect ({type(error).__name__}: {error}); its log says where.", "other")
-        finally:
-            writer.update(activity="", activity_share=None, seconds_left=None)
-    return writer.status
-
-
-def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
-    writer.update(state="failed", error=sentence, error_kind=kind)
-    run.log(f"Failed: {sentence}\n{traceback.format_exc()}")
-
-
-def _train(run: Run, stop: threading.Event, writer: StatusWriter, on_progress: Any) -> None:
-    settings = run.settings()
-    epochs = settings.training.epochs
-
-    def check() -> None:
-        if stop.is_set():
-            raise Cancelled
-
-    def report(activity: str, share: float | None = None) -> None:
-        writer.update(activity=activity, activity_share=share)
-        on_progress(writer.status)
-
-    check()
-    writer.update(state="running", error=None, error_kind=None, epochs=epochs, activity="Preparing the data", seconds_left=None)
-    writer.flush()
-    data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
-    check()
-    refuse_if_too_large(settings, len(data.info.classes))
-    report("Setting up the network")
-    trainer = Trainer(settings, data, log=run.log)
-    _describe(run, data, trainer)
-    saved = run.load_resume()
-    if saved is None:
-        run.commit_epoch(trainer.state_dict(), None)
-        run.log(f"Started: {settings.data.dataset}, {len(data.train)} training pictures, {device_name(trainer.device)}.")
-    else:
-        run.roll_back(saved)
-        trainer.load_state_dict(saved)
-        run.log(f"Going on after epoch {trainer.epoch}.")
-    writer.update(device=device_name(trainer.device), epoch=trainer.epoch, steps=trainer.steps, step=0, **_best(trainer))
-    before = sum(line.get("seconds") or 0 for line in run.metrics())
-    started, first_epoch = time.perf_counter(), trainer.epoch
-    for progress in trainer.run():
-        writer.update(**_live(progress, trainer, started, first_epoch), seconds=before + time.perf_counter() - started)
-        if progress.kind == "epoch":
-            assert progress.metrics is not None
-            run.commit_epoch(trainer.state_dict(), progress.metrics)
-            writer.update(epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer))
-        elif progress.kind == "test":
-            assert progress.metrics is not None
-            writer.update(**progress.metrics)
-        on_progress(writer.status)
-        if progress.kind != "test":
-            check()
-    writer.update(state="finished", step=trainer.steps)
-    run.log(f"Finished after {trainer.epoch} epochs; test accuracy {writer.status['test_accuracy']:.4f}.")
-
-
-def _best(trainer: Trainer) -> dict[str, Any]:
-    return {"best_epoch": trainer.best["epoch"] or None, "best_val_accuracy": trainer.best["accuracy"]}
-
-
-def _live(progress: Progress, trainer: Trainer, started: float, first_epoch: int) -> dict[str, Any]:
-    """What status.json says of a step, an evaluation batch or an epoch."""
-    values: dict[str, Any] = {"device_memory": device_memory(trainer.device)}
-    if progress.kind == "step":
-        done = progress.epoch - 1 - first_epoch + progress.step / progress.steps
-        left = trainer.settings.training.epochs - first_epoch - done
-        values |= {"activity": "Training", "activity_share": None, "step": progress.step, "images_per_second": progress.images_per_second,
-                   "seconds_left": (time.perf_counter() - started) / done * left}
-    elif progress.kind == "evaluation":
-        testing = progress.epoch == trainer.settings.training.epochs == trainer.epoch
-        values |= {"activity": "Measuring on the test set" if testing or trainer.settings.watches_test else "Measuring on the validation set",
-                   "activity_share": progress.step / progress.steps}
-    if progress.loss is not None:
-        values["train_loss_now"] = progress.loss
-    return values
-
-
-def _describe(run: Run, data: Dataset, trainer: Trainer) -> None:
-    """Writes into config.json all that classifying needs without the data, and where the run ran."""
-    environment = {"expertnet": __version__, "torch": torch.__version__, "device": device_name(trainer.device),
-                   "precision": str(trainer.dtype).removeprefix("torch."), "git_revision": git_revision()}
-    run.write_config(run.config() | {"dataset": data.info.to_dict(), "environment": environment})
-
-
-@cache
-def git_revision() -> str | None:
-    """The commit this code is at; None where it is no checkout."""
-    try:
-        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True)
-        return answer.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+from expertnet.training import run_training
 
 
 class Manager:
@@ -231,9 +68,11 @@ class Manager:
 
     def join(self, run_id: str | None = None, timeout: float | None = None) -> bool:
         """Waits until a run (or all) is no longer queued or running; False when the time ran out."""
+
         def idle() -> bool:
             busy = [*self.queue(), *([self._active.id] if self._active else [])]
             return run_id not in busy if run_id else not busy
+
         with self._changed:
             return self._changed.wait_for(idle, timeout)
 
@@ -279,7 +118,11 @@ class Manager:
 
 
 def refuse_what_cannot_start(settings: Settings) -> None:
-    """Raises SettingsError for what can be known before a run exists: a device that is not there, too little memory."""
+    """Raises SettingsError or DatasetError for what can be known before a run exists.
+
+    That is a data set or a device that is not there, and too little memory.
+    """
+    refuse_if_missing(settings.data)
     refuse_if_too_large(settings, known_class_count(settings.data) or 10)
 
 
@@ -292,13 +135,26 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     done = status["epoch"] or 0
     epochs = epochs or settings.training.epochs
     if done >= epochs and status["state"] == "finished":
-        raise RunError(f"Run {run.name} has finished its {done} epochs; give a larger training.epochs to train it longer.")
+        raise RunError(
+            f"Run {run.name} has finished its {done} epochs; give a larger training.epochs to train it longer."
+        )
     if epochs < done:
         raise RunError(f"Run {run.name} is past epoch {epochs} already: training.epochs takes at least {done}.")
     config = config | {"training": config["training"] | {"epochs": epochs}}
     run.write_config(config)
-    run.write_status(status | this_process() | {"state": "queued", "epochs": epochs, "error": None, "error_kind": None,
-                                                "heartbeat": time.time(), "test_accuracy": None, "test_loss": None})
+    run.write_status(
+        status
+        | this_process()
+        | {
+            "state": "queued",
+            "epochs": epochs,
+            "error": None,
+            "error_kind": None,
+            "heartbeat": time.time(),
+            "test_accuracy": None,
+            "test_loss": None,
+        }
+    )
 
 
 @cache

@@ -68,7 +68,9 @@ class ExpertConvs(nn.Module):
         self.norm = nn.BatchNorm2d(num_experts * channels)
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
-        return self._one_by_one(x_NCHW, weights_NK) if x_NCHW.device.type == "cpu" else self._at_once(x_NCHW, weights_NK)
+        return (
+            self._one_by_one(x_NCHW, weights_NK) if x_NCHW.device.type == "cpu" else self._at_once(x_NCHW, weights_NK)
+        )
 
     def _at_once(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         y = F.relu(self.norm(self.conv(x_NCHW)))
@@ -79,9 +81,15 @@ class ExpertConvs(nn.Module):
         norm = self.norm
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-        parts = zip(self.conv.weight.chunk(self.num_experts), norm.weight.chunk(self.num_experts),
-                    norm.bias.chunk(self.num_experts), self._statistics("running_mean"), self._statistics("running_var"),
-                    weights_NK.unbind(1), strict=True)
+        parts = zip(
+            self.conv.weight.chunk(self.num_experts),
+            norm.weight.chunk(self.num_experts),
+            norm.bias.chunk(self.num_experts),
+            self._statistics("running_mean"),
+            self._statistics("running_var"),
+            weights_NK.unbind(1),
+            strict=True,
+        )
         total: Tensor | None = None
         for kernel, scale, shift, mean, variance, weight_N in parts:
             z = F.conv2d(x_NCHW, kernel, padding=1)
@@ -115,7 +123,9 @@ class Backbone(nn.Module):
     def __init__(self, model: ModelSettings) -> None:
         super().__init__()
         self.pool_after = frozenset(model.pool_after)
-        self.blocks = nn.ModuleList(Block(model.channels, model.num_experts, model.reduction) for _ in range(model.num_blocks))
+        self.blocks = nn.ModuleList(
+            Block(model.channels, model.num_experts, model.reduction) for _ in range(model.num_blocks)
+        )
 
     def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         routing = []

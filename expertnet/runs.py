@@ -33,10 +33,30 @@ ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
 EMPTY_STATUS: dict[str, Any] = {
-    "state": "queued", "activity": "", "activity_share": None, "epoch": 0, "epochs": 0, "step": 0, "steps": 0,
-    "images_per_second": None, "seconds_left": None, "best_epoch": None, "best_val_accuracy": None, "test_accuracy": None,
-    "test_loss": None, "train_loss_now": None, "device": None, "device_memory": None, "host": None, "pid": None,
-    "process_start": None, "heartbeat": None, "error": None, "error_kind": None, "seconds": None}
+    "state": "queued",
+    "activity": "",
+    "activity_share": None,
+    "epoch": 0,
+    "epochs": 0,
+    "step": 0,
+    "steps": 0,
+    "images_per_second": None,
+    "seconds_left": None,
+    "best_epoch": None,
+    "best_val_accuracy": None,
+    "test_accuracy": None,
+    "test_loss": None,
+    "train_loss_now": None,
+    "device": None,
+    "device_memory": None,
+    "host": None,
+    "pid": None,
+    "process_start": None,
+    "heartbeat": None,
+    "error": None,
+    "error_kind": None,
+    "seconds": None,
+}
 Checkpoint = Literal["best", "last"]
 
 
@@ -162,11 +182,14 @@ class Run:
         """The weights and their epoch."""
         try:
             with safe_open(self.checkpoint_path(kind), framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, int((file.metadata() or {}).get("epoch", 0))
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+                return weights, int((file.metadata() or {}).get("epoch", 0))
         except FileNotFoundError:
             raise RunError(f"Run {self.name} has no {kind} checkpoint yet; wait for its first epoch.") from None
         except (SafetensorError, OSError, ValueError):
-            raise RunError(f"The {kind} checkpoint of run {self.name} is damaged; the other checkpoint may still be read.") from None
+            raise RunError(
+                f"The {kind} checkpoint of run {self.name} is damaged; the other checkpoint may still be read."
+            ) from None
 
     def can_resume(self) -> bool:
         return self.state in ("stopped", "failed", "interrupted") and self.damage() is None
@@ -180,7 +203,9 @@ class Run:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             return state
         except Exception as error:  # torch raises many types for a damaged file
-            raise RunError(f"The resume.pt of run {self.name} is damaged ({type(error).__name__}), so it cannot go on; start it anew.") from error
+            raise RunError(
+                f"The resume.pt of run {self.name} is damaged ({type(error).__name__}), so it cannot go on; start it anew."
+            ) from error
 
     # -- writing
 
@@ -233,14 +258,19 @@ class RunStore:
     def list(self) -> list[Run]:
         """Every run, newest first; damaged ones too."""
         try:
-            entries = sorted((entry.name for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir()), reverse=True)
+            entries = sorted(
+                (entry.name for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir()),
+                reverse=True,
+            )
         except OSError:
             return []
         return [Run(self.root / name) for name in entries]
 
     def get(self, run_id: str) -> Run:
         if not RUN_ID.fullmatch(run_id) or not (self.root / run_id).is_dir():
-            raise RunError(f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are.")
+            raise RunError(
+                f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are."
+            )
         return Run(self.root / run_id)
 
     def resolve(self, text: str) -> Run:

@@ -18,7 +18,9 @@ def test_crop_is_a_window_of_the_padded_picture_and_differs_between_pictures():
     padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
     places = set()
     for picture, out in zip(padded, cropped, strict=True):
-        windows = {(t, left) for t in range(5) for left in range(5) if torch.equal(picture[:, t:t + 8, left:left + 8], out)}
+        windows = {
+            (t, left) for t in range(5) for left in range(5) if torch.equal(picture[:, t : t + 8, left : left + 8], out)
+        }
         assert len(windows) == 1
         places |= windows
     assert len(places) > 15  # of 25, for 64 draws

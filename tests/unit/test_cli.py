@@ -14,13 +14,32 @@ from PIL import Image
 from expertnet.runs import RunStore
 
 ROOT = Path(__file__).parents[2]
-TINY = ["--set", "model.num_blocks=2", "--set", "model.channels=8", "--set", "data.image_size=8", "--set", "data.crop_padding=1",
-        "--set", "hardware.device=cpu", "--set", "model.pool_after="]
+TINY = [
+    "--set",
+    "model.num_blocks=2",
+    "--set",
+    "model.channels=8",
+    "--set",
+    "data.image_size=8",
+    "--set",
+    "data.crop_padding=1",
+    "--set",
+    "hardware.device=cpu",
+    "--set",
+    "model.pool_after=",
+]
 
 
 def command(*words, **keywords):
-    return subprocess.run([sys.executable, "-m", "expertnet", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=120,
-                          check=False, env=os.environ | keywords)
+    return subprocess.run(
+        [sys.executable, "-m", "expertnet", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | keywords,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +47,9 @@ def trained(tmp_path_factory):
     """A store with one trained run, its training's document, and the environment to find it."""
     root = tmp_path_factory.mktemp("cli")
     where = {"EXPERTNET_RUNS": str(root / "runs"), "EXPERTNET_DATA": str(root / "data")}
-    done = command("train", "--dataset", "digits", *TINY, "--set", "training.epochs=2", "--name", "mine", "--json", **where)
+    done = command(
+        "train", "--dataset", "digits", *TINY, "--set", "training.epochs=2", "--name", "mine", "--json", **where
+    )
     assert done.returncode == 0, done.stderr
     return root, where, json.loads(done.stdout)
 
@@ -40,7 +61,17 @@ def refused(done):
 
 def test_train_prints_its_document(trained):
     document = trained[2]
-    assert set(document) == {"run", "state", "epochs", "val_accuracy", "best_val_accuracy", "test_accuracy", "images_per_second", "seconds", "device"}
+    assert set(document) == {
+        "run",
+        "state",
+        "epochs",
+        "val_accuracy",
+        "best_val_accuracy",
+        "test_accuracy",
+        "images_per_second",
+        "seconds",
+        "device",
+    }
     assert (document["state"], document["epochs"]) == ("finished", 2) and document["test_accuracy"] is not None
 
 
@@ -54,7 +85,9 @@ def test_runs(trained):
 def test_evaluate_agrees_with_the_training(trained):
     document = json.loads(command("evaluate", "latest", "--json", **trained[1]).stdout)
     assert set(document) == {"run", "dataset", "accuracy", "loss", "confusion", "classes"}
-    assert document["accuracy"] == pytest.approx(trained[2]["test_accuracy"], abs=0.02)  # float32 here, perhaps bf16 there
+    assert document["accuracy"] == pytest.approx(
+        trained[2]["test_accuracy"], abs=0.02
+    )  # float32 here, perhaps bf16 there
     total = sum(map(sum, document["confusion"]))
     assert sum(document["confusion"][i][i] for i in range(10)) / total == pytest.approx(document["accuracy"])
 
@@ -63,11 +96,15 @@ def test_predict_and_routing_do_the_rest_when_a_file_is_bad(trained):
     good, bad = trained[0] / "good.png", trained[0] / "bad.png"
     Image.new("L", (20, 30), 90).save(good)
     bad.write_text("no picture")
-    done = command("predict", trained[2]["run"][:15], good, bad, trained[0] / "absent.png", "--top", 3, "--json", **trained[1])
+    done = command(
+        "predict", trained[2]["run"][:15], good, bad, trained[0] / "absent.png", "--top", 3, "--json", **trained[1]
+    )
     assert done.returncode == 1
     first, second, third = json.loads(done.stdout)
     probabilities = [p["probability"] for p in first["predictions"]]
-    assert first["file"] == str(good) and len(probabilities) == 3 and probabilities == sorted(probabilities, reverse=True)
+    assert (
+        first["file"] == str(good) and len(probabilities) == 3 and probabilities == sorted(probabilities, reverse=True)
+    )
     assert second["error"] and third["error"] and set(second) == {"file", "error"}
 
     done = command("routing", "latest", good, "--checkpoint", "last", "--json", **trained[1])
@@ -79,31 +116,51 @@ def test_predict_and_routing_do_the_rest_when_a_file_is_bad(trained):
 
 def test_export_holds_the_weights_and_the_config(trained):
     from safetensors import safe_open
+
     output = trained[0] / "net.safetensors"
     assert command("export", "latest", "--format", "safetensors", "--output", output, **trained[1]).returncode == 0
     with safe_open(output, framework="pt") as file:
         assert "classifier.head.weight" in file.keys()  # noqa: SIM118
         assert json.loads(file.metadata()["config"])["dataset"]["name"] == "digits"
-    assert "folder that exists" in refused(command("export", "latest", "--format", "safetensors", "--output", trained[0] / "no" / "x", **trained[1]))
+    assert "folder that exists" in refused(
+        command("export", "latest", "--format", "safetensors", "--output", trained[0] / "no" / "x", **trained[1])
+    )
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["train", "--set", "training.lr=-1"], "training.lr"),
-    (["train", "--preset", "best"], "presets"),
-    (["train", "--dataset", "no/such/folder"], "no/such/folder"),
-    (["train", "--resume", "latest", "--set", "training.lr=1"], "training.epochs"),
-    (["predict", "../../etc", "x.png"], "../../etc"),
-    (["evaluate", "20200101-000000-0000"], "no run"),
-    (["train", "--frobnicate"], "--frobnicate"),
-    (["export", "latest", "--format", "pickle", "--output", "x"], "pickle")])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "--set", "training.lr=-1"], "training.lr"),
+        (["train", "--preset", "best"], "presets"),
+        (["train", "--dataset", "no/such/folder"], "no/such/folder"),
+        (["train", "--resume", "latest", "--set", "training.lr=1"], "training.epochs"),
+        (["predict", "../../etc", "x.png"], "../../etc"),
+        (["evaluate", "20200101-000000-0000"], "no run"),
+        (["train", "--frobnicate"], "--frobnicate"),
+        (["export", "latest", "--format", "pickle", "--output", "x"], "pickle"),
+    ],
+)
 def test_one_sentence_and_status_2(trained, words, says):
     assert says in refused(command(*words, **trained[1]))
 
 
 def test_interrupt_stops_keeps_the_epoch_and_resume_goes_on(trained):
     where = trained[1] | {"EXPERTNET_RUNS": str(trained[0] / "interrupted")}
-    words = [sys.executable, "-m", "expertnet", "train", "--dataset", "digits", *TINY, "--set", "training.epochs=500", "--json"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | where) as process:
+    words = [
+        sys.executable,
+        "-m",
+        "expertnet",
+        "train",
+        "--dataset",
+        "digits",
+        *TINY,
+        "--set",
+        "training.epochs=500",
+        "--json",
+    ]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | where
+    ) as process:
         for line in process.stderr:
             if line.startswith("epoch 1/"):
                 process.send_signal(signal.SIGINT)
@@ -114,20 +171,26 @@ def test_interrupt_stops_keeps_the_epoch_and_resume_goes_on(trained):
     run = RunStore(where["EXPERTNET_RUNS"]).list()[0]
     kept = len(run.metrics())
     done = command("train", "--resume", "latest", "--set", f"training.epochs={kept + 1}", "--json", **where)
-    assert json.loads(done.stdout)["state"] == "finished" and [m["epoch"] for m in run.metrics()] == list(range(1, kept + 2))
+    assert json.loads(done.stdout)["state"] == "finished" and [m["epoch"] for m in run.metrics()] == list(
+        range(1, kept + 2)
+    )
 
 
 def test_a_killed_training_is_interrupted_and_goes_on(trained):
     where = trained[1] | {"EXPERTNET_RUNS": str(trained[0] / "killed")}
     words = [sys.executable, "-m", "expertnet", "train", "--dataset", "digits", *TINY, "--set", "training.epochs=500"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | where) as process:
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | where
+    ) as process:
         for line in process.stderr:
             if line.startswith("epoch 1/"):
                 process.kill()
                 break
     rows = json.loads(command("runs", "--json", **where).stdout)
     assert rows[0]["state"] == "interrupted"
-    done = command("train", "--resume", "latest", "--set", f"training.epochs={rows[0]['epochs'] + 1}", "--json", **where)
+    done = command(
+        "train", "--resume", "latest", "--set", f"training.epochs={rows[0]['epochs'] + 1}", "--json", **where
+    )
     assert done.returncode == 0 and json.loads(done.stdout)["state"] == "finished"
 
 

@@ -21,32 +21,49 @@ def test_order_is_preset_then_dataset_then_assignments():
     assert (settings.data.dataset, settings.model.num_blocks, settings.model.channels) == ("svhn", 2, 64)
 
 
-@pytest.mark.parametrize("assignment", [
-    "training.lr=0.002", "training.lr=1e-2", "model.pool_after=1,3", "model.pool_after=", "hardware.compile=true", "seed=7",
-    "training.optimizer=sgd", "data.validation_share=0.25", "hardware.device=cuda:1"])
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "training.lr=0.002",
+        "training.lr=1e-2",
+        "model.pool_after=1,3",
+        "model.pool_after=",
+        "hardware.compile=true",
+        "seed=7",
+        "training.optimizer=sgd",
+        "data.validation_share=0.25",
+        "hardware.device=cuda:1",
+    ],
+)
 def test_command_line_gives_the_same_settings_again(assignment):
     settings = build_settings("quick", "a folder/of pictures", parse_assignments([assignment]))
     words = shlex.split(config.command_line(settings, "quick"))
     options = dict(zip(words[4::2], words[5::2], strict=True))
-    again = build_settings(options["--preset"], options["--dataset"], parse_assignments([options["--set"]] if "--set" in options else []))
+    again = build_settings(
+        options["--preset"], options["--dataset"], parse_assignments([options["--set"]] if "--set" in options else [])
+    )
     assert again == settings
 
 
-@pytest.mark.parametrize(("assignment", "says"), [
-    ("training.lr=0", ("training.lr", "'0'", "more than 0")),
-    ("training.lr=fast", ("training.lr", "'fast'", "a number")),
-    ("training.lr=nan", ("training.lr", "'nan'", "a number")),
-    ("training.epochs=1.5", ("training.epochs", "1.5", "whole number")),
-    ("training.epochs=true", ("training.epochs", "true", "whole number")),
-    ("training.optimizer=adam", ("training.optimizer", "adam", "adamw, sgd")),
-    ("training.epohcs=3", ("training.epohcs", "training.epochs")),
-    ("hardware.device=tpu", ("hardware.device", "tpu", "cuda")),
-    ("hardware.compile=maybe", ("hardware.compile", "maybe", "true or false")),
-    ("model.pool_after=5", ("model.pool_after", "5", "1 to 4")),
-    ("model.pool_after=x", ("model.pool_after", "x", "2,4")),
-    ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
-    ("data.cutout=40", ("data.cutout", "40", "32")),
-    ("training.lr", ("key=value", "training.lr"))])
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("training.lr=0", ("training.lr", "'0'", "more than 0")),
+        ("training.lr=fast", ("training.lr", "'fast'", "a number")),
+        ("training.lr=nan", ("training.lr", "'nan'", "a number")),
+        ("training.epochs=1.5", ("training.epochs", "1.5", "whole number")),
+        ("training.epochs=true", ("training.epochs", "true", "whole number")),
+        ("training.optimizer=adam", ("training.optimizer", "adam", "adamw, sgd")),
+        ("training.epohcs=3", ("training.epohcs", "training.epochs")),
+        ("hardware.device=tpu", ("hardware.device", "tpu", "cuda")),
+        ("hardware.compile=maybe", ("hardware.compile", "maybe", "true or false")),
+        ("model.pool_after=5", ("model.pool_after", "5", "1 to 4")),
+        ("model.pool_after=x", ("model.pool_after", "x", "2,4")),
+        ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
+        ("data.cutout=40", ("data.cutout", "40", "32")),
+        ("training.lr", ("key=value", "training.lr")),
+    ],
+)
 def test_refusals_name_key_value_and_what_is_allowed(assignment, says):
     with pytest.raises(SettingsError) as refused:
         build_settings(overrides=parse_assignments([assignment]))

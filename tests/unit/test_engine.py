@@ -8,10 +8,20 @@ import torch
 
 from expertnet.config import TrainingSettings, build_settings
 from expertnet.datasets import Dataset, DatasetInfo, Split
-from expertnet.engine import Trainer, TrainingError, evaluate, learning_rate
+from expertnet.engine import Trainer, TrainingError, learning_rate
+from expertnet.evaluation import evaluate
 
-TINY = {"model.num_blocks": 2, "model.channels": 8, "model.reduction": 2, "model.pool_after": (1,), "training.batch_size": 16,
-        "training.epochs": 3, "data.image_size": 8, "data.crop_padding": 1, "hardware.device": "cpu"}
+TINY = {
+    "model.num_blocks": 2,
+    "model.channels": 8,
+    "model.reduction": 2,
+    "model.pool_after": (1,),
+    "training.batch_size": 16,
+    "training.epochs": 3,
+    "data.image_size": 8,
+    "data.crop_padding": 1,
+    "hardware.device": "cpu",
+}
 
 
 def two_colours(n, seed):
@@ -25,7 +35,14 @@ def two_colours(n, seed):
 
 @pytest.fixture
 def data():
-    info = DatasetInfo(name="colours", classes=("red", "blue"), mean=(0.35, 0.25, 0.35), std=(0.2, 0.15, 0.2), image_size=8, fingerprint="x")
+    info = DatasetInfo(
+        name="colours",
+        classes=("red", "blue"),
+        mean=(0.35, 0.25, 0.35),
+        std=(0.2, 0.15, 0.2),
+        image_size=8,
+        fingerprint="x",
+    )
     return Dataset(info, two_colours(100, 1), two_colours(40, 2), two_colours(60, 3))
 
 
@@ -34,7 +51,11 @@ def trainer(data, **overrides):
 
 
 def epochs(records):
-    return [{k: v for k, v in r.metrics.items() if k not in ("seconds", "images_per_second")} for r in records if r.kind == "epoch"]
+    return [
+        {k: v for k, v in r.metrics.items() if k not in ("seconds", "images_per_second")}
+        for r in records
+        if r.kind == "epoch"
+    ]
 
 
 def test_learns_measures_the_test_set_once_and_repeats(data):
@@ -49,8 +70,17 @@ def test_learns_measures_the_test_set_once_and_repeats(data):
 
 def test_metrics_line_has_the_routing_of_the_validation_set(data):
     line = epochs(trainer(data).run())[-1]
-    assert set(line) == {"epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "routing_entropy",
-                         "routing_information", "expert_usage"}
+    assert set(line) == {
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "lr",
+        "routing_entropy",
+        "routing_information",
+        "expert_usage",
+    }
     assert len(line["routing_entropy"]) == 2 and all(0 <= h <= math.log(3) for h in line["routing_entropy"])
     assert all(sum(block) == pytest.approx(1) and len(block) == 3 for block in line["expert_usage"])
 
@@ -92,7 +122,15 @@ def test_where_the_test_set_is_watched_the_last_epoch_is_the_best(data):
 
 
 def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data):
-    run = trainer(data, **{"training.lr": 10.0, "training.optimizer": "sgd", "training.warmup_share": 0.0, "hardware.precision": "fp32"})
+    run = trainer(
+        data,
+        **{
+            "training.lr": 10.0,
+            "training.optimizer": "sgd",
+            "training.warmup_share": 0.0,
+            "hardware.precision": "fp32",
+        },
+    )
     with torch.no_grad():
         run.model.classifier.head.weight.fill_(math.inf)
     with pytest.raises(TrainingError, match="lower learning rate") as failed:
@@ -121,11 +159,14 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch):
     def broken(model):
         def call(*arguments):
             raise RuntimeError("no compiler here")
+
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
     said = []
-    run = Trainer(build_settings("quick", overrides=TINY | {"hardware.compile": True}), data, threads=1, log=said.append)
+    run = Trainer(
+        build_settings("quick", overrides=TINY | {"hardware.compile": True}), data, threads=1, log=said.append
+    )
     assert epochs(run.run()) == epochs(trainer(data).run())
     assert len(said) == 1 and "without" in said[0]
 

@@ -18,12 +18,18 @@ def test_parameters_and_multiply_adds_of_the_reports_network():
 
 
 def test_memory_follows_what_a_step_keeps():
-    small, large = (estimate(build_settings("quick", overrides={"hardware.precision": "fp32", "training.batch_size": n}), 10).memory_bytes
-                    for n in (128, 256))
+    small, large = (
+        estimate(
+            build_settings("quick", overrides={"hardware.precision": "fp32", "training.batch_size": n}), 10
+        ).memory_bytes
+        for n in (128, 256)
+    )
     net = ExpertNet(build_settings("quick").model, 10)
     weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
     kept = {}
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t), lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t), lambda t: t
+    ):
         net(torch.zeros(128, 3, 32, 32))
     really = sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in weights)
     assert large - small == pytest.approx(really, rel=0.1)
@@ -31,7 +37,15 @@ def test_memory_follows_what_a_step_keeps():
 
 def test_pooling_shows_in_the_sketch():
     sizes = [(stage.name, stage.size) for stage in estimate(build_settings("quick"), 10).stages]
-    assert sizes == [("Picture", 32), ("Stem", 32), ("Block 1", 16), ("Block 2", 8), ("Block 3", 8), ("Block 4", 8), ("Classes", 1)]
+    assert sizes == [
+        ("Picture", 32),
+        ("Stem", 32),
+        ("Block 1", 16),
+        ("Block 2", 8),
+        ("Block 3", 8),
+        ("Block 4", 8),
+        ("Classes", 1),
+    ]
 
 
 def test_too_large_for_the_computer_is_refused_with_what_to_change():

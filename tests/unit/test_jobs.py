@@ -4,13 +4,23 @@ import threading
 
 import pytest
 
-from expertnet import jobs
+from expertnet import jobs, training
 from expertnet.config import SettingsError, build_settings
-from expertnet.jobs import Manager, prepare_resume, run_training
+from expertnet.jobs import Manager, prepare_resume
 from expertnet.runs import RunError, RunStore
+from expertnet.training import run_training
 
-TINY = {"model.num_blocks": 1, "model.pool_after": (), "model.channels": 8, "model.reduction": 2, "data.image_size": 8, "data.crop_padding": 1,
-        "training.epochs": 2, "hardware.device": "cpu", "hardware.precision": "fp32"}
+TINY = {
+    "model.num_blocks": 1,
+    "model.pool_after": (),
+    "model.channels": 8,
+    "model.reduction": 2,
+    "data.image_size": 8,
+    "data.crop_padding": 1,
+    "training.epochs": 2,
+    "hardware.device": "cpu",
+    "hardware.precision": "fp32",
+}
 
 
 @pytest.fixture
@@ -40,6 +50,7 @@ def stop_after_epoch(epoch):
     def look(status):
         if status["epoch"] == epoch and status["step"] == 2:
             stop.set()
+
     return stop, look
 
 
@@ -113,7 +124,12 @@ def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
     good = manager.submit(settings(), store=store)
     assert manager.join(timeout=120)
     status = bad.status()
-    assert status["state"] == "failed" and status["error_kind"] == "data" and status["error"] and "\n" not in status["error"]
+    assert (
+        status["state"] == "failed"
+        and status["error_kind"] == "data"
+        and status["error"]
+        and "\n" not in status["error"]
+    )
     assert "Traceback" in bad.log_tail() and good.state == "finished"
 
 
@@ -121,7 +137,7 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
     def broken(*arguments, **keywords):
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr(jobs, "load_dataset", broken)
+    monkeypatch.setattr(training, "load_dataset", broken)
     run = manager.submit(settings(), store=store)
     assert manager.join(timeout=60)
     assert run.state == "failed" and "ZeroDivisionError" in run.status()["error"] and "surprise" in run.log_tail()

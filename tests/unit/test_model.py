@@ -27,14 +27,18 @@ class PlainBlock(nn.Module):
 
     def forward(self, x):
         a = torch.softmax(self.route(torch.relu(self.squeeze(x.mean((2, 3))))), 1)
-        return sum(a[:, k, None, None, None] * torch.relu(self.norms[k](self.convs[k](x))) for k in range(len(self.convs))), a
+        return sum(
+            a[:, k, None, None, None] * torch.relu(self.norms[k](self.convs[k](x))) for k in range(len(self.convs))
+        ), a
 
 
 class PlainNet(nn.Module):
     def __init__(self, net, model):
         super().__init__()
         self.stem, self.classifier = copy.deepcopy(net.stem), copy.deepcopy(net.classifier)
-        self.blocks = nn.ModuleList(PlainBlock(block, model.num_experts, model.channels) for block in net.backbone.blocks)
+        self.blocks = nn.ModuleList(
+            PlainBlock(block, model.num_experts, model.channels) for block in net.backbone.blocks
+        )
         self.pool_after = model.pool_after
 
     def forward(self, x):
@@ -80,10 +84,16 @@ def test_equals_plain_reference(num_experts, training, at_once, monkeypatch):
     F.cross_entropy(plain_logits, target).backward()
     torch.testing.assert_close(net.stem.conv.weight.grad, plain.stem.conv.weight.grad, rtol=0, atol=1e-9)
     for block, reference in zip(net.backbone.blocks, plain.blocks, strict=True):
-        torch.testing.assert_close(block.experts.conv.weight.grad, torch.cat([c.weight.grad for c in reference.convs]), rtol=0, atol=1e-9)
-        torch.testing.assert_close(block.experts.norm.weight.grad, torch.cat([n.weight.grad for n in reference.norms]), rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            block.experts.conv.weight.grad, torch.cat([c.weight.grad for c in reference.convs]), rtol=0, atol=1e-9
+        )
+        torch.testing.assert_close(
+            block.experts.norm.weight.grad, torch.cat([n.weight.grad for n in reference.norms]), rtol=0, atol=1e-9
+        )
         torch.testing.assert_close(block.branch.squeeze.weight.grad, reference.squeeze.weight.grad, rtol=0, atol=1e-9)
-        torch.testing.assert_close(block.experts.norm.running_var, torch.cat([n.running_var for n in reference.norms]), rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            block.experts.norm.running_var, torch.cat([n.running_var for n in reference.norms]), rtol=0, atol=1e-9
+        )
         assert block.experts.norm.num_batches_tracked == reference.norms[0].num_batches_tracked
 
 

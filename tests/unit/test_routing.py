@@ -18,7 +18,9 @@ def test_information_is_log2_k_where_the_class_decides_and_0_where_nothing_does(
     constant = torch.tensor([0.7, 0.3]).expand(40, 1, 2)
     own_business = torch.eye(2)[(torch.arange(40) // 4) % 2][:, None]  # decisive, but not by class
     both = torch.cat([decided, constant, own_business], 1)
-    torch.testing.assert_close(routing.information(both, labels, 4), torch.tensor([1.0, 0, 0], dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        routing.information(both, labels, 4), torch.tensor([1.0, 0, 0], dtype=torch.float64), rtol=0, atol=1e-6
+    )
 
 
 def test_a_class_without_pictures_changes_nothing():

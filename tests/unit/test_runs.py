@@ -25,7 +25,9 @@ def test_create_list_resolve(store):
     assert store.resolve("latest").id == max(run.id for run in runs)
 
 
-@pytest.mark.parametrize("text", ["../x", "..", "/etc", "", "20260101-000000-zzzz", "20260101-000000-abcd", "nothing", "2026\x00"])
+@pytest.mark.parametrize(
+    "text", ["../x", "..", "/etc", "", "20260101-000000-zzzz", "20260101-000000-abcd", "nothing", "2026\x00"]
+)
 def test_an_id_from_outside_never_leaves_the_store(store, text):
     (store.root.parent / "x").mkdir()
     store.create(build_settings())
@@ -46,15 +48,21 @@ def test_a_run_whose_process_is_gone_is_interrupted(store):
     run = store.create(build_settings())
     run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
     assert run.state == "running"
-    run.write_status(EMPTY_STATUS | this_process() | {"state": "running", "process_start": 1.0})  # the pid was given to another
+    run.write_status(
+        EMPTY_STATUS | this_process() | {"state": "running", "process_start": 1.0}
+    )  # the pid was given to another
     assert run.state == "interrupted" and run.can_resume()
 
 
 def test_a_run_on_another_host_lives_by_its_heartbeat(store):
     import time
+
     run = store.create(build_settings())
     for age, state in ((5, "running"), (120, "interrupted")):
-        run.write_status(EMPTY_STATUS | {"state": "running", "host": "elsewhere", "pid": 1, "process_start": 1.0, "heartbeat": time.time() - age})
+        run.write_status(
+            EMPTY_STATUS
+            | {"state": "running", "host": "elsewhere", "pid": 1, "process_start": 1.0, "heartbeat": time.time() - age}
+        )
         assert run.state == state
 
 
@@ -89,9 +97,14 @@ def test_a_status_of_an_older_version_has_every_key(store):
 
 
 def state(epoch, best_epoch):
-    return {"epoch": epoch, "model": {"w": torch.full((2,), float(epoch))}, "optimizer": {}, "threads": 1,
-            "best": {"epoch": best_epoch, "accuracy": 0.5, "weights": {"w": torch.full((2,), float(best_epoch))}},
-            "generator": torch.Generator().get_state()}
+    return {
+        "epoch": epoch,
+        "model": {"w": torch.full((2,), float(epoch))},
+        "optimizer": {},
+        "threads": 1,
+        "best": {"epoch": best_epoch, "accuracy": 0.5, "weights": {"w": torch.full((2,), float(best_epoch))}},
+        "generator": torch.Generator().get_state(),
+    }
 
 
 def test_commit_and_roll_back(store):
