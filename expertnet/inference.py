@@ -1,6 +1,6 @@
 """A run's checkpoint -> predictions and routing weights for pictures.
 
-In this module: Predictor, load_predictor, test_routing. Everything computes on the CPU in float32, so that a page's
+In this module: Predictor, load_predictor, split_routing. Everything computes on the CPU in float32, so that a page's
 inference does not disturb a training on the GPU.
 """
 
@@ -73,11 +73,11 @@ def _load(path: Path, checkpoint: Checkpoint, changed: int) -> Predictor:
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
 
 
-def test_routing(
+def split_routing(
     run: Run,
     split: Split,
     checkpoint: Checkpoint = "best",
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], object] = lambda share: None,
     threads: int | None = None,
 ) -> Tensor:
     """The routing weights (N, B, K) of a split, computed by the batch once a checkpoint and kept in the run's folder."""

@@ -1,0 +1,5 @@
+"""ExpertNet Studio: `streamlit run app.py`. The pages are in pages/, everything else in expertnet/."""
+
+from expertnet.ui import shell
+
+shell.navigate()

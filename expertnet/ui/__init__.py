@@ -1,0 +1,1 @@
+"""The panels of the pages: everything here may import streamlit, and nothing else in the package does."""

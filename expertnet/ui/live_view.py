@@ -1,0 +1,221 @@
+"""One run as it goes: numbers every second, charts once an epoch, from the store alone.
+
+In this module: live_view.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from expertnet import charts
+from expertnet.config import Settings
+from expertnet.datasets import dataset_title
+from expertnet.jobs import manager
+from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.ui.shell import TITLE, duration, escape, link, percent, shown_error, state_label
+
+CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+
+
+def live_view(run: Run) -> None:
+    """The panel of a run; while it is active, it draws itself anew every second."""
+    active = run.state in ACTIVE_STATES
+
+    def panel() -> None:
+        status = run.status()
+        _numbers(run, status)
+        _curves(run)
+        if active and status["state"] not in ACTIVE_STATES:
+            st.rerun()  # once, so that the buttons of a run that has ended appear
+
+    with shown_error():
+        _head(run)
+        st.fragment(panel, run_every=1.0 if active else None)()
+        _actions(run)
+
+
+def _head(run: Run) -> None:
+    settings = run.settings()
+    st.subheader(
+        escape(
+            run.name
+            if run.name != run.id
+            else f"{dataset_title(settings.data.dataset)}, {run.preset or 'own settings'}"
+        )
+    )
+    st.caption(
+        f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
+        f"{settings.model.channels} channels · {run.created.replace('T', ' ')[:16]} UTC"
+    )
+    if settings.watches_test:
+        st.info(
+            "This run has no validation pictures: the figures called “test set” are of the test set itself, measured every epoch.",
+            icon=":material/info:",
+        )
+
+
+def _numbers(run: Run, status: dict[str, Any]) -> None:
+    state, epochs = status["state"], max(status["epochs"], 1)
+    share = min(
+        (
+            status["epoch"]
+            + (status["step"] / status["steps"] if status["steps"] and status["activity"] == "Training" else 0)
+        )
+        / epochs,
+        1.0,
+    )
+    if state in ACTIVE_STATES:
+        st.set_page_config(page_title=f"{share:.0%} · {TITLE}")
+    st.progress(
+        share,
+        text=f"{state_label(state)} · epoch {min(status['epoch'] + (state in ACTIVE_STATES), epochs)} of {epochs}",
+    )
+    if state == "running" and status["activity"]:
+        step = (
+            status["activity_share"]
+            if status["activity"] != "Training"
+            else (status["step"] / status["steps"] if status["steps"] else 0)
+        )
+        label = escape(status["activity"]) + (
+            f" · step {status['step']} of {status['steps']}" if status["activity"] == "Training" else ""
+        )
+        st.progress(step or 0.0, text=label)
+    watched = _settings(run).watches_test
+    columns = st.columns(4)
+    columns[0].metric(
+        "Time left" if state in ACTIVE_STATES else "Time taken",
+        duration(status["seconds_left"] if state in ACTIVE_STATES else status["seconds"]),
+    )
+    columns[1].metric(
+        "Pictures per second", "–" if not status["images_per_second"] else f"{status['images_per_second']:,.0f}"
+    )
+    columns[2].metric(
+        "Test accuracy, last epoch" if watched else "Best validation accuracy", percent(status["best_val_accuracy"])
+    )
+    columns[3].metric(
+        "Test accuracy",
+        percent(status["test_accuracy"]),
+        help="Measured once, at the end, with the weights of the best epoch.",
+    )
+    memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
+    st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
+    if status["error"]:
+        st.error(escape(status["error"]), icon=":material/error:")
+
+
+@lru_cache(maxsize=64)
+def _settings_of(path: str, created: str) -> Settings:
+    return RunStore(path.rsplit("/", 1)[0]).get(path.rsplit("/", 1)[1]).settings()
+
+
+def _settings(run: Run) -> Settings:
+    return _settings_of(str(run.path), run.created)
+
+
+def _curves(run: Run) -> None:
+    metrics = run.metrics()
+    if not metrics:
+        st.caption("The curves begin with the first whole epoch.")
+        return
+    info = run.dataset_info()
+    is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
+    loss, accuracy, entropy = _specs(str(run.path), len(metrics), metrics[-1]["epoch"], _settings(run), is_cifar10)
+    left, right = st.columns(2)
+    left.vega_lite_chart(spec=loss, width="stretch", key=f"loss {run.id}")
+    right.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
+    if is_cifar10:
+        st.caption(
+            "Grey: the reference report's run, epochs 61 to 100, and its 90.53 % (on the original CIFAR-10 pixels, test set)."
+        )
+    if entropy is not None:
+        st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")
+        st.caption(
+            "Routing entropy: 0 where each picture goes to one expert, the dashed line where all experts weigh the same."
+        )
+
+
+@lru_cache(maxsize=64)
+def _specs(
+    path: str, lines: int, epoch: int, settings: Settings, report: bool
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+    """The charts' specifications, made once an epoch for every open tab."""
+    root, run_id = path.rsplit("/", 1)
+    frame = pd.DataFrame(RunStore(root).get(run_id).metrics())
+    validation = "test set" if settings.watches_test else "validation"
+    pair = [charts.learning_curves(frame, quantity, validation, report).to_dict() for quantity in ("loss", "accuracy")]
+    entropy = (
+        charts.entropy_curves(frame, settings.model.num_experts).to_dict() if settings.model.num_experts > 1 else None
+    )
+    return pair[0], pair[1], entropy
+
+
+def _actions(run: Run) -> None:
+    status = run.status()
+    state = status["state"]
+    if state in ("queued", "running"):
+        keep, discard = st.columns(2)
+        if keep.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", width="stretch", key="stop"):
+            _do(lambda: manager().stop(run))
+        with discard.popover("Stop and discard", icon=":material/delete:", width="stretch"):
+            st.write("This deletes the run with all of its epochs.")
+            if st.button("Discard this run", type="primary", key="discard"):
+                _do(lambda: manager().stop(run, discard=True))
+    elif state == "stopping":
+        st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
+    else:
+        _after(run, status)
+
+
+def _after(run: Run, status: dict[str, Any]) -> None:
+    """What can be done with a run that has ended."""
+    buttons = st.container(horizontal=True)
+    if (
+        run.can_resume()
+        and status["epoch"] < status["epochs"]
+        and buttons.button(
+            "Go on from the last whole epoch", icon=":material/play_arrow:", type="primary", key="resume"
+        )
+    ):
+        _do(lambda: manager().resume(run))
+    if status["error_kind"] == "memory":
+        half = run.settings().model_copy(
+            update={
+                "training": run.settings().training.model_copy(
+                    update={"batch_size": max(run.settings().training.batch_size // 2, 1)}
+                )
+            }
+        )
+        if buttons.button(
+            f"Again with half the batch ({half.training.batch_size})",
+            icon=":material/replay:",
+            type="primary",
+            key="half",
+        ):
+            _do(
+                lambda: st.query_params.update(
+                    run=manager().submit(half, preset=run.preset, name=run._config_value("name")).id
+                )
+            )
+    if run.has_checkpoint():
+        with buttons:
+            link("experts", "See its routing", run.id)
+        with buttons:
+            link("predict", "Classify pictures", run.id)
+    log = run.log_tail(20)
+    if log:
+        with st.expander("Log", expanded=status["state"] == "failed"):
+            st.code(log, language=None, wrap_lines=True)
+
+
+def _do(action: Any) -> None:
+    """An action of a button, its error shown, and the page drawn anew."""
+    try:
+        action()
+    except (RunError, ValueError) as error:
+        st.error(escape(str(error)))
+    else:
+        st.rerun()

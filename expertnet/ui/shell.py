@@ -1,0 +1,98 @@
+"""What every page stands in: the navigation, the guard, and words that several pages share.
+
+In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, and how words,
+shares and times are written (escape, state_label, percent, duration).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from expertnet.config import SettingsError
+from expertnet.datasets import DatasetError
+from expertnet.pictures import PictureError
+from expertnet.runs import RunError
+
+ROOT = Path(__file__).parents[2]
+TITLE = "ExpertNet Studio"
+STATES = {  # word and icon, so that colour never stands alone
+    "queued": ":material/schedule: queued",
+    "running": ":material/play_circle: training",
+    "stopping": ":material/pending: stopping",
+    "finished": ":material/check_circle: finished",
+    "stopped": ":material/stop_circle: stopped",
+    "failed": ":material/error: failed",
+    "interrupted": ":material/power_off: interrupted",
+}
+
+
+PAGES = {  # file: title, icon
+    "train": ("Train", "model_training"),
+    "runs": ("Runs", "table_rows"),
+    "experts": ("Experts", "account_tree"),
+    "predict": ("Predict", "image_search"),
+}
+
+
+def _page(name: str) -> Any:
+    title, icon = PAGES[name]
+    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "train")
+
+
+def link(name: str, label: str, run: str | None = None, icon: str | None = None) -> None:
+    """A link to a page, at a run where one is given."""
+    icon = f":material/{icon or PAGES[name][1]}:"
+    st.page_link(_page(name), label=label, icon=icon, query_params={"run": run} if run else None)
+
+
+def navigate() -> None:
+    """Draws the navigation and runs the chosen page."""
+    st.set_page_config(page_title=TITLE, page_icon=":material/hub:", layout="wide")
+    page = st.navigation([_page(name) for name in PAGES])
+    st.session_state["navigated"] = True
+    page.run()
+
+
+def require() -> None:
+    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself."""
+    if not st.session_state.pop("navigated", False):
+        st.set_page_config(page_title=TITLE, layout="wide")
+        st.navigation([_page(name) for name in PAGES])
+
+
+@contextmanager
+def shown_error() -> Iterator[None]:
+    """Shows the sentence of a foreseen error where the panel would have stood."""
+    try:
+        yield
+    except (SettingsError, DatasetError, PictureError, RunError) as error:
+        st.error(escape(str(error)), icon=":material/error:")
+
+
+def escape(text: str) -> str:
+    """Text that a person can name, so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text.replace("\n", " "))
+
+
+def state_label(state: str) -> str:
+    return STATES.get(state, escape(state))
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return "–" if share is None else f"{share * 100:.{digits}f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"

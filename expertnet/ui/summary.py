@@ -1,0 +1,48 @@
+"""What a run will be, before it starts.
+
+In this module: summary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from expertnet import charts
+from expertnet.config import Settings
+from expertnet.datasets import known_class_count
+from expertnet.estimate import Estimate, estimate
+
+
+def summary(settings: Settings) -> Estimate:
+    """Parameters, multiply-adds and memory, and a sketch of the network that follows the settings."""
+    classes = known_class_count(settings.data)
+    with st.spinner("Estimating …", show_time=False):
+        result = estimate(settings, classes or 10)
+    left, middle, right = st.columns(3)
+    left.metric("Parameters", _short(result.parameters), help="Numbers that are learned.")
+    middle.metric(
+        "Multiply-adds",
+        _short(result.multiply_adds),
+        help="Of one picture, forward; training costs about three times as much.",
+    )
+    right.metric(
+        "Memory", f"{result.memory_bytes / 2**30:.1f} GiB", help="Expected while training, the data set apart."
+    )
+    if classes is None:
+        st.caption("Reckoned with ten classes, until the pictures have been read.")
+    st.altair_chart(
+        charts.architecture(pd.DataFrame([asdict(stage) for stage in result.stages])),
+        width="stretch",
+        key="architecture",
+    )
+    return result
+
+
+def _short(number: int) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)

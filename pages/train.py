@@ -1,0 +1,86 @@
+"""Set hyper-parameters, start training, watch it."""
+
+import streamlit as st
+
+from expertnet.jobs import manager, refuse_what_cannot_start
+from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.ui import shell
+from expertnet.ui.live_view import live_view
+from expertnet.ui.run_picker import describe
+from expertnet.ui.settings_form import settings_form
+from expertnet.ui.summary import summary
+
+shell.require()
+
+
+def watched() -> Run | None:
+    """The run in the address, or else the one that trains; so a reload or a second tab shows the same."""
+    store = RunStore()
+    asked = st.query_params.get("run")
+    if asked == "none":
+        return None
+    if asked:
+        try:
+            return store.get(asked)
+        except RunError as error:
+            st.error(shell.escape(str(error)), icon=":material/error:")
+    return next((run for run in reversed(store.list()) if run.state in ("running", "stopping")), None)
+
+
+def start(settings, preset: str, why_not: str) -> None:
+    """The name, the button, and why it cannot be pressed."""
+    name = st.text_input(
+        "Name of the run (optional)", key="run name", max_chars=80, placeholder="what you try in this run"
+    )
+    if why_not:
+        st.warning(shell.escape(why_not), icon=":material/block:")
+    busy = manager().active() is not None
+    label = "Add to the queue" if busy else "Start training"
+    if st.button(
+        label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=bool(why_not), key="start"
+    ):
+        with shell.shown_error():
+            run = manager().submit(settings, preset=preset, name=name)
+            if not busy:
+                st.query_params["run"] = run.id
+            st.rerun()
+
+
+def queue() -> None:
+    store = RunStore()
+    waiting = [store.get(run_id) for run_id in manager().queue()]
+    if not waiting:
+        return
+    st.markdown("**Queue**")
+    for place, run in enumerate(waiting, 1):
+        text, button = st.columns([5, 1], vertical_alignment="center")
+        text.text(f"{place}. {describe(run)}")
+        if button.button("Remove", key=f"remove {run.id}", icon=":material/close:"):
+            manager().stop(run, discard=True)
+            st.rerun()
+
+
+left, right = st.columns([2, 3], gap="large")
+run = watched()
+with left:
+    st.header("Train a network of experts")
+    settings, preset, why_not = settings_form()
+    if settings is not None:
+        try:
+            refuse_what_cannot_start(settings)
+        except ValueError as error:
+            why_not = str(error)
+    start(settings, preset, why_not)
+    queue()
+with right:
+    if run is not None:
+        live_view(run)
+        if st.button(
+            "Close this view" if run.state in ACTIVE_STATES else "Set up another run", icon=":material/add:", key="new"
+        ):
+            st.query_params["run"] = "none"
+            st.rerun()
+        st.divider()
+    if settings is not None:
+        st.subheader("What these settings make")
+        summary(settings)

@@ -1,0 +1,130 @@
+"""Every page opens against an empty store, a running, a finished, a failed and a damaged run, and bad addresses."""
+
+import threading
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from expertnet.config import build_settings
+from expertnet.runs import RunStore, this_process
+from expertnet.training import run_training
+
+PAGES = ["train", "runs", "experts", "predict"]
+TINY = {
+    "model.num_blocks": 2,
+    "model.channels": 8,
+    "model.pool_after": (1,),
+    "data.image_size": 8,
+    "data.crop_padding": 1,
+    "training.epochs": 2,
+    "hardware.device": "cpu",
+}
+
+
+def finished(store, **overrides):
+    run = store.create(build_settings("quick", "digits", TINY | overrides), "quick", "<b>mine</b> *x*")
+    run_training(run, threading.Event())
+    assert run.state == "finished"
+    return run
+
+
+def running(store):
+    run = finished(store)
+    run.write_status(
+        run.status() | this_process() | {"state": "running", "activity": "Training", "step": 3, "steps": 9}
+    )
+    return run
+
+
+def failed(store):
+    run = finished(store)
+    run.write_status(run.status() | {"state": "failed", "error": "The GPU ran out of memory.", "error_kind": "memory"})
+    return run
+
+
+def damaged(store):
+    run = finished(store)
+    (run.path / "config.json").write_text('{"name": "torn')
+    (run.path / "metrics.jsonl").write_text('{"epoch": 1, "val_acc')
+    return run
+
+
+def empty(store):
+    return None
+
+
+def opened(page, run=None):
+    test = AppTest.from_file("../../app.py", default_timeout=60)
+    if run is not None:
+        test.query_params["run"] = run
+    test.switch_page(f"pages/{page}.py").run()
+    assert not test.exception, [error.value for error in test.exception]
+    return test
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("make", [empty, running, finished, failed, damaged])
+def test_page_opens(page, make):
+    run = make(RunStore())
+    opened(page)
+    if run is not None:
+        opened(page, run.id)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_past_the_entry(page):
+    """As the first request after a start can do."""
+    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=60).run()
+    assert not test.exception
+
+
+@pytest.mark.parametrize("page", ["train", "experts", "predict"])
+@pytest.mark.parametrize("address", ["../../etc", "20200101-000000-abcd", "<script>", ""])
+def test_an_address_that_names_no_run_gets_a_sentence(page, address):
+    test = opened(page, address)
+    assert address == "" or any("There is no run" in error.value for error in test.error)
+
+
+def test_empty_store_says_what_to_do_next():
+    for page in ("runs", "experts", "predict"):
+        assert any("rain" in info.value for info in opened(page).info)
+
+
+def test_a_failed_run_offers_half_the_batch():
+    run = failed(RunStore())
+    test = opened("train", run.id)
+    assert any("out of memory" in error.value for error in test.error)
+    assert any("half the batch (64)" in button.label for button in test.button)
+
+
+def test_a_damaged_run_is_named_as_such():
+    run = damaged(RunStore())
+    assert any("damaged" in error.value for error in opened("train", run.id).error)
+    assert any("damaged" in error.value for error in opened("experts", run.id).error)
+
+
+def test_where_the_test_set_is_watched_the_live_view_says_so():
+    run = finished(RunStore(), **{"data.validation_share": 0.0})
+    test = opened("train", run.id)
+    assert any("test set itself" in info.value for info in test.info)
+    assert any(metric.label == "Test accuracy, last epoch" for metric in test.metric)
+
+
+def test_one_expert_has_nothing_to_route():
+    run = finished(RunStore(), **{"model.num_experts": 1})
+    assert any("nothing to route" in info.value for info in opened("experts", run.id).info)
+
+
+def test_form_marks_what_differs_and_gives_the_command():
+    test = opened("train")
+    test.number_input(key="field training.epochs").set_value(3).run()
+    assert any(field.label.startswith("●") and "Epochs" in field.label for field in test.number_input)
+    assert any("--set training.epochs=3" in code.value for code in test.code)
+    assert any(caption.value == "preset: 12" for caption in test.caption)
+
+
+def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
+    test = opened("train")
+    test.number_input(key="field data.cutout").set_value(64).run()
+    assert any("data.cutout" in warning.value.replace("\\", "") for warning in test.warning)
+    assert test.button(key="start").disabled
