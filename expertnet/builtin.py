@@ -1,161 +1,186 @@
-"""The data sets that the product knows by name.
+"""The data sets that come by name: what they are, and how their pictures are read.
 
-In this module: BUILTIN, what is known of each before it is loaded, and load. Digits come with scikit-learn; the others
-are downloaded from the addresses, and checked with the checksums, that torchvision's readers name.
+In this module: Builtin, Pictures and BUILTIN, the registry. `digits` lies inside scikit-learn; the others are downloaded
+by downloads.py and read by torchvision's readers, whose addresses, checksums and class names are the only ones used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from PIL import Image
 
-from expertnet.downloads import Resource, fetch
+from expertnet.downloads import download
+from expertnet.progress import Asked, Report
+from expertnet.splits import held_out
+
+DIGITS = tuple(str(digit) for digit in range(10))
+TEST_SHARE, TEST_SEED = (
+    0.2,
+    0,
+)  # of data that come without a test set; never the person's seed, so that it stays the same set
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Part of a data set in memory: uint8 arrays (N, H, W) or (N, H, W, 3), and labels (N,)."""
+
+    arrays: np.ndarray
+    labels: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
+        for array, label in zip(self.arrays, self.labels, strict=True):
+            yield Image.fromarray(array), int(label)
+
+
+Read = Callable[[Path, Report, Asked], tuple[tuple[str, ...], Pictures, Pictures]]  # -> classes, train, test
 
 
 @dataclass(frozen=True)
 class Builtin:
+    """One data set of the registry; `read` takes the folder that downloads are kept in."""
+
+    name: str
     title: str
-    note: str  # one line for the form
+    note: str  # one line for a form
     num_classes: int
-    flips: bool  # whether a mirrored picture is still of its class
+    flips: bool  # whether a mirrored picture still shows its class
     download_bytes: int
+    read: Read
 
 
-@dataclass(frozen=True)
-class DecodedSplit:
-    images: Tensor  # (N, 3, S, S) uint8
-    labels: Tensor  # (N,) int64
+def _digits(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+    from sklearn.datasets import load_digits  # takes a second to import
+
+    progress("Reading the digits", None)
+    bunch = load_digits()
+    arrays = (bunch.images * (255 / 16)).round().astype(np.uint8)  # values are 0 to 16
+    train, test = (part.numpy() for part in held_out(torch.from_numpy(bunch.target).long(), TEST_SHARE, TEST_SEED))
+    return DIGITS, Pictures(arrays[train], bunch.target[train]), Pictures(arrays[test], bunch.target[test])
+
+
+def _cifar(reader: str) -> Read:
+    def read(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+        from torchvision import datasets
+        from torchvision.datasets.utils import extract_archive
+
+        kind = getattr(datasets, reader)
+        archive, title = folder / kind.filename, reader.replace("CIFAR", "CIFAR-")
+        download([kind.url], archive, kind.tgz_md5, title=title, progress=progress, cancelled=cancelled)
+        progress(f"Unpacking {title}", None)
+        with tempfile.TemporaryDirectory(dir=folder) as root:
+            extract_archive(archive, root)
+            train, test = kind(root, train=True), kind(root, train=False)
+        return (
+            tuple(train.classes),
+            Pictures(train.data, np.asarray(train.targets)),
+            Pictures(test.data, np.asarray(test.targets)),
+        )
+
+    return read
+
+
+def _fashion_mnist(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+    from torchvision.datasets import FashionMNIST
+    from torchvision.datasets.utils import extract_archive
+
+    before, title = 0, BUILTIN["fashion_mnist"].title
+    for name, md5 in FashionMNIST.resources:
+        before += download(
+            [mirror + name for mirror in FashionMNIST.mirrors],
+            folder / name,
+            md5,
+            title=title,
+            before=before,
+            total=BUILTIN["fashion_mnist"].download_bytes,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    progress(f"Unpacking {title}", None)
+    with tempfile.TemporaryDirectory(dir=folder) as root:
+        raw = Path(root, FashionMNIST.__name__, "raw")  # where the reader looks
+        raw.mkdir(parents=True)
+        for name, _ in FashionMNIST.resources:
+            extract_archive(folder / name, raw)
+        readers = [FashionMNIST(root, train=train) for train in (True, False)]
+    train, test = (Pictures(reader.data.numpy(), reader.targets.numpy()) for reader in readers)
+    return tuple(FashionMNIST.classes), train, test
+
+
+def _svhn(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+    from torchvision.datasets import SVHN
+
+    before, title = 0, BUILTIN["svhn"].title
+    for part in ("train", "test"):
+        url, name, md5 = SVHN.split_list[part]
+        before += download(
+            [url],
+            folder / name,
+            md5,
+            title=title,
+            before=before,
+            total=BUILTIN["svhn"].download_bytes,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    progress(f"Unpacking {title}", None)
+    readers = [SVHN(folder, split=part) for part in ("train", "test")]
+    train, test = (Pictures(reader.data.transpose(0, 2, 3, 1), reader.labels) for reader in readers)
+    return DIGITS, train, test
 
 
 BUILTIN: dict[str, Builtin] = {
-    "digits": Builtin("Digits", "1,797 handwritten digits, 8 x 8 pixels; comes with the program.", 10, False, 0),
-    "cifar10": Builtin(
-        "CIFAR-10",
-        "60,000 photographs of ten kinds of things, 32 x 32 pixels; a download of 170 MB.",
-        10,
-        True,
-        170_498_071,
-    ),
-    "cifar100": Builtin(
-        "CIFAR-100",
-        "60,000 photographs of a hundred kinds of things, 32 x 32 pixels; a download of 169 MB.",
-        100,
-        True,
-        169_001_437,
-    ),
-    "fashion_mnist": Builtin(
-        "Fashion-MNIST", "70,000 grey pictures of clothes, 28 x 28 pixels; a download of 31 MB.", 10, True, 30_878_645
-    ),
-    "svhn": Builtin(
-        "SVHN",
-        "99,289 house numbers from street photographs, 32 x 32 pixels; a download of 246 MB.",
-        10,
-        False,
-        246_387_648,
-    ),
-}
-
-
-def load(
-    name: str,
-    image_size: int,
-    downloads: Path,
-    progress: Callable[[str, float | None], None],
-    cancelled: Callable[[], bool],
-) -> tuple[tuple[str, ...], DecodedSplit, DecodedSplit | None]:
-    """Classes, training and test pictures; digits have no test set of their own (None). Raises DownloadError, Cancelled."""
-    if name == "digits":
-        return _digits(image_size)
-    title = BUILTIN[name].title
-
-    def report(share: float | None) -> None:
-        progress(f"Downloading {title}", share)
-
-    folder = downloads / name
-    for resource in _resources(name):
-        fetch(resource, folder if name != "fashion_mnist" else folder / "FashionMNIST" / "raw", report, cancelled)
-    progress(f"Decoding {title}", None)
-    train, test = _read(name, folder, True), _read(name, folder, False)
-    splits = [DecodedSplit(_prepare(_pixels(reader), image_size), _labels(reader)) for reader in (train, test)]
-    return _classes(name, train), splits[0], splits[1]
-
-
-def _digits(image_size: int) -> tuple[tuple[str, ...], DecodedSplit, None]:
-    from sklearn.datasets import load_digits  # takes a second, and only digits need it
-
-    bunch = load_digits()
-    grey = torch.from_numpy(bunch.images).float().mul(255 / 16).round().to(torch.uint8)[:, None]
-    return (
-        tuple(map(str, bunch.target_names)),
-        DecodedSplit(_prepare(grey, image_size), torch.from_numpy(bunch.target).long()),
-        None,
+    entry.name: entry
+    for entry in (
+        Builtin(
+            "digits",
+            "Digits",
+            "1,797 handwritten digits of 8x8 pixels in 10 classes; nothing to download.",
+            10,
+            False,
+            0,
+            _digits,
+        ),
+        Builtin(
+            "cifar10",
+            "CIFAR-10",
+            "60,000 colour photographs of 32x32 pixels in 10 classes; a download of 170 MB.",
+            10,
+            True,
+            170_498_071,
+            _cifar("CIFAR10"),
+        ),
+        Builtin(
+            "cifar100",
+            "CIFAR-100",
+            "60,000 colour photographs of 32x32 pixels in 100 classes; a download of 169 MB.",
+            100,
+            True,
+            169_001_437,
+            _cifar("CIFAR100"),
+        ),
+        Builtin(
+            "fashion_mnist",
+            "Fashion-MNIST",
+            "70,000 grey pictures of clothes, 28x28 pixels, 10 classes; a download of 31 MB.",
+            10,
+            True,
+            30_878_645,
+            _fashion_mnist,
+        ),
+        Builtin(
+            "svhn",
+            "SVHN",
+            "99,289 house numbers in colour, 32x32 pixels, in 10 classes; a download of 246 MB.",
+            10,
+            False,
+            246_316_178,
+            _svhn,
+        ),
     )
-
-
-def _prepare(images: Tensor, image_size: int) -> Tensor:
-    """(N, 1 or 3, H, H) uint8 -> (N, 3, S, S) uint8, resized where it must be."""
-    if images.shape[-1] != image_size:
-        images = torch.cat(
-            [
-                F.interpolate(part.float(), size=(image_size, image_size), mode="bilinear", antialias=True)
-                .round()
-                .clamp(0, 255)
-                .to(torch.uint8)
-                for part in images.split(5000)
-            ]
-        )
-    return images.expand(-1, 3, -1, -1)
-
-
-def _reader(name: str) -> Any:
-    from torchvision import datasets
-
-    return {
-        "cifar10": datasets.CIFAR10,
-        "cifar100": datasets.CIFAR100,
-        "fashion_mnist": datasets.FashionMNIST,
-        "svhn": datasets.SVHN,
-    }[name]
-
-
-def _resources(name: str) -> list[Resource]:
-    reader = _reader(name)
-    if name == "fashion_mnist":
-        return [
-            Resource(file, md5, tuple(mirror + file for mirror in reader.mirrors)) for file, md5 in reader.resources
-        ]
-    if name == "svhn":
-        return [
-            Resource(file, md5, (url,)) for url, file, md5 in (reader.split_list[split] for split in ("train", "test"))
-        ]
-    return [Resource(reader.filename, reader.tgz_md5, (reader.url,))]
-
-
-def _read(name: str, folder: Path, train: bool) -> Any:
-    """torchvision's reader; what it unpacks has passed its checksum."""
-    if name == "svhn":
-        return _reader(name)(str(folder), split="train" if train else "test", download=False)
-    # download=True finds the sound file in its place, so it only unpacks
-    return _reader(name)(str(folder), train=train, download=True)
-
-
-def _classes(name: str, reader: Any) -> tuple[str, ...]:
-    return tuple(map(str, range(10))) if name == "svhn" else tuple(reader.classes)
-
-
-def _pixels(reader: Any) -> Tensor:
-    data = torch.as_tensor(np.asarray(reader.data))
-    if data.ndim == 3:
-        return data[:, None]
-    return data if data.shape[1] == 3 else data.permute(0, 3, 1, 2).contiguous()  # SVHN's reader has the channels first
-
-
-def _labels(reader: Any) -> Tensor:
-    return torch.as_tensor(np.asarray(reader.labels if hasattr(reader, "labels") else reader.targets)).long()
+}

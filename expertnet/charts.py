@@ -54,7 +54,7 @@ def learning_curves(
     base = alt.Chart(tidy).encode(
         x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
         y=y,
-        color=alt.Color("series:N", title=None, scale=alt.Scale(**scale), legend=alt.Legend(orient="top")),
+        color=alt.Color("series:N", title=None, scale=alt.Scale(**scale), legend=alt.Legend(orient="top", symbolType="stroke")),
         strokeDash=alt.StrokeDash(
             "series:N", title=None, scale=alt.Scale(domain=scale["domain"], range=[[5, 3], [1, 0]]), legend=None
         ),
@@ -113,7 +113,7 @@ def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
 def entropy_curves(metrics: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     """Routing entropy of each block over epochs, in nats, under its maximum ln K."""
     rows = [
-        (epoch, f"{block:02d}", value)
+        (epoch, block, value)
         for epoch, values in zip(metrics["epoch"], metrics["routing_entropy"], strict=True)
         for block, value in enumerate(values or [], 1)
     ]

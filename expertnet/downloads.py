@@ -1,74 +1,91 @@
-"""Downloads with progress, a way to cancel, and torchvision's own checksums.
+"""Files from the net, with progress, a way to cancel, and torchvision's own checksums.
 
-In this module: Resource, Cancelled, DownloadError, fetch. A cancelled or failed download leaves no file behind.
+In this module: download.
 """
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
+import os
+import time
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from torchvision.datasets.utils import check_integrity
+from expertnet.progress import Asked, DatasetError, Report, check, never, silent
 
-PIECE = 256 * 2**10  # bytes between two looks at whether to go on
-TIMEOUT = 30.0  # seconds without an answer
-
-
-class Cancelled(Exception):
-    """The person asked to stop."""
+PIECE = 64 * 1024  # bytes between two looks at whether to stop
+TIMEOUT = 20.0  # seconds without a byte
+STALE = 24 * 3600.0  # seconds after which a partial file belongs to nobody
 
 
-class DownloadError(ValueError):
-    """A download that did not work; the text is one sentence."""
+def download(
+    urls: Sequence[str],
+    target: Path,
+    md5: str,
+    *,
+    title: str,
+    total: int | None = None,
+    before: int = 0,
+    progress: Report = silent,
+    cancelled: Asked = never,
+) -> int:
+    """Fetches `target` from the first of the urls that answers, unless it is there whole already; returns its bytes.
 
-
-@dataclass(frozen=True)
-class Resource:
-    file: str
-    md5: str
-    urls: tuple[str, ...]  # tried in order
-
-
-def fetch(
-    resource: Resource, folder: Path, progress: Callable[[float | None], None], cancelled: Callable[[], bool]
-) -> Path:
-    """The file of a resource in `folder`, downloaded unless it is there and sound.
-
-    Raises Cancelled, and DownloadError where no address gives the right file.
+    With several files to a data set, `before` is what earlier ones had and `total` what all have (bytes), so that the
+    share grows once. The file appears under its name only when it is whole and its md5 is right.
+    Raises Cancelled, or DatasetError when no url gives the file.
     """
-    path = folder / resource.file
-    if check_integrity(str(path), resource.md5):
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    reason = ""
-    for url in resource.urls:
-        part = path.with_name(path.name + ".part")
-        try:
-            _stream(url, part, progress, cancelled)
-            if check_integrity(str(part), resource.md5):
-                return part.replace(path)
-            reason = "the checksum is wrong"
-        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-            reason = str(getattr(error, "reason", error))
-        finally:
-            part.unlink(missing_ok=True)
-    raise DownloadError(
-        f"{resource.file} could not be downloaded ({reason}): check the network and try again, or use the digits or "
-        "a folder of your own, which need no download."
+    from torchvision.datasets.utils import check_integrity  # torchvision takes a second to import
+
+    if check_integrity(target, md5):
+        return target.stat().st_size
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in target.parent.glob("*.part"):  # what a killed process left
+        if time.time() - old.stat().st_mtime > STALE:
+            old.unlink(missing_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    trouble = ""
+    try:
+        for url in urls:
+            trouble = _fetch(url, part, title, total, before, progress, cancelled)
+            if trouble:
+                continue
+            if check_integrity(part, md5):
+                os.replace(part, target)
+                return target.stat().st_size
+            trouble = f"{_host(url)}: the file's checksum is wrong"
+    finally:
+        part.unlink(missing_ok=True)
+    raise DatasetError(
+        f"{title} could not be downloaded ({trouble}); check the network and the disk and try again, or use digits "
+        "or a folder of your own, which need no download."
     )
 
 
-def _stream(url: str, part: Path, progress: Callable[[float | None], None], cancelled: Callable[[], bool]) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "ExpertNet-Studio"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("wb") as file:
-        total, done = int(answer.headers.get("Content-Length") or 0), 0
-        while piece := answer.read(PIECE):
-            if cancelled():
-                raise Cancelled
-            file.write(piece)
-            done += len(piece)
-            progress(done / total if total else None)
+def _fetch(url: str, part: Path, title: str, total: int | None, before: int, progress: Report, cancelled: Asked) -> str:
+    """Streams the url into the partial file; returns what went wrong, or nothing."""
+    activity, got = f"Downloading {title}", 0
+    check(cancelled)
+    progress(activity, before / total if total else None)
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "expertnet"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response, part.open("wb") as file:
+            length = int(response.headers.get("Content-Length") or 0)
+            whole = total or length
+            while piece := response.read(PIECE):
+                check(cancelled)
+                file.write(piece)
+                got += len(piece)
+                progress(activity, min((before + got) / whole, 1.0) if whole else None)
+    except (OSError, HTTPException, ValueError) as error:
+        reason = (
+            getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        )
+        return f"{_host(url)}: {reason}"
+    return f"{_host(url)}: the connection broke off" if length and got < length else ""
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or url

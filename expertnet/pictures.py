@@ -1,80 +1,123 @@
-"""Untrusted bytes -> a checked RGB picture. Every limit on uploaded pictures lives here.
+"""Untrusted bytes -> a checked RGB picture -> the tensor that a network sees; every limit on a single picture is here.
 
-In this module: PictureError, read_picture, fit.
+In this module: PictureError, read_picture, fit, and the limits MAX_BYTES and MAX_PIXELS. Both functions may be called
+by many threads at once, and neither changes anything that Pillow keeps for the whole process.
 """
 
 from __future__ import annotations
 
 import io
-import warnings
 
+import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-MAX_BYTES = 32 * 2**20  # of one file
-MAX_PIXELS = 40_000_000  # of one picture, before it is resized
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+MAX_BYTES = 50 * 2**20  # of one file
+MAX_PIXELS = 64_000_000  # 192 MB as RGB; below the count from which Pillow itself warns
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "PPM",
+)  # Pillow's rarer decoders are never tried on strangers' bytes
+FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+)
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112  # the EXIF tag whose value is a key above
 
 
 class PictureError(ValueError):
-    """Bytes that give no picture; the text is one sentence."""
+    """A file that cannot be used as a picture; its text is one sentence: what is wrong, and what would mend it."""
 
 
 def read_picture(data: bytes) -> Image.Image:
-    """The picture in a file's bytes, as RGB, turned as its EXIF says; of an animation the first frame.
+    """The first frame of a picture file as 8-bit RGB, the way up that its camera says, what is transparent shown on white.
 
-    Transparent parts are laid over white, 16-bit greys are scaled to 8 bits. Raises PictureError for anything else.
+    Raises PictureError for what is no picture, is damaged or cut off, or has more than MAX_BYTES or MAX_PIXELS.
     """
+    if not data:
+        raise PictureError("The file is empty; choose a picture.")
     if len(data) > MAX_BYTES:
-        raise PictureError(f"The file is larger than {MAX_BYTES // 2**20} MiB; give a smaller picture.")
+        raise PictureError(f"The file is larger than the {MAX_BYTES // 2**20} MiB allowed; save the picture smaller.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow only warns of is either refused below or harmless
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PictureError(
-                        f"The picture has {picture.width} x {picture.height} pixels, more than the {MAX_PIXELS // 10**6} "
-                        "million allowed; make it smaller."
-                    )
-                picture.load()
-                return _to_rgb(ImageOps.exif_transpose(picture))
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _refuse_too_large(picture.size)  # the header alone has been read so far
+            picture.load()
+            return _rgb(_turned(picture))
     except PictureError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"The file is not a picture that can be read; use one of {', '.join(FORMATS)}.") from None
-    except Image.DecompressionBombError:
-        raise PictureError(
-            f"The picture has more than the {MAX_PIXELS // 10**6} million pixels allowed; make it smaller."
-        ) from None
-    except Exception as error:  # decoders raise many types for damaged files
-        raise PictureError(f"The picture is damaged or cut off ({type(error).__name__}); save it again.") from error
+        raise PictureError(f"The file is not a picture that can be read; use {FORMATS_TEXT}.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PictureError(_TOO_LARGE) from None
+    except MemoryError:
+        raise PictureError("There is not enough memory to open the picture; make it smaller.") from None
+    except Exception as error:  # on damaged files Pillow's decoders raise nearly every kind there is
+        raise PictureError("The picture is damaged or cut off; save or copy it again.") from error
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        values = picture.convert("F")
-        low, high = values.getextrema()  # type: ignore[misc]
-        top = 255.0 if low >= 0 and high <= 255 and picture.mode != "I;16" else 65535.0  # type: ignore[operator]
-        return values.point(lambda value: value * (255.0 / top) + 0).convert("L").convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return picture.convert("RGB")
+_TOO_LARGE = f"The picture has more than the {MAX_PIXELS // 10**6} million pixels allowed; make it smaller."
+
+
+def _refuse_too_large(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise PictureError(_TOO_LARGE)
+
+
+def _turned(picture: Image.Image) -> Image.Image:
+    """The picture the way up that its EXIF orientation says; damaged EXIF data leave it as it lies."""
+    try:
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # the pixels are whole, and what stands beside them may be anything
+        turn = None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        picture = _eight_bits(picture)  # Pillow's own conversion would cut values off at 255
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Grey values of 16 bits (0 to 65535), and of 32 bits or floats (their own range), as 0 to 255."""
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+    low, high = float(values.min()), float(values.max())
+    usual = (1.0, 255.0) if picture.mode == "F" else (65535.0,)
+    if low >= 0:
+        low, high = 0.0, next((limit for limit in usual if high <= limit), high)
+    values = (values - low) * (255 / max(high - low, 1e-12))
+    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
 
 
 def fit(picture: Image.Image, image_size: int) -> Tensor:
-    """An RGB picture -> uint8 (3, S, S): shorter side resized to S, centre cropped; the same in training and prediction."""
-    scale = image_size / min(picture.size)
-    if scale != 1:
-        size = (max(round(picture.width * scale), image_size), max(round(picture.height * scale), image_size))
-        # a long, thin picture is cropped before it is enlarged, so that it stays small in memory
-        picture = (
-            ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
-            if max(size) > 4096
-            else picture.resize(size, Image.Resampling.BILINEAR)
-        )
-    left, top = (picture.width - image_size) // 2, (picture.height - image_size) // 2
-    picture = picture.crop((left, top, left + image_size, top + image_size))
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    return pixels.reshape(image_size, image_size, 3).permute(2, 0, 1).contiguous()
+    """The largest square at the picture's centre, bilinearly resized: (3, image_size, image_size) uint8.
+
+    The crop comes first, within one call of the resize, so that a picture a thousand times as wide as high stays cheap.
+    """
+    picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.resize(
+        (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+    )
+    pixels_HW3 = torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8).view(image_size, image_size, 3)
+    return pixels_HW3.permute(2, 0, 1).contiguous()

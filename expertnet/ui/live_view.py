@@ -85,20 +85,19 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
         )
         st.progress(step or 0.0, text=label)
     watched = _settings(run).watches_test
-    columns = st.columns(4)
-    columns[0].metric(
-        "Time left" if state in ACTIVE_STATES else "Time taken",
-        duration(status["seconds_left"] if state in ACTIVE_STATES else status["seconds"]),
+    figures = st.container(horizontal=True, gap="large")
+    left = state in ACTIVE_STATES
+    figures.metric(
+        "Time left" if left else "Time taken", duration(status["seconds_left" if left else "seconds"]), width="content"
     )
-    columns[1].metric(
-        "Pictures per second", "–" if not status["images_per_second"] else f"{status['images_per_second']:,.0f}"
-    )
-    columns[2].metric(
-        "Test accuracy, last epoch" if watched else "Best validation accuracy", percent(status["best_val_accuracy"])
-    )
-    columns[3].metric(
+    speed = status["images_per_second"]
+    figures.metric("Pictures per second", f"{speed:,.0f}" if speed else "–", width="content")
+    best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
+    figures.metric(best, percent(status["best_val_accuracy"]), width="content")
+    figures.metric(
         "Test accuracy",
         percent(status["test_accuracy"]),
+        width="content",
         help="Measured once, at the end, with the weights of the best epoch.",
     )
     memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""

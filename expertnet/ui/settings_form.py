@@ -154,7 +154,9 @@ def _preset(form: dict[str, Any]) -> str:
             help="A set of values that go together; every one of them can be changed below.",
         )
     with right:
-        st.button("Back to the preset", on_click=apply, icon=":material/restart_alt:", width="stretch")
+        st.button(
+            "Reset", help="Back to the preset's values.", on_click=apply, icon=":material/restart_alt:", width="stretch"
+        )
     st.caption(PRESETS[preset].reason)
     return preset
 

@@ -1,0 +1,187 @@
+"""Class folders -> which file is a picture of which class, and whether of the training or of the test set.
+
+In this module: Layout, arrange, and decode, which reads the pictures that a layout names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from expertnet.archives import Entry, entries
+from expertnet.builtin import TEST_SEED, TEST_SHARE
+from expertnet.pictures import FORMATS_TEXT, SUFFIXES, PictureError, fit, read_picture
+from expertnet.progress import Asked, DatasetError, Report, check, never, silent
+from expertnet.splits import held_out
+
+LAYOUT_TEXT = "put the pictures into <class>/, or into train/<class>/ and test/<class>/"
+BATCH = 256  # pictures that are read, then shared by the threads
+BATCH_BYTES = 32 * 2**20  # of their files, so that large pictures do not fill the memory
+
+_Read = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
+
+
+@dataclass(frozen=True)
+class Layout:
+    classes: tuple[str, ...]
+    pictures: dict[str, tuple[str, int]]  # path -> "train" or "test", number of the class
+    passed_over: list[str]  # files in class folders that are no pictures by their name
+
+
+def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
+    """Reads the classes off the paths: `found` is (path, whether it is a folder) of every entry.
+
+    `train/<class>/*` and `test/<class>/*`, or `<class>/*`, of which a fifth of every class becomes the test set, always
+    the same one; all of it may lie in one wrapping folder. Raises DatasetError where that does not give two classes or
+    more with pictures in each.
+    """
+    files = [path.split("/") for path, is_folder in found if not is_folder]
+    folders = {tuple(parts[:depth]) for parts in files for depth in range(1, len(parts))}
+    folders |= {tuple(path.split("/")) for path, is_folder in found if is_folder}
+    top = {parts[0] for parts in folders}
+    wrapper = next(iter(top)) if len(top) == 1 and any(len(parts) > 1 for parts in folders) else ""
+    depth = 1 if wrapper else 0
+    parts_of = {"train": (*([wrapper] if wrapper else []), "train"), "test": (*([wrapper] if wrapper else []), "test")}
+    two_levels = all(parts in folders for parts in parts_of.values())
+    length = depth + (3 if two_levels else 2)  # of the path of a picture
+    members: dict[tuple[str, str], list[str]] = {}
+    for folder in folders:
+        if len(folder) == length - 1 and (not two_levels or folder[:-1] in parts_of.values()):
+            members[folder[-2] if two_levels else "train", folder[-1]] = []
+    passed_over = []
+    for parts in files:
+        key = (parts[-3] if two_levels else "train", parts[-2]) if len(parts) == length else ("", "")
+        is_picture = os.path.splitext(parts[-1])[1].lower() in SUFFIXES
+        if key in members and is_picture:
+            members[key].append("/".join(parts))
+        elif key in members or is_picture:  # a picture outside of the class folders, or something else inside of one
+            passed_over.append("/".join(parts))
+    return _checked(members, passed_over, two_levels, title)
+
+
+def _checked(members: dict[tuple[str, str], list[str]], passed_over: list[str], two_levels: bool, title: str) -> Layout:
+    classes = tuple(sorted({name for part, name in members if part == "train"}))
+    if not any(members.values()):
+        raise DatasetError(f"{title} holds no pictures in class folders; {LAYOUT_TEXT}, as {FORMATS_TEXT}.")
+    strange = sorted({name for part, name in members if part == "test"} - set(classes))
+    if strange:
+        raise DatasetError(
+            f"{title} has the class {strange[0]!r} in test but not in train; name the class folders alike in both."
+        )
+    if two_levels and not any(part == "test" for part, _ in members):
+        raise DatasetError(
+            f"{title} has no class folders in test; fill it, or remove it to have a fifth of train held out."
+        )
+    if len(classes) < 2:
+        raise DatasetError(f"{title} has the single class {classes[0]!r}; {LAYOUT_TEXT}, with two classes or more.")
+    for (part, name), paths in sorted(members.items()):
+        if not paths:
+            raise _empty(title, name, part if two_levels else "")
+    number = {name: index for index, name in enumerate(classes)}
+    labelled = [(part, number[name], path) for (part, name), paths in sorted(members.items()) for path in sorted(paths)]
+    if not two_levels:
+        _, aside = held_out(torch.tensor([label for _, label, _ in labelled]), TEST_SHARE, TEST_SEED)
+        tested = set(aside.tolist())
+        labelled = [
+            ("test" if index in tested else "train", label, path) for index, (_, label, path) in enumerate(labelled)
+        ]
+    return Layout(classes, {path: (part, label) for part, label, path in labelled}, passed_over)
+
+
+def _empty(title: str, name: str, part: str) -> DatasetError:
+    where = f" in {part}" if part else ""
+    return DatasetError(
+        f"{title} has no picture that can be read in the class {name!r}{where}; add pictures ({FORMATS_TEXT}) "
+        "or remove its folder."
+    )
+
+
+def refuse_lost_classes(layout: Layout, train: Tensor, test: Tensor, title: str) -> None:
+    """Raises DatasetError where, among the labels of the pictures that could be decoded, a class has none left."""
+    for part, labels in (("train", train), ("test", test)):
+        planned = {label for place, label in layout.pictures.values() if place == part}
+        lost = sorted(planned - set(labels.unique().tolist()))
+        if lost:
+            raise _empty(title, layout.classes[lost[0]], part)
+    if not len(test):
+        raise DatasetError(f"{title} has too few pictures to hold some out for the test; add pictures to its classes.")
+
+
+def decode(
+    path: Path,
+    layout: Layout,
+    image_size: int,
+    unreadable: list[str],
+    progress: Report = silent,
+    cancelled: Asked = never,
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Batches of ("train" or "test", pictures (n, 3, S, S) uint8, labels (n,)), in the order the files are stored.
+
+    Files that give no picture are added to `unreadable`. Pillow decodes without Python's lock, so threads share the work;
+    reading waits meanwhile, because a thread that holds the lock would slow small pictures tenfold.
+    """
+    left, count = dict(layout.pictures), len(layout.pictures)
+    workers = min(os.cpu_count() or 1, 8)
+    with ThreadPoolExecutor(workers, "decoding") as pool:
+        for batch in _batches(entries(path, cancelled), left):
+            check(cancelled)
+            slices = [batch[start::workers] for start in range(workers)]
+            batch = [item for part in slices for item in part]
+            images = [
+                image
+                for part in pool.map(lambda items: [_picture(data, image_size) for *_, data in items], slices)
+                for image in part
+            ]
+            unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
+            for part in ("train", "test"):
+                good = [
+                    (image, label)
+                    for (_, place, label, _), image in zip(batch, images, strict=True)
+                    if place == part and image is not None
+                ]
+                if good:
+                    yield part, torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])
+            progress(f"Decoding {path.name}", 1 - len(left) / count)
+
+
+def _batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_Read]]:
+    """The planned files in the order they are stored, each taken off the plan as it is read."""
+    batch: list[_Read] = []
+    size = 0
+    for entry in found:
+        planned = left.pop(entry.path, None)
+        if planned is None:
+            continue
+        batch.append((entry.path, *planned, entry.read()))
+        size += len(batch[-1][3])
+        if len(batch) == BATCH or size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _picture(data: bytes, image_size: int) -> Tensor | None:
+    try:
+        return fit(read_picture(data), image_size)
+    except PictureError:
+        return None
+
+
+def passed_over_text(layout: Layout, unreadable: list[str]) -> str:
+    """One sentence on the files that were left out, or nothing."""
+    names = sorted([*layout.passed_over, *unreadable])
+    if not names:
+        return ""
+    kinds = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
+    return (
+        f"{len(names):,} files were passed over because they lie outside the class folders or give no picture "
+        f"({', '.join(f'{count} {kind}' for kind, count in kinds.most_common(3))}), such as {names[0]}."
+    )

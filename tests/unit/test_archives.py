@@ -1,0 +1,378 @@
+"""Folders and archives of class folders: what is read, what is passed over, and that hostile ones reach nothing."""
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from expertnet import archives, pictures
+from expertnet.archives import entries
+from expertnet.config import DataSettings
+from expertnet.datasets import Cancelled, DatasetError, load_dataset
+
+
+def png(value=0, size=8):
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), (value, value, value)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def class_files(classes=("cat", "dog"), count=5, prefix=""):
+    return {
+        f"{prefix}{name}/{number}.png": png(50 * index + number)
+        for index, name in enumerate(classes)
+        for number in range(count)
+    }
+
+
+def two_levels(prefix=""):
+    return class_files(count=4, prefix=f"{prefix}train/") | class_files(count=2, prefix=f"{prefix}test/")
+
+
+def write(path, files):
+    """The files as a folder, a zip or a tar, by the path's name; a TarInfo or ZipInfo as a value is added as it is."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(
+                    data[0] if isinstance(data, tuple) else name, data[1] if isinstance(data, tuple) else data
+                )
+    elif ".tar" in path.name or path.suffix == ".tgz":
+        packing = {".xz": "xz", ".gz": "gz", ".tgz": "gz", ".bz2": "bz2"}.get(path.suffix, "")
+        with tarfile.open(path, f"w:{packing}") as archive:
+            for name, data in files.items():
+                member = data if isinstance(data, tarfile.TarInfo) else tarfile.TarInfo(name)
+                if isinstance(data, bytes):
+                    member.size = len(data)
+                archive.addfile(member, io.BytesIO(data) if isinstance(data, bytes) else None)
+    else:
+        for name, data in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def data_root(tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    monkeypatch.setenv("EXPERTNET_DATA", str(root))
+    return root
+
+
+@pytest.fixture
+def load(data_root):
+    """Loads a path at 8 pixels, with all training pictures in train."""
+
+    def loaded(path, **settings):
+        return load_dataset(DataSettings(dataset=str(path), image_size=8, validation_share=0, **settings), seed=0)
+
+    return loaded
+
+
+KINDS = ["folder", "a.zip", "a.tar", "a.tar.xz", "a.tar.gz", "a.tgz", "a.tar.bz2"]
+
+
+@pytest.mark.parametrize("prefix", ["", "pictures/"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_train_and_test_folders_are_kept_apart(kind, prefix, tmp_path, load):
+    data = load(write(tmp_path / kind, two_levels(prefix)))
+    assert data.info.classes == ("cat", "dog")
+    assert sorted(zip(data.train.labels.tolist(), data.train.images[:, 0, 0, 0].tolist(), strict=True)) == [
+        (label, 50 * label + number) for label in (0, 1) for number in range(4)
+    ]
+    assert sorted(data.test.images[:, 0, 0, 0].tolist()) == [0, 1, 50, 51]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_one_level_a_fifth_of_every_class_is_the_test_set(kind, tmp_path, load):
+    data = load(write(tmp_path / kind, class_files(count=10)))
+    assert data.train.labels.bincount().tolist() == [8, 8]
+    assert data.test.labels.bincount().tolist() == [2, 2]
+    shown = data.train.images[:, 0, 0, 0].tolist() + data.test.images[:, 0, 0, 0].tolist()
+    assert sorted(shown) == [*range(10), *range(50, 60)]
+
+
+def test_the_held_out_fifth_does_not_hang_on_the_order_in_an_archive(tmp_path, load):
+    files = class_files(count=10)
+    forwards = load(write(tmp_path / "a.tar", files))
+    backwards = load(write(tmp_path / "b.zip", dict(reversed(files.items()))))
+    shown = [sorted(data.test.images[:, 0, 0, 0].tolist()) for data in (forwards, backwards)]
+    assert shown[0] == shown[1]
+
+
+def test_a_train_folder_alone_is_taken_as_one_level(tmp_path, load):
+    data = load(write(tmp_path / "folder", class_files(prefix="train/")))
+    assert data.info.classes == ("cat", "dog")
+    assert len(data.test) == 2
+
+
+@pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar"])
+def test_what_systems_leave_behind_is_passed_over(kind, tmp_path, load):
+    junk = {
+        "__MACOSX/set/cat/._1.png": b"x",
+        "set/.DS_Store": b"x",
+        "set/cat/.hidden.png": png(),
+        "set/.git/config": b"x",
+        "set/README.txt": b"about",
+    }
+    data = load(write(tmp_path / kind, {**junk, **class_files(prefix="set/")}))
+    assert data.info.classes == ("cat", "dog")
+    assert data.note == ""
+
+
+@pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar.gz"])
+def test_files_that_are_no_pictures_are_counted_and_left_out(kind, tmp_path, load):
+    files = class_files() | {
+        "cat/Thumbs.db": b"x",
+        "dog/torn.png": png()[:40],
+        "loose.png": png(),
+        "cat/deep/1.png": png(),
+    }
+    data = load(write(tmp_path / kind, files))
+    assert len(data.train) + len(data.test) == 10
+    assert data.note.startswith("4 files were passed over")
+    again = load(tmp_path / kind)
+    assert again.note == data.note
+
+
+def test_pictures_of_any_shape_are_fitted(tmp_path, load):
+    buffer = io.BytesIO()
+    Image.new("CMYK", (90, 30), (0, 0, 0, 0)).save(buffer, "JPEG")
+    data = load(write(tmp_path / "folder", class_files() | {"cat/wide.JPG": buffer.getvalue()}))
+    assert 255 in [*data.train.images[:, 0, 4, 4].tolist(), *data.test.images[:, 0, 4, 4].tolist()]
+
+
+# --- one sentence for what cannot be used ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar"])
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (class_files(classes=("cat",)), "single class 'cat'"),
+        (class_files(classes=("cat",), prefix="set/"), "single class 'cat'"),
+        (class_files() | {"bird/notes.txt": b"x"}, "no picture that can be read in the class 'bird'"),
+        (class_files() | {"bird/torn.png": b"x"}, "no picture that can be read in the class 'bird'"),
+        (two_levels() | {"test/bird/1.png": png()}, "class 'bird' in test but not in train"),
+        (two_levels() | {"train/bird/1.png": png(), "test/bird/x.txt": b""}, "class 'bird' in test"),
+        (class_files(prefix="train/") | {"test/readme.txt": b""}, "no class folders in test"),
+        ({"1.png": png(), "2.png": png()}, "no pictures in class folders"),
+        ({"a/b/c/1.png": png(), "a/b/d/1.png": png()}, "no pictures in class folders"),
+        ({"cat/1.txt": b"x", "dog/1.doc": b"x"}, "no pictures in class folders"),
+        (class_files(count=1), "too few pictures"),
+    ],
+)  # fmt: skip
+def test_a_collection_that_cannot_be_used_gets_one_sentence(kind, files, sentence, tmp_path, load, data_root):
+    with pytest.raises(DatasetError, match=sentence) as refusal:
+        load(write(tmp_path / kind, files))
+    assert "\n" not in str(refusal.value)
+    assert kind in str(refusal.value)
+    assert not any(path.name.startswith("info") for path in data_root.rglob("*"))
+
+
+def test_an_empty_class_folder_is_refused_in_folder_and_archive(tmp_path, load):
+    folder = write(tmp_path / "folder", class_files())
+    (folder / "bird").mkdir()
+    empty = tarfile.TarInfo("bird/")
+    empty.type = tarfile.DIRTYPE
+    for path in (
+        folder,
+        write(tmp_path / "a.tar", class_files() | {"bird/": empty}),
+        write(tmp_path / "a.zip", class_files() | {"bird/": b""}),
+    ):
+        with pytest.raises(DatasetError, match="class 'bird'"):
+            load(path)
+
+
+@pytest.mark.parametrize("text", ["/nowhere/at/all", "cifra10", "~nobody-here/x", "a\0b", "x" * 5000, "/dev/zero"])
+def test_a_path_that_leads_nowhere_gets_one_sentence(text, load):
+    with pytest.raises(DatasetError, match="There is no data set"):
+        load(text)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"x" * 5000, b"x" * 512])
+def test_a_file_that_is_no_archive_is_refused(content, tmp_path, load):
+    path = tmp_path / "thing.zip"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match="neither a zip nor a tar"):
+        load(path)
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.xz", "a.tar.gz", "a.tar.bz2"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_an_archive_that_is_cut_off_is_refused(kind, share, tmp_path, load):
+    whole = write(tmp_path / kind, class_files(count=200)).read_bytes()
+    (tmp_path / kind).write_bytes(whole[: int(len(whole) * share) // 512 * 512 + 100])
+    with pytest.raises(DatasetError, match="damaged, encrypted or cut off"):
+        load(tmp_path / kind)
+
+
+def test_a_zip_with_a_wrong_checksum_inside_is_refused(tmp_path, load):
+    path = write(tmp_path / "a.zip", class_files())
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 6] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(DatasetError, match="damaged"):
+        load(path)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path, load):
+    path = write(tmp_path / "a.zip", class_files())
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.find(signature)
+        while place >= 0:
+            data[place + offset] |= 1
+            place = data.find(signature, place + 4)
+    path.write_bytes(bytes(data))
+    with pytest.raises(DatasetError, match="encrypted"):
+        load(path)
+
+
+# --- hostile archives ------------------------------------------------------------------------------------------------
+
+
+def everything_below(folder):
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def tar_member(name, kind, target=""):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def zip_link(name, target):
+    info = zipfile.ZipInfo(name)
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return info, target
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "sentence"),
+    [
+        ("a.tar", {"../escaped.png": png()}, "points outside"),
+        ("a.tar", {"cat/../../escaped.png": png()}, "points outside"),
+        ("a.tar", {"/tmp/escaped.png": png()}, "points outside"),
+        ("a.tar.xz", {"cat/..": tar_member("cat/..", tarfile.DIRTYPE)}, "points outside"),
+        ("a.tar", {"l": tar_member("cat/link.png", tarfile.SYMTYPE, "/etc/passwd")}, "link or a device"),
+        ("a.tar", {"l": tar_member("cat/link.png", tarfile.LNKTYPE, "cat/0.png")}, "link or a device"),
+        ("a.tar.gz", {"l": tar_member("cat/dev.png", tarfile.CHRTYPE)}, "link or a device"),
+        ("a.tar", {"l": tar_member("cat/dev.png", tarfile.BLKTYPE)}, "link or a device"),
+        ("a.tar", {"l": tar_member("cat/pipe.png", tarfile.FIFOTYPE)}, "link or a device"),
+        ("a.zip", {"../escaped.png": png()}, "points outside"),
+        ("a.zip", {"..\\escaped.png": png()}, "points outside"),
+        ("a.zip", {"/escaped.png": png()}, "points outside"),
+        ("a.zip", {"C:\\escaped.png": png()}, "points outside"),
+        ("a.zip", {"l": zip_link("cat/link.png", "/etc/passwd")}, "link or a device"),
+    ],
+)
+def test_an_archive_that_reaches_outside_is_refused_and_touches_nothing(kind, bad, sentence, tmp_path, load, data_root):
+    path = write(tmp_path / kind, class_files() | bad)
+    before = everything_below(tmp_path)
+    with pytest.raises(DatasetError, match=sentence) as refusal:
+        load(path)
+    assert "\n" not in str(refusal.value)
+    after = {name: time for name, time in everything_below(tmp_path).items() if not name.startswith(data_root.name)}
+    assert after == before
+    assert not list(data_root.glob("decoded/*"))
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.xz"])
+def test_archives_beyond_the_limits_are_refused(kind, tmp_path, load, monkeypatch):
+    path = write(tmp_path / kind, class_files() | {"cat/big.bin": b"\0" * 100_000})
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 50_000)
+    with pytest.raises(DatasetError, match="unpacks to more than"):
+        load(path)
+    monkeypatch.undo()
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
+    monkeypatch.setattr(archives, "MAX_FILES", 10)
+    with pytest.raises(DatasetError, match="more than the 10 files"):
+        load(path)
+
+
+def test_the_unpacked_size_is_refused_before_it_is_unpacked(tmp_path):
+    """A tar whose header claims 5 GiB, with nothing behind it: the header alone decides."""
+    member = tarfile.TarInfo("cat/huge.png")
+    member.size = 5 * 2**30
+    path = tmp_path / "a.tar"
+    path.write_bytes(member.tobuf() + b"\0" * 1024)
+    with pytest.raises(DatasetError, match="unpacks to more than the 4 GiB"):
+        list(entries(path))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_header_that_claims_gigabytes_is_not_read_into_memory(kind, tmp_path):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 3 * 2**30
+    path = tmp_path / "a.tar"
+    path.write_bytes(header.tobuf() + b"\0" * 4096)
+    with pytest.raises(DatasetError, match="headers larger"):
+        list(entries(path))
+
+
+def test_long_name_headers_nested_without_end_are_refused(tmp_path):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 4
+    path = tmp_path / "a.tar"
+    path.write_bytes((header.tobuf() + b"abc\0" + b"\0" * 508) * 3000)
+    with pytest.raises(DatasetError, match="damaged"):
+        list(entries(path))
+
+
+def test_a_single_file_larger_than_a_picture_may_be_is_left_out(tmp_path, load, monkeypatch):
+    files = class_files() | {"cat/large.png": png() + b"\0" * 2_000_000}
+    monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 2**20)
+    for kind in ("folder", "a.zip", "a.tar.gz"):
+        data = load(write(tmp_path / kind, files))
+        assert len(data.train) + len(data.test) == 10
+        assert "cat/large.png" in data.note
+
+
+def test_names_that_no_terminal_can_print_become_question_marks(tmp_path, load):
+    member = tarfile.TarInfo("we\x1b[31mird/1.png")
+    path = write(tmp_path / "a.tar", class_files() | {f"we\x1b[31mird/{n}.png": png(n) for n in range(5)})
+    assert member.name not in load(path).info.classes
+    assert "we?[31mird" in load(path).info.classes
+
+
+def test_a_link_in_a_folder_cannot_lead_round_for_ever(tmp_path, load):
+    folder = write(tmp_path / "folder", class_files())
+    os.symlink(folder, folder / "cat" / "again")
+    os.symlink(tmp_path / "nowhere", folder / "dog" / "broken.png")
+    assert load(folder).info.classes == ("cat", "dog")
+
+
+def test_a_folder_of_linked_pictures_is_read(tmp_path, load):
+    store = write(tmp_path / "store", class_files())
+    for path in sorted(store.rglob("*.png")):
+        link = tmp_path / "folder" / path.relative_to(store)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    assert len(load(tmp_path / "folder").train) == 8
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path, load):
+    folder = write(tmp_path / "folder", class_files())
+    os.mkfifo(folder / "cat" / "pipe.png")
+    assert len(load(folder).train) == 8
+
+
+@pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar.xz"])
+def test_going_through_the_files_can_be_cancelled(kind, tmp_path):
+    path = write(tmp_path / kind, class_files())
+    with pytest.raises(Cancelled):
+        list(entries(path, cancelled=lambda: True))
+
+
+def test_entries_come_with_their_place_in_the_archive(tmp_path):
+    path: Path = write(tmp_path / "a.zip", class_files(count=3))
+    shares = [entry.share for entry in entries(path)]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] < 1

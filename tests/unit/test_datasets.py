@@ -1,0 +1,352 @@
+"""Data sets: splits, statistics, and what is kept on disk."""
+
+import io
+import json
+import os
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+from expertnet import datasets, decoded
+from expertnet.config import DataSettings
+from expertnet.datasets import (
+    BUILTIN,
+    Cancelled,
+    DatasetError,
+    DatasetInfo,
+    data_root,
+    dataset_title,
+    flips,
+    is_ready,
+    known_class_count,
+    load_dataset,
+    load_test_split,
+    refuse_if_missing,
+)
+from expertnet.splits import held_out
+
+
+def picture(value, size=8):
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), (value, 255 - value, 7)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes in train (10 pictures each) and test (2 each), each picture of a grey of its own."""
+    for part, count, first in (("train", 10, 0), ("test", 2, 100)):
+        for index, name in enumerate(("cat", "dog")):
+            (tmp_path / "folder" / part / name).mkdir(parents=True)
+            for number in range(count):
+                path = tmp_path / "folder" / part / name / f"{number}.png"
+                path.write_bytes(picture(first + 50 * index + number))
+    return tmp_path / "folder"
+
+
+def settings(dataset, **values):
+    return DataSettings(dataset=str(dataset), **{"image_size": 8, **values})
+
+
+def shown(split):
+    """Which pictures a split holds, by their grey."""
+    return sorted(split.images[:, 0, 0, 0].tolist())
+
+
+# --- digits ------------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_rgb_scaled_and_split_into_three_sets():
+    data = load_dataset(DataSettings(dataset="digits"), seed=0)
+    assert data.info.classes == tuple("0123456789")
+    assert data.info.name == "digits"
+    assert data.train.images.shape[1:] == (3, 32, 32)
+    assert data.train.images.dtype == torch.uint8
+    assert data.train.labels.dtype == torch.int64
+    assert len(data.train) + len(data.validation) + len(data.test) == 1797
+    assert data.train.images.max() == 255
+    assert (data.train.images[:, 0] == data.train.images[:, 2]).all()
+    for split, share in ((data.test, 0.2), (data.validation, 0.08)):
+        counts = split.labels.bincount(minlength=10)
+        assert counts.min() > 0
+        assert (counts / 179.7 - share).abs().max() < 0.03
+
+
+def test_the_test_set_is_the_same_for_every_seed_and_the_validation_set_is_not():
+    first, same, other = (load_dataset(DataSettings(dataset="digits"), seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.test.images, other.test.images)
+    assert torch.equal(first.validation.images, same.validation.images)
+    assert torch.equal(first.train.labels, same.train.labels)
+    assert not torch.equal(first.validation.images, other.validation.images)
+
+
+# --- splits ----------------------------------------------------------------------------------------------------------
+
+
+def test_train_and_validation_share_no_picture_and_lose_none(root, folder):
+    data = load_dataset(settings(folder, validation_share=0.3), seed=5)
+    assert data.validation.labels.bincount().tolist() == [3, 3]
+    assert sorted(shown(data.train) + shown(data.validation)) == [*range(10), *range(50, 60)]
+    assert shown(data.test) == [100, 101, 150, 151]
+
+
+def test_without_a_validation_share_the_validation_set_is_the_test_set(root, folder):
+    data = load_dataset(settings(folder, validation_share=0), seed=0)
+    assert data.validation is data.test
+    assert len(data.train) == 20
+
+
+def test_a_share_takes_at_least_one_and_leaves_at_least_one():
+    labels = torch.tensor([0] + [1] * 2 + [2] * 3 + [3] * 100)
+    for share in (0.001, 0.1, 0.5, 0.999):
+        kept, aside = held_out(labels, share, seed=0)
+        assert torch.equal(torch.cat([kept, aside]).sort().values, torch.arange(len(labels)))
+        assert labels[kept].bincount(minlength=4).min() >= 1
+        assert labels[aside].bincount(minlength=4)[1:].min() >= 1
+
+
+def test_single_training_pictures_cannot_be_set_aside(root, tmp_path):
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "few" / part / name).mkdir(parents=True)
+            (tmp_path / "few" / part / name / "1.png").write_bytes(picture(3))
+    with pytest.raises(DatasetError, match="validation_share=0"):
+        load_dataset(settings(tmp_path / "few"), seed=0)
+    assert len(load_dataset(settings(tmp_path / "few", validation_share=0), seed=0).train) == 2
+
+
+# --- statistics --------------------------------------------------------------------------------------------------------
+
+
+def test_mean_and_deviation_are_those_of_all_training_pictures(root, folder):
+    data = load_dataset(settings(folder, validation_share=0), seed=0)
+    values = data.train.images.double() / 255
+    assert torch.allclose(torch.tensor(data.info.mean[:2]).double(), values.mean((0, 2, 3))[:2], atol=1e-6)
+    assert torch.allclose(torch.tensor(data.info.std[:2]).double(), values.std((0, 2, 3), correction=0)[:2], atol=1e-6)
+    seeded = load_dataset(settings(folder, validation_share=0.3), seed=3)
+    assert seeded.info == data.info
+
+
+def test_a_channel_of_one_value_has_a_deviation_that_can_be_divided_by(root, folder):
+    assert load_dataset(settings(folder), seed=0).info.std[2] == pytest.approx(1 / 255)
+
+
+def test_the_info_survives_json(root, folder):
+    info = load_dataset(settings(folder), seed=0).info
+    assert DatasetInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
+
+
+# --- kept on disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_the_second_start_decodes_nothing(kind, root, folder, monkeypatch):
+    path = folder if kind == "folder" else shutil.make_archive(str(folder), "zip", folder)
+    first = load_dataset(settings(path), seed=0)
+    monkeypatch.setattr(datasets, "_decode", None)  # calling it would fail
+    seen = []
+    again = load_dataset(settings(path), seed=0, progress=lambda text, share: seen.append(text))
+    assert torch.equal(first.train.images, again.train.images)
+    assert first.info == again.info
+    assert seen == []
+
+
+def test_what_is_known_before_loading(root, folder):
+    archive = shutil.make_archive(str(folder), "zip", folder)
+    for path in (folder, archive):
+        assert not is_ready(settings(path))
+        assert known_class_count(settings(path)) is None
+        load_dataset(settings(path), seed=0)
+        assert is_ready(settings(path))
+        assert known_class_count(settings(path)) == 2
+        assert not is_ready(settings(path, image_size=16))
+    assert known_class_count(settings("cifar100")) == 100
+    assert known_class_count(settings("/nowhere")) is None
+    assert not is_ready(settings("a\0b"))
+
+
+def test_the_fingerprint_of_an_archive_is_its_content(root, folder, tmp_path):
+    archive = shutil.make_archive(str(folder), "tar", folder)
+    copy = shutil.copy(archive, tmp_path / "renamed.bin")
+    os.utime(copy, (1, 1))
+    first, second = (load_dataset(settings(path), seed=0).info for path in (archive, copy))
+    assert first.fingerprint == second.fingerprint
+    assert load_dataset(settings(archive, image_size=16), seed=0).info.fingerprint != first.fingerprint
+
+
+def test_a_changed_archive_is_read_anew(root, folder):
+    archive = shutil.make_archive(str(folder), "tar", folder)
+    before = load_dataset(settings(archive), seed=0)
+    (folder / "test" / "cat" / "new.png").write_bytes(picture(99))
+    shutil.make_archive(str(folder), "tar", folder)
+    after = load_dataset(settings(archive), seed=0)
+    assert len(after.test) == len(before.test) + 1
+    assert after.info.fingerprint != before.info.fingerprint
+
+
+def test_a_folder_is_read_anew_when_a_file_comes_goes_or_changes(root, folder):
+    def fingerprint():
+        return load_dataset(settings(folder), seed=0).info.fingerprint
+
+    first = fingerprint()
+    assert fingerprint() == first
+    path = folder / "train" / "cat" / "0.png"
+    os.utime(path, ns=(1, 1))
+    touched = fingerprint()
+    path.unlink()
+    assert len({first, touched, fingerprint()}) == 3
+
+
+def test_writing_to_the_tensors_leaves_the_kept_pictures_alone(root, folder):
+    data = load_dataset(settings(folder), seed=0)
+    before = data.test.images.clone()
+    data.test.images.zero_()
+    assert torch.equal(load_dataset(settings(folder), seed=0).test.images, before)
+
+
+def test_cancelling_while_decoding_leaves_nothing_behind(root, folder):
+    for asked in (1, 3, 20):
+        calls = []
+
+        def cancelled(asked=asked, calls=calls):
+            calls.append(1)
+            return len(calls) >= asked
+
+        with pytest.raises(Cancelled):
+            load_dataset(settings(folder), seed=0, cancelled=cancelled)
+        assert not list(root.glob("decoded/*"))
+        assert not list(root.glob("decoded/.*"))
+    assert len(load_dataset(settings(folder), seed=0).test) == 4
+
+
+def test_a_failure_while_decoding_leaves_nothing_behind(root, folder, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(decoded, "write_atomically", full)
+    with pytest.raises(DatasetError, match="No space left on device"):
+        load_dataset(settings(folder), seed=0)
+    assert not list((root / "decoded").iterdir())
+
+
+def test_two_that_decode_the_same_at_once_both_get_it_whole(root, folder):
+    """The second starts and ends while the first is in the middle of it."""
+    inner = []
+
+    def progress(text, share):
+        if not inner and text.startswith("Decoding"):
+            inner.append(None)
+            inner[0] = load_dataset(settings(folder), seed=0)
+
+    outer = load_dataset(settings(folder), seed=0, progress=progress)
+    assert torch.equal(outer.train.images, inner[0].train.images)
+    assert outer.info == inner[0].info
+    assert len(list((root / "decoded").iterdir())) == 1
+
+
+@pytest.mark.parametrize("damage", ["shorter", "gone", "json", "fields"])
+def test_damaged_kept_pictures_are_decoded_anew(damage, root, folder):
+    first = load_dataset(settings(folder), seed=0)
+    kept = root / "decoded" / first.info.fingerprint
+    if damage == "shorter":
+        (kept / "train-images.bin").write_bytes(b"short")
+    elif damage == "gone":
+        (kept / "test-labels.bin").unlink()
+    else:
+        (kept / "info.json").write_text("{" if damage == "json" else "{}")
+    assert not is_ready(settings(folder))
+    again = load_dataset(settings(folder), seed=0)
+    assert torch.equal(again.train.images, first.train.images)
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(root, folder):
+    old, fresh = root / "decoded" / ".unfinished-old", root / "decoded" / ".unfinished-fresh"
+    for path in (old, fresh):
+        path.mkdir(parents=True)
+        (path / "train-images.bin").write_bytes(b"x")
+    os.utime(old, (1, 1))
+    load_dataset(settings(folder), seed=0)
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_progress_shows_what_is_done_and_how_far(root, folder):
+    archive = shutil.make_archive(str(folder), "gztar", folder)
+    seen = []
+    load_dataset(settings(archive), seed=0, progress=lambda text, share: seen.append((text, share)))
+    texts = list(dict.fromkeys(text for text, _ in seen))
+    assert texts == [f"{what} folder.tar.gz" for what in ("Checking", "Listing", "Decoding")]
+    assert all(share is None or 0 <= share <= 1 for _, share in seen)
+    assert seen[-1][1] == 1.0
+
+
+def test_nothing_is_written_outside_the_data_root(root, folder, tmp_path):
+    archive = shutil.make_archive(str(folder), "zip", folder)
+
+    def outside():
+        return {str(path): path.stat().st_mtime_ns for path in tmp_path.rglob("*") if root not in (path, *path.parents)}
+
+    before = outside()
+    load_dataset(settings(archive), seed=0)
+    load_dataset(settings(folder), seed=0)
+    assert outside() == before
+
+
+# --- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_test_split_can_be_had_alone(root, folder):
+    split, info = load_test_split(settings(folder))
+    assert shown(split) == [100, 101, 150, 151]
+    assert info.classes == ("cat", "dog")
+
+
+def test_flips_are_off_for_what_can_be_read_and_on_for_photographs(folder):
+    auto = {name: flips(DataSettings(dataset=name)) for name in BUILTIN}
+    assert auto == {"digits": False, "cifar10": True, "cifar100": True, "fashion_mnist": True, "svhn": False}
+    assert flips(settings(folder))
+    assert flips(DataSettings(dataset="digits", flip="on"))
+    assert not flips(settings(folder, flip="off"))
+
+
+def test_titles_are_what_a_person_calls_them(tmp_path):
+    assert dataset_title("cifar10") == "CIFAR-10"
+    assert dataset_title("/some/where/birds.tar.xz") == "birds.tar.xz"
+    assert dataset_title("/some/where/birds/") == "birds"
+
+
+def test_a_folder_named_like_a_built_in_set_is_not_mistaken_for_it(root, folder):
+    info = load_dataset(settings(folder.rename(folder.with_name("digits"))), seed=0).info
+    assert info.name not in BUILTIN
+
+
+def test_an_unknown_data_set_is_refused_before_anything_starts(folder):
+    with pytest.raises(DatasetError, match="There is no data set 'mnits'; use digits"):
+        refuse_if_missing(settings("mnits"))
+    refuse_if_missing(settings(folder))
+    refuse_if_missing(settings("svhn"))
+
+
+def test_the_data_root_is_given_or_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "here"))
+    assert data_root() == tmp_path / "here"
+    monkeypatch.delenv("EXPERTNET_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert data_root() == tmp_path / "cache" / "expertnet"
+
+
+def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("expertnet.archives.os.scandir", refused)
+    with pytest.raises(DatasetError, match="Permission denied"):
+        load_dataset(settings(folder), seed=0)

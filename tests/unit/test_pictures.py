@@ -1,0 +1,213 @@
+"""Untrusted bytes become a checked RGB picture, or one sentence."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+
+from expertnet import pictures
+from expertnet.pictures import PictureError, fit, read_picture
+
+
+def encoded(picture, kind="PNG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def corner(data):
+    """The first pixel of a file's picture."""
+    return read_picture(data).getpixel((0, 0))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG"])
+def test_every_common_format_is_read_as_rgb(kind):
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
+    picture = read_picture(encoded(Image.new("RGB", (6, 4), (200, 40, 90)), kind, **options))
+    assert picture.mode == "RGB"
+    assert picture.size == (6, 4)
+    assert np.allclose(picture.getpixel((2, 2)), (200, 40, 90), atol=3)
+
+
+def test_grey_and_black_and_white_become_three_equal_channels():
+    assert corner(encoded(Image.new("L", (3, 3), 77))) == (77, 77, 77)
+    assert corner(encoded(Image.new("1", (3, 3), 1))) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B"), ("PPM", "I;16")])
+def test_sixteen_bits_are_scaled_and_not_cut_off(kind, mode):
+    values = np.array([[0, 257 * 100, 65535, 300]], dtype=np.uint16)
+    picture = Image.fromarray(values)
+    if mode == "I;16B":
+        picture = Image.frombytes("I;16B", (4, 1), values.astype(">u2").tobytes())
+    read = np.asarray(read_picture(encoded(picture, kind)))[0, :, 0]
+    assert read.tolist() == [0, 100, 255, 1]
+
+
+def test_floating_point_greys_from_zero_to_one_fill_the_range():
+    read = read_picture(encoded(Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)), "TIFF"))
+    assert np.asarray(read)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_integers_beyond_sixteen_bits_and_below_zero_use_their_own_range():
+    read = read_picture(encoded(Image.fromarray(np.array([[-1000, 0, 100_000]], dtype=np.int32)), "TIFF"))
+    values = np.asarray(read)[0, :, 0].tolist()
+    assert values[0] == 0
+    assert values[2] == 255
+    assert values[1] == pytest.approx(255 * 1000 / 101_000, abs=1)
+
+
+def test_cmyk_is_read_in_its_colours():
+    red, green, blue = corner(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100))
+    assert red > 240
+    assert green < 15
+    assert blue < 15
+
+
+def test_what_is_transparent_is_shown_on_white():
+    half = encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 128)))
+    assert corner(half) == pytest.approx((127, 127, 127), abs=1)
+    assert corner(encoded(Image.new("LA", (2, 2), (10, 0)))) == (255, 255, 255)
+    palette = Image.new("P", (2, 2), 0)
+    palette.putpalette([10, 20, 30, 200, 100, 50])
+    palette.putpixel((1, 1), 1)
+    assert corner(encoded(palette)) == (10, 20, 30)
+    assert corner(encoded(palette, transparency=0)) == (255, 255, 255)
+    assert corner(encoded(Image.new("RGB", (2, 2), (1, 2, 3)), transparency=(1, 2, 3))) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_exif_orientation_turns_the_picture_upright(orientation, kind):
+    upright = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20)
+    upright = Image.fromarray(np.concatenate([np.asarray(upright)] * 2 + [255 - np.asarray(upright)], axis=1))
+    turn = Image.Transpose
+    stored = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_90,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_270,
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lying = upright.transpose(stored[orientation]) if orientation > 1 else upright
+    assert np.array_equal(np.asarray(read_picture(encoded(lying, kind, exif=exif))), np.asarray(upright))
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow tells of the damage
+def test_damaged_exif_data_do_not_cost_the_picture():
+    good = encoded(Image.new("RGB", (8, 8), (200, 200, 200)), "JPEG", quality=95)
+    block = b"Exif\0\0MM\0*\xff\xff\xff\xff"
+    bad = good[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + good[2:]
+    assert corner(bad) == pytest.approx((200, 200, 200), abs=3)
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue", "lime")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=10)
+    assert len(list(ImageSequence.Iterator(Image.open(io.BytesIO(data))))) == 3
+    assert corner(data) == (255, 0, 0)
+
+
+def test_what_is_no_picture_gets_one_sentence():
+    for data in (
+        b"",
+        b"not a picture at all",
+        b"%PDF-1.7 ...",
+        b"\x00" * 1000,
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    ):
+        with pytest.raises(PictureError) as refusal:
+            read_picture(data)
+        assert str(refusal.value).count(".") <= 1 + str(refusal.value).count("..")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
+def test_a_truncated_picture_is_refused_at_every_length(kind):
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        with pytest.raises(PictureError, match=r"damaged|not a picture"):
+            read_picture(data[: int(len(data) * share)])
+
+
+def test_random_damage_gives_a_picture_or_a_sentence():
+    generator = np.random.default_rng(1)
+    noise = Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"):
+        data = bytearray(encoded(noise, kind))
+        for _ in range(60):
+            hurt = bytearray(data)
+            for place in generator.integers(0, len(hurt), 5):
+                hurt[place] = generator.integers(0, 256)
+            try:
+                mode = read_picture(bytes(hurt)).mode
+            except PictureError:
+                mode = "RGB"
+            assert mode == "RGB"
+
+
+def bomb(side):
+    """A small, valid PNG that claims side x side pixels."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * ((side // 8 + 1) * 64))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [8_100, 10_000, 20_000, 60_000])
+def test_decompression_bombs_are_refused_from_their_header(side):
+    with pytest.raises(PictureError, match="million pixels"):
+        read_picture(bomb(side))
+
+
+def test_a_file_over_the_limit_is_refused_unread(monkeypatch):
+    monkeypatch.setattr(pictures, "MAX_BYTES", 100)
+    with pytest.raises(PictureError, match="larger than"):
+        read_picture(b"\0" * 101)
+
+
+def test_pillows_limits_stay_as_they_were():
+    before = Image.MAX_IMAGE_PIXELS
+    read_picture(encoded(Image.new("RGB", (2, 2))))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_fit_leaves_a_picture_of_the_right_size_alone():
+    values = np.random.default_rng(2).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    fitted = fit(Image.fromarray(values), 16)
+    assert fitted.dtype == torch.uint8
+    assert fitted.is_contiguous()
+    assert np.array_equal(fitted.permute(1, 2, 0).numpy(), values)
+
+
+@pytest.mark.parametrize("size", [(90, 30), (30, 90)])
+def test_fit_crops_the_centre(size):
+    values = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    middle = [slice((length - 30) // 2, (length + 30) // 2) for length in values.shape[:2]]
+    values[middle[0], middle[1]] = (10, 100, 200)
+    fitted = fit(Image.fromarray(values), 8)
+    assert fitted.shape == (3, 8, 8)
+    inner = fitted[:, 1:-1, 1:-1]  # the outermost pixels mix with what lies beside them
+    assert all((inner[channel] == colour).all() for channel, colour in enumerate((10, 100, 200)))
+
+
+def test_fit_averages_when_it_shrinks():
+    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    fitted = fit(Image.fromarray(stripes), 8).float()
+    assert (fitted - 127.5).abs().max() < 8
+
+
+def test_fit_of_a_line_stays_small():
+    assert fit(Image.new("RGB", (60_000, 1), (9, 9, 9)), 128).shape == (3, 128, 128)
