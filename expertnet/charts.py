@@ -1,7 +1,8 @@
 """Tidy frames -> Altair charts: pure, so that a notebook draws what the pages draw.
 
 In this module: learning_curves, overlay, entropy_curves, routing_heatmap, entropy_bars, class_heatmap,
-probability_bars and architecture. Series are told apart by dash or place as well as by colour (Okabe and Ito's palette).
+probability_bars, architecture, and report_run, the reference report's own curve. Colours are Okabe and Ito's, which the
+colour-blind can tell apart; no series is told by its colour alone, but by dash, place or number too.
 """
 
 from __future__ import annotations
@@ -9,256 +10,308 @@ from __future__ import annotations
 import math
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import altair as alt
 import pandas as pd
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8A8F98"
-PALETTE = [BLUE, ORANGE, GREEN, PURPLE, SKY, "#D55E00", "#A58B00", GREY]
-WEIGHT_SCALE: Literal["viridis"] = "viridis"
-REPORT_ACCURACY = 0.9053  # of the reference report, on CIFAR-10
-
-
-def _layered(layers: list[alt.Chart], height: float, description: str) -> alt.LayerChart:
-    """Charts over one another; the description is what a screen reader says."""
-    return cast(alt.LayerChart, alt.layer(*layers).properties(height=height, description=description))
+BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
+GREY = "#868E96"  # text and marks that must be legible on white and on black
+PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
+CELL, ROW = 34, 26  # pixels: a heat map's row, a bar's row
+REPORT_ACCURACY = 0.9053  # of the reference report, on CIFAR-10's test set
+REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
 
 
 @cache
 def report_run() -> pd.DataFrame:
-    """The reference report's epochs 61 to 100; the earlier ones look smoothed there and are left out."""
+    """The reference report's epochs 61 to 100: epoch, loss, accuracy (a fraction), both on CIFAR-10's test set."""
     with resources.files("expertnet").joinpath("data/report-run.csv").open() as file:
         table = pd.read_csv(file)
-    return table[table["epoch"] > 60].reset_index(drop=True)
+    table = table[table["epoch"] >= REPORT_FIRST_EPOCH]
+    return pd.DataFrame(
+        {
+            "epoch": table["epoch"],
+            "loss": table["test_loss"],
+            "accuracy": table["test_accuracy_percent"] / 100,
+        }
+    ).reset_index(drop=True)
+
+
+def _layered(*layers: Any, **properties: Any) -> alt.LayerChart:
+    """Charts over one another; Altair's own types say that this might be a facet, which it cannot."""
+    return cast(alt.LayerChart, alt.layer(*layers).properties(**properties))
+
+
+# --- training --------------------------------------------------------------------------------------------------------
 
 
 def learning_curves(
-    metrics: pd.DataFrame, quantity: str, validation: str = "validation", report: bool = False
+    metrics: pd.DataFrame, quantity: str, epochs: int, validation: str = "validation", report: bool = False
 ) -> alt.LayerChart:
-    """Training and validation over epochs; `quantity` is "loss" or "accuracy", `validation` what val_* was measured on.
+    """Training and validation over epochs.
 
-    With report=True the reference report's epochs 61 to 100 (and its final accuracy, as a line) lie faintly behind.
+    `metrics` has the columns of metrics.jsonl; `quantity` is "loss" or "accuracy"; `epochs` is how many the run goes
+    through; `validation` says what val_* was measured on. With report=True the reference report lies faintly behind.
     """
     names = {f"train_{quantity}": "training", f"val_{quantity}": validation}
     tidy = metrics.melt("epoch", list(names), "series", "value").dropna()
     tidy["series"] = tidy["series"].map(names)
-    title = "Loss (cross entropy, nats)" if quantity == "loss" else "Accuracy (share of pictures)"
-    y = alt.Y(
-        "value:Q",
-        title=title,
-        scale=alt.Scale(zero=False),
-        axis=alt.Axis(format="%" if quantity == "accuracy" else "~g"),
-    )
-    scale: dict[str, Any] = {"domain": list(names.values()), "range": [BLUE, ORANGE]}
+    tidy["value"] = tidy["value"].astype(float)
+    domain = list(names.values())
+    y = _quantity_axis(quantity)
     base = alt.Chart(tidy).encode(
-        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=y,
-        color=alt.Color("series:N", title=None, scale=alt.Scale(**scale), legend=alt.Legend(orient="top", symbolType="stroke")),
-        strokeDash=alt.StrokeDash(
-            "series:N", title=None, scale=alt.Scale(domain=scale["domain"], range=[[5, 3], [1, 0]]), legend=None
+        x=_epochs(
+            0 if len(metrics) != 1 else 0.5, max(epochs, 100) if report and epochs >= REPORT_FIRST_EPOCH else epochs
         ),
-        tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", format=".4f")],
+        y=y,
+        color=alt.Color("series:N", title=None, scale=alt.Scale(domain=domain, range=[BLUE, ORANGE])),
+        strokeDash=alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=domain, range=[[6, 3], [1, 0]])),
+        shape=alt.Shape("series:N", title=None, scale=alt.Scale(domain=domain, range=["triangle-up", "circle"])),
+        tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
     )
-    layers: list[alt.Chart] = [base.mark_line(point=alt.OverlayMarkDef(size=18))]
-    if report:
-        layers = [*_report_layers(quantity, y), *layers]
+    lines = [base.mark_line(), base.mark_point(filled=True, size=28, opacity=1)]
+    title = "Loss" if quantity == "loss" else "Accuracy"
+    described = f"{title} of training and {validation} over {len(metrics)} epochs"
+    if not report:
+        return _layered(*lines, height=240, title=title, description=described)
+    shared = epochs >= REPORT_FIRST_EPOCH
+    chart = _layered(*_report_layers(quantity, y, shared), alt.layer(*lines), height=240, title=title)
+    if not shared:  # a short run keeps the width; the report's epochs stand on an axis of their own
+        chart = chart.resolve_scale(x="independent")
+    return cast(alt.LayerChart, chart.properties(description=f"{described}, before the reference report's"))
+
+
+def _quantity_axis(quantity: str) -> alt.Y:
+    if quantity == "loss":
+        return alt.Y("value:Q", title="cross entropy (nats)", scale=alt.Scale(zero=False))
+    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
+
+
+def _epochs(first: float, last: float) -> alt.X:
+    axis = alt.Axis(tickMinStep=1, format="d", grid=False)
+    return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(domain=[first, max(last, 1)], nice=False))
+
+
+def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
+    """The report's curve, and for the accuracy a line where it ended. Not shared: on an epoch axis of its own, above."""
+    table = (
+        report_run().rename(columns={quantity: "value"})[["epoch", "value"]].assign(text="reference report, test set")
+    )
+    axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=GREY, labelColor=GREY, grid=False)
+    x = (
+        alt.X("epoch:Q")
+        if shared
+        else alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=[REPORT_FIRST_EPOCH, 100], nice=False))
+    )
+    tooltip = ["text:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity, format=".4f")]
+    layers: list[Any] = [alt.Chart(table).mark_line(color=GREY, opacity=0.6).encode(x=x, y=y, tooltip=tooltip)]
+    if quantity == "accuracy":
+        final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report: 90.53 %"]})
+        layers.append(alt.Chart(final).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y))
+        layers.append(
+            alt.Chart(final).mark_text(align="left", dx=4, dy=9, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
+        )
+    return layers
+
+
+def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
+    """Routing entropy of each block over epochs, in nats, under its maximum ln K."""
+    tidy = pd.DataFrame(
+        [
+            (epoch, block, value)
+            for epoch, values in zip(metrics["epoch"], metrics["routing_entropy"], strict=True)
+            for block, value in enumerate(values or [], 1)
+            if value is not None
+        ],
+        columns=["epoch", "block", "entropy"],
+    )
+    blocks = sorted(tidy["block"].unique().tolist())
+    most = math.log(num_experts)
+    y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(zero=False, nice=True))
+    base = alt.Chart(tidy).encode(x=_epochs(0 if len(metrics) != 1 else 0.5, epochs), y=y)
+    lines = base.mark_line(point=alt.OverlayMarkDef(size=16)).encode(
+        color=alt.Color(
+            "block:O", title="block", scale=alt.Scale(domain=blocks, range=[PALETTE[b % 6] for b in range(len(blocks))])
+        ),
+        strokeDash=alt.StrokeDash(
+            "block:O", title="block", scale=alt.Scale(domain=blocks, range=[DASHES[b % 5] for b in range(len(blocks))])
+        ),
+        tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
+    )
+    ends = base.transform_filter(alt.datum.epoch == int(tidy["epoch"].max() if len(tidy) else 0))
+    numbers = ends.mark_text(align="left", dx=6, color=GREY).encode(text="block:O")
+    limit = pd.DataFrame({"entropy": [most], "text": [f"all experts alike: ln {num_experts} = {most:.2f}"]})
+    rule = alt.Chart(limit).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y)
+    label = alt.Chart(limit).mark_text(align="left", dx=4, dy=9, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
     return _layered(
-        layers, height=230, description=f"{quantity} of training and {validation} over {len(metrics)} epochs"
+        rule,
+        label,
+        lines,
+        numbers,
+        height=240,
+        title="Routing entropy a block",
+        description="Routing entropy of each block over epochs, under its maximum",
     )
-
-
-def _report_layers(quantity: str, y: alt.Y) -> list[alt.Chart]:
-    frame = report_run()
-    divisor = 100 if quantity == "accuracy" else 1
-    column = "test_accuracy_percent" if quantity == "accuracy" else "test_loss"
-    table = pd.DataFrame(
-        {"epoch": frame["epoch"], "value": frame[column] / divisor, "text": "reference report, test set"}
-    )
-    line = (
-        alt.Chart(table)
-        .mark_line(color=GREY, opacity=0.55, strokeWidth=1.5)
-        .encode(x="epoch:Q", y=y, tooltip=["text:N", "epoch:Q", "value:Q"])
-    )
-    if quantity != "accuracy":
-        return [line]
-    final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report 90.53 %"]})
-    rule = alt.Chart(final).mark_rule(color=GREY, opacity=0.6, strokeDash=[2, 3]).encode(y=y)
-    label = alt.Chart(final).mark_text(align="left", dx=4, dy=-7, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
-    return [line, rule, label]
 
 
 def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
     """Several runs' curves: columns run, epoch, value; `quantity` names the y axis."""
     names = list(dict.fromkeys(curves["run"]))
-    dashes = [[1, 0], [5, 3], [2, 2], [8, 3, 2, 3], [1, 3]]
+    colours, dashes = ([values[i % len(values)] for i in range(len(names))] for values in (PALETTE, DASHES))
+    legend = alt.Legend(orient="bottom", columns=1, labelLimit=600)
     return (
         alt.Chart(curves)
-        .mark_line(point=alt.OverlayMarkDef(size=14))
+        .mark_line(point=alt.OverlayMarkDef(size=16))
         .encode(
-            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-            y=alt.Y("value:Q", title=quantity, scale=alt.Scale(zero=False)),
-            color=alt.Color(
-                "run:N", title="Run", scale=alt.Scale(domain=names, range=[PALETTE[i % 8] for i in range(len(names))])
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
+            y=alt.Y(
+                "value:Q",
+                title=quantity,
+                scale=alt.Scale(zero=False),
+                axis=alt.Axis(format=".0%") if "accuracy" in quantity.lower() else alt.Axis(),
             ),
-            strokeDash=alt.StrokeDash(
-                "run:N", title="Run", scale=alt.Scale(domain=names, range=[dashes[i % 5] for i in range(len(names))])
-            ),
+            color=alt.Color("run:N", title=None, legend=legend, scale=alt.Scale(domain=names, range=colours)),
+            strokeDash=alt.StrokeDash("run:N", title=None, legend=legend, scale=alt.Scale(domain=names, range=dashes)),
             tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
         )
-        .properties(height=280, description=f"{quantity} of {len(names)} runs over epochs")
+        .properties(height=340, description=f"{quantity} of {len(names)} runs over epochs")
     )
 
 
-def entropy_curves(metrics: pd.DataFrame, num_experts: int) -> alt.LayerChart:
-    """Routing entropy of each block over epochs, in nats, under its maximum ln K."""
-    rows = [
-        (epoch, block, value)
-        for epoch, values in zip(metrics["epoch"], metrics["routing_entropy"], strict=True)
-        for block, value in enumerate(values or [], 1)
-    ]
-    tidy = pd.DataFrame(rows, columns=["epoch", "block", "entropy"])
-    y = alt.Y(
-        "entropy:Q", title="Routing entropy (nats)", scale=alt.Scale(domain=[0, max(math.log(num_experts), 0.1) * 1.05])
-    )
-    lines = (
-        alt.Chart(tidy)
-        .mark_line(point=alt.OverlayMarkDef(size=14))
-        .encode(
-            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-            y=y,
-            color=alt.Color(
-                "block:O",
-                title="Block",
-                scale=alt.Scale(scheme="viridis"),
-                legend=alt.Legend(columns=2, symbolLimit=20),
-            ),
-            tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".3f")],
-        )
-    )
-    most = (
-        alt.Chart(pd.DataFrame({"entropy": [math.log(num_experts)]}))
-        .mark_rule(color=GREY, strokeDash=[2, 3])
-        .encode(y=y)
-    )
-    return _layered(
-        [lines, most],
-        height=230,
-        description="Routing entropy of each block over epochs; the dashed line is its maximum",
-    )
+# --- routing ---------------------------------------------------------------------------------------------------------
 
 
-def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
-    """Blocks x experts with the numbers, from columns block, expert, weight."""
-    base = alt.Chart(weights).encode(
-        x=alt.X("expert:O", title="Expert", axis=alt.Axis(labelAngle=0)), y=alt.Y("block:O", title="Block")
+def _heatmap(
+    table: pd.DataFrame, row: str, title: str | None, weight: str, height: int, description: str
+) -> alt.LayerChart:
+    base = alt.Chart(table).encode(
+        x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
+        y=alt.Y(f"{row}:O", title=title, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=160)),
     )
     cells = base.mark_rect().encode(
-        color=alt.Color("weight:Q", title="Weight", scale=alt.Scale(scheme=WEIGHT_SCALE, domain=[0, 1])),
-        tooltip=["block:O", "expert:O", alt.Tooltip("weight:Q", format=".4f")],
+        color=alt.Color("weight:Q", title=weight, legend=None, scale=alt.Scale(scheme="viridis", domain=[0, 1])),
+        tooltip=[f"{row}:O", "expert:O", alt.Tooltip("weight:Q", title=weight, format=".4f")],
     )
-    text = base.mark_text(fontSize=12).encode(
+    numbers = base.mark_text(fontSize=12).encode(
         text=alt.Text("weight:Q", format=".2f"),
         color=alt.condition("datum.weight > 0.6", alt.value("black"), alt.value("white")),
     )
-    blocks = weights["block"].nunique()
-    return _layered(
-        [cells, text], height=max(blocks * 34, 120), description="Routing weights of one picture, blocks by experts"
+    return _layered(cells, numbers, height=max(height, 3 * CELL), description=description)
+
+
+def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
+    """One picture's routing weights, blocks x experts with the numbers: columns block, expert, weight."""
+    height = weights["block"].nunique() * CELL + 30
+    return _heatmap(
+        weights, "block", "block", "weight", height, "Routing weights of one picture, blocks by experts, as numbers"
+    )
+
+
+def class_heatmap(table: pd.DataFrame, block: int) -> alt.LayerChart:
+    """Mean weights by class in one block, classes x experts: columns class, block, expert, weight."""
+    chosen = table[table["block"] == block]
+    height = chosen["class"].nunique() * ROW + 30
+    return _heatmap(
+        chosen, "class", None, "mean weight", height, f"Mean routing weights of each class in block {block}, as numbers"
     )
 
 
 def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     """One picture's routing entropy a block (columns block, entropy) against its maximum ln K."""
-    most = max(math.log(num_experts), 1e-9)
+    most = math.log(num_experts)
     x = alt.X(
         "entropy:Q",
-        title=f"Entropy (nats, at most ln {num_experts} = {math.log(num_experts):.2f})",
-        scale=alt.Scale(domain=[0, most]),
+        title=f"nats, at most ln {num_experts} = {most:.2f}",
+        scale=alt.Scale(domain=[0, max(most, 1e-9) * 1.25], nice=False),
+        axis=alt.Axis(values=[0, most / 2, most], format=".2f", orient="top"),
     )
-    bars = (
-        alt.Chart(entropy)
-        .mark_bar(color=BLUE)
-        .encode(x=x, y=alt.Y("block:O", title="Block"), tooltip=["block:O", alt.Tooltip("entropy:Q", format=".3f")])
-    )
-    text = (
-        alt.Chart(entropy)
-        .mark_text(align="left", dx=3, color=GREY)
-        .encode(x=x, y="block:O", text=alt.Text("entropy:Q", format=".2f"))
-    )
+    y = alt.Y("block:O", title="block", axis=alt.Axis(domain=False, ticks=False))
+    tooltip = ["block:O", alt.Tooltip("entropy:Q", format=".4f")]
+    bars = alt.Chart(entropy).mark_bar(color=BLUE, height=14).encode(x=x, y=y, tooltip=tooltip)
+    text = alt.Chart(entropy).mark_text(align="left", dx=3, color=GREY)
     return _layered(
-        [bars, text], height=max(len(entropy) * 34, 120), description="Routing entropy of one picture, a bar a block"
+        bars,
+        text.encode(x=x, y=y, text=alt.Text("entropy:Q", format=".2f")),
+        height=max(len(entropy) * CELL + 30, 3 * CELL),
+        description="Routing entropy of one picture, a bar a block",
     )
 
 
-def class_heatmap(table: pd.DataFrame, block: int) -> alt.LayerChart:
-    """Mean weights by class in one block: classes x experts with the numbers."""
-    chosen = table[table["block"] == block]
-    base = alt.Chart(chosen).encode(
-        x=alt.X("expert:O", title="Expert", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("class:N", title=None, sort=list(dict.fromkeys(chosen["class"]))),
-    )
-    cells = base.mark_rect().encode(
-        color=alt.Color("weight:Q", title="Mean weight", scale=alt.Scale(scheme=WEIGHT_SCALE, domain=[0, 1])),
-        tooltip=["class:N", "expert:O", alt.Tooltip("weight:Q", format=".4f")],
-    )
-    text = base.mark_text(fontSize=12).encode(
-        text=alt.Text("weight:Q", format=".2f"),
-        color=alt.condition("datum.weight > 0.6", alt.value("black"), alt.value("white")),
-    )
-    return _layered(
-        [cells, text],
-        height=max(chosen["class"].nunique() * 24, 120),
-        description=f"Mean routing weights of each class in block {block}",
-    )
+# --- classes and the network -----------------------------------------------------------------------------------------
 
 
 def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
     """Class probabilities, largest first: columns label, probability."""
-    x = alt.X("probability:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1.12], nice=False))
-    y = alt.Y("label:N", title=None, sort=list(predictions["label"]))
-    bars = (
-        alt.Chart(predictions)
-        .mark_bar(color=BLUE)
-        .encode(x=x, y=y, tooltip=["label:N", alt.Tooltip("probability:Q", format=".2%")])
+    x = alt.X(
+        "probability:Q",
+        title=None,
+        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
+        scale=alt.Scale(domain=[0, 1.18], nice=False),
     )
-    text = (
-        alt.Chart(predictions)
-        .mark_text(align="left", dx=3, color=GREY)
-        .encode(x=x, y=y, text=alt.Text("probability:Q", format=".1%"))
-    )
+    y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=160))
+    tooltip = ["label:N", alt.Tooltip("probability:Q", format=".2%")]
+    bars = alt.Chart(predictions).mark_bar(color=BLUE, height=16).encode(x=x, y=y, tooltip=tooltip)
+    text = alt.Chart(predictions).mark_text(align="left", dx=3, color=GREY)
     return _layered(
-        [bars, text], height=len(predictions) * 28 + 24, description="Probabilities of the likeliest classes"
+        bars,
+        text.encode(x=x, y=y, text=alt.Text("probability:Q", format=".1%")),
+        height=len(predictions) * ROW + 24,
+        description="Probabilities of the likeliest classes",
     )
-
-
-def _stage_label(channels: int, size: int, experts: int) -> str:
-    maps = f"{channels} x {size} x {size}" if size > 1 else str(channels)
-    return maps + (f"   {experts} experts" if experts else "")
 
 
 def architecture(stages: pd.DataFrame) -> alt.LayerChart:
-    """A sketch from picture (top) to classes: columns name, channels, size, experts; bars are as wide as the maps are large."""
-    table = stages.copy()
-    table["label"] = [
-        _stage_label(*row) for row in table[["channels", "size", "experts"]].itertuples(index=False, name=None)
-    ]
-    table["kind"] = ["experts" if experts else "plain" for experts in table["experts"]]
-    y = alt.Y("name:N", sort=list(table["name"]), title=None, axis=alt.Axis(domain=False, ticks=False))
-    x = alt.X("size:Q", title=None, axis=None, scale=alt.Scale(domain=[0, int(table["size"].max() * 2.2)], nice=False))
-    bars = (
+    """The network from picture (left) to classes (right): columns name, channels, size, experts.
+
+    A column is as high as its feature maps, on a logarithmic scale; a block is split into its experts.
+    """
+    parts = []
+    for place, stage in enumerate(stages.to_dict("records")):
+        height, experts = math.log2(stage["size"]) + 1, max(stage["experts"], 1)
+        for part in range(experts):
+            parts.append(
+                {
+                    "place": place,
+                    "name": str(stage["name"]).removeprefix("Block "),
+                    "low": -height / 2 + height * part / experts,
+                    "high": -height / 2 + height * (part + (0.88 if experts > 1 else 1)) / experts,
+                    "top": height / 2,
+                    "kind": f"one of {experts} experts" if stage["experts"] else "layer",
+                    "maps": f"{stage['channels']} x {stage['size']} x {stage['size']}",
+                    "size": f"{stage['size']}²" if stage["name"] != "Classes" else f"{stage['channels']}",
+                }
+            )
+    table = pd.DataFrame(parts)
+    names = table.drop_duplicates("place")["name"].tolist()
+    x = alt.X(
+        "name:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, domain=False, ticks=False, labelOverlap=True)
+    )
+    y = alt.Y("low:Q", axis=None, scale=alt.Scale(nice=False, padding=14))
+    kinds = list(dict.fromkeys(table["kind"]))
+    columns = (
         alt.Chart(table)
-        .mark_bar(cornerRadius=3, height=15)
+        .mark_bar(cornerRadius=2)
         .encode(
             x=x,
             y=y,
-            color=alt.Color("kind:N", legend=None, scale=alt.Scale(domain=["experts", "plain"], range=[BLUE, GREY])),
-            tooltip=["name:N", "label:N"],
+            y2="high:Q",
+            color=alt.Color(
+                "kind:N", legend=None, scale=alt.Scale(domain=kinds, range=[BLUE if "of" in k else GREY for k in kinds])
+            ),
+            tooltip=[
+                alt.Tooltip("name:N", title="stage"),
+                alt.Tooltip("maps:N", title="channels, height, width"),
+                "kind:N",
+            ],
         )
     )
-    text = alt.Chart(table).mark_text(align="left", dx=6, color=GREY).encode(x=x, y=y, text="label:N")
+    sizes = alt.Chart(table.drop_duplicates("place")).mark_text(dy=-8, color=GREY, fontSize=11)
     return _layered(
-        [bars, text],
-        height=len(table) * 22 + 8,
-        description="The network from picture to classes: "
-        + ", ".join(f"{name} {label}" for name, label in zip(table["name"], table["label"], strict=True)),
+        columns,
+        sizes.encode(x=x, y=alt.Y("top:Q"), text="size:N"),
+        height=190,
+        description="The network: "
+        + ", ".join(f"{s['name']} {s['channels']} x {s['size']} x {s['size']}" for s in stages.to_dict("records")),
     )

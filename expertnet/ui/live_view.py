@@ -145,10 +145,12 @@ def _specs(
     root, run_id = path.rsplit("/", 1)
     frame = pd.DataFrame(RunStore(root).get(run_id).metrics())
     validation = "test set" if settings.watches_test else "validation"
-    pair = [charts.learning_curves(frame, quantity, validation, report).to_dict() for quantity in ("loss", "accuracy")]
-    entropy = (
-        charts.entropy_curves(frame, settings.model.num_experts).to_dict() if settings.model.num_experts > 1 else None
-    )
+    epochs, experts = settings.training.epochs, settings.model.num_experts
+    pair = [
+        charts.learning_curves(frame, quantity, epochs, validation, report).to_dict()
+        for quantity in ("loss", "accuracy")
+    ]
+    entropy = charts.entropy_curves(frame, experts, epochs).to_dict() if experts > 1 else None
     return pair[0], pair[1], entropy
 
 
