@@ -20,6 +20,7 @@ GREY = "#868E96"  # text and marks that must be legible on white and on black
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
 CELL, ROW = 34, 26  # pixels: a heat map's row, a bar's row
+FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights are those of the rows, axes come on top
 REPORT_ACCURACY = 0.9053  # of the reference report, on CIFAR-10's test set
 REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
 
@@ -41,7 +42,7 @@ def report_run() -> pd.DataFrame:
 
 def _layered(*layers: Any, **properties: Any) -> alt.LayerChart:
     """Charts over one another; Altair's own types say that this might be a facet, which it cannot."""
-    return cast(alt.LayerChart, alt.layer(*layers).properties(**properties))
+    return cast(alt.LayerChart, alt.layer(*layers).properties(autosize=FIT_WIDTH, **properties))
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -59,25 +60,23 @@ def learning_curves(
     tidy = metrics.melt("epoch", list(names), "series", "value").dropna()
     tidy["series"] = tidy["series"].map(names)
     tidy["value"] = tidy["value"].astype(float)
-    domain = list(names.values())
     y = _quantity_axis(quantity)
-    base = alt.Chart(tidy).encode(
-        x=_epochs(
-            0 if len(metrics) != 1 else 0.5, max(epochs, 100) if report and epochs >= REPORT_FIRST_EPOCH else epochs
-        ),
-        y=y,
-        color=alt.Color("series:N", title=None, scale=alt.Scale(domain=domain, range=[BLUE, ORANGE])),
-        strokeDash=alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=domain, range=[[6, 3], [1, 0]])),
-        shape=alt.Shape("series:N", title=None, scale=alt.Scale(domain=domain, range=["triangle-up", "circle"])),
-        tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
+    shared = epochs >= REPORT_FIRST_EPOCH
+    lines = (
+        alt.Chart(tidy)
+        .mark_line(point=alt.OverlayMarkDef(size=18))
+        .encode(
+            x=_epochs(max(epochs, 100) if report and shared else epochs),
+            y=y,
+            **_told_apart("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
+            tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
+        )
     )
-    lines = [base.mark_line(), base.mark_point(filled=True, size=28, opacity=1)]
     title = "Loss" if quantity == "loss" else "Accuracy"
     described = f"{title} of training and {validation} over {len(metrics)} epochs"
     if not report:
-        return _layered(*lines, height=240, title=title, description=described)
-    shared = epochs >= REPORT_FIRST_EPOCH
-    chart = _layered(*_report_layers(quantity, y, shared), alt.layer(*lines), height=240, title=title)
+        return _layered(lines, height=220, title=title, description=described)
+    chart = _layered(*_report_layers(quantity, y, shared), lines, height=220, title=title)
     if not shared:  # a short run keeps the width; the report's epochs stand on an axis of their own
         chart = chart.resolve_scale(x="independent")
     return cast(alt.LayerChart, chart.properties(description=f"{described}, before the reference report's"))
@@ -89,9 +88,28 @@ def _quantity_axis(quantity: str) -> alt.Y:
     return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
 
 
-def _epochs(first: float, last: float) -> alt.X:
+def _epochs(last: int) -> alt.X:
+    """The whole of the run from its start, so that the curves grow and the axis stays."""
     axis = alt.Axis(tickMinStep=1, format="d", grid=False)
-    return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(domain=[first, max(last, 1)], nice=False))
+    return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(domain=[0, last], nice=False))
+
+
+def _told_apart(
+    field: str,
+    names: list[Any],
+    colours: list[str] = PALETTE,
+    dashes: list[list[int]] = DASHES,
+    title: str | None = None,
+    **legend: Any,
+) -> dict[str, Any]:
+    """Encodings that give every series a colour and a dash, with one legend for both."""
+    shown = alt.Legend(**({"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend))
+    ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
+    scales = [alt.Scale(domain=names, range=values) for values in ranges]
+    return {
+        "color": alt.Color(field, title=title, legend=shown, scale=scales[0]),
+        "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=scales[1]),
+    }
 
 
 def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
@@ -129,28 +147,25 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
     )
     blocks = sorted(tidy["block"].unique().tolist())
     most = math.log(num_experts)
-    y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(zero=False, nice=True))
-    base = alt.Chart(tidy).encode(x=_epochs(0 if len(metrics) != 1 else 0.5, epochs), y=y)
-    lines = base.mark_line(point=alt.OverlayMarkDef(size=16)).encode(
-        color=alt.Color(
-            "block:O", title="block", scale=alt.Scale(domain=blocks, range=[PALETTE[b % 6] for b in range(len(blocks))])
-        ),
-        strokeDash=alt.StrokeDash(
-            "block:O", title="block", scale=alt.Scale(domain=blocks, range=[DASHES[b % 5] for b in range(len(blocks))])
-        ),
-        tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
+    y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(domain=[0, most * 1.12], nice=False))
+    lines = (
+        alt.Chart(tidy)
+        .mark_line(point=alt.OverlayMarkDef(size=16))
+        .encode(
+            x=_epochs(epochs),
+            y=y,
+            **_told_apart("block:O", blocks, title="block"),
+            tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
+        )
     )
-    ends = base.transform_filter(alt.datum.epoch == int(tidy["epoch"].max() if len(tidy) else 0))
-    numbers = ends.mark_text(align="left", dx=6, color=GREY).encode(text="block:O")
     limit = pd.DataFrame({"entropy": [most], "text": [f"all experts alike: ln {num_experts} = {most:.2f}"]})
     rule = alt.Chart(limit).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y)
-    label = alt.Chart(limit).mark_text(align="left", dx=4, dy=9, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
+    label = alt.Chart(limit).mark_text(align="left", dx=4, dy=-8, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
     return _layered(
         rule,
         label,
         lines,
-        numbers,
-        height=240,
+        height=220,
         title="Routing entropy a block",
         description="Routing entropy of each block over epochs, under its maximum",
     )
@@ -159,8 +174,6 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
 def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
     """Several runs' curves: columns run, epoch, value; `quantity` names the y axis."""
     names = list(dict.fromkeys(curves["run"]))
-    colours, dashes = ([values[i % len(values)] for i in range(len(names))] for values in (PALETTE, DASHES))
-    legend = alt.Legend(orient="bottom", columns=1, labelLimit=600)
     return (
         alt.Chart(curves)
         .mark_line(point=alt.OverlayMarkDef(size=16))
@@ -172,11 +185,10 @@ def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
                 scale=alt.Scale(zero=False),
                 axis=alt.Axis(format=".0%") if "accuracy" in quantity.lower() else alt.Axis(),
             ),
-            color=alt.Color("run:N", title=None, legend=legend, scale=alt.Scale(domain=names, range=colours)),
-            strokeDash=alt.StrokeDash("run:N", title=None, legend=legend, scale=alt.Scale(domain=names, range=dashes)),
+            **_told_apart("run:N", names, orient="bottom", columns=1, labelLimit=600),
             tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
         )
-        .properties(height=340, description=f"{quantity} of {len(names)} runs over epochs")
+        .properties(autosize=FIT_WIDTH, height=240, description=f"{quantity} of {len(names)} runs over epochs")
     )
 
 
@@ -188,7 +200,12 @@ def _heatmap(
 ) -> alt.LayerChart:
     base = alt.Chart(table).encode(
         x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
-        y=alt.Y(f"{row}:O", title=title, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=160)),
+        y=alt.Y(
+            f"{row}:O",
+            title=title,
+            sort=None,
+            axis=alt.Axis(domain=False, ticks=False, labelLimit=160, labelFlush=False),
+        ),
     )
     cells = base.mark_rect().encode(
         color=alt.Color("weight:Q", title=weight, legend=None, scale=alt.Scale(scheme="viridis", domain=[0, 1])),

@@ -17,8 +17,9 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.config import DEFAULT_PRESET, PRESETS, SettingsError, build_settings, parse_assignments
+from expertnet.config import DEFAULT_PRESET, PRESETS, SettingsError
 from expertnet.datasets import DatasetError, load_test_split
+from expertnet.fields import build_settings, parse_assignments
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
 from expertnet.runs import Run, RunError, RunStore
 
@@ -98,7 +99,7 @@ def train(
     say(f"Run {run.id}")
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    status = run_training(run, stop, on_progress=_Printer())
+    status = run_training(run, stop, on_progress=_Printer("test" if run.watches_test else "validation"))
     metrics = run.metrics()
     last = metrics[-1] if metrics else {}
     document = {
@@ -128,8 +129,8 @@ def train(
 class _Printer:
     """Progress on standard error: each new activity, and each whole epoch."""
 
-    def __init__(self) -> None:
-        self.epoch, self.activity = 0, ""
+    def __init__(self, watched: str) -> None:
+        self.watched, self.epoch, self.activity = watched, 0, ""
 
     def __call__(self, status: dict[str, Any]) -> None:
         if not status["epoch"] and status["activity"] not in (self.activity, "Training"):
@@ -140,7 +141,8 @@ class _Printer:
             speed = status["images_per_second"]
             say(
                 f"epoch {self.epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
-                f"best accuracy {status['best_val_accuracy'] or 0:.2%}" + (f"  {speed:.0f} pictures/s" if speed else "")
+                f"{self.watched} accuracy {status.get('val_accuracy') or 0:.2%}"
+                + (f"  {speed:.0f} pictures/s" if speed else "")
             )
 
 
@@ -151,8 +153,8 @@ def _percent(share: float | None) -> str:
 @app.command()
 def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
     """List the runs, newest first."""
-    rows = []
-    for run in RunStore(runs_dir).list():
+    rows, found = [], RunStore(runs_dir).list()
+    for run in found:
         status, metrics, info = run.status(), run.metrics(), run.dataset_info()
         rows.append(
             {
@@ -171,8 +173,8 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
         lambda: (
             [
                 f"{row['run']}  {row['state']:<11}  {row['epochs']:>4} epochs  "
-                f"{_percent(row['val_accuracy']):>7}  {row['dataset'] or '':<14} {row['name']}"
-                for row in rows
+                f"{_percent(row['val_accuracy']):>7} {'test' if run.watches_test else '':<5} {row['dataset'] or '':<14} {row['name']}"
+                for run, row in zip(found, rows, strict=True)
             ]
             or ["No runs yet; 'python -m expertnet train' makes one."]
         ),

@@ -25,8 +25,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.config import Settings, SettingsError, settings_from_dict
-from expertnet.datasets import DatasetInfo
+from expertnet.config import Settings, SettingsError
+from expertnet.datasets import DatasetInfo, dataset_title
+from expertnet.fields import settings_from_dict
 from expertnet.files import to_json, write_atomically
 
 ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
@@ -114,8 +115,21 @@ class Run:
         return None
 
     @property
+    def given_name(self) -> str:
+        """What the person called it; empty where they did not."""
+        return self._config_value("name")
+
+    @property
     def name(self) -> str:
-        return self._config_value("name") or self.id
+        return self.given_name or self.id
+
+    @property
+    def title(self) -> str:
+        """What people know it by: its name, or else its data set and preset."""
+        try:
+            return self.given_name or f"{dataset_title(self.settings().data.dataset)}, {self.preset or 'own settings'}"
+        except RunError:
+            return self.id
 
     @property
     def created(self) -> str:
@@ -124,6 +138,14 @@ class Run:
     @property
     def preset(self) -> str:
         return self._config_value("preset") or ""
+
+    @property
+    def watches_test(self) -> bool:
+        """Whether its val_* figures are of the test set; False where its settings cannot be read."""
+        try:
+            return self.settings().watches_test
+        except RunError:
+            return False
 
     def _config_value(self, key: str) -> str:
         try:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from expertnet import charts, routing
 from expertnet.inference import load_predictor
-from expertnet.pictures import PictureError, fit, read_picture
+from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
 
@@ -20,19 +20,21 @@ with shell.shown_error():
     predictor = load_predictor(run, threads=1)
     way = st.segmented_control("Pictures from", ["Files", "Camera"], default="Files", required=True, key="way")
     if way == "Files":
-        files = st.file_uploader("Pictures", accept_multiple_files=True, key="files")
+        files = st.file_uploader(
+            "Pictures", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20
+        )
     else:
-        shot = st.camera_input("Camera")
+        shot = st.camera_input("Camera", key="camera", width=480)
         files = [shot] if shot else []
     if not files:
+        known = shell.escape(", ".join(predictor.classes[:20])) + (" and more" if len(predictor.classes) > 20 else "")
         st.caption(
-            f"This network knows {len(predictor.classes)} classes: {shell.escape(', '.join(predictor.classes[:20]))}"
-            f"{' and more' if len(predictor.classes) > 20 else ''}. Each picture is cropped to its middle square, "
-            f"{predictor.image_size} pixels wide."
+            f"This network knows {len(predictor.classes)} classes: {known}. Each picture is cropped to its middle "
+            f"square and resized to {predictor.image_size} x {predictor.image_size} pixels."
         )
         st.stop()
-    rows = []
-    for number, file in enumerate(files):
+    rows, shown = [], 0
+    for file in files:
         try:
             image = fit(read_picture(file.getvalue()), predictor.image_size)
         except PictureError as error:
@@ -42,39 +44,41 @@ with shell.shown_error():
         probabilities, weights = predictor(image[None])
         values, indices = probabilities[0].topk(min(5, len(predictor.classes)))
         labels = [predictor.classes[index] for index in indices.tolist()]
-        rows.append(
-            {
-                "file": file.name,
-                "class": labels[0],
-                "probability": values[0].item(),
-                **{f"P({name})": p for name, p in zip(predictor.classes, probabilities[0].tolist(), strict=True)},
-            }
-        )
-        if number >= SHOWN:
+        each = {f"P({name})": p for name, p in zip(predictor.classes, probabilities[0].tolist(), strict=True)}
+        rows.append({"file": file.name, "class": labels[0], "probability": values[0].item(), **each})
+        shown += 1
+        if shown > SHOWN:
             continue
         with st.container(border=True):
-            shown, bars, heat = st.columns([1, 2, 2])
-            shown.image(image.permute(1, 2, 0).numpy(), width=150, caption=shell.escape(file.name))
-            bars.markdown(f"**{shell.escape(labels[0])}** · {values[0]:.1%}")
+            picture, bars, heat = st.columns([2, 5, 5], gap="medium")
+            name = shell.escape(file.name)
+            picture.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=name, alt=f"The picture {file.name}")
+            bars.markdown(f"**{shell.escape(labels[0])}**, {shell.percent(values[0].item())}")
             bars.altair_chart(
                 charts.probability_bars(pd.DataFrame({"label": labels, "probability": values.tolist()})),
                 width="stretch",
-                key=f"bars {number}",
+                key=f"bars {shown}",
             )
             if weights.shape[2] > 1:
-                heat.markdown("Routing, block by expert")
+                heat.markdown("**Routing weights**")
                 heat.altair_chart(
-                    charts.routing_heatmap(routing.weights_table(weights[0])), width="stretch", key=f"heat {number}"
+                    charts.routing_heatmap(routing.weights_table(weights[0])), width="stretch", key=f"heat {shown}"
                 )
-    if len(files) > SHOWN:
+    if shown > SHOWN:
         st.caption(f"The first {SHOWN} are shown; all {len(files)} are in the table.")
     table = pd.DataFrame(rows)
     st.dataframe(
-        table,
+        table[[name for name in ("file", "class", "probability", "error") if name in table]],
         hide_index=True,
         width="stretch",
+        placeholder="–",
+        alt="The files with their likeliest class",
         column_config={"probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
     )
     st.download_button(
-        "Download the table (CSV)", table.to_csv(index=False), "predictions.csv", "text/csv", icon=":material/download:"
+        "Download the table with all probabilities (CSV)",
+        table.to_csv(index=False),
+        "predictions.csv",
+        "text/csv",
+        icon=":material/download:",
     )

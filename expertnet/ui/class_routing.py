@@ -1,22 +1,47 @@
-"""The routing of a run's test set, computed once with progress.
+"""How the classes of a run's test set are routed, computed once a checkpoint, with progress.
 
-In this module: class_routing.
+In this module: test_split, class_routing.
 """
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from expertnet import routing
-from expertnet.datasets import Split
+from expertnet import charts, routing
+from expertnet.config import DataSettings
+from expertnet.datasets import BUILTIN, Split, dataset_title, is_ready, load_test_split
 from expertnet.inference import split_routing
 from expertnet.runs import Run
+from expertnet.ui.shell import escape
 
 
-def class_routing(run: Run, split: Split, classes: tuple[str, ...]) -> pd.DataFrame:
-    """One row a class, block and expert with the mean weight."""
+def test_split(data: DataSettings) -> Split | None:
+    """The test set, or None after offering to fetch it where that takes a download or a long reading."""
+    if not is_ready(data) and BUILTIN.get(data.dataset, BUILTIN["svhn"]).download_bytes:
+        st.info(
+            f"The pictures of {escape(dataset_title(data.dataset))} are not on this machine. Uploaded pictures can be "
+            "looked at without them; the test set cannot.",
+            icon=":material/download:",
+        )
+        if not st.button("Get the test set", icon=":material/download:"):
+            return None
+    bar = st.progress(0.0, text="Reading the test set …")
+    split = load_test_split(data, progress=lambda activity, share: _show(bar, activity, share))[0]
+    bar.empty()
+    return split
+
+
+def _show(bar: st.delta_generator.DeltaGenerator, activity: str, share: float | None) -> None:
+    bar.progress(share or 0.0, text=f"{escape(activity)} …")
+
+
+def class_routing(run: Run, split: Split, classes: tuple[str, ...]) -> None:
+    """Mean routing weights by class, a block at a time."""
     bar = st.progress(0.0, text="Routing the test pictures, once for this checkpoint …")
     weights = split_routing(run, split, progress=lambda share: bar.progress(share), threads=1)
     bar.empty()
-    return routing.class_table(weights, split.labels, classes)
+    table = routing.class_table(weights, split.labels, classes)
+    blocks = sorted(table["block"].unique().tolist())
+    block = st.select_slider("Block", blocks, key="block") if len(blocks) > 1 else 1
+    st.altair_chart(charts.class_heatmap(table, int(block)), width="stretch", key="classes")
+    st.caption(f"Means of the {len(split):,} test pictures.")

@@ -40,13 +40,7 @@ def live_view(run: Run) -> None:
 
 def _head(run: Run) -> None:
     settings = run.settings()
-    st.subheader(
-        escape(
-            run.name
-            if run.name != run.id
-            else f"{dataset_title(settings.data.dataset)}, {run.preset or 'own settings'}"
-        )
-    )
+    st.subheader(escape(run.title))
     st.caption(
         f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
         f"{settings.model.channels} channels · {run.created.replace('T', ' ')[:16]} UTC"
@@ -196,11 +190,7 @@ def _after(run: Run, status: dict[str, Any]) -> None:
             type="primary",
             key="half",
         ):
-            _do(
-                lambda: st.query_params.update(
-                    run=manager().submit(half, preset=run.preset, name=run._config_value("name")).id
-                )
-            )
+            _do(lambda: st.query_params.update(run=manager().submit(half, preset=run.preset, name=run.given_name).id))
     if run.has_checkpoint():
         with buttons:
             link("experts", "See its routing", run.id)

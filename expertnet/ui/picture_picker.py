@@ -1,6 +1,6 @@
 """Choosing one picture: from the test set, by class or at random, or uploaded.
 
-In this module: test_pictures, pick_picture.
+In this module: pick_picture.
 """
 
 from __future__ import annotations
@@ -10,16 +10,10 @@ import secrets
 import streamlit as st
 from torch import Tensor
 
-from expertnet.datasets import Split, load_test_split
+from expertnet.datasets import Split
 from expertnet.inference import Predictor
-from expertnet.pictures import fit, read_picture
-from expertnet.runs import Run
+from expertnet.pictures import MAX_BYTES, fit, read_picture
 from expertnet.ui.shell import escape, shown_error
-
-
-def test_pictures(run: Run) -> Split:
-    """The run's test set, memory-mapped."""
-    return load_test_split(run.settings().data)[0]
 
 
 def pick_picture(predictor: Predictor, split: Split | None) -> tuple[Tensor, str] | None:
@@ -32,7 +26,7 @@ def pick_picture(predictor: Predictor, split: Split | None) -> tuple[Tensor, str
         required=True,
     )
     if source == "Upload" or split is None:
-        uploaded = st.file_uploader("A picture", type=None, key="picture")
+        uploaded = st.file_uploader("A picture", key="picture", max_upload_size=MAX_BYTES // 2**20)
         if uploaded is None:
             st.caption("Upload a picture to see which experts it is routed to.")
             return None

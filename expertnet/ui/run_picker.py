@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet.datasets import dataset_title
 from expertnet.runs import Run, RunError, RunStore
 from expertnet.ui.shell import escape, link, percent
 
@@ -15,11 +14,10 @@ from expertnet.ui.shell import escape, link, percent
 def describe(run: Run) -> str:
     """A run as a person knows it: its name, data set, accuracy and when."""
     status = run.status()
-    info = run.dataset_info()
-    name = run.name if run.name != run.id else (dataset_title(info.name) if info else "run")
-    figures = status["test_accuracy"] if status["test_accuracy"] is not None else status["best_val_accuracy"]
-    when = run.created.replace("T", " ")[:16]
-    return f"{name} · {percent(figures)} · {when} · {status['state']}"
+    tested = status["test_accuracy"] is not None or run.watches_test
+    figure = status["test_accuracy"] if status["test_accuracy"] is not None else status["best_val_accuracy"]
+    accuracy = f"{percent(figure)} {'test' if tested else 'validation'}" if figure is not None else "no result yet"
+    return f"{run.title} · {accuracy} · {status['state']} · {run.created.replace('T', ' ')[:16]} UTC"
 
 
 def pick_run(label: str = "Run") -> Run | None:

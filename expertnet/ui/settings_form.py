@@ -12,19 +12,9 @@ from typing import Any
 import streamlit as st
 import torch
 
-from expertnet.config import (
-    DEFAULT_PRESET,
-    PRESETS,
-    SettingField,
-    Settings,
-    SettingsError,
-    build_settings,
-    command_line,
-    flat,
-    format_value,
-    setting_fields,
-)
+from expertnet.config import DEFAULT_PRESET, PRESETS, Settings, SettingsError, format_value
 from expertnet.datasets import BUILTIN, data_root
+from expertnet.fields import SettingField, build_settings, command_line, flat, setting_fields
 from expertnet.ui.shell import escape
 
 OWN = "own"

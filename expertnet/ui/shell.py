@@ -54,7 +54,7 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
     st.set_page_config(page_title=TITLE, page_icon=":material/hub:", layout="wide")
-    page = st.navigation([_page(name) for name in PAGES])
+    page = st.navigation([_page(name) for name in PAGES], position="top")
     st.session_state["navigated"] = True
     page.run()
 
@@ -63,7 +63,7 @@ def require() -> None:
     """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself."""
     if not st.session_state.pop("navigated", False):
         st.set_page_config(page_title=TITLE, layout="wide")
-        st.navigation([_page(name) for name in PAGES])
+        st.navigation([_page(name) for name in PAGES], position="top")
 
 
 @contextmanager

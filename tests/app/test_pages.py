@@ -5,7 +5,7 @@ import threading
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from expertnet.config import build_settings
+from expertnet.fields import build_settings
 from expertnet.runs import RunStore, this_process
 from expertnet.training import run_training
 

@@ -4,8 +4,15 @@ import shlex
 
 import pytest
 
-from expertnet import config
-from expertnet.config import SettingsError, build_settings, parse_assignments
+from expertnet.config import Settings, SettingsError
+from expertnet.fields import (
+    build_settings,
+    command_line,
+    get_value,
+    parse_assignments,
+    setting_fields,
+    settings_from_dict,
+)
 
 
 def test_report_preset_is_the_reports_run():
@@ -37,7 +44,7 @@ def test_order_is_preset_then_dataset_then_assignments():
 )
 def test_command_line_gives_the_same_settings_again(assignment):
     settings = build_settings("quick", "a folder/of pictures", parse_assignments([assignment]))
-    words = shlex.split(config.command_line(settings, "quick"))
+    words = shlex.split(command_line(settings, "quick"))
     options = dict(zip(words[4::2], words[5::2], strict=True))
     again = build_settings(
         options["--preset"], options["--dataset"], parse_assignments([options["--set"]] if "--set" in options else [])
@@ -79,13 +86,13 @@ def test_unknown_preset_names_those_there_are():
 def test_json_round_trip_and_a_config_from_an_older_version():
     settings = build_settings("report", "cifar10", {"model.pool_after": (2,)})
     nested = settings.model_dump(mode="json")
-    assert config.settings_from_dict(nested | {"name": "x", "dataset": {}}) == settings
+    assert settings_from_dict(nested | {"name": "x", "dataset": {}}) == settings
     del nested["training"]["gradient_clip"]
-    assert config.settings_from_dict(nested) == settings
+    assert settings_from_dict(nested) == settings
 
 
 def test_every_field_has_what_a_form_needs():
-    for field in config.setting_fields():
+    for field in setting_fields():
         assert field.label and field.help.endswith("."), field.key
-        assert config.get_value(config.Settings(), field.key) == field.default
+        assert get_value(Settings(), field.key) == field.default
         assert field.kind in ("choice", "bool", "text", "ints") or field.minimum < field.maximum, field.key

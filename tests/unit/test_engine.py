@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
-from expertnet.config import TrainingSettings, build_settings
+from expertnet.config import TrainingSettings
 from expertnet.datasets import Dataset, DatasetInfo, Split
 from expertnet.engine import Trainer, TrainingError, learning_rate
 from expertnet.evaluation import evaluate
+from expertnet.fields import build_settings
 
 TINY = {
     "model.num_blocks": 2,

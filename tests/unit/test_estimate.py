@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from expertnet.config import SettingsError, build_settings
+from expertnet.config import SettingsError
 from expertnet.estimate import estimate, refuse_if_too_large
+from expertnet.fields import build_settings
 from expertnet.model import ExpertNet
 
 

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from expertnet import jobs, training
-from expertnet.config import SettingsError, build_settings
+from expertnet.config import SettingsError
+from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
 from expertnet.runs import RunError, RunStore
 from expertnet.training import run_training

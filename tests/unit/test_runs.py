@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from expertnet.config import build_settings
+from expertnet.fields import build_settings
 from expertnet.files import to_json, write_atomically
 from expertnet.runs import EMPTY_STATUS, RunError, RunStore, this_process
 

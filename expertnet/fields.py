@@ -1,0 +1,209 @@
+"""Settings as fields: each by its dotted key, from typed text and back.
+
+In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, differences,
+build_settings (preset, then data set, then assignments), settings_from_dict, and command_line, the way back.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ValidationError
+
+from expertnet.config import (
+    DEFAULT_PRESET,
+    PRESETS,
+    DataSettings,
+    HardwareSettings,
+    ModelSettings,
+    Section,
+    Settings,
+    SettingsError,
+    TrainingSettings,
+    format_value,
+)
+
+
+@dataclass(frozen=True)
+class SettingField:
+    key: str  # dotted, as --set takes it
+    section: str  # "" for the seed
+    name: str
+    label: str
+    help: str
+    unit: str
+    default: Any
+    kind: Literal["int", "float", "choice", "bool", "ints", "text"]
+    choices: tuple[str, ...]
+    minimum: float | None
+    maximum: float | None
+    exclusive_minimum: bool
+    exclusive_maximum: bool
+    step: float | None
+    basic: bool
+
+    @property
+    def allowed(self) -> str:
+        """What this setting accepts, in words for an error."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "bool":
+            return "true or false"
+        if self.kind == "ints":
+            return "block numbers such as 2,4"
+        if self.kind == "text":
+            return self.help.rstrip(".")
+        noun = "a whole number" if self.kind == "int" else "a number"
+        low = "more than" if self.exclusive_minimum else "at least"
+        high = "less than" if self.exclusive_maximum else "at most"
+        return f"{noun}, {low} {format_value(self.minimum)} and {high} {format_value(self.maximum)}"
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "model": ModelSettings,
+    "data": DataSettings,
+    "training": TrainingSettings,
+    "hardware": HardwareSettings,
+}
+
+
+@cache
+def setting_fields() -> tuple[SettingField, ...]:
+    """Every setting in the order of the schema, the seed first."""
+    fields = [_field("", "seed", Settings.model_fields["seed"])]
+    for section, schema in SECTIONS.items():
+        fields += [_field(section, name, info) for name, info in schema.model_fields.items()]
+    return tuple(fields)
+
+
+def _field(section: str, name: str, info: Any) -> SettingField:
+    limits: dict[type, float] = {}
+    for item in info.metadata:
+        for kind, attribute in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
+            if isinstance(item, kind):
+                limits[kind] = getattr(item, attribute)
+    annotation = info.annotation
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    kinds: dict[Any, Any] = {int: "int", float: "float", bool: "bool", str: "text"}
+    return SettingField(
+        key=f"{section}.{name}".lstrip("."),
+        section=section,
+        name=name,
+        label=info.title,
+        help=info.description,
+        default=info.default,
+        kind="choice" if choices else kinds.get(annotation, "ints"),
+        choices=choices,
+        minimum=limits.get(Ge, limits.get(Gt)),
+        maximum=limits.get(Le, limits.get(Lt)),
+        exclusive_minimum=Gt in limits,
+        exclusive_maximum=Lt in limits,
+        **info.json_schema_extra,
+    )
+
+
+def field_of(key: str) -> SettingField:
+    for field in setting_fields():
+        if field.key == key:
+            return field
+    raise SettingsError(
+        f"There is no setting {key!r}; the settings are " + ", ".join(f.key for f in setting_fields()) + "."
+    )
+
+
+def build_settings(
+    preset: str = DEFAULT_PRESET, dataset: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings from a preset, then a data set, then values by dotted key (text is parsed).
+
+    Raises SettingsError, one sentence with the key, the value and what is allowed.
+    """
+    if preset not in PRESETS:
+        raise SettingsError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    values = dict(PRESETS[preset].values)
+    if dataset is not None:
+        values["data.dataset"] = dataset
+    values.update(overrides or {})
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        field = field_of(key)
+        if isinstance(value, str) and field.kind in ("int", "float", "bool"):
+            value = _parse(value, field.kind)
+        (nested.setdefault(field.section, {}) if field.section else nested)[field.name] = value
+    return _validate(nested)
+
+
+def _parse(text: str, kind: str) -> Any:
+    """Text as a number or a truth value; text that is neither is left for the schema to refuse."""
+    if kind == "bool":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return float(text) if kind == "float" or not text.lstrip("-").isdigit() else int(text)
+    except ValueError:
+        return text
+
+
+def _validate(nested: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(nested)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong, as one sentence: key, value, what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"][:2] if part not in SECTIONS or len(first["loc"]) > 1)
+    known = {field.key: field for field in setting_fields()}
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if key not in known:
+        return f"There is no setting {key!r}; the settings are {', '.join(known)}."
+    return f"{key} cannot be {format_value(first['input'])!r}: it takes {known[key].allowed}."
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
+    """["training.lr=0.001"] -> {"training.lr": "0.001"}."""
+    values = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set takes key=value such as training.lr=0.001, not {assignment!r}.")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def settings_from_dict(nested: Mapping[str, Any]) -> Settings:
+    """Settings as config.json holds them; keys that an older version did not know get their defaults."""
+    known = {name: nested[name] for name in Settings.model_fields if name in nested}
+    return _validate(known)
+
+
+def get_value(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    return {field.key: get_value(settings, field.key) for field in setting_fields()}
+
+
+def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
+    """The settings in which two differ: key, the first's value, the second's."""
+    return [(key, value, get_value(b, key)) for key, value in flat(a).items() if value != get_value(b, key)]
+
+
+def command_line(settings: Settings, preset: str = DEFAULT_PRESET) -> str:
+    """The command that trains with just these settings."""
+    words = ["python", "-m", "expertnet", "train", "--preset", preset, "--dataset", settings.data.dataset]
+    base = build_settings(preset, settings.data.dataset)
+    for key, value, _ in differences(settings, base):
+        words += ["--set", f"{key}={format_value(value)}"]
+    return shlex.join(words)
