@@ -103,7 +103,8 @@ def _told_apart(
     **legend: Any,
 ) -> dict[str, Any]:
     """Encodings that give every series a colour and a dash, with one legend for both."""
-    shown = alt.Legend(**({"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend))
+    options: dict[str, Any] = {"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend
+    shown = alt.Legend(**options)
     ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
     scales = [alt.Scale(domain=names, range=values) for values in ranges]
     return {
