@@ -24,7 +24,10 @@ def watched() -> Run | None:
             return store.get(asked)
         except RunError as error:
             st.error(shell.escape(str(error)), icon=":material/error:")
-    return next((run for run in reversed(store.list()) if run.state in ("running", "stopping")), None)
+    run = next((run for run in reversed(store.list()) if run.state in ("running", "stopping")), None)
+    if run is not None:
+        st.query_params["run"] = run.id  # so that it stays in view when it ends
+    return run
 
 
 def start(settings, preset: str, why_not: str) -> None:

@@ -88,12 +88,13 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
     figures.metric("Pictures per second", f"{speed:,.0f}" if speed else "–", width="content")
     best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
     figures.metric(best, percent(status["best_val_accuracy"]), width="content")
-    figures.metric(
-        "Test accuracy",
-        percent(status["test_accuracy"]),
-        width="content",
-        help="Measured once, at the end, with the weights of the best epoch.",
-    )
+    if not watched:
+        figures.metric(
+            "Test accuracy",
+            percent(status["test_accuracy"]),
+            width="content",
+            help="Measured once, at the end, with the weights of the best epoch.",
+        )
     memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
     st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
     if status["error"]:

@@ -32,9 +32,8 @@ def fill(settings: Settings, preset: str) -> None:
     form = {"preset": preset if preset in PRESETS else DEFAULT_PRESET, **flat(settings)}
     form["source"] = settings.data.dataset if settings.data.dataset in BUILTIN else OWN
     form["path"] = "" if settings.data.dataset in BUILTIN else settings.data.dataset
+    form["generation"] = st.session_state.get("form", {}).get("generation", 0) + 1
     st.session_state["form"] = form
-    for key in [key for key in st.session_state if str(key).startswith("field ")]:
-        del st.session_state[key]
 
 
 def settings_form() -> tuple[Settings | None, str, str]:
@@ -70,38 +69,37 @@ def settings_form() -> tuple[Settings | None, str, str]:
     return settings, preset, ""
 
 
-def _remember(form: dict[str, Any], key: str) -> str:
-    """The key of a widget that starts from the form; its value goes back into the form when it changes."""
-    widget = f"field {key}"
-    if widget not in st.session_state:
-        st.session_state[widget] = form[key]
-    return widget
+def _widget(form: dict[str, Any], key: str) -> dict[str, Any]:
+    """What ties a widget to the form: it begins with the form's value, and puts its own there when it changes.
+
+    The form alone is remembered, since a widget's state goes when its page is left. Its generation is in the widget's
+    key, so that filling the form in makes new widgets.
+    """
+    return {"key": f"field {form['generation']} {key}", "on_change": _keep, "args": (key,)}
 
 
 def _keep(key: str) -> None:
-    st.session_state["form"][key] = st.session_state[f"field {key}"]
+    form = st.session_state["form"]
+    form[key] = st.session_state[f"field {form['generation']} {key}"]
 
 
 def _dataset(form: dict[str, Any]) -> None:
     titles = {name: spec.title for name, spec in BUILTIN.items()} | {OWN: "My own pictures"}
-    st.selectbox(
+    form["source"] = st.selectbox(
         "Data set",
         list(titles),
+        index=list(titles).index(form["source"]),
         format_func=titles.__getitem__,
-        key=_remember(form, "source"),
-        on_change=_keep,
-        args=("source",),
         help="What the network learns from.",
+        **_widget(form, "source"),
     )
-    form["source"] = st.session_state["field source"]
     if form["source"] != OWN:
         st.caption(BUILTIN[form["source"]].note)
         return
-    st.text_input(
+    form["path"] = st.text_input(
         "Folder or archive on the server",
-        key=_remember(form, "path"),
-        on_change=_keep,
-        args=("path",),
+        value=form["path"],
+        **_widget(form, "path"),
         placeholder="/home/me/flowers.zip",
         help="Class folders such as rose/1.jpg and tulip/1.jpg, or train/ and test/ with class folders in each; a folder, .zip or .tar.",
     )
@@ -114,7 +112,7 @@ def _dataset(form: dict[str, Any]) -> None:
         path = _keep_upload(uploaded.name, uploaded.getvalue())
         if form["path"] != str(path):
             form["path"] = str(path)
-            st.session_state.pop("field path", None)
+            form["generation"] += 1
             st.rerun()
 
 
@@ -130,7 +128,8 @@ def _keep_upload(name: str, data: bytes) -> Path:
 
 def _preset(form: dict[str, Any]) -> str:
     def apply() -> None:
-        preset = st.session_state["field preset"]
+        _keep("preset")
+        preset = form["preset"]
         dataset = form["path"] if form["source"] == OWN and form["path"] else form["source"]
         fill(build_settings(preset, dataset if dataset != OWN else None), preset)
 
@@ -139,8 +138,8 @@ def _preset(form: dict[str, Any]) -> str:
         preset = st.selectbox(
             "Preset",
             list(PRESETS),
-            key=_remember(form, "preset"),
-            on_change=apply,
+            index=list(PRESETS).index(form["preset"]),
+            **(_widget(form, "preset") | {"on_change": apply, "args": ()}),
             help="A set of values that go together; every one of them can be changed below.",
         )
     with right:
@@ -155,53 +154,46 @@ def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> N
     """One setting's widget; a bullet and a line mark what differs from the preset."""
     differs = form[field.key] != base[field.key]
     label = f"{'● ' if differs else ''}{field.label}" + (f" ({field.unit})" if field.unit else "")
-    shared: dict[str, Any] = {"help": f"{field.help} `{field.key}`", "on_change": _keep, "args": (field.key,)}
+    shared = _widget(form, field.key) | {"help": f"{field.help} `{field.key}`"}
+    value = form[field.key]
     if field.kind == "ints":
-        blocks = list(range(1, int(form["model.num_blocks"]) + 1))
-        form[field.key] = tuple(block for block in form[field.key] if block in blocks)
-        st.session_state[f"field {field.key}"] = list(form[field.key])
-        form[field.key] = tuple(st.multiselect(label, blocks, key=f"field {field.key}", placeholder="none", **shared))
-        differs = form[field.key] != base[field.key]
+        blocks = range(1, int(form["model.num_blocks"]) + 1)
+        kept = [block for block in value if block in blocks]
+        value = tuple(st.multiselect(label, blocks, default=kept, placeholder="none", **shared))
+    elif field.kind == "bool":
+        value = st.toggle(label, value=value, **shared)
+    elif field.kind == "choice" or field.key == "hardware.device":
+        options = field.choices or devices(value)
+        value = st.selectbox(label, options, index=options.index(value), **shared)
+    elif field.kind == "text":
+        value = st.text_input(label, value=value, **shared)
     else:
-        widget = _remember(form, field.key)
-        if field.kind == "bool":
-            st.toggle(label, key=widget, **shared)
-        elif field.key == "hardware.device":
-            st.selectbox(label, devices(form[field.key]), key=widget, **shared)
-        elif field.kind == "choice":
-            st.selectbox(label, field.choices, key=widget, **shared)
-        elif field.kind == "text":
-            st.text_input(label, key=widget, **shared)
-        else:
-            _number(field, label, widget, shared)
-        form[field.key] = st.session_state[widget]
+        value = _number(field, label, value, shared)
+    form[field.key] = value
+    differs = value != base[field.key]
     if differs:
         st.caption(f"preset: {escape(format_value(base[field.key])) or 'none'}")
 
 
-def _number(field: SettingField, label: str, widget: str, shared: dict[str, Any]) -> None:
+def _number(field: SettingField, label: str, value: float, shared: dict[str, Any]) -> float:
     number = int if field.kind == "int" else float
     low, high = number(field.minimum or 0), number(field.maximum or 0)
     if field.exclusive_minimum:
         low = number(1e-8)
     step = number(field.step or (1 if field.kind == "int" else 1e-4))
-    st.number_input(
+    return st.number_input(
         label,
         min_value=low,
         max_value=high,
+        value=number(value),
         step=step,
-        key=widget,
         format="%d" if field.kind == "int" else "%g",
         **shared,
     )
 
 
-def devices(chosen: str) -> list[str]:
+def devices(chosen: str) -> tuple[str, ...]:
     """The devices of this machine by name."""
-    names = [
-        "auto",
-        "cpu",
-        *(f"cuda:{index}" for index in range(torch.cuda.device_count())),
-        *(["mps"] if torch.backends.mps.is_available() else []),
-    ]
-    return names if chosen in names else [*names, chosen]
+    accelerators = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    names = ("auto", "cpu", *accelerators, *(["mps"] if torch.backends.mps.is_available() else []))
+    return names if chosen in names else (*names, chosen)

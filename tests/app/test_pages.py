@@ -117,7 +117,7 @@ def test_one_expert_has_nothing_to_route():
 
 def test_form_marks_what_differs_and_gives_the_command():
     test = opened("train")
-    test.number_input(key="field training.epochs").set_value(3).run()
+    test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert any(field.label.startswith("●") and "Epochs" in field.label for field in test.number_input)
     assert any("--set training.epochs=3" in code.value for code in test.code)
     assert any(caption.value == "preset: 12" for caption in test.caption)
@@ -125,6 +125,6 @@ def test_form_marks_what_differs_and_gives_the_command():
 
 def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     test = opened("train")
-    test.number_input(key="field data.cutout").set_value(64).run()
+    test.number_input(key="field 1 data.cutout").set_value(64).run()
     assert any("data.cutout" in warning.value.replace("\\", "") for warning in test.warning)
     assert test.button(key="start").disabled

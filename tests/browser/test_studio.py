@@ -1,0 +1,104 @@
+"""The main job in a real browser: train on digits, watch, look at the routing, classify an upload.
+
+The tests of this module share one store and go through it in the order in which they stand.
+"""
+
+import io
+import re
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+from sklearn.datasets import load_digits
+
+from .conftest import settle
+
+
+def curve_points(page):
+    """How many points the charts draw."""
+    return page.locator("[data-testid=stVegaLiteChart] .mark-symbol path").count()
+
+
+def test_an_empty_store_leads_to_the_first_run(tab):
+    page = tab("runs")
+    expect(page.get_by_text("There are no runs yet")).to_be_visible()
+    page.get_by_role("link", name="Go to Train").click()
+    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+
+
+def test_what_was_typed_survives_another_page(tab):
+    page = tab("train")
+    page.get_by_label("Epochs", exact=True).fill("7")
+    page.get_by_label("Epochs", exact=True).press("Enter")
+    expect(page.get_by_text("preset: 12")).to_be_visible()
+    page.get_by_role("link", name="Runs").click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    page.get_by_role("link", name="Train", exact=True).click()
+    expect(page.get_by_role("spinbutton", name="● Epochs")).to_have_value("7")
+
+
+def test_training_from_the_page_to_the_end_in_two_tabs(tab):
+    page = tab("train")
+    page.get_by_label("Name of the run (optional)").fill("From the browser")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_text(re.compile(r"training · epoch \d+ of 12")).wait_for()
+    second = tab("train")
+    expect(second.get_by_role("heading", name="From the browser")).to_be_visible()
+    page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
+    early = curve_points(page)
+    page.reload()  # changes nothing
+    expect(page.get_by_role("heading", name="From the browser")).to_be_visible()
+    for watching in (page, second):
+        watching.get_by_text("finished · epoch 12 of 12").wait_for(timeout=240_000)
+    settle(page)
+    expect(page.get_by_role("link", name="See its routing")).to_be_visible()
+    assert curve_points(page) > early
+    shown = page.locator("[data-testid=stMetric]", has_text="Test accuracy").inner_text()
+    assert float(re.search(r"([\d.]+) %", shown)[1]) > 90
+
+
+def test_the_routing_of_a_test_picture(tab):
+    page = tab("experts")
+    expect(page.get_by_text(re.compile("test picture .*, a "))).to_be_visible()
+    heat = page.locator("[aria-label*='Routing weights of one picture']").first
+    expect(heat).to_be_visible()
+    rows = [float(text) for text in heat.locator("text").all_text_contents() if re.fullmatch(r"[01]\.\d\d", text)]
+    assert len(rows) == 12  # four blocks of three experts
+    for start in range(0, 12, 3):
+        assert sum(rows[start : start + 3]) == pytest.approx(1, abs=0.02)
+    before = page.get_by_text(re.compile("test picture .*, a ")).inner_text()
+    page.get_by_role("spinbutton").fill("1" if "picture 1," not in before else "2")
+    page.get_by_role("spinbutton").press("Enter")
+    expect(page.get_by_text(before)).to_have_count(0)
+
+
+def test_uploads_are_classified_and_a_bad_one_is_named(tab):
+    digits = load_digits()
+    picture = io.BytesIO()
+    Image.fromarray((digits.images[0] * 15).astype("uint8")).resize((200, 200)).save(picture, "PNG")
+    page = tab("predict")
+    page.set_input_files(
+        "input[type=file]",
+        [
+            {"name": "zero.png", "mimeType": "image/png", "buffer": picture.getvalue()},
+            {"name": "<b>no</b>.png", "mimeType": "image/png", "buffer": b"not a picture"},
+        ],
+    )
+    expect(page.get_by_text("The file is not a picture that can be read")).to_be_visible()
+    expect(page.get_by_text("<b>no</b>.png:")).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^{digits.target[0]}, [\d.]+ %$"))).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the table").click()
+    table = download.value.path().read_text()
+    assert "zero.png" in table and "not a picture" in table
+
+
+def test_a_stop_shows_at_once_and_keeps_the_run(tab):
+    page = tab("train")
+    page.get_by_label("Epochs", exact=True).fill("500")
+    page.get_by_label("Epochs", exact=True).press("Enter")
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_text(re.compile("training · epoch")).wait_for()
+    page.get_by_role("button", name="Stop, keep the last whole epoch").click()
+    page.get_by_role("button", name="Go on from the last whole epoch").wait_for()
+    expect(page.get_by_text(re.compile("stopped · epoch"))).to_be_visible()
