@@ -12,7 +12,7 @@ from expertnet.config import DataSettings
 from expertnet.datasets import BUILTIN, Split, dataset_title, is_ready, load_test_split
 from expertnet.inference import split_routing
 from expertnet.runs import Run
-from expertnet.ui.shell import escape
+from expertnet.ui.shell import escape, progress_bar
 
 
 def test_split(data: DataSettings) -> Split | None:
@@ -25,21 +25,15 @@ def test_split(data: DataSettings) -> Split | None:
         )
         if not st.button("Get the test set", icon=":material/download:"):
             return None
-    bar = st.progress(0.0, text="Reading the test set …")
-    split = load_test_split(data, progress=lambda activity, share: _show(bar, activity, share))[0]
-    bar.empty()
-    return split
-
-
-def _show(bar: st.delta_generator.DeltaGenerator, activity: str, share: float | None) -> None:
-    bar.progress(share or 0.0, text=f"{escape(activity)} …")
+    with progress_bar() as show:
+        return load_test_split(data, progress=show)[0]
 
 
 def class_routing(run: Run, split: Split, classes: tuple[str, ...]) -> None:
     """Mean routing weights by class, a block at a time."""
-    bar = st.progress(0.0, text="Routing the test pictures, once for this checkpoint …")
-    weights = split_routing(run, split, progress=lambda share: bar.progress(share), threads=1)
-    bar.empty()
+    with progress_bar() as show:
+        activity = "Routing the test pictures, once for this checkpoint"
+        weights = split_routing(run, split, progress=lambda share: show(activity, share), threads=1)
     table = routing.class_table(weights, split.labels, classes)
     blocks = sorted(table["block"].unique().tolist())
     block = st.select_slider("Block", blocks, key="block") if len(blocks) > 1 else 1

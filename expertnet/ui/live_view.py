@@ -78,7 +78,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
             f" · step {status['step']} of {status['steps']}" if status["activity"] == "Training" else ""
         )
         st.progress(step or 0.0, text=label)
-    watched = _settings(run).watches_test
+    watched = run.settings().watches_test
     figures = st.container(horizontal=True, gap="large")
     left = state in ACTIVE_STATES
     figures.metric(
@@ -101,15 +101,6 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
         st.error(escape(status["error"]), icon=":material/error:")
 
 
-@lru_cache(maxsize=64)
-def _settings_of(path: str, created: str) -> Settings:
-    return RunStore(path.rsplit("/", 1)[0]).get(path.rsplit("/", 1)[1]).settings()
-
-
-def _settings(run: Run) -> Settings:
-    return _settings_of(str(run.path), run.created)
-
-
 def _curves(run: Run) -> None:
     metrics = run.metrics()
     if not metrics:
@@ -117,7 +108,7 @@ def _curves(run: Run) -> None:
         return
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
-    loss, accuracy, entropy = _specs(str(run.path), len(metrics), metrics[-1]["epoch"], _settings(run), is_cifar10)
+    loss, accuracy, entropy = _specs(str(run.path), len(metrics), metrics[-1]["epoch"], run.settings(), is_cifar10)
     left, right = st.columns(2)
     left.vega_lite_chart(spec=loss, width="stretch", key=f"loss {run.id}")
     right.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")

@@ -5,6 +5,7 @@ In this module: run_table, which returns the chosen runs, and label, a run's nam
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -41,8 +42,15 @@ def _row(run: Run) -> dict[str, Any]:
         "Best": None if best is None or run.watches_test else percent(best),
         "Test": percent(status["test_accuracy"]) if status["test_accuracy"] is not None else None,
         "Watched": "test set" if run.watches_test else "validation",
-        "When": pd.to_datetime(run.created, errors="coerce", utc=True),
+        "When": _time(run.created),
     }
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def run_table(runs: list[Run]) -> list[Run]:

@@ -1,13 +1,13 @@
 """What every page stands in: the navigation, the guard, and words that several pages share.
 
-In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, and how words,
+In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, progress_bar, and how words,
 shares and times are written (escape, state_label, percent, duration).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,18 @@ def shown_error() -> Iterator[None]:
         yield
     except (SettingsError, DatasetError, PictureError, RunError) as error:
         st.error(escape(str(error)), icon=":material/error:")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
+    """Gives a function that shows what is being done and its share; the bar is there only while there is something to show."""
+    place = st.empty()
+
+    def show(activity: str, share: float | None) -> None:
+        place.progress(share or 0.0, text=f"{escape(activity)} …")
+
+    yield show
+    place.empty()
 
 
 def escape(text: str) -> str:

@@ -1,20 +1,10 @@
 """A real server on loopback and a real browser; without Chromium these tests are skipped by name."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
-)
+from .served import CHROMIUM, serving, settle
 
 
 def pytest_collection_modifyitems(items):
@@ -36,40 +26,8 @@ def browser():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, shared_data):
     """The address of an app with an empty store of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    environment = os.environ | {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(shared_data)}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(process, address, folder / "server.log")
+    with serving(tmp_path_factory.mktemp("server"), shared_data) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def wait_until_healthy(process, address, log):
-    for _ in range(600):
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
-                assert answer.read() == b"ok"
-                return
-        except (urllib.error.URLError, OSError):
-            process_is_starting(process)
-    raise AssertionError(f"The server did not start: {log.read_text()}")
-
-
-def process_is_starting(process):
-    try:
-        process.wait(timeout=0.1)
-    except subprocess.TimeoutExpired:
-        return
 
 
 @pytest.fixture
@@ -86,8 +44,3 @@ def tab(browser, server):
 
     yield opened
     context.close()
-
-
-def settle(page):
-    """Waits until the page's script has run to its end."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from sklearn.datasets import load_digits
 
-from .conftest import settle
+from .served import settle
 
 
 def curve_points(page):

@@ -1,0 +1,90 @@
+"""How soon each page is there, with 200 runs of 100 epochs in the store: python benchmarks/pages.py [--runs N] [--epochs N]
+
+Needs Chromium. A page is there when its link has been clicked in an open tab and its script has run to the end; the
+first visit of each page after the start of the server stands apart, the others are the median of five.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from playwright.sync_api import Page, sync_playwright
+
+from expertnet.fields import build_settings
+from expertnet.runs import RunStore
+from expertnet.training import run_training
+from tests.browser.served import CHROMIUM, serving, settle
+
+HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
+PAGES = tuple(HEADINGS)
+
+
+def fill(store: RunStore, runs: int, epochs: int) -> None:
+    """One small network trained on the digits, then copies of it with a history of 8 blocks x 3 experts."""
+    tiny = {
+        "training.epochs": 1,
+        "data.image_size": 8,
+        "data.crop_padding": 1,
+        "model.pool_after": (),
+        "training.lr": 1e-3,
+    }
+    first = store.create(build_settings("quick", "digits", tiny), "quick", "Run 1")
+    run_training(first, threading.Event())
+    line = first.metrics()[0] | {"routing_entropy": [1.0] * 8, "routing_information": [0.5] * 8}
+    line |= {"expert_usage": [[0.3, 0.3, 0.4]] * 8}
+    history = "".join(
+        json.dumps(line | {"epoch": epoch, "val_accuracy": epoch / epochs}) + "\n" for epoch in range(1, epochs + 1)
+    )
+    status = json.loads((first.path / "status.json").read_text())
+    for number in range(2, runs + 1):
+        path = store.root / f"20260101-{number:06d}-{number:04x}"
+        shutil.copytree(first.path, path)
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}"}))
+        (path / "status.json").write_text(json.dumps(status | {"epoch": epochs, "epochs": epochs}))
+        (path / "metrics.jsonl").write_text(history)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=100)
+    options = parser.parse_args()
+    if CHROMIUM is None:
+        sys.exit("Chromium was not found; on Debian: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        os.environ["EXPERTNET_DATA"] = str(folder / "data")
+        fill(RunStore(folder / "runs"), options.runs, options.epochs)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        print(f"{options.runs} runs of {options.epochs} epochs: seconds until the page is there")
+        with serving(folder, folder / "data") as address:
+            tab = browser.new_page()
+            tab.goto(f"{address}/predict")
+            settle(tab)
+            visits = [{page: visit(tab, page) for page in PAGES} for _ in range(6)]
+        for page in PAGES:
+            print(f"{page:<8} first {visits[0][page]:.2f}  then {median(seen[page] for seen in visits[1:]):.2f}")
+        browser.close()
+
+
+def visit(tab: Page, page: str) -> float:
+    """Seconds from a click on the page's link until its script has run to the end."""
+    started = time.perf_counter()
+    tab.get_by_test_id("stTopNav").get_by_role("link", name=page, exact=True).click()
+    tab.get_by_role("heading", level=2, name=HEADINGS[page]).wait_for()
+    settle(tab)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
