@@ -13,11 +13,11 @@ test: $(VENV)/.dev lint
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy expertnet pages app.py
+	$(VENV)/bin/mypy expertnet pages benchmarks app.py
 
 benchmark: $(VENV)/.dev
-	$(VENV)/bin/python benchmarks/pages.py
-	$(VENV)/bin/python benchmarks/quick.py --dataset digits
+	$(VENV)/bin/python -m benchmarks.pages
+	$(VENV)/bin/python -m benchmarks.quick --dataset digits
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ExpertNet Studio needs Python 3.11 or newer; name one with make PYTHON=...")'

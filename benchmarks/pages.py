@@ -1,4 +1,4 @@
-"""How soon each page is there, with 200 runs of 100 epochs in the store: python benchmarks/pages.py [--runs N] [--epochs N]
+"""How soon each page is there, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
 
 Needs Chromium. A page is there when its link has been clicked in an open tab and its script has run to the end; the
 first visit of each page after the start of the server stands apart, the others are the median of five.
@@ -14,8 +14,6 @@ import threading
 import time
 from pathlib import Path
 from statistics import median
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from playwright.sync_api import Page, sync_playwright
 

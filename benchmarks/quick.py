@@ -1,4 +1,4 @@
-"""How long the preset `quick` takes, and what it reaches: python benchmarks/quick.py [--dataset D] [--epochs N]
+"""How long the preset `quick` takes, and what it reaches: python -m benchmarks.quick [--dataset D] [--epochs N]
 
 Runs the command that a person would run, in an empty store, and prints a row for docs/benchmarks.md: seconds from the
 command to the result, of which in epochs, pictures a second, best validation accuracy, and the test accuracy.

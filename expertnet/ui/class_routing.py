@@ -36,6 +36,6 @@ def class_routing(run: Run, split: Split, classes: tuple[str, ...]) -> None:
         weights = split_routing(run, split, progress=lambda share: show(activity, share), threads=1)
     table = routing.class_table(weights, split.labels, classes)
     blocks = sorted(table["block"].unique().tolist())
-    block = st.select_slider("Block", blocks, key="block") if len(blocks) > 1 else 1
+    block = st.select_slider("Block", blocks, value=blocks[-1], key="block") if len(blocks) > 1 else 1
     st.altair_chart(charts.class_heatmap(table, int(block)), width="stretch", key="classes")
     st.caption(f"Means of the {len(split):,} test pictures.")

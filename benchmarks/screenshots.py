@@ -1,0 +1,89 @@
+"""Draws the README's pictures, all of digits runs: python -m benchmarks.screenshots [--folder docs/images]"""
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
+from sklearn.datasets import load_digits
+
+from tests.browser.served import CHROMIUM, ROOT, serving, settle
+
+RUNS: dict[str, list[str]] = {
+    "Three experts": [],
+    "Five experts": ["model.num_experts=5"],
+    "SGD": ["training.optimizer=sgd", "training.lr=0.1"],
+}
+DIGITS = {"four": 4, "seven": 7}  # scikit-learn's number of the picture
+
+
+def train(folder: Path) -> None:
+    for name, settings in RUNS.items():
+        assignments = [word for setting in settings for word in ("--set", setting)]
+        command = [sys.executable, "-m", "expertnet", "train", "--name", name, *assignments]
+        subprocess.run([*command, "--runs-dir", str(folder / "runs")], cwd=ROOT, check=True)
+
+
+def opened(browser: Browser, address: str, height: int, dark: bool = False) -> Page:
+    context = browser.new_context(viewport={"width": 1360, "height": height}, color_scheme="dark" if dark else "light")
+    page = context.new_page()
+    page.goto(address)
+    settle(page)
+    return page
+
+
+def save(page: Page, path: Path) -> None:
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1500)  # charts fade in
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    shot.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path)
+
+
+def digit(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray((load_digits().images[number] * 15).astype("uint8")).resize((256, 256)).save(file, "PNG")
+    return file.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        work = Path(name)
+        os.environ["EXPERTNET_DATA"] = str(work / "data")
+        train(work)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        with serving(work, work / "data") as address:
+            page = opened(browser, address, 1130)
+            page.get_by_role("button", name="Start training").click()
+            page.get_by_text("training · epoch 7 of 12").wait_for(timeout=120_000)
+            save(page, folder / "train.png")
+            page.get_by_text("finished · epoch 12 of 12").wait_for(timeout=240_000)
+            page = opened(browser, f"{address}/runs", 900)
+            table = page.locator("[data-testid=stDataFrame]").bounding_box()
+            assert table is not None
+            for row in (1, 2, 3):
+                page.mouse.click(table["x"] + 16, table["y"] + 54 + 35 * row)
+                page.wait_for_timeout(1000)
+            save(page, folder / "runs.png")
+            save(opened(browser, f"{address}/experts", 830, dark=True), folder / "experts.png")
+            page = opened(browser, f"{address}/predict", 930)
+            files = [
+                FilePayload(name=f"{name}.png", mimeType="image/png", buffer=digit(n)) for name, n in DIGITS.items()
+            ]
+            page.set_input_files("input[type=file]", files)
+            page.get_by_role("button", name="Download the table").wait_for()
+            save(page, folder / "predict.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
