@@ -60,7 +60,7 @@ def _load(path: Path, checkpoint: Checkpoint, changed: int) -> Predictor:
     settings, info = run.settings(), run.dataset_info()
     if info is None:
         raise RunError(
-            f"Run {run.name} has not read its data set yet, so it knows no classes; wait for its first epoch."
+            f"Run {run.name} has not read its data set yet, so it knows no classes; that comes with its first epoch."
         )
     weights, epoch = run.load_weights(checkpoint)
     model = ExpertNet(settings.model, len(info.classes))

@@ -210,7 +210,7 @@ class Run:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
                 return weights, int((file.metadata() or {}).get("epoch", 0))
         except FileNotFoundError:
-            raise RunError(f"Run {self.name} has no {kind} checkpoint yet; wait for its first epoch.") from None
+            raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
         except (SafetensorError, OSError, ValueError):
             raise RunError(
                 f"The {kind} checkpoint of run {self.name} is damaged; the other checkpoint may still be read."
