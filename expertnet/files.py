@@ -1,6 +1,6 @@
 """Writing files so that a kill at any instant leaves them whole.
 
-In this module: write_atomically, to_json.
+In this module: write_atomically, version_of (to know a file that was read before), to_json.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)  # a full disk needs the room
         raise
+
+
+def version_of(path: Path) -> tuple[int, int, int]:
+    """Another value once the file is replaced or appended to; its time alone would not do, as its tick is milliseconds long."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def to_json(value: Any) -> str:

@@ -19,7 +19,7 @@ from expertnet.augment import normalize
 from expertnet.config import Settings
 from expertnet.datasets import DatasetInfo, Split
 from expertnet.evaluation import EVALUATION_BATCH
-from expertnet.files import write_atomically
+from expertnet.files import version_of, write_atomically
 from expertnet.model import ExpertNet
 from expertnet.runs import Checkpoint, Run, RunError
 
@@ -50,12 +50,11 @@ def load_predictor(run: Run, checkpoint: Checkpoint = "best", threads: int | Non
     if threads:
         torch.set_num_threads(threads)
     path = run.checkpoint_path(checkpoint)
-    changed = path.stat().st_mtime_ns if path.is_file() else 0
-    return _load(run.path, checkpoint, changed)
+    return _load(run.path, checkpoint, version_of(path) if path.is_file() else ())
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, checkpoint: Checkpoint, changed: int) -> Predictor:
+def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predictor:
     run = Run(path)
     settings, info = run.settings(), run.dataset_info()
     if info is None:

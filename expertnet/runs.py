@@ -29,10 +29,11 @@ from torch import Tensor
 from expertnet.config import Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.fields import settings_from_dict
-from expertnet.files import to_json, write_atomically
+from expertnet.files import to_json, version_of, write_atomically
 
 ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+CLOCK_SLACK = 2.5  # seconds; the system rounds its own start to whole ones, anew at every look
 HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
 EMPTY_STATUS: dict[str, Any] = {
     "state": "queued",
@@ -54,6 +55,7 @@ EMPTY_STATUS: dict[str, Any] = {
     "host": None,
     "pid": None,
     "process_start": None,
+    "boot": None,
     "heartbeat": None,
     "error": None,
     "error_kind": None,
@@ -77,7 +79,27 @@ def now() -> str:
 @cache
 def this_process() -> dict[str, Any]:
     """Who is writing: host, pid and the start time that tells this process from a later one with its pid."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "process_start": psutil.Process().create_time()}
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_start": _process_start(os.getpid()),
+        "boot": _boot(),
+    }
+
+
+def _process_start(pid: int) -> float:
+    """Seconds: on Linux since the machine came up, for there the wall clock, when it is set, moves what is told since 1970."""
+    started = psutil.Process(pid).create_time()
+    return started - psutil.boot_time() if psutil.LINUX else started
+
+
+@cache
+def _boot() -> str | None:
+    """Names this start of the machine, since times and pids may be the same after the next; None where it has no name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
 
 
 class Run:
@@ -91,7 +113,7 @@ class Run:
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
         try:
-            return _read_json(path, path.stat().st_mtime_ns)
+            return _read_json(path, version_of(path))
         except FileNotFoundError:
             raise RunError(f"Run {self.id} has no {name}; it cannot be used, only deleted.") from None
         except (OSError, ValueError):
@@ -104,7 +126,7 @@ class Run:
         self.config()  # says which file is missing or damaged
         path = self.path / "config.json"
         try:
-            return _read_settings(path, path.stat().st_mtime_ns)
+            return _read_settings(path, version_of(path))
         except SettingsError as error:
             raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
 
@@ -182,8 +204,7 @@ class Run:
         """The epochs in order; lines that are torn or no epochs are passed over."""
         path = self.path / "metrics.jsonl"
         try:
-            stat = path.stat()
-            return list(_read_metrics(path, stat.st_mtime_ns, stat.st_size))
+            return list(_read_metrics(path, version_of(path)))
         except OSError:
             return []
 
@@ -328,14 +349,16 @@ def is_alive(status: Mapping[str, Any]) -> bool:
     """Whether the process that wrote a status still runs."""
     if status["host"] != this_process()["host"]:
         return time.time() - (status["heartbeat"] or 0) < HEARTBEAT_LIMIT
+    if status["boot"] != _boot():
+        return False
     try:
-        return abs(psutil.Process(status["pid"]).create_time() - status["process_start"]) < 1
+        return abs(_process_start(status["pid"]) - status["process_start"]) < CLOCK_SLACK
     except (psutil.Error, TypeError, ValueError):
         return False
 
 
 @lru_cache(maxsize=4096)
-def _read_json(path: Path, changed: int) -> dict[str, Any]:
+def _read_json(path: Path, version: tuple[int, ...]) -> dict[str, Any]:
     value = from_json(path.read_bytes())
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} is no JSON object")
@@ -343,12 +366,12 @@ def _read_json(path: Path, changed: int) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4096)
-def _read_settings(path: Path, changed: int) -> Settings:
-    return settings_from_dict(_read_json(path, changed))
+def _read_settings(path: Path, version: tuple[int, ...]) -> Settings:
+    return settings_from_dict(_read_json(path, version))
 
 
 @lru_cache(maxsize=4096)
-def _read_metrics(path: Path, changed: int, size: int) -> tuple[dict[str, Any], ...]:
+def _read_metrics(path: Path, version: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
     epochs = {}
     for line in path.read_bytes().splitlines():
         try:

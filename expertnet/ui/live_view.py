@@ -19,22 +19,24 @@ from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
 from expertnet.ui.shell import TITLE, duration, escape, link, percent, shown_error, state_label
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks
 
 
 def live_view(run: Run) -> None:
-    """The panel of a run; while it is active, it draws itself anew every second."""
+    """The panel of a run, which looks at the store again and again; one that has ended may be gone on with from elsewhere."""
     active = run.state in ACTIVE_STATES
 
     def panel() -> None:
         status = run.status()
-        _numbers(run, status)
-        _curves(run)
-        if active and status["state"] not in ACTIVE_STATES:
-            st.rerun()  # once, so that the buttons of a run that has ended appear
+        if active != (status["state"] in ACTIVE_STATES):
+            st.rerun()  # once, so that the buttons are those of the new state
+        with shown_error():
+            _numbers(run, status)
+            _curves(run)
 
     with shown_error():
         _head(run)
-        st.fragment(panel, run_every=1.0 if active else None)()
+        st.fragment(panel, run_every=ACTIVE_TICK if active else IDLE_TICK)()
         _actions(run)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 
+import psutil
 import pytest
 import torch
 
@@ -52,6 +53,31 @@ def test_a_run_whose_process_is_gone_is_interrupted(store):
         EMPTY_STATUS | this_process() | {"state": "running", "process_start": 1.0}
     )  # the pid was given to another
     assert run.state == "interrupted" and run.can_resume()
+
+
+def test_a_clock_that_is_set_leaves_a_run_alive(store, monkeypatch):
+    """The system tells when a process started by adding its age at the start to the clock's idea of when that was."""
+    run = store.create(build_settings())
+    boot_time = psutil._psplatform.boot_time
+    for step in (-3600, -1, 1, 3600):
+        monkeypatch.setattr(psutil._psplatform, "boot_time", lambda step=step: boot_time() + step)
+        assert run.state == "queued"
+
+
+def test_a_run_of_before_the_machine_was_started_anew_is_interrupted(store):
+    run = store.create(build_settings())
+    run.write_status(run.status() | {"boot": "another"})
+    assert run.state == "interrupted"
+
+
+def test_two_versions_within_a_tick_of_the_clock_are_told_apart(store):
+    run = store.create(build_settings())
+    path = run.path / "status.json"
+    then = path.stat().st_mtime_ns
+    run.status()
+    run.write_status(run.status() | {"state": "stopped", "epoch": 1})
+    os.utime(path, ns=(then, then))
+    assert run.state == "stopped"
 
 
 def test_a_run_on_another_host_lives_by_its_heartbeat(store):
