@@ -1,11 +1,13 @@
 """Augmentation of a whole batch at once, on the device the batch lives on; every picture has its own draw.
 
-In this module: random_crop, random_flip, cutout (DeVries 2017, arXiv:1708.04552), augment (all that the settings ask
-for) and normalize. Draws come from the given generator, which lives on the CPU so that a run draws the same numbers
-whatever its device.
+In this module: random_crop, random_flip, alternating_flip, cutout (DeVries 2017, arXiv:1708.04552), augment (all of these
+that the settings ask for), normalize, and mix. Draws come from the given generators, which live on the CPU so that a run
+draws the same numbers whatever its device.
 """
 
 from __future__ import annotations
+
+from random import Random
 
 import torch
 from torch import Generator, Tensor
@@ -36,6 +38,11 @@ def random_flip(images_NCHW: Tensor, generator: Generator) -> Tensor:
     return torch.where(flipped[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
+def alternating_flip(images_NCHW: Tensor, coins_N: Tensor, epoch: int) -> Tensor:
+    """Each picture mirrored in every second epoch; its coin (0 or 1) says which (Jordan 2024, arXiv:2404.00498)."""
+    return torch.where(((coins_N + epoch) % 2 == 1)[:, None, None, None], images_NCHW.flip(3), images_NCHW)
+
+
 def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
     """A size x size square of each picture set to zero; its centre is drawn over the picture, so part may lie outside."""
     n, _, height, width = images_NCHW.shape
@@ -48,11 +55,23 @@ def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
     return images_NCHW.masked_fill(hole, 0)
 
 
-def augment(images_NCHW: Tensor, data: DataSettings, flips: bool, generator: Generator) -> Tensor:
-    """The settings' augmentation of a uint8 batch; `flips` is data.flip resolved for the data set."""
+def augment(
+    images_NCHW: Tensor,
+    data: DataSettings,
+    flips: bool,
+    generator: Generator,
+    coins_N: Tensor | None = None,
+    epoch: int = 0,
+) -> Tensor:
+    """The settings' augmentation of a uint8 batch; `flips` is data.flip resolved for the data set.
+
+    `coins_N` are the pictures' coins where their flips alternate from epoch to epoch.
+    """
     if data.crop_padding:
         images_NCHW = random_crop(images_NCHW, data.crop_padding, generator)
-    if flips:
+    if flips and coins_N is not None:
+        images_NCHW = alternating_flip(images_NCHW, coins_N, epoch)
+    elif flips:
         images_NCHW = random_flip(images_NCHW, generator)
     if data.cutout:
         images_NCHW = cutout(images_NCHW, data.cutout, generator)
@@ -62,3 +81,25 @@ def augment(images_NCHW: Tensor, data: DataSettings, flips: bool, generator: Gen
 def normalize(images_N3HW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """uint8 pictures -> float32 with the data set's mean (3,) and deviation (3,) taken out."""
     return (images_N3HW.float() / 255 - mean[:, None, None]) / std[:, None, None]
+
+
+def mix(images_NCHW: Tensor, data: DataSettings, random: Random, generator: Generator) -> tuple[Tensor, Tensor, float]:
+    """Mixup or CutMix of a batch with itself: the pictures, the partner of each (N,), and the share that is its own.
+
+    Mixup blends (Zhang 2018, arXiv:1710.09412), CutMix pastes a rectangle (Yun 2019, arXiv:1905.04899); with both
+    settings on, a coin decides. One share a batch, as in both papers.
+    """
+    partner = torch.randperm(len(images_NCHW), generator=generator).to(images_NCHW.device)
+    blend = data.mixup > 0 and (not data.cutmix or random.random() < 0.5)
+    alpha = data.mixup if blend else data.cutmix
+    share = random.betavariate(alpha, alpha)
+    if blend:
+        return images_NCHW.lerp(images_NCHW[partner], 1 - share), partner, share
+    height, width = images_NCHW.shape[2:]
+    rows, columns = ((length * (1 - share) ** 0.5) / 2 for length in (height, width))
+    row, column = random.uniform(0, height), random.uniform(0, width)
+    top, bottom = (min(max(round(row + half), 0), height) for half in (-rows, rows))
+    left, right = (min(max(round(column + half), 0), width) for half in (-columns, columns))
+    mixed = images_NCHW.clone()
+    mixed[:, :, top:bottom, left:right] = images_NCHW[partner, :, top:bottom, left:right]
+    return mixed, partner, 1 - (bottom - top) * (right - left) / (height * width)

@@ -17,10 +17,11 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.config import DEFAULT_PRESET, PRESETS, SettingsError
-from expertnet.datasets import DatasetError, load_test_split
+from expertnet.config import SettingsError
+from expertnet.datasets import DatasetError, flips, load_test_split
 from expertnet.fields import build_settings, parse_assignments
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
+from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import Run, RunError, RunStore
 
 app = typer.Typer(
@@ -109,6 +110,7 @@ def train(
         "val_accuracy": last.get("val_accuracy"),
         "best_val_accuracy": status["best_val_accuracy"],
         "test_accuracy": status["test_accuracy"],
+        "test_accuracy_mirrored": status["test_accuracy_mirrored"],
         "images_per_second": last.get("images_per_second"),
         "seconds": status["seconds"],
         "device": status["device"],
@@ -203,19 +205,22 @@ def evaluate(
         raise DatasetError(
             f"The classes of {data.dataset} ({', '.join(info.classes[:5])} ...) are not those that run {found.name} knows."
         )
-    result = measure(predictor.model, split, predictor.info.mean, predictor.info.std, len(predictor.classes))
+    mean, std, mirrored = predictor.info.mean, predictor.info.std, flips(data)
+    result = measure(predictor.model, split, mean, std, len(predictor.classes), mirrored=mirrored)
     give(
         as_json,
         {
             "run": found.id,
             "dataset": info.name,
             "accuracy": result.accuracy,
+            "accuracy_mirrored": result.accuracy_mirrored,
             "loss": result.loss,
             "confusion": result.confusion.tolist(),
             "classes": list(info.classes),
         },
         lambda: [
-            f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test pictures of {info.name}"
+            f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test pictures of {info.name}",
+            *([f"with mirrored views {result.accuracy_mirrored:.2%}"] if mirrored else []),
         ],
     )
 

@@ -1,13 +1,11 @@
-"""Every setting of a run, once: name, default, range, unit and one line of help; and the presets.
+"""Every setting of a run, once: name, default, range, unit and one line of help.
 
-In this module: Settings and its sections, SettingsError, format_value, Preset and PRESETS.
+In this module: Settings and its sections, SettingsError, format_value and parse_numbers. The presets are in presets.py.
 The form, the command line and config.json are all made from what stands here; fields.py reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -25,12 +23,15 @@ def setting(
     unit: str = "",
     step: float | None = None,
     basic: bool = False,
+    kind: str | None = None,
     **limits: Any,
 ) -> Any:
-    """A pydantic field that also carries what a form shows: label, unit, step, and whether it is shown unfolded."""
-    return Field(
-        default, description=help, title=label, json_schema_extra={"unit": unit, "step": step, "basic": basic}, **limits
-    )
+    """A pydantic field that also carries what a form shows: label, unit, step, and whether it is shown unfolded.
+
+    `kind` is what the type alone does not tell: "blocks" for numbers of blocks.
+    """
+    shown: dict[str, Any] = {"unit": unit, "step": step, "basic": basic, "kind": kind}
+    return Field(default, description=help, title=label, json_schema_extra=shown, **limits)
 
 
 def format_value(value: Any) -> str:
@@ -42,12 +43,20 @@ def format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def _split_numbers(value: Any) -> Any:
-    """Block numbers typed as text, "2 4" or "2,4" or "[2, 4]", become a tuple."""
+def parse_numbers(value: Any) -> Any:
+    """Numbers typed as text, "2 4" or "2,4" or "[2, 4]", become a tuple."""
     if isinstance(value, str):
         parts = value.strip().strip("[]()").replace(",", " ").split()
         return tuple(int(part) if part.lstrip("-").isdigit() else part for part in parts)
     return value
+
+
+def _on_or_off(value: Any) -> Any:
+    """A truth value is as good as the word."""
+    return {"true": "on", "false": "off"}.get(str(value).lower(), value)
+
+
+Numbers = Annotated[tuple[int, ...], BeforeValidator(parse_numbers)]
 
 
 class Section(BaseModel):
@@ -85,10 +94,27 @@ class ModelSettings(Section):
         ge=1,
         le=256,
     )
-    pool_after: Annotated[tuple[int, ...], BeforeValidator(_split_numbers)] = setting(
+    routing: Literal["learned", "uniform"] = setting(
+        "learned",
+        "Whether each picture's weights come from the expert branch, or are 1/K for all: the control that tells what routing earns.",
+        label="Routing",
+    )
+    pool_after: Numbers = setting(
         (),
         "Numbers of the blocks (from 1) that are followed by 2x2 max pooling, which makes the rest four times cheaper.",
         label="Pool after blocks",
+        kind="blocks",
+    )
+    widths: Numbers = setting(
+        (),
+        "Channels of each stage, which ends where pictures are pooled, such as 32,64,128; empty: the same channels everywhere.",
+        label="Widths by stage",
+        unit="feature maps",
+    )
+    residual: bool = setting(
+        False,
+        "Add what comes into a block to what it puts out (He 2016, arXiv:1512.03385), which deep networks learn more easily.",
+        label="Residual blocks",
     )
 
     @model_validator(mode="after")
@@ -101,6 +127,24 @@ class ModelSettings(Section):
         if len(set(self.pool_after)) != len(self.pool_after):
             raise ValueError(f"model.pool_after cannot be {format_value(self.pool_after)!r}: it names each block once.")
         return self
+
+    @model_validator(mode="after")
+    def _widths_fit(self) -> ModelSettings:
+        wrong = f"model.widths cannot be {format_value(self.widths)!r}: "
+        stages = 1 + sum(block < self.num_blocks for block in self.pool_after)
+        if self.widths and len(self.widths) != stages:
+            raise ValueError(f"{wrong}it takes a number for each stage, and pooling makes {stages} of them.")
+        if any(not 1 <= width <= 1024 for width in self.widths):
+            raise ValueError(f"{wrong}it takes numbers from 1 to 1024.")
+        if self.residual and sorted(self.widths) != list(self.widths):
+            raise ValueError(f"{wrong}residual blocks take widths that do not fall from stage to stage.")
+        return self
+
+    @property
+    def block_widths(self) -> tuple[int, ...]:
+        """Channels that each block puts out."""
+        stage_of = [sum(pooled < block for pooled in self.pool_after) for block in range(1, self.num_blocks + 1)]
+        return tuple(self.widths[stage] if self.widths else self.channels for stage in stage_of)
 
 
 class DataSettings(Section):
@@ -143,6 +187,11 @@ class DataSettings(Section):
         "Mirror half of the training pictures; auto leaves digits and house numbers as they are.",
         label="Horizontal flip",
     )
+    alternating_flip: bool = setting(
+        False,
+        "Mirror every picture in each second epoch, so that both views come equally often (Jordan 2024, arXiv:2404.00498).",
+        label="Alternating flip",
+    )
     cutout: int = setting(
         0,
         "Side of a square that is blanked at a random place in each training picture; 0 switches it off.",
@@ -150,6 +199,23 @@ class DataSettings(Section):
         unit="pixels",
         ge=0,
         le=128,
+    )
+    mixup: float = setting(
+        0.0,
+        "Blend each batch with itself in another order by a share from Beta(a, a) (Zhang 2018, arXiv:1710.09412); 0 switches it off.",
+        label="Mixup",
+        step=0.1,
+        ge=0.0,
+        le=10.0,
+    )
+    cutmix: float = setting(
+        0.0,
+        "Paste a rectangle of another picture, of a share from Beta(a, a) (Yun 2019, arXiv:1905.04899); "
+        "with mixup too, each batch takes one of them.",
+        label="CutMix",
+        step=0.1,
+        ge=0.0,
+        le=10.0,
     )
 
 
@@ -162,8 +228,10 @@ class TrainingSettings(Section):
     batch_size: int = setting(
         128, "Pictures in one step.", label="Batch size", unit="pictures", step=16, basic=True, ge=1, le=16_384
     )
-    optimizer: Literal["adamw", "sgd"] = setting(
-        "adamw", "AdamW (Loshchilov 2019), or SGD with Nesterov momentum.", label="Optimizer"
+    optimizer: Literal["adamw", "sgd", "muon"] = setting(
+        "adamw",
+        "AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for the experts' kernels beside AdamW for the rest.",
+        label="Optimizer",
     )
     lr: float = setting(
         3e-4, "Highest learning rate of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0
@@ -171,7 +239,12 @@ class TrainingSettings(Section):
     weight_decay: float = setting(
         1e-3, "Decoupled decay with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0
     )
-    momentum: float = setting(0.9, "Nesterov momentum, used by SGD alone.", label="Momentum", step=0.05, ge=0.0, lt=1.0)
+    decay_all: bool = setting(
+        True,
+        "Decay norms, biases and routers too, as the report does; without it only convolutions and the classifier are decayed.",
+        label="Decay everything",
+    )
+    momentum: float = setting(0.9, "Nesterov momentum of SGD and Muon.", label="Momentum", step=0.05, ge=0.0, lt=1.0)
     schedule: Literal["cosine", "one_cycle"] = setting(
         "cosine", "Cosine annealing to zero, or one-cycle: a linear rise, then a linear fall to zero.", label="Schedule"
     )
@@ -194,6 +267,30 @@ class TrainingSettings(Section):
         ge=0.0,
         le=1000.0,
     )
+    ema: float = setting(
+        0.0,
+        "Evaluate an exponential moving average of the weights that keeps this share of itself a step (Polyak 1992); 0 switches it off.",
+        label="Weight averaging",
+        step=0.001,
+        ge=0.0,
+        lt=1.0,
+    )
+    temperature: float = setting(
+        1.0,
+        "Temperature of the routers' softmax at the start, falling to 1, so that all experts learn first (Chen 2020, arXiv:1912.03458).",
+        label="Router temperature",
+        step=1.0,
+        ge=1.0,
+        le=1000.0,
+    )
+    temperature_share: float = setting(
+        0.1,
+        "First share of all steps in which the routers' temperature falls to 1.",
+        label="Temperature share",
+        step=0.05,
+        gt=0.0,
+        le=1.0,
+    )
 
 
 class HardwareSettings(Section):
@@ -212,8 +309,10 @@ class HardwareSettings(Section):
         "Keep the channels of a pixel together in memory, which most devices convolve faster.",
         label="Channels last",
     )
-    compile: bool = setting(
-        False, "Compile the network with torch.compile: a slower start, then faster steps on a GPU.", label="Compile"
+    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting(
+        "auto",
+        "Compile the network with torch.compile: a slower start, then faster steps; auto does so on a GPU in runs that are long enough.",
+        label="Compile",
     )
 
 
@@ -247,41 +346,3 @@ class Settings(Section):
     def watches_test(self) -> bool:
         """With no validation pictures, every val_* figure of the run is measured on the test set."""
         return self.data.validation_share == 0
-
-
-# --- presets ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Preset:
-    name: str
-    reason: str
-    values: Mapping[str, Any]  # dotted key -> value; the rest is the schema's default
-
-
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            "quick",
-            "A small network with pooling: a first result within minutes on a laptop's processor.",
-            {
-                "model.num_blocks": 4,
-                "model.channels": 32,
-                "model.pool_after": (1, 2),
-                "training.epochs": 12,
-                "training.lr": 4e-3,
-                "training.weight_decay": 1e-2,
-                "training.schedule": "one_cycle",
-                "training.warmup_share": 0.2,
-                "data.crop_padding": 2,
-            },
-        ),
-        Preset(
-            "report",
-            "The reference report's network and hyper-parameters (90.53 % on CIFAR-10), watching the test set as it did.",
-            {"data.validation_share": 0.0},
-        ),
-    )
-}
-DEFAULT_PRESET = "quick"

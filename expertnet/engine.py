@@ -1,7 +1,7 @@
 """Training: no disk, no threads, no browser.
 
-In this module: learning_rate (the schedule), Progress, TrainingError, and Trainer, whose run() yields a Progress after
-every step, evaluation batch and epoch. Whoever iterates may stop at any record; state_dict() taken at an "epoch" record
+In this module: Progress, TrainingError, and Trainer, whose run() yields a Progress after every step, evaluation batch and
+epoch. Whoever iterates may stop at any record; state_dict() taken at an "epoch" record
 is all that going on from there needs.
 """
 
@@ -12,18 +12,23 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from random import Random
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from expertnet.augment import augment, normalize
-from expertnet.config import Settings, TrainingSettings
+from expertnet.augment import augment, mix, normalize
+from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, flips
 from expertnet.devices import available_threads, resolve_device, resolve_precision
 from expertnet.evaluation import Evaluation, evaluating
-from expertnet.model import ExpertNet
+from expertnet.model import ExpertBranch, ExpertNet
+from expertnet.optim import learning_rate, make_optimizers, temperature
+
+WORTH_COMPILING = 2000  # steps
 
 
 class TrainingError(RuntimeError):
@@ -43,19 +48,6 @@ class Progress:
     loss: float | None = None  # of a step, read only now and then
     images_per_second: float | None = None
     metrics: dict[str, Any] | None = None  # at "epoch": a metrics line; at "test": test_loss and test_accuracy
-
-
-def learning_rate(training: TrainingSettings, done: float) -> float:
-    """The learning rate when the share `done` (0 to 1) of all steps is behind.
-
-    Both schedules rise linearly over the warm-up share; then cosine annealing (Loshchilov 2017, arXiv:1608.03983), or the
-    straight fall of one-cycle (Smith 2018, arXiv:1708.07120).
-    """
-    warmup = training.warmup_share
-    if done < warmup:
-        return training.lr * done / warmup
-    fall = (done - warmup) / (1 - warmup)
-    return training.lr * ((1 - fall) if training.schedule == "one_cycle" else (1 + math.cos(math.pi * fall)) / 2)
 
 
 class Trainer:
@@ -83,63 +75,74 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.model = ExpertNet(settings.model, self.num_classes)
+        self.random = Random(settings.seed)
         layout = torch.channels_last if settings.hardware.channels_last else torch.contiguous_format
         self.model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
-        self.forward: Callable[..., Any] = torch.compile(self.model) if settings.hardware.compile else self.model
-        self.optimizer = self._make_optimizer()
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(settings.training.ema), use_buffers=True)
+            if settings.training.ema
+            else None
+        )
+        self.optimizers = make_optimizers(self.model, settings.training)
         self.train, self.validation, self.test = (
             Split(split.images.to(self.device), split.labels.to(self.device))
             for split in (data.train, data.validation, data.test)
         )
         self.mean, self.std = (torch.tensor(values, device=self.device) for values in (data.info.mean, data.info.std))
         self.flips = flips(settings.data)
+        coins = torch.randint(2, (len(self.train),), generator=torch.Generator().manual_seed(settings.seed))
+        self.coins = coins.to(self.device) if settings.data.alternating_flip else None
         self.batch_size = min(settings.training.batch_size, len(self.train))
         self.steps = len(self.train) // self.batch_size  # the last, partial batch waits for another epoch's order
+        self.forward: Callable[..., Any] = torch.compile(self.model) if self._compiles() else self.model
         self.epoch = 0  # completed
         self.best: dict[str, Any] = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        training = self.settings.training
-        if training.optimizer == "adamw":
-            return torch.optim.AdamW(
-                self.model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
-            )
-        return torch.optim.SGD(
-            self.model.parameters(),
-            lr=training.lr,
-            weight_decay=training.weight_decay,
-            momentum=training.momentum,
-            nesterov=training.momentum > 0,
-            fused=True,
-        )
+    def _compiles(self) -> bool:
+        """Whether the network is compiled: auto does so where the steps are many enough to earn back the time it takes."""
+        wanted, steps = self.settings.hardware.compile, self.steps * self.settings.training.epochs
+        return wanted == "on" or (wanted == "auto" and self.device.type == "cuda" and steps >= WORTH_COMPILING)
+
+    @property
+    def evaluated(self) -> ExpertNet:
+        """The network whose weights count: the averaged one where averaging is on."""
+        return self.model if self.average is None else cast(ExpertNet, self.average.module)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def weights(self) -> dict[str, Tensor]:
-        """The weights as evaluated: copies on the CPU, contiguous."""
+    def weights(self, model: ExpertNet | None = None) -> dict[str, Tensor]:
+        """The weights as evaluated, or those of another model: copies on the CPU, contiguous."""
         return {
             name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, value in self.model.state_dict().items()
+            for name, value in (model or self.evaluated).state_dict().items()
         }
 
     def state_dict(self) -> dict[str, Any]:
         """All that going on from the last completed epoch needs; tensors and plain values only."""
         return {
             "epoch": self.epoch,
-            "model": self.weights(),
-            "optimizer": self.optimizer.state_dict(),
+            "weights": self.weights(),
+            "raw": self.weights(self.model) if self.average is not None else None,
+            "averaged": int(self.average.n_averaged) if self.average is not None else 0,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "best": self.best,
             "generator": self.generator.get_state(),
+            "random": self.random.getstate(),
             "threads": self.threads,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.best, self.threads = state["epoch"], state["best"], state["threads"]
         torch.set_num_threads(self.threads)  # another number would sum in another order
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.evaluated.load_state_dict(state["weights"])
+        if self.average is not None:
+            self.model.load_state_dict(state["raw"])
+            self.average.n_averaged.fill_(state["averaged"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
         self.generator.set_state(state["generator"])
+        self.random.setstate(state["random"])
 
     def run(self) -> Iterator[Progress]:
         """Trains from the last completed epoch to the last, then measures the best weights on the test set, once.
@@ -208,7 +211,7 @@ class Trainer:
             "train_accuracy": total_right / seen,
             "val_loss": evaluation.loss,
             "val_accuracy": evaluation.accuracy,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self.optimizers[0].param_groups[0]["lr"],
             "seconds": time.perf_counter() - started,
             "images_per_second": seen / trained,
             **evaluation.routing_metrics(),
@@ -217,25 +220,48 @@ class Trainer:
 
     def _step(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """One update on the pictures with these indices: mean loss and number right, left on the device."""
-        training = self.settings.training
-        rate = learning_rate(training, ((epoch - 1) * self.steps + step + 1) / (training.epochs * self.steps + 1))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        training, data = self.settings.training, self.settings.data
+        self._schedule(((epoch - 1) * self.steps + step + 1) / (training.epochs * self.steps + 1))
         labels = self.train.labels[chosen]
-        images = normalize(
-            augment(self.train.images[chosen], self.settings.data, self.flips, self.generator), self.mean, self.std
-        )
+        coins = None if self.coins is None else self.coins[chosen]
+        images = augment(self.train.images[chosen], data, self.flips, self.generator, coins, epoch)
+        images = normalize(images, self.mean, self.std)
+        targets = [(labels, 1.0)]  # labels, and the share of the pictures that is theirs
+        if data.mixup or data.cutmix:
+            images, partner, share = mix(images, data, self.random, self.generator)
+            targets = [(labels, share), (labels[partner], 1 - share)]
         if self.settings.hardware.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             logits = self._compute(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=training.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
+        loss = torch.stack(
+            [
+                F.cross_entropy(logits.float(), answers, label_smoothing=training.label_smoothing) * share
+                for answers, share in targets
+            ]
+        ).sum()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if training.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
-        self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        guessed = logits.detach().argmax(1)
+        return loss.detach(), torch.stack([(guessed == answers).sum() * share for answers, share in targets]).sum()
+
+    def _schedule(self, done: float) -> None:
+        """Sets what changes over the training, at the share `done` of its steps."""
+        training = self.settings.training
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(training, done)
+        if training.temperature > 1:
+            for module in (*self.model.modules(), *self.evaluated.modules()):
+                if isinstance(module, ExpertBranch):
+                    module.temperature.fill_(temperature(training, done))
 
     def _compute(self, images: Tensor) -> Tensor:
         if self.forward is self.model:
@@ -249,9 +275,9 @@ class Trainer:
             self.forward = self.model
             return self.model(images)
 
-    def _evaluate(self, split: Split, epoch: int) -> Generator[Progress, None, Evaluation]:
-        self.model.eval()
-        batches = evaluating(self.model, split, self.mean, self.std, self.num_classes, self._autocast)
+    def _evaluate(self, split: Split, epoch: int, mirrored: bool = False) -> Generator[Progress, None, Evaluation]:
+        net = self.evaluated.eval()
+        batches = evaluating(net, split, self.mean, self.std, self.num_classes, self._autocast, mirrored)
         while True:
             try:
                 done, of = next(batches)
@@ -261,12 +287,16 @@ class Trainer:
 
     def _run_test(self) -> Iterator[Progress]:
         """The best weights on the test set; where the test set was watched, that figure is there already."""
-        self.model.load_state_dict(self.best["weights"])
-        evaluation = yield from self._evaluate(self.test, self.epoch)
+        self.evaluated.load_state_dict(self.best["weights"])
+        evaluation = yield from self._evaluate(self.test, self.epoch, mirrored=self.flips)
         yield Progress(
             "test",
             self.epoch,
             self.steps,
             self.steps,
-            metrics={"test_loss": evaluation.loss, "test_accuracy": evaluation.accuracy},
+            metrics={
+                "test_loss": evaluation.loss,
+                "test_accuracy": evaluation.accuracy,
+                "test_accuracy_mirrored": evaluation.accuracy_mirrored,
+            },
         )

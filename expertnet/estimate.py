@@ -86,11 +86,11 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
     """The network from picture to classes, a Stage a step."""
     model, size = settings.model, settings.data.image_size
-    rows = [Stage("Picture", 3, size, 0), Stage("Stem", model.channels, size, 0)]
-    for block in range(1, model.num_blocks + 1):
+    rows = [Stage("Picture", 3, size, 0), Stage("Stem", model.block_widths[0], size, 0)]
+    for block, width in enumerate(model.block_widths, 1):
         if block in model.pool_after:
             size //= 2
-        rows.append(Stage(f"Block {block}", model.channels, size, model.num_experts))
+        rows.append(Stage(f"Block {block}", width, size, model.num_experts))
     return (*rows, Stage("Classes", num_classes, 1, 0))
 
 

@@ -27,6 +27,7 @@ EVALUATION_BATCH = 500  # pictures; its own number, so that a figure does not de
 class Evaluation:
     loss: float  # mean cross entropy, nats
     accuracy: float  # fraction
+    accuracy_mirrored: float | None  # of the mean logits of each picture and its mirror image, where that was asked for
     confusion: Tensor  # (classes, classes) counts, row the true class
     routing: Tensor  # (N, B, K) float32, on the CPU
     labels: Tensor  # (N,)
@@ -47,17 +48,21 @@ def evaluating(
     std: Tensor,
     num_classes: int,
     autocast: Callable[[], AbstractContextManager[Any]],
+    mirrored: bool = False,
 ) -> Generator[tuple[int, int], None, Evaluation]:
     """Evaluates batch by batch, yielding (done, of) before each, and returns the Evaluation. The model is in eval mode."""
     device = mean.device
-    logits, weights = [], []
+    logits, both, weights = [], [], []
     batches = math.ceil(len(split) / EVALUATION_BATCH)
     for number in range(batches):
         yield number, batches
         images = split.images[number * EVALUATION_BATCH : (number + 1) * EVALUATION_BATCH].to(device)
         images = images.to(memory_format=torch.channels_last)
+        images = normalize(images, mean, std)
         with torch.inference_mode(), autocast():
-            batch_logits, batch_weights = forward(normalize(images, mean, std), True)
+            batch_logits, batch_weights = forward(images, True)
+            if mirrored:
+                both.append(batch_logits.float() + forward(images.flip(3)).float())
         logits.append(batch_logits.float())
         weights.append(batch_weights.float())
     labels = split.labels.cpu()
@@ -67,6 +72,7 @@ def evaluating(
     return Evaluation(
         loss=F.cross_entropy(all_logits, labels).item(),
         accuracy=confusion.trace().item() / len(labels),
+        accuracy_mirrored=(torch.cat(both).cpu().argmax(1) == labels).float().mean().item() if mirrored else None,
         confusion=confusion,
         routing=torch.cat(weights).cpu(),
         labels=labels,
@@ -80,6 +86,7 @@ def evaluate(
     std: tuple[float, ...],
     num_classes: int,
     on_batch: Callable[[int, int], None] = lambda done, of: None,
+    mirrored: bool = False,
 ) -> Evaluation:
     """A model's loss, accuracy, confusion and routing on a split, in float32 on the model's device."""
     device = next(model.parameters()).device
@@ -91,6 +98,7 @@ def evaluate(
         torch.tensor(std, device=device),
         num_classes,
         lambda: torch.autocast(device.type, enabled=False),
+        mirrored,
     )
     while True:
         try:

@@ -16,8 +16,6 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 
 from expertnet.config import (
-    DEFAULT_PRESET,
-    PRESETS,
     DataSettings,
     HardwareSettings,
     ModelSettings,
@@ -27,6 +25,7 @@ from expertnet.config import (
     TrainingSettings,
     format_value,
 )
+from expertnet.presets import DEFAULT_PRESET, PRESETS
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class SettingField:
     help: str
     unit: str
     default: Any
-    kind: Literal["int", "float", "choice", "bool", "ints", "text"]
+    kind: Literal["int", "float", "choice", "bool", "blocks", "ints", "text"]
     choices: tuple[str, ...]
     minimum: float | None
     maximum: float | None
@@ -54,8 +53,10 @@ class SettingField:
             return "one of " + ", ".join(self.choices)
         if self.kind == "bool":
             return "true or false"
-        if self.kind == "ints":
+        if self.kind == "blocks":
             return "block numbers such as 2,4"
+        if self.kind == "ints":
+            return "whole numbers such as 32,64"
         if self.kind == "text":
             return self.help.rstrip(".")
         noun = "a whole number" if self.kind == "int" else "a number"
@@ -90,6 +91,8 @@ def _field(section: str, name: str, info: Any) -> SettingField:
     annotation = info.annotation
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     kinds: dict[Any, Any] = {int: "int", float: "float", bool: "bool", str: "text"}
+    extra = dict(info.json_schema_extra)
+    kind = extra.pop("kind") or kinds.get(annotation, "ints")
     return SettingField(
         key=f"{section}.{name}".lstrip("."),
         section=section,
@@ -97,13 +100,13 @@ def _field(section: str, name: str, info: Any) -> SettingField:
         label=info.title,
         help=info.description,
         default=info.default,
-        kind="choice" if choices else kinds.get(annotation, "ints"),
+        kind="choice" if choices else kind,
         choices=choices,
         minimum=limits.get(Ge, limits.get(Gt)),
         maximum=limits.get(Le, limits.get(Lt)),
         exclusive_minimum=Gt in limits,
         exclusive_maximum=Lt in limits,
-        **info.json_schema_extra,
+        **extra,
     )
 
 

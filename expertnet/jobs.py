@@ -152,6 +152,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
             "error_kind": None,
             "heartbeat": time.time(),
             "test_accuracy": None,
+            "test_accuracy_mirrored": None,
             "test_loss": None,
         }
     )

@@ -1,13 +1,15 @@
 """The network of experts.
 
-In this module: Stem, ExpertBranch (the router), ExpertConvs (K convolutions), Block, Backbone, Classifier, ExpertNet.
-Shapes: N pictures, C channels, K experts, B blocks, H x W pixels.
+In this module: Stem, ExpertBranch (the router), UniformBranch (its control), ExpertConvs (K convolutions), Block, Backbone,
+Classifier, ExpertNet.
+Shapes: N pictures, C channels in, D channels out, K experts, B blocks, H x W pixels.
 The family: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 2020, arXiv:1912.03458),
 ODConv (Li 2022, arXiv:2209.07947). Here the experts' outputs are mixed, not their kernels, as in the reference report.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, overload
 
 import torch
@@ -53,19 +55,31 @@ class ExpertBranch(nn.Module):
             return torch.softmax(logits_NK / self.temperature, dim=1)
 
 
+class UniformBranch(nn.Module):
+    """1/K for every picture and expert: what a network of experts is without its routing."""
+
+    def __init__(self, num_experts: int) -> None:
+        super().__init__()
+        self.num_experts = num_experts
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        dtype = torch.promote_types(x_NCHW.dtype, torch.float32)
+        return torch.full((len(x_NCHW), self.num_experts), 1 / self.num_experts, dtype=dtype, device=x_NCHW.device)
+
+
 class ExpertConvs(nn.Module):
     """K 3x3 convolutions, each with its own batch norm and ReLU, summed with the routing weights.
 
-    (N, C, H, W) and (N, K) -> (N, C, H, W). The K kernels lie one after the other in a single convolution C -> K*C, which
+    (N, C, H, W) and (N, K) -> (N, D, H, W). The K kernels lie one after the other in a single convolution C -> K*D, which
     a GPU runs at once; a CPU is quicker expert by expert (each output is mixed while it is still in the cache). Both
     ways read the same parameters, so a checkpoint does not know where it was trained.
     """
 
-    def __init__(self, channels: int, num_experts: int) -> None:
+    def __init__(self, channels: int, channels_out: int, num_experts: int) -> None:
         super().__init__()
-        self.channels, self.num_experts = channels, num_experts
-        self.conv = nn.Conv2d(channels, num_experts * channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(num_experts * channels)
+        self.num_experts = num_experts
+        self.conv = nn.Conv2d(channels, num_experts * channels_out, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(num_experts * channels_out)
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         return (
@@ -74,8 +88,8 @@ class ExpertConvs(nn.Module):
 
     def _at_once(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         y = F.relu(self.norm(self.conv(x_NCHW)))
-        y_NKCHW = y.unflatten(1, (self.num_experts, self.channels))
-        return torch.einsum("nkchw,nk->nchw", y_NKCHW, weights_NK.to(y.dtype))
+        y_NKDHW = y.unflatten(1, (self.num_experts, -1))
+        return torch.einsum("nkdhw,nk->ndhw", y_NKDHW, weights_NK.to(y.dtype))
 
     def _one_by_one(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         norm = self.norm
@@ -105,16 +119,28 @@ class ExpertConvs(nn.Module):
 
 
 class Block(nn.Module):
-    """O = sum over k of a_k * Conv_k(X): (N, C, H, W) -> (N, C, H, W), and the routing weights a (N, K)."""
+    """O = sum over k of a_k * Conv_k(X): (N, C, H, W) -> (N, D, H, W), and the routing weights a (N, K).
 
-    def __init__(self, channels: int, num_experts: int, reduction: int) -> None:
+    A residual block adds X to O (He 2016, arXiv:1512.03385), its missing channels taken as zeros (that paper's option A).
+    """
+
+    def __init__(self, channels: int, channels_out: int, model: ModelSettings) -> None:
         super().__init__()
-        self.branch = ExpertBranch(channels, num_experts, reduction)
-        self.experts = ExpertConvs(channels, num_experts)
+        self.residual = model.residual
+        self.branch = (
+            ExpertBranch(channels, model.num_experts, model.reduction)
+            if model.routing == "learned"
+            else UniformBranch(model.num_experts)
+        )
+        self.experts = ExpertConvs(channels, channels_out, model.num_experts)
 
     def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         weights_NK = self.branch(x_NCHW)
-        return self.experts(x_NCHW, weights_NK), weights_NK
+        y_NDHW = self.experts(x_NCHW, weights_NK)
+        if self.residual:
+            missing = y_NDHW.shape[1] - x_NCHW.shape[1]
+            y_NDHW = y_NDHW + (F.pad(x_NCHW, (0, 0, 0, 0, 0, missing)) if missing else x_NCHW)
+        return y_NDHW, weights_NK
 
 
 class Backbone(nn.Module):
@@ -123,9 +149,8 @@ class Backbone(nn.Module):
     def __init__(self, model: ModelSettings) -> None:
         super().__init__()
         self.pool_after = frozenset(model.pool_after)
-        self.blocks = nn.ModuleList(
-            Block(model.channels, model.num_experts, model.reduction) for _ in range(model.num_blocks)
-        )
+        widths = model.block_widths
+        self.blocks = nn.ModuleList(Block(*pair, model) for pair in pairwise((widths[0], *widths)))
 
     def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         routing = []
@@ -156,9 +181,9 @@ class ExpertNet(nn.Module):
 
     def __init__(self, model: ModelSettings, num_classes: int) -> None:
         super().__init__()
-        self.stem = Stem(model.channels)
+        self.stem = Stem(model.block_widths[0])
         self.backbone = Backbone(model)
-        self.classifier = Classifier(model.channels, num_classes)
+        self.classifier = Classifier(model.block_widths[-1], num_classes)
 
     @overload
     def forward(self, images_N3HW: Tensor, return_routing: Literal[False] = False) -> Tensor: ...

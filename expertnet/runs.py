@@ -48,6 +48,7 @@ EMPTY_STATUS: dict[str, Any] = {
     "best_epoch": None,
     "best_val_accuracy": None,
     "test_accuracy": None,
+    "test_accuracy_mirrored": None,
     "test_loss": None,
     "train_loss_now": None,
     "device": None,
@@ -276,7 +277,7 @@ class Run:
         kept = self.checkpoint_path("best")
         if not kept.is_file() or best["epoch"] == state["epoch"]:
             self._save_weights("best", best["weights"], best["epoch"])
-        self._save_weights("last", state["model"], state["epoch"])
+        self._save_weights("last", state["weights"], state["epoch"])
         write_atomically(self.path / "resume.pt", lambda file: torch.save(dict(state), file))
 
     def _save_weights(self, kind: Checkpoint, weights: dict[str, Tensor], epoch: int) -> None:
@@ -287,7 +288,7 @@ class Run:
         lines = [to_json(line) + "\n" for line in self.metrics() if line["epoch"] <= state["epoch"]]
         write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
         self._save_weights("best", state["best"]["weights"], state["best"]["epoch"])
-        self._save_weights("last", state["model"], state["epoch"])
+        self._save_weights("last", state["weights"], state["epoch"])
 
     def delete(self) -> None:
         if self.state in ACTIVE_STATES:

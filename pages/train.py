@@ -22,8 +22,10 @@ def watched() -> Run | None:
     if asked:
         try:
             return store.get(asked)
-        except RunError as error:
-            st.error(shell.escape(str(error)), icon=":material/error:")
+        except RunError:
+            st.info("There is no run at this address: it was deleted, or mistyped.", icon=":material/info:")
+            st.query_params["run"] = "none"
+            return None
     run = next((run for run in reversed(store.list()) if run.state in ("running", "stopping")), None)
     if run is not None:
         st.query_params["run"] = run.id  # so that it stays in view when it ends
@@ -32,8 +34,9 @@ def watched() -> Run | None:
 
 def start(settings, preset: str, why_not: str) -> None:
     """The name, the button, and why it cannot be pressed."""
+    place = st.session_state.setdefault("started", 0)  # a started run takes its name along
     name = st.text_input(
-        "Name of the run (optional)", key="run name", max_chars=80, placeholder="what you try in this run"
+        "Name of the run (optional)", key=f"run name {place}", max_chars=80, placeholder="what you try in this run"
     )
     if why_not:
         st.warning(shell.escape(why_not), icon=":material/block:")
@@ -44,6 +47,7 @@ def start(settings, preset: str, why_not: str) -> None:
     ):
         with shell.shown_error():
             run = manager().submit(settings, preset=preset, name=name)
+            st.session_state["started"] += 1
             if not busy:
                 st.query_params["run"] = run.id
             st.rerun()
@@ -56,15 +60,16 @@ def queue() -> None:
         return
     st.markdown("**Queue**")
     for place, run in enumerate(waiting, 1):
-        text, button = st.columns([5, 1], vertical_alignment="center")
-        text.text(f"{place}. {describe(run)}")
-        if button.button("Remove", key=f"remove {run.id}", icon=":material/close:"):
+        line = st.container(horizontal=True, vertical_alignment="center")
+        line.text(f"{place}. {describe(run)}", width="stretch")
+        if line.button("Remove", key=f"remove {run.id}", icon=":material/close:"):
             manager().stop(run, discard=True)
             st.rerun()
 
 
 left, right = st.columns([2, 3], gap="large")
-run = watched()
+with right:
+    run = watched()
 with left:
     st.header("Train a network of experts")
     settings, preset, why_not = settings_form()

@@ -24,19 +24,19 @@ ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks
 
 def live_view(run: Run) -> None:
     """The panel of a run, which looks at the store again and again; one that has ended may be gone on with from elsewhere."""
-    active = run.state in ACTIVE_STATES
+    state = run.state
 
     def panel() -> None:
         status = run.status()
-        if active != (status["state"] in ACTIVE_STATES):
-            st.rerun()  # once, so that the buttons are those of the new state
+        if status["state"] != state:
+            st.rerun()  # once, so that the buttons and the queue are those of the new state
         with shown_error():
             _numbers(run, status)
             _curves(run)
 
     with shown_error():
         _head(run)
-        st.fragment(panel, run_every=ACTIVE_TICK if active else IDLE_TICK)()
+        st.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
         _actions(run)
 
 
@@ -45,7 +45,7 @@ def _head(run: Run) -> None:
     st.subheader(escape(run.title))
     st.caption(
         f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
-        f"{settings.model.channels} channels · {run.created.replace('T', ' ')[:16]} UTC"
+        f"{' / '.join(map(str, dict.fromkeys(settings.model.block_widths)))} channels · {run.created.replace('T', ' ')[:16]} UTC"
     )
     if settings.watches_test:
         st.info(
@@ -96,6 +96,13 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
             percent(status["test_accuracy"]),
             width="content",
             help="Measured once, at the end, with the weights of the best epoch.",
+        )
+    if status["test_accuracy_mirrored"] is not None:
+        figures.metric(
+            "Mirrored views",
+            percent(status["test_accuracy_mirrored"]),
+            width="content",
+            help="Test accuracy of the mean of each picture's and its mirror image's answer, with the same weights.",
         )
     memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
     st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))

@@ -12,9 +12,10 @@ from typing import Any
 import streamlit as st
 import torch
 
-from expertnet.config import DEFAULT_PRESET, PRESETS, Settings, SettingsError, format_value
+from expertnet.config import Settings, SettingsError, format_value, parse_numbers
 from expertnet.datasets import BUILTIN, data_root
 from expertnet.fields import SettingField, build_settings, command_line, flat, setting_fields
+from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.ui.shell import escape
 
 OWN = "own"
@@ -157,6 +158,8 @@ def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> N
     shared = _widget(form, field.key) | {"help": f"{field.help} `{field.key}`"}
     value = form[field.key]
     if field.kind == "ints":
+        value = parse_numbers(st.text_input(label, value=format_value(value), placeholder="none", **shared))
+    elif field.kind == "blocks":
         blocks = range(1, int(form["model.num_blocks"]) + 1)
         kept = [block for block in value if block in blocks]
         value = tuple(st.multiselect(label, blocks, default=kept, placeholder="none", **shared))

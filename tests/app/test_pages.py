@@ -82,7 +82,7 @@ def test_page_opens_past_the_entry(page):
 @pytest.mark.parametrize("address", ["../../etc", "20200101-000000-abcd", "<script>", ""])
 def test_an_address_that_names_no_run_gets_a_sentence(page, address):
     test = opened(page, address)
-    assert address == "" or any("There is no run" in error.value for error in test.error)
+    assert address == "" or any("There is no run" in said.value for said in (*test.error, *test.info))
 
 
 def test_empty_store_says_what_to_do_next():

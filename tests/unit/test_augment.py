@@ -1,5 +1,8 @@
 """Augmentation: every picture is a crop, a mirror or a hole of its own, and nothing else."""
 
+from random import Random
+
+import pytest
 import torch
 
 from expertnet import augment
@@ -32,6 +35,36 @@ def test_flip_mirrors_about_half():
     mirrored = [torch.equal(a.flip(-1), b) for a, b in zip(images, flipped, strict=True)]
     assert all(m or torch.equal(a, b) for m, a, b in zip(mirrored, images, flipped, strict=True))
     assert 150 < sum(mirrored) < 250
+
+
+def test_alternating_flip_mirrors_each_picture_in_every_second_epoch():
+    images, coins = pictures(40), torch.arange(40) % 2
+    first, second, third = (augment.alternating_flip(images, coins, epoch) for epoch in (1, 2, 3))
+    assert torch.equal(first[::2], images[::2].flip(3)) and torch.equal(first[1::2], images[1::2])
+    assert torch.equal(second, first.flip(3)) and torch.equal(third, first)
+
+
+def test_mixup_blends_each_picture_with_its_partner_by_its_share():
+    images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    mixed, partner, share = augment.mix(images, DataSettings(mixup=1.0), Random(0), torch.Generator().manual_seed(1))
+    assert 0 < share < 1 and sorted(partner.tolist()) == list(range(16))
+    torch.testing.assert_close(mixed, share * images + (1 - share) * images[partner])
+
+
+def test_cutmix_pastes_one_rectangle_and_the_share_is_what_is_left():
+    images = torch.arange(16.0)[:, None, None, None].expand(16, 3, 8, 8)  # each picture is its number
+    shares = []
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        mixed, partner, share = augment.mix(images, DataSettings(cutmix=1.0), Random(seed), generator)
+        pasted = mixed != images
+        moved = partner != torch.arange(16)
+        assert torch.equal(mixed[pasted], images[partner][pasted])
+        hole = pasted[moved].flatten(0, 1)
+        assert (hole == hole[0]).all() and hole[0].sum() == hole[0].any(0).sum() * hole[0].any(1).sum()
+        assert hole[0].sum().item() / 64 == pytest.approx(1 - share)
+        shares.append(share)
+    assert min(shares) < 0.3 and max(shares) > 0.9
 
 
 def test_cutout_blanks_one_square():

@@ -63,9 +63,12 @@ def test_command_line_gives_the_same_settings_again(assignment):
         ("training.optimizer=adam", ("training.optimizer", "adam", "adamw, sgd")),
         ("training.epohcs=3", ("training.epohcs", "training.epochs")),
         ("hardware.device=tpu", ("hardware.device", "tpu", "cuda")),
-        ("hardware.compile=maybe", ("hardware.compile", "maybe", "true or false")),
+        ("hardware.compile=maybe", ("hardware.compile", "maybe", "auto, on, off")),
         ("model.pool_after=5", ("model.pool_after", "5", "1 to 4")),
         ("model.pool_after=x", ("model.pool_after", "x", "2,4")),
+        ("model.widths=8", ("model.widths", "8", "3")),
+        ("model.widths=8,16,x", ("model.widths", "whole numbers")),
+        ("model.widths=8,16,0", ("model.widths", "1 to 1024")),
         ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
         ("data.cutout=40", ("data.cutout", "40", "32")),
         ("training.lr", ("key=value", "training.lr")),
@@ -95,4 +98,4 @@ def test_every_field_has_what_a_form_needs():
     for field in setting_fields():
         assert field.label and field.help.endswith("."), field.key
         assert get_value(Settings(), field.key) == field.default
-        assert field.kind in ("choice", "bool", "text", "ints") or field.minimum < field.maximum, field.key
+        assert field.kind in ("choice", "bool", "text", "blocks", "ints") or field.minimum < field.maximum, field.key

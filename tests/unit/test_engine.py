@@ -6,11 +6,13 @@ import math
 import pytest
 import torch
 
+from expertnet.augment import normalize
 from expertnet.config import TrainingSettings
 from expertnet.datasets import Dataset, DatasetInfo, Split
-from expertnet.engine import Trainer, TrainingError, learning_rate
+from expertnet.engine import Trainer, TrainingError
 from expertnet.evaluation import evaluate
 from expertnet.fields import build_settings
+from expertnet.optim import learning_rate
 
 TINY = {
     "model.num_blocks": 2,
@@ -86,9 +88,26 @@ def test_metrics_line_has_the_routing_of_the_validation_set(data):
     assert all(sum(block) == pytest.approx(1) and len(block) == 3 for block in line["expert_usage"])
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, optimizer, tmp_path):
-    settings = {"training.optimizer": optimizer, "training.lr": 0.01}
+ALL = {  # everything that a resumed run must remember
+    "training.optimizer": "muon",
+    "training.ema": 0.9,
+    "training.temperature": 30.0,
+    "training.temperature_share": 0.9,
+    "training.decay_all": False,
+    "data.flip": "on",
+    "data.alternating_flip": True,
+    "data.mixup": 0.5,
+    "data.cutmix": 1.0,
+    "model.residual": True,
+    "model.widths": (8, 12),
+}
+
+
+@pytest.mark.parametrize(
+    "settings", [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL], ids=["adamw", "sgd", "all"]
+)
+def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, settings, tmp_path):
+    settings = settings | {"training.lr": 0.01}
     whole = trainer(data, **settings)
     expected = epochs(whole.run())
     first = trainer(data, **settings)
@@ -100,6 +119,47 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, optim
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert epochs(second.run()) == expected[1:]
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
+
+
+def test_averaged_weights_are_those_evaluated(data):
+    """Against the average on paper: the first step's weights, then 0.9 of the average and 0.1 of the new weights."""
+    run, expected = trainer(data, **{"training.ema": 0.9, "training.epochs": 1}), None
+    for record in run.run():
+        if record.kind == "step":
+            now = run.model.classifier.head.weight.detach().clone()
+            expected = now if expected is None else 0.9 * expected + 0.1 * now
+        if record.kind == "epoch":
+            break
+    torch.testing.assert_close(run.weights()["classifier.head.weight"], expected)
+    assert not torch.equal(run.weights()["classifier.head.weight"], run.model.classifier.head.weight)
+
+
+def test_the_temperature_falls_to_one_and_is_saved_as_it_was_evaluated(data):
+    run = trainer(data, **{"training.temperature": 30.0, "training.temperature_share": 0.5, "training.ema": 0.9})
+    seen = []
+    for record in run.run():
+        if record.kind == "step":
+            seen.append(run.model.backbone.blocks[0].branch.temperature.item())
+            assert run.evaluated.backbone.blocks[0].branch.temperature.item() == seen[-1]
+    assert (
+        seen[0] > 20
+        and seen == sorted(seen, reverse=True)
+        and seen[len(seen) // 2 :] == [1.0] * (len(seen) - len(seen) // 2)
+    )
+
+
+def test_mirrored_views_are_reported_beside_the_single_view(data):
+    run = trainer(data, **{"data.flip": "on"})
+    test = list(run.run())[-1].metrics
+    assert 0.5 < test["test_accuracy_mirrored"] <= 1  # of a task in which left and right do not matter
+    net = run.evaluated.eval()
+    images = normalize(data.test.images, run.mean, run.std)
+    with torch.no_grad():
+        both = net(images) + net(images.flip(3))
+    by_hand = (both.argmax(1) == data.test.labels).float().mean().item()
+    result = evaluate(net, data.test, data.info.mean, data.info.std, 2, mirrored=True)
+    assert result.accuracy_mirrored == pytest.approx(by_hand)
+    assert list(trainer(data, **{"data.flip": "off"}).run())[-1].metrics["test_accuracy_mirrored"] is None
 
 
 def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
@@ -166,7 +226,7 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
     said = []
     run = Trainer(
-        build_settings("quick", overrides=TINY | {"hardware.compile": True}), data, threads=1, log=said.append
+        build_settings("quick", overrides=TINY | {"hardware.compile": "on"}), data, threads=1, log=said.append
     )
     assert epochs(run.run()) == epochs(trainer(data).run())
     assert len(said) == 1 and "without" in said[0]

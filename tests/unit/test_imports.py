@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = [  # from the ground up; modules of one line do not import one another
     {"config", "files", "progress", "pictures", "routing", "charts"},
-    {"archives", "augment", "devices", "downloads", "fields", "model", "splits"},
-    {"builtin", "decoded", "estimate"},
+    {"archives", "augment", "devices", "downloads", "model", "presets", "splits"},
+    {"builtin", "decoded", "estimate", "fields", "optim"},
     {"layout"},
     {"datasets"},
     {"evaluation", "runs"},

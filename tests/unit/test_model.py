@@ -14,13 +14,15 @@ from expertnet.model import ExpertConvs, ExpertNet
 class PlainBlock(nn.Module):
     """The report's block, word for word: a router and K separate convolutions with their own norms."""
 
-    def __init__(self, block, num_experts, channels):
+    def __init__(self, block, num_experts, channels, channels_out):
         super().__init__()
         self.squeeze, self.route = copy.deepcopy(block.branch.squeeze), copy.deepcopy(block.branch.route)
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(num_experts))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_experts))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels, channels_out, 3, padding=1, bias=False) for _ in range(num_experts)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels_out) for _ in range(num_experts))
         for k in range(num_experts):
-            own = slice(k * channels, (k + 1) * channels)
+            own = slice(k * channels_out, (k + 1) * channels_out)
             self.convs[k].weight.data = block.experts.conv.weight.data[own].clone()
             for name in ("weight", "bias", "running_mean", "running_var"):
                 getattr(self.norms[k], name).data = getattr(block.experts.norm, name).data[own].clone()
@@ -36,16 +38,21 @@ class PlainNet(nn.Module):
     def __init__(self, net, model):
         super().__init__()
         self.stem, self.classifier = copy.deepcopy(net.stem), copy.deepcopy(net.classifier)
+        widths = model.block_widths
         self.blocks = nn.ModuleList(
-            PlainBlock(block, model.num_experts, model.channels) for block in net.backbone.blocks
+            PlainBlock(block, model.num_experts, *pair)
+            for block, pair in zip(net.backbone.blocks, zip((widths[0], *widths), widths, strict=False), strict=True)
         )
-        self.pool_after = model.pool_after
+        self.pool_after, self.residual = model.pool_after, model.residual
 
     def forward(self, x):
         x = torch.relu(self.stem.norm(self.stem.conv(x)))
         routing = []
         for number, block in enumerate(self.blocks, 1):
-            x, a = block(x)
+            y, a = block(x)
+            if self.residual:  # channels that x lacks count as zero
+                y[:, : x.shape[1]] = y[:, : x.shape[1]] + x
+            x = y
             routing.append(a)
             x = F.max_pool2d(x, 2) if number in self.pool_after else x
         return self.classifier.head(x.mean((2, 3))), torch.stack(routing, 1)
@@ -62,10 +69,11 @@ def disturb(net, seed=1):
 @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("num_experts", [1, 2, 3, 5])
-def test_equals_plain_reference(num_experts, training, at_once, monkeypatch):
+@pytest.mark.parametrize("more", [{}, {"residual": True, "widths": (4, 6)}], ids=["the report's", "residual, widths"])
+def test_equals_plain_reference(num_experts, training, at_once, more, monkeypatch):
     if at_once:
         monkeypatch.setattr(ExpertConvs, "_one_by_one", ExpertConvs._at_once)
-    model = ModelSettings(num_blocks=3, channels=6, num_experts=num_experts, reduction=2, pool_after=(2,))
+    model = ModelSettings(num_blocks=3, channels=6, num_experts=num_experts, reduction=2, pool_after=(2,), **more)
     torch.manual_seed(num_experts)
     net = ExpertNet(model, 4).double()
     disturb(net)
@@ -122,3 +130,16 @@ def test_pooling_halves_the_picture_after_the_named_block():
         block.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
     net(torch.zeros(1, 3, 16, 16))
     assert seen == [16, 8, 8]
+
+
+def test_uniform_routing_is_the_learned_one_with_all_weights_alike():
+    model = ModelSettings(num_blocks=2, channels=8, reduction=2)
+    net = ExpertNet(model, 2).eval()
+    disturb(net)
+    for block in net.backbone.blocks:
+        block.branch.temperature.fill_(float("inf"))
+    uniform = ExpertNet(model.model_copy(update={"routing": "uniform"}), 2).eval()
+    uniform.load_state_dict({name: value for name, value in net.state_dict().items() if ".branch." not in name})
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for ours, theirs in zip(uniform(images, return_routing=True), net(images, return_routing=True), strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -125,8 +125,8 @@ def test_a_status_of_an_older_version_has_every_key(store):
 def state(epoch, best_epoch):
     return {
         "epoch": epoch,
-        "model": {"w": torch.full((2,), float(epoch))},
-        "optimizer": {},
+        "weights": {"w": torch.full((2,), float(epoch))},
+        "optimizers": [],
         "threads": 1,
         "best": {"epoch": best_epoch, "accuracy": 0.5, "weights": {"w": torch.full((2,), float(best_epoch))}},
         "generator": torch.Generator().get_state(),

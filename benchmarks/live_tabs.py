@@ -1,0 +1,72 @@
+"""What live pages cost the training they show: python -m benchmarks.live_tabs [--tabs 5] [--repeats 5]
+
+Needs Chromium. One training on the digits inside the app, watched in turns by no tab and by N tabs; prints the pictures a
+second of the whole epochs of either (medians) and what the tabs cost. The browser runs on the same machine, and its own
+work is part of the cost.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from playwright.sync_api import sync_playwright
+
+from expertnet.runs import Run, RunStore
+from tests.browser.served import CHROMIUM, serving, settle
+
+EPOCHS = 4  # that count, in a turn
+
+
+def speeds(run: Run) -> list[float]:
+    """Pictures a second of the next whole epochs; the one in progress does not count."""
+    first = len(run.metrics()) + 1
+    while len(run.metrics()) < first + EPOCHS:
+        if run.state not in ("running", "queued"):
+            sys.exit(f"the training ended early: {run.state}")
+        time.sleep(0.2)
+    return [line["images_per_second"] for line in run.metrics()[first : first + EPOCHS]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tabs", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    if CHROMIUM is None:
+        sys.exit("Chromium was not found; on Debian: apt-get install chromium")
+    watched: list[float] = []
+    alone: list[float] = []
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        with serving(folder, folder / "data") as address:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page()
+            page.goto(address)
+            settle(page)
+            page.get_by_label("Epochs", exact=True).fill("10000")
+            page.get_by_label("Epochs", exact=True).press("Enter")
+            page.get_by_role("button", name="Start training").click()
+            page.get_by_text("training · epoch 2").wait_for(timeout=120_000)
+            page.close()
+            run = RunStore(folder / "runs").list()[0]
+            for _ in range(options.repeats):
+                alone += speeds(run)
+                tabs = [browser.new_page() for _ in range(options.tabs)]
+                for tab in tabs:
+                    tab.goto(f"{address}/?run={run.id}")
+                watched += speeds(run)
+                for tab in tabs:
+                    tab.close()
+            browser.close()
+    cost = 1 - median(watched) / median(alone)
+    print(
+        f"digits, preset quick: {median(alone):.0f} pictures/s unwatched, {median(watched):.0f} with {options.tabs} tabs open; "
+        f"the tabs cost {cost:.1%} ({len(alone)} epochs each, {options.repeats} turns)"
+    )
+
+
+if __name__ == "__main__":
+    main()

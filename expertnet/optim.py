@@ -1,0 +1,104 @@
+"""How weights are moved: the optimizers and what changes over a training.
+
+In this module: learning_rate and temperature (schedules), Muon, and make_optimizers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expertnet.config import TrainingSettings
+from expertnet.model import ExpertConvs, ExpertNet
+
+
+def learning_rate(training: TrainingSettings, done: float) -> float:
+    """The learning rate when the share `done` (0 to 1) of all steps is behind.
+
+    Both schedules rise linearly over the warm-up share; then cosine annealing (Loshchilov 2017, arXiv:1608.03983), or the
+    straight fall of one-cycle (Smith 2018, arXiv:1708.07120).
+    """
+    warmup = training.warmup_share
+    if done < warmup:
+        return training.lr * done / warmup
+    fall = (done - warmup) / (1 - warmup)
+    return training.lr * ((1 - fall) if training.schedule == "one_cycle" else (1 + math.cos(math.pi * fall)) / 2)
+
+
+def temperature(training: TrainingSettings, done: float) -> float:
+    """The routers' temperature when the share `done` of all steps is behind: a straight fall to 1 (Chen 2020)."""
+    return max(training.temperature + (1 - training.temperature) * done / training.temperature_share, 1.0)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose step is orthogonalised, each expert's kernel as a matrix (D, C*3*3) of its own.
+
+    Jordan 2024 (kellerjordan.github.io/posts/muon); the step is scaled to the size of AdamW's, so that both take the same
+    learning rate, and the decay is decoupled (Liu 2025, arXiv:2502.16982). torch.optim.Muon takes matrices alone.
+    Every group says with "matrices" how many lie one after the other in each of its parameters (K*D, C, 3, 3).
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float) -> None:
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "matrices": 1})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                average = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(average, group["momentum"])  # Nesterov's
+                matrices_KDS = ahead.reshape(group["matrices"], -1, weight[0].numel())
+                size = 0.2 * max(matrices_KDS.shape[1:]) ** 0.5
+                update = orthogonalize(matrices_KDS).view(weight.shape)
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=group["lr"] * size)
+
+
+def orthogonalize(matrices_KRC: Tensor, steps: int = 5) -> Tensor:
+    """The nearest orthogonal matrix of each, about: singular values come to lie between 0.7 and 1.2.
+
+    Newton-Schulz iteration with Jordan's quintic coefficients.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices_KRC.shape[1] > matrices_KRC.shape[2]
+    x = matrices_KRC.mT if tall else matrices_KRC
+    x = x.bfloat16() if x.is_cuda else x.float()
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices_KRC.dtype)
+
+
+def make_optimizers(model: ExpertNet, training: TrainingSettings) -> list[torch.optim.Optimizer]:
+    """The optimizers that share the parameters among them; the "lr" of their groups is to be set before each step."""
+    shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
+    left = dict(model.named_parameters())
+    made: list[torch.optim.Optimizer] = []
+    if training.optimizer == "muon":
+        experts = [(name, module) for name, module in model.named_modules() if isinstance(module, ExpertConvs)]
+        kernels = [{"params": [left.pop(f"{name}.conv.weight")], "matrices": m.num_experts} for name, m in experts]
+        made.append(Muon(kernels, momentum=training.momentum, **shared))
+    spared = [
+        left.pop(name)
+        for name, value in model.named_parameters()
+        if name in left and not training.decay_all and (value.ndim < 2 or ".branch." in name)
+    ]
+    groups: list[dict[str, Any]] = [{"params": list(left.values())}]
+    if spared:
+        groups.append({"params": spared, "weight_decay": 0.0})
+    if training.optimizer == "sgd":
+        nesterov = training.momentum > 0
+        made.append(torch.optim.SGD(groups, momentum=training.momentum, nesterov=nesterov, fused=True, **shared))
+    else:
+        made.append(torch.optim.AdamW(groups, fused=True, **shared))
+    return made

@@ -1,0 +1,77 @@
+"""The optimizers against torch's own, and which parameters each of them moves."""
+
+import pytest
+import torch
+from torch import nn
+
+from expertnet.config import ModelSettings, TrainingSettings
+from expertnet.model import ExpertNet
+from expertnet.optim import Muon, make_optimizers, orthogonalize, temperature
+
+
+def test_orthogonalize_keeps_the_directions_and_evens_the_sizes():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((3, 8, 24), (2, 24, 8)):
+        matrices = torch.randn(shape, generator=generator)
+        for before, after in zip(matrices, orthogonalize(matrices), strict=True):
+            u, _, v = torch.linalg.svd(before, full_matrices=False)
+            inside = u.T @ after @ v.T
+            assert ((inside.diagonal() > 0.6) & (inside.diagonal() < 1.3)).all()
+            torch.testing.assert_close(inside, torch.diag(inside.diagonal()), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (40, 2, 3, 3)], ids=["wide", "tall"])
+def test_muon_moves_one_kernel_as_torchs_own_moves_its_matrix(shape):
+    generator = torch.Generator().manual_seed(1)
+    kernel = nn.Parameter(torch.randn(shape, generator=generator))
+    matrix = nn.Parameter(kernel.detach().flatten(1).clone())
+    ours = Muon([{"params": [kernel]}], lr=0.01, momentum=0.9, weight_decay=0.1)
+    theirs = torch.optim.Muon([matrix], lr=0.01, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        kernel.grad = torch.randn(shape, generator=generator)
+        matrix.grad = kernel.grad.flatten(1).clone()
+        ours.step(), theirs.step()
+    torch.testing.assert_close(kernel.detach().flatten(1), matrix.detach(), rtol=0, atol=2e-3)  # theirs is in bfloat16
+
+
+def test_muon_orthogonalizes_each_experts_kernel_by_itself():
+    generator = torch.Generator().manual_seed(2)
+    both = nn.Parameter(torch.randn(12, 4, 3, 3, generator=generator))
+    alone = [nn.Parameter(part.detach().clone()) for part in both.chunk(2)]
+    together = Muon([{"params": [both], "matrices": 2}], lr=0.1, momentum=0.9, weight_decay=0.0)
+    apart = Muon([{"params": alone}], lr=0.1, momentum=0.9, weight_decay=0.0)
+    for _ in range(2):
+        both.grad = torch.randn(both.shape, generator=generator)
+        for part, grad in zip(alone, both.grad.chunk(2), strict=True):
+            part.grad = grad.clone()
+        together.step(), apart.step()
+    torch.testing.assert_close(both.detach(), torch.cat([part.detach() for part in alone]))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+@pytest.mark.parametrize("decay_all", [True, False])
+def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimizer, decay_all):
+    net = ExpertNet(ModelSettings(num_blocks=2, channels=8), 10)
+    training = TrainingSettings(optimizer=optimizer, decay_all=decay_all, weight_decay=0.5)
+    decay = {
+        id(value): (type(made).__name__, group["weight_decay"])
+        for made in make_optimizers(net, training)
+        for group in made.param_groups
+        for value in group["params"]
+    }
+    names = dict(net.named_parameters())
+    assert sorted(decay) == sorted(id(value) for value in names.values())
+    kernel = names["backbone.blocks.0.experts.conv.weight"]
+    assert decay[id(kernel)] == ({"adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}[optimizer], 0.5)
+    for name in (
+        "backbone.blocks.0.experts.norm.weight",
+        "backbone.blocks.1.branch.squeeze.weight",
+        "classifier.head.bias",
+    ):
+        assert decay[id(names[name])][1] == (0.5 if decay_all else 0.0)
+    assert decay[id(names["stem.conv.weight"])] == ("SGD" if optimizer == "sgd" else "AdamW", 0.5)
+
+
+def test_temperature_falls_in_a_straight_line():
+    training = TrainingSettings(temperature=30.0, temperature_share=0.2)
+    assert [temperature(training, done) for done in (0.0, 0.1, 0.2, 1.0)] == pytest.approx([30.0, 15.5, 1.0, 1.0])
