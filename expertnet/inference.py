@@ -1,18 +1,19 @@
 """A run's checkpoint -> predictions and routing weights for pictures.
 
-In this module: Predictor, load_predictor, split_routing. Everything computes on the CPU in float32, so that a page's
-inference does not disturb a training on the GPU.
+In this module: Predictor, load_predictor; of the test set Routed, kept_routing, route_test_set. Everything computes on the
+CPU in float32, so that a page's inference does not disturb a training on the GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from expertnet.augment import normalize
@@ -72,26 +73,62 @@ def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predi
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
 
 
-def split_routing(
+@dataclass(frozen=True)
+class Routed:
+    """What a network did with the pictures of its test set, in their order."""
+
+    routing: Tensor  # (N, B, K) float32, kept as float16
+    labels: Tensor  # (N,) int64
+    predictions: Tensor  # (N,) int64: the likeliest class
+
+
+def kept_routing(run: Run, checkpoint: Checkpoint = "best") -> Routed | None:
+    """The routing of the test set as it lies in the run's folder; None where it is not there, or is another epoch's."""
+    path = _routing_path(run, checkpoint)
+    try:
+        return _read_routed(path, load_predictor(run, checkpoint).epoch, version_of(path))
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+
+
+def route_test_set(
     run: Run,
     split: Split,
     checkpoint: Checkpoint = "best",
     progress: Callable[[float], object] = lambda share: None,
     threads: int | None = None,
-) -> Tensor:
-    """The routing weights (N, B, K) of a split, computed by the batch once a checkpoint and kept in the run's folder."""
-    path = run.path / f"routing-{checkpoint}.safetensors"
+) -> Routed:
+    """The routing of the test set `split`, computed by the batch once a checkpoint and kept in the run's folder."""
     predictor = load_predictor(run, checkpoint, threads)
-    key = f"epoch{predictor.epoch}-n{len(split)}"
-    try:
-        return load_file(path)[key].float()
-    except (OSError, SafetensorError, KeyError):
-        pass  # not computed yet, or for another epoch
-    parts = []
+    kept = kept_routing(run, checkpoint)
+    if kept is not None and torch.equal(kept.labels, split.labels):
+        return kept
+    weights, predictions = [], []
     for start in range(0, len(split), EVALUATION_BATCH):
         progress(start / len(split))
-        parts.append(predictor(split.images[start : start + EVALUATION_BATCH])[1])
-    weights = torch.cat(parts)
+        probabilities, routing = predictor(split.images[start : start + EVALUATION_BATCH])
+        weights.append(routing)
+        predictions.append(probabilities.argmax(1))
+    routed = Routed(torch.cat(weights).half().float(), split.labels.clone(), torch.cat(predictions))
     if run.state not in ("running", "stopping"):  # while it trains, the best epoch still changes
-        write_atomically(path, save({key: weights.half()}))
-    return weights
+        tensors = {
+            "routing": routed.routing.half(),
+            "labels": routed.labels.to(torch.int16),
+            "predictions": routed.predictions.to(torch.int16),
+        }
+        write_atomically(_routing_path(run, checkpoint), save(tensors, {"epoch": str(predictor.epoch)}))
+    return routed
+
+
+def _routing_path(run: Run, checkpoint: Checkpoint) -> Path:
+    return run.path / f"routing-{checkpoint}.safetensors"
+
+
+@lru_cache(maxsize=8)
+def _read_routed(path: Path, epoch: int, version: tuple[int, ...]) -> Routed:
+    with safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("epoch") != str(epoch):
+            raise ValueError("of another epoch")
+        return Routed(
+            file.get_tensor("routing").float(), file.get_tensor("labels").long(), file.get_tensor("predictions").long()
+        )

@@ -16,7 +16,8 @@ from functools import cache
 from expertnet.config import Settings
 from expertnet.datasets import known_class_count, refuse_if_missing
 from expertnet.estimate import refuse_if_too_large
-from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore, this_process
+from expertnet.processes import this_process
+from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
 from expertnet.training import run_training
 
 
@@ -129,6 +130,8 @@ def refuse_what_cannot_start(settings: Settings) -> None:
 def prepare_resume(run: Run, epochs: int | None = None) -> None:
     """Marks a run as queued again, with another number of epochs if one is given. Raises RunError where it cannot go on."""
     status = run.status()
+    if run.shipped:
+        raise RunError(f"{run.title} came with ExpertNet Studio as an example and stays; start a run of your own.")
     if status["state"] in ACTIVE_STATES:
         raise RunError(f"Run {run.name} is {status['state']} already.")
     settings, config = run.settings(), run.config()

@@ -11,17 +11,15 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
-from pydantic_core import from_json  # three times quicker than json on a history
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -29,12 +27,11 @@ from torch import Tensor
 from expertnet.config import Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.fields import settings_from_dict
-from expertnet.files import to_json, version_of, write_atomically
+from expertnet.files import read_json, to_json, version_of, write_atomically
+from expertnet.processes import is_alive, this_process
 
 ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-CLOCK_SLACK = 2.5  # seconds; the system rounds its own start to whole ones, anew at every look
-HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
 EMPTY_STATUS: dict[str, Any] = {
     "state": "queued",
     "activity": "",
@@ -77,32 +74,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@cache
-def this_process() -> dict[str, Any]:
-    """Who is writing: host, pid and the start time that tells this process from a later one with its pid."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_start": _process_start(os.getpid()),
-        "boot": _boot(),
-    }
-
-
-def _process_start(pid: int) -> float:
-    """Seconds: on Linux since the machine came up, for there the wall clock, when it is set, moves what is told since 1970."""
-    started = psutil.Process(pid).create_time()
-    return started - psutil.boot_time() if psutil.LINUX else started
-
-
-@cache
-def _boot() -> str | None:
-    """Names this start of the machine, since times and pids may be the same after the next; None where it has no name."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-
-
 class Run:
     """One run: a folder. Reads never raise on a torn or missing file, except config() and settings()."""
 
@@ -112,9 +83,8 @@ class Run:
     # -- reading
 
     def _read(self, name: str) -> dict[str, Any]:
-        path = self.path / name
         try:
-            return _read_json(path, version_of(path))
+            return read_json(self.path / name)
         except FileNotFoundError:
             raise RunError(f"Run {self.id} has no {name}; it cannot be used, only deleted.") from None
         except (OSError, ValueError):
@@ -164,6 +134,18 @@ class Run:
     @property
     def preset(self) -> str:
         return self._config_value("preset") or ""
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it came with the project, as an example that stays."""
+        return bool(self._config_value("shipped"))
+
+    def card(self) -> str:
+        """What a shipped network was made of, how good it is and how to repeat it, in Markdown; empty without one."""
+        try:
+            return (self.path / "card.md").read_text(encoding="utf-8") if self.shipped else ""
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     @property
     def watches_test(self) -> bool:
@@ -291,6 +273,8 @@ class Run:
         self._save_weights("last", state["weights"], state["epoch"])
 
     def delete(self) -> None:
+        if self.shipped:
+            raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays.")
         if self.state in ACTIVE_STATES:
             raise RunError(f"Run {self.name} is {self.state}; stop it before you delete it.")
         shutil.rmtree(self.path)
@@ -346,29 +330,9 @@ class RunStore:
         return run
 
 
-def is_alive(status: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote a status still runs."""
-    if status["host"] != this_process()["host"]:
-        return time.time() - (status["heartbeat"] or 0) < HEARTBEAT_LIMIT
-    if status["boot"] != _boot():
-        return False
-    try:
-        return abs(_process_start(status["pid"]) - status["process_start"]) < CLOCK_SLACK
-    except (psutil.Error, TypeError, ValueError):
-        return False
-
-
-@lru_cache(maxsize=4096)
-def _read_json(path: Path, version: tuple[int, ...]) -> dict[str, Any]:
-    value = from_json(path.read_bytes())
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} is no JSON object")
-    return value
-
-
 @lru_cache(maxsize=4096)
 def _read_settings(path: Path, version: tuple[int, ...]) -> Settings:
-    return settings_from_dict(_read_json(path, version))
+    return settings_from_dict(read_json(path))
 
 
 @lru_cache(maxsize=4096)

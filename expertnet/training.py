@@ -21,7 +21,8 @@ from expertnet.datasets import Cancelled, Dataset, DatasetError, load_dataset
 from expertnet.devices import device_memory, device_name
 from expertnet.engine import Progress, Trainer, TrainingError
 from expertnet.estimate import refuse_if_too_large
-from expertnet.runs import Run, RunError, this_process
+from expertnet.processes import this_process
+from expertnet.runs import Run, RunError
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
 

@@ -49,7 +49,4 @@ with shell.shown_error():
             bars.caption("0: one expert has all the weight. Largest: all weigh the same.")
     with right:
         st.subheader("Classes")
-        if split is None:
-            st.caption("Mean routing by class needs the test set.")
-        else:
-            class_routing(run, split, predictor.classes)
+        class_routing(run, split, predictor.classes)

@@ -6,6 +6,7 @@ from expertnet.jobs import manager
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
 from expertnet.ui import shell
 from expertnet.ui.compare_runs import compare_runs
+from expertnet.ui.run_picker import model_card
 from expertnet.ui.run_table import run_table
 
 shell.require()
@@ -32,7 +33,8 @@ def actions(run: Run) -> None:
         with shell.shown_error():
             manager().stop(run)
             st.rerun()
-    if run.state not in ACTIVE_STATES:
+    model_card(run)
+    if run.state not in ACTIVE_STATES and not run.shipped:
         with buttons.popover("Delete", icon=":material/delete:"):
             st.write(f"This deletes {shell.escape(run.title)} with its checkpoints for good.")
             if st.button("Delete this run", type="primary"):

@@ -1,6 +1,6 @@
 """Choosing a run that has something to show; the choice stays in the address.
 
-In this module: pick_run, describe.
+In this module: pick_run, describe, model_card.
 """
 
 from __future__ import annotations
@@ -49,4 +49,12 @@ def pick_run(label: str = "Run") -> Run | None:
     chosen = st.selectbox(label, ids, index=index, format_func=lambda run_id: describe(runs[run_id]))
     if chosen != asked:
         st.query_params["run"] = chosen
+    model_card(runs[chosen])
     return runs[chosen]
+
+
+def model_card(run: Run) -> None:
+    """What a network that came with the project was made of and how good it is; nothing for other runs."""
+    if run.shipped:
+        with st.expander("About this network, which came with ExpertNet Studio", icon=":material/info:"):
+            st.markdown(run.card())

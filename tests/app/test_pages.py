@@ -6,7 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
-from expertnet.runs import RunStore, this_process
+from expertnet.processes import this_process
+from expertnet.runs import RunStore
 from expertnet.training import run_training
 
 PAGES = ["train", "runs", "experts", "predict"]

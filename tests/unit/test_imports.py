@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [  # from the ground up; modules of one line do not import one another
-    {"config", "files", "progress", "pictures", "routing", "charts"},
+    {"config", "files", "processes", "progress", "pictures", "routing", "charts"},
     {"archives", "augment", "devices", "downloads", "model", "presets", "splits"},
     {"builtin", "decoded", "estimate", "fields", "optim"},
     {"layout"},

@@ -9,7 +9,8 @@ import torch
 
 from expertnet.fields import build_settings
 from expertnet.files import to_json, write_atomically
-from expertnet.runs import EMPTY_STATUS, RunError, RunStore, this_process
+from expertnet.processes import this_process
+from expertnet.runs import EMPTY_STATUS, RunError, RunStore
 
 
 @pytest.fixture

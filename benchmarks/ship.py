@@ -1,0 +1,92 @@
+"""Makes a finished run one that ships with the project: python -m benchmarks.ship RUN --runs-dir DIR [--folder runs]
+
+Copies the settings, the history and the best weights, routes the test pictures, and writes the model card; what going on
+needs, and what is of the machine alone, stays behind. --dataset says where the pictures are now.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from expertnet.datasets import load_test_split
+from expertnet.estimate import estimate
+from expertnet.fields import command_line
+from expertnet.files import write_atomically
+from expertnet.inference import route_test_set
+from expertnet.runs import Run, RunStore
+
+CARD = """\
+**{name}** tells {classes} apart: {class_names}.
+
+- **Trained on** {pictures}; {epochs} epochs, {hours} on {device} with {precision} numbers.
+- **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds a picture.
+- **Accuracy**: {test} of the {count:,} test pictures{mirrored}, measured once, at the end, with the weights of epoch {best_epoch}, \
+which was chosen on {validation} validation pictures ({val}).
+- **Of use for** trying the app, and as an example of routing. It knows no other classes, and answers with one of its own \
+whatever it is shown.
+
+To train it again:
+
+    {command}
+"""
+
+
+def card(run: Run, count: int, note: str) -> str:
+    settings, status, config, info = run.settings(), run.status(), run.config(), run.dataset_info()
+    assert info is not None
+    cost = estimate(settings, len(info.classes))
+    mirrored = status["test_accuracy_mirrored"]
+    return CARD.format(
+        name=run.title,
+        classes=f"{len(info.classes)} classes",
+        class_names=", ".join(info.classes),
+        pictures=f"{info.name}{note}",
+        epochs=status["epoch"],
+        hours=f"{status['seconds'] / 60:.0f} minutes"
+        if status["seconds"] >= 100
+        else f"{status['seconds']:.0f} seconds",
+        device=status["device"],
+        precision=config["environment"]["precision"],
+        blocks=settings.model.num_blocks,
+        experts=settings.model.num_experts,
+        parameters=cost.parameters,
+        multiply_adds=cost.multiply_adds / 1e6,
+        test=f"{status['test_accuracy']:.2%}",
+        mirrored=f" ({mirrored:.2%} with mirrored views)" if mirrored is not None else "",
+        count=count,
+        best_epoch=status["best_epoch"],
+        validation=f"the {settings.data.validation_share:.0%} of the training pictures that were set aside as",
+        val=f"{status['best_val_accuracy']:.2%}",
+        command=command_line(settings, run.preset),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--runs-dir")
+    parser.add_argument("--folder", type=Path, default=Path("runs"))
+    parser.add_argument("--dataset", help="where the pictures are, if not where the run says")
+    parser.add_argument("--note", default="", help="what is to be said of the pictures, after their name")
+    options = parser.parse_args()
+    source = RunStore(options.runs_dir).resolve(options.run)
+    target = Run(options.folder / source.id)
+    target.path.mkdir(parents=True)
+    for name in ("config.json", "status.json", "metrics.jsonl", "best.safetensors", "log.txt"):
+        shutil.copy(source.path / name, target.path / name)
+    target.write_config(source.config() | {"shipped": True})
+    nowhere = dict.fromkeys(("host", "pid", "process_start", "boot", "heartbeat"))
+    target.write_status(json.loads((source.path / "status.json").read_text()) | nowhere)
+    data = source.settings().data
+    if options.dataset:
+        data = data.model_copy(update={"dataset": options.dataset})
+    split, _ = load_test_split(data)
+    route_test_set(target, split)
+    write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
+    size = sum(file.stat().st_size for file in target.path.iterdir())
+    print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status()['test_accuracy']:.2%}")
+
+
+if __name__ == "__main__":
+    main()
