@@ -105,7 +105,7 @@ class Run:
         """What cannot be read, in one sentence; None for a sound run."""
         try:
             self.settings()
-            self._read("status.json")
+            self._status()
         except RunError as error:
             return str(error)
         return None
@@ -172,11 +172,18 @@ class Run:
     def status(self) -> dict[str, Any]:
         """status.json with every key; a run whose process is gone is "interrupted"."""
         try:
-            status = EMPTY_STATUS | self._read("status.json")
+            status = self._status()
         except RunError as error:
             return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
         if status["state"] in ACTIVE_STATES and not is_alive(status):
             status |= {"state": "interrupted", "activity": "", "seconds_left": None}
+        return status
+
+    def _status(self) -> dict[str, Any]:
+        status = EMPTY_STATUS | self._read("status.json")
+        for key, value in status.items():
+            if key in EMPTY_STATUS and not _fits(key, value):
+                raise RunError(f"The status.json of run {self.id} is damaged; the run cannot be used, only deleted.")
         return status
 
     @property
@@ -335,13 +342,39 @@ def _read_settings(path: Path, version: tuple[int, ...]) -> Settings:
     return settings_from_dict(read_json(path))
 
 
+TEXTS = frozenset({"state", "activity", "device", "host", "boot", "error", "error_kind"})
+COUNTS = frozenset({"epoch", "epochs", "step", "steps"})
+FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
+BY_BLOCK = ("routing_entropy", "routing_information", "expert_usage")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a value of status.json is of its key's type."""
+    if key in ("state", "activity"):
+        return isinstance(value, str)
+    if key in COUNTS:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return value is None or (isinstance(value, str) if key in TEXTS else _is_number(value))
+
+
+def _whole(record: Any) -> dict[str, Any]:
+    """A line of metrics.jsonl with every key; what is missing or of another type is None. Raises where it is no epoch."""
+    figures = {key: record.get(key) if _is_number(record.get(key)) else None for key in FIGURES}
+    blocks = {key: record.get(key) if isinstance(record.get(key), list) else None for key in BY_BLOCK}
+    return record | figures | blocks | {"epoch": int(record["epoch"])}
+
+
 @lru_cache(maxsize=4096)
 def _read_metrics(path: Path, version: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
     epochs = {}
     for line in path.read_bytes().splitlines():
         try:
-            record = from_json(line)
-            epochs[int(record["epoch"])] = record  # an epoch that was gone through again counts as its last time
-        except (ValueError, TypeError, KeyError):
+            record = _whole(from_json(line))
+            epochs[record["epoch"]] = record  # an epoch that was gone through again counts as its last time
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return tuple(epochs[epoch] for epoch in sorted(epochs))

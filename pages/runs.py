@@ -25,19 +25,21 @@ def actions(run: Run) -> None:
                 shell.link("experts", "Routing", run.id)
             with buttons:
                 shell.link("predict", "Classify", run.id)
-        if run.can_resume() and buttons.button("Resume", icon=":material/play_arrow:"):
+        if run.can_resume() and buttons.button("Resume", icon=":material/play_arrow:", key=f"resume {run.id}"):
             with shell.shown_error():
                 manager().resume(run)
                 st.rerun()
-    if run.state in ("queued", "running") and buttons.button("Stop", icon=":material/stop_circle:"):
+    if run.state in ("queued", "running") and buttons.button(
+        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}"
+    ):
         with shell.shown_error():
             manager().stop(run)
             st.rerun()
     model_card(run)
     if run.state not in ACTIVE_STATES and not run.shipped:
-        with buttons.popover("Delete", icon=":material/delete:"):
+        with buttons.popover("Delete", icon=":material/delete:", key=f"ask {run.id}"):
             st.write(f"This deletes {shell.escape(run.title)} with its checkpoints for good.")
-            if st.button("Delete this run", type="primary"):
+            if st.button("Delete this run", type="primary", key=f"delete {run.id}"):
                 with shell.shown_error():
                     run.delete()
                     st.rerun()

@@ -63,7 +63,7 @@ def queue() -> None:
         line = st.container(horizontal=True, vertical_alignment="center")
         line.text(f"{place}. {describe(run)}", width="stretch")
         if line.button("Remove", key=f"remove {run.id}", icon=":material/close:"):
-            manager().stop(run, discard=True)
+            manager().stop(run, discard=not run.metrics())  # what has learned something is kept, as stopped
             st.rerun()
 
 

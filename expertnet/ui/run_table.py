@@ -61,7 +61,7 @@ def run_table(runs: list[Run]) -> list[Run]:
         placeholder="–",
         on_select="rerun",
         selection_mode="multi-row",
-        key="table",
+        key=f"table {hash(tuple(run.id for run in runs))}",  # ticks are row numbers: other rows, other ticks
         alt="The runs with their state, data set, epochs and accuracy",
         column_config={
             "Run": st.column_config.TextColumn(width="medium"),

@@ -111,8 +111,8 @@ def _dataset(form: dict[str, Any]) -> None:
     )
     if uploaded is not None:
         path = _keep_upload(uploaded.name, uploaded.getvalue())
-        if form["path"] != str(path):
-            form["path"] = str(path)
+        if form.get("uploaded") != str(path):  # once: a path that is typed later counts
+            form["uploaded"] = form["path"] = str(path)
             form["generation"] += 1
             st.rerun()
 

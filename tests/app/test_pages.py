@@ -1,13 +1,16 @@
 """Every page opens against an empty store, a running, a finished, a failed and a damaged run, and bad addresses."""
 
+import json
 import threading
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from expertnet import jobs
 from expertnet.fields import build_settings
+from expertnet.jobs import Manager
 from expertnet.processes import this_process
-from expertnet.runs import RunStore
+from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import run_training
 
 PAGES = ["train", "runs", "experts", "predict"]
@@ -50,6 +53,22 @@ def damaged(store):
     return run
 
 
+def odd(store):
+    """Valid JSON, and nothing in it is what it should be."""
+    run = finished(store)
+    status = run.status() | {"best_val_accuracy": "high", "epochs": None, "state": 7}
+    (run.path / "status.json").write_text(json.dumps(status))
+    lines = ['{"epoch": 1}', '{"epoch": 2, "val_accuracy": "x", "routing_entropy": 3}', "[1]", '"text"', "7"]
+    (run.path / "metrics.jsonl").write_text("\n".join(lines))
+    return run
+
+
+def bare(store):
+    run = odd(store)
+    run.write_status(EMPTY_STATUS | {"state": "finished", "epoch": 2, "epochs": 2})
+    return run
+
+
 def empty(store):
     return None
 
@@ -64,7 +83,7 @@ def opened(page, run=None):
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("make", [empty, running, finished, failed, damaged])
+@pytest.mark.parametrize("make", [empty, running, finished, failed, damaged, odd, bare])
 def test_page_opens(page, make):
     run = make(RunStore())
     opened(page)
@@ -129,3 +148,29 @@ def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     test.number_input(key="field 1 data.cutout").set_value(64).run()
     assert any("data.cutout" in warning.value.replace("\\", "") for warning in test.warning)
     assert test.button(key="start").disabled
+
+
+def tables_before_and_after():
+    """The Runs page with one run, drawn again after another has come."""
+    test = opened("runs")
+    before = [frame.proto.id for frame in test.dataframe]
+    RunStore().create(build_settings("quick", "digits", TINY))
+    return before, [frame.proto.id for frame in test.run().dataframe]
+
+
+def test_a_tick_does_not_pass_to_another_run_when_one_comes():
+    """Ticks are row numbers, so a table of other rows is another table, with no tick."""
+    finished(RunStore())
+    before, after = tables_before_and_after()
+    assert before and after and before[0] != after[0]
+
+
+def test_removing_a_trained_run_from_the_queue_keeps_it(monkeypatch):
+    store, own = RunStore(), Manager()
+    run = finished(store)
+    run.write_status(run.status() | this_process() | {"state": "queued"})
+    own._queue.append(run)  # no thread: it stays queued
+    monkeypatch.setattr(jobs, "manager", lambda: own)
+    test = opened("train")
+    test.button(key=f"remove {run.id}").click().run()
+    assert not test.exception and store.get(run.id).state == "stopped" and len(run.metrics()) == 2
