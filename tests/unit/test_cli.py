@@ -68,6 +68,7 @@ def test_train_prints_its_document(trained):
         "val_accuracy",
         "best_val_accuracy",
         "test_accuracy",
+        "test_accuracy_mirrored",
         "images_per_second",
         "seconds",
         "device",
@@ -84,7 +85,7 @@ def test_runs(trained):
 
 def test_evaluate_agrees_with_the_training(trained):
     document = json.loads(command("evaluate", "latest", "--json", **trained[1]).stdout)
-    assert set(document) == {"run", "dataset", "accuracy", "loss", "confusion", "classes"}
+    assert set(document) == {"run", "dataset", "accuracy", "accuracy_mirrored", "loss", "confusion", "classes"}
     assert document["accuracy"] == pytest.approx(
         trained[2]["test_accuracy"], abs=0.02
     )  # float32 here, perhaps bf16 there
