@@ -33,7 +33,8 @@ def fill(settings: Settings, preset: str) -> None:
     form = {"preset": preset if preset in PRESETS else DEFAULT_PRESET, **flat(settings)}
     form["source"] = settings.data.dataset if settings.data.dataset in BUILTIN else OWN
     form["path"] = "" if settings.data.dataset in BUILTIN else settings.data.dataset
-    form["generation"] = st.session_state.get("form", {}).get("generation", 0) + 1
+    before = st.session_state.get("form", {})
+    form["generation"], form["uploaded"] = before.get("generation", 0) + 1, before.get("uploaded")
     st.session_state["form"] = form
 
 
@@ -46,17 +47,10 @@ def settings_form() -> tuple[Settings | None, str, str]:
     preset = _preset(form)
     base = flat(build_settings(preset))
     fields = [field for field in setting_fields() if field.key != "data.dataset"]
-    columns = st.columns(2)
-    for number, field in enumerate(field for field in fields if field.basic):
-        with columns[number % 2]:
-            _field(field, form, base)
+    _rows([field for field in fields if field.basic], form, base)
     for title in dict.fromkeys(FOLDED.values()):
         with st.expander(title):
-            columns = st.columns(2)
-            folded = [field for field in fields if not field.basic and FOLDED[field.section] == title]
-            for number, field in enumerate(folded):
-                with columns[number % 2]:
-                    _field(field, form, base)
+            _rows([field for field in fields if not field.basic and FOLDED[field.section] == title], form, base)
     dataset = form["source"] if form["source"] != OWN else form["path"].strip()
     try:
         if not dataset:
@@ -111,7 +105,7 @@ def _dataset(form: dict[str, Any]) -> None:
     )
     if uploaded is not None:
         path = _keep_upload(uploaded.name, uploaded.getvalue())
-        if form.get("uploaded") != str(path):  # once: a path that is typed later counts
+        if form["uploaded"] != str(path):  # once: a path that is typed later counts
             form["uploaded"] = form["path"] = str(path)
             form["generation"] += 1
             st.rerun()
@@ -149,6 +143,14 @@ def _preset(form: dict[str, Any]) -> str:
         )
     st.caption(PRESETS[preset].reason)
     return preset
+
+
+def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any]) -> None:
+    """Two settings a row, so that neighbours stay level whatever stands below one of them."""
+    for start in range(0, len(fields), 2):
+        for column, field in zip(st.columns(2), fields[start : start + 2], strict=False):
+            with column:
+                _field(field, form, base)
 
 
 def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> None:

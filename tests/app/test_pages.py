@@ -174,3 +174,14 @@ def test_removing_a_trained_run_from_the_queue_keeps_it(monkeypatch):
     test = opened("train")
     test.button(key=f"remove {run.id}").click().run()
     assert not test.exception and store.get(run.id).state == "stopped" and len(run.metrics()) == 2
+
+
+def test_a_path_typed_after_an_upload_counts(tmp_path):
+    test = opened("train")
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("pictures.zip", b"PK\5\6" + bytes(18), "application/zip").run()
+    path = next(field for field in test.text_input if "Folder or archive" in field.label)
+    assert path.value.endswith(".zip") and path.value != str(tmp_path)
+    path.set_value(str(tmp_path)).run()
+    test.button[0].click().run()  # Reset, which fills the form in anew
+    assert next(field for field in test.text_input if "Folder or archive" in field.label).value == str(tmp_path)
