@@ -1,12 +1,14 @@
 """The command line: what the browser does, without it.
 
 In this module: the commands train, runs, evaluate, predict, routing, export, and main, which turns every error into
-one sentence and an exit status (0 done, 1 some of it failed, 2 nothing could be done).
+one sentence and an exit status (0 done, 1 some of it failed, 2 nothing could be done, 130 for Ctrl-C). How it is said
+stands in terminal.py.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -23,10 +25,10 @@ from expertnet.fields import build_settings, parse_assignments
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import Run, RunError, RunStore
+from expertnet.terminal import EpochPrinter, UsageError, counted, give, percent, say, usage_sentence
 
 app = typer.Typer(
     help="Train networks of experts, and see where each picture is routed.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,16 +52,16 @@ Json = Annotated[
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the unique beginning of one, or latest.")]
 Checkpoint = Annotated[CheckpointKind, typer.Option(help="The weights of the best or of the last epoch.")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Picture files.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Picture files.")]
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def give(as_json: bool, document: Any, lines: Callable[[], list[str]]) -> None:
-    """The answer on standard output: the document, or lines for a person."""
-    print(json.dumps(document) if as_json else "\n".join(lines()))
+def _store(runs_dir: Path | None, creates: bool = False) -> RunStore:
+    """The runs. A folder that was named has to be there; a training may make it."""
+    store = RunStore(runs_dir)
+    named = runs_dir is not None or os.environ.get("EXPERTNET_RUNS")
+    if named and not store.root.is_dir() and (os.path.lexists(store.root) or not creates):
+        raise RunError(f"{store.root} is no folder; name the one that holds the runs by --runs-dir or EXPERTNET_RUNS.")
+    return store
 
 
 @app.command()
@@ -84,7 +86,9 @@ def train(
     from expertnet.jobs import prepare_resume, refuse_what_cannot_start  # torch's own imports take a second
     from expertnet.training import run_training
 
-    store, values = RunStore(runs_dir), parse_assignments(assignments or [])
+    store, values = _store(runs_dir, creates=resume is None), parse_assignments(assignments or [])
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())  # before there is a run that it could leave unfinished
     if resume is not None:
         if dataset is not None or preset != DEFAULT_PRESET or name or set(values) - {"training.epochs"}:
             raise SettingsError(
@@ -98,9 +102,7 @@ def train(
         refuse_what_cannot_start(settings)
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
-    stop = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    status = run_training(run, stop, on_progress=_Printer("test" if run.watches_test else "validation"))
+    status = run_training(run, stop, on_progress=EpochPrinter("test" if run.watches_test else "validation"))
     metrics = run.metrics()
     last = metrics[-1] if metrics else {}
     document = {
@@ -119,7 +121,7 @@ def train(
         as_json,
         document,
         lambda: [
-            f"{status['state']} after {status['epoch']} epochs",
+            f"{status['state']} after {counted(status['epoch'], 'epoch')}",
             *([f"test accuracy {status['test_accuracy']:.2%}"] if status["test_accuracy"] is not None else []),
         ],
     )
@@ -128,34 +130,10 @@ def train(
         raise typer.Exit(1)
 
 
-class _Printer:
-    """Progress on standard error: each new activity, and each whole epoch."""
-
-    def __init__(self, watched: str) -> None:
-        self.watched, self.epoch, self.activity = watched, 0, ""
-
-    def __call__(self, status: dict[str, Any]) -> None:
-        if not status["epoch"] and status["activity"] not in (self.activity, "Training"):
-            self.activity = status["activity"]
-            say(self.activity)
-        if status["epoch"] != self.epoch:
-            self.epoch = status["epoch"]
-            speed = status["images_per_second"]
-            say(
-                f"epoch {self.epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
-                f"{self.watched} accuracy {status.get('val_accuracy') or 0:.2%}"
-                + (f"  {speed:.0f} pictures/s" if speed else "")
-            )
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
-
-
 @app.command()
 def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
     """List the runs, newest first."""
-    rows, found = [], RunStore(runs_dir).list()
+    rows, found = [], _store(runs_dir).list()
     for run in found:
         status, metrics, info = run.status(), run.metrics(), run.dataset_info()
         rows.append(
@@ -174,8 +152,8 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
         rows,
         lambda: (
             [
-                f"{row['run']}  {row['state']:<11}  {row['epochs']:>4} epochs  "
-                f"{_percent(row['val_accuracy']):>7} {'test' if run.watches_test else '':<5} {row['dataset'] or '':<14} {row['name']}"
+                f"{row['run']}  {row['state']:<11}  {counted(row['epochs'], 'epoch'):>12}  "
+                f"{percent(row['val_accuracy']):>7} {'test' if run.watches_test else '':<5} {row['dataset'] or '':<14} {row['name']}"
                 for run, row in zip(found, rows, strict=True)
             ]
             or ["No runs yet; 'python -m expertnet train' makes one."]
@@ -195,15 +173,20 @@ def evaluate(
     from expertnet.evaluation import evaluate as measure
     from expertnet.inference import load_predictor
 
-    found = RunStore(runs_dir).resolve(run)
+    found = _store(runs_dir).resolve(run)
     predictor = load_predictor(found, checkpoint.value)
-    data = (
-        predictor.settings.data if dataset is None else predictor.settings.data.model_copy(update={"dataset": dataset})
-    )
-    split, info = load_test_split(data, progress=lambda activity, share: None)
+    data = predictor.settings.data
+    if dataset is not None:
+        data = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset})
+    at_once = signal.signal(signal.SIGINT, signal.default_int_handler)  # half a download or decoding is cleaned up
+    try:
+        split, info = load_test_split(data)
+    finally:
+        signal.signal(signal.SIGINT, at_once)
     if info.classes != predictor.classes:
         raise DatasetError(
-            f"The classes of {data.dataset} ({', '.join(info.classes[:5])} ...) are not those that run {found.name} knows."
+            f"The classes of {data.dataset!r} ({', '.join(info.classes[:5])}{', ...' * (len(info.classes) > 5)}) are not "
+            f"those that run {found.name} knows; name a data set that has them."
         )
     mean, std, mirrored = predictor.info.mean, predictor.info.std, flips(data)
     result = measure(predictor.model, split, mean, std, len(predictor.classes), mirrored=mirrored)
@@ -247,7 +230,7 @@ def predict(
         }
 
     _for_each_file(
-        RunStore(runs_dir).resolve(run),
+        _store(runs_dir).resolve(run),
         files,
         checkpoint,
         as_json,
@@ -259,20 +242,48 @@ def predict(
 @app.command()
 def routing(
     run: RunName,
-    files: Files,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]", help="Picture files.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the routing lab of the whole test set into this folder.")
+    ] = None,
     checkpoint: Checkpoint = CheckpointKind.BEST,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Show the routing weights of pictures: a row a block, a column an expert."""
-    _for_each_file(
-        RunStore(runs_dir).resolve(run),
-        files,
-        checkpoint,
-        as_json,
-        lambda predictor, image: {"weights": predictor(image)[1][0].tolist()},
-        lambda row: "\n" + "\n".join("  ".join(f"{weight:.3f}" for weight in block) for block in row["weights"]),
-    )
+    """Show the routing weights of pictures, a row a block, a column an expert; or write the tables and charts of the test set."""
+    found = _store(runs_dir).resolve(run)
+    if not files and report is None:
+        raise RunError("Name picture files, or a folder for the tables and charts of the whole test set: --report DIR.")
+    if report is not None:
+        _report(found, report, checkpoint, as_json and not files)
+    if files:
+        _for_each_file(
+            found,
+            files,
+            checkpoint,
+            as_json,
+            lambda predictor, image: {"weights": predictor(image)[1][0].tolist()},
+            lambda row: "\n" + "\n".join("  ".join(f"{weight:.3f}" for weight in block) for block in row["weights"]),
+        )
+
+
+def _report(run: Run, folder: Path, checkpoint: CheckpointKind, as_json: bool) -> None:
+    from expertnet.report import write_report
+
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise RunError(f"{folder} is no folder; name one for the report, or one that is not there yet.")
+    said = ""
+
+    def progress(activity: str, share: float | None) -> None:
+        nonlocal said
+        if activity != said:
+            say(said := activity)
+
+    written = write_report(run, folder, checkpoint.value, progress)
+    if as_json:
+        give(True, {"run": run.id, "report": str(folder), "files": [path.name for path in written]}, list)
+    else:
+        say(f"wrote {len(written)} files into {folder}; begin with index.md")
 
 
 def _for_each_file(
@@ -298,7 +309,9 @@ def _for_each_file(
             )
         except PictureError as error:
             rows.append({"file": str(path), "error": str(error)})
-    give(as_json, rows, lambda: [f"{row['file']}: {row.get('error') or line(row)}" for row in rows])
+            if not as_json:
+                say(f"{path}: {error}")
+    give(as_json, rows, lambda: [f"{row['file']}: {line(row)}" for row in rows if "error" not in row])
     failed = sum("error" in row for row in rows)
     if failed:
         raise typer.Exit(2 if failed == len(rows) else 1)
@@ -326,7 +339,7 @@ def export(
 
     from expertnet.files import write_atomically
 
-    found = RunStore(runs_dir).resolve(run)
+    found = _store(runs_dir).resolve(run)
     weights, epoch = found.load_weights(checkpoint.value)
     metadata = {"epoch": str(epoch), "config": json.dumps(found.config())}
     try:
@@ -343,9 +356,13 @@ def export(
 def main() -> None:
     """Runs the command line; every foreseen error is one sentence on standard error and status 2."""
     try:
-        app()  # ends with the status itself: 0, typer.Exit's, or 2 for words it does not know
+        sys.exit(app(prog_name="python -m expertnet", standalone_mode=False))  # None, typer.Exit's, or 130
+    except UsageError as error:
+        say(usage_sentence(error))
     except (SettingsError, DatasetError, RunError, PictureError) as error:
         say(str(error))
     except OSError as error:
-        say(f"{error.filename or 'A file'} could not be used: {error.strerror}.")
+        say(f"{error.filename or 'A file'} could not be used ({error.strerror}); check its path and your rights to it.")
+    except typer.Abort:  # Ctrl-C in older versions of typer
+        sys.exit(130)
     sys.exit(2)

@@ -1,7 +1,7 @@
 """Built-in, downloaded, or a person's own pictures -> uint8 tensors with their classes, in three different sets.
 
 In this module: DatasetInfo, Dataset, load_dataset, load_test_split, and what pages ask before anything is loaded
-(dataset_title, known_class_count, is_ready, flips, refuse_if_missing). What the parts of the way are called stands in
+(dataset_title, known_class_count, look, is_ready, flips, refuse_if_missing, keep_upload). What the parts of the way are called stands in
 builtin.py, downloads.py, archives.py, layout.py and decoded.py. Pictures are RGB, uint8, (N, 3, S, S).
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from expertnet.builtin import Pictures
 from expertnet.config import DataSettings
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
+from expertnet.files import version_of, write_atomically
 from expertnet.pictures import fit
 from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.progress import Cancelled as Cancelled
@@ -91,8 +94,62 @@ def known_class_count(data: DataSettings) -> int | None:
     """The number of classes where it is known without reading any pictures."""
     if data.dataset in BUILTIN:
         return BUILTIN[data.dataset].num_classes
+    looked = _looks.get(_seen_as(data))
+    if isinstance(looked, Look):
+        return len(looked.classes)
     kept = _kept(data)
     return len(kept.classes) if kept else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a folder or archive holds by the names of its files, before any picture is read."""
+
+    classes: tuple[str, ...]
+    train: int  # pictures, those for validation among them
+    test: int
+
+
+_looks: dict[tuple[Any, ...], Look | str] = {}
+
+
+def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never) -> Look:
+    """Lists a person's own pictures, once as long as the file or folder is not changed. Raises as load_dataset does."""
+    refuse_if_missing(data)
+    key = _seen_as(data)
+    if key not in _looks:
+        try:
+            plan = _arranged(_path(data), progress, cancelled)
+            count = Counter(part for part, _ in plan.pictures.values())
+            _looks[key] = Look(plan.classes, count["train"], count["test"])
+        except DatasetError as error:
+            _looks[key] = str(error)
+        except OSError as error:
+            raise _unreadable(dataset_title(data.dataset), error) from error
+    looked = _looks[key]
+    if isinstance(looked, str):
+        raise DatasetError(looked)
+    return looked
+
+
+def _seen_as(data: DataSettings) -> tuple[Any, ...]:
+    try:
+        return data.dataset, *version_of(_path(data))
+    except (OSError, ValueError):
+        return (data.dataset,)
+
+
+def keep_upload(name: str, content: bytes) -> Path:
+    """Keeps an uploaded archive in the data folder, under its own name in a folder named by its content.
+
+    Of the name only letters, digits and a few signs are kept, so that a name from outside names no other place.
+    """
+    kept = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
+    path = data_root() / "uploads" / hashlib.sha256(content).hexdigest()[:16] / kept
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return path
 
 
 def is_ready(data: DataSettings) -> bool:
@@ -147,14 +204,18 @@ def _load(data: DataSettings, progress: Report, cancelled: Asked) -> tuple[Datas
         if kept is None:
             kept = _decode(data, key, progress, cancelled)
     except OSError as error:
-        raise DatasetError(
-            f"{title} could not be read or kept in {data_root()} ({error.strerror or error}); check the rights to both "
-            "and the room on the disk."
-        ) from error
+        raise _unreadable(title, error) from error
     name = (
         data.dataset if data.dataset in BUILTIN else title + "/" * (title in BUILTIN)
     )  # a folder may be called digits
     return DatasetInfo(name, kept.classes, kept.mean, kept.std, data.image_size, key), kept
+
+
+def _unreadable(title: str, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"{title} could not be read or kept in {data_root()} ({error.strerror or error}); check the rights to both "
+        "and the room on the disk."
+    )
 
 
 def _path(data: DataSettings) -> Path:
@@ -193,12 +254,8 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
         return decoded.store(
             key, data.image_size, classes, _fitted(spec.title, train, test, data.image_size, progress, cancelled)
         )
-    path, found = _path(data), []
-    for entry in entries(path, cancelled):
-        found.append((entry.path, entry.is_folder))
-        if len(found) % 500 == 1:
-            progress(f"Listing {path.name}", entry.share)
-    plan, unreadable = layout.arrange(found, path.name), list[str]()
+    path, unreadable = _path(data), list[str]()
+    plan = _arranged(path, progress, cancelled)
 
     def finish(train: Tensor, test: Tensor) -> str:
         layout.refuse_lost_classes(plan, train, test, path.name)
@@ -209,6 +266,15 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
     if kept.note:
         progress(kept.note, None)
     return kept
+
+
+def _arranged(path: Path, progress: Report, cancelled: Asked) -> layout.Layout:
+    found = []
+    for entry in entries(path, cancelled):
+        found.append((entry.path, entry.is_folder))
+        if len(found) % 500 == 1:
+            progress(f"Listing {path.name}", entry.share)
+    return layout.arrange(found, path.name)
 
 
 def _fitted(

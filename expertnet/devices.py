@@ -1,12 +1,13 @@
 """Which device a run uses, what it is called, and in which number format it computes.
 
-In this module: resolve_device, resolve_precision, device_name, device_memory, available_threads.
+In this module: resolve_device, resolve_precision, device_name, device_memory, available_memory, available_threads.
 """
 
 from __future__ import annotations
 
 import os
 
+import psutil
 import torch
 
 from expertnet.config import SettingsError
@@ -55,6 +56,16 @@ def device_memory(device: torch.device) -> int | None:
     return torch.mps.current_allocated_memory() if device.type == "mps" else None
 
 
+def available_memory(device: torch.device) -> int:
+    """Bytes that a training on this device can have: what is free, and what torch holds there already."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return torch.mps.recommended_max_memory() if device.type == "mps" else psutil.virtual_memory().available
+
+
 def available_threads() -> int:
-    """Processors this process may use."""
+    """Processors this process may use, or as many as OMP_NUM_THREADS asks for."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked):
+        return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,7 +23,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from expertnet.augment import augment, mix, normalize
 from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, flips
-from expertnet.devices import available_threads, resolve_device, resolve_precision
+from expertnet.devices import available_memory, available_threads, resolve_device, resolve_precision
+from expertnet.estimate import batch_size_text
 from expertnet.evaluation import Evaluation, evaluating
 from expertnet.model import ExpertBranch, ExpertNet
 from expertnet.optim import learning_rate, make_optimizers, temperature
@@ -161,9 +162,10 @@ class Trainer:
             raise
 
     def _out_of_memory(self) -> TrainingError:
+        what = batch_size_text(self.settings, self.num_classes, available_memory(self.device))
         return TrainingError(
-            f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with "
-            f"{self.batch_size} pictures a step; try training.batch_size={max(self.batch_size // 2, 1)}.",
+            f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with {self.batch_size} pictures "
+            f"a step; {what}.",
             "memory",
         )
 

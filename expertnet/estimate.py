@@ -1,7 +1,8 @@
 """What a run will cost, before it starts: parameters, multiply-adds, memory.
 
-In this module: Estimate, estimate, and refuse_if_too_large. Nothing is computed: the network is run on fake tensors, and
-torch's own counters read what the run would do, so the figures follow the layers without formulas of their own.
+In this module: Estimate, estimate, refuse_if_too_large, and batch_size_text, which says what batch would fit. Nothing is
+computed: the network is run on fake tensors, and torch's own counters read what the run would do, so the figures follow
+the layers without formulas of their own.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import psutil
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from expertnet.config import ModelSettings, Settings, SettingsError
-from expertnet.devices import resolve_device, resolve_precision
+from expertnet.devices import available_memory, resolve_device, resolve_precision
 from expertnet.model import ExpertNet
 
 RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU
@@ -37,6 +37,7 @@ class Estimate:
     parameters: int
     multiply_adds: int  # of one picture, forward
     memory_bytes: int  # expected peak while training, the data set apart
+    picture_bytes: int  # of which each picture of a batch takes this much
     stages: tuple[Stage, ...]
 
 
@@ -52,7 +53,7 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
     pictures = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
     memory = RUNTIME_BYTES + 4 * copies * parameters + training.batch_size * (saved + pictures)
-    return Estimate(parameters, multiply_adds, memory, stages(settings, num_classes))
+    return Estimate(parameters, multiply_adds, memory, saved + pictures, stages(settings, num_classes))
 
 
 @lru_cache(maxsize=64)
@@ -96,12 +97,23 @@ def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
 
 def refuse_if_too_large(settings: Settings, num_classes: int, available: int | None = None) -> None:
     """Raises SettingsError where a CPU run needs more memory than the `available` bytes (default: what is free now)."""
-    if resolve_device(settings.hardware.device).type != "cpu":  # also refuses a device that is not there
+    device = resolve_device(settings.hardware.device)  # also refuses one that is not there
+    if device.type != "cpu":
         return
     needed = estimate(settings, num_classes).memory_bytes
-    available = psutil.virtual_memory().available if available is None else available
+    available = available_memory(device) if available is None else available
     if needed > available:
         raise SettingsError(
             f"This run needs about {needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are free: "
-            f"lower training.batch_size ({settings.training.batch_size}) or the size of the network."
+            f"{batch_size_text(settings, num_classes, available)}."
         )
+
+
+def batch_size_text(settings: Settings, num_classes: int, available: int) -> str:
+    """What to change so that the run fits into `available` bytes: the largest power of two below its batch that does."""
+    result, batch = estimate(settings, num_classes), settings.training.batch_size
+    spare = available - (result.memory_bytes - batch * result.picture_bytes)
+    fits = min(batch - 1, spare // result.picture_bytes)
+    if fits < 1:
+        return "make the network smaller, since not even one picture at a time would fit"
+    return f"set training.batch_size to {2 ** (fits.bit_length() - 1)} instead of {batch}, or make the network smaller"

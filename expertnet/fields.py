@@ -58,7 +58,7 @@ class SettingField:
         if self.kind == "ints":
             return "whole numbers such as 32,64"
         if self.kind == "text":
-            return self.help.rstrip(".")
+            return (self.help[0].lower() + self.help[1:]).rstrip(".")
         noun = "a whole number" if self.kind == "int" else "a number"
         low = "more than" if self.exclusive_minimum else "at least"
         high = "less than" if self.exclusive_maximum else "at most"
@@ -135,18 +135,16 @@ def build_settings(
     nested: dict[str, Any] = {}
     for key, value in values.items():
         field = field_of(key)
-        if isinstance(value, str) and field.kind in ("int", "float", "bool"):
-            value = _parse(value, field.kind)
+        if isinstance(value, str) and field.kind == "int":
+            value = _parse(value)
         (nested.setdefault(field.section, {}) if field.section else nested)[field.name] = value
     return _validate(nested)
 
 
-def _parse(text: str, kind: str) -> Any:
-    """Text as a number or a truth value; text that is neither is left for the schema to refuse."""
-    if kind == "bool":
-        return {"true": True, "false": False}.get(text.lower(), text)
+def _parse(text: str) -> Any:
+    """A whole number that is written as 1e3; other text is left for the schema to read or to refuse."""
     try:
-        return float(text) if kind == "float" or not text.lstrip("-").isdigit() else int(text)
+        return int(float(text)) if "e" in text.lower() and float(text).is_integer() else text
     except ValueError:
         return text
 
@@ -167,7 +165,8 @@ def _sentence(error: ValidationError) -> str:
         return str(first["ctx"]["error"])
     if key not in known:
         return f"There is no setting {key!r}; the settings are {', '.join(known)}."
-    return f"{key} cannot be {format_value(first['input'])!r}: it takes {known[key].allowed}."
+    value = format_value(first["input"])
+    return f"{key} cannot be {repr(value[:80]) if value else 'empty'}: it takes {known[key].allowed}."
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
@@ -175,7 +174,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
     values = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        if not equals:
+        if not (equals and key.strip()):
             raise SettingsError(f"--set takes key=value such as training.lr=0.001, not {assignment!r}.")
         values[key.strip()] = value.strip()
     return values

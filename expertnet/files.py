@@ -5,6 +5,7 @@ In this module: write_atomically, version_of (to know a file that was read befor
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,7 +18,13 @@ from pydantic_core import from_json  # three times quicker than json on a histor
 
 
 def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
-    """A kill at any instant leaves either the old file or the new one."""
+    """A kill at any instant leaves either the old file or the new one. A link stays, and the file it leads to is written.
+
+    Raises OSError, for a folder, a device or a pipe too: the new file would take its place.
+    """
+    path = Path(os.path.realpath(path))
+    if os.path.lexists(path) and not path.is_file():
+        raise OSError(errno.EEXIST, "it is no regular file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -1,12 +1,12 @@
 """A run's checkpoint -> predictions and routing weights for pictures.
 
-In this module: Predictor, load_predictor; of the test set Routed, kept_routing, route_test_set. Everything computes on the
-CPU in float32, so that a page's inference does not disturb a training on the GPU.
+In this module: Predictor, load_predictor; of the test set Routed, kept_routing, route_test_set; keep and kept, which hold
+tensors that were computed for a checkpoint in the run's folder. Everything computes on the CPU in float32, so that a page's
+inference does not disturb a training on the GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,8 @@ from expertnet.config import Settings
 from expertnet.datasets import DatasetInfo, Split
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.files import version_of, write_atomically
-from expertnet.model import ExpertNet
+from expertnet.model import UNCHANGED, Changes, ExpertNet
+from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.runs import Checkpoint, Run, RunError
 
 
@@ -33,13 +34,15 @@ class Predictor:
         self.classes, self.image_size = info.classes, info.image_size
         self.mean, self.std = torch.tensor(info.mean), torch.tensor(info.std)
 
-    def __call__(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 pictures -> probabilities (N, classes) and routing weights (N, B, K)."""
+    def __call__(self, images_N3SS: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
+        """uint8 pictures -> probabilities (N, classes) and routing weights (N, B, K), with `changes` to the routing."""
         with torch.inference_mode():
-            logits, routing = self.model(
-                normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last), True
-            )
+            logits, routing = self.model(self.normalized(images_N3SS), True, changes)
             return logits.softmax(1), routing
+
+    def normalized(self, images_N3SS: Tensor) -> Tensor:
+        """uint8 pictures as the network takes them."""
+        return normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 
 def load_predictor(run: Run, checkpoint: Checkpoint = "best", threads: int | None = None) -> Predictor:
@@ -84,51 +87,60 @@ class Routed:
 
 def kept_routing(run: Run, checkpoint: Checkpoint = "best") -> Routed | None:
     """The routing of the test set as it lies in the run's folder; None where it is not there, or is another epoch's."""
-    path = _routing_path(run, checkpoint)
-    try:
-        return _read_routed(path, load_predictor(run, checkpoint).epoch, version_of(path))
-    except (OSError, SafetensorError, KeyError, ValueError):
+    tensors = kept(run, "routing", checkpoint)
+    if tensors is None or not {"routing", "labels", "predictions"} <= tensors.keys():
         return None
+    return Routed(tensors["routing"].float(), tensors["labels"].long(), tensors["predictions"].long())
 
 
 def route_test_set(
     run: Run,
     split: Split,
     checkpoint: Checkpoint = "best",
-    progress: Callable[[float], object] = lambda share: None,
+    progress: Report = silent,
     threads: int | None = None,
+    cancelled: Asked = never,
 ) -> Routed:
     """The routing of the test set `split`, computed by the batch once a checkpoint and kept in the run's folder."""
     predictor = load_predictor(run, checkpoint, threads)
-    kept = kept_routing(run, checkpoint)
-    if kept is not None and torch.equal(kept.labels, split.labels):
-        return kept
+    found = kept_routing(run, checkpoint)
+    if found is not None and torch.equal(found.labels, split.labels):
+        return found
     weights, predictions = [], []
     for start in range(0, len(split), EVALUATION_BATCH):
-        progress(start / len(split))
+        check(cancelled)
+        progress("Routing the test pictures", start / len(split))
         probabilities, routing = predictor(split.images[start : start + EVALUATION_BATCH])
         weights.append(routing)
         predictions.append(probabilities.argmax(1))
     routed = Routed(torch.cat(weights).half().float(), split.labels.clone(), torch.cat(predictions))
-    if run.state not in ("running", "stopping"):  # while it trains, the best epoch still changes
-        tensors = {
-            "routing": routed.routing.half(),
-            "labels": routed.labels.to(torch.int16),
-            "predictions": routed.predictions.to(torch.int16),
-        }
-        write_atomically(_routing_path(run, checkpoint), save(tensors, {"epoch": str(predictor.epoch)}))
+    tensors = {
+        "routing": routed.routing.half(),
+        "labels": routed.labels.to(torch.int16),
+        "predictions": routed.predictions.to(torch.int16),
+    }
+    keep(run, "routing", checkpoint, predictor.epoch, tensors)
     return routed
 
 
-def _routing_path(run: Run, checkpoint: Checkpoint) -> Path:
-    return run.path / f"routing-{checkpoint}.safetensors"
+def keep(run: Run, what: str, checkpoint: Checkpoint, epoch: int, tensors: dict[str, Tensor]) -> None:
+    """Keeps tensors that belong to a checkpoint; not while the run trains, when its best epoch still changes."""
+    if run.state not in ("running", "stopping"):
+        write_atomically(run.path / f"{what}-{checkpoint}.safetensors", save(tensors, {"epoch": str(epoch)}))
 
 
-@lru_cache(maxsize=8)
-def _read_routed(path: Path, epoch: int, version: tuple[int, ...]) -> Routed:
+def kept(run: Run, what: str, checkpoint: Checkpoint) -> dict[str, Tensor] | None:
+    """What was kept for a checkpoint; None where it is not there, cannot be read, or is another epoch's."""
+    path = run.path / f"{what}-{checkpoint}.safetensors"
+    try:
+        return _read_kept(path, load_predictor(run, checkpoint).epoch, version_of(path))
+    except (OSError, SafetensorError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=32)
+def _read_kept(path: Path, epoch: int, version: tuple[int, ...]) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("epoch") != str(epoch):
             raise ValueError("of another epoch")
-        return Routed(
-            file.get_tensor("routing").float(), file.get_tensor("labels").long(), file.get_tensor("predictions").long()
-        )
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict

@@ -134,6 +134,9 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
         raise RunError(f"{run.title} came with ExpertNet Studio as an example and stays; start a run of your own.")
     if status["state"] in ACTIVE_STATES:
         raise RunError(f"Run {run.name} is {status['state']} already.")
+    damage = run.resume_damage()
+    if damage:
+        raise RunError(damage)
     settings, config = run.settings(), run.config()
     done = status["epoch"] or 0
     epochs = epochs or settings.training.epochs

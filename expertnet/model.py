@@ -9,7 +9,9 @@ ODConv (Li 2022, arXiv:2209.07947). Here the experts' outputs are mixed, not the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Literal, overload
 
 import torch
@@ -17,6 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expertnet.config import ModelSettings
+
+Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> those to use instead
+Changes = Mapping[int, Change]  # by the number of the block, from 1
+UNCHANGED: Changes = MappingProxyType({})
 
 
 class Stem(nn.Module):
@@ -92,6 +98,10 @@ class ExpertConvs(nn.Module):
         return torch.einsum("nkdhw,nk->ndhw", y_NKDHW, weights_NK.to(y.dtype))
 
     def _one_by_one(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        return self.mix(self.outputs(x_NCHW), weights_NK)
+
+    def outputs(self, x_NCHW: Tensor) -> Iterator[Tensor]:
+        """What each expert puts out, one after the other: K times (N, D, H, W)."""
         norm = self.norm
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
@@ -101,13 +111,17 @@ class ExpertConvs(nn.Module):
             norm.bias.chunk(self.num_experts),
             self._statistics("running_mean"),
             self._statistics("running_var"),
-            weights_NK.unbind(1),
             strict=True,
         )
-        total: Tensor | None = None
-        for kernel, scale, shift, mean, variance, weight_N in parts:
+        for kernel, scale, shift, mean, variance in parts:
             z = F.conv2d(x_NCHW, kernel, padding=1)
-            z = F.relu(F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps))
+            yield F.relu(F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps))
+
+    @staticmethod
+    def mix(outputs: Iterable[Tensor], weights_NK: Tensor) -> Tensor:
+        """The sum of the experts' outputs, each times its weight."""
+        total: Tensor | None = None
+        for z, weight_N in zip(outputs, weights_NK.unbind(1), strict=True):
             share = weight_N.to(z.dtype)[:, None, None, None]
             total = z * share if total is None else torch.addcmul(total, z, share)
         assert total is not None
@@ -134,13 +148,18 @@ class Block(nn.Module):
         )
         self.experts = ExpertConvs(channels, channels_out, model.num_experts)
 
-    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x_NCHW: Tensor, change: Change | None = None) -> tuple[Tensor, Tensor]:
         weights_NK = self.branch(x_NCHW)
-        y_NDHW = self.experts(x_NCHW, weights_NK)
-        if self.residual:
-            missing = y_NDHW.shape[1] - x_NCHW.shape[1]
-            y_NDHW = y_NDHW + (F.pad(x_NCHW, (0, 0, 0, 0, 0, missing)) if missing else x_NCHW)
-        return y_NDHW, weights_NK
+        if change is not None:
+            weights_NK = change(weights_NK)
+        return self.add(x_NCHW, self.experts(x_NCHW, weights_NK)), weights_NK
+
+    def add(self, x_NCHW: Tensor, y_NDHW: Tensor) -> Tensor:
+        """What the experts made of X, and X itself where the block is residual."""
+        if not self.residual:
+            return y_NDHW
+        missing = y_NDHW.shape[1] - x_NCHW.shape[1]
+        return y_NDHW + (F.pad(x_NCHW, (0, 0, 0, 0, 0, missing)) if missing else x_NCHW)
 
 
 class Backbone(nn.Module):
@@ -152,14 +171,17 @@ class Backbone(nn.Module):
         widths = model.block_widths
         self.blocks = nn.ModuleList(Block(*pair, model) for pair in pairwise((widths[0], *widths)))
 
-    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x_NCHW: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
         routing = []
         for number, block in enumerate(self.blocks, start=1):
-            x_NCHW, weights_NK = block(x_NCHW)
+            x_NCHW, weights_NK = block(x_NCHW, changes.get(number))
             routing.append(weights_NK)
-            if number in self.pool_after:
-                x_NCHW = F.max_pool2d(x_NCHW, 2)
+            x_NCHW = self.pool(number, x_NCHW)
         return x_NCHW, torch.stack(routing, dim=1)
+
+    def pool(self, number: int, x_NCHW: Tensor) -> Tensor:
+        """What follows block `number`: 2x2 max pooling, or nothing."""
+        return F.max_pool2d(x_NCHW, 2) if number in self.pool_after else x_NCHW
 
 
 class Classifier(nn.Module):
@@ -176,7 +198,7 @@ class Classifier(nn.Module):
 class ExpertNet(nn.Module):
     """Stem, backbone, classifier: (N, 3, H, W) normalised pictures -> (N, classes) logits.
 
-    With return_routing=True also the routing weights (N, B, K).
+    With return_routing=True also the routing weights (N, B, K). `changes` puts other weights in the place of a block's own.
     """
 
     def __init__(self, model: ModelSettings, num_classes: int) -> None:
@@ -186,10 +208,16 @@ class ExpertNet(nn.Module):
         self.classifier = Classifier(model.block_widths[-1], num_classes)
 
     @overload
-    def forward(self, images_N3HW: Tensor, return_routing: Literal[False] = False) -> Tensor: ...
+    def forward(
+        self, images_N3HW: Tensor, return_routing: Literal[False] = False, changes: Changes = UNCHANGED
+    ) -> Tensor: ...
     @overload
-    def forward(self, images_N3HW: Tensor, return_routing: Literal[True]) -> tuple[Tensor, Tensor]: ...
-    def forward(self, images_N3HW: Tensor, return_routing: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        features, routing_NBK = self.backbone(self.stem(images_N3HW))
+    def forward(
+        self, images_N3HW: Tensor, return_routing: Literal[True], changes: Changes = UNCHANGED
+    ) -> tuple[Tensor, Tensor]: ...
+    def forward(
+        self, images_N3HW: Tensor, return_routing: bool = False, changes: Changes = UNCHANGED
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        features, routing_NBK = self.backbone(self.stem(images_N3HW), changes)
         logits = self.classifier(features)
         return (logits, routing_NBK) if return_routing else logits

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from expertnet.files import read_json, to_json, version_of, write_atomically
 from expertnet.processes import is_alive, this_process
 
 ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
+RESUMABLE_STATES = frozenset({"stopped", "failed", "interrupted"})
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 EMPTY_STATUS: dict[str, Any] = {
     "state": "queued",
@@ -59,7 +60,12 @@ EMPTY_STATUS: dict[str, Any] = {
     "error_kind": None,
     "seconds": None,
 }
+WITHOUT = {  # what can be done with a run of which a file cannot be read
+    "config.json": "it cannot be used, only deleted",
+    "status.json": "its curves and its network can still be used, and its training can go on",
+}
 Checkpoint = Literal["best", "last"]
+CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
 
 
 class RunError(ValueError):
@@ -86,9 +92,9 @@ class Run:
         try:
             return read_json(self.path / name)
         except FileNotFoundError:
-            raise RunError(f"Run {self.id} has no {name}; it cannot be used, only deleted.") from None
+            raise RunError(f"Run {self.id} has no {name}; {WITHOUT[name]}.") from None
         except (OSError, ValueError):
-            raise RunError(f"The {name} of run {self.id} is damaged; the run cannot be used, only deleted.") from None
+            raise RunError(f"The {name} of run {self.id} is damaged; {WITHOUT[name]}.") from None
 
     def config(self) -> dict[str, Any]:
         return self._read("config.json")
@@ -102,13 +108,13 @@ class Run:
             raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
 
     def damage(self) -> str | None:
-        """What cannot be read, in one sentence; None for a sound run."""
-        try:
-            self.settings()
-            self._status()
-        except RunError as error:
-            return str(error)
-        return None
+        """What cannot be read, and what can be done all the same, in one sentence; None for a sound run."""
+        return _sentence(lambda: (self.settings(), self._dataset_info(), self._status()))
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether its settings can be read; without them it can only be deleted."""
+        return _sentence(self.settings) is None
 
     @property
     def given_name(self) -> str:
@@ -122,10 +128,15 @@ class Run:
     @property
     def title(self) -> str:
         """What people know it by: its name, or else its data set and preset."""
+        return self.given_name or (f"{self.dataset}, {self.preset or 'own settings'}" if self.dataset else self.id)
+
+    @property
+    def dataset(self) -> str:
+        """What people call the data set of its settings; empty where they cannot be read."""
         try:
-            return self.given_name or f"{dataset_title(self.settings().data.dataset)}, {self.preset or 'own settings'}"
+            return dataset_title(self.settings().data.dataset)
         except RunError:
-            return self.id
+            return ""
 
     @property
     def created(self) -> str:
@@ -164,10 +175,25 @@ class Run:
     def dataset_info(self) -> DatasetInfo | None:
         """What the run says of its data set; None before the data was loaded, or where config.json is damaged."""
         try:
-            described = self.config().get("dataset")
-            return DatasetInfo.from_dict(described) if described else None
-        except (RunError, KeyError, TypeError, ValueError):
+            return self._dataset_info()
+        except RunError:
             return None
+
+    def _dataset_info(self) -> DatasetInfo | None:
+        described = self.config().get("dataset")
+        if described is None and not self.checkpoints():
+            return None
+        try:
+            info = DatasetInfo.from_dict(described or {})
+            figures = [*info.mean, *info.std]
+            if not info.classes or len(figures) != 6 or not all(map(_is_number, figures)) or info.image_size < 1:
+                raise ValueError("incomplete")
+            return info
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise RunError(
+                f"The data set in the config.json of run {self.id} is damaged, so its network knows no classes; "
+                "going on with its training writes it anew."
+            ) from None
 
     def status(self) -> dict[str, Any]:
         """status.json with every key; a run whose process is gone is "interrupted"."""
@@ -183,7 +209,7 @@ class Run:
         status = EMPTY_STATUS | self._read("status.json")
         for key, value in status.items():
             if key in EMPTY_STATUS and not _fits(key, value):
-                raise RunError(f"The status.json of run {self.id} is damaged; the run cannot be used, only deleted.")
+                raise RunError(f"The status.json of run {self.id} is damaged; {WITHOUT['status.json']}.")
         return status
 
     @property
@@ -211,8 +237,31 @@ class Run:
     def checkpoint_path(self, kind: Checkpoint) -> Path:
         return self.path / f"{kind}.safetensors"
 
-    def has_checkpoint(self, kind: Checkpoint = "best") -> bool:
-        return self.checkpoint_path(kind).is_file()
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Those that are there, whole or damaged."""
+        return tuple(kind for kind in CHECKPOINTS if self.checkpoint_path(kind).is_file())
+
+    def checkpoint_epoch(self, kind: Checkpoint) -> int | None:
+        """The epoch that a checkpoint is of, 0 for weights that have learned nothing; None where it cannot be read."""
+        path = self.checkpoint_path(kind)
+        try:
+            return _read_epoch(path, version_of(path))
+        except OSError:
+            return None
+
+    def check_network(self) -> None:
+        """Raises RunError, which says why, where there is no trained network to use."""
+        self.settings()
+        self._dataset_info()
+        kinds = self.checkpoints()
+        if any(self.checkpoint_epoch(kind) for kind in kinds):
+            return
+        if kinds and all(self.checkpoint_epoch(kind) is None for kind in kinds):
+            raise RunError(f"No checkpoint of run {self.name} can be read; going on with its training writes one anew.")
+        raise RunError(f"Run {self.name} has no trained network yet; that comes with its first whole epoch.")
+
+    def has_network(self) -> bool:
+        return _sentence(self.check_network) is None
 
     def load_weights(self, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:
         """The weights and their epoch."""
@@ -223,24 +272,31 @@ class Run:
         except FileNotFoundError:
             raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
         except (SafetensorError, OSError, ValueError):
-            raise RunError(
-                f"The {kind} checkpoint of run {self.name} is damaged; the other checkpoint may still be read."
-            ) from None
+            other: Checkpoint = "last" if kind == "best" else "best"
+            way = f"choose {other} instead" if self.checkpoint_epoch(other) else "the other one cannot be used either"
+            raise RunError(f"The {kind} checkpoint of run {self.name} is damaged; {way}.") from None
 
     def can_resume(self) -> bool:
-        return self.state in ("stopped", "failed", "interrupted") and self.damage() is None
+        return self.state in RESUMABLE_STATES and self.resume_damage() is None
 
-    def load_resume(self) -> dict[str, Any] | None:
-        """The state of the last committed epoch; None where there is none."""
+    def resume_damage(self) -> str | None:
+        """Why it cannot go on after its last whole epoch, in one sentence; None where it can."""
+        return _sentence(lambda: (self.settings(), self.load_resume(mmap=True)))
+
+    def load_resume(self, mmap: bool = False) -> dict[str, Any] | None:
+        """The state of the last committed epoch; None before the first commit. With mmap, tensors stay on the disk until used."""
         path = self.path / "resume.pt"
         if not path.is_file():
+            if self.metrics():
+                raise RunError(f"Run {self.name} has lost its resume.pt, so it cannot go on; start it anew.")
             return None
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            int(state["epoch"])  # it is a state at all
             return state
         except Exception as error:  # torch raises many types for a damaged file
             raise RunError(
-                f"The resume.pt of run {self.name} is damaged ({type(error).__name__}), so it cannot go on; start it anew."
+                f"The resume.pt of run {self.name} is damaged, so it cannot go on; start it anew."
             ) from error
 
     # -- writing
@@ -335,6 +391,24 @@ class RunStore:
         run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
         run.write_status(EMPTY_STATUS | this_process() | {"heartbeat": time.time(), "epochs": settings.training.epochs})
         return run
+
+
+def _sentence(look: Callable[[], object]) -> str | None:
+    """What a look at a run finds wrong; None where nothing is."""
+    try:
+        look()
+    except RunError as error:
+        return str(error)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _read_epoch(path: Path, version: tuple[int, ...]) -> int | None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(file.metadata()["epoch"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ import streamlit as st
 from expertnet import charts, routing
 from expertnet.inference import load_predictor
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
+from expertnet.tables import to_csv
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
 
@@ -13,11 +14,11 @@ shell.require()
 SHOWN = 12  # pictures with charts; all are in the table
 
 st.header("Predict")
-run = pick_run("Network")
-if run is None:
+picked = pick_run("Network")
+if picked is None:
     st.stop()
 with shell.shown_error():
-    predictor = load_predictor(run, threads=1)
+    predictor = load_predictor(*picked, threads=1)
     way = st.segmented_control("Pictures from", ["Files", "Camera"], default="Files", required=True, key="way")
     if way == "Files":
         files = st.file_uploader(
@@ -77,7 +78,7 @@ with shell.shown_error():
     )
     st.download_button(
         "Download the table with all probabilities (CSV)",
-        table.to_csv(index=False),
+        to_csv(table),
         "predictions.csv",
         "text/csv",
         icon=":material/download:",

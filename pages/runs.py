@@ -3,7 +3,7 @@
 import streamlit as st
 
 from expertnet.jobs import manager
-from expertnet.runs import ACTIVE_STATES, Run, RunStore
+from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunStore
 from expertnet.ui import shell
 from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_picker import model_card
@@ -16,11 +16,14 @@ def actions(run: Run) -> None:
     """What can be done with a single run."""
     if run.damage():
         st.error(shell.escape(run.damage() or ""), icon=":material/error:")
-    buttons = st.container(horizontal=True)
-    if run.damage() is None:
+    why_not = run.resume_damage() if run.has_settings and run.state in RESUMABLE_STATES else None
+    if why_not:
+        st.warning(shell.escape(why_not), icon=":material/block:")
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    if run.has_settings:
         with buttons:
             shell.link("train", "Open", run.id)
-        if run.has_checkpoint():
+        if run.has_network():
             with buttons:
                 shell.link("experts", "Routing", run.id)
             with buttons:
@@ -57,4 +60,4 @@ st.caption("Tick one run to act on it, several to compare them.")
 chosen = run_table(runs)
 if len(chosen) == 1:
     actions(chosen[0])
-compare_runs([run for run in chosen if run.damage() is None])
+compare_runs([run for run in chosen if run.has_settings])

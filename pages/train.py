@@ -83,9 +83,8 @@ with left:
 with right:
     if run is not None:
         live_view(run)
-        if st.button(
-            "Close this view" if run.state in ACTIVE_STATES else "Set up another run", icon=":material/add:", key="new"
-        ):
+        label, icon = ("Close this view", "close") if run.state in ACTIVE_STATES else ("Set up another run", "add")
+        if st.button(label, icon=f":material/{icon}:", key="new"):
             st.query_params["run"] = "none"
             st.rerun()
         st.divider()

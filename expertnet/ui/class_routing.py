@@ -19,7 +19,7 @@ from expertnet.datasets import (
     refuse_if_missing,
 )
 from expertnet.inference import kept_routing, route_test_set
-from expertnet.runs import Run
+from expertnet.runs import Checkpoint, Run
 from expertnet.ui.shell import escape, progress_bar
 
 
@@ -40,17 +40,16 @@ def test_split(data: DataSettings) -> Split | None:
         return load_test_split(data, progress=show)[0]
 
 
-def class_routing(run: Run, split: Split | None, classes: tuple[str, ...]) -> None:
+def class_routing(run: Run, checkpoint: Checkpoint, split: Split | None, classes: tuple[str, ...]) -> None:
     """Mean routing weights by class, a block at a time; without the pictures, from what the run's folder keeps of them."""
     if split is None:
-        routed = kept_routing(run)
+        routed = kept_routing(run, checkpoint)
         if routed is None:
             st.caption("Mean routing by class needs the test set.")
             return
     else:
         with progress_bar() as show:
-            activity = "Routing the test pictures, once for this checkpoint"
-            routed = route_test_set(run, split, progress=lambda share: show(activity, share), threads=1)
+            routed = route_test_set(run, split, checkpoint, show, threads=1)
     table = routing.class_table(routed.routing, routed.labels, classes)
     blocks = sorted(table["block"].unique().tolist())
     block = st.select_slider("Block", blocks, value=blocks[-1], key="block") if len(blocks) > 1 else 1

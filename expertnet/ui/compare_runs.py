@@ -8,9 +8,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from expertnet import charts
 from expertnet.config import format_value
-from expertnet.fields import flat
+from expertnet.curves import overlay
+from expertnet.fields import flat, setting_fields
 from expertnet.runs import Run
 from expertnet.ui.run_table import label
 from expertnet.ui.shell import escape
@@ -35,20 +35,20 @@ def compare_runs(runs: list[Run]) -> None:
         measured = (
             "validation" if not watching else "test set" if len(watching) == len(runs) else "validation or test set"
         )
-        for column, quantity, title in zip(
-            st.columns(2), ("accuracy", "loss"), (f"Accuracy, {measured}", f"Loss in nats, {measured}"), strict=True
-        ):
-            table = curves.rename(columns={quantity: "value"})[["run", "epoch", "value"]].dropna()
-            column.altair_chart(charts.overlay(table, title), width="stretch", key=quantity)
+        with st.grid(2, min_column_width=420):
+            for quantity, title in (("accuracy", f"Accuracy, {measured}"), ("loss", f"Loss in nats, {measured}")):
+                table = curves.rename(columns={quantity: "value"})[["run", "epoch", "value"]].dropna()
+                st.altair_chart(overlay(table, title), width="stretch", key=quantity)
         for run in watching:
             st.caption(f"{escape(label(run))}: measured on the test set, since it has no validation pictures.")
     if len(runs) > 1:
         st.subheader("Settings that differ")
+        names = {field.key: field.label for field in setting_fields()}
         table = pd.DataFrame(
-            {label(run): {key: format_value(value) for key, value in flat(run.settings()).items()} for run in runs}
+            {label(run): {names[key]: format_value(v) for key, v in flat(run.settings()).items()} for run in runs}
         )
         table = table[table.nunique(axis=1) > 1]
         if table.empty:
             st.write("None: these runs have the same settings.")
         else:
-            st.dataframe(table.rename_axis("setting"), width="stretch", alt="Settings that differ between the runs")
+            st.dataframe(table.rename_axis("Setting"), width="stretch", alt="Settings that differ between the runs")

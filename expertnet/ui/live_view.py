@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet import charts
 from expertnet.config import Settings
+from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
 from expertnet.jobs import manager
-from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunError, RunStore
 from expertnet.ui.shell import TITLE, duration, escape, link, percent, shown_error, state_label
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -81,7 +81,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
         )
         st.progress(step or 0.0, text=label)
     watched = run.settings().watches_test
-    figures = st.container(horizontal=True, gap="large")
+    figures = st.container(horizontal=True, gap="medium")
     left = state in ACTIVE_STATES
     figures.metric(
         "Time left" if left else "Time taken", duration(status["seconds_left" if left else "seconds"]), width="content"
@@ -118,9 +118,9 @@ def _curves(run: Run) -> None:
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
     loss, accuracy, entropy = _specs(str(run.path), len(metrics), metrics[-1]["epoch"], run.settings(), is_cifar10)
-    left, right = st.columns(2)
-    left.vega_lite_chart(spec=loss, width="stretch", key=f"loss {run.id}")
-    right.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
+    with st.grid(2, min_column_width=300):
+        st.vega_lite_chart(spec=loss, width="stretch", key=f"loss {run.id}")
+        st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
     if is_cifar10:
         st.caption(
             "Grey: the reference report's run, epochs 61 to 100, and its 90.53 % (on the original CIFAR-10 pixels, test set)."
@@ -141,11 +141,8 @@ def _specs(
     frame = pd.DataFrame(RunStore(root).get(run_id).metrics())
     validation = "test set" if settings.watches_test else "validation"
     epochs, experts = settings.training.epochs, settings.model.num_experts
-    pair = [
-        charts.learning_curves(frame, quantity, epochs, validation, report).to_dict()
-        for quantity in ("loss", "accuracy")
-    ]
-    entropy = charts.entropy_curves(frame, experts, epochs).to_dict() if experts > 1 else None
+    pair = [learning_curves(frame, quantity, epochs, validation, report).to_dict() for quantity in ("loss", "accuracy")]
+    entropy = entropy_curves(frame, experts, epochs).to_dict() if experts > 1 else None
     return pair[0], pair[1], entropy
 
 
@@ -153,10 +150,10 @@ def _actions(run: Run) -> None:
     status = run.status()
     state = status["state"]
     if state in ("queued", "running"):
-        keep, discard = st.columns(2)
-        if keep.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", width="stretch", key="stop"):
+        buttons = st.container(horizontal=True)
+        if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop"):
             _do(lambda: manager().stop(run))
-        with discard.popover("Stop and discard", icon=":material/delete:", width="stretch"):
+        with buttons.popover("Stop and discard", icon=":material/delete:"):
             st.write("This deletes the run with all of its epochs.")
             if st.button("Discard this run", type="primary", key="discard"):
                 _do(lambda: manager().stop(run, discard=True))
@@ -168,13 +165,15 @@ def _actions(run: Run) -> None:
 
 def _after(run: Run, status: dict[str, Any]) -> None:
     """What can be done with a run that has ended."""
-    buttons = st.container(horizontal=True)
-    if (
-        run.can_resume()
-        and status["epoch"] < status["epochs"]
-        and buttons.button(
-            "Go on from the last whole epoch", icon=":material/play_arrow:", type="primary", key="resume"
-        )
+    why_not = run.resume_damage() if status["state"] in RESUMABLE_STATES else None
+    if why_not:
+        st.warning(escape(why_not), icon=":material/block:")
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    if why_not:
+        if buttons.button("Start anew with its settings", icon=":material/replay:", type="primary", key="anew"):
+            _do(lambda: _anew(run, run.settings()))
+    elif status["state"] in RESUMABLE_STATES and buttons.button(
+        "Go on from the last whole epoch", icon=":material/play_arrow:", type="primary", key="resume"
     ):
         _do(lambda: manager().resume(run))
     if status["error_kind"] == "memory":
@@ -191,8 +190,12 @@ def _after(run: Run, status: dict[str, Any]) -> None:
             type="primary",
             key="half",
         ):
-            _do(lambda: st.query_params.update(run=manager().submit(half, preset=run.preset, name=run.given_name).id))
-    if run.has_checkpoint():
+            _do(lambda: _anew(run, half))
+    try:
+        run.check_network()
+    except RunError as error:
+        st.caption(escape(str(error)))
+    else:
         with buttons:
             link("experts", "See its routing", run.id)
         with buttons:
@@ -201,6 +204,11 @@ def _after(run: Run, status: dict[str, Any]) -> None:
     if log:
         with st.expander("Log", expanded=status["state"] == "failed"):
             st.code(log, language=None, wrap_lines=True)
+
+
+def _anew(run: Run, settings: Settings) -> None:
+    """Queues a run of the same name with these settings, and turns to it."""
+    st.query_params["run"] = manager().submit(settings, preset=run.preset, name=run.given_name).id
 
 
 def _do(action: Any) -> None:

@@ -48,4 +48,5 @@ def pick_picture(predictor: Predictor, split: Split | None) -> tuple[Tensor, str
     st.session_state["place"] = min(st.session_state["place"], len(members))
     place = number.number_input(f"Picture (1 to {len(members):,})", 1, len(members), key="place")
     index = members[int(place) - 1]
-    return split.images[index], f"test picture {index + 1}, a {escape(predictor.classes[int(split.labels[index])])}"
+    name = predictor.classes[int(split.labels[index])]
+    return split.images[index], f'Test picture {index + 1}: class "{escape(name)}"'

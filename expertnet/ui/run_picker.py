@@ -1,4 +1,4 @@
-"""Choosing a run that has something to show; the choice stays in the address.
+"""Choosing a run that has something to show, and which of its weights; the run stays in the address.
 
 In this module: pick_run, describe, model_card.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet.runs import Run, RunError, RunStore
-from expertnet.ui.shell import escape, link, percent
+from expertnet.runs import Checkpoint, Run, RunStore
+from expertnet.ui.shell import link, percent, shown_error
 
 
 def describe(run: Run) -> str:
@@ -20,37 +20,50 @@ def describe(run: Run) -> str:
     return f"{run.title} · {accuracy} · {status['state']} · {run.created.replace('T', ' ')[:16]} UTC"
 
 
-def pick_run(label: str = "Run") -> Run | None:
-    """The chosen run with a checkpoint, or None after saying what to do; ?run=ID in the address chooses, and follows the choice."""
-    store = RunStore()
-    asked = st.query_params.get("run")
-    if asked:
-        try:
-            run = store.get(asked)
-            if run.damage():
-                st.error(escape(run.damage() or ""), icon=":material/error:")
-            elif not run.has_checkpoint():
-                st.info(
-                    f"{escape(run.name)} has no checkpoint yet; it comes with the first epoch.",
-                    icon=":material/hourglass:",
-                )
-        except RunError as error:
-            st.error(escape(str(error)), icon=":material/error:")
-    runs = {run.id: run for run in store.list() if run.has_checkpoint() and not run.damage() and run.dataset_info()}
-    if not runs:
+def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
+    """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
+
+    ?run=ID in the address chooses, and follows the choice; an ID that cannot be shown gets its reason, and no other in its place.
+    """
+    store, asked = RunStore(), st.query_params.get("run")
+    runs = {run.id: run for run in store.list() if run.has_network()}
+    chosen = None
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    if runs:
+        ids = list(runs)
+        index = ids.index(asked) if asked in runs else None if asked else 0
+        chosen = row.selectbox(
+            label, ids, index=index, format_func=lambda run_id: describe(runs[run_id]), placeholder="Choose a run"
+        )
+    else:
         st.info(
             "There is no trained network yet. Train one first: the digits take under a minute.",
             icon=":material/model_training:",
         )
         link("train", "Go to Train", icon="arrow_forward")
+    if chosen is None:
+        if asked:
+            with shown_error():
+                store.get(asked).check_network()
         return None
-    ids = list(runs)
-    index = ids.index(asked) if asked in runs else 0
-    chosen = st.selectbox(label, ids, index=index, format_func=lambda run_id: describe(runs[run_id]))
     if chosen != asked:
         st.query_params["run"] = chosen
+    with row:
+        checkpoint = _pick_checkpoint(runs[chosen])
     model_card(runs[chosen])
-    return runs[chosen]
+    return runs[chosen], checkpoint
+
+
+def _pick_checkpoint(run: Run) -> Checkpoint:
+    kinds = run.checkpoints()
+    if len(kinds) < 2:
+        return kinds[0]
+
+    def words(kind: Checkpoint) -> str:
+        epoch = run.checkpoint_epoch(kind)
+        return f"{kind}, damaged" if epoch is None else f"{kind}, epoch {epoch}"
+
+    return st.selectbox("Weights", kinds, format_func=words, key=f"weights {run.id}", width=180)
 
 
 def model_card(run: Run) -> None:

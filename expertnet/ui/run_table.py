@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet.datasets import dataset_title
 from expertnet.runs import Run
 from expertnet.ui.shell import percent
 
@@ -31,13 +30,13 @@ def label(run: Run) -> str:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    status, info = run.status(), run.dataset_info()
+    status = run.status()
     best = status["best_val_accuracy"]
     return {
-        "Run": run.title if run.damage() is None else f"damaged ({run.id})",
+        "Run": run.title if run.damage() is None else f"{run.title} (damaged)",
         "State": MARKS.get(status["state"], status["state"]),
-        "Data set": dataset_title(info.name) if info else None,
-        "Epochs": f"{status['epoch']} of {status['epochs']}",
+        "Data set": run.dataset or None,
+        "Epochs": f"{status['epoch']} of {status['epochs']}" if status["epochs"] else None,
         "Accuracy": [line.get("val_accuracy") or 0.0 for line in run.metrics()],
         "Best": None if best is None or run.watches_test else percent(best),
         "Test": percent(status["test_accuracy"]) if status["test_accuracy"] is not None else None,
@@ -65,6 +64,7 @@ def run_table(runs: list[Run]) -> list[Run]:
         alt="The runs with their state, data set, epochs and accuracy",
         column_config={
             "Run": st.column_config.TextColumn(width="medium"),
+            "State": st.column_config.TextColumn(width=115),  # pixels: the longest, interrupted
             "Accuracy": st.column_config.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1),
             "Best": st.column_config.TextColumn(
                 "Best validation", help="The best epoch's, on the validation pictures."

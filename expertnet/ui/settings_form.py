@@ -5,18 +5,16 @@ In this module: settings_form, which returns the settings (or the sentence that 
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 import torch
 
 from expertnet.config import Settings, SettingsError, format_value, parse_numbers
-from expertnet.datasets import BUILTIN, data_root
+from expertnet.datasets import BUILTIN, DatasetError, keep_upload, look
 from expertnet.fields import SettingField, build_settings, command_line, flat, setting_fields
 from expertnet.presets import DEFAULT_PRESET, PRESETS
-from expertnet.ui.shell import escape
+from expertnet.ui.shell import escape, progress_bar
 
 OWN = "own"
 FOLDED = {
@@ -44,6 +42,7 @@ def settings_form() -> tuple[Settings | None, str, str]:
         fill(build_settings(DEFAULT_PRESET, "digits"), DEFAULT_PRESET)
     form = st.session_state["form"]
     _dataset(form)
+    own_place = st.container()
     preset = _preset(form)
     base = flat(build_settings(preset))
     fields = [field for field in setting_fields() if field.key != "data.dataset"]
@@ -57,8 +56,18 @@ def settings_form() -> tuple[Settings | None, str, str]:
             raise SettingsError("Name a folder or archive of class folders, or upload an archive.")
         overrides = {field.key: form[field.key] for field in fields}
         settings = build_settings(preset, dataset, overrides)
+        if form["source"] == OWN:
+            with own_place, progress_bar() as progress:
+                found = look(settings.data, progress)
+            own_place.caption(
+                f"{found.train:,} + {found.test:,} pictures of {len(found.classes)} classes: "
+                + escape(", ".join(found.classes[:5]) + (" …" if len(found.classes) > 5 else ""))
+            )
     except SettingsError as error:
         return None, preset, str(error)
+    except DatasetError as error:
+        own_place.error(escape(str(error)), icon=":material/error:")
+        return None, preset, "These pictures cannot be used; what is wrong with them stands above."
     with st.expander("The same on the command line", icon=":material/terminal:"):
         st.code(command_line(settings, preset), language="bash", wrap_lines=True)
     return settings, preset, ""
@@ -104,21 +113,11 @@ def _dataset(form: dict[str, Any]) -> None:
         help="A .zip or .tar of class folders; it is kept in the data folder.",
     )
     if uploaded is not None:
-        path = _keep_upload(uploaded.name, uploaded.getvalue())
+        path = keep_upload(uploaded.name, uploaded.getvalue())
         if form["uploaded"] != str(path):  # once: a path that is typed later counts
             form["uploaded"] = form["path"] = str(path)
             form["generation"] += 1
             st.rerun()
-
-
-def _keep_upload(name: str, data: bytes) -> Path:
-    """The upload under a name made of its content, so that a name from outside names no place on the disk."""
-    suffix = ".zip" if name.lower().endswith(".zip") else ".tar"
-    path = data_root() / "uploads" / f"{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return path
 
 
 def _preset(form: dict[str, Any]) -> str:

@@ -6,9 +6,12 @@ shares and times are written (escape, state_label, percent, duration).
 
 from __future__ import annotations
 
+import importlib
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,10 @@ import streamlit as st
 from expertnet.config import SettingsError
 from expertnet.datasets import DatasetError
 from expertnet.pictures import PictureError
-from expertnet.runs import RunError
+from expertnet.runs import RunError, RunStore
 
 ROOT = Path(__file__).parents[2]
-TITLE = "ExpertNet Studio"
+TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
 STATES = {  # word and icon, so that colour never stands alone
     "queued": ":material/schedule: queued",
     "running": ":material/play_circle: training",
@@ -42,7 +45,7 @@ PAGES = {  # file: title, icon
 
 def _page(name: str) -> Any:
     title, icon = PAGES[name]
-    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:", default=name == "train")
+    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:")
 
 
 def link(name: str, label: str, run: str | None = None, icon: str | None = None) -> None:
@@ -53,8 +56,8 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
-    st.set_page_config(page_title=TITLE, page_icon=":material/hub:", layout="wide")
-    page = st.navigation([_page(name) for name in PAGES], position="top")
+    page = _navigation()
+    _warm_up()
     st.session_state["navigated"] = True
     page.run()
 
@@ -62,8 +65,30 @@ def navigate() -> None:
 def require() -> None:
     """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself."""
     if not st.session_state.pop("navigated", False):
-        st.set_page_config(page_title=TITLE, layout="wide")
-        st.navigation([_page(name) for name in PAGES], position="top")
+        _navigation()
+
+
+def _navigation() -> Any:
+    st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
+    pages = [_page(name) for name in PAGES]
+
+    def start() -> None:  # the default page has no name in the address, and would not be found by one
+        st.switch_page(pages[0], query_params=dict(st.query_params))
+
+    return st.navigation([*pages, st.Page(start, default=True, visibility="hidden")], position="top")
+
+
+@cache
+def _warm_up() -> None:
+    """Loads what the first visits of Train and Runs would wait for: the counter of multiply-adds, and all histories."""
+
+    def load() -> None:
+        importlib.import_module("torch._dynamo")
+        with suppress(RunError, OSError):
+            for run in RunStore().list():
+                run.metrics()
+
+    threading.Thread(target=load, name="warm-up", daemon=True).start()
 
 
 @contextmanager
@@ -83,8 +108,10 @@ def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
     def show(activity: str, share: float | None) -> None:
         place.progress(share or 0.0, text=f"{escape(activity)} …")
 
-    yield show
-    place.empty()
+    try:
+        yield show
+    finally:
+        place.empty()
 
 
 def escape(text: str) -> str:

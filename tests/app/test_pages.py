@@ -1,9 +1,13 @@
 """Every page opens against an empty store, a running, a finished, a failed and a damaged run, and bad addresses."""
 
+import io
 import json
+import re
 import threading
+import zipfile
 
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from expertnet import jobs
@@ -12,6 +16,7 @@ from expertnet.jobs import Manager
 from expertnet.processes import this_process
 from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import run_training
+from expertnet.ui import run_table
 
 PAGES = ["train", "runs", "experts", "predict"]
 TINY = {
@@ -71,6 +76,17 @@ def bare(store):
 
 def empty(store):
     return None
+
+
+def archive_of(*classes):
+    """A zip of three grey pictures in each class."""
+    picture, packed = io.BytesIO(), io.BytesIO()
+    Image.new("L", (8, 8), 99).save(picture, "PNG")
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in classes:
+            for number in range(3):
+                archive.writestr(f"{name}/{number}.png", picture.getvalue())
+    return packed.getvalue()
 
 
 def opened(page, run=None):
@@ -185,3 +201,119 @@ def test_a_path_typed_after_an_upload_counts(tmp_path):
     path.set_value(str(tmp_path)).run()
     test.button[0].click().run()  # Reset, which fills the form in anew
     assert next(field for field in test.text_input if "Folder or archive" in field.label).value == str(tmp_path)
+
+
+@pytest.mark.parametrize("classes", [("cat",), ("cat", "dog")])
+def test_own_pictures_are_looked_at_before_the_start(classes):
+    test = opened("train")
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("my own.zip", archive_of(*classes), "application/zip").run()
+    if len(classes) == 1:
+        assert "single class" in test.error[0].value
+        assert test.button(key="start").disabled
+    else:
+        assert not test.error
+        assert not test.button(key="start").disabled
+        assert any("4 + 2 pictures of 2 classes: cat, dog" in caption.value for caption in test.caption)
+
+
+def changed(run, name, content):
+    (run.path / name).write_bytes(content)
+    return run
+
+
+def without_classes(store):
+    run = finished(store)
+    run.write_config(run.config() | {"dataset": {"name": "digits"}})
+    return run
+
+
+def stopped_at_once(store):
+    run, stop = store.create(build_settings("quick", "digits", TINY)), threading.Event()
+    run_training(run, stop, on_progress=lambda status: status["step"] == 1 and stop.set())
+    assert run.state == "stopped" and run.checkpoints()
+    return run
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (without_classes, "knows no classes"),
+        (stopped_at_once, "first whole epoch"),
+        (damaged, "only deleted"),
+        (lambda store: None, "There is no run"),
+    ],
+)
+def test_a_run_that_cannot_be_shown_gets_a_reason_and_no_other_in_its_place(page, make, why):
+    other, run = finished(RunStore()), make(RunStore())
+    test = opened(page, run.id if run else "20200101-000000-abcd")
+    assert [why in error.value for error in test.error] == [True]
+    assert test.selectbox[0].value is None and len(test.selectbox[0].options) == 1 and len(test.selectbox) == 1
+    test.selectbox[0].set_value(other.id).run()
+    assert not test.exception and not test.error and test.query_params["run"] == other.id
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+def test_where_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
+    run = changed(finished(RunStore()), "best.safetensors", b"")
+    test = opened(page, run.id)
+    assert ["choose last instead" in error.value for error in test.error] == [True]
+    weights = test.selectbox(key=f"weights {run.id}")
+    assert weights.options == ["best, damaged", "last, epoch 2"]
+    weights.set_value("last").run()
+    assert not test.exception and not test.error
+
+
+def test_a_run_that_cannot_go_on_is_offered_anew(monkeypatch):
+    store, own = RunStore(), Manager()
+    run = finished(store)
+    run.write_status(run.status() | {"state": "stopped", "epoch": 1})
+    assert [button.key for button in opened("train", run.id).button if button.key in ("resume", "anew")] == ["resume"]
+    changed(run, "resume.pt", b"")
+    monkeypatch.setattr(jobs, "manager", lambda: own)
+    monkeypatch.setattr(own, "_enqueue", lambda run: None)
+    test = opened("train", run.id)
+    assert any("start it anew" in warning.value for warning in test.warning)
+    assert [button.key for button in test.button if button.key in ("resume", "anew")] == ["anew"]
+    test.button(key="anew").click().run()
+    made = store.get(test.query_params["run"])
+    assert made.id != run.id and made.settings() == run.settings() and made.name == run.name
+
+
+def test_weights_that_have_learned_nothing_are_not_offered():
+    run = stopped_at_once(RunStore())
+    test = opened("train", run.id)
+    assert any("no trained network yet" in caption.value for caption in test.caption)
+    assert "See its routing" not in [link.proto.label for link in test.get("page_link")]
+
+
+def test_the_runs_table_names_the_data_set_of_the_settings():
+    store = RunStore()
+    run = store.create(build_settings("quick", None, {"data.dataset": "/home/me/birds.zip"}))
+    run.write_status(run.status() | {"state": "failed", "error": "There is no data set.", "error_kind": "data"})
+    assert opened("runs").dataframe[0].value["Data set"].tolist() == ["birds.zip"]
+
+
+def test_settings_that_differ_have_the_labels_of_the_form(monkeypatch):
+    for rate in (0.01, 0.02):
+        finished(RunStore(), **{"training.lr": rate})
+    monkeypatch.setattr(run_table, "run_table", lambda runs: runs)
+    assert opened("runs").dataframe[-1].value.index.tolist() == ["Learning rate"]
+
+
+def test_a_test_picture_is_named_in_plain_words():
+    test = opened("experts", finished(RunStore()).id)
+    captions = [picture.caption for shown in test.get("image") for picture in shown.proto.imgs]
+    assert len(captions) == 1 and re.fullmatch(r'Test picture \d+: class "\d"', captions[0])
+
+
+def test_a_single_epoch_shows_as_points_on_whole_epochs():
+    test = opened("train", finished(RunStore(), **{"training.epochs": 1}).id)
+    for chart in test.get("vega_lite_chart")[:3]:
+        spec = json.loads(chart.proto.spec)
+        lines = [
+            layer for layer in spec["layer"] if isinstance(layer["mark"], dict) and layer["mark"]["type"] == "line"
+        ]
+        assert [layer["mark"]["point"]["size"] for layer in lines] == [60]
+        assert lines[0]["encoding"]["x"]["scale"]["domain"] == [0.5, 1.5]

@@ -59,14 +59,14 @@ def test_training_from_the_page_to_the_end_in_two_tabs(tab):
 
 def test_the_routing_of_a_test_picture(tab):
     page = tab("experts")
-    expect(page.get_by_text(re.compile("test picture .*, a "))).to_be_visible()
+    expect(page.get_by_text(re.compile("Test picture .*: class "))).to_be_visible()
     heat = page.locator("[aria-label*='Routing weights of one picture']").first
     expect(heat).to_be_visible()
     rows = [float(text) for text in heat.locator("text").all_text_contents() if re.fullmatch(r"[01]\.\d\d", text)]
     assert len(rows) == 12  # four blocks of three experts
     for start in range(0, 12, 3):
         assert sum(rows[start : start + 3]) == pytest.approx(1, abs=0.02)
-    before = page.get_by_text(re.compile("test picture .*, a ")).inner_text()
+    before = page.get_by_text(re.compile("Test picture .*: class ")).inner_text()
     page.get_by_role("spinbutton").fill("1" if "picture 1," not in before else "2")
     page.get_by_role("spinbutton").press("Enter")
     expect(page.get_by_text(before)).to_have_count(0)

@@ -56,7 +56,9 @@ def trained(tmp_path_factory):
 
 def refused(done):
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
-    return done.stderr.strip()
+    sentence = done.stderr.removesuffix("\n")
+    assert sentence and "\n" not in sentence and sentence.endswith(".")
+    return sentence
 
 
 def test_train_prints_its_document(trained):
@@ -80,7 +82,17 @@ def test_runs(trained):
     rows = json.loads(command("runs", "--json", **trained[1]).stdout)
     assert [set(row) for row in rows] == [{"run", "name", "state", "epochs", "val_accuracy", "created", "dataset"}]
     assert (rows[0]["name"], rows[0]["dataset"], rows[0]["epochs"]) == ("mine", "digits", 2)
-    assert json.loads(command("runs", "--json", "--runs-dir", trained[0] / "none").stdout) == []
+
+
+def test_a_named_folder_of_runs_has_to_be_there(trained):
+    absent, file = trained[0] / "none", trained[0] / "file"
+    file.touch()
+    assert str(absent) in refused(command("runs", "--json", "--runs-dir", absent))
+    assert str(absent) in refused(command("evaluate", "latest", EXPERTNET_RUNS=str(absent)))
+    assert str(absent) in refused(command("train", "--resume", "latest", "--runs-dir", absent))
+    assert "no folder" in refused(command("train", "--dataset", "digits", "--runs-dir", file)) and not absent.exists()
+    absent.mkdir()
+    assert json.loads(command("runs", "--json", "--runs-dir", absent).stdout) == []
 
 
 def test_evaluate_agrees_with_the_training(trained):
@@ -112,7 +124,15 @@ def test_predict_and_routing_do_the_rest_when_a_file_is_bad(trained):
     weights = json.loads(done.stdout)[0]["weights"]
     assert done.returncode == 0 and [len(block) for block in weights] == [3, 3]
     assert all(sum(block) == pytest.approx(1, abs=1e-5) for block in weights)
-    assert command("predict", "latest", bad, **trained[1]).returncode == 2
+
+
+def test_for_a_person_the_sentence_on_a_bad_file_is_no_answer(trained):
+    good, absent = trained[0] / "seen.png", trained[0] / "unseen.png"
+    Image.new("L", (20, 30), 90).save(good)
+    done = command("predict", "latest", absent, good, **trained[1])
+    assert done.returncode == 1 and str(absent) in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stdout.startswith(f"{good}: ") and str(absent) not in done.stdout
+    assert str(absent) in refused(command("routing", "latest", absent, **trained[1]))
 
 
 def test_export_holds_the_weights_and_the_config(trained):
@@ -125,6 +145,10 @@ def test_export_holds_the_weights_and_the_config(trained):
         assert json.loads(file.metadata()["config"])["dataset"]["name"] == "digits"
     assert "folder that exists" in refused(
         command("export", "latest", "--format", "safetensors", "--output", trained[0] / "no" / "x", **trained[1])
+    )
+    os.mkfifo(trained[0] / "pipe")
+    assert "no regular file" in refused(
+        command("export", "latest", "--format", "safetensors", "--output", trained[0] / "pipe", **trained[1])
     )
 
 
@@ -139,10 +163,50 @@ def test_export_holds_the_weights_and_the_config(trained):
         (["evaluate", "20200101-000000-0000"], "no run"),
         (["train", "--frobnicate"], "--frobnicate"),
         (["export", "latest", "--format", "pickle", "--output", "x"], "pickle"),
+        (["export", "latest", "--output", "x"], "--format"),
+        (["export", "latest", "--format", "safetensors"], "export --help"),
+        (["trian"], "'train'; python -m expertnet --help"),
+        ([], "--help"),
+        (["predict", "latest"], "predict --help"),
+        (["predict", "latest", "x.png", "--top", "0"], "--top"),
+        (["evaluate", "latest", "--checkpoint", "worst"], "'best'"),
+        (["evaluate", "latest", "--dataset", ""], "data.dataset cannot be empty: it takes a built-in data set"),
+        (["runs", "latest"], "runs --help"),
+        (["runs", "--json=1"], "--json"),
     ],
 )
 def test_one_sentence_and_status_2(trained, words, says):
     assert says in refused(command(*words, **trained[1]))
+
+
+def test_classes_that_are_few_are_all_named(trained):
+    for name in ("green", "red"):
+        (trained[0] / "colours" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8), name).save(trained[0] / "colours" / name / f"{number}.png")
+    sentence = refused(command("evaluate", "latest", "--dataset", trained[0] / "colours", **trained[1]))
+    assert "colours' (green, red) are not" in sentence
+
+
+def test_interrupt_while_torch_is_imported_leaves_no_traceback(trained):
+    words = [sys.executable, "-X", "importtime", "-m", "expertnet", "runs"]  # tells of each import when it is done
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.split()[-1].startswith("torch."):
+                process.send_signal(signal.SIGINT)
+                break
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 130
+
+
+def test_resume_tells_of_whole_epochs_alone(trained):
+    where = trained[1] | {"EXPERTNET_RUNS": str(trained[0] / "resumed")}
+    done = command("train", "--dataset", "digits", *TINY, "--set", "training.epochs=1", **where)
+    assert done.stdout.startswith("finished after 1 epoch\n")
+    done = command("train", "--resume", "latest", "--set", "training.epochs=2", **where)
+    told = [line for line in done.stderr.splitlines() if "epoch" in line]
+    assert told[0] == "Going on after epoch 1" and told[1].startswith("epoch 2/2 ") and len(told) == 2
+    assert " 2 epochs " in command("runs", **where).stdout
 
 
 def test_interrupt_stops_keeps_the_epoch_and_resume_goes_on(trained):

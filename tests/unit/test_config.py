@@ -72,6 +72,11 @@ def test_command_line_gives_the_same_settings_again(assignment):
         ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
         ("data.cutout=40", ("data.cutout", "40", "32")),
         ("training.lr", ("key=value", "training.lr")),
+        ("=3", ("key=value", "'=3'")),
+        ("training.lr=", ("training.lr cannot be empty: it takes a number",)),
+        ("data.dataset=", ("data.dataset cannot be empty: it takes a built-in",)),
+        ("training.lr=1000000000", ("'1000000000'",)),
+        ("training.gradient_clip=1e400", ("'1e400'",)),
     ],
 )
 def test_refusals_name_key_value_and_what_is_allowed(assignment, says):

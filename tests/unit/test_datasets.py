@@ -20,9 +20,11 @@ from expertnet.datasets import (
     dataset_title,
     flips,
     is_ready,
+    keep_upload,
     known_class_count,
     load_dataset,
     load_test_split,
+    look,
     refuse_if_missing,
 )
 from expertnet.splits import held_out
@@ -350,3 +352,43 @@ def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeyp
     monkeypatch.setattr("expertnet.archives.os.scandir", refused)
     with pytest.raises(DatasetError, match="Permission denied"):
         load_dataset(settings(folder), seed=0)
+
+
+def test_a_look_counts_pictures_and_classes_before_any_is_decoded(root, folder):
+    found = look(settings(folder))
+    assert (found.classes, found.train, found.test) == (("cat", "dog"), 20, 4)
+    assert known_class_count(settings(folder)) == 2
+    assert not is_ready(settings(folder))
+
+
+def test_a_look_says_what_is_wrong_and_looks_again_once_it_is_mended(root, tmp_path):
+    own = tmp_path / "own"
+    (own / "cat").mkdir(parents=True)
+    (own / "cat" / "1.png").write_bytes(picture(1))
+    for _ in range(2):
+        with pytest.raises(DatasetError, match="single class 'cat'"):
+            look(settings(own))
+    (own / "dog").mkdir()
+    (own / "dog" / "1.png").write_bytes(picture(2))
+    assert look(settings(own)).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("my flowers.tar.xz", "my_flowers.tar.xz"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\windows.zip", "windows.zip"),
+        ("...", "archive"),
+        ("", "archive"),
+        (".hidden\n\0.zip", "hidden_.zip"),
+        ("é" * 300 + ".zip", "é" * 56 + ".zip"),
+    ],
+)
+def test_an_upload_is_kept_inside_the_data_folder_under_its_own_name(root, name, kept):
+    path = keep_upload(name, b"content")
+    assert path.name == kept
+    assert path.read_bytes() == b"content"
+    assert path.parent.parent == root / "uploads"
+    assert keep_upload(name, b"content") == path
+    assert keep_upload(name, b"other") != path

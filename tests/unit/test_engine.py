@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from expertnet.augment import normalize
 from expertnet.config import TrainingSettings
 from expertnet.datasets import Dataset, DatasetInfo, Split
+from expertnet.devices import available_threads
 from expertnet.engine import Trainer, TrainingError
 from expertnet.evaluation import evaluate
 from expertnet.fields import build_settings
@@ -199,14 +201,14 @@ def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data):
     assert failed.value.kind == "nan"
 
 
-def test_running_out_of_memory_names_half_the_batch(data, monkeypatch):
+def test_running_out_of_memory_names_a_batch_that_fits(data, monkeypatch):
     run = trainer(data)
 
     def no_memory(*arguments, **keywords):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(run.model, "forward", no_memory)
-    with pytest.raises(TrainingError, match="training.batch_size=8") as failed:
+    with pytest.raises(TrainingError, match="training.batch_size to 8 instead of 16") as failed:
         list(run.run())
     assert failed.value.kind == "memory"
 
@@ -248,3 +250,11 @@ def test_evaluation_against_plain_arithmetic(data):
     assert result.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
     for true, guessed in itertools.product(range(2), repeat=2):
         assert result.confusion[true, guessed] == ((data.test.labels == true) & (logits.argmax(1) == guessed)).sum()
+
+
+@pytest.mark.parametrize("asked", ["", "0", "many"])
+def test_as_many_threads_as_omp_num_threads_asks_for(monkeypatch, asked):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert available_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert available_threads() == len(os.sched_getaffinity(0))

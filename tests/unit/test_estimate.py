@@ -1,5 +1,7 @@
 """The estimate against figures worked out by hand and against what a step really keeps."""
 
+import re
+
 import pytest
 import torch
 
@@ -51,6 +53,16 @@ def test_pooling_shows_in_the_sketch():
 
 def test_too_large_for_the_computer_is_refused_with_what_to_change():
     settings = build_settings("report", overrides={"hardware.device": "cpu"})
-    with pytest.raises(SettingsError, match=r"needs about .* GiB .* training.batch_size \(128\)"):
+    with pytest.raises(SettingsError, match=r"needs about .* GiB .* not even one picture"):
         refuse_if_too_large(settings, 10, available=2**28)
+    with pytest.raises(
+        SettingsError, match=r"needs about .* GiB .* set training.batch_size to (\d+) instead of 128"
+    ) as no:
+        refuse_if_too_large(settings, 10, available=2**30)
+    fits = int(re.findall(r"batch_size to (\d+)", str(no.value))[0])
+    costs = [
+        estimate(build_settings("report", overrides={"training.batch_size": n}), 10).memory_bytes
+        for n in (fits, 2 * fits)
+    ]
+    assert costs[0] <= 2**30 < costs[1]
     refuse_if_too_large(settings, 10, available=2**40)

@@ -64,7 +64,7 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
     info = run.dataset_info()
     assert len(info.classes) == 10 and info.image_size == 8 and run.config()["environment"]["torch"]
-    assert run.has_checkpoint("best") and run.has_checkpoint("last") and "Finished" in run.log_tail()
+    assert run.checkpoints() == ("best", "last") and "Finished" in run.log_tail()
 
 
 def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):
@@ -159,3 +159,23 @@ def test_a_run_of_another_process_is_not_stopped_from_here(manager, store):
 
 def test_the_manager_is_one_for_the_process():
     assert jobs.manager() is jobs.manager()
+
+
+def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store):
+    run = store.create(settings())
+    run.write_status(run.status() | {"state": "stopped"})
+    (run.path / "resume.pt").write_bytes(b"")
+    before = run.status()
+    with pytest.raises(RunError, match="start it anew"):
+        prepare_resume(run)
+    assert run.status() == before
+
+
+def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
+    run = store.create(settings(**{"training.epochs": 1}))
+    stop = threading.Event()
+    run_training(run, stop, on_progress=lambda status: status["epoch"] and stop.set())
+    assert run.state == "stopped" and run.status()["test_accuracy"] is None and run.can_resume()
+    prepare_resume(run)
+    run_training(run, threading.Event())
+    assert run.state == "finished" and run.status()["test_accuracy"] is not None

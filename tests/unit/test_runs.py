@@ -186,3 +186,77 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 
 def test_json_has_null_for_what_is_not_finite():
     assert json.loads(to_json({"a": [float("inf"), 1.5], "b": float("nan")})) == {"a": [None, 1.5], "b": None}
+
+
+def described(run, dataset):
+    run.write_config(run.config() | {"dataset": dataset})
+
+
+SOUND = {"name": "x", "classes": ["a", "b"], "mean": [0.5] * 3, "std": [0.2] * 3, "image_size": 8, "fingerprint": "f"}
+
+
+def test_a_run_that_has_not_read_its_data_set_is_sound(store):
+    run = store.create(build_settings())
+    assert run.damage() is None and run.dataset_info() is None
+    described(run, SOUND)
+    run.commit_epoch(state(0, 0), None)
+    assert run.damage() is None and run.dataset_info().classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [None, {}, [], "x", 7, {"name": "x"}, SOUND | {"classes": []}, SOUND | {"mean": ["a"] * 3}, SOUND | {"std": []}],
+)
+def test_a_broken_data_set_is_noticed(store, dataset):
+    run = store.create(build_settings())
+    run.commit_epoch(state(1, 1), {"epoch": 1})
+    described(run, dataset)
+    assert "data set" in run.damage() and "writes it anew" in run.damage() and not run.has_network()
+    run.write_status(run.status() | {"state": "stopped"})
+    assert run.dataset_info() is None and run.can_resume()
+
+
+def test_damage_says_what_can_still_be_done(store):
+    run = store.create(build_settings())
+    described(run, SOUND)
+    run.commit_epoch(state(1, 1), {"epoch": 1})
+    (run.path / "status.json").write_text("{")
+    assert "can still be used" in run.damage() and run.has_network() and run.can_resume()
+    (run.path / "config.json").write_text("{")
+    assert "only deleted" in run.damage() and not run.has_network() and not run.can_resume()
+
+
+def test_a_network_is_there_with_the_first_whole_epoch(store):
+    run = store.create(build_settings())
+    with pytest.raises(RunError, match="first whole epoch"):
+        run.check_network()
+    described(run, SOUND)
+    run.commit_epoch(state(0, 0), None)
+    assert run.checkpoint_epoch("best") == 0 and not run.has_network()
+    run.commit_epoch(state(1, 1), {"epoch": 1})
+    assert run.has_network() and run.checkpoints() == ("best", "last")
+
+
+def test_a_damaged_checkpoint_names_the_other(store):
+    run = store.create(build_settings())
+    described(run, SOUND)
+    run.commit_epoch(state(1, 1), {"epoch": 1})
+    whole = run.checkpoint_path("best").read_bytes()
+    run.checkpoint_path("best").write_bytes(whole[:-4])
+    with pytest.raises(RunError, match="choose last instead"):
+        run.load_weights("best")
+    assert run.has_network() and run.checkpoint_epoch("best") is None
+    run.checkpoint_path("last").write_bytes(b"")
+    with pytest.raises(RunError, match="No checkpoint"):
+        run.check_network()
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", None])
+def test_a_run_without_a_readable_resume_file_cannot_go_on(store, content):
+    run = store.create(build_settings())
+    run.write_status(run.status() | {"state": "stopped"})
+    assert run.can_resume()  # from its beginning
+    run.commit_epoch(state(1, 1), {"epoch": 1})
+    assert run.can_resume()
+    (run.path / "resume.pt").unlink() if content is None else (run.path / "resume.pt").write_bytes(content)
+    assert not run.can_resume() and "start it anew" in run.resume_damage()

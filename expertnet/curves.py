@@ -1,0 +1,186 @@
+"""The curves of training: tidy frames -> Altair charts over epochs.
+
+In this module: learning_curves, entropy_curves, overlay, and report_run, the reference report's own curve.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from importlib import resources
+from typing import Any, cast
+
+import altair as alt
+import pandas as pd
+
+from expertnet.charts import BLUE, FIT_WIDTH, GREEN, GREY, ORANGE, PURPLE, RED, SKY, layered
+
+PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
+REPORT_ACCURACY = 0.9053  # of the reference report, on CIFAR-10's test set
+REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
+
+
+@cache
+def report_run() -> pd.DataFrame:
+    """The reference report's epochs 61 to 100: epoch, loss, accuracy (a fraction), both on CIFAR-10's test set."""
+    with resources.files("expertnet").joinpath("data/report-run.csv").open() as file:
+        table = pd.read_csv(file)
+    table = table[table["epoch"] >= REPORT_FIRST_EPOCH]
+    return pd.DataFrame(
+        {
+            "epoch": table["epoch"],
+            "loss": table["test_loss"],
+            "accuracy": table["test_accuracy_percent"] / 100,
+        }
+    ).reset_index(drop=True)
+
+
+def learning_curves(
+    metrics: pd.DataFrame, quantity: str, epochs: int, validation: str = "validation", report: bool = False
+) -> alt.LayerChart:
+    """Training and validation over epochs.
+
+    `metrics` has the columns of metrics.jsonl; `quantity` is "loss" or "accuracy"; `epochs` is how many the run goes
+    through; `validation` says what val_* was measured on. With report=True the reference report lies faintly behind.
+    """
+    names = {f"train_{quantity}": "training", f"val_{quantity}": validation}
+    tidy = metrics.melt("epoch", list(names), "series", "value").dropna()
+    tidy["series"] = tidy["series"].map(names)
+    tidy["value"] = tidy["value"].astype(float)
+    y = _quantity_axis(quantity)
+    shared = epochs >= REPORT_FIRST_EPOCH
+    lines = (
+        alt.Chart(tidy)
+        .mark_line(point=_points(metrics))
+        .encode(
+            x=_epochs(max(epochs, 100) if report and shared else epochs),
+            y=y,
+            **_told_apart("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
+            tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
+        )
+    )
+    title = "Loss" if quantity == "loss" else "Accuracy"
+    described = f"{title} of training and {validation} over {len(metrics)} epochs"
+    if not report:
+        return layered(lines, height=220, title=title, description=described)
+    chart = layered(*_report_layers(quantity, y, shared), lines, height=220, title=title)
+    if not shared:  # a short run keeps the width; the report's epochs stand on an axis of their own
+        chart = chart.resolve_scale(x="independent")
+    return cast(alt.LayerChart, chart.properties(description=f"{described}, before the reference report's"))
+
+
+def _quantity_axis(quantity: str) -> alt.Y:
+    if quantity == "loss":
+        return alt.Y("value:Q", title="cross entropy (nats)", scale=alt.Scale(zero=False))
+    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
+
+
+def _epochs(last: int) -> alt.X:
+    """The whole of the run from its first epoch, so that the curves grow and the axis stays; half an epoch of air at both ends."""
+    axis = alt.Axis(tickMinStep=1, format="d", grid=False)
+    return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(domain=[0.5, last + 0.5], nice=False))
+
+
+def _points(table: pd.DataFrame) -> alt.OverlayMarkDef:
+    """Dots on a curve, large where so few epochs have no line to show."""
+    return alt.OverlayMarkDef(size=60 if table["epoch"].nunique() < 4 else 18)
+
+
+def _told_apart(
+    field: str,
+    names: list[Any],
+    colours: list[str] = PALETTE,
+    dashes: list[list[int]] = DASHES,
+    title: str | None = None,
+    **legend: Any,
+) -> dict[str, Any]:
+    """Encodings that give every series a colour and a dash, with one legend for both."""
+    options: dict[str, Any] = {"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend
+    shown = alt.Legend(**options)
+    ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
+    scales = [alt.Scale(domain=names, range=values) for values in ranges]
+    return {
+        "color": alt.Color(field, title=title, legend=shown, scale=scales[0]),
+        "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=scales[1]),
+    }
+
+
+def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
+    """The report's curve, and for the accuracy a line where it ended. Not shared: on an epoch axis of its own, above."""
+    table = (
+        report_run().rename(columns={quantity: "value"})[["epoch", "value"]].assign(text="reference report, test set")
+    )
+    axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=GREY, labelColor=GREY, grid=False)
+    x = (
+        alt.X("epoch:Q")
+        if shared
+        else alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=[REPORT_FIRST_EPOCH, 100], nice=False))
+    )
+    tooltip = ["text:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity, format=".4f")]
+    layers: list[Any] = [alt.Chart(table).mark_line(color=GREY, opacity=0.6).encode(x=x, y=y, tooltip=tooltip)]
+    if quantity == "accuracy":
+        final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report: 90.53 %"]})
+        layers.append(alt.Chart(final).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y))
+        layers.append(
+            alt.Chart(final).mark_text(align="left", dx=4, dy=9, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
+        )
+    return layers
+
+
+def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
+    """Routing entropy of each block over epochs, in nats, under its maximum ln K."""
+    tidy = pd.DataFrame(
+        [
+            (epoch, block, value)
+            for epoch, values in zip(metrics["epoch"], metrics["routing_entropy"], strict=True)
+            for block, value in enumerate(values or [], 1)
+            if value is not None
+        ],
+        columns=["epoch", "block", "entropy"],
+    )
+    blocks = sorted(tidy["block"].unique().tolist())
+    most = math.log(num_experts)
+    y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(domain=[0, most * 1.12], nice=False))
+    lines = (
+        alt.Chart(tidy)
+        .mark_line(point=_points(metrics))
+        .encode(
+            x=_epochs(epochs),
+            y=y,
+            **_told_apart("block:O", blocks, title="block", columns=6),
+            tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
+        )
+    )
+    limit = pd.DataFrame({"entropy": [most], "text": [f"all experts alike: ln {num_experts} = {most:.2f}"]})
+    rule = alt.Chart(limit).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y)
+    label = alt.Chart(limit).mark_text(align="left", dx=4, dy=-8, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
+    return layered(
+        rule,
+        label,
+        lines,
+        height=220,
+        title="Routing entropy of each block",
+        description="Routing entropy of each block over epochs, under its maximum",
+    )
+
+
+def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
+    """Several runs' curves: columns run, epoch, value; `quantity` names the y axis."""
+    names = list(dict.fromkeys(curves["run"]))
+    return (
+        alt.Chart(curves)
+        .mark_line(point=_points(curves))
+        .encode(
+            x=_epochs(curves["epoch"].max()),
+            y=alt.Y(
+                "value:Q",
+                title=quantity,
+                scale=alt.Scale(zero=False),
+                axis=alt.Axis(format=".0%") if "accuracy" in quantity.lower() else alt.Axis(),
+            ),
+            **_told_apart("run:N", names, orient="bottom", columns=1, labelLimit=360),
+            tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
+        )
+        .properties(autosize=FIT_WIDTH, height=240, description=f"{quantity} of {len(names)} runs over epochs")
+    )

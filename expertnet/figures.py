@@ -1,0 +1,271 @@
+"""The figures of the routing lab: a chart, its table, one sentence on what is seen and one on how it was computed.
+
+In this module: Figure, and a function for each figure; the pages show what is made here, and report.py writes it to files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from expertnet import charts, lab_charts
+from expertnet.lab import Lab, sample
+from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS, DRAWS, LOW, training_table, utilization_table
+from expertnet.whatif import Effects, class_effects, policy_table, silencing_table
+
+POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
+NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
+Chart = Any  # any of Altair's
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str  # of its files
+    seen: str  # one sentence: what is seen
+    chart: Chart | None
+    table: pd.DataFrame
+    how: str  # one sentence: how it was computed, and the source
+
+
+def _most(table: pd.DataFrame, column: str) -> pd.Series:
+    return table.iloc[int(table[column].argmax())]
+
+
+def _least(table: pd.DataFrame, column: str) -> pd.Series:
+    return table.iloc[int(table[column].argmin())]
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
+    table = lab.by_class[lab.by_class["block"] == block]
+    spread = table.groupby("expert")["weight"].agg(lambda column: column.max() - column.min())
+    expert = int(spread.to_numpy().argmax()) + 1
+    mine = table[table["expert"] == expert].set_index("class")["weight"]
+    seen = (
+        f"In block {block}, classes differ most in the weight of expert {expert}: {mine.max():.2f} on the mean for "
+        f"{mine.idxmax()}, {mine.min():.2f} for {mine.idxmin()}."
+    )
+    how = (
+        f"Mean routing weights over the {lab.count:,} test pictures of each class; rows are ordered so that classes which route alike "
+        "in all blocks are neighbours (average linkage, optimal leaf order)."
+    )
+    return Figure(f"classes-block-{block}", seen, charts.class_heatmap(table, block, select), table, how)
+
+
+def information(lab: Lab) -> Figure:
+    table = lab.blocks[["block", "information", "chance", "chance_high"]]
+    best = _most(table, "information")
+    above = int((table["information"] > table["chance_high"]).sum())
+    seen = (
+        f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
+        f"{len(table)} blocks tell more than chance would."
+    )
+    how = (
+        "Mutual information between the class and an expert drawn by the picture's weights: H(mean a) minus the mean over classes of "
+        f"H(mean a given the class), in bits. The tick is the 95th percentile of {DRAWS} permutations of the labels."
+    )
+    return Figure("information", seen, lab_charts.information_bars(table), table, how)
+
+
+def plane(lab: Lab, select: str | None = None) -> Figure:
+    table, explained = lab.points
+    seen = (
+        f"Each dot is a test picture, placed by its {lab.num_blocks * lab.num_experts} routing weights: dots that lie close are routed "
+        "alike, so clouds of one colour are classes with a route of their own."
+    )
+    how = (
+        f"Principal components of the routing weights of all {lab.count:,} test pictures"
+        + (f"; {POINTS:,} of them are drawn, chosen at random." if lab.count > POINTS else ".")
+        + " Which is up and which is left means nothing."
+    )
+    drawn = table.iloc[sample(POINTS, lab.count)]
+    return Figure("plane", seen, lab_charts.scatter(drawn, explained, select), table, how)
+
+
+def mistakes(lab: Lab) -> Figure | None:
+    """None where the network makes no mistakes."""
+    table = lab.mistakes
+    if table.empty:
+        return None
+    clear = table[table["low"] > 0.5]["block"].tolist()
+    like = f"in block{'s' if len(clear) > 1 else ''} {', '.join(map(str, clear))}" if clear else "in no block"
+    seen = (
+        f"Mistakes route like the class they were taken for, more than like their own, {like} (beyond doubt at 95 %)."
+    )
+    how = (
+        f"Of the {int(table['mistakes'].max()):,} pictures that were classified wrongly, the share whose weights lie nearer "
+        "(total variation) to the mean of the class they were taken for than to that of their own; means over pictures "
+        "classified rightly, Wilson's interval; the line at one half is no preference."
+    )
+    chart = lab_charts.interval_dots(table, "block", "share", "share of the mistakes", rule=0.5)
+    return Figure("mistakes", seen, chart, table, how)
+
+
+# --- experts ---------------------------------------------------------------------------------------------------------
+
+
+def utilization(lab: Lab) -> Figure:
+    table = lab.experts
+    most, least = _most(table, "utilization"), _least(table, "utilization")
+    seen = (
+        f"Expert {most['expert']:.0f} of block {most['block']:.0f} is used most, {most['utilization']:.2f} times a fair share; expert "
+        f"{least['expert']:.0f} of block {least['block']:.0f} least, {least['utilization']:.2f} times."
+    )
+    how = (
+        "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line); the tick is the share "
+        "of pictures in which the expert weighs most, on the same scale."
+    )
+    return Figure("utilization", seen, lab_charts.expert_bars(table), table, how)
+
+
+def entropies(lab: Lab) -> Figure:
+    table = lab.blocks[["block", "entropy_of_mean", "mean_entropy", "verdict"]]
+    counts = table["verdict"].str.split(":").str[0].value_counts()
+    seen = (
+        "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
+    )
+    how = (
+        "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of ln K. "
+        f"Both under {LOW:.0%}: collapse; only the second: decisive and varied; both near 100 %: routing unused."
+    )
+    return Figure("entropies", seen, lab_charts.entropy_pairs(table, lab.num_experts), table, how)
+
+
+def specializations(lab: Lab) -> Figure:
+    table = lab.specializations
+    named = table[table["class"] != ""]
+    seen = f"{len(named)} of {len(table)} experts are weighed most by the same class in both halves of the test set."
+    how = (
+        "The class is chosen on one half of the test pictures and named only if the other half says the same; the ratio "
+        "is that class's mean weight over the expert's, on the other half."
+    )
+    return Figure("specializations", seen, None, table, how)
+
+
+# --- what if ---------------------------------------------------------------------------------------------------------
+
+
+def policies(effects: Effects) -> Figure:
+    table = policy_table(effects).set_index("policy")
+    learned, shuffled = table.loc["learned"], table.loc["shuffled"]
+    if shuffled["high"] < 0:
+        seen = (
+            "Routing by picture earns something: with the weights of another picture the accuracy falls by "
+            f"{-shuffled['change']:.1%}, to {shuffled['accuracy']:.1%}."
+        )
+    else:
+        seen = (
+            "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
+            f"is {shuffled['accuracy']:.1%} instead of {learned['accuracy']:.1%}."
+        )
+    how = (
+        f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
+        f"the learned routing (the line). The class's mean uses the true class, which no network knows. {NORMS}"
+    )
+    shown = table.reset_index()
+    shown = shown.assign(
+        low=shown["accuracy"] - shown["change"] + shown["low"], high=shown["accuracy"] - shown["change"] + shown["high"]
+    )
+    chart = lab_charts.interval_dots(
+        shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0])
+    )
+    return Figure("routings", seen, chart, table.reset_index(), how)
+
+
+def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
+    table = silencing_table(effects, lab.experts)
+    worst = _least(table, "change")
+    dead = int(table["dead"].sum())
+    ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
+    correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
+    seen = (
+        f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {-worst['change']:.1%} of accuracy; "
+        + (f"{dead} {'expert is' if dead == 1 else 'experts are'} dead" if dead else "no expert is dead")
+        + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
+    )
+    how = (
+        f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
+        "intervals of 95 % of the paired difference. Dead: utilization under "
+        f"{DEAD_BELOW} and no more than {DEAD_FLIPS:.1%} of the pictures changed. {NORMS}"
+    )
+    name = "silencing-renormalised" if renormalise else "silencing"
+    return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
+
+
+def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
+    table = class_effects(effects, lab.classes)
+    here = table[table["block"] == block]
+    worst = _least(here, "change")
+    name = str(worst["class"])
+    seen = (
+        f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
+        f"{-worst['change']:.1%} of its pictures."
+        if worst["change"] < 0
+        else f"No class loses by the silencing of an expert of block {block}."
+    )
+    how = f"Change of the accuracy on the test pictures of each class when the expert is silenced. {NORMS}"
+    chart = lab_charts.difference_heatmap(here, "class", "change", "change of the accuracy", percent=True)
+    return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)
+
+
+# --- through training ------------------------------------------------------------------------------------------------
+
+_CURVES = (  # name, what it is called, its unit, what it means
+    ("entropy_of_mean", "entropy of the mean routing", "nats", "Low where the same experts serve all pictures."),
+    ("mean_entropy", "mean entropy of the pictures' own routing", "nats", "Low where each picture has its expert."),
+    (
+        "information",
+        "information about the class",
+        "bits",
+        "Mutual information between the class and an expert drawn by the weights.",
+    ),
+)
+
+
+def through_training(metrics: Sequence[dict[str, Any]]) -> list[Figure]:
+    """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl."""
+    table = training_table(metrics)
+    figures = []
+    for name, title, unit, means in _CURVES:
+        if not table.empty:
+            mean = table.groupby("epoch")[name].mean()
+            seen = (
+                f"The {title} went from {mean.iloc[0]:.2f} to {mean.iloc[-1]:.2f} {unit} between epochs {mean.index[0]} and "
+                f"{mean.index[-1]}, on the mean of the blocks."
+            )
+            chart = lab_charts.block_curves(table, name, f"{title} ({unit})", "block")
+            figures.append(
+                Figure(
+                    f"training-{name.replace('_', '-')}",
+                    seen,
+                    chart,
+                    table[["epoch", "block", name]],
+                    f"{means} {_WATCHED}",
+                )
+            )
+    return figures
+
+
+_WATCHED = "Measured on the validation pictures after every epoch."
+
+
+def training_utilization(metrics: Sequence[dict[str, Any]], block: int) -> Figure | None:
+    """How much each expert of a block is used, over epochs."""
+    table = utilization_table(metrics)
+    table = table[table["block"] == block]
+    if table.empty:
+        return None
+    last = table[table["epoch"] == table["epoch"].max()].set_index("expert")["utilization"]
+    seen = (
+        f"At the end expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, expert {last.idxmin()} "
+        f"{last.min():.2f} times."
+    )
+    chart = lab_charts.block_curves(table, "utilization", "utilization", "expert")
+    return Figure(
+        f"training-utilization-block-{block}", seen, chart, table, f"Utilization is K times the mean weight. {_WATCHED}"
+    )

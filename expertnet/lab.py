@@ -1,0 +1,113 @@
+"""A trained network's routing of its test set, with every table that can be read off it, each made once.
+
+In this module: Lab, open_lab; sample, mosaic. The tables are those of specialization.py; what needs the network run again (silencing, other
+ways to route) is in whatif.py.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from expertnet import specialization as of
+from expertnet.inference import Routed
+from expertnet.routing import class_means, class_table, usage
+
+
+class Lab:
+    """What is known of the routing of N test pictures through B blocks of K experts."""
+
+    def __init__(self, routed: Routed, classes: tuple[str, ...]) -> None:
+        self.routed, self.classes = routed, classes
+        self.count, self.num_blocks, self.num_experts = routed.routing.shape
+
+    @cached_property
+    def usage(self) -> Tensor:
+        """Mean weights of the test set: (B, K)."""
+        return usage(self.routed.routing)
+
+    @cached_property
+    def profiles(self) -> Tensor:
+        """Mean weights of each class: (C, B, K), NaN for classes without pictures."""
+        return class_means(self.routed.routing, self.routed.labels, len(self.classes))
+
+    @cached_property
+    def by_class(self) -> pd.DataFrame:
+        """Columns class, block, expert, weight; classes in an order in which neighbours route alike."""
+        table = class_table(self.routed.routing, self.routed.labels, self.classes)
+        present = [label for label in range(len(self.classes)) if not self.profiles[label].isnan().any()]
+        order = [self.classes[present[place]] for place in of.likeness_order(self.profiles[present])]
+        return table.sort_values("class", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+
+    @cached_property
+    def blocks(self) -> pd.DataFrame:
+        return of.block_table(self.routed.routing, self.routed.labels, len(self.classes))
+
+    @cached_property
+    def experts(self) -> pd.DataFrame:
+        return of.expert_table(self.routed.routing)
+
+    @cached_property
+    def specializations(self) -> pd.DataFrame:
+        return of.specializations(self.routed.routing, self.routed.labels, self.classes)
+
+    @cached_property
+    def mistakes(self) -> pd.DataFrame:
+        return of.mistakes_table(self.routed.routing, self.routed.labels, self.routed.predictions, len(self.classes))
+
+    @cached_property
+    def points(self) -> tuple[pd.DataFrame, list[float]]:
+        """Columns picture (from 1), class, taken for, x, y; and the components' shares of the variance."""
+        placed, explained = of.components(self.routed.routing)
+        names = pd.Series(self.classes)
+        table = pd.DataFrame(
+            {
+                "picture": range(1, self.count + 1),
+                "class": names.iloc[self.routed.labels.tolist()].to_numpy(),
+                "taken for": names.iloc[self.routed.predictions.tolist()].to_numpy(),
+                "x": placed[:, 0].tolist(),
+                "y": placed[:, 1].tolist(),
+            }
+        )
+        return table, explained
+
+    @property
+    def accuracy(self) -> float:
+        return (self.routed.predictions == self.routed.labels).double().mean().item()
+
+    def matched_to(self, reference: Lab) -> Lab:
+        """The same routing with the experts of each block renumbered as those of the reference that they match best."""
+        order_BK = of.match_experts(reference.profiles, self.profiles)
+        routing = self.routed.routing.gather(2, order_BK.expand_as(self.routed.routing))
+        return open_lab(Routed(routing, self.routed.labels, self.routed.predictions), self.classes)
+
+
+@lru_cache(maxsize=16)
+def open_lab(routed: Routed, classes: tuple[str, ...]) -> Lab:
+    """The Lab of a routing; the same object for the same routing, so that nothing is computed twice."""
+    return Lab(routed, classes)
+
+
+def sample(count: int, of_all: int, seed: int = 0) -> list[int]:
+    """Numbers of at most `count` things out of all, the same ones every time, in their order."""
+    order = torch.randperm(of_all, generator=torch.Generator().manual_seed(seed))[:count]
+    return sorted(order.tolist())
+
+
+def mosaic(maps_DHW: Tensor, pixels: int = 256) -> np.ndarray:
+    """Feature maps with values from 0 (white) to 1 (black) as one picture, side by side in a square: uint8 (height, width).
+
+    Every value becomes a square of whole pixels, as many as make the picture about `pixels` wide.
+    """
+    count, height, width = maps_DHW.shape
+    columns = math.ceil(math.sqrt(count))
+    cells = torch.zeros(math.ceil(count / columns) * columns, height + 1, width + 1)  # a line between maps
+    cells[:count, :height, :width] = maps_DHW.clamp(0, 1)
+    grid = cells.unflatten(0, (-1, columns)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+    scale = max(pixels // grid.shape[1], 1)
+    return (255 * (1 - grid)).to(torch.uint8).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()

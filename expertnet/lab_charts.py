@@ -1,0 +1,261 @@
+"""The charts of the routing lab: tidy frames -> Altair, and charts -> files.
+
+In this module: difference_heatmap, information_bars, scatter, interval_dots, entropy_pairs, expert_bars, weight_and_effect,
+class_effect_heatmap, probability_pairs, block_curves, to_file. Blocks and experts are counted from 1.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any, Literal, cast
+
+import altair as alt
+import pandas as pd
+
+from expertnet.charts import BLUE, CELL, GREY, ORANGE, ROW, layered
+from expertnet.curves import DASHES, PALETTE
+
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+
+
+def _rows(field: str, title: str | None = None) -> alt.Y:
+    axis = alt.Axis(domain=False, ticks=False, labelLimit=240, labelFlush=False)
+    return alt.Y(field, title=title, sort=None, axis=axis)
+
+
+def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, percent: bool = False) -> alt.LayerChart:
+    """Signed differences, `row` x expert: blue where there is less, orange where there is more, with the numbers."""
+    most = max(float(table[value].abs().max()) if len(table) else 0.0, 1e-6)
+    scale = alt.Scale(domain=[-most, 0, most], range=[BLUE, "#F4F4F2", ORANGE])
+    base = alt.Chart(table).encode(
+        x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
+        y=_rows(f"{row}:O", None if row == "class" else row),
+    )
+    written = "+.1%" if percent else "+.2f"
+    cells = base.mark_rect().encode(
+        color=alt.Color(f"{value}:Q", legend=None, scale=scale),
+        tooltip=[f"{row}:O", "expert:O", alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f")],
+    )
+    dark = f"abs(datum['{value}']) > {0.7 * most} && datum['{value}'] < 0"
+    numbers = base.mark_text(fontSize=12).encode(
+        text=alt.Text(f"{value}:Q", format=written), color=alt.condition(dark, alt.value("white"), alt.value("black"))
+    )
+    count = table[row].nunique()
+    height = max(count * (ROW if row == "class" else CELL) + 30, 3 * CELL)
+    return layered(cells, numbers, height=height, description=f"{title}, {row} by expert, as numbers")
+
+
+def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
+    """What routing tells about the class, a bar a block in bits, and a tick where chance would reach (block_table)."""
+    x = alt.X("information:Q", title="bits", scale=alt.Scale(domainMin=0), axis=alt.Axis(orient="top"))
+    tooltip: list[Any] = [
+        "block:O",
+        *(alt.Tooltip(f"{field}:Q", format=".4f") for field in ("information", "chance", "chance_high")),
+    ]
+    base = alt.Chart(blocks).encode(y=_rows("block:O", "block"), tooltip=tooltip)
+    return layered(
+        base.mark_bar(color=BLUE, height=14).encode(x=x),
+        base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q")),
+        base.mark_text(align="left", dx=6, color=GREY).encode(x=x, text=alt.Text("information:Q", format=".3f")),
+        height=max(len(blocks) * CELL + 30, 3 * CELL),
+        description="Information about the class in the routing of each block, in bits, and what chance would reach",
+    )
+
+
+def scatter(points: pd.DataFrame, explained: list[float], select: str | None = None) -> alt.Chart:
+    """Pictures by the first two components of their routing: columns picture, class, taken for, x, y.
+
+    With `select`, a click on a point is reported under that name.
+    """
+    names = sorted(points["class"].unique().tolist())
+    looks = [
+        (alt.Color, [PALETTE[i % len(PALETTE)] for i in range(len(names))]),
+        (alt.Shape, [SHAPES[i // len(PALETTE) % len(SHAPES)] for i in range(len(names))]),
+    ]
+    (color, colours), (shape, shapes) = looks
+    axis = alt.Axis(labels=False, ticks=False, grid=False)
+    chart = (
+        alt.Chart(points)
+        .mark_point(filled=True, size=28, opacity=0.65)
+        .encode(
+            x=alt.X("x:Q", title=f"first component ({explained[0]:.0%} of the variance)", axis=axis),
+            y=alt.Y("y:Q", title=f"second component ({explained[1]:.0%})", axis=axis),
+            color=color("class:N", title=None, scale=alt.Scale(domain=names, range=colours)),
+            shape=shape("class:N", title=None, scale=alt.Scale(domain=names, range=shapes)),
+            tooltip=["picture:Q", "class:N", "taken for:N"],
+        )
+        .properties(height=380, description=f"Routing of {len(points)} test pictures in two dimensions, by class")
+    )
+    return chart.add_params(alt.selection_point(name=select, fields=["picture"])) if select else chart
+
+
+def interval_dots(
+    table: pd.DataFrame, row: str, value: str, title: str, rule: float | None = None, format: str = ".1%"
+) -> alt.LayerChart:
+    """A dot a row, a share with its interval (columns low and high) and its number; `rule` draws a line to compare with."""
+    low, high = float(table["low"].min()), float(table["high"].max())
+    air = max((high - low) * 0.08, 0.005)
+    scale = alt.Scale(domain=[max(low - air, 0.0), min(high + air, 1.0)], nice=False)
+    x = alt.X(f"{value}:Q", title=title, scale=scale, axis=alt.Axis(format=format, orient="top"))
+    tooltip: list[Any] = [f"{row}:N", *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high"))]
+    base = alt.Chart(table).encode(y=_rows(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
+    layers: list[Any] = []
+    if rule is not None:
+        line = alt.Chart(pd.DataFrame({"rule": [rule]})).mark_rule(color=GREY, strokeDash=[2, 3])
+        layers.append(line.encode(x=alt.X("rule:Q")))
+    layers += [
+        base.mark_rule(color=BLUE).encode(x=alt.X("low:Q"), x2="high:Q"),
+        base.mark_point(color=BLUE, filled=True, size=70).encode(x=x),
+        base.mark_text(dy=-11, color=GREY).encode(x=x, text=alt.Text(f"{value}:Q", format=format)),
+    ]
+    return layered(
+        *layers, height=max(len(table) * CELL + 34, 3 * CELL), description=f"{title} by {row}, with intervals"
+    )
+
+
+def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
+    """Both entropies of each block (block_table) as shares of ln K, joined by a line."""
+    most = max(math.log(num_experts), 1e-9)
+    names = {"entropy_of_mean": "of the mean routing", "mean_entropy": "mean of the pictures' own"}
+    tidy = blocks.melt("block", list(names), "entropy", "nats").assign(share=lambda t: t["nats"] / most)
+    tidy["entropy"] = tidy["entropy"].map(names)
+    y = _rows("block:O", "block")
+    x = alt.X(
+        "share:Q", title="share of ln K", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", orient="top")
+    )
+    domain = list(names.values())
+    dots = (
+        alt.Chart(tidy)
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "entropy:N",
+                title=None,
+                scale=alt.Scale(domain=domain, range=[BLUE, ORANGE]),
+                legend=alt.Legend(orient="bottom"),
+            ),
+            shape=alt.Shape("entropy:N", title=None, scale=alt.Scale(domain=domain, range=["circle", "diamond"])),
+            tooltip=["block:O", "entropy:N", alt.Tooltip("nats:Q", format=".4f"), alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    line = alt.Chart(tidy).mark_line(color=GREY).encode(x=x, y=y, detail="block:O")
+    return layered(
+        line, dots, height=max(len(blocks) * CELL + 30, 3 * CELL), description="Both entropies of each block's routing"
+    )
+
+
+def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
+    """Utilization of every expert of every block (expert_table), against a fair share of 1; a tick for how often it is first."""
+    table = experts.assign(name=_named(experts), first_utilization=experts["first"] * experts["expert"].max())
+    tooltip: list[Any] = [
+        "block:O",
+        "expert:O",
+        alt.Tooltip("utilization:Q", format=".3f"),
+        alt.Tooltip("first:Q", format=".1%"),
+    ]
+    base = alt.Chart(table).encode(y=_rows("name:N"), tooltip=tooltip)
+    x = alt.X(
+        "utilization:Q",
+        title="utilization (K x mean weight)",
+        scale=alt.Scale(domainMin=0),
+        axis=alt.Axis(orient="top"),
+    )
+    fair = alt.Chart(pd.DataFrame({"x": [1.0]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=alt.X("x:Q"))
+    return layered(
+        base.mark_bar(color=BLUE, height=10).encode(x=x),
+        base.mark_tick(color=ORANGE, thickness=3, size=14).encode(x=alt.X("first_utilization:Q")),
+        fair,
+        height=len(table) * 18 + 40,
+        description="Utilization of each expert, against a fair share of 1",
+    )
+
+
+def _named(table: pd.DataFrame) -> pd.Series:
+    return "block " + table["block"].astype(str) + ", expert " + table["expert"].astype(str)
+
+
+def weight_and_effect(silencing: pd.DataFrame) -> alt.LayerChart:
+    """How much each expert weighs (x) and what silencing it does to the accuracy (y, with its interval): silencing_table."""
+    table = silencing.assign(
+        name=_named(silencing), text=silencing["block"].astype(str) + "." + silencing["expert"].astype(str)
+    )
+    x = alt.X(
+        "weight:Q", title="mean weight", scale=alt.Scale(domain=[0, max(0.6, float(table["weight"].max()) * 1.05)])
+    )
+    y = alt.Y("change:Q", title="change of the accuracy when silenced", axis=alt.Axis(format="+.1%"))
+    tooltip: list[Any] = [
+        "name:N",
+        alt.Tooltip("weight:Q", format=".3f"),
+        *(alt.Tooltip(f"{field}:Q", format="+.2%") for field in ("change", "low", "high")),
+        "flipped:Q",
+    ]
+    base = alt.Chart(table).encode(x=x, tooltip=tooltip)
+    zero = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=alt.Y("y:Q"))
+    return layered(
+        zero,
+        base.mark_rule(color=BLUE).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_point(color=BLUE, filled=True, size=70).encode(y=y),
+        base.mark_text(dx=14, color=GREY).encode(y=y, text="text:N"),
+        height=320,
+        description="Mean weight of each expert against the change of the accuracy when it is silenced",
+    )
+
+
+def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
+    """Class probabilities as the network has them and as changed: columns label, probability, changed."""
+    x = alt.X(
+        "probability:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, 1.15], nice=False),
+        axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
+    )
+    base = alt.Chart(table).encode(
+        y=_rows("label:N"),
+        tooltip=["label:N", alt.Tooltip("probability:Q", format=".2%"), alt.Tooltip("changed:Q", format=".2%")],
+    )
+    return layered(
+        base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
+        base.mark_bar(color=BLUE, height=7).encode(x=alt.X("changed:Q")),
+        base.mark_text(align="left", dx=4, color=GREY).encode(
+            x=alt.X("changed:Q"), text=alt.Text("changed:Q", format=".1%")
+        ),
+        height=len(table) * ROW + 24,
+        description="Class probabilities: pale as the network routes, full as changed",
+    )
+
+
+def block_curves(table: pd.DataFrame, value: str, title: str, series: str, most: float | None = None) -> alt.LayerChart:
+    """A quantity over epochs, a line for each of the `series` (blocks or experts): columns epoch, series, value."""
+    names = sorted(table[series].unique().tolist())
+    ranges = [[values[i % len(values)] for i in range(len(names))] for values in (PALETTE, DASHES)]
+    legend = alt.Legend(orient="top", columns=8, symbolType="stroke", symbolSize=400)
+    scale = alt.Scale(domain=[0, most * 1.05], nice=False) if most else alt.Scale(zero=True)
+    lines = (
+        alt.Chart(table)
+        .mark_line(point=alt.OverlayMarkDef(size=18))
+        .encode(
+            x=alt.X(
+                "epoch:Q", axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False, padding=6)
+            ),
+            y=alt.Y(f"{value}:Q", title=title, scale=scale),
+            color=alt.Color(f"{series}:O", legend=legend, scale=alt.Scale(domain=names, range=ranges[0])),
+            strokeDash=alt.StrokeDash(f"{series}:O", legend=legend, scale=alt.Scale(domain=names, range=ranges[1])),
+            tooltip=["epoch:Q", f"{series}:O", alt.Tooltip(f"{value}:Q", format=".4f")],
+        )
+    )
+    return layered(lines, height=220, description=f"{title} by {series} over epochs")
+
+
+def to_file(chart: alt.TopLevelMixin, format: Literal["png", "svg"], width: int = 720) -> bytes:
+    """A chart as a picture, drawn without a browser by vl-convert."""
+    sized = cast(Any, chart).properties(width=width)
+    if format == "svg":
+        text = io.StringIO()
+        sized.save(text, format="svg")
+        return text.getvalue().encode()
+    data = io.BytesIO()
+    sized.save(data, format="png", scale_factor=2)
+    return data.getvalue()

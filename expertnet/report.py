@@ -1,0 +1,87 @@
+"""The routing lab of a run as files: every table as CSV, every chart as SVG and PNG, and an index that says what is seen.
+
+In this module: write_report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from expertnet import figures, whatif
+from expertnet.datasets import DatasetError, Split, load_test_split
+from expertnet.figures import Figure
+from expertnet.files import write_atomically
+from expertnet.inference import kept_routing, load_predictor, route_test_set
+from expertnet.lab import Lab, open_lab
+from expertnet.lab_charts import to_file
+from expertnet.progress import Report, silent
+from expertnet.runs import Checkpoint, Run, RunError
+from expertnet.tables import to_csv
+
+
+def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
+    """Writes all figures of a run into a folder, which is made where it is missing, and returns the files.
+
+    What takes the network over the test set again is measured first, unless it was kept. Without the pictures of the test set,
+    what lies in the run's folder is written, and the index says what is missing. Raises RunError where there is nothing at all.
+    """
+    predictor = load_predictor(run, checkpoint)
+    routed, split, missing = kept_routing(run, checkpoint), None, ""
+    try:
+        split = load_test_split(predictor.settings.data, progress)[0]
+    except DatasetError as error:
+        missing = str(error)
+    if routed is None:
+        if split is None:
+            raise RunError(missing)
+        routed = route_test_set(run, split, checkpoint, progress)
+    lab = open_lab(routed, predictor.classes)
+    written, lines = [], [f"# Routing of {run.title}", ""]
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in _figures(run, checkpoint, lab, split, progress):
+        progress(f"Writing {figure.name}", None)
+        files = {"csv": to_csv(figure.table).encode()}
+        if figure.chart is not None:
+            files |= {"svg": to_file(figure.chart, "svg"), "png": to_file(figure.chart, "png")}
+        for ending, content in files.items():
+            written.append(folder / f"{figure.name}.{ending}")
+            write_atomically(written[-1], content)
+        picture = f"![{figure.name}]({figure.name}.svg)\n\n" if "svg" in files else ""
+        lines.append(f"## {figure.seen}\n\n{picture}{figure.how} [Table]({figure.name}.csv)\n")
+    if missing:
+        lines.append(
+            f"What needs the pictures of the test set is missing, where it had not been measured before: {missing}\n"
+        )
+    written.append(folder / "index.md")
+    write_atomically(written[-1], "\n".join(lines).encode())
+    return written
+
+
+def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Figure]:
+    blocks = range(1, lab.num_blocks + 1)
+    yield from (figures.classes(lab, block) for block in blocks)
+    made = [
+        figures.information(lab),
+        figures.plane(lab),
+        figures.mistakes(lab),
+        figures.utilization(lab),
+        figures.entropies(lab),
+    ]
+    yield from (figure for figure in (*made, figures.specializations(lab)) if figure is not None)
+    policies = whatif.kept_effects(run, "policies", checkpoint)
+    if policies is None and split is not None:
+        policies = whatif.measure_policies(run, split, lab.routed, checkpoint, progress)
+    if policies is not None:
+        yield figures.policies(policies)
+    for renormalise in (True, False):
+        effects = whatif.kept_effects(run, whatif.silencing(renormalise), checkpoint)
+        if effects is None and split is not None:
+            effects = whatif.measure_silencing(run, split, lab.routed, renormalise, checkpoint, progress)
+        if effects is not None:
+            yield figures.silencing(effects, lab, renormalise)
+            if renormalise:
+                yield from (figures.silencing_by_class(effects, lab, block) for block in blocks)
+    yield from figures.through_training(run.metrics())
+    used = (figures.training_utilization(run.metrics(), block) for block in blocks)
+    yield from (figure for figure in used if figure is not None)

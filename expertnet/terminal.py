@@ -1,0 +1,68 @@
+"""What the command line says: answers on standard output, everything else on standard error.
+
+In this module: say, give, EpochPrinter, counted, percent, UsageError and usage_sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+UsageError: Any = typer.BadParameter.__base__  # what typer raises for words that it does not know, but does not export
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def give(as_json: bool, document: Any, lines: Callable[[], list[str]]) -> None:
+    """The answer on standard output: the document, or lines for a person."""
+    for line in [json.dumps(document)] if as_json else lines():
+        print(line, flush=True)
+
+
+class EpochPrinter:
+    """A training's progress on standard error: each activity before its first step, then each whole epoch."""
+
+    def __init__(self, watched: str) -> None:
+        self.watched, self.activity = watched, ""
+        self.epoch: int | None = None  # until the first step, the status has the epoch of an earlier training
+
+    def __call__(self, status: dict[str, Any]) -> None:
+        epoch, activity = status["epoch"], status["activity"]
+        if self.epoch is None and activity == "Training":
+            self.epoch = epoch
+            if epoch:
+                say(f"Going on after epoch {epoch}")
+        elif self.epoch is None and activity != self.activity:
+            self.activity = activity
+            say(activity)
+        elif self.epoch not in (None, epoch):
+            self.epoch = epoch
+            speed = status["images_per_second"]
+            say(
+                f"epoch {epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
+                f"{self.watched} accuracy {status.get('val_accuracy') or 0:.2%}"
+                + (f"  {speed:.0f} pictures/s" if speed else "")
+            )
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"
+
+
+def usage_sentence(error: Any) -> str:
+    """typer's several lines on a word it does not know, as one sentence that names the help."""
+    text = " ".join(error.format_message().split()).replace("Value error, ", "")
+    for hint in ("Did you mean", "Choose from"):
+        text = text.replace(f". {hint}", f", {hint.lower()}")
+    command = error.ctx.command_path if error.ctx else "python -m expertnet COMMAND"
+    return f"{text.rstrip('.?')}; {command} --help says what it takes."

@@ -1,0 +1,120 @@
+"""The tables of a test set made once, two runs matched, the figures' words and files, and pictures of feature maps."""
+
+import pytest
+import torch
+
+from expertnet import figures
+from expertnet.inference import Routed
+from expertnet.lab import Lab, mosaic, open_lab, sample
+from expertnet.lab_charts import to_file
+from expertnet.whatif import POLICIES, Effects
+
+CLASSES = ("cat", "dog", "eel", "fox")
+
+
+def routed(n=80, blocks=2, experts=3, seed=7):
+    print("seed", seed)
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 4
+    logits = (
+        torch.randn(n, blocks, experts, generator=generator)
+        + 3 * torch.randn(4, blocks, experts, generator=generator)[labels]
+    )
+    predictions = torch.where(torch.rand(n, generator=generator) < 0.2, (labels + 1) % 4, labels)
+    return Routed(logits.softmax(2), labels, predictions)
+
+
+def test_the_same_routing_is_the_same_lab():
+    found = routed()
+    assert open_lab(found, CLASSES) is open_lab(found, CLASSES)
+    assert open_lab(found, CLASSES).blocks is open_lab(found, CLASSES).blocks
+
+
+def test_a_lab_agrees_with_its_routing():
+    found = routed()
+    lab = Lab(found, CLASSES)
+    assert lab.usage.sum(1).tolist() == pytest.approx([1, 1])
+    table = lab.by_class.set_index(["class", "block", "expert"])["weight"]
+    assert table["dog", 2, 3] == pytest.approx(found.routing[found.labels == 1, 1, 2].mean().item())
+    assert set(lab.by_class["class"]) == set(CLASSES)
+    points, _ = lab.points
+    wrong = points[points["class"] != points["taken for"]]
+    assert len(wrong) == (found.labels != found.predictions).sum()
+
+
+def test_a_run_with_its_experts_renumbered_is_matched_back():
+    found = routed()
+    order = torch.tensor([[2, 0, 1], [1, 2, 0]])
+    other = Routed(found.routing.gather(2, order.expand_as(found.routing)), found.labels, found.predictions)
+    matched = Lab(other, CLASSES).matched_to(Lab(found, CLASSES))
+    assert torch.equal(matched.routed.routing, found.routing)
+
+
+def test_a_class_without_pictures_is_left_out():
+    found = routed()
+    members = found.labels != 2
+    lab = Lab(Routed(found.routing[members], found.labels[members], found.predictions[members]), CLASSES)
+    assert set(lab.by_class["class"]) == {"cat", "dog", "fox"}
+    assert len(lab.mistakes) == 2
+
+
+@pytest.mark.parametrize(("blocks", "experts"), [(2, 3), (1, 1), (1, 2), (3, 1)])
+def test_every_figure_can_be_made_and_saved(blocks, experts):
+    found = routed(blocks=blocks, experts=experts)
+    lab = Lab(found, CLASSES)
+    everyone = found.predictions.expand(blocks, experts, -1)
+    silenced = Effects(found.labels, found.predictions, everyone.roll(1, -1))
+    six = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
+    history = [
+        {
+            "epoch": n,
+            "expert_usage": lab.usage.tolist(),
+            "routing_entropy": [0.1] * blocks,
+            "routing_information": [0.2] * blocks,
+        }
+        for n in (1, 2)
+    ]
+    made = [
+        figures.classes(lab, 1),
+        figures.information(lab),
+        figures.plane(lab),
+        figures.mistakes(lab),
+        figures.utilization(lab),
+        figures.entropies(lab),
+        figures.specializations(lab),
+        figures.policies(six),
+        figures.silencing(silenced, lab, True),
+        figures.silencing_by_class(silenced, lab, 1),
+        *figures.through_training(history),
+        figures.training_utilization(history, 1),
+    ]
+    assert len({figure.name for figure in made}) == len(made)
+    for figure in made:
+        assert figure.seen.endswith(".") and figure.how.endswith(".") and "nan" not in figure.seen
+        assert len(figure.table)
+        if figure.chart is not None:
+            assert b"<svg" in to_file(figure.chart, "svg")[:200]
+    assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
+
+
+def test_no_policy_earns_anything_where_all_say_the_same():
+    found = routed()
+    same = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
+    assert "earns nothing" in figures.policies(same).seen
+    worse = same.changed.clone()
+    worse[-1] = (found.labels + 2) % 4
+    assert "earns something" in figures.policies(Effects(found.labels, found.predictions, worse)).seen
+
+
+def test_a_sample_is_always_the_same_and_no_larger_than_the_whole():
+    assert sample(5, 3) == [0, 1, 2]
+    assert sample(5, 100) == sample(5, 100) == sorted(set(sample(5, 100)))
+
+
+def test_a_mosaic_shows_every_map_in_its_place():
+    maps = torch.zeros(3, 2, 2)
+    maps[1] = 1
+    picture = mosaic(maps, pixels=12)  # two columns of maps 3 wide with their line: twice as large
+    assert picture.shape == (12, 12)
+    assert (picture[:4, 6:10] == 0).all()
+    assert picture.sum() == 255 * (12 * 12 - 16)

@@ -1,0 +1,53 @@
+"""Computing in the background: progress, stop, and what goes wrong."""
+
+import threading
+
+from expertnet import tasks
+from expertnet.progress import DatasetError, check
+
+
+def test_a_task_reports_and_is_the_same_for_whoever_asks():
+    told, go = threading.Event(), threading.Event()
+
+    def work(progress, cancelled):
+        progress("counting", 0.5)
+        told.set()
+        go.wait(30)
+
+    task = tasks.start("count", work)
+    assert told.wait(30)
+    assert tasks.start("count", work) is task is tasks.find("count")
+    assert (task.activity, task.share, task.running) == ("counting", 0.5, True)
+    go.set()
+    task.join(30)
+    assert not task.running and not task.error
+    assert tasks.start("count", work) is not task
+    assert tasks.find("nothing") is None
+
+
+def test_a_task_stops_when_it_is_asked():
+    begun = threading.Event()
+
+    def work(progress, cancelled):
+        begun.set()
+        while True:
+            check(cancelled)
+
+    task = tasks.start("endless", work)
+    assert begun.wait(30)
+    task.stop()
+    task.join(30)
+    assert not task.running and not task.error
+
+
+def test_what_goes_wrong_is_one_sentence():
+    def refused(progress, cancelled):
+        raise DatasetError("The pictures are gone.")
+
+    def broken(progress, cancelled):
+        raise KeyError("x")
+
+    for work, sentence in ((refused, "The pictures are gone."), (broken, "did not expect")):
+        task = tasks.start(sentence, work)
+        task.join(30)
+        assert sentence in task.error

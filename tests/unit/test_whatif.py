@@ -1,0 +1,225 @@
+"""Routing changed by hand, against the network as it is and against a plain pass for every change."""
+
+import math
+
+import pytest
+import torch
+
+from expertnet import whatif
+from expertnet.augment import normalize
+from expertnet.config import ModelSettings
+from expertnet.datasets import DatasetInfo, Split
+from expertnet.fields import build_settings
+from expertnet.inference import Predictor, kept_routing, route_test_set
+from expertnet.model import ExpertNet
+from expertnet.runs import RunStore
+from expertnet.specialization import expert_table
+from expertnet.whatif import (
+    POLICIES,
+    Effects,
+    applied,
+    class_effects,
+    feature_maps,
+    first_alone,
+    flipped,
+    forced,
+    given,
+    kept_effects,
+    kept_to_one,
+    measure_policies,
+    measure_silencing,
+    policy_table,
+    silenced,
+    silencing,
+    silencing_table,
+    swapped,
+    uniform,
+)
+
+INFO = DatasetInfo("colours", ("red", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
+WEIGHTS = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
+
+
+def network(**overrides):
+    settings = ModelSettings(**({"num_blocks": 3, "channels": 8, "reduction": 2, "pool_after": (1,)} | overrides))
+    torch.manual_seed(11)
+    net = ExpertNet(settings, 2)
+    for module in net.modules():  # statistics and weights that no two experts share
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+        if isinstance(module, torch.nn.Linear):
+            module.weight.data.mul_(8)
+    with torch.inference_mode():  # both classes are named, and nearly as likely
+        logits = net.eval()(normalize(pictures(40), torch.tensor(INFO.mean), torch.tensor(INFO.std)))
+        net.classifier.head.bias.data[1] += (logits[:, 0] - logits[:, 1]).median()
+    return net
+
+
+def predictor(**overrides):
+    return Predictor(network(**overrides), build_settings("quick", "digits"), INFO, 1)
+
+
+def pictures(n, seed=4):
+    return torch.randint(0, 256, (n, 3, 8, 8), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+def test_what_each_change_makes_of_the_weights():
+    assert silenced(0, renormalise=False)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.3, 0.2])
+    assert silenced(0)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.6, 0.4])
+    assert silenced(1)(WEIGHTS).tolist()[2] == pytest.approx([0.5, 0, 0.5])  # it had all of the weight
+    assert forced(2)(WEIGHTS).tolist() == [[0, 0, 1]] * 3
+    assert swapped(0, 2)(WEIGHTS).tolist()[0] == pytest.approx([0.2, 0.3, 0.5])
+    assert first_alone(WEIGHTS).argmax(1).tolist() == [0, 2, 1]
+    assert uniform(WEIGHTS)[0].tolist() == pytest.approx([1 / 3] * 3)
+    assert given([0.0, 0.25, 0.75])(WEIGHTS).tolist() == [[0, 0.25, 0.75]] * 3
+    assert WEIGHTS.tolist()[0] == pytest.approx([0.5, 0.3, 0.2])  # nothing is changed in place
+
+
+@pytest.mark.parametrize("renormalise", [True, False])
+def test_silencing_an_expert_of_no_weight_changes_nothing_to_the_bit(renormalise):
+    assert torch.equal(silenced(1, renormalise)(WEIGHTS)[1], WEIGHTS[1])
+    net, images = predictor(), pictures(5)
+    without = {2: given([0.7, 0.0, 0.3])}
+    silent = {2: lambda weights: silenced(1, renormalise)(given([0.7, 0.0, 0.3])(weights))}
+    for a, b in zip(net(images, without), net(images, silent), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_uniform_changes_nothing_in_a_uniform_network():
+    net, images = predictor(routing="uniform"), pictures(5)
+    changes = dict.fromkeys((1, 2, 3), uniform)
+    for a, b in zip(net(images), net(images, changes), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_change_reaches_its_own_block_and_what_comes_after():
+    net, images = predictor(), pictures(5)
+    probabilities, routing = net(images)
+    other, rerouted = net(images, {2: forced(0)})
+    assert torch.equal(rerouted[:, 0], routing[:, 0])
+    assert rerouted[:, 1].tolist() == [[1, 0, 0]] * 5
+    assert not torch.equal(rerouted[:, 2], routing[:, 2])
+    assert not torch.allclose(other, probabilities)
+
+
+def test_the_mix_of_the_experts_outputs_is_what_the_block_puts_out():
+    net = network(residual=True).eval()
+    block = net.backbone.blocks[1]
+    x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(2))
+    outputs = list(block.experts.outputs(x))
+    y, weights = block(x)
+    plain = x + sum(weights[:, k, None, None, None] * outputs[k] for k in range(3))
+    assert torch.allclose(y, plain, atol=1e-6)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with a checkpoint whose experts matter."""
+    overrides = {"model.num_blocks": 3, "model.channels": 8, "model.reduction": 2, "model.pool_after": (1,)}
+    overrides |= {"data.image_size": 8, "data.crop_padding": 1}
+    run = RunStore(tmp_path).create(build_settings("quick", "digits", overrides))
+    run.write_config(run.config() | {"dataset": INFO.to_dict()})
+    run._save_weights("best", {k: v.contiguous() for k, v in network().state_dict().items()}, 1)
+    run.write_status(run.status() | {"state": "finished", "epoch": 1})
+    return run
+
+
+@pytest.mark.parametrize("renormalise", [True, False])
+def test_silencing_the_test_set_is_a_plain_pass_for_every_expert(run, monkeypatch, renormalise):
+    monkeypatch.setattr(whatif, "EVALUATION_BATCH", 16)
+    split = Split(pictures(40), torch.arange(40) % 2)
+    routed = route_test_set(run, split)
+    effects = measure_silencing(run, split, routed, renormalise)
+    net = predictor()
+    for block in range(3):
+        for expert in range(3):
+            plain = net(split.images, {block + 1: silenced(expert, renormalise)})[0].argmax(1)
+            assert torch.equal(effects.changed[block, expert], plain)
+    assert (effects.changed != effects.learned).any()
+    kept = kept_effects(run, silencing(renormalise))
+    assert torch.equal(kept.changed, effects.changed)
+    assert kept_effects(run, silencing(not renormalise)) is None
+
+
+def test_the_six_routings_are_plain_passes_with_those_weights(run):
+    split = Split(pictures(40), torch.arange(40) % 2)
+    routed = route_test_set(run, split)
+    effects = measure_policies(run, split, routed)
+    net, routing = predictor(), routed.routing
+    plain = {
+        "learned": {},
+        "uniform": {b: given([1 / 3] * 3) for b in (1, 2, 3)},
+        "first": dict.fromkeys((1, 2, 3), first_alone),
+        "mean": {b: given(routing[:, b - 1].mean(0)) for b in (1, 2, 3)},
+        "class": {
+            b: given(torch.stack([routing[i % 2 :: 2, b - 1].double().mean(0) for i in range(40)])) for b in (1, 2, 3)
+        },
+    }
+    for row, policy in zip(effects.changed, POLICIES, strict=True):
+        if policy != "shuffled":
+            assert torch.equal(row, net(split.images, plain[policy])[0].argmax(1)), policy
+    assert torch.equal(kept_effects(run, "policies").changed, effects.changed)
+
+
+def test_what_was_kept_for_another_epoch_is_not_shown(run):
+    split = Split(pictures(40), torch.arange(40) % 2)
+    measure_policies(run, split, route_test_set(run, split))
+    run._save_weights("best", {k: v.contiguous() for k, v in network().state_dict().items()}, 2)
+    assert kept_routing(run) is None
+    assert kept_effects(run, "policies") is None
+
+
+def effects():
+    labels = torch.tensor([0, 0, 1, 1])
+    learned = torch.tensor([0, 0, 1, 0])
+    changed = torch.tensor([[[0, 0, 1, 0], [1, 1, 1, 1]]])  # one block, two experts: no effect; two lost and one won
+    return Effects(labels, learned, changed)
+
+
+def test_accuracy_change_interval_and_flips_by_hand():
+    routing = torch.tensor([[[0.02, 0.98]]] * 4)
+    table = silencing_table(effects(), expert_table(routing))
+    assert table["accuracy"].tolist() == [0.75, 0.5]
+    assert table["change"].tolist() == [0, -0.25]
+    deviation = math.sqrt((3 - 4 * 0.25**2) / 4)  # differences -1, -1, 0, 1
+    assert table["low"][1] == pytest.approx(-0.25 - 1.96 * deviation / 2)
+    assert table["high"][1] == pytest.approx(-0.25 + 1.96 * deviation / 2)
+    assert table["flipped"].tolist() == [0, 3]
+    assert table["dead"].tolist() == [True, False]
+    assert flipped(effects(), 1, 2) == [0, 1, 3]
+
+
+def test_an_expert_with_little_weight_and_an_effect_is_not_dead():
+    routing = torch.tensor([[[0.98, 0.02]]] * 4)
+    assert silencing_table(effects(), expert_table(routing))["dead"].tolist() == [False, False]
+
+
+def test_effects_by_class_by_hand():
+    table = class_effects(effects(), ("red", "blue"))
+    second = table[table["expert"] == 2].set_index("class")["change"]
+    assert second.to_dict() == {"red": -1, "blue": 0.5}
+    assert class_effects(effects(), ("red", "blue", "none"))["class"].nunique() == 2
+
+
+def test_the_table_of_policies_compares_with_the_learned_routing(run):
+    split = Split(pictures(40), torch.arange(40) % 2)
+    table = policy_table(measure_policies(run, split, route_test_set(run, split)))
+    assert table["policy"].tolist() == list(POLICIES)
+    assert table.iloc[0][["change", "flipped"]].tolist() == [0, 0]
+
+
+def test_a_weight_set_by_hand_keeps_the_sum_and_the_others_proportions():
+    assert kept_to_one([0.5, 0.3, 0.2], 0, 0.1) == pytest.approx([0.1, 0.54, 0.36])
+    assert kept_to_one([1.0, 0.0, 0.0], 0, 0.4) == pytest.approx([0.4, 0.3, 0.3])
+    assert kept_to_one([0.0, 1.0], 1, 0.25) == pytest.approx([0.75, 0.25])
+    assert applied(swapped(0, 1), [0.9, 0.1]) == pytest.approx([0.1, 0.9])
+
+
+def test_feature_maps_and_their_mix_are_those_of_the_block():
+    net, image = predictor(residual=True), pictures(1)[0]
+    maps, mix, weights = feature_maps(net, image, 2)
+    assert (maps.shape, mix.shape) == ((3, 8, 4, 4), (8, 4, 4))
+    assert torch.allclose(mix, (weights[:, None, None, None] * maps).sum(0), atol=1e-6)
+    assert torch.allclose(weights, net(image[None])[1][0, 1])
