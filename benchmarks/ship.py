@@ -1,6 +1,6 @@
 """Makes a finished run one that ships with the project: python -m benchmarks.ship RUN --runs-dir DIR [--folder runs]
 
-Copies the settings, the history and the best weights, routes the test pictures, and writes the model card; what going on
+Copies the settings, the history and the best weights, measures the routing of the test pictures, and writes the model card; what going on
 needs, and what is of the machine alone, stays behind. --dataset says where the pictures are now.
 """
 
@@ -15,6 +15,7 @@ from expertnet.fields import command_line
 from expertnet.files import write_atomically
 from expertnet.inference import route_test_set
 from expertnet.runs import Run, RunStore
+from expertnet.whatif import measure_policies, measure_silencing
 
 CARD = """\
 **{name}** tells {classes} apart: {class_names}.
@@ -82,7 +83,10 @@ def main() -> None:
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})
     split, _ = load_test_split(data)
-    route_test_set(target, split)
+    routed = route_test_set(target, split)
+    measure_policies(target, split, routed)
+    for renormalise in (True, False):
+        measure_silencing(target, split, routed, renormalise)
     write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status()['test_accuracy']:.2%}")

@@ -236,6 +236,14 @@ class TrainingSettings(Section):
     lr: float = setting(
         3e-4, "Highest learning rate of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0
     )
+    router_lr_share: float = setting(
+        1.0,
+        "Share of the learning rate that the routers take; where it is high, routers die or collapse at learning rates that kernels like.",
+        label="Router's share of the learning rate",
+        step=0.05,
+        gt=0.0,
+        le=1.0,
+    )
     weight_decay: float = setting(
         1e-3, "Decoupled decay with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0
     )
@@ -290,6 +298,14 @@ class TrainingSettings(Section):
         step=0.05,
         gt=0.0,
         le=1.0,
+    )
+    keep_every: int = setting(
+        0,
+        "Keep the weights of every so many epochs too, to look at the routing through training; 0 keeps the best and the last alone.",
+        label="Keep weights every",
+        unit="epochs",
+        ge=0,
+        le=10_000,
     )
 
 

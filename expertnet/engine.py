@@ -259,7 +259,7 @@ class Trainer:
         training = self.settings.training
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(training, done)
+                group["lr"] = learning_rate(training, done) * group.get("lr_share", 1.0)
         if training.temperature > 1:
             for module in (*self.model.modules(), *self.evaluated.modules()):
                 if isinstance(module, ExpertBranch):

@@ -51,7 +51,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
         f"{mine.idxmax()}, {mine.min():.2f} for {mine.idxmin()}."
     )
     how = (
-        f"Mean routing weights over the {lab.count:,} test pictures of each class; rows are ordered so that classes which route alike "
+        f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are ordered so that classes which route alike "
         "in all blocks are neighbours (average linkage, optimal leaf order)."
     )
     return Figure(f"classes-block-{block}", seen, charts.class_heatmap(table, block, select), table, how)
@@ -235,7 +235,7 @@ def through_training(metrics: Sequence[dict[str, Any]]) -> list[Figure]:
         if not table.empty:
             mean = table.groupby("epoch")[name].mean()
             seen = (
-                f"The {title} went from {mean.iloc[0]:.2f} to {mean.iloc[-1]:.2f} {unit} between epochs {mean.index[0]} and "
+                f"The {title} went from {mean.iloc[0]:.2g} to {mean.iloc[-1]:.2g} {unit} between epochs {mean.index[0]} and "
                 f"{mean.index[-1]}, on the mean of the blocks."
             )
             chart = lab_charts.block_curves(table, name, f"{title} ({unit})", "block")

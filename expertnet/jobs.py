@@ -142,7 +142,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     epochs = epochs or settings.training.epochs
     if done >= epochs and status["state"] == "finished":
         raise RunError(
-            f"Run {run.name} has finished its {done} epochs; give a larger training.epochs to train it longer."
+            f"Run {run.name} has finished its last epoch ({done}); give a larger training.epochs to train it longer."
         )
     if epochs < done:
         raise RunError(f"Run {run.name} is past epoch {epochs} already: training.epochs takes at least {done}.")

@@ -20,7 +20,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 
 
 def _rows(field: str, title: str | None = None) -> alt.Y:
-    axis = alt.Axis(domain=False, ticks=False, labelLimit=240, labelFlush=False)
+    axis = alt.Axis(domain=False, ticks=False, labelLimit=330, labelFlush=False)
     return alt.Y(field, title=title, sort=None, axis=axis)
 
 
@@ -57,7 +57,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     return layered(
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q")),
-        base.mark_text(align="left", dx=6, color=GREY).encode(x=x, text=alt.Text("information:Q", format=".3f")),
+        base.mark_text(align="left", dx=6, color=GREY).encode(x=x, text=alt.Text("information:Q", format=".2~g")),
         height=max(len(blocks) * CELL + 30, 3 * CELL),
         description="Information about the class in the routing of each block, in bits, and what chance would reach",
     )
@@ -77,7 +77,7 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
     axis = alt.Axis(labels=False, ticks=False, grid=False)
     chart = (
         alt.Chart(points)
-        .mark_point(filled=True, size=28, opacity=0.65)
+        .mark_point(filled=True, size=34, opacity=0.65)
         .encode(
             x=alt.X("x:Q", title=f"first component ({explained[0]:.0%} of the variance)", axis=axis),
             y=alt.Y("y:Q", title=f"second component ({explained[1]:.0%})", axis=axis),
@@ -135,7 +135,7 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
                 "entropy:N",
                 title=None,
                 scale=alt.Scale(domain=domain, range=[BLUE, ORANGE]),
-                legend=alt.Legend(orient="bottom"),
+                legend=alt.Legend(orient="bottom", columns=1, labelLimit=0),
             ),
             shape=alt.Shape("entropy:N", title=None, scale=alt.Scale(domain=domain, range=["circle", "diamond"])),
             tooltip=["block:O", "entropy:N", alt.Tooltip("nats:Q", format=".4f"), alt.Tooltip("share:Q", format=".1%")],

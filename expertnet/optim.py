@@ -80,25 +80,31 @@ def orthogonalize(matrices_KRC: Tensor, steps: int = 5) -> Tensor:
 
 
 def make_optimizers(model: ExpertNet, training: TrainingSettings) -> list[torch.optim.Optimizer]:
-    """The optimizers that share the parameters among them; the "lr" of their groups is to be set before each step."""
+    """The optimizers that share the parameters among them; before each step "lr" of their groups is to be set, times "lr_share"."""
     shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     left = dict(model.named_parameters())
     made: list[torch.optim.Optimizer] = []
     if training.optimizer == "muon":
         experts = [(name, module) for name, module in model.named_modules() if isinstance(module, ExpertConvs)]
-        kernels = [{"params": [left.pop(f"{name}.conv.weight")], "matrices": m.num_experts} for name, m in experts]
+        kernels = [
+            {"params": [left.pop(f"{name}.conv.weight")], "matrices": m.num_experts, "lr_share": 1.0}
+            for name, m in experts
+        ]
         made.append(Muon(kernels, momentum=training.momentum, **shared))
-    spared = [
-        left.pop(name)
-        for name, value in model.named_parameters()
-        if name in left and not training.decay_all and (value.ndim < 2 or ".branch." in name)
-    ]
-    groups: list[dict[str, Any]] = [{"params": list(left.values())}]
-    if spared:
-        groups.append({"params": spared, "weight_decay": 0.0})
+    groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    for name, value in left.items():
+        routes = ".branch." in name
+        spared = not training.decay_all and (value.ndim < 2 or routes)
+        share = training.router_lr_share if routes else 1.0
+        group: dict[str, Any] = {"params": [], "lr_share": share}
+        if spared:
+            group["weight_decay"] = 0.0
+        groups.setdefault((share, spared), group)["params"].append(value)
     if training.optimizer == "sgd":
         nesterov = training.momentum > 0
-        made.append(torch.optim.SGD(groups, momentum=training.momentum, nesterov=nesterov, fused=True, **shared))
+        made.append(
+            torch.optim.SGD(groups.values(), momentum=training.momentum, nesterov=nesterov, fused=True, **shared)
+        )
     else:
-        made.append(torch.optim.AdamW(groups, fused=True, **shared))
+        made.append(torch.optim.AdamW(groups.values(), fused=True, **shared))
     return made

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic_core import from_json
@@ -64,7 +64,7 @@ WITHOUT = {  # what can be done with a run of which a file cannot be read
     "config.json": "it cannot be used, only deleted",
     "status.json": "its curves and its network can still be used, and its training can go on",
 }
-Checkpoint = Literal["best", "last"]
+Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
 
 
@@ -241,6 +241,11 @@ class Run:
         """Those that are there, whole or damaged."""
         return tuple(kind for kind in CHECKPOINTS if self.checkpoint_path(kind).is_file())
 
+    def kept_epochs(self) -> dict[int, Checkpoint]:
+        """The epochs whose weights were kept besides the best and the last (training.keep_every), in order."""
+        names = sorted(path.stem for path in self.path.glob("epoch-*.safetensors"))
+        return {int(name[6:]): name for name in names if name[6:].isdigit()}
+
     def checkpoint_epoch(self, kind: Checkpoint) -> int | None:
         """The epoch that a checkpoint is of, 0 for weights that have learned nothing; None where it cannot be read."""
         path = self.checkpoint_path(kind)
@@ -323,6 +328,9 @@ class Run:
         if not kept.is_file() or best["epoch"] == state["epoch"]:
             self._save_weights("best", best["weights"], best["epoch"])
         self._save_weights("last", state["weights"], state["epoch"])
+        every = self.settings().training.keep_every
+        if every and state["epoch"] % every == 0:
+            self._save_weights(f"epoch-{state['epoch']:04d}", state["weights"], state["epoch"])
         write_atomically(self.path / "resume.pt", lambda file: torch.save(dict(state), file))
 
     def _save_weights(self, kind: Checkpoint, weights: dict[str, Tensor], epoch: int) -> None:
@@ -334,6 +342,9 @@ class Run:
         write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
         self._save_weights("best", state["best"]["weights"], state["best"]["epoch"])
         self._save_weights("last", state["weights"], state["epoch"])
+        for epoch, name in self.kept_epochs().items():
+            if epoch > state["epoch"]:
+                self.checkpoint_path(name).unlink()
 
     def delete(self) -> None:
         if self.shipped:

@@ -150,7 +150,7 @@ def _train(run: Run, stop: threading.Event, writer: StatusWriter, on_progress: A
         if progress.kind != "test":
             check()
     writer.update(state="finished", step=trainer.steps)
-    run.log(f"Finished after {trainer.epoch} epochs; test accuracy {writer.status['test_accuracy']:.4f}.")
+    run.log(f"Finished after epoch {trainer.epoch}; test accuracy {writer.status['test_accuracy']:.4f}.")
 
 
 def _best(trainer: Trainer) -> dict[str, Any]:

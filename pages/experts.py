@@ -1,57 +1,50 @@
-"""Which experts a picture is routed to, block by block, and how classes are routed on the whole."""
+"""The routing lab: where a network of experts sends its pictures, and whether it matters."""
 
-import math
+from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
-from expertnet import charts, routing
-from expertnet.inference import load_predictor
 from expertnet.ui import shell
-from expertnet.ui.class_routing import class_routing, test_split
-from expertnet.ui.picture_picker import pick_picture
+from expertnet.ui.lab.classes import classes_view
+from expertnet.ui.lab.compare import compare_view
+from expertnet.ui.lab.experts import experts_view
+from expertnet.ui.lab.one_picture import one_picture_view
+from expertnet.ui.lab.parts import Chosen, lab_of, open_chosen
+from expertnet.ui.lab.through_training import through_training_view
+from expertnet.ui.lab.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
+
+VIEWS: dict[
+    str, tuple[Callable[[Chosen, Any], None], bool]
+] = {  # title: (the view, whether it is of the whole test set alone)
+    "One picture": (one_picture_view, False),
+    "Classes": (classes_view, True),
+    "Experts": (experts_view, True),
+    "What if": (what_if_view, False),
+    "Through training": (through_training_view, False),
+    "Compare": (compare_view, True),
+}
 
 shell.require()
 st.header("Experts")
-st.caption("Every block weighs its experts anew for each picture. Here is how.")
-picked_run = pick_run()
-if picked_run is None:
+st.caption(
+    "Every block weighs its experts anew for each picture. Here is how, what each has learned, and whether it matters."
+)
+picked = pick_run()
+if picked is None:
     st.stop()
-run, checkpoint = picked_run
-
 with shell.shown_error():
-    predictor = load_predictor(run, checkpoint, threads=1)
-    experts = predictor.settings.model.num_experts
-    if experts == 1:
+    chosen = open_chosen(*picked)
+    if chosen.predictor.settings.model.num_experts == 1:
         st.info(
             "This network has one expert in each block, so there is nothing to route: every weight is 1.",
             icon=":material/info:",
         )
-    split = test_split(predictor.settings.data)
-    left, right = st.columns([5, 2], gap="large")
-    with left:
-        st.subheader("One picture")
-        picked = pick_picture(predictor, split)
-        if picked is not None:
-            image, caption = picked
-            probabilities, weights = predictor(image[None])
-            best = int(probabilities[0].argmax())
-            shown, heat, bars = st.columns([2, 4, 4], gap="medium")
-            with shown:
-                st.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
-                st.markdown(
-                    f"Taken for **{shell.escape(predictor.classes[best])}**, {shell.percent(float(probabilities[0, best]))}"
-                )
-            table = routing.weights_table(weights[0])
-            heat.markdown("**Routing weights**")
-            heat.altair_chart(charts.routing_heatmap(table), width="stretch", key="heat")
-            heat.caption("The weights of a block sum to 1.")
-            frame = table.drop_duplicates("block")[["block"]].assign(entropy=routing.entropy(weights[0]).tolist())
-            bars.markdown("**Entropy of each block**")
-            bars.altair_chart(charts.entropy_bars(frame, experts), width="stretch", key="entropy")
-            bars.caption(
-                f"0 nats: one expert has all the weight; ln {experts} = {math.log(experts):.2f}: all weigh the same."
-            )
-    with right:
-        st.subheader("Classes")
-        class_routing(run, checkpoint, split, predictor.classes)
+    title = st.segmented_control(
+        "View", list(VIEWS), default="One picture", required=True, key="view", bind="query-params"
+    )
+    view, whole = VIEWS[title]
+    lab = lab_of(chosen) if title != "Through training" else None
+    if lab is not None or not whole:
+        view(chosen, lab)

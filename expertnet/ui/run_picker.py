@@ -1,9 +1,11 @@
 """Choosing a run that has something to show, and which of its weights; the run stays in the address.
 
-In this module: pick_run, describe, model_card.
+In this module: pick_run, describe, descriptions, model_card.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import streamlit as st
 
@@ -20,6 +22,13 @@ def describe(run: Run) -> str:
     return f"{run.title} · {accuracy} · {status['state']} · {run.created.replace('T', ' ')[:16]} UTC"
 
 
+def descriptions(runs: dict[str, Run]) -> dict[str, str]:
+    """Each run's description by its id, no two alike: a choice is told from the others by its text."""
+    texts = {run_id: describe(run) for run_id, run in runs.items()}
+    count = Counter(texts.values())
+    return {run_id: text if count[text] == 1 else f"{text} · {run_id[9:]}" for run_id, text in texts.items()}
+
+
 def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
     """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
 
@@ -33,7 +42,7 @@ def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
         ids = list(runs)
         index = ids.index(asked) if asked in runs else None if asked else 0
         chosen = row.selectbox(
-            label, ids, index=index, format_func=lambda run_id: describe(runs[run_id]), placeholder="Choose a run"
+            label, ids, index=index, format_func=descriptions(runs).__getitem__, placeholder="Choose a run"
         )
     else:
         st.info(

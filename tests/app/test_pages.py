@@ -18,23 +18,9 @@ from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import run_training
 from expertnet.ui import run_table
 
+from .opening import TINY, finished, opened
+
 PAGES = ["train", "runs", "experts", "predict"]
-TINY = {
-    "model.num_blocks": 2,
-    "model.channels": 8,
-    "model.pool_after": (1,),
-    "data.image_size": 8,
-    "data.crop_padding": 1,
-    "training.epochs": 2,
-    "hardware.device": "cpu",
-}
-
-
-def finished(store, **overrides):
-    run = store.create(build_settings("quick", "digits", TINY | overrides), "quick", "<b>mine</b> *x*")
-    run_training(run, threading.Event())
-    assert run.state == "finished"
-    return run
 
 
 def running(store):
@@ -87,15 +73,6 @@ def archive_of(*classes):
             for number in range(3):
                 archive.writestr(f"{name}/{number}.png", picture.getvalue())
     return packed.getvalue()
-
-
-def opened(page, run=None):
-    test = AppTest.from_file("../../app.py", default_timeout=60)
-    if run is not None:
-        test.query_params["run"] = run
-    test.switch_page(f"pages/{page}.py").run()
-    assert not test.exception, [error.value for error in test.exception]
-    return test
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -305,7 +282,7 @@ def test_settings_that_differ_have_the_labels_of_the_form(monkeypatch):
 def test_a_test_picture_is_named_in_plain_words():
     test = opened("experts", finished(RunStore()).id)
     captions = [picture.caption for shown in test.get("image") for picture in shown.proto.imgs]
-    assert len(captions) == 1 and re.fullmatch(r'Test picture \d+: class "\d"', captions[0])
+    assert re.fullmatch(r'Test picture \d+: class "\d"', captions[0])
 
 
 def test_a_single_epoch_shows_as_points_on_whole_epochs():

@@ -59,15 +59,18 @@ def test_training_from_the_page_to_the_end_in_two_tabs(tab):
 
 def test_the_routing_of_a_test_picture(tab):
     page = tab("experts")
-    expect(page.get_by_text(re.compile("Test picture .*: class "))).to_be_visible()
+    mean = page.get_by_text("Less the test set's mean")  # there once the test set has been routed in the background
+    expect(mean).to_be_visible()
+    settle(page)
+    expect(page.get_by_text(re.compile("Test picture .*: class "))).to_have_count(1)
     heat = page.locator("[aria-label*='Routing weights of one picture']").first
-    expect(heat).to_be_visible()
+    expect(heat.locator("text", has_text=re.compile(r"^[01]\.\d\d$"))).to_have_count(12)
     rows = [float(text) for text in heat.locator("text").all_text_contents() if re.fullmatch(r"[01]\.\d\d", text)]
     assert len(rows) == 12  # four blocks of three experts
     for start in range(0, 12, 3):
         assert sum(rows[start : start + 3]) == pytest.approx(1, abs=0.02)
     before = page.get_by_text(re.compile("Test picture .*: class ")).inner_text()
-    page.get_by_role("spinbutton").fill("1" if "picture 1," not in before else "2")
+    page.get_by_role("spinbutton").fill("1" if "picture 1:" not in before else "2")
     page.get_by_role("spinbutton").press("Enter")
     expect(page.get_by_text(before)).to_have_count(0)
 
@@ -102,3 +105,19 @@ def test_a_stop_shows_at_once_and_keeps_the_run(tab):
     page.get_by_role("button", name="Stop, keep the last whole epoch").click()
     page.get_by_role("button", name="Go on from the last whole epoch").wait_for()
     expect(page.get_by_text(re.compile("stopped · epoch"))).to_be_visible()
+
+
+def test_a_slider_moves_the_probabilities(tab):
+    page = tab("experts")
+    page.get_by_role("radio", name="What if").click()
+    bars = page.locator("[aria-label*='Class probabilities']").first
+    expect(bars).to_be_visible()
+    shown = lambda: bars.locator("text").all_text_contents()  # noqa: E731
+    before = shown()
+    slider = page.get_by_role("slider", name="Expert 1")
+    slider.focus()
+    slider.press("End")
+    expect(page.get_by_text("Changed: block")).to_be_visible()
+    expect(page.get_by_role("slider", name="Expert 2")).to_have_value("0")
+    settle(page)
+    assert shown() != before

@@ -18,7 +18,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"engine", "inference"},
     {"lab", "training", "whatif"},
     {"figures", "jobs"},
-    {"report"},
+    {"picture_figures", "report"},
     {"cli"},
     {"__main__"},
     {"ui"},

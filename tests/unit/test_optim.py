@@ -72,6 +72,20 @@ def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimiz
     assert decay[id(names["stem.conv.weight"])] == ("SGD" if optimizer == "sgd" else "AdamW", 0.5)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
+def test_routers_take_their_share_of_the_learning_rate_and_nothing_else_does(optimizer):
+    net = ExpertNet(ModelSettings(num_blocks=2, channels=8), 10)
+    training = TrainingSettings(optimizer=optimizer, router_lr_share=0.1)
+    share = {
+        id(value): group["lr_share"]
+        for made in make_optimizers(net, training)
+        for group in made.param_groups
+        for value in group["params"]
+    }
+    for name, value in net.named_parameters():
+        assert share[id(value)] == (0.1 if ".branch." in name else 1.0), name
+
+
 def test_temperature_falls_in_a_straight_line():
     training = TrainingSettings(temperature=30.0, temperature_share=0.2)
     assert [temperature(training, done) for done in (0.0, 0.1, 0.2, 1.0)] == pytest.approx([30.0, 15.5, 1.0, 1.0])

@@ -152,6 +152,18 @@ def test_commit_and_roll_back(store):
     assert epoch == 1 and torch.equal(weights["w"], torch.ones(2))
 
 
+def test_weights_of_every_second_epoch_are_kept_and_rolled_back(store):
+    run = store.create(build_settings(overrides={"training.keep_every": 2}))
+    run.commit_epoch(state(0, 0), None)
+    for epoch in range(1, 5):
+        run.commit_epoch(state(epoch, 1), {"epoch": epoch})
+    assert run.kept_epochs() == {0: "epoch-0000", 2: "epoch-0002", 4: "epoch-0004"}
+    weights, epoch = run.load_weights("epoch-0002")
+    assert epoch == 2 and torch.equal(weights["w"], torch.full((2,), 2.0))
+    run.roll_back(state(3, 1))
+    assert list(run.kept_epochs()) == [0, 2]
+
+
 def test_resume_file_that_would_run_code_is_refused(store):
     run = store.create(build_settings())
 

@@ -1,0 +1,61 @@
+"""The figures of a single picture in the routing lab: its weights, how they differ from others, and what it is taken for.
+
+In this module: weights, difference, entropies, probabilities. Routing weights of a picture are (B, K).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from torch import Tensor
+
+from expertnet import charts, lab_charts, routing
+from expertnet.figures import Figure
+
+SHOWN = 6  # classes, the likeliest ones
+
+
+def weights(weights_BK: Tensor, name: str) -> Figure:
+    table = routing.weights_table(weights_BK)
+    top = table.iloc[int(table["weight"].argmax())]
+    seen = f"Its largest weight is {top['weight']:.2f}, of expert {top['expert']:.0f} in block {top['block']:.0f}."
+    how = (
+        "The softmax of each block's expert branch; the weights of a block sum to 1 (as in Dynamic Convolution, Chen 2020, "
+        "arXiv:1912.03458)."
+    )
+    return Figure(name, seen, charts.routing_heatmap(table), table, how)
+
+
+def difference(difference_BK: Tensor, name: str, less: str) -> Figure:
+    """`less` says what was taken off: "the test set's mean"."""
+    table = routing.weights_table(difference_BK).rename(columns={"weight": "difference"})
+    top = table.iloc[int(table["difference"].abs().argmax())]
+    seen = f"The largest difference is {top['difference']:+.2f}, in the weight of expert {top['expert']:.0f} in block {top['block']:.0f}."
+    chart = lab_charts.difference_heatmap(table, "block", "difference", "difference")
+    return Figure(name, seen, chart, table, f"Routing weights less {less}; the differences of a block sum to 0.")
+
+
+def entropies(weights_BK: Tensor, name: str) -> Figure:
+    experts = weights_BK.shape[1]
+    values = routing.entropy(weights_BK).tolist()
+    table = pd.DataFrame({"block": range(1, len(values) + 1), "entropy": values})
+    least = table.iloc[int(table["entropy"].argmin())]
+    seen = f"Block {least['block']:.0f} is the most decisive, with an entropy of {least['entropy']:.2f} nats."
+    how = (
+        f"Entropy of the weights of each block: 0 where one expert has all of the weight, ln {experts} = {math.log(experts):.2f} where all "
+        "weigh the same."
+    )
+    return Figure(name, seen, charts.entropy_bars(table, experts), table, how)
+
+
+def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> Figure:
+    table = pd.DataFrame({"label": classes, "probability": before_C.tolist(), "changed": after_C.tolist()})
+    own, now = (classes[int(values.argmax())] for values in (before_C, after_C))
+    seen = f"It is taken for {now}" + (" as before." if own == now else f" instead of {own}.")
+    likeliest = table[["probability", "changed"]].max(axis=1).nlargest(SHOWN).index
+    how = (
+        "Pale: as the network routes; full: with the weights that were set. The likeliest classes of either are shown."
+    )
+    return Figure("probabilities", seen, lab_charts.probability_pairs(table.loc[likeliest]), table, how)

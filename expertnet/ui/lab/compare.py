@@ -1,0 +1,89 @@
+"""Compare: the routing of two runs side by side, their experts matched first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from expertnet import figures
+from expertnet.inference import load_predictor
+from expertnet.lab import Lab
+from expertnet.runs import Run, RunStore
+from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
+from expertnet.ui.run_picker import descriptions
+from expertnet.ui.shell import escape
+
+
+def compare_view(chosen: Chosen, lab: Lab) -> None:
+    """The other run has to have the same classes, blocks and experts."""
+    others = {run.id: run for run in RunStore().list() if run.id != chosen.run.id and _alike(chosen, run)}
+    if not others:
+        st.info(
+            "There is no other trained network with the same classes, blocks and experts; train these settings again with another seed.",
+            icon=":material/info:",
+        )
+        return
+    other_id = st.selectbox(
+        "Compare with",
+        list(others),
+        format_func=descriptions(others).__getitem__,
+        key="with",
+        bind="query-params",
+    )
+    other = others[other_id]
+    checkpoint = other.checkpoints()[0]
+    theirs = lab_of(Chosen(other, checkpoint, load_predictor(other, checkpoint, threads=1), chosen.split))
+    if theirs is None:
+        return
+    matched = theirs.matched_to(lab)
+    st.markdown(
+        "Experts have no order that two trainings would share, so those of the second run are renumbered: in each block they are "
+        "assigned to the first run's so that the classes' mean weights differ least (Hungarian method)."
+    )
+    block = pick_block(chosen.blocks)
+    for title, make in (
+        ("Mean routing by class", lambda each: figures.classes(each, block)),
+        ("What routing tells about the class", figures.information),
+        ("How much each expert is used", figures.utilization),
+        ("Decisive, varied, or unused", figures.entropies),
+        ("Mistakes", figures.mistakes),
+    ):
+        st.subheader(title)
+        for column, run, each, mark in zip(
+            st.columns(2, gap="large"), (chosen.run, other), (lab, matched), "ab", strict=True
+        ):
+            with column:
+                st.caption(escape(run.title))
+                figure = make(each)
+                if figure is not None:
+                    show(replace(figure, name=f"{figure.name}-{mark}"))
+    _agreement(lab, matched)
+
+
+def _alike(chosen: Chosen, run: Run) -> bool:
+    if not run.has_network():
+        return False
+    info, mine, theirs = run.dataset_info(), chosen.predictor.settings.model, run.settings().model
+    return (
+        info is not None
+        and info.classes == chosen.predictor.classes
+        and (mine.num_blocks, mine.num_experts) == (theirs.num_blocks, theirs.num_experts)
+    )
+
+
+def _agreement(lab: Lab, matched: Lab) -> None:
+    """How alike the two routings are once matched, block by block."""
+    st.subheader("How far the two agree")
+    same = lab.count == matched.count and bool((lab.routed.labels == matched.routed.labels).all())
+    profiles = (lab.profiles - matched.profiles).nan_to_num(0).abs().sum(2).mean(0) / 2
+    table = pd.DataFrame({"block": range(1, lab.num_blocks + 1), "difference of class means": profiles.tolist()})
+    if same:
+        first, second = (each.routed.routing.argmax(2) for each in (lab, matched))
+        table["same first expert"] = (first == second).double().mean(0).tolist()
+    st.dataframe(table, hide_index=True, width="stretch", alt="How far the two runs agree, block by block")
+    st.caption(
+        "Total variation between the classes' mean weights (0: alike, 1: as far apart as can be), on the mean of the classes"
+        + ("; and the share of test pictures whose first expert is the same." if same else ".")
+    )

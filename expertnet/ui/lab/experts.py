@@ -1,0 +1,41 @@
+"""Experts: how much each is used, what it is used for, and which pictures weigh it most and least."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from expertnet import figures
+from expertnet.lab import Lab
+from expertnet.specialization import extremes
+from expertnet.ui.lab.parts import Chosen, gallery, pick_block, show
+
+SHOWN = 10  # pictures in a gallery
+
+
+def experts_view(chosen: Chosen, lab: Lab) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("How much each expert is used")
+        show(figures.utilization(lab))
+        st.subheader("Specializations")
+        show(figures.specializations(lab))
+    with right:
+        st.subheader("Decisive, varied, or unused")
+        show(figures.entropies(lab), table=True)
+    st.subheader("The pictures of an expert")
+    st.markdown("The pictures that weigh an expert most and least tell what it looks for, if anything.")
+    sliders = st.columns(2, gap="large")
+    with sliders[0]:
+        block = pick_block(chosen.blocks)
+    with sliders[1]:
+        expert = int(
+            st.segmented_control(
+                "Expert", range(1, lab.num_experts + 1), default=1, key="expert", bind="query-params", required=True
+            )
+            or 1
+        )
+    most, least = extremes(lab.routed.routing, block, expert, SHOWN)
+    weights = lab.routed.routing[:, block - 1, expert - 1]
+    for title, numbers in (("Most", most), ("Least", least)):
+        st.caption(title)
+        gallery(chosen, numbers, [f"{weights[number]:.2f}" for number in numbers])

@@ -1,0 +1,172 @@
+"""What the views of the lab share.
+
+In this module: Chosen (a run, its network, its test set), open_chosen, lab_of, background, show (a figure with its sentences
+and downloads), gallery, named, pick_block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import streamlit as st
+
+from expertnet import tasks
+from expertnet.datasets import Split
+from expertnet.devices import available_threads
+from expertnet.figures import Figure
+from expertnet.inference import Predictor, Routed, kept_routing, load_predictor, route_test_set
+from expertnet.jobs import manager
+from expertnet.lab import Lab, open_lab
+from expertnet.lab_charts import to_file
+from expertnet.runs import Checkpoint, Run
+from expertnet.tables import to_csv
+from expertnet.ui.shell import escape
+from expertnet.ui.test_set import test_split
+
+FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
+LOOK_EVERY = 0.5  # seconds between two looks at work in the background
+
+
+@dataclass(frozen=True)
+class Chosen:
+    run: Run
+    checkpoint: Checkpoint
+    predictor: Predictor
+    split: Split | None  # the test set, where its pictures are on this machine
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        return self.run.id, self.checkpoint, self.predictor.epoch
+
+    @property
+    def blocks(self) -> list[int]:
+        return list(range(1, self.predictor.settings.model.num_blocks + 1))
+
+
+def open_chosen(run: Run, checkpoint: Checkpoint) -> Chosen:
+    """Loads the network, and the test set where it is at hand. Raises as load_predictor and load_test_split do."""
+    predictor = load_predictor(run, checkpoint, threads=1)
+    return Chosen(run, checkpoint, predictor, test_split(run.settings().data))
+
+
+def threads() -> int:
+    """One beside a training, which two would slow; else all there are."""
+    return 1 if manager().active() else available_threads()
+
+
+def background(key: Hashable, label: str, work: tasks.Work) -> Any:
+    """The result of work that goes on in the background; until it is there, how far it is, and None."""
+    task = tasks.find(key)
+    if task is not None and not task.running and task.result is not None:
+        return task.result
+    if task is not None and not task.running:
+        st.error(escape(task.error or "It was stopped."), icon=":material/error:")
+        if not st.button("Try again", icon=":material/replay:", key=f"again {key}"):
+            return None
+    running = tasks.start(key, work)
+
+    def look() -> None:
+        if not running.running:
+            st.rerun()
+        st.progress(running.share, text=f"{escape(running.activity or label)} …")
+        if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}"):
+            running.stop()
+
+    st.fragment(look, run_every=LOOK_EVERY)()
+    return None
+
+
+def lab_of(chosen: Chosen) -> Lab | None:
+    """The routing of the test set, computed once a checkpoint in the background; None while it is not there."""
+    routed = kept_routing(chosen.run, chosen.checkpoint)
+    if routed is None and chosen.split is None:
+        st.caption("This view is of the whole test set, whose pictures are not on this machine.")
+        return None
+    if routed is None:
+        split = chosen.split
+        assert split is not None
+        count = threads()
+
+        def work(progress: Any, cancelled: Any) -> Routed:
+            return route_test_set(chosen.run, split, chosen.checkpoint, progress, count, cancelled)
+
+        routed = background(("routing", *chosen.key), "Routing the test pictures", work)
+    return open_lab(routed, chosen.predictor.classes) if routed is not None else None
+
+
+def show(figure: Figure | None, select: bool = False, table: bool = False) -> Any:
+    """A figure: what is seen, the chart (or the table), how it was computed, and its files.
+
+    With `select`, what is clicked in the chart is returned.
+    """
+    if figure is None:
+        return None
+    st.markdown(escape(figure.seen))
+    event = None
+    if figure.chart is not None:
+        selecting: dict[str, Any] = {"on_select": "rerun"} if select else {}
+        event = st.altair_chart(figure.chart, width="stretch", key=figure.name, **selecting)
+    if figure.chart is None or table:
+        st.dataframe(figure.table.round(4).rename(columns=_words), hide_index=True, width="stretch", alt=figure.seen)
+    st.caption(escape(figure.how))
+    with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {figure.name}"):
+        _downloads(figure)
+    return event
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ")
+
+
+def _downloads(figure: Figure) -> None:
+    """Each file is made when it is asked for."""
+    st.download_button(
+        "Table (CSV)",
+        lambda: to_csv(figure.table),
+        f"{figure.name}.csv",
+        "text/csv",
+        key=f"csv {figure.name}",
+        on_click="ignore",
+    )
+    if figure.chart is not None:
+        for format, mime in FORMATS.items():
+            st.download_button(
+                f"Chart ({format.upper()})",
+                partial(to_file, figure.chart, format),
+                f"{figure.name}.{format}",
+                mime,
+                key=f"{format} {figure.name}",
+                on_click="ignore",
+            )
+
+
+def gallery(chosen: Chosen, pictures: list[int], captions: list[str], empty: str = "None.") -> None:
+    """Test pictures (numbers from 0), small, side by side; their numbers alone where the pictures are not at hand."""
+    if not pictures:
+        st.caption(empty)
+    elif chosen.split is None:
+        st.caption(
+            "The pictures are not on this machine; they are the numbers "
+            + ", ".join(str(number + 1) for number in pictures)
+            + " of the test set."
+        )
+    else:
+        images = [chosen.split.images[number].permute(1, 2, 0).numpy() for number in pictures]
+        st.image(images, width=72, caption=[escape(caption) for caption in captions])
+
+
+def named(chosen: Chosen, lab: Lab, number: int) -> str:
+    """A test picture in words: its number, its class, and what it was taken for if that is another one."""
+    own, taken = (int(tensor[number]) for tensor in (lab.routed.labels, lab.routed.predictions))
+    classes = chosen.predictor.classes
+    return f"{number + 1}: {classes[own]}" + (f", taken for {classes[taken]}" if own != taken else "")
+
+
+def pick_block(blocks: list[int], key: str = "block") -> int:
+    """A block, which stays in the address."""
+    if len(blocks) == 1:
+        return blocks[0]
+    return int(st.select_slider("Block", blocks, value=blocks[-1], key=key, bind="query-params"))

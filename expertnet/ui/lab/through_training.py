@@ -1,0 +1,56 @@
+"""Through training: how the routing came to be, from the run's history; live while it trains."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from expertnet import figures
+from expertnet.inference import load_predictor
+from expertnet.lab import Lab
+from expertnet.runs import ACTIVE_STATES
+from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
+
+LOOK_EVERY = 5.0  # seconds
+
+
+def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
+    run = chosen.run
+
+    def look() -> None:
+        found = figures.through_training(run.metrics())
+        if not found:
+            st.info("The history of this run holds no routing figures; they come with the first whole epoch.")
+            return
+        with st.grid(2, min_column_width=420):
+            for figure in found:
+                with st.container():
+                    show(figure)
+            with st.container():
+                show(figures.training_utilization(run.metrics(), pick_block(chosen.blocks)))
+
+    st.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
+    _kept(chosen)
+
+
+def _kept(chosen: Chosen) -> None:
+    """The routing of the test set with the weights of the epochs that were kept."""
+    st.subheader("Weights of earlier epochs")
+    kept = chosen.run.kept_epochs()
+    if not kept:
+        st.caption("This run kept none; the setting “Keep weights every” keeps them.")
+        return
+    epochs = list(kept)
+    epoch = (
+        st.select_slider("Epoch", epochs, value=epochs[-1], key="epoch", bind="query-params")
+        if len(epochs) > 1
+        else epochs[0]
+    )
+    name = kept[int(epoch)]
+    then = Chosen(chosen.run, name, load_predictor(chosen.run, name, threads=1), chosen.split)
+    lab = lab_of(then)
+    if lab is not None:
+        left, right = st.columns(2, gap="large")
+        with left:
+            show(figures.utilization(lab))
+        with right:
+            show(figures.classes(lab, pick_block(chosen.blocks, "kept block")))

@@ -1,0 +1,174 @@
+"""What if: other routing weights for one picture at once, and for the whole test set in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+from torch import Tensor
+
+from expertnet import figures, tasks, whatif
+from expertnet import picture_figures as figure_of
+from expertnet.datasets import Split
+from expertnet.lab import Lab
+from expertnet.progress import Asked, Report
+from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, show, threads
+from expertnet.ui.picture_picker import pick_picture
+from expertnet.whatif import Effects
+
+FLIPPED = 16  # pictures
+
+
+def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
+    st.info(
+        "The batch norms of the network keep the statistics of the routing it was trained with. What is seen here therefore also "
+        "contains that mismatch, and is not what a network trained without an expert would give.",
+        icon=":material/info:",
+    )
+    st.subheader("One picture")
+    picked = pick_picture(chosen.predictor, chosen.split)
+    if picked is not None:
+        st.fragment(_one_picture)(chosen, *picked)
+    st.subheader("The whole test set")
+    if lab is not None:
+        _policies(chosen, lab)
+        _silencing(chosen, lab)
+
+
+# --- one picture -----------------------------------------------------------------------------------------------------
+
+
+def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
+    """Sliders for the weights of a block, and the probabilities before and after."""
+    changed = st.session_state.setdefault(f"changed {chosen.run.id}", {})  # block -> weights
+    before, own = chosen.predictor(image[None])
+    now = {block: whatif.given(weights) for block, weights in changed.items()}
+    after, routed = chosen.predictor(image[None], now)
+    left, middle, right = st.columns([2, 4, 4], gap="large")
+    left.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
+    with middle:
+        block = pick_block(chosen.blocks)
+        _sliders(changed, block, changed.get(block) or routed[0, block - 1].tolist())
+    with right:
+        show(figure_of.probabilities(before[0], after[0], chosen.predictor.classes))
+        if changed:
+            names = ", ".join(map(str, sorted(changed)))
+            st.caption(f"Changed: block {names}. Blocks after a changed one see something else, and route anew.")
+            show(figure_of.difference(routed[0] - own[0], "rerouted", "those that the network gives"))
+
+
+def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) -> None:
+    """One slider an expert; the weights of a block are kept to sum 1."""
+    experts = len(weights)
+
+    def key(expert: int) -> str:
+        return f"weight {block} {expert}"
+
+    def moved(expert: int) -> None:
+        changed[block] = whatif.kept_to_one(weights, expert, st.session_state[key(expert)])
+
+    def put(change: Callable[[Tensor], Tensor]) -> None:
+        changed[block] = whatif.applied(change, weights)
+
+    for expert, weight in enumerate(weights):
+        st.session_state[key(expert)] = round(weight, 4)
+        st.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=moved, args=(expert,))
+        buttons = st.container(horizontal=True, gap="small")
+        for word, change in (("Silence", whatif.silenced(expert)), ("Alone", whatif.forced(expert))):
+            buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,), type="tertiary")
+    line = st.container(horizontal=True, vertical_alignment="bottom")
+    if experts > 1:
+        pairs = [(a, b) for a in range(experts) for b in range(a + 1, experts)]
+        pair = line.selectbox(
+            "Swap", pairs, format_func=lambda two: f"{two[0] + 1} and {two[1] + 1}", key="pair", width=140
+        )
+        line.button("Swap", icon=":material/swap_horiz:", on_click=put, args=(whatif.swapped(*pair),))
+    line.button(
+        "As the network routes",
+        icon=":material/restart_alt:",
+        on_click=changed.clear,
+        disabled=not changed,
+        key="learned",
+    )
+
+
+# --- the test set ----------------------------------------------------------------------------------------------------
+
+
+def _measured(
+    chosen: Chosen, what: str, label: str, measure: Callable[[Split, Report, Asked], Effects]
+) -> Effects | None:
+    """Effects that were measured before, or that are being measured; else a button that begins."""
+    kept = whatif.kept_effects(chosen.run, what, chosen.checkpoint)
+    if kept is not None:
+        return kept
+    split = chosen.split
+    if split is None:
+        st.caption("This needs the pictures of the test set, which are not on this machine.")
+        return None
+    key = (what, *chosen.key)
+    if tasks.find(key) is None and not st.button(label, icon=":material/science:", key=what):
+        return None
+    return background(key, label, partial(measure, split))
+
+
+def _policies(chosen: Chosen, lab: Lab) -> None:
+    st.markdown("**Does routing by picture earn anything?**")
+    count = threads()
+    effects = _measured(
+        chosen,
+        "policies",
+        "Measure six ways to route the test set",
+        lambda split, progress, cancelled: whatif.measure_policies(
+            chosen.run, split, lab.routed, chosen.checkpoint, progress, cancelled, count
+        ),
+    )
+    if effects is not None:
+        show(figures.policies(effects))
+
+
+def _silencing(chosen: Chosen, lab: Lab) -> None:
+    st.markdown("**What is lost when an expert is silenced?**")
+    renormalise = st.toggle(
+        "The others grow to sum to 1", value=True, key="renormalise", bind="query-params", help="Or stay as they are."
+    )
+    count = threads()
+    effects = _measured(
+        chosen,
+        whatif.silencing(renormalise),
+        "Silence each expert in turn",
+        lambda split, progress, cancelled: whatif.measure_silencing(
+            chosen.run, split, lab.routed, renormalise, chosen.checkpoint, progress, cancelled, count
+        ),
+    )
+    if effects is None:
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        show(figures.silencing(effects, lab, renormalise), table=True)
+    with right:
+        block = int(
+            st.segmented_control(
+                "Silenced in block",
+                chosen.blocks,
+                default=chosen.blocks[-1],
+                key="silenced",
+                bind="query-params",
+                required=True,
+            )
+            or chosen.blocks[-1]
+        )
+        show(figures.silencing_by_class(effects, lab, block))
+        experts = list(range(1, lab.num_experts + 1))
+        expert = int(
+            st.segmented_control("Expert", experts, default=1, key="silent", bind="query-params", required=True) or 1
+        )
+        numbers = whatif.flipped(effects, block, expert)
+        st.markdown(f"{len(numbers):,} pictures get another class without expert {expert} of block {block}.")
+        shown = numbers[:FLIPPED]
+        classes = chosen.predictor.classes
+        taken = effects.changed[block - 1, expert - 1]
+        gallery(chosen, shown, [f"{named(chosen, lab, number)} → {classes[int(taken[number])]}" for number in shown])
+        if len(numbers) > FLIPPED:
+            st.caption(f"The first {FLIPPED} of them.")

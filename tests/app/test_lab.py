@@ -1,0 +1,138 @@
+"""Every view of the routing lab opens: on a small network, one without routing, one whose pictures are gone, and a run in progress."""
+
+import pytest
+
+from expertnet import tasks
+from expertnet.processes import this_process
+from expertnet.runs import RunStore
+
+from .opening import finished, opened
+
+VIEWS = ["One picture", "Classes", "Experts", "What if", "Through training", "Compare"]
+
+
+def looked_at(run, view, **address):
+    """The view, once what it computes in the background is there."""
+    test = opened("experts", run.id, view=view, **address)
+    for _ in range(3):
+        for task in list(tasks._tasks()[0].values()):
+            task.join(60)
+        test.run()
+    assert not test.exception, [error.value for error in test.exception]
+    return test
+
+
+def words(test):
+    return " ".join(part.value for part in (*test.markdown, *test.caption, *test.info, *test.error))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("overrides", [{}, {"model.num_experts": 1}, {"model.num_blocks": 1, "model.num_experts": 2}])
+def test_every_view_opens(view, overrides):
+    store = RunStore()
+    run, _ = finished(store, **overrides), finished(store, **overrides | {"seed": 1})
+    test = looked_at(run, view)
+    assert test.segmented_control(key="view").value == view
+    assert not test.error
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_a_run_that_trains_shows_its_best_so_far(view):
+    run = finished(RunStore())
+    run.write_status(
+        run.status() | this_process() | {"state": "running", "activity": "Training", "step": 3, "steps": 9}
+    )
+    test = looked_at(run, view)
+    assert not test.error
+    assert not (run.path / "routing-best.safetensors").exists()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_without_the_pictures_what_lies_in_the_run_still_shows(view, monkeypatch, tmp_path):
+    run = finished(RunStore())
+    looked_at(run, "Classes")  # keeps the routing
+    config = run.config()
+    run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+    test = looked_at(run, view)
+    assert "are not on this machine" in words(test)
+    if view in ("Classes", "Experts"):
+        assert test.get("vega_lite_chart")
+
+
+def test_the_routing_is_computed_once_and_kept():
+    run = finished(RunStore())
+    looked_at(run, "Classes")
+    kept = run.path / "routing-best.safetensors"
+    before = kept.stat().st_mtime_ns
+    looked_at(run, "Experts")
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_sliders_keep_the_sum_and_move_the_probabilities():
+    test = looked_at(finished(RunStore()), "What if")
+
+    def weights():
+        return [slider.value for slider in test.slider if slider.label.startswith("Expert ")]
+
+    def bars():
+        return next(
+            chart.proto.spec for chart in test.get("vega_lite_chart") if "Class probabilities" in chart.proto.spec
+        )
+
+    assert sum(weights()) == pytest.approx(1, abs=0.01)
+    before = bars()
+    next(slider for slider in test.slider if slider.label == "Expert 1").set_value(0.9).run()
+    assert weights()[0] == pytest.approx(0.9)
+    assert sum(weights()) == pytest.approx(1, abs=0.01)
+    assert bars() != before
+    next(button for button in test.button if button.label == "Alone").click().run()
+    assert weights() == pytest.approx([1, 0, 0])
+    next(button for button in test.button if button.label == "As the network routes").click().run()
+    assert bars() == before
+
+
+def test_silencing_is_measured_in_the_background_and_shown():
+    run = finished(RunStore())
+    test = looked_at(run, "What if")
+    for label in ("Measure six ways to route the test set", "Silence each expert in turn"):
+        next(button for button in test.button if button.label == label).click().run()
+        for task in list(tasks._tasks()[0].values()):
+            task.join(60)
+        test.run()
+    assert not test.exception and not test.error
+    assert "outing by picture earns" in words(test) and "costs most" in words(test)
+    assert (run.path / "policies-best.safetensors").is_file()
+
+
+def test_an_address_names_the_block_and_the_picture():
+    test = looked_at(finished(RunStore()), "One picture", block="1", picture="7")
+    assert test.select_slider(key="block").value == 1
+    assert test.number_input(key="picture").value == 7
+
+
+def test_two_pictures_stand_side_by_side():
+    test = looked_at(finished(RunStore()), "One picture", two="true")
+    assert sum(field.label.startswith("Picture (1 to") for field in test.number_input) == 2
+    assert "those of the first picture" in words(test)
+
+
+def test_runs_that_cannot_be_compared_are_not_offered():
+    store = RunStore()
+    run, _ = finished(store), finished(store, **{"model.num_experts": 2})
+    assert "no other trained network" in words(looked_at(run, "Compare"))
+
+
+def test_the_routing_of_kept_epochs_can_be_looked_at():
+    run = finished(RunStore(), **{"training.keep_every": 1})
+    test = looked_at(run, "Through training", epoch="1")
+    assert test.select_slider(key="epoch").value == 1
+    assert (run.path / "routing-epoch-0001.safetensors").is_file()
+    assert "kept none" in words(looked_at(finished(RunStore()), "Through training"))
+
+
+def test_two_runs_of_one_description_are_told_apart():
+    store = RunStore()
+    runs = [finished(store), finished(store)]
+    runs[1].write_config(runs[1].config() | {"created": runs[0].created})
+    for run in runs:
+        assert looked_at(run, "Through training").query_params["run"] in (run.id, [run.id])
