@@ -1,7 +1,9 @@
 # make run: set everything up and serve the app.  make test: set everything up and pass the tests.
+# make benchmark DATA=cifar10-jpeg.tar.xz: print the figures that this machine can (docs/benchmarks.md).
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
+DATA ?= cifar10
 
 .PHONY: run test lint benchmark clean
 
@@ -18,6 +20,8 @@ lint: $(VENV)/.dev
 benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pages
 	$(VENV)/bin/python -m benchmarks.quick --dataset digits
+	$(VENV)/bin/python -m benchmarks.training_speed --data $(DATA)
+	$(VENV)/bin/python -m benchmarks.routing_lab 20261124-123318
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ExpertNet Studio needs Python 3.11 or newer; name one with make PYTHON=...")'

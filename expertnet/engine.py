@@ -55,7 +55,8 @@ class Trainer:
     """Trains an ExpertNet as the settings say: run() yields Progress records to the end.
 
     Every random draw comes from one generator seeded with settings.seed (and the initial weights from that seed), so
-    the same settings on the same machine with the same number of threads give the same numbers.
+    the same settings on the same machine with the same number of threads give the same numbers. `network` makes another
+    network to train in the same way, for comparison: it is called as an ExpertNet is.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Trainer:
         *,
         threads: int | None = None,
         log: Callable[[str], None] = lambda sentence: None,
+        network: Callable[[], ExpertNet] | None = None,
     ) -> None:
         self.settings, self.data, self.log = settings, data, log
         self.device = resolve_device(settings.hardware.device)
@@ -75,7 +77,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.model = ExpertNet(settings.model, self.num_classes)
+            self.model = network() if network else ExpertNet(settings.model, self.num_classes)
         self.random = Random(settings.seed)
         layout = torch.channels_last if settings.hardware.channels_last else torch.contiguous_format
         self.model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expertnet.config import TrainingSettings
-from expertnet.model import ExpertConvs, ExpertNet
+from expertnet.model import ExpertConvs
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:
@@ -79,16 +79,22 @@ def orthogonalize(matrices_KRC: Tensor, steps: int = 5) -> Tensor:
     return (x.mT if tall else x).to(matrices_KRC.dtype)
 
 
-def make_optimizers(model: ExpertNet, training: TrainingSettings) -> list[torch.optim.Optimizer]:
+def matrices_in(model: nn.Module, name: str) -> int:
+    """How many experts' kernels lie one after the other in a convolution; 1 where it is no block's."""
+    owner = model.get_submodule(name.rpartition(".")[0])
+    return owner.num_experts if isinstance(owner, ExpertConvs) else 1
+
+
+def make_optimizers(model: nn.Module, training: TrainingSettings) -> list[torch.optim.Optimizer]:
     """The optimizers that share the parameters among them; before each step "lr" of their groups is to be set, times "lr_share"."""
     shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     left = dict(model.named_parameters())
     made: list[torch.optim.Optimizer] = []
     if training.optimizer == "muon":
-        experts = [(name, module) for name, module in model.named_modules() if isinstance(module, ExpertConvs)]
         kernels = [
-            {"params": [left.pop(f"{name}.conv.weight")], "matrices": m.num_experts, "lr_share": 1.0}
-            for name, m in experts
+            {"params": [left.pop(f"{name}.weight")], "matrices": matrices_in(model, name), "lr_share": 1.0}
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Conv2d) and module.in_channels > 3
         ]
         made.append(Muon(kernels, momentum=training.momentum, **shared))
     groups: dict[tuple[float, bool], dict[str, Any]] = {}

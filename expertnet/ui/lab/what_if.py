@@ -76,7 +76,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         st.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=moved, args=(expert,))
         buttons = st.container(horizontal=True, gap="small")
         for word, change in (("Silence", whatif.silenced(expert)), ("Alone", whatif.forced(expert))):
-            buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,), type="tertiary")
+            buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,))
     line = st.container(horizontal=True, vertical_alignment="bottom")
     if experts > 1:
         pairs = [(a, b) for a in range(experts) for b in range(a + 1, experts)]
