@@ -67,7 +67,7 @@ def main() -> None:
             figures.mistakes(lab),
         ),
         "Experts": lambda lab: (figures.utilization(lab), figures.entropies(lab), figures.specializations(lab)),
-        "Through training": lambda lab: figures.through_training(run.metrics()),
+        "Through training": lambda lab: figures.through_training(run.metrics(), run.watched_pictures),
     }
     for name, make in views.items():
         lab = Lab(routed, predictor.classes)

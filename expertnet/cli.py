@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from expertnet.config import SettingsError
-from expertnet.datasets import DatasetError, flips, load_test_split
+from expertnet.datasets import BUILTIN, DatasetError, flips, is_ready, load_test_split, look
 from expertnet.fields import build_settings, parse_assignments
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
 from expertnet.presets import DEFAULT_PRESET, PRESETS
@@ -100,6 +100,8 @@ def train(
     else:
         settings = build_settings(preset, dataset, values)
         refuse_what_cannot_start(settings)
+        if not is_ready(settings.data) and settings.data.dataset not in BUILTIN:
+            look(settings.data)  # own pictures that cannot be used leave no run behind
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
     status = run_training(run, stop, on_progress=EpochPrinter("test" if run.watches_test else "validation"))

@@ -54,6 +54,8 @@ class DatasetInfo:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DatasetInfo:
         lists = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
+        if not all(isinstance(name, str) for name in lists["classes"]):
+            raise TypeError("the names of classes are text")
         return cls(
             name=str(values["name"]),
             image_size=int(values["image_size"]),

@@ -13,7 +13,7 @@ import pandas as pd
 
 from expertnet import charts, lab_charts
 from expertnet.lab import Lab, sample
-from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS, DRAWS, LOW, training_table, utilization_table
+from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS, DRAWS, LOW, NOTABLE, training_table, utilization_table
 from expertnet.whatif import Effects, class_effects, policy_table, silencing_table
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
@@ -49,6 +49,8 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
     seen = (
         f"In block {block}, classes differ most in the weight of expert {expert}: {mine.max():.2f} on the mean for "
         f"{mine.idxmax()}, {mine.min():.2f} for {mine.idxmin()}."
+        if mine.max() - mine.min() >= 0.005
+        else f"In block {block}, all classes are routed alike on the mean."
     )
     how = (
         f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are ordered so that classes which route alike "
@@ -62,7 +64,9 @@ def information(lab: Lab) -> Figure:
     best = _most(table, "information")
     above = int((table["information"] > table["chance_high"]).sum())
     seen = (
-        f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
+        "The routing tells nothing about the class."
+        if best["information"] == 0
+        else f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
         f"{len(table)} blocks tell more than chance would."
     )
     how = (
@@ -130,7 +134,8 @@ def entropies(lab: Lab) -> Figure:
         "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
     )
     how = (
-        "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of ln K. "
+        "Entropy of the mean routing, and the mean of the pictures' own entropies, in the chart as shares of ln K, in the "
+        "table in nats. "
         f"Both under {LOW:.0%}: collapse; only the second: decisive and varied; both near 100 %: routing unused."
     )
     return Figure("entropies", seen, lab_charts.entropy_pairs(table, lab.num_experts), table, how)
@@ -141,8 +146,8 @@ def specializations(lab: Lab) -> Figure:
     named = table[table["class"] != ""]
     seen = f"{len(named)} of {len(table)} experts are weighed most by the same class in both halves of the test set."
     how = (
-        "The class is chosen on one half of the test pictures and named only if the other half says the same; the ratio "
-        "is that class's mean weight over the expert's, on the other half."
+        "The class is chosen on one half of the test pictures and named only if the other half says the same and "
+        f"gives it at least {NOTABLE} times the expert's mean weight, which is the ratio."
     )
     return Figure("specializations", seen, None, table, how)
 
@@ -161,7 +166,7 @@ def policies(effects: Effects) -> Figure:
     else:
         seen = (
             "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
-            f"is {shuffled['accuracy']:.1%} instead of {learned['accuracy']:.1%}."
+            f"is {shuffled['accuracy']:.1%}, and {learned['accuracy']:.1%} with the picture's own."
         )
     how = (
         f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
@@ -184,7 +189,11 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
     correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
     seen = (
-        f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {-worst['change']:.1%} of accuracy; "
+        (
+            f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {-worst['change']:.1%} of accuracy; "
+            if worst["change"] < 0
+            else "Silencing any one expert costs nothing; "
+        )
         + (f"{dead} {'expert is' if dead == 1 else 'experts are'} dead" if dead else "no expert is dead")
         + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
     )
@@ -227,8 +236,11 @@ _CURVES = (  # name, what it is called, its unit, what it means
 )
 
 
-def through_training(metrics: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl."""
+def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Figure]:
+    """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl.
+
+    `watched` says what they were measured on: "validation pictures", or "test set".
+    """
     table = training_table(metrics)
     figures = []
     for name, title, unit, means in _CURVES:
@@ -245,16 +257,17 @@ def through_training(metrics: Sequence[dict[str, Any]]) -> list[Figure]:
                     seen,
                     chart,
                     table[["epoch", "block", name]],
-                    f"{means} {_WATCHED}",
+                    f"{means} {_measured(watched)}",
                 )
             )
     return figures
 
 
-_WATCHED = "Measured on the validation pictures after every epoch."
+def _measured(watched: str) -> str:
+    return f"Measured on the {watched} after every epoch."
 
 
-def training_utilization(metrics: Sequence[dict[str, Any]], block: int) -> Figure | None:
+def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched: str) -> Figure | None:
     """How much each expert of a block is used, over epochs."""
     table = utilization_table(metrics)
     table = table[table["block"] == block]
@@ -267,5 +280,9 @@ def training_utilization(metrics: Sequence[dict[str, Any]], block: int) -> Figur
     )
     chart = lab_charts.block_curves(table, "utilization", "utilization", "expert")
     return Figure(
-        f"training-utilization-block-{block}", seen, chart, table, f"Utilization is K times the mean weight. {_WATCHED}"
+        f"training-utilization-block-{block}",
+        seen,
+        chart,
+        table,
+        f"Utilization is K times the mean weight. {_measured(watched)}",
     )

@@ -1,8 +1,8 @@
 """A run's checkpoint -> predictions and routing weights for pictures.
 
-In this module: Predictor, load_predictor; of the test set Routed, kept_routing, route_test_set; keep and kept, which hold
-tensors that were computed for a checkpoint in the run's folder. Everything computes on the CPU in float32, so that a page's
-inference does not disturb a training on the GPU.
+In this module: Predictor, load_predictor; of the test set load_own_test_set, Routed, kept_routing, route_test_set; keep and
+kept, which hold tensors that were computed for a checkpoint in the run's folder. Everything computes on the CPU in float32, so
+that a page's inference does not disturb a training on the GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from expertnet.augment import normalize
 from expertnet.config import Settings
-from expertnet.datasets import DatasetInfo, Split
+from expertnet.datasets import DatasetError, DatasetInfo, Split, load_test_split
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.files import version_of, write_atomically
 from expertnet.model import UNCHANGED, Changes, ExpertNet
@@ -76,7 +76,7 @@ def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predi
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two are the same only if they are one, so that what is made of one is made once
 class Routed:
     """What a network did with the pictures of its test set, in their order."""
 
@@ -87,10 +87,49 @@ class Routed:
 
 def kept_routing(run: Run, checkpoint: Checkpoint = "best") -> Routed | None:
     """The routing of the test set as it lies in the run's folder; None where it is not there, or is another epoch's."""
-    tensors = kept(run, "routing", checkpoint)
-    if tensors is None or not {"routing", "labels", "predictions"} <= tensors.keys():
+    path = run.path / f"routing-{checkpoint}.safetensors"
+    try:
+        return _routed(path, load_predictor(run, checkpoint), version_of(path))
+    except (OSError, SafetensorError, ValueError, KeyError):
         return None
-    return Routed(tensors["routing"].float(), tensors["labels"].long(), tensors["predictions"].long())
+
+
+@lru_cache(maxsize=32)
+def _routed(path: Path, predictor: Predictor, version: tuple[int, ...]) -> Routed:
+    """Raises ValueError where it is no routing of this network: files may come from elsewhere."""
+    tensors = _read_kept(path, predictor.epoch, version)
+    routing, labels, predictions = tensors["routing"].float(), tensors["labels"], tensors["predictions"]
+    model, count = predictor.settings.model, len(labels)
+    shapes = [tuple(tensor.shape) for tensor in (routing, labels, predictions)]
+    if not count or shapes != [(count, model.num_blocks, model.num_experts), (count,), (count,)]:
+        raise ValueError("of another network")
+    if not ((routing >= 0).all() and torch.allclose(routing.sum(2), torch.ones(()), atol=0.01)):
+        raise ValueError("no routing weights")
+    for named in (labels, predictions):
+        refuse_other_classes(named, len(predictor.classes))
+    return Routed(routing, labels.long(), predictions.long())
+
+
+def refuse_other_classes(named: Tensor, num_classes: int) -> None:
+    """Raises ValueError where a tensor holds anything but numbers of classes."""
+    if named.is_floating_point() or named.min() < 0 or named.max() >= num_classes:
+        raise ValueError("no numbers of classes")
+
+
+def load_own_test_set(run: Run, progress: Report = silent, cancelled: Asked = never) -> tuple[Split, bool]:
+    """The test set of a run's own data, and whether the data is what the run was trained on.
+
+    Raises DatasetError where it is not there, cannot be read, or has other classes by now.
+    """
+    info = run.dataset_info()
+    split, found = load_test_split(run.settings().data, progress, cancelled)
+    if info is not None and found.classes != info.classes:
+        raise DatasetError(
+            f"The classes of {found.name} are no longer those that run {run.name} was trained on; "
+            "bring its folders back, or train anew."
+        )
+    same = info is not None and found.fingerprint.rpartition("-v")[0] == info.fingerprint.rpartition("-v")[0]
+    return split, same
 
 
 def route_test_set(

@@ -146,6 +146,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
         )
     if epochs < done:
         raise RunError(f"Run {run.name} is past epoch {epochs} already: training.epochs takes at least {done}.")
+    refuse_if_missing(settings.data)  # before anything is changed: what it has reached stays as it is
     config = config | {"training": config["training"] | {"epochs": epochs}}
     run.write_config(config)
     run.write_status(

@@ -27,20 +27,20 @@ def _rows(field: str, title: str | None = None) -> alt.Y:
 def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, percent: bool = False) -> alt.LayerChart:
     """Signed differences, `row` x expert: blue where there is less, orange where there is more, with the numbers."""
     most = max(float(table[value].abs().max()) if len(table) else 0.0, 1e-6)
-    scale = alt.Scale(domain=[-most, 0, most], range=[BLUE, "#F4F4F2", ORANGE])
+    signed = alt.Scale(type="threshold", domain=[0.0], range=[BLUE, ORANGE])
+    strength = alt.Scale(domain=[0, most], range=[0, 0.4])  # none is no colour at all, on a dark page too
+    table = table.assign(strength=table[value].abs())
     base = alt.Chart(table).encode(
         x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
         y=_rows(f"{row}:O", None if row == "class" else row),
     )
     written = "+.1%" if percent else "+.2f"
     cells = base.mark_rect().encode(
-        color=alt.Color(f"{value}:Q", legend=None, scale=scale),
+        color=alt.Color(f"{value}:Q", legend=None, scale=signed),
+        opacity=alt.Opacity("strength:Q", legend=None, scale=strength),
         tooltip=[f"{row}:O", "expert:O", alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f")],
     )
-    dark = f"abs(datum['{value}']) > {0.7 * most} && datum['{value}'] < 0"
-    numbers = base.mark_text(fontSize=12).encode(
-        text=alt.Text(f"{value}:Q", format=written), color=alt.condition(dark, alt.value("white"), alt.value("black"))
-    )
+    numbers = base.mark_text(fontSize=12, color=GREY).encode(text=alt.Text(f"{value}:Q", format=written))
     count = table[row].nunique()
     height = max(count * (ROW if row == "class" else CELL) + 30, 3 * CELL)
     return layered(cells, numbers, height=height, description=f"{title}, {row} by expert, as numbers")

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expertnet import figures, whatif
-from expertnet.datasets import DatasetError, Split, load_test_split
+from expertnet.datasets import DatasetError, Split
 from expertnet.figures import Figure
 from expertnet.files import write_atomically
-from expertnet.inference import kept_routing, load_predictor, route_test_set
+from expertnet.inference import kept_routing, load_own_test_set, load_predictor, route_test_set
 from expertnet.lab import Lab, open_lab
 from expertnet.lab_charts import to_file
 from expertnet.progress import Report, silent
 from expertnet.runs import Checkpoint, Run, RunError
-from expertnet.tables import to_csv
+from expertnet.tables import escape, to_csv
 
 
 def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
@@ -29,15 +29,16 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     predictor = load_predictor(run, checkpoint)
     routed, split, missing = kept_routing(run, checkpoint), None, ""
     try:
-        split = load_test_split(predictor.settings.data, progress)[0]
+        split, same = load_own_test_set(run, progress)
+        missing = "" if same else "the pictures are not those that the run was trained on."
     except DatasetError as error:
         missing = str(error)
+    if split is not None:
+        routed = route_test_set(run, split, checkpoint, progress)  # what was kept, if it is of these pictures
     if routed is None:
-        if split is None:
-            raise RunError(missing)
-        routed = route_test_set(run, split, checkpoint, progress)
+        raise RunError(missing)
     lab = open_lab(routed, predictor.classes)
-    written, lines = [], [f"# Routing of {run.title}", ""]
+    written, lines = [], [f"# Routing of {escape(run.title)}", ""]
     folder.mkdir(parents=True, exist_ok=True)
     for figure in _figures(run, checkpoint, lab, split, progress):
         progress(f"Writing {figure.name}", None)
@@ -48,11 +49,9 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
             written.append(folder / f"{figure.name}.{ending}")
             write_atomically(written[-1], content)
         picture = f"![{figure.name}]({figure.name}.svg)\n\n" if "svg" in files else ""
-        lines.append(f"## {figure.seen}\n\n{picture}{figure.how} [Table]({figure.name}.csv)\n")
+        lines.append(f"## {escape(figure.seen)}\n\n{picture}{figure.how} [Table]({figure.name}.csv)\n")
     if missing:
-        lines.append(
-            f"What needs the pictures of the test set is missing, where it had not been measured before: {missing}\n"
-        )
+        lines.append(f"What needs the pictures of the test set is missing, or of other pictures: {escape(missing)}\n")
     written.append(folder / "index.md")
     write_atomically(written[-1], "\n".join(lines).encode())
     return written
@@ -82,6 +81,6 @@ def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, pr
             yield figures.silencing(effects, lab, renormalise)
             if renormalise:
                 yield from (figures.silencing_by_class(effects, lab, block) for block in blocks)
-    yield from figures.through_training(run.metrics())
-    used = (figures.training_utilization(run.metrics(), block) for block in blocks)
+    yield from figures.through_training(run.metrics(), run.watched_pictures)
+    used = (figures.training_utilization(run.metrics(), block, run.watched_pictures) for block in blocks)
     yield from (figure for figure in used if figure is not None)

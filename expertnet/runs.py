@@ -166,6 +166,11 @@ class Run:
         except RunError:
             return False
 
+    @property
+    def watched_pictures(self) -> str:
+        """What the figures of an epoch are measured on."""
+        return "test set" if self.watches_test else "validation pictures"
+
     def _config_value(self, key: str) -> str:
         try:
             return str(self.config().get(key) or "")

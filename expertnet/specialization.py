@@ -28,6 +28,7 @@ from expertnet.routing import class_means, entropy, information, usage
 DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
 DEAD_FLIPS = 0.001  # share of pictures that may change their class when a dead expert is silenced
 LOW = 0.5  # share of ln K under which an entropy is called low
+NOTABLE = 1.05  # times an expert's mean weight that a class must give it to be named as its own
 DRAWS = 100  # permutations of the labels
 
 
@@ -65,9 +66,9 @@ def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> pd.D
             "block": range(1, routing_NBK.shape[1] + 1),
             "entropy_of_mean": of_mean.tolist(),
             "mean_entropy": mean_of.tolist(),
-            "information": information(routing_NBK, labels_N, num_classes).tolist(),
-            "chance": chance.mean(0).tolist(),
-            "chance_high": chance.quantile(0.95, dim=0).tolist(),
+            "information": information(routing_NBK, labels_N, num_classes).round(decimals=6).tolist(),
+            "chance": chance.mean(0).round(decimals=6).tolist(),
+            "chance_high": chance.quantile(0.95, dim=0).round(decimals=6).tolist(),  # less is the rounding of float16
             "verdict": [verdict(*pair, experts) for pair in zip(of_mean.tolist(), mean_of.tolist(), strict=True)],
         }
     )
@@ -118,7 +119,7 @@ def specializations(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str
         for expert in range(routing_NBK.shape[2]):
             chosen, again = (int(mean[:, block, expert].argmax()) for mean in means)
             ratio = float(means[1][chosen, block, expert] / overall[block, expert])
-            repeats = chosen == again and ratio > 1 + 1e-6 and len(classes) > 1
+            repeats = chosen == again and ratio > NOTABLE and len(classes) > 1
             rows.append((block + 1, expert + 1, classes[chosen] if repeats else "", ratio))
     return pd.DataFrame(rows, columns=["block", "expert", "class", "ratio"])
 
@@ -152,7 +153,9 @@ def training_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
     for line in metrics:
         usage_BK, own, bits = (line.get(key) for key in ("expert_usage", "routing_entropy", "routing_information"))
         if usage_BK and own and bits and None not in (*own, *bits):
-            values = zip(entropy(torch.tensor(usage_BK)).tolist(), own, bits, strict=False)
+            values = zip(
+                entropy(torch.tensor(usage_BK)).tolist(), own, (round(value, 6) for value in bits), strict=False
+            )
             rows += [(line["epoch"], block, *row) for block, row in enumerate(values, 1)]
     return pd.DataFrame(rows, columns=["epoch", "block", "entropy_of_mean", "mean_entropy", "information"])
 

@@ -1,11 +1,12 @@
-"""Tables as files.
+"""Tables and words that others can name, made harmless for where they go.
 
-In this module: to_csv.
+In this module: to_csv, escape.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from typing import Any
 
 import pandas as pd
@@ -21,3 +22,8 @@ def to_csv(table: pd.DataFrame) -> str:
 
     table = table.map(harmless).rename(columns=harmless)
     return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)  # or a line's end within a name would start a row
+
+
+def escape(text: str) -> str:
+    """Text that a person can name, so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text.replace("\n", " "))

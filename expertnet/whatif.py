@@ -21,7 +21,7 @@ from torch import Tensor
 
 from expertnet.datasets import Split
 from expertnet.evaluation import EVALUATION_BATCH
-from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor
+from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor, refuse_other_classes
 from expertnet.model import Block, Change, Changes
 from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.routing import class_means, usage
@@ -196,9 +196,18 @@ def measure_silencing(
 def kept_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
     """What was measured before: `what` is "policies", or silencing(renormalise)."""
     tensors, routed = kept(run, what, checkpoint), kept_routing(run, checkpoint)
-    if tensors is None or routed is None or tensors["changed"].shape[-1] != len(routed.labels):
+    if tensors is None or routed is None:
         return None
-    return Effects(routed.labels, routed.predictions, tensors["changed"].long())
+    count, blocks, experts = routed.routing.shape
+    changed, info = tensors.get("changed"), run.dataset_info()
+    shape = (len(POLICIES), count) if what == "policies" else (blocks, experts, count)
+    if changed is None or info is None or tuple(changed.shape) != shape:
+        return None
+    try:
+        refuse_other_classes(changed, len(info.classes))
+    except ValueError:
+        return None
+    return Effects(routed.labels, routed.predictions, changed.long())
 
 
 def silencing(renormalise: bool) -> str:

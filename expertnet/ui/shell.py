@@ -7,7 +7,6 @@ shares and times are written (escape, state_label, percent, duration).
 from __future__ import annotations
 
 import importlib
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from expertnet.config import SettingsError
 from expertnet.datasets import DatasetError
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError, RunStore
+from expertnet.tables import escape as escape
 
 ROOT = Path(__file__).parents[2]
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
@@ -112,11 +112,6 @@ def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
         yield show
     finally:
         place.empty()
-
-
-def escape(text: str) -> str:
-    """Text that a person can name, so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text.replace("\n", " "))
 
 
 def state_label(state: str) -> str:

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet.config import DataSettings
 from expertnet.datasets import (
     BUILTIN,
     DatasetError,
     Split,
     dataset_title,
     is_ready,
-    load_test_split,
     refuse_if_missing,
 )
-from expertnet.ui.shell import escape, progress_bar
+from expertnet.inference import load_own_test_set
+from expertnet.runs import Run
+from expertnet.ui.shell import escape, progress_bar, shown_error
 
 
-def test_split(data: DataSettings) -> Split | None:
-    """The test set, or None after saying that it is not there, with an offer to fetch it where that can be done."""
+def test_split(run: Run) -> Split | None:
+    """A run's test set, or None after saying why it is not there, with an offer to fetch it where that can be done."""
+    data = run.settings().data
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
     if not is_ready(data) and (spec is None or spec.download_bytes):
         missing = f"The pictures of {title} are not on this machine. Uploaded pictures can be looked at without them."
@@ -30,8 +31,18 @@ def test_split(data: DataSettings) -> Split | None:
         except DatasetError:
             st.info(missing, icon=":material/folder_off:")
             return None
-        st.info(missing, icon=":material/download:")
-        if not st.button("Get the test set", icon=":material/download:"):
+        if spec is None:
+            st.info(f"The pictures of {title} have to be read first.", icon=":material/folder_open:")
+        else:
+            st.info(missing, icon=":material/download:")
+        if not st.button("Get the test set" if spec else "Read them", icon=":material/download:"):
             return None
-    with progress_bar() as show:
-        return load_test_split(data, progress=show)[0]
+    with shown_error(), progress_bar() as show:
+        split, same = load_own_test_set(run, show)
+        if not same:
+            st.warning(
+                f"The pictures of {title} have changed since this network was trained on them; what is shown is of the present ones.",
+                icon=":material/warning:",
+            )
+        return split
+    return None

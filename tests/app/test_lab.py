@@ -1,8 +1,10 @@
 """Every view of the routing lab opens: on a small network, one without routing, one whose pictures are gone, and a run in progress."""
 
 import pytest
+from PIL import Image
 
 from expertnet import tasks
+from expertnet.inference import kept_routing
 from expertnet.processes import this_process
 from expertnet.runs import RunStore
 
@@ -136,3 +138,41 @@ def test_two_runs_of_one_description_are_told_apart():
     runs[1].write_config(runs[1].config() | {"created": runs[0].created})
     for run in runs:
         assert looked_at(run, "Through training").query_params["run"] in (run.id, [run.id])
+
+
+def own_folder(path, classes, count=6):
+    for number, name in enumerate(classes):
+        (path / name).mkdir(parents=True)
+        for index in range(count):
+            Image.new("RGB", (8, 8), (index * 9, 60 * number, 99)).save(path / name / f"{index}.png")
+    return path
+
+
+def read(test):
+    """Presses the button that reads pictures that have changed."""
+    next(button for button in test.button if button.label == "Read them").click().run()
+    for _ in range(3):
+        for task in list(tasks._tasks()[0].values()):
+            task.join(60)
+        test.run()
+    assert not test.exception, [error.value for error in test.exception]
+    return test
+
+
+def test_own_pictures_that_have_changed_are_routed_anew(tmp_path):
+    folder = own_folder(tmp_path / "own", ("cat", "dog", "eel"), count=12)
+    run = finished(RunStore(), **{"data.dataset": str(folder)})
+    looked_at(run, "Experts")
+    for number in range(6):
+        (folder / "cat" / f"{number}.png").unlink()
+    test = read(looked_at(run, "Experts"))
+    assert "have changed since" in " ".join(warning.value for warning in test.warning)
+    assert kept_routing(run).labels.bincount().tolist() == [1, 2, 2]
+
+
+def test_own_pictures_with_other_classes_are_refused(tmp_path):
+    folder = own_folder(tmp_path / "own", ("cat", "dog"))
+    run = finished(RunStore(), **{"data.dataset": str(folder)})
+    (folder / "dog").rename(folder / "eel")
+    test = read(looked_at(run, "One picture"))
+    assert "no longer those" in " ".join(error.value for error in test.error)

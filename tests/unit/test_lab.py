@@ -85,8 +85,8 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         figures.policies(six),
         figures.silencing(silenced, lab, True),
         figures.silencing_by_class(silenced, lab, 1),
-        *figures.through_training(history),
-        figures.training_utilization(history, 1),
+        *figures.through_training(history, "test set"),
+        figures.training_utilization(history, 1, "test set"),
     ]
     assert len({figure.name for figure in made}) == len(made)
     for figure in made:

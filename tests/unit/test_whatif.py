@@ -10,7 +10,7 @@ from expertnet.augment import normalize
 from expertnet.config import ModelSettings
 from expertnet.datasets import DatasetInfo, Split
 from expertnet.fields import build_settings
-from expertnet.inference import Predictor, kept_routing, route_test_set
+from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.runs import RunStore
 from expertnet.specialization import expert_table
@@ -223,3 +223,54 @@ def test_feature_maps_and_their_mix_are_those_of_the_block():
     assert (maps.shape, mix.shape) == ((3, 8, 4, 4), (8, 4, 4))
     assert torch.allclose(mix, (weights[:, None, None, None] * maps).sum(0), atol=1e-6)
     assert torch.allclose(weights, net(image[None])[1][0, 1])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"routing": torch.zeros(0, 3, 3)},
+        {"routing": torch.full((40, 2, 3), 1 / 3)},
+        {"routing": torch.full((40, 3, 2), 0.5)},
+        {"routing": torch.full((40, 3), 1 / 3)},
+        {"routing": torch.zeros(40, 3, 3, dtype=torch.int32)},
+        {"routing": torch.full((40, 3, 3), float("nan"))},
+        {"routing": torch.full((40, 3, 3), 1.0)},
+        {"labels": torch.full((40,), 99)},
+        {"labels": torch.full((40,), -3)},
+        {"labels": torch.zeros(39, dtype=torch.int16)},
+        {"predictions": torch.full((40,), 2)},
+        {"predictions": torch.zeros(40)},
+        {"labels": None},
+    ],
+    ids=lambda broken: f"{next(iter(broken))} {getattr(next(iter(broken.values())), 'shape', '')}",
+)
+def test_a_kept_routing_that_is_not_of_this_network_is_not_shown(run, broken):
+    split = Split(pictures(40), torch.arange(40) % 2)
+    routed = route_test_set(run, split)
+    sound = {
+        "routing": routed.routing.half(),
+        "labels": routed.labels.short(),
+        "predictions": routed.predictions.short(),
+    }
+    keep(run, "routing", "best", 1, sound)
+    assert torch.equal(kept_routing(run).labels, routed.labels)
+    assert kept_routing(run) is kept_routing(run)  # made once
+    keep(run, "routing", "best", 1, {name: value for name, value in (sound | broken).items() if value is not None})
+    assert kept_routing(run) is None
+    assert torch.equal(route_test_set(run, split).predictions, routed.predictions)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"other": torch.zeros(6, 40, dtype=torch.uint8)},
+        {"changed": torch.full((6, 40), 99, dtype=torch.uint8)},
+        {"changed": torch.zeros(6, 39, dtype=torch.uint8)},
+        {"changed": torch.zeros(5, 40, dtype=torch.uint8)},
+        {"changed": torch.zeros(6, 40)},
+    ],
+)
+def test_kept_effects_that_are_not_of_this_network_are_not_shown(run, tensors):
+    route_test_set(run, Split(pictures(40), torch.arange(40) % 2))
+    keep(run, "policies", "best", 1, tensors)
+    assert kept_effects(run, "policies") is None

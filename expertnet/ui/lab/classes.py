@@ -33,8 +33,13 @@ def classes_view(chosen: Chosen, lab: Lab) -> None:
         else:
             st.caption("Click a dot to see its picture.")
         st.subheader("Mistakes")
-        if show(figures.mistakes(lab)) is None and lab.mistakes.empty:
+        show(figures.mistakes(lab))
+        if lab.accuracy == 1:
             st.caption("This network makes no mistakes on its test set.")
+        elif lab.mistakes.empty:
+            st.caption(
+                "Too few classes have pictures that were classified rightly, so there is nothing to compare mistakes with."
+            )
 
 
 def _clicked(event: object, name: str) -> dict | None:

@@ -25,13 +25,14 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
             icon=":material/info:",
         )
         return
+    ids, asked = list(others), st.query_params.get("with")
     other_id = st.selectbox(
         "Compare with",
-        list(others),
+        ids,
+        index=ids.index(asked) if asked in others else 0,
         format_func=descriptions(others).__getitem__,
-        key="with",
-        bind="query-params",
     )
+    st.query_params["with"] = other_id
     other = others[other_id]
     checkpoint = other.checkpoints()[0]
     theirs = lab_of(Chosen(other, checkpoint, load_predictor(other, checkpoint, threads=1), chosen.split))

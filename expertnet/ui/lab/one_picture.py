@@ -24,7 +24,7 @@ def one_picture_view(chosen: Chosen, lab: Lab | None) -> None:
         with column:
             picked = pick_picture(chosen.predictor, chosen.split, which)
             if picked is not None:
-                pictures.append((picked[0], _weights(chosen, lab, *picked, which=which)))
+                pictures.append((picked[0], _weights(chosen, lab, *picked, which=which, beside=two)))
     if two and len(pictures) == 2:
         st.subheader("The second picture's weights less the first's")
         show(figure_of.difference(pictures[1][1] - pictures[0][1], "between", "those of the first picture"))
@@ -32,11 +32,15 @@ def one_picture_view(chosen: Chosen, lab: Lab | None) -> None:
         _maps(chosen, pictures[0][0])
 
 
-def _weights(chosen: Chosen, lab: Lab | None, image: Tensor, caption: str, which: str) -> Tensor:
+def _weights(chosen: Chosen, lab: Lab | None, image: Tensor, caption: str, which: str, beside: bool) -> Tensor:
     """A picture with its routing weights and their entropies; returns the weights (B, K)."""
     probabilities, routing_1BK = chosen.predictor(image[None])
     best, weights_BK = int(probabilities[0].argmax()), routing_1BK[0]
-    picture, heat, bars = st.columns([2, 4, 4], gap="medium")
+    if beside:  # two pictures leave too little room for three columns
+        picture, heat = st.columns([1, 3], gap="medium")
+        bars = st.container()
+    else:
+        picture, heat, bars = st.columns([2, 4, 4], gap="medium")
     picture.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
     picture.markdown(
         f"Taken for **{escape(chosen.predictor.classes[best])}**, {percent(float(probabilities[0, best]))}"

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 import streamlit as st
+import torch
 
 from expertnet import tasks
 from expertnet.datasets import Split
@@ -39,7 +40,9 @@ class Chosen:
 
     @property
     def key(self) -> tuple[Hashable, ...]:
-        return self.run.id, self.checkpoint, self.predictor.epoch
+        """Tells apart what is computed of one checkpoint and one test set."""
+        labels = hash(self.split.labels.numpy().tobytes()) if self.split is not None else None
+        return self.run.id, self.checkpoint, self.predictor.epoch, labels
 
     @property
     def blocks(self) -> list[int]:
@@ -49,7 +52,7 @@ class Chosen:
 def open_chosen(run: Run, checkpoint: Checkpoint) -> Chosen:
     """Loads the network, and the test set where it is at hand. Raises as load_predictor and load_test_split do."""
     predictor = load_predictor(run, checkpoint, threads=1)
-    return Chosen(run, checkpoint, predictor, test_split(run.settings().data))
+    return Chosen(run, checkpoint, predictor, test_split(run))
 
 
 def threads() -> int:
@@ -82,6 +85,8 @@ def background(key: Hashable, label: str, work: tasks.Work) -> Any:
 def lab_of(chosen: Chosen) -> Lab | None:
     """The routing of the test set, computed once a checkpoint in the background; None while it is not there."""
     routed = kept_routing(chosen.run, chosen.checkpoint)
+    if routed is not None and chosen.split is not None and not torch.equal(routed.labels, chosen.split.labels):
+        routed = None  # of other pictures than the present ones
     if routed is None and chosen.split is None:
         st.caption("This view is of the whole test set, whose pictures are not on this machine.")
         return None

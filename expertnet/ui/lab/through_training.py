@@ -17,7 +17,7 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
     run = chosen.run
 
     def look() -> None:
-        found = figures.through_training(run.metrics())
+        found = figures.through_training(run.metrics(), run.watched_pictures)
         if not found:
             st.info("The history of this run holds no routing figures; they come with the first whole epoch.")
             return
@@ -26,7 +26,7 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
                 with st.container():
                     show(figure)
             with st.container():
-                show(figures.training_utilization(run.metrics(), pick_block(chosen.blocks)))
+                show(figures.training_utilization(run.metrics(), pick_block(chosen.blocks), run.watched_pictures))
 
     st.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
     _kept(chosen)

@@ -41,7 +41,7 @@ def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
 
 def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
     """Sliders for the weights of a block, and the probabilities before and after."""
-    changed = st.session_state.setdefault(f"changed {chosen.run.id}", {})  # block -> weights
+    changed = st.session_state.setdefault(f"changed {chosen.run.id} {caption}", {})  # block -> weights
     before, own = chosen.predictor(image[None])
     now = {block: whatif.given(weights) for block, weights in changed.items()}
     after, routed = chosen.predictor(image[None], now)
