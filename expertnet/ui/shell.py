@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import streamlit as st
 from expertnet.config import SettingsError
 from expertnet.datasets import DatasetError
 from expertnet.pictures import PictureError
-from expertnet.runs import RunError, RunStore
+from expertnet.runs import RunError
 from expertnet.tables import escape as escape
 
 ROOT = Path(__file__).parents[2]
@@ -80,13 +80,11 @@ def _navigation() -> Any:
 
 @cache
 def _warm_up() -> None:
-    """Loads what the first visits of Train and Runs would wait for: the counter of multiply-adds, and all histories."""
+    """Loads what the first visits of Train and Experts would wait for: torch's counter of multiply-adds, and scipy."""
 
     def load() -> None:
-        importlib.import_module("torch._dynamo")
-        with suppress(RunError, OSError):
-            for run in RunStore().list():
-                run.metrics()
+        for name in ("torch._dynamo", "expertnet.specialization"):
+            importlib.import_module(name)
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()
 
