@@ -1,6 +1,6 @@
 """The curves of training: tidy frames -> Altair charts over epochs.
 
-In this module: learning_curves, entropy_curves, overlay, and report_run, the reference report's own curve.
+In this module: learning_curves, entropy_curves, overlay, told_apart, and report_run, the reference report's own curve.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def learning_curves(
         .encode(
             x=_epochs(max(epochs, 100) if report and shared else epochs),
             y=y,
-            **_told_apart("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
+            **told_apart("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
             tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
         )
     )
@@ -87,7 +87,7 @@ def _points(table: pd.DataFrame) -> alt.OverlayMarkDef:
     return alt.OverlayMarkDef(size=60 if table["epoch"].nunique() < 4 else 18)
 
 
-def _told_apart(
+def told_apart(
     field: str,
     names: list[Any],
     colours: list[str] = PALETTE,
@@ -148,7 +148,7 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
         .encode(
             x=_epochs(epochs),
             y=y,
-            **_told_apart("block:O", blocks, title="block", columns=6),
+            **told_apart("block:O", blocks, title="block", columns=6),
             tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
         )
     )
@@ -179,7 +179,7 @@ def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
                 scale=alt.Scale(zero=False),
                 axis=alt.Axis(format=".0%") if "accuracy" in quantity.lower() else alt.Axis(),
             ),
-            **_told_apart("run:N", names, orient="bottom", columns=1, labelLimit=360),
+            **told_apart("run:N", names, orient="bottom", columns=1, labelLimit=360),
             tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
         )
         .properties(autosize=FIT_WIDTH, height=240, description=f"{quantity} of {len(names)} runs over epochs")

@@ -1,7 +1,7 @@
 """A trained network's routing of its test set, with every table that can be read off it, each made once.
 
-In this module: Lab, open_lab; sample, mosaic. The tables are those of specialization.py; what needs the network run again (silencing, other
-ways to route) is in whatif.py.
+In this module: Lab, open_lab, matched; sample, mosaic. The tables are those of specialization.py; what needs the network run
+again (silencing, other ways to route) is in whatif.py.
 """
 
 from __future__ import annotations
@@ -80,17 +80,19 @@ class Lab:
     def accuracy(self) -> float:
         return (self.routed.predictions == self.routed.labels).double().mean().item()
 
-    def matched_to(self, reference: Lab) -> Lab:
-        """The same routing with the experts of each block renumbered as those of the reference that they match best."""
-        order_BK = of.match_experts(reference.profiles, self.profiles)
-        routing = self.routed.routing.gather(2, order_BK.expand_as(self.routed.routing))
-        return open_lab(Routed(routing, self.routed.labels, self.routed.predictions), self.classes)
-
 
 @lru_cache(maxsize=16)
 def open_lab(routed: Routed, classes: tuple[str, ...]) -> Lab:
     """The Lab of a routing; the same object for the same routing, so that nothing is computed twice."""
     return Lab(routed, classes)
+
+
+@lru_cache(maxsize=16)
+def matched(lab: Lab, reference: Lab) -> Lab:
+    """The same routing with the experts of each block renumbered as those of the reference that they match best."""
+    order_BK = of.match_experts(reference.profiles, lab.profiles)
+    routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
+    return Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
 
 
 def sample(count: int, of_all: int, seed: int = 0) -> list[int]:

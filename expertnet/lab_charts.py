@@ -14,7 +14,7 @@ import altair as alt
 import pandas as pd
 
 from expertnet.charts import BLUE, CELL, GREY, ORANGE, ROW, layered
-from expertnet.curves import DASHES, PALETTE
+from expertnet.curves import PALETTE, told_apart
 
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 
@@ -230,8 +230,6 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
 def block_curves(table: pd.DataFrame, value: str, title: str, series: str, most: float | None = None) -> alt.LayerChart:
     """A quantity over epochs, a line for each of the `series` (blocks or experts): columns epoch, series, value."""
     names = sorted(table[series].unique().tolist())
-    ranges = [[values[i % len(values)] for i in range(len(names))] for values in (PALETTE, DASHES)]
-    legend = alt.Legend(orient="top", columns=8, symbolType="stroke", symbolSize=400)
     scale = alt.Scale(domain=[0, most * 1.05], nice=False) if most else alt.Scale(zero=True)
     lines = (
         alt.Chart(table)
@@ -241,8 +239,7 @@ def block_curves(table: pd.DataFrame, value: str, title: str, series: str, most:
                 "epoch:Q", axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False, padding=6)
             ),
             y=alt.Y(f"{value}:Q", title=title, scale=scale),
-            color=alt.Color(f"{series}:O", legend=legend, scale=alt.Scale(domain=names, range=ranges[0])),
-            strokeDash=alt.StrokeDash(f"{series}:O", legend=legend, scale=alt.Scale(domain=names, range=ranges[1])),
+            **told_apart(f"{series}:O", names, title=series, columns=8),
             tooltip=["epoch:Q", f"{series}:O", alt.Tooltip(f"{value}:Q", format=".4f")],
         )
     )

@@ -11,7 +11,7 @@ Shapes: N pictures, B blocks, K experts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -159,10 +159,8 @@ def measure_policies(
     rows = [routed.predictions]
     for policy in list(POLICIES)[1:]:
         done = []
-        for start in range(0, len(split), EVALUATION_BATCH):
-            check(cancelled)
-            progress(f"Routing by {POLICIES[policy]}", (len(rows) - 1 + start / len(split)) / (len(POLICIES) - 1))
-            here = slice(start, start + EVALUATION_BATCH)
+        for here, share in _batches(split, cancelled):
+            progress(f"Routing by {POLICIES[policy]}", (len(rows) - 1 + share) / (len(POLICIES) - 1))
             done.append(predictor(split.images[here], changes(policy, here))[0].argmax(1))
         rows.append(torch.cat(done))
     return _keep(Effects(labels, rows[0], torch.stack(rows)), "policies", run, checkpoint, predictor)
@@ -185,12 +183,18 @@ def measure_silencing(
     """
     predictor = load_predictor(run, checkpoint, threads)
     batches = []
-    for start in range(0, len(split), EVALUATION_BATCH):
-        check(cancelled)
-        progress("Silencing each expert in turn", start / len(split))
-        batches.append(_silenced_batch(predictor, split.images[start : start + EVALUATION_BATCH], renormalise))
+    for here, share in _batches(split, cancelled):
+        progress("Silencing each expert in turn", share)
+        batches.append(_silenced_batch(predictor, split.images[here], renormalise))
     effects = Effects(routed.labels, routed.predictions, torch.cat(batches, dim=2))
     return _keep(effects, silencing(renormalise), run, checkpoint, predictor)
+
+
+def _batches(split: Split, cancelled: Asked) -> Iterator[tuple[slice, float]]:
+    """The test set in batches, each with the share that lies before it. Raises Cancelled where that is asked for."""
+    for start in range(0, len(split), EVALUATION_BATCH):
+        check(cancelled)
+        yield slice(start, start + EVALUATION_BATCH), start / len(split)
 
 
 def kept_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:

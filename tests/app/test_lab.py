@@ -16,6 +16,11 @@ VIEWS = ["One picture", "Classes", "Experts", "What if", "Through training", "Co
 def looked_at(run, view, **address):
     """The view, once what it computes in the background is there."""
     test = opened("experts", run.id, view=view, **address)
+    return settled(test)
+
+
+def settled(test):
+    """The page once its tasks, each of which may call for another, have ended."""
     for _ in range(3):
         for task in list(tasks._tasks()[0].values()):
             task.join(60)
@@ -151,12 +156,7 @@ def own_folder(path, classes, count=6):
 def read(test):
     """Presses the button that reads pictures that have changed."""
     next(button for button in test.button if button.label == "Read them").click().run()
-    for _ in range(3):
-        for task in list(tasks._tasks()[0].values()):
-            task.join(60)
-        test.run()
-    assert not test.exception, [error.value for error in test.exception]
-    return test
+    return settled(test)
 
 
 def test_own_pictures_that_have_changed_are_routed_anew(tmp_path):

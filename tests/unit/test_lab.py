@@ -5,7 +5,7 @@ import torch
 
 from expertnet import figures
 from expertnet.inference import Routed
-from expertnet.lab import Lab, mosaic, open_lab, sample
+from expertnet.lab import Lab, matched, mosaic, open_lab, sample
 from expertnet.lab_charts import to_file
 from expertnet.whatif import POLICIES, Effects
 
@@ -46,8 +46,9 @@ def test_a_run_with_its_experts_renumbered_is_matched_back():
     found = routed()
     order = torch.tensor([[2, 0, 1], [1, 2, 0]])
     other = Routed(found.routing.gather(2, order.expand_as(found.routing)), found.labels, found.predictions)
-    matched = Lab(other, CLASSES).matched_to(Lab(found, CLASSES))
-    assert torch.equal(matched.routed.routing, found.routing)
+    lab, reference = Lab(other, CLASSES), Lab(found, CLASSES)
+    assert torch.equal(matched(lab, reference).routed.routing, found.routing)
+    assert matched(lab, reference) is matched(lab, reference)
 
 
 def test_a_class_without_pictures_is_left_out():

@@ -9,7 +9,7 @@ import streamlit as st
 
 from expertnet import figures
 from expertnet.inference import load_predictor
-from expertnet.lab import Lab
+from expertnet.lab import Lab, matched
 from expertnet.runs import Run, RunStore
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
 from expertnet.ui.run_picker import descriptions
@@ -38,7 +38,7 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
     theirs = lab_of(Chosen(other, checkpoint, load_predictor(other, checkpoint, threads=1), chosen.split))
     if theirs is None:
         return
-    matched = theirs.matched_to(lab)
+    renumbered = matched(theirs, lab)
     st.markdown(
         "Experts have no order that two trainings would share, so those of the second run are renumbered: in each block they are "
         "assigned to the first run's so that the classes' mean weights differ least (Hungarian method)."
@@ -53,14 +53,14 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
     ):
         st.subheader(title)
         for column, run, each, mark in zip(
-            st.columns(2, gap="large"), (chosen.run, other), (lab, matched), "ab", strict=True
+            st.columns(2, gap="large"), (chosen.run, other), (lab, renumbered), "ab", strict=True
         ):
             with column:
                 st.caption(escape(run.title))
                 figure = make(each)
                 if figure is not None:
                     show(replace(figure, name=f"{figure.name}-{mark}"))
-    _agreement(lab, matched)
+    _agreement(lab, renumbered)
 
 
 def _alike(chosen: Chosen, run: Run) -> bool:
@@ -74,14 +74,14 @@ def _alike(chosen: Chosen, run: Run) -> bool:
     )
 
 
-def _agreement(lab: Lab, matched: Lab) -> None:
-    """How alike the two routings are once matched, block by block."""
+def _agreement(lab: Lab, other: Lab) -> None:
+    """How alike the two routings are once other, block by block."""
     st.subheader("How far the two agree")
-    same = lab.count == matched.count and bool((lab.routed.labels == matched.routed.labels).all())
-    profiles = (lab.profiles - matched.profiles).nan_to_num(0).abs().sum(2).mean(0) / 2
+    same = lab.count == other.count and bool((lab.routed.labels == other.routed.labels).all())
+    profiles = (lab.profiles - other.profiles).nan_to_num(0).abs().sum(2).mean(0) / 2
     table = pd.DataFrame({"block": range(1, lab.num_blocks + 1), "difference of class means": profiles.tolist()})
     if same:
-        first, second = (each.routed.routing.argmax(2) for each in (lab, matched))
+        first, second = (each.routed.routing.argmax(2) for each in (lab, other))
         table["same first expert"] = (first == second).double().mean(0).tolist()
     st.dataframe(table, hide_index=True, width="stretch", alt="How far the two runs agree, block by block")
     st.caption(
