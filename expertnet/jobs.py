@@ -115,7 +115,7 @@ class Manager:
     def _delete_discarded(self, run: Run) -> None:
         if run.id in self._discard:
             self._discard.discard(run.id)
-            run.delete()
+            run.move_to_trash()
 
 
 def refuse_what_cannot_start(settings: Settings) -> None:

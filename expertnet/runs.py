@@ -10,66 +10,34 @@ import json
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from expertnet.config import Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
-from expertnet.fields import settings_from_dict
 from expertnet.files import read_json, to_json, version_of, write_atomically
 from expertnet.processes import is_alive, this_process
+from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
+from expertnet.records import CHECKPOINTS, fits, is_number, read_epoch, read_metrics, read_settings
+from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
+from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
+from expertnet.records import Checkpoint as Checkpoint
+from expertnet.records import RunError as RunError
 
-ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
-RESUMABLE_STATES = frozenset({"stopped", "failed", "interrupted"})
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-EMPTY_STATUS: dict[str, Any] = {
-    "state": "queued",
-    "activity": "",
-    "activity_share": None,
-    "epoch": 0,
-    "epochs": 0,
-    "step": 0,
-    "steps": 0,
-    "images_per_second": None,
-    "seconds_left": None,
-    "best_epoch": None,
-    "best_val_accuracy": None,
-    "test_accuracy": None,
-    "test_accuracy_mirrored": None,
-    "test_loss": None,
-    "train_loss_now": None,
-    "device": None,
-    "device_memory": None,
-    "host": None,
-    "pid": None,
-    "process_start": None,
-    "boot": None,
-    "heartbeat": None,
-    "error": None,
-    "error_kind": None,
-    "seconds": None,
-}
+TRASH = ".trash"  # the folder of the store in which deleted runs lie
 WITHOUT = {  # what can be done with a run of which a file cannot be read
     "config.json": "it cannot be used, only deleted",
     "status.json": "its curves and its network can still be used, and its training can go on",
 }
-Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
-CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
-
-
-class RunError(ValueError):
-    """A run that cannot be found, read or gone on with; the text is one sentence."""
 
 
 def default_root() -> Path:
@@ -103,7 +71,7 @@ class Run:
         self.config()  # says which file is missing or damaged
         path = self.path / "config.json"
         try:
-            return _read_settings(path, version_of(path))
+            return read_settings(path, version_of(path))
         except SettingsError as error:
             raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
 
@@ -191,7 +159,7 @@ class Run:
         try:
             info = DatasetInfo.from_dict(described or {})
             figures = [*info.mean, *info.std]
-            if not info.classes or len(figures) != 6 or not all(map(_is_number, figures)) or info.image_size < 1:
+            if not info.classes or len(figures) != 6 or not all(map(is_number, figures)) or info.image_size < 1:
                 raise ValueError("incomplete")
             return info
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -213,7 +181,7 @@ class Run:
     def _status(self) -> dict[str, Any]:
         status = EMPTY_STATUS | self._read("status.json")
         for key, value in status.items():
-            if key in EMPTY_STATUS and not _fits(key, value):
+            if key in EMPTY_STATUS and not fits(key, value):
                 raise RunError(f"The status.json of run {self.id} is damaged; {WITHOUT['status.json']}.")
         return status
 
@@ -225,7 +193,7 @@ class Run:
         """The epochs in order; lines that are torn or no epochs are passed over."""
         path = self.path / "metrics.jsonl"
         try:
-            return list(_read_metrics(path, version_of(path)))
+            return list(read_metrics(path, version_of(path)))
         except OSError:
             return []
 
@@ -255,7 +223,7 @@ class Run:
         """The epoch that a checkpoint is of, 0 for weights that have learned nothing; None where it cannot be read."""
         path = self.checkpoint_path(kind)
         try:
-            return _read_epoch(path, version_of(path))
+            return read_epoch(path, version_of(path))
         except OSError:
             return None
 
@@ -351,12 +319,15 @@ class Run:
             if epoch > state["epoch"]:
                 self.checkpoint_path(name).unlink()
 
-    def delete(self) -> None:
+    def move_to_trash(self) -> None:
+        """Out of the store, into its .trash, from where it can be brought back (trash.py)."""
         if self.shipped:
             raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays.")
         if self.state in ACTIVE_STATES:
             raise RunError(f"Run {self.name} is {self.state}; stop it before you delete it.")
-        shutil.rmtree(self.path)
+        trash = self.path.parent / TRASH
+        trash.mkdir(exist_ok=True)
+        os.replace(self.path, trash / self.id)
 
 
 class RunStore:
@@ -416,55 +387,3 @@ def _sentence(look: Callable[[], object]) -> str | None:
     except RunError as error:
         return str(error)
     return None
-
-
-@lru_cache(maxsize=4096)
-def _read_epoch(path: Path, version: tuple[int, ...]) -> int | None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return int(file.metadata()["epoch"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=4096)
-def _read_settings(path: Path, version: tuple[int, ...]) -> Settings:
-    return settings_from_dict(read_json(path))
-
-
-TEXTS = frozenset({"state", "activity", "device", "host", "boot", "error", "error_kind"})
-COUNTS = frozenset({"epoch", "epochs", "step", "steps"})
-FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
-BY_BLOCK = ("routing_entropy", "routing_information", "expert_usage")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _fits(key: str, value: Any) -> bool:
-    """Whether a value of status.json is of its key's type."""
-    if key in ("state", "activity"):
-        return isinstance(value, str)
-    if key in COUNTS:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return value is None or (isinstance(value, str) if key in TEXTS else _is_number(value))
-
-
-def _whole(record: Any) -> dict[str, Any]:
-    """A line of metrics.jsonl with every key; what is missing or of another type is None. Raises where it is no epoch."""
-    figures = {key: record.get(key) if _is_number(record.get(key)) else None for key in FIGURES}
-    blocks = {key: record.get(key) if isinstance(record.get(key), list) else None for key in BY_BLOCK}
-    return record | figures | blocks | {"epoch": int(record["epoch"])}
-
-
-@lru_cache(maxsize=4096)
-def _read_metrics(path: Path, version: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
-    epochs = {}
-    for line in path.read_bytes().splitlines():
-        try:
-            record = _whole(from_json(line))
-            epochs[record["epoch"]] = record  # an epoch that was gone through again counts as its last time
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue
-    return tuple(epochs[epoch] for epoch in sorted(epochs))

@@ -29,23 +29,17 @@ def actions(run: Run) -> None:
             with buttons:
                 shell.link("predict", "Classify", run.id)
         if run.can_resume() and buttons.button("Resume", icon=":material/play_arrow:", key=f"resume {run.id}"):
-            with shell.shown_error():
-                manager().resume(run)
-                st.rerun()
+            shell.act(lambda: manager().resume(run))
     if run.state in ("queued", "running") and buttons.button(
         "Stop", icon=":material/stop_circle:", key=f"stop {run.id}"
     ):
-        with shell.shown_error():
-            manager().stop(run)
-            st.rerun()
+        shell.act(lambda: manager().stop(run))
     model_card(run)
     if run.state not in ACTIVE_STATES and not run.shipped:
         with buttons.popover("Delete", icon=":material/delete:", key=f"ask {run.id}"):
-            st.write(f"This deletes {shell.escape(run.title)} with its checkpoints for good.")
+            st.write(f"{shell.escape(run.title)} goes to the trash of this store with its checkpoints.")
             if st.button("Delete this run", type="primary", key=f"delete {run.id}"):
-                with shell.shown_error():
-                    run.delete()
-                    st.rerun()
+                shell.act(run.move_to_trash)
 
 
 st.header("Runs")

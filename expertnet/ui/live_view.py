@@ -16,7 +16,7 @@ from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
 from expertnet.jobs import manager
 from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunError, RunStore
-from expertnet.ui.shell import TITLE, duration, escape, link, percent, shown_error, state_label
+from expertnet.ui.shell import TITLE, act, duration, escape, link, percent, shown_error, state_label
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks
@@ -152,11 +152,11 @@ def _actions(run: Run) -> None:
     if state in ("queued", "running"):
         buttons = st.container(horizontal=True)
         if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop"):
-            _do(lambda: manager().stop(run))
+            act(lambda: manager().stop(run))
         with buttons.popover("Stop and discard", icon=":material/delete:"):
             st.write("This deletes the run with all of its epochs.")
             if st.button("Discard this run", type="primary", key="discard"):
-                _do(lambda: manager().stop(run, discard=True))
+                act(lambda: manager().stop(run, discard=True))
     elif state == "stopping":
         st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
     else:
@@ -171,11 +171,11 @@ def _after(run: Run, status: dict[str, Any]) -> None:
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
         if buttons.button("Start anew with its settings", icon=":material/replay:", type="primary", key="anew"):
-            _do(lambda: _anew(run, run.settings()))
+            act(lambda: _anew(run, run.settings()))
     elif status["state"] in RESUMABLE_STATES and buttons.button(
         "Go on from the last whole epoch", icon=":material/play_arrow:", type="primary", key="resume"
     ):
-        _do(lambda: manager().resume(run))
+        act(lambda: manager().resume(run))
     if status["error_kind"] == "memory":
         half = run.settings().model_copy(
             update={
@@ -190,7 +190,7 @@ def _after(run: Run, status: dict[str, Any]) -> None:
             type="primary",
             key="half",
         ):
-            _do(lambda: _anew(run, half))
+            act(lambda: _anew(run, half))
     try:
         run.check_network()
     except RunError as error:
@@ -209,13 +209,3 @@ def _after(run: Run, status: dict[str, Any]) -> None:
 def _anew(run: Run, settings: Settings) -> None:
     """Queues a run of the same name with these settings, and turns to it."""
     st.query_params["run"] = manager().submit(settings, preset=run.preset, name=run.given_name).id
-
-
-def _do(action: Any) -> None:
-    """An action of a button, its error shown, and the page drawn anew."""
-    try:
-        action()
-    except (RunError, ValueError) as error:
-        st.error(escape(str(error)))
-    else:
-        st.rerun()

@@ -1,7 +1,7 @@
 """What every page stands in: the navigation, the guard, and words that several pages share.
 
-In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, progress_bar, and how words,
-shares and times are written (escape, state_label, percent, duration).
+In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, act (what a button does),
+progress_bar, and how words, shares and times are written (escape, state_label, percent, duration).
 """
 
 from __future__ import annotations
@@ -96,6 +96,13 @@ def shown_error() -> Iterator[None]:
         yield
     except (SettingsError, DatasetError, PictureError, RunError) as error:
         st.error(escape(str(error)), icon=":material/error:")
+
+
+def act(action: Callable[[], object]) -> None:
+    """What a button changes: its foreseen error shown, or else the page drawn anew. No page changes anything in another way."""
+    with shown_error():
+        action()
+        st.rerun()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"config", "files", "processes", "progress", "pictures", "routing", "charts", "tables", "terminal"},
     {"archives", "augment", "curves", "devices", "downloads", "model", "presets", "specialization", "splits", "tasks"},
     {"builtin", "decoded", "estimate", "fields", "lab_charts", "optim"},
-    {"layout"},
+    {"layout", "records"},
     {"datasets"},
     {"evaluation", "runs"},
     {"engine", "inference"},

@@ -112,7 +112,7 @@ def test_torn_and_missing_files(store):
     with pytest.raises(RunError, match="no last checkpoint"):
         run.load_weights("last")
     assert store.list()[0].id == run.id
-    run.delete()
+    run.move_to_trash()
     assert store.list() == []
 
 
@@ -180,7 +180,7 @@ def test_resume_file_that_would_run_code_is_refused(store):
 def test_an_active_run_is_not_deleted(store):
     run = store.create(build_settings())
     with pytest.raises(RunError, match="stop it"):
-        run.delete()
+        run.move_to_trash()
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
