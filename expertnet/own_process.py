@@ -41,6 +41,7 @@ def wait_for(process: subprocess.Popen[bytes], run: Run, leave: threading.Event)
     """Until the process has ended, or this one is asked to leave it. One that ended before it began has failed."""
     while process.poll() is None:
         if leave.wait(LOOK_EVERY):
+            process.returncode = 0  # it is left running on purpose, which Popen would warn of
             return
     if run.path.exists() and run.state == "queued" and run.id not in RunQueue(run.path.parent).ids():
         sentence = (
