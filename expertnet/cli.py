@@ -21,6 +21,7 @@ import typer
 from expertnet.config import SettingsError
 from expertnet.datasets import BUILTIN, DatasetError, flips, is_ready, load_test_split, look
 from expertnet.fields import build_settings, parse_assignments
+from expertnet.files import os_error_sentence
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import Run, RunError, RunStore
@@ -375,7 +376,7 @@ def main() -> None:
     except (SettingsError, DatasetError, RunError, PictureError) as error:
         say(str(error))
     except OSError as error:
-        say(f"{error.filename or 'A file'} could not be used ({error.strerror}); check its path and your rights to it.")
+        say(os_error_sentence(error))
     except typer.Abort:  # Ctrl-C in older versions of typer
         sys.exit(130)
     sys.exit(2)

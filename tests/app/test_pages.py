@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import subprocess
 import zipfile
 
 import pytest
@@ -199,6 +201,27 @@ def test_a_run_of_the_past_is_repeated_prolonged_and_taken_as_a_start():
     test.button(key="from").click().run()
     lr = next(field for field in test.number_input if "Learning rate" in field.label)
     assert lr.value == 0.005 and test.query_params["run"] in ("none", ["none"])
+
+
+def test_a_store_that_cannot_be_written_is_named_and_pages_open(tmp_path):
+    finished(RunStore())
+    read_only = not os.geteuid() and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", RunStore().root], check=False
+    )
+    if os.geteuid():
+        RunStore().root.chmod(0o500)
+    elif read_only.returncode:
+        pytest.skip("root writes everywhere, and may not mount a disk here")
+    try:
+        test = opened("train")
+        test.button(key="start").click().run()
+        assert not test.exception and any("right to write there" in error.value for error in test.error)
+        opened("runs")
+    finally:
+        if os.geteuid():
+            RunStore().root.chmod(0o700)
+        else:
+            subprocess.run(["umount", RunStore().root], check=True)
 
 
 def test_a_path_typed_after_an_upload_counts(tmp_path):

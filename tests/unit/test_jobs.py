@@ -1,7 +1,5 @@
 """The background thread, its queue, stopping, going on: real trainings on digits, small."""
 
-import threading
-
 import pytest
 
 from expertnet import jobs, training
@@ -10,18 +8,7 @@ from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
 from expertnet.runs import RunError, RunStore
 from expertnet.training import Stop, run_training
-
-TINY = {
-    "model.num_blocks": 1,
-    "model.pool_after": (),
-    "model.channels": 8,
-    "model.reduction": 2,
-    "data.image_size": 8,
-    "data.crop_padding": 1,
-    "training.epochs": 2,
-    "hardware.device": "cpu",
-    "hardware.precision": "fp32",
-}
+from tests.small import TINY, figures, settings, until
 
 
 @pytest.fixture
@@ -36,14 +23,6 @@ def manager(store):
     made.close()
 
 
-def settings(**overrides):
-    return build_settings("quick", "digits", TINY | overrides)
-
-
-def figures(run):
-    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in run.metrics()]
-
-
 def stop_after_epoch(epoch):
     """A stop event and a callback that sets it in the epoch after `epoch`."""
     stop = Stop()
@@ -56,7 +35,7 @@ def stop_after_epoch(epoch):
 
 
 def test_a_run_from_the_queue_to_its_files(manager, store):
-    run = manager.submit(settings(), preset="quick", name="first")
+    run = manager.submit(settings(**{"training.epochs": 2}), preset="quick", name="first")
     assert manager.join(timeout=120)
     status = run.status()
     assert (status["state"], status["epoch"], status["error"]) == ("finished", 2, None)
@@ -105,8 +84,7 @@ def test_a_paused_queue_begins_nothing_and_the_next_manager_goes_on_with_it(mana
 
 def test_closing_interrupts_what_trains_and_it_can_go_on(manager, store):
     run = manager.submit(settings(**{"training.epochs": 500}))
-    while not run.metrics():
-        threading.Event().wait(0.05)
+    until(run.metrics)
     manager.close()
     assert run.state == "interrupted" and run.can_resume() and "Interrupted" in run.log_tail()
 
@@ -125,7 +103,7 @@ def test_stopped_and_resumed_ends_as_one_left_alone(store):
 
 
 def test_resume_goes_back_to_the_committed_epoch(store):
-    run = store.create(settings())
+    run = store.create(settings(**{"training.epochs": 2}))
     stop, look = stop_after_epoch(1)
     run_training(run, stop, on_progress=look)
     with (run.path / "metrics.jsonl").open("a") as file:
@@ -149,7 +127,7 @@ def test_training_longer_from_the_end_and_refusals(store):
 def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
     (tmp_path / "one" / "cat").mkdir(parents=True)
     bad = manager.submit(build_settings("quick", str(tmp_path / "one"), TINY))
-    good = manager.submit(settings())
+    good = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=120)
     status = bad.status()
     assert (
@@ -166,7 +144,7 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
         raise ZeroDivisionError("surprise")
 
     monkeypatch.setattr(training, "load_dataset", broken)
-    run = manager.submit(settings())
+    run = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=60)
     assert run.state == "failed" and "ZeroDivisionError" in run.status()["error"] and "surprise" in run.log_tail()
 
@@ -192,7 +170,7 @@ def test_the_manager_is_one_for_a_store():
 
 
 def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store):
-    run = store.create(settings())
+    run = store.create(settings(**{"training.epochs": 2}))
     run.write_status(run.status() | {"state": "stopped"})
     (run.path / "resume.pt").write_bytes(b"")
     before = run.status()

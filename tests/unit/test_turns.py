@@ -6,50 +6,25 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from expertnet import own_process
-from expertnet.fields import build_settings
 from expertnet.jobs import Manager
 from expertnet.run_queue import RunQueue
 from expertnet.runs import RunError, RunStore
 from expertnet.training import Stop
 from expertnet.turns import holding, train_in_turn
+from tests.small import LIMIT, TINY, settings, until
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 40  # seconds that a loaded machine may take for what takes a few
-TINY = {
-    "model.num_blocks": 1,
-    "model.pool_after": (),
-    "model.channels": 8,
-    "model.reduction": 2,
-    "data.image_size": 8,
-    "data.crop_padding": 1,
-    "training.epochs": 1,
-    "hardware.device": "cpu",
-    "hardware.precision": "fp32",
-}
 
 
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path / "runs")
-
-
-def settings(**overrides):
-    return build_settings("quick", "digits", TINY | overrides)
-
-
-def until(condition, process=None):
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert process is None or process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end, "it did not come about"
-        threading.Event().wait(0.05)
 
 
 def command_line(store, *arguments):
