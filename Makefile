@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
 DATA ?= cifar10
+WORKERS ?= 2
 
 .PHONY: run test lint benchmark clean
 
@@ -11,7 +12,8 @@ run: $(VENV)/.run
 	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
 
 test: $(VENV)/.dev lint
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/app
+	$(VENV)/bin/python -m pytest tests/browser  # alone: a browser, a server and a training share the processors
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

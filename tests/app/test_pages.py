@@ -18,7 +18,7 @@ from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import run_training
 from expertnet.ui import run_table
 
-from .opening import TINY, finished, opened
+from .opening import PATIENCE, TINY, finished, opened
 
 PAGES = ["train", "runs", "experts", "predict"]
 
@@ -87,7 +87,7 @@ def test_page_opens(page, make):
 @pytest.mark.parametrize("page", PAGES)
 def test_page_opens_past_the_entry(page):
     """As the first request after a start can do."""
-    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=60).run()
+    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=PATIENCE).run()
     assert not test.exception
 
 

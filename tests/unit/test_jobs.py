@@ -57,7 +57,7 @@ def stop_after_epoch(epoch):
 
 def test_a_run_from_the_queue_to_its_files(manager, store):
     run = manager.submit(settings(), preset="quick", name="first", store=store)
-    assert manager.join(timeout=120)
+    assert manager.join(timeout=300)
     status = run.status()
     assert (status["state"], status["epoch"], status["error"]) == ("finished", 2, None)
     assert 0 <= status["test_accuracy"] <= 1 and status["best_epoch"] in (1, 2) and status["activity"] == ""
@@ -68,19 +68,19 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
 
 
 def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):
-    runs = [manager.submit(settings(**{"training.epochs": 200 if n == 0 else 1}), store=store) for n in range(3)]
+    runs = [manager.submit(settings(**{"training.epochs": 1000 if n == 0 else 1}), store=store) for n in range(3)]
     manager.stop(runs[1])
     assert runs[1].state == "stopped" and runs[1].metrics() == []
     manager.stop(runs[0])
-    assert manager.join(timeout=120)
+    assert manager.join(timeout=300)
     assert runs[0].state == "stopped" and runs[2].state == "finished"
-    assert runs[0].status()["epoch"] < 200 and runs[0].can_resume()
+    assert runs[0].status()["epoch"] < 1000 and runs[0].can_resume()
 
 
 def test_stopping_with_discard_deletes_the_run(manager, store):
-    run = manager.submit(settings(**{"training.epochs": 200}), store=store)
+    run = manager.submit(settings(**{"training.epochs": 1000}), store=store)
     manager.stop(run, discard=True)
-    assert manager.join(timeout=120)
+    assert manager.join(timeout=300)
     assert store.list() == [] and not run.path.exists()
 
 
@@ -123,7 +123,7 @@ def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
     (tmp_path / "one" / "cat").mkdir(parents=True)
     bad = manager.submit(build_settings("quick", str(tmp_path / "one"), TINY), store=store)
     good = manager.submit(settings(), store=store)
-    assert manager.join(timeout=120)
+    assert manager.join(timeout=300)
     status = bad.status()
     assert (
         status["state"] == "failed"
@@ -140,7 +140,7 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
 
     monkeypatch.setattr(training, "load_dataset", broken)
     run = manager.submit(settings(), store=store)
-    assert manager.join(timeout=60)
+    assert manager.join(timeout=300)
     assert run.state == "failed" and "ZeroDivisionError" in run.status()["error"] and "surprise" in run.log_tail()
 
 
