@@ -13,7 +13,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/app
-	$(VENV)/bin/python -m pytest tests/browser  # alone: a browser, a server and a training share the processors
+	$(VENV)/bin/python -m pytest -x tests/browser  # alone: a browser, a server and a training share the processors
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -103,6 +103,13 @@ def test_empty_store_says_what_to_do_next():
         assert any("rain" in info.value for info in opened(page).info)
 
 
+def test_the_run_that_trains_is_shown_to_whoever_comes():
+    run = running(RunStore())
+    test = opened("train")
+    assert test.query_params["run"] in (run.id, [run.id])
+    assert any("mine" in heading.value for heading in (*test.header, *test.subheader))
+
+
 def test_a_failed_run_offers_half_the_batch():
     run = failed(RunStore())
     test = opened("train", run.id)

@@ -36,10 +36,15 @@ def test_what_was_typed_survives_another_page(tab):
 
 def test_training_from_the_page_to_the_end_in_two_tabs(tab):
     page = tab("train")
+    channels = page.get_by_role("spinbutton", name="Channels (feature maps)")
+    channels.fill("16")  # half the preset's, to be quick
+    channels.press("Enter")
+    expect(page.get_by_text("preset: 32")).to_be_visible()
     page.get_by_label("Name of the run (optional)").fill("From the browser")
     page.get_by_role("button", name="Start training").click()
-    page.get_by_text(re.compile(r"training · epoch \d+ of 12")).wait_for()
-    second = tab("train")
+    page.get_by_text(re.compile(r"(training|finished) · epoch \d+ of 12")).wait_for()
+    page.wait_for_url(re.compile("run=2"))
+    second = tab("train", run=page.url.split("run=")[1])
     expect(second.get_by_role("heading", name="From the browser")).to_be_visible()
     page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
     early = page.locator(POINTS).count()
