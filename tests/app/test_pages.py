@@ -143,6 +143,12 @@ def test_form_marks_what_differs_and_gives_the_command():
     assert any(caption.value == "preset: 12" for caption in test.caption)
 
 
+def test_the_line_on_the_preset_names_a_switch_as_on_or_off():
+    test = opened("train")
+    test.toggle(key="field 1 model.residual").set_value(True).run()
+    assert any(caption.value == "preset: off" for caption in test.caption)
+
+
 def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     test = opened("train")
     test.number_input(key="field 1 data.cutout").set_value(64).run()
@@ -226,16 +232,27 @@ def stopped_at_once(store):
         (without_classes, "knows no classes"),
         (stopped_at_once, "first whole epoch"),
         (damaged, "only deleted"),
-        (lambda store: None, "There is no run"),
+        (lambda store: None, "There is no run at this address: it was deleted, or mistyped."),
     ],
 )
 def test_a_run_that_cannot_be_shown_gets_a_reason_and_no_other_in_its_place(page, make, why):
     other, run = finished(RunStore()), make(RunStore())
     test = opened(page, run.id if run else "20200101-000000-abcd")
-    assert [why in error.value for error in test.error] == [True]
+    assert [why in error.value.replace("\\", "") for error in test.error] == [True]
     assert test.selectbox[0].value is None and len(test.selectbox[0].options) == 1 and len(test.selectbox) == 1
     test.selectbox[0].set_value(other.id).run()
     assert not test.exception and not test.error and test.query_params["run"] == other.id
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(page):
+    store = RunStore()
+    runs = {name: finished(store) for name in ("own", "stopped", "shipped")}
+    runs["stopped"].write_status(runs["stopped"].status() | {"state": "stopped"})
+    runs["shipped"].write_config(runs["shipped"].config() | {"shipped": True})
+    assert opened(page).selectbox[0].value == runs["own"].id
+    runs["own"].move_to_trash()
+    assert opened(page).selectbox[0].value == runs["shipped"].id
 
 
 @pytest.mark.parametrize("page", ["experts", "predict"])

@@ -94,6 +94,12 @@ def test_runs(trained):
     assert (rows[0]["name"], rows[0]["dataset"], rows[0]["epochs"]) == ("mine", "digits", 2)
 
 
+def test_for_a_person_the_runs_stand_with_their_best_accuracy_under_a_header(trained):
+    header, row = command("runs", **trained[1]).stdout.splitlines()
+    assert header.split("  ")[0] == "run" and header.index("best accuracy") == row.index(row.split("epochs  ")[1])
+    assert f"{trained[2]['best_val_accuracy']:.2%} validation" in row and row.endswith("mine")
+
+
 def test_a_named_folder_of_runs_has_to_be_there(trained):
     absent, file = trained[0] / "none", trained[0] / "file"
     file.touch()
@@ -260,7 +266,3 @@ def test_a_killed_training_is_interrupted_and_goes_on(trained):
         "train", "--resume", "latest", "--set", f"training.epochs={rows[0]['epochs'] + 1}", "--json", **where
     )
     assert done.returncode == 0 and json.loads(done.stdout)["state"] == "finished"
-
-
-def test_progress_goes_to_standard_error_alone(trained):
-    assert "mine" in command("runs", **trained[1]).stdout
