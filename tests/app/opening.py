@@ -5,7 +5,6 @@ In this module: TINY, finished (each network is trained once, and copied into th
 
 import os
 import shutil
-import threading
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
 from expertnet.runs import Run, RunStore
-from expertnet.training import run_training
+from expertnet.training import Stop, run_training
 
 PATIENCE = 300  # seconds: a wait that ends in time on any machine, however loaded
 TINY = {
@@ -42,7 +41,7 @@ def _trained(overrides: tuple[tuple[str, object], ...]) -> Run:
     """A network of these settings, in a store of this session's own."""
     settings = build_settings("quick", "digits", TINY | dict(overrides))
     run = RunStore(Path(os.environ["EXPERTNET_DATA"]) / "trained").create(settings, "quick", "<b>mine</b> *x*")
-    run_training(run, threading.Event())
+    run_training(run, Stop())
     assert run.state == "finished", run.log_tail()
     return run
 
