@@ -9,7 +9,7 @@ WORKERS ?= 2
 .PHONY: run test lint benchmark clean
 
 run: $(VENV)/.run
-	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
+	$(VENV)/bin/python -m expertnet.ui --server.port $(PORT)
 
 test: $(VENV)/.dev lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/app

@@ -1,6 +1,6 @@
 """Runs to look at, and a page opened on one without a browser.
 
-In this module: TINY, finished (each network is trained once, and copied into the store of whoever asks), opened, PATIENCE.
+In this module: TINY, finished (each network is trained once, and copied into the store of whoever asks), opened.
 """
 
 import os
@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from expertnet.fields import build_settings
 from expertnet.runs import Run, RunStore
 from expertnet.training import Stop, run_training
+from tests.small import LIMIT
 
-PATIENCE = 300  # seconds: a wait that ends in time on any machine, however loaded
 TINY = {
     "model.num_blocks": 2,
     "model.channels": 8,
@@ -48,7 +48,7 @@ def _trained(overrides: tuple[tuple[str, object], ...]) -> Run:
 
 def opened(page, run=None, **address):
     """The page, with ?run= and what else the address says."""
-    test = AppTest.from_file("../../app.py", default_timeout=PATIENCE)
+    test = AppTest.from_file("../../app.py", default_timeout=LIMIT)
     for name, value in (address | ({"run": run} if run is not None else {})).items():
         test.query_params[name] = value
     test.switch_page(f"pages/{page}.py").run()

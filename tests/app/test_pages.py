@@ -17,8 +17,9 @@ from expertnet.processes import this_process
 from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
+from tests.small import LIMIT
 
-from .opening import PATIENCE, TINY, finished, opened
+from .opening import TINY, finished, opened
 
 PAGES = ["train", "runs", "experts", "predict"]
 
@@ -87,7 +88,7 @@ def test_page_opens(page, make):
 @pytest.mark.parametrize("page", PAGES)
 def test_page_opens_past_the_entry(page):
     """As the first request after a start can do."""
-    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=PATIENCE).run()
+    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=LIMIT).run()
     assert not test.exception
 
 
