@@ -4,14 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
 DATA ?= cifar10
+WORKERS ?= 2
 
 .PHONY: run test lint benchmark clean
 
 run: $(VENV)/.run
-	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
+	$(VENV)/bin/python -m expertnet.ui --server.port $(PORT)
 
 test: $(VENV)/.dev lint
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/app
+	$(VENV)/bin/python -m pytest -x tests/browser  # alone: a browser, a server and a training share the processors
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -13,7 +13,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, FIT_WIDTH, GREEN, GREY, ORANGE, PURPLE, RED, SKY, layered
+from expertnet.charts import BLUE, FIT_WIDTH, GREEN, GREY, ORANGE, PURPLE, RED, SHARE, SKY, layered
 
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
@@ -73,7 +73,7 @@ def learning_curves(
 def _quantity_axis(quantity: str) -> alt.Y:
     if quantity == "loss":
         return alt.Y("value:Q", title="cross entropy (nats)", scale=alt.Scale(zero=False))
-    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
+    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=SHARE))
 
 
 def _epochs(last: int) -> alt.X:
@@ -177,7 +177,7 @@ def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
                 "value:Q",
                 title=quantity,
                 scale=alt.Scale(zero=False),
-                axis=alt.Axis(format=".0%") if "accuracy" in quantity.lower() else alt.Axis(),
+                axis=alt.Axis(format=SHARE) if "accuracy" in quantity.lower() else alt.Axis(),
             ),
             **told_apart("run:N", names, orient="bottom", columns=1, labelLimit=360),
             tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],

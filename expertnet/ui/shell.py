@@ -6,11 +6,8 @@ progress_bar, and how words, shares and times are written (escape, state_label, 
 
 from __future__ import annotations
 
-import importlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError
 from expertnet.tables import escape as escape
+from expertnet.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
@@ -58,7 +56,7 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
     page = _navigation()
-    _warm_up()
+    warm_up()
     st.session_state["navigated"] = True
     page.run()
 
@@ -77,17 +75,6 @@ def _navigation() -> Any:
         st.switch_page(pages[0], query_params=dict(st.query_params))
 
     return st.navigation([*pages, st.Page(start, default=True, visibility="hidden")], position="top")
-
-
-@cache
-def _warm_up() -> None:
-    """Loads what the first visits of Train and Experts would wait for: torch's counter of multiply-adds, and scipy."""
-
-    def load() -> None:
-        for name in ("torch._dynamo", "expertnet.specialization"):
-            importlib.import_module(name)
-
-    threading.Thread(target=load, name="warm-up", daemon=True).start()
 
 
 @contextmanager

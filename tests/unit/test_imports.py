@@ -20,7 +20,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"figures", "turns"},
     {"own_process"},
     {"jobs"},
-    {"picture_figures", "report"},
+    {"picture_figures", "report", "warmup"},
     {"cli"},
     {"__main__"},
     {"ui"},
