@@ -1,14 +1,14 @@
 """What a person says of a run after it was made: its name, tags and a note, in a file of their own, notes.json.
 
-In this module: Notes, read_notes, write_notes, split_tags. config.json has one writer, the process that trains, so that what
-is typed while it trains is never lost. What is read is not trusted: what has a wrong type counts as empty.
+In this module: Notes, read_notes, write_notes, split_tags, with_tags, without_tags. config.json has one writer, the process
+that trains, so that what is typed while it trains is never lost. What is read is not trusted: a wrong type counts as empty.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,16 @@ def write_notes(folder: Path, notes: Notes) -> None:
 def split_tags(text: str) -> tuple[str, ...]:
     """Tags as typed, with commas between them; each once, whatever its case."""
     return _tags(text.split(","))
+
+
+def with_tags(notes: Notes, tags: Iterable[str]) -> Notes:
+    """With these tags too. Those that a run already has stay as they are written."""
+    return replace(notes, tags=_tags([*notes.tags, *tags]))
+
+
+def without_tags(notes: Notes, tags: Iterable[str]) -> Notes:
+    gone = {tag.casefold() for tag in tags}
+    return replace(notes, tags=tuple(tag for tag in notes.tags if tag.casefold() not in gone))
 
 
 def _tidy(record: dict[str, Any]) -> Notes:

@@ -1,6 +1,7 @@
 """One row a run, for tables, filters and comparisons of a thousand runs: read again only where one of its files has changed.
 
-In this module: RunRow, run_rows (all of a store), rows_of, row_labels, curves_of and settings_of (tidy frames of several rows).
+In this module: RunRow, run_rows (all of a store), rows_of, matching, ORDERS and ordered, row_labels, curves_of and settings_of
+(tidy frames of several rows).
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ from expertnet.runs import Run, RunStore
 FILES = ("config.json", "status.json", "metrics.jsonl", NOTES)
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
 SPARK = 40  # points of the small curve of a table's row, which is a hundred pixels wide
+ORDERS = {
+    "newest": "newest first",
+    "oldest": "oldest first",
+    "best": "best validation first",
+    "test": "best test first",
+    "name": "by name",
+}
 LONGEST = 40  # signs of a run's title in a legend or the head of a column
 
 
@@ -115,7 +123,7 @@ def _row(run: Run) -> RunRow:
 def _version(folder: Path) -> tuple[object, ...]:
     """Of the files that are read, and of the folder: damage() looks for checkpoints in it too."""
     versions: list[object] = []
-    for path in (folder, *(f"{folder}/{name}" for name in FILES)):  # text: thousands of Path objects take longer than the look
+    for path in (str(folder), *(f"{folder}/{name}" for name in FILES)):  # text: a Path takes longer than the look
         try:
             versions.append(version_of(path))
         except OSError:
@@ -169,6 +177,44 @@ def _time(text: str) -> datetime | None:
         return None
 
 
+def matching(
+    rows: Iterable[RunRow],
+    text: str = "",
+    dataset: Sequence[str] = (),
+    state: Sequence[str] = (),
+    preset: Sequence[str] = (),
+    tag: Sequence[str] = (),
+) -> list[RunRow]:
+    """The rows in which every word of `text` is found, and which have one of each of the rest; empty: any."""
+    words = text.casefold().split()
+    wanted = {kind.casefold() for kind in tag}
+
+    def fits(row: RunRow) -> bool:
+        if words:
+            told = "\n".join((row.title, row.id, row.dataset, row.preset, row.note, *row.tags)).casefold()
+            if not all(word in told for word in words):
+                return False
+        one_of = ((dataset, row.dataset), (state, row.state), (preset, row.preset))
+        if any(kinds and value not in kinds for kinds, value in one_of):
+            return False
+        return not wanted or any(kind.casefold() in wanted for kind in row.tags)
+
+    return [row for row in rows if fits(row)]
+
+
+def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
+    """Rows in one of ORDERS; what an order knows nothing of comes last, newest first."""
+    newest = sorted(rows, key=lambda row: row.id, reverse=True)
+    if order == "oldest":
+        return newest[::-1]
+    if order == "name":
+        return sorted(newest, key=lambda row: row.title.casefold())
+    if order in ("best", "test"):
+        figure = (lambda row: row.best_validation) if order == "best" else (lambda row: row.test)
+        return sorted(newest, key=lambda row: -1.0 if figure(row) is None else figure(row), reverse=True)
+    return newest
+
+
 def row_labels(rows: Sequence[RunRow]) -> dict[str, str]:
     """A short name for each run by its id, no two alike."""
     titles = {row.id: row.title if len(row.title) <= LONGEST else f"{row.title[: LONGEST - 1]}…" for row in rows}
@@ -181,13 +227,13 @@ def curves_of(rows: Sequence[RunRow]) -> pd.DataFrame:
     """The epochs of several runs: columns run (its label), best, epoch, FIGURES; pictures and elapsed (seconds) since the start."""
     labels, rows = row_labels(rows), [row for row in rows if len(row.curves["epoch"])]
     lengths = [len(row.curves["epoch"]) for row in rows]
-    joined = {key: np.concatenate([row.curves[key] for row in rows] or [[]]) for key in ("epoch", *FIGURES)}
+    joined = {key: np.concatenate([row.curves[key] for row in rows] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
     columns: dict[str, Any] = {
         "run": np.repeat(np.array([labels[row.id] for row in rows], dtype=object), lengths),
         "best": np.repeat(np.array([row.best for row in rows], dtype=np.float64), lengths),
         **joined,
         "pictures": joined["epoch"] * np.repeat(np.array([row.pictures or np.nan for row in rows]), lengths),
-        "elapsed": np.concatenate([np.cumsum(row.curves["seconds"]) for row in rows] or [[]]),
+        "elapsed": np.concatenate([np.cumsum(row.curves["seconds"]) for row in rows] or [np.empty(0)]),
     }
     return pd.DataFrame(columns)
 

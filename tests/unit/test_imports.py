@@ -10,7 +10,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAYERS = [  # from the ground up; modules of one line do not import one another
     {"config", "files", "processes", "progress", "pictures", "routing", "charts", "tables", "terminal"},
-    {"archives", "augment", "curves", "devices", "downloads", "model", "notes", "presets", "specialization", "splits", "tasks"},
+    {
+        "archives",
+        "augment",
+        "curves",
+        "devices",
+        "downloads",
+        "model",
+        "notes",
+        "presets",
+        "specialization",
+        "splits",
+        "tasks",
+    },
     {"builtin", "decoded", "estimate", "fields", "lab_charts", "optim", "run_charts"},
     {"layout", "records"},
     {"datasets"},
@@ -51,7 +63,9 @@ def test_a_module_imports_only_what_stands_before_it(path):
 
 
 def test_charts_know_nothing_of_torch():
-    names = {name for module in ("charts", "curves", "run_charts") for name in imports(ROOT / "expertnet" / f"{module}.py")}
+    names = {
+        name for module in ("charts", "curves", "run_charts") for name in imports(ROOT / "expertnet" / f"{module}.py")
+    }
     allowed = {"altair", "pandas", *sys.stdlib_module_names}
     assert all(name.startswith("expertnet.charts") or name.split(".")[0] in allowed for name in names)
 
