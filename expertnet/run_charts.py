@@ -15,7 +15,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, FIT_WIDTH, GREY, ORANGE, layered
+from expertnet.charts import BLUE, FIT_WIDTH, GREEN, GREY, ORANGE, layered
 from expertnet.curves import told_apart
 
 X_AXES = {"epoch": "epoch", "pictures": "pictures seen", "elapsed": "seconds of training"}
@@ -23,7 +23,7 @@ NAMED = 30  # curves that colours and dashes tell apart; beyond, the colour is t
 MOST_POINTS = 20_000  # of all curves of a chart together, so that the browser stays quick
 FEWEST_RUNS = 8  # under this, a rank correlation says nothing
 FAR_APART = 20  # numbers whose largest is so many times the smallest stand on a logarithmic axis
-LOW_TO_HIGH = alt.Scale(range=[BLUE, ORANGE])  # both are legible on white and on black, which no end of viridis is
+LOW_TO_HIGH = alt.Scale(range=[BLUE, GREEN, ORANGE], interpolate="lab")  # both are legible on white and on black, which no end of viridis is
 NEAR = 0.07  # of an axis's length: labels that are closer would overlap
 
 

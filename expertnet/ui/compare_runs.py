@@ -12,7 +12,7 @@ from expertnet.fields import in_words, setting_fields
 from expertnet.run_charts import NAMED, X_AXES, differing, overlay, parallel, what_goes_with
 from expertnet.run_index import RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.run_table import height
-from expertnet.ui.shell import escape
+from expertnet.ui.shell import escape, percent
 
 SIDE_BY_SIDE = 6  # runs that stand in columns, a setting a line; of more, each is a line
 AXES = 8  # settings that a chart shows at first: more stand too close in a narrow window
@@ -59,8 +59,8 @@ def _curves(rows: list[RunRow]) -> None:
     with st.grid(2, min_column_width=420):
         for quantity, title in (("accuracy", f"Accuracy, {measured}"), ("loss", f"Loss in nats, {measured}")):
             tidy = known.assign(value=known[f"val_{quantity}"])
-            percent = quantity == "accuracy"
-            chart = overlay(tidy, x or "epoch", title, share, log and not percent, percent)
+            share_of = quantity == "accuracy"
+            chart = overlay(tidy, x or "epoch", title, share, log and not share_of, share_of)
             st.altair_chart(chart, width="stretch", key=quantity)
     labels, shown = row_labels(rows), curves["run"].nunique()
     if shown > NAMED:
@@ -83,7 +83,8 @@ def _curves(rows: list[RunRow]) -> None:
 def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
     labels = row_labels(rows)
     table = settings.map(in_words).rename(columns=_names())
-    best = {labels[row.id]: "–" if row.best is None else f"{row.best:.1%}" for row in rows}
+    best = {labels[row.id]: percent(row.best) for row in rows}
+    numbers = {"Best accuracy", *(field.label for field in setting_fields() if field.kind in ("int", "float"))}
     if len(rows) > SIDE_BY_SIDE:
         table.insert(0, "Best accuracy", pd.Series(best))
         table = table.rename_axis("Run")

@@ -35,13 +35,13 @@ def filter_runs(rows: list[RunRow]) -> list[RunRow]:
         live="300ms",
         icon=":material/search:",
         placeholder="Name, tag, note, data set …",
-        width=260,
+        width=240,
     )
     chosen = {key: _choose(place, rows, key) for key in CHOICES} if len(rows) > FEW or _asked() else {}
     order = "newest"
     if len(rows) > FEW or "order" in st.query_params:
         order = place.selectbox(
-            "Order", list(ORDERS), format_func=ORDERS.__getitem__, key="order", bind="query-params", width=190
+            "Order", list(ORDERS), format_func=ORDERS.__getitem__, key="order", bind="query-params", width=185
         )
     return ordered(matching(rows, text or "", **chosen), order)
 
@@ -66,7 +66,7 @@ def _choose(place: st.delta_generator.DeltaGenerator, rows: list[RunRow], key: s
         bind="query-params",
         placeholder="Any",
         format_func=(lambda value: MARKS.get(value, value)) if key == "state" else str,
-        width=190,
+        width=170,
     )
 
 

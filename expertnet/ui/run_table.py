@@ -48,7 +48,7 @@ def columns() -> dict[str, Any]:
     """The important ones come first, where a narrow window still shows them."""
     column = st.column_config
     return {
-        "Run": column.TextColumn(width=210, pinned=True),
+        "Run": column.TextColumn(width=230),
         "State": column.TextColumn(width=115),  # pixels: the longest, interrupted
         "Best": column.NumberColumn(
             "Best validation",
@@ -63,10 +63,10 @@ def columns() -> dict[str, Any]:
             help="The accuracy on the test set: measured once, at the end, where the watched set is validation.",
         ),
         "When": column.DatetimeColumn(format="distance", width=115),
-        "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=150),
-        "Epochs": column.TextColumn(alignment="right", width=100),
+        "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
+        "Epochs": column.TextColumn(alignment="right", width=95),
         "Data set": column.TextColumn(width=115),
-        "Tags": column.ListColumn(width=150),
+        "Tags": column.ListColumn(width=130),
         "Watched": column.TextColumn(
             "Watched", width=95, help="The pictures that the accuracy by epoch is measured on."
         ),

@@ -63,9 +63,15 @@ def navigate() -> None:
 
 
 def require() -> None:
-    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself."""
+    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself.
+
+    Its widgets would be others than those that app.py leads to, and what is first clicked lost: so it begins anew, once.
+    """
     if not st.session_state.pop("navigated", False):
         _navigation()
+        if not st.session_state.get("began anew"):
+            st.session_state["began anew"] = True
+            st.rerun()
 
 
 def _navigation() -> Any:
