@@ -1,11 +1,12 @@
 """Many runs in one picture: tidy frames -> Altair charts, pure as in charts.py.
 
 In this module: smoothed, thinned and overlay (curves over one another), differing and parallel (settings against accuracy),
-and what_goes_with (the same in one sentence).
+and what_goes_with (the same in words).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import textwrap
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, FIT_WIDTH, GREEN, GREY, ORANGE, layered
+from expertnet.charts import BLUE, GREEN, GREY, ORANGE, layered
 from expertnet.curves import told_apart
 
 X_AXES = {"epoch": "epoch", "pictures": "pictures seen", "elapsed": "seconds of training"}
@@ -23,7 +24,11 @@ NAMED = 30  # curves that colours and dashes tell apart; beyond, the colour is t
 MOST_POINTS = 20_000  # of all curves of a chart together, so that the browser stays quick
 FEWEST_RUNS = 8  # under this, a rank correlation says nothing
 FAR_APART = 20  # numbers whose largest is so many times the smallest stand on a logarithmic axis
-LOW_TO_HIGH = alt.Scale(range=[BLUE, GREEN, ORANGE], interpolate="lab")  # both are legible on white and on black, which no end of viridis is
+LEGEND_PIXELS = {1: 420, 2: 220, 3: 140}  # of a name in the legend, by its columns
+LOW_TO_HIGH = alt.Scale(
+    range=[BLUE, GREEN, ORANGE], interpolate="lab"
+)  # legible on white and on black, as viridis is not
+LEVEL = 0.35  # of the way between two axes
 NEAR = 0.07  # of an axis's length: labels that are closer would overlap
 
 
@@ -67,7 +72,7 @@ def overlay(
     picked = alt.selection_point(name="picked", fields=["run"], bind="legend")
     looks: dict[str, Any] = {"detail": "run:N"}
     if len(names) <= NAMED:
-        looks = told_apart("run:N", names, orient="bottom", columns=columns, labelLimit=[0, 420, 250, 150][columns])
+        looks = told_apart("run:N", names, orient="bottom", columns=columns, labelLimit=LEGEND_PIXELS[columns])
     elif tidy["best"].notna().any():
         shown = alt.Legend(format=".0%", orient="bottom", gradientLength=220)
         looks["color"] = alt.Color("best:Q", title="best accuracy", legend=shown, scale=LOW_TO_HIGH)
@@ -134,106 +139,102 @@ def _places(values: pd.Series, texts: Mapping[Any, str]) -> tuple[list[float], l
 
 
 def parallel(
-    settings: pd.DataFrame, accuracy: pd.Series, names: Mapping[str, str], texts: Any, title: str, width: int = 13
+    settings: pd.DataFrame, accuracy: pd.Series, names: Mapping[str, str], texts: Any, title: str
 ) -> alt.LayerChart:
     """Parallel coordinates (Inselberg 1985): a line a run through its settings to its accuracy.
 
     `settings` is a line a run and a column a setting, `accuracy` has the same lines; `names` gives a setting's label by its
-    key, and `texts(value)` how a value is written.
+    key, and `texts(value)` how a value is written. Before each axis the lines go level, so that values can be read above them.
     """
-    last = textwrap.fill(title, width)
-    order = [*(textwrap.fill(names.get(key, key), width) for key in map(str, settings.columns)), last]
-    rows: list[dict[str, Any]] = []
-    labels: list[dict[str, Any]] = []
-    columns = [(name, settings[key], texts) for name, key in zip(order[:-1], settings.columns, strict=True)]
-    for name, values, write in [*columns, (last, accuracy, lambda share: f"{share:.1%}")]:
+    keys, runs = list(map(str, settings.columns)), settings.index
+    heads = [names.get(key, key) for key in keys] + [title]
+    lines: list[tuple[Any, ...]] = []
+    labels: list[tuple[Any, ...]] = []
+    for axis, values in enumerate([*(settings[key] for key in keys), accuracy]):
+        write = texts if axis < len(keys) else lambda share: f"{share:.1%}"
         known = {repr(value): write(value) for value in values}
         places, shown = _places(values, known)
-        labels += [{"axis": name, "place": place, "text": text} for place, text in shown]
-        rows += [
-            {"run": run, "axis": name, "place": place, "text": known[repr(value)], "accuracy": share}
-            for run, place, value, share in zip(settings.index, places, values, accuracy, strict=True)
-        ]
-    table, marks = pd.DataFrame(rows), pd.DataFrame(labels)
-    axis = alt.Axis(
-        labelAngle=0,
+        labels += [(axis, place, text) for place, text in shown]
+        for run, place, value, share in zip(runs, places, values, accuracy, strict=True):
+            told = (place, heads[axis], known[repr(value)], share)
+            lines += [(run, x, *told) for x in ([axis - LEVEL, axis] if axis else [axis])]
+    table = pd.DataFrame(lines, columns=["run", "x", "place", "setting", "value", "accuracy"])
+    marks = pd.DataFrame(labels, columns=["x", "place", "text"])
+    wrapped = [textwrap.wrap(head, 13) for head in heads]
+    lines_most = max(map(len, wrapped))
+    axis_heads = alt.Axis(
+        values=list(range(len(heads))),
+        labelExpr=f"{json.dumps([[''] * (lines_most - len(head)) + head for head in wrapped])}[datum.value]",
+        labelLineHeight=14,
+        labelOverlap=False,
+        labelLimit=0,
+        labelPadding=4 + 14 * lines_most,
         domain=False,
         ticks=False,
         grid=True,
         gridColor=GREY,
         gridOpacity=0.6,
-        labelExpr="split(datum.label, '\\n')",
-        labelLineHeight=14,
-        labelOverlap=False,
-        labelLimit=0,
         title=None,
         orient="top",
     )
-    x = alt.X("axis:N", sort=order, axis=axis, scale=alt.Scale(type="point", padding=0.5))
-    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.06, 1.06], nice=False))
+    x = alt.X("x:Q", axis=axis_heads, scale=alt.Scale(domain=[-0.5, len(heads) - 0.5], nice=False))
+    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.08], nice=False))
     spread = accuracy.max() > accuracy.min()
     colour = alt.Color("accuracy:Q", legend=None, scale=LOW_TO_HIGH) if spread else alt.value(BLUE)
-    lines = (
-        alt.Chart(table)
-        .mark_line(strokeWidth=1.6, opacity=0.75 if len(settings) <= 60 else 0.35)
-        .encode(
-            x=x,
-            y=y,
-            detail="run:N",
-            color=colour,
-            tooltip=["run:N", alt.Tooltip("accuracy:Q", title=title, format=".2%")],
-        )
-    )
-    dots = alt.Chart(table if len(settings) <= 100 else marks.assign(run="", accuracy=None))
-    tips: list[Any] = ["run:N", alt.Tooltip("axis:N", title="setting"), alt.Tooltip("text:N", title="value")]
-    dots_drawn = dots.mark_circle(size=28, opacity=0.9).encode(x=x, y=y, color=colour, tooltip=tips)
-    text = alt.Chart(marks).mark_text(align="right", dx=-7, color=GREY, fontSize=11, limit=90)
-    layers = [lines, *([dots_drawn] if len(settings) <= 100 else []), text.encode(x=x, y=y, text="text:N")]
-    described = f"Settings of {len(settings)} runs against their accuracy: {', '.join(names.get(k, k) for k in map(str, settings.columns))}"
-    chart = alt.layer(*layers).properties(autosize=FIT_WIDTH, height=300, description=described)
-    return chart.configure_axis(labelPadding=8)
+    tooltip: list[Any] = ["run:N", "setting:N", "value:N", alt.Tooltip("accuracy:Q", title=title, format=".2%")]
+    base = alt.Chart(table).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    few = len(settings) <= NAMED
+    layers: list[Any] = [
+        base.mark_line(strokeWidth=1.6 if few else 1, opacity=0.8 if few else 0.4).encode(detail="run:N", order="x:Q"),
+        base.transform_filter("datum.x == floor(datum.x)").mark_circle(size=28, opacity=0.9),
+    ]
+    ends: dict[str, Any] = {
+        "datum.x == 0": ("right", "middle", -8, 0),
+        f"datum.x == {len(keys)}": ("left", "middle", 8, 0),
+    }
+    between = " && ".join(f"!({end})" for end in ends)
+    for where, (align, baseline, dx, dy) in (ends | {between: ("right", "bottom", -7, -2)}).items():
+        text = alt.Chart(marks).transform_filter(where)
+        text = text.mark_text(align=align, baseline=baseline, dx=dx, dy=dy, color=GREY, fontSize=12, limit=90)
+        layers.append(text.encode(x=x, y=y, text="text:N"))
+    described = f"Settings of {len(settings)} runs against their accuracy: {', '.join(heads[:-1])}"
+    return layered(*layers, height=320, description=described)
 
 
 def what_goes_with(settings: pd.DataFrame, accuracy: pd.Series, names: Mapping[str, str], texts: Any) -> str:
-    """Which settings rise and fall with the accuracy, in one cautious sentence; empty for fewer than FEWEST_RUNS runs.
+    """Which settings rise and fall with the accuracy, in two cautious sentences; empty for fewer than FEWEST_RUNS runs.
 
     Spearman's rank correlation of each number, and of each choice between two, told where chance alone would give as much in
     fewer than one of twenty such tables (Bonferroni over the settings).
     """
     if len(settings) < FEWEST_RUNS or accuracy.nunique() < 2:
         return ""
-    found: dict[str, tuple[float, str]] = {}
-    tried = 0
+    found: list[tuple[float, str]] = []
     for key in map(str, settings.columns):
-        values = settings[key]
-        kinds = sorted({repr(value) for value in values})
+        values, name = settings[key], names.get(key, key)
+        written = {repr(value): texts(value) for value in values}
         if _is_number(values):
-            coded, words = values.astype(float), f"a higher {_lower(names.get(key, key))}"
-        elif len(kinds) == 2:
-            coded = pd.Series([float(repr(value) == kinds[1]) for value in values], index=values.index)
-            written = {repr(value): texts(value) for value in values}
-            words = f"{_lower(names.get(key, key))} “{written[kinds[1]]}” rather than “{written[kinds[0]]}”"
-        else:
-            continue
-        tried += 1
-        strength = float(coded.rank().corr(accuracy.rank())) if coded.nunique() > 1 else math.nan
-        if math.isfinite(strength):
-            found[key] = (strength, words)
-    limit = NormalDist().inv_cdf(1 - 0.025 / max(tried, 1)) / math.sqrt(len(settings) - 1)
-    clear = sorted((item for item in found.values() if abs(item[0]) > limit), key=lambda item: -abs(item[0]))[:3]
+            strength = _rank_correlation(values.astype(float), accuracy)
+            found.append((strength, f"a {'higher' if strength > 0 else 'lower'} “{name}” ({_signed(strength)})"))
+        elif len(written) == 2:
+            strength = _rank_correlation(values.map(repr).eq(sorted(written)[1]).astype(float), accuracy)
+            worse, better = sorted(written, reverse=strength < 0)
+            found.append((strength, f"“{name}” {written[better]} rather than {written[worse]} ({abs(strength):.2f})"))
+    limit = NormalDist().inv_cdf(1 - 0.025 / max(len(found), 1)) / math.sqrt(len(settings) - 1)
+    clear = [words for strength, words in sorted(found, key=lambda item: -abs(item[0])) if abs(strength) > limit][:3]
     if not clear:
         return f"Among these {len(settings)} runs, no single setting clearly goes with better or worse accuracy."
-    parts = [
-        f"{words} goes with {'better' if strength > 0 else 'worse'} accuracy ({strength:+.2f})"
-        for strength, words in clear
-    ]
-    together = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    told = clear[0] if len(clear) == 1 else f"{', '.join(clear[:-1])} and {clear[-1]}"
     return (
-        f"Among these {len(settings)} runs, {together}, by rank correlation from −1 to +1. That is no proof: settings that "
-        "were changed together cannot be told apart this way."
+        f"Among these {len(settings)} runs, better accuracy goes with {told}; in brackets the rank correlation. "
+        "That is no proof: settings that were changed together cannot be told apart this way."
     )
 
 
-def _lower(label: str) -> str:
-    """A label within a sentence; names such as AdamW keep their capitals."""
-    return label[0].lower() + label[1:] if label[1:2].islower() else label
+def _rank_correlation(values: pd.Series, accuracy: pd.Series) -> float:
+    """Spearman's; 0 where all values are alike."""
+    return float(values.rank().corr(accuracy.rank())) if values.nunique() > 1 else 0.0
+
+
+def _signed(strength: float) -> str:
+    return f"{strength:+.2f}".replace("-", "−")

@@ -215,17 +215,21 @@ def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
     return newest
 
 
-def row_labels(rows: Sequence[RunRow]) -> dict[str, str]:
-    """A short name for each run by its id, no two alike."""
-    titles = {row.id: row.title if len(row.title) <= LONGEST else f"{row.title[: LONGEST - 1]}…" for row in rows}
+def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]:
+    """A short name for each run by its id, no two alike; titles beyond so many signs are cut."""
+    titles = {row.id: cut(row.title, longest) for row in rows}
     short = {run_id: f"{title} · {run_id[-4:]}" for run_id, title in titles.items()}
     count = Counter(short.values())
     return {run_id: text if count[text] == 1 else f"{titles[run_id]} · {run_id}" for run_id, text in short.items()}
 
 
-def curves_of(rows: Sequence[RunRow]) -> pd.DataFrame:
+def cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
+def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
     """The epochs of several runs: columns run (its label), best, epoch, FIGURES; pictures and elapsed (seconds) since the start."""
-    labels, rows = row_labels(rows), [row for row in rows if len(row.curves["epoch"])]
+    labels, rows = row_labels(rows, longest), [row for row in rows if len(row.curves["epoch"])]
     lengths = [len(row.curves["epoch"]) for row in rows]
     joined = {key: np.concatenate([row.curves[key] for row in rows] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
     columns: dict[str, Any] = {

@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.fields import in_words, setting_fields
-from expertnet.run_charts import NAMED, X_AXES, differing, overlay, parallel, what_goes_with
-from expertnet.run_index import RunRow, curves_of, row_labels, settings_of
+from expertnet.run_charts import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
+from expertnet.run_index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.run_table import height
 from expertnet.ui.shell import escape, percent
 
@@ -35,7 +35,8 @@ def compare_runs(rows: list[RunRow]) -> None:
 
 
 def _curves(rows: list[RunRow]) -> None:
-    curves = curves_of(rows)
+    longest = LONGEST if len(rows) <= 4 else 20 if len(rows) <= 10 else 11  # as the columns of the legend have room
+    curves = curves_of(rows, longest)
     if curves.empty:
         return
     options = st.container(horizontal=True, vertical_alignment="bottom")
@@ -95,7 +96,7 @@ def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
         width="stretch",
         height=height(len(table)),
         alt="Settings that differ between the runs",
-        key="differences",
+        column_config={name: st.column_config.TextColumn(alignment="right") for name in numbers & {*table.columns}},
     )
 
 
@@ -124,13 +125,23 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
         st.altair_chart(
             parallel(settings[list(shown)], accuracy, names, in_words, "Best accuracy"), width="stretch", key="parallel"
         )
+    _say_what_goes_with(rows, settings.loc[accuracy.index], accuracy)
+
+
+def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -> None:
+    """In words, where the accuracies compare and are those of whole trainings."""
+    if len({row.dataset for row in rows}) > 1:
+        st.caption("With runs of one data set, a sentence here says which settings go with better accuracy.")
+        return
+    labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]
-    told = differing(settings.loc[finished])
-    sentence = what_goes_with(told, accuracy.loc[finished], names, in_words) if finished else ""
+    sentence = what_goes_with(differing(settings.loc[finished]), accuracy.loc[finished], _names(), in_words)
     if sentence:
         st.write(escape(sentence))
     else:
-        st.caption("With eight finished runs or more, a sentence here says which settings go with better accuracy.")
+        st.caption(
+            f"With {FEWEST_RUNS} finished runs or more, a sentence here says which settings go with better accuracy."
+        )
 
 
 def _names() -> dict[str, str]:
