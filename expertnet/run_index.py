@@ -29,13 +29,7 @@ from expertnet.runs import Run, RunStore
 FILES = ("config.json", "status.json", "metrics.jsonl", NOTES)
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
 SPARK = 40  # points of the small curve of a table's row, which is a hundred pixels wide
-ORDERS = {
-    "newest": "newest first",
-    "oldest": "oldest first",
-    "best": "best validation first",
-    "test": "best test first",
-    "name": "by name",
-}
+ORDERS = ("newest", "oldest", "best validation", "best test", "name")
 LONGEST = 40  # signs of a run's title in a legend or the head of a column
 
 
@@ -209,8 +203,8 @@ def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
         return newest[::-1]
     if order == "name":
         return sorted(newest, key=lambda row: row.title.casefold())
-    if order in ("best", "test"):
-        figure = (lambda row: row.best_validation) if order == "best" else (lambda row: row.test)
+    if order.startswith("best"):
+        figure = (lambda row: row.test) if order == "best test" else (lambda row: row.best_validation)
         return sorted(newest, key=lambda row: -1.0 if figure(row) is None else figure(row), reverse=True)
     return newest
 

@@ -13,10 +13,11 @@ from expertnet.run_index import ORDERS, RunRow, matching, ordered
 from expertnet.ui.run_table import MARKS
 
 FEW = 5  # runs that are overlooked without filters
+WORDS = {state: mark.split()[1] for state, mark in MARKS.items()}  # as the table says them; the address too
 KEYS = ("q", "dataset", "state", "preset", "tag")  # of the widgets, and in the address
 CHOICES: dict[str, tuple[str, Callable[[RunRow], tuple[str, ...]]]] = {
     "dataset": ("Data set", lambda row: (row.dataset,)),
-    "state": ("State", lambda row: (row.state,)),
+    "state": ("State", lambda row: (WORDS.get(row.state, row.state),)),
     "preset": ("Preset", lambda row: (row.preset,)),
     "tag": ("Tag", lambda row: row.tags),
 }
@@ -40,9 +41,10 @@ def filter_runs(rows: list[RunRow]) -> list[RunRow]:
     chosen = {key: _choose(place, rows, key) for key in CHOICES} if len(rows) > FEW or _asked() else {}
     order = "newest"
     if len(rows) > FEW or "order" in st.query_params:
-        order = place.selectbox(
-            "Order", list(ORDERS), format_func=ORDERS.__getitem__, key="order", bind="query-params", width=185
-        )
+        order = place.selectbox("Order", ORDERS, key="order", bind="query-params", width=185)
+    if "state" in chosen:
+        states = {word: state for state, word in WORDS.items()}
+        chosen["state"] = [states.get(word, word) for word in chosen["state"]]
     return ordered(matching(rows, text or "", **chosen), order)
 
 
@@ -57,17 +59,9 @@ def _choose(place: st.delta_generator.DeltaGenerator, rows: list[RunRow], key: s
     asked = [value for value in st.session_state.get(key, st.query_params.get_all(key)) if value]
     if not asked and len(there) < (1 if key == "tag" else 2):
         return []
-    order = list(MARKS) if key == "state" else []
-    options = sorted(there | set(asked), key=lambda value: (order.index(value) if value in order else 99, value))
-    return place.multiselect(
-        label,
-        options,
-        key=key,
-        bind="query-params",
-        placeholder="Any",
-        format_func=(lambda value: MARKS.get(value, value)) if key == "state" else str,
-        width=170,
-    )
+    order = list(WORDS.values())
+    options = sorted(there | set(asked), key=lambda value: (order.index(value) if value in order else -1, value))
+    return place.multiselect(label, options, key=key, bind="query-params", placeholder="Any", width=170)
 
 
 def _clear() -> None:

@@ -24,6 +24,7 @@ from expertnet.tables import escape as escape
 
 ROOT = Path(__file__).parents[2]
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
+BEGIN_ANEW = True  # see require
 STATES = {  # word and icon, so that colour never stands alone
     "queued": ":material/schedule: queued",
     "running": ":material/play_circle: training",
@@ -69,7 +70,7 @@ def require() -> None:
     """
     if not st.session_state.pop("navigated", False):
         _navigation()
-        if not st.session_state.get("began anew"):
+        if BEGIN_ANEW and "began anew" not in st.session_state:
             st.session_state["began anew"] = True
             st.rerun()
 

@@ -1,13 +1,15 @@
 """Runs to look at, and a page opened on one without a browser.
 
-In this module: TINY, finished, opened.
+In this module: TINY, finished, written (without training), opened.
 """
 
+import json
 import threading
 
 from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
+from expertnet.runs import EMPTY_STATUS
 from expertnet.training import run_training
 
 TINY = {
@@ -25,6 +27,22 @@ def finished(store, **overrides):
     run = store.create(build_settings("quick", "digits", TINY | overrides), "quick", "<b>mine</b> *x*")
     run_training(run, threading.Event())
     assert run.state == "finished"
+    return run
+
+
+def written(store, name="", preset="quick", dataset="digits", state="finished", accuracy=0.9, epochs=3, **settings):
+    """A run with a history and no network."""
+    run = store.create(build_settings(preset, dataset, settings), preset, name)
+    lines = [
+        {"epoch": n, "val_accuracy": accuracy * n / epochs, "val_loss": 1 / n, "seconds": 2.0}
+        for n in range(1, epochs + 1)
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.write_status(
+        EMPTY_STATUS
+        | {"state": state, "epoch": epochs, "epochs": epochs, "steps": 10, "best_epoch": epochs}
+        | {"best_val_accuracy": accuracy}
+    )
     return run
 
 
