@@ -30,6 +30,7 @@ FILES = ("config.json", "status.json", "metrics.jsonl", NOTES)
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
 SPARK = 40  # points of the small curve of a table's row, which is a hundred pixels wide
 ORDERS = ("newest", "oldest", "best validation", "best test", "name")
+ID_PART = 4  # signs of an id that find it: a "4" would be in every one
 LONGEST = 40  # signs of a run's title in a legend or the head of a column
 
 
@@ -185,8 +186,8 @@ def matching(
 
     def fits(row: RunRow) -> bool:
         if words:
-            told = "\n".join((row.title, row.id, row.dataset, row.preset, row.note, *row.tags)).casefold()
-            if not all(word in told for word in words):
+            told = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
+            if not all(word in told or (len(word) >= ID_PART and word in row.id) for word in words):
                 return False
         one_of = ((dataset, row.dataset), (state, row.state), (preset, row.preset))
         if any(kinds and value not in kinds for kinds, value in one_of):
