@@ -58,9 +58,11 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
     page = _navigation()
-    _warm_up()
     st.session_state["navigated"] = True
-    page.run()
+    try:
+        page.run()
+    finally:
+        _warm_up()  # now that nobody waits for the first page
 
 
 def require() -> None:
