@@ -74,6 +74,7 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
             run.given_name[: notes.NAME],
             max_chars=notes.NAME,
             key=f"name {key}",
+            placeholder=run.title,
             help="Empty: the name it was started with.",
         )
         tags = st.text_input(
