@@ -1,11 +1,13 @@
 """What a run's files hold: the keys of status.json and of a line of metrics.jsonl, checked as they are read.
 
 In this module: EMPTY_STATUS, the sets of states, RunError, Checkpoint, fits (whether a value of status.json is of its type),
-read_metrics, read_epoch (of a checkpoint) and read_settings, each read again only when its file has changed.
+read_figures (of a history), and read_metrics, read_epoch (of a checkpoint) and read_settings, read again only when a file has changed.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,18 +92,34 @@ def fits(key: str, value: Any) -> bool:
 
 def _whole(record: Any) -> dict[str, Any]:
     """A line of metrics.jsonl with every key; what is missing or of another type is None. Raises where it is no epoch."""
-    figures = {key: record.get(key) if is_number(record.get(key)) else None for key in FIGURES}
-    blocks = {key: record.get(key) if isinstance(record.get(key), list) else None for key in BY_BLOCK}
+    figures = {key: value if type(value := record.get(key)) in (float, int) else None for key in FIGURES}
+    blocks = {key: value if type(value := record.get(key)) is list else None for key in BY_BLOCK}
     return record | figures | blocks | {"epoch": int(record["epoch"])}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)  # a history takes half a megabyte
 def read_metrics(path: Path, version: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
+    epochs = _epochs(path, _whole)
+    return tuple(epochs[epoch] for epoch in sorted(epochs))
+
+
+def read_figures(path: Path, keys: tuple[str, ...]) -> dict[int, list[float]]:
+    """Some figures of every epoch, in order; nan for what is missing. Nothing else of the history is kept."""
+
+    def figures(record: Any) -> list[float]:
+        return [float(value) if type(value := record.get(key)) in (float, int) else math.nan for key in keys]
+
+    epochs = _epochs(path, figures)
+    return {epoch: epochs[epoch] for epoch in sorted(epochs)}
+
+
+def _epochs(path: Path, take: Callable[[Any], Any]) -> dict[int, Any]:
+    """What is taken of every line by its epoch; lines that are torn or no epochs are passed over."""
     epochs = {}
     for line in path.read_bytes().splitlines():
         try:
-            record = _whole(from_json(line))
-            epochs[record["epoch"]] = record  # an epoch that was gone through again counts as its last time
-        except (ValueError, TypeError, KeyError, AttributeError):
+            record = from_json(line)
+            epochs[int(record["epoch"])] = take(record)  # an epoch that was gone through again counts as its last time
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             continue
-    return tuple(epochs[epoch] for epoch in sorted(epochs))
+    return epochs

@@ -24,6 +24,7 @@ from torch import Tensor
 from expertnet.config import Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.files import FULL, overwrite, read_json, to_json, version_of, write_atomically
+from expertnet.notes import Notes, read_notes, write_notes
 from expertnet.processes import is_alive, this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
 from expertnet.records import CHECKPOINTS, fits, is_number, read_epoch, read_metrics, read_settings
@@ -86,10 +87,14 @@ class Run:
         """Whether its settings can be read; without them it can only be deleted."""
         return _sentence(self.settings) is None
 
+    def notes(self) -> Notes:
+        """Its name, tags and note as they were changed after it was made."""
+        return read_notes(self.path)
+
     @property
     def given_name(self) -> str:
-        """What the person called it; empty where they did not."""
-        return self._config_value("name")
+        """What the person called it, last or at its start; empty where they did not."""
+        return self.notes().name or self._config_value("name")
 
     @property
     def name(self) -> str:
@@ -170,12 +175,19 @@ class Run:
                 "going on with its training writes it anew."
             ) from None
 
-    def status(self) -> dict[str, Any]:
-        """status.json with every key; a run whose process is gone is "interrupted"."""
+    def written_status(self) -> dict[str, Any]:
+        """status.json with every key, as it was written: whoever wrote that it runs may be gone."""
         try:
-            status = self._status()
+            return self._status()
         except RunError as error:
             return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
+
+    def status(self) -> dict[str, Any]:
+        """status.json with every key; a run whose process is gone is "interrupted"."""
+        return self.as_of_now(self.written_status())
+
+    def as_of_now(self, status: dict[str, Any]) -> dict[str, Any]:
+        """A status that was written, with the state that it has come to since: "interrupted" where its writer is gone."""
         if status["state"] in ACTIVE_STATES and not is_alive(status) and not self._waits(status):
             status |= {"state": "interrupted", "activity": "", "seconds_left": None}
         elif status["state"] == "running" and self.stop_asked():
@@ -355,6 +367,17 @@ class Run:
             if epoch > state["epoch"]:
                 self.checkpoint_path(name).unlink()
 
+    def annotate(self, notes: Notes) -> None:
+        """Changes its name, tags and note, whatever its state."""
+        if self.shipped:
+            raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays as it is.")
+        if not self.path.is_dir():
+            raise RunError(f"Run {self.id} is no longer in the store.")
+        try:
+            write_notes(self.path, notes)
+        except OSError as error:
+            raise RunError(f"The notes of run {self.id} could not be written: {error.strerror}.") from None
+
     def move_to_trash(self) -> None:
         """Out of the store, into its .trash, from where it can be brought back (trash.py)."""
         if self.shipped:
@@ -362,8 +385,15 @@ class Run:
         if self.state in ACTIVE_STATES:
             raise RunError(f"Run {self.name} is {self.state}; stop it before you delete it.")
         trash = self.path.parent / TRASH
-        trash.mkdir(exist_ok=True)
-        os.replace(self.path, trash / self.id)
+        if trash.is_symlink():
+            raise RunError(f"{trash} is a link; a folder of the store itself must take what is deleted.")
+        if os.path.lexists(trash / self.id):
+            raise RunError(f"The trash has a run {self.id} already; empty it before you delete this one.")
+        try:
+            trash.mkdir(exist_ok=True)
+            os.rename(self.path, trash / self.id)
+        except OSError as error:
+            raise RunError(f"Run {self.name} could not be deleted: {error.strerror}.") from None
 
 
 class RunStore:

@@ -23,6 +23,7 @@ from expertnet.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
+BEGIN_ANEW = True  # see require
 STATES = {  # word and icon, so that colour never stands alone
     "queued": ":material/schedule: queued",
     "running": ":material/play_circle: training",
@@ -56,15 +57,23 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
     page = _navigation()
-    warm_up()
     st.session_state["navigated"] = True
-    page.run()
+    try:
+        page.run()
+    finally:
+        warm_up()  # now that nobody waits for the first page
 
 
 def require() -> None:
-    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself."""
+    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself.
+
+    Its widgets would be others than those that app.py leads to, and what is first clicked lost: so it begins anew, once.
+    """
     if not st.session_state.pop("navigated", False):
         _navigation()
+        if BEGIN_ANEW and "began anew" not in st.session_state:
+            st.session_state["began anew"] = True
+            st.rerun()
 
 
 def _navigation() -> Any:

@@ -1,8 +1,10 @@
 """Runs to look at, and a page opened on one without a browser.
 
-In this module: TINY, finished (each network is trained once, and copied into the store of whoever asks), opened.
+In this module: TINY, finished (each network is trained once, and copied into the store of whoever asks), written (without
+training), opened.
 """
 
+import json
 import os
 import shutil
 from functools import cache
@@ -11,7 +13,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
-from expertnet.runs import Run, RunStore
+from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.training import Stop, run_training
 from tests.small import LIMIT
 
@@ -43,6 +45,22 @@ def _trained(overrides: tuple[tuple[str, object], ...]) -> Run:
     run = RunStore(Path(os.environ["EXPERTNET_DATA"]) / "trained").create(settings, "quick", "<b>mine</b> *x*")
     run_training(run, Stop())
     assert run.state == "finished", run.log_tail()
+    return run
+
+
+def written(store, name="", preset="quick", dataset="digits", state="finished", accuracy=0.9, epochs=3, **settings):
+    """A run with a history and no network."""
+    run = store.create(build_settings(preset, dataset, settings), preset, name)
+    lines = [
+        {"epoch": n, "val_accuracy": accuracy * n / epochs, "val_loss": 1 / n, "seconds": 2.0}
+        for n in range(1, epochs + 1)
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.write_status(
+        EMPTY_STATUS
+        | {"state": state, "epoch": epochs, "epochs": epochs, "steps": 10, "best_epoch": epochs}
+        | {"best_val_accuracy": accuracy}
+    )
     return run
 
 
