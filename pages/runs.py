@@ -4,7 +4,7 @@ import streamlit as st
 
 from expertnet.jobs import manager
 from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunStore
-from expertnet.ui import shell
+from expertnet.ui import access, shell
 from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.run_table import run_table
@@ -28,17 +28,19 @@ def actions(run: Run) -> None:
                 shell.link("experts", "Routing", run.id)
             with buttons:
                 shell.link("predict", "Classify", run.id)
-        if run.can_resume() and buttons.button("Resume", icon=":material/play_arrow:", key=f"resume {run.id}"):
+        if run.can_resume() and buttons.button(
+            "Resume", icon=":material/play_arrow:", key=f"resume {run.id}", **access.reserved()
+        ):
             shell.act(lambda: manager().resume(run))
     if run.state in ("queued", "running") and buttons.button(
-        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}"
+        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}", **access.reserved()
     ):
         shell.act(lambda: manager().stop(run))
     model_card(run)
     if run.state not in ACTIVE_STATES and not run.shipped:
         with buttons.popover("Delete", icon=":material/delete:", key=f"ask {run.id}"):
             st.write(f"{shell.escape(run.title)} goes to the trash of this store with its checkpoints.")
-            if st.button("Delete this run", type="primary", key=f"delete {run.id}"):
+            if st.button("Delete this run", type="primary", key=f"delete {run.id}", **access.reserved()):
                 shell.act(run.move_to_trash)
 
 

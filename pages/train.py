@@ -1,10 +1,12 @@
 """Set hyper-parameters, start training, watch it."""
 
+from functools import partial
+
 import streamlit as st
 
 from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
-from expertnet.ui import shell
+from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view
 from expertnet.ui.run_picker import describe
 from expertnet.ui.settings_form import settings_form
@@ -43,14 +45,21 @@ def start(settings, preset: str, why_not: str) -> None:
     busy = manager().active() is not None
     label = "Add to the queue" if busy else "Start training"
     if st.button(
-        label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=bool(why_not), key="start"
+        label,
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        key="start",
+        **access.reserved(disabled=bool(why_not)),
     ):
-        with shell.shown_error():
-            run = manager().submit(settings, preset=preset, name=name)
-            st.session_state["started"] += 1
-            if not busy:
-                st.query_params["run"] = run.id
-            st.rerun()
+        shell.act(lambda: begin(settings, preset, name, not busy))
+
+
+def begin(settings, preset: str, name: str, show: bool) -> None:
+    run = manager().submit(settings, preset=preset, name=name)
+    st.session_state["started"] += 1
+    if show:
+        st.query_params["run"] = run.id
 
 
 def queue() -> None:
@@ -62,9 +71,9 @@ def queue() -> None:
     for place, run in enumerate(waiting, 1):
         line = st.container(horizontal=True, vertical_alignment="center")
         line.text(f"{place}. {describe(run)}", width="stretch")
-        if line.button("Remove", key=f"remove {run.id}", icon=":material/close:"):
-            manager().stop(run, discard=not run.metrics())  # what has learned something is kept, as stopped
-            st.rerun()
+        if line.button("Remove", key=f"remove {run.id}", icon=":material/close:", **access.reserved()):
+            discard = not run.metrics()  # what has learned something is kept, as stopped
+            shell.act(partial(manager().stop, run, discard=discard))
 
 
 left, right = st.columns([2, 3], gap="large")

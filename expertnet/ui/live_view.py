@@ -16,6 +16,7 @@ from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
 from expertnet.jobs import manager
 from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunError, RunStore
+from expertnet.ui import access
 from expertnet.ui.shell import TITLE, act, duration, escape, link, percent, shown_error, state_label
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -36,7 +37,7 @@ def live_view(run: Run) -> None:
 
     with shown_error():
         _head(run)
-        st.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
+        access.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
         _actions(run)
 
 
@@ -151,11 +152,13 @@ def _actions(run: Run) -> None:
     state = status["state"]
     if state in ("queued", "running"):
         buttons = st.container(horizontal=True)
-        if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop"):
+        if buttons.button(
+            "Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop", **access.reserved()
+        ):
             act(lambda: manager().stop(run))
         with buttons.popover("Stop and discard", icon=":material/delete:"):
             st.write("This deletes the run with all of its epochs.")
-            if st.button("Discard this run", type="primary", key="discard"):
+            if st.button("Discard this run", type="primary", key="discard", **access.reserved()):
                 act(lambda: manager().stop(run, discard=True))
     elif state == "stopping":
         st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
@@ -170,10 +173,16 @@ def _after(run: Run, status: dict[str, Any]) -> None:
         st.warning(escape(why_not), icon=":material/block:")
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
-        if buttons.button("Start anew with its settings", icon=":material/replay:", type="primary", key="anew"):
+        if buttons.button(
+            "Start anew with its settings", icon=":material/replay:", type="primary", key="anew", **access.reserved()
+        ):
             act(lambda: _anew(run, run.settings()))
     elif status["state"] in RESUMABLE_STATES and buttons.button(
-        "Go on from the last whole epoch", icon=":material/play_arrow:", type="primary", key="resume"
+        "Go on from the last whole epoch",
+        icon=":material/play_arrow:",
+        type="primary",
+        key="resume",
+        **access.reserved(),
     ):
         act(lambda: manager().resume(run))
     if status["error_kind"] == "memory":
@@ -189,6 +198,7 @@ def _after(run: Run, status: dict[str, Any]) -> None:
             icon=":material/replay:",
             type="primary",
             key="half",
+            **access.reserved(),
         ):
             act(lambda: _anew(run, half))
     try:
