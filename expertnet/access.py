@@ -35,7 +35,8 @@ class Rules:
         if not address.isascii():  # other alphabets hold letters that look or fold the same
             return None
         address = address.strip().casefold()
-        for entry in (address, "@" + address.rpartition("@")[2]):
+        person, _, domain = address.rpartition("@")
+        for entry in (address, "@" + domain) if person else ():
             if entry in self.look:
                 return "look"
             if entry in self.allow:

@@ -18,13 +18,14 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
-def serving(folder, data):
-    """Yields the address of an app whose store is folder/runs; its output is in folder/server.log."""
+def serving(folder, data, *options):
+    """Yields the address of an app whose store is folder/runs; its output is in folder/server.log. Options are Streamlit's."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", "serve.py", f"--server.port={port}", "--server.headless=true"]
+    command += options
     log = folder / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
