@@ -2,8 +2,8 @@
 
 In this module: guard (before anything is drawn), badge (who is signed in), asked_page (what was asked for before the sign-in),
 may_change, reserved (for buttons), changing (around what a button does), fragment (st.fragment that checks at every tick),
-current_rules. A page's guard does not run for the ticks of a fragment or for the callbacks of widgets, and a disabled button
-is disabled in the browser alone; so what changes something asks again where it is done.
+current_rules. A page's guard does not run for the ticks of a fragment or for the callbacks of widgets, and a right may end
+while a page is open; so what changes something asks again where it is done, however its button was drawn.
 """
 
 from __future__ import annotations
