@@ -8,14 +8,14 @@ DATA ?= cifar10
 .PHONY: run test lint benchmark clean
 
 run: $(VENV)/.run
-	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
+	$(VENV)/bin/streamlit run serve.py --server.port $(PORT)
 
 test: $(VENV)/.dev lint
 	$(VENV)/bin/python -m pytest
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy expertnet pages benchmarks app.py
+	$(VENV)/bin/mypy expertnet pages benchmarks app.py serve.py
 
 benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pages
@@ -31,7 +31,7 @@ $(VENV)/.run: $(VENV)/bin/python requirements.txt
 	$(VENV)/bin/python -m pip install -q -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-dev.txt
+$(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-login.txt requirements-dev.txt
 	$(VENV)/bin/python -m pip install -q -r requirements-dev.txt
 	@touch $@ $(VENV)/.run
 

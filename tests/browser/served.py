@@ -34,7 +34,7 @@ def serving(folder, data, *options):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _wait_until_healthy(process, address, log):
