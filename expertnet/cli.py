@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -84,11 +83,13 @@ def train(
 ) -> None:
     """Train a network; Ctrl-C stops it and keeps its last whole epoch."""
     from expertnet.jobs import prepare_resume, refuse_what_cannot_start  # torch's own imports take a second
-    from expertnet.training import run_training
+    from expertnet.own_process import end_in_time
+    from expertnet.training import Stop
+    from expertnet.turns import train_in_turn
 
-    store, values = _store(runs_dir, creates=resume is None), parse_assignments(assignments or [])
-    stop = threading.Event()
+    store, values, stop = _store(runs_dir, creates=resume is None), parse_assignments(assignments or []), Stop()
     signal.signal(signal.SIGINT, lambda *_: stop.set())  # before there is a run that it could leave unfinished
+    signal.signal(signal.SIGTERM, lambda *_: end_in_time(stop))
     if resume is not None:
         if dataset is not None or preset != DEFAULT_PRESET or name or set(values) - {"training.epochs"}:
             raise SettingsError(
@@ -104,7 +105,17 @@ def train(
             look(settings.data)  # own pictures that cannot be used leave no run behind
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
-    status = run_training(run, stop, on_progress=EpochPrinter("test" if run.watches_test else "validation"))
+    status = train_in_turn(
+        run,
+        stop,
+        on_progress=EpochPrinter("test" if run.watches_test else "validation"),
+        on_wait=lambda: say(
+            "It waits in the queue: another training runs, or the queue is paused. Ctrl-C takes it out."
+        ),
+    )
+    if resume is None and status["state"] == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
+        run.move_to_trash()
+        say("It was stopped before it began, so there is nothing to keep of it.")
     metrics = run.metrics()
     last = metrics[-1] if metrics else {}
     document = {

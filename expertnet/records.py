@@ -45,6 +45,7 @@ EMPTY_STATUS: dict[str, Any] = {
     "error": None,
     "error_kind": None,
     "seconds": None,
+    "own_process": False,
 }
 Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
@@ -80,6 +81,8 @@ def fits(key: str, value: Any) -> bool:
     """Whether a value of status.json is of its key's type."""
     if key in ("state", "activity"):
         return isinstance(value, str)
+    if key == "own_process":
+        return isinstance(value, bool)
     if key in COUNTS:
         return isinstance(value, int) and not isinstance(value, bool)
     return value is None or (isinstance(value, str) if key in TEXTS else is_number(value))
