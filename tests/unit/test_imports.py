@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [  # from the ground up; modules of one line do not import one another
-    {"config", "files", "processes", "progress", "pictures", "routing", "charts", "tables", "terminal"},
+    {"access", "config", "files", "processes", "progress", "pictures", "routing", "charts", "tables", "terminal"},
     {
         "archives",
         "augment",
