@@ -1,6 +1,6 @@
 """Runs on disk: what is in the store is the truth, and every page and command reads it from here.
 
-In this module: RunStore (a folder of runs) and Run (one of them: reading, and the writes that make an epoch safe).
+In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: reading, and the writes that make an epoch safe).
 Whoever reads survives a torn last line, a missing file and a run from an older version.
 """
 
@@ -46,6 +46,10 @@ def default_root() -> Path:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def fresh_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class Run:
@@ -396,7 +400,7 @@ class RunStore:
         """A new run, queued, with its settings written down."""
         self.root.mkdir(parents=True, exist_ok=True)
         while True:
-            path = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            path = self.root / fresh_id()
             try:
                 path.mkdir()
                 break

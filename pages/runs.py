@@ -6,6 +6,7 @@ from expertnet.jobs import manager
 from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunStore
 from expertnet.ui import shell
 from expertnet.ui.compare_runs import compare_runs
+from expertnet.ui.run_import import export_button, import_panel
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.run_table import run_table
 
@@ -43,6 +44,7 @@ def actions(run: Run) -> None:
 
 
 st.header("Runs")
+import_panel()
 runs = RunStore().list()
 if not runs:
     st.info(
@@ -54,4 +56,6 @@ st.caption("Tick one run to act on it, several to compare them.")
 chosen = run_table(runs)
 if len(chosen) == 1:
     actions(chosen[0])
+if chosen:
+    export_button(*chosen)
 compare_runs([run for run in chosen if run.has_settings])
