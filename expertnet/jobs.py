@@ -18,6 +18,7 @@ from expertnet.datasets import known_class_count, refuse_if_missing
 from expertnet.estimate import refuse_if_too_large
 from expertnet.processes import this_process
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.scalars import refuse_without_tensorboard
 from expertnet.training import run_training
 
 
@@ -121,8 +122,9 @@ class Manager:
 def refuse_what_cannot_start(settings: Settings) -> None:
     """Raises SettingsError or DatasetError for what can be known before a run exists.
 
-    That is a data set or a device that is not there, and too little memory.
+    That is a data set, a device or a package that is not there, and too little memory.
     """
+    refuse_without_tensorboard(settings)
     refuse_if_missing(settings.data)
     refuse_if_too_large(settings, known_class_count(settings.data) or 10)
 

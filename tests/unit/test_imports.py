@@ -15,7 +15,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"layout", "records"},
     {"datasets"},
     {"evaluation", "runs"},
-    {"engine", "inference"},
+    {"engine", "inference", "scalars"},
     {"lab", "training", "whatif"},
     {"figures", "jobs", "run_contents"},
     {"picture_figures", "report", "run_archives"},
