@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -19,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from expertnet.fields import build_settings
 from expertnet.runs import RunStore
-from expertnet.training import run_training
+from expertnet.training import Stop, run_training
 from tests.browser.served import CHROMIUM, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
@@ -36,7 +35,7 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
         "training.lr": 1e-3,
     }
     first = store.create(build_settings("quick", "digits", tiny), "quick", "Run 1")
-    run_training(first, threading.Event())
+    run_training(first, Stop())
     line = first.metrics()[0] | {"routing_entropy": [1.0] * 8, "routing_information": [0.5] * 8}
     line |= {"expert_usage": [[0.3, 0.3, 0.4]] * 8}
     history = "".join(

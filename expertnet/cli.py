@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from expertnet.cli_networks import Json, RunsDir, networks, open_store
 from expertnet.config import SettingsError
 from expertnet.datasets import BUILTIN, DatasetError, is_ready, look
 from expertnet.fields import build_settings, parse_assignments
+from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import RunError
@@ -54,11 +54,13 @@ def train(
 ) -> None:
     """Train a network; Ctrl-C stops it and keeps its last whole epoch."""
     from expertnet.jobs import prepare_resume, refuse_what_cannot_start  # torch's own imports take a second
-    from expertnet.training import run_training
+    from expertnet.own_process import end_in_time
+    from expertnet.training import Stop
+    from expertnet.turns import train_in_turn
 
-    store, values = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or [])
-    stop = threading.Event()
+    store, values, stop = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or []), Stop()
     signal.signal(signal.SIGINT, lambda *_: stop.set())  # before there is a run that it could leave unfinished
+    signal.signal(signal.SIGTERM, lambda *_: end_in_time(stop))
     if resume is not None:
         if dataset is not None or preset != DEFAULT_PRESET or name or set(values) - {"training.epochs"}:
             raise SettingsError(
@@ -74,7 +76,17 @@ def train(
             look(settings.data)  # own pictures that cannot be used leave no run behind
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
-    status = run_training(run, stop, on_progress=EpochPrinter("test" if run.watches_test else "validation"))
+    status = train_in_turn(
+        run,
+        stop,
+        on_progress=EpochPrinter("test" if run.watches_test else "validation"),
+        on_wait=lambda: say(
+            "It waits in the queue: another training runs, or the queue is paused. Ctrl-C takes it out."
+        ),
+    )
+    if resume is None and status["state"] == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
+        run.move_to_trash()
+        say("It was stopped before it began, so there is nothing to keep of it.")
     metrics = run.metrics()
     last = metrics[-1] if metrics else {}
     document = {
@@ -142,7 +154,7 @@ def main() -> None:
     except (SettingsError, DatasetError, RunError, PictureError) as error:
         say(str(error))
     except OSError as error:
-        say(f"{error.filename or 'A file'} could not be used ({error.strerror}); check its path and your rights to it.")
+        say(os_error_sentence(error))
     except typer.Abort:  # Ctrl-C in older versions of typer
         sys.exit(130)
     sys.exit(2)

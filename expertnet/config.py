@@ -335,6 +335,11 @@ class HardwareSettings(Section):
         "Compile the network with torch.compile: a slower start, then faster steps; auto does so on a GPU in runs that are long enough.",
         label="Compile",
     )
+    own_process: bool = setting(
+        False,
+        "Train in a process of its own, which outlives a restart of the app and can be ended by force; it starts some seconds later.",
+        label="Own process",
+    )
 
 
 class Settings(Section):

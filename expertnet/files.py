@@ -1,6 +1,7 @@
 """Writing files so that a kill at any instant leaves them whole.
 
-In this module: write_atomically, version_of (to know a file that was read before), read_json, to_json.
+In this module: write_atomically, overwrite (for a full disk), os_error_sentence, version_of (to know a file that was read before),
+read_json, to_json.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json  # three times quicker than json on a history
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
@@ -38,6 +41,25 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)  # a full disk needs the room
         raise
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Writes over a file in the room that it has on the disk, for want of room for another; a kill meanwhile may tear it."""
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def os_error_sentence(error: OSError) -> str:
+    """What the system refused, in one sentence with what would mend it."""
+    where = str(error.filename or "a file of it")
+    if error.errno in FULL:
+        return "The disk is full; make room and go on."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where} cannot be written ({error.strerror}); give the user that the app runs as the right to write there."
+    return f"{where} could not be used ({error.strerror}); check its path and your rights to it."
 
 
 def version_of(path: Path) -> tuple[int, int, int]:

@@ -1,122 +1,158 @@
-"""Training in the background.
+"""Training in the background of a server.
 
-In this module: Manager (one training thread and its queue), manager(), the process's one, refuse_what_cannot_start and
-prepare_resume. Nothing here knows of a browser: pages ask the manager to start and stop, and read the store for the rest.
+In this module: Manager (one training thread, which works off the queue of a store), manager(), the process's one for a store,
+refuse_what_cannot_start and prepare_resume. Nothing here knows of a browser: pages ask the manager to start and stop, and
+read the store for the rest.
 """
 
 from __future__ import annotations
 
 import atexit
+import subprocess
 import threading
 import time
 import traceback
-from collections import deque
 from functools import cache
+from pathlib import Path
 
+from expertnet import own_process
 from expertnet.config import Settings
 from expertnet.datasets import known_class_count, refuse_if_missing
 from expertnet.estimate import refuse_if_too_large
-from expertnet.processes import this_process
+from expertnet.processes import process_facts, this_process
+from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
 from expertnet.scalars import refuse_without_tensorboard
-from expertnet.training import run_training
+from expertnet.training import Stop, run_training
+from expertnet.turns import LOOK_EVERY, holding
+
+CLOSE_WITHIN = 4.0  # seconds; then the process ends all the same, and the run counts as interrupted
 
 
 class Manager:
-    """One training at a time in a background thread, the rest queued in order. Every method may be called by any thread."""
+    """Trains what waits in the queue of a store, one run at a time and in order. Every method may be called by any thread.
 
-    def __init__(self) -> None:
-        self._queue: deque[Run] = deque()
-        self._active: Run | None = None
-        self._stop = threading.Event()
-        self._discard: set[str] = set()
+    Other servers and command lines on the store take part: whose turn it is, is on the disk (turns.py).
+    """
+
+    def __init__(self, store: RunStore | None = None) -> None:
+        self.store = store or RunStore()
+        self.queue = RunQueue(self.store.root)
+        self._stop, self._leave = Stop(), threading.Event()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closing = False
 
-    def submit(self, settings: Settings, *, preset: str = "", name: str = "", store: RunStore | None = None) -> Run:
+    def submit(self, settings: Settings, *, preset: str = "", name: str = "") -> Run:
         """Queues a new run and returns it at once. Raises SettingsError where it could not even start."""
         refuse_what_cannot_start(settings)
-        run = (store or RunStore()).create(settings, preset, name)
+        run = self.store.create(settings, preset, name)
         self._enqueue(run)
         return run
 
     def resume(self, run: Run, epochs: int | None = None) -> Run:
-        """Queues a run that was stopped, interrupted or failed, to go on after its last whole epoch."""
+        """Queues a run that has ended, to go on after its last whole epoch; with more epochs, one that has finished too."""
         prepare_resume(run, epochs)
         self._enqueue(run)
         return run
 
-    def stop(self, run: Run, discard: bool = False) -> None:
-        """Asks a run to stop: its state says so at once. With discard, it is deleted when it has stopped."""
-        with self._changed:
-            if discard:
-                self._discard.add(run.id)
-            if self._active and self._active.id == run.id:
-                self._stop.set()
-            elif run.id in self.queue():
-                self._queue = deque(waiting for waiting in self._queue if waiting.id != run.id)
-                run.write_status(run.status() | {"state": "stopped"})
-                self._delete_discarded(run)
-            else:
-                self._discard.discard(run.id)
-                raise RunError(f"Run {run.name} does not run in this server, so it cannot be stopped from here.")
-
-    def active(self) -> str | None:
-        return self._active.id if self._active else None
-
-    def queue(self) -> list[str]:
-        return [run.id for run in self._queue]
-
-    def join(self, run_id: str | None = None, timeout: float | None = None) -> bool:
-        """Waits until a run (or all) is no longer queued or running; False when the time ran out."""
-
-        def idle() -> bool:
-            busy = [*self.queue(), *([self._active.id] if self._active else [])]
-            return run_id not in busy if run_id else not busy
-
-        with self._changed:
-            return self._changed.wait_for(idle, timeout)
-
-    def close(self) -> None:
-        """Stops what runs, keeping its last whole epoch; called when the process ends."""
-        with self._changed:
-            self._closing = True
-            self._stop.set()
-            thread = self._thread
-            self._changed.notify_all()
-        if thread:
-            thread.join(timeout=30)
-
     def _enqueue(self, run: Run) -> None:
+        self.queue.add(run.id)
+        self.wake()
+
+    def stop(self, run: Run, discard: bool = False) -> None:
+        """Asks a run to stop, wherever on the store it trains or waits. With discard, it goes to the trash when it has stopped."""
+        if self.queue.remove(run.id):
+            run.write_status(run.status() | {"state": "stopped"})
+            if discard:
+                run.move_to_trash()
+        else:
+            run.ask_to_stop(discard)
+
+    def pause(self, paused: bool) -> None:
+        """Whether nothing new is begun; what trains already goes on."""
+        self.queue.pause(paused)
+        self.wake()
+
+    def training(self) -> Run | None:
+        """The run of this store that trains now, in whatever process."""
+        run_id = self.queue.training
+        return (
+            next((run for run in [Run(self.store.root / run_id)] if run.state in ACTIVE_STATES), None)
+            if run_id
+            else None
+        )
+
+    def waiting(self) -> list[Run]:
+        """The runs in the queue, in order."""
+        return [run for run in map(Run, (self.store.root / run_id for run_id in self.queue.ids())) if run.path.is_dir()]
+
+    def wake(self) -> None:
+        """Has the training thread look at the queue, which a server that was there before may have left."""
         with self._changed:
-            self._queue.append(run)
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None and not self._leave.is_set() and self._has_work():
                 self._thread = threading.Thread(target=self._work, name="training", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+
+    def join(self, run_id: str | None = None, timeout: float | None = None) -> bool:
+        """Waits until a run (or all) is no longer queued or trained by this manager; False when the time ran out."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._thread is None or (run_id is not None and run_id not in self._busy()), timeout
+            )
+
+    def _busy(self) -> list[str | None]:
+        return [*self.queue.ids(), self.queue.training]
+
+    def close(self) -> None:
+        """Interrupts what this process trains, keeping its last whole epoch; called when the process ends."""
+        self._leave.set()
+        self._stop.interrupt()
+        thread = self._thread
+        if thread:
+            thread.join(CLOSE_WITHIN)
+
+    def _has_work(self) -> bool:
+        return not self.queue.paused and any(entry["owner"] is None for entry in self.queue.entries())
 
     def _work(self) -> None:
-        while True:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.notify_all()
+                    if self._leave.is_set() or not self._has_work():
+                        self._thread = None
+                        return
+                with holding(self.store.root) as mine:
+                    taken = self.queue.take() if mine else None
+                    process = self._begin(taken) if taken else None
+                if process and taken:
+                    own_process.wait_for(process, Run(self.store.root / taken), self._leave)
+                elif not taken:
+                    self._leave.wait(LOOK_EVERY)
+        except OSError:  # the store cannot be written any more: there is nobody to tell
+            traceback.print_exc()
+        finally:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing)
-                if self._closing:
-                    return
-                self._active = run = self._queue.popleft()
-                self._stop.clear()
-            try:
-                run_training(run, self._stop)
-            except OSError:  # the run's folder cannot be written any more: nobody to tell but the next run
-                traceback.print_exc()
-            with self._changed:
-                self._active = None
-                self._delete_discarded(run)
+                self._thread = None
                 self._changed.notify_all()
 
-    def _delete_discarded(self, run: Run) -> None:
-        if run.id in self._discard:
-            self._discard.discard(run.id)
-            run.move_to_trash()
+    def _begin(self, run_id: str) -> subprocess.Popen[bytes] | None:
+        """Trains a run that was taken, or starts its process and hands its place in the queue on to it."""
+        run = Run(self.store.root / run_id)
+        try:
+            if run.has_settings and run.settings().hardware.own_process:
+                process = own_process.start(run)
+                self.queue.add_first(run_id, process_facts(process.pid))
+                return process
+            self._stop = Stop()
+            if self._leave.is_set():  # asked between the two lines above
+                self._stop.interrupt()
+            run_training(run, self._stop)
+        except OSError:  # the run's folder cannot be written any more: the next run may fare better
+            traceback.print_exc()
+        finally:
+            self.queue.done()
+        return None
 
 
 def refuse_what_cannot_start(settings: Settings) -> None:
@@ -149,6 +185,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     if epochs < done:
         raise RunError(f"Run {run.name} is past epoch {epochs} already: training.epochs takes at least {done}.")
     refuse_if_missing(settings.data)  # before anything is changed: what it has reached stays as it is
+    run.forget_stop()
     config = config | {"training": config["training"] | {"epochs": epochs}}
     run.write_config(config)
     run.write_status(
@@ -157,6 +194,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
         | {
             "state": "queued",
             "epochs": epochs,
+            "own_process": False,
             "error": None,
             "error_kind": None,
             "heartbeat": time.time(),
@@ -167,9 +205,15 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     )
 
 
+def manager(store: RunStore | None = None) -> Manager:
+    """The process's one manager of a store, awake if there is something to train."""
+    made = _manager((store or RunStore()).root.resolve())
+    made.wake()
+    return made
+
+
 @cache
-def manager() -> Manager:
-    """The process's one manager."""
-    made = Manager()
+def _manager(root: Path) -> Manager:
+    made = Manager(RunStore(root))
     atexit.register(made.close)
     return made

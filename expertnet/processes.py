@@ -1,6 +1,6 @@
 """Which process writes a run, and whether it still lives.
 
-In this module: this_process, is_alive.
+In this module: this_process, process_facts, is_alive.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ CLOCK_SLACK = 2.5  # seconds; the system rounds its own start to whole ones, ane
 HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
 
 
-@cache
 def this_process() -> dict[str, Any]:
     """Who is writing: host, pid and the start time that tells this process from a later one with its pid."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_start": _process_start(os.getpid()),
-        "boot": _boot(),
-    }
+    return dict(_this_process(os.getpid()))
+
+
+@cache
+def _this_process(pid: int) -> dict[str, Any]:  # by pid: a fork is another process
+    return process_facts(pid)
+
+
+def process_facts(pid: int) -> dict[str, Any]:
+    """The same of another process of this host that runs now."""
+    return {"host": socket.gethostname(), "pid": pid, "process_start": _process_start(pid), "boot": _boot()}
 
 
 def _process_start(pid: int) -> float:
@@ -46,12 +50,14 @@ def _boot() -> str | None:
 
 
 def is_alive(status: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote a status still runs."""
+    """Whether the process that wrote a status still runs; one that was killed and not yet waited for does not."""
     if status["host"] != this_process()["host"]:
-        return time.time() - (status["heartbeat"] or 0) < HEARTBEAT_LIMIT
+        return abs(time.time() - (status["heartbeat"] or 0)) < HEARTBEAT_LIMIT
     if status["boot"] != _boot():
         return False
     try:
+        if psutil.Process(status["pid"]).status() == psutil.STATUS_ZOMBIE:
+            return False
         return abs(_process_start(status["pid"]) - status["process_start"]) < CLOCK_SLACK
     except (psutil.Error, TypeError, ValueError):
         return False

@@ -47,6 +47,7 @@ EMPTY_STATUS: dict[str, Any] = {
     "error": None,
     "error_kind": None,
     "seconds": None,
+    "own_process": False,
 }
 Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
@@ -97,6 +98,8 @@ def fits(key: str, value: Any) -> bool:
     """Whether a value of status.json is one of its key's."""
     if key in ("state", "activity"):
         return isinstance(value, str)
+    if key == "own_process":
+        return isinstance(value, bool)
     if key in COUNTS:
         return _is_count(value)
     if key in SHARES and value is not None:

@@ -142,7 +142,7 @@ def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
     if not all(fits(key, value) for key, value in known.items()) or known["state"] not in STATES:
         raise RunError("its status.json is damaged.")
     known |= {key: one_line(value, 2000) for key, value in known.items() if isinstance(value, str)}
-    known |= dict.fromkeys(OF_A_PROCESS) | {"activity": ""}
+    known |= dict.fromkeys(OF_A_PROCESS) | {"activity": "", "own_process": False}
     return known | ({"state": "interrupted"} if known["state"] in ACTIVE_STATES else {})
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from expertnet.config import DataSettings, Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
-from expertnet.files import read_json, to_json, version_of, write_atomically
+from expertnet.files import FULL, overwrite, read_json, to_json, version_of, write_atomically
 from expertnet.processes import is_alive, this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
 from expertnet.records import CHECKPOINTS, epoch_of, fits, is_number, read_epoch, read_metrics, read_settings
@@ -31,8 +31,10 @@ from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
 from expertnet.records import RunError as RunError
+from expertnet.run_queue import RunQueue
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+STOP = "stop"  # the file in a run's folder that asks whoever trains it to stop
 TRASH = ".trash"  # the folder of the store in which deleted runs lie
 WITHOUT = {  # what can be done with a run of which a file cannot be read
     "config.json": "it cannot be used, only deleted",
@@ -198,9 +200,15 @@ class Run:
             status = self._status()
         except RunError as error:
             return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
-        if status["state"] in ACTIVE_STATES and not is_alive(status):
+        if status["state"] in ACTIVE_STATES and not is_alive(status) and not self._waits(status):
             status |= {"state": "interrupted", "activity": "", "seconds_left": None}
+        elif status["state"] == "running" and self.stop_asked():
+            status |= {"state": "stopping"}
         return status
+
+    def _waits(self, status: Mapping[str, Any]) -> bool:
+        """Whether it is in the queue, which outlives the process that put it there."""
+        return status["state"] == "queued" and self.id in RunQueue(self.path.parent).ids()
 
     def _status(self) -> dict[str, Any]:
         status = EMPTY_STATUS | self._read("status.json")
@@ -309,23 +317,48 @@ class Run:
                 f"The resume.pt of run {self.name} is damaged, so it cannot go on; start it anew."
             ) from error
 
+    # -- stopping, which any process on the store may ask for
+
+    def ask_to_stop(self, discard: bool = False) -> None:
+        """Leaves word for whoever trains it. Raises RunError where nobody does."""
+        if self.state not in ACTIVE_STATES:
+            raise RunError(f"Run {self.title} does not train any more: it is {self.state}.")
+        write_atomically(self.path / STOP, b"discard" if discard else b"stop")
+
+    def stop_asked(self) -> str:
+        """ "stop", "discard", or "" where nobody has asked."""
+        try:
+            return "discard" if (self.path / STOP).read_bytes() == b"discard" else "stop"
+        except OSError:
+            return ""
+
+    def forget_stop(self) -> None:
+        (self.path / STOP).unlink(missing_ok=True)
+
     # -- writing
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_atomically(self.path / "config.json", json.dumps(config, indent=2).encode())
 
     def write_status(self, status: Mapping[str, Any]) -> None:
-        write_atomically(self.path / "status.json", to_json(status).encode())
+        """On a full disk over the file that is there, in the room that it has: why a run failed must not be lost."""
+        data = to_json(status).encode()
+        try:
+            write_atomically(self.path / "status.json", data)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            overwrite(self.path / "status.json", data)
 
     def log(self, text: str) -> None:
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{now()}  {text}\n")
 
-    def commit_epoch(self, state: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> None:
-        """Makes an epoch safe; the replacement of resume.pt, which comes last, is the commit."""
-        if metrics is not None:
+    def commit_epoch(self, state: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
+        """Makes an epoch safe, of which `history` has the last line; the replacement of resume.pt, which comes last, is the commit."""
+        if history:
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(to_json(metrics) + "\n")
+                file.write(to_json(history[-1]) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         best = state["best"]
@@ -336,15 +369,18 @@ class Run:
         every = self.settings().training.keep_every
         if every and state["epoch"] % every == 0:
             self._save_weights(f"epoch-{state['epoch']:04d}", state["weights"], state["epoch"])
-        write_atomically(self.path / "resume.pt", lambda file: torch.save(dict(state), file))
+        whole = dict(state) | {"history": [to_json(line) for line in history]}
+        write_atomically(self.path / "resume.pt", lambda file: torch.save(whole, file))
 
     def _save_weights(self, kind: Checkpoint, weights: dict[str, Tensor], epoch: int) -> None:
         write_atomically(self.checkpoint_path(kind), save(weights, {"epoch": str(epoch)}))
 
     def roll_back(self, state: Mapping[str, Any]) -> None:
         """Brings metrics.jsonl and the checkpoints back to the epoch of a resume state."""
-        lines = [to_json(line) + "\n" for line in self.metrics() if line["epoch"] <= state["epoch"]]
-        write_atomically(self.path / "metrics.jsonl", "".join(lines).encode())
+        lines = state.get("history")  # runs of an older version have theirs in metrics.jsonl alone
+        if lines is None:
+            lines = [to_json(line) for line in self.metrics() if line["epoch"] <= state["epoch"]]
+        write_atomically(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
         self._save_weights("best", state["best"]["weights"], state["best"]["epoch"])
         self._save_weights("last", state["weights"], state["epoch"])
         for epoch, name in self.kept_epochs().items():

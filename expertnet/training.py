@@ -1,6 +1,6 @@
 """One run, from its config to its end: what the browser's thread and the command line both call.
 
-In this module: run_training, StatusWriter (status.json from a timer).
+In this module: Stop (what ends a training early), run_training, StatusWriter (status.json from a timer).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 import traceback
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,42 @@ from expertnet.datasets import Cancelled, Dataset, DatasetError, load_dataset
 from expertnet.devices import device_memory, device_name
 from expertnet.engine import Progress, Trainer, TrainingError
 from expertnet.estimate import refuse_if_too_large
+from expertnet.files import FULL, os_error_sentence
 from expertnet.processes import this_process
 from expertnet.runs import Run, RunError
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
 
 
-class StatusWriter:
-    """status.json, written by a timer at most twice a second, so that a long step does not look dead."""
+class Stop(threading.Event):
+    """Set where a training is to end early: a person has asked for it, or its process has to end."""
 
-    def __init__(self, run: Run, stop: threading.Event) -> None:
+    interrupted = False
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+        self.set()
+
+    @property
+    def state(self) -> str:
+        """That of a run which has ended by it."""
+        return "interrupted" if self.interrupted else "stopped"
+
+
+class StatusWriter:
+    """status.json, written by a timer at most twice a second, so that a long step does not look dead.
+
+    The timer also looks whether another process has asked the run to stop.
+    """
+
+    def __init__(self, run: Run, stop: Stop) -> None:
         self.run, self.stop, self.status = run, stop, run.status() | this_process()
+        self._written = 0.0  # by a clock that nobody sets
         self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._beat, name=f"status {run.id}", daemon=True)
 
     def __enter__(self) -> StatusWriter:
+        self._look()
         self._thread.start()
         return self
 
@@ -53,35 +75,43 @@ class StatusWriter:
         with self._lock:
             if self.stop.is_set() and self.status["state"] == "running":
                 self.status["state"] = "stopping"
-            self.status["heartbeat"], self._changed = time.time(), False
+            self.status["heartbeat"], self._written, self._changed = time.time(), time.monotonic(), False
             self.run.write_status(self.status)
+
+    def _look(self) -> None:
+        if not self.stop.is_set() and self.run.stop_asked():
+            self.stop.set()
 
     def _beat(self) -> None:
         while not self._closed.wait(LOOK_EVERY):
-            age = time.time() - (self.status["heartbeat"] or 0)
+            self._look()
+            age = time.monotonic() - self._written
             asked = self.stop.is_set() and self.status["state"] == "running"
             if asked or (self._changed and age > WRITE_EVERY) or age > HEARTBEAT_EVERY:
-                try:
+                with suppress(
+                    OSError
+                ):  # a disk that cannot be written ends the training where it writes its epoch, not here
                     self.flush()
-                except OSError as error:  # a full disk ends the training where it writes its epoch, not here
-                    self.status["error"] = str(error)
 
 
-def run_training(run: Run, stop: threading.Event, *, on_progress: Any = lambda status: None) -> dict[str, Any]:
+def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None) -> dict[str, Any]:
     """Trains a run to its end, a stop or a failure, and returns its last status; goes on from resume.pt if there is one.
 
-    `stop` takes effect at the next step, evaluation batch or piece of a download. Never raises for what a run can do
-    wrong: the sentence is in the status, the traceback in the log.
+    `stop` takes effect at the next step, evaluation batch or piece of a download, as does Run.ask_to_stop. Never raises for
+    what a run can do wrong: the sentence is in the status, the traceback in the log. Raises OSError where not even that
+    can be written.
     """
     with StatusWriter(run, stop) as writer:
         try:
             _train(run, stop, writer, on_progress)
         except Cancelled:
-            writer.update(state="stopped")
-            run.log(f"Stopped in epoch {writer.status['epoch'] + 1}; the last whole epoch is kept.")
+            writer.update(state=stop.state)
+            run.log(f"{stop.state.capitalize()} in epoch {writer.status['epoch'] + 1}; the last whole epoch is kept.")
         except (TrainingError, DatasetError, SettingsError, RunError) as error:
             kind = getattr(error, "kind", "data" if isinstance(error, DatasetError) else "other")
             _fail(run, writer, str(error), kind)
+        except OSError as error:
+            _fail(run, writer, os_error_sentence(error), "disk" if error.errno in FULL else "other")
         except Exception as error:  # the thread must outlive whatever a run meets
             _fail(
                 run,
@@ -91,15 +121,19 @@ def run_training(run: Run, stop: threading.Event, *, on_progress: Any = lambda s
             )
         finally:
             writer.update(activity="", activity_share=None, seconds_left=None)
+    if run.stop_asked() == "discard" and writer.status["state"] == "stopped":
+        run.move_to_trash()
+    run.forget_stop()
     return writer.status
 
 
 def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
     writer.update(state="failed", error=sentence, error_kind=kind)
-    run.log(f"Failed: {sentence}\n{traceback.format_exc()}")
+    with suppress(OSError):  # on a full disk the status has the sentence
+        run.log(f"Failed: {sentence}\n{traceback.format_exc()}")
 
 
-def _train(run: Run, stop: threading.Event, writer: StatusWriter, on_progress: Any) -> None:
+def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None:
     settings = run.settings()
     epochs = settings.training.epochs
 
@@ -124,24 +158,26 @@ def _train(run: Run, stop: threading.Event, writer: StatusWriter, on_progress: A
     _describe(run, data, trainer)
     saved = run.load_resume()
     if saved is None:
-        run.commit_epoch(trainer.state_dict(), None)
+        run.commit_epoch(trainer.state_dict(), history := [])
         run.log(
             f"Started: {settings.data.dataset}, {len(data.train)} training pictures, {device_name(trainer.device)}."
         )
     else:
         run.roll_back(saved)
+        history = run.metrics()
         trainer.load_state_dict(saved)
         run.log(f"Going on after epoch {trainer.epoch}.")
     writer.update(
         device=device_name(trainer.device), epoch=trainer.epoch, steps=trainer.steps, step=0, **_best(trainer)
     )
-    before = sum(line.get("seconds") or 0 for line in run.metrics())
+    before = sum(line.get("seconds") or 0 for line in history)
     started, first_epoch = time.perf_counter(), trainer.epoch
     for progress in trainer.run():
         writer.update(**_live(progress, trainer, started, first_epoch), seconds=before + time.perf_counter() - started)
         if progress.kind == "epoch":
             assert progress.metrics is not None
-            run.commit_epoch(trainer.state_dict(), progress.metrics)
+            history.append(progress.metrics)
+            run.commit_epoch(trainer.state_dict(), history)
             writer.update(epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer))
         elif progress.kind == "test":
             assert progress.metrics is not None

@@ -6,7 +6,7 @@ from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
 from expertnet.ui import shell
 from expertnet.ui.live_view import live_view
-from expertnet.ui.run_picker import describe
+from expertnet.ui.queue_panel import queue_panel
 from expertnet.ui.settings_form import settings_form
 from expertnet.ui.summary import summary
 
@@ -26,7 +26,7 @@ def watched() -> Run | None:
             st.info("There is no run at this address: it was deleted, or mistyped.", icon=":material/info:")
             st.query_params["run"] = "none"
             return None
-    run = next((run for run in reversed(store.list()) if run.state in ("running", "stopping")), None)
+    run = manager().training()
     if run is not None:
         st.query_params["run"] = run.id  # so that it stays in view when it ends
     return run
@@ -40,7 +40,7 @@ def start(settings, preset: str, why_not: str) -> None:
     )
     if why_not:
         st.warning(shell.escape(why_not), icon=":material/block:")
-    busy = manager().active() is not None
+    busy = bool(manager().training() or manager().queue.ids() or manager().queue.paused)
     label = "Add to the queue" if busy else "Start training"
     if st.button(
         label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=bool(why_not), key="start"
@@ -50,20 +50,6 @@ def start(settings, preset: str, why_not: str) -> None:
             st.session_state["started"] += 1
             if not busy:
                 st.query_params["run"] = run.id
-            st.rerun()
-
-
-def queue() -> None:
-    store = RunStore()
-    waiting = [store.get(run_id) for run_id in manager().queue()]
-    if not waiting:
-        return
-    st.markdown("**Queue**")
-    for place, run in enumerate(waiting, 1):
-        line = st.container(horizontal=True, vertical_alignment="center")
-        line.text(f"{place}. {describe(run)}", width="stretch")
-        if line.button("Remove", key=f"remove {run.id}", icon=":material/close:"):
-            manager().stop(run, discard=not run.metrics())  # what has learned something is kept, as stopped
             st.rerun()
 
 
@@ -79,7 +65,7 @@ with left:
         except ValueError as error:
             why_not = str(error)
     start(settings, preset, why_not)
-    queue()
+    queue_panel()
 with right:
     if run is not None:
         live_view(run)

@@ -14,9 +14,9 @@ import streamlit as st
 from expertnet.config import Settings
 from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
-from expertnet.jobs import manager
-from expertnet.runs import ACTIVE_STATES, RESUMABLE_STATES, Run, RunError, RunStore
-from expertnet.ui.shell import TITLE, act, duration, escape, link, percent, shown_error, state_label
+from expertnet.runs import ACTIVE_STATES, Run, RunStore
+from expertnet.ui.shell import TITLE, duration, escape, percent, shown_error, state_label
+from expertnet.ui.training_actions import training_actions
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks
@@ -24,9 +24,13 @@ ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks
 
 def live_view(run: Run) -> None:
     """The panel of a run, which looks at the store again and again; one that has ended may be gone on with from elsewhere."""
-    state = run.state
+    state, title = run.state, escape(run.title)
 
     def panel() -> None:
+        if not run.path.is_dir():  # it was discarded
+            st.query_params["run"] = "none"
+            st.toast(f"{title} is in the trash; the Runs page can bring it back.", icon=":material/delete:")
+            st.rerun()
         status = run.status()
         if status["state"] != state:
             st.rerun()  # once, so that the buttons and the queue are those of the new state
@@ -37,7 +41,7 @@ def live_view(run: Run) -> None:
     with shown_error():
         _head(run)
         st.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
-        _actions(run)
+        training_actions(run)
 
 
 def _head(run: Run) -> None:
@@ -144,68 +148,3 @@ def _specs(
     pair = [learning_curves(frame, quantity, epochs, validation, report).to_dict() for quantity in ("loss", "accuracy")]
     entropy = entropy_curves(frame, experts, epochs).to_dict() if experts > 1 else None
     return pair[0], pair[1], entropy
-
-
-def _actions(run: Run) -> None:
-    status = run.status()
-    state = status["state"]
-    if state in ("queued", "running"):
-        buttons = st.container(horizontal=True)
-        if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop"):
-            act(lambda: manager().stop(run))
-        with buttons.popover("Stop and discard", icon=":material/delete:"):
-            st.write("This deletes the run with all of its epochs.")
-            if st.button("Discard this run", type="primary", key="discard"):
-                act(lambda: manager().stop(run, discard=True))
-    elif state == "stopping":
-        st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
-    else:
-        _after(run, status)
-
-
-def _after(run: Run, status: dict[str, Any]) -> None:
-    """What can be done with a run that has ended."""
-    why_not = run.resume_damage() if status["state"] in RESUMABLE_STATES else None
-    if why_not:
-        st.warning(escape(why_not), icon=":material/block:")
-    buttons = st.container(horizontal=True, vertical_alignment="center")
-    if why_not:
-        if buttons.button("Start anew with its settings", icon=":material/replay:", type="primary", key="anew"):
-            act(lambda: _anew(run, run.settings()))
-    elif status["state"] in RESUMABLE_STATES and buttons.button(
-        "Go on from the last whole epoch", icon=":material/play_arrow:", type="primary", key="resume"
-    ):
-        act(lambda: manager().resume(run))
-    if status["error_kind"] == "memory":
-        half = run.settings().model_copy(
-            update={
-                "training": run.settings().training.model_copy(
-                    update={"batch_size": max(run.settings().training.batch_size // 2, 1)}
-                )
-            }
-        )
-        if buttons.button(
-            f"Again with half the batch ({half.training.batch_size})",
-            icon=":material/replay:",
-            type="primary",
-            key="half",
-        ):
-            act(lambda: _anew(run, half))
-    try:
-        run.check_network()
-    except RunError as error:
-        st.caption(escape(str(error)))
-    else:
-        with buttons:
-            link("experts", "See its routing", run.id)
-        with buttons:
-            link("predict", "Classify pictures", run.id)
-    log = run.log_tail(20)
-    if log:
-        with st.expander("Log", expanded=status["state"] == "failed"):
-            st.code(log, language=None, wrap_lines=True)
-
-
-def _anew(run: Run, settings: Settings) -> None:
-    """Queues a run of the same name with these settings, and turns to it."""
-    st.query_params["run"] = manager().submit(settings, preset=run.preset, name=run.given_name).id

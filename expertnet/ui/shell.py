@@ -18,6 +18,7 @@ import streamlit as st
 
 from expertnet.config import SettingsError
 from expertnet.datasets import DatasetError
+from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError
 from expertnet.tables import escape as escape
@@ -96,6 +97,8 @@ def shown_error() -> Iterator[None]:
         yield
     except (SettingsError, DatasetError, PictureError, RunError) as error:
         st.error(escape(str(error)), icon=":material/error:")
+    except OSError as error:  # a disk that is full or may not be written
+        st.error(escape(os_error_sentence(error)), icon=":material/error:")
 
 
 def act(action: Callable[[], object]) -> None:

@@ -3,12 +3,10 @@
 In this module: TINY, finished, opened.
 """
 
-import threading
-
 from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
-from expertnet.training import run_training
+from expertnet.training import Stop, run_training
 
 TINY = {
     "model.num_blocks": 2,
@@ -23,7 +21,7 @@ TINY = {
 
 def finished(store, **overrides):
     run = store.create(build_settings("quick", "digits", TINY | overrides), "quick", "<b>mine</b> *x*")
-    run_training(run, threading.Event())
+    run_training(run, Stop())
     assert run.state == "finished"
     return run
 

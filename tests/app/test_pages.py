@@ -2,20 +2,20 @@
 
 import io
 import json
+import os
 import re
-import threading
+import subprocess
 import zipfile
 
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from expertnet import jobs
 from expertnet.fields import build_settings
-from expertnet.jobs import Manager
+from expertnet.jobs import manager
 from expertnet.processes import this_process
 from expertnet.runs import EMPTY_STATUS, RunStore
-from expertnet.training import run_training
+from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
 
 from .opening import TINY, finished, opened
@@ -158,15 +158,70 @@ def test_a_tick_does_not_pass_to_another_run_when_one_comes():
     assert before and after and before[0] != after[0]
 
 
-def test_removing_a_trained_run_from_the_queue_keeps_it(monkeypatch):
-    store, own = RunStore(), Manager()
+def test_removing_a_trained_run_from_the_queue_keeps_it_and_one_that_has_not_begun_goes_to_the_trash():
+    store = RunStore()
     run = finished(store)
-    run.write_status(run.status() | this_process() | {"state": "queued"})
-    own._queue.append(run)  # no thread: it stays queued
-    monkeypatch.setattr(jobs, "manager", lambda: own)
-    test = opened("train")
-    test.button(key=f"remove {run.id}").click().run()
-    assert not test.exception and store.get(run.id).state == "stopped" and len(run.metrics()) == 2
+    manager().pause(True)  # so that they stay in the queue
+    manager().resume(run, epochs=3)
+    new = manager().submit(build_settings("quick", "digits"))
+    opened("train").button(key=f"remove {run.id}").click().run()
+    assert store.get(run.id).state == "stopped" and len(run.metrics()) == 2
+    opened("train").button(key=f"remove {new.id}").click().run()
+    assert [each.id for each in store.list()] == [run.id]
+    assert (store.root / ".trash" / new.id / "config.json").is_file()
+
+
+def test_the_queue_is_reordered_and_paused_on_the_page():
+    manager().pause(True)
+    runs = [manager().submit(build_settings("quick", "digits"), name=name) for name in "abc"]
+    opened("train").button(key=f"next {runs[2].id}").click().run()
+    opened("train").button(key=f"up {runs[1].id}").click().run()
+    assert [run.name for run in manager().waiting()] == ["c", "b", "a"]
+    assert opened("train").button(key="start").label == "Add to the queue"
+    for run in runs:
+        manager().stop(run)
+    opened("train").button(key="pause").click().run()
+    assert not manager().queue.paused
+
+
+def test_a_run_of_the_past_is_repeated_prolonged_and_taken_as_a_start():
+    store = RunStore()
+    run = finished(store, **{"training.lr": 0.005, "seed": 3})
+    manager().pause(True)
+    opened("train", run.id).button(key="seed").click().run()
+    (again,) = manager().waiting()
+    assert again.settings() == run.settings().model_copy(update={"seed": 4})
+    test = opened("train", run.id)
+    longer = next(button for button in test.button if button.label == "Train longer")
+    longer.click().run()
+    assert not test.exception and run.state == "queued" and run.settings().training.epochs == 3
+    test = opened("train", run.id)
+    manager().stop(run)
+    test = opened("train", run.id)
+    test.button(key="from").click().run()
+    lr = next(field for field in test.number_input if "Learning rate" in field.label)
+    assert lr.value == 0.005 and test.query_params["run"] in ("none", ["none"])
+
+
+def test_a_store_that_cannot_be_written_is_named_and_pages_open(tmp_path):
+    finished(RunStore())
+    read_only = not os.geteuid() and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", RunStore().root], check=False
+    )
+    if os.geteuid():
+        RunStore().root.chmod(0o500)
+    elif read_only.returncode:
+        pytest.skip("root writes everywhere, and may not mount a disk here")
+    try:
+        test = opened("train")
+        test.button(key="start").click().run()
+        assert not test.exception and any("right to write there" in error.value for error in test.error)
+        opened("runs")
+    finally:
+        if os.geteuid():
+            RunStore().root.chmod(0o700)
+        else:
+            subprocess.run(["umount", RunStore().root], check=True)
 
 
 def test_a_path_typed_after_an_upload_counts(tmp_path):
@@ -206,7 +261,7 @@ def without_classes(store):
 
 
 def stopped_at_once(store):
-    run, stop = store.create(build_settings("quick", "digits", TINY)), threading.Event()
+    run, stop = store.create(build_settings("quick", "digits", TINY)), Stop()
     run_training(run, stop, on_progress=lambda status: status["step"] == 1 and stop.set())
     assert run.state == "stopped" and run.checkpoints()
     return run
@@ -242,19 +297,18 @@ def test_where_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
     assert not test.exception and not test.error
 
 
-def test_a_run_that_cannot_go_on_is_offered_anew(monkeypatch):
-    store, own = RunStore(), Manager()
+def test_a_run_that_cannot_go_on_is_offered_anew():
+    store = RunStore()
     run = finished(store)
     run.write_status(run.status() | {"state": "stopped", "epoch": 1})
     assert [button.key for button in opened("train", run.id).button if button.key in ("resume", "anew")] == ["resume"]
     changed(run, "resume.pt", b"")
-    monkeypatch.setattr(jobs, "manager", lambda: own)
-    monkeypatch.setattr(own, "_enqueue", lambda run: None)
+    manager().pause(True)
     test = opened("train", run.id)
     assert any("start it anew" in warning.value for warning in test.warning)
     assert [button.key for button in test.button if button.key in ("resume", "anew")] == ["anew"]
     test.button(key="anew").click().run()
-    made = store.get(test.query_params["run"])
+    (made,) = manager().waiting()
     assert made.id != run.id and made.settings() == run.settings() and made.name == run.name
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 import zipfile
 
 import pytest
@@ -11,7 +10,7 @@ from playwright.sync_api import expect
 
 from expertnet.fields import build_settings
 from expertnet.runs import RunStore
-from expertnet.training import run_training
+from expertnet.training import Stop, run_training
 from tests.app.opening import TINY
 
 from .served import serving, settle
@@ -41,7 +40,7 @@ def folder(tmp_path_factory, shared_data):
         patch.setenv("EXPERTNET_DATA", str(shared_data))
         settings = build_settings("quick", str(folder / "pictures.zip"), TINY)
         run = RunStore(folder / "runs").create(settings, "quick", SCRIPT)
-        run_training(run, threading.Event())
+        run_training(run, Stop())
     assert run.state == "finished", run.log_tail()
     assert sorted(run.dataset_info().classes) == sorted(CLASSES)
     run.write_status(run.status() | {"error": SCRIPT, "device": SCRIPT})

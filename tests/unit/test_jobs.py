@@ -1,7 +1,5 @@
 """The background thread, its queue, stopping, going on: real trainings on digits, small."""
 
-import threading
-
 import pytest
 
 from expertnet import jobs, training
@@ -9,19 +7,8 @@ from expertnet.config import SettingsError
 from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
 from expertnet.runs import RunError, RunStore
-from expertnet.training import run_training
-
-TINY = {
-    "model.num_blocks": 1,
-    "model.pool_after": (),
-    "model.channels": 8,
-    "model.reduction": 2,
-    "data.image_size": 8,
-    "data.crop_padding": 1,
-    "training.epochs": 2,
-    "hardware.device": "cpu",
-    "hardware.precision": "fp32",
-}
+from expertnet.training import Stop, run_training
+from tests.small import TINY, figures, settings, until
 
 
 @pytest.fixture
@@ -30,23 +17,15 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def manager():
-    made = Manager()
+def manager(store):
+    made = Manager(store)
     yield made
     made.close()
 
 
-def settings(**overrides):
-    return build_settings("quick", "digits", TINY | overrides)
-
-
-def figures(run):
-    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in run.metrics()]
-
-
 def stop_after_epoch(epoch):
     """A stop event and a callback that sets it in the epoch after `epoch`."""
-    stop = threading.Event()
+    stop = Stop()
 
     def look(status):
         if status["epoch"] == epoch and status["step"] == 2:
@@ -56,7 +35,7 @@ def stop_after_epoch(epoch):
 
 
 def test_a_run_from_the_queue_to_its_files(manager, store):
-    run = manager.submit(settings(), preset="quick", name="first", store=store)
+    run = manager.submit(settings(**{"training.epochs": 2}), preset="quick", name="first")
     assert manager.join(timeout=120)
     status = run.status()
     assert (status["state"], status["epoch"], status["error"]) == ("finished", 2, None)
@@ -68,43 +47,69 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
 
 
 def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):
-    runs = [manager.submit(settings(**{"training.epochs": 200 if n == 0 else 1}), store=store) for n in range(3)]
+    runs = [manager.submit(settings(**{"training.epochs": 200 if n == 0 else 1})) for n in range(3)]
     manager.stop(runs[1])
     assert runs[1].state == "stopped" and runs[1].metrics() == []
     manager.stop(runs[0])
-    assert manager.join(timeout=120)
+    assert manager.join(timeout=300)
     assert runs[0].state == "stopped" and runs[2].state == "finished"
     assert runs[0].status()["epoch"] < 200 and runs[0].can_resume()
 
 
-def test_stopping_with_discard_deletes_the_run(manager, store):
-    run = manager.submit(settings(**{"training.epochs": 200}), store=store)
+def test_stopping_with_discard_moves_the_run_to_the_trash(manager, store):
+    run = manager.submit(settings(**{"training.epochs": 200}))
     manager.stop(run, discard=True)
-    assert manager.join(timeout=120)
-    assert store.list() == [] and not run.path.exists()
+    assert manager.join(timeout=300)
+    assert store.list() == [] and (store.root / ".trash" / run.id / "config.json").is_file()
+
+
+def test_a_paused_queue_begins_nothing_and_the_next_manager_goes_on_with_it(manager, store):
+    manager.pause(True)
+    runs = [manager.submit(settings(**{"training.epochs": 1})) for _ in range(2)]
+    manager.queue.move_up(runs[1].id)
+    manager.close()
+    later = Manager(store)
+    try:
+        later.wake()
+        assert later.join(timeout=5) and [run.state for run in runs] == ["queued", "queued"]
+        later.pause(False)
+        assert later.join(timeout=300)
+        assert [run.state for run in runs] == ["finished", "finished"]
+        assert "Started" in runs[1].log_tail()
+        times = [(run.path / "log.txt").read_text().split("  ")[0] for run in runs]
+        assert times[1] <= times[0]  # the one that was moved up came first
+    finally:
+        later.close()
+
+
+def test_closing_interrupts_what_trains_and_it_can_go_on(manager, store):
+    run = manager.submit(settings(**{"training.epochs": 500}))
+    until(run.metrics)
+    manager.close()
+    assert run.state == "interrupted" and run.can_resume() and "Interrupted" in run.log_tail()
 
 
 def test_stopped_and_resumed_ends_as_one_left_alone(store):
     whole, broken = (store.create(settings(**{"training.epochs": 3})) for _ in range(2))
-    run_training(whole, threading.Event())
+    run_training(whole, Stop())
     stop, look = stop_after_epoch(1)
     assert run_training(broken, stop, on_progress=look)["state"] == "stopped"
     assert [line["epoch"] for line in broken.metrics()] == [1] and broken.state == "stopped"
     prepare_resume(broken)
-    assert run_training(broken, threading.Event())["state"] == "finished"
+    assert run_training(broken, Stop())["state"] == "finished"
     assert figures(broken) == figures(whole)
     assert broken.checkpoint_path("last").read_bytes() == whole.checkpoint_path("last").read_bytes()
     assert broken.status()["test_accuracy"] == whole.status()["test_accuracy"]
 
 
 def test_resume_goes_back_to_the_committed_epoch(store):
-    run = store.create(settings())
+    run = store.create(settings(**{"training.epochs": 2}))
     stop, look = stop_after_epoch(1)
     run_training(run, stop, on_progress=look)
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2, "val_accuracy": 9}\n{"epoch": 3, "va')  # written, but never committed
     prepare_resume(run, epochs=2)
-    run_training(run, threading.Event())
+    run_training(run, Stop())
     assert [line["epoch"] for line in run.metrics()] == [1, 2] and run.metrics()[1]["val_accuracy"] <= 1
 
 
@@ -112,17 +117,17 @@ def test_training_longer_from_the_end_and_refusals(store):
     run = store.create(settings(**{"training.epochs": 1}))
     with pytest.raises(RunError, match="queued already"):
         prepare_resume(run)
-    run_training(run, threading.Event())
+    run_training(run, Stop())
     with pytest.raises(RunError, match="larger training.epochs"):
         prepare_resume(run)
     prepare_resume(run, epochs=2)
-    assert run_training(run, threading.Event())["epoch"] == 2
+    assert run_training(run, Stop())["epoch"] == 2
 
 
 def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
     (tmp_path / "one" / "cat").mkdir(parents=True)
-    bad = manager.submit(build_settings("quick", str(tmp_path / "one"), TINY), store=store)
-    good = manager.submit(settings(), store=store)
+    bad = manager.submit(build_settings("quick", str(tmp_path / "one"), TINY))
+    good = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=120)
     status = bad.status()
     assert (
@@ -139,7 +144,7 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
         raise ZeroDivisionError("surprise")
 
     monkeypatch.setattr(training, "load_dataset", broken)
-    run = manager.submit(settings(), store=store)
+    run = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=60)
     assert run.state == "failed" and "ZeroDivisionError" in run.status()["error"] and "surprise" in run.log_tail()
 
@@ -147,22 +152,25 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
 def test_what_cannot_start_is_refused_before_there_is_a_run(manager, store):
     huge = {"training.batch_size": 16384, "model.channels": 1024, "data.image_size": 128, "hardware.device": "cpu"}
     with pytest.raises(SettingsError, match="GiB"):
-        manager.submit(build_settings("report", "digits", huge), store=store)
+        manager.submit(build_settings("report", "digits", huge))
     assert store.list() == []
 
 
-def test_a_run_of_another_process_is_not_stopped_from_here(manager, store):
-    run = store.create(settings())
-    with pytest.raises(RunError, match="does not run in this server"):
+def test_a_run_that_has_ended_is_not_stopped(manager, store):
+    run = store.create(settings(**{"training.epochs": 1}))
+    run_training(run, Stop())
+    with pytest.raises(RunError, match="it is finished"):
         manager.stop(run)
+    assert run.stop_asked() == ""
 
 
-def test_the_manager_is_one_for_the_process():
-    assert jobs.manager() is jobs.manager()
+def test_the_manager_is_one_for_a_store():
+    assert jobs.manager() is jobs.manager(RunStore())
+    assert jobs.manager() is not jobs.manager(RunStore("elsewhere"))
 
 
 def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store):
-    run = store.create(settings())
+    run = store.create(settings(**{"training.epochs": 2}))
     run.write_status(run.status() | {"state": "stopped"})
     (run.path / "resume.pt").write_bytes(b"")
     before = run.status()
@@ -173,9 +181,9 @@ def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store)
 
 def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     run = store.create(settings(**{"training.epochs": 1}))
-    stop = threading.Event()
+    stop = Stop()
     run_training(run, stop, on_progress=lambda status: status["epoch"] and stop.set())
     assert run.state == "stopped" and run.status()["test_accuracy"] is None and run.can_resume()
     prepare_resume(run)
-    run_training(run, threading.Event())
+    run_training(run, Stop())
     assert run.state == "finished" and run.status()["test_accuracy"] is not None

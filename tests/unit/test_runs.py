@@ -136,9 +136,9 @@ def state(epoch, best_epoch):
 
 def test_commit_and_roll_back(store):
     run = store.create(build_settings())
-    run.commit_epoch(state(0, 0), None)
-    run.commit_epoch(state(1, 1), {"epoch": 1, "train_loss": float("nan")})
-    run.commit_epoch(state(2, 1), {"epoch": 2, "train_loss": 0.5})
+    history = [{"epoch": 1, "train_loss": float("nan")}, {"epoch": 2, "train_loss": 0.5}]
+    for epoch in range(3):
+        run.commit_epoch(state(epoch, min(epoch, 1)), history[:epoch])
     assert [(line["epoch"], line["train_loss"]) for line in run.metrics()] == [(1, None), (2, 0.5)]
     assert run.load_weights("best")[1] == 1 and run.load_weights("last")[1] == 2
     saved = run.load_resume()
@@ -148,15 +148,17 @@ def test_commit_and_roll_back(store):
     run._save_weights("best", {"w": torch.zeros(2)}, 3)
     run.roll_back(saved)
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
+    (run.path / "metrics.jsonl").unlink()
+    run.roll_back(saved)  # resume.pt alone is enough
+    assert [(line["epoch"], line["train_loss"]) for line in run.metrics()] == [(1, None), (2, 0.5)]
     weights, epoch = run.load_weights("best")
     assert epoch == 1 and torch.equal(weights["w"], torch.ones(2))
 
 
 def test_weights_of_every_second_epoch_are_kept_and_rolled_back(store):
     run = store.create(build_settings(overrides={"training.keep_every": 2}))
-    run.commit_epoch(state(0, 0), None)
-    for epoch in range(1, 5):
-        run.commit_epoch(state(epoch, 1), {"epoch": epoch})
+    for epoch in range(5):
+        run.commit_epoch(state(epoch, min(epoch, 1)), [{"epoch": number} for number in range(1, epoch + 1)])
     assert run.kept_epochs() == {0: "epoch-0000", 2: "epoch-0002", 4: "epoch-0004"}
     weights, epoch = run.load_weights("epoch-0002")
     assert epoch == 2 and torch.equal(weights["w"], torch.full((2,), 2.0))
@@ -211,7 +213,7 @@ def test_a_run_that_has_not_read_its_data_set_is_sound(store):
     run = store.create(build_settings())
     assert run.damage() is None and run.dataset_info() is None
     described(run, SOUND)
-    run.commit_epoch(state(0, 0), None)
+    run.commit_epoch(state(0, 0), [])
     assert run.damage() is None and run.dataset_info().classes == ("a", "b")
 
 
@@ -221,7 +223,7 @@ def test_a_run_that_has_not_read_its_data_set_is_sound(store):
 )
 def test_a_broken_data_set_is_noticed(store, dataset):
     run = store.create(build_settings())
-    run.commit_epoch(state(1, 1), {"epoch": 1})
+    run.commit_epoch(state(1, 1), [{"epoch": 1}])
     described(run, dataset)
     assert "data set" in run.damage() and "writes it anew" in run.damage() and not run.has_network()
     run.write_status(run.status() | {"state": "stopped"})
@@ -231,7 +233,7 @@ def test_a_broken_data_set_is_noticed(store, dataset):
 def test_damage_says_what_can_still_be_done(store):
     run = store.create(build_settings())
     described(run, SOUND)
-    run.commit_epoch(state(1, 1), {"epoch": 1})
+    run.commit_epoch(state(1, 1), [{"epoch": 1}])
     (run.path / "status.json").write_text("{")
     assert "can still be used" in run.damage() and run.has_network() and run.can_resume()
     (run.path / "config.json").write_text("{")
@@ -243,16 +245,16 @@ def test_a_network_is_there_with_the_first_whole_epoch(store):
     with pytest.raises(RunError, match="first whole epoch"):
         run.check_network()
     described(run, SOUND)
-    run.commit_epoch(state(0, 0), None)
+    run.commit_epoch(state(0, 0), [])
     assert run.checkpoint_epoch("best") == 0 and not run.has_network()
-    run.commit_epoch(state(1, 1), {"epoch": 1})
+    run.commit_epoch(state(1, 1), [{"epoch": 1}])
     assert run.has_network() and run.checkpoints() == ("best", "last")
 
 
 def test_a_damaged_checkpoint_names_the_other(store):
     run = store.create(build_settings())
     described(run, SOUND)
-    run.commit_epoch(state(1, 1), {"epoch": 1})
+    run.commit_epoch(state(1, 1), [{"epoch": 1}])
     whole = run.checkpoint_path("best").read_bytes()
     run.checkpoint_path("best").write_bytes(whole[:-4])
     with pytest.raises(RunError, match="choose last instead"):
@@ -268,7 +270,7 @@ def test_a_run_without_a_readable_resume_file_cannot_go_on(store, content):
     run = store.create(build_settings())
     run.write_status(run.status() | {"state": "stopped"})
     assert run.can_resume()  # from its beginning
-    run.commit_epoch(state(1, 1), {"epoch": 1})
+    run.commit_epoch(state(1, 1), [{"epoch": 1}])
     assert run.can_resume()
     (run.path / "resume.pt").unlink() if content is None else (run.path / "resume.pt").write_bytes(content)
     assert not run.can_resume() and "start it anew" in run.resume_damage()

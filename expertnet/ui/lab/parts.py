@@ -57,7 +57,7 @@ def open_chosen(run: Run, checkpoint: Checkpoint) -> Chosen:
 
 def threads() -> int:
     """One beside a training, which two would slow; else all there are."""
-    return 1 if manager().active() else available_threads()
+    return 1 if manager().training() else available_threads()
 
 
 def background(key: Hashable, label: str, work: tasks.Work) -> Any:

@@ -1,0 +1,109 @@
+"""What can be done with the run in view: stop it, go on with it, or make another one from it.
+
+In this module: training_actions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from expertnet.config import Settings
+from expertnet.jobs import manager
+from expertnet.own_process import can_be_forced, end_by_force
+from expertnet.runs import RESUMABLE_STATES, Run, RunError
+from expertnet.ui.settings_form import fill
+from expertnet.ui.shell import act, escape, link
+
+
+def training_actions(run: Run) -> None:
+    status = run.status()
+    state = status["state"]
+    if state == "queued":
+        st.caption("It waits in the queue, where it can be moved or removed.")
+    elif state == "running":
+        _stopping(run)
+    elif state == "stopping":
+        st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
+        if can_be_forced(run) and st.button("End it by force", icon=":material/dangerous:", key="force"):
+            act(lambda: end_by_force(run))
+    else:
+        _ended(run, status)
+
+
+def _stopping(run: Run) -> None:
+    buttons = st.container(horizontal=True)
+    if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop"):
+        act(lambda: manager().stop(run))
+    with buttons.popover("Stop and discard", icon=":material/delete:"):
+        st.write("The run goes to the trash with all of its epochs; the Runs page can bring it back.")
+        if st.button("Discard this run", type="primary", key="discard"):
+            act(lambda: manager().stop(run, discard=True))
+
+
+def _ended(run: Run, status: dict[str, Any]) -> None:
+    settings, resumable = run.settings(), status["state"] in RESUMABLE_STATES and not run.shipped
+    why_not = run.resume_damage() if resumable else None
+    if why_not:
+        st.warning(escape(why_not), icon=":material/block:")
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    if why_not:
+        if buttons.button("Start anew with its settings", icon=":material/replay:", type="primary", key="anew"):
+            act(lambda: _another(run, settings))
+    elif resumable:
+        label = f"Go on after epoch {status['epoch']}" if status["epoch"] else "Start it again"
+        if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
+            act(lambda: manager().resume(run))
+    if status["error_kind"] == "memory":
+        half = _with(settings, batch_size=max(settings.training.batch_size // 2, 1))
+        label = f"Again with half the batch ({half.training.batch_size})"
+        if buttons.button(label, icon=":material/replay:", type="primary", key="half"):
+            act(lambda: _another(run, half))
+    try:
+        run.check_network()
+    except RunError as error:
+        st.caption(escape(str(error)))
+    else:
+        with buttons:
+            link("experts", "See its routing", run.id)
+        with buttons:
+            link("predict", "Classify pictures", run.id)
+    with buttons.popover("More", icon=":material/more_horiz:"):
+        _more(run, settings, status)
+    log = run.log_tail(20)
+    if log:
+        with st.expander("Log", expanded=status["state"] == "failed"):
+            st.code(log, language=None, wrap_lines=True)
+
+
+def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
+    """Train longer, repeat with another seed, or take the settings over into the form."""
+    if not run.shipped and status["epoch"] and run.resume_damage() is None:
+        done = max(status["epoch"], settings.training.epochs)
+        with st.form("longer", border=False):
+            epochs = st.number_input(
+                "Epochs in all", min_value=done + 1, max_value=100_000, value=done + max(done // 2, 1)
+            )
+            if st.form_submit_button("Train longer", icon=":material/update:", width="stretch"):
+                act(lambda: manager().resume(run, int(epochs)))
+    if st.button("Repeat with another seed", icon=":material/casino:", width="stretch", key="seed"):
+        act(lambda: _another(run, settings.model_copy(update={"seed": settings.seed + 1})))
+    if st.button(
+        "Start from these settings", icon=":material/tune:", width="stretch", key="from", help="Fills the form in."
+    ):
+        act(lambda: _fill_in(settings, run.preset))
+
+
+def _with(settings: Settings, **training: Any) -> Settings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update=training)})
+
+
+def _another(run: Run, settings: Settings) -> None:
+    """Queues a run of the same name with these settings, and turns to it."""
+    st.query_params["run"] = manager().submit(settings, preset=run.preset, name=run.given_name).id
+
+
+def _fill_in(settings: Settings, preset: str) -> None:
+    fill(settings, preset)
+    st.query_params["run"] = "none"

@@ -1,0 +1,163 @@
+"""What a training survives: being stopped or killed and going on to the same bits, clocks, folders and disks that fail."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from expertnet.engine import Trainer
+from expertnet.fields import build_settings
+from expertnet.jobs import Manager, prepare_resume
+from expertnet.processes import process_facts, this_process
+from expertnet.runs import Run, RunStore
+from expertnet.training import StatusWriter, Stop, run_training
+from tests.small import LIMIT, TINY, figures, settings, until
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = {"training.epochs": 3}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"training.optimizer": "adamw", "training.ema": 0.9},
+        {"training.optimizer": "sgd", "training.lr": 0.01, "data.mixup": 0.4, "data.cutmix": 0.5},
+        {
+            "training.optimizer": "muon",
+            "training.lr": 0.01,
+            "training.temperature": 10,
+            "training.router_lr_share": 0.5,
+        },
+        {
+            "hardware.precision": "bf16",
+            "training.schedule": "one_cycle",
+            "data.cutout": 2,
+            "data.alternating_flip": True,
+        },
+    ],
+    ids=["adamw, averaged", "sgd, mixed", "muon, annealed", "bf16, one cycle"],
+)
+def test_going_on_from_resume_pt_alone_ends_with_the_bits_of_a_run_left_alone(store, overrides):
+    whole, broken = (store.create(settings(**EPOCHS, **overrides)) for _ in range(2))
+    assert run_training(whole, Stop())["state"] == "finished", whole.log_tail()
+    stop = Stop()
+    run_training(broken, stop, on_progress=lambda status: status["epoch"] == 1 and status["step"] == 2 and stop.set())
+    assert broken.state == "stopped"
+    for path in broken.path.iterdir():
+        if path.name not in ("config.json", "status.json", "resume.pt"):
+            path.unlink()
+    prepare_resume(broken)
+    assert run_training(broken, Stop())["state"] == "finished", broken.log_tail()
+    assert figures(broken) == figures(whole)
+    for kind in ("best", "last"):
+        assert broken.checkpoint_path(kind).read_bytes() == whole.checkpoint_path(kind).read_bytes()
+    ours, theirs = broken.load_resume(), whole.load_resume()
+    assert torch.equal(ours["generator"], theirs["generator"]) and ours["random"] == theirs["random"]
+    assert broken.status()["test_loss"] == whole.status()["test_loss"]
+
+
+def test_killed_trainings_and_full_disks():
+    """A few of each; benchmarks.faults has more."""
+    command = [sys.executable, "-m", "benchmarks.faults", "--kills", "5", "--disks", "2", "--seed", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts["killed at random instants"] == counts["killed at each of the first writes"] == [5, 5]
+    assert counts["full disks"] in ([2, 2], [0, 0])  # none where this user may not mount a disk
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (lambda: None, "nan", "lower learning rate"),
+        (lambda: torch.OutOfMemoryError("CUDA out of memory"), "memory", "ran out of memory"),
+        (lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory", "ran out of memory"),
+    ],
+    ids=["nan", "gpu memory", "memory"],
+)
+def test_a_step_that_fails_ends_its_run_and_the_next_one_trains(store, monkeypatch, error, kind, says):
+    real, fails = Trainer._step, [True]
+
+    def step(self, chosen, epoch, number):
+        loss, right = real(self, chosen, epoch, number)
+        if fails and epoch == 2 and number == 1:
+            fails.clear()
+            if error() is not None:
+                raise error()
+            loss = loss * float("nan")
+        return loss, right
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    manager = Manager(store)
+    failed, after = manager.submit(settings(**EPOCHS)), manager.submit(settings(**EPOCHS))
+    assert manager.join(timeout=LIMIT)
+    status = failed.status()
+    assert (status["state"], status["error_kind"], status["epoch"]) == ("failed", kind, 1) and says in status["error"]
+    assert after.state == "finished"
+    manager.resume(failed)
+    assert manager.join(timeout=LIMIT) and failed.state == "finished" and figures(failed) == figures(after)
+    manager.close()
+
+
+def test_a_clock_that_is_set_back_does_not_silence_the_status(store, monkeypatch):
+    run = store.create(settings(**EPOCHS))
+    with StatusWriter(run, Stop()) as writer:
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now - 86_400)
+        writer.update(epoch=7)
+        until(lambda: run.status()["epoch"] == 7)
+        assert run.status()["heartbeat"] < now
+
+
+def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says_so(store, tmp_path):
+    pictures = tmp_path / "pictures"
+    for label in "ab":
+        (pictures / label).mkdir(parents=True)
+        for number in range(12):
+            image = torch.randint(0, 255, (8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
+            Image.fromarray(image.numpy()).save(pictures / label / f"{number}.png")
+    run = store.create(build_settings("quick", str(pictures), TINY | EPOCHS))
+
+    def vanish(status):
+        if status["epoch"] == 1 and pictures.exists():
+            shutil.rmtree(pictures)
+
+    assert run_training(run, Stop(), on_progress=vanish)["state"] == "finished", run.log_tail()
+    with pytest.raises(ValueError, match=re.escape(str(pictures))):
+        prepare_resume(run, epochs=4)
+    assert run.state == "finished" and run.settings().training.epochs == 3
+
+
+def test_a_training_that_cannot_write_its_folder_ends_and_the_manager_lives(store):
+    manager = Manager(store)
+    lost = manager.submit(settings(**{"training.epochs": 500}))
+    until(lost.metrics)
+    lost.path.rename(store.root / "away")  # as when a disk is pulled
+    after = manager.submit(settings(**EPOCHS))
+    assert manager.join(timeout=LIMIT) and after.state == "finished"
+    manager.close()
+
+
+def test_a_run_of_a_process_that_was_killed_and_not_waited_for_is_interrupted(store):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run = store.create(settings(**EPOCHS))
+    run.write_status(run.status() | process_facts(child.pid) | {"state": "running"})
+    assert run.state == "running"
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and a zombie still
+    assert run.state == "interrupted"
+    child.communicate()
+    assert Run(run.path).status()["host"] == this_process()["host"]
