@@ -1,7 +1,9 @@
 """How soon each page is there, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
 
-Needs Chromium. A page is there when its link has been clicked in an open tab and its script has run to the end; the
-first visit of each page after the start of the server stands apart, the others are the median of five.
+First the script of the Runs page alone, without a browser: its server time when no run has been read yet, then the median of
+five, then with all runs ticked; and the memory that it took. Then, with Chromium, every page: it is there when its link has
+been clicked in an open tab and its script has run to the end; the first visit of each page after the start of the server
+stands apart, the others are the median of five.
 """
 
 import argparse
@@ -10,16 +12,20 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from statistics import median
 
+import psutil
 from playwright.sync_api import Page, sync_playwright
+from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
 from expertnet.runs import RunStore
 from expertnet.training import Stop, run_training
-from tests.browser.served import CHROMIUM, serving, settle
+from expertnet.ui.run_table import TICKED
+from tests.browser.served import CHROMIUM, ROOT, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
 PAGES = tuple(HEADINGS)
@@ -56,14 +62,54 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=100)
     options = parser.parse_args()
-    if CHROMIUM is None:
-        sys.exit("Chromium was not found; on Debian: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["EXPERTNET_DATA"] = str(folder / "data")
         fill(RunStore(folder / "runs"), options.runs, options.epochs)
+        print(f"{options.runs} runs of {options.epochs} epochs")
+        script_times(RunStore(folder / "runs"), folder)
+        if CHROMIUM is None:
+            sys.exit("The pages in a browser need Chromium; on Debian: apt-get install chromium")
+        page_times(folder)
+
+
+def script_times(store: RunStore, folder: Path) -> None:
+    """The server time of the Runs page's script, in this process; that its modules are loaded is not counted."""
+    process = psutil.Process()
+
+    def opened(root: Path) -> AppTest:
+        os.environ["EXPERTNET_RUNS"] = str(root)
+        return AppTest.from_file(str(ROOT / "app.py"), default_timeout=600).switch_page("pages/runs.py")
+
+    def timed(page: AppTest) -> tuple[float, float]:
+        started, busy = time.perf_counter(), time.process_time()
+        page.run()
+        assert not page.exception, page.exception
+        return time.perf_counter() - started, time.process_time() - busy
+
+    def words(times: list[tuple[float, float]]) -> str:
+        return "{:.2f} s ({:.2f} s of processor)".format(*map(median, zip(*times, strict=True)))
+
+    timed(opened(folder / "no runs"))  # loads the modules
+    for thread in threading.enumerate():
+        if thread.name == "warm-up":
+            thread.join()
+    before = process.memory_info().rss
+    page = opened(store.root)
+    cold = [timed(page)]
+    warm = [timed(page) for _ in range(5)]
+    held = (process.memory_info().rss - before) / 2**20
+    page = opened(store.root)
+    page.session_state[TICKED] = tuple(run.id for run in store.list())
+    ticked = [timed(page) for _ in range(5)]
+    print(f"Runs, script alone: first {words(cold)}, then {words(warm)}, with every run ticked {words(ticked)}")
+    print(f"memory: {held:.0f} MB more than without runs, {process.memory_info().rss / 2**20:.0f} MB in all")
+
+
+def page_times(folder: Path) -> None:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        print(f"{options.runs} runs of {options.epochs} epochs: seconds until the page is there")
+        print("seconds until the page is there")
         with serving(folder, folder / "data") as address:
             tab = browser.new_page()
             tab.goto(f"{address}/predict")

@@ -15,6 +15,8 @@ import pandas as pd
 
 BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
 GREY = "#868E96"  # text and marks that must be legible on white and on black
+INK, PALE = "#1C2326", "#D5DBDD"  # text on cells that bring a colour of their own, and a cell that means nothing
+SHARE = "~%"  # ticks of an axis, with as many decimals as tell them apart
 CELL, ROW = 34, 26  # pixels: a heat map's row, a bar's row
 FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights are those of the rows, axes come on top
 

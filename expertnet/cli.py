@@ -21,7 +21,7 @@ from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import RunError
-from expertnet.terminal import EpochPrinter, UsageError, counted, give, percent, say, usage_sentence
+from expertnet.terminal import EpochPrinter, UsageError, counted, give, run_lines, say, usage_sentence
 
 app = typer.Typer(
     help="Train networks of experts, and see where each picture is routed.",
@@ -131,18 +131,7 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
                 "dataset": info.name if info else None,
             }
         )
-    give(
-        as_json,
-        rows,
-        lambda: (
-            [
-                f"{row['run']}  {row['state']:<11}  {counted(row['epochs'], 'epoch'):>12}  "
-                f"{percent(row['val_accuracy']):>7} {'test' if run.watches_test else '':<5} {row['dataset'] or '':<14} {row['name']}"
-                for run, row in zip(found, rows, strict=True)
-            ]
-            or ["No runs yet; 'python -m expertnet train' makes one."]
-        ),
-    )
+    give(as_json, rows, lambda: run_lines(found))
 
 
 def main() -> None:

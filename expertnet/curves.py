@@ -1,6 +1,6 @@
 """The curves of training: tidy frames -> Altair charts over epochs.
 
-In this module: learning_curves, entropy_curves, overlay, told_apart, and report_run, the reference report's own curve.
+In this module: learning_curves, entropy_curves, told_apart, and report_run, the reference report's own curve.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, FIT_WIDTH, GREEN, GREY, ORANGE, PURPLE, RED, SKY, layered
+from expertnet.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SHARE, SKY, layered
 
 PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
@@ -73,7 +73,7 @@ def learning_curves(
 def _quantity_axis(quantity: str) -> alt.Y:
     if quantity == "loss":
         return alt.Y("value:Q", title="cross entropy (nats)", scale=alt.Scale(zero=False))
-    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%"))
+    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=SHARE))
 
 
 def _epochs(last: int) -> alt.X:
@@ -162,25 +162,4 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
         height=220,
         title="Routing entropy of each block",
         description="Routing entropy of each block over epochs, under its maximum",
-    )
-
-
-def overlay(curves: pd.DataFrame, quantity: str) -> alt.Chart:
-    """Several runs' curves: columns run, epoch, value; `quantity` names the y axis."""
-    names = list(dict.fromkeys(curves["run"]))
-    return (
-        alt.Chart(curves)
-        .mark_line(point=_points(curves))
-        .encode(
-            x=_epochs(curves["epoch"].max()),
-            y=alt.Y(
-                "value:Q",
-                title=quantity,
-                scale=alt.Scale(zero=False),
-                axis=alt.Axis(format=".0%") if "accuracy" in quantity.lower() else alt.Axis(),
-            ),
-            **told_apart("run:N", names, orient="bottom", columns=1, labelLimit=360),
-            tooltip=["run:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")],
-        )
-        .properties(autosize=FIT_WIDTH, height=240, description=f"{quantity} of {len(names)} runs over epochs")
     )

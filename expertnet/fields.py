@@ -1,6 +1,6 @@
 """Settings as fields: each by its dotted key, from typed text and back.
 
-In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, differences,
+In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, in_words, differences,
 build_settings (preset, then data set, then assignments), settings_from_dict, and command_line, the way back.
 """
 
@@ -195,6 +195,13 @@ def get_value(settings: Settings, key: str) -> Any:
 
 def flat(settings: Settings) -> dict[str, Any]:
     return {field.key: get_value(settings, field.key) for field in setting_fields()}
+
+
+def in_words(value: Any) -> str:
+    """A setting's value as people read it; --set takes it as format_value writes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return format_value(value) or "none"
 
 
 def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:

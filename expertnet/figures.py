@@ -61,19 +61,24 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
 
 def information(lab: Lab) -> Figure:
     table = lab.blocks[["block", "information", "chance", "chance_high"]]
-    best = _most(table, "information")
-    above = int((table["information"] > table["chance_high"]).sum())
+    best, above = _most(table, "information"), len(_telling(lab))
     seen = (
-        "The routing tells nothing about the class."
-        if best["information"] == 0
-        else f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
-        f"{len(table)} blocks tell more than chance would."
+        f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
+        f"{len(table)} blocks tell{'s' * (above == 1)} more than chance would."
+        if above
+        else "The routing tells nothing about the class, or no more than chance would."
     )
     how = (
         "Mutual information between the class and an expert drawn by the picture's weights: H(mean a) minus the mean over classes of "
-        f"H(mean a given the class), in bits. The tick is the 95th percentile of {DRAWS} permutations of the labels."
+        f"H(mean a given the class), in bits. The tick is passed by chance in any of the blocks with a probability of 5 %, by {DRAWS} "
+        "permutations of the labels: it is corrected for the number of blocks (Westfall and Young's maxT)."
     )
     return Figure("information", seen, lab_charts.information_bars(table), table, how)
+
+
+def _telling(lab: Lab) -> list[int]:
+    """The blocks whose routing tells more about the class than chance would."""
+    return lab.blocks[lab.blocks["information"] > lab.blocks["chance_high"]]["block"].tolist()
 
 
 def plane(lab: Lab, select: str | None = None) -> Figure:
@@ -96,15 +101,17 @@ def mistakes(lab: Lab) -> Figure | None:
     table = lab.mistakes
     if table.empty:
         return None
-    clear = table[table["low"] > 0.5]["block"].tolist()
-    like = f"in block{'s' if len(clear) > 1 else ''} {', '.join(map(str, clear))}" if clear else "in no block"
-    seen = (
-        f"Mistakes route like the class they were taken for, more than like their own, {like} (beyond doubt at 95 %)."
-    )
+    telling = _telling(lab)
+    clear = [block for block in table[table["low"] > 0.5]["block"] if block in telling]
+    like = f"in block{'s' if len(clear) > 1 else ''} {', '.join(map(str, clear))} (beyond doubt at 95 %)"
+    seen = f"Mistakes route like the class they were taken for, more than like their own, {like if clear else 'beyond doubt in no block'}."
+    if not telling:
+        seen = "The routing tells nothing about the class, so it cannot tell which one a mistake is routed like."
     how = (
         f"Of the {int(table['mistakes'].max()):,} pictures that were classified wrongly, the share whose weights lie nearer "
         "(total variation) to the mean of the class they were taken for than to that of their own; means over pictures "
-        "classified rightly, Wilson's interval; the line at one half is no preference."
+        "classified rightly, Wilson's intervals of 95 % for all blocks together (Bonferroni); the line at one half is no "
+        "preference. Only blocks that tell more about the class than chance would are named."
     )
     chart = lab_charts.interval_dots(table, "block", "share", "share of the mistakes", rule=0.5)
     return Figure("mistakes", seen, chart, table, how)
@@ -199,7 +206,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     )
     how = (
         f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
-        "intervals of 95 % of the paired difference. Dead: utilization under "
+        "intervals of 95 % of the paired difference; 2.1 is expert 1 of block 2. Dead: utilization under "
         f"{DEAD_BELOW} and no more than {DEAD_FLIPS:.1%} of the pictures changed. {NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"

@@ -62,9 +62,9 @@ def os_error_sentence(error: OSError) -> str:
     return f"{where} could not be used ({error.strerror}); check its path and your rights to it."
 
 
-def version_of(path: Path) -> tuple[int, int, int]:
+def version_of(path: Path | str) -> tuple[int, int, int]:
     """Another value once the file is replaced or appended to; its time alone would not do, as its tick is milliseconds long."""
-    status = path.stat()
+    status = os.stat(path)
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, CELL, GREY, ORANGE, ROW, layered
+from expertnet.charts import BLUE, CELL, GREY, INK, ORANGE, PALE, ROW, SHARE, SKY, layered
 from expertnet.curves import PALETTE, told_apart
 
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -27,9 +27,9 @@ def _rows(field: str, title: str | None = None) -> alt.Y:
 def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, percent: bool = False) -> alt.LayerChart:
     """Signed differences, `row` x expert: blue where there is less, orange where there is more, with the numbers."""
     most = max(float(table[value].abs().max()) if len(table) else 0.0, 1e-6)
-    signed = alt.Scale(type="threshold", domain=[0.0], range=[BLUE, ORANGE])
-    strength = alt.Scale(domain=[0, most], range=[0, 0.4])  # none is no colour at all, on a dark page too
-    table = table.assign(strength=table[value].abs())
+    signed = alt.Scale(
+        domain=[-most, 0, most], range=[SKY, PALE, ORANGE], interpolate="rgb"
+    )  # ink is legible on all of them
     base = alt.Chart(table).encode(
         x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
         y=_rows(f"{row}:O", None if row == "class" else row),
@@ -37,10 +37,9 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, pe
     written = "+.1%" if percent else "+.2f"
     cells = base.mark_rect().encode(
         color=alt.Color(f"{value}:Q", legend=None, scale=signed),
-        opacity=alt.Opacity("strength:Q", legend=None, scale=strength),
         tooltip=[f"{row}:O", "expert:O", alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f")],
     )
-    numbers = base.mark_text(fontSize=12, color=GREY).encode(text=alt.Text(f"{value}:Q", format=written))
+    numbers = base.mark_text(fontSize=12, color=INK).encode(text=alt.Text(f"{value}:Q", format=written))
     count = table[row].nunique()
     height = max(count * (ROW if row == "class" else CELL) + 30, 3 * CELL)
     return layered(cells, numbers, height=height, description=f"{title}, {row} by expert, as numbers")
@@ -48,7 +47,10 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, pe
 
 def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     """What routing tells about the class, a bar a block in bits, and a tick where chance would reach (block_table)."""
-    x = alt.X("information:Q", title="bits", scale=alt.Scale(domainMin=0), axis=alt.Axis(orient="top"))
+    blocks = blocks.assign(end=blocks[["information", "chance_high"]].max(axis=1))
+    scale = alt.Scale(domain=[0, float(blocks["end"].max()) * 1.2 or 1.0], nice=False)  # with room for the numbers
+    axis = alt.Axis(orient="top", tickCount=4, format="~g")
+    x = alt.X("information:Q", title="bits", scale=scale, axis=axis)
     tooltip: list[Any] = [
         "block:O",
         *(alt.Tooltip(f"{field}:Q", format=".4f") for field in ("information", "chance", "chance_high")),
@@ -56,11 +58,23 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     base = alt.Chart(blocks).encode(y=_rows("block:O", "block"), tooltip=tooltip)
     return layered(
         base.mark_bar(color=BLUE, height=14).encode(x=x),
-        base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q")),
-        base.mark_text(align="left", dx=6, color=GREY).encode(x=x, text=alt.Text("information:Q", format=".2~g")),
+        base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
+        base.mark_text(align="left", dx=8, color=GREY).encode(
+            x=alt.X("end:Q", scale=scale), text=alt.Text("information:Q", format=".2~g")
+        ),
         height=max(len(blocks) * CELL + 30, 3 * CELL),
         description="Information about the class in the routing of each block, in bits, and what chance would reach",
     )
+
+
+def _looks(field: str, names: list[Any], title: str | None) -> dict[str, Any]:
+    """Encodings that give every name a colour and a shape of points."""
+    colours = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    shapes = [SHAPES[i // len(PALETTE) % len(SHAPES)] for i in range(len(names))]
+    return {
+        "color": alt.Color(field, title=title, scale=alt.Scale(domain=names, range=colours)),
+        "shape": alt.Shape(field, title=title, scale=alt.Scale(domain=names, range=shapes)),
+    }
 
 
 def scatter(points: pd.DataFrame, explained: list[float], select: str | None = None) -> alt.Chart:
@@ -68,12 +82,7 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
 
     With `select`, a click on a point is reported under that name.
     """
-    names = sorted(points["class"].unique().tolist())
-    looks = [
-        (alt.Color, [PALETTE[i % len(PALETTE)] for i in range(len(names))]),
-        (alt.Shape, [SHAPES[i // len(PALETTE) % len(SHAPES)] for i in range(len(names))]),
-    ]
-    (color, colours), (shape, shapes) = looks
+    looks = _looks("class:N", sorted(points["class"].unique().tolist()), None)
     axis = alt.Axis(labels=False, ticks=False, grid=False)
     chart = (
         alt.Chart(points)
@@ -81,8 +90,7 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
         .encode(
             x=alt.X("x:Q", title=f"first component ({explained[0]:.0%} of the variance)", axis=axis),
             y=alt.Y("y:Q", title=f"second component ({explained[1]:.0%})", axis=axis),
-            color=color("class:N", title=None, scale=alt.Scale(domain=names, range=colours)),
-            shape=shape("class:N", title=None, scale=alt.Scale(domain=names, range=shapes)),
+            **looks,
             tooltip=["picture:Q", "class:N", "taken for:N"],
         )
         .properties(height=380, description=f"Routing of {len(points)} test pictures in two dimensions, by class")
@@ -93,21 +101,30 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
 def interval_dots(
     table: pd.DataFrame, row: str, value: str, title: str, rule: float | None = None, format: str = ".1%"
 ) -> alt.LayerChart:
-    """A dot a row, a share with its interval (columns low and high) and its number; `rule` draws a line to compare with."""
-    low, high = float(table["low"].min()), float(table["high"].max())
-    air = max((high - low) * 0.08, 0.005)
-    scale = alt.Scale(domain=[max(low - air, 0.0), min(high + air, 1.0)], nice=False)
-    x = alt.X(f"{value}:Q", title=title, scale=scale, axis=alt.Axis(format=format, orient="top"))
+    """A dot a row, a share with its interval (columns low and high) and its number at the right; `rule` draws a line to compare with."""
+    ends = [*table["low"], *table["high"], *([rule] if rule is not None else [])]
+    air = max((max(ends) - min(ends)) * 0.08, 0.005)
+    low, high = min(ends) - air, max(ends) + air
+    scale = alt.Scale(domain=[low, high + (high - low) * 0.2], nice=False)  # the numbers stand where there are no marks
+    axis = alt.Axis(
+        format=SHARE, orient="top", tickCount=6, labelExpr="datum.value < 0 || datum.value > 1 ? '' : datum.label"
+    )
+
+    def x(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+
     tooltip: list[Any] = [f"{row}:N", *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high"))]
     base = alt.Chart(table).encode(y=_rows(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
     layers: list[Any] = []
     if rule is not None:
         line = alt.Chart(pd.DataFrame({"rule": [rule]})).mark_rule(color=GREY, strokeDash=[2, 3])
-        layers.append(line.encode(x=alt.X("rule:Q")))
+        layers.append(line.encode(x=x("rule")))
     layers += [
-        base.mark_rule(color=BLUE).encode(x=alt.X("low:Q"), x2="high:Q"),
-        base.mark_point(color=BLUE, filled=True, size=70).encode(x=x),
-        base.mark_text(dy=-11, color=GREY).encode(x=x, text=alt.Text(f"{value}:Q", format=format)),
+        base.mark_rule(color=BLUE).encode(x=x("low"), x2="high:Q"),
+        base.mark_point(color=BLUE, filled=True, size=70).encode(x=x(value)),
+        base.mark_text(align="right", color=GREY).encode(
+            x=alt.value("width"), text=alt.Text(f"{value}:Q", format=format)
+        ),
     ]
     return layered(
         *layers, height=max(len(table) * CELL + 34, 3 * CELL), description=f"{title} by {row}, with intervals"
@@ -179,13 +196,13 @@ def _named(table: pd.DataFrame) -> pd.Series:
 
 def weight_and_effect(silencing: pd.DataFrame) -> alt.LayerChart:
     """How much each expert weighs (x) and what silencing it does to the accuracy (y, with its interval): silencing_table."""
-    table = silencing.assign(
-        name=_named(silencing), text=silencing["block"].astype(str) + "." + silencing["expert"].astype(str)
-    )
+    table = silencing.assign(name=_named(silencing), text=_labels(silencing))
     x = alt.X(
-        "weight:Q", title="mean weight", scale=alt.Scale(domain=[0, max(0.6, float(table["weight"].max()) * 1.05)])
+        "weight:Q",
+        title="mean weight",
+        scale=alt.Scale(domain=[0, max(0.6, float(table["weight"].max()) * 1.12)], nice=False),
     )
-    y = alt.Y("change:Q", title="change of the accuracy when silenced", axis=alt.Axis(format="+.1%"))
+    y = alt.Y("change:Q", title="change of the accuracy when silenced", axis=alt.Axis(format="+~%"))
     tooltip: list[Any] = [
         "name:N",
         alt.Tooltip("weight:Q", format=".3f"),
@@ -193,15 +210,31 @@ def weight_and_effect(silencing: pd.DataFrame) -> alt.LayerChart:
         "flipped:Q",
     ]
     base = alt.Chart(table).encode(x=x, tooltip=tooltip)
+    looks = _looks("block:O", sorted(table["block"].unique().tolist()), "block")
     zero = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=alt.Y("y:Q"))
     return layered(
         zero,
-        base.mark_rule(color=BLUE).encode(y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_point(color=BLUE, filled=True, size=70).encode(y=y),
-        base.mark_text(dx=14, color=GREY).encode(y=y, text="text:N"),
+        base.mark_rule().encode(y=alt.Y("low:Q"), y2="high:Q", color=looks["color"]),
+        base.mark_point(filled=True, size=70, opacity=1).encode(y=y, **looks),
+        base.mark_text(align="left", dx=7, dy=-9, color=GREY).encode(y=y, text="text:N"),
         height=320,
         description="Mean weight of each expert against the change of the accuracy when it is silenced",
     )
+
+
+def _labels(silencing: pd.DataFrame) -> list[str]:
+    """Block and expert, such as 2.1, for the points beside which there is room for it; colour, table and tooltip tell the others."""
+    table = silencing.reset_index(drop=True)
+    width, height = table["weight"].max() * 0.09, (table["high"].max() - table["low"].min()) * 0.06
+
+    def crowded(one: Any) -> bool:
+        others = table.drop(index=one.Index)
+        right, up = others["weight"] - one.weight, others["change"] - one.change
+        near = (right.abs() < width) & (up.abs() < height)
+        crossed = right.between(0, width) & (others["low"] < one.change + height) & (others["high"] > one.change)
+        return bool((near | crossed).any())
+
+    return ["" if crowded(one) else f"{one.block}.{one.expert}" for one in table.itertuples()]
 
 
 def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:

@@ -1,13 +1,14 @@
 """What a run's files hold: the keys of status.json and of a line of metrics.jsonl, checked as they are read.
 
 In this module: EMPTY_STATUS, the sets of states, RunError, Checkpoint, is_number, fits (whether a value of status.json is one),
-epoch_of (a checkpoint's metadata), parse_epochs; read_metrics, read_epoch (of a checkpoint) and read_settings, each read again
-only when its file has changed.
+epoch_of (a checkpoint's metadata), parse_epochs and read_figures (of a history); and read_metrics, read_epoch (of a checkpoint)
+and read_settings, read again only when a file has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,7 @@ def fits(key: str, value: Any) -> bool:
 
 
 def _whole(record: Any) -> dict[str, Any]:
-    """A line of metrics.jsonl with every key; what is missing or of another type is None. Raises where it is no epoch."""
-    if not _is_count(record["epoch"], LARGEST_EPOCH):
-        raise ValueError("no epoch")
+    """A line of metrics.jsonl with every key; what is missing or of another type is None."""
     figures = {key: float(record[key]) if is_number(record.get(key)) else None for key in FIGURES}
     return record | figures | {key: _row(record.get(key)) for key in BY_BLOCK} | {BY_EXPERT: _table(record)}
 
@@ -130,18 +129,31 @@ def _table(record: dict[str, Any]) -> list[list[Any]] | None:
     return [list(row) for row in whole] if rows and len(whole) == len(rows) else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)  # a history takes half a megabyte
 def read_metrics(path: Path, version: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
-    return parse_epochs(path.read_bytes())[0]
+    epochs, _ = parse_epochs(path.read_bytes())
+    return tuple(epochs[epoch] for epoch in sorted(epochs))
 
 
-def parse_epochs(content: bytes) -> tuple[tuple[dict[str, Any], ...], int]:
-    """The epochs in order, and how many of the lines are none."""
+def read_figures(path: Path, keys: tuple[str, ...] = ()) -> dict[int, list[float]]:
+    """Some figures of every epoch, in order; nan for what is missing. Nothing else of the history is kept."""
+
+    def figures(record: Any) -> list[float]:
+        return [float(value) if is_number(value := record.get(key)) else math.nan for key in keys]
+
+    epochs, _ = parse_epochs(path.read_bytes(), figures)
+    return {epoch: epochs[epoch] for epoch in sorted(epochs)}
+
+
+def parse_epochs(content: bytes, take: Callable[[Any], Any] = _whole) -> tuple[dict[int, Any], int]:
+    """What is taken of every line by its epoch, and how many lines are torn or no epochs; those are passed over."""
     epochs, torn = {}, 0
     for line in content.splitlines():
         try:
-            record = _whole(from_json(line))
-            epochs[record["epoch"]] = record  # an epoch that was gone through again counts as its last time
+            record = from_json(line)
+            if not _is_count(record["epoch"], LARGEST_EPOCH):
+                raise ValueError("no epoch")
+            epochs[record["epoch"]] = take(record)  # an epoch that was gone through again counts as its last time
         except (ValueError, TypeError, KeyError, AttributeError):
             torn += 1
-    return tuple(epochs[epoch] for epoch in sorted(epochs)), torn
+    return epochs, torn

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.files import to_json
+from expertnet.notes import FILE as NOTES
+from expertnet.notes import LARGEST as LARGEST_NOTES
+from expertnet.notes import read_notes, write_notes
 from expertnet.run_contents import (
     WEIGHTS_NAME,
     check_weights,
     clean_config,
     clean_epochs,
-    clean_notes,
     clean_status,
     clean_text,
     one_line,
@@ -41,7 +43,7 @@ TEXTS = {  # bytes
     "config.json": 2**22,
     "status.json": 2**16,
     "metrics.jsonl": 2**26,
-    "notes.json": 2**18,
+    NOTES: LARGEST_NOTES,
     "log.txt": 2**20,
     "card.md": 2**18,
 }
@@ -101,7 +103,7 @@ def export_run(run: Run, file: IO[bytes]) -> None:
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }
-    for name in ("notes.json", "card.md"):
+    for name in (NOTES, "card.md"):
         path = run.path / name
         if path.is_file():
             texts[name] = path.read_bytes()
@@ -230,11 +232,12 @@ def _unpack(members: dict[str, _Member], folder: Path) -> str:
     }
     if metrics:
         written["metrics.jsonl"] = metrics
-    if "notes.json" in texts:
-        written["notes.json"] = json.dumps(clean_notes(texts["notes.json"])).encode()
     written |= {name: clean_text(texts[name]) + b"\n" for name in ("log.txt", "card.md") if name in texts}
     for name, content in written.items():
         _write(folder / name, [content])
+    if NOTES in texts:
+        _write(folder / NOTES, [texts[NOTES]])
+        write_notes(folder, read_notes(folder))  # what they read of it, and nothing else
     weights = [name for name in members if name not in TEXTS]
     for name in weights:
         _write(folder / name, members[name].pieces())

@@ -1,6 +1,6 @@
 """What the files of an imported run may hold: each is taken apart, checked, and put together anew from what was understood.
 
-In this module: clean_config, clean_status, clean_epochs, clean_notes, clean_text, check_weights, check_kept, and
+In this module: clean_config, clean_status, clean_epochs, clean_text, check_weights, check_kept, and
 WEIGHTS_NAME. Everything comes from a stranger: RunError says what is wrong, as the rest of a sentence that begins with the
 name of the archive.
 """
@@ -38,7 +38,7 @@ from expertnet.records import (
 )
 from expertnet.whatif import POLICIES
 
-MAX_CLASSES, MAX_TEXT, MAX_TAGS, MAX_NOTE = 10_000, 255, 50, 20_000  # the last is in characters
+MAX_CLASSES, MAX_TEXT = 10_000, 255  # the second is in characters
 WEIGHTS_NAME = re.compile(
     r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
 )
@@ -133,7 +133,7 @@ def _time(value: Any) -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-# --- status.json, metrics.jsonl, notes.json ---------------------------------------------------------------------------
+# --- status.json, metrics.jsonl ----------------------------------------------------------------------------
 
 
 def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,28 +148,19 @@ def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
     """metrics.jsonl of the keys that are known; every epoch up to the last has to be there."""
-    lines, torn = parse_epochs(content)
+    epochs, torn = parse_epochs(content)
+    lines = list(epochs.values())
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
     for line in lines:
         rows = [line[key] for key in BY_BLOCK if line[key] is not None]
         usage = line[BY_EXPERT]
         if any(len(row) != blocks for row in rows) or (usage and (len(usage), len(usage[0])) != (blocks, experts)):
             raise RunError("its metrics.jsonl is of another network than its settings.")
-    numbers = [line["epoch"] for line in lines]
+    numbers = list(epochs)
     if torn or numbers != list(range(1, len(numbers) + 1)) or len(numbers) < epoch:
         raise RunError("its metrics.jsonl is damaged.")
     kept = ("epoch", *FIGURES, *BY_BLOCK, BY_EXPERT)
     return "".join(to_json({key: line[key] for key in kept}) + "\n" for line in lines).encode()
-
-
-def clean_notes(content: bytes) -> dict[str, Any]:
-    notes = parse_object(content, "notes.json")
-    tags = notes.get("tags")
-    named = [one_line(tag) for tag in tags[:MAX_TAGS]] if isinstance(tags, list) else []
-    note = notes.get("note")
-    text = clean_text(note[:MAX_NOTE].encode(errors="replace")).decode() if isinstance(note, str) else ""
-    name = {"name": one_line(notes["name"])} if isinstance(notes.get("name"), str) else {}
-    return name | {"tags": [tag for tag in named if tag], "note": text}
 
 
 # --- tensors ----------------------------------------------------------------------------------------------------------

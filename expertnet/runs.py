@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,19 @@ from torch import Tensor
 from expertnet.config import DataSettings, Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.files import FULL, overwrite, read_json, to_json, version_of, write_atomically
+from expertnet.notes import Notes, read_notes, write_notes
 from expertnet.processes import is_alive, this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
-from expertnet.records import CHECKPOINTS, epoch_of, fits, is_number, read_epoch, read_metrics, read_settings
+from expertnet.records import (
+    CHECKPOINTS,
+    epoch_of,
+    fits,
+    is_number,
+    read_epoch,
+    read_figures,
+    read_metrics,
+    read_settings,
+)
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
@@ -89,7 +99,7 @@ class Run:
         self.settings()
         self._dataset_info()
         epoch = self._status()["epoch"]
-        missing = epoch - sum(1 <= line["epoch"] <= epoch for line in self.metrics())
+        missing = epoch - sum(1 <= number <= epoch for number in self._epochs())
         if missing:
             raise RunError(
                 f"The metrics.jsonl of run {self.id} is damaged: its curves lack {missing} of the epochs; "
@@ -99,15 +109,26 @@ class Run:
             if self.checkpoint_epoch(kind) is None:
                 raise self._damaged(kind)
 
+    def _epochs(self) -> Iterable[int]:
+        """Those that its history has."""
+        try:
+            return read_figures(self.path / "metrics.jsonl")
+        except OSError:
+            return ()
+
     @property
     def has_settings(self) -> bool:
         """Whether its settings can be read; without them it can only be deleted."""
         return _sentence(self.settings) is None
 
+    def notes(self) -> Notes:
+        """Its name, tags and note as they were changed after it was made."""
+        return read_notes(self.path)
+
     @property
     def given_name(self) -> str:
-        """What the person called it; empty where they did not."""
-        return self._config_value("name")
+        """What the person called it, last or at its start; empty where they did not."""
+        return self.notes().name or self._config_value("name")
 
     @property
     def name(self) -> str:
@@ -194,12 +215,19 @@ class Run:
                 "going on with its training writes it anew."
             ) from None
 
-    def status(self) -> dict[str, Any]:
-        """status.json with every key; a run whose process is gone is "interrupted"."""
+    def written_status(self) -> dict[str, Any]:
+        """status.json with every key, as it was written: whoever wrote that it runs may be gone."""
         try:
-            status = self._status()
+            return self._status()
         except RunError as error:
             return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
+
+    def status(self) -> dict[str, Any]:
+        """status.json with every key; a run whose process is gone is "interrupted"."""
+        return self.as_of_now(self.written_status())
+
+    def as_of_now(self, status: dict[str, Any]) -> dict[str, Any]:
+        """A status that was written, with the state that it has come to since: "interrupted" where its writer is gone."""
         if status["state"] in ACTIVE_STATES and not is_alive(status) and not self._waits(status):
             status |= {"state": "interrupted", "activity": "", "seconds_left": None}
         elif status["state"] == "running" and self.stop_asked():
@@ -387,6 +415,17 @@ class Run:
             if epoch > state["epoch"]:
                 self.checkpoint_path(name).unlink()
 
+    def annotate(self, notes: Notes) -> None:
+        """Changes its name, tags and note, whatever its state."""
+        if self.shipped:
+            raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays as it is.")
+        if not self.path.is_dir():
+            raise RunError(f"Run {self.id} is no longer in the store.")
+        try:
+            write_notes(self.path, notes)
+        except OSError as error:
+            raise RunError(f"The notes of run {self.id} could not be written: {error.strerror}.") from None
+
     def move_to_trash(self) -> None:
         """Out of the store, into its .trash, from where it can be brought back (trash.py)."""
         if self.shipped:
@@ -394,8 +433,15 @@ class Run:
         if self.state in ACTIVE_STATES:
             raise RunError(f"Run {self.name} is {self.state}; stop it before you delete it.")
         trash = self.path.parent / TRASH
-        trash.mkdir(exist_ok=True)
-        os.replace(self.path, trash / self.id)
+        if trash.is_symlink():
+            raise RunError(f"{trash} is a link; a folder of the store itself must take what is deleted.")
+        if os.path.lexists(trash / self.id):
+            raise RunError(f"The trash has a run {self.id} already; empty it before you delete this one.")
+        try:
+            trash.mkdir(exist_ok=True)
+            os.rename(self.path, trash / self.id)
+        except OSError as error:
+            raise RunError(f"Run {self.name} could not be deleted: {error.strerror}.") from None
 
 
 class RunStore:

@@ -1,13 +1,13 @@
 """What the command line says: answers on standard output, everything else on standard error.
 
-In this module: say, give, EpochPrinter, counted, percent, UsageError and usage_sentence.
+In this module: say, give, EpochPrinter, run_lines, counted, percent, UsageError and usage_sentence.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -49,6 +49,20 @@ class EpochPrinter:
                 f"{self.watched} accuracy {status.get('val_accuracy') or 0:.2%}"
                 + (f"  {speed:.0f} pictures/s" if speed else "")
             )
+
+
+def run_lines(runs: Sequence[Any]) -> list[str]:
+    """The runs as a table for a person, with the best accuracy of each as the Runs page has it, and what it was measured on."""
+    if not runs:
+        return ["No runs yet; 'python -m expertnet train' makes one."]
+    rows = [("run", "state", "epochs", "best accuracy", "data set", "name")]
+    for run in runs:
+        status, info, watched = run.status(), run.dataset_info(), "test" if run.watches_test else "validation"
+        dataset, best = info.name if info else run.dataset, status["best_val_accuracy"]
+        accuracy = f"{percent(best):>7} {watched}" if best is not None else ""
+        rows.append((run.id, status["state"], counted(status["epoch"], "epoch"), accuracy, dataset, run.name))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[5]]) for row in rows]
 
 
 def counted(number: int, noun: str) -> str:

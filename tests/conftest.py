@@ -1,4 +1,7 @@
-"""Every test has a store and a data folder of its own; decoded digits are shared, since they never change."""
+"""Every test has a store and a data folder of its own; decoded digits are shared, since they never change.
+
+So are trained networks (app/opening.py). Where tests run in several processes, each has a shared folder of its own.
+"""
 
 import pytest
 

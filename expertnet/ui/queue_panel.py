@@ -44,7 +44,7 @@ def _now() -> tuple[object, ...]:
 
 def _entry(place: int, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{place + 1}. {escape(describe(run))}", width="stretch")
+        st.markdown(f"{place + 1}\\. {escape(describe(run))}", width="stretch")
         with st.popover("Change", icon=":material/more_vert:", key=f"change {run.id}"):
             if place and st.button(
                 "Run next", icon=":material/vertical_align_top:", width="stretch", key=f"next {run.id}"

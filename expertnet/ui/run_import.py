@@ -16,7 +16,9 @@ from expertnet.ui.shell import act, escape, link
 
 
 def export_button(*runs: Run) -> None:
-    """A download of the runs' zip, which is made when it is asked for; several come as a zip of theirs."""
+    """A download of the runs' zip, which is made when it is asked for; several come as a zip of theirs. Of none there is no button."""
+    if not runs:
+        return
     sentence, help = (
         None,
         "The run with its weights as a zip: safetensors, JSON and text. It can be imported elsewhere.",

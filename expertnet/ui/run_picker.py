@@ -1,6 +1,6 @@
 """Choosing a run that has something to show, and which of its weights; the run stays in the address.
 
-In this module: pick_run, describe, descriptions, model_card.
+In this module: pick_run, first_choice, describe, descriptions, model_card.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 
 import streamlit as st
 
-from expertnet.runs import Checkpoint, Run, RunStore
+from expertnet.runs import Checkpoint, Run, RunError, RunStore
 from expertnet.ui.shell import link, percent, shown_error
 
 
@@ -29,6 +29,14 @@ def descriptions(runs: dict[str, Run]) -> dict[str, str]:
     return {run_id: text if count[text] == 1 else f"{text} · {run_id[9:]}" for run_id, text in texts.items()}
 
 
+def first_choice(runs: dict[str, Run]) -> int:
+    """Which run to begin with: the newest of one's own that has finished, or else one that came along, or else the newest."""
+    ids = list(runs)
+    own = [run_id for run_id in ids if not runs[run_id].shipped and runs[run_id].state == "finished"]
+    shipped = [run_id for run_id in ids if runs[run_id].shipped]
+    return ids.index([*own, *shipped, *ids][0])
+
+
 def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
     """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
 
@@ -40,7 +48,7 @@ def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
     row = st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
         ids = list(runs)
-        index = ids.index(asked) if asked in runs else None if asked else 0
+        index = ids.index(asked) if asked in runs else None if asked else first_choice(runs)
         chosen = row.selectbox(
             label, ids, index=index, format_func=descriptions(runs).__getitem__, placeholder="Choose a run"
         )
@@ -53,7 +61,7 @@ def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
     if chosen is None:
         if asked:
             with shown_error():
-                store.get(asked).check_network()
+                _found(store, asked).check_network()
         return None
     if chosen != asked:
         st.query_params["run"] = chosen
@@ -61,6 +69,14 @@ def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
         checkpoint = _pick_checkpoint(runs[chosen])
     model_card(runs[chosen])
     return runs[chosen], checkpoint
+
+
+def _found(store: RunStore, run_id: str) -> Run:
+    """The run, or a sentence for a browser, which says nothing of folders and commands."""
+    try:
+        return store.get(run_id)
+    except RunError:
+        raise RunError("There is no run at this address: it was deleted, or mistyped.") from None
 
 
 def _pick_checkpoint(run: Run) -> Checkpoint:

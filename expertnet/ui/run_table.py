@@ -1,18 +1,18 @@
-"""All runs as a table to choose from.
+"""Runs as a table to choose from.
 
-In this module: run_table, which returns the chosen runs, and label, a run's name in a comparison.
+In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, and cells, columns and
+height for other tables of runs.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+import hashlib
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from expertnet.runs import Run
-from expertnet.ui.shell import percent
+from expertnet.run_index import RunRow
 
 MARKS = {  # sign and word: a table's cells have no icons
     "queued": "◷ queued",
@@ -23,59 +23,84 @@ MARKS = {  # sign and word: a table's cells have no icons
     "failed": "✗ failed",
     "interrupted": "! interrupted",
 }
+TALLEST = 20  # rows; a table of more scrolls within itself
+ROW = 35  # pixels
+TICKED = "ticked runs"  # in the session: the ids, which outlive a table of other rows
 
 
-def label(run: Run) -> str:
-    return f"{run.title} · {run.id[-4:]}"
-
-
-def _row(run: Run) -> dict[str, Any]:
-    status = run.status()
-    best = status["best_val_accuracy"]
+def cells(row: RunRow) -> dict[str, Any]:
+    percent = lambda share: None if share is None else share * 100  # noqa: E731
     return {
-        "Run": run.title if run.damage() is None else f"{run.title} (damaged)",
-        "State": MARKS.get(status["state"], status["state"]),
-        "Data set": run.dataset or None,
-        "Epochs": f"{status['epoch']} of {status['epochs']}" if status["epochs"] else None,
-        "Accuracy": [line.get("val_accuracy") or 0.0 for line in run.metrics()],
-        "Best": None if best is None or run.watches_test else percent(best),
-        "Test": percent(status["test_accuracy"]) if status["test_accuracy"] is not None else None,
-        "Watched": "test set" if run.watches_test else "validation",
-        "When": _time(run.created),
+        "Run": f"{row.title} (damaged)" if row.damage else row.title,
+        "State": MARKS.get(row.state, row.state),
+        "Best": percent(row.best_validation),
+        "Test": percent(row.test),
+        "When": row.created,
+        "Accuracy": row.spark,
+        "Epochs": f"{row.epoch} of {row.epochs}" if row.epochs else None,
+        "Data set": row.dataset or None,
+        "Tags": list(row.tags),
+        "Watched": "test set" if row.watches_test else "validation",
     }
 
 
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
+def columns() -> dict[str, Any]:
+    """The important ones come first, where a narrow window still shows them."""
+    column = st.column_config
+    return {
+        "Run": column.TextColumn(width=230),
+        "State": column.TextColumn(width=115),  # pixels: the longest, interrupted
+        "Best": column.NumberColumn(
+            "Best validation",
+            format="%.1f %%",
+            width=115,
+            help="The accuracy of the best epoch on the validation pictures.",
+        ),
+        "Test": column.NumberColumn(
+            "Test",
+            format="%.1f %%",
+            width=75,
+            help="The accuracy on the test set: measured once, at the end, where the watched set is validation.",
+        ),
+        "When": column.DatetimeColumn(format="distance", width=115),
+        "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
+        "Epochs": column.TextColumn(alignment="right", width=95),
+        "Data set": column.TextColumn(width=115),
+        "Tags": column.ListColumn(width=130),
+        "Watched": column.TextColumn(
+            "Watched", width=95, help="The pictures that the accuracy by epoch is measured on."
+        ),
+    }
 
 
-def run_table(runs: list[Run]) -> list[Run]:
+def height(count: int) -> int:
+    return (min(count, TALLEST) + 1) * ROW + 3
+
+
+def table_key(rows: list[RunRow]) -> str:
+    """Ticks are row numbers, so a table of other rows, or of another order, is another table."""
+    return "table " + hashlib.sha256(" ".join(row.id for row in rows).encode()).hexdigest()[:16]
+
+
+def run_table(rows: list[RunRow]) -> list[RunRow]:
+    """The ticked rows. A tick belongs to its run: it stays with it in another order, and goes where the run is not shown."""
+    table = pd.DataFrame([cells(row) for row in rows])
+    if not table["Tags"].map(len).any():
+        table = table.drop(columns="Tags")
+    ticked = st.session_state.get(TICKED, ())
     event = st.dataframe(
-        pd.DataFrame([_row(run) for run in runs]),
+        table,
         hide_index=True,
         width="stretch",
+        height=height(len(rows)),
         placeholder="–",
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"table {hash(tuple(run.id for run in runs))}",  # ticks are row numbers: other rows, other ticks
-        alt="The runs with their state, data set, epochs and accuracy",
-        column_config={
-            "Run": st.column_config.TextColumn(width="medium"),
-            "State": st.column_config.TextColumn(width=115),  # pixels: the longest, interrupted
-            "Accuracy": st.column_config.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1),
-            "Best": st.column_config.TextColumn(
-                "Best validation", help="The best epoch's, on the validation pictures."
-            ),
-            "Test": st.column_config.TextColumn(
-                "Test", help="On the test set: measured once, at the end, where the watched set is validation."
-            ),
-            "Watched": st.column_config.TextColumn(
-                "Watched", help="The pictures that the accuracy by epoch is measured on."
-            ),
-            "When": st.column_config.DatetimeColumn(format="distance"),
-        },
+        selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row.id in ticked]}},
+        key=table_key(rows),
+        alt="The runs with their state, accuracy, date, epochs and data set",
+        column_config=columns(),
     )
-    return [runs[index] for index in event["selection"]["rows"] if index < len(runs)]
+    chosen = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
+    st.session_state[TICKED] = tuple(row.id for row in chosen)
+    return chosen

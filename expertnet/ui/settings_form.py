@@ -145,15 +145,29 @@ def _preset(form: dict[str, Any]) -> str:
 
 
 def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any]) -> None:
-    """Two settings a row, so that neighbours stay level whatever stands below one of them."""
+    """Two settings a row, level with one another however long a label is; below them, what the preset says where it differs."""
     for start in range(0, len(fields), 2):
-        for column, field in zip(st.columns(2), fields[start : start + 2], strict=False):
+        pair = fields[start : start + 2]
+        columns = st.columns(2, vertical_alignment="bottom")
+        for column, field in zip(columns, pair, strict=False):
             with column:
                 _field(field, form, base)
+        marks = [_mark(form[field.key], base[field.key]) for field in pair]
+        if any(marks):
+            for column, mark in zip(columns, marks, strict=False):
+                column.caption(mark or "&nbsp;")  # as high as its neighbour's
+
+
+def _mark(value: Any, preset: Any) -> str:
+    """A line on the preset's value where the form has another one."""
+    if value == preset:
+        return ""
+    word = ("on" if preset else "off") if isinstance(preset, bool) else format_value(preset) or "none"
+    return f"preset: {escape(word)}"
 
 
 def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> None:
-    """One setting's widget; a bullet and a line mark what differs from the preset."""
+    """One setting's widget; a bullet marks what differs from the preset."""
     differs = form[field.key] != base[field.key]
     label = f"{'● ' if differs else ''}{field.label}" + (f" ({field.unit})" if field.unit else "")
     shared = _widget(form, field.key) | {"help": f"{field.help} `{field.key}`"}
@@ -174,9 +188,6 @@ def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> N
     else:
         value = _number(field, label, value, shared)
     form[field.key] = value
-    differs = value != base[field.key]
-    if differs:
-        st.caption(f"preset: {escape(format_value(base[field.key])) or 'none'}")
 
 
 def _number(field: SettingField, label: str, value: float, shared: dict[str, Any]) -> float:

@@ -6,11 +6,8 @@ progress_bar, and how words, shares and times are written (escape, state_label, 
 
 from __future__ import annotations
 
-import importlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,11 @@ from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError
 from expertnet.tables import escape as escape
+from expertnet.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
+BEGIN_ANEW = True  # see require
 STATES = {  # word and icon, so that colour never stands alone
     "queued": ":material/schedule: queued",
     "running": ":material/play_circle: training",
@@ -58,15 +57,23 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
     page = _navigation()
-    _warm_up()
     st.session_state["navigated"] = True
-    page.run()
+    try:
+        page.run()
+    finally:
+        warm_up()  # now that nobody waits for the first page
 
 
 def require() -> None:
-    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself."""
+    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself.
+
+    Its widgets would be others than those that app.py leads to, and what is first clicked lost: so it begins anew, once.
+    """
     if not st.session_state.pop("navigated", False):
         _navigation()
+        if BEGIN_ANEW and "began anew" not in st.session_state:
+            st.session_state["began anew"] = True
+            st.rerun()
 
 
 def _navigation() -> Any:
@@ -77,17 +84,6 @@ def _navigation() -> Any:
         st.switch_page(pages[0], query_params=dict(st.query_params))
 
     return st.navigation([*pages, st.Page(start, default=True, visibility="hidden")], position="top")
-
-
-@cache
-def _warm_up() -> None:
-    """Loads what the first visits of Train and Experts would wait for: torch's counter of multiply-adds, and scipy."""
-
-    def load() -> None:
-        for name in ("torch._dynamo", "expertnet.specialization"):
-            importlib.import_module(name)
-
-    threading.Thread(target=load, name="warm-up", daemon=True).start()
 
 
 @contextmanager

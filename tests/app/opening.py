@@ -1,12 +1,21 @@
 """Runs to look at, and a page opened on one without a browser.
 
-In this module: TINY, finished, opened.
+In this module: TINY, finished (each network is trained once, and copied into the store of whoever asks), written (without
+training), opened.
 """
+
+import json
+import os
+import shutil
+from functools import cache
+from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
+from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.training import Stop, run_training
+from tests.small import LIMIT
 
 TINY = {
     "model.num_blocks": 2,
@@ -19,16 +28,45 @@ TINY = {
 }
 
 
-def finished(store, **overrides):
+def finished(store: RunStore, **overrides: object) -> Run:
     run = store.create(build_settings("quick", "digits", TINY | overrides), "quick", "<b>mine</b> *x*")
-    run_training(run, Stop())
+    source, created = _trained(tuple(sorted(overrides.items()))), run.created
+    for file in source.path.iterdir():
+        shutil.copy(file, run.path)
+    run.write_config(source.config() | {"created": created})
     assert run.state == "finished"
+    return run
+
+
+@cache
+def _trained(overrides: tuple[tuple[str, object], ...]) -> Run:
+    """A network of these settings, in a store of this session's own."""
+    settings = build_settings("quick", "digits", TINY | dict(overrides))
+    run = RunStore(Path(os.environ["EXPERTNET_DATA"]) / "trained").create(settings, "quick", "<b>mine</b> *x*")
+    run_training(run, Stop())
+    assert run.state == "finished", run.log_tail()
+    return run
+
+
+def written(store, name="", preset="quick", dataset="digits", state="finished", accuracy=0.9, epochs=3, **settings):
+    """A run with a history and no network."""
+    run = store.create(build_settings(preset, dataset, settings), preset, name)
+    lines = [
+        {"epoch": n, "val_accuracy": accuracy * n / epochs, "val_loss": 1 / n, "seconds": 2.0}
+        for n in range(1, epochs + 1)
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.write_status(
+        EMPTY_STATUS
+        | {"state": state, "epoch": epochs, "epochs": epochs, "steps": 10, "best_epoch": epochs}
+        | {"best_val_accuracy": accuracy}
+    )
     return run
 
 
 def opened(page, run=None, **address):
     """The page, with ?run= and what else the address says."""
-    test = AppTest.from_file("../../app.py", default_timeout=60)
+    test = AppTest.from_file("../../app.py", default_timeout=LIMIT)
     for name, value in (address | ({"run": run} if run is not None else {})).items():
         test.query_params[name] = value
     test.switch_page(f"pages/{page}.py").run()

@@ -7,6 +7,7 @@ from expertnet import tasks
 from expertnet.inference import kept_routing
 from expertnet.processes import this_process
 from expertnet.runs import RunStore
+from tests.small import LIMIT
 
 from .opening import finished, opened
 
@@ -23,7 +24,7 @@ def settled(test):
     """The page once its tasks, each of which may call for another, have ended."""
     for _ in range(3):
         for task in list(tasks._tasks()[0].values()):
-            task.join(60)
+            task.join(LIMIT)
         test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test
@@ -104,7 +105,7 @@ def test_silencing_is_measured_in_the_background_and_shown():
     for label in ("Measure six ways to route the test set", "Silence each expert in turn"):
         next(button for button in test.button if button.label == label).click().run()
         for task in list(tasks._tasks()[0].values()):
-            task.join(60)
+            task.join(LIMIT)
         test.run()
     assert not test.exception and not test.error
     assert "outing by picture earns" in words(test) and "costs most" in words(test)

@@ -17,6 +17,7 @@ from expertnet.processes import this_process
 from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
+from tests.small import LIMIT
 
 from .opening import TINY, finished, opened
 
@@ -87,7 +88,7 @@ def test_page_opens(page, make):
 @pytest.mark.parametrize("page", PAGES)
 def test_page_opens_past_the_entry(page):
     """As the first request after a start can do."""
-    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=60).run()
+    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=LIMIT).run()
     assert not test.exception
 
 
@@ -101,6 +102,13 @@ def test_an_address_that_names_no_run_gets_a_sentence(page, address):
 def test_empty_store_says_what_to_do_next():
     for page in ("runs", "experts", "predict"):
         assert any("rain" in info.value for info in opened(page).info)
+
+
+def test_the_run_that_trains_is_shown_to_whoever_comes():
+    run = running(RunStore())
+    test = opened("train")
+    assert test.query_params["run"] in (run.id, [run.id])
+    assert any("mine" in heading.value for heading in (*test.header, *test.subheader))
 
 
 def test_a_failed_run_offers_half_the_batch():
@@ -134,6 +142,12 @@ def test_form_marks_what_differs_and_gives_the_command():
     assert any(field.label.startswith("●") and "Epochs" in field.label for field in test.number_input)
     assert any("--set training.epochs=3" in code.value for code in test.code)
     assert any(caption.value == "preset: 12" for caption in test.caption)
+
+
+def test_the_line_on_the_preset_names_a_switch_as_on_or_off():
+    test = opened("train")
+    test.toggle(key="field 1 model.residual").set_value(True).run()
+    assert any(caption.value == "preset: off" for caption in test.caption)
 
 
 def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
@@ -274,16 +288,27 @@ def stopped_at_once(store):
         (without_classes, "knows no classes"),
         (stopped_at_once, "first whole epoch"),
         (damaged, "only deleted"),
-        (lambda store: None, "There is no run"),
+        (lambda store: None, "There is no run at this address: it was deleted, or mistyped."),
     ],
 )
 def test_a_run_that_cannot_be_shown_gets_a_reason_and_no_other_in_its_place(page, make, why):
     other, run = finished(RunStore()), make(RunStore())
     test = opened(page, run.id if run else "20200101-000000-abcd")
-    assert [why in error.value for error in test.error] == [True]
+    assert [why in error.value.replace("\\", "") for error in test.error] == [True]
     assert test.selectbox[0].value is None and len(test.selectbox[0].options) == 1 and len(test.selectbox) == 1
     test.selectbox[0].set_value(other.id).run()
     assert not test.exception and not test.error and test.query_params["run"] == other.id
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(page):
+    store = RunStore()
+    runs = {name: finished(store) for name in ("own", "stopped", "shipped")}
+    runs["stopped"].write_status(runs["stopped"].status() | {"state": "stopped"})
+    runs["shipped"].write_config(runs["shipped"].config() | {"shipped": True})
+    assert opened(page).selectbox[0].value == runs["own"].id
+    runs["own"].move_to_trash()
+    assert opened(page).selectbox[0].value == runs["shipped"].id
 
 
 @pytest.mark.parametrize("page", ["experts", "predict"])

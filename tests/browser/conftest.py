@@ -6,6 +6,8 @@ import pytest
 
 from .served import CHROMIUM, serving, settle
 
+PATIENCE = 120_000  # milliseconds; a machine may be slow
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -15,8 +17,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def browser():
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
@@ -37,7 +40,7 @@ def tab(browser, server):
 
     def opened(name, run=None):
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.goto(f"{server}/{'' if name == 'train' else name}" + (f"?run={run}" if run else ""))
         settle(page)
         return page

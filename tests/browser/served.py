@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,35 +21,56 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 @contextmanager
 def serving(folder, data):
     """Yields the address of an app whose store is folder/runs; its output is in folder/server.log."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = os.environ | {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
-    log = folder / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    with (folder / "server.log").open("w") as output:
+        process, address = _started(environment, output)
     try:
-        _wait_until_healthy(process, f"http://127.0.0.1:{port}", log)
-        yield f"http://127.0.0.1:{port}"
+        yield address
     finally:
         process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_until_healthy(process, address, log):
-    for _ in range(600):
         try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1) as answer:
-                assert answer.read() == b"ok"
-                return
+            process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _started(environment, output):
+    """A server that answers, and its address; another one should the free port have been taken before it listened."""
+    for _ in range(5):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "app.py",
+            f"--server.port={port}",
+            "--server.headless=true",
+        ]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        if _is_healthy(process, f"http://127.0.0.1:{port}"):
+            return process, f"http://127.0.0.1:{port}"
+    raise AssertionError(f"The server did not start: {Path(output.name).read_text()}")
+
+
+def _is_healthy(process, address):
+    """Waits until the server answers; False where it has ended instead."""
+    until = time.monotonic() + 600
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=10) as answer:
+                return answer.read() == b"ok"
         except OSError:
             try:
                 process.wait(timeout=0.1)
+                return False
             except subprocess.TimeoutExpired:
                 continue
-            break
-    raise AssertionError(f"The server did not start: {log.read_text()}")
+    process.kill()
+    return False
 
 
 def settle(page):

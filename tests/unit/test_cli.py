@@ -1,4 +1,7 @@
-"""The command line, run as a person runs it: documents, exit statuses, and one sentence for what is wrong."""
+"""The command line: documents, exit statuses, and one sentence for what is wrong.
+
+What a process does by itself (its start, its end, signals) is tried on a process; the rest in this one, which is quicker.
+"""
 
 import io
 import json
@@ -6,40 +9,47 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
 
+from expertnet.cli import main
 from expertnet.runs import RunStore
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "expertnet"]
 TINY = [
-    "--set",
-    "model.num_blocks=2",
-    "--set",
-    "model.channels=8",
-    "--set",
-    "data.image_size=8",
-    "--set",
-    "data.crop_padding=1",
-    "--set",
-    "hardware.device=cpu",
-    "--set",
-    "model.pool_after=",
+    *("--set", "model.num_blocks=2", "--set", "model.channels=8", "--set", "model.pool_after="),
+    *("--set", "data.image_size=8", "--set", "data.crop_padding=1", "--set", "hardware.device=cpu"),
 ]
 
 
-def command(*words, **keywords):
+def process(*words, **keywords):
     return subprocess.run(
-        [sys.executable, "-m", "expertnet", *map(str, words)],
+        [*PROGRAM, *map(str, words)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         env=os.environ | keywords,
     )
+
+
+def command(*words, **keywords):
+    """What process() gives, without starting one."""
+    out, err, at_interrupt = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGINT)
+    arguments = ["expertnet", *map(str, words)]
+    changed = patch.object(sys, "argv", arguments), patch.dict(os.environ, keywords)
+    try:
+        with changed[0], changed[1], redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, at_interrupt)
+    return subprocess.CompletedProcess(arguments, ended.value.code or 0, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +57,7 @@ def trained(tmp_path_factory):
     """A store with one trained run, its training's document, and the environment to find it."""
     root = tmp_path_factory.mktemp("cli")
     where = {"EXPERTNET_RUNS": str(root / "runs"), "EXPERTNET_DATA": str(root / "data")}
-    done = command(
+    done = process(
         "train", "--dataset", "digits", *TINY, "--set", "training.epochs=2", "--name", "mine", "--json", **where
     )
     assert done.returncode == 0, done.stderr
@@ -82,6 +92,12 @@ def test_runs(trained):
     rows = json.loads(command("runs", "--json", **trained[1]).stdout)
     assert [set(row) for row in rows] == [{"run", "name", "state", "epochs", "val_accuracy", "created", "dataset"}]
     assert (rows[0]["name"], rows[0]["dataset"], rows[0]["epochs"]) == ("mine", "digits", 2)
+
+
+def test_for_a_person_the_runs_stand_with_their_best_accuracy_under_a_header(trained):
+    header, row = command("runs", **trained[1]).stdout.splitlines()
+    assert header.split("  ")[0] == "run" and header.index("best accuracy") == row.index(row.split("epochs  ")[1])
+    assert f"{trained[2]['best_val_accuracy']:.2%} validation" in row and row.endswith("mine")
 
 
 def test_a_named_folder_of_runs_has_to_be_there(trained):
@@ -179,6 +195,10 @@ def test_one_sentence_and_status_2(trained, words, says):
     assert says in refused(command(*words, **trained[1]))
 
 
+def test_a_process_ends_with_the_sentence_and_the_status(trained):
+    assert "training.lr" in refused(process("train", "--set", "training.lr=-1", **trained[1]))
+
+
 def test_classes_that_are_few_are_all_named(trained):
     for name in ("green", "red"):
         (trained[0] / "colours" / name).mkdir(parents=True)
@@ -189,14 +209,14 @@ def test_classes_that_are_few_are_all_named(trained):
 
 
 def test_interrupt_while_torch_is_imported_leaves_no_traceback(trained):
-    words = [sys.executable, "-X", "importtime", "-m", "expertnet", "runs"]  # tells of each import when it is done
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
+    words = [sys.executable, "-X", "importtime", *PROGRAM[1:], "runs"]  # tells of each import when it is done
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as started:
+        for line in started.stderr:
             if line.split()[-1].startswith("torch."):
-                process.send_signal(signal.SIGINT)
+                started.send_signal(signal.SIGINT)
                 break
-        assert "Traceback" not in process.stderr.read()
-    assert process.returncode == 130
+        assert "Traceback" not in started.stderr.read()
+    assert started.returncode == 130
 
 
 def test_resume_tells_of_whole_epochs_alone(trained):
@@ -211,28 +231,17 @@ def test_resume_tells_of_whole_epochs_alone(trained):
 
 def test_interrupt_stops_keeps_the_epoch_and_resume_goes_on(trained):
     where = trained[1] | {"EXPERTNET_RUNS": str(trained[0] / "interrupted")}
-    words = [
-        sys.executable,
-        "-m",
-        "expertnet",
-        "train",
-        "--dataset",
-        "digits",
-        *TINY,
-        "--set",
-        "training.epochs=500",
-        "--json",
-    ]
+    words = [*PROGRAM, "train", "--dataset", "digits", *TINY, "--set", "training.epochs=10000", "--json"]
     with subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | where
-    ) as process:
-        for line in process.stderr:
+    ) as started:
+        for line in started.stderr:
             if line.startswith("epoch 1/"):
-                process.send_signal(signal.SIGINT)
+                started.send_signal(signal.SIGINT)
                 break
-        out, _ = process.communicate(timeout=60)
+        out, _ = started.communicate(timeout=600)
     document = json.loads(out)
-    assert process.returncode == 0 and document["state"] == "stopped" and 1 <= document["epochs"] < 500
+    assert started.returncode == 0 and document["state"] == "stopped" and 1 <= document["epochs"] < 10000
     run = RunStore(where["EXPERTNET_RUNS"]).list()[0]
     kept = len(run.metrics())
     done = command("train", "--resume", "latest", "--set", f"training.epochs={kept + 1}", "--json", **where)
@@ -243,13 +252,13 @@ def test_interrupt_stops_keeps_the_epoch_and_resume_goes_on(trained):
 
 def test_a_killed_training_is_interrupted_and_goes_on(trained):
     where = trained[1] | {"EXPERTNET_RUNS": str(trained[0] / "killed")}
-    words = [sys.executable, "-m", "expertnet", "train", "--dataset", "digits", *TINY, "--set", "training.epochs=500"]
+    words = [*PROGRAM, "train", "--dataset", "digits", *TINY, "--set", "training.epochs=10000"]
     with subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | where
-    ) as process:
-        for line in process.stderr:
+    ) as started:
+        for line in started.stderr:
             if line.startswith("epoch 1/"):
-                process.kill()
+                started.kill()
                 break
     rows = json.loads(command("runs", "--json", **where).stdout)
     assert rows[0]["state"] == "interrupted"

@@ -48,7 +48,7 @@ def server(monkeypatch):
     with Server(("127.0.0.1", 0), Handler) as made:
         made.files, made.asked, made.missing = {}, [], 0
         made.url = f"http://127.0.0.1:{made.server_address[1]}"
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield made
         made.shutdown()

@@ -1,12 +1,16 @@
 """The tables of a test set made once, two runs matched, the figures' words and files, and pictures of feature maps."""
 
+import re
+
+import pandas as pd
 import pytest
 import torch
 
 from expertnet import figures
+from expertnet.curves import learning_curves
 from expertnet.inference import Routed
 from expertnet.lab import Lab, matched, mosaic, open_lab, sample
-from expertnet.lab_charts import to_file
+from expertnet.lab_charts import to_file, weight_and_effect
 from expertnet.whatif import POLICIES, Effects
 
 CLASSES = ("cat", "dog", "eel", "fox")
@@ -96,6 +100,36 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         if figure.chart is not None:
             assert b"<svg" in to_file(figure.chart, "svg")[:200]
     assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
+
+
+def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_like_one():
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(400) % 4
+    taken = torch.where(torch.rand(400, generator=generator) < 0.4, (labels + 1) % 4, labels)
+    lab = Lab(Routed(torch.rand(400, 3, 3, generator=generator).softmax(2), labels, taken), CLASSES)
+    assert "tells nothing" in figures.information(lab).seen
+    assert "tells nothing" in figures.mistakes(lab).seen
+    telling = Lab(routed(400), CLASSES)
+    assert "2 of 2 blocks tell more" in figures.information(telling).seen
+    assert "tells nothing" not in figures.mistakes(telling).seen
+
+
+def test_labels_stand_only_where_they_hide_nothing():
+    table = pd.DataFrame(
+        {"block": [1, 1, 2], "expert": [1, 2, 1], "weight": [0.3, 0.31, 0.9], "change": [-0.1, -0.1, -0.2]}
+    )
+    table = table.assign(low=table["change"] - 0.01, high=table["change"] + 0.01, flipped=3)
+    layers = weight_and_effect(table).to_dict()
+    named = [[row["text"] for row in rows if "text" in row] for rows in layers["datasets"].values()]
+    assert ["", "", "2.1"] in named
+
+
+def test_ticks_of_a_narrow_axis_are_told_apart():
+    for low, high in ((0.101, 0.108), (0.98705, 0.9873), (0.1, 0.9)):
+        metrics = pd.DataFrame({"epoch": [1, 2], "train_accuracy": [low, high], "val_accuracy": [low, high]})
+        drawn = to_file(learning_curves(metrics, "accuracy", 12), "svg").decode()
+        ticks = re.findall(r">([\d.]+)%<", drawn)
+        assert len(ticks) > 2 and len(set(ticks)) == len(ticks)
 
 
 def test_no_policy_earns_anything_where_all_say_the_same():

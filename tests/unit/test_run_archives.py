@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 
 from expertnet.fields import build_settings
 from expertnet.inference import kept_routing, load_predictor
+from expertnet.notes import Notes
 from expertnet.records import EMPTY_STATUS
 from expertnet.run_archives import export_run, import_run
 from expertnet.runs import Run, RunError, RunStore
@@ -149,13 +150,10 @@ def test_signs_that_steer_a_terminal_are_taken_out(source, store):
 
 
 def test_notes_are_taken_as_text(source, store):
-    archive = contents(packed(source)) | {
-        "notes.json": json.dumps({"note": "a\n\x1bb", "tags": ["x", 3, ""], "more": 1})
-    }
-    assert json.loads((take(store, repacked(archive)).path / "notes.json").read_text()) == {
-        "note": "a\n?b",
-        "tags": ["x"],
-    }
+    notes = {"note": "a\n\x1bb", "tags": ["x", 3, ""], "more": 1}
+    run = take(store, repacked(contents(packed(source)) | {"notes.json": json.dumps(notes)}))
+    assert run.notes() == Notes("", ("x",), "a\nb")
+    assert json.loads((run.path / "notes.json").read_text()).keys() == {"name", "tags", "note"}
 
 
 def test_a_run_that_is_not_sound_is_not_exported(source):
@@ -186,7 +184,7 @@ def link_to(target):
         ({"epoch-0007.safetensors": save({"x": torch.ones(1)}, {"epoch": "7"})}, "another network"),
         ({"epoch-0007.safetensors": save({}, {"epoch": "8"})}, "is of epoch 8"),
         ({"silenced-best.safetensors": save({"changed": torch.zeros(3, 3, 9)}, {"epoch": "1"})}, "another network"),
-        ({"notes.json": b"[1]"}, "notes.json is damaged"),
+        ({"notes.json": bytes(2**17)}, "more than the 65,536 bytes"),
         ({"card.md": bytes(2**18 + 1)}, "more than the 262,144 bytes"),
     ],
 )

@@ -51,6 +51,17 @@ def test_a_constant_router_tells_nothing_even_by_chance():
     assert table["mean_entropy"].tolist() == pytest.approx([own, own], rel=1e-6)
 
 
+def test_chance_passes_its_mark_in_one_of_many_blocks_no_more_often_than_in_one():
+    alarms = 0
+    for seed in range(60):
+        routing = torch.rand(200, 8, 3, generator=torch.Generator().manual_seed(seed)).softmax(2)
+        table = block_table(routing, LABELS[:200], 4)
+        alarms += bool((table["information"] > table["chance_high"]).any())
+    assert (
+        alarms <= 8
+    )  # of 60 draws at 5 %, more than 8 come with a probability of 0.3 %; without a correction, about 20 are
+
+
 def test_the_same_seed_gives_the_same_chance():
     routing = torch.rand(400, 2, 3, generator=torch.Generator().manual_seed(5)).softmax(2)
     assert torch.equal(permuted_information(routing, LABELS, 4), permuted_information(routing, LABELS, 4))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from expertnet import figures
 from expertnet.lab import Lab
-from expertnet.ui.lab.parts import Chosen, gallery, named, pick_block, show
+from expertnet.ui.lab.parts import Chosen, gallery, named, pick_block, show, why_no_mistakes
 from expertnet.ui.shell import escape
 
 SHOWN = 12  # pictures behind a cell
@@ -34,12 +34,8 @@ def classes_view(chosen: Chosen, lab: Lab) -> None:
             st.caption("Click a dot to see its picture.")
         st.subheader("Mistakes")
         show(figures.mistakes(lab))
-        if lab.accuracy == 1:
-            st.caption("This network makes no mistakes on its test set.")
-        elif lab.mistakes.empty:
-            st.caption(
-                "Too few classes have pictures that were classified rightly, so there is nothing to compare mistakes with."
-            )
+        if lab.mistakes.empty:
+            st.caption(why_no_mistakes(lab))
 
 
 def _clicked(event: object, name: str) -> dict | None:

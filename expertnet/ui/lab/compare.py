@@ -11,8 +11,8 @@ from expertnet import figures
 from expertnet.inference import load_predictor
 from expertnet.lab import Lab, matched
 from expertnet.runs import Run, RunStore
-from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
-from expertnet.ui.run_picker import descriptions
+from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show, why_no_mistakes
+from expertnet.ui.run_picker import descriptions, first_choice
 from expertnet.ui.shell import escape
 
 
@@ -29,7 +29,7 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
     other_id = st.selectbox(
         "Compare with",
         ids,
-        index=ids.index(asked) if asked in others else 0,
+        index=ids.index(asked) if asked in others else first_choice(others),
         format_func=descriptions(others).__getitem__,
     )
     st.query_params["with"] = other_id
@@ -60,6 +60,8 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
                 figure = make(each)
                 if figure is not None:
                     show(replace(figure, name=f"{figure.name}-{mark}"))
+                else:
+                    st.markdown(why_no_mistakes(each))
     _agreement(lab, renumbered)
 
 

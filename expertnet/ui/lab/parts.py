@@ -1,7 +1,7 @@
 """What the views of the lab share.
 
 In this module: Chosen (a run, its network, its test set), open_chosen, lab_of, background, show (a figure with its sentences
-and downloads), gallery, named, pick_block.
+and downloads), why_no_mistakes, gallery, named, pick_block.
 """
 
 from __future__ import annotations
@@ -146,6 +146,13 @@ def _downloads(figure: Figure) -> None:
                 key=f"{format} {figure.name}",
                 on_click="ignore",
             )
+
+
+def why_no_mistakes(lab: Lab) -> str:
+    """Why there is nothing to say about mistakes, where figures.mistakes is None."""
+    if lab.accuracy == 1:
+        return "This network makes no mistakes on its test set."
+    return "Too few classes have pictures that were classified rightly, so there is nothing to compare mistakes with."
 
 
 def gallery(chosen: Chosen, pictures: list[int], captions: list[str], empty: str = "None.") -> None:

@@ -1,0 +1,107 @@
+"""A run's name, tags and note: what is typed is kept, and what is read is not trusted."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expertnet.fields import build_settings
+from expertnet.notes import LARGEST, NAME, NOTE, TAG, TAGS, Notes, read_notes, split_tags, with_tags, without_tags
+from expertnet.runs import RunError, RunStore
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunStore(tmp_path / "runs").create(build_settings(), name="at its start")
+
+
+def test_a_name_given_later_comes_before_that_of_the_start(run):
+    before = (run.path / "config.json").read_bytes()
+    assert run.given_name == run.title == "at its start"
+    run.annotate(Notes("given later", ("one", "two words"), "First line.\nSecond."))
+    assert run.title == "given later"
+    assert run.notes() == Notes("given later", ("one", "two words"), "First line.\nSecond.")
+    run.annotate(Notes("", (), ""))
+    assert run.title == "at its start"
+    assert (run.path / "config.json").read_bytes() == before  # it has one writer, which may be writing it now
+
+
+def test_a_shipped_run_and_one_that_is_gone_are_refused(run):
+    run.write_config(run.config() | {"shipped": True})
+    with pytest.raises(RunError, match="stays as it is"):
+        run.annotate(Notes("mine"))
+    assert not (run.path / "notes.json").exists()
+    run.write_config(run.config() | {"shipped": False})
+    os.rename(run.path, run.path.with_name("elsewhere"))
+    with pytest.raises(RunError, match="no longer in the store"):
+        run.annotate(Notes("mine"))
+
+
+def test_a_folder_in_the_place_of_the_file_gets_a_sentence(run):
+    (run.path / "notes.json").mkdir()
+    assert run.notes() == Notes() and run.title == "at its start"
+    with pytest.raises(RunError, match="could not be written"):
+        run.annotate(Notes("mine"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"7",
+        b"\xff\xfe",
+        b'{"name": 7, "tags": "x", "note": []}',
+        b'{"tags": [1, null, [], {}, "", " "]}',
+    ],
+)
+def test_what_has_a_wrong_type_is_empty(run, content):
+    (run.path / "notes.json").write_bytes(content)
+    assert run.notes() == Notes() and run.title == "at its start"
+
+
+def test_a_file_that_is_too_large_is_not_read(run):
+    (run.path / "notes.json").write_text(json.dumps({"name": "x", "more": "y" * LARGEST}))
+    assert run.notes() == Notes()
+
+
+def test_what_fills_the_limits_is_read_again(run):
+    widest = "\U0001f600"  # twelve bytes in JSON
+    full = Notes(widest * NAME, tuple(widest * (TAG - 2) + f"{n:02d}" for n in range(TAGS)), widest * NOTE)
+    run.annotate(full)
+    assert run.notes() == full
+
+
+def test_lines_and_signs_that_would_confuse_are_taken_out(run):
+    (run.path / "notes.json").write_text(
+        json.dumps({"name": "a\nb\t c\x1b[31m\u202ed", "tags": ["x\ny", "a, b"], "note": "one\ntwo\x00"})
+    )
+    assert run.notes() == Notes("a b c[31md", ("x y", "a b"), "one\ntwo")
+
+
+def test_tags_are_split_at_commas_and_kept_once():
+    assert split_tags(" a, B ,, b ,c d,") == ("a", "B", "c d")
+    assert len(split_tags(",".join(map(str, range(100))))) == TAGS
+    kept = with_tags(Notes("n", ("Base",), "x"), ("base", "new"))
+    assert kept == Notes("n", ("Base", "new"), "x")
+    assert without_tags(kept, ("BASE", "other")) == Notes("n", ("new",), "x")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=200),
+    lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=30,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.fixed_dictionaries({}, optional={"name": VALUES, "tags": VALUES, "note": VALUES}))
+def test_whatever_the_file_says_the_limits_hold(tmp_path_factory, record):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "notes.json").write_text(json.dumps(record))
+    notes = read_notes(folder)
+    assert len(notes.name) <= NAME and len(notes.note) <= NOTE and len(notes.tags) <= TAGS
+    assert all(tag and len(tag) <= TAG and "\n" not in tag and "," not in tag for tag in notes.tags)

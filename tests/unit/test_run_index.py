@@ -1,0 +1,178 @@
+"""One row a run: as the run says it, and read again exactly when one of its files has changed."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from expertnet import run_index
+from expertnet.fields import build_settings
+from expertnet.notes import Notes
+from expertnet.processes import this_process
+from expertnet.run_index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
+from expertnet.runs import EMPTY_STATUS, RunStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+def written(store, name="", preset="quick", epochs=3, accuracy=0.5, state="finished", dataset="digits", **overrides):
+    run = store.create(build_settings(preset, dataset, overrides), preset, name)
+    lines = [
+        {"epoch": n, "val_accuracy": accuracy * n / epochs, "val_loss": 1 / n, "seconds": 2.0}
+        for n in range(1, epochs + 1)
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    figures = {"epoch": epochs, "epochs": epochs, "steps": 10, "best_val_accuracy": accuracy}
+    run.write_status(EMPTY_STATUS | figures | {"state": state})
+    return run
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The ids of the runs that were read, in order."""
+    seen, read = [], run_index._read
+    monkeypatch.setattr(run_index, "_read", lambda run: (seen.append(run.id), read(run))[1])
+    return seen
+
+
+def only(store):
+    (row,) = run_rows(store)
+    return row
+
+
+def test_a_row_says_what_the_run_says(store):
+    run = written(store, "mine", "report", accuracy=0.75)
+    run.annotate(Notes("", ("baseline",), "a note"))
+    row = only(store)
+    assert (row.id, row.title, row.state, row.preset) == (run.id, "mine", "finished", "report")
+    assert row.dataset == run.dataset and row.tags == ("baseline",) and row.note == "a note"
+    assert row.best == 0.75 and row.watches_test and row.best_validation is None and row.damage is None
+    assert row.created is not None and row.spark == [0.25, 0.5, 0.75] and row.pictures == 10 * 128
+
+
+def test_only_what_has_changed_is_read_again(store, reads):
+    first, second = written(store), written(store)
+    run_rows(store)
+    run_rows(store)
+    assert sorted(reads) == sorted([first.id, second.id])
+    del reads[:]
+    changes = [
+        lambda: second.annotate(Notes("named")),
+        lambda: second.write_status(second.written_status() | {"epoch": 4}),
+        lambda: second.write_config(second.config() | {"name": "x"}),
+        lambda: os.truncate(second.path / "metrics.jsonl", 10),
+        lambda: second.checkpoint_path("best").write_bytes(b""),
+    ]
+    for change in changes:
+        change()
+        run_rows(store)
+        run_rows(store)
+    assert reads == [second.id] * len(changes)
+    assert {row.id: row.title for row in run_rows(store)}[second.id] == "named"
+
+
+def test_whether_a_run_lives_is_looked_at_every_time(store, reads, monkeypatch):
+    run = written(store)
+    run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
+    assert only(store).state == "running" and only(store).active
+    with monkeypatch.context() as dying:
+        dying.setattr(run_index, "is_alive", lambda status: False)
+        assert only(store).state == "interrupted" and not only(store).active
+    assert only(store).state == "running" and reads == [run.id]
+
+
+def test_a_run_that_is_gone_is_forgotten(store):
+    run = written(store)
+    run_rows(store)
+    assert run.path in run_index._kept
+    run.move_to_trash()
+    assert run_rows(store) == [] and run.path not in run_index._kept
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json", "metrics.jsonl", "notes.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"epoch": 1e999, "model": 7}', b"\xff"])
+def test_damaged_runs_have_a_row_too(store, name, content):
+    run = written(store)
+    (run.path / name).unlink(missing_ok=True)
+    if content is not None:
+        (run.path / name).write_bytes(content)
+    row = only(store)
+    assert row.id == run.id and len(row.curves["epoch"]) == len(row.curves["val_loss"])
+    assert (row.damage is not None) == (name in ("config.json", "status.json"))
+    assert len(curves_of([row])) == len(row.curves["epoch"])
+    assert len(settings_of([row])) == (name != "config.json")
+
+
+def test_an_epoch_of_hundreds_of_digits_is_passed_over(store):
+    run = written(store)
+    (run.path / "metrics.jsonl").write_text('{"epoch": 1' + "0" * 400 + ', "val_accuracy": 1}\n')
+    assert len(only(store).curves["epoch"]) == 0
+
+
+def test_filters_and_search_go_together(store):
+    a = written(store, "First try")
+    b = written(store, "second", preset="report", state="stopped", dataset="cifar10")
+    b.annotate(Notes("", ("Base line",), "repeat it with residual blocks"))
+    rows = run_rows(store)
+    found = lambda **how: {row.id for row in matching(rows, **how)}  # noqa: E731
+    assert found() == {a.id, b.id}
+    assert (
+        found(text="FIRST") == {a.id}
+        and found(text="residual repeat") == {b.id}
+        and found(text="first repeat") == set()
+    )
+    assert found(text=a.id) == found(text=a.id[-4:]) - {b.id} == {a.id} and found(text=f"first {a.id[0]}") == set()
+    assert found(text="base") == {b.id}
+    assert found(tag=["base line"]) == {b.id} and found(tag=["other"]) == set()
+    assert found(state=["stopped", "failed"]) == {b.id} and found(preset=["quick"]) == {a.id}
+    assert found(dataset=["CIFAR-10"], state=["finished"]) == set()
+
+
+def test_orders_put_what_they_know_nothing_of_last(store):
+    low, high = written(store, "b", accuracy=0.2), written(store, "a", accuracy=0.9)
+    watching = written(store, "c", "report", accuracy=0.99)
+    rows = run_rows(store)
+    assert [row.id for row in ordered(rows, "best validation")] == [high.id, low.id, watching.id]
+    assert [row.title for row in ordered(rows, "name")] == ["a", "b", "c"]
+    assert [row.id for row in ordered(rows, "oldest")] == sorted(row.id for row in rows)
+    assert ordered(rows, "newest") == ordered(rows, "no order at all") == ordered(rows, "oldest")[::-1]
+
+
+def test_no_two_labels_are_alike_and_long_names_are_cut(store):
+    root, rows = store.root, []
+    for run_id in ("20260101-000000-aaaa", "20260102-000000-aaaa", "20260103-000000-bbbb"):
+        run = written(store, "n" * 100)
+        run.path.rename(root / run_id)
+    rows = run_rows(store)
+    labels = row_labels(rows)
+    assert len(set(labels.values())) == 3
+    assert all(label.startswith("n" * (LONGEST - 1) + "… · ") for label in labels.values())
+    assert labels["20260103-000000-bbbb"].endswith("… · bbbb")
+
+
+def test_curves_count_pictures_and_seconds_from_the_start(store):
+    run = written(store, "one", epochs=3)
+    bare = written(store, "two", epochs=2)
+    bare.write_status(bare.written_status() | {"steps": 0})
+    written(store, "nothing yet", epochs=3).path.joinpath("metrics.jsonl").unlink()
+    table = curves_of(run_rows(store))
+    one = table[table["run"].str.startswith("one")]
+    assert one["elapsed"].tolist() == [2, 4, 6]
+    assert one["pictures"].tolist() == [n * 10 * run.settings().training.batch_size for n in (1, 2, 3)]
+    assert table[table["run"].str.startswith("two")]["pictures"].isna().all()
+    assert table["run"].nunique() == 2 and np.isnan(table["train_loss"]).all()
+    assert curves_of([]).empty and "run" in curves_of([]).columns
+
+
+def test_settings_are_a_line_a_run(store):
+    written(store, "a", **{"training.lr": 0.1})
+    written(store, "b", **{"model.residual": True})
+    table = settings_of(run_rows(store))
+    assert isinstance(table, pd.DataFrame) and len(table) == 2
+    by_name = {label[0]: line for label, line in table.iterrows()}
+    assert by_name["a"]["training.lr"] == 0.1 and by_name["b"]["model.residual"] is True

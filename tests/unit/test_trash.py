@@ -1,0 +1,84 @@
+"""The trash: what was deleted comes back whole, and nothing outside it is ever touched."""
+
+import pytest
+
+from expertnet.fields import build_settings
+from expertnet.runs import TRASH, RunError, RunStore
+from expertnet.trash import bring_back, empty, trashed
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+def deleted(store, name=""):
+    run = store.create(build_settings(), name=name)
+    run.write_status(run.status() | {"state": "stopped"})
+    run.move_to_trash()
+    return run
+
+
+def test_what_was_deleted_comes_back_whole(store):
+    run = deleted(store, "mine")
+    assert store.list() == [] and [found.id for found in trashed(store)] == [run.id]
+    assert trashed(store)[0].title == "mine"  # it can be read where it lies
+    assert bring_back(store, run.id).title == "mine"
+    assert [found.id for found in store.list()] == [run.id] and trashed(store) == []
+    with pytest.raises(RunError, match="brought back already"):
+        bring_back(store, run.id)
+
+
+@pytest.mark.parametrize("name", ["../runs", "..", "", ".trash", "notes", "20260101-000000-abcd"])
+def test_only_what_lies_in_the_trash_is_brought_back(store, name):
+    deleted(store)
+    (store.root / TRASH / "notes").mkdir()
+    with pytest.raises(RunError, match="no run"):
+        bring_back(store, name)
+
+
+def test_a_run_of_that_id_in_the_store_again_is_not_covered(store):
+    run = deleted(store, "old")
+    run.path.mkdir()
+    with pytest.raises(RunError, match="has a run"):
+        bring_back(store, run.id)
+    assert list(run.path.iterdir()) == [] and trashed(store)[0].title == "old"
+
+
+def test_a_run_of_that_id_in_the_trash_is_not_covered(store):
+    run = deleted(store, "old")
+    again = store.create(build_settings(), name="new")
+    again.write_status(again.status() | {"state": "stopped"})
+    again.path.rename(run.path)
+    with pytest.raises(RunError, match="already"):
+        store.get(run.id).move_to_trash()
+    assert store.get(run.id).title == "new" and trashed(store)[0].title == "old"
+
+
+def test_emptying_takes_runs_alone_and_follows_no_link(store, tmp_path):
+    kept, gone, outside = deleted(store), deleted(store), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    (store.root / TRASH / "20260101-000000-abcd").symlink_to(outside)  # named as a run
+    (store.root / TRASH / gone.id / "link").symlink_to(outside)  # within a run
+    (store.root / TRASH / "something else").mkdir()
+    assert empty(store, [gone.id, "20260101-000000-abcd", "something else", "../../outside"]) == 1
+    assert [run.id for run in trashed(store)] == [kept.id]
+    assert empty(store) == 1 and empty(store) == 0 and trashed(store) == []
+    assert (outside / "precious").read_text() == "x"
+    assert {path.name for path in (store.root / TRASH).iterdir()} == {"20260101-000000-abcd", "something else"}
+
+
+def test_a_trash_that_is_a_link_takes_and_gives_nothing(store, tmp_path):
+    run = store.create(build_settings())
+    run.write_status(run.status() | {"state": "stopped"})
+    outside = tmp_path / "outside"
+    (outside / "20260101-000000-abcd").mkdir(parents=True)
+    (store.root / TRASH).symlink_to(outside)
+    with pytest.raises(RunError, match="is a link"):
+        run.move_to_trash()
+    assert trashed(store) == [] and empty(store) == 0 and (outside / "20260101-000000-abcd").is_dir()
+
+
+def test_a_store_that_is_not_there_has_an_empty_trash(store):
+    assert trashed(store) == [] and empty(store) == 0
