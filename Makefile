@@ -1,4 +1,5 @@
 # make run: set everything up and serve the app.  make test: set everything up and pass the tests.
+# make hostile: thousands of hostile uploads, archives, addresses and damaged files (docs/reliability.md).
 # make benchmark DATA=cifar10-jpeg.tar.xz: print the figures that this machine can (docs/benchmarks.md).
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +7,7 @@ PORT ?= 8501
 DATA ?= cifar10
 WORKERS ?= 2
 
-.PHONY: run test lint benchmark clean
+.PHONY: run test lint benchmark hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/streamlit run serve.py --server.port $(PORT)
@@ -24,6 +25,9 @@ benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.quick --dataset digits
 	$(VENV)/bin/python -m benchmarks.training_speed --data $(DATA)
 	$(VENV)/bin/python -m benchmarks.routing_lab 20261124-123318
+
+hostile: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m benchmarks.hostile
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ExpertNet Studio needs Python 3.11 or newer; name one with make PYTHON=...")'

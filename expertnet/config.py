@@ -307,6 +307,11 @@ class TrainingSettings(Section):
         ge=0,
         le=10_000,
     )
+    tensorboard: bool = setting(
+        False,
+        "Write each epoch's figures for TensorBoard into the run's folder too; this needs the package tensorboard.",
+        label="TensorBoard",
+    )
 
 
 class HardwareSettings(Section):

@@ -45,7 +45,7 @@ def learning_curves(
     through; `validation` says what val_* was measured on. With report=True the reference report lies faintly behind.
     """
     names = {f"train_{quantity}": "training", f"val_{quantity}": validation}
-    tidy = metrics.melt("epoch", list(names), "series", "value").dropna()
+    tidy = metrics[["epoch", *names]].melt("epoch", list(names), "series", "value").dropna()
     tidy["series"] = tidy["series"].map(names)
     tidy["value"] = tidy["value"].astype(float)
     y = _quantity_axis(quantity)

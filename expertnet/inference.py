@@ -66,14 +66,20 @@ def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predi
             f"Run {run.name} has not read its data set yet, so it knows no classes; that comes with its first epoch."
         )
     weights, epoch = run.load_weights(checkpoint)
-    model = ExpertNet(settings.model, len(info.classes))
+    with torch.device("meta"):  # so that settings of a huge network, which the weights do not fit, take no memory
+        model = ExpertNet(settings.model, len(info.classes))
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict({name: _as_computed(weight) for name, weight in weights.items()}, assign=True)
     except RuntimeError:
         raise RunError(
             f"The {checkpoint} checkpoint of run {run.name} belongs to another architecture than its config.json says."
         ) from None
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
+
+
+def _as_computed(weight: Tensor) -> Tensor:
+    """A copy in memory of its own, of the type that is computed with."""
+    return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()
 
 
 @dataclass(frozen=True, eq=False)  # two are the same only if they are one, so that what is made of one is made once

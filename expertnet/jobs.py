@@ -22,6 +22,7 @@ from expertnet.estimate import refuse_if_too_large
 from expertnet.processes import process_facts, this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.scalars import refuse_without_tensorboard
 from expertnet.training import Stop, run_training
 from expertnet.turns import LOOK_EVERY, holding
 
@@ -157,8 +158,9 @@ class Manager:
 def refuse_what_cannot_start(settings: Settings) -> None:
     """Raises SettingsError or DatasetError for what can be known before a run exists.
 
-    That is a data set or a device that is not there, and too little memory.
+    That is a data set, a device or a package that is not there, and too little memory.
     """
+    refuse_without_tensorboard(settings)
     refuse_if_missing(settings.data)
     refuse_if_too_large(settings, known_class_count(settings.data) or 10)
 

@@ -1,13 +1,14 @@
 """What a run's files hold: the keys of status.json and of a line of metrics.jsonl, checked as they are read.
 
-In this module: EMPTY_STATUS, the sets of states, RunError, Checkpoint, fits (whether a value of status.json is of its type),
-read_figures (of a history), and read_metrics, read_epoch (of a checkpoint) and read_settings, read again only when a file has changed.
+In this module: EMPTY_STATUS, the sets of states, RunError, Checkpoint, is_number, fits (whether a value of status.json is one),
+epoch_of (a checkpoint's metadata), parse_epochs and read_figures (of a history); and read_metrics, read_epoch (of a checkpoint)
+and read_settings, read again only when a file has changed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,21 +53,31 @@ EMPTY_STATUS: dict[str, Any] = {
 Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
 TEXTS = frozenset({"state", "activity", "device", "host", "boot", "error", "error_kind"})
+SHARES = frozenset({"best_val_accuracy", "test_accuracy", "test_accuracy_mirrored"})  # from 0 to 1
 COUNTS = frozenset({"epoch", "epochs", "step", "steps"})
 FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
-BY_BLOCK = ("routing_entropy", "routing_information", "expert_usage")
+LARGEST_FIGURE, LARGEST_COUNT, LARGEST_EPOCH = 1e300, 2**53, 10**6  # what is larger no training has written
+BY_BLOCK, BY_EXPERT = ("routing_entropy", "routing_information"), "expert_usage"
 
 
 class RunError(ValueError):
     """A run that cannot be found, read or gone on with; the text is one sentence."""
 
 
+def epoch_of(metadata: Mapping[str, str] | None) -> int:
+    """The epoch in a checkpoint's metadata. Raises ValueError where there is none."""
+    epoch = int((metadata or {}).get("epoch", ""))
+    if not 0 <= epoch <= LARGEST_EPOCH:
+        raise ValueError(f"{epoch} is no epoch")
+    return epoch
+
+
 @lru_cache(maxsize=4096)
 def read_epoch(path: Path, version: tuple[int, ...]) -> int | None:
     try:
         with safe_open(path, framework="pt") as file:
-            return int(file.metadata()["epoch"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+            return epoch_of(file.metadata())
+    except (SafetensorError, OSError, ValueError):
         return None
 
 
@@ -76,50 +87,73 @@ def read_settings(path: Path, version: tuple[int, ...]) -> Settings:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a number that can be computed with: JSON has NaN, Infinity and whole numbers of any length too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_FIGURE
+
+
+def _is_count(value: Any, largest: int = LARGEST_COUNT) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
 
 
 def fits(key: str, value: Any) -> bool:
-    """Whether a value of status.json is of its key's type."""
+    """Whether a value of status.json is one of its key's."""
     if key in ("state", "activity"):
         return isinstance(value, str)
     if key == "own_process":
         return isinstance(value, bool)
     if key in COUNTS:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return _is_count(value)
+    if key in SHARES and value is not None:
+        return is_number(value) and 0 <= value <= 1
     return value is None or (isinstance(value, str) if key in TEXTS else is_number(value))
 
 
 def _whole(record: Any) -> dict[str, Any]:
-    """A line of metrics.jsonl with every key; what is missing or of another type is None. Raises where it is no epoch."""
-    figures = {key: value if type(value := record.get(key)) in (float, int) else None for key in FIGURES}
-    blocks = {key: value if type(value := record.get(key)) is list else None for key in BY_BLOCK}
-    return record | figures | blocks | {"epoch": int(record["epoch"])}
+    """A line of metrics.jsonl with every key; what is missing or of another type is None."""
+    figures = {key: float(record[key]) if is_number(record.get(key)) else None for key in FIGURES}
+    return record | figures | {key: _row(record.get(key)) for key in BY_BLOCK} | {BY_EXPERT: _table(record)}
+
+
+def _row(value: Any) -> list[float | None] | None:
+    """A list of numbers, of which some may be missing; None for anything else."""
+    if not isinstance(value, list) or not all(item is None or is_number(item) for item in value):
+        return None
+    return [None if item is None else float(item) for item in value]
+
+
+def _table(record: dict[str, Any]) -> list[list[Any]] | None:
+    """expert_usage: as many numbers for each block; None for anything else, where the weights were not finite too."""
+    found = record.get(BY_EXPERT)
+    rows = [_row(item) for item in found] if isinstance(found, list) else []
+    whole = [row for row in rows if row and None not in row and len(row) == len(rows[0] or [])]
+    return [list(row) for row in whole] if rows and len(whole) == len(rows) else None
 
 
 @lru_cache(maxsize=64)  # a history takes half a megabyte
 def read_metrics(path: Path, version: tuple[int, ...]) -> tuple[dict[str, Any], ...]:
-    epochs = _epochs(path, _whole)
+    epochs, _ = parse_epochs(path.read_bytes())
     return tuple(epochs[epoch] for epoch in sorted(epochs))
 
 
-def read_figures(path: Path, keys: tuple[str, ...]) -> dict[int, list[float]]:
+def read_figures(path: Path, keys: tuple[str, ...] = ()) -> dict[int, list[float]]:
     """Some figures of every epoch, in order; nan for what is missing. Nothing else of the history is kept."""
 
     def figures(record: Any) -> list[float]:
-        return [float(value) if type(value := record.get(key)) in (float, int) else math.nan for key in keys]
+        return [float(value) if is_number(value := record.get(key)) else math.nan for key in keys]
 
-    epochs = _epochs(path, figures)
+    epochs, _ = parse_epochs(path.read_bytes(), figures)
     return {epoch: epochs[epoch] for epoch in sorted(epochs)}
 
 
-def _epochs(path: Path, take: Callable[[Any], Any]) -> dict[int, Any]:
-    """What is taken of every line by its epoch; lines that are torn or no epochs are passed over."""
-    epochs = {}
-    for line in path.read_bytes().splitlines():
+def parse_epochs(content: bytes, take: Callable[[Any], Any] = _whole) -> tuple[dict[int, Any], int]:
+    """What is taken of every line by its epoch, and how many lines are torn or no epochs; those are passed over."""
+    epochs, torn = {}, 0
+    for line in content.splitlines():
         try:
             record = from_json(line)
-            epochs[int(record["epoch"])] = take(record)  # an epoch that was gone through again counts as its last time
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            continue
-    return epochs
+            if not _is_count(record["epoch"], LARGEST_EPOCH):
+                raise ValueError("no epoch")
+            epochs[record["epoch"]] = take(record)  # an epoch that was gone through again counts as its last time
+        except (ValueError, TypeError, KeyError, AttributeError):
+            torn += 1
+    return epochs, torn

@@ -1,6 +1,6 @@
 """Runs on disk: what is in the store is the truth, and every page and command reads it from here.
 
-In this module: RunStore (a folder of runs) and Run (one of them: reading, and the writes that make an epoch safe).
+In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: reading, and the writes that make an epoch safe).
 Whoever reads survives a torn last line, a missing file and a run from an older version.
 """
 
@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.config import Settings, SettingsError
+from expertnet.config import DataSettings, Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.files import FULL, overwrite, read_json, to_json, version_of, write_atomically
 from expertnet.notes import Notes, read_notes, write_notes
 from expertnet.processes import is_alive, this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
-from expertnet.records import CHECKPOINTS, fits, is_number, read_epoch, read_metrics, read_settings
+from expertnet.records import (
+    CHECKPOINTS,
+    epoch_of,
+    fits,
+    is_number,
+    read_epoch,
+    read_figures,
+    read_metrics,
+    read_settings,
+)
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
@@ -49,6 +58,10 @@ def default_root() -> Path:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def fresh_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class Run:
@@ -80,7 +93,28 @@ class Run:
 
     def damage(self) -> str | None:
         """What cannot be read, and what can be done all the same, in one sentence; None for a sound run."""
-        return _sentence(lambda: (self.settings(), self._dataset_info(), self._status()))
+        return _sentence(self._look_through)
+
+    def _look_through(self) -> None:
+        self.settings()
+        self._dataset_info()
+        epoch = self._status()["epoch"]
+        missing = epoch - sum(1 <= number <= epoch for number in self._epochs())
+        if missing:
+            raise RunError(
+                f"The metrics.jsonl of run {self.id} is damaged: its curves lack {missing} of the epochs; "
+                "its network can still be used."
+            )
+        for kind in self.checkpoints():
+            if self.checkpoint_epoch(kind) is None:
+                raise self._damaged(kind)
+
+    def _epochs(self) -> Iterable[int]:
+        """Those that its history has."""
+        try:
+            return read_figures(self.path / "metrics.jsonl")
+        except OSError:
+            return ()
 
     @property
     def has_settings(self) -> bool:
@@ -126,6 +160,11 @@ class Run:
         """Whether it came with the project, as an example that stays."""
         return bool(self._config_value("shipped"))
 
+    @property
+    def imported(self) -> bool:
+        """Whether it was trained elsewhere and came as an export (run_archives.py)."""
+        return bool(self._config_value("imported"))
+
     def card(self) -> str:
         """What a shipped network was made of, how good it is and how to repeat it, in Markdown; empty without one."""
         try:
@@ -166,10 +205,11 @@ class Run:
         try:
             info = DatasetInfo.from_dict(described or {})
             figures = [*info.mean, *info.std]
-            if not info.classes or len(figures) != 6 or not all(map(is_number, figures)) or info.image_size < 1:
+            if not info.classes or len(figures) != 6 or not all(map(is_number, figures)):
                 raise ValueError("incomplete")
+            DataSettings(image_size=info.image_size)  # pictures of any size would be made, and fill the memory
             return info
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise RunError(
                 f"The data set in the config.json of run {self.id} is damaged, so its network knows no classes; "
                 "going on with its training writes it anew."
@@ -266,13 +306,16 @@ class Run:
         try:
             with safe_open(self.checkpoint_path(kind), framework="pt") as file:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-                return weights, int((file.metadata() or {}).get("epoch", 0))
+                return weights, epoch_of(file.metadata())
         except FileNotFoundError:
             raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
         except (SafetensorError, OSError, ValueError):
-            other: Checkpoint = "last" if kind == "best" else "best"
-            way = f"choose {other} instead" if self.checkpoint_epoch(other) else "the other one cannot be used either"
-            raise RunError(f"The {kind} checkpoint of run {self.name} is damaged; {way}.") from None
+            raise self._damaged(kind) from None
+
+    def _damaged(self, kind: Checkpoint) -> RunError:
+        other: Checkpoint = "last" if kind == "best" else "best"
+        way = f"choose {other} instead" if self.checkpoint_epoch(other) else "the other one cannot be used either"
+        return RunError(f"The {kind} checkpoint of run {self.name} is damaged; {way}.")
 
     def can_resume(self) -> bool:
         return self.state in RESUMABLE_STATES and self.resume_damage() is None
@@ -285,6 +328,11 @@ class Run:
         """The state of the last committed epoch; None before the first commit. With mmap, tensors stay on the disk until used."""
         path = self.path / "resume.pt"
         if not path.is_file():
+            if self.imported and self.checkpoints():
+                raise RunError(
+                    f"Run {self.name} came from an export, which holds no resume.pt, so it cannot go on; "
+                    "start a new one from its settings."
+                )
             if self.metrics():
                 raise RunError(f"Run {self.name} has lost its resume.pt, so it cannot go on; start it anew.")
             return None
@@ -434,7 +482,7 @@ class RunStore:
         """A new run, queued, with its settings written down."""
         self.root.mkdir(parents=True, exist_ok=True)
         while True:
-            path = self.root / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+            path = self.root / fresh_id()
             try:
                 path.mkdir()
                 break

@@ -8,6 +8,7 @@ from expertnet.ui import shell
 from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_actions import run_actions, undo_line
 from expertnet.ui.run_filter import filter_runs, nothing_matches
+from expertnet.ui.run_import import export_button, import_panel
 from expertnet.ui.run_table import TALLEST, TICKED, run_table
 from expertnet.ui.run_trash import trash_panel
 
@@ -31,8 +32,10 @@ if shown:
     st.caption(f"{count}{scrolls}. Tick one run to act on it, several to compare them.")
     ticked = run_table(shown)
     run_actions(ticked)
+    export_button(*[row.run for row in ticked])
     compare_runs(ticked)
 elif rows:
     st.session_state[TICKED] = ()
     nothing_matches(len(rows))
+import_panel()
 trash_panel(store)

@@ -84,7 +84,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
         label = escape(status["activity"]) + (
             f" · step {status['step']} of {status['steps']}" if status["activity"] == "Training" else ""
         )
-        st.progress(step or 0.0, text=label)
+        st.progress(min(max(step or 0.0, 0.0), 1.0), text=label)
     watched = run.settings().watches_test
     figures = st.container(horizontal=True, gap="medium")
     left = state in ACTIVE_STATES

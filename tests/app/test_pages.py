@@ -27,6 +27,9 @@ PAGES = ["train", "runs", "experts", "predict"]
 
 def running(store):
     run = finished(store)
+    queue = RunQueue(store.root)
+    queue.add_first(run.id)
+    queue.take()
     run.write_status(
         run.status() | this_process() | {"state": "running", "activity": "Training", "step": 3, "steps": 9}
     )

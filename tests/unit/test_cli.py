@@ -266,3 +266,24 @@ def test_a_killed_training_is_interrupted_and_goes_on(trained):
         "train", "--resume", "latest", "--set", f"training.epochs={rows[0]['epochs'] + 1}", "--json", **where
     )
     assert done.returncode == 0 and json.loads(done.stdout)["state"] == "finished"
+
+
+def test_progress_goes_to_standard_error_alone(trained):
+    buffer = io.StringIO(command("runs", **trained[1]).stdout)
+    assert "mine" in buffer.read()
+
+
+def test_a_run_goes_out_as_a_zip_and_comes_in_elsewhere(trained, tmp_path):
+    _, where, document = trained
+    archive = tmp_path / "run.zip"
+    done = command("export", "latest", "--format", "zip", "--output", archive, "--json", **where)
+    assert json.loads(done.stdout) == {"run": document["run"], "format": "zip", "output": str(archive)}
+    elsewhere = tmp_path / "elsewhere"
+    done = command("import", archive, "--json", EXPERTNET_RUNS=str(elsewhere))
+    told = {"run": document["run"], "was": document["run"], "name": "mine", "state": "finished"}
+    assert json.loads(done.stdout) == told, done.stderr
+    assert RunStore(elsewhere).get(document["run"]).damage() is None
+    archive.write_bytes(archive.read_bytes()[:-30])
+    assert "no zip file" in refused(command("import", archive, EXPERTNET_RUNS=str(elsewhere)))
+    assert "no file" in refused(command("import", tmp_path / "none", EXPERTNET_RUNS=str(elsewhere)))
+    assert len(list(elsewhere.iterdir())) == 1

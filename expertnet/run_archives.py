@@ -1,0 +1,253 @@
+"""A run as one zip file, to go elsewhere: safetensors, JSON and text, and nothing that could run.
+
+In this module: export_run, export_size, import_run, Imported. An archive comes from a stranger: only names of a run's files are taken,
+each is counted while it is unpacked and checked by run_contents.py, and the run stands in the store as a whole or not at all.
+resume.pt is left out: it is a pickle, so an imported run cannot go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import stat
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from expertnet.files import to_json
+from expertnet.notes import FILE as NOTES
+from expertnet.notes import LARGEST as LARGEST_NOTES
+from expertnet.notes import read_notes, write_notes
+from expertnet.run_contents import (
+    WEIGHTS_NAME,
+    check_weights,
+    clean_config,
+    clean_epochs,
+    clean_status,
+    clean_text,
+    one_line,
+    parse_object,
+)
+from expertnet.runs import RUN_ID, TRASH, Run, RunError, RunStore, fresh_id, now
+
+MAX_UNPACKED = 2**30  # bytes of all files of a run together
+MAX_FILES = 20_000
+MANIFEST = "export.json"
+TEXTS = {  # bytes
+    MANIFEST: 2**16,
+    "config.json": 2**22,
+    "status.json": 2**16,
+    "metrics.jsonl": 2**26,
+    NOTES: LARGEST_NOTES,
+    "log.txt": 2**20,
+    "card.md": 2**18,
+}
+_UNFINISHED = ".import-"  # begins the name of a folder that no page lists
+_PIECE = 2**20  # bytes unpacked at a time
+_END = b"PK\5\6"  # the record with which a zip ends
+_BIG_END = b"PK\6\7"  # the one before it in a zip of more than 4 GiB
+_WHAT_TO_DO = "export the run anew, and import that file as it is."
+
+
+@dataclass(frozen=True)
+class Imported:
+    run: Run
+    was: str  # its id where it came from
+
+    @property
+    def sentence(self) -> str:
+        """What became of it, for the person who imported it."""
+        if self.run.id == self.was:
+            return f"Imported {self.run.title} as run {self.run.id}."
+        return f"Imported {self.run.title} as run {self.run.id}, because there is a run {self.was} here already."
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+def export_size(run: Run) -> int:
+    """Bytes of an export, about. Raises RunError, which says why, where there can be none."""
+    why_not = run.damage()
+    if why_not:
+        raise RunError(why_not)
+    size = sum(path.stat().st_size for path in _weights(run))
+    if size > MAX_UNPACKED - sum(TEXTS.values()):
+        raise RunError(
+            f"Run {run.name} has more than {MAX_UNPACKED >> 30} GiB of weights, which no import takes; "
+            f"move files epoch-*.safetensors out of {run.path} and export it then."
+        )
+    return size
+
+
+def _weights(run: Run) -> list[Path]:
+    return [path for path in sorted(run.path.glob("*.safetensors")) if WEIGHTS_NAME.fullmatch(path.name)]
+
+
+def export_run(run: Run, file: IO[bytes]) -> None:
+    """Writes the run's zip into a file. Of what is no longer sound, or too large, it raises RunError."""
+    export_size(run)
+    try:
+        status = clean_status(run.status())  # before the metrics, which may be an epoch ahead, but not behind
+        config, _, _ = clean_config(run.config())
+    except RunError as error:
+        raise RunError(f"Run {run.name} cannot be exported: {error}") from None
+    texts = {
+        MANIFEST: to_json({"run": run.id, "exported": now()}).encode(),
+        "config.json": json.dumps(config, indent=2).encode(),
+        "status.json": to_json(status).encode(),
+        "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
+        "log.txt": run.log_tail(10_000).encode(),
+    }
+    for name in (NOTES, "card.md"):
+        path = run.path / name
+        if path.is_file():
+            texts[name] = path.read_bytes()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in texts.items():
+            if len(content) > TEXTS[name]:
+                raise RunError(f"The {name} of run {run.name} is larger than the {TEXTS[name]:,} bytes of an export.")
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+        for path in _weights(run):
+            with path.open("rb") as source, archive.open(zipfile.ZipInfo(path.name), "w") as target:
+                shutil.copyfileobj(source, target, _PIECE)
+
+
+# --- import -----------------------------------------------------------------------------------------------------------
+
+
+def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
+    """Takes an export into the store, under its own id where that is free. Raises RunError, and then leaves nothing behind.
+
+    `name` is what the person calls the file.
+    """
+    try:
+        members = _members(file)
+        store.root.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(store.root)
+        folder = store.root / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        folder.mkdir()
+        try:
+            was = _unpack(members, folder)
+            run = Run(store.root / was)
+            while os.path.lexists(run.path) or os.path.lexists(store.root / TRASH / run.id):
+                run = Run(store.root / fresh_id())
+            folder.rename(run.path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except RunError as error:
+        raise RunError(f"{one_line(name)} was not imported: {error}") from None
+    except OSError as error:
+        raise RunError(
+            f"{one_line(name)} was not imported: {store.root} cannot be written ({error.strerror})."
+        ) from None
+    return Imported(run, was)
+
+
+def _remove_leftovers(root: Path) -> None:
+    """What an import left that was killed, on another day."""
+    for folder in root.glob(f"{_UNFINISHED}*"):
+        if time.time() - folder.stat().st_mtime > 86_400:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _members(file: IO[bytes]) -> dict[str, _Member]:
+    """The archive's members by name, none read yet: all of them plain files with names of a run's, within the limits."""
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 42, 0))
+        end = file.read(42)
+        listing = int.from_bytes(end[-10:-6], "little")
+        if end[-22:-18] != _END or end[-2:] != b"\0\0" or end.startswith(_BIG_END) or listing > 200 * MAX_FILES:
+            raise ValueError("a listing that would fill the memory, or none")
+        archive = zipfile.ZipFile(file)
+    except Exception:  # zipfile raises many kinds for what is none
+        raise RunError(f"it is no zip file, or it is damaged; {_WHAT_TO_DO}") from None
+    members: dict[str, _Member] = {}
+    for member in archive.infolist():
+        name = member.filename
+        limit = TEXTS.get(name, MAX_UNPACKED if WEIGHTS_NAME.fullmatch(name) else 0)
+        is_plain = stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG) and not member.flag_bits & 1
+        packed_as_known = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if not (limit and is_plain and packed_as_known):
+            raise RunError(f"it holds {one_line(name, 80)!r}, which is no file of an exported run; {_WHAT_TO_DO}")
+        if name in members:
+            raise RunError(f"it holds two files named {name}; {_WHAT_TO_DO}")
+        if member.file_size > limit:
+            raise RunError(f"its {name} unpacks to more than the {limit:,} bytes allowed.")
+        members[name] = _Member(archive, member)
+    missing = [name for name in (MANIFEST, "config.json", "status.json") if name not in members]
+    if missing:
+        raise RunError(f"it has no {missing[0]}, so it is no exported run; {_WHAT_TO_DO}")
+    if sum(member.size for member in members.values()) > MAX_UNPACKED or len(members) > MAX_FILES:
+        raise RunError(f"it unpacks to more than the {MAX_UNPACKED >> 30} GiB allowed.")
+    return members
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file in the archive; what it unpacks to is counted, whatever the archive says of it."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    @property
+    def size(self) -> int:
+        return self.info.file_size
+
+    def pieces(self) -> Iterator[bytes]:
+        done = 0
+        while done < self.size:
+            try:
+                if not done:
+                    file = self.archive.open(self.info)
+                piece = file.read(min(_PIECE, self.size - done))
+            except Exception:  # as above
+                piece = b""
+            if not piece:
+                raise RunError(f"its {self.info.filename} is damaged or cut off; {_WHAT_TO_DO}")
+            done += len(piece)
+            yield piece
+
+    def read(self) -> bytes:
+        return b"".join(self.pieces())
+
+
+def _unpack(members: dict[str, _Member], folder: Path) -> str:
+    """Checks every file and writes it into the folder; gives the id that the run had."""
+    texts = {name: members[name].read() for name in TEXTS if name in members}
+    was = parse_object(texts[MANIFEST], MANIFEST).get("run")
+    if not (isinstance(was, str) and was.isascii() and RUN_ID.fullmatch(was)):
+        raise RunError(f"its {MANIFEST} names no run.")
+    config, settings, info = clean_config(parse_object(texts["config.json"], "config.json"))
+    status = clean_status(parse_object(texts["status.json"], "status.json"))
+    metrics = clean_epochs(texts.get("metrics.jsonl", b""), settings, status["epoch"])
+    written: dict[str, bytes] = {
+        "config.json": json.dumps(config | {"imported": now()}, indent=2).encode(),
+        "status.json": to_json(status).encode(),
+    }
+    if metrics:
+        written["metrics.jsonl"] = metrics
+    written |= {name: clean_text(texts[name]) + b"\n" for name in ("log.txt", "card.md") if name in texts}
+    for name, content in written.items():
+        _write(folder / name, [content])
+    if NOTES in texts:
+        _write(folder / NOTES, [texts[NOTES]])
+        write_notes(folder, read_notes(folder))  # what they read of it, and nothing else
+    weights = [name for name in members if name not in TEXTS]
+    for name in weights:
+        _write(folder / name, members[name].pieces())
+    check_weights(folder, weights, settings, info)
+    return was
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    with path.open("xb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())

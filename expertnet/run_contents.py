@@ -1,0 +1,210 @@
+"""What the files of an imported run may hold: each is taken apart, checked, and put together anew from what was understood.
+
+In this module: clean_config, clean_status, clean_epochs, clean_text, check_weights, check_kept, and
+WEIGHTS_NAME. Everything comes from a stranger: RunError says what is wrong, as the rest of a sentence that begins with the
+name of the archive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic_core import from_json
+from safetensors import SafetensorError, safe_open
+
+from expertnet.config import Settings
+from expertnet.datasets import BUILTIN, DatasetInfo
+from expertnet.fields import settings_from_dict
+from expertnet.files import to_json
+from expertnet.model import ExpertNet
+from expertnet.records import (
+    ACTIVE_STATES,
+    BY_BLOCK,
+    BY_EXPERT,
+    EMPTY_STATUS,
+    FIGURES,
+    RESUMABLE_STATES,
+    RunError,
+    epoch_of,
+    fits,
+    is_number,
+    parse_epochs,
+)
+from expertnet.whatif import POLICIES
+
+MAX_CLASSES, MAX_TEXT = 10_000, 255  # the second is in characters
+WEIGHTS_NAME = re.compile(
+    r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
+)
+STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
+OF_A_PROCESS = ("host", "pid", "process_start", "boot", "heartbeat", "activity_share", "seconds_left")
+DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # as safetensors writes them
+
+
+def parse_object(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = from_json(content, allow_inf_nan=False)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(f"its {name} is damaged.")
+    return value
+
+
+def one_line(value: Any, most: int = MAX_TEXT) -> str:
+    """Text of a stranger that any terminal and page can show; empty for what is no text."""
+    text = value[:most] if isinstance(value, str) else ""
+    return "".join(letter if letter.isprintable() else "?" for letter in text.replace("\n", " "))
+
+
+def clean_text(content: bytes) -> bytes:
+    """Text of several lines without signs that steer a terminal."""
+    lines = content.decode(errors="replace").splitlines()
+    return "\n".join(
+        "".join(sign if sign.isprintable() or sign == "\t" else "?" for sign in line) for line in lines
+    ).encode()
+
+
+# --- config.json ------------------------------------------------------------------------------------------------------
+
+
+def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, DatasetInfo | None]:
+    """config.json of the keys that are known, the path of own pictures reduced to their name; `shipped` is not among them."""
+    try:
+        settings = settings_from_dict(config)
+    except ValueError as error:
+        raise RunError(f"its settings cannot be used: {one_line(str(error), 2000).rstrip('.')}.") from None
+    data = settings.data.model_copy(update={"dataset": _portable(settings.data.dataset)})
+    settings = settings.model_copy(update={"data": data})
+    info = _clean_info(config["dataset"], settings) if config.get("dataset") is not None else None
+    environment = config.get("environment")
+    facts = list(environment.items())[:20] if isinstance(environment, dict) else []
+    cleaned = {
+        "name": one_line(config.get("name")),
+        "preset": one_line(config.get("preset")),
+        "created": _time(config.get("created")),
+        **settings.model_dump(mode="json"),
+        **({"dataset": info.to_dict()} if info else {}),
+        "environment": {one_line(key): one_line(value) for key, value in facts},
+    }
+    return cleaned, settings, info
+
+
+def _portable(dataset: str) -> str:
+    """A data set's name on any machine. A path of another machine's would be read here, whatever lies there."""
+    if dataset in BUILTIN:
+        return dataset
+    name = re.sub(r"[^\w.() -]+", "_", re.split(r"[/\\]", dataset.rstrip("/\\"))[-1]).strip(". ")
+    return f"imported/{name[:MAX_TEXT] or 'pictures'}"
+
+
+def _clean_info(described: Any, settings: Settings) -> DatasetInfo:
+    try:
+        info = DatasetInfo.from_dict(described)
+        name, fingerprint = one_line(info.name), one_line(info.fingerprint)
+        classes = tuple(one_line(text) for text in info.classes)
+        figures = [*info.mean, *info.std]
+        sound = (
+            0 < len(classes) <= MAX_CLASSES
+            and len(set(classes)) == len(classes)
+            and len(info.mean) == len(info.std) == 3
+            and all(map(is_number, figures))
+            and min(info.std) > 0
+            and info.image_size == settings.data.image_size
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise RunError("its config.json describes the classes or the pictures of its data set wrongly.")
+    return DatasetInfo(name, classes, info.mean, info.std, info.image_size, fingerprint)
+
+
+def _time(value: Any) -> str:
+    """When it was created, with its time zone; now, where that is not said."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).isoformat(timespec="seconds")
+    except (TypeError, ValueError, OverflowError):
+        return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+# --- status.json, metrics.jsonl ----------------------------------------------------------------------------
+
+
+def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
+    """status.json without its process; a run that was training is interrupted."""
+    known = EMPTY_STATUS | {key: value for key, value in status.items() if key in (*EMPTY_STATUS, "val_accuracy")}
+    if not all(fits(key, value) for key, value in known.items()) or known["state"] not in STATES:
+        raise RunError("its status.json is damaged.")
+    known |= {key: one_line(value, 2000) for key, value in known.items() if isinstance(value, str)}
+    known |= dict.fromkeys(OF_A_PROCESS) | {"activity": "", "own_process": False}
+    return known | ({"state": "interrupted"} if known["state"] in ACTIVE_STATES else {})
+
+
+def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
+    """metrics.jsonl of the keys that are known; every epoch up to the last has to be there."""
+    epochs, torn = parse_epochs(content)
+    lines = list(epochs.values())
+    blocks, experts = settings.model.num_blocks, settings.model.num_experts
+    for line in lines:
+        rows = [line[key] for key in BY_BLOCK if line[key] is not None]
+        usage = line[BY_EXPERT]
+        if any(len(row) != blocks for row in rows) or (usage and (len(usage), len(usage[0])) != (blocks, experts)):
+            raise RunError("its metrics.jsonl is of another network than its settings.")
+    numbers = list(epochs)
+    if torn or numbers != list(range(1, len(numbers) + 1)) or len(numbers) < epoch:
+        raise RunError("its metrics.jsonl is damaged.")
+    kept = ("epoch", *FIGURES, *BY_BLOCK, BY_EXPERT)
+    return "".join(to_json({key: line[key] for key in kept}) + "\n" for line in lines).encode()
+
+
+# --- tensors ----------------------------------------------------------------------------------------------------------
+
+
+def check_weights(folder: Path, names: list[str], settings: Settings, info: DatasetInfo | None) -> None:
+    """The checkpoints among the files have the tensors of the network that the settings describe; tables fit it too."""
+    if not names:
+        return
+    if info is None:
+        raise RunError("it holds weights, but does not say of which classes.")
+    with torch.device("meta"):
+        weights = ExpertNet(settings.model, len(info.classes)).state_dict()
+    network = {name: (tuple(tensor.shape), DTYPES[tensor.dtype]) for name, tensor in weights.items()}
+    for name in names:
+        match = WEIGHTS_NAME.fullmatch(name)
+        assert match is not None  # it was on the list
+        what, _, numbered = match.groups()
+        found, epoch = _tensors(folder / name)
+        if numbered and epoch != int(numbered):
+            raise RunError(f"its {name} is of epoch {epoch}.")
+        if not (found == network if what is None else _is_table(what, found, settings)):
+            raise RunError(f"its {name} is of another network than its settings.")
+
+
+def _tensors(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str]], int]:
+    """The shape and type of each tensor by its name, and the epoch."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            return {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, epoch_of(
+                file.metadata()
+            )
+    except (SafetensorError, OSError, ValueError):
+        raise RunError(f"its {path.name} is damaged.") from None
+
+
+def _is_table(what: str, found: Mapping[str, tuple[tuple[int, ...], str]], settings: Settings) -> bool:
+    """Whether these are tensors that the routing lab keeps of N test pictures; their values are checked when they are read."""
+    blocks, experts = settings.model.num_blocks, settings.model.num_experts
+    shapes = {name: shape for name, (shape, _) in found.items()}
+    count = next(iter(shapes.values()), (0,))[0 if what == "routing" else -1] if all(shapes.values()) else 0
+    expected = {
+        "routing": {"routing": (count, blocks, experts), "labels": (count,), "predictions": (count,)},
+        "policies": {"changed": (len(POLICIES), count)},
+    }.get(what, {"changed": (blocks, experts, count)})
+    return count > 0 and math.prod((count, blocks, experts)) < 2**31 and shapes == expected

@@ -1,0 +1,90 @@
+"""Runs to and from other machines, as zip files.
+
+In this module: export_button (of one run or of several), import_panel.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import streamlit as st
+
+from expertnet.run_archives import MAX_UNPACKED, export_run, export_size, import_run
+from expertnet.runs import Run, RunError, RunStore
+from expertnet.ui.shell import act, escape, link
+
+
+def export_button(*runs: Run) -> None:
+    """A download of the runs' zip, which is made when it is asked for; several come as a zip of theirs. Of none there is no button."""
+    if not runs:
+        return
+    sentence, help = (
+        None,
+        "The run with its weights as a zip: safetensors, JSON and text. It can be imported elsewhere.",
+    )
+    try:
+        if sum(export_size(run) for run in runs) > MAX_UNPACKED:
+            sentence = "These runs are more than 1 GiB together; export them one by one."
+    except (RunError, OSError) as error:
+        sentence = str(error)
+    ids = [run.id for run in runs]
+    st.download_button(
+        "Export" if len(runs) == 1 else f"Export {len(runs)} runs",
+        lambda: _packed(runs),
+        f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
+        "application/zip",
+        key=f"export {' '.join(ids)}",
+        help=escape(sentence) if sentence else help,
+        on_click="ignore",
+        icon=":material/download:",
+        disabled=sentence is not None,
+    )
+
+
+def _packed(runs: tuple[Run, ...]) -> bytes:
+    archives = []
+    for run in runs:
+        file = io.BytesIO()
+        export_run(run, file)
+        archives.append(file.getvalue())
+    if len(runs) == 1:
+        return archives[0]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for run, content in zip(runs, archives, strict=True):
+            archive.writestr(f"run-{run.id}.zip", content)
+    return packed.getvalue()
+
+
+def import_panel() -> None:
+    """Folded: files to choose, a button, and what became of the last ones."""
+    done = st.session_state.setdefault("imported", [])
+    times = st.session_state.setdefault("imports", 0)  # files that were imported leave the widget with its key
+    for run_id, sentence in done:
+        if run_id is None:
+            st.error(escape(sentence), icon=":material/error:")
+            continue
+        row = st.container(horizontal=True, vertical_alignment="center")
+        row.success(escape(sentence), icon=":material/check:")
+        with row:
+            link("train", "Open", run_id)
+    done.clear()
+    with st.expander("Import a run", icon=":material/upload:"):
+        st.caption(
+            "A zip that Export or `python -m expertnet export --format zip` wrote. Everything in it is checked first."
+        )
+        files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {times}")
+        if st.button("Import", key="import", disabled=not files, icon=":material/upload:"):
+            act(lambda: _import(files))
+
+
+def _import(files: list) -> None:
+    """Takes them one after the other; one that is refused does not keep the others out."""
+    for file in files:
+        try:
+            imported = import_run(RunStore(), file, file.name)
+            st.session_state["imported"].append((imported.run.id, imported.sentence))
+        except RunError as error:
+            st.session_state["imported"].append((None, str(error)))
+    st.session_state["imports"] += 1

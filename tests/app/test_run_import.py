@@ -1,0 +1,52 @@
+"""Runs that come from elsewhere, on the Runs page."""
+
+import io
+
+from expertnet.run_archives import export_run
+from expertnet.runs import RunStore
+from expertnet.ui import run_table
+
+from .opening import finished, opened
+
+
+def exported(run):
+    file = io.BytesIO()
+    export_run(run, file)
+    return file.getvalue()
+
+
+def upload(test, *files):
+    test.file_uploader[0].set_value([(name, content, "application/zip") for name, content in files]).run()
+    test.button(key="import").click().run()
+    assert not test.exception
+    return test
+
+
+def test_a_run_is_imported_into_an_empty_store(tmp_path):
+    archive = exported(finished(RunStore(tmp_path / "elsewhere")))
+    test = upload(opened("runs"), ("*a*.zip", archive))
+    (run,) = RunStore().list()
+    assert run.imported and run.id in test.success[0].value.replace("\\", "")
+    assert not test.run().success and len(RunStore().list()) == 1
+
+
+def test_one_that_is_refused_does_not_keep_the_others_out(tmp_path):
+    archive = exported(finished(RunStore(tmp_path / "elsewhere")))
+    test = upload(opened("runs"), ("a.zip", b"PK"), ("b.zip", archive))
+    assert len(test.error) == len(test.success) == len(RunStore().list()) == 1
+
+
+def test_what_is_no_run_gets_its_sentence():
+    test = upload(opened("runs"), ("<b>.zip", b"PK"))
+    assert "was not imported" in test.error[0].value and "<b>" not in test.error[0].value
+    assert RunStore().list() == []
+
+
+def test_ticked_runs_can_be_exported(monkeypatch):
+    finished(RunStore())
+    monkeypatch.setattr(run_table, "run_table", lambda runs: runs)
+    (button,) = opened("runs").get("download_button")
+    assert button.proto.label == "Export" and not button.proto.disabled
+    (RunStore().list()[0].path / "best.safetensors").write_bytes(b"")
+    (button,) = opened("runs").get("download_button")
+    assert button.proto.disabled and "damaged" in button.proto.help
