@@ -10,7 +10,7 @@ WORKERS ?= 2
 .PHONY: run test lint benchmark hostile clean
 
 run: $(VENV)/.run
-	$(VENV)/bin/python -m expertnet.ui --server.port $(PORT)
+	$(VENV)/bin/streamlit run serve.py --server.port $(PORT)
 
 test: $(VENV)/.dev lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/app
@@ -18,7 +18,7 @@ test: $(VENV)/.dev lint
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy expertnet pages benchmarks app.py
+	$(VENV)/bin/mypy expertnet pages benchmarks app.py serve.py
 
 benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pages
@@ -37,7 +37,7 @@ $(VENV)/.run: $(VENV)/bin/python requirements.txt
 	$(VENV)/bin/python -m pip install -q -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-dev.txt
+$(VENV)/.dev: $(VENV)/bin/python requirements.txt requirements-login.txt requirements-dev.txt
 	$(VENV)/bin/python -m pip install -q -r requirements-dev.txt
 	@touch $@ $(VENV)/.run
 

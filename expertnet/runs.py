@@ -1,7 +1,7 @@
 """Runs on disk: what is in the store is the truth, and every page and command reads it from here.
 
-In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: reading, and the writes that make an epoch safe).
-Whoever reads survives a torn last line, a missing file and a run from an older version.
+In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: what run_reader.py reads, and the writes that make
+an epoch safe).
 """
 
 from __future__ import annotations
@@ -11,45 +11,28 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.config import DataSettings, Settings, SettingsError
-from expertnet.datasets import DatasetInfo, dataset_title
-from expertnet.files import FULL, overwrite, read_json, to_json, version_of, write_atomically
-from expertnet.notes import Notes, read_notes, write_notes
-from expertnet.processes import is_alive, this_process
+from expertnet.config import Settings
+from expertnet.files import FULL, overwrite, to_json, write_atomically
+from expertnet.notes import Notes, write_notes
+from expertnet.processes import this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
-from expertnet.records import (
-    CHECKPOINTS,
-    epoch_of,
-    fits,
-    is_number,
-    read_epoch,
-    read_figures,
-    read_metrics,
-    read_settings,
-)
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
 from expertnet.records import RunError as RunError
-from expertnet.run_queue import RunQueue
+from expertnet.run_reader import STOP, RunReader
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-STOP = "stop"  # the file in a run's folder that asks whoever trains it to stop
 TRASH = ".trash"  # the folder of the store in which deleted runs lie
-WITHOUT = {  # what can be done with a run of which a file cannot be read
-    "config.json": "it cannot be used, only deleted",
-    "status.json": "its curves and its network can still be used, and its training can go on",
-}
 
 
 def default_root() -> Path:
@@ -64,286 +47,8 @@ def fresh_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-class Run:
-    """One run: a folder. Reads never raise on a torn or missing file, except config() and settings()."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.id = path, path.name
-
-    # -- reading
-
-    def _read(self, name: str) -> dict[str, Any]:
-        try:
-            return read_json(self.path / name)
-        except FileNotFoundError:
-            raise RunError(f"Run {self.id} has no {name}; {WITHOUT[name]}.") from None
-        except (OSError, ValueError):
-            raise RunError(f"The {name} of run {self.id} is damaged; {WITHOUT[name]}.") from None
-
-    def config(self) -> dict[str, Any]:
-        return self._read("config.json")
-
-    def settings(self) -> Settings:
-        self.config()  # says which file is missing or damaged
-        path = self.path / "config.json"
-        try:
-            return read_settings(path, version_of(path))
-        except SettingsError as error:
-            raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
-
-    def damage(self) -> str | None:
-        """What cannot be read, and what can be done all the same, in one sentence; None for a sound run."""
-        return _sentence(self._look_through)
-
-    def _look_through(self) -> None:
-        self.settings()
-        self._dataset_info()
-        epoch = self._status()["epoch"]
-        missing = epoch - sum(1 <= number <= epoch for number in self._epochs())
-        if missing:
-            raise RunError(
-                f"The metrics.jsonl of run {self.id} is damaged: its curves lack {missing} of the epochs; "
-                "its network can still be used."
-            )
-        for kind in self.checkpoints():
-            if self.checkpoint_epoch(kind) is None:
-                raise self._damaged(kind)
-
-    def _epochs(self) -> Iterable[int]:
-        """Those that its history has."""
-        try:
-            return read_figures(self.path / "metrics.jsonl")
-        except OSError:
-            return ()
-
-    @property
-    def has_settings(self) -> bool:
-        """Whether its settings can be read; without them it can only be deleted."""
-        return _sentence(self.settings) is None
-
-    def notes(self) -> Notes:
-        """Its name, tags and note as they were changed after it was made."""
-        return read_notes(self.path)
-
-    @property
-    def given_name(self) -> str:
-        """What the person called it, last or at its start; empty where they did not."""
-        return self.notes().name or self._config_value("name")
-
-    @property
-    def name(self) -> str:
-        return self.given_name or self.id
-
-    @property
-    def title(self) -> str:
-        """What people know it by: its name, or else its data set and preset."""
-        return self.given_name or (f"{self.dataset}, {self.preset or 'own settings'}" if self.dataset else self.id)
-
-    @property
-    def dataset(self) -> str:
-        """What people call the data set of its settings; empty where they cannot be read."""
-        try:
-            return dataset_title(self.settings().data.dataset)
-        except RunError:
-            return ""
-
-    @property
-    def created(self) -> str:
-        return self._config_value("created") or ""
-
-    @property
-    def preset(self) -> str:
-        return self._config_value("preset") or ""
-
-    @property
-    def shipped(self) -> bool:
-        """Whether it came with the project, as an example that stays."""
-        return bool(self._config_value("shipped"))
-
-    @property
-    def imported(self) -> bool:
-        """Whether it was trained elsewhere and came as an export (run_archives.py)."""
-        return bool(self._config_value("imported"))
-
-    def card(self) -> str:
-        """What a shipped network was made of, how good it is and how to repeat it, in Markdown; empty without one."""
-        try:
-            return (self.path / "card.md").read_text(encoding="utf-8") if self.shipped else ""
-        except (OSError, UnicodeDecodeError):
-            return ""
-
-    @property
-    def watches_test(self) -> bool:
-        """Whether its val_* figures are of the test set; False where its settings cannot be read."""
-        try:
-            return self.settings().watches_test
-        except RunError:
-            return False
-
-    @property
-    def watched_pictures(self) -> str:
-        """What the figures of an epoch are measured on."""
-        return "test set" if self.watches_test else "validation pictures"
-
-    def _config_value(self, key: str) -> str:
-        try:
-            return str(self.config().get(key) or "")
-        except RunError:
-            return ""
-
-    def dataset_info(self) -> DatasetInfo | None:
-        """What the run says of its data set; None before the data was loaded, or where config.json is damaged."""
-        try:
-            return self._dataset_info()
-        except RunError:
-            return None
-
-    def _dataset_info(self) -> DatasetInfo | None:
-        described = self.config().get("dataset")
-        if described is None and not self.checkpoints():
-            return None
-        try:
-            info = DatasetInfo.from_dict(described or {})
-            figures = [*info.mean, *info.std]
-            if not info.classes or len(figures) != 6 or not all(map(is_number, figures)):
-                raise ValueError("incomplete")
-            DataSettings(image_size=info.image_size)  # pictures of any size would be made, and fill the memory
-            return info
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-            raise RunError(
-                f"The data set in the config.json of run {self.id} is damaged, so its network knows no classes; "
-                "going on with its training writes it anew."
-            ) from None
-
-    def written_status(self) -> dict[str, Any]:
-        """status.json with every key, as it was written: whoever wrote that it runs may be gone."""
-        try:
-            return self._status()
-        except RunError as error:
-            return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
-
-    def status(self) -> dict[str, Any]:
-        """status.json with every key; a run whose process is gone is "interrupted"."""
-        return self.as_of_now(self.written_status())
-
-    def as_of_now(self, status: dict[str, Any]) -> dict[str, Any]:
-        """A status that was written, with the state that it has come to since: "interrupted" where its writer is gone."""
-        if status["state"] in ACTIVE_STATES and not is_alive(status) and not self._waits(status):
-            status |= {"state": "interrupted", "activity": "", "seconds_left": None}
-        elif status["state"] == "running" and self.stop_asked():
-            status |= {"state": "stopping"}
-        return status
-
-    def _waits(self, status: Mapping[str, Any]) -> bool:
-        """Whether it is in the queue, which outlives the process that put it there."""
-        return status["state"] == "queued" and self.id in RunQueue(self.path.parent).ids()
-
-    def _status(self) -> dict[str, Any]:
-        status = EMPTY_STATUS | self._read("status.json")
-        for key, value in status.items():
-            if key in EMPTY_STATUS and not fits(key, value):
-                raise RunError(f"The status.json of run {self.id} is damaged; {WITHOUT['status.json']}.")
-        return status
-
-    @property
-    def state(self) -> str:
-        return str(self.status()["state"])
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """The epochs in order; lines that are torn or no epochs are passed over."""
-        path = self.path / "metrics.jsonl"
-        try:
-            return list(read_metrics(path, version_of(path)))
-        except OSError:
-            return []
-
-    def log_tail(self, lines: int = 40) -> str:
-        try:
-            with (self.path / "log.txt").open("rb") as file:
-                file.seek(max(file.seek(0, os.SEEK_END) - 20_000, 0))
-                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
-
-    # -- checkpoints
-
-    def checkpoint_path(self, kind: Checkpoint) -> Path:
-        return self.path / f"{kind}.safetensors"
-
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Those that are there, whole or damaged."""
-        return tuple(kind for kind in CHECKPOINTS if self.checkpoint_path(kind).is_file())
-
-    def kept_epochs(self) -> dict[int, Checkpoint]:
-        """The epochs whose weights were kept besides the best and the last (training.keep_every), in order."""
-        names = sorted(path.stem for path in self.path.glob("epoch-*.safetensors"))
-        return {int(name[6:]): name for name in names if name[6:].isdigit()}
-
-    def checkpoint_epoch(self, kind: Checkpoint) -> int | None:
-        """The epoch that a checkpoint is of, 0 for weights that have learned nothing; None where it cannot be read."""
-        path = self.checkpoint_path(kind)
-        try:
-            return read_epoch(path, version_of(path))
-        except OSError:
-            return None
-
-    def check_network(self) -> None:
-        """Raises RunError, which says why, where there is no trained network to use."""
-        self.settings()
-        self._dataset_info()
-        kinds = self.checkpoints()
-        if any(self.checkpoint_epoch(kind) for kind in kinds):
-            return
-        if kinds and all(self.checkpoint_epoch(kind) is None for kind in kinds):
-            raise RunError(f"No checkpoint of run {self.name} can be read; going on with its training writes one anew.")
-        raise RunError(f"Run {self.name} has no trained network yet; that comes with its first whole epoch.")
-
-    def has_network(self) -> bool:
-        return _sentence(self.check_network) is None
-
-    def load_weights(self, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:
-        """The weights and their epoch."""
-        try:
-            with safe_open(self.checkpoint_path(kind), framework="pt") as file:
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-                return weights, epoch_of(file.metadata())
-        except FileNotFoundError:
-            raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
-        except (SafetensorError, OSError, ValueError):
-            raise self._damaged(kind) from None
-
-    def _damaged(self, kind: Checkpoint) -> RunError:
-        other: Checkpoint = "last" if kind == "best" else "best"
-        way = f"choose {other} instead" if self.checkpoint_epoch(other) else "the other one cannot be used either"
-        return RunError(f"The {kind} checkpoint of run {self.name} is damaged; {way}.")
-
-    def can_resume(self) -> bool:
-        return self.state in RESUMABLE_STATES and self.resume_damage() is None
-
-    def resume_damage(self) -> str | None:
-        """Why it cannot go on after its last whole epoch, in one sentence; None where it can."""
-        return _sentence(lambda: (self.settings(), self.load_resume(mmap=True)))
-
-    def load_resume(self, mmap: bool = False) -> dict[str, Any] | None:
-        """The state of the last committed epoch; None before the first commit. With mmap, tensors stay on the disk until used."""
-        path = self.path / "resume.pt"
-        if not path.is_file():
-            if self.imported and self.checkpoints():
-                raise RunError(
-                    f"Run {self.name} came from an export, which holds no resume.pt, so it cannot go on; "
-                    "start a new one from its settings."
-                )
-            if self.metrics():
-                raise RunError(f"Run {self.name} has lost its resume.pt, so it cannot go on; start it anew.")
-            return None
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-            int(state["epoch"])  # it is a state at all
-            return state
-        except Exception as error:  # torch raises many types for a damaged file
-            raise RunError(
-                f"The resume.pt of run {self.name} is damaged, so it cannot go on; start it anew."
-            ) from error
+class Run(RunReader):
+    """One run: a folder."""
 
     # -- stopping, which any process on the store may ask for
 
@@ -352,13 +57,6 @@ class Run:
         if self.state not in ACTIVE_STATES:
             raise RunError(f"Run {self.title} does not train any more: it is {self.state}.")
         write_atomically(self.path / STOP, b"discard" if discard else b"stop")
-
-    def stop_asked(self) -> str:
-        """ "stop", "discard", or "" where nobody has asked."""
-        try:
-            return "discard" if (self.path / STOP).read_bytes() == b"discard" else "stop"
-        except OSError:
-            return ""
 
     def forget_stop(self) -> None:
         (self.path / STOP).unlink(missing_ok=True)
@@ -492,12 +190,3 @@ class RunStore:
         run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
         run.write_status(EMPTY_STATUS | this_process() | {"heartbeat": time.time(), "epochs": settings.training.epochs})
         return run
-
-
-def _sentence(look: Callable[[], object]) -> str | None:
-    """What a look at a run finds wrong; None where nothing is."""
-    try:
-        look()
-    except RunError as error:
-        return str(error)
-    return None

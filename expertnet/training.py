@@ -25,6 +25,7 @@ from expertnet.estimate import refuse_if_too_large
 from expertnet.files import FULL, os_error_sentence
 from expertnet.processes import this_process
 from expertnet.runs import Run, RunError
+from expertnet.scalars import ScalarLog
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
 
@@ -172,19 +173,23 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
     )
     before = sum(line.get("seconds") or 0 for line in history)
     started, first_epoch = time.perf_counter(), trainer.epoch
-    for progress in trainer.run():
-        writer.update(**_live(progress, trainer, started, first_epoch), seconds=before + time.perf_counter() - started)
-        if progress.kind == "epoch":
-            assert progress.metrics is not None
-            history.append(progress.metrics)
-            run.commit_epoch(trainer.state_dict(), history)
-            writer.update(epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer))
-        elif progress.kind == "test":
-            assert progress.metrics is not None
-            writer.update(**progress.metrics)
-        on_progress(writer.status)
-        if progress.kind != "test":
-            check()
+    with ScalarLog(run) as scalars:
+        for progress in trainer.run():
+            writer.update(
+                **_live(progress, trainer, started, first_epoch), seconds=before + time.perf_counter() - started
+            )
+            if progress.kind == "epoch":
+                assert progress.metrics is not None
+                history.append(progress.metrics)
+                run.commit_epoch(trainer.state_dict(), history)
+                scalars.write(progress.metrics)
+                writer.update(epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer))
+            elif progress.kind == "test":
+                assert progress.metrics is not None
+                writer.update(**progress.metrics)
+            on_progress(writer.status)
+            if progress.kind != "test":
+                check()
     writer.update(state="finished", step=trainer.steps)
     run.log(f"Finished after epoch {trainer.epoch}; test accuracy {writer.status['test_accuracy']:.4f}.")
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
-from expertnet.ui import shell
+from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view
 from expertnet.ui.queue_panel import queue_panel
 from expertnet.ui.settings_form import settings_form
@@ -43,14 +43,21 @@ def start(settings, preset: str, why_not: str) -> None:
     busy = bool(manager().training() or manager().queue.ids() or manager().queue.paused)
     label = "Add to the queue" if busy else "Start training"
     if st.button(
-        label, type="primary", icon=":material/play_arrow:", width="stretch", disabled=bool(why_not), key="start"
+        label,
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        key="start",
+        **access.reserved(disabled=bool(why_not)),
     ):
-        with shell.shown_error():
-            run = manager().submit(settings, preset=preset, name=name)
-            st.session_state["started"] += 1
-            if not busy:
-                st.query_params["run"] = run.id
-            st.rerun()
+        shell.act(lambda: begin(settings, preset, name, not busy))
+
+
+def begin(settings, preset: str, name: str, show: bool) -> None:
+    run = manager().submit(settings, preset=preset, name=name)
+    st.session_state["started"] += 1
+    if show:
+        st.query_params["run"] = run.id
 
 
 left, right = st.columns([2, 3], gap="large")

@@ -15,6 +15,7 @@ from expertnet.config import Settings
 from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
+from expertnet.ui import access
 from expertnet.ui.shell import TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.training_actions import training_actions
 
@@ -40,7 +41,7 @@ def live_view(run: Run) -> None:
 
     with shown_error():
         _head(run)
-        st.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
+        access.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
         training_actions(run)
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from expertnet.jobs import manager
 from expertnet.runs import Run
+from expertnet.ui import access
 from expertnet.ui.run_picker import describe
 from expertnet.ui.shell import act, escape
 
@@ -24,7 +25,7 @@ def queue_panel() -> None:
         head.markdown(f"**Queue**{', paused' if paused else ''}")
         label, icon = ("Go on", "play_arrow") if paused else ("Pause", "pause")
         help_ = "Nothing new is begun while it is paused; what trains goes on."
-        if head.button(label, icon=f":material/{icon}:", key="pause", help=help_):
+        if head.button(label, icon=f":material/{icon}:", key="pause", **access.reserved(help=help_)):
             act(lambda: manager().pause(not paused))
     for place, run in enumerate(waiting):
         _entry(place, run)
@@ -33,7 +34,7 @@ def queue_panel() -> None:
         if _now() != drawn:
             st.rerun()
 
-    st.fragment(look, run_every=LOOK_EVERY)()
+    access.fragment(look, run_every=LOOK_EVERY)()
 
 
 def _now() -> tuple[object, ...]:
@@ -47,13 +48,21 @@ def _entry(place: int, run: Run) -> None:
         st.markdown(f"{place + 1}\\. {escape(describe(run))}", width="stretch")
         with st.popover("Change", icon=":material/more_vert:", key=f"change {run.id}"):
             if place and st.button(
-                "Run next", icon=":material/vertical_align_top:", width="stretch", key=f"next {run.id}"
+                "Run next",
+                icon=":material/vertical_align_top:",
+                width="stretch",
+                key=f"next {run.id}",
+                **access.reserved(),
             ):
                 act(lambda: manager().queue.run_next(run.id))
-            if place and st.button("Move up", icon=":material/arrow_upward:", width="stretch", key=f"up {run.id}"):
+            if place and st.button(
+                "Move up", icon=":material/arrow_upward:", width="stretch", key=f"up {run.id}", **access.reserved()
+            ):
                 act(lambda: manager().queue.move_up(run.id))
             learned = bool(run.metrics())
             what = "Its epochs are kept." if learned else "It goes to the trash, since it has learned nothing yet."
             st.caption(what)
-            if st.button("Remove", icon=":material/close:", width="stretch", key=f"remove {run.id}"):
+            if st.button(
+                "Remove", icon=":material/close:", width="stretch", key=f"remove {run.id}", **access.reserved()
+            ):
                 act(lambda: manager().stop(run, discard=not learned))

@@ -17,7 +17,7 @@ from expertnet.notes import Notes, split_tags
 from expertnet.run_index import RunRow
 from expertnet.runs import RESUMABLE_STATES, Run, RunError, RunStore
 from expertnet.trash import bring_back, trashed
-from expertnet.ui import shell
+from expertnet.ui import access, shell
 from expertnet.ui.run_picker import model_card
 
 DELETED = "deleted runs"  # in the session: the ids that Undo brings back
@@ -46,10 +46,12 @@ def _one(row: RunRow) -> None:
                 shell.link("experts", "Routing", run.id)
                 shell.link("predict", "Classify", run.id)
         resumable = row.state in RESUMABLE_STATES and not why_not and not row.shipped
-        if resumable and buttons.button("Resume", icon=":material/play_arrow:", key=f"resume {run.id}"):
+        if resumable and buttons.button(
+            "Resume", icon=":material/play_arrow:", key=f"resume {run.id}", **access.reserved()
+        ):
             shell.act(lambda: manager().resume(run))
     if row.state in ("queued", "running") and buttons.button(
-        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}"
+        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}", **access.reserved()
     ):
         shell.act(lambda: manager().stop(run))
     if not row.shipped:
@@ -85,7 +87,7 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
             help=f"With commas between them; at most {notes.TAGS}.",
         )
         note = st.text_area("Note", now.note, max_chars=notes.NOTE, height=140, key=f"note {key}")
-        if st.form_submit_button("Save", type="primary", key=f"save {key}"):
+        if st.form_submit_button("Save", type="primary", key=f"save {key}", **access.reserved()):
             kept = "" if name == run.given_name and not now.name else name  # the name of its start is no new name
             shell.act(lambda: run.annotate(Notes(kept, split_tags(tags), note)))
 
@@ -100,7 +102,7 @@ def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
             f"{what} to the trash of this store with all checkpoints, and can be brought back until it is emptied."
         )
         sure = "Delete this run" if len(rows) == 1 else f"Delete {len(rows):,} runs"
-        if st.button(sure, type="primary", key=f"delete {key}"):
+        if st.button(sure, type="primary", key=f"delete {key}", **access.reserved()):
             shell.act(lambda: _move_to_trash(rows))
 
 
@@ -138,8 +140,10 @@ def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
     ):
         typed = st.text_input("Tags", key=f"tags typed {key}", help="With commas between them.")
         buttons = st.container(horizontal=True)
-        add = buttons.form_submit_button(f"Add to all {len(rows):,}", type="primary", key=f"add {key}")
-        remove = buttons.form_submit_button("Remove from all", key=f"remove {key}")
+        add = buttons.form_submit_button(
+            f"Add to all {len(rows):,}", type="primary", key=f"add {key}", **access.reserved()
+        )
+        remove = buttons.form_submit_button("Remove from all", key=f"remove {key}", **access.reserved())
     tags = split_tags(typed)
     if add and tags:
         shell.act(lambda: _annotate(rows, lambda kept: notes.with_tags(kept, tags)))
@@ -169,7 +173,7 @@ def undo_line(store: RunStore) -> None:
     what = f"{shell.escape(runs[0].title)} is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
-    if place.button("Undo", icon=":material/undo:", key="undo delete"):
+    if place.button("Undo", icon=":material/undo:", key="undo delete", **access.reserved()):
         shell.act(lambda: [bring_back(store, run.id) for run in runs])
     if place.button("", icon=":material/close:", key="dismiss undo", type="tertiary", help="Keep it there"):
         shell.act(lambda: st.session_state.pop(DELETED))

@@ -10,11 +10,13 @@ from typing import Any
 import streamlit as st
 import torch
 
+from expertnet.access import AccessError
 from expertnet.config import Settings, SettingsError, format_value, parse_numbers
 from expertnet.datasets import BUILTIN, DatasetError, keep_upload, look
 from expertnet.fields import SettingField, build_settings, command_line, flat, setting_fields
 from expertnet.presets import DEFAULT_PRESET, PRESETS
-from expertnet.ui.shell import escape, progress_bar
+from expertnet.ui import access
+from expertnet.ui.shell import escape, progress_bar, shown_error
 
 OWN = "own"
 FOLDED = {
@@ -57,13 +59,13 @@ def settings_form() -> tuple[Settings | None, str, str]:
         overrides = {field.key: form[field.key] for field in fields}
         settings = build_settings(preset, dataset, overrides)
         if form["source"] == OWN:
-            with own_place, progress_bar() as progress:
+            with access.changing(), own_place, progress_bar() as progress:
                 found = look(settings.data, progress)
             own_place.caption(
                 f"{found.train:,} + {found.test:,} pictures of {len(found.classes)} classes: "
                 + escape(", ".join(found.classes[:5]) + (" …" if len(found.classes) > 5 else ""))
             )
-    except SettingsError as error:
+    except (AccessError, SettingsError) as error:
         return None, preset, str(error)
     except DatasetError as error:
         own_place.error(escape(str(error)), icon=":material/error:")
@@ -105,15 +107,20 @@ def _dataset(form: dict[str, Any]) -> None:
         value=form["path"],
         **_widget(form, "path"),
         placeholder="/home/me/flowers.zip",
+        disabled=not access.may_change(),
         help="Class folders such as rose/1.jpg and tulip/1.jpg, or train/ and test/ with class folders in each; a folder, .zip or .tar.",
     )
     uploaded = st.file_uploader(
         "or upload an archive",
         type=["zip", "tar", "gz", "xz", "tgz"],
         help="A .zip or .tar of class folders; it is kept in the data folder.",
+        disabled=not access.may_change(),
     )
-    if uploaded is not None:
-        path = keep_upload(uploaded.name, uploaded.getvalue())
+    if uploaded is None:
+        return
+    with shown_error():
+        with access.changing():
+            path = keep_upload(uploaded.name, uploaded.getvalue())
         if form["uploaded"] != str(path):  # once: a path that is typed later counts
             form["uploaded"] = form["path"] = str(path)
             form["generation"] += 1

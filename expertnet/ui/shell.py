@@ -13,12 +13,14 @@ from typing import Any
 
 import streamlit as st
 
+from expertnet.access import AccessError
 from expertnet.config import SettingsError
 from expertnet.datasets import DatasetError
 from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError
 from expertnet.tables import escape as escape
+from expertnet.ui import access
 from expertnet.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
@@ -74,16 +76,20 @@ def require() -> None:
         if BEGIN_ANEW and "began anew" not in st.session_state:
             st.session_state["began anew"] = True
             st.rerun()
+    access.guard()  # again, whoever left that mark
+    access.badge()
 
 
 def _navigation() -> Any:
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
-    pages = [_page(name) for name in PAGES]
+    access.guard()
+    pages = {name: _page(name) for name in PAGES}
 
     def start() -> None:  # the default page has no name in the address, and would not be found by one
-        st.switch_page(pages[0], query_params=dict(st.query_params))
+        name, query = access.asked_page()
+        st.switch_page(pages.get(name, pages["train"]), query_params=query or dict(st.query_params))
 
-    return st.navigation([*pages, st.Page(start, default=True, visibility="hidden")], position="top")
+    return st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
 
 
 @contextmanager
@@ -91,16 +97,20 @@ def shown_error() -> Iterator[None]:
     """Shows the sentence of a foreseen error where the panel would have stood."""
     try:
         yield
-    except (SettingsError, DatasetError, PictureError, RunError) as error:
+    except (AccessError, SettingsError, DatasetError, PictureError, RunError) as error:
         st.error(escape(str(error)), icon=":material/error:")
     except OSError as error:  # a disk that is full or may not be written
         st.error(escape(os_error_sentence(error)), icon=":material/error:")
 
 
 def act(action: Callable[[], object]) -> None:
-    """What a button changes: its foreseen error shown, or else the page drawn anew. No page changes anything in another way."""
+    """What a button changes, for those who may: its foreseen error shown, or else the page drawn anew.
+
+    No page changes anything in another way, but inside access.changing().
+    """
     with shown_error():
-        action()
+        with access.changing():
+            action()
         st.rerun()
 
 

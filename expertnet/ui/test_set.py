@@ -5,6 +5,8 @@ In this module: test_split.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import streamlit as st
 
 from expertnet.datasets import (
@@ -17,6 +19,7 @@ from expertnet.datasets import (
 )
 from expertnet.inference import load_own_test_set
 from expertnet.runs import Run
+from expertnet.ui import access
 from expertnet.ui.shell import escape, progress_bar, shown_error
 
 
@@ -24,6 +27,7 @@ def test_split(run: Run) -> Split | None:
     """A run's test set, or None after saying why it is not there, with an offer to fetch it where that can be done."""
     data = run.settings().data
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
+    allowed: AbstractContextManager[None] = nullcontext()  # pictures that are at hand are there to be looked at
     if not is_ready(data) and (spec is None or spec.download_bytes):
         missing = f"The pictures of {title} are not on this machine. Uploaded pictures can be looked at without them."
         try:
@@ -35,9 +39,10 @@ def test_split(run: Run) -> Split | None:
             st.info(f"The pictures of {title} have to be read first.", icon=":material/folder_open:")
         else:
             st.info(missing, icon=":material/download:")
-        if not st.button("Get the test set" if spec else "Read them", icon=":material/download:"):
+        if not st.button("Get the test set" if spec else "Read them", icon=":material/download:", **access.reserved()):
             return None
-    with shown_error(), progress_bar() as show:
+        allowed = access.changing()
+    with shown_error(), allowed, progress_bar() as show:
         split, same = load_own_test_set(run, show)
         if not same:
             st.warning(

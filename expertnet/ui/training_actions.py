@@ -13,6 +13,7 @@ from expertnet.config import Settings
 from expertnet.jobs import manager
 from expertnet.own_process import can_be_forced, end_by_force
 from expertnet.runs import RESUMABLE_STATES, Run, RunError
+from expertnet.ui import access
 from expertnet.ui.settings_form import fill
 from expertnet.ui.shell import act, escape, link
 
@@ -26,7 +27,9 @@ def training_actions(run: Run) -> None:
         _stopping(run)
     elif state == "stopping":
         st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
-        if can_be_forced(run) and st.button("End it by force", icon=":material/dangerous:", key="force"):
+        if can_be_forced(run) and st.button(
+            "End it by force", icon=":material/dangerous:", key="force", **access.reserved()
+        ):
             act(lambda: end_by_force(run))
     else:
         _ended(run, status)
@@ -34,11 +37,13 @@ def training_actions(run: Run) -> None:
 
 def _stopping(run: Run) -> None:
     buttons = st.container(horizontal=True)
-    if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop"):
+    if buttons.button(
+        "Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop", **access.reserved()
+    ):
         act(lambda: manager().stop(run))
     with buttons.popover("Stop and discard", icon=":material/delete:"):
         st.write("The run goes to the trash with all of its epochs; the Runs page can bring it back.")
-        if st.button("Discard this run", type="primary", key="discard"):
+        if st.button("Discard this run", type="primary", key="discard", **access.reserved()):
             act(lambda: manager().stop(run, discard=True))
 
 
@@ -49,16 +54,18 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
         st.warning(escape(why_not), icon=":material/block:")
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
-        if buttons.button("Start anew with its settings", icon=":material/replay:", type="primary", key="anew"):
+        if buttons.button(
+            "Start anew with its settings", icon=":material/replay:", type="primary", key="anew", **access.reserved()
+        ):
             act(lambda: _another(run, settings))
     elif resumable:
         label = f"Go on after epoch {status['epoch']}" if status["epoch"] else "Start it again"
-        if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume"):
+        if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume", **access.reserved()):
             act(lambda: manager().resume(run))
     if status["error_kind"] == "memory":
         half = _with(settings, batch_size=max(settings.training.batch_size // 2, 1))
         label = f"Again with half the batch ({half.training.batch_size})"
-        if buttons.button(label, icon=":material/replay:", type="primary", key="half"):
+        if buttons.button(label, icon=":material/replay:", type="primary", key="half", **access.reserved()):
             act(lambda: _another(run, half))
     try:
         run.check_network()
@@ -85,12 +92,18 @@ def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
             epochs = st.number_input(
                 "Epochs in all", min_value=done + 1, max_value=100_000, value=done + max(done // 2, 1)
             )
-            if st.form_submit_button("Train longer", icon=":material/update:", width="stretch"):
+            if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **access.reserved()):
                 act(lambda: manager().resume(run, int(epochs)))
-    if st.button("Repeat with another seed", icon=":material/casino:", width="stretch", key="seed"):
+    if st.button(
+        "Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **access.reserved()
+    ):
         act(lambda: _another(run, settings.model_copy(update={"seed": settings.seed + 1})))
     if st.button(
-        "Start from these settings", icon=":material/tune:", width="stretch", key="from", help="Fills the form in."
+        "Start from these settings",
+        icon=":material/tune:",
+        width="stretch",
+        key="from",
+        **access.reserved(help="Fills the form in."),
     ):
         act(lambda: _fill_in(settings, run.preset))
 

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from expertnet.fields import build_settings
 from expertnet.jobs import manager
 from expertnet.processes import this_process
+from expertnet.run_queue import RunQueue
 from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
@@ -26,6 +27,9 @@ PAGES = ["train", "runs", "experts", "predict"]
 
 def running(store):
     run = finished(store)
+    queue = RunQueue(store.root)
+    queue.add_first(run.id)
+    queue.take()
     run.write_status(
         run.status() | this_process() | {"state": "running", "activity": "Training", "step": 3, "steps": 9}
     )
@@ -106,6 +110,9 @@ def test_empty_store_says_what_to_do_next():
 
 def test_the_run_that_trains_is_shown_to_whoever_comes():
     run = running(RunStore())
+    queue = RunQueue(RunStore().root)
+    queue.add(run.id)
+    queue.take()
     test = opened("train")
     assert test.query_params["run"] in (run.id, [run.id])
     assert any("mine" in heading.value for heading in (*test.header, *test.subheader))

@@ -19,11 +19,11 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
-def serving(folder, data):
-    """Yields the address of an app whose store is folder/runs; its output is in folder/server.log."""
+def serving(folder, data, *options):
+    """Yields the address of an app whose store is folder/runs; its output is in folder/server.log. Options are Streamlit's."""
     environment = os.environ | {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
     with (folder / "server.log").open("w") as output:
-        process, address = _started(environment, output)
+        process, address = _started(environment, output, options)
     try:
         yield address
     finally:
@@ -35,7 +35,7 @@ def serving(folder, data):
             process.wait()
 
 
-def _started(environment, output):
+def _started(environment, output, options):
     """A server that answers, and its address; another one should the free port have been taken before it listened."""
     for _ in range(5):
         with socket.socket() as probe:
@@ -46,9 +46,10 @@ def _started(environment, output):
             "-m",
             "streamlit",
             "run",
-            "app.py",
+            "serve.py",
             f"--server.port={port}",
             "--server.headless=true",
+            *options,
         ]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
         if _is_healthy(process, f"http://127.0.0.1:{port}"):

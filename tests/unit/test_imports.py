@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [  # from the ground up; modules of one line do not import one another
-    {"config", "files", "processes", "progress", "pictures", "routing", "charts", "tables", "terminal"},
+    {"access", "config", "files", "processes", "progress", "pictures", "routing", "charts", "tables", "terminal"},
     {
         "archives",
         "augment",
@@ -26,7 +26,8 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"builtin", "decoded", "estimate", "fields", "lab_charts", "optim", "run_charts", "run_queue"},
     {"layout", "records"},
     {"datasets"},
-    {"evaluation", "runs"},
+    {"evaluation", "run_reader"},
+    {"runs"},
     {"engine", "inference", "run_index", "scalars", "trash"},
     {"lab", "training", "whatif"},
     {"figures", "run_contents", "turns"},

@@ -108,7 +108,7 @@ def test_sigterm_leaves_an_interrupted_run_that_goes_on(store):
     process = command_line(store, "--set", "training.epochs=2000")
     until(lambda: store.list() and store.list()[0].metrics(), process)
     process.terminate()
-    process.wait(LIMIT)
+    process.communicate(timeout=LIMIT)  # closes the pipes as well, which a later test would be warned of
     (run,) = store.list()
     assert json.loads((run.path / "status.json").read_text())["state"] == "interrupted" and run.can_resume()
 

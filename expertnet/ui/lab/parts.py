@@ -24,7 +24,8 @@ from expertnet.lab import Lab, open_lab
 from expertnet.lab_charts import to_file
 from expertnet.runs import Checkpoint, Run
 from expertnet.tables import to_csv
-from expertnet.ui.shell import escape
+from expertnet.ui import access
+from expertnet.ui.shell import escape, shown_error
 from expertnet.ui.test_set import test_split
 
 FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
@@ -67,18 +68,21 @@ def background(key: Hashable, label: str, work: tasks.Work) -> Any:
         return task.result
     if task is not None and not task.running:
         st.error(escape(task.error or "It was stopped."), icon=":material/error:")
-        if not st.button("Try again", icon=":material/replay:", key=f"again {key}"):
+        if not st.button("Try again", icon=":material/replay:", key=f"again {key}", **access.reserved()):
             return None
+        with access.changing():
+            tasks.start(key, work)
     running = tasks.start(key, work)
 
     def look() -> None:
         if not running.running:
             st.rerun()
         st.progress(running.share, text=f"{escape(running.activity or label)} …")
-        if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}"):
-            running.stop()
+        if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}", **access.reserved()):
+            with shown_error(), access.changing():
+                running.stop()
 
-    st.fragment(look, run_every=LOOK_EVERY)()
+    access.fragment(look, run_every=LOOK_EVERY)()
     return None
 
 

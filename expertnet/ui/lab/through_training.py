@@ -8,6 +8,7 @@ from expertnet import figures
 from expertnet.inference import load_predictor
 from expertnet.lab import Lab
 from expertnet.runs import ACTIVE_STATES
+from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
 
 LOOK_EVERY = 5.0  # seconds
@@ -28,7 +29,7 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
             with st.container():
                 show(figures.training_utilization(run.metrics(), pick_block(chosen.blocks), run.watched_pictures))
 
-    st.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
+    access.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
     _kept(chosen)
 
 

@@ -13,6 +13,7 @@ from expertnet import picture_figures as figure_of
 from expertnet.datasets import Split
 from expertnet.lab import Lab
 from expertnet.progress import Asked, Report
+from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, show, threads
 from expertnet.ui.picture_picker import pick_picture
 from expertnet.whatif import Effects
@@ -29,7 +30,7 @@ def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
     st.subheader("One picture")
     picked = pick_picture(chosen.predictor, chosen.split)
     if picked is not None:
-        st.fragment(_one_picture)(chosen, *picked)
+        access.fragment(_one_picture)(chosen, *picked)
     st.subheader("The whole test set")
     if lab is not None:
         _policies(chosen, lab)
@@ -108,9 +109,13 @@ def _measured(
         st.caption("This needs the pictures of the test set, which are not on this machine.")
         return None
     key = (what, *chosen.key)
-    if tasks.find(key) is None and not st.button(label, icon=":material/science:", key=what):
-        return None
-    return background(key, label, partial(measure, split))
+    work = partial(measure, split)
+    if tasks.find(key) is None:
+        if not st.button(label, icon=":material/science:", key=what, **access.reserved()):
+            return None
+        with access.changing():
+            tasks.start(key, work)
+    return background(key, label, work)
 
 
 def _policies(chosen: Chosen, lab: Lab) -> None:
