@@ -44,7 +44,8 @@ class Watch:
     or of the project, and everything that is started."""
 
     def __init__(self, *own: Path) -> None:
-        parts = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(ROOT)}
+        configuration = str(Path.home() / ".streamlit")  # Streamlit's own, which it looks for at every run
+        parts = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(ROOT), configuration}
         self.own = [os.path.realpath(path) for path in own]
         self.readable = [*self.own, *map(os.path.realpath, parts), *SYSTEM]
         self.noted: list[str] = []
