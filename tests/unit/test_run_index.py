@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet import run_index
+from expertnet import run_index, run_reader
 from expertnet.fields import build_settings
 from expertnet.notes import Notes
 from expertnet.processes import this_process
@@ -67,6 +67,7 @@ def test_only_what_has_changed_is_read_again(store, reads):
         lambda: second.write_config(second.config() | {"name": "x"}),
         lambda: os.truncate(second.path / "metrics.jsonl", 10),
         lambda: second.checkpoint_path("best").write_bytes(b""),
+        lambda: second.checkpoint_path("best").write_bytes(b"in its place"),
     ]
     for change in changes:
         change()
@@ -81,7 +82,7 @@ def test_whether_a_run_lives_is_looked_at_every_time(store, reads, monkeypatch):
     run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
     assert only(store).state == "running" and only(store).active
     with monkeypatch.context() as dying:
-        dying.setattr(run_index, "is_alive", lambda status: False)
+        dying.setattr(run_reader, "is_alive", lambda status: False)
         assert only(store).state == "interrupted" and not only(store).active
     assert only(store).state == "running" and reads == [run.id]
 
@@ -103,7 +104,7 @@ def test_damaged_runs_have_a_row_too(store, name, content):
         (run.path / name).write_bytes(content)
     row = only(store)
     assert row.id == run.id and len(row.curves["epoch"]) == len(row.curves["val_loss"])
-    assert (row.damage is not None) == (name in ("config.json", "status.json"))
+    assert (row.damage is not None) == (name != "notes.json")
     assert len(curves_of([row])) == len(row.curves["epoch"])
     assert len(settings_of([row])) == (name != "config.json")
 
