@@ -53,7 +53,6 @@ EMPTY_STATUS: dict[str, Any] = {
 Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
 TEXTS = frozenset({"state", "activity", "device", "host", "boot", "error", "error_kind"})
-SHARES = frozenset({"best_val_accuracy", "test_accuracy", "test_accuracy_mirrored"})  # from 0 to 1
 COUNTS = frozenset({"epoch", "epochs", "step", "steps"})
 FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
 LARGEST_FIGURE, LARGEST_COUNT, LARGEST_EPOCH = 1e300, 2**53, 10**6  # what is larger no training has written
@@ -103,8 +102,6 @@ def fits(key: str, value: Any) -> bool:
         return isinstance(value, bool)
     if key in COUNTS:
         return _is_count(value)
-    if key in SHARES and value is not None:
-        return is_number(value) and 0 <= value <= 1
     return value is None or (isinstance(value, str) if key in TEXTS else is_number(value))
 
 

@@ -71,10 +71,7 @@ class Imported:
 
 
 def export_size(run: Run) -> int:
-    """Bytes of an export, about. Raises RunError, which says why, where there can be none."""
-    why_not = run.damage()
-    if why_not:
-        raise RunError(why_not)
+    """Bytes of its weights. Raises RunError where they are too many."""
     size = sum(path.stat().st_size for path in _weights(run))
     if size > MAX_UNPACKED - sum(TEXTS.values()):
         raise RunError(
@@ -91,6 +88,9 @@ def _weights(run: Run) -> list[Path]:
 def export_run(run: Run, file: IO[bytes]) -> None:
     """Writes the run's zip into a file. Of what is no longer sound, or too large, it raises RunError."""
     export_size(run)
+    why_not = run.damage()
+    if why_not:
+        raise RunError(why_not)
     try:
         status = clean_status(run.status())  # before the metrics, which may be an epoch ahead, but not behind
         config, _, _ = clean_config(run.config())

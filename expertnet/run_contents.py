@@ -43,6 +43,7 @@ WEIGHTS_NAME = re.compile(
     r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
 )
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
+SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored")
 OF_A_PROCESS = ("host", "pid", "process_start", "boot", "heartbeat", "activity_share", "seconds_left")
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # as safetensors writes them
 
@@ -139,7 +140,9 @@ def _time(value: Any) -> str:
 def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
     """status.json without its process; a run that was training is interrupted."""
     known = EMPTY_STATUS | {key: value for key, value in status.items() if key in (*EMPTY_STATUS, "val_accuracy")}
-    if not all(fits(key, value) for key, value in known.items()) or known["state"] not in STATES:
+    shares = [known[key] for key in SHARES if known[key] is not None]
+    sound = all(fits(key, value) for key, value in known.items()) and known["state"] in STATES
+    if not sound or not all(is_number(share) and 0 <= share <= 1 for share in shares):
         raise RunError("its status.json is damaged.")
     known |= {key: one_line(value, 2000) for key, value in known.items() if isinstance(value, str)}
     known |= dict.fromkeys(OF_A_PROCESS) | {"activity": "", "own_process": False}

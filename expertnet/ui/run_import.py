@@ -11,35 +11,43 @@ import zipfile
 import streamlit as st
 
 from expertnet.run_archives import MAX_UNPACKED, export_run, export_size, import_run
+from expertnet.run_index import rows_of
 from expertnet.runs import Run, RunError, RunStore
+from expertnet.ui import access
 from expertnet.ui.shell import act, escape, link
+
+MOST = 20  # runs in one export
 
 
 def export_button(*runs: Run) -> None:
     """A download of the runs' zip, which is made when it is asked for; several come as a zip of theirs. Of none there is no button."""
     if not runs:
         return
-    sentence, help = (
-        None,
-        "The run with its weights as a zip: safetensors, JSON and text. It can be imported elsewhere.",
-    )
-    try:
-        if sum(export_size(run) for run in runs) > MAX_UNPACKED:
-            sentence = "These runs are more than 1 GiB together; export them one by one."
-    except (RunError, OSError) as error:
-        sentence = str(error)
+    why_not = _why_not(runs)
     ids = [run.id for run in runs]
     st.download_button(
-        "Export" if len(runs) == 1 else f"Export {len(runs)} runs",
+        "Export" if len(runs) == 1 else f"Export {len(runs):,} runs",
         lambda: _packed(runs),
         f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
         "application/zip",
-        key=f"export {' '.join(ids)}",
-        help=escape(sentence) if sentence else help,
-        on_click="ignore",
+        key=f"export {' '.join(ids[: MOST + 1])}",
+        help=escape(why_not) or "Its weights, settings, figures and notes as a zip, which can be imported elsewhere.",
+        on_click="ignore",  # the page needs no other look
         icon=":material/download:",
-        disabled=sentence is not None,
+        disabled=bool(why_not),
     )
+
+
+def _why_not(runs: tuple[Run, ...]) -> str:
+    """Why they cannot be exported together; empty where they can."""
+    if len(runs) > MOST:
+        return f"At most {MOST} runs are exported at once."
+    try:
+        if sum(export_size(run) for run in runs) > MAX_UNPACKED:
+            return "These runs are more than 1 GiB together; export them one by one."
+    except (RunError, OSError) as error:
+        return str(error)
+    return next((row.damage for row in rows_of(runs) if row.damage), "")
 
 
 def _packed(runs: tuple[Run, ...]) -> bytes:
@@ -75,7 +83,8 @@ def import_panel() -> None:
             "A zip that Export or `python -m expertnet export --format zip` wrote. Everything in it is checked first."
         )
         files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {times}")
-        if st.button("Import", key="import", disabled=not files, icon=":material/upload:"):
+        own = access.reserved(disabled=not files)
+        if st.button("Import", key="import", icon=":material/upload:", **own):
             act(lambda: _import(files))
 
 

@@ -2,6 +2,7 @@
 
 import io
 
+from expertnet.files import write_atomically
 from expertnet.run_archives import export_run
 from expertnet.runs import RunStore
 from expertnet.ui import run_table
@@ -47,6 +48,6 @@ def test_ticked_runs_can_be_exported(monkeypatch):
     monkeypatch.setattr(run_table, "run_table", lambda runs: runs)
     (button,) = opened("runs").get("download_button")
     assert button.proto.label == "Export" and not button.proto.disabled
-    (RunStore().list()[0].path / "best.safetensors").write_bytes(b"")
+    write_atomically(RunStore().list()[0].path / "best.safetensors", b"")
     (button,) = opened("runs").get("download_button")
     assert button.proto.disabled and "damaged" in button.proto.help

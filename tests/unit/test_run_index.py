@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet import run_index, run_reader
+from expertnet import run_index
 from expertnet.fields import build_settings
 from expertnet.notes import Notes
 from expertnet.processes import this_process
 from expertnet.run_index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
-from expertnet.runs import EMPTY_STATUS, RunStore
+from expertnet.runs import EMPTY_STATUS, Run, RunStore
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_whether_a_run_lives_is_looked_at_every_time(store, reads, monkeypatch):
     run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
     assert only(store).state == "running" and only(store).active
     with monkeypatch.context() as dying:
-        dying.setattr(run_reader, "is_alive", lambda status: False)
+        dying.setattr(f"{Run.as_of_now.__module__}.is_alive", lambda status: False)
         assert only(store).state == "interrupted" and not only(store).active
     assert only(store).state == "running" and reads == [run.id]
 
