@@ -25,7 +25,7 @@ from expertnet.notes import FILE as NOTES
 from expertnet.records import ACTIVE_STATES, RunError, read_figures
 from expertnet.runs import Run, RunStore
 
-FILES = ("config.json", "status.json", "metrics.jsonl", NOTES)
+FILES = ("config.json", "status.json", "metrics.jsonl", NOTES, "best.safetensors", "last.safetensors")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
 SPARK = 40  # points of the small curve of a table's row, which is a hundred pixels wide
 ORDERS = ("newest", "oldest", "best validation", "best test", "name")
@@ -116,7 +116,7 @@ def _row(run: Run) -> RunRow:
 
 
 def _version(folder: Path) -> tuple[object, ...]:
-    """Of the files that are read, and of the folder: damage() looks for checkpoints in it too."""
+    """Of the files that are read, and of the folder, for those that come and go."""
     versions: list[object] = []
     for path in (str(folder), *(f"{folder}/{name}" for name in FILES)):  # text: a Path takes longer than the look
         try:
@@ -127,7 +127,7 @@ def _version(folder: Path) -> tuple[object, ...]:
 
 
 def _read(run: Run) -> RunRow:
-    status, notes = run.written_status(), run.notes()
+    status, notes, curves = run.written_status(), run.notes(), _curves(run.path / "metrics.jsonl")
     try:
         settings = run.settings()
     except RunError:
@@ -146,11 +146,11 @@ def _read(run: Run) -> RunRow:
         best=status["best_val_accuracy"],
         test=status["test_accuracy"],
         watches_test=bool(settings and settings.watches_test),
-        damage=run.damage(),
+        damage=run.damage(curves["epoch"].tolist()),
         shipped=run.shipped,
         settings=settings,
         pictures=status["steps"] * settings.training.batch_size if settings else 0,
-        curves=_curves(run.path / "metrics.jsonl"),
+        curves=curves,
         status=status,
     )
 
@@ -158,11 +158,10 @@ def _read(run: Run) -> RunRow:
 def _curves(path: Path) -> dict[str, np.ndarray]:
     try:
         found = read_figures(path, FIGURES)
-        epochs = np.array(list(found), dtype=np.float64)
-    except (OSError, OverflowError):  # no history, or an epoch of hundreds of digits
-        found, epochs = {}, np.empty(0)
+    except OSError:
+        found = {}
     figures = np.array(list(found.values()), dtype=np.float64).reshape(len(found), len(FIGURES))
-    return {"epoch": epochs, **dict(zip(FIGURES, figures.T.copy(), strict=True))}
+    return {"epoch": np.array(list(found), dtype=np.float64), **dict(zip(FIGURES, figures.T.copy(), strict=True))}
 
 
 def _time(text: str) -> datetime | None:

@@ -71,15 +71,18 @@ class RunReader:
         except SettingsError as error:
             raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
 
-    def damage(self) -> str | None:
-        """What cannot be read, and what can be done all the same, in one sentence; None for a sound run."""
-        return _sentence(self._look_through)
+    def damage(self, epochs: Iterable[float] | None = None) -> str | None:
+        """What cannot be read, and what can be done all the same, in one sentence; None for a sound run.
 
-    def _look_through(self) -> None:
+        `epochs` are those of its history, from who has read that already.
+        """
+        return _sentence(lambda: self._look_through(self._epochs() if epochs is None else epochs))
+
+    def _look_through(self, epochs: Iterable[float]) -> None:
         self.settings()
         self._dataset_info()
         epoch = self._status()["epoch"]
-        missing = epoch - sum(1 <= number <= epoch for number in self._epochs())
+        missing = epoch - sum(1 <= number <= epoch for number in epochs)
         if missing:
             raise RunError(
                 f"The metrics.jsonl of run {self.id} is damaged: its curves lack {missing} of the epochs; "

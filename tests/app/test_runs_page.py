@@ -68,7 +68,7 @@ def several(store, count=7):
             preset="report" if number % 2 else "quick",
             dataset="cifar10" if number < 3 else "digits",
             state="stopped" if number == 0 else "finished",
-            accuracy=0.5 + number / 20,
+            accuracy=0.5 + number / 50,
             **{"data.validation_share": 0.1, "training.lr": 0.001 * (number + 1), "model.residual": number % 2 == 0},
         )
         for number in range(count)
@@ -288,7 +288,7 @@ def test_of_many_runs_each_is_a_line_of_the_differences(store):
 
 
 def test_settings_that_go_with_accuracy_are_told_of_one_data_set_alone(store):
-    runs = several(store, 12)
+    runs = several(store, 23)
     assert "With runs of one data set" in said(page(*runs))
     test = page(*runs[3:])
     assert "a higher “Learning rate”" in said(test).replace("\\", "")

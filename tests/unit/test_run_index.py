@@ -67,6 +67,7 @@ def test_only_what_has_changed_is_read_again(store, reads):
         lambda: second.write_config(second.config() | {"name": "x"}),
         lambda: os.truncate(second.path / "metrics.jsonl", 10),
         lambda: second.checkpoint_path("best").write_bytes(b""),
+        lambda: second.checkpoint_path("best").write_bytes(b"in its place"),
     ]
     for change in changes:
         change()
