@@ -46,7 +46,8 @@ class Watch:
     def __init__(self, *own: Path) -> None:
         parts = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(ROOT)}
         self.own = [os.path.realpath(path) for path in own]
-        self.readable = [*self.own, *map(os.path.realpath, parts), *SYSTEM]
+        settings = os.path.realpath(Path.home() / ".streamlit")  # where Streamlit looks for its own, at every page
+        self.readable = [*self.own, *map(os.path.realpath, parts), settings, *SYSTEM]
         self.noted: list[str] = []
         self.on = False
         sys.addaudithook(self._see)
