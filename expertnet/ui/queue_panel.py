@@ -5,15 +5,18 @@ In this module: queue_panel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from expertnet.jobs import manager
+from expertnet.run_index import cut
 from expertnet.runs import Run
 from expertnet.ui import access
-from expertnet.ui.run_picker import describe
 from expertnet.ui.shell import act, escape
 
 LOOK_EVERY = 2.0  # seconds
+LONGEST = 40  # signs of a title
 
 
 def queue_panel() -> None:
@@ -28,7 +31,8 @@ def queue_panel() -> None:
         if head.button(label, icon=f":material/{icon}:", key="pause", **access.reserved(help=help_)):
             act(lambda: manager().pause(not paused))
     for place, run in enumerate(waiting):
-        _entry(place, run)
+        if run.has_settings:
+            _entry(place, run)
 
     def look() -> None:
         if _now() != drawn:
@@ -44,25 +48,21 @@ def _now() -> tuple[object, ...]:
 
 
 def _entry(place: int, run: Run) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{place + 1}\\. {escape(describe(run))}", width="stretch")
-        with st.popover("Change", icon=":material/more_vert:", key=f"change {run.id}"):
-            if place and st.button(
-                "Run next",
-                icon=":material/vertical_align_top:",
-                width="stretch",
-                key=f"next {run.id}",
-                **access.reserved(),
-            ):
-                act(lambda: manager().queue.run_next(run.id))
-            if place and st.button(
-                "Move up", icon=":material/arrow_upward:", width="stretch", key=f"up {run.id}", **access.reserved()
-            ):
-                act(lambda: manager().queue.move_up(run.id))
-            learned = bool(run.metrics())
-            what = "Its epochs are kept." if learned else "It goes to the trash, since it has learned nothing yet."
-            st.caption(what)
-            if st.button(
-                "Remove", icon=":material/close:", width="stretch", key=f"remove {run.id}", **access.reserved()
-            ):
-                act(lambda: manager().stop(run, discard=not learned))
+    text, change = st.columns([5, 3], vertical_alignment="center")
+    settings = run.settings()
+    text.markdown(
+        f"{place + 1}\\. {escape(cut(run.title, LONGEST))}  \n"
+        f":small[{escape(cut(run.dataset, LONGEST))} · {settings.training.epochs} epochs]"
+    )
+    with change.popover("Change", icon=":material/more_vert:", width="stretch", key=f"change {run.id}"):
+        if place:
+            _button("Run next", "vertical_align_top", f"next {run.id}", lambda: manager().queue.run_next(run.id))
+            _button("Move up", "arrow_upward", f"up {run.id}", lambda: manager().queue.move_up(run.id))
+        learned = bool(run.metrics())
+        st.caption("Its epochs are kept." if learned else "It goes to the trash, since it has learned nothing yet.")
+        _button("Remove", "close", f"remove {run.id}", lambda: manager().stop(run, discard=not learned))
+
+
+def _button(label: str, icon: str, key: str, action: Callable[[], object]) -> None:
+    if st.button(label, icon=f":material/{icon}:", width="stretch", key=key, **access.reserved()):
+        act(action)
