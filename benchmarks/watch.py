@@ -47,7 +47,8 @@ class Watch:
         configuration = str(Path.home() / ".streamlit")  # Streamlit's own, which it looks for at every run
         parts = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(ROOT), configuration}
         self.own = [os.path.realpath(path) for path in own]
-        self.readable = [*self.own, *map(os.path.realpath, parts), *SYSTEM]
+        settings = os.path.realpath(Path.home() / ".streamlit")  # where Streamlit looks for its own, at every page
+        self.readable = [*self.own, *map(os.path.realpath, parts), settings, *SYSTEM]
         self.noted: list[str] = []
         self.on = False
         sys.addaudithook(self._see)

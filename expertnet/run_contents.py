@@ -1,8 +1,7 @@
 """What the files of an imported run may hold: each is taken apart, checked, and put together anew from what was understood.
 
-In this module: clean_config, clean_status, clean_epochs, clean_text, check_weights, check_kept, and
-WEIGHTS_NAME. Everything comes from a stranger: RunError says what is wrong, as the rest of a sentence that begins with the
-name of the archive.
+In this module: clean_config, clean_status, clean_epochs, clean_text, check_weights; parse_object and one_line; WEIGHTS_NAME.
+Everything comes from a stranger: RunError says what is wrong, as the rest of a sentence that begins with the archive's name.
 """
 
 from __future__ import annotations
