@@ -27,24 +27,12 @@ from typing import Any
 import torch._dynamo  # noqa: F401 (every child would load it anew)
 
 from expertnet.datasets import load_dataset
-from expertnet.fields import build_settings
 from expertnet.jobs import prepare_resume
 from expertnet.runs import Run, RunStore
 from expertnet.training import Stop, run_training
+from tests.small import figures, settings
 
-TINY = {
-    "model.num_blocks": 1,
-    "model.pool_after": (),
-    "model.channels": 8,
-    "model.reduction": 2,
-    "data.image_size": 8,
-    "data.crop_padding": 1,
-    "training.epochs": 4,
-    "training.keep_every": 2,
-    "hardware.device": "cpu",
-    "hardware.precision": "fp32",
-}
-SETTINGS = build_settings("quick", "digits", TINY)
+SETTINGS = settings(**{"training.epochs": 4, "training.keep_every": 2})
 MADE = {"open", "os.rename", "os.remove"}  # Python's audit events of a write
 
 
@@ -90,10 +78,6 @@ def killed_at(run: Run, event: int) -> None:
 
     sys.addaudithook(hook)
     train(run)
-
-
-def figures(run: Run) -> list[dict[str, Any]]:
-    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in run.metrics()]
 
 
 def bits(run: Run) -> tuple[object, ...]:
