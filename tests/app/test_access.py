@@ -32,7 +32,7 @@ def open_server(monkeypatch):
 
 
 def visit(page, user, secrets=SECRETS, run=None, script="app.py"):
-    test = AppTest.from_file(f"../../{script}", default_timeout=60)
+    test = AppTest.from_file(f"../../{script}", default_timeout=300)
     test.secrets, test.user = secrets, user
     if run is not None:
         test.query_params["run"] = run.id

@@ -114,7 +114,7 @@ def visitor(browser, server):
     def come(email=None, path=""):
         contexts.append(browser.new_context(viewport={"width": 1440, "height": 1600}))
         page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.goto(f"{server}/{path}")
         settle(page)
         if email is not None:

@@ -71,7 +71,7 @@ def test_a_paused_queue_begins_nothing_and_the_next_manager_goes_on_with_it(mana
     later = Manager(store)
     try:
         later.wake()
-        assert later.join(timeout=5) and [run.state for run in runs] == ["queued", "queued"]
+        assert later.join(timeout=300) and [run.state for run in runs] == ["queued", "queued"]
         later.pause(False)
         assert later.join(timeout=300)
         assert [run.state for run in runs] == ["finished", "finished"]
