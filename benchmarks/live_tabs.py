@@ -1,5 +1,7 @@
 """What live pages cost the training they show: python -m benchmarks.live_tabs [--tabs 5] [--repeats 5]
 
+With --minutes M the tabs stay open so long instead, and the slope of the server's memory is printed.
+
 Needs Chromium. One training on the digits inside the app, watched in turns by no tab and by N tabs; prints the pictures a
 second of the whole epochs of either (medians) and what the tabs cost. The browser runs on the same machine, and its own
 work is part of the cost.
@@ -10,8 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import linear_regression, median
 
+import psutil
 from playwright.sync_api import sync_playwright
 
 from expertnet.runs import Run, RunStore
@@ -30,10 +33,27 @@ def speeds(run: Run) -> list[float]:
     return [line["images_per_second"] for line in run.metrics()[first : first + EPOCHS]]
 
 
+def memory_slope(minutes: float) -> tuple[float, float]:
+    """The resident memory of the server, the one child with Streamlit in its command: its last value in MiB, and MiB a minute.
+
+    The slope is that of the second half: in the first the tabs are being opened and everything is loaded.
+    """
+    server = next(child for child in psutil.Process().children() if "streamlit" in child.cmdline())
+    times, sizes = [], []
+    started = time.monotonic()
+    while (passed := time.monotonic() - started) < minutes * 60:
+        times.append(passed / 60)
+        sizes.append(server.memory_info().rss / 2**20)
+        time.sleep(5)
+    half = len(times) // 2
+    return sizes[-1], linear_regression(times[half:], sizes[half:]).slope
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tabs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=0, help="look at the memory for so long instead")
     options = parser.parse_args()
     if CHROMIUM is None:
         sys.exit("Chromium was not found; on Debian: apt-get install chromium")
@@ -49,9 +69,18 @@ def main() -> None:
             page.get_by_label("Epochs", exact=True).fill("10000")
             page.get_by_label("Epochs", exact=True).press("Enter")
             page.get_by_role("button", name="Start training").click()
-            page.get_by_text("training · epoch 2").wait_for(timeout=120_000)
+            page.get_by_text("training · epoch 2").wait_for(timeout=600_000)
             page.close()
             run = RunStore(folder / "runs").list()[0]
+            if options.minutes:
+                for _ in range(options.tabs):
+                    browser.new_page().goto(f"{address}/?run={run.id}")
+                size, slope = memory_slope(options.minutes)
+                print(
+                    f"{options.tabs} tabs for {options.minutes:g} minutes: the server has {size:.0f} MiB, {slope:+.2f} MiB a "
+                    f"minute over the second half; the run is {run.state} at epoch {len(run.metrics())}"
+                )
+                return
             for _ in range(options.repeats):
                 alone += speeds(run)
                 tabs = [browser.new_page() for _ in range(options.tabs)]
