@@ -9,6 +9,7 @@ import io
 import stat
 import tarfile
 import zipfile
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import strategies as st
@@ -116,9 +117,10 @@ def paths_in(document: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...
 
 
 def set_at(document: Any, path: tuple[Any, ...], value: Any) -> None:
-    for key in path[:-1]:
-        document = document[key] if isinstance(document, dict | list) else {}
-    if (path and isinstance(document, dict)) or (isinstance(document, list) and path[-1] < len(document)):
+    """Puts a value in the place of another; where that has gone by an earlier change, nothing."""
+    with suppress(KeyError, IndexError, TypeError):
+        for key in path[:-1]:
+            document = document[key]
         document[path[-1]] = value
 
 
