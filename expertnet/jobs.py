@@ -19,6 +19,7 @@ from expertnet import own_process
 from expertnet.config import Settings
 from expertnet.datasets import known_class_count, refuse_if_missing
 from expertnet.estimate import refuse_if_too_large
+from expertnet.fields import settings_from_dict
 from expertnet.processes import process_facts, this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
@@ -184,9 +185,9 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
         )
     if epochs < done:
         raise RunError(f"Run {run.name} is past epoch {epochs} already: training.epochs takes at least {done}.")
-    refuse_if_missing(settings.data)  # before anything is changed: what it has reached stays as it is
-    run.forget_stop()
     config = config | {"training": config["training"] | {"epochs": epochs}}
+    refuse_if_missing(settings_from_dict(config).data)  # before anything is changed: what it has reached stays as it is
+    run.forget_stop()
     run.write_config(config)
     run.write_status(
         status

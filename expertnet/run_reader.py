@@ -1,7 +1,7 @@
 """Reading a run: what its folder says, whatever has become of its files.
 
-In this module: RunReader, which runs.Run completes with the writes. Whoever reads survives a torn last line, a missing file
-and a run from an older version.
+In this module: RunReader, which run_weights.py completes with the network and runs.Run with the writes, and sentence. Whoever
+reads survives a torn last line, a missing file and a run from an older version.
 """
 
 from __future__ import annotations
@@ -10,10 +10,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from expertnet.config import DataSettings, Settings, SettingsError
 from expertnet.datasets import DatasetInfo, dataset_title
@@ -24,10 +20,8 @@ from expertnet.records import (
     ACTIVE_STATES,
     CHECKPOINTS,
     EMPTY_STATUS,
-    RESUMABLE_STATES,
     Checkpoint,
     RunError,
-    epoch_of,
     fits,
     is_number,
     read_epoch,
@@ -38,10 +32,6 @@ from expertnet.records import (
 from expertnet.run_queue import RunQueue
 
 STOP = "stop"  # the file in a run's folder that asks whoever trains it to stop
-WITHOUT = {  # what can be done with a run of which a file cannot be read
-    "config.json": "it cannot be used, only deleted",
-    "status.json": "its curves and its network can still be used, and its training can go on",
-}
 
 
 class RunReader:
@@ -56,9 +46,21 @@ class RunReader:
         try:
             return read_json(self.path / name)
         except FileNotFoundError:
-            raise RunError(f"Run {self.id} has no {name}; {WITHOUT[name]}.") from None
+            raise RunError(f"Run {self.id} has no {name}; {self._without(name)}.") from None
         except (OSError, ValueError):
-            raise RunError(f"The {name} of run {self.id} is damaged; {WITHOUT[name]}.") from None
+            raise RunError(f"The {name} of run {self.id} is damaged; {self._without(name)}.") from None
+
+    def _without(self, name: str) -> str:
+        """What can be done with it where that file cannot be read."""
+        if name == "config.json":
+            return "it cannot be used, only deleted"
+        usable = "its curves and its network can still be used"
+        return f"{usable}, and its training can go on" if self._goes_on else usable
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is something to go on from, by which what is lost would be written anew."""
+        return (self.path / "resume.pt").is_file()
 
     def config(self) -> dict[str, Any]:
         return self._read("config.json")
@@ -76,7 +78,7 @@ class RunReader:
 
         `epochs` are those of its history, from who has read that already.
         """
-        return _sentence(lambda: self._look_through(self._epochs() if epochs is None else epochs))
+        return sentence(lambda: self._look_through(self._epochs() if epochs is None else epochs))
 
     def _look_through(self, epochs: Iterable[float]) -> None:
         self.settings()
@@ -90,7 +92,7 @@ class RunReader:
             )
         for kind in self.checkpoints():
             if self.checkpoint_epoch(kind) is None:
-                raise self._damaged(kind)
+                raise self.damaged_checkpoint(kind)
 
     def _epochs(self) -> Iterable[int]:
         """Those that its history has."""
@@ -102,7 +104,7 @@ class RunReader:
     @property
     def has_settings(self) -> bool:
         """Whether its settings can be read; without them it can only be deleted."""
-        return _sentence(self.settings) is None
+        return sentence(self.settings) is None
 
     def notes(self) -> Notes:
         """Its name, tags and note as they were changed after it was made."""
@@ -195,7 +197,11 @@ class RunReader:
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise RunError(
                 f"The data set in the config.json of run {self.id} is damaged, so its network knows no classes; "
-                "going on with its training writes it anew."
+                + (
+                    "going on with its training writes it anew."
+                    if self._goes_on
+                    else "start a new one from its settings."
+                )
             ) from None
 
     def written_status(self) -> dict[str, Any]:
@@ -203,7 +209,16 @@ class RunReader:
         try:
             return self._status()
         except RunError as error:
-            return EMPTY_STATUS | {"state": "failed", "error": str(error), "error_kind": "other"}
+            told = {"state": "failed", "error": str(error), "error_kind": "other"}
+            return EMPTY_STATUS | told | self._reached()
+
+    def _reached(self) -> dict[str, Any]:
+        """What config.json and metrics.jsonl say of how far it came."""
+        epoch = max(self._epochs(), default=0)
+        try:
+            return {"epoch": epoch, "epochs": self.settings().training.epochs}
+        except RunError:
+            return {"epoch": epoch, "epochs": epoch}
 
     def status(self) -> dict[str, Any]:
         """status.json with every key; a run whose process is gone is "interrupted"."""
@@ -225,7 +240,7 @@ class RunReader:
         status = EMPTY_STATUS | self._read("status.json")
         for key, value in status.items():
             if key in EMPTY_STATUS and not fits(key, value):
-                raise RunError(f"The status.json of run {self.id} is damaged; {WITHOUT['status.json']}.")
+                raise RunError(f"The status.json of run {self.id} is damaged; {self._without('status.json')}.")
         return status
 
     @property
@@ -270,63 +285,11 @@ class RunReader:
         except OSError:
             return None
 
-    def check_network(self) -> None:
-        """Raises RunError, which says why, where there is no trained network to use."""
-        self.settings()
-        self._dataset_info()
-        kinds = self.checkpoints()
-        if any(self.checkpoint_epoch(kind) for kind in kinds):
-            return
-        if kinds and all(self.checkpoint_epoch(kind) is None for kind in kinds):
-            raise RunError(f"No checkpoint of run {self.name} can be read; going on with its training writes one anew.")
-        raise RunError(f"Run {self.name} has no trained network yet; that comes with its first whole epoch.")
-
-    def has_network(self) -> bool:
-        return _sentence(self.check_network) is None
-
-    def load_weights(self, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:
-        """The weights and their epoch."""
-        try:
-            with safe_open(self.checkpoint_path(kind), framework="pt") as file:
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-                return weights, epoch_of(file.metadata())
-        except FileNotFoundError:
-            raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
-        except (SafetensorError, OSError, ValueError):
-            raise self._damaged(kind) from None
-
-    def _damaged(self, kind: Checkpoint) -> RunError:
+    def damaged_checkpoint(self, kind: Checkpoint) -> RunError:
+        """What to say of it."""
         other: Checkpoint = "last" if kind == "best" else "best"
         way = f"choose {other} instead" if self.checkpoint_epoch(other) else "the other one cannot be used either"
         return RunError(f"The {kind} checkpoint of run {self.name} is damaged; {way}.")
-
-    def can_resume(self) -> bool:
-        return self.state in RESUMABLE_STATES and self.resume_damage() is None
-
-    def resume_damage(self) -> str | None:
-        """Why it cannot go on after its last whole epoch, in one sentence; None where it can."""
-        return _sentence(lambda: (self.settings(), self.load_resume(mmap=True)))
-
-    def load_resume(self, mmap: bool = False) -> dict[str, Any] | None:
-        """The state of the last committed epoch; None before the first commit. With mmap, tensors stay on the disk until used."""
-        path = self.path / "resume.pt"
-        if not path.is_file():
-            if self.imported and self.checkpoints():
-                raise RunError(
-                    f"Run {self.name} came from an export, which holds no resume.pt, so it cannot go on; "
-                    "start a new one from its settings."
-                )
-            if self.metrics():
-                raise RunError(f"Run {self.name} has lost its resume.pt, so it cannot go on; start it anew.")
-            return None
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-            int(state["epoch"])  # it is a state at all
-            return state
-        except Exception as error:  # torch raises many types for a damaged file
-            raise RunError(
-                f"The resume.pt of run {self.name} is damaged, so it cannot go on; start it anew."
-            ) from error
 
     def stop_asked(self) -> str:
         """ "stop", "discard", or "" where nobody has asked."""
@@ -336,7 +299,7 @@ class RunReader:
             return ""
 
 
-def _sentence(look: Callable[[], object]) -> str | None:
+def sentence(look: Callable[[], object]) -> str | None:
     """What a look at a run finds wrong; None where nothing is."""
     try:
         look()

@@ -1,7 +1,7 @@
 """Runs on disk: what is in the store is the truth, and every page and command reads it from here.
 
-In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: what run_reader.py reads, and the writes that make
-an epoch safe).
+In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: the writes that make an epoch safe, beside what
+run_reader.py and run_weights.py read).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
 from expertnet.records import RunError as RunError
-from expertnet.run_reader import STOP, RunReader
+from expertnet.run_reader import STOP
+from expertnet.run_weights import RunWeights
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 TRASH = ".trash"  # the folder of the store in which deleted runs lie
@@ -47,7 +48,7 @@ def fresh_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-class Run(RunReader):
+class Run(RunWeights):
     """One run: a folder."""
 
     # -- stopping, which any process on the store may ask for

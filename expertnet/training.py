@@ -28,6 +28,7 @@ from expertnet.runs import Run, RunError
 from expertnet.scalars import ScalarLog
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
+FIRST_GUESS = 3.0  # seconds; the first steps are slower than the rest, and would say nothing of the time left
 
 
 class Stop(threading.Event):
@@ -203,13 +204,13 @@ def _live(progress: Progress, trainer: Trainer, started: float, first_epoch: int
     values: dict[str, Any] = {"device_memory": device_memory(trainer.device)}
     if progress.kind == "step":
         done = progress.epoch - 1 - first_epoch + progress.step / progress.steps
-        left = trainer.settings.training.epochs - first_epoch - done
+        left, passed = trainer.settings.training.epochs - first_epoch - done, time.perf_counter() - started
         values |= {
             "activity": "Training",
             "activity_share": None,
             "step": progress.step,
             "images_per_second": progress.images_per_second,
-            "seconds_left": (time.perf_counter() - started) / done * left,
+            "seconds_left": passed / done * left if passed > FIRST_GUESS else None,
         }
     elif progress.kind == "evaluation":
         testing = progress.epoch == trainer.settings.training.epochs == trainer.epoch

@@ -48,6 +48,9 @@ def live_view(run: Run) -> None:
 def _head(run: Run) -> None:
     settings = run.settings()
     st.subheader(escape(run.title))
+    damage = run.damage() if run.state not in ACTIVE_STATES else None  # one that trains is between two writes
+    if damage:
+        st.warning(escape(damage), icon=":material/healing:")
     st.caption(
         f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
         f"{' / '.join(map(str, dict.fromkeys(settings.model.block_widths)))} channels · {run.created.replace('T', ' ')[:16]} UTC"
@@ -118,7 +121,8 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
 def _curves(run: Run) -> None:
     metrics = run.metrics()
     if not metrics:
-        st.caption("The curves begin with the first whole epoch.")
+        if not run.status()["epoch"]:
+            st.caption("The curves begin with the first whole epoch.")
         return
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)

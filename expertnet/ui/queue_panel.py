@@ -13,7 +13,7 @@ from expertnet.jobs import manager
 from expertnet.run_index import cut
 from expertnet.runs import Run
 from expertnet.ui import access
-from expertnet.ui.shell import act, escape
+from expertnet.ui.shell import act, escape, link
 
 LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # signs of a title
@@ -22,7 +22,9 @@ LONGEST = 40  # signs of a title
 def queue_panel() -> None:
     """The queue in its order, to be changed; nothing where nothing waits."""
     drawn = _now()
-    waiting, paused = manager().waiting(), manager().queue.paused
+    waiting, paused, training = manager().waiting(), manager().queue.paused, manager().training()
+    if training is not None and training.id != st.query_params.get("run"):
+        link("train", f"In training now: {escape(cut(training.title, LONGEST))}", training.id)
     if waiting or paused:
         head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
         head.markdown(f"**Queue**{', paused' if paused else ''}")
@@ -54,7 +56,7 @@ def _entry(place: int, run: Run) -> None:
         f"{place + 1}\\. {escape(cut(run.title, LONGEST))}  \n"
         f":small[{escape(cut(run.dataset, LONGEST))} · {settings.training.epochs} epochs]"
     )
-    with change.popover("Change", icon=":material/more_vert:", width="stretch", key=f"change {run.id}"):
+    with change.popover("Change", icon=":material/more_vert:", width="stretch", key=f"change {run.id} {place}"):
         if place:
             _button("Run next", "vertical_align_top", f"next {run.id}", lambda: manager().queue.run_next(run.id))
             _button("Move up", "arrow_upward", f"up {run.id}", lambda: manager().queue.move_up(run.id))

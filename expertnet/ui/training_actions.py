@@ -5,11 +5,13 @@ In this module: training_actions.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import streamlit as st
 
 from expertnet.config import Settings
+from expertnet.fields import setting_fields
 from expertnet.jobs import manager
 from expertnet.own_process import can_be_forced, end_by_force
 from expertnet.runs import RESUMABLE_STATES, Run, RunError
@@ -52,6 +54,12 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
     why_not = run.resume_damage() if resumable else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
+    if status["state"] == "interrupted":
+        st.info(
+            f"Its process ended before the training did: it was killed, or the app or the machine was stopped. "
+            f"Epoch {status['epoch']} is safe; what came after it is lost.",
+            icon=":material/power_off:",
+        )
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
         if buttons.button(
@@ -86,18 +94,18 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
 
 def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
     """Train longer, repeat with another seed, or take the settings over into the form."""
-    if not run.shipped and status["epoch"] and run.resume_damage() is None:
-        done = max(status["epoch"], settings.training.epochs)
+    if not run.shipped and _most_epochs() > status["epoch"] > 0 and run.resume_damage() is None:
+        done, most = max(status["epoch"], settings.training.epochs), _most_epochs()
         with st.form("longer", border=False):
             epochs = st.number_input(
-                "Epochs in all", min_value=done + 1, max_value=100_000, value=done + max(done // 2, 1)
+                "Epochs in all", min_value=done + 1, max_value=most, value=min(done + max(done // 2, 1), most)
             )
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **access.reserved()):
                 act(lambda: manager().resume(run, int(epochs)))
     if st.button(
         "Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **access.reserved()
     ):
-        act(lambda: _another(run, settings.model_copy(update={"seed": settings.seed + 1})))
+        act(lambda: _again(run, settings))
     if st.button(
         "Start from these settings",
         icon=":material/tune:",
@@ -108,13 +116,25 @@ def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
         act(lambda: _fill_in(settings, run.preset))
 
 
+def _most_epochs() -> int:
+    return int(next(field.maximum for field in setting_fields() if field.key == "training.epochs") or 0)
+
+
 def _with(settings: Settings, **training: Any) -> Settings:
     return settings.model_copy(update={"training": settings.training.model_copy(update=training)})
 
 
-def _another(run: Run, settings: Settings) -> None:
-    """Queues a run of the same name with these settings, and turns to it."""
-    st.query_params["run"] = manager().submit(settings, preset=run.preset, name=run.given_name).id
+def _another(run: Run, settings: Settings, name: str | None = None) -> None:
+    """Queues a run with these settings, of the same name unless another is given, and turns to it."""
+    name = run.given_name if name is None else name
+    st.query_params["run"] = manager().submit(settings, preset=run.preset, name=name).id
+
+
+def _again(run: Run, settings: Settings) -> None:
+    """The same with the next seed, which its name says where it has one."""
+    seed = settings.seed + 1
+    name = re.sub(r", seed \d+$", "", run.given_name)
+    _another(run, settings.model_copy(update={"seed": seed}), f"{name}, seed {seed}" if name else "")
 
 
 def _fill_in(settings: Settings, preset: str) -> None:

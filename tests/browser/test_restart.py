@@ -51,7 +51,9 @@ def test_a_server_that_is_ended_interrupts_its_training_and_the_next_goes_on_wit
         until(first.metrics)
     until(lambda: first.state == "interrupted")
     assert first.can_resume() and second.state == "queued"
-    with serving(folder, shared_data) as address:
+    with serving(
+        folder, shared_data, "--server.fileWatcherType=auto"
+    ) as address:  # so that an edited page is read anew
         page = opened(browser, address)
         until(lambda: second.state == "finished")
         page.goto(f"{address}/train?run={first.id}")

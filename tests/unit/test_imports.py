@@ -27,6 +27,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"layout", "records"},
     {"datasets"},
     {"evaluation", "run_reader"},
+    {"run_weights"},
     {"runs"},
     {"engine", "inference", "run_index", "scalars", "trash"},
     {"lab", "training", "whatif"},

@@ -187,3 +187,12 @@ def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     prepare_resume(run)
     run_training(run, Stop())
     assert run.state == "finished" and run.status()["test_accuracy"] is not None
+
+
+def test_more_epochs_than_the_setting_takes_harm_nothing(store):
+    run = store.create(settings())
+    run_training(run, Stop())
+    before = run.config()
+    with pytest.raises(SettingsError, match="10000"):
+        prepare_resume(run, epochs=20_000)
+    assert run.config() == before and run.state == "finished"
