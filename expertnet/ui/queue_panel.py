@@ -5,8 +5,6 @@ In this module: queue_panel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from expertnet.jobs import manager
@@ -57,14 +55,15 @@ def _entry(place: int, run: Run) -> None:
         f":small[{escape(cut(run.dataset, LONGEST))} · {settings.training.epochs} epochs]"
     )
     with change.popover("Change", icon=":material/more_vert:", width="stretch", key=f"change {run.id} {place}"):
-        if place:
-            _button("Run next", "vertical_align_top", f"next {run.id}", lambda: manager().queue.run_next(run.id))
-            _button("Move up", "arrow_upward", f"up {run.id}", lambda: manager().queue.move_up(run.id))
+        if place and _pressed("Run next", "vertical_align_top", f"next {run.id}"):
+            act(lambda: manager().queue.run_next(run.id))
+        if place and _pressed("Move up", "arrow_upward", f"up {run.id}"):
+            act(lambda: manager().queue.move_up(run.id))
         learned = bool(run.metrics())
         st.caption("Its epochs are kept." if learned else "It goes to the trash, since it has learned nothing yet.")
-        _button("Remove", "close", f"remove {run.id}", lambda: manager().stop(run, discard=not learned))
+        if _pressed("Remove", "close", f"remove {run.id}"):
+            act(lambda: manager().stop(run, discard=not learned))
 
 
-def _button(label: str, icon: str, key: str, action: Callable[[], object]) -> None:
-    if st.button(label, icon=f":material/{icon}:", width="stretch", key=key, **access.reserved()):
-        act(action)
+def _pressed(label: str, icon: str, key: str) -> bool:
+    return st.button(label, icon=f":material/{icon}:", width="stretch", key=key, **access.reserved())
