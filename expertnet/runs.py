@@ -6,6 +6,7 @@ run_reader.py and run_weights.py read).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -97,7 +98,9 @@ class Run(RunWeights):
         if every and state["epoch"] % every == 0:
             self._save_weights(f"epoch-{state['epoch']:04d}", state["weights"], state["epoch"])
         whole = dict(state) | {"history": [to_json(line) for line in history]}
-        write_atomically(self.path / "resume.pt", lambda file: torch.save(whole, file))
+        buffer = io.BytesIO()  # torch.save would turn the error of a full disk into one of its own
+        torch.save(whole, buffer)
+        write_atomically(self.path / "resume.pt", lambda file: file.write(buffer.getbuffer()))
 
     def _save_weights(self, kind: Checkpoint, weights: dict[str, Tensor], epoch: int) -> None:
         write_atomically(self.checkpoint_path(kind), save(weights, {"epoch": str(epoch)}))
