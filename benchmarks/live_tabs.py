@@ -74,7 +74,7 @@ def main() -> None:
             run = RunStore(folder / "runs").list()[0]
             if options.minutes:
                 for _ in range(options.tabs):
-                    browser.new_page().goto(f"{address}/?run={run.id}")
+                    browser.new_page().goto(f"{address}/?run={run.id}", wait_until="commit", timeout=600_000)
                 size, slope = memory_slope(options.minutes)
                 print(
                     f"{options.tabs} tabs for {options.minutes:g} minutes: the server has {size:.0f} MiB, {slope:+.2f} MiB a "
@@ -85,7 +85,7 @@ def main() -> None:
                 alone += speeds(run)
                 tabs = [browser.new_page() for _ in range(options.tabs)]
                 for tab in tabs:
-                    tab.goto(f"{address}/?run={run.id}")
+                    tab.goto(f"{address}/?run={run.id}", timeout=600_000)
                 watched += speeds(run)
                 for tab in tabs:
                     tab.close()
