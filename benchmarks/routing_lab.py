@@ -1,84 +1,223 @@
-"""How quick the routing lab is: python -m benchmarks.routing_lab RUN [--runs-dir DIR] [--dataset D]
+"""How quick the routing lab is, against what it promises: python -m benchmarks.routing_lab [RUN ...] [--runs-dir DIR] [--dataset D]
 
-Prints, on this machine, for the run's network: seconds to route the test pictures, to silence every expert and the same as
-passes over the test set, what each view's tables and charts take once the routing is kept, and what a moved slider takes.
-Medians of five where it does not say otherwise.
+RUN is by default each network that ships. Prints, on this machine:
+- for a fresh network of the report's (8 blocks of 3 experts), what silencing every expert costs in passes over the same
+  pictures, both measured by turns batch by batch;
+- for each run, the server's time for every view of the Experts page, from the request on a WebSocket until the script has
+  ended: the first visit after the start of the server, and the median of five later ones, each by a tab of its own. The
+  routing lies in the run's folder; Compare takes a copy of the run. Then the time that a moved slider takes;
+- for each run whose pictures are at hand, seconds to route the test pictures and to silence every expert.
 """
 
 import argparse
+import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from typing import Any
+from urllib.parse import urlencode
 
 import torch
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from expertnet import figures, whatif
-from expertnet.datasets import Split, load_test_split
+from expertnet import whatif
+from expertnet.datasets import DatasetInfo, Split, data_root, is_ready, load_test_split
 from expertnet.devices import available_threads
-from expertnet.inference import Predictor, Routed, load_predictor
-from expertnet.lab import Lab
-from expertnet.runs import RunStore
+from expertnet.evaluation import EVALUATION_BATCH
+from expertnet.fields import build_settings
+from expertnet.inference import Predictor, load_predictor, route_test_set
+from expertnet.model import ExpertNet
+from expertnet.runs import Run, RunStore
+from tests.browser.raw import Raw, connected
+from tests.browser.served import serving
+
+VIEW_TARGET, SLIDER_TARGET = 0.5, 0.2  # seconds
+VIEWS: dict[str, dict[str, str]] = {  # what it is: its address
+    "One picture": {"view": "One picture"},
+    "One picture, two of them": {"view": "One picture", "two": "true"},
+    "Classes": {"view": "Classes"},
+    "Experts": {"view": "Experts"},
+    "What if": {"view": "What if"},
+    "Through training": {"view": "Through training"},
+    "Compare": {"view": "Compare"},
+}
 
 
-def seconds(work: Callable[[], object], times: int = 5) -> float:
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return median(taken)
+def row(what: str, target: str, measured: str, met: bool) -> None:
+    print(f"{what:<62} {target:<16} {measured:<30} {'met' if met else 'MISSED'}", flush=True)
 
 
-def one_pass(predictor: Predictor, split: Split) -> Routed:
-    batches = [predictor(split.images[start : start + 500]) for start in range(0, len(split), 500)]
-    predictions = torch.cat([probabilities.argmax(1) for probabilities, _ in batches])
-    return Routed(torch.cat([weights for _, weights in batches]), split.labels.clone(), predictions)
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run")
+    parser.add_argument("run", nargs="*")
     parser.add_argument("--runs-dir")
-    parser.add_argument("--dataset", help="where the pictures are, if not where the run says")
+    parser.add_argument("--dataset", help="where the pictures are of a run that has none where it says")
+    parser.add_argument("--pictures", type=int, default=400, help="how many the report's network is timed on, 0 for none")
     options = parser.parse_args()
-    run = RunStore(options.runs_dir).resolve(options.run)
-    predictor = load_predictor(run, threads=available_threads())
+    store = RunStore(options.runs_dir)
+    runs = [store.resolve(text) for text in options.run] or [run for run in store.list() if run.shipped]
+    row_of_titles = f"{'':<62} {'target':<16} measured"
+    print(row_of_titles)
+    if options.pictures:
+        silencing_in_passes(options.pictures)
+    with tempfile.TemporaryDirectory() as name:
+        copies = [copied(run, RunStore(Path(name) / "runs"), options.dataset) for run in runs]
+        view_times(Path(name), copies)
+        for run in copies:
+            network_times(run)
+
+
+def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
+    """A run and its double, to compare it with, in a store of their own, with pictures that are at hand where there are any."""
+    config = run.config()
+    if dataset and not is_ready(run.settings().data):
+        config["data"]["dataset"] = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
+    for name in (run.id, run.id[:-4] + "0000"):
+        shutil.copytree(run.path, store.root / name)
+        (store.root / name / "config.json").write_text(json.dumps(config))
+        split = test_split(Run(store.root / name))
+        if split is not None:
+            route_test_set(Run(store.root / name), split, threads=available_threads())
+    return store.get(run.id)
+
+
+def test_split(run: Run) -> Split | None:
+    """The test pictures, where they are at hand."""
     data = run.settings().data
-    split, _ = load_test_split(data.model_copy(update={"dataset": options.dataset}) if options.dataset else data)
-    model = predictor.settings.model
-    print(f"{run.title}: {model.num_blocks} blocks of {model.num_experts} experts, {len(split):,} test pictures")
-    routed = one_pass(predictor, split)
-    alone = seconds(lambda: one_pass(predictor, split), times=3)
-    print(f"one pass over the test pictures: {alone:.1f} s (median of 3)")
-    batches = range(0, len(split), 500)
-    silencing = seconds(
-        lambda: [whatif._silenced_batch(predictor, split.images[start : start + 500], True) for start in batches],
-        times=1,
-    )
-    plain = model.num_blocks * model.num_experts
+    return load_test_split(data)[0] if is_ready(data) or Path(data.dataset).exists() else None
+
+
+# --- silencing every expert ------------------------------------------------------------------------------------------
+
+
+def one_pass(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
+    for batch in images_N3SS.split(EVALUATION_BATCH):
+        predictor(batch)
+
+
+def silence_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
+    for batch in images_N3SS.split(EVALUATION_BATCH):
+        whatif._silenced_batch(predictor, batch, True)
+
+
+def silencing_in_passes(pictures: int) -> None:
+    """What silencing each of the 24 experts of the report's network costs, in passes, on random pictures."""
+    settings = build_settings("report", "cifar10", {})
+    blocks, experts, size = settings.model.num_blocks, settings.model.num_experts, settings.data.image_size
+    info = DatasetInfo("random", tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3, size, "")
+    torch.manual_seed(0)
+    torch.set_num_threads(available_threads())
+    network = ExpertNet(settings.model, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    predictor = Predictor(network, settings, info, 0)
+    batches = torch.randint(256, (pictures, 3, size, size), dtype=torch.uint8).split(100)
+    one_pass(predictor, batches[0])  # the first is slower
+    taken = [(timed(lambda b=b: one_pass(predictor, b)), timed(lambda b=b: silence_all(predictor, b))) for b in batches]  # type: ignore[misc]
+    plain, silenced = (sum(times) for times in zip(*taken, strict=True))
+    all_of, computed = blocks * experts, blocks + experts * blocks * (blocks - 1) / 2
     print(
-        f"silencing all {plain} experts: {silencing:.1f} s, as {silencing / alone:.1f} passes (once); one by one {plain}"
+        f"{blocks} blocks of {experts} experts, {settings.model.channels} channels, {pictures} pictures, {available_threads()} threads: "
+        f"a pass {plain:.2f} s, all {all_of} silenced {silenced:.2f} s; batch by batch "
+        + ", ".join(f"{silent / alone:.1f}" for alone, silent in taken)
+        + " passes"
     )
-    views: dict[str, Callable[[Lab], object]] = {
-        "Classes": lambda lab: (
-            figures.classes(lab, 1),
-            figures.information(lab),
-            figures.plane(lab),
-            figures.mistakes(lab),
-        ),
-        "Experts": lambda lab: (figures.utilization(lab), figures.entropies(lab), figures.specializations(lab)),
-        "Through training": lambda lab: figures.through_training(run.metrics(), run.watched_pictures),
-    }
-    for name, make in views.items():
-        lab = Lab(routed, predictor.classes)
-        first = seconds(lambda lab=lab, make=make: make(lab), times=1)  # type: ignore[misc]
-        print(f"{name}: {first:.3f} s the first time, then {seconds(lambda lab=lab, make=make: make(lab)):.3f} s")  # type: ignore[misc]
-    changes = {1: whatif.forced(0)}
-    image = split.images[:1]
-    predictor = load_predictor(run, threads=1)  # as the page does
-    predictor(image)
-    slider = seconds(lambda: (predictor(image), predictor(image, changes)))
-    print(f"a moved slider (both answers, one thread): {slider:.3f} s")
+    passes = silenced / plain
+    row(f"silencing all {all_of} experts, in passes", f"at most {all_of}", f"{passes:.1f}", passes <= all_of)
+    row(
+        f"the same, by reuse ({computed:.0f} blocks of {blocks} a pass: {computed / blocks:.1f} by arithmetic)",
+        f"about {all_of / 2:.0f} (+10 %)",
+        f"{passes:.1f}",
+        passes <= 1.1 * all_of / 2,
+    )
+
+
+def network_times(run: Run) -> None:
+    """Seconds for what goes through the whole test set."""
+    split = test_split(run)
+    if split is None:
+        print(f"{run.title}: its pictures are not on this machine; --dataset says where they are")
+        return
+    predictor = load_predictor(run, threads=available_threads())
+    model = predictor.settings.model
+    one_pass(predictor, split.images[:EVALUATION_BATCH])
+    alone = median(timed(lambda: one_pass(predictor, split.images)) for _ in range(3))
+    silenced, all_of = timed(lambda: silence_all(predictor, split.images)), model.num_blocks * model.num_experts
+    print(
+        f"{run.title}, {len(split):,} test pictures: routing them {alone:.2f} s (median of 3); silencing each of the {all_of} experts "
+        f"{silenced:.1f} s, as {silenced / alone:.1f} passes (once)"
+    )
+
+
+# --- the views of the page -------------------------------------------------------------------------------------------
+
+
+def view_times(folder: Path, runs: list[Run]) -> None:
+    """The server's time for each view, and for a slider of What if."""
+    with serving(folder, data_root()) as server:
+        with connected(server) as tab:
+            tab.answers("predict")  # loads the modules
+        for run in runs:
+            for what, address in VIEWS.items():
+                times = [visit(server, run, address) for _ in range(6)]
+                for when, taken in (("first", times[0]), ("then", median(times[1:]))):
+                    row(f"{run.title}: {what}, {when}", f"under {VIEW_TARGET} s", f"{taken:.3f} s", taken < VIEW_TARGET)
+            moves = slider_times(server, run)
+            if moves:
+                taken, most = median(moves), max(moves)
+                measured = f"{taken:.3f} s (at most {most:.3f})"
+                row(f"{run.title}: a slider of What if", f"under {SLIDER_TARGET} s", measured, taken < SLIDER_TARGET)
+            else:
+                print(f"{run.title}: without pictures What if has no sliders")
+
+
+def visit(server: str, run: Run, address: dict[str, str]) -> float:
+    """Seconds that a new tab waits for a view."""
+    with connected(server) as tab:
+        started = time.perf_counter()
+        said = tab.answers("experts", urlencode(address | {"run": run.id}))
+        taken = time.perf_counter() - started
+    complain(said)
+    return taken
+
+
+def slider_times(server: str, run: Run) -> list[float]:
+    """Seconds until the server has answered the moves of a slider: the probabilities, and how all blocks route now."""
+    query = urlencode(VIEWS["What if"] | {"run": run.id})
+    with connected(server) as tab:
+        said = tab.answers("experts", query)
+        complain(said)
+        sliders = [each for each in said if each.delta.new_element.slider.label == "Expert 1"]
+        return [moved(tab, query, sliders[-1], weight) for weight in (0.9, 0.1, 0.7, 0.3, 0.8)] if sliders else []
+
+
+def moved(tab: Raw, query: str, slider: Any, weight: float) -> float:
+    message = BackMsg()
+    message.rerun_script.fragment_id = slider.delta.fragment_id
+    state = message.rerun_script.widget_states.widgets.add()
+    state.id = slider.delta.new_element.slider.id
+    state.double_array_value.data.append(weight)
+    started = time.perf_counter()
+    said = tab.answers("experts", query, message)
+    taken = time.perf_counter() - started
+    complain(said)
+    assert any("Changed: block" in each.delta.new_element.markdown.body for each in said), "the slider changed nothing"
+    return taken
+
+
+def complain(said: list[Any]) -> None:
+    """A view that did not come about has no time."""
+    for answer in said:
+        element = answer.delta.new_element
+        assert not element.HasField("exception"), element.exception.message
+        assert not element.HasField("progress"), "something is still being computed"
 
 
 if __name__ == "__main__":

@@ -37,23 +37,27 @@ class Raw:
     def rerun(self, page, query="", pressed=()):
         """Runs a page's script, pressing buttons by their id; all that the server says, as text."""
         message = BackMsg()
-        message.rerun_script.page_name = page
-        message.rerun_script.query_string = query
         for widget in pressed:
             state = message.rerun_script.widget_states.widgets.add()
             state.id, state.trigger_value = widget, True
+        return "\n".join(map(str, self.answers(page, query, message)))
+
+    def answers(self, page, query="", message=None):
+        """Runs a page's script, with what the message says of widgets and fragments; all that the server says."""
+        message = message or BackMsg()
+        message.rerun_script.page_name, message.rerun_script.query_string = page, query
         self._socket.send(message.SerializeToString())
         said = []
         while True:
             answer = ForwardMsg()
             answer.ParseFromString(self._socket.recv(timeout=PATIENCE))
-            said.append(str(answer))
+            said.append(answer)
             if answer.delta.new_element.HasField("button"):
                 widget = answer.delta.new_element.button.id
                 self._widgets[widget.rpartition("-")[2]] = widget
             ended = answer.WhichOneof("type") == "script_finished"
             if ended and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                return "\n".join(said)
+                return said
 
     def widget(self, key):
         """The id of a button that was drawn."""
