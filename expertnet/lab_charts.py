@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, CELL, GREY, INK, ORANGE, PALE, ROW, SHARE, SKY, layered
+from expertnet.charts import BLUE, CELL, GREY, INK, ORANGE, PALE, ROW, SHARE, SKY, layered, told
 from expertnet.curves import PALETTE, told_apart
 
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -37,7 +37,7 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, pe
     written = "+.1%" if percent else "+.2f"
     cells = base.mark_rect().encode(
         color=alt.Color(f"{value}:Q", legend=None, scale=signed),
-        tooltip=[f"{row}:O", "expert:O", alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f")],
+        tooltip=[*told(f"{row}:O", "expert:O"), alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f")],
     )
     numbers = base.mark_text(fontSize=12, color=INK).encode(text=alt.Text(f"{value}:Q", format=written))
     count = table[row].nunique()
@@ -52,7 +52,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     axis = alt.Axis(orient="top", tickCount=4, format="~g")
     x = alt.X("information:Q", title="bits", scale=scale, axis=axis)
     tooltip: list[Any] = [
-        "block:O",
+        *told("block:O"),
         *(alt.Tooltip(f"{field}:Q", format=".4f") for field in ("information", "chance", "chance_high")),
     ]
     base = alt.Chart(blocks).encode(y=_rows("block:O", "block"), tooltip=tooltip)
@@ -91,7 +91,7 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
             x=alt.X("x:Q", title=f"first component ({explained[0]:.0%} of the variance)", axis=axis),
             y=alt.Y("y:Q", title=f"second component ({explained[1]:.0%})", axis=axis),
             **looks,
-            tooltip=["picture:Q", "class:N", "taken for:N"],
+            tooltip=told("picture:Q", "class:N", "taken for:N"),
         )
         .properties(height=380, description=f"Routing of {len(points)} test pictures in two dimensions, by class")
     )
@@ -113,17 +113,17 @@ def interval_dots(
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
-    tooltip: list[Any] = [f"{row}:N", *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high"))]
+    tooltip: list[Any] = [*told(f"{row}:N"), *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high"))]
     base = alt.Chart(table).encode(y=_rows(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
     layers: list[Any] = []
     if rule is not None:
         line = alt.Chart(pd.DataFrame({"rule": [rule]})).mark_rule(color=GREY, strokeDash=[2, 3])
         layers.append(line.encode(x=x("rule")))
     layers += [
-        base.mark_rule(color=BLUE).encode(x=x("low"), x2="high:Q"),
+        base.mark_rule(color=BLUE).encode(x=x("low"), x2=alt.X2("high:Q")),
         base.mark_point(color=BLUE, filled=True, size=70).encode(x=x(value)),
         base.mark_text(align="right", color=GREY).encode(
-            x=alt.value("width"), text=alt.Text(f"{value}:Q", format=format)
+            x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=format)
         ),
     ]
     return layered(
@@ -155,10 +155,10 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
                 legend=alt.Legend(orient="bottom", columns=1, labelLimit=0),
             ),
             shape=alt.Shape("entropy:N", title=None, scale=alt.Scale(domain=domain, range=["circle", "diamond"])),
-            tooltip=["block:O", "entropy:N", alt.Tooltip("nats:Q", format=".4f"), alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[*told("block:O", "entropy:N"), alt.Tooltip("nats:Q", format=".4f"), alt.Tooltip("share:Q", format=".1%")],
         )
     )
-    line = alt.Chart(tidy).mark_line(color=GREY).encode(x=x, y=y, detail="block:O")
+    line = alt.Chart(tidy).mark_line(color=GREY).encode(x=x, y=y, detail=alt.Detail("block:O"))
     return layered(
         line, dots, height=max(len(blocks) * CELL + 30, 3 * CELL), description="Both entropies of each block's routing"
     )
@@ -168,8 +168,7 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
     """Utilization of every expert of every block (expert_table), against a fair share of 1; a tick for how often it is first."""
     table = experts.assign(name=_named(experts), first_utilization=experts["first"] * experts["expert"].max())
     tooltip: list[Any] = [
-        "block:O",
-        "expert:O",
+        *told("block:O", "expert:O"),
         alt.Tooltip("utilization:Q", format=".3f"),
         alt.Tooltip("first:Q", format=".1%"),
     ]
@@ -204,19 +203,19 @@ def weight_and_effect(silencing: pd.DataFrame) -> alt.LayerChart:
     )
     y = alt.Y("change:Q", title="change of the accuracy when silenced", axis=alt.Axis(format="+~%"))
     tooltip: list[Any] = [
-        "name:N",
+        *told("name:N"),
         alt.Tooltip("weight:Q", format=".3f"),
         *(alt.Tooltip(f"{field}:Q", format="+.2%") for field in ("change", "low", "high")),
-        "flipped:Q",
+        *told("flipped:Q"),
     ]
     base = alt.Chart(table).encode(x=x, tooltip=tooltip)
     looks = _looks("block:O", sorted(table["block"].unique().tolist()), "block")
     zero = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=alt.Y("y:Q"))
     return layered(
         zero,
-        base.mark_rule().encode(y=alt.Y("low:Q"), y2="high:Q", color=looks["color"]),
+        base.mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         base.mark_point(filled=True, size=70, opacity=1).encode(y=y, **looks),
-        base.mark_text(align="left", dx=7, dy=-9, color=GREY).encode(y=y, text="text:N"),
+        base.mark_text(align="left", dx=7, dy=-9, color=GREY).encode(y=y, text=alt.Text("text:N")),
         height=320,
         description="Mean weight of each expert against the change of the accuracy when it is silenced",
     )
@@ -247,7 +246,7 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
     )
     base = alt.Chart(table).encode(
         y=_rows("label:N"),
-        tooltip=["label:N", alt.Tooltip("probability:Q", format=".2%"), alt.Tooltip("changed:Q", format=".2%")],
+        tooltip=[*told("label:N"), alt.Tooltip("probability:Q", format=".2%"), alt.Tooltip("changed:Q", format=".2%")],
     )
     return layered(
         base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
@@ -273,7 +272,7 @@ def block_curves(table: pd.DataFrame, value: str, title: str, series: str, most:
             ),
             y=alt.Y(f"{value}:Q", title=title, scale=scale),
             **told_apart(f"{series}:O", names, title=series, columns=8),
-            tooltip=["epoch:Q", f"{series}:O", alt.Tooltip(f"{value}:Q", format=".4f")],
+            tooltip=[*told("epoch:Q", f"{series}:O"), alt.Tooltip(f"{value}:Q", format=".4f")],
         )
     )
     return layered(lines, height=220, description=f"{title} by {series} over epochs")
