@@ -4,7 +4,7 @@ RUN is by default each network that ships. Prints, on this machine:
 - for a fresh network of the report's (8 blocks of 3 experts), what silencing every expert costs in passes over the same
   pictures, both measured by turns batch by batch;
 - for each run, the server's time for every view of the Experts page, from the request on a WebSocket until the script has
-  ended: the first visit after the start of the server, and the median of five later ones, each by a tab of its own. The
+  ended: the first visit once the server has started and loaded its modules, and the median of five later ones, each by a tab of its own. The
   routing lies in the run's folder; Compare takes a copy of the run. Then the time that a moved slider takes;
 - for each run whose pictures are at hand, seconds to route the test pictures and to silence every expert.
 """
@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
+import psutil
 import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
@@ -61,7 +62,9 @@ def main() -> None:
     parser.add_argument("run", nargs="*")
     parser.add_argument("--runs-dir")
     parser.add_argument("--dataset", help="where the pictures are of a run that has none where it says")
-    parser.add_argument("--pictures", type=int, default=400, help="how many the report's network is timed on, 0 for none")
+    parser.add_argument(
+        "--pictures", type=int, default=400, help="how many the report's network is timed on, 0 for none"
+    )
     options = parser.parse_args()
     store = RunStore(options.runs_dir)
     runs = [store.resolve(text) for text in options.run] or [run for run in store.list() if run.shipped]
@@ -162,8 +165,7 @@ def network_times(run: Run) -> None:
 def view_times(folder: Path, runs: list[Run]) -> None:
     """The server's time for each view, and for a slider of What if."""
     with serving(folder, data_root()) as server:
-        with connected(server) as tab:
-            tab.answers("predict")  # loads the modules
+        settled(server)
         for run in runs:
             for what, address in VIEWS.items():
                 times = [visit(server, run, address) for _ in range(6)]
@@ -176,6 +178,15 @@ def view_times(folder: Path, runs: list[Run]) -> None:
                 row(f"{run.title}: a slider of What if", f"under {SLIDER_TARGET} s", measured, taken < SLIDER_TARGET)
             else:
                 print(f"{run.title}: without pictures What if has no sliders")
+
+
+def settled(server: str) -> None:
+    """Waits until the modules are loaded, which goes on in the background after the start."""
+    with connected(server) as tab:
+        tab.answers("experts", "run=none")
+    (process,) = psutil.Process().children()
+    while process.cpu_percent(1.0) > 20:
+        pass
 
 
 def visit(server: str, run: Run, address: dict[str, str]) -> float:

@@ -1,13 +1,14 @@
 """Tidy frames -> Altair charts: pure, so that a notebook draws what the pages draw.
 
-In this module: routing_heatmap, entropy_bars, class_heatmap, probability_bars, architecture, and the colours and the layering
-that curves.py shares. Colours are Okabe and Ito's, which the colour-blind can tell apart; no series is told by its colour
-alone, but by dash, place or number too.
+In this module: specification, routing_heatmap, entropy_bars, class_heatmap, probability_bars, architecture, and what curves.py
+and lab_charts.py share (the colours, layered, told). Colours are Okabe and Ito's, which the colour-blind can tell apart; no
+series is told by its colour alone, but by dash, place or number too.
 """
 
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from typing import Any, cast
 
 import altair as alt
@@ -23,7 +24,30 @@ FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights are 
 
 def layered(*layers: Any, **properties: Any) -> alt.LayerChart:
     """Charts over one another; Altair's own types say that this might be a facet, which it cannot."""
-    return cast(alt.LayerChart, alt.layer(*layers).properties(autosize=FIT_WIDTH, **properties))
+    return cast(alt.LayerChart, alt.layer(*layers, autosize=FIT_WIDTH, **properties))
+
+
+def specification(chart: Any) -> dict[str, Any]:
+    """A chart as st.vega_lite_chart takes it, to be drawn again and again; its tables are left for Streamlit to send.
+
+    So Altair neither transforms them, by a setting that all threads share and st.altair_chart changes for a moment, nor validates.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+
+    def named(part: Any) -> Any:
+        part = part.copy(deep=False)
+        if isinstance(part.data, pd.DataFrame):
+            content = pd.util.hash_pandas_object(part.data).to_numpy().tobytes()
+            name = f"{list(part.data)} {sha256(content).hexdigest()}"
+            tables[name], part.data = part.data, alt.NamedData(name)
+        return part
+
+    whole = named(chart)
+    if isinstance(whole, alt.LayerChart):
+        whole.layer = [named(layer) for layer in whole.layer]
+    spec = whole.to_dict(validate=False)
+    spec.pop("config", None)  # Altair's own theme, in the place of which Streamlit has one
+    return spec | {"datasets": tables}
 
 
 def told(*fields: str) -> list[alt.Tooltip]:

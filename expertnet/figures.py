@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,14 @@ class Figure:
     table: pd.DataFrame
     how: str  # one sentence: how it was computed, and the source
 
+    @cached_property
+    def spec(self) -> dict[str, Any] | None:
+        """The chart as a page draws it."""
+        return None if self.chart is None else charts.specification(self.chart)
+
+
+made_once = lru_cache(maxsize=16)  # as many as open_lab keeps; Lab and Effects are the same objects for the same files
+
 
 def _most(table: pd.DataFrame, column: str) -> pd.Series:
     return table.iloc[int(table[column].argmax())]
@@ -41,6 +50,7 @@ def _least(table: pd.DataFrame, column: str) -> pd.Series:
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
+@made_once
 def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
     table = lab.by_class[lab.by_class["block"] == block]
     spread = table.groupby("expert")["weight"].agg(lambda column: column.max() - column.min())
@@ -59,6 +69,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
     return Figure(f"classes-block-{block}", seen, charts.class_heatmap(table, block, select), table, how)
 
 
+@made_once
 def information(lab: Lab) -> Figure:
     table = lab.blocks[["block", "information", "chance", "chance_high"]]
     best, above = _most(table, "information"), len(_telling(lab))
@@ -81,6 +92,7 @@ def _telling(lab: Lab) -> list[int]:
     return lab.blocks[lab.blocks["information"] > lab.blocks["chance_high"]]["block"].tolist()
 
 
+@made_once
 def plane(lab: Lab, select: str | None = None) -> Figure:
     table, explained = lab.points
     seen = (
@@ -96,6 +108,7 @@ def plane(lab: Lab, select: str | None = None) -> Figure:
     return Figure("plane", seen, lab_charts.scatter(drawn, explained, select), table, how)
 
 
+@made_once
 def mistakes(lab: Lab) -> Figure | None:
     """None where the network makes no mistakes."""
     table = lab.mistakes
@@ -120,6 +133,7 @@ def mistakes(lab: Lab) -> Figure | None:
 # --- experts ---------------------------------------------------------------------------------------------------------
 
 
+@made_once
 def utilization(lab: Lab) -> Figure:
     table = lab.experts
     most, least = _most(table, "utilization"), _least(table, "utilization")
@@ -134,6 +148,7 @@ def utilization(lab: Lab) -> Figure:
     return Figure("utilization", seen, lab_charts.expert_bars(table), table, how)
 
 
+@made_once
 def entropies(lab: Lab) -> Figure:
     table = lab.blocks[["block", "entropy_of_mean", "mean_entropy", "verdict"]]
     counts = table["verdict"].str.split(":").str[0].value_counts()
@@ -148,6 +163,7 @@ def entropies(lab: Lab) -> Figure:
     return Figure("entropies", seen, lab_charts.entropy_pairs(table, lab.num_experts), table, how)
 
 
+@made_once
 def specializations(lab: Lab) -> Figure:
     table = lab.specializations
     named = table[table["class"] != ""]
@@ -162,6 +178,7 @@ def specializations(lab: Lab) -> Figure:
 # --- what if ---------------------------------------------------------------------------------------------------------
 
 
+@made_once
 def policies(effects: Effects) -> Figure:
     table = policy_table(effects).set_index("policy")
     learned, shuffled = table.loc["learned"], table.loc["shuffled"]
@@ -189,6 +206,7 @@ def policies(effects: Effects) -> Figure:
     return Figure("routings", seen, chart, table.reset_index(), how)
 
 
+@made_once
 def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     table = silencing_table(effects, lab.experts)
     worst = _least(table, "change")
@@ -213,6 +231,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
 
 
+@made_once
 def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
     table = class_effects(effects, lab.classes)
     here = table[table["block"] == block]

@@ -37,7 +37,10 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, pe
     written = "+.1%" if percent else "+.2f"
     cells = base.mark_rect().encode(
         color=alt.Color(f"{value}:Q", legend=None, scale=signed),
-        tooltip=[*told(f"{row}:O", "expert:O"), alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f")],
+        tooltip=[
+            *told(f"{row}:O", "expert:O"),
+            alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f"),
+        ],
     )
     numbers = base.mark_text(fontSize=12, color=INK).encode(text=alt.Text(f"{value}:Q", format=written))
     count = table[row].nunique()
@@ -113,7 +116,10 @@ def interval_dots(
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
-    tooltip: list[Any] = [*told(f"{row}:N"), *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high"))]
+    tooltip: list[Any] = [
+        *told(f"{row}:N"),
+        *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high")),
+    ]
     base = alt.Chart(table).encode(y=_rows(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
     layers: list[Any] = []
     if rule is not None:
@@ -155,7 +161,11 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
                 legend=alt.Legend(orient="bottom", columns=1, labelLimit=0),
             ),
             shape=alt.Shape("entropy:N", title=None, scale=alt.Scale(domain=domain, range=["circle", "diamond"])),
-            tooltip=[*told("block:O", "entropy:N"), alt.Tooltip("nats:Q", format=".4f"), alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[
+                *told("block:O", "entropy:N"),
+                alt.Tooltip("nats:Q", format=".4f"),
+                alt.Tooltip("share:Q", format=".1%"),
+            ],
         )
     )
     line = alt.Chart(tidy).mark_line(color=GREY).encode(x=x, y=y, detail=alt.Detail("block:O"))

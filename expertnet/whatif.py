@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import cast
 
 import pandas as pd
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from expertnet.datasets import Split
 from expertnet.evaluation import EVALUATION_BATCH
+from expertnet.files import version_of
 from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor, refuse_other_classes
 from expertnet.model import Block, Change, Changes
 from expertnet.progress import Asked, Report, check, never, silent
@@ -125,7 +128,7 @@ POLICIES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as Routed
 class Effects:
     """The classes that the network named for the test pictures under a number of changes."""
 
@@ -199,8 +202,19 @@ def _batches(split: Split, cancelled: Asked) -> Iterator[tuple[slice, float]]:
 
 def kept_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
     """What was measured before: `what` is "policies", or silencing(renormalise)."""
-    tensors, routed = kept(run, what, checkpoint), kept_routing(run, checkpoint)
-    if tensors is None or routed is None:
+    routed = kept_routing(run, checkpoint)
+    try:
+        version = version_of(run.path / f"{what}-{checkpoint}.safetensors")
+    except OSError:
+        return None
+    return _effects(run.path, what, checkpoint, version, routed) if routed is not None else None
+
+
+@lru_cache(maxsize=16)
+def _effects(path: Path, what: str, checkpoint: Checkpoint, version: tuple[int, ...], routed: Routed) -> Effects | None:
+    run = Run(path)
+    tensors = kept(run, what, checkpoint)
+    if tensors is None:
         return None
     count, blocks, experts = routed.routing.shape
     changed, info = tensors.get("changed"), run.dataset_info()

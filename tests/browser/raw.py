@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 PATIENCE = 120  # seconds
 
@@ -20,7 +21,7 @@ def connected(server, cookies=None):
     with connect(
         server.replace("http", "ws", 1) + "/_stcore/stream",
         origin=server,
-        subprotocols=["streamlit", *([token] if token else [])],
+        subprotocols=[Subprotocol(name) for name in ("streamlit", token) if name],
         additional_headers={"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())},
         open_timeout=PATIENCE,
         max_size=None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pandas as pd
 import streamlit as st
 
@@ -59,7 +57,7 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
                 st.caption(escape(run.title))
                 figure = make(each)
                 if figure is not None:
-                    show(replace(figure, name=f"{figure.name}-{mark}"))
+                    show(figure, mark=f"-{mark}")
                 else:
                     st.markdown(why_no_mistakes(each))
     _agreement(lab, renumbered)

@@ -106,23 +106,24 @@ def lab_of(chosen: Chosen) -> Lab | None:
     return open_lab(routed, chosen.predictor.classes) if routed is not None else None
 
 
-def show(figure: Figure | None, select: bool = False, table: bool = False) -> Any:
+def show(figure: Figure | None, select: bool = False, table: bool = False, mark: str = "") -> Any:
     """A figure: what is seen, the chart (or the table), how it was computed, and its files.
 
-    With `select`, what is clicked in the chart is returned.
+    With `select`, what is clicked in the chart is returned; `mark` tells two of one name apart.
     """
     if figure is None:
         return None
+    name = figure.name + mark
     st.markdown(escape(figure.seen))
     event = None
     if figure.chart is not None:
         selecting: dict[str, Any] = {"on_select": "rerun"} if select else {}
-        event = st.altair_chart(figure.chart, width="stretch", key=figure.name, **selecting)
+        event = st.vega_lite_chart(spec=figure.spec, width="stretch", key=name, **selecting)
     if figure.chart is None or table:
         st.dataframe(figure.table.round(4).rename(columns=_words), hide_index=True, width="stretch", alt=figure.seen)
     st.caption(escape(figure.how))
-    with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {figure.name}"):
-        _downloads(figure)
+    with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
+        _downloads(figure, name)
     return event
 
 
@@ -130,14 +131,14 @@ def _words(column: str) -> str:
     return column.replace("_", " ")
 
 
-def _downloads(figure: Figure) -> None:
+def _downloads(figure: Figure, name: str) -> None:
     """Each file is made when it is asked for."""
     st.download_button(
         "Table (CSV)",
         lambda: to_csv(figure.table),
-        f"{figure.name}.csv",
+        f"{name}.csv",
         "text/csv",
-        key=f"csv {figure.name}",
+        key=f"csv {name}",
         on_click="ignore",
     )
     if figure.chart is not None:
@@ -145,9 +146,9 @@ def _downloads(figure: Figure) -> None:
             st.download_button(
                 f"Chart ({format.upper()})",
                 partial(to_file, figure.chart, format),
-                f"{figure.name}.{format}",
+                f"{name}.{format}",
                 mime,
-                key=f"{format} {figure.name}",
+                key=f"{format} {name}",
                 on_click="ignore",
             )
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import streamlit as st
 
 from expertnet import figures
+from expertnet.figures import Figure
+from expertnet.files import version_of
 from expertnet.inference import load_predictor
 from expertnet.lab import Lab
-from expertnet.runs import ACTIVE_STATES
+from expertnet.runs import ACTIVE_STATES, Run
 from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
 
@@ -18,7 +23,9 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
     run = chosen.run
 
     def look() -> None:
-        found = figures.through_training(run.metrics(), run.watched_pictures)
+        history = run.path / "metrics.jsonl"
+        version = version_of(history) if history.is_file() else ()
+        found = _curves(run.path, version)
         if not found:
             st.info("The history of this run holds no routing figures; they come with the first whole epoch.")
             return
@@ -27,10 +34,21 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
                 with st.container():
                     show(figure)
             with st.container():
-                show(figures.training_utilization(run.metrics(), pick_block(chosen.blocks), run.watched_pictures))
+                show(_utilization(run.path, version, pick_block(chosen.blocks)))
 
     access.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
     _kept(chosen)
+
+
+@lru_cache(maxsize=32)
+def _curves(path: Path, version: tuple[int, ...]) -> list[Figure]:
+    """Made once an epoch, for every open tab."""
+    return figures.through_training(Run(path).metrics(), Run(path).watched_pictures)
+
+
+@lru_cache(maxsize=64)
+def _utilization(path: Path, version: tuple[int, ...], block: int) -> Figure | None:
+    return figures.training_utilization(Run(path).metrics(), block, Run(path).watched_pictures)
 
 
 def _kept(chosen: Chosen) -> None:
