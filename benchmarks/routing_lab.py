@@ -4,8 +4,8 @@ RUN is by default each network that ships. Prints, on this machine:
 - for a fresh network of the report's (8 blocks of 3 experts), what silencing every expert costs in passes over the same
   pictures, both measured by turns batch by batch;
 - for each run, the server's time for every view of the Experts page, from the request on a WebSocket until the script has
-  ended: the first visit once the server has started and loaded its modules, and the median of five later ones, each by a tab of its own. The
-  routing lies in the run's folder; Compare takes a copy of the run. Then the time that a moved slider takes;
+  ended: the first visit once the server has started and loaded its modules, and the median of five later ones, each by a
+  tab of its own. The routing lies in the run's folder; Compare takes a copy of the run. Then what a moved slider takes;
 - for each run whose pictures are at hand, seconds to route the test pictures and to silence every expert.
 """
 
@@ -68,8 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     store = RunStore(options.runs_dir)
     runs = [store.resolve(text) for text in options.run] or [run for run in store.list() if run.shipped]
-    row_of_titles = f"{'':<62} {'target':<16} measured"
-    print(row_of_titles)
+    print(f"{'':<62} {'target':<16} measured")
     if options.pictures:
         silencing_in_passes(options.pictures)
     with tempfile.TemporaryDirectory() as name:
