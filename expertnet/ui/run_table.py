@@ -1,7 +1,7 @@
 """Runs as a table to choose from.
 
-In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, and cells, columns and
-height for other tables of runs.
+In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, follow, which draws the page
+anew while runs train, and cells, columns and height for other tables of runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet.run_index import RunRow
+from expertnet.run_index import RunRow, rows_of
+from expertnet.ui import access
 
 MARKS = {  # sign and word: a table's cells have no icons
     "queued": "◷ queued",
@@ -25,6 +26,7 @@ MARKS = {  # sign and word: a table's cells have no icons
 }
 TALLEST = 20  # rows; a table of more scrolls within itself
 ROW = 35  # pixels
+LOOK_EVERY, LOOK_EVERY_MORE = 2.0, 0.005  # seconds between two looks at runs that train, and more for each row
 TICKED = "ticked runs"  # in the session: the ids, which outlive a table of other rows
 
 
@@ -87,6 +89,8 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
     table = pd.DataFrame([cells(row) for row in rows])
     if not table["Tags"].map(len).any():
         table = table.drop(columns="Tags")
+    if not any(row.watches_test for row in rows):
+        table = table.drop(columns="Watched")
     ticked = st.session_state.get(TICKED, ())
     event = st.dataframe(
         table,
@@ -104,3 +108,24 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
     chosen = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
     st.session_state[TICKED] = tuple(row.id for row in chosen)
     return chosen
+
+
+def follow(rows: list[RunRow]) -> None:
+    """While some of them are active: looks at those now and then, and draws the page anew where one has gone on.
+
+    With more rows, which take longer to draw, the looks are rarer, so that the page stays as cheap.
+    """
+    active = [row for row in rows if row.active]
+    drawn = _progress(active)
+
+    def look() -> None:
+        if _progress(rows_of(row.run for row in active)) != drawn:
+            st.rerun()
+
+    if active:
+        access.fragment(look, run_every=LOOK_EVERY + len(rows) * LOOK_EVERY_MORE)()
+
+
+def _progress(rows: list[RunRow]) -> list[tuple[object, ...]]:
+    """What the table says of runs that train."""
+    return [(row.state, row.epoch, row.epochs, row.best) for row in rows]
