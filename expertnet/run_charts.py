@@ -214,10 +214,10 @@ def parallel(
     between = " && ".join(f"!({end})" for end in ends)
     for where, (align, baseline, dx, dy) in (ends | {between: ("right", "bottom", -7, -2)}).items():
         text = alt.Chart(marks).transform_filter(where).encode(x=x, y=y, text="text:N")
-        place: dict[str, Any] = {"align": align, "baseline": baseline, "dx": dx, "dy": dy, "fontSize": 12, "limit": 90}
+        look: dict[str, Any] = {"align": align, "baseline": baseline, "dx": dx, "dy": dy, "fontSize": 12, "limit": 90}
         halo = alt.ExprRef("background")  # of the page: lines that cross a label are broken around it
-        layers += [text.mark_text(stroke=halo, fill=halo, strokeWidth=5, strokeJoin="round", **place)]
-        layers += [text.mark_text(color=GREY, **place)]
+        layers += [text.mark_text(stroke=halo, fill=halo, strokeWidth=5, strokeJoin="round", **look)]
+        layers += [text.mark_text(color=GREY, **look)]
     described = f"Settings of {len(settings)} runs against their accuracy: {', '.join(heads[:-1])}"
     return layered(*layers, height=320, description=described)
 

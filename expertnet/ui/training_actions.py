@@ -136,9 +136,8 @@ def _again(run: Run, settings: Settings) -> None:
     """The same with the next seed, which its name says where it has one."""
     seed = settings.seed + 1
     name, ending = re.sub(r", seed \d+$", "", run.given_name), f", seed {seed}"
-    _another(
-        run, settings.model_copy(update={"seed": seed}), f"{cut(name, NAME - len(ending))}{ending}" if name else ""
-    )
+    name = name and cut(name, NAME - len(ending)) + ending
+    _another(run, settings.model_copy(update={"seed": seed}), name)
 
 
 def _fill_in(settings: Settings, preset: str) -> None:
