@@ -18,6 +18,7 @@ from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS, DRAWS, LOW, NOTABLE
 from expertnet.whatif import Effects, class_effects, policy_table, silencing_table
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
+ALIKE = "Every expert is used its fair share."
 NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
 Chart = Any  # any of Altair's
 
@@ -140,6 +141,8 @@ def utilization(lab: Lab) -> Figure:
     seen = (
         f"Expert {most['expert']:.0f} of block {most['block']:.0f} is used most, {most['utilization']:.2f} times a fair share; expert "
         f"{least['expert']:.0f} of block {least['block']:.0f} least, {least['utilization']:.2f} times."
+        if most["utilization"] - least["utilization"] >= 0.005
+        else ALIKE
     )
     how = (
         "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line); the tick is the share "
@@ -303,6 +306,8 @@ def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched:
     seen = (
         f"At the end expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, expert {last.idxmin()} "
         f"{last.min():.2f} times."
+        if last.max() - last.min() >= 0.005
+        else ALIKE
     )
     chart = lab_charts.block_curves(table, "utilization", "utilization", "expert")
     return Figure(

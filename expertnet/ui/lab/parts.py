@@ -92,7 +92,7 @@ def lab_of(chosen: Chosen) -> Lab | None:
     if routed is not None and chosen.split is not None and not torch.equal(routed.labels, chosen.split.labels):
         routed = None  # of other pictures than the present ones
     if routed is None and chosen.split is None:
-        st.caption("This view is of the whole test set, whose pictures are not on this machine.")
+        st.caption("What is of the whole test set cannot be shown, as its pictures are not on this machine.")
         return None
     if routed is None:
         split = chosen.split
