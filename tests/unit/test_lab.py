@@ -2,11 +2,13 @@
 
 import re
 
+import altair as alt
 import pandas as pd
 import pytest
 import torch
 
 from expertnet import figures
+from expertnet.charts import specification
 from expertnet.curves import learning_curves
 from expertnet.inference import Routed
 from expertnet.lab import Lab, matched, mosaic, open_lab, sample
@@ -100,6 +102,45 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         if figure.chart is not None:
             assert b"<svg" in to_file(figure.chart, "svg")[:200]
     assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
+
+
+def test_a_figure_is_made_once_and_drawn_as_altair_would():
+    lab = Lab(routed(), CLASSES)
+    figure = figures.classes(lab, 1, "cell")
+    assert figures.classes(lab, 1, "cell") is figure and figures.classes(lab, 2, "cell") is not figure
+    assert figures.classes(Lab(routed(), CLASSES), 1, "cell") is not figure
+    for each in (figure, figures.plane(lab, "point"), figures.mistakes(lab)):
+        spec, whole = each.spec, each.chart.to_dict()
+        assert without_data(spec) == without_data(whole)
+        assert sorted(map(len, spec["datasets"].values())) == sorted(map(len, whole["datasets"].values()))
+        assert {part["data"]["name"] for part in (spec, *spec.get("layer", ())) if "data" in part} == set(
+            spec["datasets"]
+        )
+
+
+def without_data(spec):
+    if isinstance(spec, list):
+        return [without_data(part) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {key: without_data(part) for key, part in spec.items() if key not in ("data", "datasets", "config")}
+
+
+def test_a_specification_holds_its_tables_whatever_streamlit_does_meanwhile():
+    chart = alt.Chart(pd.DataFrame({"x": range(6000)})).mark_point().encode(x=alt.X("x:Q"))
+    alt.data_transformers.register("elsewhere", lambda data: {"name": "elsewhere"})
+    with alt.data_transformers.enable("elsewhere"):  # as st.altair_chart does for a moment, for all threads
+        spec = specification(chart)
+    assert [len(table) for table in spec["datasets"].values()] == [6000]
+    assert spec["data"]["name"] in spec["datasets"]
+
+
+def test_experts_that_are_used_alike_are_not_ranked():
+    same = Lab(Routed(torch.full((40, 2, 1), 1.0), torch.arange(40) % 4, torch.arange(40) % 4), CLASSES)
+    assert figures.utilization(same).seen == figures.ALIKE
+    history = [{"epoch": 1, "expert_usage": same.usage.tolist()}]
+    assert figures.training_utilization(history, 1, "test set").seen == figures.ALIKE
+    assert "is used most" in figures.utilization(Lab(routed(), CLASSES)).seen
 
 
 def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_like_one():

@@ -160,7 +160,11 @@ def test_the_six_routings_are_plain_passes_with_those_weights(run):
     for row, policy in zip(effects.changed, POLICIES, strict=True):
         if policy != "shuffled":
             assert torch.equal(row, net(split.images, plain[policy])[0].argmax(1)), policy
-    assert torch.equal(kept_effects(run, "policies").changed, effects.changed)
+    kept = kept_effects(run, "policies")
+    assert torch.equal(kept.changed, effects.changed)
+    assert kept_effects(run, "policies") is kept  # so that its figures are made once
+    whatif._keep(Effects(effects.labels, effects.learned, effects.changed.flip(0)), "policies", run, "best", net)
+    assert torch.equal(kept_effects(run, "policies").changed, effects.changed.flip(0))
 
 
 def test_what_was_kept_for_another_epoch_is_not_shown(run):
