@@ -24,7 +24,7 @@ benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pages
 	$(VENV)/bin/python -m benchmarks.quick --dataset digits
 	$(VENV)/bin/python -m benchmarks.training_speed --data $(DATA)
-	$(VENV)/bin/python -m benchmarks.routing_lab 20261124-123318
+	$(VENV)/bin/python -m benchmarks.routing_lab --dataset $(DATA)
 
 hostile: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m benchmarks.hostile

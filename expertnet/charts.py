@@ -40,12 +40,11 @@ def specification(chart: Any) -> dict[str, Any]:
             content = pd.util.hash_pandas_object(part.data).to_numpy().tobytes()
             name = f"{list(part.data)} {sha256(content).hexdigest()}"
             tables[name], part.data = part.data, alt.NamedData(name)
+        if isinstance(part, alt.LayerChart):
+            part.layer = [named(layer) for layer in part.layer]
         return part
 
-    whole = named(chart)
-    if isinstance(whole, alt.LayerChart):
-        whole.layer = [named(layer) for layer in whole.layer]
-    spec = whole.to_dict(validate=False)
+    spec = named(chart).to_dict(validate=False)
     spec.pop("config", None)  # Altair's own theme, in the place of which Streamlit has one
     return spec | {"datasets": tables}
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from expertnet.charts import specification
 from expertnet.config import Settings
 from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
@@ -150,6 +151,8 @@ def _specs(
     frame = pd.DataFrame(RunStore(root).get(run_id).metrics())
     validation = "test set" if settings.watches_test else "validation"
     epochs, experts = settings.training.epochs, settings.model.num_experts
-    pair = [learning_curves(frame, quantity, epochs, validation, report).to_dict() for quantity in ("loss", "accuracy")]
-    entropy = entropy_curves(frame, experts, epochs).to_dict() if experts > 1 else None
-    return pair[0], pair[1], entropy
+    loss, accuracy = (
+        specification(learning_curves(frame, quantity, epochs, validation, report)) for quantity in ("loss", "accuracy")
+    )
+    entropy = specification(entropy_curves(frame, experts, epochs)) if experts > 1 else None
+    return loss, accuracy, entropy
