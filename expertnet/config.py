@@ -1,11 +1,13 @@
 """Every setting of a run, once: name, default, range, unit and one line of help.
 
-In this module: Settings and its sections, SettingsError, format_value and parse_numbers. The presets are in presets.py.
+In this module: Settings and its sections, SettingsError, did_you_mean, format_value and parse_numbers. The presets are in presets.py.
 The form, the command line and config.json are all made from what stands here; fields.py reads it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,6 +15,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 class SettingsError(ValueError):
     """A setting that cannot be used; its text is one sentence for the person who typed it."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What follows a word that is not known in its sentence: the known one that is most like it, or nothing."""
+    found = get_close_matches(word[:80].lower(), list(known), 1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def setting(

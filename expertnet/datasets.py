@@ -23,7 +23,7 @@ from expertnet import decoded, layout
 from expertnet.archives import entries
 from expertnet.builtin import BUILTIN as BUILTIN
 from expertnet.builtin import Pictures
-from expertnet.config import DataSettings
+from expertnet.config import DataSettings, did_you_mean
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
 from expertnet.files import version_of, write_atomically
@@ -87,8 +87,8 @@ def refuse_if_missing(data: DataSettings) -> None:
     """Raises DatasetError where data.dataset is neither a built-in name nor a path that exists."""
     if data.dataset not in BUILTIN and not (os.path.isdir(_path(data)) or os.path.isfile(_path(data))):
         raise DatasetError(
-            f"There is no data set {data.dataset!r}; use {', '.join(BUILTIN)}, or the path of a folder or archive of "
-            "class folders."
+            f"There is no data set {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
+            "path of a folder or archive of class folders."
         )
 
 

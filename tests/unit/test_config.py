@@ -86,6 +86,30 @@ def test_refusals_name_key_value_and_what_is_allowed(assignment, says):
     assert all(part in sentence for part in says) and "\n" not in sentence and sentence.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("training.epohcs", "training.epochs"),
+        ("lr", "training.lr"),
+        ("model.lr", "training.lr"),  # its section is wrong
+        ("Training.LR", "training.lr"),
+        ("data.size", "data.image_size"),
+        ("sed", "seed"),
+    ],
+)
+def test_a_key_that_is_nearly_right_is_led_to_the_one_that_was_meant(typed, meant):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides={typed: "1"})
+    assert f"(did you mean {meant}?)" in str(refused.value) and len(str(refused.value)) < 150
+
+
+@pytest.mark.parametrize("typed", ["zzz", "", "x" * 100_000, "\n\x00<script>"])
+def test_a_key_that_is_like_none_gets_no_guess(typed):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides={typed: "1"})
+    assert "did you mean" not in str(refused.value) and len(str(refused.value)) < 200
+
+
 def test_unknown_preset_names_those_there_are():
     with pytest.raises(SettingsError, match="quick, report"):
         build_settings("fast-and-loose")
