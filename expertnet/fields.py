@@ -122,7 +122,7 @@ def _no_setting(key: str) -> str:
     """Whoever wrote the right name in the wrong section, or without one, meant that setting."""
     name = key.rpartition(".")[2].lower()
     keys = [field.key for field in setting_fields() if field.name == name] or [f.key for f in setting_fields()]
-    meant = f" (did you mean {keys[0]}?)" if len(keys) == 1 else did_you_mean(key, keys)
+    meant = f" (did you mean {keys[0]}?)" if len(keys) == 1 else did_you_mean(key, keys, 0.75)  # they begin alike
     return f"There is no setting {key[:80]!r}{meant}; 'python -m expertnet settings' lists those there are."
 
 

@@ -24,7 +24,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
         "tasks",
     },
     {"builtin", "decoded", "estimate", "fields", "lab_charts", "optim", "run_charts", "run_queue"},
-    {"layout", "records"},
+    {"layout", "records", "settings_address"},
     {"datasets"},
     {"evaluation", "run_reader"},
     {"run_weights"},
