@@ -69,10 +69,13 @@ class Studio:
             (self.bait / name).write_bytes(b"bait")
         self.run = finished(self.store)
         self.outside = outside(str(self.bait), self.run.id)
-        self.sound = {path.name: path.read_bytes() for path in self.run.path.iterdir()}
         packed = io.BytesIO()
         export_run(self.run, packed)
         self.export = packed.getvalue()
+        self.run.write_config(
+            self.run.config() | {"created": "2000-01-01T00:00:00+00:00"}
+        )  # another run than the exported one
+        self.sound = {path.name: path.read_bytes() for path in self.run.path.iterdir()}
         self.watch, self.before = Watch(self.store.root, self.data), tree(self.bait)
         self.counts: Counter[str] = Counter()
         self.shown = 0  # cases that could be shown on pages
@@ -190,11 +193,13 @@ def run_zip_cases(studio: Studio) -> tuple[st.SearchStrategy[Any], Callable[[Any
 
     def check(content: bytes) -> None:
         try:
-            run = import_run(studio.store, io.BytesIO(content), SCRIPT).run
+            imported = import_run(studio.store, io.BytesIO(content), SCRIPT)
         except RunError as error:
             studio.refused(error)
             assert [path.name for path in studio.store.root.iterdir()] == [studio.run.id]
             return
+        assert imported.new
+        run = imported.run
         try:
             assert run.path.parent == studio.store.root
             assert all(path.name in TEXTS or WEIGHTS_NAME.fullmatch(path.name) for path in run.path.iterdir())

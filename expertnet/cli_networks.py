@@ -253,7 +253,7 @@ def import_(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Take a run that was exported elsewhere into the store, after checking everything in it."""
+    """Take a run that was exported elsewhere into the store, after checking everything in it; one that is here stays as it is."""
     from expertnet.run_archives import import_run
 
     if not file.is_file():
@@ -261,5 +261,5 @@ def import_(
     with file.open("rb") as content:
         imported = import_run(open_store(runs_dir, creates=True), content, file.name)
     run = imported.run
-    document = {"run": run.id, "was": imported.was, "name": run.name, "state": run.state}
+    document = {"run": run.id, "was": imported.was, "new": imported.new, "name": run.name, "state": run.state}
     give(as_json, document, lambda: [imported.sentence])

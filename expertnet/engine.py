@@ -23,8 +23,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from expertnet.augment import augment, mix, normalize
 from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, flips
-from expertnet.devices import available_memory, available_threads, resolve_device, resolve_precision
-from expertnet.estimate import batch_size_text
+from expertnet.devices import (
+    available_memory,
+    available_threads,
+    give_memory_back,
+    keep_memory,
+    resolve_device,
+    resolve_precision,
+)
+from expertnet.estimate import batch_size_text, estimate
 from expertnet.evaluation import Evaluation, evaluating
 from expertnet.model import ExpertBranch, ExpertNet
 from expertnet.optim import learning_rate, make_optimizers, temperature
@@ -152,6 +159,9 @@ class Trainer:
 
         Raises TrainingError on a loss that is not finite and when memory runs out.
         """
+        keeps = self._keeps_memory()
+        if keeps:
+            keep_memory()
         try:
             while self.epoch < self.settings.training.epochs:
                 yield from self._run_epoch()
@@ -162,6 +172,14 @@ class Trainer:
             if "allocate memory" in str(error) or "out of memory" in str(error).lower():
                 raise self._out_of_memory() from error
             raise
+        finally:
+            if keeps:
+                give_memory_back()
+
+    def _keeps_memory(self) -> bool:
+        """On a CPU with room for twice the memory that a run needs, since keeping it takes up to that."""
+        needed = 2 * estimate(self.settings, self.num_classes).memory_bytes
+        return self.device.type == "cpu" and needed < available_memory(self.device)
 
     def _out_of_memory(self) -> TrainingError:
         what = batch_size_text(self.settings, self.num_classes, available_memory(self.device))

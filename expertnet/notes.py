@@ -1,7 +1,8 @@
 """What a person says of a run after it was made: its name, tags and a note, in a file of their own, notes.json.
 
-In this module: Notes, read_notes, write_notes, split_tags, with_tags, without_tags. config.json has one writer, the process
-that trains, so that what is typed while it trains is never lost. What is read is not trusted: a wrong type counts as empty.
+In this module: Notes, too_long, read_notes, write_notes, split_tags, with_tags, without_tags. config.json has one writer, the
+process that trains, so that what is typed while it trains is never lost. What is read is not trusted: a wrong type counts as
+empty, and what is too long is cut; of what is typed too_long says so.
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ class Notes:
     note: str = ""
 
 
+def too_long(notes: Notes) -> str:
+    """A sentence where they are beyond the limits; empty where they can be kept as they are."""
+    for what, text, most in (
+        ("The name", notes.name.strip(), NAME),
+        *((f"The tag “{tag[:TAG]}…”", tag, TAG) for tag in notes.tags),
+        ("The note", notes.note.strip(), NOTE),
+    ):
+        if len(text) > most:
+            return f"{what} has {len(text):,} characters; shorten it to at most {most:,}."
+    if len(notes.tags) > TAGS:
+        return f"That would be {len(notes.tags):,} tags; a run has at most {TAGS}."
+    return ""
+
+
 def read_notes(folder: Path) -> Notes:
     """The notes of a run's folder; empty ones where there are none that can be read."""
     path = folder / FILE
@@ -38,13 +53,13 @@ def read_notes(folder: Path) -> Notes:
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
-    """Keeps them, cut to the limits. Run.annotate is the way to it, which refuses where a run stays as it is."""
+    """Keeps them, cut to the limits. Run.annotate is the way to it, which refuses what is too long, or a run that stays as it is."""
     tidy = _tidy({"name": notes.name, "tags": list(notes.tags), "note": notes.note})
     write_atomically(folder / FILE, to_json({"name": tidy.name, "tags": tidy.tags, "note": tidy.note}).encode())
 
 
 def split_tags(text: str) -> tuple[str, ...]:
-    """Tags as typed, with commas between them; each once, whatever its case."""
+    """Tags as typed, with commas between them, as long and as many as they are; each once, whatever its case."""
     return _tags(text.split(","))
 
 
@@ -61,17 +76,16 @@ def without_tags(notes: Notes, tags: Iterable[str]) -> Notes:
 def _tidy(record: dict[str, Any]) -> Notes:
     tags = record.get("tags")
     note = _text(record.get("note"), NOTE)
-    return Notes(_line(record.get("name"), NAME), _tags(tags if isinstance(tags, list) else []), note.strip())
+    kept = _tags(tags if isinstance(tags, list) else [], TAG)[:TAGS]
+    return Notes(_line(record.get("name"), NAME), kept, note.strip())
 
 
-def _tags(values: Iterable[Any]) -> tuple[str, ...]:
+def _tags(values: Iterable[Any], longest: int = LARGEST) -> tuple[str, ...]:
     kept: dict[str, str] = {}
     for value in values:
-        tag = _line(value.replace(",", " ") if isinstance(value, str) else "", TAG)
+        tag = _line(value.replace(",", " ") if isinstance(value, str) else "", longest)
         if tag:
             kept.setdefault(tag.casefold(), tag)
-        if len(kept) == TAGS:
-            break
     return tuple(kept.values())
 
 

@@ -58,13 +58,16 @@ _WHAT_TO_DO = "export the run anew, and import that file as it is."
 class Imported:
     run: Run
     was: str  # its id where it came from
+    new: bool = True  # False: the store had it already, and nothing was made
 
     @property
     def sentence(self) -> str:
         """What became of it, for the person who imported it."""
+        if not self.new:
+            return f"{self.run.title} is here already, as run {self.run.id}; nothing was imported."
         if self.run.id == self.was:
             return f"Imported {self.run.title} as run {self.run.id}."
-        return f"Imported {self.run.title} as run {self.run.id}, because there is a run {self.was} here already."
+        return f"Imported {self.run.title} as run {self.run.id}, because another run here has the id {self.was}."
 
 
 # --- export -----------------------------------------------------------------------------------------------------------
@@ -123,7 +126,7 @@ def export_run(run: Run, file: IO[bytes]) -> None:
 def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
     """Takes an export into the store, under its own id where that is free. Raises RunError, and then leaves nothing behind.
 
-    `name` is what the person calls the file.
+    A run that the store has already, with the same settings and epochs, is not made again. `name` is what the person calls the file.
     """
     try:
         members = _members(file)
@@ -133,6 +136,9 @@ def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
         folder.mkdir()
         try:
             was = _unpack(members, folder)
+            same = _same(store, Run(folder), was)
+            if same is not None:
+                return Imported(same, was, new=False)
             run = Run(store.root / was)
             while os.path.lexists(run.path) or os.path.lexists(store.root / TRASH / run.id):
                 run = Run(store.root / fresh_id())
@@ -146,6 +152,23 @@ def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
             f"{one_line(name)} was not imported: {store.root} cannot be written ({error.strerror})."
         ) from None
     return Imported(run, was)
+
+
+def _same(store: RunStore, run: Run, was: str) -> Run | None:
+    """A sound run of the store that was created at the same time, with the same settings and data, and has the same epochs.
+
+    It may have another id, if it was imported too; without epochs, which no two trainings share, the id has to say it.
+    """
+    for other in store.list():
+        if other.created != run.created or not (run.metrics() or other.id == was):
+            continue
+        if other.metrics() == run.metrics() and not other.damage():
+            try:
+                if clean_config(other.config())[0] == clean_config(run.config())[0]:
+                    return other
+            except RunError:
+                continue
+    return None
 
 
 def _remove_leftovers(root: Path) -> None:

@@ -25,11 +25,27 @@ MOST_POINTS = 20_000  # of all curves of a chart together, so that the browser s
 FEWEST_RUNS = 8  # under this, a rank correlation says nothing
 FAR_APART = 20  # numbers whose largest is so many times the smallest stand on a logarithmic axis
 LEGEND_PIXELS = {1: 420, 2: 220, 3: 140}  # of a name in the legend, by its columns
-LOW_TO_HIGH = alt.Scale(
-    range=[BLUE, GREEN, ORANGE], interpolate="lab"
-)  # legible on white and on black, as viridis is not
+LOW_TO_HIGH = [BLUE, GREEN, ORANGE]  # legible on white and on black, as viridis is not
 LEVEL = 0.35  # of the way between two axes
 NEAR = 0.07  # of an axis's length: labels that are closer would overlap
+
+
+# --- one look a run, in every chart of them ---------------------------------------------------------------------------
+
+
+def _looks(runs: pd.Series, drawn: list[Any], title: str, **legend: Any) -> dict[str, Any]:
+    """Encodings by which a run is known: the colour and the dash of its place among `runs`, or with many the colour of its accuracy.
+
+    `runs` is the best accuracy of each by its label; a chart that leaves some out gives the others the same look.
+    """
+    if len(runs) <= NAMED:
+        return told_apart("run:N", list(runs.index), values=drawn, **legend)
+    known = runs.dropna()
+    if known.empty:
+        return {}
+    scale = alt.Scale(domain=[float(known.min()), float(known.max())], range=LOW_TO_HIGH, interpolate="lab")
+    shown = alt.Legend(format=".0%", orient="bottom", gradientLength=220)
+    return {"color": alt.Color("best:Q", title=title, legend=shown, scale=scale)}
 
 
 # --- curves over one another -----------------------------------------------------------------------------------------
@@ -57,11 +73,17 @@ def thinned(curves: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
 
 
 def overlay(
-    curves: pd.DataFrame, x: str, title: str, share: float = 0.0, log: bool = False, percent: bool = False
+    curves: pd.DataFrame,
+    runs: pd.Series,
+    x: str,
+    title: str,
+    share: float = 0.0,
+    log: bool = False,
+    percent: bool = False,
 ) -> alt.LayerChart:
     """Runs' curves: columns run, best, value, epoch and that of `x`, a key of X_AXES; the legend picks out a run.
 
-    With `share` they are smoothed, and what was measured lies faintly behind.
+    `runs` says how they look (see _looks). With `share` they are smoothed, and what was measured lies faintly behind.
     """
     tidy = curves.dropna(subset=["value", x])
     tidy = tidy[tidy["value"] > 0] if log else tidy
@@ -70,12 +92,8 @@ def overlay(
     names = list(dict.fromkeys(tidy["run"]))
     columns = 1 if len(names) <= 4 else 2 if len(names) <= 10 else 3
     picked = alt.selection_point(name="picked", fields=["run"], bind="legend")
-    looks: dict[str, Any] = {"detail": "run:N"}
-    if len(names) <= NAMED:
-        looks = told_apart("run:N", names, orient="bottom", columns=columns, labelLimit=LEGEND_PIXELS[columns])
-    elif tidy["best"].notna().any():
-        shown = alt.Legend(format=".0%", orient="bottom", gradientLength=220)
-        looks["color"] = alt.Color("best:Q", title="best accuracy", legend=shown, scale=LOW_TO_HIGH)
+    legend = {"orient": "bottom", "columns": columns, "labelLimit": LEGEND_PIXELS[columns]}
+    looks = {"detail": "run:N"} | _looks(runs, names, "best accuracy", **legend)
     kept = alt.Scale(zero=False, nice=False, padding=6)
     axis = alt.Axis(grid=False, format="d" if x == "epoch" else "~s", tickMinStep=1)
     base = alt.Chart(tidy).encode(x=alt.X(f"{x}:Q", title=X_AXES[x], axis=axis, scale=kept), **looks)
@@ -139,14 +157,16 @@ def _places(values: pd.Series, texts: Mapping[Any, str]) -> tuple[list[float], l
 
 
 def parallel(
-    settings: pd.DataFrame, accuracy: pd.Series, names: Mapping[str, str], texts: Any, title: str
+    settings: pd.DataFrame, runs: pd.Series, names: Mapping[str, str], texts: Any, title: str
 ) -> alt.LayerChart:
     """Parallel coordinates (Inselberg 1985): a line a run through its settings to its accuracy.
 
-    `settings` is a line a run and a column a setting, `accuracy` has the same lines; `names` gives a setting's label by its
-    key, and `texts(value)` how a value is written. Before each axis the lines go level, so that values can be read above them.
+    `settings` is a line a run and a column a setting; `runs` has the best accuracy of those, and of all others that look as
+    they do in `overlay`; `names` gives a setting's label by its key, and `texts(value)` how a value is written. Before each
+    axis the lines go level, so that values can be read above them.
     """
-    keys, runs = list(map(str, settings.columns)), settings.index
+    accuracy = runs[settings.index]
+    keys = list(map(str, settings.columns))
     heads = [names.get(key, key) for key in keys] + [title]
     lines: list[tuple[Any, ...]] = []
     labels: list[tuple[Any, ...]] = []
@@ -155,10 +175,10 @@ def parallel(
         known = {repr(value): write(value) for value in values}
         places, shown = _places(values, known)
         labels += [(axis, place, text) for place, text in shown]
-        for run, place, value, share in zip(runs, places, values, accuracy, strict=True):
+        for run, place, value, share in zip(settings.index, places, values, accuracy, strict=True):
             told = (place, heads[axis], known[repr(value)], share)
             lines += [(run, x, *told) for x in ([axis - LEVEL, axis] if axis else [axis])]
-    table = pd.DataFrame(lines, columns=["run", "x", "place", "setting", "value", "accuracy"])
+    table = pd.DataFrame(lines, columns=["run", "x", "place", "setting", "value", "best"])
     marks = pd.DataFrame(labels, columns=["x", "place", "text"])
     wrapped = [textwrap.wrap(head, 13) for head in heads]
     lines_most = max(map(len, wrapped))
@@ -179,11 +199,10 @@ def parallel(
     )
     x = alt.X("x:Q", axis=axis_heads, scale=alt.Scale(domain=[-0.5, len(heads) - 0.5], nice=False))
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.08], nice=False))
-    spread = accuracy.max() > accuracy.min()
-    colour = alt.Color("accuracy:Q", legend=None, scale=LOW_TO_HIGH) if spread else alt.value(BLUE)
-    tooltip: list[Any] = ["run:N", "setting:N", "value:N", alt.Tooltip("accuracy:Q", title=title, format=".2%")]
-    base = alt.Chart(table).encode(x=x, y=y, color=colour, tooltip=tooltip)
-    few = len(settings) <= NAMED
+    looks = {channel: look.legend(None) for channel, look in _looks(runs, [], title).items()}
+    tooltip: list[Any] = ["run:N", "setting:N", "value:N", alt.Tooltip("best:Q", title=title, format=".2%")]
+    base = alt.Chart(table).encode(x=x, y=y, tooltip=tooltip, **looks)
+    few = len(runs) <= NAMED
     layers: list[Any] = [
         base.mark_line(strokeWidth=1.6 if few else 1, opacity=0.8 if few else 0.4).encode(detail="run:N", order="x:Q"),
         base.transform_filter("datum.x == floor(datum.x)").mark_circle(size=28, opacity=0.9),
@@ -194,9 +213,11 @@ def parallel(
     }
     between = " && ".join(f"!({end})" for end in ends)
     for where, (align, baseline, dx, dy) in (ends | {between: ("right", "bottom", -7, -2)}).items():
-        text = alt.Chart(marks).transform_filter(where)
-        text = text.mark_text(align=align, baseline=baseline, dx=dx, dy=dy, color=GREY, fontSize=12, limit=90)
-        layers.append(text.encode(x=x, y=y, text="text:N"))
+        text = alt.Chart(marks).transform_filter(where).encode(x=x, y=y, text="text:N")
+        look: dict[str, Any] = {"align": align, "baseline": baseline, "dx": dx, "dy": dy, "fontSize": 12, "limit": 90}
+        halo = alt.ExprRef("background")  # of the page: lines that cross a label are broken around it
+        layers += [text.mark_text(stroke=halo, fill=halo, strokeWidth=5, strokeJoin="round", **look)]
+        layers += [text.mark_text(color=GREY, **look)]
     described = f"Settings of {len(settings)} runs against their accuracy: {', '.join(heads[:-1])}"
     return layered(*layers, height=320, description=described)
 

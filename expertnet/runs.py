@@ -23,7 +23,7 @@ from torch import Tensor
 
 from expertnet.config import Settings
 from expertnet.files import FULL, overwrite, to_json, write_atomically
-from expertnet.notes import Notes, write_notes
+from expertnet.notes import Notes, too_long, write_notes
 from expertnet.processes import this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
@@ -123,6 +123,9 @@ class Run(RunWeights):
             raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays as it is.")
         if not self.path.is_dir():
             raise RunError(f"Run {self.id} is no longer in the store.")
+        why_not = too_long(notes)
+        if why_not:
+            raise RunError(why_not)
         try:
             write_notes(self.path, notes)
         except OSError as error:
@@ -181,7 +184,10 @@ class RunStore:
         return found[0] if found else self.get(text)
 
     def create(self, settings: Settings, preset: str = "", name: str = "") -> Run:
-        """A new run, queued, with its settings written down."""
+        """A new run, queued, with its settings written down. Raises RunError where the name is too long."""
+        why_not = too_long(Notes(name))
+        if why_not:
+            raise RunError(why_not)
         self.root.mkdir(parents=True, exist_ok=True)
         while True:
             path = self.root / fresh_id()

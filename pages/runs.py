@@ -9,15 +9,14 @@ from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_actions import run_actions, undo_line
 from expertnet.ui.run_filter import filter_runs, nothing_matches
 from expertnet.ui.run_import import export_button, import_panel
-from expertnet.ui.run_table import TALLEST, TICKED, run_table
+from expertnet.ui.run_table import TALLEST, TICKED, follow, run_table
 from expertnet.ui.run_trash import trash_panel
 
 shell.require()
 
 st.header("Runs")
 store = RunStore()
-rows = run_rows(store)
-undo_line(store)
+rows, ticked = run_rows(store), []
 if not rows:
     st.info(
         "There are no runs yet. The first takes under a minute: train on the digits.", icon=":material/model_training:"
@@ -31,11 +30,14 @@ if shown:
     scrolls = "; the table scrolls to the rest" if len(shown) > TALLEST else ""
     st.caption(f"{count}{scrolls}. Tick one run to act on it, several to compare them.")
     ticked = run_table(shown)
-    run_actions(ticked)
-    export_button(*[row.run for row in ticked])
-    compare_runs(ticked)
 elif rows:
     st.session_state[TICKED] = ()
     nothing_matches(len(rows))
+undo_line(store)
+if ticked:
+    run_actions(ticked)
+    export_button(*[row.run for row in ticked])
+    compare_runs(ticked)
 import_panel()
 trash_panel(store)
+follow(rows)

@@ -35,9 +35,7 @@ def watched() -> Run | None:
 def start(settings, preset: str, why_not: str) -> None:
     """The name, the button, and why it cannot be pressed."""
     place = st.session_state.setdefault("started", 0)  # a started run takes its name along
-    name = st.text_input(
-        "Name of the run (optional)", key=f"run name {place}", max_chars=80, placeholder="what you try in this run"
-    )
+    name = st.text_input("Name of the run (optional)", key=f"run name {place}", placeholder="what you try in this run")
     if why_not:
         st.warning(shell.escape(why_not), icon=":material/block:")
     busy = bool(manager().training() or manager().queue.ids() or manager().queue.paused)

@@ -22,10 +22,10 @@ AXIS_LABELS = {"epoch": "Epochs", "pictures": "Pictures seen", "elapsed": "Secon
 def compare_runs(rows: list[RunRow]) -> None:
     """Overlaid curves of one run or more, and what differs between them."""
     _curves(rows)
-    rows = [row for row in rows if row.settings]
-    if len(rows) < 2:
+    settings = settings_of(rows)
+    if len(settings) < 2:
         return
-    settings = differing(settings_of(rows))
+    settings = differing(settings)
     st.subheader("Settings that differ")
     if settings.empty:
         st.write("None: these runs have the same settings.")
@@ -61,11 +61,13 @@ def _curves(rows: list[RunRow]) -> None:
         for quantity, title in (("accuracy", f"Accuracy, {measured}"), ("loss", f"Loss in nats, {measured}")):
             tidy = known.assign(value=known[f"val_{quantity}"])
             share_of = quantity == "accuracy"
-            chart = overlay(tidy, x or "epoch", title, share, log and not share_of, share_of)
+            chart = overlay(
+                tidy, _accuracies(rows, longest), x or "epoch", title, share, log and not share_of, share_of
+            )
             st.altair_chart(chart, width="stretch", key=quantity)
     labels, shown = row_labels(rows), curves["run"].nunique()
-    if shown > NAMED:
-        st.caption(f"{shown:,} curves are too many for colours of their own; point at one to read its name.")
+    if len(rows) > NAMED:
+        st.caption(f"{len(rows):,} runs are too many for colours of their own; point at one to read its name.")
     elif shown > 1:
         st.caption("Click a name below a chart to bring its curve out, and again to see all alike.")
     if known["run"].nunique() < shown:
@@ -86,7 +88,7 @@ def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
     table = settings.map(in_words).rename(columns=_names())
     best = {labels[row.id]: percent(row.best) for row in rows}
     numbers = {"Best accuracy", *(field.label for field in setting_fields() if field.kind in ("int", "float"))}
-    if len(rows) > SIDE_BY_SIDE:
+    if len(table) > SIDE_BY_SIDE:
         table.insert(0, "Best accuracy", pd.Series(best))
         table = table.rename_axis("Run")
     else:
@@ -101,8 +103,8 @@ def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
 
 
 def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
-    labels, names = row_labels(rows), _names()
-    accuracy = pd.Series({labels[row.id]: row.best for row in rows}, dtype=float).dropna()
+    runs, names = _accuracies(rows), _names()
+    accuracy = runs[settings.index].dropna()
     if len(accuracy) < 3:
         return
     settings = differing(settings.loc[accuracy.index])
@@ -123,14 +125,14 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
         )
     if shown:
         st.altair_chart(
-            parallel(settings[list(shown)], accuracy, names, in_words, "Best accuracy"), width="stretch", key="parallel"
+            parallel(settings[list(shown)], runs, names, in_words, "Best accuracy"), width="stretch", key="parallel"
         )
     _say_what_goes_with(rows, settings.loc[accuracy.index], accuracy)
 
 
 def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -> None:
     """In words, where the accuracies compare and are those of whole trainings."""
-    if len({row.dataset for row in rows}) > 1:
+    if len({row.dataset for row in rows if row.settings}) > 1:
         st.caption("With runs of one data set, a sentence here says which settings go with better accuracy.")
         return
     labels = row_labels(rows)
@@ -142,6 +144,12 @@ def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd
         st.caption(
             f"With {FEWEST_RUNS} finished runs or more, a sentence here says which settings go with better accuracy."
         )
+
+
+def _accuracies(rows: list[RunRow], longest: int = LONGEST) -> pd.Series:
+    """The best accuracy of every run by its label, from which all charts take its colour."""
+    labels = row_labels(rows, longest)
+    return pd.Series({labels[row.id]: row.best for row in rows}, dtype=float)
 
 
 def _names() -> dict[str, str]:

@@ -14,13 +14,14 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet import notes
 from expertnet.jobs import manager
 from expertnet.notes import Notes, split_tags
-from expertnet.run_index import RunRow
+from expertnet.run_index import LONGEST, RunRow, cut
 from expertnet.runs import RESUMABLE_STATES, Run, RunError, RunStore
 from expertnet.trash import bring_back, trashed
 from expertnet.ui import access, shell
 from expertnet.ui.run_picker import model_card
 
 DELETED = "deleted runs"  # in the session: the ids that Undo brings back
+NAMED = 5  # runs that a sentence names
 
 
 def run_actions(rows: list[RunRow]) -> None:
@@ -33,6 +34,7 @@ def run_actions(rows: list[RunRow]) -> None:
 
 def _one(row: RunRow) -> None:
     run = row.run
+    st.markdown(f"**{shell.escape(row.title)}**")  # in full: a cell may have cut it
     if row.damage:
         st.error(shell.escape(row.damage), icon=":material/error:")
     why_not = run.resume_damage() if row.settings and row.state in RESUMABLE_STATES else None
@@ -73,20 +75,19 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
     ):
         name = st.text_input(
             "Name",
-            run.given_name[: notes.NAME],
-            max_chars=notes.NAME,
+            run.given_name,
             key=f"name {key}",
             placeholder=run.title,
-            help="Empty: the name it was started with.",
+            help=f"At most {notes.NAME} characters. Empty: the name it was started with.",
         )
         tags = st.text_input(
             "Tags",
             ", ".join(now.tags),
             key=f"tags {key}",
             placeholder="baseline, to repeat",
-            help=f"With commas between them; at most {notes.TAGS}.",
+            help=f"With commas between them; at most {notes.TAGS}, of at most {notes.TAG} characters each.",
         )
-        note = st.text_area("Note", now.note, max_chars=notes.NOTE, height=140, key=f"note {key}")
+        note = st.text_area("Note", now.note, height=140, key=f"note {key}")
         if st.form_submit_button("Save", type="primary", key=f"save {key}", **access.reserved()):
             kept = "" if name == run.given_name and not now.name else name  # the name of its start is no new name
             shell.act(lambda: run.annotate(Notes(kept, split_tags(tags), note)))
@@ -125,9 +126,18 @@ def _several(rows: list[RunRow]) -> None:
         _tag(place, own)
     if idle:
         _delete(place, idle)
-    if len(idle) < len(rows):
-        stay = len(rows) - len(idle)
-        place.caption(f"{stay} of them cannot be deleted: they came with the app, or are training.", width="content")
+    for why, stay in (
+        ("came with the app", [row for row in rows if row.shipped]),
+        ("have not ended", [row for row in own if row.active]),
+    ):
+        if stay:
+            st.caption(f"Cannot be deleted, because they {why}: {_titles(stay)}.")
+
+
+def _titles(rows: list[RunRow]) -> str:
+    """The first of them by name, and how many more there are."""
+    named = [f"“{shell.escape(cut(row.title, LONGEST))}”" for row in rows[:NAMED]]
+    return ", ".join(named) + (f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else "")
 
 
 def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
@@ -165,12 +175,15 @@ def _annotate(rows: Iterable[RunRow], change: Callable[[Notes], Notes]) -> None:
 
 
 def undo_line(store: RunStore) -> None:
-    """Says what was deleted last, with Undo, for as long as it lies in the trash."""
+    """Says what was deleted last, with Undo, for as long as it lies in the trash.
+
+    It stands where the button was that deleted, below the table, so that nothing above it moves.
+    """
     there = {run.id: run for run in trashed(store)} if st.session_state.get(DELETED) else {}
     runs = [there[run_id] for run_id in st.session_state.get(DELETED, ()) if run_id in there]
     if not runs:
         return
-    what = f"{shell.escape(runs[0].title)} is" if len(runs) == 1 else f"{len(runs):,} runs are"
+    what = f"{shell.escape(cut(runs[0].title, LONGEST))} is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
     if place.button("Undo", icon=":material/undo:", key="undo delete", **access.reserved()):

@@ -69,14 +69,17 @@ def import_panel() -> None:
     """Folded: files to choose, a button, and what became of the last ones."""
     done = st.session_state.setdefault("imported", [])
     times = st.session_state.setdefault("imports", 0)  # files that were imported leave the widget with its key
-    for run_id, sentence in done:
-        if run_id is None:
-            st.error(escape(sentence), icon=":material/error:")
+    for imported in done:
+        if isinstance(imported, str):
+            st.error(escape(imported), icon=":material/error:")
             continue
         row = st.container(horizontal=True, vertical_alignment="center")
-        row.success(escape(sentence), icon=":material/check:")
+        if imported.new:
+            row.success(escape(imported.sentence), icon=":material/check:")
+        else:
+            row.info(escape(imported.sentence), icon=":material/info:")
         with row:
-            link("train", "Open", run_id)
+            link("train", "Open", imported.run.id)
     done.clear()
     with st.expander("Import a run", icon=":material/upload:"):
         st.caption(
@@ -92,8 +95,7 @@ def _import(files: list) -> None:
     """Takes them one after the other; one that is refused does not keep the others out."""
     for file in files:
         try:
-            imported = import_run(RunStore(), file, file.name)
-            st.session_state["imported"].append((imported.run.id, imported.sentence))
+            st.session_state["imported"].append(import_run(RunStore(), file, file.name))
         except RunError as error:
-            st.session_state["imported"].append((None, str(error)))
+            st.session_state["imported"].append(str(error))
     st.session_state["imports"] += 1

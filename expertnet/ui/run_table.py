@@ -1,18 +1,20 @@
 """Runs as a table to choose from.
 
-In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, and cells, columns and
-height for other tables of runs.
+In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, follow, which draws the page
+anew while runs train, and cells, columns and height (and fitted, which cuts a text to its column) for other tables of runs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from expertnet.run_index import RunRow
+from expertnet.run_index import RunRow, rows_of
+from expertnet.ui import access
 
 MARKS = {  # sign and word: a table's cells have no icons
     "queued": "◷ queued",
@@ -24,22 +26,47 @@ MARKS = {  # sign and word: a table's cells have no icons
     "interrupted": "! interrupted",
 }
 TALLEST = 20  # rows; a table of more scrolls within itself
-ROW = 35  # pixels
+ROW, PADDING, CHIP = 35, 8, 16  # pixels: of a row's height, at both sides of a cell's text, and around a tag
+WIDTHS = {"Run": 250, "Data set": 150, "Tags": 150}  # pixels of the columns whose texts people choose
+LOOK_EVERY, LOOK_EVERY_MORE = 2.0, 0.005  # seconds between two looks at runs that train, and more for each row
 TICKED = "ticked runs"  # in the session: the ids, which outlive a table of other rows
+
+
+def fitted(text: str, width: int, ending: str = "") -> str:
+    """Text and its ending as a cell of so many pixels has room for them: a table cuts what is longer off without a sign."""
+    room = width - 2 * PADDING - sum(map(_pixels, ending))
+    if sum(map(_pixels, text)) > room:
+        room, kept = room - _pixels("…"), ""
+        for sign in text:
+            room -= _pixels(sign)
+            if room < 0:
+                break
+            kept += sign
+        text = f"{kept.rstrip()}…"
+    return text + ending
+
+
+def _pixels(sign: str) -> float:
+    """About what a sign takes in the tables' font, which has 14 pixels."""
+    if sign in "ijlftrI|!'.,:;()[]{}-/\\ ":
+        return 4.2
+    if sign in "mwMW%@…" or unicodedata.east_asian_width(sign) in "WF":
+        return 13
+    return 8.8 if sign.isupper() else 7.3
 
 
 def cells(row: RunRow) -> dict[str, Any]:
     percent = lambda share: None if share is None else share * 100  # noqa: E731
     return {
-        "Run": f"{row.title} (damaged)" if row.damage else row.title,
+        "Run": fitted(row.title, WIDTHS["Run"], " (damaged)" if row.damage else ""),
         "State": MARKS.get(row.state, row.state),
         "Best": percent(row.best_validation),
         "Test": percent(row.test),
         "When": row.created,
         "Accuracy": row.spark,
         "Epochs": f"{row.epoch} of {row.epochs}" if row.epochs else None,
-        "Data set": row.dataset or None,
-        "Tags": list(row.tags),
+        "Data set": fitted(row.dataset, WIDTHS["Data set"]) or None,
+        "Tags": [fitted(tag, WIDTHS["Tags"] - CHIP) for tag in row.tags],
         "Watched": "test set" if row.watches_test else "validation",
     }
 
@@ -48,7 +75,7 @@ def columns() -> dict[str, Any]:
     """The important ones come first, where a narrow window still shows them."""
     column = st.column_config
     return {
-        "Run": column.TextColumn(width=230),
+        "Run": column.TextColumn(width=WIDTHS["Run"]),
         "State": column.TextColumn(width=115),  # pixels: the longest, interrupted
         "Best": column.NumberColumn(
             "Best validation",
@@ -65,8 +92,8 @@ def columns() -> dict[str, Any]:
         "When": column.DatetimeColumn(format="distance", width=115),
         "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
         "Epochs": column.TextColumn(alignment="right", width=95),
-        "Data set": column.TextColumn(width=115),
-        "Tags": column.ListColumn(width=130),
+        "Data set": column.TextColumn(width=WIDTHS["Data set"]),
+        "Tags": column.ListColumn(width=WIDTHS["Tags"]),
         "Watched": column.TextColumn(
             "Watched", width=95, help="The pictures that the accuracy by epoch is measured on."
         ),
@@ -87,6 +114,8 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
     table = pd.DataFrame([cells(row) for row in rows])
     if not table["Tags"].map(len).any():
         table = table.drop(columns="Tags")
+    if not any(row.watches_test for row in rows):
+        table = table.drop(columns="Watched")
     ticked = st.session_state.get(TICKED, ())
     event = st.dataframe(
         table,
@@ -104,3 +133,24 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
     chosen = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
     st.session_state[TICKED] = tuple(row.id for row in chosen)
     return chosen
+
+
+def follow(rows: list[RunRow]) -> None:
+    """While some of them are active: looks at those now and then, and draws the page anew where one has gone on.
+
+    With more rows, which take longer to draw, the looks are rarer, so that the page stays as cheap.
+    """
+    active = [row for row in rows if row.active]
+    drawn = _progress(active)
+
+    def look() -> None:
+        if _progress(rows_of(row.run for row in active)) != drawn:
+            st.rerun()
+
+    if active:
+        access.fragment(look, run_every=LOOK_EVERY + len(rows) * LOOK_EVERY_MORE)()
+
+
+def _progress(rows: list[RunRow]) -> list[tuple[object, ...]]:
+    """What the table says of runs that train."""
+    return [(row.state, row.epoch, row.epochs, row.best) for row in rows]

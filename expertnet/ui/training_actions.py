@@ -13,7 +13,9 @@ import streamlit as st
 from expertnet.config import Settings
 from expertnet.fields import setting_fields
 from expertnet.jobs import manager
+from expertnet.notes import NAME
 from expertnet.own_process import can_be_forced, end_by_force
+from expertnet.run_index import cut
 from expertnet.runs import RESUMABLE_STATES, Run, RunError
 from expertnet.ui import access
 from expertnet.ui.settings_form import fill
@@ -126,15 +128,16 @@ def _with(settings: Settings, **training: Any) -> Settings:
 
 def _another(run: Run, settings: Settings, name: str | None = None) -> None:
     """Queues a run with these settings, of the same name unless another is given, and turns to it."""
-    name = run.given_name if name is None else name
+    name = cut(run.given_name, NAME) if name is None else name
     st.query_params["run"] = manager().submit(settings, preset=run.preset, name=name).id
 
 
 def _again(run: Run, settings: Settings) -> None:
     """The same with the next seed, which its name says where it has one."""
     seed = settings.seed + 1
-    name = re.sub(r", seed \d+$", "", run.given_name)
-    _another(run, settings.model_copy(update={"seed": seed}), f"{name}, seed {seed}" if name else "")
+    name, ending = re.sub(r", seed \d+$", "", run.given_name), f", seed {seed}"
+    name = name and cut(name, NAME - len(ending)) + ending
+    _another(run, settings.model_copy(update={"seed": seed}), name)
 
 
 def _fill_in(settings: Settings, preset: str) -> None:

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from expertnet.fields import build_settings
 from expertnet.jobs import manager
+from expertnet.notes import Notes
 from expertnet.processes import this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import EMPTY_STATUS, RunStore
@@ -301,10 +302,11 @@ def test_the_queue_is_reordered_and_paused_on_the_page():
 def test_a_run_of_the_past_is_repeated_prolonged_and_taken_as_a_start():
     store = RunStore()
     run = finished(store, **{"training.lr": 0.005, "seed": 3})
+    run.annotate(Notes("n" * 80))  # as long as a name may be
     manager().pause(True)
     opened("train", run.id).button(key="seed").click().run()
     (again,) = manager().waiting()
-    assert again.settings() == run.settings().model_copy(update={"seed": 4})
+    assert again.name == "n" * 71 + "…, seed 4" and again.settings() == run.settings().model_copy(update={"seed": 4})
     test = opened("train", run.id)
     longer = next(button for button in test.button if button.label == "Train longer")
     longer.click().run()

@@ -31,6 +31,16 @@ def test_a_run_is_imported_into_an_empty_store(tmp_path):
     assert not test.run().success and len(RunStore().list()) == 1
 
 
+def test_a_run_that_is_here_already_is_named_and_not_made_again(tmp_path):
+    archive = exported(finished(RunStore(tmp_path / "elsewhere")))
+    upload(opened("runs"), ("a.zip", archive))
+    (run,) = RunStore().list()
+    test = upload(opened("runs"), ("a.zip", archive))
+    assert "is here already, as run" in test.info[0].value and run.id in test.info[0].value.replace("\\", "")
+    assert [link.proto.label for link in test.get("page_link")].count("Open") == 1
+    assert not test.success and len(RunStore().list()) == 1
+
+
 def test_one_that_is_refused_does_not_keep_the_others_out(tmp_path):
     archive = exported(finished(RunStore(tmp_path / "elsewhere")))
     test = upload(opened("runs"), ("a.zip", b"PK"), ("b.zip", archive))

@@ -10,7 +10,7 @@ from expertnet.notes import Notes
 from expertnet.processes import this_process
 from expertnet.runs import RunStore
 from expertnet.trash import trashed
-from expertnet.ui.run_table import TICKED
+from expertnet.ui.run_table import TICKED, fitted
 
 from .opening import opened, written
 
@@ -160,6 +160,24 @@ def test_name_tags_and_note_are_changed_in_one_form(store):
     assert names(press(test, "Save")) == ["before"]
 
 
+def test_what_is_too_long_is_refused_with_the_limit(store):
+    run = written(store, "before")
+    test = page(run)
+    field(test, "Name").set_value("n" * 81)
+    assert [error.value for error in press(test, "Save").error] == [
+        "The name has 81 characters; shorten it to at most 80."
+    ]
+    field(test, "Name").set_value("short")
+    field(test, "Tags").set_value("t" * 41)
+    assert "has 41 characters; shorten it to at most 40" in press(test, "Save").error[0].value
+    assert run.notes() == Notes() and names(test) == ["before"]
+    run.annotate(Notes("", tuple(map(str, range(20))), ""))
+    test = page(run, written(store, "other"))
+    field(test, "Tags").set_value("one more")
+    assert "would be 21 tags; a run has at most 20" in press(test, "Add to all 2").error[0].value
+    assert len(run.notes().tags) == 20
+
+
 def test_saving_the_form_as_it_is_gives_no_new_name(store):
     run = written(store, "before")
     test = page(run)
@@ -191,9 +209,40 @@ def test_a_shipped_run_stays_as_it_is(store):
     labels = [button.label for button in page(run).button]
     assert "Save" not in labels and "Delete this run" not in labels
     test = page(run, other)
-    assert "1 of them cannot be deleted" in said(test)
+    assert "Cannot be deleted, because they came with the app: “example”." in said(test)
     press(test, "Delete this run")
     assert [left.title for left in store.list()] == ["example"]
+
+
+def test_those_that_cannot_be_deleted_are_named_few_of_many(store):
+    runs = [written(store, f"*live {number}*") for number in range(7)]
+    for run in runs:
+        run.write_status(run.written_status() | this_process() | {"state": "running"})
+    told = said(page(*runs))
+    assert "Cannot be deleted, because they have not ended: “\\*live" in told and "” and 2 more." in told
+    assert told.count("“\\*live") == 5
+
+
+def test_what_the_accuracy_is_measured_on_is_said_where_it_is_the_test_set(store):
+    written(store, "one", **{"data.validation_share": 0.1})
+    assert "Watched" not in page().dataframe[0].value
+    written(store, "two", **{"data.validation_share": 0.0})
+    assert sorted(page().dataframe[0].value["Watched"]) == ["test set", "validation"]
+
+
+@pytest.mark.parametrize("text", ["short", "W" * 80, "i" * 80, "漢" * 80, "a b " * 20, ""])
+def test_a_text_that_its_cell_has_no_room_for_says_so(text):
+    cut = fitted(text, 250, " (damaged)")
+    kept = cut.removesuffix(" (damaged)")
+    assert cut.endswith(" (damaged)")
+    assert kept == text if len(text) < 10 else kept.endswith("…") and text.startswith(kept[:-1])
+    assert 10 < len(fitted(text, 250)) < 60 or len(text) < 10
+
+
+def test_the_whole_name_of_the_run_that_is_ticked_stands_below_the_table(store):
+    run = written(store, "n" * 80)
+    test = page(run)
+    assert names(test)[0].endswith("n…") and f"**{'n' * 80}**" in said(test)
 
 
 def test_deleting_is_undone(store):
@@ -211,6 +260,8 @@ def test_several_are_deleted_and_brought_back_together(store):
     runs = several(store)
     test = page(*runs[:3])
     press(test, "Delete 3 runs")
+    drawn = [item for item in test.main if item in [test.dataframe[0], button(test, "Undo")]]
+    assert drawn == [test.dataframe[0], button(test, "Undo")]  # below the table, which so stays where it is
     assert len(store.list()) == 4 and "3 runs are in the trash" in said(test)
     assert len(names(press(test, "Undo"))) == 7
 
@@ -275,7 +326,7 @@ def test_curves_follow_the_options(store):
 
 
 def test_a_truth_value_is_on_or_off_and_a_long_name_is_cut(store):
-    a, b = written(store, "n" * 90), written(store, "short", **{"model.residual": True})
+    a, b = written(store, "n" * 80), written(store, "short", **{"model.residual": True})
     table = page(a, b).dataframe[-1].value
     assert table.index.tolist() == ["Residual blocks"] and sorted(table.iloc[0]) == ["off", "on"]
     assert any(name.startswith("nnn") and "… · " in name and len(name) < 60 for name in table.columns)

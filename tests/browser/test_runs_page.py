@@ -1,10 +1,11 @@
-"""The Runs page in a real browser: what a person types stays text, and what is deleted comes back."""
+"""The Runs page in a real browser: what a person types stays text, what is deleted comes back, what trains is followed."""
 
 import re
 
 import pytest
 from playwright.sync_api import expect
 
+from expertnet.processes import this_process
 from expertnet.runs import RunStore
 from tests.app.opening import written
 
@@ -76,3 +77,33 @@ def test_what_is_typed_stays_text_and_what_is_deleted_comes_back(page, store):
 
     assert page.locator("main img[src=x], [data-testid=stApp] script").count() == 0
     assert page.title() != "taken over" and dialogs == []
+
+
+def test_the_table_follows_what_trains_and_disturbs_nobody(page, store):
+    run = written(store, "live")
+    known = run.written_status() | this_process()
+
+    def goes_on(state, epoch, best):
+        run.write_status(known | {"state": state, "epoch": epoch, "epochs": 9, "best_val_accuracy": best})
+
+    def expect_cells(text, count=1):
+        cells = page.get_by_test_id("stDataFrame").first.locator("canvas [role=gridcell]")
+        expect(cells.filter(has_text=text)).to_have_count(count, timeout=WAIT)
+
+    goes_on("running", 1, 0.25)
+    page.reload()
+    settle(page)
+    tick_all(page)
+    page.get_by_role("button", name="Tag", exact=True).click()
+    page.get_by_role("textbox", name="Tags", exact=True).fill("half typ")
+    goes_on("running", 2, 0.375)
+    expect_cells("2 of 9")
+    expect_cells("37.5")
+    goes_on("running", 3, 0.5)
+    expect_cells("3 of 9")
+    expect(page.get_by_role("textbox", name="Tags", exact=True)).to_have_value("half typ", timeout=WAIT)
+    expect(page.get_by_text("3 runs are ticked")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("they have not ended: “live”")).to_be_visible(timeout=WAIT)
+    goes_on("finished", 4, 0.5)
+    expect_cells("✓ finished", 3)
+    expect(page.get_by_text("they have not ended")).to_have_count(0, timeout=WAIT)

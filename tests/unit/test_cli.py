@@ -295,8 +295,13 @@ def test_a_run_goes_out_as_a_zip_and_comes_in_elsewhere(trained, tmp_path):
     assert json.loads(done.stdout) == {"run": document["run"], "format": "zip", "output": str(archive)}
     elsewhere = tmp_path / "elsewhere"
     done = command("import", archive, "--json", EXPERTNET_RUNS=str(elsewhere))
-    told = {"run": document["run"], "was": document["run"], "name": "mine", "state": "finished"}
+    told = {"run": document["run"], "was": document["run"], "new": True, "name": "mine", "state": "finished"}
     assert json.loads(done.stdout) == told, done.stderr
+    again = command("import", archive, EXPERTNET_RUNS=str(elsewhere))
+    assert (
+        again.returncode == 0
+        and again.stdout == f"mine is here already, as run {document['run']}; nothing was imported.\n"
+    )
     assert RunStore(elsewhere).get(document["run"]).damage() is None
     archive.write_bytes(archive.read_bytes()[:-30])
     assert "no zip file" in refused(command("import", archive, EXPERTNET_RUNS=str(elsewhere)))

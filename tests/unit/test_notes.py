@@ -2,13 +2,26 @@
 
 import json
 import os
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expertnet.fields import build_settings
-from expertnet.notes import LARGEST, NAME, NOTE, TAG, TAGS, Notes, read_notes, split_tags, with_tags, without_tags
+from expertnet.notes import (
+    LARGEST,
+    NAME,
+    NOTE,
+    TAG,
+    TAGS,
+    Notes,
+    read_notes,
+    split_tags,
+    with_tags,
+    without_tags,
+    write_notes,
+)
 from expertnet.runs import RunError, RunStore
 
 
@@ -75,6 +88,35 @@ def test_what_fills_the_limits_is_read_again(run):
     assert run.notes() == full
 
 
+@pytest.mark.parametrize(
+    ("notes", "why"),
+    [
+        (Notes("n" * (NAME + 1)), f"The name has {NAME + 1} characters; shorten it to at most {NAME}."),
+        (Notes("", split_tags("fine, " + "t" * (TAG + 5))), f"The tag “{'t' * TAG}…” has {TAG + 5} characters"),
+        (Notes("", (), "x" * (NOTE + 1)), f"The note has {NOTE + 1:,} characters; shorten it to at most {NOTE:,}."),
+        (
+            Notes("", split_tags(",".join(map(str, range(TAGS + 3))))),
+            f"That would be {TAGS + 3} tags; a run has at most",
+        ),
+    ],
+)
+def test_what_is_too_long_is_refused_with_the_limit_and_nothing_is_cut(run, notes, why):
+    run.annotate(Notes("kept"))
+    with pytest.raises(RunError, match=f"^{re.escape(why)}"):
+        run.annotate(notes)
+    assert run.notes() == Notes("kept")
+    write_notes(run.path, notes)  # of a stranger's file it takes what the limits allow
+    assert run.notes() != Notes("kept")
+
+
+def test_a_run_is_not_made_with_a_name_that_is_too_long(tmp_path):
+    store = RunStore(tmp_path / "others")
+    with pytest.raises(RunError, match=f"at most {NAME}"):
+        store.create(build_settings(), name="n" * (NAME + 1))
+    assert store.list() == []
+    assert store.create(build_settings(), name="n" * NAME + " ").name == "n" * NAME
+
+
 def test_lines_and_signs_that_would_confuse_are_taken_out(run):
     (run.path / "notes.json").write_text(
         json.dumps({"name": "a\nb\t c\x1b[31m\u202ed", "tags": ["x\ny", "a, b"], "note": "one\ntwo\x00"})
@@ -84,7 +126,7 @@ def test_lines_and_signs_that_would_confuse_are_taken_out(run):
 
 def test_tags_are_split_at_commas_and_kept_once():
     assert split_tags(" a, B ,, b ,c d,") == ("a", "B", "c d")
-    assert len(split_tags(",".join(map(str, range(100))))) == TAGS
+    assert len(split_tags(",".join(map(str, range(100))))) == 100  # too many, which is told when they are to be kept
     kept = with_tags(Notes("n", ("Base",), "x"), ("base", "new"))
     assert kept == Notes("n", ("Base", "new"), "x")
     assert without_tags(kept, ("BASE", "other")) == Notes("n", ("new",), "x")

@@ -64,8 +64,12 @@ def changed(archive, name, change):
     return repacked(files | {name: json.dumps(document)})
 
 
+def imported(store, archive):
+    return import_run(store, io.BytesIO(archive), "the.zip")
+
+
 def take(store, archive):
-    return import_run(store, io.BytesIO(archive), "the.zip").run
+    return imported(store, archive).run
 
 
 def refusal(store, archive):
@@ -110,12 +114,61 @@ def test_what_the_lab_kept_of_a_shipped_run_goes_along_but_not_that_it_is_shippe
     run.move_to_trash()
 
 
-def test_an_id_that_is_taken_or_in_the_trash_is_given_anew(source, store):
+def lose_an_epoch(archive):
+    """The archive of a time when the run had an epoch less."""
+    shorter = changed(archive, "status.json", lambda status: status.update(epoch=1, state="stopped"))
+    return repacked(contents(shorter) | {"metrics.jsonl": contents(archive)["metrics.jsonl"].splitlines()[0]})
+
+
+def test_an_id_that_is_taken_by_another_run_or_lies_in_the_trash_is_given_anew(source, store):
     archive = packed(source)
-    first, second = take(store, archive), import_run(store, io.BytesIO(archive), "the.zip")
-    assert second.was == first.id != second.run.id and second.run.id in second.sentence
+    first, second = take(store, archive), imported(store, lose_an_epoch(archive))
+    assert second.new and second.was == first.id != second.run.id and second.run.id in second.sentence
     first.move_to_trash()
-    assert take(store, archive).id != first.id and len(store.list()) == 2
+    again = imported(store, archive)
+    assert again.new and again.run.id != first.id and len(store.list()) == 2
+
+
+def test_a_run_that_is_here_already_is_not_made_again(source, store):
+    archive = packed(source)
+    first = take(store, archive)
+    first.annotate(Notes("renamed since"))
+    before = sorted(store.root.rglob("*"))
+    again = imported(store, archive)
+    assert not again.new and again.run.id == first.id and sorted(store.root.rglob("*")) == before
+    assert again.sentence == f"renamed since is here already, as run {first.id}; nothing was imported."
+    assert not imported(RunStore(source.path.parent), archive).new  # where it was trained
+    first.path.rename(store.root / "20260101-000000-abcd")  # as one whose id was taken when it came
+    assert imported(store, archive).run.id == "20260101-000000-abcd"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda config: config.update(seed=7)),
+        ("config.json", lambda config: config.update(created="2020-01-01T00:00:00+00:00")),
+        ("config.json", lambda config: config["dataset"].update(fingerprint="other pictures")),
+    ],
+)
+def test_a_run_that_differs_is_made_though_its_id_is_the_same(source, store, name, change):
+    first = take(store, packed(source))
+    other = imported(store, changed(packed(source), name, change))
+    assert other.new and other.run.id != first.id and len(store.list()) == 2
+
+
+def test_a_damaged_run_does_not_keep_its_own_export_out(source, store):
+    archive = packed(source)
+    first = take(store, archive)
+    first.checkpoint_path("best").write_bytes(b"")
+    assert imported(store, archive).new
+
+
+def test_runs_without_epochs_are_the_same_by_their_id_alone(store):
+    first = RunStore().create(build_settings("quick", "digits", TINY), "quick", "only settings")
+    first.write_status(EMPTY_STATUS | {"state": "failed"})
+    archive = packed(first)
+    other = changed(archive, "export.json", lambda manifest: manifest.update(run="20260101-000000-abcd"))
+    assert imported(store, archive).new and imported(store, other).new and not imported(store, archive).new
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "stopping", "stopped"])

@@ -32,6 +32,10 @@ def drawn(chart):
     return [row for rows in spec["datasets"].values() for row in rows], spec["layer"]
 
 
+def over(curves, *arguments, **options):
+    return overlay(curves, curves.groupby("run", sort=False)["best"].first(), *arguments, **options)
+
+
 def test_smoothing_is_a_mean_that_keeps_its_share_and_starts_right():
     table = curves()
     assert smoothed(table, 0.0).tolist() == table["value"].tolist()
@@ -64,7 +68,7 @@ def test_thinning_keeps_the_ends_of_every_run():
 def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
     table = curves(1)
     table.loc[0, "value"] = 0.0
-    rows, layers = drawn(overlay(table, "epoch", "Loss", log=True))
+    rows, layers = drawn(over(table, "epoch", "Loss", log=True))
     assert [row["epoch"] for row in rows] == [2, 3, 4, 5]
     assert layers[0]["encoding"]["y"]["scale"]["type"] == "log"
 
@@ -73,29 +77,29 @@ def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
 def test_each_axis_shows_its_own_column_and_leaves_out_what_is_not_known(x):
     table = curves()
     table.loc[table["run"] == "run 1", x] = math.nan
-    rows, layers = drawn(overlay(table, x, "Accuracy", percent=True))
+    rows, layers = drawn(over(table, x, "Accuracy", percent=True))
     assert {row["run"] for row in rows} == {"run 0"} and [row[x] for row in rows] == curves(1)[x].tolist()
     assert layers[-1]["encoding"]["x"]["field"] == x
 
 
 def test_smoothed_curves_have_what_was_measured_faintly_behind():
-    rows, (behind, front) = drawn(overlay(curves(), "epoch", "Accuracy", share=0.9))
+    rows, (behind, front) = drawn(over(curves(), "epoch", "Accuracy", share=0.9))
     assert (behind["encoding"]["y"]["field"], front["encoding"]["y"]["field"]) == ("value", "smooth")
     assert behind["encoding"]["opacity"]["condition"]["value"] < front["encoding"]["opacity"]["condition"]["value"]
     assert any(row["smooth"] != row["value"] for row in rows)
-    assert len(drawn(overlay(curves(), "epoch", "Accuracy"))[1]) == 1
+    assert len(drawn(over(curves(), "epoch", "Accuracy"))[1]) == 1
 
 
 def test_thirty_curves_differ_in_colour_or_dash_and_more_are_coloured_by_accuracy():
-    _, (front,) = drawn(overlay(curves(NAMED), "epoch", "Accuracy"))
+    _, (front,) = drawn(over(curves(NAMED), "epoch", "Accuracy"))
     pairs = zip(*(map(str, front["encoding"][look]["scale"]["range"]) for look in ("color", "strokeDash")), strict=True)
     assert len(set(pairs)) == NAMED
-    _, (front,) = drawn(overlay(curves(NAMED + 1), "epoch", "Accuracy"))
+    _, (front,) = drawn(over(curves(NAMED + 1), "epoch", "Accuracy"))
     assert front["encoding"]["color"]["field"] == "best" and front["encoding"]["detail"]["field"] == "run"
 
 
 def test_nothing_to_draw_is_drawn_all_the_same():
-    assert drawn(overlay(curves(0), "epoch", "Accuracy", share=0.5))[0] == []
+    assert drawn(over(curves(0), "epoch", "Accuracy", share=0.5))[0] == []
 
 
 def table(**columns):
@@ -139,6 +143,47 @@ def test_runs_that_are_all_alike_can_be_drawn():
     settings = table(lr=[0.1, 0.1])
     chart = parallel(settings, pd.Series([0.5, 0.5], index=settings.index), {}, in_words, "Best")
     assert chart.to_dict()["layer"]
+
+
+def looks(chart):
+    """The look of each run by its name: colour and dash, or the ends of the scale of its accuracy."""
+    lines = next(layer for layer in chart.to_dict()["layer"] if "color" in layer["encoding"])
+    scales = [lines["encoding"][look]["scale"] for look in ("color", "strokeDash") if look in lines["encoding"]]
+    if len(scales) == 1:
+        return scales[0]
+    return {
+        run: tuple(map(str, look))
+        for run, *look in zip(scales[0]["domain"], *(s["range"] for s in scales), strict=True)
+    }
+
+
+@pytest.mark.parametrize("count", [5, NAMED, NAMED + 1])
+def test_a_run_looks_alike_in_all_charts_whatever_else_they_leave_out(count):
+    values, without = curves(count), {"run 0", "run 3"}
+    runs = pd.Series({f"run {n}": 0.5 + n / 100 for n in range(count)})
+    settings = table(lr=list(range(count))).iloc[2:]  # the first ones' cannot be read
+    drawn_looks = looks(overlay(values[~values["run"].isin(without)], runs, "epoch", "Accuracy"))
+    assert looks(parallel(settings, runs, {}, in_words, "Best")) == drawn_looks
+    assert (set(drawn_looks) == set(runs.index)) == (count <= NAMED)
+
+
+def test_the_legend_names_the_curves_that_are_there():
+    values = curves(5)
+    runs = pd.Series({f"run {n}": 0.5 for n in range(5)})
+    (lines,) = drawn(overlay(values[values["run"] != "run 1"], runs, "epoch", "Accuracy"))[1]
+    assert lines["encoding"]["color"]["legend"]["values"] == ["run 0", "run 2", "run 3", "run 4"]
+
+
+def test_every_label_has_a_halo_of_the_page_below_it():
+    settings = table(lr=[1, 2, 3])
+    layers = parallel(settings, pd.Series([0.1, 0.2, 0.3], index=settings.index), {}, in_words, "Best").to_dict()[
+        "layer"
+    ]
+    texts = [layer for layer in layers if layer["mark"]["type"] == "text"]
+    for halo, text in zip(texts[::2], texts[1::2], strict=True):
+        assert halo["mark"]["stroke"] == {"expr": "background"} and "stroke" not in text["mark"]
+        assert all(halo[key] == text[key] for key in ("encoding", "transform"))
+    assert layers.index(texts[0]) == 2  # after all lines
 
 
 def test_what_goes_with_accuracy_is_told_with_its_direction():

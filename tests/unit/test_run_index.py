@@ -147,7 +147,7 @@ def test_orders_put_what_they_know_nothing_of_last(store):
 def test_no_two_labels_are_alike_and_long_names_are_cut(store):
     root, rows = store.root, []
     for run_id in ("20260101-000000-aaaa", "20260102-000000-aaaa", "20260103-000000-bbbb"):
-        run = written(store, "n" * 100)
+        run = written(store, "n" * 80)
         run.path.rename(root / run_id)
     rows = run_rows(store)
     labels = row_labels(rows)
