@@ -1,5 +1,6 @@
 """ExpertNet Studio as it is served: `streamlit run serve.py`. app.py behind a gate, which matters where a login is asked for."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -12,9 +13,9 @@ from expertnet.warmup import warm_up
 
 @asynccontextmanager
 async def until_the_end(_: st.App) -> AsyncGenerator[None]:
-    warm_up()  # before the first browser comes
+    await asyncio.to_thread(warm_up().join)  # so that whoever is answered does not wait for torch
     yield
-    from expertnet.jobs import manager  # with torch, for which nobody is to wait before the server answers
+    from expertnet.jobs import manager
 
     manager().close()  # here, since the server then ends itself by the signal that it got, past what atexit would do
 

@@ -241,6 +241,12 @@ def address_cases(studio: Studio) -> tuple[st.SearchStrategy[Any], Callable[[Any
         "with",
         "class2",
         "x",
+        "preset",
+        "dataset",
+        "seed",
+        "model.widths",
+        "training.lr",
+        "training.x",
     ]
     address = st.dictionaries(st.sampled_from(keys), st.one_of(studio.outside, st.sampled_from(VIEWS)), max_size=4)
     cases = st.tuples(studio.outside, st.sampled_from(PAGES), address, st.booleans())

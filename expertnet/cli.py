@@ -1,6 +1,6 @@
 """The command line: what the browser does, without it.
 
-In this module: the commands train and runs, and main, which turns every error into one sentence and an exit status (0 done,
+In this module: the commands train, settings and runs, and main, which turns every error into one sentence and an exit status (0 done,
 1 some of it failed, 2 nothing could be done, 130 for Ctrl-C). The commands for trained networks are in cli_networks.py; how
 it is said stands in terminal.py.
 """
@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from expertnet.cli_networks import Json, RunsDir, networks, open_store
-from expertnet.config import SettingsError
+from expertnet.config import SettingsError, format_value
 from expertnet.datasets import BUILTIN, DatasetError, is_ready, look
-from expertnet.fields import build_settings, parse_assignments
+from expertnet.fields import build_settings, flat, parse_assignments, setting_fields
 from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
@@ -112,6 +112,22 @@ def train(
     if status["state"] == "failed":
         say(status["error"])
         raise typer.Exit(1)
+
+
+@app.command()
+def settings(
+    preset: Annotated[str, typer.Option(help="Whose values are shown: " + ", ".join(PRESETS) + ".")] = DEFAULT_PRESET,
+    as_json: Json = False,
+) -> None:
+    """List the settings that --set takes, with a preset's values and what each accepts."""
+    values = flat(build_settings(preset))
+    rows = [
+        {"setting": field.key, "value": values[field.key], "takes": field.allowed, "help": field.help}
+        for field in setting_fields()
+    ]
+    written = [f"{row['setting']}={format_value(row['value'])}" for row in rows]
+    width = max(map(len, written))
+    give(as_json, rows, lambda: [f"{words:<{width}}  {row['takes']}" for words, row in zip(written, rows, strict=True)])
 
 
 @app.command()

@@ -1,11 +1,14 @@
 """Every setting of a run, once: name, default, range, unit and one line of help.
 
-In this module: Settings and its sections, SettingsError, format_value and parse_numbers. The presets are in presets.py.
+In this module: Settings and its sections, SettingsError, did_you_mean, format_value and parse_numbers. The presets are in presets.py.
 The form, the command line and config.json are all made from what stands here; fields.py reads it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,6 +16,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 class SettingsError(ValueError):
     """A setting that cannot be used; its text is one sentence for the person who typed it."""
+
+
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """What follows a word that is not known in its sentence: the known one that is most like it, or nothing."""
+    found = get_close_matches(word[:80].lower(), list(known), 1, likeness)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def setting(
@@ -47,7 +56,7 @@ def parse_numbers(value: Any) -> Any:
     """Numbers typed as text, "2 4" or "2,4" or "[2, 4]", become a tuple."""
     if isinstance(value, str):
         parts = value.strip().strip("[]()").replace(",", " ").split()
-        return tuple(int(part) if part.lstrip("-").isdigit() else part for part in parts)
+        return tuple(int(part) if re.fullmatch(r"-?\d{1,18}", part) else part for part in parts)
     return value
 
 

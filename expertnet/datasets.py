@@ -1,6 +1,6 @@
 """Built-in, downloaded, or a person's own pictures -> uint8 tensors with their classes, in three different sets.
 
-In this module: DatasetInfo, Dataset, load_dataset, load_test_split, and what pages ask before anything is loaded
+In this module: DatasetInfo, Dataset, load_dataset, load_test_split, remembered_test_split, and what pages ask before anything is loaded
 (dataset_title, known_class_count, look, is_ready, flips, refuse_if_missing, keep_upload). What the parts of the way are called stands in
 builtin.py, downloads.py, archives.py, layout.py and decoded.py. Pictures are RGB, uint8, (N, 3, S, S).
 """
@@ -23,7 +23,7 @@ from expertnet import decoded, layout
 from expertnet.archives import entries
 from expertnet.builtin import BUILTIN as BUILTIN
 from expertnet.builtin import Pictures
-from expertnet.config import DataSettings
+from expertnet.config import DataSettings, did_you_mean
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
 from expertnet.files import version_of, write_atomically
@@ -87,8 +87,8 @@ def refuse_if_missing(data: DataSettings) -> None:
     """Raises DatasetError where data.dataset is neither a built-in name nor a path that exists."""
     if data.dataset not in BUILTIN and not (os.path.isdir(_path(data)) or os.path.isfile(_path(data))):
         raise DatasetError(
-            f"There is no data set {data.dataset!r}; use {', '.join(BUILTIN)}, or the path of a folder or archive of "
-            "class folders."
+            f"There is no data set {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
+            "path of a folder or archive of class folders."
         )
 
 
@@ -193,6 +193,17 @@ def load_test_split(
     """The test set alone, memory-mapped. Raises as load_dataset does."""
     info, kept = _load(data, progress, cancelled)
     return kept.test, info
+
+
+def remembered_test_split(info: DatasetInfo) -> Split | None:
+    """The test set of an archive that was decoded here once, wherever the file is now; None where none was.
+
+    The fingerprint of an archive is that of its content; what is no such fingerprint, as a stranger's run may say, is not looked for.
+    """
+    if not re.fullmatch(r"archive-[0-9a-f]{32}-\d+px-v\d+", info.fingerprint):
+        return None
+    kept = decoded.load(info.fingerprint)
+    return kept.test if kept and kept.classes == info.classes else None
 
 
 def _load(data: DataSettings, progress: Report, cancelled: Asked) -> tuple[DatasetInfo, Decoded]:

@@ -1,23 +1,18 @@
 """What a run will cost, before it starts: parameters, multiply-adds, memory.
 
-In this module: Estimate, estimate, refuse_if_too_large, and batch_size_text, which says what batch would fit. Nothing is
-computed: the network is run on fake tensors, and torch's own counters read what the run would do, so the figures follow
-the layers without formulas of their own.
+In this module: Estimate, estimate, refuse_if_too_large, and batch_size_text, which says what batch would fit. By formulas,
+since torch's own counters take seconds to load and a second for a large network, at every change of the form; a test holds
+the formulas to those counters.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from expertnet.config import ModelSettings, Settings, SettingsError
 from expertnet.devices import available_memory, resolve_device, resolve_precision
-from expertnet.model import ExpertNet
 
 RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU
 
@@ -50,38 +45,38 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     dtype = resolve_precision(settings.hardware.precision, device)
     training = settings.training
     parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
-    copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
+    copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments; and those that are cast
+    held = 4 * copies + (dtype.itemsize if dtype != torch.float32 else 0)
     pictures = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
-    memory = RUNTIME_BYTES + 4 * copies * parameters + training.batch_size * (saved + pictures)
+    memory = RUNTIME_BYTES + held * parameters + training.batch_size * (saved + pictures)
     return Estimate(parameters, multiply_adds, memory, saved + pictures, stages(settings, num_classes))
 
 
-@lru_cache(maxsize=64)
 def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
     """Parameters, multiply-adds of a picture, and bytes that a picture's forward pass keeps for the backward pass."""
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
-        held.append(storage)  # so that no address is used twice
-        return tensor
-
-    held: list[torch.UntypedStorage] = []
-    batch = 2
-    with FakeTensorMode():
-        net = ExpertNet(model, num_classes)
-        images = torch.zeros(batch, 3, image_size, image_size)
-        weights = {value.untyped_storage()._cdata for value in net.parameters()}
-        with (
-            torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16),
-            FlopCounterMode(display=False) as counter,
-            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        ):
-            net(images)
-        parameters = sum(value.numel() for value in net.parameters())
-    saved = sum(size for key, size in kept.items() if key not in weights)
-    return parameters, counter.get_total_flops() // (2 * batch), saved // batch
+    experts, number = model.num_experts, dtype.itemsize  # bytes of what the convolutions put out
+    size, channels = image_size, model.block_widths[0]
+    area = size**2
+    parameters = 27 * channels + 2 * channels  # the stem: its kernel, its norm
+    multiply_adds = 27 * channels * area
+    saved = number * area * (3 + 2 * channels)  # the picture, what the norm took, what the ReLU gave
+    for block, width in enumerate(model.block_widths, 1):
+        saved += number * area * channels * (block > 1)  # the block's input; the first one's is the stem's ReLU
+        if model.routing == "learned":
+            hidden = max(channels // model.reduction, 1)
+            parameters += (channels + 1) * hidden + (hidden + 1) * experts
+            multiply_adds += channels * hidden + hidden * experts
+            saved += 4 * (channels + hidden + experts)
+        parameters += experts * width * (9 * channels + 2)
+        multiply_adds += 9 * channels * experts * width * area
+        saved += number * experts * (2 * area * width + 1)  # what each norm took, what its ReLU gave, its weight
+        channels = width
+        if block in model.pool_after:
+            saved += number * area * channels
+            size //= 2
+            area = size**2
+            saved += 8 * area * channels  # which of the four was the largest
+    return parameters + (channels + 1) * num_classes, multiply_adds + channels * num_classes, saved + number * channels
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:

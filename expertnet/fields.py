@@ -23,6 +23,7 @@ from expertnet.config import (
     Settings,
     SettingsError,
     TrainingSettings,
+    did_you_mean,
     format_value,
 )
 from expertnet.presets import DEFAULT_PRESET, PRESETS
@@ -114,9 +115,15 @@ def field_of(key: str) -> SettingField:
     for field in setting_fields():
         if field.key == key:
             return field
-    raise SettingsError(
-        f"There is no setting {key!r}; the settings are " + ", ".join(f.key for f in setting_fields()) + "."
-    )
+    raise SettingsError(_no_setting(key))
+
+
+def _no_setting(key: str) -> str:
+    """Whoever wrote the right name in the wrong section, or without one, meant that setting."""
+    name = key.rpartition(".")[2].lower()
+    keys = [field.key for field in setting_fields() if field.name == name] or [f.key for f in setting_fields()]
+    meant = f" (did you mean {keys[0]}?)" if len(keys) == 1 else did_you_mean(key, keys, 0.75)  # they begin alike
+    return f"There is no setting {key[:80]!r}{meant}; 'python -m expertnet settings' lists those there are."
 
 
 def build_settings(
@@ -127,7 +134,8 @@ def build_settings(
     Raises SettingsError, one sentence with the key, the value and what is allowed.
     """
     if preset not in PRESETS:
-        raise SettingsError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+        meant = did_you_mean(preset, PRESETS)
+        raise SettingsError(f"There is no preset {preset[:80]!r}{meant}; the presets are {', '.join(PRESETS)}.")
     values = dict(PRESETS[preset].values)
     if dataset is not None:
         values["data.dataset"] = dataset
@@ -164,7 +172,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     if key not in known:
-        return f"There is no setting {key!r}; the settings are {', '.join(known)}."
+        return _no_setting(key)
     value = format_value(first["input"])
     return f"{key} cannot be {repr(value[:80]) if value else 'empty'}: it takes {known[key].allowed}."
 

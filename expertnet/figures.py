@@ -19,6 +19,7 @@ from expertnet.whatif import Effects, class_effects, policy_table, silencing_tab
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
 ALIKE = "Every expert is used its fair share."
+NAMED = 4  # dead experts that a sentence names
 NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
 Chart = Any  # any of Altair's
 
@@ -213,7 +214,6 @@ def policies(effects: Effects) -> Figure:
 def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     table = silencing_table(effects, lab.experts)
     worst = _least(table, "change")
-    dead = int(table["dead"].sum())
     ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
     correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
     seen = (
@@ -222,7 +222,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
             if worst["change"] < 0
             else "Silencing any one expert costs nothing; "
         )
-        + (f"{dead} {'expert is' if dead == 1 else 'experts are'} dead" if dead else "no expert is dead")
+        + _dead(table[table["dead"]])
         + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
     )
     how = (
@@ -232,6 +232,16 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     )
     name = "silencing-renormalised" if renormalise else "silencing"
     return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
+
+
+def _dead(table: pd.DataFrame) -> str:
+    """How many experts are dead, and which."""
+    if table.empty:
+        return "no expert is dead"
+    places = [f"block {block}, expert {expert}" for block, expert in zip(table["block"], table["expert"], strict=True)]
+    more = [f"and {len(places) - NAMED} more"] if len(places) > NAMED else []
+    counted = f"{len(places)} {'expert is' if len(places) == 1 else 'experts are'} dead"
+    return f"{counted} ({'; '.join([*places[:NAMED], *more])})"
 
 
 @made_once

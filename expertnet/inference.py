@@ -18,7 +18,7 @@ from torch import Tensor
 
 from expertnet.augment import normalize
 from expertnet.config import Settings
-from expertnet.datasets import DatasetError, DatasetInfo, Split, load_test_split
+from expertnet.datasets import DatasetError, DatasetInfo, Split, load_test_split, remembered_test_split
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.files import version_of, write_atomically
 from expertnet.model import UNCHANGED, Changes, ExpertNet
@@ -128,6 +128,9 @@ def load_own_test_set(run: Run, progress: Report = silent, cancelled: Asked = ne
     Raises DatasetError where it is not there, cannot be read, or has other classes by now.
     """
     info = run.dataset_info()
+    kept = remembered_test_split(info) if info else None
+    if kept is not None:
+        return kept, True
     split, found = load_test_split(run.settings().data, progress, cancelled)
     if info is not None and found.classes != info.classes:
         raise DatasetError(

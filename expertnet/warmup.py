@@ -1,4 +1,4 @@
-"""Loading in the background what the first visits of the pages would wait for.
+"""Loading what pages stand on before anybody comes.
 
 In this module: warm_up.
 """
@@ -12,19 +12,19 @@ from functools import cache
 MODULES = (  # in the order in which they are missed
     "expertnet.jobs",  # with torch, which takes longest
     "expertnet.curves",  # with pandas and altair
-    "torch._dynamo",  # for estimate: torch's counter of multiply-adds
-    "expertnet.estimate",
     "expertnet.figures",  # with scipy and scikit-learn
     "expertnet.inference",
 )
 
 
 @cache
-def warm_up() -> None:
-    """Begins to load them, once in a process."""
+def warm_up() -> threading.Thread:
+    """Begins to load them, once in a process; the thread has ended when no page has to wait for them."""
 
     def load() -> None:
         for name in MODULES:
             importlib.import_module(name)
 
-    threading.Thread(target=load, name="warm-up", daemon=True).start()
+    thread = threading.Thread(target=load, name="warm-up", daemon=True)
+    thread.start()
+    return thread

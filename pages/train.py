@@ -7,7 +7,7 @@ from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
 from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view
 from expertnet.ui.queue_panel import queue_panel
-from expertnet.ui.settings_form import settings_form
+from expertnet.ui.settings_form import remember, settings_form
 from expertnet.ui.summary import summary
 
 shell.require()
@@ -82,3 +82,4 @@ with right:
     if settings is not None:
         st.subheader("What these settings make")
         summary(settings)
+remember()

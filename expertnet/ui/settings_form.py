@@ -1,6 +1,7 @@
 """The form of the Train page, drawn from the schema: what is typed lives in the session and survives other pages.
 
-In this module: settings_form, which returns the settings (or the sentence that says why they cannot be used) and the preset.
+In this module: settings_form, which returns the settings (or the sentence that says why they cannot be used) and the preset;
+fill, which puts other settings there; and remember, which has them survive a reload.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from expertnet.datasets import BUILTIN, DatasetError, keep_upload, look
 from expertnet.fields import SettingField, build_settings, command_line, flat, setting_fields
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.ui import access
+from expertnet.ui.form_address import keep_address, read_address
 from expertnet.ui.shell import escape, progress_bar, shown_error
 
 OWN = "own"
@@ -26,6 +28,7 @@ FOLDED = {
     "hardware": "Hardware",
     "": "Hardware",
 }
+_looked: set[str] = set()  # folders and archives that somebody at this server has chosen to look at
 
 
 def fill(settings: Settings, preset: str) -> None:
@@ -35,14 +38,34 @@ def fill(settings: Settings, preset: str) -> None:
     form["path"] = "" if settings.data.dataset in BUILTIN else settings.data.dataset
     before = st.session_state.get("form", {})
     form["generation"], form["uploaded"] = before.get("generation", 0) + 1, before.get("uploaded")
+    form["named"], form["refused"] = before.get("named"), ""
     st.session_state["form"] = form
+
+
+def _begin() -> None:
+    """The form of a new session: what its address says."""
+    settings, preset, refused = read_address()
+    fill(settings, preset)
+    st.session_state["form"] |= {"named": settings.data.dataset, "refused": refused}
+
+
+def remember() -> None:
+    """At the end of the page: what is typed stands in the address."""
+    form = st.session_state["form"]
+    keep_address(form["preset"], _chosen(form), form)
+
+
+def _chosen(form: dict[str, Any]) -> str:
+    return form["source"] if form["source"] != OWN else form["path"].strip()
 
 
 def settings_form() -> tuple[Settings | None, str, str]:
     """Draws the form; returns the settings or None, the preset, and the sentence that says what is wrong ("" if nothing)."""
     if "form" not in st.session_state:
-        fill(build_settings(DEFAULT_PRESET, "digits"), DEFAULT_PRESET)
+        _begin()
     form = st.session_state["form"]
+    if form["refused"]:
+        st.warning(escape(form["refused"]), icon=":material/link_off:")
     _dataset(form)
     own_place = st.container()
     preset = _preset(form)
@@ -52,15 +75,26 @@ def settings_form() -> tuple[Settings | None, str, str]:
     for title in dict.fromkeys(FOLDED.values()):
         with st.expander(title):
             _rows([field for field in fields if not field.basic and FOLDED[field.section] == title], form, base)
-    dataset = form["source"] if form["source"] != OWN else form["path"].strip()
+    dataset = _chosen(form)
     try:
         if not dataset:
             raise SettingsError("Name a folder or archive of class folders, or upload an archive.")
         overrides = {field.key: form[field.key] for field in fields}
         settings = build_settings(preset, dataset, overrides)
         if form["source"] == OWN:
+            if dataset == form["named"] and dataset not in _looked:  # no link leads the server through its disk
+                own_place.button(
+                    "Look at these pictures",
+                    icon=":material/visibility:",
+                    on_click=_looked.add,
+                    args=(dataset,),
+                    key="look",
+                    **access.reserved(),
+                )
+                return None, preset, "The address names these pictures; look at them first."
             with access.changing(), own_place, progress_bar() as progress:
                 found = look(settings.data, progress)
+            _looked.add(dataset)
             own_place.caption(
                 f"{found.train:,} + {found.test:,} pictures of {len(found.classes)} classes: "
                 + escape(", ".join(found.classes[:5]) + (" …" if len(found.classes) > 5 else ""))
@@ -70,8 +104,11 @@ def settings_form() -> tuple[Settings | None, str, str]:
     except DatasetError as error:
         own_place.error(escape(str(error)), icon=":material/error:")
         return None, preset, "These pictures cannot be used; what is wrong with them stands above."
-    with st.expander("The same on the command line", icon=":material/terminal:"):
-        st.code(command_line(settings, preset), language="bash", wrap_lines=True)
+    command = st.expander(
+        "The same on the command line", icon=":material/terminal:", key="command line", on_change="rerun"
+    )
+    if command.open:  # only then, since the browser loads a colourer of 1.5 MB for it
+        command.code(command_line(settings, preset), language="bash", wrap_lines=True)
     return settings, preset, ""
 
 
@@ -86,7 +123,7 @@ def _widget(form: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _keep(key: str) -> None:
     form = st.session_state["form"]
-    form[key] = st.session_state[f"field {form['generation']} {key}"]
+    form[key], form["refused"] = st.session_state[f"field {form['generation']} {key}"], ""
 
 
 def _dataset(form: dict[str, Any]) -> None:
@@ -201,7 +238,7 @@ def _number(field: SettingField, label: str, value: float, shared: dict[str, Any
     number = int if field.kind == "int" else float
     low, high = number(field.minimum or 0), number(field.maximum or 0)
     if field.exclusive_minimum:
-        low = number(1e-8)
+        low = min(number(1e-8), number(value))  # the command line takes less
     step = number(field.step or (1 if field.kind == "int" else 1e-4))
     return st.number_input(
         label,

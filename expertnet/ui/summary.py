@@ -6,6 +6,8 @@ In this module: summary.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -13,14 +15,13 @@ import streamlit as st
 from expertnet import charts
 from expertnet.config import Settings
 from expertnet.datasets import known_class_count
-from expertnet.estimate import Estimate, estimate
+from expertnet.estimate import Estimate, Stage, estimate
 
 
 def summary(settings: Settings) -> Estimate:
     """Parameters, multiply-adds and memory, and a sketch of the network that follows the settings."""
     classes = known_class_count(settings.data)
-    with st.spinner("Estimating …", show_time=False):
-        result = estimate(settings, classes or 10)
+    result = estimate(settings, classes or 10)
     left, middle, right = st.columns(3)
     left.metric("Parameters", _short(result.parameters), help="Numbers that are learned.")
     middle.metric(
@@ -33,12 +34,14 @@ def summary(settings: Settings) -> Estimate:
     )
     if classes is None:
         st.caption("Reckoned with ten classes, until the pictures have been read.")
-    st.altair_chart(
-        charts.architecture(pd.DataFrame([asdict(stage) for stage in result.stages])),
-        width="stretch",
-        key="architecture",
-    )
+    st.vega_lite_chart(spec=_sketch(result.stages), width="stretch", key="architecture")
     return result
+
+
+@lru_cache(maxsize=64)
+def _sketch(stages: tuple[Stage, ...]) -> dict[str, Any]:
+    """The chart's specification, which takes longer to make than all else on the page."""
+    return charts.architecture(pd.DataFrame([asdict(stage) for stage in stages])).to_dict()
 
 
 def _short(number: int) -> str:

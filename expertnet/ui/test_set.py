@@ -16,6 +16,7 @@ from expertnet.datasets import (
     dataset_title,
     is_ready,
     refuse_if_missing,
+    remembered_test_split,
 )
 from expertnet.inference import load_own_test_set
 from expertnet.runs import Run
@@ -28,7 +29,9 @@ def test_split(run: Run) -> Split | None:
     data = run.settings().data
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
     allowed: AbstractContextManager[None] = nullcontext()  # pictures that are at hand are there to be looked at
-    if not is_ready(data) and (spec is None or spec.download_bytes):
+    info = run.dataset_info()
+    here = info is not None and remembered_test_split(info) is not None
+    if not here and not is_ready(data) and (spec is None or spec.download_bytes):
         missing = f"The pictures of {title} are not on this machine. Uploaded pictures can be looked at without them."
         try:
             refuse_if_missing(data)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import zipfile
+from urllib.parse import parse_qsl
 
 import pytest
 from PIL import Image
@@ -148,8 +149,9 @@ def test_form_marks_what_differs_and_gives_the_command():
     test = opened("train")
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert any(field.label.startswith("●") and "Epochs" in field.label for field in test.number_input)
-    assert any("--set training.epochs=3" in code.value for code in test.code)
     assert any(caption.value == "preset: 12" for caption in test.caption)
+    test.session_state["command line"] = True  # opened, which draws it
+    assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
 
 def test_the_line_on_the_preset_names_a_switch_as_on_or_off():
@@ -163,6 +165,97 @@ def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     test.number_input(key="field 1 data.cutout").set_value(64).run()
     assert any("data.cutout" in warning.value.replace("\\", "") for warning in test.warning)
     assert test.button(key="start").disabled
+
+
+def values(test):
+    """The form of the Train page, as a new session shows it."""
+    widgets = (*test.number_input, *test.selectbox, *test.text_input, *test.multiselect)
+    return {widget.key.split()[-1]: widget.value for widget in widgets if (widget.key or "").startswith("field ")}
+
+
+def address_of(test):
+    """The query that the page leaves in the address."""
+    (query,) = [re.search(r"location.pathname \+ '([^']*)'", html.proto.body)[1] for html in test.get("html")]
+    return dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
+
+
+def test_what_was_typed_survives_a_reload_and_leaves_the_run_in_the_address():
+    run = finished(RunStore())
+    test = opened("train", run.id, view="x")
+    assert address_of(test) == {"run": run.id, "view": "x"}
+    test.selectbox(key="field 1 preset").set_value("report").run()
+    test.number_input(key="field 2 training.epochs").set_value(3).run()
+    test.number_input(key="field 2 training.lr").set_value(0.0015).run()
+    test.multiselect(key="field 2 model.pool_after").set_value([2, 4]).run()
+    test.text_input(key="field 2 model.widths").set_value("8 16 ²").run()
+    test.number_input(key="field 2 data.cutout").set_value(64).run()  # like the widths, not to be used as it is
+    address = address_of(test)
+    assert address == {
+        "run": run.id,
+        "view": "x",
+        "preset": "report",
+        "dataset": "digits",
+        "training.epochs": "3",
+        "training.lr": "0.0015",
+        "model.pool_after": "2,4",
+        "model.widths": "8,16,²",
+        "data.cutout": "64",
+    }
+    again = opened("train", **address)
+    assert any("mine" in heading.value for heading in again.subheader)
+    kept = values(test) | {"model.widths": "", "data.cutout": 0}
+    assert values(again) == kept
+    assert ["model.widths" in warning.value.replace("\\", "") for warning in again.warning] == [True]
+    again.number_input(key="field 1 training.epochs").set_value(4).run()
+    assert not again.warning and address_of(again)["training.epochs"] == "4"
+
+
+def test_settings_taken_from_a_run_stand_in_the_address():
+    run = finished(RunStore(), **{"training.lr": 1e-9})  # less than the form lets people type
+    test = opened("train", run.id).button(key="from").click().run()
+    assert not test.exception
+    address = address_of(test)
+    assert address["run"] == "none" and address["training.lr"] == "1e-09" and address["data.image_size"] == "8"
+    assert values(opened("train", **address)) == values(test)
+    test.button[0].click().run()  # Reset
+    assert address_of(test) == {"run": "none"}
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ({"training.lr": "fast"}, "training.lr cannot be 'fast'"),
+        ({"training.epohcs": "3"}, "did you mean training.epochs?"),
+        ({"preset": "<script>alert(1)</script>"}, "There is no preset"),
+        ({"model.num_blocks": "9" * 5000}, "model.num_blocks"),
+        ({"model.pool_after": "7"}, "model.pool_after"),
+        ({"dataset": ""}, "data.dataset cannot be empty"),
+        ({"dataset": "x" * 9000}, "too long"),
+        ({"seed": "-1"}, "seed"),
+        ({"hardware.device": "cuda:99' + alert(1) + '"}, "hardware.device"),
+    ],
+)
+def test_an_address_that_cannot_be_used_gets_one_sentence_and_the_rest_of_it_counts(address, says):
+    test = opened("train", **address, **{"training.batch_size": "32"})
+    (warning,) = test.warning
+    assert says in warning.value.replace("\\", "") and len(warning.value) < 500
+    assert values(test)["training.batch_size"] == (128 if "too long" in says else 32)
+    assert set(address_of(test)) <= {"preset", "dataset", "training.batch_size"}
+    assert not test.button(key="start").disabled
+
+
+def test_pictures_that_an_address_names_are_looked_at_when_somebody_says_so(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("L", (8, 8), 99).save(tmp_path / name / f"{number}.png")
+    test = opened("train", dataset=str(tmp_path))
+    assert test.button(key="start").disabled
+    assert not any("pictures of 2 classes" in caption.value for caption in test.caption)
+    test.button(key="look").click().run()
+    for shown in (test, opened("train", **address_of(test))):  # a reload does not ask again
+        assert not shown.button(key="start").disabled
+        assert any("4 + 2 pictures of 2 classes: cat, dog" in caption.value for caption in shown.caption)
 
 
 def tables_before_and_after():

@@ -34,6 +34,22 @@ def test_what_was_typed_survives_another_page(tab):
     expect(page.get_by_role("spinbutton", name="● Epochs")).to_have_value("7")
 
 
+def test_what_was_typed_survives_a_reload_and_one_step_back_leaves_the_page(tab):
+    page = tab("runs")
+    page.get_by_role("link", name="Train", exact=True).click()
+    for label, value, preset in (("Epochs", "7", "12"), ("Batch size (pictures)", "32", "128")):
+        page.get_by_label(label, exact=True).fill(value)
+        page.get_by_label(label, exact=True).press("Enter")
+        expect(page.get_by_text(f"preset: {preset}")).to_be_visible()
+    page.wait_for_url(re.compile(r"\?preset=quick&dataset=digits&training.epochs=7&training.batch_size=32$"))
+    page.reload()
+    expect(page.get_by_role("spinbutton", name="● Epochs")).to_have_value("7")
+    expect(page.get_by_role("spinbutton", name="● Batch size")).to_have_value("32")
+    settle(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+
+
 def test_training_from_the_page_to_the_end_in_two_tabs(tab):
     page = tab("train")
     channels = page.get_by_role("spinbutton", name="Channels (feature maps)")

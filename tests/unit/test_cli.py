@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from expertnet.cli import main
+from expertnet.fields import build_settings, flat
 from expertnet.runs import RunStore
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +174,10 @@ def test_export_holds_the_weights_and_the_config(trained):
     [
         (["train", "--set", "training.lr=-1"], "training.lr"),
         (["train", "--preset", "best"], "presets"),
+        (["train", "--preset", "qick"], "did you mean quick?"),
+        (["train", "--dataset", "cifar-10"], "did you mean cifar10?"),
+        (["train", "--set", "learning.lr=1"], "did you mean training.lr?"),
+        (["settings", "--preset", "qick"], "did you mean quick?"),
         (["train", "--dataset", "no/such/folder"], "no/such/folder"),
         (["train", "--resume", "latest", "--set", "training.lr=1"], "training.epochs"),
         (["predict", "../../etc", "x.png"], "../../etc"),
@@ -193,6 +198,16 @@ def test_export_holds_the_weights_and_the_config(trained):
 )
 def test_one_sentence_and_status_2(trained, words, says):
     assert says in refused(command(*words, **trained[1]))
+
+
+def test_the_list_that_a_refusal_names_has_every_setting(trained):
+    assert "expertnet settings" in refused(command("train", "--set", "no.such=1", **trained[1]))
+    rows = json.loads(command("settings", "--preset", "report", "--json").stdout)
+    given = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in flat(build_settings("report")).items()
+    }
+    assert {row["setting"]: row["value"] for row in rows} == given
+    assert "model.pool_after=1,2 " in command("settings").stdout
 
 
 def test_a_process_ends_with_the_sentence_and_the_status(trained):

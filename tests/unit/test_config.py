@@ -77,6 +77,9 @@ def test_command_line_gives_the_same_settings_again(assignment):
         ("data.dataset=", ("data.dataset cannot be empty: it takes a built-in",)),
         ("training.lr=1000000000", ("'1000000000'",)),
         ("training.gradient_clip=1e400", ("'1e400'",)),
+        ("model.widths=²", ("model.widths", "whole numbers")),
+        ("model.widths=--5", ("model.widths", "whole numbers")),
+        ("model.widths=" + "9" * 5000, ("model.widths", "whole numbers")),
     ],
 )
 def test_refusals_name_key_value_and_what_is_allowed(assignment, says):
@@ -84,6 +87,30 @@ def test_refusals_name_key_value_and_what_is_allowed(assignment, says):
         build_settings(overrides=parse_assignments([assignment]))
     sentence = str(refused.value)
     assert all(part in sentence for part in says) and "\n" not in sentence and sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("training.epohcs", "training.epochs"),
+        ("lr", "training.lr"),
+        ("model.lr", "training.lr"),  # its section is wrong
+        ("Training.LR", "training.lr"),
+        ("data.size", "data.image_size"),
+        ("sed", "seed"),
+    ],
+)
+def test_a_key_that_is_nearly_right_is_led_to_the_one_that_was_meant(typed, meant):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides={typed: "1"})
+    assert f"(did you mean {meant}?)" in str(refused.value) and len(str(refused.value)) < 150
+
+
+@pytest.mark.parametrize("typed", ["zzz", "", "model.nope", "x" * 100_000, "\n\x00<script>"])
+def test_a_key_that_is_like_none_gets_no_guess(typed):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides={typed: "1"})
+    assert "did you mean" not in str(refused.value) and len(str(refused.value)) < 200
 
 
 def test_unknown_preset_names_those_there_are():

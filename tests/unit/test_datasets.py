@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from expertnet.datasets import (
     load_test_split,
     look,
     refuse_if_missing,
+    remembered_test_split,
 )
 from expertnet.splits import held_out
 
@@ -182,6 +184,18 @@ def test_the_fingerprint_of_an_archive_is_its_content(root, folder, tmp_path):
     first, second = (load_dataset(settings(path), seed=0).info for path in (archive, copy))
     assert first.fingerprint == second.fingerprint
     assert load_dataset(settings(archive, image_size=16), seed=0).info.fingerprint != first.fingerprint
+
+
+def test_the_test_set_of_an_archive_is_there_when_its_file_has_gone(root, folder):
+    archive = shutil.make_archive(str(folder), "tar", folder)
+    data = load_dataset(settings(archive), seed=0)
+    os.remove(archive)
+    kept = remembered_test_split(data.info)
+    assert torch.equal(kept.images, data.test.images) and torch.equal(kept.labels, data.test.labels)
+    assert remembered_test_split(replace(data.info, classes=("cat", "cow"))) is None
+    outside = root / "decoded" / data.info.fingerprint
+    shutil.copytree(outside, root / "archive-0")  # a stranger's run may name any place
+    assert remembered_test_split(replace(data.info, fingerprint="../archive-0")) is None
 
 
 def test_a_changed_archive_is_read_anew(root, folder):

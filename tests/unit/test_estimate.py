@@ -4,6 +4,8 @@ import re
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from expertnet.config import SettingsError
 from expertnet.estimate import estimate, refuse_if_too_large
@@ -18,6 +20,51 @@ def test_parameters_and_multiply_adds_of_the_reports_network():
     convolutions = pixels * (27 * 64 + 8 * 9 * 64 * 3 * 64)
     linear = 8 * (64 * 8 + 8 * 3) + 640
     assert result.multiply_adds == convolutions + linear
+
+
+def counted(model, image_size, classes, dtype, batch):
+    """What torch's own counters say of a pass over fake tensors: parameters, multiply-adds, bytes kept for the way back."""
+    kept, held = {}, []
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        held.append(storage)  # so that no address is used twice
+        return tensor
+
+    with FakeTensorMode():
+        net = ExpertNet(model, classes)
+        weights = {value.untyped_storage()._cdata for value in net.parameters()}
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16),
+            FlopCounterMode(display=False) as counter,
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
+            net(torch.zeros(batch, 3, image_size, image_size))
+        parameters = sum(value.numel() for value in net.parameters())
+    return parameters, counter.get_total_flops() // 2, sum(size for key, size in kept.items() if key not in weights)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"model.num_blocks": 1, "model.pool_after": (), "model.num_experts": 1, "data.image_size": 9},
+        {"model.widths": (8, 16, 24), "model.residual": True, "model.num_experts": 2},
+        {"model.routing": "uniform", "model.pool_after": (4,), "model.reduction": 1},
+        {"model.num_blocks": 3, "model.pool_after": (1, 2, 3), "model.channels": 5, "data.image_size": 17},
+    ],
+)
+def test_the_formulas_are_what_torch_counts(changed, precision):
+    settings = build_settings("quick", overrides={"hardware.precision": precision, "hardware.device": "cpu", **changed})
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    two, four = (counted(settings.model, settings.data.image_size, 7, dtype, batch) for batch in (2, 4))
+    result = estimate(settings, 7)
+    assert (result.parameters, result.multiply_adds) == (two[0], two[1] // 2)
+    pictures = 2 * 3 * 4 * settings.data.image_size**2  # a batch's, augmented and normalised
+    kept = (four[2] - two[2]) / 2  # what is kept once a step, whatever its batch, falls out
+    assert result.picture_bytes - pictures == pytest.approx(kept, rel=1e-3)
 
 
 def test_memory_follows_what_a_step_keeps():

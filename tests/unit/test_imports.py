@@ -24,7 +24,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
         "tasks",
     },
     {"builtin", "decoded", "estimate", "fields", "lab_charts", "optim", "run_charts", "run_queue"},
-    {"layout", "records"},
+    {"layout", "records", "settings_address"},
     {"datasets"},
     {"evaluation", "run_reader"},
     {"run_weights"},
@@ -82,3 +82,19 @@ def test_everything_but_the_pages_works_without_streamlit():
     code = f"import sys; sys.modules['streamlit'] = None; import importlib; [importlib.import_module(m) for m in {modules}]"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_whoever_the_server_answers_finds_loaded_what_pages_stand_on():
+    code = """
+import asyncio, sys, serve
+
+async def served():
+    async with serve.until_the_end(None):
+        print(*(name for name in ("torch", "altair", "scipy", "expertnet.inference", "torch._dynamo") if name in sys.modules))
+
+asyncio.run(served())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["torch", "altair", "scipy", "expertnet.inference"], (
+        done.stderr
+    )  # torch._dynamo: seconds

@@ -143,6 +143,20 @@ def test_experts_that_are_used_alike_are_not_ranked():
     assert "is used most" in figures.utilization(Lab(routed(), CLASSES)).seen
 
 
+def test_dead_experts_are_named_a_few_at_most():
+    routing = torch.full((20, 3, 3), 0.01)
+    routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and silencing any expert changes nothing
+    labels = torch.arange(20) % 4
+    lab = Lab(Routed(routing, labels, labels), CLASSES)
+    seen = figures.silencing(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).seen
+    named = "block 1, expert 1; block 1, expert 3; block 2, expert 1; block 2, expert 3; and 2 more"
+    assert f"6 experts are dead ({named})" in seen
+    changed = labels.expand(3, 3, -1).clone()
+    changed[:, 0] = changed[:2, 2] = 0  # only the last of them is without effect
+    seen = figures.silencing(Effects(labels, labels, changed), lab, True).seen
+    assert "1 expert is dead (block 3, expert 3)" in seen
+
+
 def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_like_one():
     generator = torch.Generator().manual_seed(5)
     labels = torch.arange(400) % 4
