@@ -1,6 +1,7 @@
 """The figures of the routing lab: a chart, its table, one sentence on what is seen and one on how it was computed.
 
-In this module: Figure, and a function for each figure; the pages show what is made here, and report.py writes it to files.
+In this module: Figure, and a function for each figure but those of changed routing, which are in effect_figures.py. The pages
+show what is made here, and report.py writes it to files.
 """
 
 from __future__ import annotations
@@ -14,13 +15,10 @@ import pandas as pd
 
 from expertnet import charts, lab_charts
 from expertnet.lab import Lab, sample
-from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS, DRAWS, LOW, NOTABLE, training_table, utilization_table
-from expertnet.whatif import Effects, class_effects, policy_table, silencing_table
+from expertnet.specialization import DRAWS, LOW, NOTABLE, training_table, utilization_table
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
 ALIKE = "Every expert is used its fair share."
-NAMED = 4  # dead experts that a sentence names
-NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
 Chart = Any  # any of Altair's
 
 
@@ -41,11 +39,11 @@ class Figure:
 made_once = lru_cache(maxsize=16)  # as many as open_lab keeps; Lab and Effects are the same objects for the same files
 
 
-def _most(table: pd.DataFrame, column: str) -> pd.Series:
+def highest(table: pd.DataFrame, column: str) -> pd.Series:
     return table.iloc[int(table[column].argmax())]
 
 
-def _least(table: pd.DataFrame, column: str) -> pd.Series:
+def lowest(table: pd.DataFrame, column: str) -> pd.Series:
     return table.iloc[int(table[column].argmin())]
 
 
@@ -74,7 +72,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
 @made_once
 def information(lab: Lab) -> Figure:
     table = lab.blocks[["block", "information", "chance", "chance_high"]]
-    best, above = _most(table, "information"), len(_telling(lab))
+    best, above = highest(table, "information"), len(_telling(lab))
     seen = (
         f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
         f"{len(table)} blocks tell{'s' * (above == 1)} more than chance would."
@@ -138,7 +136,7 @@ def mistakes(lab: Lab) -> Figure | None:
 @made_once
 def utilization(lab: Lab) -> Figure:
     table = lab.experts
-    most, least = _most(table, "utilization"), _least(table, "utilization")
+    most, least = highest(table, "utilization"), lowest(table, "utilization")
     seen = (
         f"Expert {most['expert']:.0f} of block {most['block']:.0f} is used most, {most['utilization']:.2f} times a fair share; expert "
         f"{least['expert']:.0f} of block {least['block']:.0f} least, {least['utilization']:.2f} times."
@@ -167,9 +165,13 @@ def entropies(lab: Lab) -> Figure:
     return Figure("entropies", seen, lab_charts.entropy_pairs(table, lab.num_experts), table, how)
 
 
+def _named_first(column: pd.Series) -> pd.Series:
+    return column != "" if column.name == "class" else column
+
+
 @made_once
 def specializations(lab: Lab) -> Figure:
-    table = lab.specializations
+    table = lab.specializations.sort_values(["class", "ratio"], ascending=[False, False], key=_named_first)
     named = table[table["class"] != ""]
     seen = f"{len(named)} of {len(table)} experts are weighed most by the same class in both halves of the test set."
     how = (
@@ -177,88 +179,6 @@ def specializations(lab: Lab) -> Figure:
         f"gives it at least {NOTABLE} times the expert's mean weight, which is the ratio."
     )
     return Figure("specializations", seen, None, table, how)
-
-
-# --- what if ---------------------------------------------------------------------------------------------------------
-
-
-@made_once
-def policies(effects: Effects) -> Figure:
-    table = policy_table(effects).set_index("policy")
-    learned, shuffled = table.loc["learned"], table.loc["shuffled"]
-    if shuffled["high"] < 0:
-        seen = (
-            "Routing by picture earns something: with the weights of another picture the accuracy falls by "
-            f"{-shuffled['change']:.1%}, to {shuffled['accuracy']:.1%}."
-        )
-    else:
-        seen = (
-            "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
-            f"is {shuffled['accuracy']:.1%}, and {learned['accuracy']:.1%} with the picture's own."
-        )
-    how = (
-        f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
-        f"the learned routing (the line). The class's mean uses the true class, which no network knows. {NORMS}"
-    )
-    shown = table.reset_index()
-    shown = shown.assign(
-        low=shown["accuracy"] - shown["change"] + shown["low"], high=shown["accuracy"] - shown["change"] + shown["high"]
-    )
-    chart = lab_charts.interval_dots(
-        shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0])
-    )
-    return Figure("routings", seen, chart, table.reset_index(), how)
-
-
-@made_once
-def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
-    table = silencing_table(effects, lab.experts)
-    worst = _least(table, "change")
-    ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
-    correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
-    seen = (
-        (
-            f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {-worst['change']:.1%} of accuracy; "
-            if worst["change"] < 0
-            else "Silencing any one expert costs nothing; "
-        )
-        + _dead(table[table["dead"]])
-        + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
-    )
-    how = (
-        f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
-        "intervals of 95 % of the paired difference; 2.1 is expert 1 of block 2. Dead: utilization under "
-        f"{DEAD_BELOW} and no more than {DEAD_FLIPS:.1%} of the pictures changed. {NORMS}"
-    )
-    name = "silencing-renormalised" if renormalise else "silencing"
-    return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
-
-
-def _dead(table: pd.DataFrame) -> str:
-    """How many experts are dead, and which."""
-    if table.empty:
-        return "no expert is dead"
-    places = [f"block {block}, expert {expert}" for block, expert in zip(table["block"], table["expert"], strict=True)]
-    more = [f"and {len(places) - NAMED} more"] if len(places) > NAMED else []
-    counted = f"{len(places)} {'expert is' if len(places) == 1 else 'experts are'} dead"
-    return f"{counted} ({'; '.join([*places[:NAMED], *more])})"
-
-
-@made_once
-def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
-    table = class_effects(effects, lab.classes)
-    here = table[table["block"] == block]
-    worst = _least(here, "change")
-    name = str(worst["class"])
-    seen = (
-        f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
-        f"{-worst['change']:.1%} of its pictures."
-        if worst["change"] < 0
-        else f"No class loses by the silencing of an expert of block {block}."
-    )
-    how = f"Change of the accuracy on the test pictures of each class when the expert is silenced. {NORMS}"
-    chart = lab_charts.difference_heatmap(here, "class", "change", "change of the accuracy", percent=True)
-    return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)
 
 
 # --- through training ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from expertnet import figures, whatif
+from expertnet import effect_figures, figures, whatif
 from expertnet.datasets import DatasetError, Split
 from expertnet.figures import Figure
 from expertnet.files import write_atomically
@@ -72,15 +72,15 @@ def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, pr
     if policies is None and split is not None:
         policies = whatif.measure_policies(run, split, lab.routed, checkpoint, progress)
     if policies is not None:
-        yield figures.policies(policies)
+        yield effect_figures.policies(policies)
     for renormalise in (True, False):
         effects = whatif.kept_effects(run, whatif.silencing(renormalise), checkpoint)
         if effects is None and split is not None:
             effects = whatif.measure_silencing(run, split, lab.routed, renormalise, checkpoint, progress)
         if effects is not None:
-            yield figures.silencing(effects, lab, renormalise)
+            yield effect_figures.silencing(effects, lab, renormalise)
             if renormalise:
-                yield from (figures.silencing_by_class(effects, lab, block) for block in blocks)
+                yield from (effect_figures.silencing_by_class(effects, lab, block) for block in blocks)
     yield from figures.through_training(run.metrics(), run.watched_pictures)
     used = (figures.training_utilization(run.metrics(), block, run.watched_pictures) for block in blocks)
     yield from (figure for figure in used if figure is not None)

@@ -32,7 +32,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"engine", "inference", "run_index", "scalars", "trash"},
     {"lab", "training", "whatif"},
     {"figures", "run_contents", "turns"},
-    {"own_process"},
+    {"effect_figures", "own_process"},
     {"jobs"},
     {"picture_figures", "report", "run_archives", "warmup"},
     {"cli_networks"},

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from expertnet import figures
+from expertnet import effect_figures, figures
 from expertnet.charts import specification
 from expertnet.curves import learning_curves
 from expertnet.inference import Routed
@@ -89,9 +89,9 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         figures.utilization(lab),
         figures.entropies(lab),
         figures.specializations(lab),
-        figures.policies(six),
-        figures.silencing(silenced, lab, True),
-        figures.silencing_by_class(silenced, lab, 1),
+        effect_figures.policies(six),
+        effect_figures.silencing(silenced, lab, True),
+        effect_figures.silencing_by_class(silenced, lab, 1),
         *figures.through_training(history, "test set"),
         figures.training_utilization(history, 1, "test set"),
     ]
@@ -148,12 +148,12 @@ def test_dead_experts_are_named_a_few_at_most():
     routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and silencing any expert changes nothing
     labels = torch.arange(20) % 4
     lab = Lab(Routed(routing, labels, labels), CLASSES)
-    seen = figures.silencing(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).seen
+    seen = effect_figures.silencing(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).seen
     named = "block 1, expert 1; block 1, expert 3; block 2, expert 1; block 2, expert 3; and 2 more"
     assert f"6 experts are dead ({named})" in seen
     changed = labels.expand(3, 3, -1).clone()
     changed[:, 0] = changed[:2, 2] = 0  # only the last of them is without effect
-    seen = figures.silencing(Effects(labels, labels, changed), lab, True).seen
+    seen = effect_figures.silencing(Effects(labels, labels, changed), lab, True).seen
     assert "1 expert is dead (block 3, expert 3)" in seen
 
 
@@ -190,10 +190,10 @@ def test_ticks_of_a_narrow_axis_are_told_apart():
 def test_no_policy_earns_anything_where_all_say_the_same():
     found = routed()
     same = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
-    assert "earns nothing" in figures.policies(same).seen
+    assert "earns nothing" in effect_figures.policies(same).seen
     worse = same.changed.clone()
     worse[-1] = (found.labels + 2) % 4
-    assert "earns something" in figures.policies(Effects(found.labels, found.predictions, worse)).seen
+    assert "earns something" in effect_figures.policies(Effects(found.labels, found.predictions, worse)).seen
 
 
 def test_a_sample_is_always_the_same_and_no_larger_than_the_whole():

@@ -29,6 +29,7 @@ from expertnet.ui.shell import escape, shown_error
 from expertnet.ui.test_set import test_split
 
 FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
+SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns that are shares of pictures
 LOOK_EVERY = 0.5  # seconds between two looks at work in the background
 
 
@@ -120,7 +121,9 @@ def show(figure: Figure | None, select: bool = False, table: bool = False, mark:
         selecting: dict[str, Any] = {"on_select": "rerun"} if select else {}
         event = st.vega_lite_chart(spec=figure.spec, width="stretch", key=name, **selecting)
     if figure.chart is None or table:
-        st.dataframe(figure.table.round(4).rename(columns=_words), hide_index=True, width="stretch", alt=figure.seen)
+        rows = figure.table.round(4).replace("", "–").rename(columns=_words)
+        percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=figure.seen)
     st.caption(escape(figure.how))
     with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
         _downloads(figure, name)

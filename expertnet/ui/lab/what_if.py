@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 from torch import Tensor
 
-from expertnet import figures, tasks, whatif
+from expertnet import effect_figures, tasks, whatif
 from expertnet import picture_figures as figure_of
 from expertnet.datasets import Split
 from expertnet.lab import Lab
@@ -130,7 +130,7 @@ def _policies(chosen: Chosen, lab: Lab) -> None:
         ),
     )
     if effects is not None:
-        show(figures.policies(effects))
+        show(effect_figures.policies(effects))
 
 
 def _silencing(chosen: Chosen, lab: Lab) -> None:
@@ -151,7 +151,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
         return
     left, right = st.columns(2, gap="large")
     with left:
-        show(figures.silencing(effects, lab, renormalise), table=True)
+        show(effect_figures.silencing(effects, lab, renormalise), table=True)
     with right:
         block = int(
             st.segmented_control(
@@ -164,7 +164,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
             )
             or chosen.blocks[-1]
         )
-        show(figures.silencing_by_class(effects, lab, block))
+        show(effect_figures.silencing_by_class(effects, lab, block))
         experts = list(range(1, lab.num_experts + 1))
         expert = int(
             st.segmented_control("Expert", experts, default=1, key="silent", bind="query-params", required=True) or 1

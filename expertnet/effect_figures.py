@@ -1,0 +1,96 @@
+"""The figures of changed routing: what becomes of the test set's accuracy.
+
+In this module: policies, silencing and silencing_by_class, each a Figure as those of figures.py.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from expertnet import lab_charts
+from expertnet.figures import Figure, lowest, made_once
+from expertnet.lab import Lab
+from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
+from expertnet.whatif import Effects, class_effects, policy_table, silencing_table
+
+NAMED = 4  # dead experts that a sentence names
+NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
+
+
+@made_once
+def policies(effects: Effects) -> Figure:
+    table = policy_table(effects).set_index("policy")
+    learned, shuffled = table.loc["learned"], table.loc["shuffled"]
+    if shuffled["high"] < 0:
+        seen = (
+            "Routing by picture earns something: with the weights of another picture the accuracy falls by "
+            f"{-shuffled['change']:.1%}, to {shuffled['accuracy']:.1%}."
+        )
+    else:
+        seen = (
+            "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
+            f"is {shuffled['accuracy']:.1%}, and {learned['accuracy']:.1%} with the picture's own."
+        )
+    how = (
+        f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
+        f"the learned routing (the line). The class's mean uses the true class, which no network knows. {NORMS}"
+    )
+    shown = table.reset_index()
+    shown = shown.assign(
+        low=shown["accuracy"] - shown["change"] + shown["low"], high=shown["accuracy"] - shown["change"] + shown["high"]
+    )
+    chart = lab_charts.interval_dots(
+        shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0])
+    )
+    return Figure("routings", seen, chart, table.reset_index(), how)
+
+
+@made_once
+def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
+    table = silencing_table(effects, lab.experts)
+    worst = lowest(table, "change")
+    ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
+    correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
+    seen = (
+        (
+            f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {-worst['change']:.1%} of accuracy; "
+            if worst["change"] < 0
+            else "Silencing any one expert costs nothing; "
+        )
+        + _dead(table[table["dead"]])
+        + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
+    )
+    how = (
+        f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
+        "intervals of 95 % of the paired difference; 2.1 is expert 1 of block 2. Dead: utilization under "
+        f"{DEAD_BELOW} and no more than {DEAD_FLIPS:.1%} of the pictures changed. {NORMS}"
+    )
+    name = "silencing-renormalised" if renormalise else "silencing"
+    return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
+
+
+def _dead(table: pd.DataFrame) -> str:
+    """How many experts are dead, and which."""
+    if table.empty:
+        return "no expert is dead"
+    places = [f"block {block}, expert {expert}" for block, expert in zip(table["block"], table["expert"], strict=True)]
+    more = [f"and {len(places) - NAMED} more"] if len(places) > NAMED else []
+    counted = f"{len(places)} {'expert is' if len(places) == 1 else 'experts are'} dead"
+    return f"{counted} ({'; '.join([*places[:NAMED], *more])})"
+
+
+@made_once
+def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
+    table = class_effects(effects, lab.classes)
+    here = table[table["block"] == block]
+    worst = lowest(here, "change")
+    name = str(worst["class"])
+    seen = (
+        f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
+        f"{-worst['change']:.1%} of its pictures."
+        if worst["change"] < 0
+        else f"No class loses by the silencing of an expert of block {block}."
+    )
+    how = f"Change of the accuracy on the test pictures of each class when the expert is silenced. {NORMS}"
+    chart = lab_charts.difference_heatmap(here, "class", "change", "change of the accuracy", percent=True)
+    return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)
