@@ -24,7 +24,7 @@ import psutil
 import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from expertnet import whatif
+from expertnet import effects
 from expertnet.datasets import DatasetInfo, Split, data_root, is_ready, load_test_split
 from expertnet.devices import available_threads
 from expertnet.evaluation import EVALUATION_BATCH
@@ -108,7 +108,7 @@ def one_pass(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
 
 def silence_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
     for batch in images_N3SS.split(EVALUATION_BATCH):
-        whatif._silenced_batch(predictor, batch, True)
+        effects._silenced_batch(predictor, batch, True)
 
 
 def silencing_in_passes(pictures: int) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pandas as pd
 
 from expertnet import lab_charts
+from expertnet.effects import Effects, class_effects, policy_table, silencing_table
 from expertnet.figures import Figure, lowest, made_once
 from expertnet.lab import Lab
 from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
-from expertnet.whatif import Effects, class_effects, policy_table, silencing_table
 
 NAMED = 4  # dead experts that a sentence names
 NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."

@@ -1,7 +1,7 @@
 """A trained network's routing of its test set, with every table that can be read off it, each made once.
 
 In this module: Lab, open_lab, matched; sample, mosaic. The tables are those of specialization.py; what needs the network run
-again (silencing, other ways to route) is in whatif.py.
+again (silencing, other ways to route) is in effects.py.
 """
 
 from __future__ import annotations

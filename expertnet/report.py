@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from expertnet import effect_figures, figures, whatif
+from expertnet import effect_figures, figures
 from expertnet.datasets import DatasetError, Split
+from expertnet.effects import kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.figures import Figure
 from expertnet.files import write_atomically
 from expertnet.inference import kept_routing, load_own_test_set, load_predictor, route_test_set
@@ -68,15 +69,15 @@ def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, pr
         figures.entropies(lab),
     ]
     yield from (figure for figure in (*made, figures.specializations(lab)) if figure is not None)
-    policies = whatif.kept_effects(run, "policies", checkpoint)
+    policies = kept_effects(run, "policies", checkpoint)
     if policies is None and split is not None:
-        policies = whatif.measure_policies(run, split, lab.routed, checkpoint, progress)
+        policies = measure_policies(run, split, lab.routed, checkpoint, progress)
     if policies is not None:
         yield effect_figures.policies(policies)
     for renormalise in (True, False):
-        effects = whatif.kept_effects(run, whatif.silencing(renormalise), checkpoint)
+        effects = kept_effects(run, silencing(renormalise), checkpoint)
         if effects is None and split is not None:
-            effects = whatif.measure_silencing(run, split, lab.routed, renormalise, checkpoint, progress)
+            effects = measure_silencing(run, split, lab.routed, renormalise, checkpoint, progress)
         if effects is not None:
             yield effect_figures.silencing(effects, lab, renormalise)
             if renormalise:

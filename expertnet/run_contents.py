@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from expertnet.config import Settings
 from expertnet.datasets import BUILTIN, DatasetInfo
+from expertnet.effects import POLICIES
 from expertnet.fields import settings_from_dict
 from expertnet.files import to_json
 from expertnet.model import ExpertNet
@@ -35,7 +36,6 @@ from expertnet.records import (
     is_number,
     parse_epochs,
 )
-from expertnet.whatif import POLICIES
 
 MAX_CLASSES, MAX_TEXT = 10_000, 255  # the second is in characters
 WEIGHTS_NAME = re.compile(

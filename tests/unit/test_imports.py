@@ -31,6 +31,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"runs"},
     {"engine", "inference", "run_index", "scalars", "trash"},
     {"lab", "training", "whatif"},
+    {"effects"},
     {"figures", "run_contents", "turns"},
     {"effect_figures", "own_process"},
     {"jobs"},

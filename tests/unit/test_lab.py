@@ -10,10 +10,10 @@ import torch
 from expertnet import effect_figures, figures
 from expertnet.charts import specification
 from expertnet.curves import learning_curves
+from expertnet.effects import POLICIES, Effects
 from expertnet.inference import Routed
 from expertnet.lab import Lab, matched, mosaic, open_lab, sample
 from expertnet.lab_charts import to_file, weight_and_effect
-from expertnet.whatif import POLICIES, Effects
 
 CLASSES = ("cat", "dog", "eel", "fox")
 

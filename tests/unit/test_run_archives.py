@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
+from expertnet.effects import kept_effects
 from expertnet.fields import build_settings
 from expertnet.inference import kept_routing, load_predictor
 from expertnet.notes import Notes
 from expertnet.records import EMPTY_STATUS
 from expertnet.run_archives import export_run, import_run
 from expertnet.runs import Run, RunError, RunStore
-from expertnet.whatif import kept_effects
 from tests.app.opening import TINY, finished
 
 SHIPPED = "20261124-123318-dac5"

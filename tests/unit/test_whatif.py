@@ -5,36 +5,28 @@ import math
 import pytest
 import torch
 
-from expertnet import whatif
+from expertnet import effects as effects_module
 from expertnet.augment import normalize
 from expertnet.config import ModelSettings
 from expertnet.datasets import DatasetInfo, Split
+from expertnet.effects import (
+    POLICIES,
+    Effects,
+    class_effects,
+    flipped,
+    kept_effects,
+    measure_policies,
+    measure_silencing,
+    policy_table,
+    silencing,
+    silencing_table,
+)
 from expertnet.fields import build_settings
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.runs import RunStore
 from expertnet.specialization import expert_table
-from expertnet.whatif import (
-    POLICIES,
-    Effects,
-    applied,
-    class_effects,
-    feature_maps,
-    first_alone,
-    flipped,
-    forced,
-    given,
-    kept_effects,
-    kept_to_one,
-    measure_policies,
-    measure_silencing,
-    policy_table,
-    silenced,
-    silencing,
-    silencing_table,
-    swapped,
-    uniform,
-)
+from expertnet.whatif import applied, feature_maps, first_alone, forced, given, kept_to_one, silenced, swapped, uniform
 
 INFO = DatasetInfo("colours", ("red", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
 WEIGHTS = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
@@ -128,7 +120,7 @@ def run(tmp_path):
 
 @pytest.mark.parametrize("renormalise", [True, False])
 def test_silencing_the_test_set_is_a_plain_pass_for_every_expert(run, monkeypatch, renormalise):
-    monkeypatch.setattr(whatif, "EVALUATION_BATCH", 16)
+    monkeypatch.setattr(effects_module, "EVALUATION_BATCH", 16)
     split = Split(pictures(40), torch.arange(40) % 2)
     routed = route_test_set(run, split)
     effects = measure_silencing(run, split, routed, renormalise)
@@ -163,7 +155,9 @@ def test_the_six_routings_are_plain_passes_with_those_weights(run):
     kept = kept_effects(run, "policies")
     assert torch.equal(kept.changed, effects.changed)
     assert kept_effects(run, "policies") is kept  # so that its figures are made once
-    whatif._keep(Effects(effects.labels, effects.learned, effects.changed.flip(0)), "policies", run, "best", net)
+    effects_module._keep(
+        Effects(effects.labels, effects.learned, effects.changed.flip(0)), "policies", run, "best", net
+    )
     assert torch.equal(kept_effects(run, "policies").changed, effects.changed.flip(0))
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from expertnet import effect_figures, tasks, whatif
 from expertnet import picture_figures as figure_of
 from expertnet.datasets import Split
+from expertnet.effects import Effects, flipped, kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.lab import Lab
 from expertnet.progress import Asked, Report
 from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, show, threads
 from expertnet.ui.picture_picker import pick_picture
-from expertnet.whatif import Effects
 
 FLIPPED = 16  # pictures
 
@@ -101,7 +101,7 @@ def _measured(
     chosen: Chosen, what: str, label: str, measure: Callable[[Split, Report, Asked], Effects]
 ) -> Effects | None:
     """Effects that were measured before, or that are being measured; else a button that begins."""
-    kept = whatif.kept_effects(chosen.run, what, chosen.checkpoint)
+    kept = kept_effects(chosen.run, what, chosen.checkpoint)
     if kept is not None:
         return kept
     split = chosen.split
@@ -125,7 +125,7 @@ def _policies(chosen: Chosen, lab: Lab) -> None:
         chosen,
         "policies",
         "Measure six ways to route the test set",
-        lambda split, progress, cancelled: whatif.measure_policies(
+        lambda split, progress, cancelled: measure_policies(
             chosen.run, split, lab.routed, chosen.checkpoint, progress, cancelled, count
         ),
     )
@@ -141,9 +141,9 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
     count = threads()
     effects = _measured(
         chosen,
-        whatif.silencing(renormalise),
+        silencing(renormalise),
         "Silence each expert in turn",
-        lambda split, progress, cancelled: whatif.measure_silencing(
+        lambda split, progress, cancelled: measure_silencing(
             chosen.run, split, lab.routed, renormalise, chosen.checkpoint, progress, cancelled, count
         ),
     )
@@ -169,7 +169,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
         expert = int(
             st.segmented_control("Expert", experts, default=1, key="silent", bind="query-params", required=True) or 1
         )
-        numbers = whatif.flipped(effects, block, expert)
+        numbers = flipped(effects, block, expert)
         st.markdown(f"{len(numbers):,} pictures get another class without expert {expert} of block {block}.")
         shown = numbers[:FLIPPED]
         classes = chosen.predictor.classes
