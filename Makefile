@@ -1,13 +1,16 @@
 # make run: set everything up and serve the app.  make test: set everything up and pass the tests.
 # make hostile: thousands of hostile uploads, archives, addresses and damaged files (docs/reliability.md).
+# make accuracy PRESET=quick DATA=digits: what a preset reaches, and what it reaches without its routing; three seeds each.
 # make benchmark DATA=cifar10-jpeg.tar.xz: print the figures that this machine can (docs/benchmarks.md).
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
 DATA ?= cifar10
+PRESET ?= quick
+ROWS ?= accuracy.jsonl
 WORKERS ?= 2
 
-.PHONY: run test lint benchmark hostile clean
+.PHONY: run test lint benchmark accuracy hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/streamlit run serve.py --server.port $(PORT)
@@ -25,6 +28,11 @@ benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.quick --dataset digits
 	$(VENV)/bin/python -m benchmarks.training_speed --data $(DATA)
 	$(VENV)/bin/python -m benchmarks.routing_lab --dataset $(DATA)
+
+accuracy: $(VENV)/.dev
+	for n in 1 2 3; do for v in learned uniform width parameters; do \
+		$(VENV)/bin/python -m benchmarks.accuracy --preset $(PRESET) --data $(DATA) --variant $$v --seeds $$n --rows $(ROWS) || exit 1; \
+	done; done
 
 hostile: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m benchmarks.hostile

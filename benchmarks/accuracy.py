@@ -8,14 +8,20 @@ and deviation over the seeds. Variants ask whether routing earns its cost, in th
     width       one expert in a block (K = 1), as wide
     parameters  one expert in a block, wider, with as many parameters
     resnet18    torchvision's ResNet-18 with a 3x3 stem and no pooling after it
+
+With --rows FILE every training is kept there as a line of JSON, and one that is there already is not trained again: so
+`make accuracy` goes on where it was cut off, and has one seed of each row before the second of any.
 """
 
 import argparse
+import json
 import platform
 import time
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, cast
 
+import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -86,6 +92,20 @@ def train(settings: Settings, variant: str) -> dict[str, float]:
     return found | {"seconds": time.perf_counter() - started, "validation": best if best is not None else float("nan")}
 
 
+def trained(settings: Settings, variant: str, file: Path | None) -> dict[str, float]:
+    """What train returns, or what it returned before, if a file has it."""
+    key = {"variant": variant, "settings": settings.model_dump(mode="json"), "torch": torch.__version__}
+    for line in file.read_text().splitlines() if file and file.exists() else ():
+        kept = json.loads(line)
+        if kept["key"] == key:
+            return kept["figures"]
+    figures = train(settings, variant)
+    if file:
+        with file.open("a") as rows:
+            rows.write(json.dumps({"key": key, "figures": figures}) + "\n")
+    return figures
+
+
 def spread(values: list[float]) -> str:
     return f"{mean(values):.2%}" + (f" ± {stdev(values):.2%}" if len(values) > 1 else "")
 
@@ -96,12 +116,16 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, default="learned")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data", default="cifar10", help="a data set by name, or a folder or archive")
+    parser.add_argument("--rows", type=Path, help="a file that keeps each training, so that none is repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args()
     settings = build_settings(options.preset, options.data, parse_assignments(options.set))
     classes = len(load_dataset(settings.data, settings.seed).info.classes)
     settings = changed(settings, options.variant, classes)
-    rows = [train(settings.model_copy(update={"seed": seed}), options.variant) for seed in range(options.seeds)]
+    rows = [
+        trained(settings.model_copy(update={"seed": seed}), options.variant, options.rows)
+        for seed in range(options.seeds)
+    ]
     device = device_name(resolve_device(settings.hardware.device))
     said = " ".join(options.set)
     print(
