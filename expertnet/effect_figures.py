@@ -12,6 +12,7 @@ from expertnet.effects import Effects, class_effects, policy_table, silencing_ta
 from expertnet.figures import Figure, lowest, made_once
 from expertnet.lab import Lab
 from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
+from expertnet.tables import percent, points
 
 NAMED = 4  # dead experts that a sentence names
 NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
@@ -20,16 +21,16 @@ NORMS = "The batch norms keep the statistics of the learned routing, so the figu
 @made_once
 def policies(effects: Effects) -> Figure:
     table = policy_table(effects).set_index("policy")
-    learned, shuffled = table.loc["learned"], table.loc["shuffled"]
+    learned, shuffled = (table.loc[policy].to_dict() for policy in ("learned", "shuffled"))
     if shuffled["high"] < 0:
         seen = (
             "Routing by picture earns something: with the weights of another picture the accuracy falls by "
-            f"{-shuffled['change']:.1%}, to {shuffled['accuracy']:.1%}."
+            f"{points(shuffled['change'])}, to {percent(shuffled['accuracy'])}."
         )
     else:
         seen = (
             "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
-            f"is {shuffled['accuracy']:.1%}, and {learned['accuracy']:.1%} with the picture's own."
+            f"is {percent(shuffled['accuracy'])}, and {percent(learned['accuracy'])} with the picture's own."
         )
     how = (
         f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
@@ -53,7 +54,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
     seen = (
         (
-            f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {-worst['change']:.1%} of accuracy; "
+            f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {points(worst['change'])} of accuracy; "
             if worst["change"] < 0
             else "Silencing any one expert costs nothing; "
         )
@@ -63,7 +64,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     how = (
         f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
         "intervals of 95 % of the paired difference; 2.1 is expert 1 of block 2. Dead: utilization under "
-        f"{DEAD_BELOW} and no more than {DEAD_FLIPS:.1%} of the pictures changed. {NORMS}"
+        f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the pictures changed. {NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"
     return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
@@ -87,10 +88,10 @@ def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
     name = str(worst["class"])
     seen = (
         f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
-        f"{-worst['change']:.1%} of its pictures."
+        f"{percent(-worst['change'])} of its pictures."
         if worst["change"] < 0
         else f"No class loses by the silencing of an expert of block {block}."
     )
     how = f"Change of the accuracy on the test pictures of each class when the expert is silenced. {NORMS}"
-    chart = lab_charts.difference_heatmap(here, "class", "change", "change of the accuracy", percent=True)
+    chart = lab_charts.difference_heatmap(here, "class", "change", "change of the accuracy", shares=True)
     return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)

@@ -16,6 +16,7 @@ import pandas as pd
 from expertnet import charts, lab_charts
 from expertnet.lab import Lab, sample
 from expertnet.specialization import DRAWS, LOW, NOTABLE, training_table, utilization_table
+from expertnet.tables import amount, percent
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
 ALIKE = "Every expert is used its fair share."
@@ -74,7 +75,7 @@ def information(lab: Lab) -> Figure:
     table = lab.blocks[["block", "information", "chance", "chance_high"]]
     best, above = highest(table, "information"), len(_telling(lab))
     seen = (
-        f"The routing of block {best['block']:.0f} tells most about the class, {best['information']:.2g} bits; {above} of "
+        f"The routing of block {best['block']:.0f} tells most about the class, {amount(best['information'], 'bits')}; {above} of "
         f"{len(table)} blocks tell{'s' * (above == 1)} more than chance would."
         if above
         else "The routing tells nothing about the class, or no more than chance would."
@@ -114,20 +115,33 @@ def mistakes(lab: Lab) -> Figure | None:
     table = lab.mistakes
     if table.empty:
         return None
-    telling = _telling(lab)
-    clear = [block for block in table[table["low"] > 0.5]["block"] if block in telling]
-    like = f"in block{'s' if len(clear) > 1 else ''} {', '.join(map(str, clear))} (beyond doubt at 95 %)"
-    seen = f"Mistakes route like the class they were taken for, more than like their own, {like if clear else 'beyond doubt in no block'}."
-    if not telling:
-        seen = "The routing tells nothing about the class, so it cannot tell which one a mistake is routed like."
+    wrong, compared = int((lab.routed.labels != lab.routed.predictions).sum()), int(table["mistakes"].max())
+    left = f"those whose own and other class both have rightly classified pictures ({compared:,}): "
     how = (
-        f"Of the {int(table['mistakes'].max()):,} pictures that were classified wrongly, the share whose weights lie nearer "
+        f"Of the pictures that were classified wrongly ({wrong:,}), {left if compared < wrong else ''}the share whose weights lie nearer "
         "(total variation) to the mean of the class they were taken for than to that of their own; means over pictures "
         "classified rightly, Wilson's intervals of 95 % for all blocks together (Bonferroni); the line at one half is no "
         "preference. Only blocks that tell more about the class than chance would are named."
     )
     chart = lab_charts.interval_dots(table, "block", "share", "share of the mistakes", rule=0.5)
-    return Figure("mistakes", seen, chart, table, how)
+    return Figure("mistakes", _routed_like(table, _telling(lab)), chart, table, how)
+
+
+def _routed_like(table: pd.DataFrame, telling: list[int]) -> str:
+    """Which of two classes mistakes are routed like, as far as it can be told (mistakes_table)."""
+    if not telling:
+        return "The routing tells nothing about the class, so it cannot tell which one a mistake is routed like."
+    table = table[table["block"].isin(telling)]
+    taken, own = "the class they were taken for", "their own class"
+    for clear, more, less in ((table["low"] > 0.5, taken, own), (table["high"] < 0.5, own, taken)):
+        blocks = table[clear]["block"].tolist()
+        if blocks:
+            where = f"block{'s' * (len(blocks) > 1)} {', '.join(map(str, blocks))}"
+            return f"Mistakes route like {more}, more than like {less}, in {where} (beyond doubt at 95 %)."
+    count = int(table["mistakes"].max())
+    return (
+        f"Whether mistakes route like {taken} or like {own} cannot be told from {count:,} mistake{'s' * (count != 1)}."
+    )
 
 
 # --- experts ---------------------------------------------------------------------------------------------------------
@@ -158,11 +172,12 @@ def entropies(lab: Lab) -> Figure:
         "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
     )
     how = (
-        "Entropy of the mean routing, and the mean of the pictures' own entropies, in the chart as shares of ln K, in the "
-        "table in nats. "
-        f"Both under {LOW:.0%}: collapse; only the second: decisive and varied; both near 100 %: routing unused."
+        "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of ln K. "
+        f"Both under {percent(LOW, 0)}: collapse; only the second: decisive and varied; both near 100 %: routing unused."
     )
-    return Figure("entropies", seen, lab_charts.entropy_pairs(table, lab.num_experts), table, how)
+    chart = lab_charts.entropy_pairs(table, lab.num_experts)
+    nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}
+    return Figure("entropies", seen, chart, table.rename(columns=nats), how)
 
 
 def _named_first(column: pd.Series) -> pd.Series:
@@ -205,10 +220,11 @@ def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Fi
     for name, title, unit, means in _CURVES:
         if not table.empty:
             mean = table.groupby("epoch")[name].mean()
-            seen = (
-                f"The {title} went from {mean.iloc[0]:.2g} to {mean.iloc[-1]:.2g} {unit} between epochs {mean.index[0]} and "
-                f"{mean.index[-1]}, on the mean of the blocks."
-            )
+            first, last = (amount(value, unit) for value in (mean.iloc[0], mean.iloc[-1]))
+            went = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
+            as_before = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
+            stayed = f"is {last} after epoch {mean.index[-1]}{as_before}"
+            seen = f"The {title} {stayed if first == last else went}, on the mean of the blocks."
             chart = lab_charts.block_curves(table, name, f"{title} ({unit})", "block")
             figures.append(
                 Figure(

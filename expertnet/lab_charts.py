@@ -15,6 +15,7 @@ import pandas as pd
 
 from expertnet.charts import BLUE, CELL, GREY, INK, ORANGE, PALE, ROW, SHARE, SKY, layered, told
 from expertnet.curves import PALETTE, told_apart
+from expertnet.tables import amount, percent
 
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 
@@ -24,7 +25,7 @@ def _rows(field: str, title: str | None = None) -> alt.Y:
     return alt.Y(field, title=title, sort=None, axis=axis)
 
 
-def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, percent: bool = False) -> alt.LayerChart:
+def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, shares: bool = False) -> alt.LayerChart:
     """Signed differences, `row` x expert: blue where there is less, orange where there is more, with the numbers."""
     most = max(float(table[value].abs().max()) if len(table) else 0.0, 1e-6)
     signed = alt.Scale(
@@ -34,15 +35,18 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, pe
         x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
         y=_rows(f"{row}:O", None if row == "class" else row),
     )
-    written = "+.1%" if percent else "+.2f"
+    written = "+.1%" if shares else "+.2f"
+    nothing = {"test": f"datum['{value}'] === 0", "value": "0"}
     cells = base.mark_rect().encode(
         color=alt.Color(f"{value}:Q", legend=None, scale=signed),
         tooltip=[
             *told(f"{row}:O", "expert:O"),
-            alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if percent else "+.4f"),
+            alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if shares else "+.4f"),
         ],
     )
-    numbers = base.mark_text(fontSize=12, color=INK).encode(text=alt.Text(f"{value}:Q", format=written))
+    numbers = base.mark_text(fontSize=12, color=INK).encode(
+        text=alt.Text(f"{value}:Q", format=written, condition=nothing)
+    )
     count = table[row].nunique()
     height = max(count * (ROW if row == "class" else CELL) + 30, 3 * CELL)
     return layered(cells, numbers, height=height, description=f"{title}, {row} by expert, as numbers")
@@ -50,8 +54,12 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, pe
 
 def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     """What routing tells about the class, a bar a block in bits, and a tick where chance would reach (block_table)."""
-    blocks = blocks.assign(end=blocks[["information", "chance_high"]].max(axis=1))
-    scale = alt.Scale(domain=[0, float(blocks["end"].max()) * 1.2 or 1.0], nice=False)  # with room for the numbers
+    blocks = blocks.assign(
+        end=blocks[["information", "chance_high"]].max(axis=1),
+        written=[amount(bits, "") for bits in blocks["information"]],
+    )
+    most = max(float(blocks["end"].max()), 0.001)  # less is nothing, and would be written with an exponent
+    scale = alt.Scale(domain=[0, most * 1.2], nice=False)  # with room for the numbers
     axis = alt.Axis(orient="top", tickCount=4, format="~g")
     x = alt.X("information:Q", title="bits", scale=scale, axis=axis)
     tooltip: list[Any] = [
@@ -63,7 +71,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
         base.mark_text(align="left", dx=8, color=GREY).encode(
-            x=alt.X("end:Q", scale=scale), text=alt.Text("information:Q", format=".2~g")
+            x=alt.X("end:Q", scale=scale), text=alt.Text("written:N")
         ),
         height=max(len(blocks) * CELL + 30, 3 * CELL),
         description="Information about the class in the routing of each block, in bits, and what chance would reach",
@@ -91,8 +99,8 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
         alt.Chart(points)
         .mark_point(filled=True, size=34, opacity=0.65)
         .encode(
-            x=alt.X("x:Q", title=f"first component ({explained[0]:.0%} of the variance)", axis=axis),
-            y=alt.Y("y:Q", title=f"second component ({explained[1]:.0%})", axis=axis),
+            x=alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis),
+            y=alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis),
             **looks,
             tooltip=told("picture:Q", "class:N", "taken for:N"),
         )

@@ -18,7 +18,7 @@ from expertnet.lab import Lab, open_lab
 from expertnet.lab_charts import to_file
 from expertnet.progress import Report, silent
 from expertnet.runs import Checkpoint, Run, RunError
-from expertnet.tables import escape, to_csv
+from expertnet.tables import escape_for_file, to_csv
 
 
 def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
@@ -39,7 +39,7 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     if routed is None:
         raise RunError(missing)
     lab = open_lab(routed, predictor.classes)
-    written, lines = [], [f"# Routing of {escape(run.title)}", ""]
+    written, lines = [], [f"# Routing of {escape_for_file(run.title)}", ""]
     folder.mkdir(parents=True, exist_ok=True)
     for figure in _figures(run, checkpoint, lab, split, progress):
         progress(f"Writing {figure.name}", None)
@@ -50,9 +50,11 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
             written.append(folder / f"{figure.name}.{ending}")
             write_atomically(written[-1], content)
         picture = f"![{figure.name}]({figure.name}.svg)\n\n" if "svg" in files else ""
-        lines.append(f"## {escape(figure.seen)}\n\n{picture}{figure.how} [Table]({figure.name}.csv)\n")
+        lines.append(f"## {escape_for_file(figure.seen)}\n\n{picture}{figure.how} [Table]({figure.name}.csv)\n")
     if missing:
-        lines.append(f"What needs the pictures of the test set is missing, or of other pictures: {escape(missing)}\n")
+        lines.append(
+            f"What needs the pictures of the test set is missing, or of other pictures: {escape_for_file(missing)}\n"
+        )
     written.append(folder / "index.md")
     write_atomically(written[-1], "\n".join(lines).encode())
     return written

@@ -1,6 +1,6 @@
-"""Tables and words that others can name, made harmless for where they go.
+"""Tables and words that others can name, made harmless for where they go, and figures as sentences write them.
 
-In this module: to_csv, escape.
+In this module: to_csv, escape, escape_for_file; percent, points, amount.
 """
 
 from __future__ import annotations
@@ -27,3 +27,30 @@ def to_csv(table: pd.DataFrame) -> str:
 def escape(text: str) -> str:
     """Text that a person can name, so that Markdown shows it as it is."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text.replace("\n", " "))
+
+
+def escape_for_file(text: str) -> str:
+    """The same within a line of a Markdown file: many viewers show a backslash before any other sign than these as it is.
+
+    Signs that some viewers make links, formulas or strokes of are written by their numbers, which all of them know.
+    """
+    text = re.sub(r"([\\`*_{}\[\]#])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"[<>&~$|@]|:(?=//)|(?<=www)\.", lambda sign: f"&#{ord(sign[0])};", text, flags=re.IGNORECASE)
+
+
+# --- figures in sentences --------------------------------------------------------------------------------------------
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return "–" if share is None else f"{share * 100:.{digits}f} %"
+
+
+def points(change: float) -> str:
+    """How far two shares lie apart, in percentage points."""
+    apart = abs(change) * 100
+    return "under 0.1 points" if 0 < apart < 0.05 else f"{apart:.1f} points"
+
+
+def amount(value: float, unit: str) -> str:
+    """So many bits or nats, to as many decimals as say something."""
+    return f"under 0.001 {unit}".rstrip() if value < 0.001 else f"{value:.3f} {unit}".rstrip()

@@ -20,6 +20,7 @@ from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError
 from expertnet.tables import escape as escape
+from expertnet.tables import percent as percent
 from expertnet.ui import access
 from expertnet.warmup import warm_up
 
@@ -130,10 +131,6 @@ def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
 
 def state_label(state: str) -> str:
     return STATES.get(state, escape(state))
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None else f"{share * 100:.{digits}f} %"
 
 
 def duration(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ from expertnet.curves import learning_curves
 from expertnet.effects import POLICIES, Effects
 from expertnet.inference import Routed
 from expertnet.lab import Lab, matched, mosaic, open_lab, sample
-from expertnet.lab_charts import to_file, weight_and_effect
+from expertnet.lab_charts import information_bars, to_file, weight_and_effect
 
 CLASSES = ("cat", "dog", "eel", "fox")
 
@@ -167,6 +167,82 @@ def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_li
     telling = Lab(routed(400), CLASSES)
     assert "2 of 2 blocks tell more" in figures.information(telling).seen
     assert "tells nothing" not in figures.mistakes(telling).seen
+
+
+def mistaken(a_for_b, like):
+    """Four classes with an expert each, of which the last is never recognized, and pictures of the first that are taken for the second."""
+    labels = torch.tensor([0, 1, 2] * 20 + [3] * 5 + [0] * a_for_b)
+    predictions = torch.tensor([0, 1, 2] * 20 + [0] * 5 + [1] * a_for_b)
+    routing = torch.nn.functional.one_hot(labels, 4).float()[:, None]
+    routing[len(labels) - a_for_b :] = torch.eye(4)[like]
+    return figures.mistakes(Lab(Routed(routing, labels, predictions), CLASSES))
+
+
+def test_mistakes_that_are_left_out_are_told():
+    assert mistaken(2, like=0).how.startswith(
+        "Of the pictures that were classified wrongly (7), those whose own and other class both have rightly classified "
+        "pictures (2): the share whose weights lie nearer"
+    )
+    found = routed()
+    wrong = int((found.labels != found.predictions).sum())
+    assert figures.mistakes(Lab(found, CLASSES)).how.startswith(
+        f"Of the pictures that were classified wrongly ({wrong}), the share whose weights lie nearer"
+    )
+
+
+def test_what_mistakes_are_routed_like_is_said_only_beyond_doubt():
+    own, taken = "their own class", "the class they were taken for"
+    assert mistaken(30, like=1).seen == (
+        f"Mistakes route like {taken}, more than like {own}, in block 1 (beyond doubt at 95 %)."
+    )
+    assert mistaken(30, like=0).seen == (
+        f"Mistakes route like {own}, more than like {taken}, in block 1 (beyond doubt at 95 %)."
+    )
+    assert (
+        mistaken(2, like=1).seen == f"Whether mistakes route like {taken} or like {own} cannot be told from 2 mistakes."
+    )
+    assert mistaken(1, like=1).seen.endswith("from 1 mistake.")
+
+
+def test_amounts_are_written_so_that_a_person_can_read_them():
+    def curves(*bits):
+        history = [
+            {"epoch": n, "expert_usage": [[0.5, 0.5]], "routing_entropy": [0.25], "routing_information": [each]}
+            for n, each in enumerate(bits, 1)
+        ]
+        return [figure.seen for figure in figures.through_training(history, "test set")]
+
+    assert curves(1.7e-6, 0.0123)[2] == (
+        "The information about the class went from under 0.001 bits to 0.012 bits between epochs 1 and 2, on the mean of the blocks."
+    )
+    assert curves(1.7e-6, 0.00027)[2] == (
+        "The information about the class is under 0.001 bits after epoch 2, as after epoch 1, on the mean of the blocks."
+    )
+    assert curves(0.5)[2] == "The information about the class is 0.500 bits after epoch 1, on the mean of the blocks."
+    assert "0.250 nats" in curves(0.5)[1]
+    blocks = pd.DataFrame({"block": [1, 2], "information": [3.2e-5, 0.4567], "chance": 0.0, "chance_high": 1e-5})
+    drawn = to_file(information_bars(blocks), "svg").decode()
+    assert ">under 0.001<" in drawn and ">0.457<" in drawn
+
+
+def test_accuracies_are_in_per_cent_and_their_differences_in_points():
+    labels = torch.arange(1000) % 4
+    changed = labels.expand(2, 2, -1).clone()
+    changed[0, 1, :114] = (labels[:114] + 1) % 4
+    effects = Effects(labels, labels, changed)
+    lab = Lab(Routed(torch.full((1000, 2, 2), 0.5), labels, labels), CLASSES)
+    assert effect_figures.silencing(effects, lab, True).seen.startswith(
+        "Silencing expert 2 of block 1 costs most, 11.4 points of accuracy; "
+    )
+    worse = labels.expand(len(POLICIES), -1).clone()
+    worse[list(POLICIES).index("shuffled"), :31] = (labels[:31] + 1) % 4
+    assert (
+        "the accuracy falls by 3.1 points, to 96.9 %." in effect_figures.policies(Effects(labels, labels, worse)).seen
+    )
+    figure = effect_figures.silencing_by_class(effects, lab, 1)
+    assert figure.seen == "In block 1 the class cat loses most without expert 2: 11.6 % of its pictures."
+    numbers = re.findall(r">([+\u2212-]?[\d.]+%?)</text>", to_file(figure.chart, "svg").decode())
+    assert numbers.count("0") == 4 and sum(number.endswith("11.6%") for number in numbers) == 2
 
 
 def test_labels_stand_only_where_they_hide_nothing():

@@ -1,6 +1,7 @@
 """Routing changed by hand, against the network as it is and against a plain pass for every change."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from expertnet.effects import (
 from expertnet.fields import build_settings
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
+from expertnet.report import write_report
 from expertnet.runs import RunStore
 from expertnet.specialization import expert_table
 from expertnet.whatif import applied, feature_maps, first_alone, forced, given, kept_to_one, silenced, swapped, uniform
@@ -221,6 +223,24 @@ def test_feature_maps_and_their_mix_are_those_of_the_block():
     assert (maps.shape, mix.shape) == ((3, 8, 4, 4), (8, 4, 4))
     assert torch.allclose(mix, (weights[:, None, None, None] * maps).sum(0), atol=1e-6)
     assert torch.allclose(weights, net(image[None])[1][0, 1])
+
+
+def test_a_report_is_clean_text_in_which_names_are_harmless(run, tmp_path):
+    split = Split(pictures(40), torch.arange(40) % 2)
+    measure_policies(run, split, route_test_set(run, split))
+    run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+    run.edit(title="![x](http://a.b) <b>: (1)")
+    written = write_report(run, tmp_path / "report")
+    assert all(path.is_file() for path in written)
+    text = (tmp_path / "report" / "index.md").read_text()
+    title, *sentences = [line for line in text.splitlines() if line.startswith("#")]
+    assert title == r"# Routing of !\[x\](http&#58;//a.b) &#60;b&#62;: (1)"
+    assert any(line.startswith("## Blocks by what their routing does: ") and "(" in line for line in sentences)
+    assert not any("\\" in line for line in sentences)
+    assert set(re.findall(r"\]\((.+?)\)", text)) - {"http&#58;//a.b"} == {
+        path.name for path in written if path.suffix in (".csv", ".svg")
+    }
+    assert "gone.zip" in text.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
