@@ -25,6 +25,7 @@ from expertnet.effects import (
 from expertnet.fields import build_settings
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
+from expertnet.notes import Notes
 from expertnet.report import write_report
 from expertnet.runs import RunStore
 from expertnet.specialization import expert_table
@@ -229,7 +230,7 @@ def test_a_report_is_clean_text_in_which_names_are_harmless(run, tmp_path):
     split = Split(pictures(40), torch.arange(40) % 2)
     measure_policies(run, split, route_test_set(run, split))
     run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
-    run.edit(title="![x](http://a.b) <b>: (1)")
+    run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
     written = write_report(run, tmp_path / "report")
     assert all(path.is_file() for path in written)
     text = (tmp_path / "report" / "index.md").read_text()
