@@ -199,7 +199,9 @@ def test_a_run_that_was_to_be_trained_longer_and_was_not_is_what_it_was(store):
     lined_up.resume(run, epochs=3)
     assert run.state == "queued" and run.settings().training.epochs == 3
     lined_up.stop(run)
-    told = {key: run.status()[key] for key in before if key not in ("host", "pid", "process_start", "boot", "heartbeat")}
+    told = {
+        key: run.status()[key] for key in before if key not in ("host", "pid", "process_start", "boot", "heartbeat")
+    }
     assert told == {key: before[key] for key in told} and run.config() == config
     prepare_resume(run, epochs=3)
     stop = Stop()
