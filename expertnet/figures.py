@@ -188,7 +188,8 @@ def _named_first(column: pd.Series) -> pd.Series:
 def specializations(lab: Lab) -> Figure:
     table = lab.specializations.sort_values(["class", "ratio"], ascending=[False, False], key=_named_first)
     named = table[table["class"] != ""]
-    seen = f"{len(named)} of {len(table)} experts {'is' if len(named) == 1 else 'are'} weighed most by the same class in both halves of the test set."
+    are = "is" if len(named) == 1 else "are"
+    seen = f"{len(named)} of {len(table)} experts {are} weighed most by the same class in both halves of the test set."
     how = (
         "The class is chosen on one half of the test pictures and named only if the other half says the same and "
         f"gives it at least {NOTABLE} times the expert's mean weight, which is the ratio."

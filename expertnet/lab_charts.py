@@ -59,7 +59,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
         written=[amount(bits, "") for bits in blocks["information"]],
     )
     most = max(float(blocks["end"].max()), 0.001)  # less is nothing, and would be written with an exponent
-    scale = alt.Scale(domain=[0, most * 1.2], nice=False)  # with room for the numbers
+    scale = alt.Scale(domain=[0, most * 1.3], nice=False)  # with room for the numbers
     axis = alt.Axis(orient="top", tickCount=4, format="~g")
     x = alt.X("information:Q", title="bits", scale=scale, axis=axis)
     tooltip: list[Any] = [
