@@ -60,7 +60,9 @@ def _entry(place: int, run: Run) -> None:
         if place and _pressed("Move up", "arrow_upward", f"up {run.id}"):
             act(lambda: manager().queue.move_up(run.id))
         learned = bool(run.metrics())
-        st.caption("It stays as it was before." if learned else "It goes to the trash, since it has learned nothing yet.")
+        st.caption(
+            "It stays as it was before." if learned else "It goes to the trash, since it has learned nothing yet."
+        )
         if _pressed("Remove", "close", f"remove {run.id}"):
             act(lambda: manager().stop(run, discard=not learned))
 
