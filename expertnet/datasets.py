@@ -288,8 +288,12 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
     plan = _arranged(path, progress, cancelled)
 
     def finish(train: Tensor, test: Tensor) -> str:
-        layout.refuse_lost_classes(plan, train, test, path.name)
-        return layout.passed_over_text(plan, unreadable)
+        note = layout.passed_over_text(plan, unreadable)
+        try:
+            layout.refuse_lost_classes(plan, train, test, path.name)
+        except DatasetError as error:
+            raise DatasetError(f"{error} {note}") from None  # with the names of the files to mend
+        return note
 
     batches = layout.decode(path, plan, data.image_size, unreadable, progress, cancelled)
     kept = decoded.store(key, data.image_size, plan.classes, batches, finish)

@@ -442,7 +442,7 @@ def test_a_run_that_cannot_go_on_is_offered_anew():
 def test_weights_that_have_learned_nothing_are_not_offered():
     run = stopped_at_once(RunStore())
     test = opened("train", run.id)
-    assert any("no trained network yet" in caption.value for caption in test.caption)
+    assert any("was stopped before its first epoch was whole" in caption.value for caption in test.caption)
     assert "See its routing" not in [link.proto.label for link in test.get("page_link")]
 
 
