@@ -46,7 +46,8 @@ class RunWeights(RunReader):
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
                 return weights, epoch_of(file.metadata())
         except FileNotFoundError:
-            self.check_network()  # which says more where the other one is not there either
+            if not self.checkpoints():
+                self.check_network()  # which says more of a run without any
             raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
         except (SafetensorError, OSError, ValueError):
             raise self.damaged_checkpoint(kind) from None

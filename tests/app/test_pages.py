@@ -388,7 +388,7 @@ def stopped_at_once(store):
     ("make", "why"),
     [
         (without_classes, "knows no classes"),
-        (stopped_at_once, "first whole epoch"),
+        (stopped_at_once, "was stopped before its first epoch was whole"),
         (damaged, "only deleted"),
         (lambda store: None, "There is no run at this address: it was deleted, or mistyped."),
     ],
