@@ -22,7 +22,7 @@ from expertnet.estimate import refuse_if_too_large
 from expertnet.fields import settings_from_dict
 from expertnet.processes import process_facts, this_process
 from expertnet.run_queue import RunQueue
-from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunError, RunStore
 from expertnet.scalars import refuse_without_tensorboard
 from expertnet.training import Stop, run_training
 from expertnet.turns import LOOK_EVERY, holding
@@ -63,7 +63,7 @@ class Manager:
     def stop(self, run: Run, discard: bool = False) -> None:
         """Asks a run to stop, wherever on the store it trains or waits. With discard, it goes to the trash when it has stopped."""
         if self.queue.remove(run.id):
-            run.write_status(run.status() | {"state": "stopped"})
+            run.leave_queue("stopped")
             if discard:
                 run.move_to_trash()
         else:
@@ -199,9 +199,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
             "error": None,
             "error_kind": None,
             "heartbeat": time.time(),
-            "test_accuracy": None,
-            "test_accuracy_mirrored": None,
-            "test_loss": None,
+            "before": {key: status[key] for key in BEFORE} | {"epochs": settings.training.epochs},
         }
     )
 

@@ -1,6 +1,6 @@
 """What a run's files hold: the keys of status.json and of a line of metrics.jsonl, checked as they are read.
 
-In this module: EMPTY_STATUS, the sets of states, RunError, Checkpoint, is_number, fits (whether a value of status.json is one),
+In this module: EMPTY_STATUS, BEFORE, the sets of states, RunError, Checkpoint, is_number, fits (whether a value of status.json is one),
 epoch_of (a checkpoint's metadata), parse_epochs and read_figures (of a history); and read_metrics, read_epoch (of a checkpoint)
 and read_settings, read again only when a file has changed.
 """
@@ -49,7 +49,9 @@ EMPTY_STATUS: dict[str, Any] = {
     "error_kind": None,
     "seconds": None,
     "own_process": False,
+    "before": None,  # what a run that waits to be gone on with was: its BEFORE
 }
+BEFORE = ("state", "epochs", "error", "error_kind")
 Checkpoint = str  # "best", "last", or of an epoch that was kept too, "epoch-0010"
 CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
 TEXTS = frozenset({"state", "activity", "device", "host", "boot", "error", "error_kind"})
@@ -98,6 +100,8 @@ def fits(key: str, value: Any) -> bool:
     """Whether a value of status.json is one of its key's."""
     if key in ("state", "activity"):
         return isinstance(value, str)
+    if key == "before":
+        return value is None or (isinstance(value, Mapping) and all(fits(name, value.get(name)) for name in BEFORE))
     if key == "own_process":
         return isinstance(value, bool)
     if key in COUNTS:

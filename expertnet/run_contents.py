@@ -144,7 +144,7 @@ def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
     if not sound or not all(is_number(share) and 0 <= share <= 1 for share in shares):
         raise RunError("its status.json is damaged.")
     known |= {key: one_line(value, 2000) for key, value in known.items() if isinstance(value, str)}
-    known |= dict.fromkeys(OF_A_PROCESS) | {"activity": "", "own_process": False}
+    known |= dict.fromkeys(OF_A_PROCESS) | {"activity": "", "own_process": False, "before": None}
     return known | ({"state": "interrupted"} if known["state"] in ACTIVE_STATES else {})
 
 

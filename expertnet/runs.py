@@ -26,6 +26,7 @@ from expertnet.files import FULL, overwrite, to_json, write_atomically
 from expertnet.notes import Notes, too_long, write_notes
 from expertnet.processes import this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
+from expertnet.records import BEFORE as BEFORE
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
@@ -62,6 +63,14 @@ class Run(RunWeights):
 
     def forget_stop(self) -> None:
         (self.path / STOP).unlink(missing_ok=True)
+
+    def leave_queue(self, state: str) -> None:
+        """It waited and will not be trained: a new run is `state`, one that was to go on is again what it was."""
+        status, was = self.status(), {"state": state}
+        if status["before"]:
+            was, config = status["before"], self.config()
+            self.write_config(config | {"training": config["training"] | {"epochs": was["epochs"]}})
+        self.write_status(status | {key: was[key] for key in BEFORE if key in was} | {"before": None})
 
     # -- writing
 

@@ -149,7 +149,13 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
 
     check()
     writer.update(
-        state="running", error=None, error_kind=None, epochs=epochs, activity="Preparing the data", seconds_left=None
+        state="running",
+        error=None,
+        error_kind=None,
+        epochs=epochs,
+        before=None,
+        activity="Preparing the data",
+        seconds_left=None,
     )
     writer.flush()
     data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
@@ -186,7 +192,12 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
                 history.append(progress.metrics)
                 run.commit_epoch(trainer.state_dict(), history)
                 scalars.write(progress.metrics)
-                writer.update(epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer))
+                untested = dict.fromkeys(
+                    ("test_accuracy", "test_accuracy_mirrored", "test_loss")
+                )  # since it was trained longer
+                writer.update(
+                    epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer), **untested
+                )
             elif progress.kind == "test":
                 assert progress.metrics is not None
                 writer.update(**progress.metrics)

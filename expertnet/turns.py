@@ -66,7 +66,7 @@ def train_in_turn(
             if run.id not in queue.ids():  # who took it out has said so in its status, or moved it to the trash
                 return run.status() if run.path.is_dir() else EMPTY_STATUS | {"state": "stopped"}
             if stop.wait(LOOK_EVERY):
-                run.write_status(run.status() | {"state": stop.state})
+                run.leave_queue(stop.state)
                 return run.status()
             if time.monotonic() - signed > SIGN_EVERY:  # another host cannot see that this process lives
                 signed = time.monotonic()

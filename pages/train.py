@@ -4,11 +4,14 @@ import streamlit as st
 
 from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.trash import trashed
 from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view
 from expertnet.ui.queue_panel import queue_panel
 from expertnet.ui.settings_form import remember, settings_form
 from expertnet.ui.summary import summary
+
+NO_RUN = "There is no run at this address: it was deleted, or mistyped."
 
 shell.require()
 
@@ -23,7 +26,9 @@ def watched() -> Run | None:
         try:
             return store.get(asked)
         except RunError:
-            st.info("There is no run at this address: it was deleted, or mistyped.", icon=":material/info:")
+            binned = any(run.id == asked for run in trashed(store))
+            said = "This run is in the trash; the Runs page can bring it back." if binned else NO_RUN
+            st.info(said, icon=":material/info:")
             st.query_params["run"] = "none"
             return None
     run = manager().training()

@@ -46,7 +46,7 @@ def pick_picture(predictor: Predictor, split: Split | None, which: str = "") -> 
         st.info("The test set has no picture of this class.")
         return None
     key = f"picture{which}"
-    if draw.button("At random", icon=":material/casino:", width="stretch", key=f"draw{which}"):
+    if draw.button("At random", width="stretch", key=f"draw{which}"):
         st.session_state[key] = secrets.randbelow(len(members)) + 1
     elif st.session_state.get(key, 1) > len(members):
         st.session_state[key] = len(members)

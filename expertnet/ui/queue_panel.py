@@ -54,13 +54,13 @@ def _entry(place: int, run: Run) -> None:
         f"{place + 1}\\. {escape(cut(run.title, LONGEST))}  \n"
         f":small[{escape(cut(run.dataset, LONGEST))} · {settings.training.epochs} epochs]"
     )
-    with change.popover("Change", icon=":material/more_vert:", width="stretch", key=f"change {run.id} {place}"):
+    with change.popover("Change", width="stretch", key=f"change {run.id} {place}"):
         if place and _pressed("Run next", "vertical_align_top", f"next {run.id}"):
             act(lambda: manager().queue.run_next(run.id))
         if place and _pressed("Move up", "arrow_upward", f"up {run.id}"):
             act(lambda: manager().queue.move_up(run.id))
         learned = bool(run.metrics())
-        st.caption("Its epochs are kept." if learned else "It goes to the trash, since it has learned nothing yet.")
+        st.caption("It stays as it was before." if learned else "It goes to the trash, since it has learned nothing yet.")
         if _pressed("Remove", "close", f"remove {run.id}"):
             act(lambda: manager().stop(run, discard=not learned))
 

@@ -26,7 +26,8 @@ def training_actions(run: Run) -> None:
     status = run.status()
     state = status["state"]
     if state == "queued":
-        st.caption("It waits in the queue, where it can be moved or removed.")
+        paused = "It waits in the queue, which is paused: nothing is begun until you press Go on there."
+        st.caption(paused if manager().queue.paused else "It waits in the queue, where it can be moved or removed.")
     elif state == "running":
         _stopping(run)
     elif state == "stopping":

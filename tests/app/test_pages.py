@@ -280,7 +280,7 @@ def test_removing_a_trained_run_from_the_queue_keeps_it_and_one_that_has_not_beg
     manager().resume(run, epochs=3)
     new = manager().submit(build_settings("quick", "digits"))
     opened("train").button(key=f"remove {run.id}").click().run()
-    assert store.get(run.id).state == "stopped" and len(run.metrics()) == 2
+    assert run.state == "finished" and run.settings().training.epochs == len(run.metrics()) == 2
     opened("train").button(key=f"remove {new.id}").click().run()
     assert [each.id for each in store.list()] == [run.id]
     assert (store.root / ".trash" / new.id / "config.json").is_file()
@@ -400,6 +400,12 @@ def test_a_run_that_cannot_be_shown_gets_a_reason_and_no_other_in_its_place(page
     assert test.selectbox[0].value is None and len(test.selectbox[0].options) == 1 and len(test.selectbox) == 1
     test.selectbox[0].set_value(other.id).run()
     assert not test.exception and not test.error and test.query_params["run"] == other.id
+
+
+def test_a_run_in_the_trash_is_said_to_be_there():
+    run = finished(RunStore())
+    run.move_to_trash()
+    assert ["in the trash" in info.value for info in opened("train", run.id).info] == [True]
 
 
 @pytest.mark.parametrize("page", ["experts", "predict"])

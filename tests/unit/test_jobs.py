@@ -206,6 +206,31 @@ def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     assert run.state == "finished" and run.status()["test_accuracy"] is not None
 
 
+def test_a_run_that_was_to_be_trained_longer_and_was_not_is_what_it_was(store):
+    run = store.create(settings())
+    run_training(run, Stop())
+    before, config = run.status(), run.config()
+    assert before["state"] == "finished" and before["test_accuracy"] is not None
+    lined_up = Manager(store)
+    lined_up.pause(True)
+    lined_up.resume(run, epochs=3)
+    assert run.state == "queued" and run.settings().training.epochs == 3
+    lined_up.stop(run)
+    told = {
+        key: run.status()[key] for key in before if key not in ("host", "pid", "process_start", "boot", "heartbeat")
+    }
+    assert told == {key: before[key] for key in told} and run.config() == config
+    prepare_resume(run, epochs=3)
+    stop = Stop()
+    stop.set()
+    run_training(run, stop)  # nothing was learned, so what was measured still holds
+    assert run.status()["test_accuracy"] == before["test_accuracy"]
+    prepare_resume(run, epochs=3)
+    stop = Stop()
+    run_training(run, stop, on_progress=lambda status: status["epoch"] > before["epoch"] and stop.set())
+    assert run.state == "stopped" and run.status()["test_accuracy"] is None  # it was of other weights
+
+
 def test_more_epochs_than_the_setting_takes_harm_nothing(store):
     run = store.create(settings())
     run_training(run, Stop())
