@@ -15,7 +15,7 @@ import typer
 
 from expertnet.cli_networks import Json, RunsDir, networks, open_store
 from expertnet.config import SettingsError, format_value
-from expertnet.datasets import BUILTIN, DatasetError, is_ready, look
+from expertnet.datasets import BUILTIN, DatasetError, look
 from expertnet.fields import build_settings, flat, parse_assignments, setting_fields
 from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
@@ -37,8 +37,9 @@ app.add_typer(networks)
 @app.command()
 def train(
     preset: Annotated[
-        str, typer.Option(help="Where the settings start from: " + ", ".join(PRESETS) + ".")
-    ] = DEFAULT_PRESET,
+        str | None,
+        typer.Option(help=f"Where the settings start from: {', '.join(PRESETS)} (default: {DEFAULT_PRESET})."),
+    ] = None,  # which tells a preset that was given from none
     dataset: Annotated[
         str | None, typer.Option(help="A built-in data set, or the path of a folder or archive of class folders.")
     ] = None,
@@ -62,7 +63,7 @@ def train(
     signal.signal(signal.SIGINT, lambda *_: stop.set())  # before there is a run that it could leave unfinished
     signal.signal(signal.SIGTERM, lambda *_: end_in_time(stop))
     if resume is not None:
-        if dataset is not None or preset != DEFAULT_PRESET or name or set(values) - {"training.epochs"}:
+        if dataset is not None or preset is not None or name or set(values) - {"training.epochs"}:
             raise SettingsError(
                 "--resume goes on with the settings of its run; beside it only --set training.epochs can be given."
             )
@@ -70,9 +71,10 @@ def train(
         epochs = build_settings(overrides=values).training.epochs if values else None
         prepare_resume(run, epochs)
     else:
+        preset = DEFAULT_PRESET if preset is None else preset
         settings = build_settings(preset, dataset, values)
         refuse_what_cannot_start(settings)
-        if not is_ready(settings.data) and settings.data.dataset not in BUILTIN:
+        if settings.data.dataset not in BUILTIN:
             look(settings.data)  # own pictures that cannot be used leave no run behind
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
@@ -119,7 +121,10 @@ def settings(
     preset: Annotated[str, typer.Option(help="Whose values are shown: " + ", ".join(PRESETS) + ".")] = DEFAULT_PRESET,
     as_json: Json = False,
 ) -> None:
-    """List the settings that --set takes, with a preset's values and what each accepts."""
+    """List the settings that --set takes, with a preset's values.
+
+    Beside each stands what it accepts.
+    """
     values = flat(build_settings(preset))
     rows = [
         {"setting": field.key, "value": values[field.key], "takes": field.allowed, "help": field.help}

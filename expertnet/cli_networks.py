@@ -41,7 +41,12 @@ RunsDir = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the unique beginning of one, or latest.")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's id, the unique beginning of one, or latest: the latest with a network."
+    ),
+]
 Checkpoint = Annotated[CheckpointKind, typer.Option(help="The weights of the best or of the last epoch.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Picture files.")]
 
@@ -67,7 +72,7 @@ def evaluate(
     from expertnet.evaluation import evaluate as measure
     from expertnet.inference import load_predictor
 
-    found = open_store(runs_dir).resolve(run)
+    found = open_store(runs_dir).resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
     data = predictor.settings.data
     if dataset is not None:
@@ -124,7 +129,7 @@ def predict(
         }
 
     _for_each_file(
-        open_store(runs_dir).resolve(run),
+        open_store(runs_dir).resolve(run, trained=True),
         files,
         checkpoint,
         as_json,
@@ -144,8 +149,11 @@ def routing(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Show the routing weights of pictures, a row a block, a column an expert; or write the tables and charts of the test set."""
-    found = open_store(runs_dir).resolve(run)
+    """Show the routing weights of pictures, or report on the test set.
+
+    A row a block, a column an expert; with --report, the tables and charts of the whole test set are written.
+    """
+    found = open_store(runs_dir).resolve(run, trained=True)
     if not files and report is None:
         raise RunError("Name picture files, or a folder for the tables and charts of the whole test set: --report DIR.")
     if report is not None:
@@ -228,8 +236,11 @@ def export(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's network, with its settings and classes in the metadata, to a file of its own; or the run as a zip."""
-    found, document = open_store(runs_dir).resolve(run), {"format": format.value, "output": str(output)}
+    """Write a run's network to a file of its own, or the run as a zip.
+
+    The settings and classes are in the network's metadata.
+    """
+    found, document = open_store(runs_dir).resolve(run, trained=True), {"format": format.value, "output": str(output)}
     try:
         if format is Format.ZIP:
             from expertnet.run_archives import export_run
@@ -253,7 +264,10 @@ def import_(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Take a run that was exported elsewhere into the store, after checking everything in it; one that is here stays as it is."""
+    """Take in a run that was exported elsewhere.
+
+    Everything in it is checked first; one that is here already stays as it is.
+    """
     from expertnet.run_archives import import_run
 
     if not file.is_file():

@@ -108,8 +108,9 @@ class Look:
     """What a folder or archive holds by the names of its files, before any picture is read."""
 
     classes: tuple[str, ...]
-    train: int  # pictures, those for validation among them
+    train: int  # files that are pictures by their names, those for validation among them
     test: int
+    largest: int  # of train, in the class that has most
 
 
 _looks: dict[tuple[Any, ...], Look | str] = {}
@@ -119,19 +120,39 @@ def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never
     """Lists a person's own pictures, once as long as the file or folder is not changed. Raises as load_dataset does."""
     refuse_if_missing(data)
     key = _seen_as(data)
-    if key not in _looks:
-        try:
-            plan = _arranged(_path(data), progress, cancelled)
-            count = Counter(part for part, _ in plan.pictures.values())
-            _looks[key] = Look(plan.classes, count["train"], count["test"])
-        except DatasetError as error:
-            _looks[key] = str(error)
-        except OSError as error:
-            raise _unreadable(dataset_title(data.dataset), error) from error
-    looked = _looks[key]
-    if isinstance(looked, str):
-        raise DatasetError(looked)
+    looked = _looks.get(key)
+    if looked is None:
+        looked = _looks[key] = _listed(data, progress, cancelled)
+    try:
+        if isinstance(looked, str):
+            raise DatasetError(looked)
+        _refuse_without_validation(data, looked.largest)
+    except DatasetError:
+        if _path(data).is_dir():  # which is not changed itself by the pictures that somebody adds to its classes
+            _looks.pop(key, None)
+        raise
     return looked
+
+
+def _listed(data: DataSettings, progress: Report, cancelled: Asked) -> Look | str:
+    """What is there, or the sentence on why it cannot be used."""
+    try:
+        plan = _arranged(_path(data), progress, cancelled)
+    except DatasetError as error:
+        return str(error)
+    except OSError as error:
+        raise _unreadable(dataset_title(data.dataset), error) from error
+    train = Counter(label for part, label in plan.pictures.values() if part == "train")
+    return Look(plan.classes, train.total(), len(plan.pictures) - train.total(), max(train.values()))
+
+
+def _refuse_without_validation(data: DataSettings, largest: int) -> None:
+    """Raises DatasetError where nothing could be set aside of training classes of so many pictures at most."""
+    if data.validation_share and largest < 2:
+        raise DatasetError(
+            f"{dataset_title(data.dataset)} has a single training picture a class, so none can be set aside for validation; "
+            "add pictures, or use data.validation_share=0."
+        )
 
 
 def _seen_as(data: DataSettings) -> tuple[Any, ...]:
@@ -177,12 +198,8 @@ def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cance
     info, kept = _load(data, progress, cancelled)
     if data.validation_share == 0:
         return Dataset(info, kept.train, kept.test, kept.test, kept.note)
+    _refuse_without_validation(data, int(kept.train.labels.bincount().max()))
     train, validation = held_out(kept.train.labels, data.validation_share, seed)
-    if not len(validation):
-        raise DatasetError(
-            f"{dataset_title(data.dataset)} has a single training picture a class, so none can be set aside for validation; "
-            "add pictures, or use data.validation_share=0."
-        )
     check(cancelled)
     return Dataset(info, kept.train.take(train), kept.train.take(validation), kept.test, kept.note)
 
@@ -271,8 +288,12 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
     plan = _arranged(path, progress, cancelled)
 
     def finish(train: Tensor, test: Tensor) -> str:
-        layout.refuse_lost_classes(plan, train, test, path.name)
-        return layout.passed_over_text(plan, unreadable)
+        note = layout.passed_over_text(plan, unreadable)
+        try:
+            layout.refuse_lost_classes(plan, train, test, path.name)
+        except DatasetError as error:
+            raise DatasetError(f"{error} {note}") from None  # with the names of the files to mend
+        return note
 
     batches = layout.decode(path, plan, data.image_size, unreadable, progress, cancelled)
     kept = decoded.store(key, data.image_size, plan.classes, batches, finish)

@@ -62,6 +62,7 @@ def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predi
     run = Run(path)
     settings, info = run.settings(), run.dataset_info()
     if info is None:
+        run.check_network()  # which says more for a run that has ended
         raise RunError(
             f"Run {run.name} has not read its data set yet, so it knows no classes; that comes with its first epoch."
         )

@@ -23,6 +23,7 @@ from expertnet.splits import held_out
 
 LAYOUT_TEXT = "put the pictures into <class>/, or into train/<class>/ and test/<class>/"
 BATCH = 256  # pictures that are read, then shared by the threads
+NAMED = 5  # files that were left out, by their names
 BATCH_BYTES = 32 * 2**20  # of their files, so that large pictures do not fill the memory
 
 _Read = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
@@ -92,6 +93,10 @@ def _checked(members: dict[tuple[str, str], list[str]], passed_over: list[str], 
         labelled = [
             ("test" if index in tested else "train", label, path) for index, (_, label, path) in enumerate(labelled)
         ]
+        if not tested:
+            raise DatasetError(
+                f"{title} has too few pictures to hold some out for the test; add pictures to its classes."
+            )
     return Layout(classes, {path: (part, label) for part, label, path in labelled}, passed_over)
 
 
@@ -110,8 +115,6 @@ def refuse_lost_classes(layout: Layout, train: Tensor, test: Tensor, title: str)
         lost = sorted(planned - set(labels.unique().tolist()))
         if lost:
             raise _empty(title, layout.classes[lost[0]], part)
-    if not len(test):
-        raise DatasetError(f"{title} has too few pictures to hold some out for the test; add pictures to its classes.")
 
 
 def decode(
@@ -181,7 +184,13 @@ def passed_over_text(layout: Layout, unreadable: list[str]) -> str:
     if not names:
         return ""
     kinds = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
-    return (
-        f"{len(names):,} files were passed over because they lie outside the class folders or give no picture "
-        f"({', '.join(f'{count} {kind}' for kind, count in kinds.most_common(3))}), such as {names[0]}."
-    )
+    told = ", ".join(map(_shown, names[:NAMED]))
+    if len(names) > NAMED:
+        told += f", and others ({', '.join(f'{count} {_shown(kind)}' for kind, count in kinds.most_common(3))} in all)"
+    files = "1 file was" if len(names) == 1 else f"{len(names):,} files were"
+    return f"{files} passed over, outside the class folders or giving no picture: {told}."
+
+
+def _shown(name: str) -> str:
+    """A file's name in one line that any log can hold."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[-100:])

@@ -64,7 +64,8 @@ class Imported:
     def sentence(self) -> str:
         """What became of it, for the person who imported it."""
         if not self.new:
-            return f"{self.run.title} is here already, as run {self.run.id}; nothing was imported."
+            under = f", as run {self.run.id}" if self.run.id != self.was else ""
+            return f"{self.run.title} is here already{under}; nothing was imported."
         if self.run.id == self.was:
             return f"Imported {self.run.title} as run {self.run.id}."
         return f"Imported {self.run.title} as run {self.run.id}, because another run here has the id {self.was}."

@@ -14,6 +14,8 @@ from torch import Tensor
 from expertnet.records import RESUMABLE_STATES, Checkpoint, RunError, epoch_of
 from expertnet.run_reader import RunReader, sentence
 
+ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
+
 
 class RunWeights(RunReader):
     """What run_reader.py reads of a run, and its network."""
@@ -28,7 +30,11 @@ class RunWeights(RunReader):
         if kinds and all(self.checkpoint_epoch(kind) is None for kind in kinds):
             way = "going on with its training writes one anew" if self._goes_on else "start a new one from its settings"
             raise RunError(f"No checkpoint of run {self.name} can be read; {way}.")
-        raise RunError(f"Run {self.name} has no trained network yet; that comes with its first whole epoch.")
+        status = self.status()
+        if status["state"] in ENDED and not status["epoch"]:
+            ended = f"Run {self.title} {ENDED[status['state']]} before its first epoch was whole"
+            raise RunError(f"{ended}, so it has no trained network.")
+        raise RunError(f"Run {self.title} has no trained network yet; that comes with its first whole epoch.")
 
     def has_network(self) -> bool:
         return sentence(self.check_network) is None
@@ -40,6 +46,8 @@ class RunWeights(RunReader):
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
                 return weights, epoch_of(file.metadata())
         except FileNotFoundError:
+            if not self.checkpoints():
+                self.check_network()  # which says more of a run without any
             raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
         except (SafetensorError, OSError, ValueError):
             raise self.damaged_checkpoint(kind) from None

@@ -182,11 +182,11 @@ class RunStore:
             )
         return Run(self.root / run_id)
 
-    def resolve(self, text: str) -> Run:
-        """A run from its id, the unique beginning of one, or "latest"."""
+    def resolve(self, text: str, trained: bool = False) -> Run:
+        """A run from its id, the unique beginning of one, or "latest": with `trained`, of those that have a network, if any has."""
         runs = self.list()
         if text == "latest" and runs:
-            return runs[0]
+            return next((run for run in runs if trained and run.has_network()), runs[0])
         found = [run for run in runs if text and run.id.startswith(text)]
         if len(found) > 1:
             raise RunError(f"{text!r} is the beginning of {len(found)} runs; give more of its id.")

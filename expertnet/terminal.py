@@ -57,10 +57,10 @@ def run_lines(runs: Sequence[Any]) -> list[str]:
         return ["No runs yet; 'python -m expertnet train' makes one."]
     rows = [("run", "state", "epochs", "best accuracy", "data set", "name")]
     for run in runs:
-        status, info, watched = run.status(), run.dataset_info(), "test" if run.watches_test else "validation"
-        dataset, best = info.name if info else run.dataset, status["best_val_accuracy"]
+        status, watched = run.status(), "test" if run.watches_test else "validation"
+        best = status["best_val_accuracy"]
         accuracy = f"{percent(best):>7} {watched}" if best is not None else ""
-        rows.append((run.id, status["state"], counted(status["epoch"], "epoch"), accuracy, dataset, run.title))
+        rows.append((run.id, status["state"], counted(status["epoch"], "epoch"), accuracy, run.dataset, run.title))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[5]]) for row in rows]
 

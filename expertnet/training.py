@@ -159,6 +159,8 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
     )
     writer.flush()
     data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
+    if data.note:
+        run.log(data.note)
     check()
     refuse_if_too_large(settings, len(data.info.classes))
     report("Setting up the network")

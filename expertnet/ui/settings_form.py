@@ -98,6 +98,7 @@ def settings_form() -> tuple[Settings | None, str, str]:
             own_place.caption(
                 f"{found.train:,} + {found.test:,} pictures of {len(found.classes)} classes: "
                 + escape(", ".join(found.classes[:5]) + (" …" if len(found.classes) > 5 else ""))
+                + ". Counted by the names of the files; what gives no picture is left out and named in the run's log."
             )
     except (AccessError, SettingsError) as error:
         return None, preset, str(error)

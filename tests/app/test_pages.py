@@ -388,7 +388,7 @@ def stopped_at_once(store):
     ("make", "why"),
     [
         (without_classes, "knows no classes"),
-        (stopped_at_once, "first whole epoch"),
+        (stopped_at_once, "was stopped before its first epoch was whole"),
         (damaged, "only deleted"),
         (lambda store: None, "There is no run at this address: it was deleted, or mistyped."),
     ],
@@ -448,7 +448,7 @@ def test_a_run_that_cannot_go_on_is_offered_anew():
 def test_weights_that_have_learned_nothing_are_not_offered():
     run = stopped_at_once(RunStore())
     test = opened("train", run.id)
-    assert any("no trained network yet" in caption.value for caption in test.caption)
+    assert any("was stopped before its first epoch was whole" in caption.value for caption in test.caption)
     assert "See its routing" not in [link.proto.label for link in test.get("page_link")]
 
 

@@ -137,7 +137,14 @@ def test_files_that_are_no_pictures_are_counted_and_left_out(kind, tmp_path, loa
     assert len(data.train) + len(data.test) == 10
     assert data.note.startswith("4 files were passed over")
     again = load(tmp_path / kind)
-    assert again.note == data.note
+    assert again.note == data.note and all(name in data.note for name in files if name not in class_files())
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "1 file was passed over"), (9, "and others (9 .txt in all)")])
+def test_what_was_left_out_is_named_in_one_line_that_a_log_takes(count, says, tmp_path, load):
+    odd = {f"cat/a\n\x1b[31m\udcff{number}.txt": b"x" for number in range(count)}
+    note = load(write(tmp_path / "folder", class_files() | odd)).note
+    assert says in note and "cat/a??[31m?0.txt" in note and note.isprintable()
 
 
 def test_pictures_of_any_shape_are_fitted(tmp_path, load):

@@ -6,6 +6,7 @@ What a process does by itself (its start, its end, signals) is tried on a proces
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 
 from expertnet.cli import main
 from expertnet.fields import build_settings, flat
-from expertnet.runs import RunStore
+from expertnet.runs import EMPTY_STATUS, RunStore
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "expertnet"]
@@ -180,6 +181,7 @@ def test_export_holds_the_weights_and_the_config(trained):
         (["settings", "--preset", "qick"], "did you mean quick?"),
         (["train", "--dataset", "no/such/folder"], "no/such/folder"),
         (["train", "--resume", "latest", "--set", "training.lr=1"], "training.epochs"),
+        (["train", "--resume", "latest", "--preset", "quick"], "training.epochs"),
         (["predict", "../../etc", "x.png"], "../../etc"),
         (["evaluate", "20200101-000000-0000"], "no run"),
         (["train", "--frobnicate"], "--frobnicate"),
@@ -212,6 +214,34 @@ def test_the_list_that_a_refusal_names_has_every_setting(trained):
 
 def test_a_process_ends_with_the_sentence_and_the_status(trained):
     assert "training.lr" in refused(process("train", "--set", "training.lr=-1", **trained[1]))
+
+
+def test_the_help_tells_each_command_in_a_whole_sentence():
+    lines = command("--help", COLUMNS="80").stdout.split("Commands:")[1].strip().splitlines()
+    assert len(lines) == 8 and all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_own_pictures_that_are_too_few_leave_no_run_behind(trained, tmp_path):
+    where = trained[1] | {"EXPERTNET_RUNS": str(tmp_path / "runs")}
+    for name in ("green", "red"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), name).save(tmp_path / "own" / name / "1.png")
+    assert "too few pictures" in refused(command("train", "--dataset", tmp_path / "own", *TINY, **where))
+    assert RunStore(tmp_path / "runs").list() == []
+
+
+def test_latest_is_the_latest_with_a_network_where_one_is_needed(trained, tmp_path):
+    shutil.copytree(trained[0] / "runs", tmp_path / "runs")
+    where, store = trained[1] | {"EXPERTNET_RUNS": str(tmp_path / "runs")}, RunStore(tmp_path / "runs")
+    later = store.create(build_settings("quick", "digits"), name="later")
+    later.path = later.path.rename(store.root / "99990101-000000-abcd")
+    later.write_status(EMPTY_STATUS | {"state": "failed"})
+    exported = command("export", "latest", "--format", "zip", "--output", tmp_path / "x.zip", "--json", **where)
+    assert json.loads(exported.stdout)["run"] == trained[2]["run"]
+    said = refused(command("predict", "9999", "x.png", **where))
+    assert said.startswith("Run later failed before its first epoch was whole")
+    _, *rows = command("runs", **where).stdout.splitlines()
+    assert len(rows) == 2 and all("  Digits  " in row for row in rows)
 
 
 def test_classes_that_are_few_are_all_named(trained):
@@ -298,10 +328,7 @@ def test_a_run_goes_out_as_a_zip_and_comes_in_elsewhere(trained, tmp_path):
     told = {"run": document["run"], "was": document["run"], "new": True, "name": "mine", "state": "finished"}
     assert json.loads(done.stdout) == told, done.stderr
     again = command("import", archive, EXPERTNET_RUNS=str(elsewhere))
-    assert (
-        again.returncode == 0
-        and again.stdout == f"mine is here already, as run {document['run']}; nothing was imported.\n"
-    )
+    assert again.returncode == 0 and again.stdout == "mine is here already; nothing was imported.\n"
     assert RunStore(elsewhere).get(document["run"]).damage() is None
     archive.write_bytes(archive.read_bytes()[:-30])
     assert "no zip file" in refused(command("import", archive, EXPERTNET_RUNS=str(elsewhere)))

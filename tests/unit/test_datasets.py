@@ -122,8 +122,10 @@ def test_single_training_pictures_cannot_be_set_aside(root, tmp_path):
         for name in ("cat", "dog"):
             (tmp_path / "few" / part / name).mkdir(parents=True)
             (tmp_path / "few" / part / name / "1.png").write_bytes(picture(3))
-    with pytest.raises(DatasetError, match="validation_share=0"):
-        load_dataset(settings(tmp_path / "few"), seed=0)
+    for refuses in (look, lambda data: load_dataset(data, seed=0)):
+        with pytest.raises(DatasetError, match="^few has a single training picture a class.*validation_share=0"):
+            refuses(settings(tmp_path / "few"))
+    assert look(settings(tmp_path / "few", validation_share=0)).train == 2
     assert len(load_dataset(settings(tmp_path / "few", validation_share=0), seed=0).train) == 2
 
 
@@ -384,7 +386,16 @@ def test_a_look_says_what_is_wrong_and_looks_again_once_it_is_mended(root, tmp_p
             look(settings(own))
     (own / "dog").mkdir()
     (own / "dog" / "1.png").write_bytes(picture(2))
-    assert look(settings(own)).classes == ("cat", "dog")
+    for refuses in (look, lambda data: load_dataset(data, seed=0)):
+        with pytest.raises(DatasetError, match="^own has too few pictures to hold some out for the test"):
+            refuses(settings(own))
+    (own / "dog" / "2.png").write_bytes(picture(3))
+    with pytest.raises(DatasetError, match="validation_share=0"):  # one of the two is for the test
+        look(settings(own))
+    (own / "dog" / "3.png").write_bytes(picture(4))
+    found, data = look(settings(own)), load_dataset(settings(own), seed=0)
+    assert found.classes == ("cat", "dog")
+    assert (found.train, found.test) == (len(data.train) + len(data.validation), len(data.test)) == (3, 1)
 
 
 @pytest.mark.parametrize(

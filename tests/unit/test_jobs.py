@@ -1,6 +1,7 @@
 """The background thread, its queue, stopping, going on: real trainings on digits, small."""
 
 import pytest
+from PIL import Image
 
 from expertnet import jobs, training
 from expertnet.config import SettingsError
@@ -44,6 +45,22 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     info = run.dataset_info()
     assert len(info.classes) == 10 and info.image_size == 8 and run.config()["environment"]["torch"]
     assert run.checkpoints() == ("best", "last") and "Finished" in run.log_tail()
+
+
+def test_the_log_names_the_pictures_that_could_not_be_read(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    for name in ("cat", "dog"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(20):
+            Image.new("L", (8, 8), 9 * number).save(tmp_path / "own" / name / f"{number}.png")
+    (tmp_path / "own" / "cat" / "torn.png").write_bytes(b"no picture")
+    run = store.create(build_settings("quick", str(tmp_path / "own"), TINY))
+    assert run_training(run, Stop())["state"] == "finished", run.log_tail()
+    assert "1 file was passed over" in run.log_tail() and "cat/torn.png" in run.log_tail()
+    (tmp_path / "own" / "bird").mkdir()
+    (tmp_path / "own" / "bird" / "empty.png").touch()
+    failed = run_training(store.create(run.settings()), Stop())
+    assert failed["state"] == "failed" and "class 'bird'" in failed["error"] and "bird/empty.png" in failed["error"]
 
 
 def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):

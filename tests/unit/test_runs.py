@@ -251,6 +251,35 @@ def test_a_network_is_there_with_the_first_whole_epoch(store):
     assert run.has_network() and run.checkpoints() == ("best", "last")
 
 
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [("failed", "mine failed before"), ("stopped", "was stopped before"), ("interrupted", "was interrupted before")],
+)
+def test_a_run_that_ended_before_its_first_epoch_says_so(store, state, says):
+    run = store.create(build_settings(), name="mine")
+    run.write_status(run.status() | {"state": state})
+    with pytest.raises(RunError, match=says):
+        run.check_network()
+    run = store.create(build_settings())
+    with pytest.raises(RunError, match="^Run Digits, own settings has no trained network yet"):
+        run.check_network()
+
+
+def test_the_latest_with_a_network_is_that_of_those_that_have_one(store):
+    def made(number):
+        run = store.create(build_settings())
+        run.path.rename(store.root / f"20260101-00000{number}-abcd")
+        return store.get(f"20260101-00000{number}-abcd")
+
+    first = made(1)
+    assert store.resolve("latest", trained=True).id == first.id  # which then says why it cannot be used
+    described(first, SOUND)
+    first.commit_epoch(state(1, 1), [{"epoch": 1}])
+    last = made(2)
+    assert store.resolve("latest", trained=True).id == first.id
+    assert store.resolve("latest").id == store.resolve(last.id, trained=True).id == last.id
+
+
 def test_a_damaged_checkpoint_names_the_other(store):
     run = store.create(build_settings())
     described(run, SOUND)
