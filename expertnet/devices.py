@@ -72,8 +72,8 @@ def available_memory(device: torch.device) -> int:
 def keep_memory() -> None:
     """Has the C library keep what is freed for what is asked for next, in all of this process, until give_memory_back.
 
-    By itself glibc hands every large tensor back to the system, and gets it again page by page: three tenths of what a CPU
-    spends on a step of the report's network. The memory at the peak grows, since what is kept does not always fit.
+    By itself glibc hands every large tensor back to the system, and gets it again page by page, which costs a network of
+    large feature maps much of a step. The memory at the peak grows, since what is kept does not always fit.
     """
     _set_memory_options(1)
 
