@@ -8,12 +8,13 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from expertnet.ui.gate import Gate
-from expertnet.warmup import warm_up
+from expertnet.warmup import read_ahead, warm_up
 
 
 @asynccontextmanager
 async def until_the_end(_: st.App) -> AsyncGenerator[None]:
     await asyncio.to_thread(warm_up().join)  # so that whoever is answered does not wait for torch
+    read_ahead()
     yield
     from expertnet.jobs import manager
 

@@ -42,9 +42,10 @@ from benchmarks.hostile_input import (
 )
 from benchmarks.watch import ROOT, Watch, scratch, tree
 from expertnet.config import DataSettings
-from expertnet.datasets import DatasetError, keep_upload, load_dataset, look
+from expertnet.datasets import DatasetError, load_dataset
 from expertnet.effects import kept_effects
 from expertnet.inference import kept_routing, load_predictor
+from expertnet.own_pictures import keep_upload, look
 from expertnet.pictures import MAX_PIXELS, PictureError, fit, read_picture
 from expertnet.run_archives import TEXTS, export_run, import_run
 from expertnet.run_contents import WEIGHTS_NAME

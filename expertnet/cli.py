@@ -15,9 +15,10 @@ import typer
 
 from expertnet.cli_networks import Json, RunsDir, networks, open_store
 from expertnet.config import SettingsError, format_value
-from expertnet.datasets import BUILTIN, DatasetError, look
+from expertnet.datasets import BUILTIN, DatasetError
 from expertnet.fields import build_settings, flat, parse_assignments, setting_fields
 from expertnet.files import os_error_sentence
+from expertnet.own_pictures import look
 from expertnet.pictures import PictureError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import RunError

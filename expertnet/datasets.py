@@ -1,7 +1,7 @@
 """Built-in, downloaded, or a person's own pictures -> uint8 tensors with their classes, in three different sets.
 
 In this module: DatasetInfo, Dataset, load_dataset, load_test_split, remembered_test_split, and what pages ask before anything is loaded
-(dataset_title, known_class_count, look, is_ready, flips, refuse_if_missing, keep_upload). What the parts of the way are called stands in
+(dataset_title, is_ready, flips, refuse_if_missing; own_pictures.py says more). What the parts of the way are called stands in
 builtin.py, downloads.py, archives.py, layout.py and decoded.py. Pictures are RGB, uint8, (N, 3, S, S).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ from expertnet.builtin import Pictures
 from expertnet.config import DataSettings, did_you_mean
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
-from expertnet.files import version_of, write_atomically
 from expertnet.pictures import fit
 from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.progress import Cancelled as Cancelled
@@ -85,68 +83,14 @@ def dataset_title(name: str) -> str:
 
 def refuse_if_missing(data: DataSettings) -> None:
     """Raises DatasetError where data.dataset is neither a built-in name nor a path that exists."""
-    if data.dataset not in BUILTIN and not (os.path.isdir(_path(data)) or os.path.isfile(_path(data))):
+    if data.dataset not in BUILTIN and not (os.path.isdir(path_of(data)) or os.path.isfile(path_of(data))):
         raise DatasetError(
             f"There is no data set {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
             "path of a folder or archive of class folders."
         )
 
 
-def known_class_count(data: DataSettings) -> int | None:
-    """The number of classes where it is known without reading any pictures."""
-    if data.dataset in BUILTIN:
-        return BUILTIN[data.dataset].num_classes
-    looked = _looks.get(_seen_as(data))
-    if isinstance(looked, Look):
-        return len(looked.classes)
-    kept = _kept(data)
-    return len(kept.classes) if kept else None
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a folder or archive holds by the names of its files, before any picture is read."""
-
-    classes: tuple[str, ...]
-    train: int  # files that are pictures by their names, those for validation among them
-    test: int
-    largest: int  # of train, in the class that has most
-
-
-_looks: dict[tuple[Any, ...], Look | str] = {}
-
-
-def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never) -> Look:
-    """Lists a person's own pictures, once as long as the file or folder is not changed. Raises as load_dataset does."""
-    refuse_if_missing(data)
-    key = _seen_as(data)
-    looked = _looks.get(key)
-    if looked is None:
-        looked = _looks[key] = _listed(data, progress, cancelled)
-    try:
-        if isinstance(looked, str):
-            raise DatasetError(looked)
-        _refuse_without_validation(data, looked.largest)
-    except DatasetError:
-        if _path(data).is_dir():  # which is not changed itself by the pictures that somebody adds to its classes
-            _looks.pop(key, None)
-        raise
-    return looked
-
-
-def _listed(data: DataSettings, progress: Report, cancelled: Asked) -> Look | str:
-    """What is there, or the sentence on why it cannot be used."""
-    try:
-        plan = _arranged(_path(data), progress, cancelled)
-    except DatasetError as error:
-        return str(error)
-    except OSError as error:
-        raise _unreadable(dataset_title(data.dataset), error) from error
-    train = Counter(label for part, label in plan.pictures.values() if part == "train")
-    return Look(plan.classes, train.total(), len(plan.pictures) - train.total(), max(train.values()))
-
-
-def _refuse_without_validation(data: DataSettings, largest: int) -> None:
+def refuse_without_validation(data: DataSettings, largest: int) -> None:
     """Raises DatasetError where nothing could be set aside of training classes of so many pictures at most."""
     if data.validation_share and largest < 2:
         raise DatasetError(
@@ -155,29 +99,9 @@ def _refuse_without_validation(data: DataSettings, largest: int) -> None:
         )
 
 
-def _seen_as(data: DataSettings) -> tuple[Any, ...]:
-    try:
-        return data.dataset, *version_of(_path(data))
-    except (OSError, ValueError):
-        return (data.dataset,)
-
-
-def keep_upload(name: str, content: bytes) -> Path:
-    """Keeps an uploaded archive in the data folder, under its own name in a folder named by its content.
-
-    Of the name only letters, digits and a few signs are kept, so that a name from outside names no other place.
-    """
-    kept = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
-    path = data_root() / "uploads" / hashlib.sha256(content).hexdigest()[:16] / kept
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    return path
-
-
 def is_ready(data: DataSettings) -> bool:
     """Whether the decoded pictures are on disk already. Of a folder it lists every file."""
-    return _kept(data) is not None
+    return kept_of(data) is not None
 
 
 def flips(data: DataSettings) -> bool:
@@ -198,7 +122,7 @@ def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cance
     info, kept = _load(data, progress, cancelled)
     if data.validation_share == 0:
         return Dataset(info, kept.train, kept.test, kept.test, kept.note)
-    _refuse_without_validation(data, int(kept.train.labels.bincount().max()))
+    refuse_without_validation(data, int(kept.train.labels.bincount().max()))
     train, validation = held_out(kept.train.labels, data.validation_share, seed)
     check(cancelled)
     return Dataset(info, kept.train.take(train), kept.train.take(validation), kept.test, kept.note)
@@ -234,25 +158,25 @@ def _load(data: DataSettings, progress: Report, cancelled: Asked) -> tuple[Datas
         if kept is None:
             kept = _decode(data, key, progress, cancelled)
     except OSError as error:
-        raise _unreadable(title, error) from error
+        raise unreadable_error(title, error) from error
     name = (
         data.dataset if data.dataset in BUILTIN else title + "/" * (title in BUILTIN)
     )  # a folder may be called digits
     return DatasetInfo(name, kept.classes, kept.mean, kept.std, data.image_size, key), kept
 
 
-def _unreadable(title: str, error: OSError) -> DatasetError:
+def unreadable_error(title: str, error: OSError) -> DatasetError:
     return DatasetError(
         f"{title} could not be read or kept in {data_root()} ({error.strerror or error}); check the rights to both "
         "and the room on the disk."
     )
 
 
-def _path(data: DataSettings) -> Path:
+def path_of(data: DataSettings) -> Path:
     return Path(os.path.expanduser(data.dataset))  # Path's own raises for a user who does not exist
 
 
-def _kept(data: DataSettings) -> Decoded | None:
+def kept_of(data: DataSettings) -> Decoded | None:
     """What is decoded already, found without reading any pictures."""
     try:
         key = _key(data, silent, never, only_known=True)
@@ -266,7 +190,7 @@ def _key(data: DataSettings, progress: Report, cancelled: Asked, only_known: boo
     ending = f"{data.image_size}px-v{decoded.VERSION}"
     if data.dataset in BUILTIN:
         return f"{data.dataset}-{ending}"
-    path = _path(data)
+    path = path_of(data)
     if path.is_dir():
         digest = hashlib.sha256(os.fsencode(path.resolve()))
         for entry in entries(path, cancelled):
@@ -284,8 +208,8 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
         return decoded.store(
             key, data.image_size, classes, _fitted(spec.title, train, test, data.image_size, progress, cancelled)
         )
-    path, unreadable = _path(data), list[str]()
-    plan = _arranged(path, progress, cancelled)
+    path, unreadable = path_of(data), list[str]()
+    plan = arranged(path, progress, cancelled)
 
     def finish(train: Tensor, test: Tensor) -> str:
         note = layout.passed_over_text(plan, unreadable)
@@ -302,7 +226,7 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
     return kept
 
 
-def _arranged(path: Path, progress: Report, cancelled: Asked) -> layout.Layout:
+def arranged(path: Path, progress: Report, cancelled: Asked) -> layout.Layout:
     found = []
     for entry in entries(path, cancelled):
         found.append((entry.path, entry.is_folder))

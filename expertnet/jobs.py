@@ -17,9 +17,10 @@ from pathlib import Path
 
 from expertnet import own_process
 from expertnet.config import Settings
-from expertnet.datasets import known_class_count, refuse_if_missing
+from expertnet.datasets import refuse_if_missing
 from expertnet.estimate import refuse_if_too_large
 from expertnet.fields import settings_from_dict
+from expertnet.own_pictures import known_class_count
 from expertnet.processes import process_facts, this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunError, RunStore

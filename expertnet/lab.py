@@ -92,7 +92,9 @@ def matched(lab: Lab, reference: Lab) -> Lab:
     """The same routing with the experts of each block renumbered as those of the reference that they match best."""
     order_BK = of.match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
-    return Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
+    renumbered = Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
+    renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # in which experts have no numbers
+    return renumbered
 
 
 def sample(count: int, of_all: int, seed: int = 0) -> list[int]:

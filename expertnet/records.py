@@ -89,11 +89,11 @@ def read_settings(path: Path, version: tuple[int, ...]) -> Settings:
 
 def is_number(value: Any) -> bool:
     """Whether it is a number that can be computed with: JSON has NaN, Infinity and whole numbers of any length too."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_FIGURE
+    return type(value) in (int, float) and abs(value) <= LARGEST_FIGURE  # quicker than isinstance, and no bool is one
 
 
 def _is_count(value: Any, largest: int = LARGEST_COUNT) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
+    return type(value) is int and 0 <= value <= largest
 
 
 def fits(key: str, value: Any) -> bool:

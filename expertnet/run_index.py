@@ -212,7 +212,8 @@ def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
 def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]:
     """A short name for each run by its id, no two alike; titles beyond so many signs are cut."""
     titles = {row.id: cut(row.title, longest) for row in rows}
-    short = {run_id: f"{title} · {run_id[-4:]}" for run_id, title in titles.items()}
+    alike = Counter(titles.values())
+    short = {run_id: title if alike[title] == 1 else f"{title} · {run_id[-4:]}" for run_id, title in titles.items()}
     count = Counter(short.values())
     return {run_id: text if count[text] == 1 else f"{titles[run_id]} · {run_id}" for run_id, text in short.items()}
 

@@ -1,6 +1,6 @@
 """What the command line says: answers on standard output, everything else on standard error.
 
-In this module: say, give, EpochPrinter, run_lines, counted, percent, UsageError and usage_sentence.
+In this module: say, give, EpochPrinter, run_lines, counted, UsageError and usage_sentence.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
+
+from expertnet.tables import percent
 
 UsageError: Any = typer.BadParameter.__base__  # what typer raises for words that it does not know, but does not export
 
@@ -46,7 +48,7 @@ class EpochPrinter:
             speed = status["images_per_second"]
             say(
                 f"epoch {epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
-                f"{self.watched} accuracy {status.get('val_accuracy') or 0:.2%}"
+                f"{self.watched} accuracy {percent(status.get('val_accuracy') or 0, 2)}"
                 + (f"  {speed:.0f} pictures/s" if speed else "")
             )
 
@@ -59,7 +61,7 @@ def run_lines(runs: Sequence[Any]) -> list[str]:
     for run in runs:
         status, watched = run.status(), "test" if run.watches_test else "validation"
         best = status["best_val_accuracy"]
-        accuracy = f"{percent(best):>7} {watched}" if best is not None else ""
+        accuracy = f"{percent(best, 2):>8} {watched}" if best is not None else ""
         rows.append((run.id, status["state"], counted(status["epoch"], "epoch"), accuracy, run.dataset, run.title))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[5]]) for row in rows]
@@ -67,10 +69,6 @@ def run_lines(runs: Sequence[Any]) -> list[str]:
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
 
 
 def usage_sentence(error: Any) -> str:

@@ -1,10 +1,11 @@
 """Loading what pages stand on before anybody comes.
 
-In this module: warm_up.
+In this module: warm_up (modules, which every page waits for), read_ahead (the store's runs, which only some do).
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import threading
 from functools import cache
@@ -24,7 +25,22 @@ def warm_up() -> threading.Thread:
     def load() -> None:
         for name in MODULES:
             importlib.import_module(name)
+        gc.freeze()  # modules are no garbage, and each look through all of torch would hold a page up
 
     thread = threading.Thread(target=load, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def read_ahead() -> threading.Thread:
+    """Begins to read every run of the store; a page that comes meanwhile finds those that have been read."""
+
+    def read() -> None:
+        from expertnet.run_index import run_rows
+        from expertnet.runs import RunStore
+
+        run_rows(RunStore())
+
+    thread = threading.Thread(target=read, name="read ahead", daemon=True)
     thread.start()
     return thread

@@ -8,7 +8,7 @@ from expertnet.ui import shell
 from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_actions import run_actions, undo_line
 from expertnet.ui.run_filter import filter_runs, nothing_matches
-from expertnet.ui.run_import import export_button, import_panel
+from expertnet.ui.run_import import import_panel
 from expertnet.ui.run_table import TALLEST, TICKED, follow, run_table
 from expertnet.ui.run_trash import trash_panel
 
@@ -36,7 +36,6 @@ elif rows:
 undo_line(store)
 if ticked:
     run_actions(ticked)
-    export_button(*[row.run for row in ticked])
     compare_runs(ticked)
 import_panel()
 trash_panel(store)

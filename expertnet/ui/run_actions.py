@@ -18,6 +18,7 @@ from expertnet.run_index import LONGEST, RunRow, cut
 from expertnet.runs import RESUMABLE_STATES, Run, RunError, RunStore
 from expertnet.trash import bring_back, trashed
 from expertnet.ui import access, shell
+from expertnet.ui.run_import import export_button
 from expertnet.ui.run_picker import model_card
 
 DELETED = "deleted runs"  # in the session: the ids that Undo brings back
@@ -60,6 +61,8 @@ def _one(row: RunRow) -> None:
         _edit(buttons, run)
         if not row.active:
             _delete(buttons, [row])
+    with buttons:
+        export_button(run)
     if row.note:
         st.text(row.note)  # as typed: no Markdown
     model_card(run)
@@ -126,6 +129,8 @@ def _several(rows: list[RunRow]) -> None:
         _tag(place, own)
     if idle:
         _delete(place, idle)
+    with place:
+        export_button(*(row.run for row in rows))
     for why, stay in (
         ("came with the app", [row for row in rows if row.shipped]),
         ("have not ended", [row for row in own if row.active]),

@@ -14,12 +14,13 @@ from expertnet.ui.shell import link, percent, shown_error
 
 
 def describe(run: Run) -> str:
-    """A run as a person knows it: its name, data set, accuracy and when."""
+    """A run as a person knows it: its name, accuracy, when (UTC), and its state unless it finished."""
     status = run.status()
     tested = status["test_accuracy"] is not None or run.watches_test
     figure = status["test_accuracy"] if status["test_accuracy"] is not None else status["best_val_accuracy"]
     accuracy = f"{percent(figure)} {'test' if tested else 'validation'}" if figure is not None else "no result yet"
-    return f"{run.title} · {accuracy} · {status['state']} · {run.created.replace('T', ' ')[:16]} UTC"
+    state = "" if status["state"] == "finished" else f" · {status['state']}"
+    return f"{run.title} · {accuracy}{state} · {run.created.replace('T', ' ')[:16]}"
 
 
 def descriptions(runs: dict[str, Run]) -> dict[str, str]:

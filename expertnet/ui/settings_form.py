@@ -13,8 +13,9 @@ import torch
 
 from expertnet.access import AccessError
 from expertnet.config import Settings, SettingsError, format_value, parse_numbers
-from expertnet.datasets import BUILTIN, DatasetError, keep_upload, look
-from expertnet.fields import SettingField, build_settings, command_line, flat, setting_fields
+from expertnet.datasets import BUILTIN, DatasetError
+from expertnet.fields import SettingField, build_settings, command_line, field_of, flat, in_words, setting_fields
+from expertnet.own_pictures import keep_upload, look
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.ui import access
 from expertnet.ui.form_address import keep_address, read_address
@@ -190,37 +191,32 @@ def _preset(form: dict[str, Any]) -> str:
 
 
 def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any]) -> None:
-    """Two settings a row, level with one another however long a label is; below them, what the preset says where it differs."""
+    """Two settings a row, level with one another however long a label is."""
     for start in range(0, len(fields), 2):
         pair = fields[start : start + 2]
         columns = st.columns(2, vertical_alignment="bottom")
         for column, field in zip(columns, pair, strict=False):
             with column:
                 _field(field, form, base)
-        marks = [_mark(form[field.key], base[field.key]) for field in pair]
-        if any(marks):
-            for column, mark in zip(columns, marks, strict=False):
-                column.caption(mark or "&nbsp;")  # as high as its neighbour's
 
 
-def _mark(value: Any, preset: Any) -> str:
-    """A line on the preset's value where the form has another one."""
-    if value == preset:
-        return ""
-    word = ("on" if preset else "off") if isinstance(preset, bool) else format_value(preset) or "none"
-    return f"preset: {escape(word)}"
+def _label(field: SettingField, value: Any, preset: Any) -> str:
+    """What differs from the preset has a bullet, and in the place of its unit what the preset says."""
+    if value != preset:
+        return f"● {field.label} (preset: {escape(in_words(preset))})"
+    return field.label + (f" ({field.unit})" if field.unit else "")
 
 
 def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> None:
-    """One setting's widget; a bullet marks what differs from the preset."""
-    differs = form[field.key] != base[field.key]
-    label = f"{'● ' if differs else ''}{field.label}" + (f" ({field.unit})" if field.unit else "")
+    """One setting's widget; what it holds beyond the schema's range is refused with a sentence, as all settings are."""
+    label = _label(field, form[field.key], base[field.key])
     shared = _widget(form, field.key) | {"help": f"{field.help} `{field.key}`"}
     value = form[field.key]
     if field.kind == "ints":
         value = parse_numbers(st.text_input(label, value=format_value(value), placeholder="none", **shared))
     elif field.kind == "blocks":
-        blocks = range(1, int(form["model.num_blocks"]) + 1)
+        most = field_of("model.num_blocks").maximum or 0
+        blocks = range(1, int(min(form["model.num_blocks"], most)) + 1)
         kept = [block for block in value if block in blocks]
         value = tuple(st.multiselect(label, blocks, default=kept, placeholder="none", **shared))
     elif field.kind == "bool":
@@ -237,18 +233,9 @@ def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> N
 
 def _number(field: SettingField, label: str, value: float, shared: dict[str, Any]) -> float:
     number = int if field.kind == "int" else float
-    low, high = number(field.minimum or 0), number(field.maximum or 0)
-    if field.exclusive_minimum:
-        low = min(number(1e-8), number(value))  # the command line takes less
     step = number(field.step or (1 if field.kind == "int" else 1e-4))
     return st.number_input(
-        label,
-        min_value=low,
-        max_value=high,
-        value=number(value),
-        step=step,
-        format="%d" if field.kind == "int" else "%g",
-        **shared,
+        label, value=number(value), step=step, format="%d" if field.kind == "int" else "%g", **shared
     )
 
 

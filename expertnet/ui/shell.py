@@ -90,7 +90,10 @@ def _navigation() -> Any:
         name, query = access.asked_page()
         st.switch_page(pages.get(name, pages["train"]), query_params=query or dict(st.query_params))
 
-    return st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
+    page = st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
+    if page in pages.values():
+        st.set_page_config(page_title=f"{page.title} · {TITLE}")  # which tells the tabs of a browser apart
+    return page
 
 
 @contextmanager

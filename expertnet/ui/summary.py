@@ -14,8 +14,8 @@ import streamlit as st
 
 from expertnet import charts
 from expertnet.config import Settings
-from expertnet.datasets import known_class_count
 from expertnet.estimate import Estimate, Stage, estimate
+from expertnet.own_pictures import known_class_count
 
 
 def summary(settings: Settings) -> Estimate:

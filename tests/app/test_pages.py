@@ -148,16 +148,31 @@ def test_one_expert_has_nothing_to_route():
 def test_form_marks_what_differs_and_gives_the_command():
     test = opened("train")
     test.number_input(key="field 1 training.epochs").set_value(3).run()
-    assert any(field.label.startswith("●") and "Epochs" in field.label for field in test.number_input)
-    assert any(caption.value == "preset: 12" for caption in test.caption)
+    assert test.number_input(key="field 1 training.epochs").label == "● Epochs (preset: 12)"
     test.session_state["command line"] = True  # opened, which draws it
     assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
 
-def test_the_line_on_the_preset_names_a_switch_as_on_or_off():
+def test_the_form_says_of_a_switch_whether_the_preset_has_it_on_or_off():
     test = opened("train")
     test.toggle(key="field 1 model.residual").set_value(True).run()
-    assert any(caption.value == "preset: off" for caption in test.caption)
+    assert test.toggle(key="field 1 model.residual").label == "● Residual blocks (preset: off)"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("training.epochs", 0, "at least 1"),
+        ("model.num_blocks", 10**15, "at most 64"),
+        ("model.num_blocks", -3, "at least 1"),
+        ("training.lr", 0.0, "more than 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_what_is_allowed(key, value, allowed):
+    test = opened("train")
+    test.number_input(key=f"field 1 {key}").set_value(value).run()
+    assert any(key in (said := warning.value.replace("\\", "")) and allowed in said for warning in test.warning)
+    assert test.button(key="start").disabled
 
 
 def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():

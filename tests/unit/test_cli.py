@@ -20,6 +20,7 @@ from PIL import Image
 from expertnet.cli import main
 from expertnet.fields import build_settings, flat
 from expertnet.runs import EMPTY_STATUS, RunStore
+from expertnet.tables import percent
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "expertnet"]
@@ -99,7 +100,7 @@ def test_runs(trained):
 def test_for_a_person_the_runs_stand_with_their_best_accuracy_under_a_header(trained):
     header, row = command("runs", **trained[1]).stdout.splitlines()
     assert header.split("  ")[0] == "run" and header.index("best accuracy") == row.index(row.split("epochs  ")[1])
-    assert f"{trained[2]['best_val_accuracy']:.2%} validation" in row and row.endswith("mine")
+    assert f"{percent(trained[2]['best_val_accuracy'], 2)} validation" in row and row.endswith("mine")
 
 
 def test_a_named_folder_of_runs_has_to_be_there(trained):

@@ -21,14 +21,12 @@ from expertnet.datasets import (
     dataset_title,
     flips,
     is_ready,
-    keep_upload,
-    known_class_count,
     load_dataset,
     load_test_split,
-    look,
     refuse_if_missing,
     remembered_test_split,
 )
+from expertnet.own_pictures import keep_upload, known_class_count, look
 from expertnet.splits import held_out
 
 

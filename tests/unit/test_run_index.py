@@ -13,6 +13,7 @@ from expertnet.notes import Notes
 from expertnet.processes import this_process
 from expertnet.run_index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
 from expertnet.runs import EMPTY_STATUS, Run, RunStore
+from expertnet.warmup import read_ahead
 
 
 @pytest.fixture
@@ -154,6 +155,22 @@ def test_no_two_labels_are_alike_and_long_names_are_cut(store):
     assert len(set(labels.values())) == 3
     assert all(label.startswith("n" * (LONGEST - 1) + "… · ") for label in labels.values())
     assert labels["20260103-000000-bbbb"].endswith("… · bbbb")
+
+
+def test_what_was_read_ahead_is_not_read_again(store, monkeypatch):
+    run = written(store, "one")
+    monkeypatch.setenv("EXPERTNET_RUNS", str(store.root))
+    read_ahead().join()
+    monkeypatch.delattr(run_index, "_read")
+    assert [row.id for row in run_rows(store)] == [run.id]
+
+
+def test_a_name_that_no_other_run_has_is_label_enough(store):
+    for name in ("first", "again", "again"):
+        written(store, name)
+    rows = run_rows(store)
+    endings = {row.id: f"again · {row.id[-4:]}" for row in rows if row.title == "again"}
+    assert row_labels(rows) == {row.id: endings.get(row.id, "first") for row in rows}
 
 
 def test_curves_count_pictures_and_seconds_from_the_start(store):

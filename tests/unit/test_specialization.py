@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from expertnet.routing import information
 from expertnet.specialization import (
     block_table,
     components,
@@ -60,6 +61,17 @@ def test_chance_passes_its_mark_in_one_of_many_blocks_no_more_often_than_in_one(
     assert (
         alarms <= 8
     )  # of 60 draws at 5 %, more than 8 come with a probability of 0.3 %; without a correction, about 20 are
+
+
+def test_chance_is_what_routing_tells_about_labels_that_are_dealt_anew():
+    generator = torch.Generator().manual_seed(7)
+    routing = torch.rand(300, 2, 3, generator=generator).softmax(2)
+    labels = torch.randint(4, (300,), generator=generator) + 1  # and no picture of the first class
+    dealt, order = torch.empty_like(labels), torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    dealt[order] = labels.sort().values
+    chance = permuted_information(routing, labels, 5)
+    assert chance.shape == (100, 2)
+    assert torch.allclose(chance[0], information(routing, dealt, 5), atol=1e-12)
 
 
 def test_the_same_seed_gives_the_same_chance():

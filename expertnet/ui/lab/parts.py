@@ -31,6 +31,7 @@ from expertnet.ui.test_set import test_split
 FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
 SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns that are shares of pictures
 LOOK_EVERY = 0.5  # seconds between two looks at work in the background
+AT_ONCE = 0.3  # seconds; what takes no longer is waited for, since a bar that comes and goes takes more
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,18 @@ def threads() -> int:
 def background(key: Hashable, label: str, work: tasks.Work) -> Any:
     """The result of work that goes on in the background; until it is there, how far it is, and None."""
     task = tasks.find(key)
-    if task is not None and not task.running and task.result is not None:
+    if task is None:
+        task = tasks.start(key, work)
+        task.join(AT_ONCE)
+    if not task.running and task.result is not None:
         return task.result
-    if task is not None and not task.running:
+    if not task.running:
         st.error(escape(task.error or "It was stopped."), icon=":material/error:")
         if not st.button("Try again", icon=":material/replay:", key=f"again {key}", **access.reserved()):
             return None
         with access.changing():
-            tasks.start(key, work)
-    running = tasks.start(key, work)
+            task = tasks.start(key, work)
+    running = task
 
     def look() -> None:
         if not running.running:

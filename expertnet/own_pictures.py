@@ -1,0 +1,102 @@
+"""A person's own pictures before they are loaded: what a folder or archive holds, and keeping what is uploaded.
+
+In this module: Look, look, known_class_count, keep_upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expertnet.builtin import BUILTIN
+from expertnet.config import DataSettings
+from expertnet.datasets import (
+    arranged,
+    dataset_title,
+    kept_of,
+    path_of,
+    refuse_if_missing,
+    refuse_without_validation,
+    unreadable_error,
+)
+from expertnet.decoded import data_root
+from expertnet.files import version_of, write_atomically
+from expertnet.progress import Asked, DatasetError, Report, never, silent
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a folder or archive holds by the names of its files, before any picture is read."""
+
+    classes: tuple[str, ...]
+    train: int  # files that are pictures by their names, those for validation among them
+    test: int
+    largest: int  # of train, in the class that has most
+
+
+_looks: dict[tuple[Any, ...], Look | str] = {}
+
+
+def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never) -> Look:
+    """Lists a person's own pictures, once as long as the file or folder is not changed. Raises as load_dataset does."""
+    refuse_if_missing(data)
+    key = _seen_as(data)
+    looked = _looks.get(key)
+    if looked is None:
+        looked = _looks[key] = _listed(data, progress, cancelled)
+    try:
+        if isinstance(looked, str):
+            raise DatasetError(looked)
+        refuse_without_validation(data, looked.largest)
+    except DatasetError:
+        if path_of(data).is_dir():  # which is not changed itself by the pictures that somebody adds to its classes
+            _looks.pop(key, None)
+        raise
+    return looked
+
+
+def _listed(data: DataSettings, progress: Report, cancelled: Asked) -> Look | str:
+    """What is there, or the sentence on why it cannot be used."""
+    try:
+        plan = arranged(path_of(data), progress, cancelled)
+    except DatasetError as error:
+        return str(error)
+    except OSError as error:
+        raise unreadable_error(dataset_title(data.dataset), error) from error
+    train = Counter(label for part, label in plan.pictures.values() if part == "train")
+    return Look(plan.classes, train.total(), len(plan.pictures) - train.total(), max(train.values()))
+
+
+def known_class_count(data: DataSettings) -> int | None:
+    """The number of classes where it is known without reading any pictures."""
+    if data.dataset in BUILTIN:
+        return BUILTIN[data.dataset].num_classes
+    looked = _looks.get(_seen_as(data))
+    if isinstance(looked, Look):
+        return len(looked.classes)
+    kept = kept_of(data)
+    return len(kept.classes) if kept else None
+
+
+def _seen_as(data: DataSettings) -> tuple[Any, ...]:
+    try:
+        return data.dataset, *version_of(path_of(data))
+    except (OSError, ValueError):
+        return (data.dataset,)
+
+
+def keep_upload(name: str, content: bytes) -> Path:
+    """Keeps an uploaded archive in the data folder, under its own name in a folder named by its content.
+
+    Of the name only letters, digits and a few signs are kept, so that a name from outside names no other place.
+    """
+    kept = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
+    path = data_root() / "uploads" / hashlib.sha256(content).hexdigest()[:16] / kept
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    return path
