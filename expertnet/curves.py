@@ -123,7 +123,7 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
         final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report: 90.53 %"]})
         layers.append(alt.Chart(final).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y))
         layers.append(
-            alt.Chart(final).mark_text(align="left", dx=4, dy=9, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
+            alt.Chart(final).mark_text(align="left", dx=4, dy=-7, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
         )
     return layers
 

@@ -202,7 +202,18 @@ def silencing_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
     rows = [_against(effects, changed) for changed in effects.changed.flatten(0, 1)]
     table = pd.concat([experts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     without_effect = table["flipped"] <= DEAD_FLIPS * len(effects.labels)
-    return table.assign(dead=(table["utilization"] < DEAD_BELOW) & without_effect)
+    table = table.assign(dead=(table["utilization"] < DEAD_BELOW) & without_effect)
+    first = [
+        "block",
+        "expert",
+        "weight",
+        "change",
+        "low",
+        "high",
+        "flipped",
+        "dead",
+    ]  # what a narrow column has room for
+    return table[[*first, *table.columns.difference(first, sort=False)]]
 
 
 def class_effects(effects: Effects, classes: Sequence[str]) -> pd.DataFrame:

@@ -166,14 +166,17 @@ def utilization(lab: Lab) -> Figure:
 
 @made_once
 def entropies(lab: Lab) -> Figure:
-    table = lab.blocks[["block", "entropy_of_mean", "mean_entropy", "verdict"]]
-    counts = table["verdict"].str.split(":").str[0].value_counts()
+    table = lab.blocks[["block", "verdict", "entropy_of_mean", "mean_entropy"]]
+    table = table.assign(verdict=table["verdict"].str.split(":").str[0])
+    counts = table["verdict"].value_counts()
     seen = (
         "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
     )
     how = (
         "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of ln K. "
-        f"Both under {percent(LOW, 0)}: collapse; only the second: decisive and varied; both near 100 %: routing unused."
+        f"Both under {percent(LOW, 0)}: collapse, nearly every picture goes to the same expert. Only the second: decisive and varied, "
+        "pictures choose, and choose differently. Both near 100 %: routing unused. Else soft: pictures lean to some experts and use "
+        "the others too."
     )
     chart = lab_charts.entropy_pairs(table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}

@@ -15,6 +15,7 @@ from expertnet.ui.run_table import height
 from expertnet.ui.shell import escape, percent
 
 SIDE_BY_SIDE = 6  # runs that stand in columns, a setting a line; of more, each is a line
+SETTING_WIDTH = 240  # pixels: the longest label of a setting
 AXES = 8  # settings that a chart shows at first: more stand too close in a narrow window
 AXIS_LABELS = {"epoch": "Epochs", "pictures": "Pictures seen", "elapsed": "Seconds"}
 
@@ -50,7 +51,7 @@ def _curves(rows: list[RunRow]) -> None:
         0.0,
         0.01,
         key="curves smoothing",
-        width=220,
+        width=150,  # so that the row ends before the tools that a chart shows when it is pointed at
         help="The share that a running mean keeps of itself at each epoch; what was measured lies faintly behind.",
     )
     log = options.toggle("Logarithmic loss", key="curves log")
@@ -88,17 +89,19 @@ def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
     table = settings.map(in_words).rename(columns=_names())
     best = {labels[row.id]: percent(row.best) for row in rows}
     numbers = {"Best accuracy", *(field.label for field in setting_fields() if field.kind in ("int", "float"))}
+    text = st.column_config.TextColumn
+    columns = {name: text(alignment="right") for name in numbers & {*table.columns}}
     if len(table) > SIDE_BY_SIDE:
         table.insert(0, "Best accuracy", pd.Series(best))
         table = table.rename_axis("Run")
     else:
-        table = table.T.rename_axis("Setting")
+        table, columns = table.T.rename_axis("Setting"), {"_index": text(width=SETTING_WIDTH)}
     st.dataframe(
         table,
         width="stretch",
         height=height(len(table)),
         alt="Settings that differ between the runs",
-        column_config={name: st.column_config.TextColumn(alignment="right") for name in numbers & {*table.columns}},
+        column_config=columns,
     )
 
 
