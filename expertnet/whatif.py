@@ -1,13 +1,14 @@
 """Changes to the routing of a trained network: what would it say if pictures were routed otherwise?
 
 In this module: the changes to a block's weights (silenced, forced, swapped, given, uniform, first_alone) and, for one picture,
-applied, kept_to_one and feature_maps. What they do to the whole test set is measured in effects.py.
+applied, kept_to_one, written and read (weights that were set, as an address has them) and feature_maps. What they do to the
+whole test set is measured in effects.py.
 Shapes: N pictures, B blocks, K experts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -83,6 +84,26 @@ def kept_to_one(weights: Sequence[float], expert: int, weight: float) -> list[fl
     others = applied(silenced(expert), weights)
     scale = (1 - weight) / (sum(others) or 1)
     return [weight if k == expert else other * scale for k, other in enumerate(others)]
+
+
+def written(changed: Mapping[int, Sequence[float]]) -> str:
+    """Weights that were set by block (from 1) as text: 2:0.5,0.3,0.2;5:1,0,0."""
+    return ";".join(f"{block}:{','.join(f'{w:.4g}' for w in weights)}" for block, weights in sorted(changed.items()))
+
+
+def read(text: str, blocks: int, experts: int) -> dict[int, list[float]]:
+    """The weights that `written` wrote; what is none of a network of so many blocks and experts is left out."""
+    found = {}
+    for part in text.split(";"):
+        block, _, numbers = part.partition(":")
+        try:
+            weights = [float(number) for number in numbers.split(",")]
+            fits = len(weights) == experts and min(weights) >= 0 and abs(sum(weights) - 1) < 0.01
+            if fits and 1 <= int(block) <= blocks:
+                found[int(block)] = weights
+        except ValueError:
+            continue
+    return found
 
 
 @torch.inference_mode()

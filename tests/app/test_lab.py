@@ -99,6 +99,19 @@ def test_sliders_keep_the_sum_and_move_the_probabilities():
     assert bars() == before
 
 
+def test_weights_that_were_set_stand_in_the_address():
+    run = finished(RunStore())
+    test = looked_at(run, "What if")
+    assert "weights" not in test.query_params
+    next(button for button in test.button if button.label == "Alone").click().run()
+    again = looked_at(run, "What if", weights=test.query_params["weights"])
+    assert [slider.value for slider in again.slider if slider.label.startswith("Expert ")] == [1, 0, 0]
+    again.number_input(key="picture").set_value(2).run()  # for which none were set
+    assert "weights" not in again.query_params
+    next(button for button in test.button if button.label == "As the network routes").click().run()
+    assert "weights" not in test.query_params
+
+
 def test_silencing_is_measured_in_the_background_and_shown():
     run = finished(RunStore())
     test = looked_at(run, "What if")

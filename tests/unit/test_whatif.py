@@ -29,7 +29,19 @@ from expertnet.notes import Notes
 from expertnet.report import write_report
 from expertnet.runs import RunStore
 from expertnet.specialization import expert_table
-from expertnet.whatif import applied, feature_maps, first_alone, forced, given, kept_to_one, silenced, swapped, uniform
+from expertnet.whatif import (
+    applied,
+    feature_maps,
+    first_alone,
+    forced,
+    given,
+    kept_to_one,
+    read,
+    silenced,
+    swapped,
+    uniform,
+    written,
+)
 
 INFO = DatasetInfo("colours", ("red", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
 WEIGHTS = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
@@ -216,6 +228,26 @@ def test_a_weight_set_by_hand_keeps_the_sum_and_the_others_proportions():
     assert kept_to_one([1.0, 0.0, 0.0], 0, 0.4) == pytest.approx([0.4, 0.3, 0.3])
     assert kept_to_one([0.0, 1.0], 1, 0.25) == pytest.approx([0.75, 0.25])
     assert applied(swapped(0, 1), [0.9, 0.1]) == pytest.approx([0.1, 0.9])
+
+
+def test_weights_stand_in_an_address_and_what_is_none_is_left_out():
+    changed = {3: [1.0, 0.0, 0.0], 1: [0.5, 0.3, 0.2]}
+    assert written(changed) == "1:0.5,0.3,0.2;3:1,0,0"
+    assert read(written(changed), 3, 3) == changed
+    assert read("", 3, 3) == {}
+    for wrong in (
+        "4:1,0,0",
+        "0:1,0,0",
+        "1:1,0",
+        "1:0.9,0.9,0.9",
+        "1:2,-1,0",
+        "1:nan,0,1",
+        "1:inf,0,0",
+        "x:1,0,0",
+        "1",
+        ";;:",
+    ):
+        assert read(f"{wrong};2:0,1,0", 3, 3) == {2: [0, 1, 0]}, wrong
 
 
 def test_feature_maps_and_their_mix_are_those_of_the_block():

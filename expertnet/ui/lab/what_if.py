@@ -19,6 +19,7 @@ from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_bloc
 from expertnet.ui.picture_picker import pick_picture
 
 FLIPPED = 16  # pictures
+WEIGHTS = "weights"  # in the address
 
 
 def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
@@ -42,7 +43,7 @@ def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
 
 def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
     """Sliders for the weights of a block, and the probabilities before and after."""
-    changed = st.session_state.setdefault(f"changed {chosen.run.id} {caption}", {})  # block -> weights
+    changed = _changed(chosen, caption)
     before, own = chosen.predictor(image[None])
     now = {block: whatif.given(weights) for block, weights in changed.items()}
     after, routed = chosen.predictor(image[None], now)
@@ -57,6 +58,21 @@ def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
             names = ", ".join(map(str, sorted(changed)))
             st.caption(f"Changed: block {names}. Blocks after a changed one see something else, and route anew.")
             show(figure_of.difference(routed[0] - own[0], "rerouted", "those that the network gives"))
+
+
+def _changed(chosen: Chosen, caption: str) -> dict[int, list[float]]:
+    """The weights that were set for this picture, by block; those of the first one in a session may stand in its address."""
+    key, first = f"changed {chosen.run.id} {caption}", "weights were read" not in st.session_state
+    st.session_state["weights were read"] = True
+    if key not in st.session_state:
+        asked = st.query_params.get(WEIGHTS, "") if first else ""
+        st.session_state[key] = whatif.read(asked, len(chosen.blocks), chosen.predictor.settings.model.num_experts)
+    changed: dict[int, list[float]] = st.session_state[key]
+    if changed:
+        st.query_params[WEIGHTS] = whatif.written(changed)
+    else:
+        st.query_params.pop(WEIGHTS, None)
+    return changed
 
 
 def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) -> None:
