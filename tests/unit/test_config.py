@@ -1,6 +1,7 @@
 """The schema, the presets, and what is refused."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,9 @@ from expertnet.fields import (
     setting_fields,
     settings_from_dict,
 )
+from expertnet.runs import RunStore
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_report_preset_is_the_reports_run():
@@ -21,6 +25,13 @@ def test_report_preset_is_the_reports_run():
     assert (model.num_blocks, model.channels, model.num_experts, model.reduction, model.pool_after) == (8, 64, 3, 8, ())
     assert (training.lr, training.weight_decay, training.epochs, training.batch_size) == (3e-4, 1e-3, 100, 128)
     assert (training.optimizer, training.schedule, settings.watches_test) == ("adamw", "cosine", True)
+
+
+def test_the_compact_preset_trains_the_network_of_photographs_that_ships():
+    (shipped,) = (
+        run for run in RunStore(ROOT / "runs").list() if run.shipped and run.settings().data.dataset != "digits"
+    )
+    assert build_settings("compact", shipped.settings().data.dataset) == shipped.settings()
 
 
 def test_order_is_preset_then_dataset_then_assignments():
@@ -114,7 +125,7 @@ def test_a_key_that_is_like_none_gets_no_guess(typed):
 
 
 def test_unknown_preset_names_those_there_are():
-    with pytest.raises(SettingsError, match="quick, report"):
+    with pytest.raises(SettingsError, match="quick, compact, report"):
         build_settings("fast-and-loose")
 
 

@@ -17,7 +17,13 @@ KEYS = st.sampled_from(
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_an_address_gives_the_same_settings_again(preset):
-    overrides = {"model.pool_after": "", "training.lr": "1e-9", "hardware.device": "cuda:3", "model.residual": "true"}
+    overrides = {
+        "model.pool_after": "",
+        "model.widths": "",
+        "training.lr": "1e-9",
+        "hardware.device": "cuda:3",
+        "model.residual": "true",
+    }
     wanted = build_settings(preset, "/a folder/of & pictures?", overrides | {"data.validation_share": "1e-7"})
     query = to_query(preset, wanted.data.dataset, flat(wanted))
     assert "training.epochs" not in query and all(map(belongs, query))
