@@ -4,8 +4,10 @@
 
 "The ordinary way": K separate convolution modules, float32, the default memory layout, a DataLoader with two workers and
 transforms picture by picture, and loss.item() after every step. "The engine" trains the same network with the same batch
-size, eager and compiled. Repeats alternate; a repeat is one warm-up step and N that count. Prints pictures a second
-(median, least, most), the ratios of the medians, the seconds to the first finished step, and the peak of memory.
+size, eager and compiled. "Convolutions alone" are those of the blocks, forward and back, as the engine calls them, and
+nothing else: what a step would be in which all the rest took no time. Repeats alternate; a repeat is one warm-up step and N that
+count. Prints pictures a second (median, least, most), the ratios of the medians, the seconds to the first finished step, and the
+peak of memory.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, load_dataset
-from expertnet.devices import device_name, give_memory_back, keep_memory, resolve_device
+from expertnet.devices import device_name, give_memory_back, keep_memory, resolve_device, resolve_precision
 from expertnet.engine import Trainer
 from expertnet.fields import build_settings
 
@@ -102,6 +104,25 @@ def engine(settings: Settings, data: Dataset) -> Iterator[None]:
             yield None
 
 
+def convolutions(settings: Settings, device: torch.device) -> Iterator[None]:
+    """Convolves for ever; yields after as many convolutions as a step has in its blocks."""
+    model, size, batch = settings.model, settings.data.image_size, settings.training.batch_size
+    dtype = resolve_precision(settings.hardware.precision, device)
+    experts = model.num_experts if device.type == "cpu" else 1  # where all of them lie in one convolution
+    channels_out = model.channels * model.num_experts // experts
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+    x, gradient = (drawn(batch, channels, size, size) for channels in (model.channels, channels_out))
+    kernel = drawn(channels_out, model.channels, 3, 3).requires_grad_()
+    x.requires_grad_()
+    while True:
+        for _ in range(model.num_blocks * experts):
+            torch.autograd.grad(F.conv2d(x, kernel, padding=1), (x, kernel), gradient)
+        yield None
+
+
 def timed(way: Iterator[Any], steps: int, device: torch.device) -> float:
     """Seconds that a number of steps take."""
     next(way)
@@ -143,7 +164,12 @@ def main() -> None:
     next(fast)
     _wait(device)
     compiling = time.perf_counter() - started
-    ways = {"the ordinary way": ordinary(settings, data, device), "engine, eager": eager, "engine, compiled": fast}
+    ways: dict[str, Iterator[Any]] = {
+        "the ordinary way": ordinary(settings, data, device),
+        "engine, eager": eager,
+        "engine, compiled": fast,
+        "convolutions alone": convolutions(settings, device),
+    }
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
