@@ -216,9 +216,11 @@ def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> N
         value = parse_numbers(st.text_input(label, value=format_value(value), placeholder="none", **shared))
     elif field.kind == "blocks":
         most = field_of("model.num_blocks").maximum or 0
-        blocks = range(1, int(min(form["model.num_blocks"], most)) + 1)
-        kept = [block for block in value if block in blocks]
-        value = tuple(st.multiselect(label, blocks, default=kept, placeholder="none", **shared))
+        blocks = {
+            *range(1, int(min(form["model.num_blocks"], most)) + 1),
+            *value,
+        }  # one too many is refused, not dropped
+        value = tuple(st.multiselect(label, sorted(blocks), default=value, placeholder="none", **shared))
     elif field.kind == "bool":
         value = st.toggle(label, value=value, **shared)
     elif field.kind == "choice" or field.key == "hardware.device":

@@ -182,6 +182,16 @@ def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     assert test.button(key="start").disabled
 
 
+def test_fewer_blocks_for_a_moment_lose_no_pooling():
+    test = opened("train")
+    blocks = test.number_input(key="field 1 model.num_blocks")
+    blocks.set_value(1).run()
+    assert any("model.pool_after" in warning.value.replace("\\", "") for warning in test.warning)
+    blocks.set_value(4).run()
+    assert list(test.multiselect(key="field 1 model.pool_after").value) == [1, 2] and not test.warning
+    assert not test.button(key="start").disabled
+
+
 def values(test):
     """The form of the Train page, as a new session shows it."""
     widgets = (*test.number_input, *test.selectbox, *test.text_input, *test.multiselect)
