@@ -145,10 +145,12 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
         rows.append(
             {
                 "run": run.id,
-                "name": run.name,
+                "name": run.title,
                 "state": status["state"],
                 "epochs": status["epoch"],
                 "val_accuracy": metrics[-1].get("val_accuracy") if metrics else None,
+                "best_val_accuracy": status["best_val_accuracy"],
+                "test_accuracy": status["test_accuracy"],
                 "created": run.created or None,
                 "dataset": info.name if info else None,
             }

@@ -1,11 +1,12 @@
 """Settings as fields: each by its dotted key, from typed text and back.
 
 In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, in_words, differences,
-build_settings (preset, then data set, then assignments), settings_from_dict, and command_line, the way back.
+build_settings (preset, then data set, then assignments), by_label, settings_from_dict, and command_line, the way back.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -161,20 +162,29 @@ def _validate(nested: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(nested)
     except ValidationError as error:
-        raise SettingsError(_sentence(error)) from None
+        refusals = list(map(_refusal, error.errors()))
+        raise SettingsError(refusals[0][1], dict(reversed(refusals))) from None  # of a key, the first counts
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first thing wrong, as one sentence: key, value, what is allowed."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"][:2] if part not in SECTIONS or len(first["loc"]) > 1)
+def _refusal(wrong: Any) -> tuple[str, str]:
+    """The key of what pydantic refuses, and one sentence: key, value, what is allowed."""
+    key = ".".join(str(part) for part in wrong["loc"][:2] if part not in SECTIONS or len(wrong["loc"]) > 1)
     known = {field.key: field for field in setting_fields()}
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
+    if wrong["type"] == "value_error":  # of settings that do not go together; the sentence begins with the key
+        sentence = str(wrong["ctx"]["error"])
+        return sentence.partition(" ")[0], sentence
     if key not in known:
-        return _no_setting(key)
-    value = format_value(first["input"])
-    return f"{key} cannot be {repr(value[:80]) if value else 'empty'}: it takes {known[key].allowed}."
+        return key, _no_setting(key)
+    value = format_value(wrong["input"])
+    return key, f"{key} cannot be {repr(value[:80]) if value else 'empty'}: it takes {known[key].allowed}."
+
+
+def by_label(sentence: str) -> str:
+    """A sentence on settings with the labels that a form gives them in the place of their keys."""
+    for field in setting_fields():
+        start = "" if field.section else "^"  # seed is a word too
+        sentence = re.sub(rf"{start}\b{re.escape(field.key)}\b", f"“{field.label}”", sentence)
+    return sentence
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.files import version_of, write_atomically
 from expertnet.model import UNCHANGED, Changes, ExpertNet
 from expertnet.progress import Asked, Report, check, never, silent
+from expertnet.records import TRAINING_STATES
 from expertnet.runs import Checkpoint, Run, RunError
 
 
@@ -174,7 +175,7 @@ def route_test_set(
 
 def keep(run: Run, what: str, checkpoint: Checkpoint, epoch: int, tensors: dict[str, Tensor]) -> None:
     """Keeps tensors that belong to a checkpoint; not while the run trains, when its best epoch still changes."""
-    if run.state not in ("running", "stopping"):
+    if run.state not in TRAINING_STATES:
         write_atomically(run.path / f"{what}-{checkpoint}.safetensors", save(tensors, {"epoch": str(epoch)}))
 
 

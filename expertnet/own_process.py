@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from expertnet.processes import is_alive, this_process
+from expertnet.records import TRAINING_STATES
 from expertnet.run_queue import RunQueue
 from expertnet.runs import Run, RunError
 from expertnet.training import Stop
@@ -56,7 +57,7 @@ def can_be_forced(run: Run) -> bool:
     here = this_process()
     return bool(
         status["own_process"]
-        and status["state"] in ("running", "stopping")
+        and status["state"] in TRAINING_STATES
         and status["host"] == here["host"]
         and status["pid"] != here["pid"]
         and is_alive(status)

@@ -1,8 +1,8 @@
 """What a run's files hold: the keys of status.json and of a line of metrics.jsonl, checked as they are read.
 
 In this module: EMPTY_STATUS, BEFORE, the sets of states, RunError, Checkpoint, is_number, fits (whether a value of status.json is one),
-epoch_of (a checkpoint's metadata), parse_epochs and read_figures (of a history); and read_metrics, read_epoch (of a checkpoint)
-and read_settings, read again only when a file has changed.
+share_done (of a training), epoch_of (a checkpoint's metadata), parse_epochs and read_figures (of a history); and read_metrics,
+read_epoch (of a checkpoint) and read_settings, read again only when a file has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from expertnet.config import Settings
 from expertnet.fields import settings_from_dict
 from expertnet.files import read_json
 
-ACTIVE_STATES = frozenset({"queued", "running", "stopping"})
+TRAINING_STATES = frozenset({"running", "stopping"})
+ACTIVE_STATES = TRAINING_STATES | {"queued"}
 RESUMABLE_STATES = frozenset({"stopped", "failed", "interrupted"})
 EMPTY_STATUS: dict[str, Any] = {
     "state": "queued",
@@ -107,6 +108,12 @@ def fits(key: str, value: Any) -> bool:
     if key in COUNTS:
         return _is_count(value)
     return value is None or (isinstance(value, str) if key in TEXTS else is_number(value))
+
+
+def share_done(status: Mapping[str, Any]) -> float:
+    """How much of its training a run has behind it, from 0 to 1; the epoch in progress counts by its steps."""
+    begun = status["step"] / status["steps"] if status["steps"] and status["state"] in TRAINING_STATES else 0.0
+    return float(min((status["epoch"] + begun) / max(status["epochs"], 1), 1.0))
 
 
 def _whole(record: Any) -> dict[str, Any]:

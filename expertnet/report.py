@@ -20,14 +20,19 @@ from expertnet.progress import Report, silent
 from expertnet.runs import Checkpoint, Run, RunError
 from expertnet.tables import escape_for_file, to_csv
 
+INDEX = "index.md"
+
 
 def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
     """Writes all figures of a run into a folder, which is made where it is missing, and returns the files.
 
     What takes the network over the test set again is measured first, unless it was kept. Without the pictures of the test set,
-    what lies in the run's folder is written, and the index says what is missing. Raises RunError where there is nothing at all.
+    what lies in the run's folder is written, and the index says what is missing. Raises RunError where there is nothing at all,
+    and where the folder has an index of something else, whose files would stay among these.
     """
     predictor = load_predictor(run, checkpoint)
+    of = f"Run {run.id}, its {checkpoint} checkpoint"
+    _refuse_other_report(folder, of)
     routed, split, missing = kept_routing(run, checkpoint), None, ""
     try:
         split, same = load_own_test_set(run, progress)
@@ -39,7 +44,7 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     if routed is None:
         raise RunError(missing)
     lab = open_lab(routed, predictor.classes)
-    written, lines = [], [f"# Routing of {escape_for_file(run.title)}", ""]
+    written, lines = [], [f"# Routing of {escape_for_file(run.title)}", "", f"{of}, epoch {predictor.epoch}.", ""]
     folder.mkdir(parents=True, exist_ok=True)
     for figure in _figures(run, checkpoint, lab, split, progress):
         progress(f"Writing {figure.name}", None)
@@ -55,9 +60,18 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
         lines.append(
             f"What needs the pictures of the test set is missing, or of other pictures: {escape_for_file(missing)}\n"
         )
-    written.append(folder / "index.md")
+    written.append(folder / INDEX)
     write_atomically(written[-1], "\n".join(lines).encode())
     return written
+
+
+def _refuse_other_report(folder: Path, of: str) -> None:
+    try:
+        if of in (folder / INDEX).read_text(encoding="utf-8", errors="replace"):
+            return
+    except FileNotFoundError:
+        return
+    raise RunError(f"{folder} has the {INDEX} of another report; name an empty folder, or one that is not there yet.")
 
 
 def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Figure]:

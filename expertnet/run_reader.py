@@ -90,9 +90,12 @@ class RunReader:
                 f"The metrics.jsonl of run {self.id} is damaged: its curves lack {missing} of the epochs; "
                 "its network can still be used."
             )
-        for kind in self.checkpoints():
+        kinds = self.checkpoints()
+        if kinds and "best" not in kinds:
+            raise self.unusable_checkpoint("best")
+        for kind in kinds:
             if self.checkpoint_epoch(kind) is None:
-                raise self.damaged_checkpoint(kind)
+                raise self.unusable_checkpoint(kind)
 
     def _epochs(self) -> Iterable[int]:
         """Those that its history has."""
@@ -256,12 +259,17 @@ class RunReader:
             return []
 
     def log_tail(self, lines: int = 40) -> str:
+        """The last lines of its log, and what it takes to begin with a whole entry, which starts with its date."""
         try:
             with (self.path / "log.txt").open("rb") as file:
                 file.seek(max(file.seek(0, os.SEEK_END) - 20_000, 0))
-                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+                found = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
+        start = max(len(found) - lines, 0)
+        while start and not found[start][:4].isdigit():
+            start -= 1
+        return "\n".join(found[start:])
 
     # -- checkpoints
 
@@ -285,11 +293,14 @@ class RunReader:
         except OSError:
             return None
 
-    def damaged_checkpoint(self, kind: Checkpoint) -> RunError:
-        """What to say of it."""
+    def unusable_checkpoint(self, kind: Checkpoint) -> RunError:
+        """What to say of one that is damaged, or is not there though the run has others."""
         other: Checkpoint = "last" if kind == "best" else "best"
-        way = f"choose {other} instead" if self.checkpoint_epoch(other) else "the other one cannot be used either"
-        return RunError(f"The {kind} checkpoint of run {self.name} is damaged; {way}.")
+        way = (
+            f"the {other} one can be used instead" if self.checkpoint_epoch(other) else "nor can the other one be used"
+        )
+        what = "is damaged" if self.checkpoint_path(kind).is_file() else "is not there"
+        return RunError(f"The {kind} checkpoint of run {self.name} {what}; {way}.")
 
     def stop_asked(self) -> str:
         """ "stop", "discard", or "" where nobody has asked."""

@@ -48,9 +48,9 @@ class RunWeights(RunReader):
         except FileNotFoundError:
             if not self.checkpoints():
                 self.check_network()  # which says more of a run without any
-            raise RunError(f"Run {self.name} has no {kind} checkpoint; it comes with the first epoch.") from None
+            raise self.unusable_checkpoint(kind) from None
         except (SafetensorError, OSError, ValueError):
-            raise self.damaged_checkpoint(kind) from None
+            raise self.unusable_checkpoint(kind) from None
 
     def can_resume(self) -> bool:
         return self.state in RESUMABLE_STATES and self.resume_damage() is None

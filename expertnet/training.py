@@ -131,8 +131,11 @@ def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None
 
 def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
     writer.update(state="failed", error=sentence, error_kind=kind)
+    where = (
+        "" if kind == "data" else f"\n{traceback.format_exc()}"
+    )  # of pictures, the sentence says all there is to say
     with suppress(OSError):  # on a full disk the status has the sentence
-        run.log(f"Failed: {sentence}\n{traceback.format_exc()}")
+        run.log(f"Failed: {sentence}{where}")
 
 
 def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None:
@@ -156,6 +159,8 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
         before=None,
         activity="Preparing the data",
         seconds_left=None,
+        step=0,
+        images_per_second=None,
     )
     writer.flush()
     data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
@@ -177,9 +182,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
         history = run.metrics()
         trainer.load_state_dict(saved)
         run.log(f"Going on after epoch {trainer.epoch}.")
-    writer.update(
-        device=device_name(trainer.device), epoch=trainer.epoch, steps=trainer.steps, step=0, **_best(trainer)
-    )
+    writer.update(device=device_name(trainer.device), epoch=trainer.epoch, steps=trainer.steps, **_best(trainer))
     before = sum(line.get("seconds") or 0 for line in history)
     started, first_epoch = time.perf_counter(), trainer.epoch
     with ScalarLog(run) as scalars:
@@ -196,7 +199,11 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
                     ("test_accuracy", "test_accuracy_mirrored", "test_loss")
                 )  # since it was trained longer
                 writer.update(
-                    epoch=trainer.epoch, val_accuracy=progress.metrics["val_accuracy"], **_best(trainer), **untested
+                    epoch=trainer.epoch,
+                    step=0,
+                    val_accuracy=progress.metrics["val_accuracy"],
+                    **_best(trainer),
+                    **untested,
                 )
             elif progress.kind == "test":
                 assert progress.metrics is not None

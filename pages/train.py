@@ -84,7 +84,9 @@ with right:
             st.query_params["run"] = "none"
             st.rerun()
         st.divider()
+    st.subheader("What these settings make")
     if settings is not None:
-        st.subheader("What these settings make")
         summary(settings)
+    else:
+        st.warning(shell.escape(why_not), icon=":material/block:")
 remember()

@@ -15,9 +15,10 @@ from expertnet.charts import specification
 from expertnet.config import Settings
 from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
+from expertnet.records import TRAINING_STATES, share_done
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
 from expertnet.ui import access
-from expertnet.ui.shell import TITLE, duration, escape, percent, shown_error, state_label
+from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.training_actions import training_actions
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -50,7 +51,7 @@ def _head(run: Run) -> None:
     settings = run.settings()
     st.subheader(escape(run.title))
     damage = run.damage() if run.state not in ACTIVE_STATES else None  # one that trains is between two writes
-    if damage:
+    if damage and damage != run.status()["error"]:
         st.warning(escape(damage), icon=":material/healing:")
     st.caption(
         f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
@@ -64,21 +65,10 @@ def _head(run: Run) -> None:
 
 
 def _numbers(run: Run, status: dict[str, Any]) -> None:
-    state, epochs = status["state"], max(status["epochs"], 1)
-    share = min(
-        (
-            status["epoch"]
-            + (status["step"] / status["steps"] if status["steps"] and status["activity"] == "Training" else 0)
-        )
-        / epochs,
-        1.0,
-    )
-    if state in ACTIVE_STATES:
-        st.set_page_config(page_title=f"{share:.0%} · {TITLE}")
-    st.progress(
-        share,
-        text=f"{state_label(state)} · epoch {min(status['epoch'] + (state in ACTIVE_STATES), epochs)} of {epochs}",
-    )
+    state, share, left = status["state"], share_done(status), status["state"] in ACTIVE_STATES
+    if left:
+        st.set_page_config(page_title=f"{share:.0%} · {PAGES['train'][0]} · {TITLE}")
+    st.progress(share, text=f"{state_label(state)} · {_how_far(status)}")
     if state == "running" and status["activity"]:
         step = (
             status["activity_share"]
@@ -91,11 +81,10 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
         st.progress(min(max(step or 0.0, 0.0), 1.0), text=label)
     watched = run.settings().watches_test
     figures = st.container(horizontal=True, gap="medium")
-    left = state in ACTIVE_STATES
     figures.metric(
         "Time left" if left else "Time taken", duration(status["seconds_left" if left else "seconds"]), width="content"
     )
-    speed = status["images_per_second"]
+    speed = status["images_per_second"] if state != "queued" else None
     figures.metric("Pictures per second", f"{speed:,.0f}" if speed else "–", width="content")
     best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
     figures.metric(best, percent(status["best_val_accuracy"]), width="content")
@@ -117,6 +106,14 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
     st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
     if status["error"]:
         st.error(escape(status["error"]), icon=":material/error:")
+
+
+def _how_far(status: dict[str, Any]) -> str:
+    """The epoch in progress, or the last one of a run that does not train."""
+    epoch, epochs = status["epoch"], max(status["epochs"], 1)
+    if status["state"] == "queued":
+        return f"goes on after epoch {epoch} of {epochs}" if epoch else f"{epochs} epochs"
+    return f"epoch {min(epoch + (status['state'] in TRAINING_STATES), epochs)} of {epochs}"
 
 
 def _curves(run: Run) -> None:

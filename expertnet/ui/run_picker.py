@@ -10,7 +10,7 @@ from collections import Counter
 import streamlit as st
 
 from expertnet.runs import Checkpoint, Run, RunError, RunStore
-from expertnet.ui.shell import link, percent, shown_error
+from expertnet.ui.shell import escape, link, percent, shown_error
 
 
 def describe(run: Run) -> str:
@@ -68,6 +68,8 @@ def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
         st.query_params["run"] = chosen
     with row:
         checkpoint = _pick_checkpoint(runs[chosen])
+    if "best" not in runs[chosen].checkpoints():
+        st.warning(escape(str(runs[chosen].unusable_checkpoint("best"))), icon=":material/healing:")
     model_card(runs[chosen])
     return runs[chosen], checkpoint
 

@@ -14,7 +14,16 @@ import torch
 from expertnet.access import AccessError
 from expertnet.config import Settings, SettingsError, format_value, parse_numbers
 from expertnet.datasets import BUILTIN, DatasetError
-from expertnet.fields import SettingField, build_settings, command_line, field_of, flat, in_words, setting_fields
+from expertnet.fields import (
+    SettingField,
+    build_settings,
+    by_label,
+    command_line,
+    field_of,
+    flat,
+    in_words,
+    setting_fields,
+)
 from expertnet.own_pictures import keep_upload, look
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.ui import access
@@ -29,6 +38,7 @@ FOLDED = {
     "hardware": "Hardware",
     "": "Hardware",
 }
+EXACT = 2**53  # the largest of the whole numbers that floats tell apart
 _looked: set[str] = set()  # folders and archives that somebody at this server has chosen to look at
 
 
@@ -70,18 +80,20 @@ def settings_form() -> tuple[Settings | None, str, str]:
     _dataset(form)
     own_place = st.container()
     preset = _preset(form)
-    base = flat(build_settings(preset))
+    base, dataset = flat(build_settings(preset)), _chosen(form)
     fields = [field for field in setting_fields() if field.key != "data.dataset"]
-    _rows([field for field in fields if field.basic], form, base)
+    settings, wrong = _settings(preset, dataset, {field.key: form[field.key] for field in fields})
+    _rows([field for field in fields if field.basic], form, base, wrong)
     for title in dict.fromkeys(FOLDED.values()):
         with st.expander(title):
-            _rows([field for field in fields if not field.basic and FOLDED[field.section] == title], form, base)
-    dataset = _chosen(form)
+            _rows([field for field in fields if not field.basic and FOLDED[field.section] == title], form, base, wrong)
+    if settings is None:
+        first, *others = wrong.values()
+        more = f" {len(others)} more {'is' if len(others) == 1 else 'are'} marked in the form." if others else ""
+        return None, preset, by_label(first) + more
     try:
         if not dataset:
             raise SettingsError("Name a folder or archive of class folders, or upload an archive.")
-        overrides = {field.key: form[field.key] for field in fields}
-        settings = build_settings(preset, dataset, overrides)
         if form["source"] == OWN:
             if dataset == form["named"] and dataset not in _looked:  # no link leads the server through its disk
                 own_place.button(
@@ -114,6 +126,14 @@ def settings_form() -> tuple[Settings | None, str, str]:
     return settings, preset, ""
 
 
+def _settings(preset: str, dataset: str, typed: dict[str, Any]) -> tuple[Settings | None, dict[str, str]]:
+    """The settings that were typed, or None and by its key what is wrong with each that cannot be used."""
+    try:
+        return build_settings(preset, dataset or None, typed), {}
+    except SettingsError as error:
+        return None, {key: error.of[key] for key in typed if key in error.of} or {"": str(error)}
+
+
 def _widget(form: dict[str, Any], key: str) -> dict[str, Any]:
     """What ties a widget to the form: it begins with the form's value, and puts its own there when it changes.
 
@@ -125,7 +145,16 @@ def _widget(form: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _keep(key: str) -> None:
     form = st.session_state["form"]
-    form[key], form["refused"] = st.session_state[f"field {form['generation']} {key}"], ""
+    form[key], form["refused"] = _read(key, st.session_state[f"field {form['generation']} {key}"]), ""
+
+
+def _read(key: str, value: Any) -> Any:
+    """What a widget holds, as the settings have it where they can."""
+    kind = next((field.kind for field in setting_fields() if field.key == key), "")
+    if kind in ("ints", "blocks"):
+        return tuple(parse_numbers(value))
+    exact = kind == "int" and isinstance(value, float) and value.is_integer() and abs(value) <= EXACT
+    return int(value) if exact else value
 
 
 def _dataset(form: dict[str, Any]) -> None:
@@ -190,7 +219,7 @@ def _preset(form: dict[str, Any]) -> str:
     return preset
 
 
-def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any]) -> None:
+def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any], wrong: dict[str, str]) -> None:
     """Two settings a row, level with one another however long a label is."""
     for start in range(0, len(fields), 2):
         pair = fields[start : start + 2]
@@ -198,47 +227,39 @@ def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any]
         for column, field in zip(columns, pair, strict=False):
             with column:
                 _field(field, form, base)
+                if field.key in wrong:
+                    allowed = wrong[field.key].partition(": ")[2] or wrong[field.key]
+                    st.markdown(f":small[:red[:material/error: {escape(by_label(allowed[:1].upper() + allowed[1:]))}]]")
 
 
 def _label(field: SettingField, value: Any, preset: Any) -> str:
-    """What differs from the preset has a bullet, and in the place of its unit what the preset says."""
+    """What differs from the preset has a bullet, and what the preset says."""
+    unit = f" {field.unit}" if field.unit else ""
     if value != preset:
-        return f"● {field.label} (preset: {escape(in_words(preset))})"
-    return field.label + (f" ({field.unit})" if field.unit else "")
+        return f"● {field.label} (preset: {escape(in_words(preset))}{unit})"
+    return field.label + (f" ({field.unit})" if unit else "")
 
 
 def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> None:
     """One setting's widget; what it holds beyond the schema's range is refused with a sentence, as all settings are."""
-    label = _label(field, form[field.key], base[field.key])
+    value, label = form[field.key], _label(field, form[field.key], base[field.key])
     shared = _widget(form, field.key) | {"help": f"{field.help} `{field.key}`"}
-    value = form[field.key]
     if field.kind == "ints":
-        value = parse_numbers(st.text_input(label, value=format_value(value), placeholder="none", **shared))
+        st.text_input(label, value=format_value(value), placeholder="none", **shared)
     elif field.kind == "blocks":
         most = field_of("model.num_blocks").maximum or 0
-        blocks = {
-            *range(1, int(min(form["model.num_blocks"], most)) + 1),
-            *value,
-        }  # one too many is refused, not dropped
-        value = tuple(st.multiselect(label, sorted(blocks), default=value, placeholder="none", **shared))
+        there = range(1, int(min(form["model.num_blocks"], most)) + 1)
+        st.multiselect(label, sorted({*there, *value}), default=value, placeholder="none", **shared)  # none is dropped
     elif field.kind == "bool":
-        value = st.toggle(label, value=value, **shared)
+        st.toggle(label, value=value, **shared)
     elif field.kind == "choice" or field.key == "hardware.device":
         options = field.choices or devices(value)
-        value = st.selectbox(label, options, index=options.index(value), **shared)
+        st.selectbox(label, options, index=options.index(value), **shared)
     elif field.kind == "text":
-        value = st.text_input(label, value=value, **shared)
-    else:
-        value = _number(field, label, value, shared)
-    form[field.key] = value
-
-
-def _number(field: SettingField, label: str, value: float, shared: dict[str, Any]) -> float:
-    number = int if field.kind == "int" else float
-    step = number(field.step or (1 if field.kind == "int" else 1e-4))
-    return st.number_input(
-        label, value=number(value), step=step, format="%d" if field.kind == "int" else "%g", **shared
-    )
+        st.text_input(label, value=value, **shared)
+    else:  # whole numbers too as floats: the browser cuts 2.7 and 1e9 to whole numbers, and keeps what is beyond EXACT
+        step = float(field.step or (1 if field.kind == "int" else 1e-4))
+        st.number_input(label, value=float(value), step=step, format="%g", **shared)
 
 
 def devices(chosen: str) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
             act(lambda: _another(run, settings))
     elif resumable:
         label = f"Go on after epoch {status['epoch']}" if status["epoch"] else "Start it again"
+        if status["epoch"] >= settings.training.epochs:  # it was cut off in between, or its status.json is lost
+            label = "Measure it on the test set"
         if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume", **access.reserved()):
             act(lambda: manager().resume(run))
     if status["error_kind"] == "memory":

@@ -149,6 +149,8 @@ def test_form_marks_what_differs_and_gives_the_command():
     test = opened("train")
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert test.number_input(key="field 1 training.epochs").label == "● Epochs (preset: 12)"
+    batch = test.number_input(key="field 1 training.batch_size").set_value(3).run()
+    assert batch.number_input(key="field 1 training.batch_size").label == "● Batch size (preset: 128 pictures)"
     test.session_state["command line"] = True  # opened, which draws it
     assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
@@ -160,25 +162,40 @@ def test_the_form_says_of_a_switch_whether_the_preset_has_it_on_or_off():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "allowed"),
+    ("key", "label", "value", "allowed"),
     [
-        ("training.epochs", 0, "at least 1"),
-        ("model.num_blocks", 10**15, "at most 64"),
-        ("model.num_blocks", -3, "at least 1"),
-        ("training.lr", 0.0, "more than 0"),
+        ("training.epochs", "Epochs", 0, "at least 1"),
+        ("training.epochs", "Epochs", 2.7, "a whole number"),
+        ("training.epochs", "Epochs", 1e9, "at most 10000"),
+        ("seed", "Seed", 2.0**70, "at most 2147483647"),
+        ("model.num_blocks", "Blocks", 10**15, "at most 64"),
+        ("model.num_blocks", "Blocks", -3, "at least 1"),
+        ("training.lr", "Learning rate", 0.0, "more than 0"),
     ],
 )
-def test_a_number_out_of_range_is_refused_with_what_is_allowed(key, value, allowed):
+def test_a_number_that_cannot_be_used_is_refused_with_what_is_allowed(key, label, value, allowed):
     test = opened("train")
     test.number_input(key=f"field 1 {key}").set_value(value).run()
-    assert any(key in (said := warning.value.replace("\\", "")) and allowed in said for warning in test.warning)
+    assert len(test.warning) == 2  # beside the form and at the button
+    for warning in test.warning:
+        assert f"“{label}” cannot be" in warning.value and allowed in warning.value.replace("\\", "")
+    assert sum(allowed in mark.value and ":red[" in mark.value for mark in test.markdown) == 1  # at the field
     assert test.button(key="start").disabled
+
+
+def test_every_setting_that_cannot_be_used_is_marked():
+    test = opened("train")
+    test.number_input(key="field 1 training.epochs").set_value(0).run()
+    test.number_input(key="field 1 model.channels").set_value(-8).run()
+    assert sum(":red[" in mark.value for mark in test.markdown) == 2
+    assert all("1 more is marked in the form" in warning.value for warning in test.warning)
 
 
 def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     test = opened("train")
     test.number_input(key="field 1 data.cutout").set_value(64).run()
-    assert any("data.cutout" in warning.value.replace("\\", "") for warning in test.warning)
+    said = [warning.value.replace("\\", "") for warning in test.warning]
+    assert ["“Cutout” cannot be 64: it takes at most “Picture size”" in sentence for sentence in said] == [True] * 2
     assert test.button(key="start").disabled
 
 
@@ -186,7 +203,7 @@ def test_fewer_blocks_for_a_moment_lose_no_pooling():
     test = opened("train")
     blocks = test.number_input(key="field 1 model.num_blocks")
     blocks.set_value(1).run()
-    assert any("model.pool_after" in warning.value.replace("\\", "") for warning in test.warning)
+    assert all("“Pool after blocks” cannot be" in warning.value for warning in test.warning) and test.warning
     blocks.set_value(4).run()
     assert list(test.multiselect(key="field 1 model.pool_after").value) == [1, 2] and not test.warning
     assert not test.button(key="start").disabled
@@ -448,7 +465,7 @@ def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(pa
 def test_where_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
     run = changed(finished(RunStore()), "best.safetensors", b"")
     test = opened(page, run.id)
-    assert ["choose last instead" in error.value for error in test.error] == [True]
+    assert ["the last one can be used instead" in error.value for error in test.error] == [True]
     weights = test.selectbox(key=f"weights {run.id}")
     assert weights.options == ["best, damaged", "last, epoch 2"]
     weights.set_value("last").run()

@@ -93,7 +93,13 @@ def test_train_prints_its_document(trained):
 
 def test_runs(trained):
     rows = json.loads(command("runs", "--json", **trained[1]).stdout)
-    assert [set(row) for row in rows] == [{"run", "name", "state", "epochs", "val_accuracy", "created", "dataset"}]
+    measured = (
+        "val_accuracy",
+        "best_val_accuracy",
+        "test_accuracy",
+    )  # of the last epoch, of the best, and of its weights
+    assert [set(row) for row in rows] == [{"run", "name", "state", "epochs", *measured, "created", "dataset"}]
+    assert {key: rows[0][key] for key in measured} == {key: trained[2][key] for key in measured}
     assert (rows[0]["name"], rows[0]["dataset"], rows[0]["epochs"]) == ("mine", "digits", 2)
 
 

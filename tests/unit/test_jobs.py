@@ -7,6 +7,7 @@ from expertnet import jobs, training
 from expertnet.config import SettingsError
 from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
+from expertnet.records import share_done
 from expertnet.runs import RunError, RunStore
 from expertnet.training import Stop, run_training
 from tests.small import TINY, figures, settings, until
@@ -45,6 +46,17 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     info = run.dataset_info()
     assert len(info.classes) == 10 and info.image_size == 8 and run.config()["environment"]["torch"]
     assert run.checkpoints() == ("best", "last") and "Finished" in run.log_tail()
+
+
+def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
+    run, seen = store.create(settings(**{"training.epochs": 3})), []
+    run_training(run, Stop(), on_progress=lambda status: seen.append((status["activity"], share_done(status))))
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+    assert {1 / 3, 2 / 3} <= {share for activity, share in seen if activity == "Measuring on the validation set"}
+    assert (
+        share_done(run.status() | {"state": "stopped", "epoch": 1, "step": 2, "steps": 4}) == 1 / 3
+    )  # of whole epochs
 
 
 def test_the_log_names_the_pictures_that_could_not_be_read(store, tmp_path, monkeypatch):
@@ -153,7 +165,8 @@ def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
         and status["error"]
         and "\n" not in status["error"]
     )
-    assert "Traceback" in bad.log_tail() and good.state == "finished"
+    assert status["error"] in bad.log_tail() and "Traceback" not in bad.log_tail()  # there is nothing to trace
+    assert good.state == "finished"
 
 
 def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeypatch):

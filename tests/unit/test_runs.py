@@ -109,7 +109,7 @@ def test_torn_and_missing_files(store):
     run.checkpoint_path("best").write_bytes(b"no tensors")
     with pytest.raises(RunError, match="damaged"):
         run.load_weights("best")
-    with pytest.raises(RunError, match="no last checkpoint"):
+    with pytest.raises(RunError, match="last checkpoint .* is not there; nor can the other"):
         run.load_weights("last")
     assert store.list()[0].id == run.id
     run.move_to_trash()
@@ -284,14 +284,31 @@ def test_a_damaged_checkpoint_names_the_other(store):
     run = store.create(build_settings())
     described(run, SOUND)
     run.commit_epoch(state(1, 1), [{"epoch": 1}])
+    run.write_status(run.status() | {"epoch": 1, "epochs": 1})
+    assert run.damage() is None
     whole = run.checkpoint_path("best").read_bytes()
-    run.checkpoint_path("best").write_bytes(whole[:-4])
-    with pytest.raises(RunError, match="choose last instead"):
-        run.load_weights("best")
+    for what, change in (
+        ("is not there", run.checkpoint_path("best").unlink),
+        ("is damaged", lambda: run.checkpoint_path("best").write_bytes(whole[:-4])),
+    ):
+        change()
+        with pytest.raises(RunError, match=f"{what}; the last one can be used instead") as error:
+            run.load_weights("best")
+        assert run.damage() == str(error.value)
     assert run.has_network() and run.checkpoint_epoch("best") is None
     run.checkpoint_path("last").write_bytes(b"")
     with pytest.raises(RunError, match="No checkpoint"):
         run.check_network()
+
+
+def test_the_end_of_a_log_begins_with_a_whole_entry(store):
+    run = store.create(build_settings())
+    assert run.log_tail() == ""
+    run.log("first")
+    run.log("failed\n" + "\n".join(f"  line {number}" for number in range(50)))
+    assert run.log_tail(5).splitlines()[0].endswith("failed") and len(run.log_tail(5).splitlines()) == 51
+    run.log("after it")
+    assert len(run.log_tail(1).splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", None])
