@@ -1,8 +1,8 @@
 """Tidy frames -> Altair charts: pure, so that a notebook draws what the pages draw.
 
 In this module: specification, routing_heatmap, entropy_bars, class_heatmap, probability_bars, architecture, and what curves.py
-and lab_charts.py share (the colours, layered, told). Colours are Okabe and Ito's, which the colour-blind can tell apart; no
-series is told by its colour alone, but by dash, place or number too.
+and lab_charts.py share (the colours, layered, told). Colours are Okabe and Ito's, which the colour-blind can tell apart (the
+blue is lighter, to be as legible on black as on white); no series is told by its colour alone, but by dash, place or number too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
+BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
 GREY = "#868E96"  # text and marks that must be legible on white and on black
 INK, PALE = "#1C2326", "#D5DBDD"  # text on cells that bring a colour of their own, and a cell that means nothing
 SHARE = "~%"  # ticks of an axis, with as many decimals as tell them apart

@@ -15,7 +15,14 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.datasets import DatasetError, flips, load_test_split
+from expertnet.datasets import (
+    DatasetError,
+    dataset_title,
+    flips,
+    is_missing,
+    load_test_split,
+    remembered_test_split,
+)
 from expertnet.fields import build_settings
 from expertnet.files import write_atomically
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
@@ -74,12 +81,19 @@ def evaluate(
 
     found = open_store(runs_dir).resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
-    data = predictor.settings.data
+    data, kept = predictor.settings.data, remembered_test_split(predictor.info)
     if dataset is not None:
-        data = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset})
+        data, kept = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset}), None
     at_once = signal.signal(signal.SIGINT, signal.default_int_handler)  # half a download or decoding is cleaned up
     try:
-        split, info = load_test_split(data)
+        split, info = (kept, predictor.info) if kept else load_test_split(data)
+    except DatasetError as error:
+        if dataset is None and is_missing(data):
+            raise DatasetError(
+                f"The pictures of {dataset_title(data.dataset)}, which run {found.title} was trained on, are not on this machine; "
+                "name a data set with the same classes: --dataset NAME."
+            ) from error
+        raise
     finally:
         signal.signal(signal.SIGINT, at_once)
     if info.classes != predictor.classes:

@@ -81,9 +81,14 @@ def dataset_title(name: str) -> str:
     return os.path.basename(os.path.abspath(os.path.expanduser(name))) or name
 
 
+def is_missing(data: DataSettings) -> bool:
+    """Whether data.dataset is neither a built-in name nor a path that exists."""
+    return data.dataset not in BUILTIN and not (os.path.isdir(path_of(data)) or os.path.isfile(path_of(data)))
+
+
 def refuse_if_missing(data: DataSettings) -> None:
-    """Raises DatasetError where data.dataset is neither a built-in name nor a path that exists."""
-    if data.dataset not in BUILTIN and not (os.path.isdir(path_of(data)) or os.path.isfile(path_of(data))):
+    """Raises DatasetError where the data set is missing."""
+    if is_missing(data):
         raise DatasetError(
             f"There is no data set {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
             "path of a folder or archive of class folders."

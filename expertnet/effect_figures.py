@@ -63,7 +63,9 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     )
     how = (
         f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
-        "intervals of 95 % of the paired difference; 2.1 is expert 1 of block 2. Dead: utilization under "
+        "2.1 is expert 1 of block 2. Weight: the expert's mean; change: of the accuracy, with the interval of 95 % of the paired "
+        "difference from low to high; flipped: pictures that get another class; first: the share of pictures in which the expert "
+        "weighs most. Dead: utilization under "
         f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the pictures changed. {NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"

@@ -6,6 +6,7 @@ show what is made here, and report.py writes it to files.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,7 +16,7 @@ import pandas as pd
 
 from expertnet import charts, lab_charts
 from expertnet.lab import Lab, sample
-from expertnet.specialization import DRAWS, LOW, NOTABLE, training_table, utilization_table
+from expertnet.specialization import DRAWS, LOW, NOTABLE, UNUSED, training_table, utilization_table
 from expertnet.tables import amount, percent
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
@@ -173,10 +174,11 @@ def entropies(lab: Lab) -> Figure:
         "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
     )
     how = (
-        "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of ln K. "
+        "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of "
+        f"ln K = {amount(math.log(lab.num_experts), 'nats')}. "
         f"Both under {percent(LOW, 0)}: collapse, nearly every picture goes to the same expert. Only the second: decisive and varied, "
-        "pictures choose, and choose differently. Both near 100 %: routing unused. Else soft: pictures lean to some experts and use "
-        "the others too."
+        f"pictures choose, and choose differently. The second over {percent(UNUSED, 0)}: routing unused. Else soft: pictures lean to "
+        "some experts and use the others too."
     )
     chart = lab_charts.entropy_pairs(table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}

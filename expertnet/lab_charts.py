@@ -97,7 +97,7 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
     axis = alt.Axis(labels=False, ticks=False, grid=False)
     chart = (
         alt.Chart(points)
-        .mark_point(filled=True, size=34, opacity=0.65)
+        .mark_point(filled=True, size=34, opacity=0.8)
         .encode(
             x=alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis),
             y=alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis),
@@ -134,7 +134,7 @@ def interval_dots(
         line = alt.Chart(pd.DataFrame({"rule": [rule]})).mark_rule(color=GREY, strokeDash=[2, 3])
         layers.append(line.encode(x=x("rule")))
     layers += [
-        base.mark_rule(color=BLUE).encode(x=x("low"), x2=alt.X2("high:Q")),
+        base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
         base.mark_point(color=BLUE, filled=True, size=70).encode(x=x(value)),
         base.mark_text(align="right", color=GREY).encode(
             x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=format)

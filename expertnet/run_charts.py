@@ -98,7 +98,7 @@ def overlay(
     axis = alt.Axis(grid=False, format="d" if x == "epoch" else "~s", tickMinStep=1)
     base = alt.Chart(tidy).encode(x=alt.X(f"{x}:Q", title=X_AXES[x], axis=axis, scale=kept), **looks)
     value = alt.Axis(format=".0%") if percent else alt.Axis()
-    scale = alt.Scale(type="log", nice=False, padding=6) if log else alt.Scale(zero=False)
+    scale = alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=6)
 
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title=title, axis=value, scale=scale)

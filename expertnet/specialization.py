@@ -28,6 +28,7 @@ from expertnet.routing import class_means, entropy, information, usage
 DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
 DEAD_FLIPS = 0.001  # share of pictures that may change their class when a dead expert is silenced
 LOW = 0.5  # share of ln K under which an entropy is called low
+UNUSED = 0.98  # share of ln K over which the pictures' own entropies say that routing is unused
 NOTABLE = 1.05  # times an expert's mean weight that a class must give it to be named as its own
 DRAWS = 100  # permutations of the labels
 
@@ -57,7 +58,7 @@ def verdict(of_mean: float, mean_of: float, num_experts: int) -> str:
         return "collapse: nearly every picture goes to the same expert"
     if mean_of < LOW * most:
         return "decisive and varied: pictures choose, and choose differently"
-    if mean_of > 0.98 * most:
+    if mean_of > UNUSED * most:
         return "routing unused: every picture weighs all experts alike"
     return "soft: pictures lean to some experts and use the others too"
 

@@ -25,7 +25,11 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that a person can name, so that Markdown shows it as it is."""
+    """Text that a person can name, so that Markdown shows it as it is.
+
+    A browser makes links of addresses whatever signs are escaped, so a sign that takes no room (U+2060) parts those.
+    """
+    text = re.sub(r"(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)", "\u2060", text, flags=re.IGNORECASE)
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text.replace("\n", " "))
 
 

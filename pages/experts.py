@@ -31,7 +31,7 @@ st.header("Experts")
 st.caption(
     "Every block weighs its experts anew for each picture. Here is how, what each has learned, and whether it matters."
 )
-picked = pick_run()
+picked = pick_run(pictures=True)
 if picked is None:
     st.stop()
 with shell.shown_error():
@@ -41,6 +41,9 @@ with shell.shown_error():
             "This network has one expert in each block, so there is nothing to route: every weight is 1.",
             icon=":material/info:",
         )
+    asked = st.query_params.get("view", "One picture")
+    if asked not in VIEWS:
+        st.info(f"There is no view “{shell.escape(asked[:80])}”; this is the first one.", icon=":material/info:")
     title = st.segmented_control(
         "View", list(VIEWS), default="One picture", required=True, key="view", bind="query-params"
     )

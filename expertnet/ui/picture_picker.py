@@ -38,19 +38,27 @@ def pick_picture(predictor: Predictor, split: Split | None, which: str = "") -> 
         return None
     kind, number, draw = st.columns([2, 2, 2], vertical_alignment="bottom")
     any_class = "any class"
-    wanted = kind.selectbox("Class", [any_class, *predictor.classes], key=f"class{which}", bind="query-params")
-    members = list(range(len(split)))
-    if wanted != any_class:
-        members = (split.labels == predictor.classes.index(wanted)).nonzero().flatten().tolist()
+    key, class_key = f"picture{which}", f"class{which}"
+
+    def members_of(name: str) -> list[int]:
+        if name == any_class:
+            return list(range(len(split)))
+        return (split.labels == predictor.classes.index(name)).nonzero().flatten().tolist()
+
+    def another_class() -> None:
+        st.session_state[key] = max(min(st.session_state.get(key, 1), len(members_of(st.session_state[class_key]))), 1)
+
+    classes = [any_class, *predictor.classes]
+    members = members_of(kind.selectbox("Class", classes, key=class_key, bind="query-params", on_change=another_class))
     if not members:
         st.info("The test set has no picture of this class.")
         return None
-    key = f"picture{which}"
     if draw.button("At random", width="stretch", key=f"draw{which}"):
         st.session_state[key] = secrets.randbelow(len(members)) + 1
-    elif st.session_state.get(key, 1) > len(members):
-        st.session_state[key] = len(members)
-    place = number.number_input(f"Picture (1 to {len(members):,})", 1, len(members), key=key, bind="query-params")
+    place = number.number_input(f"Picture (1 to {len(members):,})", value=1, step=1, key=key, bind="query-params")
+    if not 1 <= place <= len(members):
+        st.info(f"There is no picture {place:,} here; choose one from 1 to {len(members):,}.", icon=":material/info:")
+        return None
     index = members[int(place) - 1]
     name = predictor.classes[int(split.labels[index])]
     return split.images[index], f'Test picture {index + 1}: class "{escape(name)}"'

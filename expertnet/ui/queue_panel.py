@@ -8,7 +8,7 @@ from __future__ import annotations
 import streamlit as st
 
 from expertnet.jobs import manager
-from expertnet.run_index import cut
+from expertnet.run_index import cut, row_labels, rows_of
 from expertnet.runs import Run
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape, link
@@ -30,9 +30,10 @@ def queue_panel() -> None:
         help_ = "Nothing new is begun while it is paused; what trains goes on."
         if head.button(label, icon=f":material/{icon}:", key="pause", **access.reserved(help=help_)):
             act(lambda: manager().pause(not paused))
+    labels = row_labels(rows_of(waiting), LONGEST)
     for place, run in enumerate(waiting):
         if run.has_settings:
-            _entry(place, run)
+            _entry(place, run, labels[run.id])
 
     def look() -> None:
         if _now() != drawn:
@@ -47,11 +48,11 @@ def _now() -> tuple[object, ...]:
     return training.id if training else None, manager().queue.ids(), manager().queue.paused
 
 
-def _entry(place: int, run: Run) -> None:
+def _entry(place: int, run: Run, label: str) -> None:
     text, change = st.columns([5, 3], vertical_alignment="center")
     settings = run.settings()
     text.markdown(
-        f"{place + 1}\\. {escape(cut(run.title, LONGEST))}  \n"
+        f"{place + 1}\\. {escape(label)}  \n"
         f":small[{escape(cut(run.dataset, LONGEST))} · {settings.training.epochs} epochs]"
     )
     with change.popover("Change", width="stretch", key=f"change {run.id} {place}"):

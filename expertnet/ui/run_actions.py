@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet import notes
 from expertnet.jobs import manager
 from expertnet.notes import Notes, split_tags
-from expertnet.run_index import LONGEST, RunRow, cut
+from expertnet.run_index import LONGEST, RunRow, cut, row_labels
 from expertnet.runs import RESUMABLE_STATES, Run, RunError, RunStore
 from expertnet.trash import bring_back, trashed
 from expertnet.ui import access, shell
@@ -136,12 +136,12 @@ def _several(rows: list[RunRow]) -> None:
         ("have not ended", [row for row in own if row.active]),
     ):
         if stay:
-            st.caption(f"Cannot be deleted, because they {why}: {_titles(stay)}.")
+            st.caption(f"Cannot be deleted, because they {why}: {_titles(stay, row_labels(rows))}.")
 
 
-def _titles(rows: list[RunRow]) -> str:
+def _titles(rows: list[RunRow], labels: dict[str, str]) -> str:
     """The first of them by name, and how many more there are."""
-    named = [f"“{shell.escape(cut(row.title, LONGEST))}”" for row in rows[:NAMED]]
+    named = [f"“{shell.escape(labels[row.id])}”" for row in rows[:NAMED]]
     return ", ".join(named) + (f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else "")
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 
 import streamlit as st
 
+from expertnet.datasets import is_missing
 from expertnet.runs import Checkpoint, Run, RunError, RunStore
 from expertnet.ui.shell import escape, link, percent, shown_error
 
@@ -30,18 +31,23 @@ def descriptions(runs: dict[str, Run]) -> dict[str, str]:
     return {run_id: text if count[text] == 1 else f"{text} · {run_id[9:]}" for run_id, text in texts.items()}
 
 
-def first_choice(runs: dict[str, Run]) -> int:
-    """Which run to begin with: the newest of one's own that has finished, or else one that came along, or else the newest."""
+def first_choice(runs: dict[str, Run], pictures: bool = False) -> int:
+    """Which run to begin with: the newest of one's own that has finished, or else one that came along, or else the newest.
+
+    With `pictures`, one that came along with its test pictures goes before one that did not.
+    """
     ids = list(runs)
     own = [run_id for run_id in ids if not runs[run_id].shipped and runs[run_id].state == "finished"]
     shipped = [run_id for run_id in ids if runs[run_id].shipped]
-    return ids.index([*own, *shipped, *ids][0])
+    with_pictures = [run_id for run_id in shipped if pictures and not is_missing(runs[run_id].settings().data)]
+    return ids.index([*own, *with_pictures, *shipped, *ids][0])
 
 
-def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
+def pick_run(label: str = "Run", pictures: bool = False) -> tuple[Run, Checkpoint] | None:
     """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
 
     ?run=ID in the address chooses, and follows the choice; an ID that cannot be shown gets its reason, and no other in its place.
+    With `pictures`, the page shows pictures of the run's test set, so it begins with a run that has some.
     """
     store, asked = RunStore(), st.query_params.get("run")
     runs = {run.id: run for run in store.list() if run.has_network()}
@@ -49,7 +55,7 @@ def pick_run(label: str = "Run") -> tuple[Run, Checkpoint] | None:
     row = st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
         ids = list(runs)
-        index = ids.index(asked) if asked in runs else None if asked else first_choice(runs)
+        index = ids.index(asked) if asked in runs else None if asked else first_choice(runs, pictures)
         chosen = row.selectbox(
             label, ids, index=index, format_func=descriptions(runs).__getitem__, placeholder="Choose a run"
         )

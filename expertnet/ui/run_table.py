@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet.run_index import RunRow, rows_of
+from expertnet.run_index import RunRow, row_labels, rows_of
 from expertnet.ui import access
 
 MARKS = {  # sign and word: a table's cells have no icons
@@ -55,10 +55,12 @@ def _pixels(sign: str) -> float:
     return 8.8 if sign.isupper() else 7.3
 
 
-def cells(row: RunRow) -> dict[str, Any]:
+def cells(row: RunRow, label: str = "") -> dict[str, Any]:
+    """`label` is its title with what tells it from others of the same (row_labels)."""
     percent = lambda share: None if share is None else share * 100  # noqa: E731
+    told_apart = label.removeprefix(row.title) if label.startswith(row.title) else ""
     return {
-        "Run": fitted(row.title, WIDTHS["Run"], " (damaged)" if row.damage else ""),
+        "Run": fitted(row.title, WIDTHS["Run"], told_apart + " (damaged)" * bool(row.damage)),
         "State": MARKS.get(row.state, row.state),
         "Best": percent(row.best_validation),
         "Test": percent(row.test),
@@ -111,7 +113,8 @@ def table_key(rows: list[RunRow]) -> str:
 
 def run_table(rows: list[RunRow]) -> list[RunRow]:
     """The ticked rows. A tick belongs to its run: it stays with it in another order, and goes where the run is not shown."""
-    table = pd.DataFrame([cells(row) for row in rows])
+    labels = row_labels(rows, max(len(row.title) for row in rows))
+    table = pd.DataFrame([cells(row, labels[row.id]) for row in rows])
     if not table["Tags"].map(len).any():
         table = table.drop(columns="Tags")
     if not any(row.watches_test for row in rows):

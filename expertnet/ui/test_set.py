@@ -11,11 +11,10 @@ import streamlit as st
 
 from expertnet.datasets import (
     BUILTIN,
-    DatasetError,
     Split,
     dataset_title,
+    is_missing,
     is_ready,
-    refuse_if_missing,
     remembered_test_split,
 )
 from expertnet.inference import load_own_test_set
@@ -33,9 +32,7 @@ def test_split(run: Run) -> Split | None:
     here = info is not None and remembered_test_split(info) is not None
     if not here and not is_ready(data) and (spec is None or spec.download_bytes):
         missing = f"The pictures of {title} are not on this machine. Uploaded pictures can be looked at without them."
-        try:
-            refuse_if_missing(data)
-        except DatasetError:
+        if is_missing(data):
             st.info(missing, icon=":material/folder_off:")
             return None
         if spec is None:

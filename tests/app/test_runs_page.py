@@ -322,7 +322,7 @@ def test_curves_follow_the_options(store):
     assert [layer["encoding"]["y"]["field"] for layer in loss["layer"]] == ["value", "smooth"]
     assert loss["layer"][0]["encoding"]["x"]["field"] == "pictures"
     assert loss["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
-    assert "type" not in accuracy["layer"][0]["encoding"]["y"]["scale"]
+    assert accuracy["layer"][0]["encoding"]["y"]["scale"]["type"] == "linear"
 
 
 def test_a_truth_value_is_on_or_off_and_a_long_name_is_cut(store):

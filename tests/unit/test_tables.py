@@ -2,11 +2,12 @@
 
 import csv
 import io
+import re
 
 import pandas as pd
 import pytest
 
-from expertnet.tables import amount, escape_for_file, percent, points, to_csv
+from expertnet.tables import amount, escape, escape_for_file, percent, points, to_csv
 
 
 def test_no_text_is_a_formula_for_a_spreadsheet():
@@ -36,6 +37,12 @@ def test_a_sentence_of_ours_stands_in_a_file_as_it_is():
 )
 def test_names_are_harmless_in_a_markdown_file(name, written):
     assert escape_for_file(name) == written
+
+
+def test_addresses_in_names_make_no_links():
+    parted = escape("see https://a.b, HTTP://c.d or www.e.f")
+    assert parted.replace("\u2060", "").replace("\\", "") == "see https://a.b, HTTP://c.d or www.e.f"
+    assert not re.search(r"https?:/|www\.", parted.replace("\\", ""), re.IGNORECASE)
 
 
 def test_figures_in_sentences():

@@ -27,7 +27,7 @@ from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.notes import Notes
 from expertnet.report import write_report
-from expertnet.runs import RunStore
+from expertnet.runs import RunError, RunStore
 from expertnet.specialization import expert_table
 from expertnet.whatif import (
     applied,
@@ -274,6 +274,15 @@ def test_a_report_is_clean_text_in_which_names_are_harmless(run, tmp_path):
         path.name for path in written if path.suffix in (".csv", ".svg")
     }
     assert "gone.zip" in text.splitlines()[-1]
+    assert (
+        write_report(run, tmp_path / "report") == written
+    )  # of the same network, so nothing else's files stay among them
+    for folder, index in ((tmp_path / "own", "# My notes"), (tmp_path / "report", text.replace(run.id, "another"))):
+        folder.mkdir(exist_ok=True)
+        (folder / "index.md").write_text(index)
+        with pytest.raises(RunError, match="index.md of another report"):
+            write_report(run, folder)
+        assert (folder / "index.md").read_text() == index
 
 
 @pytest.mark.parametrize(

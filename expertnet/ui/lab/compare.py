@@ -24,6 +24,11 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
         )
         return
     ids, asked = list(others), st.query_params.get("with")
+    if asked and asked not in others:
+        st.info(
+            "The run that this address compares with is not here, or has other classes, blocks or experts.",
+            icon=":material/info:",
+        )
     other_id = st.selectbox(
         "Compare with",
         ids,

@@ -20,6 +20,7 @@ from expertnet.ui.picture_picker import pick_picture
 
 FLIPPED = 16  # pictures
 WEIGHTS = "weights"  # in the address
+ALONE = 1e-4  # what the others may weigh where one expert counts as alone; less is not shown
 
 
 def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
@@ -92,8 +93,10 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         st.session_state[key(expert)] = round(weight, 4)
         st.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=moved, args=(expert,))
         buttons = st.container(horizontal=True, gap="small")
+        alone = weight > 1 - ALONE
         for word, change in (("Silence", whatif.silenced(expert)), ("Alone", whatif.forced(expert))):
-            buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,))
+            help = "The others are silent already, and one has to weigh." if alone else None
+            buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,), disabled=alone, help=help)
     line = st.container(horizontal=True, vertical_alignment="bottom")
     if experts > 1:
         pairs = [(a, b) for a in range(experts) for b in range(a + 1, experts)]
