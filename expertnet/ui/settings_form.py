@@ -38,6 +38,7 @@ FOLDED = {
     "hardware": "Hardware",
     "": "Hardware",
 }
+NARROWEST = 150  # pixels of a setting; a switch's label would be cut in less
 EXACT = 2**53  # the largest of the whole numbers that floats tell apart
 _looked: set[str] = set()  # folders and archives that somebody at this server has chosen to look at
 
@@ -220,24 +221,28 @@ def _preset(form: dict[str, Any]) -> str:
 
 
 def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any], wrong: dict[str, str]) -> None:
-    """Two settings a row, level with one another however long a label is."""
+    """Two settings a row, where there is room, level with one another however long a label is."""
     for start in range(0, len(fields), 2):
         pair = fields[start : start + 2]
-        columns = st.columns(2, vertical_alignment="bottom")
-        for column, field in zip(columns, pair, strict=False):
-            with column:
+        with st.grid(2, min_column_width=NARROWEST, vertical_alignment="bottom"):
+            for field in pair:
                 _field(field, form, base)
-                if field.key in wrong:
-                    allowed = wrong[field.key].partition(": ")[2] or wrong[field.key]
-                    st.markdown(f":small[:red[:material/error: {escape(by_label(allowed[:1].upper() + allowed[1:]))}]]")
+        for field in pair:
+            if field.key in wrong:
+                refused = by_label(wrong[field.key])
+                st.markdown(f":small[:red[:material/error: {escape(refused)}]]")
 
 
 def _label(field: SettingField, value: Any, preset: Any) -> str:
-    """What differs from the preset has a bullet, and what the preset says."""
-    unit = f" {field.unit}" if field.unit else ""
+    """What differs from the preset has a bullet, and what the preset says in the place of the unit, or it would take two lines.
+
+    A switch has one line, which would be cut, and two states, of which the preset's is the other.
+    """
+    if value != preset and field.kind == "bool":
+        return f"● {field.label}"
     if value != preset:
-        return f"● {field.label} (preset: {escape(in_words(preset))}{unit})"
-    return field.label + (f" ({field.unit})" if unit else "")
+        return f"● {field.label} (preset: {escape(in_words(preset))})"
+    return field.label + (f" ({field.unit})" if field.unit else "")
 
 
 def _field(field: SettingField, form: dict[str, Any], base: dict[str, Any]) -> None:

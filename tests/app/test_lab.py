@@ -95,6 +95,7 @@ def test_sliders_keep_the_sum_and_move_the_probabilities():
     assert bars() != before
     next(button for button in test.button if button.label == "Alone").click().run()
     assert weights() == pytest.approx([1, 0, 0])
+    assert [button.disabled for button in test.button if button.label == "Silence"] == [True, False, False]
     next(button for button in test.button if button.label == "As the network routes").click().run()
     assert bars() == before
 
@@ -129,6 +130,19 @@ def test_an_address_names_the_block_and_the_picture():
     test = looked_at(finished(RunStore()), "One picture", block="1", picture="7")
     assert test.select_slider(key="block").value == 1
     assert test.number_input(key="picture").value == 7
+
+
+def test_what_an_address_asks_for_in_vain_is_said():
+    run, other = finished(RunStore()), finished(RunStore())
+    assert "There is no view “Nope”" in words(opened("experts", run.id, view="Nope"))
+    test = looked_at(run, "One picture", picture="9999")
+    assert "choose one from 1 to 359" in words(test) and not test.get("vega_lite_chart")
+    test.selectbox(key="class").set_value("3").run()  # which has fewer pictures: the last of them
+    assert test.number_input(key="picture").label == f"Picture (1 to {test.number_input(key='picture').value})"
+    assert "choose one" not in words(test) and test.get("vega_lite_chart")
+    looked_at(run, "Compare")  # keeps both routings
+    assert "not here" in words(opened("experts", run.id, view="Compare", **{"with": "20200101-000000-abcd"}))
+    assert "not here" not in words(opened("experts", run.id, view="Compare", **{"with": other.id}))
 
 
 def test_two_pictures_stand_side_by_side():

@@ -149,16 +149,16 @@ def test_form_marks_what_differs_and_gives_the_command():
     test = opened("train")
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert test.number_input(key="field 1 training.epochs").label == "● Epochs (preset: 12)"
-    batch = test.number_input(key="field 1 training.batch_size").set_value(3).run()
-    assert batch.number_input(key="field 1 training.batch_size").label == "● Batch size (preset: 128 pictures)"
     test.session_state["command line"] = True  # opened, which draws it
     assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
 
-def test_the_form_says_of_a_switch_whether_the_preset_has_it_on_or_off():
+def test_a_switch_that_differs_is_marked_in_one_line():
     test = opened("train")
     test.toggle(key="field 1 model.residual").set_value(True).run()
-    assert test.toggle(key="field 1 model.residual").label == "● Residual blocks (preset: off)"
+    assert test.toggle(key="field 1 model.residual").label == "● Residual blocks"
+    test.selectbox(key="field 1 model.routing").set_value("uniform").run()
+    assert test.selectbox(key="field 1 model.routing").label == "● Routing (preset: learned)"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,9 @@ def test_a_number_that_cannot_be_used_is_refused_with_what_is_allowed(key, label
     assert len(test.warning) == 2  # beside the form and at the button
     for warning in test.warning:
         assert f"“{label}” cannot be" in warning.value and allowed in warning.value.replace("\\", "")
-    assert sum(allowed in mark.value and ":red[" in mark.value for mark in test.markdown) == 1  # at the field
+    assert (
+        sum(allowed in mark.value.replace("\\", "") and ":red[" in mark.value for mark in test.markdown) == 1
+    )  # at the field
     assert test.button(key="start").disabled
 
 
@@ -459,6 +461,24 @@ def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(pa
     assert opened(page).selectbox[0].value == runs["own"].id
     runs["own"].move_to_trash()
     assert opened(page).selectbox[0].value == runs["shipped"].id
+    config, elsewhere = runs["shipped"].config(), finished(store)  # the newest, whose pictures did not come along
+    elsewhere.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
+    assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else elsewhere).id
+
+
+@pytest.mark.parametrize("page", ["experts", "predict", "train"])
+def test_a_best_checkpoint_that_is_gone_is_told(page):
+    run = finished(RunStore())
+    run.checkpoint_path("best").unlink()
+    said = [warning.value.replace("\\", "") for warning in opened(page, run.id).warning]
+    assert ["is not there; the last one can be used instead" in sentence for sentence in said] == [True]
+
+
+def test_a_finished_run_that_has_lost_its_state_is_told_so_once_and_measured_anew():
+    run = changed(finished(RunStore()), "status.json", b"{")
+    test = opened("train", run.id)
+    assert ["is damaged" in each.value for each in (*test.error, *test.warning)] == [True]
+    assert test.button(key="resume").label == "Measure it on the test set"
 
 
 @pytest.mark.parametrize("page", ["experts", "predict"])

@@ -75,6 +75,12 @@ def several(store, count=7):
     ]
 
 
+def test_runs_that_are_called_alike_are_told_apart(store):
+    runs = [written(store), written(store, "another"), written(store, state="stopped")]
+    alike = [f"Digits, quick · {run.id[-4:]}" for run in (runs[2], runs[0])]
+    assert sorted(names(page())) == sorted([*alike, "another"])
+
+
 def test_few_runs_have_a_search_alone_and_one_has_nothing_to_search(store):
     written(store, "one")
     test = page()

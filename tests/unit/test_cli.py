@@ -130,6 +130,18 @@ def test_evaluate_agrees_with_the_training(trained):
     assert sum(document["confusion"][i][i] for i in range(10)) / total == pytest.approx(document["accuracy"])
 
 
+def test_evaluate_without_the_pictures_asks_for_others(trained, tmp_path):
+    run = RunStore(trained[1]["EXPERTNET_RUNS"]).get(trained[2]["run"])
+    shutil.copytree(run.path, tmp_path / run.id)
+    moved = RunStore(tmp_path).get(run.id)
+    moved.write_config(run.config() | {"data": run.config()["data"] | {"dataset": "gone.zip"}})
+    assert (
+        "gone.zip" in (said := refused(command("evaluate", "latest", "--runs-dir", tmp_path))) and "--dataset" in said
+    )
+    done = command("evaluate", "latest", "--dataset", "digits", "--json", "--runs-dir", tmp_path)
+    assert json.loads(done.stdout)["dataset"] == "digits"
+
+
 def test_predict_and_routing_do_the_rest_when_a_file_is_bad(trained):
     good, bad = trained[0] / "good.png", trained[0] / "bad.png"
     Image.new("L", (20, 30), 90).save(good)
