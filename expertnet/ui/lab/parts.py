@@ -178,8 +178,10 @@ def gallery(chosen: Chosen, pictures: list[int], captions: list[str], empty: str
             + " of the test set."
         )
     else:
-        images = [chosen.split.images[number].permute(1, 2, 0).numpy() for number in pictures]
-        st.image(images, width=72, caption=[escape(caption) for caption in captions])
+        with st.container(horizontal=True, gap="small"):
+            for number, caption in zip(pictures, captions, strict=True):
+                image = chosen.split.images[number].permute(1, 2, 0).numpy()
+                st.image(image, width=84, caption=escape(caption), alt=f"Test picture {number + 1}")
 
 
 def named(chosen: Chosen, lab: Lab, number: int) -> str:

@@ -12,6 +12,7 @@ from expertnet import effect_figures, tasks, whatif
 from expertnet import picture_figures as figure_of
 from expertnet.datasets import Split
 from expertnet.effects import Effects, flipped, kept_effects, measure_policies, measure_silencing, silencing
+from expertnet.figures import lowest
 from expertnet.lab import Lab
 from expertnet.progress import Asked, Report
 from expertnet.ui import access
@@ -169,25 +170,19 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
     if effects is None:
         return
     left, right = st.columns(2, gap="large")
+    every = effect_figures.silencing(effects, lab, renormalise)
+    worst = lowest(every.table, "change")  # with which to begin
+
+    def pick(label: str, numbers: list[int], first: int, key: str) -> int:
+        picked = st.segmented_control(label, numbers, default=first, key=key, bind="query-params", required=True)
+        return int(picked or first)
+
     with left:
-        show(effect_figures.silencing(effects, lab, renormalise), table=True)
+        show(every, table=True)
     with right:
-        block = int(
-            st.segmented_control(
-                "Silenced in block",
-                chosen.blocks,
-                default=chosen.blocks[-1],
-                key="silenced",
-                bind="query-params",
-                required=True,
-            )
-            or chosen.blocks[-1]
-        )
+        block = pick("Silenced in block", chosen.blocks, int(worst["block"]), "silenced")
         show(effect_figures.silencing_by_class(effects, lab, block))
-        experts = list(range(1, lab.num_experts + 1))
-        expert = int(
-            st.segmented_control("Expert", experts, default=1, key="silent", bind="query-params", required=True) or 1
-        )
+        expert = pick("Expert", list(range(1, lab.num_experts + 1)), int(worst["expert"]), "silent")
         numbers = flipped(effects, block, expert)
         st.markdown(f"{len(numbers):,} pictures get another class without expert {expert} of block {block}.")
         shown = numbers[:FLIPPED]
