@@ -160,7 +160,6 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
         activity="Preparing the data",
         seconds_left=None,
         step=0,
-        images_per_second=None,
     )
     writer.flush()
     data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
