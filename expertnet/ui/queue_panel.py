@@ -11,7 +11,7 @@ from expertnet.jobs import manager
 from expertnet.run_index import cut, row_labels, rows_of
 from expertnet.runs import Run
 from expertnet.ui import access
-from expertnet.ui.shell import act, escape, link
+from expertnet.ui.shell import act, escape
 
 LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # signs of a title
@@ -22,7 +22,11 @@ def queue_panel() -> None:
     drawn = _now()
     waiting, paused, training = manager().waiting(), manager().queue.paused, manager().training()
     if training is not None and training.id != st.query_params.get("run"):
-        link("train", f"In training now: {escape(cut(training.title, LONGEST))}", training.id)
+        # no link: after one to the page that it stands on, the browser goes on with the address of before
+        label = f"In training now: {escape(cut(training.title, LONGEST))}"
+        if st.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
+            st.query_params["run"] = training.id
+            st.rerun()
     if waiting or paused:
         head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
         head.markdown(f"**Queue**{', paused' if paused else ''}")

@@ -1,7 +1,7 @@
 """The form of the Train page, drawn from the schema: what is typed lives in the session and survives other pages.
 
 In this module: settings_form, which returns the settings (or the sentence that says why they cannot be used) and the preset;
-fill, which puts other settings there; and remember, which has them survive a reload.
+fill, which puts other settings there; whole, for fields of whole numbers; and remember, which has them survive a reload.
 """
 
 from __future__ import annotations
@@ -154,8 +154,12 @@ def _read(key: str, value: Any) -> Any:
     kind = next((field.kind for field in setting_fields() if field.key == key), "")
     if kind in ("ints", "blocks"):
         return tuple(parse_numbers(value))
-    exact = kind == "int" and isinstance(value, float) and value.is_integer() and abs(value) <= EXACT
-    return int(value) if exact else value
+    return whole(value) if kind == "int" else value
+
+
+def whole(value: float) -> float:
+    """A whole number out of a field of numbers as one; what is none, or beyond those that floats tell apart, as it is."""
+    return int(value) if float(value).is_integer() and abs(value) <= EXACT else value
 
 
 def _dataset(form: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import streamlit as st
 from expertnet.access import AccessError
 from expertnet.config import SettingsError
 from expertnet.datasets import DatasetError
+from expertnet.fields import by_label
 from expertnet.files import os_error_sentence
 from expertnet.pictures import PictureError
 from expertnet.runs import RunError
@@ -102,7 +103,7 @@ def shown_error() -> Iterator[None]:
     try:
         yield
     except (AccessError, SettingsError, DatasetError, PictureError, RunError) as error:
-        st.error(escape(str(error)), icon=":material/error:")
+        st.error(escape(by_label(str(error))), icon=":material/error:")
     except OSError as error:  # a disk that is full or may not be written
         st.error(escape(os_error_sentence(error)), icon=":material/error:")
 

@@ -11,14 +11,14 @@ from typing import Any
 import streamlit as st
 
 from expertnet.config import Settings
-from expertnet.fields import setting_fields
+from expertnet.fields import build_settings, setting_fields
 from expertnet.jobs import manager
 from expertnet.notes import NAME
 from expertnet.own_process import can_be_forced, end_by_force
 from expertnet.run_index import cut
 from expertnet.runs import RESUMABLE_STATES, Run, RunError
 from expertnet.ui import access
-from expertnet.ui.settings_form import fill
+from expertnet.ui.settings_form import fill, whole
 from expertnet.ui.shell import act, escape, link
 
 
@@ -102,11 +102,12 @@ def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
     if not run.shipped and _most_epochs() > status["epoch"] > 0 and run.resume_damage() is None:
         done, most = max(status["epoch"], settings.training.epochs), _most_epochs()
         with st.form("longer", border=False):
-            epochs = st.number_input(
-                "Epochs in all", min_value=done + 1, max_value=most, value=min(done + max(done // 2, 1), most)
-            )
+            offered = float(min(done + max(done // 2, 1), most))
+            epochs = whole(st.number_input("Epochs in all", value=offered, step=1.0, format="%g"))
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **access.reserved()):
-                act(lambda: manager().resume(run, int(epochs)))
+                act(
+                    lambda: manager().resume(run, build_settings(overrides={"training.epochs": epochs}).training.epochs)
+                )
     if st.button(
         "Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **access.reserved()
     ):

@@ -352,6 +352,15 @@ def test_a_run_of_the_past_is_repeated_prolonged_and_taken_as_a_start():
     (again,) = manager().waiting()
     assert again.name == "n" * 71 + "…, seed 4" and again.settings() == run.settings().model_copy(update={"seed": 4})
     test = opened("train", run.id)
+    for epochs, said in (
+        (2.0, "has finished its last epoch"),
+        (2.5, "“Epochs” cannot be '2.5'"),
+        (1e9, "at most 10000"),
+    ):
+        next(field for field in test.number_input if field.label == "Epochs in all").set_value(epochs)
+        next(button for button in test.button if button.label == "Train longer").click().run()
+        assert [said in error.value.replace("\\", "") for error in test.error] == [True]
+    test = opened("train", run.id)
     longer = next(button for button in test.button if button.label == "Train longer")
     longer.click().run()
     assert not test.exception and run.state == "queued" and run.settings().training.epochs == 3

@@ -122,9 +122,12 @@ def test_a_stop_shows_at_once_and_keeps_the_run(tab):
     page.get_by_label("Epochs", exact=True).press("Enter")
     page.get_by_role("button", name="Start training").click()
     page.get_by_text(re.compile("training · epoch")).wait_for()
-    page.get_by_role("button", name="Stop, keep the last whole epoch").click()
-    page.get_by_role("button", name=re.compile("Go on after epoch|Start it again")).wait_for()
-    expect(page.get_by_text(re.compile("stopped · epoch"))).to_be_visible()
+    second = tab("train", run="none")  # from which the run in training is turned to
+    second.get_by_role("button", name="In training now").click()
+    second.get_by_role("button", name="Stop, keep the last whole epoch").click()
+    for watching in (page, second):
+        watching.get_by_role("button", name=re.compile("Go on after epoch|Start it again")).wait_for()
+        expect(watching.get_by_text(re.compile("stopped · epoch"))).to_be_visible()
 
 
 def test_a_slider_moves_the_probabilities(tab):
