@@ -255,6 +255,8 @@ def export(
     The settings and classes are in the network's metadata.
     """
     found, document = open_store(runs_dir).resolve(run, trained=True), {"format": format.value, "output": str(output)}
+    if format is Format.ZIP and checkpoint is not CheckpointKind.BEST:
+        raise RunError("A zip holds the whole run; --checkpoint chooses what --format safetensors writes.")
     try:
         if format is Format.ZIP:
             from expertnet.run_archives import export_run

@@ -340,6 +340,8 @@ def test_progress_goes_to_standard_error_alone(trained):
 def test_a_run_goes_out_as_a_zip_and_comes_in_elsewhere(trained, tmp_path):
     _, where, document = trained
     archive = tmp_path / "run.zip"
+    last = ("--checkpoint", "last")
+    assert "whole run" in refused(command("export", "latest", "--format", "zip", *last, "--output", archive, **where))
     done = command("export", "latest", "--format", "zip", "--output", archive, "--json", **where)
     assert json.loads(done.stdout) == {"run": document["run"], "format": "zip", "output": str(archive)}
     elsewhere = tmp_path / "elsewhere"
