@@ -55,10 +55,9 @@ def pick_picture(predictor: Predictor, split: Split | None, which: str = "") -> 
         return None
     if draw.button("At random", width="stretch", key=f"draw{which}"):
         st.session_state[key] = secrets.randbelow(len(members)) + 1
-    elif key not in st.session_state and key not in st.query_params:
-        st.session_state[key] = 1  # a field begins with 0, and one with limits turns red without a word
-    place = number.number_input(f"Picture (1 to {len(members):,})", step=1, key=key, bind="query-params")
-    if not 1 <= place <= len(members):
+    # no upper limit, beyond which a field turns red without a word; the lower one is what it begins with
+    place = number.number_input(f"Picture (1 to {len(members):,})", 1, step=1, key=key, bind="query-params")
+    if place > len(members):
         st.info(f"There is no picture {place:,} here; choose one from 1 to {len(members):,}.", icon=":material/info:")
         return None
     index = members[int(place) - 1]
