@@ -22,7 +22,8 @@ from expertnet.own_pictures import look
 from expertnet.pictures import PictureError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.runs import RunError
-from expertnet.terminal import EpochPrinter, UsageError, counted, give, run_lines, say, usage_sentence
+from expertnet.tables import counted
+from expertnet.terminal import EpochPrinter, UsageError, give, run_lines, say, usage_sentence
 
 app = typer.Typer(
     help="Train networks of experts, and see where each picture is routed.",

@@ -84,16 +84,14 @@ def evaluate(
     data, kept = predictor.settings.data, remembered_test_split(predictor.info)
     if dataset is not None:
         data, kept = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset}), None
+    elif kept is None and is_missing(data):
+        raise DatasetError(
+            f"The pictures of {dataset_title(data.dataset)}, which run {found.title} was trained on, are not on this machine; "
+            "name a data set with the same classes: --dataset NAME."
+        )
     at_once = signal.signal(signal.SIGINT, signal.default_int_handler)  # half a download or decoding is cleaned up
     try:
         split, info = (kept, predictor.info) if kept else load_test_split(data)
-    except DatasetError as error:
-        if dataset is None and is_missing(data):
-            raise DatasetError(
-                f"The pictures of {dataset_title(data.dataset)}, which run {found.title} was trained on, are not on this machine; "
-                "name a data set with the same classes: --dataset NAME."
-            ) from error
-        raise
     finally:
         signal.signal(signal.SIGINT, at_once)
     if info.classes != predictor.classes:
@@ -291,5 +289,5 @@ def import_(
     with file.open("rb") as content:
         imported = import_run(open_store(runs_dir, creates=True), content, file.name)
     run = imported.run
-    document = {"run": run.id, "was": imported.was, "new": imported.new, "name": run.name, "state": run.state}
+    document = {"run": run.id, "was": imported.was, "new": imported.new, "name": run.title, "state": run.state}
     give(as_json, document, lambda: [imported.sentence])

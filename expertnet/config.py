@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 class SettingsError(ValueError):
     """A setting that cannot be used; its text is one sentence for the person who typed it.
 
-    Where several cannot be used, `of` has the sentence of each by its dotted key, and the text is the first of them.
+    `of` has the sentence of each that the schema refuses by its dotted key; the text is the first of them.
     """
 
     def __init__(self, text: str, of: Mapping[str, str] | None = None) -> None:

@@ -1,8 +1,9 @@
 """Built-in, downloaded, or a person's own pictures -> uint8 tensors with their classes, in three different sets.
 
 In this module: DatasetInfo, Dataset, load_dataset, load_test_split, remembered_test_split, and what pages ask before anything is loaded
-(dataset_title, is_ready, flips, refuse_if_missing; own_pictures.py says more). What the parts of the way are called stands in
-builtin.py, downloads.py, archives.py, layout.py and decoded.py. Pictures are RGB, uint8, (N, 3, S, S).
+(dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_ready, flips; own_pictures.py says more). What
+the parts of the way are called stands in builtin.py, downloads.py, archives.py, layout.py and decoded.py. Pictures are RGB, uint8,
+(N, 3, S, S).
 """
 
 from __future__ import annotations

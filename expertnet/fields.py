@@ -162,8 +162,10 @@ def _validate(nested: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(nested)
     except ValidationError as error:
-        refusals = list(map(_refusal, error.errors()))
-        raise SettingsError(refusals[0][1], dict(reversed(refusals))) from None  # of a key, the first counts
+        of: dict[str, str] = {}
+        for wrong in error.errors():
+            of.setdefault(*_refusal(wrong))
+        raise SettingsError(next(iter(of.values())), of) from None
 
 
 def _refusal(wrong: Any) -> tuple[str, str]:
@@ -182,8 +184,10 @@ def _refusal(wrong: Any) -> tuple[str, str]:
 def by_label(sentence: str) -> str:
     """A sentence on settings with the labels that a form gives them in the place of their keys."""
     for field in setting_fields():
-        start = "" if field.section else "^"  # seed is a word too
-        sentence = re.sub(rf"{start}\b{re.escape(field.key)}\b", f"“{field.label}”", sentence)
+        key = (
+            rf"(?<![\w./]){re.escape(field.key)}(?![\w/]|\.\w)" if field.section else "^seed(?= cannot be)"
+        )  # no path's part
+        sentence = re.sub(key, f"“{field.label}”", sentence)
     return sentence
 
 

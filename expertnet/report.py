@@ -46,6 +46,7 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     lab = open_lab(routed, predictor.classes)
     written, lines = [], [f"# Routing of {escape_for_file(run.title)}", "", f"{of}, epoch {predictor.epoch}.", ""]
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / INDEX, "\n".join(lines).encode())  # first, so that one cut off belongs to its run too
     for figure in _figures(run, checkpoint, lab, split, progress):
         progress(f"Writing {figure.name}", None)
         files = {"csv": to_csv(figure.table).encode()}
@@ -71,7 +72,10 @@ def _refuse_other_report(folder: Path, of: str) -> None:
             return
     except FileNotFoundError:
         return
-    raise RunError(f"{folder} has the {INDEX} of another report; name an empty folder, or one that is not there yet.")
+    raise RunError(
+        f"{folder} has an {INDEX} that does not say it is of this run and checkpoint; name an empty folder, or one that is not "
+        "there yet."
+    )
 
 
 def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Figure]:

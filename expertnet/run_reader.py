@@ -91,9 +91,7 @@ class RunReader:
                 "its network can still be used."
             )
         kinds = self.checkpoints()
-        if kinds and "best" not in kinds:
-            raise self.unusable_checkpoint("best")
-        for kind in kinds:
+        for kind in ("best", *kinds) if kinds else ():
             if self.checkpoint_epoch(kind) is None:
                 raise self.unusable_checkpoint(kind)
 

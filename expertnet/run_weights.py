@@ -45,11 +45,9 @@ class RunWeights(RunReader):
             with safe_open(self.checkpoint_path(kind), framework="pt") as file:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
                 return weights, epoch_of(file.metadata())
-        except FileNotFoundError:
+        except (SafetensorError, OSError, ValueError):
             if not self.checkpoints():
                 self.check_network()  # which says more of a run without any
-            raise self.unusable_checkpoint(kind) from None
-        except (SafetensorError, OSError, ValueError):
             raise self.unusable_checkpoint(kind) from None
 
     def can_resume(self) -> bool:

@@ -1,6 +1,6 @@
 """Tables and words that others can name, made harmless for where they go, and figures as sentences write them.
 
-In this module: to_csv, escape, escape_for_file; percent, points, amount.
+In this module: to_csv, escape, escape_for_file; percent, points, amount, counted.
 """
 
 from __future__ import annotations
@@ -58,3 +58,7 @@ def points(change: float) -> str:
 def amount(value: float, unit: str) -> str:
     """So many bits or nats, to as many decimals as say something."""
     return f"under 0.001 {unit}".rstrip() if value < 0.001 else f"{value:.3f} {unit}".rstrip()
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,6 +1,6 @@
 """What the command line says: answers on standard output, everything else on standard error.
 
-In this module: say, give, EpochPrinter, run_lines, counted, UsageError and usage_sentence.
+In this module: say, give, EpochPrinter, run_lines, UsageError and usage_sentence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from expertnet.tables import percent
+from expertnet.tables import counted, percent
 
 UsageError: Any = typer.BadParameter.__base__  # what typer raises for words that it does not know, but does not export
 
@@ -65,10 +65,6 @@ def run_lines(runs: Sequence[Any]) -> list[str]:
         rows.append((run.id, status["state"], counted(status["epoch"], "epoch"), accuracy, run.dataset, run.title))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[5]]) for row in rows]
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def usage_sentence(error: Any) -> str:

@@ -131,9 +131,8 @@ def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None
 
 def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
     writer.update(state="failed", error=sentence, error_kind=kind)
-    where = (
-        "" if kind == "data" else f"\n{traceback.format_exc()}"
-    )  # of pictures, the sentence says all there is to say
+    # of pictures, the sentence says all there is to say
+    where = "" if kind == "data" else f"\n{traceback.format_exc()}"
     with suppress(OSError):  # on a full disk the status has the sentence
         run.log(f"Failed: {sentence}{where}")
 
@@ -160,6 +159,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
         activity="Preparing the data",
         seconds_left=None,
         step=0,
+        images_per_second=None,
     )
     writer.flush()
     data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
@@ -181,7 +181,9 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
         history = run.metrics()
         trainer.load_state_dict(saved)
         run.log(f"Going on after epoch {trainer.epoch}.")
-    writer.update(device=device_name(trainer.device), epoch=trainer.epoch, steps=trainer.steps, **_best(trainer))
+    speed = history[-1].get("images_per_second") if history else None
+    device = device_name(trainer.device)
+    writer.update(device=device, epoch=trainer.epoch, steps=trainer.steps, images_per_second=speed, **_best(trainer))
     before = sum(line.get("seconds") or 0 for line in history)
     started, first_epoch = time.perf_counter(), trainer.epoch
     with ScalarLog(run) as scalars:

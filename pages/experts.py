@@ -43,7 +43,7 @@ with shell.shown_error():
         )
     asked = st.query_params.get("view", "One picture")
     if asked not in VIEWS:
-        st.info(f"There is no view “{shell.escape(asked[:80])}”; this is the first one.", icon=":material/info:")
+        shell.told(f"There is no view “{shell.escape(asked[:80])}”; this is the first one.")
     title = st.segmented_control(
         "View", list(VIEWS), default="One picture", required=True, key="view", bind="query-params"
     )

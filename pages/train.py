@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from expertnet.fields import by_label
 from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
 from expertnet.trash import trashed
@@ -73,7 +74,7 @@ with left:
         try:
             refuse_what_cannot_start(settings)
         except ValueError as error:
-            why_not = str(error)
+            why_not = by_label(str(error))
     start(settings, preset, why_not)
     queue_panel()
 with right:

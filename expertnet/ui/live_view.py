@@ -15,8 +15,10 @@ from expertnet.charts import specification
 from expertnet.config import Settings
 from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
+from expertnet.fields import by_label
 from expertnet.records import TRAINING_STATES, share_done
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
+from expertnet.tables import counted
 from expertnet.ui import access
 from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.training_actions import training_actions
@@ -84,7 +86,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
     figures.metric(
         "Time left" if left else "Time taken", duration(status["seconds_left" if left else "seconds"]), width="content"
     )
-    speed = status["images_per_second"] if state != "queued" else None
+    speed = status["images_per_second"] if state != "queued" else None  # that would be of before
     figures.metric("Pictures per second", f"{speed:,.0f}" if speed else "–", width="content")
     best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
     figures.metric(best, percent(status["best_val_accuracy"]), width="content")
@@ -105,14 +107,14 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
     memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
     st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
     if status["error"]:
-        st.error(escape(status["error"]), icon=":material/error:")
+        st.error(escape(by_label(status["error"])), icon=":material/error:")
 
 
 def _how_far(status: dict[str, Any]) -> str:
     """The epoch in progress, or the last one of a run that does not train."""
     epoch, epochs = status["epoch"], max(status["epochs"], 1)
     if status["state"] == "queued":
-        return f"goes on after epoch {epoch} of {epochs}" if epoch else f"{epochs} epochs"
+        return f"goes on after epoch {epoch} of {epochs}" if epoch else counted(epochs, "epoch")
     return f"epoch {min(epoch + (status['state'] in TRAINING_STATES), epochs)} of {epochs}"
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from expertnet.jobs import manager
 from expertnet.run_index import cut, row_labels, rows_of
 from expertnet.runs import Run
+from expertnet.tables import counted
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape
 
@@ -57,7 +58,7 @@ def _entry(place: int, run: Run, label: str) -> None:
     settings = run.settings()
     text.markdown(
         f"{place + 1}\\. {escape(label)}  \n"
-        f":small[{escape(cut(run.dataset, LONGEST))} · {settings.training.epochs} epochs]"
+        f":small[{escape(cut(run.dataset, LONGEST))} · {counted(settings.training.epochs, 'epoch')}]"
     )
     with change.popover("Change", width="stretch", key=f"change {run.id} {place}"):
         if place and _pressed("Run next", "vertical_align_top", f"next {run.id}"):

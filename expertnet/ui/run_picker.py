@@ -47,7 +47,7 @@ def pick_run(label: str = "Run", pictures: bool = False) -> tuple[Run, Checkpoin
     """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
 
     ?run=ID in the address chooses, and follows the choice; an ID that cannot be shown gets its reason, and no other in its place.
-    With `pictures`, the page shows pictures of the run's test set, so it begins with a run that has some.
+    With `pictures`, the page shows pictures of test sets (first_choice).
     """
     store, asked = RunStore(), st.query_params.get("run")
     runs = {run.id: run for run in store.list() if run.has_network()}

@@ -1,7 +1,7 @@
 """Runs as a table to choose from.
 
 In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, follow, which draws the page
-anew while runs train, and cells, columns and height (and fitted, which cuts a text to its column) for other tables of runs.
+anew while runs train, and table_of, columns and height (and fitted, which cuts a text to its column) for other tables of runs.
 """
 
 from __future__ import annotations
@@ -55,10 +55,14 @@ def _pixels(sign: str) -> float:
     return 8.8 if sign.isupper() else 7.3
 
 
-def cells(row: RunRow, label: str = "") -> dict[str, Any]:
-    """`label` is its title with what tells it from others of the same (row_labels)."""
+def table_of(rows: list[RunRow]) -> pd.DataFrame:
+    """A line a run; those of the same title are told apart."""
+    labels = row_labels(rows, max(len(row.title) for row in rows))
+    return pd.DataFrame([_cells(row, labels[row.id].removeprefix(row.title)) for row in rows])
+
+
+def _cells(row: RunRow, told_apart: str) -> dict[str, Any]:
     percent = lambda share: None if share is None else share * 100  # noqa: E731
-    told_apart = label.removeprefix(row.title) if label.startswith(row.title) else ""
     return {
         "Run": fitted(row.title, WIDTHS["Run"], told_apart + " (damaged)" * bool(row.damage)),
         "State": MARKS.get(row.state, row.state),
@@ -113,8 +117,7 @@ def table_key(rows: list[RunRow]) -> str:
 
 def run_table(rows: list[RunRow]) -> list[RunRow]:
     """The ticked rows. A tick belongs to its run: it stays with it in another order, and goes where the run is not shown."""
-    labels = row_labels(rows, max(len(row.title) for row in rows))
-    table = pd.DataFrame([cells(row, labels[row.id]) for row in rows])
+    table = table_of(rows)
     if not table["Tags"].map(len).any():
         table = table.drop(columns="Tags")
     if not any(row.watches_test for row in rows):

@@ -5,14 +5,13 @@ In this module: trash_panel.
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from expertnet.run_index import RunRow, rows_of
 from expertnet.runs import RunStore
 from expertnet.trash import bring_back, empty, trashed
 from expertnet.ui import access, shell
-from expertnet.ui.run_table import cells, columns, height, table_key
+from expertnet.ui.run_table import columns, height, table_key, table_of
 
 SHOWN = ["Run", "State", "Best", "Test", "When", "Data set"]
 
@@ -31,7 +30,7 @@ def trash_panel(store: RunStore) -> None:
 def _contents(store: RunStore, rows: list[RunRow]) -> None:
     key = table_key(rows)
     event = st.dataframe(
-        pd.DataFrame([cells(row) for row in rows])[SHOWN],
+        table_of(rows)[SHOWN],
         hide_index=True,
         width="stretch",
         height=height(min(len(rows), 10)),

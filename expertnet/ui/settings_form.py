@@ -115,9 +115,9 @@ def settings_form() -> tuple[Settings | None, str, str]:
                 + ". Counted by the names of the files; what gives no picture is left out and named in the run's log."
             )
     except (AccessError, SettingsError) as error:
-        return None, preset, str(error)
+        return None, preset, by_label(str(error))
     except DatasetError as error:
-        own_place.error(escape(str(error)), icon=":material/error:")
+        own_place.error(escape(by_label(str(error))), icon=":material/error:")
         return None, preset, "These pictures cannot be used; what is wrong with them stands above."
     command = st.expander(
         "The same on the command line", icon=":material/terminal:", key="command line", on_change="rerun"

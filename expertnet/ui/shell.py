@@ -1,7 +1,7 @@
 """What every page stands in: the navigation, the guard, and words that several pages share.
 
 In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, act (what a button does),
-progress_bar, and how words, shares and times are written (escape, state_label, percent, duration).
+told, progress_bar, and how words, shares and times are written (escape, state_label, percent, duration).
 """
 
 from __future__ import annotations
@@ -117,6 +117,11 @@ def act(action: Callable[[], object]) -> None:
         with access.changing():
             action()
         st.rerun()
+
+
+def told(sentence: str) -> None:
+    """What an address asked for in vain; it outlives the page's next runs, in which the address is mended already."""
+    st.toast(sentence, icon=":material/info:", duration="long")
 
 
 @contextmanager

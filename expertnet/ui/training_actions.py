@@ -17,6 +17,7 @@ from expertnet.notes import NAME
 from expertnet.own_process import can_be_forced, end_by_force
 from expertnet.run_index import cut
 from expertnet.runs import RESUMABLE_STATES, Run, RunError
+from expertnet.tables import counted
 from expertnet.ui import access
 from expertnet.ui.settings_form import fill, whole
 from expertnet.ui.shell import act, escape, link
@@ -105,9 +106,7 @@ def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
             offered = float(min(done + max(done // 2, 1), most))
             epochs = whole(st.number_input("Epochs in all", value=offered, step=1.0, format="%g"))
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **access.reserved()):
-                act(
-                    lambda: manager().resume(run, build_settings(overrides={"training.epochs": epochs}).training.epochs)
-                )
+                act(lambda: _longer(run, epochs, done))
     if st.button(
         "Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **access.reserved()
     ):
@@ -120,6 +119,13 @@ def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
         **access.reserved(help="Fills the form in."),
     ):
         act(lambda: _fill_in(settings, run.preset))
+
+
+def _longer(run: Run, epochs: float, done: int) -> None:
+    most = build_settings(overrides={"training.epochs": epochs}).training.epochs
+    if most <= done:
+        raise RunError(f"It is to have {counted(done, 'epoch')} already; give more to train it longer.")
+    manager().resume(run, most)
 
 
 def _most_epochs() -> int:

@@ -1,5 +1,7 @@
 """Every view of the routing lab opens: on a small network, one without routing, one whose pictures are gone, and a run in progress."""
 
+import re
+
 import pytest
 from PIL import Image
 
@@ -125,6 +127,17 @@ def test_silencing_is_measured_in_the_background_and_shown():
     assert "outing by picture earns" in words(test) and "costs most" in words(test)
     assert (run.path / "policies-best.safetensors").is_file()
 
+    def worst_and_shown():
+        (costs,) = re.findall(r"Silencing expert (\d) of block (\d) costs most", words(test))
+        (shown,) = re.findall(r"without expert (\d) of block (\d)\.", words(test))
+        return costs, shown
+
+    assert len(set(worst_and_shown())) == 1
+    test.toggle(key="renormalise").set_value(False).run()
+    next(button for button in test.button if button.label == "Silence each expert in turn").click().run()
+    settled(test)
+    assert len(set(worst_and_shown())) == 1  # of another table
+
 
 def test_an_address_names_the_block_and_the_picture():
     test = looked_at(finished(RunStore()), "One picture", block="1", picture="7")
@@ -134,15 +147,15 @@ def test_an_address_names_the_block_and_the_picture():
 
 def test_what_an_address_asks_for_in_vain_is_said():
     run, other = finished(RunStore()), finished(RunStore())
-    assert "There is no view “Nope”" in words(opened("experts", run.id, view="Nope"))
+    assert "There is no view “Nope”" in opened("experts", run.id, view="Nope").toast[0].value
     test = looked_at(run, "One picture", picture="9999")
     assert "choose one from 1 to 359" in words(test) and not test.get("vega_lite_chart")
     test.selectbox(key="class").set_value("3").run()  # which has fewer pictures: the last of them
     assert test.number_input(key="picture").label == f"Picture (1 to {test.number_input(key='picture').value})"
     assert "choose one" not in words(test) and test.get("vega_lite_chart")
     looked_at(run, "Compare")  # keeps both routings
-    assert "not here" in words(opened("experts", run.id, view="Compare", **{"with": "20200101-000000-abcd"}))
-    assert "not here" not in words(opened("experts", run.id, view="Compare", **{"with": other.id}))
+    assert "not here" in opened("experts", run.id, view="Compare", **{"with": "20200101-000000-abcd"}).toast[0].value
+    assert not opened("experts", run.id, view="Compare", **{"with": other.id}).toast
 
 
 def test_two_pictures_stand_side_by_side():

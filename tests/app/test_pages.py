@@ -190,7 +190,7 @@ def test_every_setting_that_cannot_be_used_is_marked():
     test.number_input(key="field 1 training.epochs").set_value(0).run()
     test.number_input(key="field 1 model.channels").set_value(-8).run()
     assert sum(":red[" in mark.value for mark in test.markdown) == 2
-    assert all("1 more is marked in the form" in warning.value for warning in test.warning)
+    assert ["1 more is marked in the form" in warning.value for warning in test.warning] == [True] * 2
 
 
 def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
@@ -353,7 +353,7 @@ def test_a_run_of_the_past_is_repeated_prolonged_and_taken_as_a_start():
     assert again.name == "n" * 71 + "…, seed 4" and again.settings() == run.settings().model_copy(update={"seed": 4})
     test = opened("train", run.id)
     for epochs, said in (
-        (2.0, "has finished its last epoch"),
+        (2.0, "have 2 epochs already"),
         (2.5, "“Epochs” cannot be '2.5'"),
         (1e9, "at most 10000"),
     ):

@@ -79,6 +79,11 @@ def test_runs_that_are_called_alike_are_told_apart(store):
     runs = [written(store), written(store, "another"), written(store, state="stopped")]
     alike = [f"Digits, quick · {run.id[-4:]}" for run in (runs[2], runs[0])]
     assert sorted(names(page())) == sorted([*alike, "another"])
+    for run in runs:
+        run.move_to_trash()
+    test = page()
+    test.session_state["trash"] = True  # unfolded
+    assert sorted(names(sound(test.run()))) == sorted([*alike, "another"])
 
 
 def test_few_runs_have_a_search_alone_and_one_has_nothing_to_search(store):

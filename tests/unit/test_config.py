@@ -8,6 +8,7 @@ import pytest
 from expertnet.config import Settings, SettingsError
 from expertnet.fields import (
     build_settings,
+    by_label,
     command_line,
     get_value,
     parse_assignments,
@@ -17,6 +18,17 @@ from expertnet.fields import (
 from expertnet.runs import RunStore
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_a_form_says_labels_for_keys_and_leaves_other_words_alone():
+    told = by_label("data.cutout cannot be 40: it takes at most data.image_size, or training.lr.")
+    assert told == "“Cutout” cannot be 40: it takes at most “Picture size”, or “Learning rate”."
+    assert by_label("seed cannot be '-1'").startswith("“Seed” cannot")
+    for sentence in (
+        "seed could not be read.",
+        "There is no /home/data.flip here, nor training.lr.zip, nor my-data.flips.",
+    ):
+        assert by_label(sentence) == sentence
 
 
 def test_report_preset_is_the_reports_run():

@@ -59,6 +59,18 @@ def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
     )  # of whole epochs
 
 
+def test_a_finished_run_that_has_lost_its_status_is_measured_again(store):
+    run = store.create(settings(**{"training.epochs": 2}))
+    before = run_training(run, Stop())
+    (run.path / "status.json").write_text("{")
+    prepare_resume(run)
+    assert run.status()["test_accuracy"] is None
+    after = run_training(run, Stop())
+    for key in ("state", "epoch", "best_epoch", "best_val_accuracy", "test_accuracy"):
+        assert after[key] == before[key], key
+    assert len(run.metrics()) == 2 and after["images_per_second"] == run.metrics()[-1]["images_per_second"]
+
+
 def test_the_log_names_the_pictures_that_could_not_be_read(store, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
     for name in ("cat", "dog"):

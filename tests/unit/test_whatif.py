@@ -280,9 +280,17 @@ def test_a_report_is_clean_text_in_which_names_are_harmless(run, tmp_path):
     for folder, index in ((tmp_path / "own", "# My notes"), (tmp_path / "report", text.replace(run.id, "another"))):
         folder.mkdir(exist_ok=True)
         (folder / "index.md").write_text(index)
-        with pytest.raises(RunError, match="index.md of another report"):
+        with pytest.raises(RunError, match="does not say it is of this run"):
             write_report(run, folder)
         assert (folder / "index.md").read_text() == index
+
+    def cut_off(activity, share):
+        if activity.startswith("Writing information"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_report(run, tmp_path / "half", progress=cut_off)
+    assert run.id in (tmp_path / "half" / "index.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from expertnet.lab import Lab, matched
 from expertnet.runs import Run, RunStore
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show, why_no_mistakes
 from expertnet.ui.run_picker import descriptions, first_choice
-from expertnet.ui.shell import escape
+from expertnet.ui.shell import escape, told
 
 
 def compare_view(chosen: Chosen, lab: Lab) -> None:
@@ -25,10 +25,7 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
         return
     ids, asked = list(others), st.query_params.get("with")
     if asked and asked not in others:
-        st.info(
-            "The run that this address compares with is not here, or has other classes, blocks or experts.",
-            icon=":material/info:",
-        )
+        told("The run that this address compares with is not here, or has other classes, blocks or experts.")
     other_id = st.selectbox(
         "Compare with",
         ids,

@@ -7,7 +7,7 @@ import streamlit as st
 from expertnet import figures
 from expertnet.lab import Lab
 from expertnet.specialization import extremes
-from expertnet.ui.lab.parts import Chosen, gallery, pick_block, show
+from expertnet.ui.lab.parts import Chosen, gallery, pick_block, pick_number, show
 
 SHOWN = 10  # pictures in a gallery
 
@@ -28,12 +28,7 @@ def experts_view(chosen: Chosen, lab: Lab) -> None:
     with sliders[0]:
         block = pick_block(chosen.blocks)
     with sliders[1]:
-        expert = int(
-            st.segmented_control(
-                "Expert", range(1, lab.num_experts + 1), default=1, key="expert", bind="query-params", required=True
-            )
-            or 1
-        )
+        expert = pick_number("Expert", lab.num_experts, 1, "expert")
     most, least = extremes(lab.routed.routing, block, expert, SHOWN)
     weights = lab.routed.routing[:, block - 1, expert - 1]
     for title, numbers in (("Most", most), ("Least", least)):

@@ -1,7 +1,7 @@
 """What the views of the lab share.
 
 In this module: Chosen (a run, its network, its test set), open_chosen, lab_of, background, show (a figure with its sentences
-and downloads), why_no_mistakes, gallery, named, pick_block.
+and downloads), why_no_mistakes, gallery, named, pick_number, pick_block.
 """
 
 from __future__ import annotations
@@ -189,6 +189,12 @@ def named(chosen: Chosen, lab: Lab, number: int) -> str:
     own, taken = (int(tensor[number]) for tensor in (lab.routed.labels, lab.routed.predictions))
     classes = chosen.predictor.classes
     return f"{number + 1}: {classes[own]}" + (f", taken for {classes[taken]}" if own != taken else "")
+
+
+def pick_number(label: str, count: int, first: int, key: str) -> int:
+    """A number from 1 to `count`, which stays in the address; `first` to begin with."""
+    numbers = range(1, count + 1)
+    return int(st.segmented_control(label, numbers, default=first, key=key, bind="query-params", required=True))
 
 
 def pick_block(blocks: list[int], key: str = "block") -> int:

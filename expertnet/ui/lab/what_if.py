@@ -16,7 +16,7 @@ from expertnet.figures import lowest
 from expertnet.lab import Lab
 from expertnet.progress import Asked, Report
 from expertnet.ui import access
-from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, show, threads
+from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, pick_number, show, threads
 from expertnet.ui.picture_picker import pick_picture
 
 FLIPPED = 16  # pictures
@@ -171,18 +171,17 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
         return
     left, right = st.columns(2, gap="large")
     every = effect_figures.silencing(effects, lab, renormalise)
-    worst = lowest(every.table, "change")  # with which to begin
-
-    def pick(label: str, numbers: list[int], first: int, key: str) -> int:
-        picked = st.segmented_control(label, numbers, default=first, key=key, bind="query-params", required=True)
-        return int(picked or first)
-
+    worst, of = lowest(every.table, "change"), (chosen.key, renormalise)
+    if st.session_state.get("silenced of", of) != of:  # begins with the worst of every table anew
+        for key in ("silenced", "silent"):
+            st.session_state.pop(key, None)
+    st.session_state["silenced of"] = of
     with left:
         show(every, table=True)
     with right:
-        block = pick("Silenced in block", chosen.blocks, int(worst["block"]), "silenced")
+        block = pick_number("Silenced in block", lab.num_blocks, int(worst["block"]), "silenced")
         show(effect_figures.silencing_by_class(effects, lab, block))
-        expert = pick("Expert", list(range(1, lab.num_experts + 1)), int(worst["expert"]), "silent")
+        expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), "silent")
         numbers = flipped(effects, block, expert)
         st.markdown(f"{len(numbers):,} pictures get another class without expert {expert} of block {block}.")
         shown = numbers[:FLIPPED]
