@@ -43,13 +43,15 @@ def from_query(query: Mapping[str, str]) -> tuple[Settings, str, str]:
         return build_settings(preset, overrides=values), preset, ""
     except SettingsError as error:
         refused = str(error) if len(str(error)) <= SAID else str(error)[:SAID] + "…"
+    others = -1  # what else could not be used, beside what is named
     if preset not in PRESETS:
-        preset = DEFAULT_PRESET
+        preset, others = DEFAULT_PRESET, 0
     settings, usable = build_settings(preset), dict[str, str]()
     for key, value in values.items():
         try:
             settings = build_settings(preset, overrides=usable | {key: value})
             usable[key] = value
         except SettingsError:
-            continue
-    return settings, preset, f"Not all that this address says could be used: {refused}"
+            others += 1
+    more = f" {others} more could not be used either." if others > 0 else ""
+    return settings, preset, f"Not all that this address says could be used: {refused}{more}"

@@ -43,6 +43,13 @@ def test_settings_that_fit_only_together_are_taken_together():
     assert "training.lr" in refused and (found.training.epochs, found.data.image_size) == (7, 64)
 
 
+def test_how_much_of_an_address_could_not_be_used_is_counted():
+    query = {"seed": "-1", "training.lr": "nan", "training.epochs": "7"}
+    assert from_query(query)[2].endswith(" 1 more could not be used either.")
+    assert from_query(query | {"preset": "nope"})[2].endswith(" 2 more could not be used either.")
+    assert "more" not in from_query({"seed": "-1"})[2]
+
+
 def test_the_form_takes_only_what_is_its_own():
     assert [
         name for name in ("run", "view", "embed", "preset", "seed", "data.x", "x.data", "training") if belongs(name)
