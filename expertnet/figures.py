@@ -64,10 +64,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
         if mine.max() - mine.min() >= 0.005
         else f"In block {block}, all classes are routed alike on the mean."
     )
-    how = (
-        f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are ordered so that classes which route alike "
-        "in all blocks are neighbours (average linkage, optimal leaf order)."
-    )
+    how = f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are {lab.row_order}."
     return Figure(f"classes-block-{block}", seen, charts.class_heatmap(table, block, select), table, how)
 
 

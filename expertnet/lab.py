@@ -22,6 +22,10 @@ from expertnet.routing import class_means, class_table, usage
 class Lab:
     """What is known of the routing of N test pictures through B blocks of K experts."""
 
+    row_order = (
+        "ordered so that classes which route alike in all blocks are neighbours (average linkage, optimal leaf order)"
+    )
+
     def __init__(self, routed: Routed, classes: tuple[str, ...]) -> None:
         self.routed, self.classes = routed, classes
         self.count, self.num_blocks, self.num_experts = routed.routing.shape
@@ -89,11 +93,18 @@ def open_lab(routed: Routed, classes: tuple[str, ...]) -> Lab:
 
 @lru_cache(maxsize=16)
 def matched(lab: Lab, reference: Lab) -> Lab:
-    """The same routing with the experts of each block renumbered as those of the reference that they match best."""
+    """The same routing with the experts of each block renumbered as those of the reference that they match best.
+
+    Its classes come in the reference's order.
+    """
     order_BK = of.match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
     renumbered = Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
     renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # in which experts have no numbers
+    places = {name: place for place, name in enumerate(dict.fromkeys(reference.by_class["class"]))}
+    in_order = renumbered.by_class["class"].map(lambda name: places.get(name, len(places))).argsort(kind="stable")
+    renumbered.by_class = renumbered.by_class.iloc[in_order].reset_index(drop=True)
+    renumbered.row_order = "in the order of the first run's"
     return renumbered
 
 

@@ -88,15 +88,17 @@ def _checked(members: dict[tuple[str, str], list[str]], passed_over: list[str], 
     number = {name: index for index, name in enumerate(classes)}
     labelled = [(part, number[name], path) for (part, name), paths in sorted(members.items()) for path in sorted(paths)]
     if not two_levels:
+        single = [name for (_, name), paths in sorted(members.items()) if len(paths) == 1]
+        if single:
+            raise DatasetError(
+                f"{title} has too few pictures to hold some out for the test, a single one in the class {single[0]!r}; "
+                "add pictures to it, or remove its folder."
+            )
         _, aside = held_out(torch.tensor([label for _, label, _ in labelled]), TEST_SHARE, TEST_SEED)
         tested = set(aside.tolist())
         labelled = [
             ("test" if index in tested else "train", label, path) for index, (_, label, path) in enumerate(labelled)
         ]
-        if not tested:
-            raise DatasetError(
-                f"{title} has too few pictures to hold some out for the test; add pictures to its classes."
-            )
     return Layout(classes, {path: (part, label) for part, label, path in labelled}, passed_over)
 
 

@@ -9,7 +9,7 @@ from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_actions import run_actions, undo_line
 from expertnet.ui.run_filter import filter_runs, nothing_matches
 from expertnet.ui.run_import import import_panel
-from expertnet.ui.run_table import TALLEST, TICKED, follow, run_table
+from expertnet.ui.run_table import TALLEST, follow, keep_ticked, run_table
 from expertnet.ui.run_trash import trash_panel
 
 shell.require()
@@ -31,7 +31,7 @@ if shown:
     st.caption(f"{count}{scrolls}. Tick one run to act on it, several to compare them.")
     ticked = run_table(shown)
 elif rows:
-    st.session_state[TICKED] = ()
+    keep_ticked([])
     nothing_matches(len(rows))
 undo_line(store)
 if ticked:

@@ -1,7 +1,8 @@
 """Runs as a table to choose from.
 
-In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, follow, which draws the page
-anew while runs train, and table_of, columns and height (and fitted, which cuts a text to its column) for other tables of runs.
+In this module: MARKS (how a state is written in a cell), run_table, which returns the ticked rows, keep_ticked, follow, which
+draws the page anew while runs train, and table_of, columns and height (and fitted, which cuts a text to its column) for other
+tables of runs.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ROW, PADDING, CHIP = 35, 8, 16  # pixels: of a row's height, at both sides of a 
 WIDTHS = {"Run": 250, "Data set": 150, "Tags": 150}  # pixels of the columns whose texts people choose
 LOOK_EVERY, LOOK_EVERY_MORE = 2.0, 0.005  # seconds between two looks at runs that train, and more for each row
 TICKED = "ticked runs"  # in the session: the ids, which outlive a table of other rows
+IN_ADDRESS, MOST_IN_ADDRESS = "ticked", 50  # more ids than these would make an address that some servers refuse
 
 
 def fitted(text: str, width: int, ending: str = "") -> str:
@@ -122,7 +124,9 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
         table = table.drop(columns="Tags")
     if not any(row.watches_test for row in rows):
         table = table.drop(columns="Watched")
-    ticked = st.session_state.get(TICKED, ())
+    ticked = st.session_state.get(TICKED)
+    if ticked is None:  # a session that begins
+        ticked = st.query_params.get(IN_ADDRESS, "").split(",")
     event = st.dataframe(
         table,
         hide_index=True,
@@ -137,8 +141,20 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
         column_config=columns(),
     )
     chosen = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
-    st.session_state[TICKED] = tuple(row.id for row in chosen)
+    keep_ticked(chosen)
     return chosen
+
+
+def keep_ticked(rows: list[RunRow]) -> None:
+    """In the session, and in the address, so that a comparison can be reloaded and shared."""
+    st.session_state[TICKED] = ids = tuple(row.id for row in rows)
+    text = ",".join(ids) if len(ids) <= MOST_IN_ADDRESS else ""
+    if text == st.query_params.get(IN_ADDRESS, ""):
+        return  # each change is a step of the browser's history
+    if text:
+        st.query_params[IN_ADDRESS] = text
+    else:
+        del st.query_params[IN_ADDRESS]
 
 
 def follow(rows: list[RunRow]) -> None:

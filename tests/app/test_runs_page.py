@@ -146,6 +146,17 @@ def test_ticks_stay_with_their_runs_in_another_order_and_go_with_a_filter(store)
     assert sound(test.run()).session_state[TICKED] == ()
 
 
+def test_a_comparison_stands_in_the_address(store):
+    runs = several(store)
+    test = page(runs[2], runs[4])
+    ticked = test.query_params["ticked"]
+    again = AppTest.from_file("../../app.py", default_timeout=120)  # a session that begins with that address
+    again.query_params["ticked"] = f"{ticked[0] if isinstance(ticked, list) else ticked},20200101-000000-abcd"
+    sound(again.switch_page("pages/runs.py").run())
+    assert set(again.session_state[TICKED]) == {runs[2].id, runs[4].id} and "2 runs" in said(again)
+    assert "abcd" not in str(again.query_params["ticked"])
+
+
 def test_a_button_acts_on_the_run_that_was_ticked_though_another_came_before_it(store):
     run = written(store, "old")
     test = page(run)

@@ -164,7 +164,7 @@ def test_pictures_of_any_shape_are_fitted(tmp_path, load):
         (class_files(classes=("cat",)), "single class 'cat'"),
         (class_files(classes=("cat",), prefix="set/"), "single class 'cat'"),
         (class_files() | {"bird/notes.txt": b"x"}, "no picture that can be read in the class 'bird'"),
-        (class_files() | {"bird/torn.png": b"x"}, "no picture that can be read in the class 'bird'"),
+        (class_files() | {"bird/torn.png": b"x", "bird/2.png": b"x"}, "no picture that can be read in the class 'bird'"),
         (two_levels() | {"test/bird/1.png": png()}, "class 'bird' in test but not in train"),
         (two_levels() | {"train/bird/1.png": png(), "test/bird/x.txt": b""}, "class 'bird' in test"),
         (class_files(prefix="train/") | {"test/readme.txt": b""}, "no class folders in test"),

@@ -388,12 +388,15 @@ def test_a_look_says_what_is_wrong_and_looks_again_once_it_is_mended(root, tmp_p
         with pytest.raises(DatasetError, match="^own has too few pictures to hold some out for the test"):
             refuses(settings(own))
     (own / "dog" / "2.png").write_bytes(picture(3))
+    with pytest.raises(DatasetError, match="a single one in the class 'cat'"):
+        look(settings(own))
+    (own / "cat" / "2.png").write_bytes(picture(4))
     with pytest.raises(DatasetError, match="validation_share=0"):  # one of the two is for the test
         look(settings(own))
     (own / "dog" / "3.png").write_bytes(picture(4))
     found, data = look(settings(own)), load_dataset(settings(own), seed=0)
     assert found.classes == ("cat", "dog")
-    assert (found.train, found.test) == (len(data.train) + len(data.validation), len(data.test)) == (3, 1)
+    assert (found.train, found.test) == (len(data.train) + len(data.validation), len(data.test)) == (3, 2)
 
 
 @pytest.mark.parametrize(

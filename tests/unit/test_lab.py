@@ -57,6 +57,19 @@ def test_a_run_with_its_experts_renumbered_is_matched_back():
     assert matched(lab, reference) is matched(lab, reference)
 
 
+def test_two_runs_have_their_classes_in_the_same_order():
+    found = routed()
+    swapped = torch.tensor([3, 2, 0, 1])[found.labels]  # other classes route alike
+    lab, reference = Lab(Routed(found.routing, swapped, found.predictions), CLASSES), Lab(found, CLASSES)
+    assert list(lab.by_class["class"].unique()) != list(reference.by_class["class"].unique())
+    other = matched(lab, reference)
+    assert list(other.by_class["class"].unique()) == list(reference.by_class["class"].unique())
+    own = lab.by_class.set_index(["class", "block"]).groupby(level=[0, 1])["weight"].max()
+    assert other.by_class.groupby(["class", "block"])["weight"].max().equals(own)  # the weights stay with their class
+    assert "order of the first run" in figures.classes(other, 1).how
+    assert "neighbours" in figures.classes(lab, 1).how
+
+
 def test_a_class_without_pictures_is_left_out():
     found = routed()
     members = found.labels != 2
