@@ -47,8 +47,9 @@ from expertnet.effects import kept_effects
 from expertnet.inference import kept_routing, load_predictor
 from expertnet.own_pictures import keep_upload, look
 from expertnet.pictures import MAX_PIXELS, PictureError, fit, read_picture
-from expertnet.run_archives import TEXTS, export_run, import_run
-from expertnet.run_contents import WEIGHTS_NAME
+from expertnet.run_contents import TEXTS, WEIGHTS_NAME
+from expertnet.run_exports import export_run
+from expertnet.run_imports import import_run
 from expertnet.runs import Run, RunError, RunStore
 from tests.app.opening import finished
 

@@ -257,7 +257,7 @@ def export(
         raise RunError("A zip holds the whole run; --checkpoint chooses what --format safetensors writes.")
     try:
         if format is Format.ZIP:
-            from expertnet.run_archives import export_run
+            from expertnet.run_exports import export_run
 
             write_atomically(output, lambda file: export_run(found, file))
             give(as_json, {"run": found.id, **document}, lambda: [f"wrote {output}"])
@@ -278,16 +278,25 @@ def import_(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Take in a run that was exported elsewhere.
+    """Take in a run that was exported elsewhere, or several.
 
     Everything in it is checked first; one that is here already stays as it is.
     """
-    from expertnet.run_archives import import_run
+    from expertnet.run_imports import import_all
 
     if not file.is_file():
         raise RunError(f"There is no file {file}; name a zip that export wrote.")
     with file.open("rb") as content:
-        imported = import_run(open_store(runs_dir, creates=True), content, file.name)
-    run = imported.run
-    document = {"run": run.id, "was": imported.was, "new": imported.new, "name": run.title, "state": run.state}
-    give(as_json, document, lambda: [imported.sentence])
+        all_of = import_all(open_store(runs_dir, creates=True), content, file.name)
+    imported = [each for each in all_of if not isinstance(each, str)]
+    for sentence in all_of:
+        if isinstance(sentence, str):
+            say(sentence)
+    documents = [
+        {"run": each.run.id, "was": each.was, "new": each.new, "name": each.run.title, "state": each.run.state}
+        for each in imported
+    ]
+    if documents:
+        give(as_json, documents[0] if len(all_of) == 1 else documents, lambda: [each.sentence for each in imported])
+    if len(imported) < len(all_of):
+        raise typer.Exit(1 if imported else 2)

@@ -153,7 +153,8 @@ def build_settings(
 def _parse(text: str) -> Any:
     """A whole number that is written as 1e3; other text is left for the schema to read or to refuse."""
     try:
-        return int(float(text)) if "e" in text.lower() and float(text).is_integer() else text
+        exact = "e" in text.lower() and float(text).is_integer() and abs(float(text)) <= 2**53
+        return int(float(text)) if exact else text
     except ValueError:
         return text
 

@@ -1,6 +1,7 @@
-"""What the files of an imported run may hold: each is taken apart, checked, and put together anew from what was understood.
+"""What an exported run may hold: each file of an imported one is taken apart, checked, and put together anew from what was understood.
 
-In this module: clean_config, clean_status, clean_epochs, clean_text, check_weights; parse_object and one_line; WEIGHTS_NAME.
+In this module: the names (MANIFEST, TEXTS, WEIGHTS_NAME) and limits of an export; clean_config, clean_status, clean_epochs,
+clean_text, check_weights; parse_object and one_line.
 Everything comes from a stranger: RunError says what is wrong, as the rest of a sentence that begins with the archive's name.
 """
 
@@ -23,6 +24,8 @@ from expertnet.effects import POLICIES
 from expertnet.fields import settings_from_dict
 from expertnet.files import to_json
 from expertnet.model import ExpertNet
+from expertnet.notes import FILE as NOTES
+from expertnet.notes import LARGEST as LARGEST_NOTES
 from expertnet.records import (
     ACTIVE_STATES,
     BY_BLOCK,
@@ -37,6 +40,19 @@ from expertnet.records import (
     parse_epochs,
 )
 
+MAX_UNPACKED = 2**30  # bytes of all files of a run together
+MAX_FILES = 20_000
+MOST_EXPORTS = 20  # runs in one file
+MANIFEST = "export.json"
+TEXTS = {  # bytes
+    MANIFEST: 2**16,
+    "config.json": 2**22,
+    "status.json": 2**16,
+    "metrics.jsonl": 2**26,
+    NOTES: LARGEST_NOTES,
+    "log.txt": 2**20,
+    "card.md": 2**18,
+}
 MAX_CLASSES, MAX_TEXT = 10_000, 255  # the second is in characters
 WEIGHTS_NAME = re.compile(
     r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"

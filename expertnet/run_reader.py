@@ -148,7 +148,7 @@ class RunReader:
 
     @property
     def imported(self) -> bool:
-        """Whether it was trained elsewhere and came as an export (run_archives.py)."""
+        """Whether it was trained elsewhere and came as an export (run_imports.py)."""
         return bool(self._config_value("imported"))
 
     def card(self) -> str:

@@ -6,17 +6,16 @@ In this module: export_button (of one run or of several), import_panel.
 from __future__ import annotations
 
 import io
-import zipfile
 
 import streamlit as st
 
-from expertnet.run_archives import MAX_UNPACKED, export_run, export_size, import_run
+from expertnet.run_contents import MAX_UNPACKED, MOST_EXPORTS
+from expertnet.run_exports import export_run, export_runs, export_size
+from expertnet.run_imports import import_all
 from expertnet.run_index import rows_of
 from expertnet.runs import Run, RunError, RunStore
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape, link
-
-MOST = 20  # runs in one export
 
 
 def export_button(*runs: Run) -> None:
@@ -30,7 +29,7 @@ def export_button(*runs: Run) -> None:
         lambda: _packed(runs),
         f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
         "application/zip",
-        key=f"export {' '.join(ids[: MOST + 1])}",
+        key=f"export {' '.join(ids[: MOST_EXPORTS + 1])}",
         help=escape(why_not) or "Its weights, settings, figures and notes as a zip, which can be imported elsewhere.",
         on_click="ignore",  # the page needs no other look
         icon=":material/download:",
@@ -40,8 +39,8 @@ def export_button(*runs: Run) -> None:
 
 def _why_not(runs: tuple[Run, ...]) -> str:
     """Why they cannot be exported together; empty where they can."""
-    if len(runs) > MOST:
-        return f"At most {MOST} runs are exported at once."
+    if len(runs) > MOST_EXPORTS:
+        return f"At most {MOST_EXPORTS} runs are exported at once."
     try:
         if sum(export_size(run) for run in runs) > MAX_UNPACKED:
             return "These runs are more than 1 GiB together; export them one by one."
@@ -51,18 +50,12 @@ def _why_not(runs: tuple[Run, ...]) -> str:
 
 
 def _packed(runs: tuple[Run, ...]) -> bytes:
-    archives = []
-    for run in runs:
-        file = io.BytesIO()
-        export_run(run, file)
-        archives.append(file.getvalue())
+    file = io.BytesIO()
     if len(runs) == 1:
-        return archives[0]
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for run, content in zip(runs, archives, strict=True):
-            archive.writestr(f"run-{run.id}.zip", content)
-    return packed.getvalue()
+        export_run(runs[0], file)
+    else:
+        export_runs(runs, file)
+    return file.getvalue()
 
 
 def import_panel() -> None:
@@ -94,8 +87,5 @@ def import_panel() -> None:
 def _import(files: list) -> None:
     """Takes them one after the other; one that is refused does not keep the others out."""
     for file in files:
-        try:
-            st.session_state["imported"].append(import_run(RunStore(), file, file.name))
-        except RunError as error:
-            st.session_state["imported"].append(str(error))
+        st.session_state["imported"] += import_all(RunStore(), file, file.name)
     st.session_state["imports"] += 1

@@ -3,7 +3,7 @@
 import io
 
 from expertnet.files import write_atomically
-from expertnet.run_archives import export_run
+from expertnet.run_exports import export_run
 from expertnet.runs import RunStore
 from expertnet.ui import run_table
 

@@ -36,7 +36,7 @@ LAYERS = [  # from the ground up; modules of one line do not import one another
     {"figures", "run_contents", "turns"},
     {"effect_figures", "own_process"},
     {"jobs"},
-    {"picture_figures", "report", "run_archives", "warmup"},
+    {"picture_figures", "report", "run_exports", "run_imports", "warmup"},
     {"cli_networks"},
     {"cli"},
     {"__main__"},

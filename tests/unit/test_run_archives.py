@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -16,7 +17,8 @@ from expertnet.fields import build_settings
 from expertnet.inference import kept_routing, load_predictor
 from expertnet.notes import Notes
 from expertnet.records import EMPTY_STATUS
-from expertnet.run_archives import export_run, import_run
+from expertnet.run_exports import export_run, export_runs
+from expertnet.run_imports import import_all, import_run
 from expertnet.runs import Run, RunError, RunStore
 from tests.app.opening import TINY, finished
 
@@ -97,6 +99,47 @@ def test_there_and_back(source, store):
     status = run.status()
     assert not any(status[key] for key in ("host", "pid", "process_start", "boot", "heartbeat"))
     assert status["test_accuracy"] == source.status()["test_accuracy"]
+
+
+@pytest.fixture
+def another(source, tmp_path):
+    run = Run(shutil.copytree(source.path, tmp_path / "another" / "20200101-000000-abcd"))
+    run.write_config(run.config() | {"created": "2020-01-01T00:00:00+00:00"})
+    return run
+
+
+def several(*runs):
+    file = io.BytesIO()
+    export_runs(runs, file)
+    return file
+
+
+def test_several_runs_go_out_in_one_file_and_come_in(source, another, store):
+    done = import_all(store, several(source, another), "runs.zip")
+    assert [(each.was, each.new) for each in done] == [(source.id, True), (another.id, True)]
+    for run in (source, another):
+        assert store.get(run.id).metrics() == run.metrics() and store.get(run.id).damage() is None
+        assert store.get(run.id).load_weights("best")[1] == run.load_weights("best")[1]
+    assert [each.new for each in import_all(store, several(source, another), "runs.zip")] == [False, False]
+
+
+def test_one_of_several_that_is_refused_does_not_keep_the_others_out(source, another, store):
+    content = bytearray(several(another, source).getvalue())
+    place = content.index(b"PK\3\4", 10)  # the first header within the first of the two
+    content[place + 200 : place + 260] = bytes(60)
+    refused, imported = import_all(store, io.BytesIO(bytes(content)), "runs.zip")
+    assert "in runs.zip was not imported" in refused and "\n" not in refused
+    assert imported.was == source.id and [run.id for run in store.list()] == [source.id]
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_zip_of_zips_that_is_no_export_of_several_is_refused(source, store, kind):
+    many = io.BytesIO()
+    with zipfile.ZipFile(many, "w", kind) as archive:
+        for number in range(21):
+            archive.writestr(f"run-20200101-000000-{number:04x}.zip", b"x")
+    (sentence,) = import_all(store, many, "runs.zip")
+    assert ("no file of an exported run" if kind else "at most 20") in sentence and not store.list()
 
 
 def test_no_pickle_goes_out(source):

@@ -1,8 +1,8 @@
-"""A run as one zip file, to go elsewhere: safetensors, JSON and text, and nothing that could run.
+"""Runs that were exported elsewhere, taken into a store.
 
-In this module: export_run, export_size, import_run, Imported. An archive comes from a stranger: only names of a run's files are taken,
-each is counted while it is unpacked and checked by run_contents.py, and the run stands in the store as a whole or not at all.
-resume.pt is left out: it is a pickle, so an imported run cannot go on.
+In this module: exports_in (a file), import_run, import_all, Imported. An archive comes from a stranger: only names of a run's files
+are taken, each is counted while it is unpacked and checked by run_contents.py, and the run stands in the store as a whole or not
+at all.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from typing import IO
 
 from expertnet.files import to_json
 from expertnet.notes import FILE as NOTES
-from expertnet.notes import LARGEST as LARGEST_NOTES
 from expertnet.notes import read_notes, write_notes
 from expertnet.run_contents import (
+    MANIFEST,
+    MAX_FILES,
+    MAX_UNPACKED,
+    MOST_EXPORTS,
+    TEXTS,
     WEIGHTS_NAME,
     check_weights,
     clean_config,
@@ -35,18 +39,6 @@ from expertnet.run_contents import (
 )
 from expertnet.runs import RUN_ID, TRASH, Run, RunError, RunStore, fresh_id, now
 
-MAX_UNPACKED = 2**30  # bytes of all files of a run together
-MAX_FILES = 20_000
-MANIFEST = "export.json"
-TEXTS = {  # bytes
-    MANIFEST: 2**16,
-    "config.json": 2**22,
-    "status.json": 2**16,
-    "metrics.jsonl": 2**26,
-    NOTES: LARGEST_NOTES,
-    "log.txt": 2**20,
-    "card.md": 2**18,
-}
 _UNFINISHED = ".import-"  # begins the name of a folder that no page lists
 _PIECE = 2**20  # bytes unpacked at a time
 _END = b"PK\5\6"  # the record with which a zip ends
@@ -71,57 +63,48 @@ class Imported:
         return f"Imported {self.run.title} as run {self.run.id}, because another run here has the id {self.was}."
 
 
-# --- export -----------------------------------------------------------------------------------------------------------
+def exports_in(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
+    """The exports in what a person calls `name`, each with a name of its own: those of run_exports.export_runs, or else the file itself.
 
-
-def export_size(run: Run) -> int:
-    """Bytes of its weights. Raises RunError where they are too many."""
-    size = sum(path.stat().st_size for path in _weights(run))
-    if size > MAX_UNPACKED - sum(TEXTS.values()):
-        raise RunError(
-            f"Run {run.name} has more than {MAX_UNPACKED >> 30} GiB of weights, which no import takes; "
-            f"move files epoch-*.safetensors out of {run.path} and export it then."
-        )
-    return size
-
-
-def _weights(run: Run) -> list[Path]:
-    return [path for path in sorted(run.path.glob("*.safetensors")) if WEIGHTS_NAME.fullmatch(path.name)]
-
-
-def export_run(run: Run, file: IO[bytes]) -> None:
-    """Writes the run's zip into a file. Of what is no longer sound, or too large, it raises RunError."""
-    export_size(run)
-    why_not = run.damage()
-    if why_not:
-        raise RunError(why_not)
+    Raises RunError where it is no zip. Nothing is unpacked: what is packed in another way is none of those.
+    """
     try:
-        status = clean_status(run.status())  # before the metrics, which may be an epoch ahead, but not behind
-        config, _, _ = clean_config(run.config())
+        archive = _opened(file)
+        members = archive.infolist()
+        if not members or not all(_is_export(member) for member in members):
+            return [(file, name)]
+        if len(members) > MOST_EXPORTS:
+            raise RunError(f"it holds {len(members):,} runs, and at most {MOST_EXPORTS} are imported at once.")
+        return [(_inside(archive, member), f"{member.filename} in {name}") for member in members]
     except RunError as error:
-        raise RunError(f"Run {run.name} cannot be exported: {error}") from None
-    texts = {
-        MANIFEST: to_json({"run": run.id, "exported": now()}).encode(),
-        "config.json": json.dumps(config, indent=2).encode(),
-        "status.json": to_json(status).encode(),
-        "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
-        "log.txt": run.log_tail(10_000).encode(),
-    }
-    for name in (NOTES, "card.md"):
-        path = run.path / name
-        if path.is_file():
-            texts[name] = path.read_bytes()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in texts.items():
-            if len(content) > TEXTS[name]:
-                raise RunError(f"The {name} of run {run.name} is larger than the {TEXTS[name]:,} bytes of an export.")
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-        for path in _weights(run):
-            with path.open("rb") as source, archive.open(zipfile.ZipInfo(path.name), "w") as target:
-                shutil.copyfileobj(source, target, _PIECE)
+        raise RunError(f"{one_line(name)} was not imported: {error}") from None
 
 
-# --- import -----------------------------------------------------------------------------------------------------------
+def import_all(store: RunStore, file: IO[bytes], name: str) -> list[Imported | str]:
+    """Imports every export in a file; one that is refused does not keep the others out, and has its sentence in their place."""
+    done: list[Imported | str] = []
+    try:
+        for export, its_name in exports_in(file, name):
+            try:
+                done.append(import_run(store, export, its_name))
+            except RunError as error:
+                done.append(str(error))
+    except RunError as error:
+        done.append(str(error))
+    return done
+
+
+def _is_export(member: zipfile.ZipInfo) -> bool:
+    stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+    run_id = member.filename.removeprefix("run-").removesuffix(".zip")
+    return stored and not member.flag_bits & 1 and bool(RUN_ID.fullmatch(run_id))
+
+
+def _inside(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return archive.open(member)
+    except Exception:  # zipfile raises many kinds for what is damaged
+        raise RunError(f"its {member.filename} is damaged; {_WHAT_TO_DO}") from None
 
 
 def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
@@ -130,7 +113,7 @@ def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
     A run that the store has already, with the same settings and epochs, is not made again. `name` is what the person calls the file.
     """
     try:
-        members = _members(file)
+        members = _members(_opened(file))
         store.root.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(store.root)
         folder = store.root / f"{_UNFINISHED}{secrets.token_hex(8)}"
@@ -179,8 +162,8 @@ def _remove_leftovers(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _members(file: IO[bytes]) -> dict[str, _Member]:
-    """The archive's members by name, none read yet: all of them plain files with names of a run's, within the limits."""
+def _opened(file: IO[bytes]) -> zipfile.ZipFile:
+    """Raises RunError for what is no zip, or has a listing that would fill the memory."""
     try:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - 42, 0))
@@ -188,9 +171,13 @@ def _members(file: IO[bytes]) -> dict[str, _Member]:
         listing = int.from_bytes(end[-10:-6], "little")
         if end[-22:-18] != _END or end[-2:] != b"\0\0" or end.startswith(_BIG_END) or listing > 200 * MAX_FILES:
             raise ValueError("a listing that would fill the memory, or none")
-        archive = zipfile.ZipFile(file)
+        return zipfile.ZipFile(file)
     except Exception:  # zipfile raises many kinds for what is none
         raise RunError(f"it is no zip file, or it is damaged; {_WHAT_TO_DO}") from None
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, _Member]:
+    """The archive's members by name, none read yet: all of them plain files with names of a run's, within the limits."""
     members: dict[str, _Member] = {}
     for member in archive.infolist():
         name = member.filename
