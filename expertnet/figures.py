@@ -121,7 +121,7 @@ def mistakes(lab: Lab) -> Figure | None:
         "classified rightly, Wilson's intervals of 95 % for all blocks together (Bonferroni); the line at one half is no "
         "preference. Only blocks that tell more about the class than chance would are named."
     )
-    chart = lab_charts.interval_dots(table, "block", "share", "share of the mistakes", rule=0.5)
+    chart = lab_charts.interval_dots(table, "block", "share", "share of the mistakes", rule=0.5, whole=True)
     return Figure("mistakes", _routed_like(table, _telling(lab)), chart, table, how)
 
 

@@ -110,10 +110,13 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
 
 
 def interval_dots(
-    table: pd.DataFrame, row: str, value: str, title: str, rule: float | None = None, format: str = ".1%"
+    table: pd.DataFrame, row: str, value: str, title: str, rule: float | None = None, whole: bool = False
 ) -> alt.LayerChart:
-    """A dot a row, a share with its interval (columns low and high) and its number at the right; `rule` draws a line to compare with."""
-    ends = [*table["low"], *table["high"], *([rule] if rule is not None else [])]
+    """A dot a row, a share with its interval (columns low and high) and its number at the right.
+
+    `rule` draws a line to compare with; `whole` shows all shares from 0 to 1, so that two charts compare.
+    """
+    ends = [*table["low"], *table["high"], *([rule] if rule is not None else []), *([0, 1] if whole else [])]
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
     low, high = min(ends) - air, max(ends) + air
     scale = alt.Scale(domain=[low, high + (high - low) * 0.2], nice=False)  # the numbers stand where there are no marks
@@ -126,7 +129,7 @@ def interval_dots(
 
     tooltip: list[Any] = [
         *told(f"{row}:N"),
-        *(alt.Tooltip(f"{field}:Q", format=format) for field in (value, "low", "high")),
+        *(alt.Tooltip(f"{field}:Q", format=".1%") for field in (value, "low", "high")),
     ]
     base = alt.Chart(table).encode(y=_rows(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
     layers: list[Any] = []
@@ -137,7 +140,7 @@ def interval_dots(
         base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
         base.mark_point(color=BLUE, filled=True, size=70).encode(x=x(value)),
         base.mark_text(align="right", color=GREY).encode(
-            x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=format)
+            x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=".1%")
         ),
     ]
     return layered(
