@@ -19,14 +19,10 @@ if picked is None:
     st.stop()
 with shell.shown_error():
     predictor = load_predictor(*picked, threads=1)
-    way = st.segmented_control("Pictures from", ["Files", "Camera"], default="Files", required=True, key="way")
-    if way == "Files":
-        files = st.file_uploader(
-            "Pictures", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20
-        )
-    else:
-        shot = st.camera_input("Camera", key="camera", width=480)
-        files = [shot] if shot else []
+    files = st.file_uploader("Pictures", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
+    if st.toggle("Camera", key="with camera"):
+        shot = st.camera_input("Camera", key="camera", width=480, label_visibility="collapsed")
+        files = [shot, *files] if shot else files
     if not files:
         known = shell.escape(", ".join(predictor.classes[:20])) + (" and more" if len(predictor.classes) > 20 else "")
         st.caption(

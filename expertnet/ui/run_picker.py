@@ -13,6 +13,8 @@ from expertnet.datasets import is_missing
 from expertnet.runs import Checkpoint, Run, RunError, RunStore
 from expertnet.ui.shell import escape, link, percent, shown_error
 
+CHOSEN = "chosen run"  # in the session: its id, which other pages begin with
+
 
 def describe(run: Run) -> str:
     """A run as a person knows it: its name, accuracy, when (UTC), and its state unless it finished."""
@@ -46,11 +48,14 @@ def first_choice(runs: dict[str, Run], pictures: bool = False) -> int:
 def pick_run(label: str = "Run", pictures: bool = False) -> tuple[Run, Checkpoint] | None:
     """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
 
-    ?run=ID in the address chooses, and follows the choice; an ID that cannot be shown gets its reason, and no other in its place.
+    ?run=ID in the address chooses, or else what was chosen on another page, and the address follows the choice; an ID that cannot
+    be shown gets its reason, and no other in its place.
     With `pictures`, the page shows pictures of test sets (first_choice).
     """
     store, asked = RunStore(), st.query_params.get("run")
     runs = {run.id: run for run in store.list() if run.has_network()}
+    if not asked and st.session_state.get(CHOSEN) in runs:
+        asked = st.session_state[CHOSEN]
     chosen = None
     row = st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
@@ -70,7 +75,9 @@ def pick_run(label: str = "Run", pictures: bool = False) -> tuple[Run, Checkpoin
             with shown_error():
                 _found(store, asked).check_network()
         return None
-    if chosen != asked:
+    if index is None or chosen != ids[index]:  # by hand
+        st.session_state[CHOSEN] = chosen
+    if chosen != st.query_params.get("run"):
         st.query_params["run"] = chosen
     with row:
         checkpoint = _pick_checkpoint(runs[chosen])

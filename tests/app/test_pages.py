@@ -20,6 +20,7 @@ from expertnet.run_queue import RunQueue
 from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
+from expertnet.ui.run_picker import CHOSEN
 from tests.small import LIMIT
 
 from .opening import TINY, finished, opened
@@ -473,6 +474,30 @@ def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(pa
     config, elsewhere = runs["shipped"].config(), finished(store)  # the newest, whose pictures did not come along
     elsewhere.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
     assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else elsewhere).id
+
+
+def test_the_run_that_was_chosen_is_there_on_the_other_page_too():
+    older, newer = finished(RunStore()), finished(RunStore())
+    test = opened("experts")
+    assert test.selectbox[0].value == newer.id
+    test.selectbox[0].set_value(older.id).run()
+    del test.query_params["run"]  # as a link of the navigation does
+    assert test.switch_page("pages/predict.py").run().selectbox[0].value == older.id
+    older.move_to_trash()
+    test = AppTest.from_file("../../app.py", default_timeout=LIMIT)
+    test.session_state[CHOSEN] = older.id
+    assert test.switch_page("pages/experts.py").run().selectbox[0].value == newer.id and not test.error
+
+
+def test_uploads_stay_while_the_camera_is_used():
+    finished(RunStore())
+    test = opened("predict")
+    picture = io.BytesIO()
+    Image.new("L", (8, 8), 90).save(picture, "PNG")
+    test.file_uploader[0].upload("grey.png", picture.getvalue(), "image/png").run()
+    assert test.dataframe[0].value["file"].tolist() == ["grey.png"]
+    test.toggle(key="with camera").set_value(True).run()
+    assert not test.exception and test.dataframe[0].value["file"].tolist() == ["grey.png"]
 
 
 @pytest.mark.parametrize("page", ["experts", "predict", "train"])
