@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import zipfile
 from urllib.parse import parse_qsl
@@ -17,7 +18,7 @@ from expertnet.jobs import manager
 from expertnet.notes import Notes
 from expertnet.processes import this_process
 from expertnet.run_queue import RunQueue
-from expertnet.runs import EMPTY_STATUS, RunStore
+from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
 from expertnet.ui.run_picker import CHOSEN
@@ -471,13 +472,16 @@ def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(pa
     assert opened(page).selectbox[0].value == runs["own"].id
     runs["own"].move_to_trash()
     assert opened(page).selectbox[0].value == runs["shipped"].id
-    config, elsewhere = runs["shipped"].config(), finished(store)  # the newest, whose pictures did not come along
+    config = runs["shipped"].config()
+    elsewhere = Run(
+        shutil.copytree(runs["shipped"].path, store.root / "29990101-000000-abcd")
+    )  # whose pictures did not come along
     elsewhere.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
     assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else elsewhere).id
 
 
 def test_the_run_that_was_chosen_is_there_on_the_other_page_too():
-    older, newer = finished(RunStore()), finished(RunStore())
+    older, newer = sorted((finished(RunStore()), finished(RunStore())), key=lambda run: run.id)
     test = opened("experts")
     assert test.selectbox[0].value == newer.id
     test.selectbox[0].set_value(older.id).run()
