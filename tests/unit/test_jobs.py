@@ -82,7 +82,8 @@ def test_the_log_names_the_pictures_that_could_not_be_read(store, tmp_path, monk
     assert run_training(run, Stop())["state"] == "finished", run.log_tail()
     assert "1 file was passed over" in run.log_tail() and "cat/torn.png" in run.log_tail()
     (tmp_path / "own" / "bird").mkdir()
-    (tmp_path / "own" / "bird" / "empty.png").touch()
+    for name in ("empty.png", "also.png"):
+        (tmp_path / "own" / "bird" / name).touch()
     failed = run_training(store.create(run.settings()), Stop())
     assert failed["state"] == "failed" and "class 'bird'" in failed["error"] and "bird/empty.png" in failed["error"]
 
