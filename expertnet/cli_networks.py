@@ -15,14 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.datasets import (
-    DatasetError,
-    dataset_title,
-    flips,
-    is_missing,
-    load_test_split,
-    remembered_test_split,
-)
+from expertnet.datasets import DatasetError, dataset_title, flips, is_missing, load_test_split, remembered_test_split
 from expertnet.fields import build_settings
 from expertnet.files import write_atomically
 from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
@@ -81,9 +74,9 @@ def evaluate(
 
     found = open_store(runs_dir).resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
-    data, kept = predictor.settings.data, remembered_test_split(predictor.info)
+    data, kept = predictor.settings.data, remembered_test_split(predictor.info) if dataset is None else None
     if dataset is not None:
-        data, kept = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset}), None
+        data = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset})
     elif kept is None and is_missing(data):
         raise DatasetError(
             f"The pictures of {dataset_title(data.dataset)}, which run {found.title} was trained on, are not on this machine; "
@@ -287,16 +280,15 @@ def import_(
     if not file.is_file():
         raise RunError(f"There is no file {file}; name a zip that export wrote.")
     with file.open("rb") as content:
-        all_of = import_all(open_store(runs_dir, creates=True), content, file.name)
-    imported = [each for each in all_of if not isinstance(each, str)]
-    for sentence in all_of:
-        if isinstance(sentence, str):
-            say(sentence)
+        done = import_all(open_store(runs_dir, creates=True), content, file.name)
+    imported = [each for each in done if not isinstance(each, str)]
+    for refused in (each for each in done if isinstance(each, str)):
+        say(refused)
     documents = [
         {"run": each.run.id, "was": each.was, "new": each.new, "name": each.run.title, "state": each.run.state}
         for each in imported
     ]
     if documents:
-        give(as_json, documents[0] if len(all_of) == 1 else documents, lambda: [each.sentence for each in imported])
-    if len(imported) < len(all_of):
+        give(as_json, documents[0] if len(done) == 1 else documents, lambda: [each.sentence for each in imported])
+    if len(imported) < len(done):
         raise typer.Exit(1 if imported else 2)

@@ -183,11 +183,9 @@ def _refusal(wrong: Any) -> tuple[str, str]:
 
 
 def by_label(sentence: str) -> str:
-    """A sentence on settings with the labels that a form gives them in the place of their keys."""
+    """A sentence on settings with the labels that a form gives them in the place of their keys; paths are left alone."""
     for field in setting_fields():
-        key = (
-            rf"(?<![\w./]){re.escape(field.key)}(?![\w/]|\.\w)" if field.section else "^seed(?= cannot be)"
-        )  # no path's part
+        key = rf"(?<![\w./]){re.escape(field.key)}(?![\w/]|\.\w)" if field.section else "^seed(?= cannot be)"
         sentence = re.sub(key, f"“{field.label}”", sentence)
     return sentence
 

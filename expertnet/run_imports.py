@@ -82,15 +82,16 @@ def exports_in(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
 
 def import_all(store: RunStore, file: IO[bytes], name: str) -> list[Imported | str]:
     """Imports every export in a file; one that is refused does not keep the others out, and has its sentence in their place."""
-    done: list[Imported | str] = []
     try:
-        for export, its_name in exports_in(file, name):
-            try:
-                done.append(import_run(store, export, its_name))
-            except RunError as error:
-                done.append(str(error))
+        exports = exports_in(file, name)
     except RunError as error:
-        done.append(str(error))
+        return [str(error)]
+    done: list[Imported | str] = []
+    for export in exports:
+        try:
+            done.append(import_run(store, *export))
+        except RunError as error:
+            done.append(str(error))
     return done
 
 

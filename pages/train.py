@@ -74,7 +74,8 @@ with left:
         try:
             refuse_what_cannot_start(settings)
         except ValueError as error:
-            why_not = by_label(str(error))
+            why_not = str(error)
+    why_not = by_label(why_not)
     start(settings, preset, why_not)
     queue_panel()
 with right:

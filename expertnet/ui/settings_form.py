@@ -91,7 +91,7 @@ def settings_form() -> tuple[Settings | None, str, str]:
     if settings is None:
         first, *others = wrong.values()
         more = f" {len(others)} more {'is' if len(others) == 1 else 'are'} marked in the form." if others else ""
-        return None, preset, by_label(first) + more
+        return None, preset, first + more
     try:
         if not dataset:
             raise SettingsError("Name a folder or archive of class folders, or upload an archive.")
@@ -115,7 +115,7 @@ def settings_form() -> tuple[Settings | None, str, str]:
                 + ". Counted by the names of the files; what gives no picture is left out and named in the run's log."
             )
     except (AccessError, SettingsError) as error:
-        return None, preset, by_label(str(error))
+        return None, preset, str(error)
     except DatasetError as error:
         own_place.error(escape(by_label(str(error))), icon=":material/error:")
         return None, preset, "These pictures cannot be used; what is wrong with them stands above."
