@@ -42,15 +42,16 @@ from benchmarks.hostile_input import (
 )
 from benchmarks.watch import ROOT, Watch, scratch, tree
 from expertnet.config import DataSettings
-from expertnet.datasets import DatasetError, load_dataset
+from expertnet.datasets import load_dataset
 from expertnet.effects import kept_effects
+from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.inference import kept_routing, load_predictor
 from expertnet.own_pictures import keep_upload, look
-from expertnet.pictures import MAX_PIXELS, PictureError, fit, read_picture
+from expertnet.pictures import MAX_PIXELS, fit, read_picture
 from expertnet.run_contents import TEXTS, WEIGHTS_NAME
 from expertnet.run_exports import export_run
 from expertnet.run_imports import import_run
-from expertnet.runs import Run, RunError, RunStore
+from expertnet.runs import Run, RunStore
 from tests.app.opening import finished
 
 PAGES = ("train", "runs", "experts", "predict")
@@ -126,7 +127,7 @@ def picture_cases(studio: Studio) -> tuple[st.SearchStrategy[Any], Callable[[Any
     def check(content: bytes) -> None:
         try:
             picture = read_picture(content)
-        except PictureError as error:
+        except ImageError as error:
             studio.refused(error)
             return
         assert picture.mode == "RGB" and 0 < picture.width * picture.height <= MAX_PIXELS

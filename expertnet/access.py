@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from expertnet.errors import AccessError
+
 Role = Literal["all", "look"]
 LISTS = ("allow", "look")
 SECRET_LENGTH = 32  # characters; whoever guesses the secret can sign in as anybody
-
-
-class AccessError(ValueError):
-    """A sentence for a person who may not, or for whoever wrote secrets.toml; it never holds what stands there."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from typing import Annotated
 import typer
 
 from expertnet.cli_networks import Json, RunsDir, networks, open_store
-from expertnet.config import SettingsError, format_value
-from expertnet.datasets import BUILTIN, DatasetError
+from expertnet.config import format_value
+from expertnet.datasets import BUILTIN
+from expertnet.errors import SettingsError, UserError
 from expertnet.fields import build_settings, flat, parse_assignments, setting_fields
 from expertnet.files import os_error_sentence
 from expertnet.own_pictures import look
-from expertnet.pictures import PictureError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
-from expertnet.runs import RunError
 from expertnet.tables import counted
 from expertnet.terminal import EpochPrinter, UsageError, give, run_lines, say, usage_sentence
 
@@ -165,7 +164,7 @@ def main() -> None:
         sys.exit(app(prog_name="python -m expertnet", standalone_mode=False))  # None, typer.Exit's, or 130
     except UsageError as error:
         say(usage_sentence(error))
-    except (SettingsError, DatasetError, RunError, PictureError) as error:
+    except UserError as error:
         say(str(error))
     except OSError as error:
         say(os_error_sentence(error))

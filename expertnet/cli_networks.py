@@ -15,11 +15,12 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.datasets import DatasetError, dataset_title, flips, is_missing, load_test_split, remembered_test_split
+from expertnet.datasets import dataset_title, flips, is_missing, load_test_split, remembered_test_split
+from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.fields import build_settings
 from expertnet.files import write_atomically
-from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
-from expertnet.runs import Run, RunError, RunStore
+from expertnet.pictures import MAX_BYTES, fit, read_picture
+from expertnet.runs import Run, RunStore
 from expertnet.terminal import give, say
 
 networks = typer.Typer()
@@ -214,7 +215,7 @@ def _for_each_file(
                     **answer(predictor, fit(read_picture(_read_bytes(path)), predictor.image_size)[None]),
                 }
             )
-        except PictureError as error:
+        except ImageError as error:
             rows.append({"file": str(path), "error": str(error)})
             if not as_json:
                 say(f"{path}: {error}")
@@ -229,7 +230,7 @@ def _read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)  # one more than allowed, which read_picture refuses
     except OSError as error:
-        raise PictureError(f"The file cannot be read ({error.strerror}); check its path.") from None
+        raise ImageError(f"The file cannot be read ({error.strerror}); check its path.") from None
 
 
 @networks.command()

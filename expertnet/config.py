@@ -7,22 +7,11 @@ The form, the command line and config.json are all made from what stands here; f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; its text is one sentence for the person who typed it.
-
-    `of` has the sentence of each that the schema refuses by its dotted key; the text is the first of them.
-    """
-
-    def __init__(self, text: str, of: Mapping[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.of: Mapping[str, str] = of or {}
 
 
 def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:

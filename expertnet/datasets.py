@@ -26,10 +26,10 @@ from expertnet.builtin import Pictures
 from expertnet.config import DataSettings, did_you_mean
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
+from expertnet.errors import DatasetError, UserError
 from expertnet.pictures import fit
 from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.progress import Cancelled as Cancelled
-from expertnet.progress import DatasetError as DatasetError
 from expertnet.splits import Split as Split
 from expertnet.splits import held_out
 
@@ -186,7 +186,7 @@ def kept_of(data: DataSettings) -> Decoded | None:
     """What is decoded already, found without reading any pictures."""
     try:
         key = _key(data, silent, never, only_known=True)
-    except (ValueError, OSError):  # DatasetError, and a path that no system would take
+    except (UserError, ValueError, OSError):  # DatasetError, and a path that no system would take
         return None
     return decoded.load(key) if key else None
 

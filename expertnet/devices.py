@@ -13,7 +13,7 @@ import platform
 import psutil
 import torch
 
-from expertnet.config import SettingsError
+from expertnet.errors import SettingsError
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 MEMORY_OPTIONS = {"M_MMAP_MAX": (-4, 0, 65_536), "M_TRIM_THRESHOLD": (-1, 2**31 - 1, 2**17)}  # number, kept, as it was

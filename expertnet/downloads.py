@@ -13,7 +13,8 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from expertnet.progress import Asked, DatasetError, Report, check, never, silent
+from expertnet.errors import DatasetError
+from expertnet.progress import Asked, Report, check, never, silent
 
 PIECE = 64 * 1024  # bytes between two looks at whether to stop
 TIMEOUT = 20.0  # seconds without a byte

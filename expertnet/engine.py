@@ -31,20 +31,13 @@ from expertnet.devices import (
     resolve_device,
     resolve_precision,
 )
+from expertnet.errors import TrainingError
 from expertnet.estimate import batch_size_text, estimate
 from expertnet.evaluation import Evaluation, evaluating
 from expertnet.model import ExpertBranch, ExpertNet
 from expertnet.optim import learning_rate, make_optimizers, temperature
 
 WORTH_COMPILING = 2000  # steps
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the text is one sentence with what to try. `kind` is "nan" or "memory"."""
-
-    def __init__(self, message: str, kind: Literal["nan", "memory"]) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True)

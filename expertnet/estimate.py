@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from expertnet.config import ModelSettings, Settings, SettingsError
+from expertnet.config import ModelSettings, Settings
 from expertnet.devices import available_memory, resolve_device, resolve_precision
+from expertnet.errors import SettingsError
 
 RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU
 

@@ -22,11 +22,11 @@ from expertnet.config import (
     ModelSettings,
     Section,
     Settings,
-    SettingsError,
     TrainingSettings,
     did_you_mean,
     format_value,
 )
+from expertnet.errors import SettingsError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 
 

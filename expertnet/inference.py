@@ -18,13 +18,14 @@ from torch import Tensor
 
 from expertnet.augment import normalize
 from expertnet.config import Settings
-from expertnet.datasets import DatasetError, DatasetInfo, Split, load_test_split, remembered_test_split
+from expertnet.datasets import DatasetInfo, Split, load_test_split, remembered_test_split
+from expertnet.errors import DatasetError, RunError
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.files import version_of, write_atomically
 from expertnet.model import UNCHANGED, Changes, ExpertNet
 from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.records import TRAINING_STATES
-from expertnet.runs import Checkpoint, Run, RunError
+from expertnet.runs import Checkpoint, Run
 
 
 class Predictor:
@@ -98,7 +99,7 @@ def kept_routing(run: Run, checkpoint: Checkpoint = "best") -> Routed | None:
     path = run.path / f"routing-{checkpoint}.safetensors"
     try:
         return _routed(path, load_predictor(run, checkpoint), version_of(path))
-    except (OSError, SafetensorError, ValueError, KeyError):
+    except (RunError, OSError, SafetensorError, ValueError, KeyError):
         return None
 
 
@@ -184,7 +185,7 @@ def kept(run: Run, what: str, checkpoint: Checkpoint) -> dict[str, Tensor] | Non
     path = run.path / f"{what}-{checkpoint}.safetensors"
     try:
         return _read_kept(path, load_predictor(run, checkpoint).epoch, version_of(path))
-    except (OSError, SafetensorError, ValueError):
+    except (RunError, OSError, SafetensorError, ValueError):
         return None
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from expertnet.archives import Entry, entries
 from expertnet.builtin import TEST_SEED, TEST_SHARE
-from expertnet.pictures import FORMATS_TEXT, SUFFIXES, PictureError, fit, read_picture
-from expertnet.progress import Asked, DatasetError, Report, check, never, silent
+from expertnet.errors import DatasetError, ImageError
+from expertnet.pictures import FORMATS_TEXT, SUFFIXES, fit, read_picture
+from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.splits import held_out
 
 LAYOUT_TEXT = "put the pictures into <class>/, or into train/<class>/ and test/<class>/"
@@ -176,7 +177,7 @@ def _batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterat
 def _picture(data: bytes, image_size: int) -> Tensor | None:
     try:
         return fit(read_picture(data), image_size)
-    except PictureError:
+    except ImageError:
         return None
 
 

@@ -24,8 +24,9 @@ from expertnet.datasets import (
     unreadable_error,
 )
 from expertnet.decoded import data_root
+from expertnet.errors import DatasetError
 from expertnet.files import version_of, write_atomically
-from expertnet.progress import Asked, DatasetError, Report, never, silent
+from expertnet.progress import Asked, Report, never, silent
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Untrusted bytes -> a checked RGB picture -> the tensor that a network sees; every limit on a single picture is here.
 
-In this module: PictureError, read_picture, fit, and the limits MAX_BYTES and MAX_PIXELS. Both functions may be called
+In this module: ImageError, read_picture, fit, and the limits MAX_BYTES and MAX_PIXELS. Both functions may be called
 by many threads at once, and neither changes anything that Pillow keeps for the whole process.
 """
 
@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+
+from expertnet.errors import ImageError
 
 MAX_BYTES = 50 * 2**20  # of one file
 MAX_PIXELS = 64_000_000  # 192 MB as RGB; below the count from which Pillow itself warns
@@ -41,34 +43,30 @@ _TURNS = {
 _ORIENTATION = 0x0112  # the EXIF tag whose value is a key above
 
 
-class PictureError(ValueError):
-    """A file that cannot be used as a picture; its text is one sentence: what is wrong, and what would mend it."""
-
-
 def read_picture(data: bytes) -> Image.Image:
     """The first frame of a picture file as 8-bit RGB, the way up that its camera says, what is transparent shown on white.
 
-    Raises PictureError for what is no picture, is damaged or cut off, or has more than MAX_BYTES or MAX_PIXELS.
+    Raises ImageError for what is no picture, is damaged or cut off, or has more than MAX_BYTES or MAX_PIXELS.
     """
     if not data:
-        raise PictureError("The file is empty; choose a picture.")
+        raise ImageError("The file is empty; choose a picture.")
     if len(data) > MAX_BYTES:
-        raise PictureError(f"The file is larger than the {MAX_BYTES // 2**20} MiB allowed; save the picture smaller.")
+        raise ImageError(f"The file is larger than the {MAX_BYTES // 2**20} MiB allowed; save the picture smaller.")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _refuse_too_large(picture.size)  # the header alone has been read so far
             picture.load()
             return _rgb(_turned(picture))
-    except PictureError:
+    except ImageError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(f"The file is not a picture that can be read; use {FORMATS_TEXT}.") from None
+        raise ImageError(f"The file is not a picture that can be read; use {FORMATS_TEXT}.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(_TOO_LARGE) from None
+        raise ImageError(_TOO_LARGE) from None
     except MemoryError:
-        raise PictureError("There is not enough memory to open the picture; make it smaller.") from None
+        raise ImageError("There is not enough memory to open the picture; make it smaller.") from None
     except Exception as error:  # on damaged files Pillow's decoders raise nearly every kind there is
-        raise PictureError("The picture is damaged or cut off; save or copy it again.") from error
+        raise ImageError("The picture is damaged or cut off; save or copy it again.") from error
 
 
 _TOO_LARGE = f"The picture has more than the {MAX_PIXELS // 10**6} million pixels allowed; make it smaller."
@@ -76,7 +74,7 @@ _TOO_LARGE = f"The picture has more than the {MAX_PIXELS // 10**6} million pixel
 
 def _refuse_too_large(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS:
-        raise PictureError(_TOO_LARGE)
+        raise ImageError(_TOO_LARGE)
 
 
 def _turned(picture: Image.Image) -> Image.Image:

@@ -11,10 +11,6 @@ Report = Callable[[str, float | None], None]  # the activity in words, and the s
 Asked = Callable[[], bool]  # whether the work is asked to stop; called often
 
 
-class DatasetError(ValueError):
-    """Data that cannot be used; its text is one sentence: what is wrong, and what would mend it."""
-
-
 class Cancelled(Exception):
     """The work was asked to stop, and has left nothing half done."""
 

@@ -62,10 +62,6 @@ LARGEST_FIGURE, LARGEST_COUNT, LARGEST_EPOCH = 1e300, 2**53, 10**6  # what is la
 BY_BLOCK, BY_EXPERT = ("routing_entropy", "routing_information"), "expert_usage"
 
 
-class RunError(ValueError):
-    """A run that cannot be found, read or gone on with; the text is one sentence."""
-
-
 def epoch_of(metadata: Mapping[str, str] | None) -> int:
     """The epoch in a checkpoint's metadata. Raises ValueError where there is none."""
     epoch = int((metadata or {}).get("epoch", ""))

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from expertnet.config import Settings
 from expertnet.datasets import BUILTIN, DatasetInfo
 from expertnet.effects import POLICIES
+from expertnet.errors import RunError, SettingsError
 from expertnet.fields import settings_from_dict
 from expertnet.files import to_json
 from expertnet.model import ExpertNet
@@ -33,7 +34,6 @@ from expertnet.records import (
     EMPTY_STATUS,
     FIGURES,
     RESUMABLE_STATES,
-    RunError,
     epoch_of,
     fits,
     is_number,
@@ -94,7 +94,7 @@ def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, D
     """config.json of the keys that are known, the path of own pictures reduced to their name; `shipped` is not among them."""
     try:
         settings = settings_from_dict(config)
-    except ValueError as error:
+    except SettingsError as error:
         raise RunError(f"its settings cannot be used: {one_line(str(error), 2000).rstrip('.')}.") from None
     data = settings.data.model_copy(update={"dataset": _portable(settings.data.dataset)})
     settings = settings.model_copy(update={"data": data})

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from expertnet.errors import RunError
 from expertnet.files import to_json
 from expertnet.notes import FILE as NOTES
 from expertnet.notes import read_notes, write_notes
@@ -37,7 +38,7 @@ from expertnet.run_contents import (
     one_line,
     parse_object,
 )
-from expertnet.runs import RUN_ID, TRASH, Run, RunError, RunStore, fresh_id, now
+from expertnet.runs import RUN_ID, TRASH, Run, RunStore, fresh_id, now
 
 _UNFINISHED = ".import-"  # begins the name of a folder that no page lists
 _PIECE = 2**20  # bytes unpacked at a time

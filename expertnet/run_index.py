@@ -19,10 +19,11 @@ import pandas as pd
 
 from expertnet.config import Settings
 from expertnet.datasets import dataset_title
+from expertnet.errors import RunError
 from expertnet.fields import flat
 from expertnet.files import version_of
 from expertnet.notes import FILE as NOTES
-from expertnet.records import ACTIVE_STATES, RunError, read_figures
+from expertnet.records import ACTIVE_STATES, read_figures
 from expertnet.runs import Run, RunStore
 
 FILES = ("config.json", "status.json", "metrics.jsonl", NOTES, "best.safetensors", "last.safetensors")

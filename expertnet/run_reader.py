@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expertnet.config import DataSettings, Settings, SettingsError
+from expertnet.config import DataSettings, Settings
 from expertnet.datasets import DatasetInfo, dataset_title
+from expertnet.errors import RunError, SettingsError
 from expertnet.files import read_json, version_of
 from expertnet.notes import Notes, read_notes
 from expertnet.processes import is_alive
@@ -21,7 +22,6 @@ from expertnet.records import (
     CHECKPOINTS,
     EMPTY_STATUS,
     Checkpoint,
-    RunError,
     fits,
     is_number,
     read_epoch,

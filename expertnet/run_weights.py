@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from expertnet.records import RESUMABLE_STATES, Checkpoint, RunError, epoch_of
+from expertnet.errors import RunError
+from expertnet.records import RESUMABLE_STATES, Checkpoint, epoch_of
 from expertnet.run_reader import RunReader, sentence
 
 ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}

@@ -22,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from expertnet.config import Settings
+from expertnet.errors import RunError
 from expertnet.files import FULL, overwrite, to_json, write_atomically
 from expertnet.notes import Notes, too_long, write_notes
 from expertnet.processes import this_process
@@ -30,7 +31,6 @@ from expertnet.records import BEFORE as BEFORE
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
 from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
-from expertnet.records import RunError as RunError
 from expertnet.run_reader import STOP
 from expertnet.run_weights import RunWeights
 

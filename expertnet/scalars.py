@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
-from expertnet.config import Settings, SettingsError
+from expertnet.config import Settings
+from expertnet.errors import SettingsError
 from expertnet.runs import Run
 
 FOLDER = "tensorboard"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from expertnet.config import Settings, SettingsError, format_value
+from expertnet.config import Settings, format_value
+from expertnet.errors import SettingsError
 from expertnet.fields import SECTIONS, build_settings, flat
 from expertnet.presets import DEFAULT_PRESET, PRESETS
 

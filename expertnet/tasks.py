@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Any
 
+from expertnet.errors import UserError
 from expertnet.progress import Asked, Cancelled, Report
 
 Work = Callable[[Report, Asked], object]
@@ -47,7 +48,7 @@ class Task:
             self.result = self._work(self._report, self._stop.is_set)
         except Cancelled:
             pass
-        except ValueError as error:  # what the package raises for people: RunError, DatasetError, SettingsError
+        except UserError as error:
             self.error = str(error)
         except Exception as error:
             traceback.print_exc()

@@ -17,14 +17,14 @@ from typing import Any
 import torch
 
 from expertnet import __version__
-from expertnet.config import SettingsError
-from expertnet.datasets import Cancelled, Dataset, DatasetError, load_dataset
+from expertnet.datasets import Cancelled, Dataset, load_dataset
 from expertnet.devices import device_memory, device_name
-from expertnet.engine import Progress, Trainer, TrainingError
+from expertnet.engine import Progress, Trainer
+from expertnet.errors import DatasetError, UserError
 from expertnet.estimate import refuse_if_too_large
 from expertnet.files import FULL, os_error_sentence
 from expertnet.processes import this_process
-from expertnet.runs import Run, RunError
+from expertnet.runs import Run
 from expertnet.scalars import ScalarLog
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
@@ -109,7 +109,7 @@ def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None
         except Cancelled:
             writer.update(state=stop.state)
             run.log(f"{stop.state.capitalize()} in epoch {writer.status['epoch'] + 1}; the last whole epoch is kept.")
-        except (TrainingError, DatasetError, SettingsError, RunError) as error:
+        except UserError as error:
             kind = getattr(error, "kind", "data" if isinstance(error, DatasetError) else "other")
             _fail(run, writer, str(error), kind)
         except OSError as error:

@@ -11,7 +11,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from expertnet.runs import RUN_ID, TRASH, Run, RunError, RunStore
+from expertnet.errors import RunError
+from expertnet.runs import RUN_ID, TRASH, Run, RunStore
 
 
 def trash_folder(store: RunStore) -> Path:

@@ -4,8 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from expertnet import charts, routing
+from expertnet.errors import ImageError
 from expertnet.inference import load_predictor
-from expertnet.pictures import MAX_BYTES, PictureError, fit, read_picture
+from expertnet.pictures import MAX_BYTES, fit, read_picture
 from expertnet.tables import to_csv
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
@@ -34,7 +35,7 @@ with shell.shown_error():
     for file in files:
         try:
             image = fit(read_picture(file.getvalue()), predictor.image_size)
-        except PictureError as error:
+        except ImageError as error:
             st.error(f"**{shell.escape(file.name)}**: {shell.escape(str(error))}", icon=":material/broken_image:")
             rows.append({"file": file.name, "error": str(error)})
             continue

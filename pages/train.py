@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from expertnet.errors import RunError, UserError
 from expertnet.fields import by_label
 from expertnet.jobs import manager, refuse_what_cannot_start
-from expertnet.runs import ACTIVE_STATES, Run, RunError, RunStore
+from expertnet.runs import ACTIVE_STATES, Run, RunStore
 from expertnet.trash import trashed
 from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view
@@ -73,7 +74,7 @@ with left:
     if settings is not None:
         try:
             refuse_what_cannot_start(settings)
-        except ValueError as error:
+        except UserError as error:
             why_not = str(error)
     why_not = by_label(why_not)
     start(settings, preset, why_not)

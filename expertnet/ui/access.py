@@ -19,7 +19,8 @@ from typing import Any
 
 import streamlit as st
 
-from expertnet.access import AccessError, Rules, rules
+from expertnet.access import Rules, rules
+from expertnet.errors import AccessError
 from expertnet.tables import escape
 
 MAY_ONLY_LOOK = (

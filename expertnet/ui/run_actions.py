@@ -12,10 +12,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet import notes
+from expertnet.errors import RunError
 from expertnet.jobs import manager
 from expertnet.notes import Notes, split_tags
 from expertnet.run_index import LONGEST, RunRow, cut, row_labels
-from expertnet.runs import RESUMABLE_STATES, Run, RunError, RunStore
+from expertnet.runs import RESUMABLE_STATES, Run, RunStore
 from expertnet.trash import bring_back, trashed
 from expertnet.ui import access, shell
 from expertnet.ui.run_import import export_button

@@ -10,7 +10,8 @@ from collections import Counter
 import streamlit as st
 
 from expertnet.datasets import is_missing
-from expertnet.runs import Checkpoint, Run, RunError, RunStore
+from expertnet.errors import RunError
+from expertnet.runs import Checkpoint, Run, RunStore
 from expertnet.ui.shell import escape, link, percent, shown_error
 
 CHOSEN = "chosen run"  # in the session: its id, which other pages begin with

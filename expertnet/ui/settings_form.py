@@ -11,9 +11,9 @@ from typing import Any
 import streamlit as st
 import torch
 
-from expertnet.access import AccessError
-from expertnet.config import Settings, SettingsError, format_value, parse_numbers
-from expertnet.datasets import BUILTIN, DatasetError
+from expertnet.config import Settings, format_value, parse_numbers
+from expertnet.datasets import BUILTIN
+from expertnet.errors import AccessError, DatasetError, SettingsError
 from expertnet.fields import (
     SettingField,
     build_settings,

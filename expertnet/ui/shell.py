@@ -13,13 +13,9 @@ from typing import Any
 
 import streamlit as st
 
-from expertnet.access import AccessError
-from expertnet.config import SettingsError
-from expertnet.datasets import DatasetError
+from expertnet.errors import UserError
 from expertnet.fields import by_label
 from expertnet.files import os_error_sentence
-from expertnet.pictures import PictureError
-from expertnet.runs import RunError
 from expertnet.tables import escape as escape
 from expertnet.tables import percent as percent
 from expertnet.ui import access
@@ -102,7 +98,7 @@ def shown_error() -> Iterator[None]:
     """Shows the sentence of a foreseen error where the panel would have stood."""
     try:
         yield
-    except (AccessError, SettingsError, DatasetError, PictureError, RunError) as error:
+    except UserError as error:
         st.error(escape(by_label(str(error))), icon=":material/error:")
     except OSError as error:  # a disk that is full or may not be written
         st.error(escape(os_error_sentence(error)), icon=":material/error:")

@@ -14,8 +14,9 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
+from expertnet.errors import RunError
 from expertnet.files import write_atomically
-from expertnet.runs import RunError, RunStore
+from expertnet.runs import RunStore
 
 from .raw import connected
 from .served import ROOT, serving, settle

@@ -13,7 +13,8 @@ from PIL import Image
 from expertnet import archives, pictures
 from expertnet.archives import entries
 from expertnet.config import DataSettings
-from expertnet.datasets import Cancelled, DatasetError, load_dataset
+from expertnet.datasets import Cancelled, load_dataset
+from expertnet.errors import DatasetError
 
 
 def png(value=0, size=8):

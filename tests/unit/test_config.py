@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from expertnet.config import Settings, SettingsError
+from expertnet.config import Settings
+from expertnet.errors import SettingsError
 from expertnet.fields import (
     build_settings,
     by_label,

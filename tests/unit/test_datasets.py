@@ -15,7 +15,6 @@ from expertnet.config import DataSettings
 from expertnet.datasets import (
     BUILTIN,
     Cancelled,
-    DatasetError,
     DatasetInfo,
     data_root,
     dataset_title,
@@ -26,6 +25,7 @@ from expertnet.datasets import (
     refuse_if_missing,
     remembered_test_split,
 )
+from expertnet.errors import DatasetError
 from expertnet.own_pictures import keep_upload, known_class_count, look
 from expertnet.splits import held_out
 

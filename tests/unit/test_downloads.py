@@ -16,8 +16,9 @@ import torch
 import torchvision.datasets as readers
 
 from expertnet.config import DataSettings
-from expertnet.datasets import BUILTIN, Cancelled, DatasetError, load_dataset
+from expertnet.datasets import BUILTIN, Cancelled, load_dataset
 from expertnet.downloads import download
+from expertnet.errors import DatasetError
 
 
 def md5(data):

@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from expertnet.config import SettingsError
+from expertnet.errors import SettingsError
 from expertnet.estimate import estimate, refuse_if_too_large
 from expertnet.fields import build_settings
 from expertnet.model import ExpertNet

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from expertnet.engine import Trainer
+from expertnet.errors import DatasetError
 from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
 from expertnet.processes import process_facts, this_process
@@ -136,7 +137,7 @@ def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says
             shutil.rmtree(pictures)
 
     assert run_training(run, Stop(), on_progress=vanish)["state"] == "finished", run.log_tail()
-    with pytest.raises(ValueError, match=re.escape(str(pictures))):
+    with pytest.raises(DatasetError, match=re.escape(str(pictures))):
         prepare_resume(run, epochs=4)
     assert run.state == "finished" and run.settings().training.epochs == 3
 

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [  # from the ground up; modules of one line do not import one another
+    {"errors"},
     {"access", "config", "files", "processes", "progress", "pictures", "routing", "charts", "tables"},
     {
         "archives",

@@ -4,11 +4,11 @@ import pytest
 from PIL import Image
 
 from expertnet import jobs, training
-from expertnet.config import SettingsError
+from expertnet.errors import RunError, SettingsError
 from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
 from expertnet.records import share_done
-from expertnet.runs import RunError, RunStore
+from expertnet.runs import RunStore
 from expertnet.training import Stop, run_training
 from tests.small import TINY, figures, settings, until
 

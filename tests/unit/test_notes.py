@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expertnet.errors import RunError
 from expertnet.fields import build_settings
 from expertnet.notes import (
     LARGEST,
@@ -22,7 +23,7 @@ from expertnet.notes import (
     without_tags,
     write_notes,
 )
-from expertnet.runs import RunError, RunStore
+from expertnet.runs import RunStore
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import torch
 from PIL import Image, ImageSequence
 
 from expertnet import pictures
-from expertnet.pictures import PictureError, fit, read_picture
+from expertnet.errors import ImageError
+from expertnet.pictures import fit, read_picture
 
 
 def encoded(picture, kind="PNG", **options):
@@ -124,7 +125,7 @@ def test_what_is_no_picture_gets_one_sentence():
         b"\x00" * 1000,
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     ):
-        with pytest.raises(PictureError) as refusal:
+        with pytest.raises(ImageError) as refusal:
             read_picture(data)
         assert str(refusal.value).count(".") <= 1 + str(refusal.value).count("..")
 
@@ -134,7 +135,7 @@ def test_a_truncated_picture_is_refused_at_every_length(kind):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), kind)
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
-        with pytest.raises(PictureError, match=r"damaged|not a picture"):
+        with pytest.raises(ImageError, match=r"damaged|not a picture"):
             read_picture(data[: int(len(data) * share)])
 
 
@@ -149,7 +150,7 @@ def test_random_damage_gives_a_picture_or_a_sentence():
                 hurt[place] = generator.integers(0, 256)
             try:
                 mode = read_picture(bytes(hurt)).mode
-            except PictureError:
+            except ImageError:
                 mode = "RGB"
             assert mode == "RGB"
 
@@ -167,13 +168,13 @@ def bomb(side):
 
 @pytest.mark.parametrize("side", [8_100, 10_000, 20_000, 60_000])
 def test_decompression_bombs_are_refused_from_their_header(side):
-    with pytest.raises(PictureError, match="million pixels"):
+    with pytest.raises(ImageError, match="million pixels"):
         read_picture(bomb(side))
 
 
 def test_a_file_over_the_limit_is_refused_unread(monkeypatch):
     monkeypatch.setattr(pictures, "MAX_BYTES", 100)
-    with pytest.raises(PictureError, match="larger than"):
+    with pytest.raises(ImageError, match="larger than"):
         read_picture(b"\0" * 101)
 
 

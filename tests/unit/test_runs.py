@@ -7,10 +7,11 @@ import psutil
 import pytest
 import torch
 
+from expertnet.errors import RunError
 from expertnet.fields import build_settings
 from expertnet.files import to_json, write_atomically
 from expertnet.processes import this_process
-from expertnet.runs import EMPTY_STATUS, RunError, RunStore
+from expertnet.runs import EMPTY_STATUS, RunStore
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from expertnet import scalars
-from expertnet.config import SettingsError
+from expertnet.errors import SettingsError
 from expertnet.fields import build_settings
 from expertnet.jobs import refuse_what_cannot_start
 from expertnet.runs import RunStore

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expertnet.config import SettingsError
+from expertnet.errors import SettingsError
 from expertnet.fields import build_settings, flat, setting_fields
 from expertnet.presets import PRESETS
 from expertnet.settings_address import belongs, from_query, to_query

@@ -3,7 +3,8 @@
 import threading
 
 from expertnet import tasks
-from expertnet.progress import DatasetError, check
+from expertnet.errors import DatasetError
+from expertnet.progress import check
 
 
 def test_a_task_reports_and_is_the_same_for_whoever_asks():

@@ -2,8 +2,9 @@
 
 import pytest
 
+from expertnet.errors import RunError
 from expertnet.fields import build_settings
-from expertnet.runs import TRASH, RunError, RunStore
+from expertnet.runs import TRASH, RunStore
 from expertnet.trash import bring_back, empty, trashed
 
 

@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from expertnet import own_process
+from expertnet.errors import RunError
 from expertnet.jobs import Manager
 from expertnet.run_queue import RunQueue
-from expertnet.runs import RunError, RunStore
+from expertnet.runs import RunStore
 from expertnet.training import Stop
 from expertnet.turns import holding, train_in_turn
 from tests.small import LIMIT, TINY, settings, until

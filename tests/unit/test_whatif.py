@@ -22,12 +22,13 @@ from expertnet.effects import (
     silencing,
     silencing_table,
 )
+from expertnet.errors import RunError
 from expertnet.fields import build_settings
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.notes import Notes
 from expertnet.report import write_report
-from expertnet.runs import RunError, RunStore
+from expertnet.runs import RunStore
 from expertnet.specialization import expert_table
 from expertnet.whatif import (
     applied,
