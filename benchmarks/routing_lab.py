@@ -26,12 +26,12 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from expertnet import effects
 from expertnet.datasets import DatasetInfo, Split, data_root, is_ready, load_test_split
-from expertnet.devices import available_threads
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.fields import build_settings
 from expertnet.inference import Predictor, load_predictor, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.runs import Run, RunStore
+from expertnet.utils.devices import available_threads
 from tests.browser.raw import Raw, connected
 from tests.browser.served import serving
 

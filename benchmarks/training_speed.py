@@ -29,9 +29,9 @@ from torchvision.transforms.functional import to_pil_image
 
 from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, load_dataset
-from expertnet.devices import device_name, give_memory_back, keep_memory, resolve_device, resolve_precision
 from expertnet.engine import Trainer
 from expertnet.fields import build_settings
+from expertnet.utils.devices import device_name, give_memory_back, keep_memory, resolve_device, resolve_precision
 
 
 class OrdinaryBlock(nn.Module):

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from expertnet.errors import DatasetError
 from expertnet.pictures import MAX_BYTES
-from expertnet.progress import Asked, check, never
+from expertnet.utils.progress import Asked, check, never
 
 MAX_UNPACKED = 4 * 2**30  # bytes of all members of an archive together
 MAX_FILES = 200_000  # members of an archive

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from expertnet.downloads import download
-from expertnet.progress import Asked, Report
 from expertnet.splits import held_out
+from expertnet.utils.progress import Asked, Report
 
 DIGITS = tuple(str(digit) for digit in range(10))
 TEST_SHARE, TEST_SEED = (

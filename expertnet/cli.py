@@ -18,11 +18,11 @@ from expertnet.config import format_value
 from expertnet.datasets import BUILTIN
 from expertnet.errors import SettingsError, UserError
 from expertnet.fields import build_settings, flat, parse_assignments, setting_fields
-from expertnet.files import os_error_sentence
 from expertnet.own_pictures import look
 from expertnet.presets import DEFAULT_PRESET, PRESETS
-from expertnet.tables import counted
 from expertnet.terminal import EpochPrinter, UsageError, give, run_lines, say, usage_sentence
+from expertnet.utils.files import os_error_sentence
+from expertnet.utils.text import counted
 
 app = typer.Typer(
     help="Train networks of experts, and see where each picture is routed.",

@@ -28,10 +28,10 @@ from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
 from expertnet.errors import DatasetError, UserError
 from expertnet.pictures import fit
-from expertnet.progress import Asked, Report, check, never, silent
-from expertnet.progress import Cancelled as Cancelled
 from expertnet.splits import Split as Split
 from expertnet.splits import held_out
+from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Cancelled as Cancelled
 
 _BATCH = 500  # pictures of a built-in data set between two looks at whether to stop
 

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expertnet.files import write_atomically
-from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.splits import Split
+from expertnet.utils.files import write_atomically
+from expertnet.utils.progress import Asked, Report, check, never, silent
 
 VERSION = 2  # raised when the same source would decode to other numbers; part of every key
 STALE = 24 * 3600.0  # seconds after which an unfinished folder belongs to nobody

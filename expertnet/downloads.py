@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from expertnet.errors import DatasetError
-from expertnet.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Asked, Report, check, never, silent
 
 PIECE = 64 * 1024  # bytes between two looks at whether to stop
 TIMEOUT = 20.0  # seconds without a byte

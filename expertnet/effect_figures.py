@@ -12,7 +12,7 @@ from expertnet.effects import Effects, class_effects, policy_table, silencing_ta
 from expertnet.figures import Figure, lowest, made_once
 from expertnet.lab import Lab
 from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
-from expertnet.tables import percent, points
+from expertnet.utils.text import percent, points
 
 NAMED = 4  # dead experts that a sentence names
 NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from expertnet.datasets import Split
 from expertnet.evaluation import EVALUATION_BATCH
-from expertnet.files import version_of
 from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor, refuse_other_classes
 from expertnet.model import Block, Changes
-from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.routing import class_means, usage
 from expertnet.runs import Checkpoint, Run
 from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
+from expertnet.utils.files import version_of
+from expertnet.utils.progress import Asked, Report, check, never, silent
 from expertnet.whatif import first_alone, given, silenced, uniform
 
 POLICIES = {

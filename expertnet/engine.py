@@ -23,7 +23,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from expertnet.augment import augment, mix, normalize
 from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, flips
-from expertnet.devices import (
+from expertnet.errors import TrainingError
+from expertnet.estimate import batch_size_text, estimate
+from expertnet.evaluation import Evaluation, evaluating
+from expertnet.model import ExpertBranch, ExpertNet
+from expertnet.optim import learning_rate, make_optimizers, temperature
+from expertnet.utils.devices import (
     available_memory,
     available_threads,
     give_memory_back,
@@ -31,11 +36,6 @@ from expertnet.devices import (
     resolve_device,
     resolve_precision,
 )
-from expertnet.errors import TrainingError
-from expertnet.estimate import batch_size_text, estimate
-from expertnet.evaluation import Evaluation, evaluating
-from expertnet.model import ExpertBranch, ExpertNet
-from expertnet.optim import learning_rate, make_optimizers, temperature
 
 WORTH_COMPILING = 2000  # steps
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from expertnet.config import ModelSettings, Settings
-from expertnet.devices import available_memory, resolve_device, resolve_precision
 from expertnet.errors import SettingsError
+from expertnet.utils.devices import available_memory, resolve_device, resolve_precision
 
 RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU
 

@@ -17,7 +17,7 @@ import pandas as pd
 from expertnet import charts, lab_charts
 from expertnet.lab import Lab, sample
 from expertnet.specialization import DRAWS, LOW, NOTABLE, UNUSED, training_table, utilization_table
-from expertnet.tables import amount, percent
+from expertnet.utils.text import amount, percent
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
 ALIKE = "Every expert is used its fair share."

@@ -22,12 +22,12 @@ from expertnet.errors import RunError
 from expertnet.estimate import refuse_if_too_large
 from expertnet.fields import settings_from_dict
 from expertnet.own_pictures import known_class_count
-from expertnet.processes import process_facts, this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunStore
 from expertnet.scalars import refuse_without_tensorboard
 from expertnet.training import Stop, run_training
 from expertnet.turns import LOOK_EVERY, holding
+from expertnet.utils.processes import process_facts, this_process
 
 CLOSE_WITHIN = 4.0  # seconds; then the process ends all the same, and the run counts as interrupted
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from expertnet.charts import BLUE, CELL, GREY, INK, ORANGE, PALE, ROW, SHARE, SKY, layered, told
 from expertnet.curves import PALETTE, told_apart
-from expertnet.tables import amount, percent
+from expertnet.utils.text import amount, percent
 
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 

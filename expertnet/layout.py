@@ -19,8 +19,8 @@ from expertnet.archives import Entry, entries
 from expertnet.builtin import TEST_SEED, TEST_SHARE
 from expertnet.errors import DatasetError, ImageError
 from expertnet.pictures import FORMATS_TEXT, SUFFIXES, fit, read_picture
-from expertnet.progress import Asked, Report, check, never, silent
 from expertnet.splits import held_out
+from expertnet.utils.progress import Asked, Report, check, never, silent
 
 LAYOUT_TEXT = "put the pictures into <class>/, or into train/<class>/ and test/<class>/"
 BATCH = 256  # pictures that are read, then shared by the threads

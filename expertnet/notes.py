@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from expertnet.files import read_json, to_json, write_atomically
+from expertnet.utils.files import read_json, to_json, write_atomically
 
 FILE = "notes.json"
 NAME, TAG, TAGS, NOTE = 80, 40, 20, 4000  # characters of a name and of a tag, tags of a run, characters of a note

@@ -25,8 +25,8 @@ from expertnet.datasets import (
 )
 from expertnet.decoded import data_root
 from expertnet.errors import DatasetError
-from expertnet.files import version_of, write_atomically
-from expertnet.progress import Asked, Report, never, silent
+from expertnet.utils.files import version_of, write_atomically
+from expertnet.utils.progress import Asked, Report, never, silent
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 
 from expertnet.errors import RunError
-from expertnet.processes import is_alive, this_process
 from expertnet.records import TRAINING_STATES
 from expertnet.run_queue import RunQueue
 from expertnet.runs import Run
 from expertnet.training import Stop
 from expertnet.turns import train_in_turn
+from expertnet.utils.processes import is_alive, this_process
 
 LOOK_EVERY = 0.5  # seconds
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from expertnet.config import Settings
 from expertnet.fields import settings_from_dict
-from expertnet.files import read_json
+from expertnet.utils.files import read_json
 
 TRAINING_STATES = frozenset({"running", "stopping"})
 ACTIVE_STATES = TRAINING_STATES | {"queued"}

@@ -13,13 +13,13 @@ from expertnet.datasets import Split
 from expertnet.effects import kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.errors import DatasetError, RunError
 from expertnet.figures import Figure
-from expertnet.files import write_atomically
 from expertnet.inference import kept_routing, load_own_test_set, load_predictor, route_test_set
 from expertnet.lab import Lab, open_lab
 from expertnet.lab_charts import to_file
-from expertnet.progress import Report, silent
 from expertnet.runs import Checkpoint, Run
-from expertnet.tables import escape_for_file, to_csv
+from expertnet.utils.files import write_atomically
+from expertnet.utils.progress import Report, silent
+from expertnet.utils.text import escape_for_file, to_csv
 
 INDEX = "index.md"
 

@@ -23,7 +23,6 @@ from expertnet.datasets import BUILTIN, DatasetInfo
 from expertnet.effects import POLICIES
 from expertnet.errors import RunError, SettingsError
 from expertnet.fields import settings_from_dict
-from expertnet.files import to_json
 from expertnet.model import ExpertNet
 from expertnet.notes import FILE as NOTES
 from expertnet.notes import LARGEST as LARGEST_NOTES
@@ -39,6 +38,7 @@ from expertnet.records import (
     is_number,
     parse_epochs,
 )
+from expertnet.utils.files import to_json
 
 MAX_UNPACKED = 2**30  # bytes of all files of a run together
 MAX_FILES = 20_000

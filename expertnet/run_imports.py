@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
-from expertnet.files import to_json
 from expertnet.notes import FILE as NOTES
 from expertnet.notes import read_notes, write_notes
 from expertnet.run_contents import (
@@ -39,6 +38,7 @@ from expertnet.run_contents import (
     parse_object,
 )
 from expertnet.runs import RUN_ID, TRASH, Run, RunStore, fresh_id, now
+from expertnet.utils.files import to_json
 
 _UNFINISHED = ".import-"  # begins the name of a folder that no page lists
 _PIECE = 2**20  # bytes unpacked at a time

@@ -21,10 +21,10 @@ from expertnet.config import Settings
 from expertnet.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.fields import flat
-from expertnet.files import version_of
 from expertnet.notes import FILE as NOTES
 from expertnet.records import ACTIVE_STATES, read_figures
 from expertnet.runs import Run, RunStore
+from expertnet.utils.files import version_of
 
 FILES = ("config.json", "status.json", "metrics.jsonl", NOTES, "best.safetensors", "last.safetensors")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")

@@ -14,8 +14,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from expertnet.files import read_json, write_atomically
-from expertnet.processes import is_alive, this_process
+from expertnet.utils.files import read_json, write_atomically
+from expertnet.utils.processes import is_alive, this_process
 
 QUEUE = "queue.json"
 

@@ -14,9 +14,7 @@ from typing import Any
 from expertnet.config import DataSettings, Settings
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.errors import RunError, SettingsError
-from expertnet.files import read_json, version_of
 from expertnet.notes import Notes, read_notes
-from expertnet.processes import is_alive
 from expertnet.records import (
     ACTIVE_STATES,
     CHECKPOINTS,
@@ -30,6 +28,8 @@ from expertnet.records import (
     read_settings,
 )
 from expertnet.run_queue import RunQueue
+from expertnet.utils.files import read_json, version_of
+from expertnet.utils.processes import is_alive
 
 STOP = "stop"  # the file in a run's folder that asks whoever trains it to stop
 

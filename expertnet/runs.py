@@ -23,9 +23,7 @@ from torch import Tensor
 
 from expertnet.config import Settings
 from expertnet.errors import RunError
-from expertnet.files import FULL, overwrite, to_json, write_atomically
 from expertnet.notes import Notes, too_long, write_notes
-from expertnet.processes import this_process
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
 from expertnet.records import BEFORE as BEFORE
 from expertnet.records import EMPTY_STATUS as EMPTY_STATUS
@@ -33,6 +31,8 @@ from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
 from expertnet.run_reader import STOP
 from expertnet.run_weights import RunWeights
+from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
+from expertnet.utils.processes import this_process
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 TRASH = ".trash"  # the folder of the store in which deleted runs lie

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from expertnet.errors import UserError
-from expertnet.progress import Asked, Cancelled, Report
+from expertnet.utils.progress import Asked, Cancelled, Report
 
 Work = Callable[[Report, Asked], object]
 KEPT = 32  # tasks; those that have ended longest ago are forgotten first

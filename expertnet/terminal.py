@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from expertnet.tables import counted, percent
+from expertnet.utils.text import counted, percent
 
 UsageError: Any = typer.BadParameter.__base__  # what typer raises for words that it does not know, but does not export
 

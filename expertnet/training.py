@@ -18,14 +18,14 @@ import torch
 
 from expertnet import __version__
 from expertnet.datasets import Cancelled, Dataset, load_dataset
-from expertnet.devices import device_memory, device_name
 from expertnet.engine import Progress, Trainer
 from expertnet.errors import DatasetError, UserError
 from expertnet.estimate import refuse_if_too_large
-from expertnet.files import FULL, os_error_sentence
-from expertnet.processes import this_process
 from expertnet.runs import Run
 from expertnet.scalars import ScalarLog
+from expertnet.utils.devices import device_memory, device_name
+from expertnet.utils.files import FULL, os_error_sentence
+from expertnet.utils.processes import this_process
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
 FIRST_GUESS = 3.0  # seconds; the first steps are slower than the rest, and would say nothing of the time left

@@ -14,10 +14,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from expertnet.processes import this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import EMPTY_STATUS, Run
 from expertnet.training import Stop, run_training
+from expertnet.utils.processes import this_process
 
 LOOK_EVERY, SIGN_EVERY = 0.5, 20.0  # seconds between two looks at the queue, and between two signs of life in it
 

@@ -7,9 +7,9 @@ from expertnet import charts, routing
 from expertnet.errors import ImageError
 from expertnet.inference import load_predictor
 from expertnet.pictures import MAX_BYTES, fit, read_picture
-from expertnet.tables import to_csv
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
+from expertnet.utils.text import to_csv
 
 shell.require()
 SHOWN = 12  # pictures with charts; all are in the table

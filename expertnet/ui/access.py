@@ -21,7 +21,7 @@ import streamlit as st
 
 from expertnet.access import Rules, rules
 from expertnet.errors import AccessError
-from expertnet.tables import escape
+from expertnet.utils.text import escape
 
 MAY_ONLY_LOOK = (
     "You may look at everything here, but not start, stop or delete; whoever runs this server can change that."

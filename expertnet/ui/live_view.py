@@ -18,10 +18,10 @@ from expertnet.datasets import dataset_title
 from expertnet.fields import by_label
 from expertnet.records import TRAINING_STATES, share_done
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
-from expertnet.tables import counted
 from expertnet.ui import access
 from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.training_actions import training_actions
+from expertnet.utils.text import counted
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks

@@ -10,9 +10,9 @@ import streamlit as st
 from expertnet.jobs import manager
 from expertnet.run_index import cut, row_labels, rows_of
 from expertnet.runs import Run
-from expertnet.tables import counted
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape
+from expertnet.utils.text import counted
 
 LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # signs of a title

@@ -15,10 +15,10 @@ import streamlit as st
 
 from expertnet.errors import UserError
 from expertnet.fields import by_label
-from expertnet.files import os_error_sentence
-from expertnet.tables import escape as escape
-from expertnet.tables import percent as percent
 from expertnet.ui import access
+from expertnet.utils.files import os_error_sentence
+from expertnet.utils.text import escape as escape
+from expertnet.utils.text import percent as percent
 from expertnet.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]

@@ -18,10 +18,10 @@ from expertnet.notes import NAME
 from expertnet.own_process import can_be_forced, end_by_force
 from expertnet.run_index import cut
 from expertnet.runs import RESUMABLE_STATES, Run
-from expertnet.tables import counted
 from expertnet.ui import access
 from expertnet.ui.settings_form import fill, whole
 from expertnet.ui.shell import act, escape, link
+from expertnet.utils.text import counted
 
 
 def training_actions(run: Run) -> None:

@@ -7,8 +7,8 @@ from PIL import Image
 
 from expertnet import tasks
 from expertnet.inference import kept_routing
-from expertnet.processes import this_process
 from expertnet.runs import RunStore
+from expertnet.utils.processes import this_process
 from tests.small import LIMIT
 
 from .opening import finished, opened

@@ -16,12 +16,12 @@ from streamlit.testing.v1 import AppTest
 from expertnet.fields import build_settings
 from expertnet.jobs import manager
 from expertnet.notes import Notes
-from expertnet.processes import this_process
 from expertnet.run_queue import RunQueue
 from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
 from expertnet.ui.run_picker import CHOSEN
+from expertnet.utils.processes import this_process
 from tests.small import LIMIT
 
 from .opening import TINY, finished, opened

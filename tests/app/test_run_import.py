@@ -2,10 +2,10 @@
 
 import io
 
-from expertnet.files import write_atomically
 from expertnet.run_exports import export_run
 from expertnet.runs import RunStore
 from expertnet.ui import run_table
+from expertnet.utils.files import write_atomically
 
 from .opening import finished, opened
 

@@ -7,10 +7,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from expertnet.notes import Notes
-from expertnet.processes import this_process
 from expertnet.runs import RunStore
 from expertnet.trash import trashed
 from expertnet.ui.run_table import TICKED, fitted
+from expertnet.utils.processes import this_process
 
 from .opening import opened, written
 

@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import expect
 
 from expertnet.errors import RunError
-from expertnet.files import write_atomically
 from expertnet.runs import RunStore
+from expertnet.utils.files import write_atomically
 
 from .raw import connected
 from .served import ROOT, serving, settle

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from expertnet.processes import this_process
 from expertnet.runs import RunStore
+from expertnet.utils.processes import this_process
 from tests.app.opening import written
 
 from .served import serving, settle

@@ -20,7 +20,7 @@ from PIL import Image
 from expertnet.cli import main
 from expertnet.fields import build_settings, flat
 from expertnet.runs import EMPTY_STATUS, RunStore
-from expertnet.tables import percent
+from expertnet.utils.text import percent
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "expertnet"]

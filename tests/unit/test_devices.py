@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from expertnet.devices import GLIBC, give_memory_back, keep_memory
+from expertnet.utils.devices import GLIBC, give_memory_back, keep_memory
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]

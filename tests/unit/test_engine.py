@@ -10,12 +10,12 @@ import torch
 from expertnet.augment import normalize
 from expertnet.config import TrainingSettings
 from expertnet.datasets import Dataset, DatasetInfo, Split
-from expertnet.devices import available_threads
 from expertnet.engine import Trainer
 from expertnet.errors import TrainingError
 from expertnet.evaluation import evaluate
 from expertnet.fields import build_settings
 from expertnet.optim import learning_rate
+from expertnet.utils.devices import available_threads
 
 TINY = {
     "model.num_blocks": 2,

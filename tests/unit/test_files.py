@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from expertnet.files import write_atomically
+from expertnet.utils.files import write_atomically
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -9,9 +9,9 @@ import torch
 
 from expertnet.errors import RunError
 from expertnet.fields import build_settings
-from expertnet.files import to_json, write_atomically
-from expertnet.processes import this_process
 from expertnet.runs import EMPTY_STATUS, RunStore
+from expertnet.utils.files import to_json, write_atomically
+from expertnet.utils.processes import this_process
 
 
 @pytest.fixture

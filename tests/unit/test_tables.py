@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from expertnet.tables import amount, escape, escape_for_file, percent, points, to_csv
+from expertnet.utils.text import amount, escape, escape_for_file, percent, points, to_csv
 
 
 def test_no_text_is_a_formula_for_a_spreadsheet():

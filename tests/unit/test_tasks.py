@@ -4,7 +4,7 @@ import threading
 
 from expertnet import tasks
 from expertnet.errors import DatasetError
-from expertnet.progress import check
+from expertnet.utils.progress import check
 
 
 def test_a_task_reports_and_is_the_same_for_whoever_asks():

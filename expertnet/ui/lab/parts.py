@@ -16,17 +16,17 @@ import torch
 
 from expertnet import tasks
 from expertnet.datasets import Split
-from expertnet.devices import available_threads
 from expertnet.figures import Figure
 from expertnet.inference import Predictor, Routed, kept_routing, load_predictor, route_test_set
 from expertnet.jobs import manager
 from expertnet.lab import Lab, open_lab
 from expertnet.lab_charts import to_file
 from expertnet.runs import Checkpoint, Run
-from expertnet.tables import to_csv
 from expertnet.ui import access
 from expertnet.ui.shell import escape, shown_error
 from expertnet.ui.test_set import test_split
+from expertnet.utils.devices import available_threads
+from expertnet.utils.text import to_csv
 
 FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
 SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns that are shares of pictures

@@ -9,12 +9,12 @@ import streamlit as st
 
 from expertnet import figures
 from expertnet.figures import Figure
-from expertnet.files import version_of
 from expertnet.inference import load_predictor
 from expertnet.lab import Lab
 from expertnet.runs import ACTIVE_STATES, Run
 from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
+from expertnet.utils.files import version_of
 
 LOOK_EVERY = 5.0  # seconds
 

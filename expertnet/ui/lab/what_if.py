@@ -14,10 +14,10 @@ from expertnet.datasets import Split
 from expertnet.effects import Effects, flipped, kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.figures import lowest
 from expertnet.lab import Lab
-from expertnet.progress import Asked, Report
 from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, pick_number, show, threads
 from expertnet.ui.picture_picker import pick_picture
+from expertnet.utils.progress import Asked, Report
 
 FLIPPED = 16  # pictures
 WEIGHTS = "weights"  # in the address
