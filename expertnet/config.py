@@ -7,17 +7,9 @@ The form, the command line and config.json are all made from what stands here; f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-
-def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """What follows a word that is not known in its sentence: the known one that is most like it, or nothing."""
-    found = get_close_matches(word[:80].lower(), list(known), 1, likeness)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def setting(

@@ -23,7 +23,7 @@ from expertnet import decoded, layout
 from expertnet.archives import entries
 from expertnet.builtin import BUILTIN as BUILTIN
 from expertnet.builtin import Pictures
-from expertnet.config import DataSettings, did_you_mean
+from expertnet.config import DataSettings
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
 from expertnet.errors import DatasetError, UserError
@@ -32,6 +32,7 @@ from expertnet.splits import Split as Split
 from expertnet.splits import held_out
 from expertnet.utils.progress import Asked, Report, check, never, silent
 from expertnet.utils.progress import Cancelled as Cancelled
+from expertnet.utils.text import did_you_mean
 
 _BATCH = 500  # pictures of a built-in data set between two looks at whether to stop
 

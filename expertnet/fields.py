@@ -23,11 +23,11 @@ from expertnet.config import (
     Section,
     Settings,
     TrainingSettings,
-    did_you_mean,
     format_value,
 )
 from expertnet.errors import SettingsError
 from expertnet.presets import DEFAULT_PRESET, PRESETS
+from expertnet.utils.text import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from expertnet.notes import FILE as NOTES
 from expertnet.records import ACTIVE_STATES, read_figures
 from expertnet.runs import Run, RunStore
 from expertnet.utils.files import version_of
+from expertnet.utils.text import cut
 
 FILES = ("config.json", "status.json", "metrics.jsonl", NOTES, "best.safetensors", "last.safetensors")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
@@ -217,10 +218,6 @@ def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]
     short = {run_id: title if alike[title] == 1 else f"{title} · {run_id[-4:]}" for run_id, title in titles.items()}
     count = Counter(short.values())
     return {run_id: text if count[text] == 1 else f"{titles[run_id]} · {run_id}" for run_id, text in short.items()}
-
-
-def cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import streamlit as st
 
 from expertnet.jobs import manager
-from expertnet.run_index import cut, row_labels, rows_of
+from expertnet.run_index import row_labels, rows_of
 from expertnet.runs import Run
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, cut
 
 LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # signs of a title

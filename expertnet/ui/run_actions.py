@@ -15,12 +15,13 @@ from expertnet import notes
 from expertnet.errors import RunError
 from expertnet.jobs import manager
 from expertnet.notes import Notes, split_tags
-from expertnet.run_index import LONGEST, RunRow, cut, row_labels
+from expertnet.run_index import LONGEST, RunRow, row_labels
 from expertnet.runs import RESUMABLE_STATES, Run, RunStore
 from expertnet.trash import bring_back, trashed
 from expertnet.ui import access, shell
 from expertnet.ui.run_import import export_button
 from expertnet.ui.run_picker import model_card
+from expertnet.utils.text import cut
 
 DELETED = "deleted runs"  # in the session: the ids that Undo brings back
 NAMED = 5  # runs that a sentence names

@@ -16,12 +16,11 @@ from expertnet.fields import build_settings, setting_fields
 from expertnet.jobs import manager
 from expertnet.notes import NAME
 from expertnet.own_process import can_be_forced, end_by_force
-from expertnet.run_index import cut
 from expertnet.runs import RESUMABLE_STATES, Run
 from expertnet.ui import access
 from expertnet.ui.settings_form import fill, whole
 from expertnet.ui.shell import act, escape, link
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, cut
 
 
 def training_actions(run: Run) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import pandas as pd
@@ -62,3 +64,16 @@ def amount(value: float, unit: str) -> str:
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """What follows a word that is not known in its sentence: the known one that is most like it, or nothing."""
+    found = get_close_matches(word[:80].lower(), list(known), 1, likeness)
+    return f" (did you mean {found[0]}?)" if found else ""
