@@ -25,13 +25,13 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from expertnet.config import Settings
 from expertnet.datasets import load_dataset
 from expertnet.engine import Trainer
 from expertnet.estimate import estimate
-from expertnet.fields import build_settings, parse_assignments
 from expertnet.model import ExpertNet
-from expertnet.presets import PRESETS
+from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.settings.presets import PRESETS
+from expertnet.settings.schema import Settings
 from expertnet.utils.devices import device_name, resolve_device
 
 VARIANTS = ("learned", "uniform", "width", "parameters", "resnet18")

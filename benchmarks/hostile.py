@@ -41,7 +41,6 @@ from benchmarks.hostile_input import (
     zip_of,
 )
 from benchmarks.watch import ROOT, Watch, scratch, tree
-from expertnet.config import DataSettings
 from expertnet.datasets import load_dataset
 from expertnet.effects import kept_effects
 from expertnet.errors import DatasetError, ImageError, RunError
@@ -52,6 +51,7 @@ from expertnet.run_contents import TEXTS, WEIGHTS_NAME
 from expertnet.run_exports import export_run
 from expertnet.run_imports import import_run
 from expertnet.runs import Run, RunStore
+from expertnet.settings.schema import DataSettings
 from tests.app.opening import finished
 
 PAGES = ("train", "runs", "experts", "predict")

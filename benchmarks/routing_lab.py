@@ -27,10 +27,10 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from expertnet import effects
 from expertnet.datasets import DatasetInfo, Split, data_root, is_ready, load_test_split
 from expertnet.evaluation import EVALUATION_BATCH
-from expertnet.fields import build_settings
 from expertnet.inference import Predictor, load_predictor, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.runs import Run, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.utils.devices import available_threads
 from tests.browser.raw import Raw, connected
 from tests.browser.served import serving

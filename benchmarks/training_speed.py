@@ -27,10 +27,10 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, load_dataset
 from expertnet.engine import Trainer
-from expertnet.fields import build_settings
+from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import Settings
 from expertnet.utils.devices import device_name, give_memory_back, keep_memory, resolve_device, resolve_precision
 
 

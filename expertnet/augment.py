@@ -12,7 +12,7 @@ from random import Random
 import torch
 from torch import Generator, Tensor
 
-from expertnet.config import DataSettings
+from expertnet.settings.schema import DataSettings
 
 
 def _draw(high: int, count: int, generator: Generator, device: torch.device) -> Tensor:

@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 
 from expertnet.cli_networks import Json, RunsDir, networks, open_store
-from expertnet.config import format_value
 from expertnet.datasets import BUILTIN
 from expertnet.errors import SettingsError, UserError
-from expertnet.fields import build_settings, flat, parse_assignments, setting_fields
 from expertnet.own_pictures import look
-from expertnet.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.fields import build_settings, flat, parse_assignments, setting_fields
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import format_value
 from expertnet.terminal import EpochPrinter, UsageError, give, run_lines, say, usage_sentence
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.text import counted

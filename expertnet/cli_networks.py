@@ -17,9 +17,9 @@ import typer
 
 from expertnet.datasets import dataset_title, flips, is_missing, load_test_split, remembered_test_split
 from expertnet.errors import DatasetError, ImageError, RunError
-from expertnet.fields import build_settings
 from expertnet.pictures import MAX_BYTES, fit, read_picture
 from expertnet.runs import Run, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.terminal import give, say
 from expertnet.utils.files import write_atomically
 

@@ -23,11 +23,11 @@ from expertnet import decoded, layout
 from expertnet.archives import entries
 from expertnet.builtin import BUILTIN as BUILTIN
 from expertnet.builtin import Pictures
-from expertnet.config import DataSettings
 from expertnet.decoded import Decoded
 from expertnet.decoded import data_root as data_root
 from expertnet.errors import DatasetError, UserError
 from expertnet.pictures import fit
+from expertnet.settings.schema import DataSettings
 from expertnet.splits import Split as Split
 from expertnet.splits import held_out
 from expertnet.utils.progress import Asked, Report, check, never, silent

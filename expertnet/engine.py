@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from expertnet.augment import augment, mix, normalize
-from expertnet.config import Settings
 from expertnet.datasets import Dataset, Split, flips
 from expertnet.errors import TrainingError
 from expertnet.estimate import batch_size_text, estimate
 from expertnet.evaluation import Evaluation, evaluating
 from expertnet.model import ExpertBranch, ExpertNet
 from expertnet.optim import learning_rate, make_optimizers, temperature
+from expertnet.settings.schema import Settings
 from expertnet.utils.devices import (
     available_memory,
     available_threads,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from expertnet.config import ModelSettings, Settings
 from expertnet.errors import SettingsError
+from expertnet.settings.schema import ModelSettings, Settings
 from expertnet.utils.devices import available_memory, resolve_device, resolve_precision
 
 RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU

@@ -17,13 +17,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from expertnet.augment import normalize
-from expertnet.config import Settings
 from expertnet.datasets import DatasetInfo, Split, load_test_split, remembered_test_split
 from expertnet.errors import DatasetError, RunError
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.model import UNCHANGED, Changes, ExpertNet
 from expertnet.records import TRAINING_STATES
 from expertnet.runs import Checkpoint, Run
+from expertnet.settings.schema import Settings
 from expertnet.utils.files import version_of, write_atomically
 from expertnet.utils.progress import Asked, Report, check, never, silent
 

@@ -16,15 +16,15 @@ from functools import cache
 from pathlib import Path
 
 from expertnet import own_process
-from expertnet.config import Settings
 from expertnet.datasets import refuse_if_missing
 from expertnet.errors import RunError
 from expertnet.estimate import refuse_if_too_large
-from expertnet.fields import settings_from_dict
 from expertnet.own_pictures import known_class_count
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunStore
 from expertnet.scalars import refuse_without_tensorboard
+from expertnet.settings.fields import settings_from_dict
+from expertnet.settings.schema import Settings
 from expertnet.training import Stop, run_training
 from expertnet.turns import LOOK_EVERY, holding
 from expertnet.utils.processes import process_facts, this_process

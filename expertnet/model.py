@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expertnet.config import ModelSettings
+from expertnet.settings.schema import ModelSettings
 
 Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> those to use instead
 Changes = Mapping[int, Change]  # by the number of the block, from 1

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expertnet.config import TrainingSettings
 from expertnet.model import ExpertConvs
+from expertnet.settings.schema import TrainingSettings
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:

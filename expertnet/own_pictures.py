@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from expertnet.builtin import BUILTIN
-from expertnet.config import DataSettings
 from expertnet.datasets import (
     arranged,
     dataset_title,
@@ -25,6 +24,7 @@ from expertnet.datasets import (
 )
 from expertnet.decoded import data_root
 from expertnet.errors import DatasetError
+from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import version_of, write_atomically
 from expertnet.utils.progress import Asked, Report, never, silent
 

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
-from expertnet.config import Settings
-from expertnet.fields import settings_from_dict
+from expertnet.settings.fields import settings_from_dict
+from expertnet.settings.schema import Settings
 from expertnet.utils.files import read_json
 
 TRAINING_STATES = frozenset({"running", "stopping"})

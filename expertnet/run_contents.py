@@ -18,11 +18,9 @@ import torch
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
-from expertnet.config import Settings
 from expertnet.datasets import BUILTIN, DatasetInfo
 from expertnet.effects import POLICIES
 from expertnet.errors import RunError, SettingsError
-from expertnet.fields import settings_from_dict
 from expertnet.model import ExpertNet
 from expertnet.notes import FILE as NOTES
 from expertnet.notes import LARGEST as LARGEST_NOTES
@@ -38,6 +36,8 @@ from expertnet.records import (
     is_number,
     parse_epochs,
 )
+from expertnet.settings.fields import settings_from_dict
+from expertnet.settings.schema import Settings
 from expertnet.utils.files import to_json
 
 MAX_UNPACKED = 2**30  # bytes of all files of a run together

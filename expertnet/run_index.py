@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expertnet.config import Settings
 from expertnet.datasets import dataset_title
 from expertnet.errors import RunError
-from expertnet.fields import flat
 from expertnet.notes import FILE as NOTES
 from expertnet.records import ACTIVE_STATES, read_figures
 from expertnet.runs import Run, RunStore
+from expertnet.settings.fields import flat
+from expertnet.settings.schema import Settings
 from expertnet.utils.files import version_of
 from expertnet.utils.text import cut
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expertnet.config import DataSettings, Settings
 from expertnet.datasets import DatasetInfo, dataset_title
 from expertnet.errors import RunError, SettingsError
 from expertnet.notes import Notes, read_notes
@@ -28,6 +27,7 @@ from expertnet.records import (
     read_settings,
 )
 from expertnet.run_queue import RunQueue
+from expertnet.settings.schema import DataSettings, Settings
 from expertnet.utils.files import read_json, version_of
 from expertnet.utils.processes import is_alive
 

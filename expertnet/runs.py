@@ -21,7 +21,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.config import Settings
 from expertnet.errors import RunError
 from expertnet.notes import Notes, too_long, write_notes
 from expertnet.records import ACTIVE_STATES as ACTIVE_STATES
@@ -31,6 +30,7 @@ from expertnet.records import RESUMABLE_STATES as RESUMABLE_STATES
 from expertnet.records import Checkpoint as Checkpoint
 from expertnet.run_reader import STOP
 from expertnet.run_weights import RunWeights
+from expertnet.settings.schema import Settings
 from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
 from expertnet.utils.processes import this_process
 

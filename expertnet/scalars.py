@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
-from expertnet.config import Settings
 from expertnet.errors import SettingsError
 from expertnet.runs import Run
+from expertnet.settings.schema import Settings
 
 FOLDER = "tensorboard"
 NAMES = {  # key of metrics.jsonl: the name that TensorBoard shows; what is alike before the slash shares a section

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from expertnet.errors import RunError, UserError
-from expertnet.fields import by_label
 from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
+from expertnet.settings.fields import by_label
 from expertnet.trash import trashed
 from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view

@@ -6,7 +6,7 @@ In this module: TINY, LIMIT, settings, figures, until.
 import threading
 import time
 
-from expertnet.fields import build_settings
+from expertnet.settings.fields import build_settings
 
 LIMIT = 300  # seconds that a loaded machine may take for what takes a few
 TINY = {

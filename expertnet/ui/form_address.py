@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from expertnet.config import Settings
-from expertnet.settings_address import belongs, from_query, to_query
+from expertnet.settings.schema import Settings
+from expertnet.settings.url import belongs, from_query, to_query
 
 
 def read_address() -> tuple[Settings, str, str]:

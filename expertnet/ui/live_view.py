@@ -12,12 +12,12 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.charts import specification
-from expertnet.config import Settings
 from expertnet.curves import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
-from expertnet.fields import by_label
 from expertnet.records import TRAINING_STATES, share_done
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
+from expertnet.settings.fields import by_label
+from expertnet.settings.schema import Settings
 from expertnet.ui import access
 from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.training_actions import training_actions

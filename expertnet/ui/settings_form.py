@@ -11,10 +11,10 @@ from typing import Any
 import streamlit as st
 import torch
 
-from expertnet.config import Settings, format_value, parse_numbers
 from expertnet.datasets import BUILTIN
 from expertnet.errors import AccessError, DatasetError, SettingsError
-from expertnet.fields import (
+from expertnet.own_pictures import keep_upload, look
+from expertnet.settings.fields import (
     SettingField,
     build_settings,
     by_label,
@@ -24,8 +24,8 @@ from expertnet.fields import (
     in_words,
     setting_fields,
 )
-from expertnet.own_pictures import keep_upload, look
-from expertnet.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import Settings, format_value, parse_numbers
 from expertnet.ui import access
 from expertnet.ui.form_address import keep_address, read_address
 from expertnet.ui.shell import escape, progress_bar, shown_error

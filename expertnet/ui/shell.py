@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from expertnet.errors import UserError
-from expertnet.fields import by_label
+from expertnet.settings.fields import by_label
 from expertnet.ui import access
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.text import escape as escape

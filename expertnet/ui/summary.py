@@ -13,9 +13,9 @@ import pandas as pd
 import streamlit as st
 
 from expertnet import charts
-from expertnet.config import Settings
 from expertnet.estimate import Estimate, Stage, estimate
 from expertnet.own_pictures import known_class_count
+from expertnet.settings.schema import Settings
 
 
 def summary(settings: Settings) -> Estimate:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from expertnet.fields import build_settings
 from expertnet.runs import EMPTY_STATUS, Run, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.training import Stop, run_training
 from tests.small import LIMIT
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from expertnet.fields import build_settings
 from expertnet.jobs import manager
 from expertnet.notes import Notes
 from expertnet.run_queue import RunQueue
 from expertnet.runs import EMPTY_STATUS, Run, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
 from expertnet.ui.run_picker import CHOSEN

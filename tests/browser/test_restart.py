@@ -7,9 +7,9 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from expertnet.fields import build_settings
 from expertnet.jobs import Manager
 from expertnet.runs import ACTIVE_STATES, RunStore
+from expertnet.settings.fields import build_settings
 from tests.small import LIMIT, until
 
 from .served import ROOT, serving

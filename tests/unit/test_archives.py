@@ -12,9 +12,9 @@ from PIL import Image
 
 from expertnet import archives, pictures
 from expertnet.archives import entries
-from expertnet.config import DataSettings
 from expertnet.datasets import Cancelled, load_dataset
 from expertnet.errors import DatasetError
+from expertnet.settings.schema import DataSettings
 
 
 def png(value=0, size=8):

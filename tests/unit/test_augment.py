@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from expertnet import augment
-from expertnet.config import DataSettings
+from expertnet.settings.schema import DataSettings
 
 
 def pictures(n=64, size=8):

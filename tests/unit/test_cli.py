@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from expertnet.cli import main
-from expertnet.fields import build_settings, flat
 from expertnet.runs import EMPTY_STATUS, RunStore
+from expertnet.settings.fields import build_settings, flat
 from expertnet.utils.text import percent
 
 ROOT = Path(__file__).parents[2]

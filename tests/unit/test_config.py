@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from expertnet.config import Settings
 from expertnet.errors import SettingsError
-from expertnet.fields import (
+from expertnet.runs import RunStore
+from expertnet.settings.fields import (
     build_settings,
     by_label,
     command_line,
@@ -16,7 +16,7 @@ from expertnet.fields import (
     setting_fields,
     settings_from_dict,
 )
-from expertnet.runs import RunStore
+from expertnet.settings.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 

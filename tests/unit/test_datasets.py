@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from expertnet import datasets, decoded
-from expertnet.config import DataSettings
 from expertnet.datasets import (
     BUILTIN,
     Cancelled,
@@ -27,6 +26,7 @@ from expertnet.datasets import (
 )
 from expertnet.errors import DatasetError
 from expertnet.own_pictures import keep_upload, known_class_count, look
+from expertnet.settings.schema import DataSettings
 from expertnet.splits import held_out
 
 

@@ -15,10 +15,10 @@ import scipy.io
 import torch
 import torchvision.datasets as readers
 
-from expertnet.config import DataSettings
 from expertnet.datasets import BUILTIN, Cancelled, load_dataset
 from expertnet.downloads import download
 from expertnet.errors import DatasetError
+from expertnet.settings.schema import DataSettings
 
 
 def md5(data):

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from expertnet.augment import normalize
-from expertnet.config import TrainingSettings
 from expertnet.datasets import Dataset, DatasetInfo, Split
 from expertnet.engine import Trainer
 from expertnet.errors import TrainingError
 from expertnet.evaluation import evaluate
-from expertnet.fields import build_settings
 from expertnet.optim import learning_rate
+from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import TrainingSettings
 from expertnet.utils.devices import available_threads
 
 TINY = {

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from expertnet.errors import SettingsError
 from expertnet.estimate import estimate, refuse_if_too_large
-from expertnet.fields import build_settings
 from expertnet.model import ExpertNet
+from expertnet.settings.fields import build_settings
 
 
 def test_parameters_and_multiply_adds_of_the_reports_network():

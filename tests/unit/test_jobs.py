@@ -5,10 +5,10 @@ from PIL import Image
 
 from expertnet import jobs, training
 from expertnet.errors import RunError, SettingsError
-from expertnet.fields import build_settings
 from expertnet.jobs import Manager, prepare_resume
 from expertnet.records import share_done
 from expertnet.runs import RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.training import Stop, run_training
 from tests.small import TINY, figures, settings, until
 

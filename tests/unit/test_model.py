@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from expertnet.config import ModelSettings
 from expertnet.model import ExpertConvs, ExpertNet
+from expertnet.settings.schema import ModelSettings
 
 
 class PlainBlock(nn.Module):

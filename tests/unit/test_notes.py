@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expertnet.errors import RunError
-from expertnet.fields import build_settings
 from expertnet.notes import (
     LARGEST,
     NAME,
@@ -24,6 +23,7 @@ from expertnet.notes import (
     write_notes,
 )
 from expertnet.runs import RunStore
+from expertnet.settings.fields import build_settings
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from expertnet.config import ModelSettings, TrainingSettings
 from expertnet.model import ExpertNet
 from expertnet.optim import Muon, make_optimizers, orthogonalize, temperature
+from expertnet.settings.schema import ModelSettings, TrainingSettings
 
 
 def test_orthogonalize_keeps_the_directions_and_evens_the_sizes():

@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save
 
 from expertnet.effects import kept_effects
 from expertnet.errors import RunError
-from expertnet.fields import build_settings
 from expertnet.inference import kept_routing, load_predictor
 from expertnet.notes import Notes
 from expertnet.records import EMPTY_STATUS
 from expertnet.run_exports import export_run, export_runs
 from expertnet.run_imports import import_all, import_run
 from expertnet.runs import Run, RunStore
+from expertnet.settings.fields import build_settings
 from tests.app.opening import TINY, finished
 
 SHIPPED = "20261124-123318-dac5"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet.fields import in_words
 from expertnet.run_charts import NAMED, differing, overlay, parallel, smoothed, thinned, what_goes_with
+from expertnet.settings.fields import in_words
 
 
 def curves(runs=2, epochs=5):

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from expertnet import run_index
-from expertnet.fields import build_settings
 from expertnet.notes import Notes
 from expertnet.run_index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
 from expertnet.runs import EMPTY_STATUS, Run, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.utils.processes import this_process
 from expertnet.warmup import read_ahead
 

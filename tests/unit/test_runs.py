@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from expertnet.errors import RunError
-from expertnet.fields import build_settings
 from expertnet.runs import EMPTY_STATUS, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.utils.files import to_json, write_atomically
 from expertnet.utils.processes import this_process
 

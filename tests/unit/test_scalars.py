@@ -4,10 +4,10 @@ import pytest
 
 from expertnet import scalars
 from expertnet.errors import SettingsError
-from expertnet.fields import build_settings
 from expertnet.jobs import refuse_what_cannot_start
 from expertnet.runs import RunStore
 from expertnet.scalars import ScalarLog
+from expertnet.settings.fields import build_settings
 
 
 def run_with(**settings):

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expertnet.errors import SettingsError
-from expertnet.fields import build_settings, flat, setting_fields
-from expertnet.presets import PRESETS
-from expertnet.settings_address import belongs, from_query, to_query
+from expertnet.settings.fields import build_settings, flat, setting_fields
+from expertnet.settings.presets import PRESETS
+from expertnet.settings.url import belongs, from_query, to_query
 
 VALUES = ["", "0", "-1", "1e3", "nan", "2,4", "true", "auto", "x", "²", "9" * 400, "<b>", "\0", "32", "0.5"]
 KEYS = st.sampled_from(

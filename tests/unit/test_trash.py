@@ -3,8 +3,8 @@
 import pytest
 
 from expertnet.errors import RunError
-from expertnet.fields import build_settings
 from expertnet.runs import TRASH, RunStore
+from expertnet.settings.fields import build_settings
 from expertnet.trash import bring_back, empty, trashed
 
 

@@ -8,7 +8,6 @@ import torch
 
 from expertnet import effects as effects_module
 from expertnet.augment import normalize
-from expertnet.config import ModelSettings
 from expertnet.datasets import DatasetInfo, Split
 from expertnet.effects import (
     POLICIES,
@@ -23,12 +22,13 @@ from expertnet.effects import (
     silencing_table,
 )
 from expertnet.errors import RunError
-from expertnet.fields import build_settings
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.model import ExpertNet
 from expertnet.notes import Notes
 from expertnet.report import write_report
 from expertnet.runs import RunStore
+from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import ModelSettings
 from expertnet.specialization import expert_table
 from expertnet.whatif import (
     applied,

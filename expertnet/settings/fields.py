@@ -16,7 +16,9 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 
-from expertnet.config import (
+from expertnet.errors import SettingsError
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import (
     DataSettings,
     HardwareSettings,
     ModelSettings,
@@ -25,8 +27,6 @@ from expertnet.config import (
     TrainingSettings,
     format_value,
 )
-from expertnet.errors import SettingsError
-from expertnet.presets import DEFAULT_PRESET, PRESETS
 from expertnet.utils.text import did_you_mean
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from expertnet.config import Settings, format_value
 from expertnet.errors import SettingsError
-from expertnet.fields import SECTIONS, build_settings, flat
-from expertnet.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.fields import SECTIONS, build_settings, flat
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import Settings, format_value
 
 LONGEST = 8000  # signs of all values together; the path of a folder has 4096 at most
 SAID = 300  # signs of a refusal
