@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from expertnet import lab_charts
+from expertnet.charts.routing import difference_heatmap, interval_dots, weight_and_effect
 from expertnet.effects import Effects, class_effects, policy_table, silencing_table
 from expertnet.figures import Figure, lowest, made_once
 from expertnet.lab import Lab
@@ -40,9 +40,7 @@ def policies(effects: Effects) -> Figure:
     shown = shown.assign(
         low=shown["accuracy"] - shown["change"] + shown["low"], high=shown["accuracy"] - shown["change"] + shown["high"]
     )
-    chart = lab_charts.interval_dots(
-        shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0])
-    )
+    chart = interval_dots(shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0]))
     return Figure("routings", seen, chart, table.reset_index(), how)
 
 
@@ -69,7 +67,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
         f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the pictures changed. {NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"
-    return Figure(name, seen, lab_charts.weight_and_effect(table), table, how)
+    return Figure(name, seen, weight_and_effect(table), table, how)
 
 
 def _dead(table: pd.DataFrame) -> str:
@@ -95,5 +93,5 @@ def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
         else f"No class loses by the silencing of an expert of block {block}."
     )
     how = f"Change of the accuracy on the test pictures of each class when the expert is silenced. {NORMS}"
-    chart = lab_charts.difference_heatmap(here, "class", "change", "change of the accuracy", shares=True)
+    chart = difference_heatmap(here, "class", "change", "change of the accuracy", shares=True)
     return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)

@@ -14,7 +14,16 @@ from typing import Any
 
 import pandas as pd
 
-from expertnet import charts, lab_charts
+from expertnet.charts.base import specification
+from expertnet.charts.routing import (
+    block_curves,
+    class_heatmap,
+    entropy_pairs,
+    expert_bars,
+    information_bars,
+    interval_dots,
+    scatter,
+)
 from expertnet.lab import Lab, sample
 from expertnet.specialization import DRAWS, LOW, NOTABLE, UNUSED, training_table, utilization_table
 from expertnet.utils.text import amount, percent
@@ -35,7 +44,7 @@ class Figure:
     @cached_property
     def spec(self) -> dict[str, Any] | None:
         """The chart as a page draws it."""
-        return None if self.chart is None else charts.specification(self.chart)
+        return None if self.chart is None else specification(self.chart)
 
 
 made_once = lru_cache(maxsize=16)  # as many as open_lab keeps; Lab and Effects are the same objects for the same files
@@ -65,7 +74,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
         else f"In block {block}, all classes are routed alike on the mean."
     )
     how = f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are {lab.row_order}."
-    return Figure(f"classes-block-{block}", seen, charts.class_heatmap(table, block, select), table, how)
+    return Figure(f"classes-block-{block}", seen, class_heatmap(table, block, select), table, how)
 
 
 @made_once
@@ -83,7 +92,7 @@ def information(lab: Lab) -> Figure:
         f"H(mean a given the class), in bits. The tick is passed by chance in any of the blocks with a probability of 5 %, by {DRAWS} "
         "permutations of the labels: it is corrected for the number of blocks (Westfall and Young's maxT)."
     )
-    return Figure("information", seen, lab_charts.information_bars(table), table, how)
+    return Figure("information", seen, information_bars(table), table, how)
 
 
 def _telling(lab: Lab) -> list[int]:
@@ -104,7 +113,7 @@ def plane(lab: Lab, select: str | None = None) -> Figure:
         + " Which is up and which is left means nothing."
     )
     drawn = table.iloc[sample(POINTS, lab.count)]
-    return Figure("plane", seen, lab_charts.scatter(drawn, explained, select), table, how)
+    return Figure("plane", seen, scatter(drawn, explained, select), table, how)
 
 
 @made_once
@@ -121,7 +130,7 @@ def mistakes(lab: Lab) -> Figure | None:
         "classified rightly, Wilson's intervals of 95 % for all blocks together (Bonferroni); the line at one half is no "
         "preference. Only blocks that tell more about the class than chance would are named."
     )
-    chart = lab_charts.interval_dots(table, "block", "share", "share of the mistakes", rule=0.5, whole=True)
+    chart = interval_dots(table, "block", "share", "share of the mistakes", rule=0.5, whole=True)
     return Figure("mistakes", _routed_like(table, _telling(lab)), chart, table, how)
 
 
@@ -159,7 +168,7 @@ def utilization(lab: Lab) -> Figure:
         "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line); the tick is the share "
         "of pictures in which the expert weighs most, on the same scale."
     )
-    return Figure("utilization", seen, lab_charts.expert_bars(table), table, how)
+    return Figure("utilization", seen, expert_bars(table), table, how)
 
 
 @made_once
@@ -177,7 +186,7 @@ def entropies(lab: Lab) -> Figure:
         f"pictures choose, and choose differently. The second over {percent(UNUSED, 0)}: routing unused. Else soft: pictures lean to "
         "some experts and use the others too."
     )
-    chart = lab_charts.entropy_pairs(table, lab.num_experts)
+    chart = entropy_pairs(table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}
     return Figure("entropies", seen, chart, table.rename(columns=nats), how)
 
@@ -228,7 +237,7 @@ def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Fi
             as_before = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
             stayed = f"is {last} after epoch {mean.index[-1]}{as_before}"
             seen = f"The {title} {stayed if first == last else went}, on the mean of the blocks."
-            chart = lab_charts.block_curves(table, name, f"{title} ({unit})", "block")
+            chart = block_curves(table, name, f"{title} ({unit})", "block")
             figures.append(
                 Figure(
                     f"training-{name.replace('_', '-')}",
@@ -258,7 +267,7 @@ def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched:
         if last.max() - last.min() >= 0.005
         else ALIKE
     )
-    chart = lab_charts.block_curves(table, "utilization", "utilization", "expert")
+    chart = block_curves(table, "utilization", "utilization", "expert")
     return Figure(
         f"training-utilization-block-{block}",
         seen,

@@ -11,35 +11,37 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import Tensor
 
-from expertnet import charts, lab_charts, routing
+from expertnet.charts.predictions import probability_pairs
+from expertnet.charts.routing import difference_heatmap, entropy_bars, routing_heatmap
 from expertnet.figures import Figure
+from expertnet.routing import entropy, weights_table
 
 SHOWN = 6  # classes, the likeliest ones
 
 
 def weights(weights_BK: Tensor, name: str) -> Figure:
-    table = routing.weights_table(weights_BK)
+    table = weights_table(weights_BK)
     top = table.iloc[int(table["weight"].argmax())]
     seen = f"Its largest weight is {top['weight']:.2f}, of expert {top['expert']:.0f} in block {top['block']:.0f}."
     how = (
         "The softmax of each block's expert branch; the weights of a block sum to 1 (as in Dynamic Convolution, Chen 2020, "
         "arXiv:1912.03458)."
     )
-    return Figure(name, seen, charts.routing_heatmap(table), table, how)
+    return Figure(name, seen, routing_heatmap(table), table, how)
 
 
 def difference(difference_BK: Tensor, name: str, less: str) -> Figure:
     """`less` says what was taken off: "the test set's mean"."""
-    table = routing.weights_table(difference_BK).rename(columns={"weight": "difference"})
+    table = weights_table(difference_BK).rename(columns={"weight": "difference"})
     top = table.iloc[int(table["difference"].abs().argmax())]
     seen = f"The largest difference is {top['difference']:+.2f}, in the weight of expert {top['expert']:.0f} in block {top['block']:.0f}."
-    chart = lab_charts.difference_heatmap(table, "block", "difference", "difference")
+    chart = difference_heatmap(table, "block", "difference", "difference")
     return Figure(name, seen, chart, table, f"Routing weights less {less}; the differences of a block sum to 0.")
 
 
 def entropies(weights_BK: Tensor, name: str) -> Figure:
     experts = weights_BK.shape[1]
-    values = routing.entropy(weights_BK).tolist()
+    values = entropy(weights_BK).tolist()
     table = pd.DataFrame({"block": range(1, len(values) + 1), "entropy": values})
     least = table.iloc[int(table["entropy"].argmin())]
     seen = f"Block {least['block']:.0f} is the most decisive, with an entropy of {least['entropy']:.2f} nats."
@@ -47,7 +49,7 @@ def entropies(weights_BK: Tensor, name: str) -> Figure:
         f"Entropy of the weights of each block: 0 where one expert has all of the weight, ln {experts} = {math.log(experts):.2f} where all "
         "weigh the same."
     )
-    return Figure(name, seen, charts.entropy_bars(table, experts), table, how)
+    return Figure(name, seen, entropy_bars(table, experts), table, how)
 
 
 def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> Figure:
@@ -58,4 +60,4 @@ def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> 
     how = (
         "Pale: as the network routes; full: with the weights that were set. The likeliest classes of either are shown."
     )
-    return Figure("probabilities", seen, lab_charts.probability_pairs(table.loc[likeliest]), table, how)
+    return Figure("probabilities", seen, probability_pairs(table.loc[likeliest]), table, how)

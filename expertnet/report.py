@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expertnet import effect_figures, figures
+from expertnet.charts.base import to_file
 from expertnet.datasets import Split
 from expertnet.effects import kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.errors import DatasetError, RunError
 from expertnet.figures import Figure
 from expertnet.inference import kept_routing, load_own_test_set, load_predictor, route_test_set
 from expertnet.lab import Lab, open_lab
-from expertnet.lab_charts import to_file
 from expertnet.runs import Checkpoint, Run
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report, silent

@@ -12,7 +12,7 @@ from functools import cache
 
 MODULES = (  # in the order in which they are missed
     "expertnet.jobs",  # with torch, which takes longest
-    "expertnet.curves",  # with pandas and altair
+    "expertnet.charts.training",  # with pandas and altair
     "expertnet.effect_figures",  # with scipy and scikit-learn
     "expertnet.inference",
 )

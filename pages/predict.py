@@ -3,10 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from expertnet import charts, routing
+from expertnet.charts.predictions import probability_bars
+from expertnet.charts.routing import routing_heatmap
 from expertnet.errors import ImageError
 from expertnet.inference import load_predictor
 from expertnet.pictures import MAX_BYTES, fit, read_picture
+from expertnet.routing import weights_table
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import to_csv
@@ -53,15 +55,13 @@ with shell.shown_error():
             picture.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=name, alt=f"The picture {file.name}")
             bars.markdown(f"**{shell.escape(labels[0])}**, {shell.percent(values[0].item())}")
             bars.altair_chart(
-                charts.probability_bars(pd.DataFrame({"label": labels, "probability": values.tolist()})),
+                probability_bars(pd.DataFrame({"label": labels, "probability": values.tolist()})),
                 width="stretch",
                 key=f"bars {shown}",
             )
             if weights.shape[2] > 1:
                 heat.markdown("**Routing weights**")
-                heat.altair_chart(
-                    charts.routing_heatmap(routing.weights_table(weights[0])), width="stretch", key=f"heat {shown}"
-                )
+                heat.altair_chart(routing_heatmap(weights_table(weights[0])), width="stretch", key=f"heat {shown}")
     if shown > SHOWN:
         st.caption(f"The first {SHOWN} are shown; all {len(files)} are in the table.")
     table = pd.DataFrame(rows)

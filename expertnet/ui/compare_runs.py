@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from expertnet.run_charts import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
+from expertnet.charts.runs import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
 from expertnet.run_index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.settings.fields import in_words, setting_fields
 from expertnet.ui.run_table import height

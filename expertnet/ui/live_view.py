@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet.charts import specification
-from expertnet.curves import entropy_curves, learning_curves
+from expertnet.charts.base import specification
+from expertnet.charts.training import entropy_curves, learning_curves
 from expertnet.datasets import dataset_title
 from expertnet.records import TRAINING_STATES, share_done
 from expertnet.runs import ACTIVE_STATES, Run, RunStore

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet import charts
+from expertnet.charts.architecture import architecture
 from expertnet.estimate import Estimate, Stage, estimate
 from expertnet.own_pictures import known_class_count
 from expertnet.settings.schema import Settings
@@ -41,7 +41,7 @@ def summary(settings: Settings) -> Estimate:
 @lru_cache(maxsize=64)
 def _sketch(stages: tuple[Stage, ...]) -> dict[str, Any]:
     """The chart's specification, which takes longer to make than all else on the page."""
-    return charts.architecture(pd.DataFrame([asdict(stage) for stage in stages])).to_dict()
+    return architecture(pd.DataFrame([asdict(stage) for stage in stages])).to_dict()
 
 
 def _short(number: int) -> str:

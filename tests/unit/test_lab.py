@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from expertnet import effect_figures, figures
-from expertnet.charts import specification
-from expertnet.curves import learning_curves
+from expertnet.charts.base import specification, to_file
+from expertnet.charts.routing import information_bars, weight_and_effect
+from expertnet.charts.training import learning_curves
 from expertnet.effects import POLICIES, Effects
 from expertnet.inference import Routed
 from expertnet.lab import Lab, matched, mosaic, open_lab, sample
-from expertnet.lab_charts import information_bars, to_file, weight_and_effect
 
 CLASSES = ("cat", "dog", "eel", "fox")
 

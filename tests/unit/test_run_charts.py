@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet.run_charts import NAMED, differing, overlay, parallel, smoothed, thinned, what_goes_with
+from expertnet.charts.runs import NAMED, differing, overlay, parallel, smoothed, thinned, what_goes_with
 from expertnet.settings.fields import in_words
 
 

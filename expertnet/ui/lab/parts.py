@@ -15,12 +15,12 @@ import streamlit as st
 import torch
 
 from expertnet import tasks
+from expertnet.charts.base import to_file
 from expertnet.datasets import Split
 from expertnet.figures import Figure
 from expertnet.inference import Predictor, Routed, kept_routing, load_predictor, route_test_set
 from expertnet.jobs import manager
 from expertnet.lab import Lab, open_lab
-from expertnet.lab_charts import to_file
 from expertnet.runs import Checkpoint, Run
 from expertnet.ui import access
 from expertnet.ui.shell import escape, shown_error

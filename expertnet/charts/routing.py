@@ -6,23 +6,31 @@ class_effect_heatmap, probability_pairs, block_curves, to_file. Blocks and exper
 
 from __future__ import annotations
 
-import io
 import math
-from typing import Any, Literal, cast
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, CELL, GREY, INK, ORANGE, PALE, ROW, SHARE, SKY, layered, told
-from expertnet.curves import PALETTE, told_apart
+from expertnet.charts.base import (
+    BLUE,
+    CELL,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PALETTE,
+    ROW,
+    SHARE,
+    SKY,
+    layered,
+    rows_axis,
+    told,
+    told_apart,
+)
 from expertnet.utils.text import amount, percent
 
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-
-
-def _rows(field: str, title: str | None = None) -> alt.Y:
-    axis = alt.Axis(domain=False, ticks=False, labelLimit=330, labelFlush=False)
-    return alt.Y(field, title=title, sort=None, axis=axis)
 
 
 def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, shares: bool = False) -> alt.LayerChart:
@@ -33,7 +41,7 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, sh
     )  # ink is legible on all of them
     base = alt.Chart(table).encode(
         x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
-        y=_rows(f"{row}:O", None if row == "class" else row),
+        y=rows_axis(f"{row}:O", None if row == "class" else row),
     )
     written = "+.1%" if shares else "+.2f"
     nothing = {"test": f"datum['{value}'] === 0", "value": "0"}
@@ -66,7 +74,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
         *told("block:O"),
         *(alt.Tooltip(f"{field}:Q", format=".4f") for field in ("information", "chance", "chance_high")),
     ]
-    base = alt.Chart(blocks).encode(y=_rows("block:O", "block"), tooltip=tooltip)
+    base = alt.Chart(blocks).encode(y=rows_axis("block:O", "block"), tooltip=tooltip)
     return layered(
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
@@ -131,7 +139,7 @@ def interval_dots(
         *told(f"{row}:N"),
         *(alt.Tooltip(f"{field}:Q", format=".1%") for field in (value, "low", "high")),
     ]
-    base = alt.Chart(table).encode(y=_rows(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
+    base = alt.Chart(table).encode(y=rows_axis(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
     layers: list[Any] = []
     if rule is not None:
         line = alt.Chart(pd.DataFrame({"rule": [rule]})).mark_rule(color=GREY, strokeDash=[2, 3])
@@ -154,7 +162,7 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     names = {"entropy_of_mean": "of the mean routing", "mean_entropy": "mean of the pictures' own"}
     tidy = blocks.melt("block", list(names), "entropy", "nats").assign(share=lambda t: t["nats"] / most)
     tidy["entropy"] = tidy["entropy"].map(names)
-    y = _rows("block:O", "block")
+    y = rows_axis("block:O", "block")
     x = alt.X(
         "share:Q", title="share of ln K", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", orient="top")
     )
@@ -193,7 +201,7 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
         alt.Tooltip("utilization:Q", format=".3f"),
         alt.Tooltip("first:Q", format=".1%"),
     ]
-    base = alt.Chart(table).encode(y=_rows("name:N"), tooltip=tooltip)
+    base = alt.Chart(table).encode(y=rows_axis("name:N"), tooltip=tooltip)
     x = alt.X(
         "utilization:Q",
         title="utilization (K x mean weight)",
@@ -257,29 +265,6 @@ def _labels(silencing: pd.DataFrame) -> list[str]:
     return ["" if crowded(one) else f"{one.block}.{one.expert}" for one in table.itertuples()]
 
 
-def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
-    """Class probabilities as the network has them and as changed: columns label, probability, changed."""
-    x = alt.X(
-        "probability:Q",
-        title=None,
-        scale=alt.Scale(domain=[0, 1.15], nice=False),
-        axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
-    )
-    base = alt.Chart(table).encode(
-        y=_rows("label:N"),
-        tooltip=[*told("label:N"), alt.Tooltip("probability:Q", format=".2%"), alt.Tooltip("changed:Q", format=".2%")],
-    )
-    return layered(
-        base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
-        base.mark_bar(color=BLUE, height=7).encode(x=alt.X("changed:Q")),
-        base.mark_text(align="left", dx=4, color=GREY).encode(
-            x=alt.X("changed:Q"), text=alt.Text("changed:Q", format=".1%")
-        ),
-        height=len(table) * ROW + 24,
-        description="Class probabilities: pale as the network routes, full as changed",
-    )
-
-
 def block_curves(table: pd.DataFrame, value: str, title: str, series: str, most: float | None = None) -> alt.LayerChart:
     """A quantity over epochs, a line for each of the `series` (blocks or experts): columns epoch, series, value."""
     names = sorted(table[series].unique().tolist())
@@ -299,13 +284,72 @@ def block_curves(table: pd.DataFrame, value: str, title: str, series: str, most:
     return layered(lines, height=220, description=f"{title} by {series} over epochs")
 
 
-def to_file(chart: alt.TopLevelMixin, format: Literal["png", "svg"], width: int = 720) -> bytes:
-    """A chart as a picture, drawn without a browser by vl-convert."""
-    sized = cast(Any, chart).properties(width=width)
-    if format == "svg":
-        text = io.StringIO()
-        sized.save(text, format="svg")
-        return text.getvalue().encode()
-    data = io.BytesIO()
-    sized.save(data, format="png", scale_factor=2)
-    return data.getvalue()
+def _heatmap(
+    table: pd.DataFrame,
+    row: str,
+    title: str | None,
+    weight: str,
+    height: int,
+    description: str,
+    select: str | None = None,
+) -> alt.LayerChart:
+    base = alt.Chart(table).encode(
+        x=alt.X("expert:O", title="expert", axis=alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)),
+        y=alt.Y(
+            f"{row}:O",
+            title=title,
+            sort=None,
+            axis=alt.Axis(domain=False, ticks=False, labelLimit=160, labelFlush=False),
+        ),
+    )
+    cells = base.mark_rect().encode(
+        color=alt.Color("weight:Q", title=weight, legend=None, scale=alt.Scale(scheme="viridis", domain=[0, 1])),
+        tooltip=[*told(f"{row}:O", "expert:O"), alt.Tooltip("weight:Q", title=weight, format=".4f")],
+    )
+    if select:
+        cells = cells.add_params(alt.selection_point(name=select, fields=[row, "expert"]))
+    numbers = base.mark_text(fontSize=12).encode(
+        text=alt.Text("weight:Q", format=".2f"),
+        color=alt.ColorValue("white", condition={"test": "datum.weight > 0.6", "value": "black"}),
+    )
+    return layered(cells, numbers, height=max(height, 3 * CELL), description=description)
+
+
+def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
+    """One picture's routing weights, blocks x experts with the numbers: columns block, expert, weight."""
+    height = weights["block"].nunique() * CELL + 30
+    return _heatmap(
+        weights, "block", "block", "weight", height, "Routing weights of one picture, blocks by experts, as numbers"
+    )
+
+
+def class_heatmap(table: pd.DataFrame, block: int, select: str | None = None) -> alt.LayerChart:
+    """Mean weights by class in one block, classes x experts: columns class, block, expert, weight.
+
+    With `select`, a click on a cell is reported under that name.
+    """
+    chosen = table[table["block"] == block]
+    height = chosen["class"].nunique() * ROW + 30
+    described = f"Mean routing weights of each class in block {block}, as numbers"
+    return _heatmap(chosen, "class", None, "mean weight", height, described, select)
+
+
+def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
+    """One picture's routing entropy of each block (columns block, entropy) against its maximum ln K."""
+    most = math.log(num_experts)
+    x = alt.X(
+        "entropy:Q",
+        title="nats",
+        scale=alt.Scale(domain=[0, max(most, 1e-9) * 1.25], nice=False),
+        axis=alt.Axis(values=[0, most / 2, most], format=".2f", orient="top"),
+    )
+    y = alt.Y("block:O", title="block", axis=alt.Axis(domain=False, ticks=False))
+    tooltip = [*told("block:O"), alt.Tooltip("entropy:Q", format=".4f")]
+    bars = alt.Chart(entropy).mark_bar(color=BLUE, height=14).encode(x=x, y=y, tooltip=tooltip)
+    text = alt.Chart(entropy).mark_text(align="left", dx=3, color=GREY)
+    return layered(
+        bars,
+        text.encode(x=x, y=y, text=alt.Text("entropy:Q", format=".2f")),
+        height=max(len(entropy) * CELL + 30, 3 * CELL),
+        description="Routing entropy of one picture, a bar for each block",
+    )

@@ -16,8 +16,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, GREEN, GREY, ORANGE, layered
-from expertnet.curves import told_apart
+from expertnet.charts.base import BLUE, GREEN, GREY, ORANGE, layered, told_apart
 
 X_AXES = {"epoch": "epoch", "pictures": "pictures seen", "elapsed": "seconds of training"}
 NAMED = 30  # curves that colours and dashes tell apart; beyond, the colour is the accuracy

@@ -13,10 +13,8 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SHARE, SKY, layered
+from expertnet.charts.base import BLUE, GREY, ORANGE, SHARE, layered, told_apart
 
-PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
-DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
 REPORT_ACCURACY = 0.9053  # of the reference report, on CIFAR-10's test set
 REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
 
@@ -24,7 +22,7 @@ REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
 @cache
 def report_run() -> pd.DataFrame:
     """The reference report's epochs 61 to 100: epoch, loss, accuracy (a fraction), both on CIFAR-10's test set."""
-    with resources.files("expertnet").joinpath("data/report-run.csv").open() as file:
+    with resources.files("expertnet.charts.base").joinpath("report-run.csv").open() as file:
         table = pd.read_csv(file)
     table = table[table["epoch"] >= REPORT_FIRST_EPOCH]
     return pd.DataFrame(
@@ -85,25 +83,6 @@ def _epochs(last: int) -> alt.X:
 def _points(table: pd.DataFrame) -> alt.OverlayMarkDef:
     """Dots on a curve, large where so few epochs have no line to show."""
     return alt.OverlayMarkDef(size=60 if table["epoch"].nunique() < 4 else 18)
-
-
-def told_apart(
-    field: str,
-    names: list[Any],
-    colours: list[str] = PALETTE,
-    dashes: list[list[int]] = DASHES,
-    title: str | None = None,
-    **legend: Any,
-) -> dict[str, Any]:
-    """Encodings that give every series a colour and a dash, with one legend for both."""
-    options: dict[str, Any] = {"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend
-    shown = alt.Legend(**options)
-    ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
-    scales = [alt.Scale(domain=names, range=values) for values in ranges]
-    return {
-        "color": alt.Color(field, title=title, legend=shown, scale=scales[0]),
-        "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=scales[1]),
-    }
 
 
 def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:

@@ -1,0 +1,58 @@
+"""Class probabilities as charts."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from expertnet.charts.base import (
+    BLUE,
+    GREY,
+    ROW,
+    layered,
+    rows_axis,
+    told,
+)
+
+
+def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
+    """Class probabilities, largest first: columns label, probability."""
+    x = alt.X(
+        "probability:Q",
+        title=None,
+        axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
+        scale=alt.Scale(domain=[0, 1.18], nice=False),
+    )
+    y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=160))
+    tooltip = [*told("label:N"), alt.Tooltip("probability:Q", format=".2%")]
+    bars = alt.Chart(predictions).mark_bar(color=BLUE, height=16).encode(x=x, y=y, tooltip=tooltip)
+    text = alt.Chart(predictions).mark_text(align="left", dx=3, color=GREY)
+    return layered(
+        bars,
+        text.encode(x=x, y=y, text=alt.Text("probability:Q", format=".1%")),
+        height=len(predictions) * ROW + 24,
+        description="Probabilities of the likeliest classes",
+    )
+
+
+def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
+    """Class probabilities as the network has them and as changed: columns label, probability, changed."""
+    x = alt.X(
+        "probability:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, 1.15], nice=False),
+        axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
+    )
+    base = alt.Chart(table).encode(
+        y=rows_axis("label:N"),
+        tooltip=[*told("label:N"), alt.Tooltip("probability:Q", format=".2%"), alt.Tooltip("changed:Q", format=".2%")],
+    )
+    return layered(
+        base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
+        base.mark_bar(color=BLUE, height=7).encode(x=alt.X("changed:Q")),
+        base.mark_text(align="left", dx=4, color=GREY).encode(
+            x=alt.X("changed:Q"), text=alt.Text("changed:Q", format=".1%")
+        ),
+        height=len(table) * ROW + 24,
+        description="Class probabilities: pale as the network routes, full as changed",
+    )
