@@ -25,7 +25,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from expertnet.datasets import load_dataset
+from expertnet.data.datasets import load_dataset
 from expertnet.engine import Trainer
 from expertnet.estimate import estimate
 from expertnet.model import ExpertNet

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch._dynamo  # noqa: F401 (every child would load it anew)
 
-from expertnet.datasets import load_dataset
+from expertnet.data.datasets import load_dataset
 from expertnet.jobs import prepare_resume
 from expertnet.runs import Run, RunStore
 from expertnet.training import Stop, run_training

@@ -41,12 +41,12 @@ from benchmarks.hostile_input import (
     zip_of,
 )
 from benchmarks.watch import ROOT, Watch, scratch, tree
-from expertnet.datasets import load_dataset
+from expertnet.data.custom import keep_upload, look
+from expertnet.data.datasets import load_dataset
+from expertnet.data.images import MAX_PIXELS, fit, read_picture
 from expertnet.effects import kept_effects
 from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.inference import kept_routing, load_predictor
-from expertnet.own_pictures import keep_upload, look
-from expertnet.pictures import MAX_PIXELS, fit, read_picture
 from expertnet.run_contents import TEXTS, WEIGHTS_NAME
 from expertnet.run_exports import export_run
 from expertnet.run_imports import import_run

@@ -25,7 +25,9 @@ import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from expertnet import effects
-from expertnet.datasets import DatasetInfo, Split, data_root, is_ready, load_test_split
+from expertnet.data.cache import data_root
+from expertnet.data.datasets import DatasetInfo, is_ready, load_test_split
+from expertnet.data.splits import Split
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.inference import Predictor, load_predictor, route_test_set
 from expertnet.model import ExpertNet

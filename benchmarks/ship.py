@@ -9,7 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
-from expertnet.datasets import load_test_split
+from expertnet.data.datasets import load_test_split
 from expertnet.effects import measure_policies, measure_silencing
 from expertnet.estimate import estimate
 from expertnet.inference import route_test_set

@@ -27,7 +27,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from expertnet.datasets import Dataset, Split, load_dataset
+from expertnet.data.datasets import Dataset, load_dataset
+from expertnet.data.splits import Split
 from expertnet.engine import Trainer
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from expertnet.cli_networks import Json, RunsDir, networks, open_store
-from expertnet.datasets import BUILTIN
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.custom import look
 from expertnet.errors import SettingsError, UserError
-from expertnet.own_pictures import look
 from expertnet.settings.fields import build_settings, flat, parse_assignments, setting_fields
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import format_value

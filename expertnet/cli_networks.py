@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.datasets import dataset_title, flips, is_missing, load_test_split, remembered_test_split
+from expertnet.data.datasets import dataset_title, flips, is_missing, load_test_split, remembered_test_split
+from expertnet.data.images import MAX_BYTES, fit, read_picture
 from expertnet.errors import DatasetError, ImageError, RunError
-from expertnet.pictures import MAX_BYTES, fit, read_picture
 from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import build_settings
 from expertnet.terminal import give, say

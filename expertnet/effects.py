@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from expertnet.datasets import Split
+from expertnet.data.splits import Split
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor, refuse_other_classes
 from expertnet.model import Block, Changes

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from expertnet.augment import augment, mix, normalize
-from expertnet.datasets import Dataset, Split, flips
+from expertnet.data.augment import augment, mix, normalize
+from expertnet.data.datasets import Dataset, flips
+from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.estimate import batch_size_text, estimate
 from expertnet.evaluation import Evaluation, evaluating

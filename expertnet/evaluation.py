@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from expertnet import routing
-from expertnet.augment import normalize
-from expertnet.datasets import Split
+from expertnet.data.augment import normalize
+from expertnet.data.splits import Split
 from expertnet.model import ExpertNet
 
 EVALUATION_BATCH = 500  # pictures; its own number, so that a figure does not depend on the training batch

@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.augment import normalize
-from expertnet.datasets import DatasetInfo, Split, load_test_split, remembered_test_split
+from expertnet.data.augment import normalize
+from expertnet.data.datasets import DatasetInfo, load_test_split, remembered_test_split
+from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
 from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.model import UNCHANGED, Changes, ExpertNet

@@ -16,10 +16,10 @@ from functools import cache
 from pathlib import Path
 
 from expertnet import own_process
-from expertnet.datasets import refuse_if_missing
+from expertnet.data.custom import known_class_count
+from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError
 from expertnet.estimate import refuse_if_too_large
-from expertnet.own_pictures import known_class_count
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunStore
 from expertnet.scalars import refuse_without_tensorboard

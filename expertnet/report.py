@@ -10,7 +10,7 @@ from pathlib import Path
 
 from expertnet import effect_figures, figures
 from expertnet.charts.base import to_file
-from expertnet.datasets import Split
+from expertnet.data.splits import Split
 from expertnet.effects import kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.errors import DatasetError, RunError
 from expertnet.figures import Figure

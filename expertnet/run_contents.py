@@ -18,7 +18,8 @@ import torch
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
-from expertnet.datasets import BUILTIN, DatasetInfo
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.datasets import DatasetInfo
 from expertnet.effects import POLICIES
 from expertnet.errors import RunError, SettingsError
 from expertnet.model import ExpertNet

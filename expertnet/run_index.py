@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expertnet.datasets import dataset_title
+from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.notes import FILE as NOTES
 from expertnet.records import ACTIVE_STATES, read_figures

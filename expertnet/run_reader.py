@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expertnet.datasets import DatasetInfo, dataset_title
+from expertnet.data.datasets import DatasetInfo, dataset_title
 from expertnet.errors import RunError, SettingsError
 from expertnet.notes import Notes, read_notes
 from expertnet.records import (

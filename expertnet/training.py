@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from expertnet import __version__
-from expertnet.datasets import Cancelled, Dataset, load_dataset
+from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.engine import Progress, Trainer
 from expertnet.errors import DatasetError, UserError
 from expertnet.estimate import refuse_if_too_large
@@ -26,6 +26,7 @@ from expertnet.scalars import ScalarLog
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.processes import this_process
+from expertnet.utils.progress import Cancelled
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
 FIRST_GUESS = 3.0  # seconds; the first steps are slower than the rest, and would say nothing of the time left

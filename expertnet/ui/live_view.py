@@ -13,7 +13,7 @@ import streamlit as st
 
 from expertnet.charts.base import specification
 from expertnet.charts.training import entropy_curves, learning_curves
-from expertnet.datasets import dataset_title
+from expertnet.data.datasets import dataset_title
 from expertnet.records import TRAINING_STATES, share_done
 from expertnet.runs import ACTIVE_STATES, Run, RunStore
 from expertnet.settings.fields import by_label

@@ -10,9 +10,9 @@ import secrets
 import streamlit as st
 from torch import Tensor
 
-from expertnet.datasets import Split
+from expertnet.data.images import MAX_BYTES, fit, read_picture
+from expertnet.data.splits import Split
 from expertnet.inference import Predictor
-from expertnet.pictures import MAX_BYTES, fit, read_picture
 from expertnet.ui.shell import escape, shown_error
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import streamlit as st
 
-from expertnet.datasets import is_missing
+from expertnet.data.datasets import is_missing
 from expertnet.errors import RunError
 from expertnet.runs import Checkpoint, Run, RunStore
 from expertnet.ui.shell import escape, link, percent, shown_error

@@ -11,9 +11,9 @@ from typing import Any
 import streamlit as st
 import torch
 
-from expertnet.datasets import BUILTIN
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.custom import keep_upload, look
 from expertnet.errors import AccessError, DatasetError, SettingsError
-from expertnet.own_pictures import keep_upload, look
 from expertnet.settings.fields import (
     SettingField,
     build_settings,

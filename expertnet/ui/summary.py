@@ -13,8 +13,8 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.charts.architecture import architecture
+from expertnet.data.custom import known_class_count
 from expertnet.estimate import Estimate, Stage, estimate
-from expertnet.own_pictures import known_class_count
 from expertnet.settings.schema import Settings
 
 

@@ -9,14 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import streamlit as st
 
-from expertnet.datasets import (
-    BUILTIN,
-    Split,
-    dataset_title,
-    is_missing,
-    is_ready,
-    remembered_test_split,
-)
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.datasets import dataset_title, is_missing, is_ready, remembered_test_split
+from expertnet.data.splits import Split
 from expertnet.inference import load_own_test_set
 from expertnet.runs import Run
 from expertnet.ui import access

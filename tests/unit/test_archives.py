@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from expertnet import archives, pictures
-from expertnet.archives import entries
-from expertnet.datasets import Cancelled, load_dataset
+from expertnet.data import archives, images
+from expertnet.data.archives import entries
+from expertnet.data.datasets import load_dataset
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
+from expertnet.utils.progress import Cancelled
 
 
 def png(value=0, size=8):
@@ -336,7 +337,7 @@ def test_long_name_headers_nested_without_end_are_refused(tmp_path):
 def test_a_single_file_larger_than_a_picture_may_be_is_left_out(tmp_path, load, monkeypatch):
     files = class_files() | {"cat/large.png": png() + b"\0" * 2_000_000}
     monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
-    monkeypatch.setattr(pictures, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(images, "MAX_BYTES", 2**20)
     for kind in ("folder", "a.zip", "a.tar.gz"):
         data = load(write(tmp_path / kind, files))
         assert len(data.train) + len(data.test) == 10

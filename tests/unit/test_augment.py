@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import torch
 
-from expertnet import augment
+from expertnet.data import augment
 from expertnet.settings.schema import DataSettings
 
 

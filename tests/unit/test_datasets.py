@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from expertnet import datasets, decoded
-from expertnet.datasets import (
-    BUILTIN,
-    Cancelled,
+from expertnet.data import cache, datasets
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.cache import data_root
+from expertnet.data.custom import keep_upload, known_class_count, look
+from expertnet.data.datasets import (
     DatasetInfo,
-    data_root,
     dataset_title,
     flips,
     is_ready,
@@ -24,10 +24,10 @@ from expertnet.datasets import (
     refuse_if_missing,
     remembered_test_split,
 )
+from expertnet.data.splits import held_out
 from expertnet.errors import DatasetError
-from expertnet.own_pictures import keep_upload, known_class_count, look
 from expertnet.settings.schema import DataSettings
-from expertnet.splits import held_out
+from expertnet.utils.progress import Cancelled
 
 
 def picture(value, size=8):
@@ -247,7 +247,7 @@ def test_a_failure_while_decoding_leaves_nothing_behind(root, folder, monkeypatc
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decoded, "write_atomically", full)
+    monkeypatch.setattr(cache, "write_atomically", full)
     with pytest.raises(DatasetError, match="No space left on device"):
         load_dataset(settings(folder), seed=0)
     assert not list((root / "decoded").iterdir())
@@ -363,7 +363,7 @@ def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeyp
     def refused(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("expertnet.archives.os.scandir", refused)
+    monkeypatch.setattr("expertnet.data.archives.os.scandir", refused)
     with pytest.raises(DatasetError, match="Permission denied"):
         load_dataset(settings(folder), seed=0)
 

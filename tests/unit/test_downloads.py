@@ -15,10 +15,12 @@ import scipy.io
 import torch
 import torchvision.datasets as readers
 
-from expertnet.datasets import BUILTIN, Cancelled, load_dataset
-from expertnet.downloads import download
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.datasets import load_dataset
+from expertnet.data.download import download
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
+from expertnet.utils.progress import Cancelled
 
 
 def md5(data):

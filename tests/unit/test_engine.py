@@ -7,8 +7,9 @@ import os
 import pytest
 import torch
 
-from expertnet.augment import normalize
-from expertnet.datasets import Dataset, DatasetInfo, Split
+from expertnet.data.augment import normalize
+from expertnet.data.datasets import Dataset, DatasetInfo
+from expertnet.data.splits import Split
 from expertnet.engine import Trainer
 from expertnet.errors import TrainingError
 from expertnet.evaluation import evaluate

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from expertnet import pictures
+from expertnet.data import images
+from expertnet.data.images import fit, read_picture
 from expertnet.errors import ImageError
-from expertnet.pictures import fit, read_picture
 
 
 def encoded(picture, kind="PNG", **options):
@@ -173,7 +173,7 @@ def test_decompression_bombs_are_refused_from_their_header(side):
 
 
 def test_a_file_over_the_limit_is_refused_unread(monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_BYTES", 100)
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
     with pytest.raises(ImageError, match="larger than"):
         read_picture(b"\0" * 101)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from expertnet import effects as effects_module
-from expertnet.augment import normalize
-from expertnet.datasets import DatasetInfo, Split
+from expertnet.data.augment import normalize
+from expertnet.data.datasets import DatasetInfo
+from expertnet.data.splits import Split
 from expertnet.effects import (
     POLICIES,
     Effects,

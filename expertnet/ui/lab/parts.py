@@ -16,7 +16,7 @@ import torch
 
 from expertnet import tasks
 from expertnet.charts.base import to_file
-from expertnet.datasets import Split
+from expertnet.data.splits import Split
 from expertnet.figures import Figure
 from expertnet.inference import Predictor, Routed, kept_routing, load_predictor, route_test_set
 from expertnet.jobs import manager

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from expertnet import effect_figures, tasks, whatif
 from expertnet import picture_figures as figure_of
-from expertnet.datasets import Split
+from expertnet.data.splits import Split
 from expertnet.effects import Effects, flipped, kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.figures import lowest
 from expertnet.lab import Lab

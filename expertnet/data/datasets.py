@@ -2,7 +2,7 @@
 
 In this module: DatasetInfo, Dataset, load_dataset, load_test_split, remembered_test_split, and what pages ask before anything is loaded
 (dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_ready, flips; own_pictures.py says more). What
-the parts of the way are called stands in builtin.py, downloads.py, archives.py, layout.py and decoded.py. Pictures are RGB, uint8,
+the parts of the way are called stands in builtin.py, downloads.py, archives.py, class_folders.py and cache.py. Pictures are RGB, uint8,
 (N, 3, S, S).
 """
 
@@ -19,19 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expertnet import decoded, layout
-from expertnet.archives import entries
-from expertnet.builtin import BUILTIN as BUILTIN
-from expertnet.builtin import Pictures
-from expertnet.decoded import Decoded
-from expertnet.decoded import data_root as data_root
+from expertnet.data import cache, class_folders
+from expertnet.data.archives import entries
+from expertnet.data.builtin import BUILTIN, Pictures
+from expertnet.data.cache import Decoded, data_root
+from expertnet.data.decode import decode, passed_over_text
+from expertnet.data.images import fit
+from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
-from expertnet.pictures import fit
 from expertnet.settings.schema import DataSettings
-from expertnet.splits import Split as Split
-from expertnet.splits import held_out
 from expertnet.utils.progress import Asked, Report, check, never, silent
-from expertnet.utils.progress import Cancelled as Cancelled
 from expertnet.utils.text import did_you_mean
 
 _BATCH = 500  # pictures of a built-in data set between two looks at whether to stop
@@ -150,7 +147,7 @@ def remembered_test_split(info: DatasetInfo) -> Split | None:
     """
     if not re.fullmatch(r"archive-[0-9a-f]{32}-\d+px-v\d+", info.fingerprint):
         return None
-    kept = decoded.load(info.fingerprint)
+    kept = cache.load(info.fingerprint)
     return kept.test if kept and kept.classes == info.classes else None
 
 
@@ -161,7 +158,7 @@ def _load(data: DataSettings, progress: Report, cancelled: Asked) -> tuple[Datas
         refuse_if_missing(data)
         key = _key(data, progress, cancelled)
         assert key is not None
-        kept = decoded.load(key)
+        kept = cache.load(key)
         if kept is None:
             kept = _decode(data, key, progress, cancelled)
     except OSError as error:
@@ -189,12 +186,12 @@ def kept_of(data: DataSettings) -> Decoded | None:
         key = _key(data, silent, never, only_known=True)
     except (UserError, ValueError, OSError):  # DatasetError, and a path that no system would take
         return None
-    return decoded.load(key) if key else None
+    return cache.load(key) if key else None
 
 
 def _key(data: DataSettings, progress: Report, cancelled: Asked, only_known: bool = False) -> str | None:
     """Names the decoded pictures: by name, by an archive's content, or by a folder's paths, sizes and times."""
-    ending = f"{data.image_size}px-v{decoded.VERSION}"
+    ending = f"{data.image_size}px-v{cache.VERSION}"
     if data.dataset in BUILTIN:
         return f"{data.dataset}-{ending}"
     path = path_of(data)
@@ -203,7 +200,7 @@ def _key(data: DataSettings, progress: Report, cancelled: Asked, only_known: boo
         for entry in entries(path, cancelled):
             digest.update(repr((entry.path, entry.is_folder, entry.stamp)).encode())
         return f"folder-{digest.hexdigest()[:32]}-{ending}"
-    content = decoded.digest_of(path, progress=progress, cancelled=cancelled, only_known=only_known)
+    content = cache.digest_of(path, progress=progress, cancelled=cancelled, only_known=only_known)
     return content and f"archive-{content[:32]}-{ending}"
 
 
@@ -212,34 +209,34 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
         spec, folder = BUILTIN[data.dataset], data_root() / "downloads"
         folder.mkdir(parents=True, exist_ok=True)
         classes, train, test = spec.read(folder, progress, cancelled)
-        return decoded.store(
+        return cache.store(
             key, data.image_size, classes, _fitted(spec.title, train, test, data.image_size, progress, cancelled)
         )
     path, unreadable = path_of(data), list[str]()
     plan = arranged(path, progress, cancelled)
 
     def finish(train: Tensor, test: Tensor) -> str:
-        note = layout.passed_over_text(plan, unreadable)
+        note = passed_over_text(plan, unreadable)
         try:
-            layout.refuse_lost_classes(plan, train, test, path.name)
+            class_folders.refuse_lost_classes(plan, train, test, path.name)
         except DatasetError as error:
             raise DatasetError(f"{error} {note}") from None  # with the names of the files to mend
         return note
 
-    batches = layout.decode(path, plan, data.image_size, unreadable, progress, cancelled)
-    kept = decoded.store(key, data.image_size, plan.classes, batches, finish)
+    batches = decode(path, plan, data.image_size, unreadable, progress, cancelled)
+    kept = cache.store(key, data.image_size, plan.classes, batches, finish)
     if kept.note:
         progress(kept.note, None)
     return kept
 
 
-def arranged(path: Path, progress: Report, cancelled: Asked) -> layout.Layout:
+def arranged(path: Path, progress: Report, cancelled: Asked) -> class_folders.Layout:
     found = []
     for entry in entries(path, cancelled):
         found.append((entry.path, entry.is_folder))
         if len(found) % 500 == 1:
             progress(f"Listing {path.name}", entry.share)
-    return layout.arrange(found, path.name)
+    return class_folders.arrange(found, path.name)
 
 
 def _fitted(

@@ -6,28 +6,18 @@ In this module: Layout, arrange, and decode, which reads the pictures that a lay
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from expertnet.archives import Entry, entries
-from expertnet.builtin import TEST_SEED, TEST_SHARE
-from expertnet.errors import DatasetError, ImageError
-from expertnet.pictures import FORMATS_TEXT, SUFFIXES, fit, read_picture
-from expertnet.splits import held_out
-from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.data.builtin import TEST_SEED, TEST_SHARE
+from expertnet.data.images import FORMATS_TEXT, SUFFIXES
+from expertnet.data.splits import held_out
+from expertnet.errors import DatasetError
 
 LAYOUT_TEXT = "put the pictures into <class>/, or into train/<class>/ and test/<class>/"
-BATCH = 256  # pictures that are read, then shared by the threads
-NAMED = 5  # files that were left out, by their names
-BATCH_BYTES = 32 * 2**20  # of their files, so that large pictures do not fill the memory
-
-_Read = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
 
 
 @dataclass(frozen=True)
@@ -118,82 +108,3 @@ def refuse_lost_classes(layout: Layout, train: Tensor, test: Tensor, title: str)
         lost = sorted(planned - set(labels.unique().tolist()))
         if lost:
             raise _empty(title, layout.classes[lost[0]], part)
-
-
-def decode(
-    path: Path,
-    layout: Layout,
-    image_size: int,
-    unreadable: list[str],
-    progress: Report = silent,
-    cancelled: Asked = never,
-) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Batches of ("train" or "test", pictures (n, 3, S, S) uint8, labels (n,)), in the order the files are stored.
-
-    Files that give no picture are added to `unreadable`. Pillow decodes without Python's lock, so threads share the work;
-    reading waits meanwhile, because a thread that holds the lock would slow small pictures tenfold.
-    """
-    left, count = dict(layout.pictures), len(layout.pictures)
-    workers = min(os.cpu_count() or 1, 8)
-    with ThreadPoolExecutor(workers, "decoding") as pool:
-        for batch in _batches(entries(path, cancelled), left):
-            check(cancelled)
-            slices = [batch[start::workers] for start in range(workers)]
-            batch = [item for part in slices for item in part]
-            images = [
-                image
-                for part in pool.map(lambda items: [_picture(data, image_size) for *_, data in items], slices)
-                for image in part
-            ]
-            unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
-            for part in ("train", "test"):
-                good = [
-                    (image, label)
-                    for (_, place, label, _), image in zip(batch, images, strict=True)
-                    if place == part and image is not None
-                ]
-                if good:
-                    yield part, torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])
-            progress(f"Decoding {path.name}", 1 - len(left) / count)
-
-
-def _batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_Read]]:
-    """The planned files in the order they are stored, each taken off the plan as it is read."""
-    batch: list[_Read] = []
-    size = 0
-    for entry in found:
-        planned = left.pop(entry.path, None)
-        if planned is None:
-            continue
-        batch.append((entry.path, *planned, entry.read()))
-        size += len(batch[-1][3])
-        if len(batch) == BATCH or size > BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _picture(data: bytes, image_size: int) -> Tensor | None:
-    try:
-        return fit(read_picture(data), image_size)
-    except ImageError:
-        return None
-
-
-def passed_over_text(layout: Layout, unreadable: list[str]) -> str:
-    """One sentence on the files that were left out, or nothing."""
-    names = sorted([*layout.passed_over, *unreadable])
-    if not names:
-        return ""
-    kinds = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
-    told = ", ".join(map(_shown, names[:NAMED]))
-    if len(names) > NAMED:
-        told += f", and others ({', '.join(f'{count} {_shown(kind)}' for kind, count in kinds.most_common(3))} in all)"
-    files = "1 file was" if len(names) == 1 else f"{len(names):,} files were"
-    return f"{files} passed over, outside the class folders or giving no picture: {told}."
-
-
-def _shown(name: str) -> str:
-    """A file's name in one line that any log can hold."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name[-100:])

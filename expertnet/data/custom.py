@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expertnet.builtin import BUILTIN
-from expertnet.datasets import (
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.cache import data_root
+from expertnet.data.datasets import (
     arranged,
     dataset_title,
     kept_of,
@@ -22,7 +23,6 @@ from expertnet.datasets import (
     refuse_without_validation,
     unreadable_error,
 )
-from expertnet.decoded import data_root
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import version_of, write_atomically

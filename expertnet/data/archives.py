@@ -24,8 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from expertnet.data.images import MAX_BYTES
 from expertnet.errors import DatasetError
-from expertnet.pictures import MAX_BYTES
 from expertnet.utils.progress import Asked, check, never
 
 MAX_UNPACKED = 4 * 2**30  # bytes of all members of an archive together

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from expertnet.downloads import download
-from expertnet.splits import held_out
+from expertnet.data.download import download
+from expertnet.data.splits import held_out
 from expertnet.utils.progress import Asked, Report
 
 DIGITS = tuple(str(digit) for digit in range(10))

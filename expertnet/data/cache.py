@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expertnet.splits import Split
+from expertnet.data.splits import Split
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Asked, Report, check, never, silent
 
