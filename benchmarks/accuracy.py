@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from expertnet.data.datasets import load_dataset
 from expertnet.engine import Trainer
-from expertnet.estimate import estimate
-from expertnet.model import ExpertNet
+from expertnet.network.cost import estimate
+from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings

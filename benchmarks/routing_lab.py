@@ -28,9 +28,9 @@ from expertnet import effects
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import DatasetInfo, is_ready, load_test_split
 from expertnet.data.splits import Split
-from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.inference import Predictor, load_predictor, route_test_set
-from expertnet.model import ExpertNet
+from expertnet.network.evaluation import EVALUATION_BATCH
+from expertnet.network.model import ExpertNet
 from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import build_settings
 from expertnet.utils.devices import available_threads

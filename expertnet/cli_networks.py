@@ -70,8 +70,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a run's network on the test set."""
-    from expertnet.evaluation import evaluate as measure
     from expertnet.inference import load_predictor
+    from expertnet.network.evaluation import evaluate as measure
 
     found = open_store(runs_dir).resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.evaluation import EVALUATION_BATCH
 from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor, refuse_other_classes
-from expertnet.model import Block, Changes
-from expertnet.routing import class_means, usage
+from expertnet.network.evaluation import EVALUATION_BATCH
+from expertnet.network.model import Block, Changes
+from expertnet.network.routing_metrics import class_means, usage
 from expertnet.runs import Checkpoint, Run
 from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
 from expertnet.utils.files import version_of

@@ -24,9 +24,9 @@ from expertnet.data.augment import augment, mix, normalize
 from expertnet.data.datasets import Dataset, flips
 from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
-from expertnet.estimate import batch_size_text, estimate
-from expertnet.evaluation import Evaluation, evaluating
-from expertnet.model import ExpertBranch, ExpertNet
+from expertnet.network.cost import batch_size_text, estimate
+from expertnet.network.evaluation import Evaluation, evaluating
+from expertnet.network.model import ExpertBranch, ExpertNet
 from expertnet.optim import learning_rate, make_optimizers, temperature
 from expertnet.settings.schema import Settings
 from expertnet.utils.devices import (

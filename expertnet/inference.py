@@ -20,8 +20,8 @@ from expertnet.data.augment import normalize
 from expertnet.data.datasets import DatasetInfo, load_test_split, remembered_test_split
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
-from expertnet.evaluation import EVALUATION_BATCH
-from expertnet.model import UNCHANGED, Changes, ExpertNet
+from expertnet.network.evaluation import EVALUATION_BATCH
+from expertnet.network.model import UNCHANGED, Changes, ExpertNet
 from expertnet.records import TRAINING_STATES
 from expertnet.runs import Checkpoint, Run
 from expertnet.settings.schema import Settings

@@ -19,7 +19,7 @@ from expertnet import own_process
 from expertnet.data.custom import known_class_count
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError
-from expertnet.estimate import refuse_if_too_large
+from expertnet.network.cost import refuse_if_too_large
 from expertnet.run_queue import RunQueue
 from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunStore
 from expertnet.scalars import refuse_without_tensorboard

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from expertnet import specialization as of
 from expertnet.inference import Routed
-from expertnet.routing import class_means, class_table, usage
+from expertnet.network.routing_metrics import class_means, usage
+from expertnet.routing.tables import class_table
 
 
 class Lab:

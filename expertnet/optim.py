@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expertnet.model import ExpertConvs
+from expertnet.network.model import ExpertConvs
 from expertnet.settings.schema import TrainingSettings
 
 

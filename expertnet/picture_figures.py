@@ -14,7 +14,8 @@ from torch import Tensor
 from expertnet.charts.predictions import probability_pairs
 from expertnet.charts.routing import difference_heatmap, entropy_bars, routing_heatmap
 from expertnet.figures import Figure
-from expertnet.routing import entropy, weights_table
+from expertnet.network.routing_metrics import entropy
+from expertnet.routing.tables import weights_table
 
 SHOWN = 6  # classes, the likeliest ones
 

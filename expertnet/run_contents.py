@@ -22,7 +22,7 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import DatasetInfo
 from expertnet.effects import POLICIES
 from expertnet.errors import RunError, SettingsError
-from expertnet.model import ExpertNet
+from expertnet.network.model import ExpertNet
 from expertnet.notes import FILE as NOTES
 from expertnet.notes import LARGEST as LARGEST_NOTES
 from expertnet.records import (

@@ -23,7 +23,7 @@ from scipy.stats import binomtest
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from expertnet.routing import class_means, entropy, information, usage
+from expertnet.network.routing_metrics import class_means, entropy, information, usage
 
 DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
 DEAD_FLIPS = 0.001  # share of pictures that may change their class when a dead expert is silenced

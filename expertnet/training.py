@@ -20,7 +20,7 @@ from expertnet import __version__
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.engine import Progress, Trainer
 from expertnet.errors import DatasetError, UserError
-from expertnet.estimate import refuse_if_too_large
+from expertnet.network.cost import refuse_if_too_large
 from expertnet.runs import Run
 from expertnet.scalars import ScalarLog
 from expertnet.utils.devices import device_memory, device_name

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from expertnet.inference import Predictor
-from expertnet.model import Block, Change
+from expertnet.network.model import Block, Change
 
 # --- changes to the weights (N, K) of one block; experts are counted from 0 -------------------------------------------
 

@@ -14,7 +14,7 @@ import streamlit as st
 
 from expertnet.charts.architecture import architecture
 from expertnet.data.custom import known_class_count
-from expertnet.estimate import Estimate, Stage, estimate
+from expertnet.network.cost import Estimate, Stage, estimate
 from expertnet.settings.schema import Settings
 
 

@@ -12,7 +12,7 @@ from expertnet.data.datasets import Dataset, DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.engine import Trainer
 from expertnet.errors import TrainingError
-from expertnet.evaluation import evaluate
+from expertnet.network.evaluation import evaluate
 from expertnet.optim import learning_rate
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import TrainingSettings

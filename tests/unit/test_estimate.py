@@ -8,8 +8,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from expertnet.errors import SettingsError
-from expertnet.estimate import estimate, refuse_if_too_large
-from expertnet.model import ExpertNet
+from expertnet.network.cost import estimate, refuse_if_too_large
+from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 
 

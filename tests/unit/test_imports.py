@@ -46,7 +46,6 @@ ROOM_OF = {  # modules that have not moved into their room yet
     "model": "network",
     "evaluation": "network",
     "estimate": "network",
-    "routing": "network",
     "runs": "store",
     "run_weights": "store",
     "run_reader": "store",

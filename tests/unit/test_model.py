@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from expertnet.model import ExpertConvs, ExpertNet
+from expertnet.network.model import ExpertConvs, ExpertNet
 from expertnet.settings.schema import ModelSettings
 
 

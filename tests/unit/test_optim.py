@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from expertnet.model import ExpertNet
+from expertnet.network.model import ExpertNet
 from expertnet.optim import Muon, make_optimizers, orthogonalize, temperature
 from expertnet.settings.schema import ModelSettings, TrainingSettings
 

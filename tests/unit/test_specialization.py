@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from expertnet.routing import information
+from expertnet.network.routing_metrics import information
 from expertnet.specialization import (
     block_table,
     components,

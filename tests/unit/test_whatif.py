@@ -24,7 +24,7 @@ from expertnet.effects import (
 )
 from expertnet.errors import RunError
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
-from expertnet.model import ExpertNet
+from expertnet.network.model import ExpertNet
 from expertnet.notes import Notes
 from expertnet.report import write_report
 from expertnet.runs import RunStore

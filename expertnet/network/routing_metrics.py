@@ -6,9 +6,6 @@ Shapes: N pictures, B blocks, K experts; routing weights are (N, B, K), positive
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -38,29 +35,3 @@ def information(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Tens
     share = torch.bincount(labels_N.cpu(), minlength=num_classes).double() / len(labels_N)
     within = entropy(class_means(routing_NBK, labels_N, num_classes).nan_to_num(0))
     return ((entropy(usage(routing_NBK.cpu())) - share @ within) / torch.log(torch.tensor(2.0))).clamp_min(0)
-
-
-def weights_table(routing_BK: Tensor) -> pd.DataFrame:
-    """One row a block and expert (both counted from 1) with its weight, from one picture's (B, K)."""
-    return pd.DataFrame(
-        [
-            (block, expert, weight)
-            for block, row in enumerate(routing_BK.tolist(), 1)
-            for expert, weight in enumerate(row, 1)
-        ],
-        columns=["block", "expert", "weight"],
-    )
-
-
-def class_table(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """One row a class, block and expert with the class's mean weight; classes without pictures are left out."""
-    means = class_means(routing_NBK, labels_N, len(classes))
-    tables = [
-        weights_table(mean).assign(**{"class": name})
-        for name, mean in zip(classes, means, strict=True)
-        if not mean.isnan().any()
-    ]
-    table = (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["block", "expert", "weight", "class"])
-    )
-    return table[["class", "block", "expert", "weight"]]

@@ -1,4 +1,4 @@
-"""A network on a split: loss, accuracy, confusion and routing.
+"""A network on a split: loss, accuracy, confusion and routing_metrics.
 
 In this module: Evaluation, evaluating (a generator, so that training can stop between batches) and evaluate.
 """
@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from expertnet import routing
 from expertnet.data.augment import normalize
 from expertnet.data.splits import Split
-from expertnet.model import ExpertNet
+from expertnet.network import routing_metrics
+from expertnet.network.model import ExpertNet
 
 EVALUATION_BATCH = 500  # pictures; its own number, so that a figure does not depend on the training batch
 
@@ -35,9 +35,9 @@ class Evaluation:
     def routing_metrics(self) -> dict[str, Any]:
         """The routing figures of a metrics line."""
         return {
-            "routing_entropy": routing.entropy(self.routing).mean(0).tolist(),
-            "routing_information": routing.information(self.routing, self.labels, len(self.confusion)).tolist(),
-            "expert_usage": routing.usage(self.routing).tolist(),
+            "routing_entropy": routing_metrics.entropy(self.routing).mean(0).tolist(),
+            "routing_information": routing_metrics.information(self.routing, self.labels, len(self.confusion)).tolist(),
+            "expert_usage": routing_metrics.usage(self.routing).tolist(),
         }
 
 
