@@ -28,7 +28,8 @@ import torch._dynamo  # noqa: F401 (every child would load it anew)
 
 from expertnet.data.datasets import load_dataset
 from expertnet.jobs import prepare_resume
-from expertnet.runs import Run, RunStore
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.training import Stop, run_training
 from tests.small import figures, settings
 

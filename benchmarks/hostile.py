@@ -50,8 +50,9 @@ from expertnet.inference import kept_routing, load_predictor
 from expertnet.run_contents import TEXTS, WEIGHTS_NAME
 from expertnet.run_exports import export_run
 from expertnet.run_imports import import_run
-from expertnet.runs import Run, RunStore
 from expertnet.settings.schema import DataSettings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from tests.app.opening import finished
 
 PAGES = ("train", "runs", "experts", "predict")

@@ -17,7 +17,8 @@ from statistics import linear_regression, median
 import psutil
 from playwright.sync_api import sync_playwright
 
-from expertnet.runs import Run, RunStore
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from tests.browser.served import CHROMIUM, serving, settle
 
 EPOCHS = 4  # that count, in a turn

@@ -21,8 +21,8 @@ import psutil
 from playwright.sync_api import Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 
-from expertnet.runs import RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
 from expertnet.training import Stop, run_training
 from expertnet.ui.run_table import TICKED
 from tests.browser.served import CHROMIUM, ROOT, serving, settle

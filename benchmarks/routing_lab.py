@@ -31,8 +31,9 @@ from expertnet.data.splits import Split
 from expertnet.inference import Predictor, load_predictor, route_test_set
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import ExpertNet
-from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.utils.devices import available_threads
 from tests.browser.raw import Raw, connected
 from tests.browser.served import serving

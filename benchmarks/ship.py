@@ -13,8 +13,9 @@ from expertnet.data.datasets import load_test_split
 from expertnet.effects import measure_policies, measure_silencing
 from expertnet.inference import route_test_set
 from expertnet.network.cost import estimate
-from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import command_line
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
 
 CARD = """\

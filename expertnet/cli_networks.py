@@ -18,8 +18,9 @@ import typer
 from expertnet.data.datasets import dataset_title, flips, is_missing, load_test_split, remembered_test_split
 from expertnet.data.images import MAX_BYTES, fit, read_picture
 from expertnet.errors import DatasetError, ImageError, RunError
-from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.terminal import give, say
 from expertnet.utils.files import write_atomically
 

@@ -24,8 +24,9 @@ from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, loa
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import Block, Changes
 from expertnet.network.routing_metrics import class_means, usage
-from expertnet.runs import Checkpoint, Run
 from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
+from expertnet.store.run import Run
+from expertnet.store.status import Checkpoint
 from expertnet.utils.files import version_of
 from expertnet.utils.progress import Asked, Report, check, never, silent
 from expertnet.whatif import first_alone, given, silenced, uniform

@@ -22,9 +22,9 @@ from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import UNCHANGED, Changes, ExpertNet
-from expertnet.records import TRAINING_STATES
-from expertnet.runs import Checkpoint, Run
 from expertnet.settings.schema import Settings
+from expertnet.store.run import Run
+from expertnet.store.status import TRAINING_STATES, Checkpoint
 from expertnet.utils.files import version_of, write_atomically
 from expertnet.utils.progress import Asked, Report, check, never, silent
 

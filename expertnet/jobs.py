@@ -20,11 +20,13 @@ from expertnet.data.custom import known_class_count
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError
 from expertnet.network.cost import refuse_if_too_large
-from expertnet.run_queue import RunQueue
-from expertnet.runs import ACTIVE_STATES, BEFORE, Run, RunStore
 from expertnet.scalars import refuse_without_tensorboard
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
+from expertnet.store.queue import RunQueue
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import ACTIVE_STATES, BEFORE
 from expertnet.training import Stop, run_training
 from expertnet.turns import LOOK_EVERY, holding
 from expertnet.utils.processes import process_facts, this_process

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from expertnet.errors import RunError
-from expertnet.records import TRAINING_STATES
-from expertnet.run_queue import RunQueue
-from expertnet.runs import Run
+from expertnet.store.queue import RunQueue
+from expertnet.store.run import Run
+from expertnet.store.status import TRAINING_STATES
 from expertnet.training import Stop
 from expertnet.turns import train_in_turn
 from expertnet.utils.processes import is_alive, this_process

@@ -16,7 +16,8 @@ from expertnet.errors import DatasetError, RunError
 from expertnet.figures import Figure
 from expertnet.inference import kept_routing, load_own_test_set, load_predictor, route_test_set
 from expertnet.lab import Lab, open_lab
-from expertnet.runs import Checkpoint, Run
+from expertnet.store.run import Run
+from expertnet.store.status import Checkpoint
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import escape_for_file, to_csv

@@ -23,9 +23,11 @@ from expertnet.data.datasets import DatasetInfo
 from expertnet.effects import POLICIES
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.model import ExpertNet
-from expertnet.notes import FILE as NOTES
-from expertnet.notes import LARGEST as LARGEST_NOTES
-from expertnet.records import (
+from expertnet.settings.fields import settings_from_dict
+from expertnet.settings.schema import Settings
+from expertnet.store.notes import FILE as NOTES
+from expertnet.store.notes import LARGEST as LARGEST_NOTES
+from expertnet.store.status import (
     ACTIVE_STATES,
     BY_BLOCK,
     BY_EXPERT,
@@ -37,8 +39,6 @@ from expertnet.records import (
     is_number,
     parse_epochs,
 )
-from expertnet.settings.fields import settings_from_dict
-from expertnet.settings.schema import Settings
 from expertnet.utils.files import to_json
 
 MAX_UNPACKED = 2**30  # bytes of all files of a run together

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
-from expertnet.notes import FILE as NOTES
-from expertnet.notes import read_notes, write_notes
 from expertnet.run_contents import (
     MANIFEST,
     MAX_FILES,
@@ -37,7 +35,10 @@ from expertnet.run_contents import (
     one_line,
     parse_object,
 )
-from expertnet.runs import RUN_ID, TRASH, Run, RunStore, fresh_id, now
+from expertnet.store.notes import FILE as NOTES
+from expertnet.store.notes import read_notes, write_notes
+from expertnet.store.run import RUN_ID, TRASH, Run, fresh_id, now
+from expertnet.store.run_store import RunStore
 from expertnet.utils.files import to_json
 
 _UNFINISHED = ".import-"  # begins the name of a folder that no page lists

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from expertnet.errors import SettingsError
-from expertnet.runs import Run
 from expertnet.settings.schema import Settings
+from expertnet.store.run import Run
 
 FOLDER = "tensorboard"
 NAMES = {  # key of metrics.jsonl: the name that TensorBoard shows; what is alike before the slash shares a section

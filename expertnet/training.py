@@ -21,8 +21,8 @@ from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.engine import Progress, Trainer
 from expertnet.errors import DatasetError, UserError
 from expertnet.network.cost import refuse_if_too_large
-from expertnet.runs import Run
 from expertnet.scalars import ScalarLog
+from expertnet.store.run import Run
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.processes import this_process

@@ -14,8 +14,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from expertnet.run_queue import RunQueue
-from expertnet.runs import EMPTY_STATUS, Run
+from expertnet.store.queue import RunQueue
+from expertnet.store.run import Run
+from expertnet.store.status import EMPTY_STATUS
 from expertnet.training import Stop, run_training
 from expertnet.utils.processes import this_process
 

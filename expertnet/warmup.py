@@ -36,8 +36,8 @@ def read_ahead() -> threading.Thread:
     """Begins to read every run of the store; a page that comes meanwhile finds those that have been read."""
 
     def read() -> None:
-        from expertnet.run_index import run_rows
-        from expertnet.runs import RunStore
+        from expertnet.store.index import run_rows
+        from expertnet.store.run_store import RunStore
 
         run_rows(RunStore())
 

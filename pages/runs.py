@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from expertnet.run_index import run_rows
-from expertnet.runs import RunStore
+from expertnet.store.index import run_rows
+from expertnet.store.run_store import RunStore
 from expertnet.ui import shell
 from expertnet.ui.compare_runs import compare_runs
 from expertnet.ui.run_actions import run_actions, undo_line

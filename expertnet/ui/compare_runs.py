@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.charts.runs import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
-from expertnet.run_index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.settings.fields import in_words, setting_fields
+from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.run_table import height
 from expertnet.ui.shell import escape, percent
 

@@ -14,10 +14,11 @@ import streamlit as st
 from expertnet.charts.base import specification
 from expertnet.charts.training import entropy_curves, learning_curves
 from expertnet.data.datasets import dataset_title
-from expertnet.records import TRAINING_STATES, share_done
-from expertnet.runs import ACTIVE_STATES, Run, RunStore
 from expertnet.settings.fields import by_label
 from expertnet.settings.schema import Settings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import ACTIVE_STATES, TRAINING_STATES, share_done
 from expertnet.ui import access
 from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.training_actions import training_actions

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from expertnet.run_index import ORDERS, RunRow, matching, ordered
+from expertnet.store.index import ORDERS, RunRow, matching, ordered
 from expertnet.ui.run_table import MARKS
 
 FEW = 5  # runs that are overlooked without filters

@@ -11,7 +11,9 @@ import streamlit as st
 
 from expertnet.data.datasets import is_missing
 from expertnet.errors import RunError
-from expertnet.runs import Checkpoint, Run, RunStore
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import Checkpoint
 from expertnet.ui.shell import escape, link, percent, shown_error
 
 CHOSEN = "chosen run"  # in the session: its id, which other pages begin with

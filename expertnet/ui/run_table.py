@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from expertnet.run_index import RunRow, row_labels, rows_of
+from expertnet.store.index import RunRow, row_labels, rows_of
 from expertnet.ui import access
 
 MARKS = {  # sign and word: a table's cells have no icons

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet.run_index import RunRow, rows_of
-from expertnet.runs import RunStore
-from expertnet.trash import bring_back, empty, trashed
+from expertnet.store.index import RunRow, rows_of
+from expertnet.store.run_store import RunStore
+from expertnet.store.trash import bring_back, empty, trashed
 from expertnet.ui import access, shell
 from expertnet.ui.run_table import columns, height, table_key, table_of
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import EMPTY_STATUS
 from expertnet.training import Stop, run_training
 from tests.small import LIMIT
 

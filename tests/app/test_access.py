@@ -7,8 +7,8 @@ import streamlit as st
 from streamlit.runtime.secrets import Secrets
 from streamlit.testing.v1 import AppTest
 
-from expertnet.runs import RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
 from expertnet.ui import access, run_table
 
 from .opening import TINY, finished

@@ -7,7 +7,7 @@ from PIL import Image
 
 from expertnet import tasks
 from expertnet.inference import kept_routing
-from expertnet.runs import RunStore
+from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.small import LIMIT
 

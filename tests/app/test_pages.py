@@ -14,10 +14,12 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from expertnet.jobs import manager
-from expertnet.notes import Notes
-from expertnet.run_queue import RunQueue
-from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.notes import Notes
+from expertnet.store.queue import RunQueue
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import EMPTY_STATUS
 from expertnet.training import Stop, run_training
 from expertnet.ui import run_table
 from expertnet.ui.run_picker import CHOSEN

@@ -3,7 +3,7 @@
 import io
 
 from expertnet.run_exports import export_run
-from expertnet.runs import RunStore
+from expertnet.store.run_store import RunStore
 from expertnet.ui import run_table
 from expertnet.utils.files import write_atomically
 

@@ -6,9 +6,9 @@ import os
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from expertnet.notes import Notes
-from expertnet.runs import RunStore
-from expertnet.trash import trashed
+from expertnet.store.notes import Notes
+from expertnet.store.run_store import RunStore
+from expertnet.store.trash import trashed
 from expertnet.ui.run_table import TICKED, fitted
 from expertnet.utils.processes import this_process
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from expertnet.errors import RunError
-from expertnet.runs import RunStore
+from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
 
 from .raw import connected

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from expertnet.runs import RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
 from expertnet.training import Stop, run_training
 from tests.app.opening import TINY
 

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from expertnet.jobs import Manager
-from expertnet.runs import ACTIVE_STATES, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import ACTIVE_STATES
 from tests.small import LIMIT, until
 
 from .served import ROOT, serving

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from expertnet.runs import RunStore
+from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.app.opening import written
 

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from expertnet.cli import main
-from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.settings.fields import build_settings, flat
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import EMPTY_STATUS
 from expertnet.utils.text import percent
 
 ROOT = Path(__file__).parents[2]

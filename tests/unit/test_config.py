@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from expertnet.errors import SettingsError
-from expertnet.runs import RunStore
 from expertnet.settings.fields import (
     build_settings,
     by_label,
@@ -17,6 +16,7 @@ from expertnet.settings.fields import (
     settings_from_dict,
 )
 from expertnet.settings.schema import Settings
+from expertnet.store.run_store import RunStore
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,8 +16,9 @@ from PIL import Image
 from expertnet.engine import Trainer
 from expertnet.errors import DatasetError
 from expertnet.jobs import Manager, prepare_resume
-from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.training import StatusWriter, Stop, run_training
 from expertnet.utils.processes import process_facts, this_process
 from tests.small import LIMIT, TINY, figures, settings, until

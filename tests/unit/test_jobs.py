@@ -6,9 +6,9 @@ from PIL import Image
 from expertnet import jobs, training
 from expertnet.errors import RunError, SettingsError
 from expertnet.jobs import Manager, prepare_resume
-from expertnet.records import share_done
-from expertnet.runs import RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import share_done
 from expertnet.training import Stop, run_training
 from tests.small import TINY, figures, settings, until
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expertnet.errors import RunError
-from expertnet.notes import (
+from expertnet.settings.fields import build_settings
+from expertnet.store.notes import (
     LARGEST,
     NAME,
     NOTE,
@@ -22,8 +23,7 @@ from expertnet.notes import (
     without_tags,
     write_notes,
 )
-from expertnet.runs import RunStore
-from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
 
 
 @pytest.fixture

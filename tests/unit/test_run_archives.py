@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save
 from expertnet.effects import kept_effects
 from expertnet.errors import RunError
 from expertnet.inference import kept_routing, load_predictor
-from expertnet.notes import Notes
-from expertnet.records import EMPTY_STATUS
 from expertnet.run_exports import export_run, export_runs
 from expertnet.run_imports import import_all, import_run
-from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.notes import Notes
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import EMPTY_STATUS
 from tests.app.opening import TINY, finished
 
 SHIPPED = "20261124-123318-dac5"

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet import run_index
-from expertnet.notes import Notes
-from expertnet.run_index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
-from expertnet.runs import EMPTY_STATUS, Run, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store import index
+from expertnet.store.index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
+from expertnet.store.notes import Notes
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import EMPTY_STATUS
 from expertnet.utils.processes import this_process
 from expertnet.warmup import read_ahead
 
@@ -36,8 +38,8 @@ def written(store, name="", preset="quick", epochs=3, accuracy=0.5, state="finis
 @pytest.fixture
 def reads(monkeypatch):
     """The ids of the runs that were read, in order."""
-    seen, read = [], run_index._read
-    monkeypatch.setattr(run_index, "_read", lambda run: (seen.append(run.id), read(run))[1])
+    seen, read = [], index._read
+    monkeypatch.setattr(index, "_read", lambda run: (seen.append(run.id), read(run))[1])
     return seen
 
 
@@ -91,9 +93,9 @@ def test_whether_a_run_lives_is_looked_at_every_time(store, reads, monkeypatch):
 def test_a_run_that_is_gone_is_forgotten(store):
     run = written(store)
     run_rows(store)
-    assert run.path in run_index._kept
+    assert run.path in index._kept
     run.move_to_trash()
-    assert run_rows(store) == [] and run.path not in run_index._kept
+    assert run_rows(store) == [] and run.path not in index._kept
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json", "metrics.jsonl", "notes.json"])
@@ -161,7 +163,7 @@ def test_what_was_read_ahead_is_not_read_again(store, monkeypatch):
     run = written(store, "one")
     monkeypatch.setenv("EXPERTNET_RUNS", str(store.root))
     read_ahead().join()
-    monkeypatch.delattr(run_index, "_read")
+    monkeypatch.delattr(index, "_read")
     assert [row.id for row in run_rows(store)] == [run.id]
 
 

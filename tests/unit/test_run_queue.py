@@ -5,7 +5,7 @@ import multiprocessing
 
 import psutil
 
-from expertnet.run_queue import RunQueue
+from expertnet.store.queue import RunQueue
 from expertnet.utils.processes import process_facts, this_process
 
 DEAD = this_process() | {"pid": 2**22 + 1, "heartbeat": None}

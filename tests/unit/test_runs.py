@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from expertnet.errors import RunError
-from expertnet.runs import EMPTY_STATUS, RunStore
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import EMPTY_STATUS
 from expertnet.utils.files import to_json, write_atomically
 from expertnet.utils.processes import this_process
 

@@ -5,9 +5,9 @@ import pytest
 from expertnet import scalars
 from expertnet.errors import SettingsError
 from expertnet.jobs import refuse_what_cannot_start
-from expertnet.runs import RunStore
 from expertnet.scalars import ScalarLog
 from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
 
 
 def run_with(**settings):

@@ -3,9 +3,10 @@
 import pytest
 
 from expertnet.errors import RunError
-from expertnet.runs import TRASH, RunStore
 from expertnet.settings.fields import build_settings
-from expertnet.trash import bring_back, empty, trashed
+from expertnet.store.run import TRASH
+from expertnet.store.run_store import RunStore
+from expertnet.store.trash import bring_back, empty, trashed
 
 
 @pytest.fixture

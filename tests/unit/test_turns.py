@@ -14,8 +14,8 @@ import pytest
 from expertnet import own_process
 from expertnet.errors import RunError
 from expertnet.jobs import Manager
-from expertnet.run_queue import RunQueue
-from expertnet.runs import RunStore
+from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
 from expertnet.training import Stop
 from expertnet.turns import holding, train_in_turn
 from tests.small import LIMIT, TINY, settings, until

@@ -25,12 +25,12 @@ from expertnet.effects import (
 from expertnet.errors import RunError
 from expertnet.inference import Predictor, keep, kept_routing, route_test_set
 from expertnet.network.model import ExpertNet
-from expertnet.notes import Notes
 from expertnet.report import write_report
-from expertnet.runs import RunStore
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import ModelSettings
 from expertnet.specialization import expert_table
+from expertnet.store.notes import Notes
+from expertnet.store.run_store import RunStore
 from expertnet.whatif import (
     applied,
     feature_maps,

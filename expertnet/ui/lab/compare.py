@@ -8,7 +8,8 @@ import streamlit as st
 from expertnet import figures
 from expertnet.inference import load_predictor
 from expertnet.lab import Lab, matched
-from expertnet.runs import Run, RunStore
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show, why_no_mistakes
 from expertnet.ui.run_picker import descriptions, first_choice
 from expertnet.ui.shell import escape, told

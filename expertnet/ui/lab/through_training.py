@@ -11,7 +11,8 @@ from expertnet import figures
 from expertnet.figures import Figure
 from expertnet.inference import load_predictor
 from expertnet.lab import Lab
-from expertnet.runs import ACTIVE_STATES, Run
+from expertnet.store.run import Run
+from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
 from expertnet.utils.files import version_of

@@ -19,11 +19,12 @@ import pandas as pd
 
 from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
-from expertnet.notes import FILE as NOTES
-from expertnet.records import ACTIVE_STATES, read_figures
-from expertnet.runs import Run, RunStore
 from expertnet.settings.fields import flat
 from expertnet.settings.schema import Settings
+from expertnet.store.notes import FILE as NOTES
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import ACTIVE_STATES, read_figures
 from expertnet.utils.files import version_of
 from expertnet.utils.text import cut
 

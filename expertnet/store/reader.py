@@ -13,8 +13,10 @@ from typing import Any
 
 from expertnet.data.datasets import DatasetInfo, dataset_title
 from expertnet.errors import RunError, SettingsError
-from expertnet.notes import Notes, read_notes
-from expertnet.records import (
+from expertnet.settings.schema import DataSettings, Settings
+from expertnet.store.notes import Notes, read_notes
+from expertnet.store.queue import RunQueue
+from expertnet.store.status import (
     ACTIVE_STATES,
     CHECKPOINTS,
     EMPTY_STATUS,
@@ -26,8 +28,6 @@ from expertnet.records import (
     read_metrics,
     read_settings,
 )
-from expertnet.run_queue import RunQueue
-from expertnet.settings.schema import DataSettings, Settings
 from expertnet.utils.files import read_json, version_of
 from expertnet.utils.processes import is_alive
 

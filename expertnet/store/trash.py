@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from expertnet.errors import RunError
-from expertnet.runs import RUN_ID, TRASH, Run, RunStore
+from expertnet.store.run import RUN_ID, TRASH, Run
+from expertnet.store.run_store import RunStore
 
 
 def trash_folder(store: RunStore) -> Path:

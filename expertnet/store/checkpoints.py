@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from expertnet.errors import RunError
-from expertnet.records import RESUMABLE_STATES, Checkpoint, epoch_of
-from expertnet.run_reader import RunReader, sentence
+from expertnet.store.reader import RunReader, sentence
+from expertnet.store.status import RESUMABLE_STATES, Checkpoint, epoch_of
 
 ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 

@@ -1,0 +1,71 @@
+"""The folder that holds the runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from expertnet.errors import RunError
+from expertnet.settings.schema import Settings
+from expertnet.store.notes import Notes, too_long
+from expertnet.store.run import RUN_ID, Run, fresh_id, now
+from expertnet.store.status import EMPTY_STATUS
+from expertnet.utils.processes import this_process
+
+
+def default_root() -> Path:
+    return Path(os.environ.get("EXPERTNET_RUNS") or Path(__file__).parents[2] / "runs")
+
+
+class RunStore:
+    """The folder that holds the runs."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root) if root else default_root()
+
+    def list(self) -> list[Run]:
+        """Every run, newest first; damaged ones too."""
+        try:
+            entries = sorted(
+                (entry.name for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir()),
+                reverse=True,
+            )
+        except OSError:
+            return []
+        return [Run(self.root / name) for name in entries]
+
+    def get(self, run_id: str) -> Run:
+        if not RUN_ID.fullmatch(run_id) or not (self.root / run_id).is_dir():
+            raise RunError(
+                f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are."
+            )
+        return Run(self.root / run_id)
+
+    def resolve(self, text: str, trained: bool = False) -> Run:
+        """A run from its id, the unique beginning of one, or "latest": with `trained`, of those that have a network, if any has."""
+        runs = self.list()
+        if text == "latest" and runs:
+            return next((run for run in runs if trained and run.has_network()), runs[0])
+        found = [run for run in runs if text and run.id.startswith(text)]
+        if len(found) > 1:
+            raise RunError(f"{text!r} is the beginning of {len(found)} runs; give more of its id.")
+        return found[0] if found else self.get(text)
+
+    def create(self, settings: Settings, preset: str = "", name: str = "") -> Run:
+        """A new run, queued, with its settings written down. Raises RunError where the name is too long."""
+        why_not = too_long(Notes(name))
+        if why_not:
+            raise RunError(why_not)
+        self.root.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = self.root / fresh_id()
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                continue
+        run = Run(path)
+        run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
+        run.write_status(EMPTY_STATUS | this_process() | {"heartbeat": time.time(), "epochs": settings.training.epochs})
+        return run
