@@ -16,7 +16,7 @@ async def until_the_end(_: st.App) -> AsyncGenerator[None]:
     await asyncio.to_thread(warm_up().join)  # so that whoever is answered does not wait for torch
     read_ahead()
     yield
-    from expertnet.jobs import manager
+    from expertnet.training.manager import manager
 
     manager().close()  # here, since the server then ends itself by the signal that it got, past what atexit would do
 

@@ -26,12 +26,12 @@ import torchvision
 from torch import Tensor, nn
 
 from expertnet.data.datasets import load_dataset
-from expertnet.engine import Trainer
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
+from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import device_name, resolve_device
 
 VARIANTS = ("learned", "uniform", "width", "parameters", "resnet18")

@@ -27,10 +27,10 @@ from typing import Any
 import torch._dynamo  # noqa: F401 (every child would load it anew)
 
 from expertnet.data.datasets import load_dataset
-from expertnet.jobs import prepare_resume
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training import Stop, run_training
+from expertnet.training.manager import prepare_resume
+from expertnet.training.runner import Stop, run_training
 from tests.small import figures, settings
 
 SETTINGS = settings(**{"training.epochs": 4, "training.keep_every": 2})

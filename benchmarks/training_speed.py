@@ -29,9 +29,9 @@ from torchvision.transforms.functional import to_pil_image
 
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.data.splits import Split
-from expertnet.engine import Trainer
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings
+from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import device_name, give_memory_back, keep_memory, resolve_device, resolve_precision
 
 

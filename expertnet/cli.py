@@ -55,10 +55,10 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network; Ctrl-C stops it and keeps its last whole epoch."""
-    from expertnet.jobs import prepare_resume, refuse_what_cannot_start  # torch's own imports take a second
-    from expertnet.own_process import end_in_time
-    from expertnet.training import Stop
-    from expertnet.turns import train_in_turn
+    from expertnet.training.lock import train_in_turn
+    from expertnet.training.manager import prepare_resume, refuse_what_cannot_start
+    from expertnet.training.runner import Stop
+    from expertnet.training.worker import end_in_time
 
     store, values, stop = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or []), Stop()
     signal.signal(signal.SIGINT, lambda *_: stop.set())  # before there is a run that it could leave unfinished

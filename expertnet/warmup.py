@@ -11,7 +11,7 @@ import threading
 from functools import cache
 
 MODULES = (  # in the order in which they are missed
-    "expertnet.jobs",  # with torch, which takes longest
+    "expertnet.training.manager",  # with torch, which takes longest
     "expertnet.charts.training",  # with pandas and altair
     "expertnet.effect_figures",  # with scipy and scikit-learn
     "expertnet.inference",

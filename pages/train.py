@@ -3,12 +3,12 @@
 import streamlit as st
 
 from expertnet.errors import RunError, UserError
-from expertnet.jobs import manager, refuse_what_cannot_start
 from expertnet.settings.fields import by_label
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.store.trash import trashed
+from expertnet.training.manager import manager, refuse_what_cannot_start
 from expertnet.ui import access, shell
 from expertnet.ui.live_view import live_view
 from expertnet.ui.queue_panel import queue_panel

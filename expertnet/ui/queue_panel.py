@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet.jobs import manager
 from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
+from expertnet.training.manager import manager
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape
 from expertnet.utils.text import counted, cut

@@ -12,7 +12,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import RunError
-from expertnet.jobs import manager
 from expertnet.store import notes
 from expertnet.store.index import LONGEST, RunRow, row_labels
 from expertnet.store.notes import Notes, split_tags
@@ -20,6 +19,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import RESUMABLE_STATES
 from expertnet.store.trash import bring_back, trashed
+from expertnet.training.manager import manager
 from expertnet.ui import access, shell
 from expertnet.ui.run_import import export_button
 from expertnet.ui.run_picker import model_card

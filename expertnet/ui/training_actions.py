@@ -11,13 +11,13 @@ from typing import Any
 import streamlit as st
 
 from expertnet.errors import RunError
-from expertnet.jobs import manager
-from expertnet.own_process import can_be_forced, end_by_force
 from expertnet.settings.fields import build_settings, setting_fields
 from expertnet.settings.schema import Settings
 from expertnet.store.notes import NAME
 from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES
+from expertnet.training.manager import manager
+from expertnet.training.worker import can_be_forced, end_by_force
 from expertnet.ui import access
 from expertnet.ui.settings_form import fill, whole
 from expertnet.ui.shell import act, escape, link

@@ -16,7 +16,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
-from expertnet.training import Stop, run_training
+from expertnet.training.runner import Stop, run_training
 from tests.small import LIMIT
 
 TINY = {

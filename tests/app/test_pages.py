@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from expertnet.jobs import manager
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
-from expertnet.training import Stop, run_training
+from expertnet.training.manager import manager
+from expertnet.training.runner import Stop, run_training
 from expertnet.ui import run_table
 from expertnet.ui.run_picker import CHOSEN
 from expertnet.utils.processes import this_process

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.training import Stop, run_training
+from expertnet.training.runner import Stop, run_training
 from tests.app.opening import TINY
 
 from .served import serving, settle

@@ -7,10 +7,10 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from expertnet.jobs import Manager
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
+from expertnet.training.manager import Manager
 from tests.small import LIMIT, until
 
 from .served import ROOT, serving

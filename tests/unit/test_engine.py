@@ -10,12 +10,12 @@ import torch
 from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset, DatasetInfo
 from expertnet.data.splits import Split
-from expertnet.engine import Trainer
 from expertnet.errors import TrainingError
 from expertnet.network.evaluation import evaluate
-from expertnet.optim import learning_rate
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import TrainingSettings
+from expertnet.training.optim import learning_rate
+from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import available_threads
 
 TINY = {

@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from expertnet.engine import Trainer
 from expertnet.errors import DatasetError
-from expertnet.jobs import Manager, prepare_resume
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training import StatusWriter, Stop, run_training
+from expertnet.training.manager import Manager, prepare_resume
+from expertnet.training.runner import StatusWriter, Stop, run_training
+from expertnet.training.trainer import Trainer
 from expertnet.utils.processes import process_facts, this_process
 from tests.small import LIMIT, TINY, figures, settings, until
 

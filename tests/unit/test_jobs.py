@@ -3,13 +3,14 @@
 import pytest
 from PIL import Image
 
-from expertnet import jobs, training
 from expertnet.errors import RunError, SettingsError
-from expertnet.jobs import Manager, prepare_resume
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import share_done
-from expertnet.training import Stop, run_training
+from expertnet.training import runner
+from expertnet.training.manager import Manager, prepare_resume
+from expertnet.training.manager import manager as manager_of
+from expertnet.training.runner import Stop, run_training
 from tests.small import TINY, figures, settings, until
 
 
@@ -160,7 +161,7 @@ def test_training_longer_from_the_end_and_refusals(store):
     with pytest.raises(RunError, match="queued already"):
         prepare_resume(run)
     run_training(run, Stop())
-    with pytest.raises(RunError, match="larger training.epochs"):
+    with pytest.raises(RunError, match="larger runner.epochs"):
         prepare_resume(run)
     prepare_resume(run, epochs=2)
     assert run_training(run, Stop())["epoch"] == 2
@@ -186,7 +187,7 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
     def broken(*arguments, **keywords):
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr(training, "load_dataset", broken)
+    monkeypatch.setattr(runner, "load_dataset", broken)
     run = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=300)
     assert run.state == "failed" and "ZeroDivisionError" in run.status()["error"] and "surprise" in run.log_tail()
@@ -208,8 +209,8 @@ def test_a_run_that_has_ended_is_not_stopped(manager, store):
 
 
 def test_the_manager_is_one_for_a_store():
-    assert jobs.manager() is jobs.manager(RunStore())
-    assert jobs.manager() is not jobs.manager(RunStore("elsewhere"))
+    assert manager_of() is manager_of(RunStore())
+    assert manager_of() is not manager_of(RunStore("elsewhere"))
 
 
 def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from expertnet.network.model import ExpertNet
-from expertnet.optim import Muon, make_optimizers, orthogonalize, temperature
 from expertnet.settings.schema import ModelSettings, TrainingSettings
+from expertnet.training.optim import Muon, make_optimizers, orthogonalize, temperature
 
 
 def test_orthogonalize_keeps_the_directions_and_evens_the_sizes():

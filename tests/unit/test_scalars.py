@@ -2,12 +2,12 @@
 
 import pytest
 
-from expertnet import scalars
 from expertnet.errors import SettingsError
-from expertnet.jobs import refuse_what_cannot_start
-from expertnet.scalars import ScalarLog
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
+from expertnet.training import tensorboard
+from expertnet.training.manager import refuse_what_cannot_start
+from expertnet.training.tensorboard import ScalarLog
 
 
 def run_with(**settings):
@@ -77,7 +77,7 @@ def test_where_the_test_set_is_watched_the_names_say_so():
 
 
 def test_without_its_package_a_run_is_refused_before_it_starts(monkeypatch):
-    monkeypatch.setattr(scalars, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     refuse_what_cannot_start(build_settings("quick", "digits"))
     with pytest.raises(SettingsError, match="pip install tensorboard"):
         refuse_what_cannot_start(build_settings("quick", "digits", {"training.tensorboard": True}))

@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from expertnet import own_process
 from expertnet.errors import RunError
-from expertnet.jobs import Manager
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
-from expertnet.training import Stop
-from expertnet.turns import holding, train_in_turn
+from expertnet.training import worker
+from expertnet.training.lock import holding, train_in_turn
+from expertnet.training.manager import Manager
+from expertnet.training.runner import Stop
 from tests.small import LIMIT, TINY, settings, until
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
     after = first.submit(settings())
     until(lambda: run.metrics())
     pid = run.status()["pid"]
-    assert pid != os.getpid() and run.status()["own_process"] and own_process.can_be_forced(run)
+    assert pid != os.getpid() and run.status()["own_process"] and worker.can_be_forced(run)
     first.close()  # as when its server ends
     assert psutil.pid_exists(pid) and run.state == "running"
     second = Manager(store)
@@ -130,11 +130,11 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
         epochs = len(run.metrics())
         until(lambda: len(run.metrics()) > epochs)  # it goes on
         assert after.state == "queued"
-        own_process.end_by_force(run)
+        worker.end_by_force(run)
         until(lambda: run.state == "interrupted")
         assert run.can_resume() and second.join(after.id, timeout=LIMIT) and after.state == "finished"
         with pytest.raises(RunError, match="process of its own"):
-            own_process.end_by_force(run)
+            worker.end_by_force(run)
     finally:
         second.close()
 

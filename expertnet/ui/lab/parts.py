@@ -19,10 +19,10 @@ from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.figures import Figure
 from expertnet.inference import Predictor, Routed, kept_routing, load_predictor, route_test_set
-from expertnet.jobs import manager
 from expertnet.lab import Lab, open_lab
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
+from expertnet.training.manager import manager
 from expertnet.ui import access
 from expertnet.ui.shell import escape, shown_error
 from expertnet.ui.test_set import test_split

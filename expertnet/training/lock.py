@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import EMPTY_STATUS
-from expertnet.training import Stop, run_training
+from expertnet.training.runner import Stop, run_training
 from expertnet.utils.processes import this_process
 
 LOOK_EVERY, SIGN_EVERY = 0.5, 20.0  # seconds between two looks at the queue, and between two signs of life in it

@@ -27,8 +27,8 @@ from expertnet.errors import TrainingError
 from expertnet.network.cost import batch_size_text, estimate
 from expertnet.network.evaluation import Evaluation, evaluating
 from expertnet.network.model import ExpertBranch, ExpertNet
-from expertnet.optim import learning_rate, make_optimizers, temperature
 from expertnet.settings.schema import Settings
+from expertnet.training.optim import learning_rate, make_optimizers, temperature
 from expertnet.utils.devices import (
     available_memory,
     available_threads,

@@ -18,11 +18,11 @@ import torch
 
 from expertnet import __version__
 from expertnet.data.datasets import Dataset, load_dataset
-from expertnet.engine import Progress, Trainer
 from expertnet.errors import DatasetError, UserError
 from expertnet.network.cost import refuse_if_too_large
-from expertnet.scalars import ScalarLog
 from expertnet.store.run import Run
+from expertnet.training.tensorboard import ScalarLog
+from expertnet.training.trainer import Progress, Trainer
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.processes import this_process

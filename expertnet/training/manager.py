@@ -15,20 +15,20 @@ import traceback
 from functools import cache
 from pathlib import Path
 
-from expertnet import own_process
 from expertnet.data.custom import known_class_count
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError
 from expertnet.network.cost import refuse_if_too_large
-from expertnet.scalars import refuse_without_tensorboard
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, BEFORE
-from expertnet.training import Stop, run_training
-from expertnet.turns import LOOK_EVERY, holding
+from expertnet.training import worker
+from expertnet.training.lock import LOOK_EVERY, holding
+from expertnet.training.runner import Stop, run_training
+from expertnet.training.tensorboard import refuse_without_tensorboard
 from expertnet.utils.processes import process_facts, this_process
 
 CLOSE_WITHIN = 4.0  # seconds; then the process ends all the same, and the run counts as interrupted
@@ -131,7 +131,7 @@ class Manager:
                     taken = self.queue.take() if mine else None
                     process = self._begin(taken) if taken else None
                 if process and taken:
-                    own_process.wait_for(process, Run(self.store.root / taken), self._leave)
+                    worker.wait_for(process, Run(self.store.root / taken), self._leave)
                 elif not taken:
                     self._leave.wait(LOOK_EVERY)
         except OSError:  # the store cannot be written any more: there is nobody to tell
@@ -146,7 +146,7 @@ class Manager:
         run = Run(self.store.root / run_id)
         try:
             if run.has_settings and run.settings().hardware.own_process:
-                process = own_process.start(run)
+                process = worker.start(run)
                 self.queue.add_first(run_id, process_facts(process.pid))
                 return process
             self._stop = Stop()

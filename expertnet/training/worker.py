@@ -1,6 +1,6 @@
 """A training in a process of its own (hardware.own_process): it outlives the server that started it, and can be ended by force.
 
-In this module: start, wait_for, end_by_force, and main, which that process runs: `python -m expertnet.own_process FOLDER`,
+In this module: start, wait_for, end_by_force, and main, which that process runs: `python -m expertnet.training.worker FOLDER`,
 the folder of the run. It writes the same files by the same code as a training in the server.
 """
 
@@ -19,8 +19,8 @@ from expertnet.errors import RunError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING_STATES
-from expertnet.training import Stop
-from expertnet.turns import train_in_turn
+from expertnet.training.lock import train_in_turn
+from expertnet.training.runner import Stop
 from expertnet.utils.processes import is_alive, this_process
 
 LOOK_EVERY = 0.5  # seconds
@@ -30,8 +30,8 @@ def start(run: Run) -> subprocess.Popen[bytes]:
     """Starts the process of a run. What it says besides, such as a crash of the interpreter, goes to the run's log."""
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "expertnet.own_process", str(run.path.resolve())],
-            cwd=Path(__file__).parent.parent,
+            [sys.executable, "-m", "expertnet.training.worker", str(run.path.resolve())],
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
