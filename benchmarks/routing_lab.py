@@ -28,7 +28,8 @@ from expertnet import effects
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import DatasetInfo, is_ready, load_test_split
 from expertnet.data.splits import Split
-from expertnet.inference import Predictor, load_predictor, route_test_set
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings

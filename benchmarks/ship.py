@@ -11,7 +11,7 @@ from pathlib import Path
 
 from expertnet.data.datasets import load_test_split
 from expertnet.effects import measure_policies, measure_silencing
-from expertnet.inference import route_test_set
+from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run

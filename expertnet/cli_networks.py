@@ -71,7 +71,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a run's network on the test set."""
-    from expertnet.inference import load_predictor
+    from expertnet.inference.predictor import load_predictor
     from expertnet.network.evaluation import evaluate as measure
 
     found = open_store(runs_dir).resolve(run, trained=True)
@@ -204,7 +204,7 @@ def _for_each_file(
     line: Callable[[dict[str, Any]], str],
 ) -> None:
     """Reads, answers and prints file by file; a bad file gets its sentence and the rest is done."""
-    from expertnet.inference import load_predictor
+    from expertnet.inference.predictor import load_predictor
 
     predictor = load_predictor(run, checkpoint.value)
     rows: list[dict[str, Any]] = []

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.inference import Predictor, Routed, keep, kept, kept_routing, load_predictor, refuse_other_classes
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import Routed, keep, kept, kept_routing, refuse_other_classes
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import Block, Changes
 from expertnet.network.routing_metrics import class_means, usage

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from expertnet import specialization as of
-from expertnet.inference import Routed
+from expertnet.inference.routing_cache import Routed
 from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing.tables import class_table
 

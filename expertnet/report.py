@@ -14,7 +14,8 @@ from expertnet.data.splits import Split
 from expertnet.effects import kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.errors import DatasetError, RunError
 from expertnet.figures import Figure
-from expertnet.inference import kept_routing, load_own_test_set, load_predictor, route_test_set
+from expertnet.inference.predictor import load_predictor
+from expertnet.inference.routing_cache import kept_routing, load_own_test_set, route_test_set
 from expertnet.lab import Lab, open_lab
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint

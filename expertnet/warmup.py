@@ -14,7 +14,7 @@ MODULES = (  # in the order in which they are missed
     "expertnet.training.manager",  # with torch, which takes longest
     "expertnet.charts.training",  # with pandas and altair
     "expertnet.effect_figures",  # with scipy and scikit-learn
-    "expertnet.inference",
+    "expertnet.inference.routing_cache",
 )
 
 

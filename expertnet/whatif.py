@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from expertnet.inference import Predictor
+from expertnet.inference.predictor import Predictor
 from expertnet.network.model import Block, Change
 
 # --- changes to the weights (N, K) of one block; experts are counted from 0 -------------------------------------------

@@ -7,7 +7,7 @@ from expertnet.charts.predictions import probability_bars
 from expertnet.charts.routing import routing_heatmap
 from expertnet.data.images import MAX_BYTES, fit, read_picture
 from expertnet.errors import ImageError
-from expertnet.inference import load_predictor
+from expertnet.inference.predictor import load_predictor
 from expertnet.routing.tables import weights_table
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from expertnet.data.images import MAX_BYTES, fit, read_picture
 from expertnet.data.splits import Split
-from expertnet.inference import Predictor
+from expertnet.inference.predictor import Predictor
 from expertnet.ui.shell import escape, shown_error
 
 

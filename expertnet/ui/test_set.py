@@ -12,7 +12,7 @@ import streamlit as st
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import dataset_title, is_missing, is_ready, remembered_test_split
 from expertnet.data.splits import Split
-from expertnet.inference import load_own_test_set
+from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run import Run
 from expertnet.ui import access
 from expertnet.ui.shell import escape, progress_bar, shown_error

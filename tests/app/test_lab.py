@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from expertnet import tasks
-from expertnet.inference import kept_routing
+from expertnet.inference.routing_cache import kept_routing
 from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.small import LIMIT

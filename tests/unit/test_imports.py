@@ -134,12 +134,12 @@ import asyncio, sys, serve
 
 async def served():
     async with serve.until_the_end(None):
-        loaded = ("torch", "altair", "scipy", "expertnet.inference", "torch._dynamo")
+        loaded = ("torch", "altair", "scipy", "expertnet.inference.predictor", "torch._dynamo")
         print(*(name for name in loaded if name in sys.modules))
 
 asyncio.run(served())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["torch", "altair", "scipy", "expertnet.inference"], (
+    assert done.stdout.split() == ["torch", "altair", "scipy", "expertnet.inference.predictor"], (
         done.stderr
     )  # torch._dynamo: seconds

@@ -4,14 +4,13 @@ import math
 
 import torch
 
-from expertnet.network import routing_metrics
+from expertnet.network.routing_metrics import entropy, information
+from expertnet.routing.tables import class_table
 
 
 def test_entropy_of_one_expert_and_of_all_alike():
     weights = torch.tensor([[[1.0, 0, 0, 0], [0.25] * 4]])
-    torch.testing.assert_close(
-        routing_metrics.entropy(weights), torch.tensor([[0.0, math.log(4)]], dtype=torch.float64)
-    )
+    torch.testing.assert_close(entropy(weights), torch.tensor([[0.0, math.log(4)]], dtype=torch.float64))
 
 
 def test_information_is_log2_k_where_the_class_decides_and_0_where_nothing_does():
@@ -21,22 +20,20 @@ def test_information_is_log2_k_where_the_class_decides_and_0_where_nothing_does(
     own_business = torch.eye(2)[(torch.arange(40) // 4) % 2][:, None]  # decisive, but not by class
     both = torch.cat([decided, constant, own_business], 1)
     torch.testing.assert_close(
-        routing_metrics.information(both, labels, 4), torch.tensor([1.0, 0, 0], dtype=torch.float64), rtol=0, atol=1e-6
+        information(both, labels, 4), torch.tensor([1.0, 0, 0], dtype=torch.float64), rtol=0, atol=1e-6
     )
 
 
 def test_a_class_without_pictures_changes_nothing():
     labels = torch.tensor([0, 0, 2, 2])
     weights = torch.eye(2)[labels // 2][:, None]
-    torch.testing.assert_close(
-        routing_metrics.information(weights, labels, 3), routing_metrics.information(weights, labels // 2, 2)
-    )
-    assert set(routing_metrics.class_table(weights, labels, ["a", "b", "c"])["class"]) == {"a", "c"}
+    torch.testing.assert_close(information(weights, labels, 3), information(weights, labels // 2, 2))
+    assert set(class_table(weights, labels, ["a", "b", "c"])["class"]) == {"a", "c"}
 
 
 def test_tables_count_from_one_and_sum_to_one():
     weights = torch.tensor([[[0.2, 0.8], [0.5, 0.5]], [[0.6, 0.4], [0.1, 0.9]]])
-    table = routing_metrics.class_table(weights, torch.tensor([0, 0]), ["cat"])
+    table = class_table(weights, torch.tensor([0, 0]), ["cat"])
     assert table.columns.tolist() == ["class", "block", "expert", "weight"]
     assert table[["block", "expert"]].values.tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
     torch.testing.assert_close(torch.tensor(table["weight"].tolist()), torch.tensor([0.4, 0.6, 0.3, 0.7]))

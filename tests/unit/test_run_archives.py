@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save
 
 from expertnet.effects import kept_effects
 from expertnet.errors import RunError
-from expertnet.inference import kept_routing, load_predictor
+from expertnet.inference.predictor import load_predictor
+from expertnet.inference.routing_cache import kept_routing
 from expertnet.run_exports import export_run, export_runs
 from expertnet.run_imports import import_all, import_run
 from expertnet.settings.fields import build_settings

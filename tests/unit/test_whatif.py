@@ -23,7 +23,8 @@ from expertnet.effects import (
     silencing_table,
 )
 from expertnet.errors import RunError
-from expertnet.inference import Predictor, keep, kept_routing, route_test_set
+from expertnet.inference.predictor import Predictor
+from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
 from expertnet.network.model import ExpertNet
 from expertnet.report import write_report
 from expertnet.settings.fields import build_settings

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from expertnet import figures
-from expertnet.inference import load_predictor
+from expertnet.inference.predictor import load_predictor
 from expertnet.lab import Lab, matched
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore

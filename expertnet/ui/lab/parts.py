@@ -18,7 +18,8 @@ from expertnet import tasks
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.figures import Figure
-from expertnet.inference import Predictor, Routed, kept_routing, load_predictor, route_test_set
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
 from expertnet.lab import Lab, open_lab
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint

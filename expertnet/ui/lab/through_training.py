@@ -9,7 +9,7 @@ import streamlit as st
 
 from expertnet import figures
 from expertnet.figures import Figure
-from expertnet.inference import load_predictor
+from expertnet.inference.predictor import load_predictor
 from expertnet.lab import Lab
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES

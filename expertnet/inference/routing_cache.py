@@ -1,9 +1,4 @@
-"""A run's checkpoint -> predictions and routing weights for pictures.
-
-In this module: Predictor, load_predictor; of the test set load_own_test_set, Routed, kept_routing, route_test_set; keep and
-kept, which hold tensors that were computed for a checkpoint in the run's folder. Everything computes on the CPU in float32, so
-that a page's inference does not disturb a training on the GPU.
-"""
+"""The routing of a test set, computed once for a checkpoint and cached in the run folder."""
 
 from __future__ import annotations
 
@@ -16,74 +11,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.data.augment import normalize
-from expertnet.data.datasets import DatasetInfo, load_test_split, remembered_test_split
+from expertnet.data.datasets import load_test_split, remembered_test_split
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
+from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.network.evaluation import EVALUATION_BATCH
-from expertnet.network.model import UNCHANGED, Changes, ExpertNet
-from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING_STATES, Checkpoint
 from expertnet.utils.files import version_of, write_atomically
 from expertnet.utils.progress import Asked, Report, check, never, silent
-
-
-class Predictor:
-    """A trained network with what it needs to read pictures."""
-
-    def __init__(self, model: ExpertNet, settings: Settings, info: DatasetInfo, epoch: int) -> None:
-        self.model, self.settings, self.info, self.epoch = model.eval(), settings, info, epoch
-        self.classes, self.image_size = info.classes, info.image_size
-        self.mean, self.std = torch.tensor(info.mean), torch.tensor(info.std)
-
-    def __call__(self, images_N3SS: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
-        """uint8 pictures -> probabilities (N, classes) and routing weights (N, B, K), with `changes` to the routing."""
-        with torch.inference_mode():
-            logits, routing = self.model(self.normalized(images_N3SS), True, changes)
-            return logits.softmax(1), routing
-
-    def normalized(self, images_N3SS: Tensor) -> Tensor:
-        """uint8 pictures as the network takes them."""
-        return normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last)
-
-
-def load_predictor(run: Run, checkpoint: Checkpoint = "best", threads: int | None = None) -> Predictor:
-    """The network of a run; kept in memory until its checkpoint changes.
-
-    `threads` sets how many the calling thread computes with: one, beside a training, is many times quicker than two.
-    Raises RunError where there is nothing to load yet, or what there is does not fit.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    path = run.checkpoint_path(checkpoint)
-    return _load(run.path, checkpoint, version_of(path) if path.is_file() else ())
-
-
-@lru_cache(maxsize=8)
-def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predictor:
-    run = Run(path)
-    settings, info = run.settings(), run.dataset_info()
-    if info is None:
-        run.check_network()  # which says more for a run that has ended
-        raise RunError(
-            f"Run {run.name} has not read its data set yet, so it knows no classes; that comes with its first epoch."
-        )
-    weights, epoch = run.load_weights(checkpoint)
-    with torch.device("meta"):  # so that settings of a huge network, which the weights do not fit, take no memory
-        model = ExpertNet(settings.model, len(info.classes))
-    try:
-        model.load_state_dict({name: _as_computed(weight) for name, weight in weights.items()}, assign=True)
-    except RuntimeError:
-        raise RunError(
-            f"The {checkpoint} checkpoint of run {run.name} belongs to another architecture than its config.json says."
-        ) from None
-    return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
-
-
-def _as_computed(weight: Tensor) -> Tensor:
-    """A copy in memory of its own, of the type that is computed with."""
-    return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()
 
 
 @dataclass(frozen=True, eq=False)  # two are the same only if they are one, so that what is made of one is made once
