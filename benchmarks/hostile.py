@@ -44,10 +44,10 @@ from benchmarks.watch import ROOT, Watch, scratch, tree
 from expertnet.data.custom import keep_upload, look
 from expertnet.data.datasets import load_dataset
 from expertnet.data.images import MAX_PIXELS, fit, read_picture
-from expertnet.effects import kept_effects
 from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing
+from expertnet.routing.effects import kept_effects
 from expertnet.run_contents import TEXTS, WEIGHTS_NAME
 from expertnet.run_exports import export_run
 from expertnet.run_imports import import_run

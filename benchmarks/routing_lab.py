@@ -24,7 +24,6 @@ import psutil
 import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from expertnet import effects
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import DatasetInfo, is_ready, load_test_split
 from expertnet.data.splits import Split
@@ -32,6 +31,7 @@ from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import ExpertNet
+from expertnet.routing import ablations
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -112,7 +112,7 @@ def one_pass(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
 
 def silence_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
     for batch in images_N3SS.split(EVALUATION_BATCH):
-        effects._silenced_batch(predictor, batch, True)
+        ablations._silenced_batch(predictor, batch, True)
 
 
 def silencing_in_passes(pictures: int) -> None:

@@ -10,9 +10,10 @@ import shutil
 from pathlib import Path
 
 from expertnet.data.datasets import load_test_split
-from expertnet.effects import measure_policies, measure_silencing
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
+from expertnet.routing.ablations import measure_silencing
+from expertnet.routing.policies import measure_policies
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore

@@ -8,10 +8,12 @@ from __future__ import annotations
 import pandas as pd
 
 from expertnet.charts.routing import difference_heatmap, interval_dots, weight_and_effect
-from expertnet.effects import Effects, class_effects, policy_table, silencing_table
 from expertnet.figures import Figure, lowest, made_once
-from expertnet.lab import Lab
-from expertnet.specialization import DEAD_BELOW, DEAD_FLIPS
+from expertnet.routing.ablations import class_effects, silencing_table
+from expertnet.routing.effects import Effects
+from expertnet.routing.lab import Lab
+from expertnet.routing.policies import policy_table
+from expertnet.routing.usage import DEAD_BELOW, DEAD_FLIPS
 from expertnet.utils.text import percent, points
 
 NAMED = 4  # dead experts that a sentence names

@@ -24,8 +24,10 @@ from expertnet.charts.routing import (
     interval_dots,
     scatter,
 )
-from expertnet.lab import Lab, sample
-from expertnet.specialization import DRAWS, LOW, NOTABLE, UNUSED, training_table, utilization_table
+from expertnet.routing.information import DRAWS, LOW, UNUSED, training_table
+from expertnet.routing.lab import Lab, sample
+from expertnet.routing.specialization import NOTABLE
+from expertnet.routing.usage import utilization_table
 from expertnet.utils.text import amount, percent
 
 POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another

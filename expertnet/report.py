@@ -11,12 +11,14 @@ from pathlib import Path
 from expertnet import effect_figures, figures
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
-from expertnet.effects import kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.errors import DatasetError, RunError
 from expertnet.figures import Figure
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing, load_own_test_set, route_test_set
-from expertnet.lab import Lab, open_lab
+from expertnet.routing.ablations import measure_silencing, silencing
+from expertnet.routing.effects import kept_effects
+from expertnet.routing.lab import Lab, open_lab
+from expertnet.routing.policies import measure_policies
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
 from expertnet.utils.files import write_atomically

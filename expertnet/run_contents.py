@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import DatasetInfo
-from expertnet.effects import POLICIES
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.model import ExpertNet
+from expertnet.routing.effects import POLICIES
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.notes import FILE as NOTES

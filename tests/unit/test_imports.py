@@ -66,7 +66,6 @@ ROOM_OF = {  # modules that have not moved into their room yet
     "curves": "charts",
     "lab_charts": "charts",
     "run_charts": "charts",
-    "specialization": "routing",
     "whatif": "routing",
     "effects": "routing",
     "lab": "routing",

@@ -11,9 +11,10 @@ from expertnet import effect_figures, figures
 from expertnet.charts.base import specification, to_file
 from expertnet.charts.routing import information_bars, weight_and_effect
 from expertnet.charts.training import learning_curves
-from expertnet.effects import POLICIES, Effects
 from expertnet.inference.routing_cache import Routed
-from expertnet.lab import Lab, matched, mosaic, open_lab, sample
+from expertnet.routing.effects import POLICIES, Effects
+from expertnet.routing.feature_maps import mosaic
+from expertnet.routing.lab import Lab, matched, open_lab, sample
 
 CLASSES = ("cat", "dog", "eel", "fox")
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from expertnet.effects import kept_effects
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing
+from expertnet.routing.effects import kept_effects
 from expertnet.run_exports import export_run, export_runs
 from expertnet.run_imports import import_all, import_run
 from expertnet.settings.fields import build_settings

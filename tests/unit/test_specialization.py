@@ -6,19 +6,11 @@ import pytest
 import torch
 
 from expertnet.network.routing_metrics import information
-from expertnet.specialization import (
-    block_table,
-    components,
-    expert_table,
-    extremes,
-    halves,
-    likeness_order,
-    match_experts,
-    mistakes_table,
-    permuted_information,
-    specializations,
-    verdict,
-)
+from expertnet.routing.information import block_table, permuted_information, verdict
+from expertnet.routing.mistakes import mistakes_table
+from expertnet.routing.similarity import components, likeness_order, match_experts
+from expertnet.routing.specialization import halves, specializations
+from expertnet.routing.usage import expert_table, extremes
 
 CLASSES = ("a", "b", "c", "d")
 LABELS = torch.arange(400) % 4

@@ -6,35 +6,20 @@ import re
 import pytest
 import torch
 
-from expertnet import effects as effects_module
 from expertnet.data.augment import normalize
 from expertnet.data.datasets import DatasetInfo
 from expertnet.data.splits import Split
-from expertnet.effects import (
-    POLICIES,
-    Effects,
-    class_effects,
-    flipped,
-    kept_effects,
-    measure_policies,
-    measure_silencing,
-    policy_table,
-    silencing,
-    silencing_table,
-)
 from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
 from expertnet.network.model import ExpertNet
 from expertnet.report import write_report
-from expertnet.settings.fields import build_settings
-from expertnet.settings.schema import ModelSettings
-from expertnet.specialization import expert_table
-from expertnet.store.notes import Notes
-from expertnet.store.run_store import RunStore
-from expertnet.whatif import (
+from expertnet.routing import effects as effects_module
+from expertnet.routing.ablations import class_effects, measure_silencing, silencing, silencing_table
+from expertnet.routing.effects import POLICIES, Effects, flipped, kept_effects
+from expertnet.routing.feature_maps import feature_maps
+from expertnet.routing.interventions import (
     applied,
-    feature_maps,
     first_alone,
     forced,
     given,
@@ -45,6 +30,12 @@ from expertnet.whatif import (
     uniform,
     written,
 )
+from expertnet.routing.policies import measure_policies, policy_table
+from expertnet.routing.usage import expert_table
+from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import ModelSettings
+from expertnet.store.notes import Notes
+from expertnet.store.run_store import RunStore
 
 INFO = DatasetInfo("colours", ("red", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
 WEIGHTS = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
@@ -173,7 +164,7 @@ def test_the_six_routings_are_plain_passes_with_those_weights(run):
     kept = kept_effects(run, "policies")
     assert torch.equal(kept.changed, effects.changed)
     assert kept_effects(run, "policies") is kept  # so that its figures are made once
-    effects_module._keep(
+    effects_module.save_effects(
         Effects(effects.labels, effects.learned, effects.changed.flip(0)), "policies", run, "best", net
     )
     assert torch.equal(kept_effects(run, "policies").changed, effects.changed.flip(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from expertnet import figures
-from expertnet.lab import Lab
+from expertnet.routing.lab import Lab
 from expertnet.ui.lab.parts import Chosen, gallery, named, pick_block, show, why_no_mistakes
 from expertnet.ui.shell import escape
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from expertnet import figures
 from expertnet.inference.predictor import load_predictor
-from expertnet.lab import Lab, matched
+from expertnet.routing.lab import Lab, matched
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show, why_no_mistakes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from expertnet import figures
-from expertnet.lab import Lab
-from expertnet.specialization import extremes
+from expertnet.routing.lab import Lab
+from expertnet.routing.usage import extremes
 from expertnet.ui.lab.parts import Chosen, gallery, pick_block, pick_number, show
 
 SHOWN = 10  # pictures in a gallery

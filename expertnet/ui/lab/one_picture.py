@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from expertnet import picture_figures as figure_of
-from expertnet import whatif
-from expertnet.lab import Lab, mosaic
+from expertnet.routing.feature_maps import feature_maps, mosaic
+from expertnet.routing.lab import Lab
 from expertnet.ui.lab.parts import Chosen, pick_block, show
 from expertnet.ui.picture_picker import pick_picture
 from expertnet.ui.shell import escape, percent
@@ -61,7 +61,7 @@ def _maps(chosen: Chosen, image: Tensor) -> None:
     """What each expert of a block makes of the picture, and their mix."""
     st.subheader("What each expert of a block sees")
     block = pick_block(chosen.blocks)
-    maps_KDHW, mix_DHW, weights_K = whatif.feature_maps(chosen.predictor, image, block)
+    maps_KDHW, mix_DHW, weights_K = feature_maps(chosen.predictor, image, block)
     strongest = mix_DHW.mean((1, 2)).argsort(descending=True)[:MAPS]
     top = float(torch.cat([maps_KDHW[:, strongest].flatten(), mix_DHW[strongest].flatten()]).quantile(0.995))
     titles = [f"Expert {k + 1}, weight {weight:.2f}" for k, weight in enumerate(weights_K.tolist())]

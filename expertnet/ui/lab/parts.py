@@ -20,7 +20,7 @@ from expertnet.data.splits import Split
 from expertnet.figures import Figure
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
-from expertnet.lab import Lab, open_lab
+from expertnet.routing.lab import Lab, open_lab
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
 from expertnet.training.manager import manager

@@ -10,7 +10,7 @@ import streamlit as st
 from expertnet import figures
 from expertnet.figures import Figure
 from expertnet.inference.predictor import load_predictor
-from expertnet.lab import Lab
+from expertnet.routing.lab import Lab
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui import access

@@ -8,12 +8,15 @@ from functools import partial
 import streamlit as st
 from torch import Tensor
 
-from expertnet import effect_figures, tasks, whatif
+from expertnet import effect_figures, tasks
 from expertnet import picture_figures as figure_of
 from expertnet.data.splits import Split
-from expertnet.effects import Effects, flipped, kept_effects, measure_policies, measure_silencing, silencing
 from expertnet.figures import lowest
-from expertnet.lab import Lab
+from expertnet.routing import interventions
+from expertnet.routing.ablations import measure_silencing, silencing
+from expertnet.routing.effects import Effects, flipped, kept_effects
+from expertnet.routing.lab import Lab
+from expertnet.routing.policies import measure_policies
 from expertnet.ui import access
 from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, pick_number, show, threads
 from expertnet.ui.picture_picker import pick_picture
@@ -47,7 +50,7 @@ def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
     """Sliders for the weights of a block, and the probabilities before and after."""
     changed = _changed(chosen, caption)
     before, own = chosen.predictor(image[None])
-    now = {block: whatif.given(weights) for block, weights in changed.items()}
+    now = {block: interventions.given(weights) for block, weights in changed.items()}
     after, routed = chosen.predictor(image[None], now)
     left, middle, right = st.columns([2, 4, 4], gap="large")
     left.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
@@ -68,10 +71,12 @@ def _changed(chosen: Chosen, caption: str) -> dict[int, list[float]]:
     st.session_state["weights were read"] = True
     if key not in st.session_state:
         asked = st.query_params.get(WEIGHTS, "") if first else ""
-        st.session_state[key] = whatif.read(asked, len(chosen.blocks), chosen.predictor.settings.model.num_experts)
+        st.session_state[key] = interventions.read(
+            asked, len(chosen.blocks), chosen.predictor.settings.model.num_experts
+        )
     changed: dict[int, list[float]] = st.session_state[key]
     if changed:
-        st.query_params[WEIGHTS] = whatif.written(changed)
+        st.query_params[WEIGHTS] = interventions.written(changed)
     else:
         st.query_params.pop(WEIGHTS, None)
     return changed
@@ -85,17 +90,17 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         return f"weight {block} {expert}"
 
     def moved(expert: int) -> None:
-        changed[block] = whatif.kept_to_one(weights, expert, st.session_state[key(expert)])
+        changed[block] = interventions.kept_to_one(weights, expert, st.session_state[key(expert)])
 
     def put(change: Callable[[Tensor], Tensor]) -> None:
-        changed[block] = whatif.applied(change, weights)
+        changed[block] = interventions.applied(change, weights)
 
     for expert, weight in enumerate(weights):
         st.session_state[key(expert)] = round(weight, 4)
         st.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=moved, args=(expert,))
         buttons = st.container(horizontal=True, gap="small")
         alone = weight > 1 - ALONE
-        for word, change in (("Silence", whatif.silenced(expert)), ("Alone", whatif.forced(expert))):
+        for word, change in (("Silence", interventions.silenced(expert)), ("Alone", interventions.forced(expert))):
             help = "The others are silent already, and one has to weigh." if alone else None
             buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,), disabled=alone, help=help)
     line = st.container(horizontal=True, vertical_alignment="bottom")
@@ -104,7 +109,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         pair = line.selectbox(
             "Swap", pairs, format_func=lambda two: f"{two[0] + 1} and {two[1] + 1}", key="pair", width=140
         )
-        line.button("Swap", icon=":material/swap_horiz:", on_click=put, args=(whatif.swapped(*pair),))
+        line.button("Swap", icon=":material/swap_horiz:", on_click=put, args=(interventions.swapped(*pair),))
     line.button(
         "As the network routes",
         icon=":material/restart_alt:",

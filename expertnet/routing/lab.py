@@ -6,18 +6,20 @@ again (silencing, other ways to route) is in effects.py.
 
 from __future__ import annotations
 
-import math
 from functools import cached_property, lru_cache
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from expertnet import specialization as of
 from expertnet.inference.routing_cache import Routed
 from expertnet.network.routing_metrics import class_means, usage
+from expertnet.routing import specialization
+from expertnet.routing.information import block_table
+from expertnet.routing.mistakes import mistakes_table
+from expertnet.routing.similarity import components, likeness_order, match_experts
 from expertnet.routing.tables import class_table
+from expertnet.routing.usage import expert_table
 
 
 class Lab:
@@ -46,29 +48,29 @@ class Lab:
         """Columns class, block, expert, weight; classes in an order in which neighbours route alike."""
         table = class_table(self.routed.routing, self.routed.labels, self.classes)
         present = [label for label in range(len(self.classes)) if not self.profiles[label].isnan().any()]
-        order = [self.classes[present[place]] for place in of.likeness_order(self.profiles[present])]
+        order = [self.classes[present[place]] for place in likeness_order(self.profiles[present])]
         return table.sort_values("class", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
-        return of.block_table(self.routed.routing, self.routed.labels, len(self.classes))
+        return block_table(self.routed.routing, self.routed.labels, len(self.classes))
 
     @cached_property
     def experts(self) -> pd.DataFrame:
-        return of.expert_table(self.routed.routing)
+        return expert_table(self.routed.routing)
 
     @cached_property
     def specializations(self) -> pd.DataFrame:
-        return of.specializations(self.routed.routing, self.routed.labels, self.classes)
+        return specialization.specializations(self.routed.routing, self.routed.labels, self.classes)
 
     @cached_property
     def mistakes(self) -> pd.DataFrame:
-        return of.mistakes_table(self.routed.routing, self.routed.labels, self.routed.predictions, len(self.classes))
+        return mistakes_table(self.routed.routing, self.routed.labels, self.routed.predictions, len(self.classes))
 
     @cached_property
     def points(self) -> tuple[pd.DataFrame, list[float]]:
         """Columns picture (from 1), class, taken for, x, y; and the components' shares of the variance."""
-        placed, explained = of.components(self.routed.routing)
+        placed, explained = components(self.routed.routing)
         names = pd.Series(self.classes)
         table = pd.DataFrame(
             {
@@ -98,7 +100,7 @@ def matched(lab: Lab, reference: Lab) -> Lab:
 
     Its classes come in the reference's order.
     """
-    order_BK = of.match_experts(reference.profiles, lab.profiles)
+    order_BK = match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
     renumbered = Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
     renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # in which experts have no numbers
@@ -113,17 +115,3 @@ def sample(count: int, of_all: int, seed: int = 0) -> list[int]:
     """Numbers of at most `count` things out of all, the same ones every time, in their order."""
     order = torch.randperm(of_all, generator=torch.Generator().manual_seed(seed))[:count]
     return sorted(order.tolist())
-
-
-def mosaic(maps_DHW: Tensor, pixels: int = 256) -> np.ndarray:
-    """Feature maps with values from 0 (white) to 1 (black) as one picture, side by side in a square: uint8 (height, width).
-
-    Every value becomes a square of whole pixels, as many as make the picture about `pixels` wide.
-    """
-    count, height, width = maps_DHW.shape
-    columns = math.ceil(math.sqrt(count))
-    cells = torch.zeros(math.ceil(count / columns) * columns, height + 1, width + 1)  # a line between maps
-    cells[:count, :height, :width] = maps_DHW.clamp(0, 1)
-    grid = cells.unflatten(0, (-1, columns)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
-    scale = max(pixels // grid.shape[1], 1)
-    return (255 * (1 - grid)).to(torch.uint8).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()

@@ -9,13 +9,11 @@ Shapes: N pictures, B blocks, K experts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from expertnet.inference.predictor import Predictor
-from expertnet.network.model import Block, Change
+from expertnet.network.model import Change
 
 # --- changes to the weights (N, K) of one block; experts are counted from 0 -------------------------------------------
 
@@ -104,19 +102,3 @@ def read(text: str, blocks: int, experts: int) -> dict[int, list[float]]:
         except ValueError:
             continue
     return found
-
-
-@torch.inference_mode()
-def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What each expert of a block (from 1) makes of a picture (K, D, H, W), their mix (D, H, W), and the weights (K,).
-
-    After batch norm and ReLU, before pooling, and without what a residual block adds.
-    """
-    model = predictor.model
-    blocks = cast(list[Block], list(model.backbone.blocks))
-    x = model.stem(predictor.normalized(image_3SS[None]))
-    for number, earlier in enumerate(blocks[: block - 1], start=1):
-        x = model.backbone.pool(number, earlier(x)[0])
-    chosen = blocks[block - 1]
-    outputs, weights_1K = list(chosen.experts.outputs(x)), chosen.branch(x)
-    return torch.cat(outputs), chosen.experts.mix(outputs, weights_1K)[0], weights_1K[0]

@@ -1,0 +1,43 @@
+"""What each expert makes of an image."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from expertnet.inference.predictor import Predictor
+from expertnet.network.model import Block
+
+
+@torch.inference_mode()
+def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What each expert of a block (from 1) makes of a picture (K, D, H, W), their mix (D, H, W), and the weights (K,).
+
+    After batch norm and ReLU, before pooling, and without what a residual block adds.
+    """
+    model = predictor.model
+    blocks = cast(list[Block], list(model.backbone.blocks))
+    x = model.stem(predictor.normalized(image_3SS[None]))
+    for number, earlier in enumerate(blocks[: block - 1], start=1):
+        x = model.backbone.pool(number, earlier(x)[0])
+    chosen = blocks[block - 1]
+    outputs, weights_1K = list(chosen.experts.outputs(x)), chosen.branch(x)
+    return torch.cat(outputs), chosen.experts.mix(outputs, weights_1K)[0], weights_1K[0]
+
+
+def mosaic(maps_DHW: Tensor, pixels: int = 256) -> np.ndarray:
+    """Feature maps with values from 0 (white) to 1 (black) as one picture, side by side in a square: uint8 (height, width).
+
+    Every value becomes a square of whole pixels, as many as make the picture about `pixels` wide.
+    """
+    count, height, width = maps_DHW.shape
+    columns = math.ceil(math.sqrt(count))
+    cells = torch.zeros(math.ceil(count / columns) * columns, height + 1, width + 1)  # a line between maps
+    cells[:count, :height, :width] = maps_DHW.clamp(0, 1)
+    grid = cells.unflatten(0, (-1, columns)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+    scale = max(pixels // grid.shape[1], 1)
+    return (255 * (1 - grid)).to(torch.uint8).repeat_interleave(scale, 0).repeat_interleave(scale, 1).numpy()

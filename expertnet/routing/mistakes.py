@@ -1,0 +1,33 @@
+"""Whether mistakes are routed like the class they were taken for."""
+
+from __future__ import annotations
+
+import pandas as pd
+from scipy.stats import binomtest
+from torch import Tensor
+
+from expertnet.network.routing_metrics import class_means
+
+
+def mistakes_table(routing_NBK: Tensor, labels_N: Tensor, predictions_N: Tensor, num_classes: int) -> pd.DataFrame:
+    """Whether mistakes route like the class they were taken for: a row a block.
+
+    Columns block, share (of the mistakes, those whose weights lie nearer to the mean of the class they were taken for than to
+    that of their own, in total variation; the means are over pictures that were classified rightly), low and high (its
+    interval, Wilson, of 95 % for all blocks together, Bonferroni), mistakes. Half would be no preference. Ties count as half.
+    """
+    right = predictions_N == labels_N
+    means = class_means(routing_NBK[right], labels_N[right], num_classes)
+    wrong, own, taken = routing_NBK[~right].double(), means[labels_N[~right]], means[predictions_N[~right]]
+    known = ~(own.isnan() | taken.isnan()).flatten(1).any(1)
+    to_own, to_taken = ((wrong - mean)[known].abs().sum(2) for mean in (own, taken))
+    closer = (to_taken < to_own).double() + 0.5 * (to_taken == to_own).double()
+    rows = []
+    for block in range(routing_NBK.shape[1]):
+        count = int(known.sum())
+        if count:
+            share = float(closer[:, block].mean())
+            level = 1 - 0.05 / routing_NBK.shape[1]
+            interval = binomtest(round(share * count), count).proportion_ci(level, method="wilson")
+            rows.append((block + 1, share, interval.low, interval.high, count))
+    return pd.DataFrame(rows, columns=["block", "share", "low", "high", "mistakes"])

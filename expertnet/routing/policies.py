@@ -1,0 +1,55 @@
+"""The test set routed in six ways."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+
+from expertnet.data.splits import Split
+from expertnet.inference.predictor import load_predictor
+from expertnet.inference.routing_cache import Routed
+from expertnet.network.model import Changes
+from expertnet.network.routing_metrics import class_means, usage
+from expertnet.routing.effects import POLICIES, Effects, in_batches, paired_change, save_effects
+from expertnet.routing.interventions import first_alone, given, uniform
+from expertnet.store.run import Run
+from expertnet.store.status import Checkpoint
+from expertnet.utils.progress import Asked, Report, never, silent
+
+
+def measure_policies(
+    run: Run,
+    split: Split,
+    routed: Routed,
+    checkpoint: Checkpoint = "best",
+    progress: Report = silent,
+    cancelled: Asked = never,
+    threads: int | None = None,
+) -> Effects:
+    """The test set under each of the POLICIES, kept in the run's folder. `routed` is what the network itself does with it."""
+    predictor = load_predictor(run, checkpoint, threads)
+    routing, labels = routed.routing, routed.labels
+    blocks = range(routing.shape[1])
+    other = routing[torch.randperm(len(routing), generator=torch.Generator().manual_seed(0))]
+    by_class = class_means(routing, labels, len(predictor.classes))[labels]
+
+    def changes(policy: str, here: slice) -> Changes:
+        if policy in ("uniform", "first"):
+            return dict.fromkeys((b + 1 for b in blocks), uniform if policy == "uniform" else first_alone)
+        source = {"mean": usage(routing).expand_as(routing), "class": by_class, "shuffled": other}[policy]
+        return {b + 1: given(source[here, b]) for b in blocks}
+
+    rows = [routed.predictions]
+    for policy in list(POLICIES)[1:]:
+        done = []
+        for here, share in in_batches(split, cancelled):
+            progress(f"Routing by {POLICIES[policy]}", (len(rows) - 1 + share) / (len(POLICIES) - 1))
+            done.append(predictor(split.images[here], changes(policy, here))[0].argmax(1))
+        rows.append(torch.cat(done))
+    return save_effects(Effects(labels, rows[0], torch.stack(rows)), "policies", run, checkpoint, predictor)
+
+
+def policy_table(effects: Effects) -> pd.DataFrame:
+    """A row a policy: policy, routing (in words), and the effect against the learned routing."""
+    rows = [paired_change(effects, changed) for changed in effects.changed]
+    return pd.DataFrame({"policy": list(POLICIES), "routing": list(POLICIES.values())}).join(pd.DataFrame(rows))
