@@ -177,7 +177,7 @@ def routing(
 
 
 def _report(run: Run, folder: Path, checkpoint: CheckpointKind, as_json: bool) -> None:
-    from expertnet.report import write_report
+    from expertnet.findings.report import write_report
 
     if os.path.lexists(folder) and not folder.is_dir():
         raise RunError(f"{folder} is no folder; name one for the report, or one that is not there yet.")

@@ -13,7 +13,7 @@ from functools import cache
 MODULES = (  # in the order in which they are missed
     "expertnet.training.manager",  # with torch, which takes longest
     "expertnet.charts.training",  # with pandas and altair
-    "expertnet.effect_figures",  # with scipy and scikit-learn
+    "expertnet.findings.ablations",  # with scipy and scikit-learn
     "expertnet.inference.routing_cache",
 )
 

@@ -69,7 +69,6 @@ ROOM_OF = {  # modules that have not moved into their room yet
     "whatif": "routing",
     "effects": "routing",
     "lab": "routing",
-    "figures": "findings",
     "effect_figures": "findings",
     "picture_figures": "findings",
     "report": "findings",

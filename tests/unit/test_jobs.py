@@ -161,7 +161,7 @@ def test_training_longer_from_the_end_and_refusals(store):
     with pytest.raises(RunError, match="queued already"):
         prepare_resume(run)
     run_training(run, Stop())
-    with pytest.raises(RunError, match="larger runner.epochs"):
+    with pytest.raises(RunError, match="larger training.epochs"):
         prepare_resume(run)
     prepare_resume(run, epochs=2)
     assert run_training(run, Stop())["epoch"] == 2

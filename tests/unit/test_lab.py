@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from expertnet import effect_figures, figures
 from expertnet.charts.base import specification, to_file
 from expertnet.charts.routing import information_bars, weight_and_effect
 from expertnet.charts.training import learning_curves
+from expertnet.findings import ablations, classes, experts, policies, through_training
 from expertnet.inference.routing_cache import Routed
 from expertnet.routing.effects import POLICIES, Effects
 from expertnet.routing.feature_maps import mosaic
@@ -67,8 +67,8 @@ def test_two_runs_have_their_classes_in_the_same_order():
     assert list(other.by_class["class"].unique()) == list(reference.by_class["class"].unique())
     own = lab.by_class.set_index(["class", "block"]).groupby(level=[0, 1])["weight"].max()
     assert other.by_class.groupby(["class", "block"])["weight"].max().equals(own)  # the weights stay with their class
-    assert "order of the first run" in figures.classes(other, 1).how
-    assert "neighbours" in figures.classes(lab, 1).how
+    assert "order of the first run" in classes.classes(other, 1).how
+    assert "neighbours" in classes.classes(lab, 1).how
 
 
 def test_a_class_without_pictures_is_left_out():
@@ -96,18 +96,18 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         for n in (1, 2)
     ]
     made = [
-        figures.classes(lab, 1),
-        figures.information(lab),
-        figures.plane(lab),
-        figures.mistakes(lab),
-        figures.utilization(lab),
-        figures.entropies(lab),
-        figures.specializations(lab),
-        effect_figures.policies(six),
-        effect_figures.silencing(silenced, lab, True),
-        effect_figures.silencing_by_class(silenced, lab, 1),
-        *figures.through_training(history, "test set"),
-        figures.training_utilization(history, 1, "test set"),
+        classes.classes(lab, 1),
+        classes.information(lab),
+        classes.plane(lab),
+        classes.mistakes(lab),
+        experts.utilization(lab),
+        experts.entropies(lab),
+        experts.specializations(lab),
+        policies.policies(six),
+        ablations.silencing(silenced, lab, True),
+        ablations.silencing_by_class(silenced, lab, 1),
+        *through_training.through_training(history, "test set"),
+        through_training.training_utilization(history, 1, "test set"),
     ]
     assert len({figure.name for figure in made}) == len(made)
     for figure in made:
@@ -120,10 +120,10 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
 
 def test_a_figure_is_made_once_and_drawn_as_altair_would():
     lab = Lab(routed(), CLASSES)
-    figure = figures.classes(lab, 1, "cell")
-    assert figures.classes(lab, 1, "cell") is figure and figures.classes(lab, 2, "cell") is not figure
-    assert figures.classes(Lab(routed(), CLASSES), 1, "cell") is not figure
-    for each in (figure, figures.plane(lab, "point"), figures.mistakes(lab)):
+    figure = classes.classes(lab, 1, "cell")
+    assert classes.classes(lab, 1, "cell") is figure and classes.classes(lab, 2, "cell") is not figure
+    assert classes.classes(Lab(routed(), CLASSES), 1, "cell") is not figure
+    for each in (figure, classes.plane(lab, "point"), classes.mistakes(lab)):
         spec, whole = each.spec, each.chart.to_dict()
         assert without_data(spec) == without_data(whole)
         assert sorted(map(len, spec["datasets"].values())) == sorted(map(len, whole["datasets"].values()))
@@ -151,10 +151,10 @@ def test_a_specification_holds_its_tables_whatever_streamlit_does_meanwhile():
 
 def test_experts_that_are_used_alike_are_not_ranked():
     same = Lab(Routed(torch.full((40, 2, 1), 1.0), torch.arange(40) % 4, torch.arange(40) % 4), CLASSES)
-    assert figures.utilization(same).seen == figures.ALIKE
+    assert experts.utilization(same).seen == experts.ALIKE
     history = [{"epoch": 1, "expert_usage": same.usage.tolist()}]
-    assert figures.training_utilization(history, 1, "test set").seen == figures.ALIKE
-    assert "is used most" in figures.utilization(Lab(routed(), CLASSES)).seen
+    assert through_training.training_utilization(history, 1, "test set").seen == experts.ALIKE
+    assert "is used most" in experts.utilization(Lab(routed(), CLASSES)).seen
 
 
 def test_dead_experts_are_named_a_few_at_most():
@@ -162,12 +162,12 @@ def test_dead_experts_are_named_a_few_at_most():
     routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and silencing any expert changes nothing
     labels = torch.arange(20) % 4
     lab = Lab(Routed(routing, labels, labels), CLASSES)
-    seen = effect_figures.silencing(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).seen
+    seen = ablations.silencing(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).seen
     named = "block 1, expert 1; block 1, expert 3; block 2, expert 1; block 2, expert 3; and 2 more"
     assert f"6 experts are dead ({named})" in seen
     changed = labels.expand(3, 3, -1).clone()
     changed[:, 0] = changed[:2, 2] = 0  # only the last of them is without effect
-    seen = effect_figures.silencing(Effects(labels, labels, changed), lab, True).seen
+    seen = ablations.silencing(Effects(labels, labels, changed), lab, True).seen
     assert "1 expert is dead (block 3, expert 3)" in seen
 
 
@@ -176,11 +176,11 @@ def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_li
     labels = torch.arange(400) % 4
     taken = torch.where(torch.rand(400, generator=generator) < 0.4, (labels + 1) % 4, labels)
     lab = Lab(Routed(torch.rand(400, 3, 3, generator=generator).softmax(2), labels, taken), CLASSES)
-    assert "tells nothing" in figures.information(lab).seen
-    assert "tells nothing" in figures.mistakes(lab).seen
+    assert "tells nothing" in classes.information(lab).seen
+    assert "tells nothing" in classes.mistakes(lab).seen
     telling = Lab(routed(400), CLASSES)
-    assert "2 of 2 blocks tell more" in figures.information(telling).seen
-    assert "tells nothing" not in figures.mistakes(telling).seen
+    assert "2 of 2 blocks tell more" in classes.information(telling).seen
+    assert "tells nothing" not in classes.mistakes(telling).seen
 
 
 def mistaken(a_for_b, like):
@@ -189,7 +189,7 @@ def mistaken(a_for_b, like):
     predictions = torch.tensor([0, 1, 2] * 20 + [0] * 5 + [1] * a_for_b)
     routing = torch.nn.functional.one_hot(labels, 4).float()[:, None]
     routing[len(labels) - a_for_b :] = torch.eye(4)[like]
-    return figures.mistakes(Lab(Routed(routing, labels, predictions), CLASSES))
+    return classes.mistakes(Lab(Routed(routing, labels, predictions), CLASSES))
 
 
 def test_mistakes_that_are_left_out_are_told():
@@ -199,7 +199,7 @@ def test_mistakes_that_are_left_out_are_told():
     )
     found = routed()
     wrong = int((found.labels != found.predictions).sum())
-    assert figures.mistakes(Lab(found, CLASSES)).how.startswith(
+    assert classes.mistakes(Lab(found, CLASSES)).how.startswith(
         f"Of the pictures that were classified wrongly ({wrong}), the share whose weights lie nearer"
     )
 
@@ -224,7 +224,7 @@ def test_amounts_are_written_so_that_a_person_can_read_them():
             {"epoch": n, "expert_usage": [[0.5, 0.5]], "routing_entropy": [0.25], "routing_information": [each]}
             for n, each in enumerate(bits, 1)
         ]
-        return [figure.seen for figure in figures.through_training(history, "test set")]
+        return [figure.seen for figure in through_training.through_training(history, "test set")]
 
     assert curves(1.7e-6, 0.0123)[2] == (
         "The information about the class went from under 0.001 bits to 0.012 bits between epochs 1 and 2, on the mean of the blocks."
@@ -245,15 +245,13 @@ def test_accuracies_are_in_per_cent_and_their_differences_in_points():
     changed[0, 1, :114] = (labels[:114] + 1) % 4
     effects = Effects(labels, labels, changed)
     lab = Lab(Routed(torch.full((1000, 2, 2), 0.5), labels, labels), CLASSES)
-    assert effect_figures.silencing(effects, lab, True).seen.startswith(
+    assert ablations.silencing(effects, lab, True).seen.startswith(
         "Silencing expert 2 of block 1 costs most, 11.4 points of accuracy; "
     )
     worse = labels.expand(len(POLICIES), -1).clone()
     worse[list(POLICIES).index("shuffled"), :31] = (labels[:31] + 1) % 4
-    assert (
-        "the accuracy falls by 3.1 points, to 96.9 %." in effect_figures.policies(Effects(labels, labels, worse)).seen
-    )
-    figure = effect_figures.silencing_by_class(effects, lab, 1)
+    assert "the accuracy falls by 3.1 points, to 96.9 %." in policies.policies(Effects(labels, labels, worse)).seen
+    figure = ablations.silencing_by_class(effects, lab, 1)
     assert figure.seen == "In block 1 the class cat loses most without expert 2: 11.6 % of its pictures."
     numbers = re.findall(r">([+\u2212-]?[\d.]+%?)</text>", to_file(figure.chart, "svg").decode())
     assert numbers.count("0") == 4 and sum(number.endswith("11.6%") for number in numbers) == 2
@@ -280,10 +278,10 @@ def test_ticks_of_a_narrow_axis_are_told_apart():
 def test_no_policy_earns_anything_where_all_say_the_same():
     found = routed()
     same = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
-    assert "earns nothing" in effect_figures.policies(same).seen
+    assert "earns nothing" in policies.policies(same).seen
     worse = same.changed.clone()
     worse[-1] = (found.labels + 2) % 4
-    assert "earns something" in effect_figures.policies(Effects(found.labels, found.predictions, worse)).seen
+    assert "earns something" in policies.policies(Effects(found.labels, found.predictions, worse)).seen
 
 
 def test_a_sample_is_always_the_same_and_no_larger_than_the_whole():

@@ -10,10 +10,10 @@ from expertnet.data.augment import normalize
 from expertnet.data.datasets import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.errors import RunError
+from expertnet.findings.report import write_report
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
 from expertnet.network.model import ExpertNet
-from expertnet.report import write_report
 from expertnet.routing import effects as effects_module
 from expertnet.routing.ablations import class_effects, measure_silencing, silencing, silencing_table
 from expertnet.routing.effects import POLICIES, Effects, flipped, kept_effects

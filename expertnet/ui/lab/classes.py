@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet import figures
+from expertnet.findings import classes
 from expertnet.routing.lab import Lab
 from expertnet.ui.lab.parts import Chosen, gallery, named, pick_block, show, why_no_mistakes
 from expertnet.ui.shell import escape
@@ -17,23 +17,23 @@ def classes_view(chosen: Chosen, lab: Lab) -> None:
     with left:
         st.subheader("Mean routing by class")
         block = pick_block(chosen.blocks)
-        cell = _clicked(show(figures.classes(lab, block, "cell"), select=True), "cell")
+        cell = _clicked(show(classes.classes(lab, block, "cell"), select=True), "cell")
         if cell:
             _behind(chosen, lab, block, cell["class"], int(cell["expert"]))
         else:
             st.caption("Click a cell to see the pictures behind it.")
         st.subheader("What routing tells about the class")
-        show(figures.information(lab))
+        show(classes.information(lab))
     with right:
         st.subheader("All pictures by their routing")
-        point = _clicked(show(figures.plane(lab, "point"), select=True), "point")
+        point = _clicked(show(classes.plane(lab, "point"), select=True), "point")
         if point:
             number = int(point["picture"]) - 1
             gallery(chosen, [number], [named(chosen, lab, number)])
         else:
             st.caption("Click a dot to see its picture.")
         st.subheader("Mistakes")
-        show(figures.mistakes(lab))
+        show(classes.mistakes(lab))
         if lab.mistakes.empty:
             st.caption(why_no_mistakes(lab))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from expertnet import figures
+from expertnet.findings import classes, experts
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
 from expertnet.store.run import Run
@@ -46,11 +46,11 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
     )
     block = pick_block(chosen.blocks)
     for title, make in (
-        ("Mean routing by class", lambda each: figures.classes(each, block)),
-        ("What routing tells about the class", figures.information),
-        ("How much each expert is used", figures.utilization),
-        ("Decisive, varied, or unused", figures.entropies),
-        ("Mistakes", figures.mistakes),
+        ("Mean routing by class", lambda each: classes.classes(each, block)),
+        ("What routing tells about the class", classes.information),
+        ("How much each expert is used", experts.utilization),
+        ("Decisive, varied, or unused", experts.entropies),
+        ("Mistakes", classes.mistakes),
     ):
         st.subheader(title)
         for column, run, each, mark in zip(

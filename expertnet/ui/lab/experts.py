@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from expertnet import figures
+from expertnet.findings import experts
 from expertnet.routing.lab import Lab
 from expertnet.routing.usage import extremes
 from expertnet.ui.lab.parts import Chosen, gallery, pick_block, pick_number, show
@@ -16,12 +16,12 @@ def experts_view(chosen: Chosen, lab: Lab) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("How much each expert is used")
-        show(figures.utilization(lab))
+        show(experts.utilization(lab))
         st.subheader("Specializations")
-        show(figures.specializations(lab))
+        show(experts.specializations(lab))
     with right:
         st.subheader("Decisive, varied, or unused")
-        show(figures.entropies(lab), table=True)
+        show(experts.entropies(lab), table=True)
     st.subheader("The pictures of an expert")
     st.markdown("The pictures that weigh an expert most and least tell what it looks for, if anything.")
     sliders = st.columns(2, gap="large")

@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from expertnet import picture_figures as figure_of
+from expertnet.findings import image as figure_of
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
 from expertnet.ui.lab.parts import Chosen, pick_block, show

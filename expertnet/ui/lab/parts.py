@@ -17,7 +17,7 @@ import torch
 from expertnet import tasks
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
-from expertnet.figures import Figure
+from expertnet.findings.finding import Figure
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
 from expertnet.routing.lab import Lab, open_lab

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from expertnet import figures
-from expertnet.figures import Figure
+from expertnet.findings import classes, experts, through_training
+from expertnet.findings.finding import Figure
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
 from expertnet.store.run import Run
@@ -44,12 +44,12 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
 @lru_cache(maxsize=32)
 def _curves(path: Path, version: tuple[int, ...]) -> list[Figure]:
     """Made once an epoch, for every open tab."""
-    return figures.through_training(Run(path).metrics(), Run(path).watched_pictures)
+    return through_training.through_training(Run(path).metrics(), Run(path).watched_pictures)
 
 
 @lru_cache(maxsize=64)
 def _utilization(path: Path, version: tuple[int, ...], block: int) -> Figure | None:
-    return figures.training_utilization(Run(path).metrics(), block, Run(path).watched_pictures)
+    return through_training.training_utilization(Run(path).metrics(), block, Run(path).watched_pictures)
 
 
 def _kept(chosen: Chosen) -> None:
@@ -71,6 +71,6 @@ def _kept(chosen: Chosen) -> None:
     if lab is not None:
         left, right = st.columns(2, gap="large")
         with left:
-            show(figures.utilization(lab))
+            show(experts.utilization(lab))
         with right:
-            show(figures.classes(lab, pick_block(chosen.blocks, "kept block")))
+            show(classes.classes(lab, pick_block(chosen.blocks, "kept block")))

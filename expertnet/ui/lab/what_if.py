@@ -8,10 +8,11 @@ from functools import partial
 import streamlit as st
 from torch import Tensor
 
-from expertnet import effect_figures, tasks
-from expertnet import picture_figures as figure_of
+from expertnet import tasks
 from expertnet.data.splits import Split
-from expertnet.figures import lowest
+from expertnet.findings import ablations, policies
+from expertnet.findings import image as figure_of
+from expertnet.findings.finding import lowest
 from expertnet.routing import interventions
 from expertnet.routing.ablations import measure_silencing, silencing
 from expertnet.routing.effects import Effects, flipped, kept_effects
@@ -155,7 +156,7 @@ def _policies(chosen: Chosen, lab: Lab) -> None:
         ),
     )
     if effects is not None:
-        show(effect_figures.policies(effects))
+        show(policies.policies(effects))
 
 
 def _silencing(chosen: Chosen, lab: Lab) -> None:
@@ -175,7 +176,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
     if effects is None:
         return
     left, right = st.columns(2, gap="large")
-    every = effect_figures.silencing(effects, lab, renormalise)
+    every = ablations.silencing(effects, lab, renormalise)
     worst, of = lowest(every.table, "change"), (chosen.key, renormalise)
     if st.session_state.get("silenced of", of) != of:  # begins with the worst of every table anew
         for key in ("silenced", "silent"):
@@ -185,7 +186,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
         show(every, table=True)
     with right:
         block = pick_number("Silenced in block", lab.num_blocks, int(worst["block"]), "silenced")
-        show(effect_figures.silencing_by_class(effects, lab, block))
+        show(ablations.silencing_by_class(effects, lab, block))
         expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), "silent")
         numbers = flipped(effects, block, expert)
         st.markdown(f"{len(numbers):,} pictures get another class without expert {expert} of block {block}.")

@@ -7,43 +7,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from expertnet.charts.routing import difference_heatmap, interval_dots, weight_and_effect
-from expertnet.figures import Figure, lowest, made_once
+from expertnet.charts.routing import difference_heatmap, weight_and_effect
+from expertnet.findings.finding import Figure, lowest, made_once
 from expertnet.routing.ablations import class_effects, silencing_table
 from expertnet.routing.effects import Effects
 from expertnet.routing.lab import Lab
-from expertnet.routing.policies import policy_table
 from expertnet.routing.usage import DEAD_BELOW, DEAD_FLIPS
 from expertnet.utils.text import percent, points
 
 NAMED = 4  # dead experts that a sentence names
 NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
-
-
-@made_once
-def policies(effects: Effects) -> Figure:
-    table = policy_table(effects).set_index("policy")
-    learned, shuffled = (table.loc[policy].to_dict() for policy in ("learned", "shuffled"))
-    if shuffled["high"] < 0:
-        seen = (
-            "Routing by picture earns something: with the weights of another picture the accuracy falls by "
-            f"{points(shuffled['change'])}, to {percent(shuffled['accuracy'])}."
-        )
-    else:
-        seen = (
-            "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
-            f"is {percent(shuffled['accuracy'])}, and {percent(learned['accuracy'])} with the picture's own."
-        )
-    how = (
-        f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
-        f"the learned routing (the line). The class's mean uses the true class, which no network knows. {NORMS}"
-    )
-    shown = table.reset_index()
-    shown = shown.assign(
-        low=shown["accuracy"] - shown["change"] + shown["low"], high=shown["accuracy"] - shown["change"] + shown["high"]
-    )
-    chart = interval_dots(shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0]))
-    return Figure("routings", seen, chart, table.reset_index(), how)
 
 
 @made_once

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from expertnet import effect_figures, figures
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
-from expertnet.figures import Figure
+from expertnet.findings import ablations, classes, experts, through_training
+from expertnet.findings import policies as policy_findings
+from expertnet.findings.finding import Figure
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing, load_own_test_set, route_test_set
 from expertnet.routing.ablations import measure_silencing, silencing
@@ -85,28 +86,28 @@ def _refuse_other_report(folder: Path, of: str) -> None:
 
 def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Figure]:
     blocks = range(1, lab.num_blocks + 1)
-    yield from (figures.classes(lab, block) for block in blocks)
+    yield from (classes.classes(lab, block) for block in blocks)
     made = [
-        figures.information(lab),
-        figures.plane(lab),
-        figures.mistakes(lab),
-        figures.utilization(lab),
-        figures.entropies(lab),
+        classes.information(lab),
+        classes.plane(lab),
+        classes.mistakes(lab),
+        experts.utilization(lab),
+        experts.entropies(lab),
     ]
-    yield from (figure for figure in (*made, figures.specializations(lab)) if figure is not None)
+    yield from (figure for figure in (*made, experts.specializations(lab)) if figure is not None)
     policies = kept_effects(run, "policies", checkpoint)
     if policies is None and split is not None:
         policies = measure_policies(run, split, lab.routed, checkpoint, progress)
     if policies is not None:
-        yield effect_figures.policies(policies)
+        yield policy_findings.policies(policies)
     for renormalise in (True, False):
         effects = kept_effects(run, silencing(renormalise), checkpoint)
         if effects is None and split is not None:
             effects = measure_silencing(run, split, lab.routed, renormalise, checkpoint, progress)
         if effects is not None:
-            yield effect_figures.silencing(effects, lab, renormalise)
+            yield ablations.silencing(effects, lab, renormalise)
             if renormalise:
-                yield from (effect_figures.silencing_by_class(effects, lab, block) for block in blocks)
-    yield from figures.through_training(run.metrics(), run.watched_pictures)
-    used = (figures.training_utilization(run.metrics(), block, run.watched_pictures) for block in blocks)
+                yield from (ablations.silencing_by_class(effects, lab, block) for block in blocks)
+    yield from through_training.through_training(run.metrics(), run.watched_pictures)
+    used = (through_training.training_utilization(run.metrics(), block, run.watched_pictures) for block in blocks)
     yield from (figure for figure in used if figure is not None)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from expertnet.charts.predictions import probability_pairs
 from expertnet.charts.routing import difference_heatmap, entropy_bars, routing_heatmap
-from expertnet.figures import Figure
+from expertnet.findings.finding import Figure
 from expertnet.network.routing_metrics import entropy
 from expertnet.routing.tables import weights_table
 

@@ -1,0 +1,108 @@
+"""How classes are routed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from expertnet.charts.routing import (
+    class_heatmap,
+    information_bars,
+    interval_dots,
+    scatter,
+)
+from expertnet.findings.finding import Figure, highest, made_once
+from expertnet.routing.information import DRAWS
+from expertnet.routing.lab import Lab, sample
+from expertnet.utils.text import amount
+
+POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
+
+
+@made_once
+def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
+    table = lab.by_class[lab.by_class["block"] == block]
+    spread = table.groupby("expert")["weight"].agg(lambda column: column.max() - column.min())
+    expert = int(spread.to_numpy().argmax()) + 1
+    mine = table[table["expert"] == expert].set_index("class")["weight"]
+    seen = (
+        f"In block {block}, classes differ most in the weight of expert {expert}: {mine.max():.2f} on the mean for "
+        f"{mine.idxmax()}, {mine.min():.2f} for {mine.idxmin()}."
+        if mine.max() - mine.min() >= 0.005
+        else f"In block {block}, all classes are routed alike on the mean."
+    )
+    how = f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are {lab.row_order}."
+    return Figure(f"classes-block-{block}", seen, class_heatmap(table, block, select), table, how)
+
+
+@made_once
+def information(lab: Lab) -> Figure:
+    table = lab.blocks[["block", "information", "chance", "chance_high"]]
+    best, above = highest(table, "information"), len(_telling(lab))
+    seen = (
+        f"The routing of block {best['block']:.0f} tells most about the class, {amount(best['information'], 'bits')}; {above} of "
+        f"{len(table)} blocks tell{'s' * (above == 1)} more than chance would."
+        if above
+        else "The routing tells nothing about the class, or no more than chance would."
+    )
+    how = (
+        "Mutual information between the class and an expert drawn by the picture's weights: H(mean a) minus the mean over classes of "
+        f"H(mean a given the class), in bits. The tick is passed by chance in any of the blocks with a probability of 5 %, by {DRAWS} "
+        "permutations of the labels: it is corrected for the number of blocks (Westfall and Young's maxT)."
+    )
+    return Figure("information", seen, information_bars(table), table, how)
+
+
+def _telling(lab: Lab) -> list[int]:
+    """The blocks whose routing tells more about the class than chance would."""
+    return lab.blocks[lab.blocks["information"] > lab.blocks["chance_high"]]["block"].tolist()
+
+
+@made_once
+def plane(lab: Lab, select: str | None = None) -> Figure:
+    table, explained = lab.points
+    seen = (
+        f"Each dot is a test picture, placed by its {lab.num_blocks * lab.num_experts} routing weights: dots that lie close are routed "
+        "alike, so clouds of one colour are classes with a route of their own."
+    )
+    how = (
+        f"Principal components of the routing weights of all {lab.count:,} test pictures"
+        + (f"; {POINTS:,} of them are drawn, chosen at random." if lab.count > POINTS else ".")
+        + " Which is up and which is left means nothing."
+    )
+    drawn = table.iloc[sample(POINTS, lab.count)]
+    return Figure("plane", seen, scatter(drawn, explained, select), table, how)
+
+
+@made_once
+def mistakes(lab: Lab) -> Figure | None:
+    """None where the network makes no mistakes."""
+    table = lab.mistakes
+    if table.empty:
+        return None
+    wrong, compared = int((lab.routed.labels != lab.routed.predictions).sum()), int(table["mistakes"].max())
+    left = f"those whose own and other class both have rightly classified pictures ({compared:,}): "
+    how = (
+        f"Of the pictures that were classified wrongly ({wrong:,}), {left if compared < wrong else ''}the share whose weights lie nearer "
+        "(total variation) to the mean of the class they were taken for than to that of their own; means over pictures "
+        "classified rightly, Wilson's intervals of 95 % for all blocks together (Bonferroni); the line at one half is no "
+        "preference. Only blocks that tell more about the class than chance would are named."
+    )
+    chart = interval_dots(table, "block", "share", "share of the mistakes", rule=0.5, whole=True)
+    return Figure("mistakes", _routed_like(table, _telling(lab)), chart, table, how)
+
+
+def _routed_like(table: pd.DataFrame, telling: list[int]) -> str:
+    """Which of two classes mistakes are routed like, as far as it can be told (mistakes_table)."""
+    if not telling:
+        return "The routing tells nothing about the class, so it cannot tell which one a mistake is routed like."
+    table = table[table["block"].isin(telling)]
+    taken, own = "the class they were taken for", "their own class"
+    for clear, more, less in ((table["low"] > 0.5, taken, own), (table["high"] < 0.5, own, taken)):
+        blocks = table[clear]["block"].tolist()
+        if blocks:
+            where = f"block{'s' * (len(blocks) > 1)} {', '.join(map(str, blocks))}"
+            return f"Mistakes route like {more}, more than like {less}, in {where} (beyond doubt at 95 %)."
+    count = int(table["mistakes"].max())
+    return (
+        f"Whether mistakes route like {taken} or like {own} cannot be told from {count:,} mistake{'s' * (count != 1)}."
+    )

@@ -1,0 +1,81 @@
+"""How the routing developed during training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from expertnet.charts.routing import (
+    block_curves,
+)
+from expertnet.findings.experts import ALIKE
+from expertnet.findings.finding import Figure
+from expertnet.routing.information import training_table
+from expertnet.routing.usage import utilization_table
+from expertnet.utils.text import amount
+
+_CURVES = (  # name, what it is called, its unit, what it means
+    ("entropy_of_mean", "entropy of the mean routing", "nats", "Low where the same experts serve all pictures."),
+    ("mean_entropy", "mean entropy of the pictures' own routing", "nats", "Low where each picture has its expert."),
+    (
+        "information",
+        "information about the class",
+        "bits",
+        "Mutual information between the class and an expert drawn by the weights.",
+    ),
+)
+
+
+def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Figure]:
+    """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl.
+
+    `watched` says what they were measured on: "validation pictures", or "test set".
+    """
+    table = training_table(metrics)
+    figures = []
+    for name, title, unit, means in _CURVES:
+        if not table.empty:
+            mean = table.groupby("epoch")[name].mean()
+            first, last = (amount(value, unit) for value in (mean.iloc[0], mean.iloc[-1]))
+            went = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
+            as_before = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
+            stayed = f"is {last} after epoch {mean.index[-1]}{as_before}"
+            seen = f"The {title} {stayed if first == last else went}, on the mean of the blocks."
+            chart = block_curves(table, name, f"{title} ({unit})", "block")
+            figures.append(
+                Figure(
+                    f"training-{name.replace('_', '-')}",
+                    seen,
+                    chart,
+                    table[["epoch", "block", name]],
+                    f"{means} {_measured(watched)}",
+                )
+            )
+    return figures
+
+
+def _measured(watched: str) -> str:
+    return f"Measured on the {watched} after every epoch."
+
+
+def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched: str) -> Figure | None:
+    """How much each expert of a block is used, over epochs."""
+    table = utilization_table(metrics)
+    table = table[table["block"] == block]
+    if table.empty:
+        return None
+    last = table[table["epoch"] == table["epoch"].max()].set_index("expert")["utilization"]
+    seen = (
+        f"At the end expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, expert {last.idxmin()} "
+        f"{last.min():.2f} times."
+        if last.max() - last.min() >= 0.005
+        else ALIKE
+    )
+    chart = block_curves(table, "utilization", "utilization", "expert")
+    return Figure(
+        f"training-utilization-block-{block}",
+        seen,
+        chart,
+        table,
+        f"Utilization is K times the mean weight. {_measured(watched)}",
+    )
