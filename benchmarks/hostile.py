@@ -48,12 +48,12 @@ from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing
 from expertnet.routing.effects import kept_effects
-from expertnet.run_contents import TEXTS, WEIGHTS_NAME
-from expertnet.run_exports import export_run
-from expertnet.run_imports import import_run
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.export_run import export_run
+from expertnet.transfer.import_run import import_run
+from expertnet.transfer.validation import TEXTS, WEIGHTS_NAME
 from tests.app.opening import finished
 
 PAGES = ("train", "runs", "experts", "predict")

@@ -252,7 +252,7 @@ def export(
         raise RunError("A zip holds the whole run; --checkpoint chooses what --format safetensors writes.")
     try:
         if format is Format.ZIP:
-            from expertnet.run_exports import export_run
+            from expertnet.transfer.export_run import export_run
 
             write_atomically(output, lambda file: export_run(found, file))
             give(as_json, {"run": found.id, **document}, lambda: [f"wrote {output}"])
@@ -277,7 +277,7 @@ def import_(
 
     Everything in it is checked first; one that is here already stays as it is.
     """
-    from expertnet.run_imports import import_all
+    from expertnet.transfer.import_run import import_all
 
     if not file.is_file():
         raise RunError(f"There is no file {file}; name a zip that export wrote.")

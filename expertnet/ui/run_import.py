@@ -10,12 +10,12 @@ import io
 import streamlit as st
 
 from expertnet.errors import RunError
-from expertnet.run_contents import MAX_UNPACKED, MOST_EXPORTS
-from expertnet.run_exports import export_run, export_runs, export_size
-from expertnet.run_imports import import_all
 from expertnet.store.index import rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.export_run import export_run, export_runs, export_size
+from expertnet.transfer.import_run import import_all
+from expertnet.transfer.validation import MAX_UNPACKED, MOST_EXPORTS
 from expertnet.ui import access
 from expertnet.ui.shell import act, escape, link
 

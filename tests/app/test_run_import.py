@@ -2,8 +2,8 @@
 
 import io
 
-from expertnet.run_exports import export_run
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.export_run import export_run
 from expertnet.ui import run_table
 from expertnet.utils.files import write_atomically
 

@@ -16,13 +16,13 @@ from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing
 from expertnet.routing.effects import kept_effects
-from expertnet.run_exports import export_run, export_runs
-from expertnet.run_imports import import_all, import_run
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
+from expertnet.transfer.export_run import export_run, export_runs
+from expertnet.transfer.import_run import import_all, import_run
 from tests.app.opening import TINY, finished
 
 SHIPPED = "20261124-123318-dac5"

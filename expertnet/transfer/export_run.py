@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
-from expertnet.run_contents import MANIFEST, MAX_UNPACKED, TEXTS, WEIGHTS_NAME, clean_config, clean_status
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.run import Run, now
+from expertnet.transfer.validation import MANIFEST, MAX_UNPACKED, TEXTS, WEIGHTS_NAME, clean_config, clean_status
 from expertnet.utils.files import to_json
 
 _PIECE = 2**20  # bytes copied at a time

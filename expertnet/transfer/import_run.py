@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
-from expertnet.run_contents import (
+from expertnet.store.notes import FILE as NOTES
+from expertnet.store.notes import read_notes, write_notes
+from expertnet.store.run import RUN_ID, TRASH, Run, fresh_id, now
+from expertnet.store.run_store import RunStore
+from expertnet.transfer.validation import (
     MANIFEST,
     MAX_FILES,
     MAX_UNPACKED,
@@ -35,10 +39,6 @@ from expertnet.run_contents import (
     one_line,
     parse_object,
 )
-from expertnet.store.notes import FILE as NOTES
-from expertnet.store.notes import read_notes, write_notes
-from expertnet.store.run import RUN_ID, TRASH, Run, fresh_id, now
-from expertnet.store.run_store import RunStore
 from expertnet.utils.files import to_json
 
 _UNFINISHED = ".import-"  # begins the name of a folder that no page lists
