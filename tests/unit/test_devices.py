@@ -35,11 +35,12 @@ def main():
     step()
     assert resident() < before + 100 * MIB
     keep_memory()
-    step()
+    for _ in range(3):  # the first steps may leave gaps that later ones do not fit into
+        step()
     kept = resident()
     assert kept > before + 200 * MIB
     step()
-    assert resident() < kept + 100 * MIB  # the same memory again
+    assert resident() < kept + 50 * MIB  # the same memory again
     give_memory_back()
     assert resident() < before + 100 * MIB
 

@@ -10,7 +10,8 @@ import torch
 from expertnet.charts.base import specification, to_file
 from expertnet.charts.routing import information_bars, weight_and_effect
 from expertnet.charts.training import learning_curves
-from expertnet.findings import ablations, classes, experts, policies, through_training
+from expertnet.findings import ablations, classes, policies, through_training
+from expertnet.findings import experts as expert_findings
 from expertnet.inference.routing_cache import Routed
 from expertnet.routing.effects import POLICIES, Effects
 from expertnet.routing.feature_maps import mosaic
@@ -100,9 +101,9 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         classes.information(lab),
         classes.plane(lab),
         classes.mistakes(lab),
-        experts.utilization(lab),
-        experts.entropies(lab),
-        experts.specializations(lab),
+        expert_findings.utilization(lab),
+        expert_findings.entropies(lab),
+        expert_findings.specializations(lab),
         policies.policies(six),
         ablations.silencing(silenced, lab, True),
         ablations.silencing_by_class(silenced, lab, 1),
@@ -151,10 +152,10 @@ def test_a_specification_holds_its_tables_whatever_streamlit_does_meanwhile():
 
 def test_experts_that_are_used_alike_are_not_ranked():
     same = Lab(Routed(torch.full((40, 2, 1), 1.0), torch.arange(40) % 4, torch.arange(40) % 4), CLASSES)
-    assert experts.utilization(same).seen == experts.ALIKE
+    assert expert_findings.utilization(same).seen == expert_findings.ALIKE
     history = [{"epoch": 1, "expert_usage": same.usage.tolist()}]
-    assert through_training.training_utilization(history, 1, "test set").seen == experts.ALIKE
-    assert "is used most" in experts.utilization(Lab(routed(), CLASSES)).seen
+    assert through_training.training_utilization(history, 1, "test set").seen == expert_findings.ALIKE
+    assert "is used most" in expert_findings.utilization(Lab(routed(), CLASSES)).seen
 
 
 def test_dead_experts_are_named_a_few_at_most():
