@@ -5,6 +5,6 @@ import signal
 
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # in torch's imports a KeyboardInterrupt may get lost
 
-from expertnet.cli import main  # noqa: E402
+from expertnet.cli.main import main  # noqa: E402
 
 main()

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 from PIL import Image
 
-from expertnet.cli import main
+from expertnet.cli.main import main
 from expertnet.settings.fields import build_settings, flat
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS

@@ -1,41 +1,22 @@
-"""The command line: what the browser does, without it.
-
-In this module: the commands train, settings and runs, and main, which turns every error into one sentence and an exit status (0 done,
-1 some of it failed, 2 nothing could be done, 130 for Ctrl-C). The commands for trained networks are in cli_networks.py; how
-it is said stands in terminal.py.
-"""
+"""`expertnet train`: a new run, or an old one resumed."""
 
 from __future__ import annotations
 
 import signal
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from expertnet.cli_networks import Json, RunsDir, networks, open_store
+from expertnet.cli.options import Json, RunsDir, open_store
+from expertnet.cli.output import give, say
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.custom import look
-from expertnet.errors import SettingsError, UserError
-from expertnet.settings.fields import build_settings, flat, parse_assignments, setting_fields
+from expertnet.errors import SettingsError
+from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
-from expertnet.settings.schema import format_value
-from expertnet.terminal import EpochPrinter, UsageError, give, run_lines, say, usage_sentence
-from expertnet.utils.files import os_error_sentence
-from expertnet.utils.text import counted
-
-app = typer.Typer(
-    help="Train networks of experts, and see where each picture is routed.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+from expertnet.utils.text import counted, percent
 
 
-app.add_typer(networks)
-
-
-@app.command()
 def train(
     preset: Annotated[
         str | None,
@@ -117,57 +98,27 @@ def train(
         raise typer.Exit(1)
 
 
-@app.command()
-def settings(
-    preset: Annotated[str, typer.Option(help="Whose values are shown: " + ", ".join(PRESETS) + ".")] = DEFAULT_PRESET,
-    as_json: Json = False,
-) -> None:
-    """List the settings that --set takes, with a preset's values.
+class EpochPrinter:
+    """A training's progress on standard error: each activity before its first step, then each whole epoch."""
 
-    Beside each stands what it accepts.
-    """
-    values = flat(build_settings(preset))
-    rows = [
-        {"setting": field.key, "value": values[field.key], "takes": field.allowed, "help": field.help}
-        for field in setting_fields()
-    ]
-    written = [f"{row['setting']}={format_value(row['value'])}" for row in rows]
-    width = max(map(len, written))
-    give(as_json, rows, lambda: [f"{words:<{width}}  {row['takes']}" for words, row in zip(written, rows, strict=True)])
+    def __init__(self, watched: str) -> None:
+        self.watched, self.activity = watched, ""
+        self.epoch: int | None = None  # until the first step, the status has the epoch of an earlier training
 
-
-@app.command()
-def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
-    """List the runs, newest first."""
-    rows, found = [], open_store(runs_dir).list()
-    for run in found:
-        status, metrics, info = run.status(), run.metrics(), run.dataset_info()
-        rows.append(
-            {
-                "run": run.id,
-                "name": run.title,
-                "state": status["state"],
-                "epochs": status["epoch"],
-                "val_accuracy": metrics[-1].get("val_accuracy") if metrics else None,
-                "best_val_accuracy": status["best_val_accuracy"],
-                "test_accuracy": status["test_accuracy"],
-                "created": run.created or None,
-                "dataset": info.name if info else None,
-            }
-        )
-    give(as_json, rows, lambda: run_lines(found))
-
-
-def main() -> None:
-    """Runs the command line; every foreseen error is one sentence on standard error and status 2."""
-    try:
-        sys.exit(app(prog_name="python -m expertnet", standalone_mode=False))  # None, typer.Exit's, or 130
-    except UsageError as error:
-        say(usage_sentence(error))
-    except UserError as error:
-        say(str(error))
-    except OSError as error:
-        say(os_error_sentence(error))
-    except typer.Abort:  # Ctrl-C in older versions of typer
-        sys.exit(130)
-    sys.exit(2)
+    def __call__(self, status: dict[str, Any]) -> None:
+        epoch, activity = status["epoch"], status["activity"]
+        if self.epoch is None and activity == "Training":
+            self.epoch = epoch
+            if epoch:
+                say(f"Going on after epoch {epoch}")
+        elif self.epoch is None and activity != self.activity:
+            self.activity = activity
+            say(activity)
+        elif self.epoch not in (None, epoch):
+            self.epoch = epoch
+            speed = status["images_per_second"]
+            say(
+                f"epoch {epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
+                f"{self.watched} accuracy {percent(status.get('val_accuracy') or 0, 2)}"
+                + (f"  {speed:.0f} pictures/s" if speed else "")
+            )

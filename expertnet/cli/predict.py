@@ -1,0 +1,40 @@
+"""`expertnet predict`: the classes of images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from expertnet.cli.image_files import for_each_file
+from expertnet.cli.options import Checkpoint, CheckpointKind, Files, Json, RunName, RunsDir, open_store
+
+
+def predict(
+    run: RunName,
+    files: Files,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+    checkpoint: Checkpoint = CheckpointKind.BEST,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Classify pictures."""
+
+    def answer(predictor: Any, image: Any) -> dict[str, Any]:
+        probabilities = predictor(image)[0][0]
+        values, indices = probabilities.topk(min(top, len(predictor.classes)))
+        return {
+            "predictions": [
+                {"label": predictor.classes[i], "probability": p}
+                for p, i in zip(values.tolist(), indices.tolist(), strict=True)
+            ]
+        }
+
+    for_each_file(
+        open_store(runs_dir).resolve(run, trained=True),
+        files,
+        checkpoint,
+        as_json,
+        answer,
+        lambda row: ", ".join(f"{p['label']} {p['probability']:.1%}" for p in row["predictions"]),
+    )
