@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import streamlit as st
 from starlette.middleware import Middleware
 
-from expertnet.ui.gate import Gate
-from expertnet.warmup import read_ahead, warm_up
+from expertnet.ui.auth.middleware import Gate
+from expertnet.ui.preload import read_ahead, warm_up
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from streamlit.testing.v1 import AppTest
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
-from expertnet.ui.run_table import TICKED
+from expertnet.ui.runs.table import TICKED
 from tests.browser.served import CHROMIUM, ROOT, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}

@@ -6,13 +6,13 @@ from typing import Any
 import streamlit as st
 
 from expertnet.ui import shell
-from expertnet.ui.lab.classes import classes_view
-from expertnet.ui.lab.compare import compare_view
-from expertnet.ui.lab.experts import experts_view
-from expertnet.ui.lab.one_picture import one_picture_view
-from expertnet.ui.lab.parts import Chosen, lab_of, open_chosen
-from expertnet.ui.lab.through_training import through_training_view
-from expertnet.ui.lab.what_if import what_if_view
+from expertnet.ui.experts.classes import classes_view
+from expertnet.ui.experts.common import Chosen, lab_of, open_chosen
+from expertnet.ui.experts.compare import compare_view
+from expertnet.ui.experts.experts import experts_view
+from expertnet.ui.experts.one_image import one_picture_view
+from expertnet.ui.experts.through_training import through_training_view
+from expertnet.ui.experts.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
 
 VIEWS: dict[

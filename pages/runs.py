@@ -5,12 +5,12 @@ import streamlit as st
 from expertnet.store.index import run_rows
 from expertnet.store.run_store import RunStore
 from expertnet.ui import shell
-from expertnet.ui.compare_runs import compare_runs
-from expertnet.ui.run_actions import run_actions, undo_line
-from expertnet.ui.run_filter import filter_runs, nothing_matches
-from expertnet.ui.run_import import import_panel
-from expertnet.ui.run_table import TALLEST, follow, keep_ticked, run_table
-from expertnet.ui.run_trash import trash_panel
+from expertnet.ui.runs.actions import run_actions, undo_line
+from expertnet.ui.runs.compare import compare_runs
+from expertnet.ui.runs.filter import filter_runs, nothing_matches
+from expertnet.ui.runs.import_export import import_panel
+from expertnet.ui.runs.table import TALLEST, follow, keep_ticked, run_table
+from expertnet.ui.runs.trash import trash_panel
 
 shell.require()
 

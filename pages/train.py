@@ -9,11 +9,12 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.store.trash import trashed
 from expertnet.training.manager import manager, refuse_what_cannot_start
-from expertnet.ui import access, shell
-from expertnet.ui.live_view import live_view
-from expertnet.ui.queue_panel import queue_panel
-from expertnet.ui.settings_form import remember, settings_form
-from expertnet.ui.summary import summary
+from expertnet.ui import shell
+from expertnet.ui.auth import login
+from expertnet.ui.train.form import remember, settings_form
+from expertnet.ui.train.live import live_view
+from expertnet.ui.train.queue import queue_panel
+from expertnet.ui.train.summary import summary
 
 NO_RUN = "There is no run at this address: it was deleted, or mistyped."
 
@@ -55,7 +56,7 @@ def start(settings, preset: str, why_not: str) -> None:
         icon=":material/play_arrow:",
         width="stretch",
         key="start",
-        **access.reserved(disabled=bool(why_not)),
+        **login.reserved(disabled=bool(why_not)),
     ):
         shell.act(lambda: begin(settings, preset, name, not busy))
 

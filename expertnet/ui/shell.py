@@ -15,11 +15,11 @@ import streamlit as st
 
 from expertnet.errors import UserError
 from expertnet.settings.fields import by_label
-from expertnet.ui import access
+from expertnet.ui.auth import login
+from expertnet.ui.preload import warm_up
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.text import escape as escape
 from expertnet.utils.text import percent as percent
-from expertnet.warmup import warm_up
 
 ROOT = Path(__file__).parents[2]
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
@@ -74,17 +74,17 @@ def require() -> None:
         if BEGIN_ANEW and "began anew" not in st.session_state:
             st.session_state["began anew"] = True
             st.rerun()
-    access.guard()  # again, whoever left that mark
-    access.badge()
+    login.guard()  # again, whoever left that mark
+    login.badge()
 
 
 def _navigation() -> Any:
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
-    access.guard()
+    login.guard()
     pages = {name: _page(name) for name in PAGES}
 
     def start() -> None:  # the default page has no name in the address, and would not be found by one
-        name, query = access.asked_page()
+        name, query = login.asked_page()
         st.switch_page(pages.get(name, pages["train"]), query_params=query or dict(st.query_params))
 
     page = st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
@@ -107,10 +107,10 @@ def shown_error() -> Iterator[None]:
 def act(action: Callable[[], object]) -> None:
     """What a button changes, for those who may: its foreseen error shown, or else the page drawn anew.
 
-    No page changes anything in another way, but inside access.changing().
+    No page changes anything in another way, but inside login.changing().
     """
     with shown_error():
-        with access.changing():
+        with login.changing():
             action()
         st.rerun()
 

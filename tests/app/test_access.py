@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.ui import access, run_table
+from expertnet.ui.auth import login
+from expertnet.ui.runs import table
 
 from .opening import TINY, finished
 from .test_pages import PAGES, archive_of
@@ -28,7 +29,7 @@ OUT = {"is_logged_in": False}
 @pytest.fixture(autouse=True)
 def open_server(monkeypatch):
     """As after a start: no login has been asked for yet."""
-    monkeypatch.setattr(access, "_closed", threading.Event())
+    monkeypatch.setattr(login, "_closed", threading.Event())
 
 
 def visit(page, user, secrets=SECRETS, run=None, script="app.py"):
@@ -106,7 +107,7 @@ def pressed(test, key, user=None):
 @pytest.fixture
 def only_run(monkeypatch):
     """The Runs page with its run ticked."""
-    monkeypatch.setattr(run_table, "run_table", lambda runs: runs)
+    monkeypatch.setattr(table, "run_table", lambda runs: runs)
     return finished(RunStore())
 
 
@@ -127,7 +128,7 @@ def test_a_disabled_button_that_is_pressed_all_the_same_changes_nothing(only_run
 
 
 def test_an_action_asks_even_where_its_button_was_not_disabled(only_run, monkeypatch):
-    monkeypatch.setattr(access, "reserved", lambda **own: own)
+    monkeypatch.setattr(login, "reserved", lambda **own: own)
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
         test = visit(page, GUEST)
         assert not pressed(test, key)

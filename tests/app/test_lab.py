@@ -5,9 +5,9 @@ import re
 import pytest
 from PIL import Image
 
-from expertnet import tasks
 from expertnet.inference.routing_cache import kept_routing
 from expertnet.store.run_store import RunStore
+from expertnet.ui import tasks
 from expertnet.utils.processes import this_process
 from tests.small import LIMIT
 

@@ -21,8 +21,8 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
 from expertnet.training.manager import manager
 from expertnet.training.runner import Stop, run_training
-from expertnet.ui import run_table
 from expertnet.ui.run_picker import CHOSEN
+from expertnet.ui.runs import table
 from expertnet.utils.processes import this_process
 from tests.small import LIMIT
 
@@ -564,7 +564,7 @@ def test_the_runs_table_names_the_data_set_of_the_settings():
 def test_settings_that_differ_have_the_labels_of_the_form(monkeypatch):
     for rate in (0.01, 0.02):
         finished(RunStore(), **{"training.lr": rate})
-    monkeypatch.setattr(run_table, "run_table", lambda runs: runs)
+    monkeypatch.setattr(table, "run_table", lambda runs: runs)
     assert opened("runs").dataframe[-1].value.index.tolist() == ["Learning rate"]
 
 

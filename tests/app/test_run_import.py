@@ -4,7 +4,7 @@ import io
 
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
-from expertnet.ui import run_table
+from expertnet.ui.runs import table
 from expertnet.utils.files import write_atomically
 
 from .opening import finished, opened
@@ -55,7 +55,7 @@ def test_what_is_no_run_gets_its_sentence():
 
 def test_ticked_runs_can_be_exported(monkeypatch):
     finished(RunStore())
-    monkeypatch.setattr(run_table, "run_table", lambda runs: runs)
+    monkeypatch.setattr(table, "run_table", lambda runs: runs)
     (button,) = opened("runs").get("download_button")
     assert button.proto.label == "Export" and not button.proto.disabled
     write_atomically(RunStore().list()[0].path / "best.safetensors", b"")

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
-from expertnet.ui.run_table import TICKED, fitted
+from expertnet.ui.runs.table import TICKED, fitted
 from expertnet.utils.processes import this_process
 
 from .opening import opened, written

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from expertnet.access import rules
 from expertnet.errors import AccessError
+from expertnet.ui.auth.rules import rules
 
 ROOT = Path(__file__).parents[2]
 AUTH = {"cookie_secret": "s" * 32}

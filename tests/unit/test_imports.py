@@ -23,65 +23,6 @@ ROOMS = [  # from the ground up; rooms on one line do not import one another
     {"cli"},
     {"__main__"},
 ]
-ROOM_OF = {  # modules that have not moved into their room yet
-    "files": "utils",
-    "processes": "utils",
-    "devices": "utils",
-    "progress": "utils",
-    "tables": "utils",
-    "config": "settings",
-    "fields": "settings",
-    "presets": "settings",
-    "settings_address": "settings",
-    "datasets": "data",
-    "builtin": "data",
-    "archives": "data",
-    "splits": "data",
-    "augment": "data",
-    "own_pictures": "data",
-    "downloads": "data",
-    "layout": "data",
-    "decoded": "data",
-    "pictures": "data",
-    "model": "network",
-    "evaluation": "network",
-    "estimate": "network",
-    "runs": "store",
-    "run_weights": "store",
-    "run_reader": "store",
-    "records": "store",
-    "run_index": "store",
-    "run_queue": "store",
-    "notes": "store",
-    "trash": "store",
-    "engine": "training",
-    "optim": "training",
-    "training": "training",
-    "jobs": "training",
-    "turns": "training",
-    "own_process": "training",
-    "scalars": "training",
-    "inference": "inference",
-    "charts": "charts",
-    "curves": "charts",
-    "lab_charts": "charts",
-    "run_charts": "charts",
-    "whatif": "routing",
-    "effects": "routing",
-    "lab": "routing",
-    "effect_figures": "findings",
-    "picture_figures": "findings",
-    "report": "findings",
-    "run_exports": "transfer",
-    "run_imports": "transfer",
-    "run_contents": "transfer",
-    "cli": "cli",
-    "cli_networks": "cli",
-    "terminal": "cli",
-    "access": "ui",
-    "tasks": "ui",
-    "warmup": "ui",
-}
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 PACKAGE = sorted(path for path in (ROOT / "expertnet").rglob("*.py") if path != ROOT / "expertnet/__init__.py")
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in PACKAGE}
@@ -97,7 +38,7 @@ def imports(path):
 
 
 def room(module):
-    return ROOM_OF.get(module.split(".")[1], module.split(".")[1])
+    return module.split(".")[1]
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda path: MODULES[path])
@@ -105,9 +46,13 @@ def test_a_room_imports_only_rooms_below_it(path):
     own = room(MODULES[path])
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] == "expertnet" and len(parts) > 1 and not parts[1].startswith("_") and room(name) != own:
-            assert LEVEL[room(name)] < LEVEL[own], f"{own} imports {parts[1]}"
+        if parts[0] == "expertnet" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != own:
+            assert LEVEL[parts[1]] < LEVEL[own], f"{own} imports {parts[1]}"
         assert parts[0] != "streamlit" or own == "ui", f"{own} imports streamlit"
+
+
+def test_every_module_is_in_a_room():
+    assert {room(module) for module in MODULES.values()} == set(LEVEL)
 
 
 def test_no_modules_import_one_another_in_a_circle():
@@ -117,6 +62,13 @@ def test_no_modules_import_one_another_in_a_circle():
         for path in PACKAGE
     }
     TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
+def test_charts_import_neither_torch_nor_the_package():
+    allowed = {"altair", "pandas", *sys.stdlib_module_names}
+    for path in (ROOT / "expertnet/charts").glob("*.py"):
+        for name in imports(path):
+            assert name.startswith(("expertnet.charts", "expertnet.utils.text")) or name.split(".")[0] in allowed, name
 
 
 def test_everything_but_the_pages_works_without_streamlit():

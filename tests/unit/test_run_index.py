@@ -14,8 +14,8 @@ from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
+from expertnet.ui.preload import read_ahead
 from expertnet.utils.processes import this_process
-from expertnet.warmup import read_ahead
 
 
 @pytest.fixture

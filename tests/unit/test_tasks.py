@@ -2,8 +2,8 @@
 
 import threading
 
-from expertnet import tasks
 from expertnet.errors import DatasetError
+from expertnet.ui import tasks
 from expertnet.utils.progress import check
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from expertnet.store.index import ORDERS, RunRow, matching, ordered
-from expertnet.ui.run_table import MARKS
+from expertnet.ui.runs.table import MARKS
 
 FEW = 5  # runs that are overlooked without filters
 WORDS = {state: mark.split()[1] for state, mark in MARKS.items()}  # as the table says them; the address too

@@ -10,8 +10,9 @@ import streamlit as st
 from expertnet.store.index import RunRow, rows_of
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import bring_back, empty, trashed
-from expertnet.ui import access, shell
-from expertnet.ui.run_table import columns, height, table_key, table_of
+from expertnet.ui import shell
+from expertnet.ui.auth import login
+from expertnet.ui.runs.table import columns, height, table_key, table_of
 
 SHOWN = ["Run", "State", "Best", "Test", "When", "Data set"]
 
@@ -46,12 +47,12 @@ def _contents(store: RunStore, rows: list[RunRow]) -> None:
     some = f"{len(ticked):,}" if ticked else "all"
     buttons = st.container(horizontal=True, vertical_alignment="center")
     back = "Bring back" if len(rows) == 1 else f"Bring {some} back"
-    if buttons.button(back, icon=":material/undo:", key=f"back {key}", **access.reserved()):
+    if buttons.button(back, icon=":material/undo:", key=f"back {key}", **login.reserved()):
         shell.act(lambda: [bring_back(store, run_id) for run_id in chosen])
     label = f"Delete {some} for good" if ticked else "Empty the trash"
     with buttons.popover(label, icon=":material/delete_forever:", key=f"ask empty {key} {some}"):
         count = "This run" if len(chosen) == 1 else f"These {len(chosen):,} runs"
         verb = "is" if len(chosen) == 1 else "are"
         st.write(f"{count} and all checkpoints {verb} deleted for good; nothing brings them back.")
-        if st.button("Delete for good", type="primary", key=f"empty {key}", **access.reserved()):
+        if st.button("Delete for good", type="primary", key=f"empty {key}", **login.reserved()):
             shell.act(lambda: empty(store, chosen))

@@ -10,7 +10,7 @@ import streamlit as st
 from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.training.manager import manager
-from expertnet.ui import access
+from expertnet.ui.auth import login
 from expertnet.ui.shell import act, escape
 from expertnet.utils.text import counted, cut
 
@@ -33,7 +33,7 @@ def queue_panel() -> None:
         head.markdown(f"**Queue**{', paused' if paused else ''}")
         label, icon = ("Go on", "play_arrow") if paused else ("Pause", "pause")
         help_ = "Nothing new is begun while it is paused; what trains goes on."
-        if head.button(label, icon=f":material/{icon}:", key="pause", **access.reserved(help=help_)):
+        if head.button(label, icon=f":material/{icon}:", key="pause", **login.reserved(help=help_)):
             act(lambda: manager().pause(not paused))
     labels = row_labels(rows_of(waiting), LONGEST)
     for place, run in enumerate(waiting):
@@ -44,7 +44,7 @@ def queue_panel() -> None:
         if _now() != drawn:
             st.rerun()
 
-    access.fragment(look, run_every=LOOK_EVERY)()
+    login.fragment(look, run_every=LOOK_EVERY)()
 
 
 def _now() -> tuple[object, ...]:
@@ -74,4 +74,4 @@ def _entry(place: int, run: Run, label: str) -> None:
 
 
 def _pressed(label: str, icon: str, key: str) -> bool:
-    return st.button(label, icon=f":material/{icon}:", width="stretch", key=key, **access.reserved())
+    return st.button(label, icon=f":material/{icon}:", width="stretch", key=key, **login.reserved())

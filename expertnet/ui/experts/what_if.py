@@ -8,7 +8,6 @@ from functools import partial
 import streamlit as st
 from torch import Tensor
 
-from expertnet import tasks
 from expertnet.data.splits import Split
 from expertnet.findings import ablations, policies
 from expertnet.findings import image as figure_of
@@ -18,9 +17,10 @@ from expertnet.routing.ablations import measure_silencing, silencing
 from expertnet.routing.effects import Effects, flipped, kept_effects
 from expertnet.routing.lab import Lab
 from expertnet.routing.policies import measure_policies
-from expertnet.ui import access
-from expertnet.ui.lab.parts import Chosen, background, gallery, named, pick_block, pick_number, show, threads
-from expertnet.ui.picture_picker import pick_picture
+from expertnet.ui import tasks
+from expertnet.ui.auth import login
+from expertnet.ui.experts.common import Chosen, background, gallery, named, pick_block, pick_number, show, threads
+from expertnet.ui.experts.image_picker import pick_picture
 from expertnet.utils.progress import Asked, Report
 
 FLIPPED = 16  # pictures
@@ -37,7 +37,7 @@ def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
     st.subheader("One picture")
     picked = pick_picture(chosen.predictor, chosen.split)
     if picked is not None:
-        access.fragment(_one_picture)(chosen, *picked)
+        login.fragment(_one_picture)(chosen, *picked)
     st.subheader("The whole test set")
     if lab is not None:
         _policies(chosen, lab)
@@ -137,9 +137,9 @@ def _measured(
     key = (what, *chosen.key)
     work = partial(measure, split)
     if tasks.find(key) is None:
-        if not st.button(label, icon=":material/science:", key=what, **access.reserved()):
+        if not st.button(label, icon=":material/science:", key=what, **login.reserved()):
             return None
-        with access.changing():
+        with login.changing():
             tasks.start(key, work)
     return background(key, label, work)
 

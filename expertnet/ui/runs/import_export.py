@@ -16,7 +16,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run, export_runs, export_size
 from expertnet.transfer.import_run import import_all
 from expertnet.transfer.validation import MAX_UNPACKED, MOST_EXPORTS
-from expertnet.ui import access
+from expertnet.ui.auth import login
 from expertnet.ui.shell import act, escape, link
 
 
@@ -81,7 +81,7 @@ def import_panel() -> None:
             "A zip that Export or `python -m expertnet export --format zip` wrote. Everything in it is checked first."
         )
         files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {times}")
-        own = access.reserved(disabled=not files)
+        own = login.reserved(disabled=not files)
         if st.button("Import", key="import", icon=":material/upload:", **own):
             act(lambda: _import(files))
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import streamlit as st
 
-from expertnet.access import Rules, rules
 from expertnet.errors import AccessError
+from expertnet.ui.auth.rules import Rules, rules
 from expertnet.utils.text import escape
 
 MAY_ONLY_LOOK = (

@@ -14,7 +14,7 @@ from expertnet.data.datasets import dataset_title, is_missing, is_ready, remembe
 from expertnet.data.splits import Split
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run import Run
-from expertnet.ui import access
+from expertnet.ui.auth import login
 from expertnet.ui.shell import escape, progress_bar, shown_error
 
 
@@ -34,9 +34,9 @@ def test_split(run: Run) -> Split | None:
             st.info(f"The pictures of {title} have to be read first.", icon=":material/folder_open:")
         else:
             st.info(missing, icon=":material/download:")
-        if not st.button("Get the test set" if spec else "Read them", icon=":material/download:", **access.reserved()):
+        if not st.button("Get the test set" if spec else "Read them", icon=":material/download:", **login.reserved()):
             return None
-        allowed = access.changing()
+        allowed = login.changing()
     with shown_error(), allowed, progress_bar() as show:
         split, same = load_own_test_set(run, show)
         if not same:

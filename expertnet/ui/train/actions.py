@@ -18,9 +18,9 @@ from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES
 from expertnet.training.manager import manager
 from expertnet.training.worker import can_be_forced, end_by_force
-from expertnet.ui import access
-from expertnet.ui.settings_form import fill, whole
+from expertnet.ui.auth import login
 from expertnet.ui.shell import act, escape, link
+from expertnet.ui.train.form import fill, whole
 from expertnet.utils.text import counted, cut
 
 
@@ -35,7 +35,7 @@ def training_actions(run: Run) -> None:
     elif state == "stopping":
         st.caption("Stopping: the step in progress is finished first; the last whole epoch is kept.")
         if can_be_forced(run) and st.button(
-            "End it by force", icon=":material/dangerous:", key="force", **access.reserved()
+            "End it by force", icon=":material/dangerous:", key="force", **login.reserved()
         ):
             act(lambda: end_by_force(run))
     else:
@@ -44,13 +44,11 @@ def training_actions(run: Run) -> None:
 
 def _stopping(run: Run) -> None:
     buttons = st.container(horizontal=True)
-    if buttons.button(
-        "Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop", **access.reserved()
-    ):
+    if buttons.button("Stop, keep the last whole epoch", icon=":material/stop_circle:", key="stop", **login.reserved()):
         act(lambda: manager().stop(run))
     with buttons.popover("Stop and discard", icon=":material/delete:"):
         st.write("The run goes to the trash with all of its epochs; the Runs page can bring it back.")
-        if st.button("Discard this run", type="primary", key="discard", **access.reserved()):
+        if st.button("Discard this run", type="primary", key="discard", **login.reserved()):
             act(lambda: manager().stop(run, discard=True))
 
 
@@ -68,19 +66,19 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
         if buttons.button(
-            "Start anew with its settings", icon=":material/replay:", type="primary", key="anew", **access.reserved()
+            "Start anew with its settings", icon=":material/replay:", type="primary", key="anew", **login.reserved()
         ):
             act(lambda: _another(run, settings))
     elif resumable:
         label = f"Go on after epoch {status['epoch']}" if status["epoch"] else "Start it again"
         if status["epoch"] >= settings.training.epochs:  # it was cut off in between, or its status.json is lost
             label = "Measure it on the test set"
-        if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume", **access.reserved()):
+        if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume", **login.reserved()):
             act(lambda: manager().resume(run))
     if status["error_kind"] == "memory":
         half = _with(settings, batch_size=max(settings.training.batch_size // 2, 1))
         label = f"Again with half the batch ({half.training.batch_size})"
-        if buttons.button(label, icon=":material/replay:", type="primary", key="half", **access.reserved()):
+        if buttons.button(label, icon=":material/replay:", type="primary", key="half", **login.reserved()):
             act(lambda: _another(run, half))
     try:
         run.check_network()
@@ -106,18 +104,16 @@ def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
         with st.form("longer", border=False):
             offered = float(min(done + max(done // 2, 1), most))
             epochs = whole(st.number_input("Epochs in all", value=offered, step=1.0, format="%g"))
-            if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **access.reserved()):
+            if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **login.reserved()):
                 act(lambda: _longer(run, epochs, done))
-    if st.button(
-        "Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **access.reserved()
-    ):
+    if st.button("Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **login.reserved()):
         act(lambda: _again(run, settings))
     if st.button(
         "Start from these settings",
         icon=":material/tune:",
         width="stretch",
         key="from",
-        **access.reserved(help="Fills the form in."),
+        **login.reserved(help="Fills the form in."),
     ):
         act(lambda: _fill_in(settings, run.preset))
 

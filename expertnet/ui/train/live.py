@@ -19,9 +19,9 @@ from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, TRAINING_STATES, share_done
-from expertnet.ui import access
+from expertnet.ui.auth import login
 from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
-from expertnet.ui.training_actions import training_actions
+from expertnet.ui.train.actions import training_actions
 from expertnet.utils.text import counted
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -46,7 +46,7 @@ def live_view(run: Run) -> None:
 
     with shown_error():
         _head(run)
-        access.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
+        login.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
         training_actions(run)
 
 

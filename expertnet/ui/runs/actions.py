@@ -20,9 +20,10 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import RESUMABLE_STATES
 from expertnet.store.trash import bring_back, trashed
 from expertnet.training.manager import manager
-from expertnet.ui import access, shell
-from expertnet.ui.run_import import export_button
+from expertnet.ui import shell
+from expertnet.ui.auth import login
 from expertnet.ui.run_picker import model_card
+from expertnet.ui.runs.import_export import export_button
 from expertnet.utils.text import cut
 
 DELETED = "deleted runs"  # in the session: the ids that Undo brings back
@@ -54,11 +55,11 @@ def _one(row: RunRow) -> None:
                 shell.link("predict", "Classify", run.id)
         resumable = row.state in RESUMABLE_STATES and not why_not and not row.shipped
         if resumable and buttons.button(
-            "Resume", icon=":material/play_arrow:", key=f"resume {run.id}", **access.reserved()
+            "Resume", icon=":material/play_arrow:", key=f"resume {run.id}", **login.reserved()
         ):
             shell.act(lambda: manager().resume(run))
     if row.state in ("queued", "running") and buttons.button(
-        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}", **access.reserved()
+        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}", **login.reserved()
     ):
         shell.act(lambda: manager().stop(run))
     if not row.shipped:
@@ -95,7 +96,7 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
             help=f"With commas between them; at most {notes.TAGS}, of at most {notes.TAG} characters each.",
         )
         note = st.text_area("Note", now.note, height=140, key=f"note {key}")
-        if st.form_submit_button("Save", type="primary", key=f"save {key}", **access.reserved()):
+        if st.form_submit_button("Save", type="primary", key=f"save {key}", **login.reserved()):
             kept = "" if name == run.given_name and not now.name else name  # the name of its start is no new name
             shell.act(lambda: run.annotate(Notes(kept, split_tags(tags), note)))
 
@@ -110,7 +111,7 @@ def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
             f"{what} to the trash of this store with all checkpoints, and can be brought back until it is emptied."
         )
         sure = "Delete this run" if len(rows) == 1 else f"Delete {len(rows):,} runs"
-        if st.button(sure, type="primary", key=f"delete {key}", **access.reserved()):
+        if st.button(sure, type="primary", key=f"delete {key}", **login.reserved()):
             shell.act(lambda: _move_to_trash(rows))
 
 
@@ -160,9 +161,9 @@ def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
         typed = st.text_input("Tags", key=f"tags typed {key}", help="With commas between them.")
         buttons = st.container(horizontal=True)
         add = buttons.form_submit_button(
-            f"Add to all {len(rows):,}", type="primary", key=f"add {key}", **access.reserved()
+            f"Add to all {len(rows):,}", type="primary", key=f"add {key}", **login.reserved()
         )
-        remove = buttons.form_submit_button("Remove from all", key=f"remove {key}", **access.reserved())
+        remove = buttons.form_submit_button("Remove from all", key=f"remove {key}", **login.reserved())
     tags = split_tags(typed)
     if add and tags:
         shell.act(lambda: _annotate(rows, lambda kept: notes.with_tags(kept, tags)))
@@ -195,7 +196,7 @@ def undo_line(store: RunStore) -> None:
     what = f"{shell.escape(cut(runs[0].title, LONGEST))} is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
-    if place.button("Undo", icon=":material/undo:", key="undo delete", **access.reserved()):
+    if place.button("Undo", icon=":material/undo:", key="undo delete", **login.reserved()):
         shell.act(lambda: [bring_back(store, run.id) for run in runs])
     if place.button("", icon=":material/close:", key="dismiss undo", type="tertiary", help="Keep it there"):
         shell.act(lambda: st.session_state.pop(DELETED))

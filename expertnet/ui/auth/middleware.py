@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from expertnet.errors import AccessError
-from expertnet.ui.access import current_rules
+from expertnet.ui.auth.login import current_rules
 
 CLOSED = ("/media/", "/_stcore/upload_file/", "/_stcore/metrics", "/_stcore/agent/")
 QUESTION = "/signed-in"

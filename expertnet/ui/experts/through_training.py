@@ -13,8 +13,8 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
-from expertnet.ui import access
-from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show
+from expertnet.ui.auth import login
+from expertnet.ui.experts.common import Chosen, lab_of, pick_block, show
 from expertnet.utils.files import version_of
 
 LOOK_EVERY = 5.0  # seconds
@@ -37,7 +37,7 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
             with st.container():
                 show(_utilization(run.path, version, pick_block(chosen.blocks)))
 
-    access.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
+    login.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
     _kept(chosen)
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from expertnet.findings import classes
 from expertnet.routing.lab import Lab
-from expertnet.ui.lab.parts import Chosen, gallery, named, pick_block, show, why_no_mistakes
+from expertnet.ui.experts.common import Chosen, gallery, named, pick_block, show, why_no_mistakes
 from expertnet.ui.shell import escape
 
 SHOWN = 12  # pictures behind a cell

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import streamlit as st
 import torch
 
-from expertnet import tasks
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.findings.finding import Figure
@@ -24,9 +23,10 @@ from expertnet.routing.lab import Lab, open_lab
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
 from expertnet.training.manager import manager
-from expertnet.ui import access
+from expertnet.ui import tasks
+from expertnet.ui.auth import login
+from expertnet.ui.experts.test_images import test_split
 from expertnet.ui.shell import escape, shown_error
-from expertnet.ui.test_set import test_split
 from expertnet.utils.devices import available_threads
 from expertnet.utils.text import to_csv
 
@@ -75,9 +75,9 @@ def background(key: Hashable, label: str, work: tasks.Work) -> Any:
         return task.result
     if not task.running:
         st.error(escape(task.error or "It was stopped."), icon=":material/error:")
-        if not st.button("Try again", icon=":material/replay:", key=f"again {key}", **access.reserved()):
+        if not st.button("Try again", icon=":material/replay:", key=f"again {key}", **login.reserved()):
             return None
-        with access.changing():
+        with login.changing():
             task = tasks.start(key, work)
     running = task
 
@@ -85,11 +85,11 @@ def background(key: Hashable, label: str, work: tasks.Work) -> Any:
         if not running.running:
             st.rerun()
         st.progress(running.share, text=f"{escape(running.activity or label)} …")
-        if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}", **access.reserved()):
-            with shown_error(), access.changing():
+        if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
+            with shown_error(), login.changing():
                 running.stop()
 
-    access.fragment(look, run_every=LOOK_EVERY)()
+    login.fragment(look, run_every=LOOK_EVERY)()
     return None
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from expertnet.charts.runs import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
 from expertnet.settings.fields import in_words, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
-from expertnet.ui.run_table import height
+from expertnet.ui.runs.table import height
 from expertnet.ui.shell import escape, percent
 
 SIDE_BY_SIDE = 6  # runs that stand in columns, a setting a line; of more, each is a line

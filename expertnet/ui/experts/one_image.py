@@ -9,8 +9,8 @@ from torch import Tensor
 from expertnet.findings import image as figure_of
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
-from expertnet.ui.lab.parts import Chosen, pick_block, show
-from expertnet.ui.picture_picker import pick_picture
+from expertnet.ui.experts.common import Chosen, pick_block, show
+from expertnet.ui.experts.image_picker import pick_picture
 from expertnet.ui.shell import escape, percent
 
 MAPS = 16  # feature maps of each expert that are drawn

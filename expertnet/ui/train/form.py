@@ -26,9 +26,9 @@ from expertnet.settings.fields import (
 )
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import Settings, format_value, parse_numbers
-from expertnet.ui import access
-from expertnet.ui.form_address import keep_address, read_address
+from expertnet.ui.auth import login
 from expertnet.ui.shell import escape, progress_bar, shown_error
+from expertnet.ui.train.url import keep_address, read_address
 
 OWN = "own"
 FOLDED = {
@@ -103,10 +103,10 @@ def settings_form() -> tuple[Settings | None, str, str]:
                     on_click=_looked.add,
                     args=(dataset,),
                     key="look",
-                    **access.reserved(),
+                    **login.reserved(),
                 )
                 return None, preset, "The address names these pictures; look at them first."
-            with access.changing(), own_place, progress_bar() as progress:
+            with login.changing(), own_place, progress_bar() as progress:
                 found = look(settings.data, progress)
             _looked.add(dataset)
             own_place.caption(
@@ -180,19 +180,19 @@ def _dataset(form: dict[str, Any]) -> None:
         value=form["path"],
         **_widget(form, "path"),
         placeholder="/home/me/flowers.zip",
-        disabled=not access.may_change(),
+        disabled=not login.may_change(),
         help="Class folders such as rose/1.jpg and tulip/1.jpg, or train/ and test/ with class folders in each; a folder, .zip or .tar.",
     )
     uploaded = st.file_uploader(
         "or upload an archive",
         type=["zip", "tar", "gz", "xz", "tgz"],
         help="A .zip or .tar of class folders; it is kept in the data folder.",
-        disabled=not access.may_change(),
+        disabled=not login.may_change(),
     )
     if uploaded is None:
         return
     with shown_error():
-        with access.changing():
+        with login.changing():
             path = keep_upload(uploaded.name, uploaded.getvalue())
         if form["uploaded"] != str(path):  # once: a path that is typed later counts
             form["uploaded"] = form["path"] = str(path)

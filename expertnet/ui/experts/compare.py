@@ -10,7 +10,7 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.ui.lab.parts import Chosen, lab_of, pick_block, show, why_no_mistakes
+from expertnet.ui.experts.common import Chosen, lab_of, pick_block, show, why_no_mistakes
 from expertnet.ui.run_picker import descriptions, first_choice
 from expertnet.ui.shell import escape, told
 

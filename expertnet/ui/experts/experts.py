@@ -7,7 +7,7 @@ import streamlit as st
 from expertnet.findings import experts
 from expertnet.routing.lab import Lab
 from expertnet.routing.usage import extremes
-from expertnet.ui.lab.parts import Chosen, gallery, pick_block, pick_number, show
+from expertnet.ui.experts.common import Chosen, gallery, pick_block, pick_number, show
 
 SHOWN = 10  # pictures in a gallery
 

@@ -15,7 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.store.index import RunRow, row_labels, rows_of
-from expertnet.ui import access
+from expertnet.ui.auth import login
 
 MARKS = {  # sign and word: a table's cells have no icons
     "queued": "◷ queued",
@@ -170,7 +170,7 @@ def follow(rows: list[RunRow]) -> None:
             st.rerun()
 
     if active:
-        access.fragment(look, run_every=LOOK_EVERY + len(rows) * LOOK_EVERY_MORE)()
+        login.fragment(look, run_every=LOOK_EVERY + len(rows) * LOOK_EVERY_MORE)()
 
 
 def _progress(rows: list[RunRow]) -> list[tuple[object, ...]]:

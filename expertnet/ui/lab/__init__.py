@@ -1,1 +1,0 @@
-"""The views of the Experts page, one a module; parts.py holds what they share."""
