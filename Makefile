@@ -16,7 +16,7 @@ run: $(VENV)/.run
 	$(VENV)/bin/streamlit run serve.py --server.port $(PORT)
 
 test: $(VENV)/.dev lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/app
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests --ignore=tests/browser
 	$(VENV)/bin/python -m pytest -x tests/browser  # alone: a browser, a server and a training share the processors
 
 lint: $(VENV)/.dev

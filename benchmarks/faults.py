@@ -31,7 +31,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.manager import prepare_resume
 from expertnet.training.runner import Stop, run_training
-from tests.small import figures, settings
+from tests.support.small import figures, settings
 
 SETTINGS = settings(**{"training.epochs": 4, "training.keep_every": 2})
 MADE = {"open", "os.rename", "os.remove"}  # Python's audit events of a write

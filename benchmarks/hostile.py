@@ -54,7 +54,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
 from expertnet.transfer.import_run import import_run
 from expertnet.transfer.validation import TEXTS, WEIGHTS_NAME
-from tests.app.opening import finished
+from tests.support.opening import finished
 
 PAGES = ("train", "runs", "experts", "predict")
 VIEWS = ("One picture", "Classes", "Experts", "What if", "Through training", "Compare")

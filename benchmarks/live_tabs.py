@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from tests.browser.served import CHROMIUM, serving, settle
+from tests.support.served import CHROMIUM, serving, settle
 
 EPOCHS = 4  # that count, in a turn
 

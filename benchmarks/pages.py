@@ -25,7 +25,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
 from expertnet.ui.runs.table import TICKED
-from tests.browser.served import CHROMIUM, ROOT, serving, settle
+from tests.support.served import CHROMIUM, ROOT, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
 PAGES = tuple(HEADINGS)

@@ -36,8 +36,8 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.utils.devices import available_threads
-from tests.browser.raw import Raw, connected
-from tests.browser.served import serving
+from tests.support.raw import Raw, connected
+from tests.support.served import serving
 
 VIEW_TARGET, SLIDER_TARGET = 0.5, 0.2  # seconds
 VIEWS: dict[str, dict[str, str]] = {  # what it is: its address

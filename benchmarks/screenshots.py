@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 from sklearn.datasets import load_digits
 
-from tests.browser.served import CHROMIUM, ROOT, serving, settle
+from tests.support.served import CHROMIUM, ROOT, serving, settle
 
 RUNS: dict[str, list[str]] = {
     "Three experts": [],

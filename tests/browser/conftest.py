@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .served import CHROMIUM, serving, settle
+from tests.support.served import CHROMIUM, serving, settle
 
 PATIENCE = 120_000  # milliseconds; a machine may be slow
 

@@ -17,9 +17,8 @@ from playwright.sync_api import expect
 from expertnet.errors import RunError
 from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
-
-from .raw import connected
-from .served import ROOT, serving, settle
+from tests.support.raw import connected
+from tests.support.served import ROOT, serving, settle
 
 SHIPPED = ROOT / "runs" / "20261124-123318-dac5"
 PAGES = ["train", "runs", "experts", "predict"]

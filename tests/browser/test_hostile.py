@@ -11,9 +11,8 @@ from playwright.sync_api import expect
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
-from tests.app.opening import TINY
-
-from .served import serving, settle
+from tests.support.opening import TINY
+from tests.support.served import serving, settle
 
 WAIT = 120_000  # milliseconds
 HIT = "window.hit=1"

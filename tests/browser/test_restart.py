@@ -11,9 +11,8 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import Manager
-from tests.small import LIMIT, until
-
-from .served import ROOT, serving
+from tests.support.served import ROOT, serving
+from tests.support.small import LIMIT, until
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from playwright.sync_api import expect
 
 from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
-from tests.app.opening import written
-
-from .served import serving, settle
+from tests.support.opening import written
+from tests.support.served import serving, settle
 
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script>"
 WAIT = 120_000  # ms

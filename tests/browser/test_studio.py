@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from sklearn.datasets import load_digits
 
-from .served import settle
+from tests.support.served import settle
 
 POINTS = "[data-testid=stVegaLiteChart] .mark-symbol path"  # what the charts draw
 

@@ -27,7 +27,7 @@ def step():
 @pytest.mark.skipif(not GLIBC, reason="the C library is not glibc")
 def test_freed_memory_is_kept_for_the_next_step_and_then_given_back():
     """In a process of its own: what other tests have freed is there for these steps too."""
-    subprocess.run([sys.executable, "-m", "tests.unit.test_devices"], cwd=ROOT, check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "tests.utils.test_devices"], cwd=ROOT, check=True, timeout=300)
 
 
 def main():

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.hostile import KINDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from expertnet.training.manager import Manager, prepare_resume
 from expertnet.training.runner import StatusWriter, Stop, run_training
 from expertnet.training.trainer import Trainer
 from expertnet.utils.processes import process_facts, this_process
-from tests.small import LIMIT, TINY, figures, settings, until
+from tests.support.small import LIMIT, TINY, figures, settings, until
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = {"training.epochs": 3}

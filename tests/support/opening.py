@@ -17,7 +17,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
 from expertnet.training.runner import Stop, run_training
-from tests.small import LIMIT
+from tests.support.small import LIMIT
 
 TINY = {
     "model.num_blocks": 2,

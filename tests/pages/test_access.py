@@ -11,9 +11,8 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
 from expertnet.ui.runs import table
-
-from .opening import TINY, finished
-from .test_pages import PAGES, archive_of
+from tests.pages.test_pages import PAGES, archive_of
+from tests.support.opening import TINY, finished
 
 SECRETS = {
     "auth": {"cookie_secret": "s" * 32, "redirect_uri": "http://localhost/oauth2callback"},

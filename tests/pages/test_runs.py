@@ -11,8 +11,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
 from expertnet.ui.runs.table import TICKED, fitted
 from expertnet.utils.processes import this_process
-
-from .opening import opened, written
+from tests.support.opening import opened, written
 
 
 @pytest.fixture

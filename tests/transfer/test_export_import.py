@@ -23,7 +23,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
 from expertnet.transfer.export_run import export_run, export_runs
 from expertnet.transfer.import_run import import_all, import_run
-from tests.app.opening import TINY, finished
+from tests.support.opening import TINY, finished
 
 SHIPPED = "20261124-123318-dac5"
 

@@ -18,7 +18,7 @@ from expertnet.training import worker
 from expertnet.training.lock import holding, train_in_turn
 from expertnet.training.manager import Manager
 from expertnet.training.runner import Stop
-from tests.small import LIMIT, TINY, settings, until
+from tests.support.small import LIMIT, TINY, settings, until
 
 ROOT = Path(__file__).parents[2]
 

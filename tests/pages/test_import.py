@@ -6,8 +6,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
 from expertnet.ui.runs import table
 from expertnet.utils.files import write_atomically
-
-from .opening import finished, opened
+from tests.support.opening import finished, opened
 
 
 def exported(run):

@@ -8,7 +8,7 @@ import pytest
 from expertnet.errors import AccessError
 from expertnet.ui.auth.rules import rules
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 AUTH = {"cookie_secret": "s" * 32}
 WRITES = {  # methods and functions that start, stop, keep or delete something; whoever adds one names it here
     "commit_epoch",

@@ -24,9 +24,8 @@ from expertnet.training.runner import Stop, run_training
 from expertnet.ui.run_picker import CHOSEN
 from expertnet.ui.runs import table
 from expertnet.utils.processes import this_process
-from tests.small import LIMIT
-
-from .opening import TINY, finished, opened
+from tests.support.opening import TINY, finished, opened
+from tests.support.small import LIMIT
 
 PAGES = ["train", "runs", "experts", "predict"]
 

@@ -9,9 +9,8 @@ from expertnet.inference.routing_cache import kept_routing
 from expertnet.store.run_store import RunStore
 from expertnet.ui import tasks
 from expertnet.utils.processes import this_process
-from tests.small import LIMIT
-
-from .opening import finished, opened
+from tests.support.opening import finished, opened
+from tests.support.small import LIMIT
 
 VIEWS = ["One picture", "Classes", "Experts", "What if", "Through training", "Compare"]
 

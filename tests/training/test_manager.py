@@ -11,7 +11,7 @@ from expertnet.training import runner
 from expertnet.training.manager import Manager, prepare_resume
 from expertnet.training.manager import manager as manager_of
 from expertnet.training.runner import Stop, run_training
-from tests.small import TINY, figures, settings, until
+from tests.support.small import TINY, figures, settings, until
 
 
 @pytest.fixture
