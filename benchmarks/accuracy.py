@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
     parser.add_argument("--variant", choices=VARIANTS, default="learned")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--data", default="cifar10", help="a data set by name, or a folder or archive")
+    parser.add_argument("--data", default="cifar10", help="a dataset by name, or a folder or archive")
     parser.add_argument("--rows", type=Path, help="a file that keeps each training, so that none is repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """What hostile input is made of: names that lead elsewhere, bytes that are changed, values of every type, archives of anything.
 
-In this module: outside, MUTATIONS and mutated, VALUES, SCRIPT, pictures, archive_of, zip_of, paths_in and set_at (of a JSON document).
+In this module: outside, MUTATIONS and mutated, VALUES, SCRIPT, images, archive_of, zip_of, paths_in and set_at (of a JSON document).
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
 )  # fmt: skip
 
 
-def pictures() -> list[bytes]:
-    """Small pictures of every format that is read."""
-    picture, encoded = Image.radial_gradient("L").resize((12, 9)), []
+def images() -> list[bytes]:
+    """Small images of every format that is read."""
+    image, encoded = Image.radial_gradient("L").resize((12, 9)), []
     kinds = "RGB JPEG, RGBA PNG, P GIF, RGB BMP, RGB WEBP, I TIFF, L PPM, P PNG"
     for mode, kind in map(str.split, kinds.split(", ")):
         file = io.BytesIO()
-        picture.convert(mode).save(file, kind)
+        image.convert(mode).save(file, kind)
         encoded.append(file.getvalue())
     return encoded
 

@@ -2,7 +2,7 @@
 
 With --minutes M the tabs stay open so long instead, and the slope of the server's memory is printed.
 
-Needs Chromium. One training on the digits inside the app, watched in turns by no tab and by N tabs; prints the pictures a
+Needs Chromium. One training on the digits inside the app, watched in turns by no tab and by N tabs; prints the images a
 second of the whole epochs of either (medians) and what the tabs cost. The browser runs on the same machine, and its own
 work is part of the cost.
 """
@@ -25,7 +25,7 @@ EPOCHS = 4  # that count, in a turn
 
 
 def speeds(run: Run) -> list[float]:
-    """Pictures a second of the next whole epochs; the one in progress does not count."""
+    """Images a second of the next whole epochs; the one in progress does not count."""
     first = len(run.metrics()) + 1
     while len(run.metrics()) < first + EPOCHS:
         if run.state not in ("running", "queued"):
@@ -93,7 +93,7 @@ def main() -> None:
             browser.close()
     cost = 1 - median(watched) / median(alone)
     print(
-        f"digits, preset quick: {median(alone):.0f} pictures/s unwatched, {median(watched):.0f} with {options.tabs} tabs open; "
+        f"digits, preset quick: {median(alone):.0f} images/s unwatched, {median(watched):.0f} with {options.tabs} tabs open; "
         f"the tabs cost {cost:.1%} ({len(alone)} epochs each, {options.repeats} turns)"
     )
 

@@ -2,11 +2,11 @@
 
 RUN is by default each network that ships. Prints, on this machine:
 - for a fresh network of the report's (8 blocks of 3 experts), what silencing every expert costs in passes over the same
-  pictures, both measured by turns batch by batch;
+  images, both measured by turns batch by batch;
 - for each run, the server's time for every view of the Experts page, from the request on a WebSocket until the script has
   ended: the first visit once the server has started and loaded its modules, and the median of five later ones, each by a
   tab of its own. The routing lies in the run's folder; Compare takes a copy of the run. Then what a moved slider takes;
-- for each run whose pictures are at hand, seconds to route the test pictures and to silence every expert.
+- for each run whose images are at hand, seconds to route the test images and to silence every expert.
 """
 
 import argparse
@@ -41,8 +41,8 @@ from tests.support.served import serving
 
 VIEW_TARGET, SLIDER_TARGET = 0.5, 0.2  # seconds
 VIEWS: dict[str, dict[str, str]] = {  # what it is: its address
-    "One picture": {"view": "One picture"},
-    "One picture, two of them": {"view": "One picture", "two": "true"},
+    "One image": {"view": "One image"},
+    "One image, two of them": {"view": "One image", "two": "true"},
     "Classes": {"view": "Classes"},
     "Experts": {"view": "Experts"},
     "What if": {"view": "What if"},
@@ -65,16 +65,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="*")
     parser.add_argument("--runs-dir")
-    parser.add_argument("--dataset", help="where the pictures are of a run that has none where it says")
-    parser.add_argument(
-        "--pictures", type=int, default=400, help="how many the report's network is timed on, 0 for none"
-    )
+    parser.add_argument("--dataset", help="where the images are of a run that has none where it says")
+    parser.add_argument("--images", type=int, default=400, help="how many the report's network is timed on, 0 for none")
     options = parser.parse_args()
     store = RunStore(options.runs_dir)
     runs = [store.resolve(text) for text in options.run] or [run for run in store.list() if run.shipped]
     print(f"{'':<62} {'target':<16} measured")
-    if options.pictures:
-        silencing_in_passes(options.pictures)
+    if options.images:
+        silencing_in_passes(options.images)
     with tempfile.TemporaryDirectory() as name:
         copies = [copied(run, RunStore(Path(name) / "runs"), options.dataset) for run in runs]
         view_times(Path(name), copies)
@@ -83,7 +81,7 @@ def main() -> None:
 
 
 def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
-    """A run and its double, to compare it with, in a store of their own, with pictures that are at hand where there are any."""
+    """A run and its double, to compare it with, in a store of their own, with images that are at hand where there are any."""
     config = run.config()
     if dataset and not is_ready(run.settings().data):
         config["data"]["dataset"] = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
@@ -97,7 +95,7 @@ def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
 
 
 def test_split(run: Run) -> Split | None:
-    """The test pictures, where they are at hand."""
+    """The test images, where they are at hand."""
     data = run.settings().data
     return load_test_split(data)[0] if is_ready(data) or Path(data.dataset).exists() else None
 
@@ -115,8 +113,8 @@ def silence_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
         ablations._silenced_batch(predictor, batch, True)
 
 
-def silencing_in_passes(pictures: int) -> None:
-    """What silencing each of the 24 experts of the report's network costs, in passes, on random pictures."""
+def silencing_in_passes(images: int) -> None:
+    """What silencing each of the 24 experts of the report's network costs, in passes, on random images."""
     settings = build_settings("report", "cifar10", {})
     blocks, experts, size = settings.model.num_blocks, settings.model.num_experts, settings.data.image_size
     info = DatasetInfo("random", tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3, size, "")
@@ -124,13 +122,13 @@ def silencing_in_passes(pictures: int) -> None:
     torch.set_num_threads(available_threads())
     network = ExpertNet(settings.model, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     predictor = Predictor(network, settings, info, 0)
-    batches = torch.randint(256, (pictures, 3, size, size), dtype=torch.uint8).split(100)
+    batches = torch.randint(256, (images, 3, size, size), dtype=torch.uint8).split(100)
     one_pass(predictor, batches[0])  # the first is slower
     taken = [(timed(lambda b=b: one_pass(predictor, b)), timed(lambda b=b: silence_all(predictor, b))) for b in batches]  # type: ignore[misc]
     plain, silenced = (sum(times) for times in zip(*taken, strict=True))
     all_of, computed = blocks * experts, blocks + experts * blocks * (blocks - 1) / 2
     print(
-        f"{blocks} blocks of {experts} experts, {settings.model.channels} channels, {pictures} pictures, {available_threads()} threads: "
+        f"{blocks} blocks of {experts} experts, {settings.model.channels} channels, {images} images, {available_threads()} threads: "
         f"a pass {plain:.2f} s, all {all_of} silenced {silenced:.2f} s; batch by batch "
         + ", ".join(f"{silent / alone:.1f}" for alone, silent in taken)
         + " passes"
@@ -139,7 +137,7 @@ def silencing_in_passes(pictures: int) -> None:
     row(f"silencing all {all_of} experts, in passes", f"at most {all_of}", f"{passes:.1f}", passes <= all_of)
     row(
         f"the same, by reuse ({computed:.0f} blocks of {blocks} a pass: {computed / blocks:.1f} by arithmetic)",
-        f"about {all_of / 2:.0f} (+10 %)",
+        f"about {all_of / 2:.0f} (+10%)",
         f"{passes:.1f}",
         passes <= 1.1 * all_of / 2,
     )
@@ -149,7 +147,7 @@ def network_times(run: Run) -> None:
     """Seconds for what goes through the whole test set."""
     split = test_split(run)
     if split is None:
-        print(f"{run.title}: its pictures are not on this machine; --dataset says where they are")
+        print(f"{run.title}: its images are not on this machine; --dataset says where they are")
         return
     predictor = load_predictor(run, threads=available_threads())
     model = predictor.settings.model
@@ -157,7 +155,7 @@ def network_times(run: Run) -> None:
     alone = median(timed(lambda: one_pass(predictor, split.images)) for _ in range(3))
     silenced, all_of = timed(lambda: silence_all(predictor, split.images)), model.num_blocks * model.num_experts
     print(
-        f"{run.title}, {len(split):,} test pictures: routing them {alone:.2f} s (median of 3); silencing each of the {all_of} experts "
+        f"{run.title}, {len(split):,} test images: routing them {alone:.2f} s (median of 3); silencing each of the {all_of} experts "
         f"{silenced:.1f} s, as {silenced / alone:.1f} passes (once)"
     )
 
@@ -180,7 +178,7 @@ def view_times(folder: Path, runs: list[Run]) -> None:
                 measured = f"{taken:.3f} s (at most {most:.3f})"
                 row(f"{run.title}: a slider of What if", f"under {SLIDER_TARGET} s", measured, taken < SLIDER_TARGET)
             else:
-                print(f"{run.title}: without pictures What if has no sliders")
+                print(f"{run.title}: without images What if has no sliders")
 
 
 def settled(server: str) -> None:

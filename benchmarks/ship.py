@@ -1,7 +1,7 @@
 """Makes a finished run one that ships with the project: python -m benchmarks.ship RUN --runs-dir DIR [--folder runs]
 
-Copies the settings, the history and the best weights, measures the routing of the test pictures, and writes the model card; what going on
-needs, and what is of the machine alone, stays behind. --dataset says where the pictures are now.
+Copies the settings, the history and the best weights, measures the routing of the test images, and writes the model card; what going on
+needs, and what is of the machine alone, stays behind. --dataset says where the images are now.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from expertnet.utils.files import write_atomically
 CARD = """\
 **{name}** tells {classes} apart: {class_names}.
 
-- **Trained on** {pictures}; {epochs} epochs, {hours} on {device} with {precision} numbers.
-- **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds a picture.
-- **Accuracy**: {test} of the {count:,} test pictures{mirrored}, measured once, at the end, with the weights of epoch {best_epoch}, \
-which was chosen on {validation} validation pictures ({val}).
+- **Trained on** {images}; {epochs} epochs, {hours} on {device} with {precision} numbers.
+- **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds an image.
+- **Accuracy**: {test} of the {count:,} test images{mirrored}, measured once, at the end, with the weights of epoch {best_epoch}, \
+which was chosen on {validation} validation images ({val}).
 - **Of use for** trying the app, and as an example of routing. It knows no other classes, and answers with one of its own \
 whatever it is shown.
 
@@ -44,7 +44,7 @@ def card(run: Run, count: int, note: str) -> str:
         name=run.title,
         classes=f"{len(info.classes)} classes",
         class_names=", ".join(info.classes),
-        pictures=f"{info.name}{note}",
+        images=f"{info.name}{note}",
         epochs=status["epoch"],
         hours=f"{status['seconds'] / 60:.0f} minutes"
         if status["seconds"] >= 100
@@ -59,7 +59,7 @@ def card(run: Run, count: int, note: str) -> str:
         mirrored=f" ({mirrored:.2%} with mirrored views)" if mirrored is not None else "",
         count=count,
         best_epoch=status["best_epoch"],
-        validation=f"the {settings.data.validation_share:.0%} of the training pictures that were set aside as",
+        validation=f"the {settings.data.validation_share:.0%} of the training images that were set aside as",
         val=f"{status['best_val_accuracy']:.2%}",
         command=command_line(settings, run.preset),
     )
@@ -70,8 +70,8 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--runs-dir")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
-    parser.add_argument("--dataset", help="where the pictures are, if not where the run says")
-    parser.add_argument("--note", default="", help="what is to be said of the pictures, after their name")
+    parser.add_argument("--dataset", help="where the images are, if not where the run says")
+    parser.add_argument("--note", default="", help="what is to be said of the images, after their name")
     options = parser.parse_args()
     source = RunStore(options.runs_dir).resolve(options.run)
     target = Run(options.folder / source.id)

@@ -3,10 +3,10 @@
     python -m benchmarks.training_speed --data cifar10-jpeg.tar.xz [--repeats 5] [--steps N] [--blocks N] [--device cpu]
 
 "The ordinary way": K separate convolution modules, float32, the default memory layout, a DataLoader with two workers and
-transforms picture by picture, and loss.item() after every step. "The engine" trains the same network with the same batch
+transforms image by image, and loss.item() after every step. "The engine" trains the same network with the same batch
 size, eager and compiled. "Convolutions alone" are those of the blocks, forward and back, as the engine calls them, and
 nothing else: what a step would be in which all the rest took no time. Repeats alternate; a repeat is one warm-up step and N that
-count. Prints pictures a second (median, least, most), the ratios of the medians, the seconds to the first finished step, and the
+count. Prints images a second (median, least, most), the ratios of the medians, the seconds to the first finished step, and the
 peak of memory.
 """
 
@@ -64,7 +64,7 @@ def ordinary_network(settings: Settings) -> nn.Module:
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(model.channels, 10))
 
 
-class Pictures(TorchDataset[Any]):
+class Images(TorchDataset[Any]):
     def __init__(self, split: Split, transform: Any) -> None:
         self.images, self.labels, self.transform = [to_pil_image(i) for i in split.images], split.labels, transform
 
@@ -83,8 +83,8 @@ def ordinary(settings: Settings, data: Dataset, device: torch.device) -> Iterato
         transforms.ToTensor(),
         transforms.Normalize(data.info.mean, data.info.std),
     ]
-    pictures = Pictures(data.train, transforms.Compose(steps))
-    loader = DataLoader(pictures, settings.training.batch_size, shuffle=True, num_workers=2, drop_last=True)
+    inputs = Images(data.train, transforms.Compose(steps))
+    loader = DataLoader(inputs, settings.training.batch_size, shuffle=True, num_workers=2, drop_last=True)
     net = ordinary_network(settings).to(device).train()
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.training.lr, weight_decay=settings.training.weight_decay
@@ -142,7 +142,7 @@ def _wait(device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="cifar10", help="a data set by name, or a folder or archive")
+    parser.add_argument("--data", default="cifar10", help="a dataset by name, or a folder or archive")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, help="that count, in a repeat (default: 1 on a CPU, else 50)")
     parser.add_argument("--blocks", type=int, default=8, help="fewer make it quicker, and are said")
@@ -178,7 +178,7 @@ def main() -> None:
             speeds[name].append(steps * batch / timed(way, steps, device))
     print(
         f"The report's network, {options.blocks} blocks, batch {batch}, {Path(options.data).name}, {device_name(device)}, "
-        f"{platform.machine()}, torch {torch.__version__}; {options.repeats} repeats of {steps} steps; pictures/s"
+        f"{platform.machine()}, torch {torch.__version__}; {options.repeats} repeats of {steps} steps; images/s"
     )
     base = median(speeds["the ordinary way"])
     for name, values in speeds.items():

@@ -1,4 +1,4 @@
-"""ExpertNet Studio: train networks of experts, watch them, see where each picture is routed."""
+"""ExpertNet Studio: train networks of experts, watch them, see where each image is routed."""
 
 import os
 

@@ -1,11 +1,11 @@
-"""Classify pictures: uploads or the camera."""
+"""Classify images: uploads or the camera."""
 
 import pandas as pd
 import streamlit as st
 
 from expertnet.charts.predictions import probability_bars
 from expertnet.charts.routing import routing_heatmap
-from expertnet.data.images import MAX_BYTES, fit, read_picture
+from expertnet.data.images import MAX_BYTES, fit, read_image
 from expertnet.errors import ImageError
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.tables import weights_table
@@ -14,7 +14,7 @@ from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import to_csv
 
 shell.require()
-SHOWN = 12  # pictures with charts; all are in the table
+SHOWN = 12  # images with charts; all are in the table
 
 st.header("Predict")
 picked = pick_run("Network")
@@ -22,21 +22,21 @@ if picked is None:
     st.stop()
 with shell.shown_error():
     predictor = load_predictor(*picked, threads=1)
-    files = st.file_uploader("Pictures", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
+    files = st.file_uploader("Images", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
     if st.toggle("Camera", key="with camera"):
         shot = st.camera_input("Camera", key="camera", width=480, label_visibility="collapsed")
         files = [shot, *files] if shot else files
     if not files:
         known = shell.escape(", ".join(predictor.classes[:20])) + (" and more" if len(predictor.classes) > 20 else "")
         st.caption(
-            f"This network knows {len(predictor.classes)} classes: {known}. Each picture is cropped to its middle "
+            f"This network knows {len(predictor.classes)} classes: {known}. Each image is cropped to its middle "
             f"square and resized to {predictor.image_size} x {predictor.image_size} pixels."
         )
         st.stop()
     rows, shown = [], 0
     for file in files:
         try:
-            image = fit(read_picture(file.getvalue()), predictor.image_size)
+            image = fit(read_image(file.getvalue()), predictor.image_size)
         except ImageError as error:
             st.error(f"**{shell.escape(file.name)}**: {shell.escape(str(error))}", icon=":material/broken_image:")
             rows.append({"file": file.name, "error": str(error)})
@@ -50,9 +50,9 @@ with shell.shown_error():
         if shown > SHOWN:
             continue
         with st.container(border=True):
-            picture, bars, heat = st.columns([2, 5, 5], gap="medium")
+            thumbnail, bars, heat = st.columns([2, 5, 5], gap="medium")
             name = shell.escape(file.name)
-            picture.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=name, alt=f"The picture {file.name}")
+            thumbnail.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=name, alt=f"The image {file.name}")
             bars.markdown(f"**{shell.escape(labels[0])}**, {shell.percent(values[0].item())}")
             bars.altair_chart(
                 probability_bars(pd.DataFrame({"label": labels, "probability": values.tolist()})),

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("kinds", "cases"), [(["pictures", "archives", "addresses"], 60), (["run zips", "flipped bytes", "cut"], 40)]
+    ("kinds", "cases"), [(["images", "archives", "addresses"], 60), (["run zips", "flipped bytes", "cut"], 40)]
 )
 def test_nothing_gets_out_or_breaks_a_page(kinds, cases):
     assert set(kinds) <= {*KINDS, "cut"}

@@ -11,7 +11,7 @@ from expertnet.charts.base import BLUE, GREY, layered, told
 
 
 def architecture(stages: pd.DataFrame) -> alt.LayerChart:
-    """The network from picture (left) to classes (right): columns name, channels, size, experts.
+    """The network from image (left) to classes (right): columns name, channels, size, experts.
 
     A column is as high as its feature maps, on a logarithmic scale; a block is split into its experts.
     """

@@ -66,7 +66,7 @@ def rows_axis(field: str, title: str | None = None) -> alt.Y:
 
 
 def to_file(chart: alt.TopLevelMixin, format: Literal["png", "svg"], width: int = 720) -> bytes:
-    """A chart as a picture, drawn without a browser by vl-convert."""
+    """A chart as an image, drawn without a browser by vl-convert."""
     sized = cast(Any, chart).properties(width=width)
     if format == "svg":
         text = io.StringIO()

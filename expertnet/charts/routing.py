@@ -97,7 +97,7 @@ def _looks(field: str, names: list[Any], title: str | None) -> dict[str, Any]:
 
 
 def scatter(points: pd.DataFrame, explained: list[float], select: str | None = None) -> alt.Chart:
-    """Pictures by the first two components of their routing: columns picture, class, taken for, x, y.
+    """Images by the first two components of their routing: columns image, class, taken for, x, y.
 
     With `select`, a click on a point is reported under that name.
     """
@@ -110,11 +110,11 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
             x=alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis),
             y=alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis),
             **looks,
-            tooltip=told("picture:Q", "class:N", "taken for:N"),
+            tooltip=told("image:Q", "class:N", "taken for:N"),
         )
-        .properties(height=380, description=f"Routing of {len(points)} test pictures in two dimensions, by class")
+        .properties(height=380, description=f"Routing of {len(points)} test images in two dimensions, by class")
     )
-    return chart.add_params(alt.selection_point(name=select, fields=["picture"])) if select else chart
+    return chart.add_params(alt.selection_point(name=select, fields=["image"])) if select else chart
 
 
 def interval_dots(
@@ -159,7 +159,7 @@ def interval_dots(
 def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     """Both entropies of each block (block_table) as shares of ln K, joined by a line."""
     most = max(math.log(num_experts), 1e-9)
-    names = {"entropy_of_mean": "of the mean routing", "mean_entropy": "mean of the pictures' own"}
+    names = {"entropy_of_mean": "of the mean routing", "mean_entropy": "mean of the images' own"}
     tidy = blocks.melt("block", list(names), "entropy", "nats").assign(share=lambda t: t["nats"] / most)
     tidy["entropy"] = tidy["entropy"].map(names)
     y = rows_axis("block:O", "block")
@@ -316,10 +316,10 @@ def _heatmap(
 
 
 def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
-    """One picture's routing weights, blocks x experts with the numbers: columns block, expert, weight."""
+    """One image's routing weights, blocks x experts with the numbers: columns block, expert, weight."""
     height = weights["block"].nunique() * CELL + 30
     return _heatmap(
-        weights, "block", "block", "weight", height, "Routing weights of one picture, blocks by experts, as numbers"
+        weights, "block", "block", "weight", height, "Routing weights of one image, blocks by experts, as numbers"
     )
 
 
@@ -335,7 +335,7 @@ def class_heatmap(table: pd.DataFrame, block: int, select: str | None = None) ->
 
 
 def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
-    """One picture's routing entropy of each block (columns block, entropy) against its maximum ln K."""
+    """One image's routing entropy of each block (columns block, entropy) against its maximum ln K."""
     most = math.log(num_experts)
     x = alt.X(
         "entropy:Q",
@@ -351,5 +351,5 @@ def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
         bars,
         text.encode(x=x, y=y, text=alt.Text("entropy:Q", format=".2f")),
         height=max(len(entropy) * CELL + 30, 3 * CELL),
-        description="Routing entropy of one picture, a bar for each block",
+        description="Routing entropy of one image, a bar for each block",
     )

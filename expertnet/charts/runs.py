@@ -1,4 +1,4 @@
-"""Many runs in one picture: tidy frames -> Altair charts, pure as in charts.py.
+"""Many runs in one image: tidy frames -> Altair charts, pure as in charts.py.
 
 In this module: smoothed, thinned and overlay (curves over one another), differing and parallel (settings against accuracy),
 and what_goes_with (the same in words).
@@ -18,7 +18,7 @@ import pandas as pd
 
 from expertnet.charts.base import BLUE, GREEN, GREY, ORANGE, layered, told_apart
 
-X_AXES = {"epoch": "epoch", "pictures": "pictures seen", "elapsed": "seconds of training"}
+X_AXES = {"epoch": "epoch", "images": "images seen", "elapsed": "seconds of training"}
 NAMED = 30  # curves that colours and dashes tell apart; beyond, the colour is the accuracy
 MOST_POINTS = 20_000  # of all curves of a chart together, so that the browser stays quick
 FEWEST_RUNS = 8  # under this, a rank correlation says nothing

@@ -71,7 +71,7 @@ def learning_curves(
 def _quantity_axis(quantity: str) -> alt.Y:
     if quantity == "loss":
         return alt.Y("value:Q", title="cross entropy (nats)", scale=alt.Scale(zero=False))
-    return alt.Y("value:Q", title="share of pictures (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=SHARE))
+    return alt.Y("value:Q", title="share of images (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=SHARE))
 
 
 def _epochs(last: int) -> alt.X:
@@ -99,7 +99,7 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
     tooltip = ["text:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity, format=".4f")]
     layers: list[Any] = [alt.Chart(table).mark_line(color=GREY, opacity=0.6).encode(x=x, y=y, tooltip=tooltip)]
     if quantity == "accuracy":
-        final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report: 90.53 %"]})
+        final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report: 90.53%"]})
         layers.append(alt.Chart(final).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y))
         layers.append(
             alt.Chart(final).mark_text(align="left", dx=4, dy=-7, color=GREY).encode(x=alt.value(0), y=y, text="text:N")

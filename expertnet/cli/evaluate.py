@@ -16,7 +16,7 @@ from expertnet.settings.fields import build_settings
 
 def evaluate(
     run: RunName,
-    dataset: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another dataset with the same classes.")] = None,
     checkpoint: Checkpoint = CheckpointKind.BEST,
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -32,8 +32,8 @@ def evaluate(
         data = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset})
     elif kept is None and is_missing(data):
         raise DatasetError(
-            f"The pictures of {dataset_title(data.dataset)}, which run {found.title} was trained on, are not on this machine; "
-            "name a data set with the same classes: --dataset NAME."
+            f"The images of {dataset_title(data.dataset)}, which run {found.title} was trained on, are not on this machine; "
+            "name a dataset with the same classes: --dataset NAME."
         )
     at_once = signal.signal(signal.SIGINT, signal.default_int_handler)  # half a download or decoding is cleaned up
     try:
@@ -43,7 +43,7 @@ def evaluate(
     if info.classes != predictor.classes:
         raise DatasetError(
             f"The classes of {data.dataset!r} ({', '.join(info.classes[:5])}{', ...' * (len(info.classes) > 5)}) are not "
-            f"those that run {found.name} knows; name a data set that has them."
+            f"those that run {found.name} knows; name a dataset that has them."
         )
     mean, std, mirrored = predictor.info.mean, predictor.info.std, flips(data)
     result = measure(predictor.model, split, mean, std, len(predictor.classes), mirrored=mirrored)
@@ -59,7 +59,7 @@ def evaluate(
             "classes": list(info.classes),
         },
         lambda: [
-            f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test pictures of {info.name}",
+            f"accuracy {result.accuracy:.2%}, loss {result.loss:.4f} on {len(split)} test images of {info.name}",
             *([f"with mirrored views {result.accuracy_mirrored:.2%}"] if mirrored else []),
         ],
     )

@@ -10,7 +10,7 @@ import typer
 
 from expertnet.cli.options import CheckpointKind
 from expertnet.cli.output import give, say
-from expertnet.data.images import MAX_BYTES, fit, read_picture
+from expertnet.data.images import MAX_BYTES, fit, read_image
 from expertnet.errors import ImageError
 from expertnet.store.run import Run
 
@@ -33,7 +33,7 @@ def for_each_file(
             rows.append(
                 {
                     "file": str(path),
-                    **answer(predictor, fit(read_picture(_read_bytes(path)), predictor.image_size)[None]),
+                    **answer(predictor, fit(read_image(_read_bytes(path)), predictor.image_size)[None]),
                 }
             )
         except ImageError as error:
@@ -49,6 +49,6 @@ def for_each_file(
 def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)  # one more than allowed, which read_picture refuses
+            return file.read(MAX_BYTES + 1)  # one more than allowed, which read_image refuses
     except OSError as error:
         raise ImageError(f"The file cannot be read ({error.strerror}); check its path.") from None

@@ -17,7 +17,7 @@ from expertnet.errors import UserError
 from expertnet.utils.files import os_error_sentence
 
 app = typer.Typer(
-    help="Train networks of experts, and see where each picture is routed.",
+    help="Train networks of experts, and see where each image is routed.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -39,7 +39,7 @@ RunName = Annotated[
 Checkpoint = Annotated[CheckpointKind, typer.Option(help="The weights of the best or of the last epoch.")]
 
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Picture files.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Image files.")]
 
 
 def open_store(runs_dir: Path | None, creates: bool = False) -> RunStore:

@@ -18,7 +18,7 @@ def predict(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Classify pictures."""
+    """Classify images."""
 
     def answer(predictor: Any, image: Any) -> dict[str, Any]:
         probabilities = predictor(image)[0][0]

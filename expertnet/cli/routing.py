@@ -17,7 +17,7 @@ from expertnet.store.run import Run
 
 def routing(
     run: RunName,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]", help="Picture files.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]", help="Image files.")] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the routing lab of the whole test set into this folder.")
     ] = None,
@@ -25,13 +25,13 @@ def routing(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Show the routing weights of pictures, or report on the test set.
+    """Show the routing weights of images, or report on the test set.
 
     A row a block, a column an expert; with --report, the tables and charts of the whole test set are written.
     """
     found = open_store(runs_dir).resolve(run, trained=True)
     if not files and report is None:
-        raise RunError("Name picture files, or a folder for the tables and charts of the whole test set: --report DIR.")
+        raise RunError("Name image files, or a folder for the tables and charts of the whole test set: --report DIR.")
     if report is not None:
         _report(found, report, checkpoint, as_json and not files)
     if files:

@@ -35,7 +35,7 @@ def run_lines(runs: Sequence[Any]) -> list[str]:
     """The runs as a table for a person, with the best accuracy of each as the Runs page has it, and what it was measured on."""
     if not runs:
         return ["No runs yet; 'python -m expertnet train' makes one."]
-    rows = [("run", "state", "epochs", "best accuracy", "data set", "name")]
+    rows = [("run", "state", "epochs", "best accuracy", "dataset", "name")]
     for run in runs:
         status, watched = run.status(), "test" if run.watches_test else "validation"
         best = status["best_val_accuracy"]

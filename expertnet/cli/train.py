@@ -23,7 +23,7 @@ def train(
         typer.Option(help=f"Where the settings start from: {', '.join(PRESETS)} (default: {DEFAULT_PRESET})."),
     ] = None,  # which tells a preset that was given from none
     dataset: Annotated[
-        str | None, typer.Option(help="A built-in data set, or the path of a folder or archive of class folders.")
+        str | None, typer.Option(help="A built-in dataset, or the path of a folder or archive of class folders.")
     ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as training.lr=0.001.")
@@ -57,7 +57,7 @@ def train(
         settings = build_settings(preset, dataset, values)
         refuse_what_cannot_start(settings)
         if settings.data.dataset not in BUILTIN:
-            look(settings.data)  # own pictures that cannot be used leave no run behind
+            look(settings.data)  # own images that cannot be used leave no run behind
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
     status = train_in_turn(
@@ -120,5 +120,5 @@ class EpochPrinter:
             say(
                 f"epoch {epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
                 f"{self.watched} accuracy {percent(status.get('val_accuracy') or 0, 2)}"
-                + (f"  {speed:.0f} pictures/s" if speed else "")
+                + (f"  {speed:.0f} images/s" if speed else "")
             )

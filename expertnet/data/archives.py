@@ -30,7 +30,7 @@ from expertnet.utils.progress import Asked, check, never
 
 MAX_UNPACKED = 4 * 2**30  # bytes of all members of an archive together
 MAX_FILES = 200_000  # members of an archive
-MAX_DEPTH = 4  # wrapping folder / train / class / picture: a link in a folder cannot lead round for ever
+MAX_DEPTH = 4  # wrapping folder / train / class / image: a link in a folder cannot lead round for ever
 _HEADERS = 2**30  # bytes that a tar may spend on what is no member's content
 _DAMAGE = (
     tarfile.TarError,
@@ -104,7 +104,7 @@ def _is_tar_header(start: bytes) -> bool:
 
 
 def _folder(root: Path, inside: str, cancelled: Asked, depth: int = 1) -> Iterator[Entry]:
-    """What lies in a person's own folder, sorted; links are followed, as collections of linked pictures are common."""
+    """What lies in a person's own folder, sorted; links are followed, as collections of linked images are common."""
     with os.scandir(root / inside) as found:
         items = sorted(found, key=lambda item: item.name)
     for item in items:
@@ -127,7 +127,7 @@ def _read_file(path: Path, size: int) -> bytes:
         with path.open("rb") as file:
             return file.read(min(size, MAX_BYTES + 1))
     except OSError:
-        return b""  # one file that may not be read is counted with those that give no picture
+        return b""  # one file that may not be read is counted with those that give no image
 
 
 def _zip(file: IO[bytes], name: str, cancelled: Asked) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once, on the device the batch lives on; every picture has its own draw.
+"""Augmentation of a whole batch at once, on the device the batch lives on; every image has its own draw.
 
 In this module: random_crop, random_flip, alternating_flip, cutout (DeVries 2017, arXiv:1708.04552), augment (all of these
 that the settings ask for), normalize, and mix. Draws come from the given generators, which live on the CPU so that a run
@@ -21,30 +21,30 @@ def _draw(high: int, count: int, generator: Generator, device: torch.device) -> 
 
 
 def random_crop(images_NCHW: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Each picture padded with zeros on all sides and cropped back to its size at a place of its own."""
+    """Each image padded with zeros on all sides and cropped back to its size at a place of its own."""
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device
     padded = torch.nn.functional.pad(images_NCHW, (padding,) * 4)
     top, left = (_draw(2 * padding + 1, n, generator, device) for _ in range(2))
     rows = (top[:, None] + torch.arange(height, device=device))[:, :, None]
     columns = (left[:, None] + torch.arange(width, device=device))[:, None, :]
-    picture = torch.arange(n, device=device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[picture, rows, columns].permute(0, 3, 1, 2)
+    image = torch.arange(n, device=device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
 
 
 def random_flip(images_NCHW: Tensor, generator: Generator) -> Tensor:
-    """Each picture mirrored left to right with probability 1/2."""
+    """Each image mirrored left to right with probability 1/2."""
     flipped = _draw(2, len(images_NCHW), generator, images_NCHW.device).bool()
     return torch.where(flipped[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
 def alternating_flip(images_NCHW: Tensor, coins_N: Tensor, epoch: int) -> Tensor:
-    """Each picture mirrored in every second epoch; its coin (0 or 1) says which (Jordan 2024, arXiv:2404.00498)."""
+    """Each image mirrored in every second epoch; its coin (0 or 1) says which (Jordan 2024, arXiv:2404.00498)."""
     return torch.where(((coins_N + epoch) % 2 == 1)[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
 def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
-    """A size x size square of each picture set to zero; its centre is drawn over the picture, so part may lie outside."""
+    """A size x size square of each image set to zero; its centre is drawn over the image, so part may lie outside."""
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device
     top, left = (_draw(length, n, generator, device) - size // 2 for length in (height, width))
@@ -63,9 +63,9 @@ def augment(
     coins_N: Tensor | None = None,
     epoch: int = 0,
 ) -> Tensor:
-    """The settings' augmentation of a uint8 batch; `flips` is data.flip resolved for the data set.
+    """The settings' augmentation of a uint8 batch; `flips` is data.flip resolved for the dataset.
 
-    `coins_N` are the pictures' coins where their flips alternate from epoch to epoch.
+    `coins_N` are the images' coins where their flips alternate from epoch to epoch.
     """
     if data.crop_padding:
         images_NCHW = random_crop(images_NCHW, data.crop_padding, generator)
@@ -79,12 +79,12 @@ def augment(
 
 
 def normalize(images_N3HW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 pictures -> float32 with the data set's mean (3,) and deviation (3,) taken out."""
+    """uint8 images -> float32 with the dataset's mean (3,) and deviation (3,) taken out."""
     return (images_N3HW.float() / 255 - mean[:, None, None]) / std[:, None, None]
 
 
 def mix(images_NCHW: Tensor, data: DataSettings, random: Random, generator: Generator) -> tuple[Tensor, Tensor, float]:
-    """Mixup or CutMix of a batch with itself: the pictures, the partner of each (N,), and the share that is its own.
+    """Mixup or CutMix of a batch with itself: the images, the partner of each (N,), and the share that is its own.
 
     Mixup blends (Zhang 2018, arXiv:1710.09412), CutMix pastes a rectangle (Yun 2019, arXiv:1905.04899); with both
     settings on, a coin decides. One share a batch, as in both papers.

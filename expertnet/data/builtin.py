@@ -1,6 +1,6 @@
-"""The data sets that come by name: what they are, and how their pictures are read.
+"""The datasets that come by name: what they are, and how their images are read.
 
-In this module: Builtin, Pictures and BUILTIN, the registry. `digits` lies inside scikit-learn; the others are downloaded
+In this module: Builtin, Images and BUILTIN, the registry. `digits` lies inside scikit-learn; the others are downloaded
 by downloads.py and read by torchvision's readers, whose addresses, checksums and class names are the only ones used.
 """
 
@@ -27,8 +27,8 @@ TEST_SHARE, TEST_SEED = (
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Part of a data set in memory: uint8 arrays (N, H, W) or (N, H, W, 3), and labels (N,)."""
+class Images:
+    """Part of a dataset in memory: uint8 arrays (N, H, W) or (N, H, W, 3), and labels (N,)."""
 
     arrays: np.ndarray
     labels: np.ndarray
@@ -38,34 +38,34 @@ class Pictures:
             yield Image.fromarray(array), int(label)
 
 
-Read = Callable[[Path, Report, Asked], tuple[tuple[str, ...], Pictures, Pictures]]  # -> classes, train, test
+Read = Callable[[Path, Report, Asked], tuple[tuple[str, ...], Images, Images]]  # -> classes, train, test
 
 
 @dataclass(frozen=True)
 class Builtin:
-    """One data set of the registry; `read` takes the folder that downloads are kept in."""
+    """One dataset of the registry; `read` takes the folder that downloads are kept in."""
 
     name: str
     title: str
     note: str  # one line for a form
     num_classes: int
-    flips: bool  # whether a mirrored picture still shows its class
+    flips: bool  # whether a mirrored image still shows its class
     download_bytes: int
     read: Read
 
 
-def _digits(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+def _digits(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
     from sklearn.datasets import load_digits  # takes a second to import
 
     progress("Reading the digits", None)
     bunch = load_digits()
     arrays = (bunch.images * (255 / 16)).round().astype(np.uint8)  # values are 0 to 16
     train, test = (part.numpy() for part in held_out(torch.from_numpy(bunch.target).long(), TEST_SHARE, TEST_SEED))
-    return DIGITS, Pictures(arrays[train], bunch.target[train]), Pictures(arrays[test], bunch.target[test])
+    return DIGITS, Images(arrays[train], bunch.target[train]), Images(arrays[test], bunch.target[test])
 
 
 def _cifar(reader: str) -> Read:
-    def read(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+    def read(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
         from torchvision import datasets
         from torchvision.datasets.utils import extract_archive
 
@@ -78,14 +78,14 @@ def _cifar(reader: str) -> Read:
             train, test = kind(root, train=True), kind(root, train=False)
         return (
             tuple(train.classes),
-            Pictures(train.data, np.asarray(train.targets)),
-            Pictures(test.data, np.asarray(test.targets)),
+            Images(train.data, np.asarray(train.targets)),
+            Images(test.data, np.asarray(test.targets)),
         )
 
     return read
 
 
-def _fashion_mnist(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+def _fashion_mnist(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
     from torchvision.datasets import FashionMNIST
     from torchvision.datasets.utils import extract_archive
 
@@ -108,11 +108,11 @@ def _fashion_mnist(folder: Path, progress: Report, cancelled: Asked) -> tuple[tu
         for name, _ in FashionMNIST.resources:
             extract_archive(folder / name, raw)
         readers = [FashionMNIST(root, train=train) for train in (True, False)]
-    train, test = (Pictures(reader.data.numpy(), reader.targets.numpy()) for reader in readers)
+    train, test = (Images(reader.data.numpy(), reader.targets.numpy()) for reader in readers)
     return tuple(FashionMNIST.classes), train, test
 
 
-def _svhn(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Pictures, Pictures]:
+def _svhn(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
     from torchvision.datasets import SVHN
 
     before, title = 0, BUILTIN["svhn"].title
@@ -130,7 +130,7 @@ def _svhn(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, 
         )
     progress(f"Unpacking {title}", None)
     readers = [SVHN(folder, split=part) for part in ("train", "test")]
-    train, test = (Pictures(reader.data.transpose(0, 2, 3, 1), reader.labels) for reader in readers)
+    train, test = (Images(reader.data.transpose(0, 2, 3, 1), reader.labels) for reader in readers)
     return DIGITS, train, test
 
 
@@ -167,7 +167,7 @@ BUILTIN: dict[str, Builtin] = {
         Builtin(
             "fashion_mnist",
             "Fashion-MNIST",
-            "70,000 grey pictures of clothes, 28x28 pixels, 10 classes; a download of 31 MB.",
+            "70,000 grey images of clothes, 28x28 pixels, 10 classes; a download of 31 MB.",
             10,
             True,
             30_878_645,

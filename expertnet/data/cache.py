@@ -1,7 +1,7 @@
-"""Decoded pictures on disk: written whole or not at all, read memory-mapped.
+"""Decoded images on disk: written whole or not at all, read memory-mapped.
 
 In this module: data_root, Decoded, load, store; digest_of, which remembers the hash of an archive's content.
-A set is a folder `decoded/<key>/`: info.json, and for train and test the pictures and labels as plain bytes.
+A set is a folder `decoded/<key>/`: info.json, and for train and test the images and labels as plain bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PIECE = 4 * 2**20  # bytes hashed between two looks at whether to stop
 @dataclass(frozen=True)
 class Decoded:
     classes: tuple[str, ...]
-    mean: tuple[float, ...]  # of the training pictures, a value a channel, pixels from 0 to 1
+    mean: tuple[float, ...]  # of the training images, a value a channel, pixels from 0 to 1
     std: tuple[float, ...]
     note: str  # what was left out, in a sentence; empty where nothing was
     train: Split
@@ -42,7 +42,7 @@ class Decoded:
 
 
 def data_root() -> Path:
-    """Where downloads and decoded pictures are kept: EXPERTNET_DATA, or the user's cache folder."""
+    """Where downloads and decoded images are kept: EXPERTNET_DATA, or the user's cache folder."""
     if given := os.environ.get("EXPERTNET_DATA"):
         return Path(given).expanduser()
     usual = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA", "~/AppData/Local")}.get(
@@ -52,7 +52,7 @@ def data_root() -> Path:
 
 
 def load(key: str) -> Decoded | None:
-    """What is kept under a key, its pictures memory-mapped; None where nothing is, or what is there is damaged."""
+    """What is kept under a key, its images memory-mapped; None where nothing is, or what is there is damaged."""
     folder = data_root() / "decoded" / key
     try:
         info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def store(
     batches: Iterable[tuple[str, Tensor, Tensor]],
     finish: Callable[[Tensor, Tensor], str] = lambda train, test: "",
 ) -> Decoded:
-    """Keeps batches of ("train" or "test", pictures (n, 3, S, S) uint8, labels (n,) int64) under a key and maps them.
+    """Keeps batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key and maps them.
 
     `finish` is given the labels of both parts before anything is kept: it returns the note, or raises what speaks
     against the data. All is written beside the target and renamed, so that neither a kill nor a second process that
@@ -148,10 +148,10 @@ def _sweep(parent: Path) -> None:
 
 
 def _mean_and_std(moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A value a channel, pixels from 0 to 1. The sums are whole numbers below 2**53, so the order of pictures changes nothing."""
+    """A value a channel, pixels from 0 to 1. The sums are whole numbers below 2**53, so the order of images changes nothing."""
     count, total, squares = moments
     mean = total / count
-    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # pictures of one colour would divide by zero
+    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # images of one colour would divide by zero
     return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 

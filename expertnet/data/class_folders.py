@@ -1,6 +1,6 @@
-"""Class folders -> which file is a picture of which class, and whether of the training or of the test set.
+"""Class folders -> which file is an image of which class, and whether of the training or of the test set.
 
-In this module: Layout, arrange, and decode, which reads the pictures that a layout names.
+In this module: Layout, arrange, and decode, which reads the images that a layout names.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from expertnet.data.images import FORMATS_TEXT, SUFFIXES
 from expertnet.data.splits import held_out
 from expertnet.errors import DatasetError
 
-LAYOUT_TEXT = "put the pictures into <class>/, or into train/<class>/ and test/<class>/"
+LAYOUT_TEXT = "put the images into <class>/, or into train/<class>/ and test/<class>/"
 
 
 @dataclass(frozen=True)
 class Layout:
     classes: tuple[str, ...]
-    pictures: dict[str, tuple[str, int]]  # path -> "train" or "test", number of the class
-    passed_over: list[str]  # files in class folders that are no pictures by their name
+    images: dict[str, tuple[str, int]]  # path -> "train" or "test", number of the class
+    passed_over: list[str]  # files in class folders that are no images by their name
 
 
 def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
@@ -32,7 +32,7 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
 
     `train/<class>/*` and `test/<class>/*`, or `<class>/*`, of which a fifth of every class becomes the test set, always
     the same one; all of it may lie in one wrapping folder. Raises DatasetError where that does not give two classes or
-    more with pictures in each.
+    more with images in each.
     """
     files = [path.split("/") for path, is_folder in found if not is_folder]
     folders = {tuple(parts[:depth]) for parts in files for depth in range(1, len(parts))}
@@ -42,7 +42,7 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
     depth = 1 if wrapper else 0
     parts_of = {"train": (*([wrapper] if wrapper else []), "train"), "test": (*([wrapper] if wrapper else []), "test")}
     two_levels = all(parts in folders for parts in parts_of.values())
-    length = depth + (3 if two_levels else 2)  # of the path of a picture
+    length = depth + (3 if two_levels else 2)  # of the path of an image
     members: dict[tuple[str, str], list[str]] = {}
     for folder in folders:
         if len(folder) == length - 1 and (not two_levels or folder[:-1] in parts_of.values()):
@@ -50,10 +50,10 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
     passed_over = []
     for parts in files:
         key = (parts[-3] if two_levels else "train", parts[-2]) if len(parts) == length else ("", "")
-        is_picture = os.path.splitext(parts[-1])[1].lower() in SUFFIXES
-        if key in members and is_picture:
+        is_image = os.path.splitext(parts[-1])[1].lower() in SUFFIXES
+        if key in members and is_image:
             members[key].append("/".join(parts))
-        elif key in members or is_picture:  # a picture outside of the class folders, or something else inside of one
+        elif key in members or is_image:  # an image outside of the class folders, or something else inside of one
             passed_over.append("/".join(parts))
     return _checked(members, passed_over, two_levels, title)
 
@@ -61,7 +61,7 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
 def _checked(members: dict[tuple[str, str], list[str]], passed_over: list[str], two_levels: bool, title: str) -> Layout:
     classes = tuple(sorted({name for part, name in members if part == "train"}))
     if not any(members.values()):
-        raise DatasetError(f"{title} holds no pictures in class folders; {LAYOUT_TEXT}, as {FORMATS_TEXT}.")
+        raise DatasetError(f"{title} holds no images in class folders; {LAYOUT_TEXT}, as {FORMATS_TEXT}.")
     strange = sorted({name for part, name in members if part == "test"} - set(classes))
     if strange:
         raise DatasetError(
@@ -82,8 +82,8 @@ def _checked(members: dict[tuple[str, str], list[str]], passed_over: list[str], 
         single = [name for (_, name), paths in sorted(members.items()) if len(paths) == 1]
         if single:
             raise DatasetError(
-                f"{title} has too few pictures to hold some out for the test, a single one in the class {single[0]!r}; "
-                "add pictures to it, or remove its folder."
+                f"{title} has too few images to hold some out for the test, a single one in the class {single[0]!r}; "
+                "add images to it, or remove its folder."
             )
         _, aside = held_out(torch.tensor([label for _, label, _ in labelled]), TEST_SHARE, TEST_SEED)
         tested = set(aside.tolist())
@@ -96,15 +96,15 @@ def _checked(members: dict[tuple[str, str], list[str]], passed_over: list[str], 
 def _empty(title: str, name: str, part: str) -> DatasetError:
     where = f" in {part}" if part else ""
     return DatasetError(
-        f"{title} has no picture that can be read in the class {name!r}{where}; add pictures ({FORMATS_TEXT}) "
+        f"{title} has no image that can be read in the class {name!r}{where}; add images ({FORMATS_TEXT}) "
         "or remove its folder."
     )
 
 
 def refuse_lost_classes(layout: Layout, train: Tensor, test: Tensor, title: str) -> None:
-    """Raises DatasetError where, among the labels of the pictures that could be decoded, a class has none left."""
+    """Raises DatasetError where, among the labels of the images that could be decoded, a class has none left."""
     for part, labels in (("train", train), ("test", test)):
-        planned = {label for place, label in layout.pictures.values() if place == part}
+        planned = {label for place, label in layout.images.values() if place == part}
         lost = sorted(planned - set(labels.unique().tolist()))
         if lost:
             raise _empty(title, layout.classes[lost[0]], part)

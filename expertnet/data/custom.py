@@ -1,4 +1,4 @@
-"""A person's own pictures before they are loaded: what a folder or archive holds, and keeping what is uploaded.
+"""A person's own images before they are loaded: what a folder or archive holds, and keeping what is uploaded.
 
 In this module: Look, look, known_class_count, keep_upload.
 """
@@ -31,10 +31,10 @@ from expertnet.utils.progress import Asked, Report, never, silent
 
 @dataclass(frozen=True)
 class Look:
-    """What a folder or archive holds by the names of its files, before any picture is read."""
+    """What a folder or archive holds by the names of its files, before any image is read."""
 
     classes: tuple[str, ...]
-    train: int  # files that are pictures by their names, those for validation among them
+    train: int  # files that are images by their names, those for validation among them
     test: int
     largest: int  # of train, in the class that has most
 
@@ -43,7 +43,7 @@ _looks: dict[tuple[Any, ...], Look | str] = {}
 
 
 def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never) -> Look:
-    """Lists a person's own pictures, once as long as the file or folder is not changed. Raises as load_dataset does."""
+    """Lists a person's own images, once as long as the file or folder is not changed. Raises as load_dataset does."""
     refuse_if_missing(data)
     key = _seen_as(data)
     looked = _looks.get(key)
@@ -54,7 +54,7 @@ def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never
             raise DatasetError(looked)
         refuse_without_validation(data, looked.largest)
     except DatasetError:
-        if path_of(data).is_dir():  # which is not changed itself by the pictures that somebody adds to its classes
+        if path_of(data).is_dir():  # which is not changed itself by the images that somebody adds to its classes
             _looks.pop(key, None)
         raise
     return looked
@@ -68,12 +68,12 @@ def _listed(data: DataSettings, progress: Report, cancelled: Asked) -> Look | st
         return str(error)
     except OSError as error:
         raise unreadable_error(dataset_title(data.dataset), error) from error
-    train = Counter(label for part, label in plan.pictures.values() if part == "train")
-    return Look(plan.classes, train.total(), len(plan.pictures) - train.total(), max(train.values()))
+    train = Counter(label for part, label in plan.images.values() if part == "train")
+    return Look(plan.classes, train.total(), len(plan.images) - train.total(), max(train.values()))
 
 
 def known_class_count(data: DataSettings) -> int | None:
-    """The number of classes where it is known without reading any pictures."""
+    """The number of classes where it is known without reading any images."""
     if data.dataset in BUILTIN:
         return BUILTIN[data.dataset].num_classes
     looked = _looks.get(_seen_as(data))

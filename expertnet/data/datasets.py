@@ -1,8 +1,8 @@
-"""Built-in, downloaded, or a person's own pictures -> uint8 tensors with their classes, in three different sets.
+"""Built-in, downloaded, or a person's own images -> uint8 tensors with their classes, in three different sets.
 
 In this module: DatasetInfo, Dataset, load_dataset, load_test_split, remembered_test_split, and what pages ask before anything is loaded
-(dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_ready, flips; own_pictures.py says more). What
-the parts of the way are called stands in builtin.py, downloads.py, archives.py, class_folders.py and cache.py. Pictures are RGB, uint8,
+(dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_ready, flips; own_images.py says more). What
+the parts of the way are called stands in builtin.py, downloads.py, archives.py, class_folders.py and cache.py. Images are RGB, uint8,
 (N, 3, S, S).
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from expertnet.data import cache, class_folders
 from expertnet.data.archives import entries
-from expertnet.data.builtin import BUILTIN, Pictures
+from expertnet.data.builtin import BUILTIN, Images
 from expertnet.data.cache import Decoded, data_root
 from expertnet.data.decode import decode, passed_over_text
 from expertnet.data.images import fit
@@ -31,19 +31,19 @@ from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Asked, Report, check, never, silent
 from expertnet.utils.text import did_you_mean
 
-_BATCH = 500  # pictures of a built-in data set between two looks at whether to stop
+_BATCH = 500  # images of a built-in dataset between two looks at whether to stop
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """All of a data set that classifying needs without the data."""
+    """All of a dataset that classifying needs without the data."""
 
     name: str  # a built-in name, or the name of a folder or archive
     classes: tuple[str, ...]
     mean: tuple[float, ...]  # of train and validation together, a value a channel, pixels from 0 to 1
     std: tuple[float, ...]
     image_size: int  # pixels
-    fingerprint: str  # differs where the decoded pictures differ
+    fingerprint: str  # differs where the decoded images differ
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,7 +74,7 @@ class Dataset:
 
 
 def dataset_title(name: str) -> str:
-    """What a person calls a data set: "CIFAR-10", or the name of a folder or archive."""
+    """What a person calls a dataset: "CIFAR-10", or the name of a folder or archive."""
     if name in BUILTIN:
         return BUILTIN[name].title
     return os.path.basename(os.path.abspath(os.path.expanduser(name))) or name
@@ -86,25 +86,25 @@ def is_missing(data: DataSettings) -> bool:
 
 
 def refuse_if_missing(data: DataSettings) -> None:
-    """Raises DatasetError where the data set is missing."""
+    """Raises DatasetError where the dataset is missing."""
     if is_missing(data):
         raise DatasetError(
-            f"There is no data set {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
+            f"There is no dataset {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
             "path of a folder or archive of class folders."
         )
 
 
 def refuse_without_validation(data: DataSettings, largest: int) -> None:
-    """Raises DatasetError where nothing could be set aside of training classes of so many pictures at most."""
+    """Raises DatasetError where nothing could be set aside of training classes of so many images at most."""
     if data.validation_share and largest < 2:
         raise DatasetError(
-            f"{dataset_title(data.dataset)} has a single training picture a class, so none can be set aside for validation; "
-            "add pictures, or use data.validation_share=0."
+            f"{dataset_title(data.dataset)} has a single training image a class, so none can be set aside for validation; "
+            "add images, or use data.validation_share=0."
         )
 
 
 def is_ready(data: DataSettings) -> bool:
-    """Whether the decoded pictures are on disk already. Of a folder it lists every file."""
+    """Whether the decoded images are on disk already. Of a folder it lists every file."""
     return kept_of(data) is not None
 
 
@@ -181,7 +181,7 @@ def path_of(data: DataSettings) -> Path:
 
 
 def kept_of(data: DataSettings) -> Decoded | None:
-    """What is decoded already, found without reading any pictures."""
+    """What is decoded already, found without reading any images."""
     try:
         key = _key(data, silent, never, only_known=True)
     except (UserError, ValueError, OSError):  # DatasetError, and a path that no system would take
@@ -190,7 +190,7 @@ def kept_of(data: DataSettings) -> Decoded | None:
 
 
 def _key(data: DataSettings, progress: Report, cancelled: Asked, only_known: bool = False) -> str | None:
-    """Names the decoded pictures: by name, by an archive's content, or by a folder's paths, sizes and times."""
+    """Names the decoded images: by name, by an archive's content, or by a folder's paths, sizes and times."""
     ending = f"{data.image_size}px-v{cache.VERSION}"
     if data.dataset in BUILTIN:
         return f"{data.dataset}-{ending}"
@@ -240,14 +240,14 @@ def arranged(path: Path, progress: Report, cancelled: Asked) -> class_folders.La
 
 
 def _fitted(
-    title: str, train: Pictures, test: Pictures, image_size: int, progress: Report, cancelled: Asked
+    title: str, train: Images, test: Images, image_size: int, progress: Report, cancelled: Asked
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Batches of pictures that are in memory already, fitted just as a person's own pictures are."""
+    """Batches of images that are in memory already, fitted just as a person's own images are."""
     total, done = len(train.labels) + len(test.labels), 0
-    for part, pictures in (("train", train), ("test", test)):
+    for part, images in (("train", train), ("test", test)):
         batch: list[tuple[Tensor, int]] = []
-        for picture, label in pictures:
-            batch.append((fit(picture, image_size), label))
+        for image, label in images:
+            batch.append((fit(image, image_size), label))
             done += 1
             if len(batch) == _BATCH:
                 check(cancelled)

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from expertnet.data.archives import Entry, entries
 from expertnet.data.class_folders import Layout
-from expertnet.data.images import fit, read_picture
+from expertnet.data.images import fit, read_image
 from expertnet.errors import ImageError
 from expertnet.utils.progress import Asked, Report, check, never, silent
 
-BATCH = 256  # pictures that are read, then shared by the threads
+BATCH = 256  # images that are read, then shared by the threads
 
 
 NAMED = 5  # files that were left out, by their names
 
 
-BATCH_BYTES = 32 * 2**20  # of their files, so that large pictures do not fill the memory
+BATCH_BYTES = 32 * 2**20  # of their files, so that large images do not fill the memory
 
 
 _Read = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
@@ -37,12 +37,12 @@ def decode(
     progress: Report = silent,
     cancelled: Asked = never,
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Batches of ("train" or "test", pictures (n, 3, S, S) uint8, labels (n,)), in the order the files are stored.
+    """Batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,)), in the order the files are stored.
 
-    Files that give no picture are added to `unreadable`. Pillow decodes without Python's lock, so threads share the work;
-    reading waits meanwhile, because a thread that holds the lock would slow small pictures tenfold.
+    Files that give no image are added to `unreadable`. Pillow decodes without Python's lock, so threads share the work;
+    reading waits meanwhile, because a thread that holds the lock would slow small images tenfold.
     """
-    left, count = dict(layout.pictures), len(layout.pictures)
+    left, count = dict(layout.images), len(layout.images)
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
         for batch in _batches(entries(path, cancelled), left):
@@ -51,7 +51,7 @@ def decode(
             batch = [item for part in slices for item in part]
             images = [
                 image
-                for part in pool.map(lambda items: [_picture(data, image_size) for *_, data in items], slices)
+                for part in pool.map(lambda items: [_image(data, image_size) for *_, data in items], slices)
                 for image in part
             ]
             unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
@@ -83,9 +83,9 @@ def _batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterat
         yield batch
 
 
-def _picture(data: bytes, image_size: int) -> Tensor | None:
+def _image(data: bytes, image_size: int) -> Tensor | None:
     try:
-        return fit(read_picture(data), image_size)
+        return fit(read_image(data), image_size)
     except ImageError:
         return None
 
@@ -100,7 +100,7 @@ def passed_over_text(layout: Layout, unreadable: list[str]) -> str:
     if len(names) > NAMED:
         told += f", and others ({', '.join(f'{count} {_shown(kind)}' for kind, count in kinds.most_common(3))} in all)"
     files = "1 file was" if len(names) == 1 else f"{len(names):,} files were"
-    return f"{files} passed over, outside the class folders or giving no picture: {told}."
+    return f"{files} passed over, outside the class folders or giving no image: {told}."
 
 
 def _shown(name: str) -> str:

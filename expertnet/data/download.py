@@ -34,7 +34,7 @@ def download(
 ) -> int:
     """Fetches `target` from the first of the urls that answers, unless it is there whole already; returns its bytes.
 
-    With several files to a data set, `before` is what earlier ones had and `total` what all have (bytes), so that the
+    With several files to a dataset, `before` is what earlier ones had and `total` what all have (bytes), so that the
     share grows once. The file appears under its name only when it is whole and its md5 is right.
     Raises Cancelled, or DatasetError when no url gives the file.
     """

@@ -1,4 +1,4 @@
-"""Pictures with their labels, and how a share of them is set aside.
+"""Images with their labels, and how a share of them is set aside.
 
 In this module: Split, held_out.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures and the numbers of their classes."""
+    """Images and the numbers of their classes."""
 
     images: Tensor  # (N, 3, S, S) uint8
     labels: Tensor  # (N,) int64

@@ -36,10 +36,10 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
     )
     how = (
         f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
-        "2.1 is expert 1 of block 2. Weight: the expert's mean; change: of the accuracy, with the interval of 95 % of the paired "
-        "difference from low to high; flipped: pictures that get another class; first: the share of pictures in which the expert "
+        "2.1 is expert 1 of block 2. Weight: the expert's mean; change: of the accuracy, with the interval of 95% of the paired "
+        "difference from low to high; flipped: images that get another class; first: the share of images in which the expert "
         "weighs most. Dead: utilization under "
-        f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the pictures changed. {NORMS}"
+        f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the images changed. {NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"
     return Figure(name, seen, weight_and_effect(table), table, how)
@@ -63,10 +63,10 @@ def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
     name = str(worst["class"])
     seen = (
         f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
-        f"{percent(-worst['change'])} of its pictures."
+        f"{percent(-worst['change'])} of its images."
         if worst["change"] < 0
         else f"No class loses by the silencing of an expert of block {block}."
     )
-    how = f"Change of the accuracy on the test pictures of each class when the expert is silenced. {NORMS}"
+    how = f"Change of the accuracy on the test images of each class when the expert is silenced. {NORMS}"
     chart = difference_heatmap(here, "class", "change", "change of the accuracy", shares=True)
     return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)

@@ -15,7 +15,7 @@ from expertnet.routing.information import DRAWS
 from expertnet.routing.lab import Lab, sample
 from expertnet.utils.text import amount
 
-POINTS = 2000  # pictures drawn in two dimensions; more would only hide one another
+POINTS = 2000  # images drawn in two dimensions; more would only hide one another
 
 
 @made_once
@@ -30,7 +30,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Figure:
         if mine.max() - mine.min() >= 0.005
         else f"In block {block}, all classes are routed alike on the mean."
     )
-    how = f"Mean routing weights over each class's test pictures ({lab.count:,} in all); rows are {lab.row_order}."
+    how = f"Mean routing weights over each class's test images ({lab.count:,} in all); rows are {lab.row_order}."
     return Figure(f"classes-block-{block}", seen, class_heatmap(table, block, select), table, how)
 
 
@@ -45,8 +45,8 @@ def information(lab: Lab) -> Figure:
         else "The routing tells nothing about the class, or no more than chance would."
     )
     how = (
-        "Mutual information between the class and an expert drawn by the picture's weights: H(mean a) minus the mean over classes of "
-        f"H(mean a given the class), in bits. The tick is passed by chance in any of the blocks with a probability of 5 %, by {DRAWS} "
+        "Mutual information between the class and an expert drawn by the image's weights: H(mean a) minus the mean over classes of "
+        f"H(mean a given the class), in bits. The tick is passed by chance in any of the blocks with a probability of 5%, by {DRAWS} "
         "permutations of the labels: it is corrected for the number of blocks (Westfall and Young's maxT)."
     )
     return Figure("information", seen, information_bars(table), table, how)
@@ -61,11 +61,11 @@ def _telling(lab: Lab) -> list[int]:
 def plane(lab: Lab, select: str | None = None) -> Figure:
     table, explained = lab.points
     seen = (
-        f"Each dot is a test picture, placed by its {lab.num_blocks * lab.num_experts} routing weights: dots that lie close are routed "
+        f"Each dot is a test image, placed by its {lab.num_blocks * lab.num_experts} routing weights: dots that lie close are routed "
         "alike, so clouds of one colour are classes with a route of their own."
     )
     how = (
-        f"Principal components of the routing weights of all {lab.count:,} test pictures"
+        f"Principal components of the routing weights of all {lab.count:,} test images"
         + (f"; {POINTS:,} of them are drawn, chosen at random." if lab.count > POINTS else ".")
         + " Which is up and which is left means nothing."
     )
@@ -80,11 +80,11 @@ def mistakes(lab: Lab) -> Figure | None:
     if table.empty:
         return None
     wrong, compared = int((lab.routed.labels != lab.routed.predictions).sum()), int(table["mistakes"].max())
-    left = f"those whose own and other class both have rightly classified pictures ({compared:,}): "
+    left = f"those whose own and other class both have rightly classified images ({compared:,}): "
     how = (
-        f"Of the pictures that were classified wrongly ({wrong:,}), {left if compared < wrong else ''}the share whose weights lie nearer "
-        "(total variation) to the mean of the class they were taken for than to that of their own; means over pictures "
-        "classified rightly, Wilson's intervals of 95 % for all blocks together (Bonferroni); the line at one half is no "
+        f"Of the images that were classified wrongly ({wrong:,}), {left if compared < wrong else ''}the share whose weights lie nearer "
+        "(total variation) to the mean of the class they were taken for than to that of their own; means over images "
+        "classified rightly, Wilson's intervals of 95% for all blocks together (Bonferroni); the line at one half is no "
         "preference. Only blocks that tell more about the class than chance would are named."
     )
     chart = interval_dots(table, "block", "share", "share of the mistakes", rule=0.5, whole=True)
@@ -101,7 +101,7 @@ def _routed_like(table: pd.DataFrame, telling: list[int]) -> str:
         blocks = table[clear]["block"].tolist()
         if blocks:
             where = f"block{'s' * (len(blocks) > 1)} {', '.join(map(str, blocks))}"
-            return f"Mistakes route like {more}, more than like {less}, in {where} (beyond doubt at 95 %)."
+            return f"Mistakes route like {more}, more than like {less}, in {where} (beyond doubt at 95%)."
     count = int(table["mistakes"].max())
     return (
         f"Whether mistakes route like {taken} or like {own} cannot be told from {count:,} mistake{'s' * (count != 1)}."

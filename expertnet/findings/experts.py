@@ -31,7 +31,7 @@ def utilization(lab: Lab) -> Figure:
     )
     how = (
         "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line); the tick is the share "
-        "of pictures in which the expert weighs most, on the same scale."
+        "of images in which the expert weighs most, on the same scale."
     )
     return Figure("utilization", seen, expert_bars(table), table, how)
 
@@ -45,10 +45,10 @@ def entropies(lab: Lab) -> Figure:
         "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
     )
     how = (
-        "Entropy of the mean routing, and the mean of the pictures' own entropies, as shares of "
+        "Entropy of the mean routing, and the mean of the images' own entropies, as shares of "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')}. "
-        f"Both under {percent(LOW, 0)}: collapse, nearly every picture goes to the same expert. Only the second: decisive and varied, "
-        f"pictures choose, and choose differently. The second over {percent(UNUSED, 0)}: routing unused. Else soft: pictures lean to "
+        f"Both under {percent(LOW, 0)}: collapse, nearly every image goes to the same expert. Only the second: decisive and varied, "
+        f"images choose, and choose differently. The second over {percent(UNUSED, 0)}: routing unused. Else soft: images lean to "
         "some experts and use the others too."
     )
     chart = entropy_pairs(table, lab.num_experts)
@@ -67,7 +67,7 @@ def specializations(lab: Lab) -> Figure:
     are = "is" if len(named) == 1 else "are"
     seen = f"{len(named)} of {len(table)} experts {are} weighed most by the same class in both halves of the test set."
     how = (
-        "The class is chosen on one half of the test pictures and named only if the other half says the same and "
+        "The class is chosen on one half of the test images and named only if the other half says the same and "
         f"gives it at least {NOTABLE} times the expert's mean weight, which is the ratio."
     )
     return Figure("specializations", seen, None, table, how)

@@ -1,6 +1,6 @@
-"""The figures of a single picture in the routing lab: its weights, how they differ from others, and what it is taken for.
+"""The figures of a single image in the routing lab: its weights, how they differ from others, and what it is taken for.
 
-In this module: weights, difference, entropies, probabilities. Routing weights of a picture are (B, K).
+In this module: weights, difference, entropies, probabilities. Routing weights of an image are (B, K).
 """
 
 from __future__ import annotations

@@ -16,16 +16,16 @@ def policies(effects: Effects) -> Figure:
     learned, shuffled = (table.loc[policy].to_dict() for policy in ("learned", "shuffled"))
     if shuffled["high"] < 0:
         seen = (
-            "Routing by picture earns something: with the weights of another picture the accuracy falls by "
+            "Routing by image earns something: with the weights of another image the accuracy falls by "
             f"{points(shuffled['change'])}, to {percent(shuffled['accuracy'])}."
         )
     else:
         seen = (
-            "Routing by picture earns nothing that this test set could show: with another picture's weights the accuracy "
-            f"is {percent(shuffled['accuracy'])}, and {percent(learned['accuracy'])} with the picture's own."
+            "Routing by image earns nothing that this test set could show: with another image's weights the accuracy "
+            f"is {percent(shuffled['accuracy'])}, and {percent(learned['accuracy'])} with the image's own."
         )
     how = (
-        f"Accuracy on the same {len(effects.labels):,} test pictures, with 95 % intervals of the paired difference from "
+        f"Accuracy on the same {len(effects.labels):,} test images, with 95% intervals of the paired difference from "
         f"the learned routing (the line). The class's mean uses the true class, which no network knows. {NORMS}"
     )
     shown = table.reset_index()

@@ -32,7 +32,7 @@ INDEX = "index.md"
 def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
     """Writes all figures of a run into a folder, which is made where it is missing, and returns the files.
 
-    What takes the network over the test set again is measured first, unless it was kept. Without the pictures of the test set,
+    What takes the network over the test set again is measured first, unless it was kept. Without the images of the test set,
     what lies in the run's folder is written, and the index says what is missing. Raises RunError where there is nothing at all,
     and where the folder has an index of something else, whose files would stay among these.
     """
@@ -42,11 +42,11 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     routed, split, missing = kept_routing(run, checkpoint), None, ""
     try:
         split, same = load_own_test_set(run, progress)
-        missing = "" if same else "the pictures are not those that the run was trained on."
+        missing = "" if same else "the images are not those that the run was trained on."
     except DatasetError as error:
         missing = str(error)
     if split is not None:
-        routed = route_test_set(run, split, checkpoint, progress)  # what was kept, if it is of these pictures
+        routed = route_test_set(run, split, checkpoint, progress)  # what was kept, if it is of these images
     if routed is None:
         raise RunError(missing)
     lab = open_lab(routed, predictor.classes)
@@ -61,11 +61,11 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
         for ending, content in files.items():
             written.append(folder / f"{figure.name}.{ending}")
             write_atomically(written[-1], content)
-        picture = f"![{figure.name}]({figure.name}.svg)\n\n" if "svg" in files else ""
-        lines.append(f"## {escape_for_file(figure.seen)}\n\n{picture}{figure.how} [Table]({figure.name}.csv)\n")
+        image = f"![{figure.name}]({figure.name}.svg)\n\n" if "svg" in files else ""
+        lines.append(f"## {escape_for_file(figure.seen)}\n\n{image}{figure.how} [Table]({figure.name}.csv)\n")
     if missing:
         lines.append(
-            f"What needs the pictures of the test set is missing, or of other pictures: {escape_for_file(missing)}\n"
+            f"What needs the images of the test set is missing, or of other images: {escape_for_file(missing)}\n"
         )
     written.append(folder / INDEX)
     write_atomically(written[-1], "\n".join(lines).encode())
@@ -108,6 +108,6 @@ def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, pr
             yield ablations.silencing(effects, lab, renormalise)
             if renormalise:
                 yield from (ablations.silencing_by_class(effects, lab, block) for block in blocks)
-    yield from through_training.through_training(run.metrics(), run.watched_pictures)
-    used = (through_training.training_utilization(run.metrics(), block, run.watched_pictures) for block in blocks)
+    yield from through_training.through_training(run.metrics(), run.watched_images)
+    used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)
     yield from (figure for figure in used if figure is not None)

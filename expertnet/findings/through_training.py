@@ -15,8 +15,8 @@ from expertnet.routing.usage import utilization_table
 from expertnet.utils.text import amount
 
 _CURVES = (  # name, what it is called, its unit, what it means
-    ("entropy_of_mean", "entropy of the mean routing", "nats", "Low where the same experts serve all pictures."),
-    ("mean_entropy", "mean entropy of the pictures' own routing", "nats", "Low where each picture has its expert."),
+    ("entropy_of_mean", "entropy of the mean routing", "nats", "Low where the same experts serve all images."),
+    ("mean_entropy", "mean entropy of the images' own routing", "nats", "Low where each image has its expert."),
     (
         "information",
         "information about the class",
@@ -29,7 +29,7 @@ _CURVES = (  # name, what it is called, its unit, what it means
 def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Figure]:
     """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl.
 
-    `watched` says what they were measured on: "validation pictures", or "test set".
+    `watched` says what they were measured on: "validation images", or "test set".
     """
     table = training_table(metrics)
     figures = []

@@ -1,4 +1,4 @@
-"""A run's checkpoint -> predictions and routing weights for pictures.
+"""A run's checkpoint -> predictions and routing weights for images.
 
 In this module: Predictor, load_predictor; of the test set load_own_test_set, Routed, kept_routing, route_test_set; keep and
 kept, which hold tensors that were computed for a checkpoint in the run's folder. Everything computes on the CPU in float32, so
@@ -24,7 +24,7 @@ from expertnet.utils.files import version_of
 
 
 class Predictor:
-    """A trained network with what it needs to read pictures."""
+    """A trained network with what it needs to read images."""
 
     def __init__(self, model: ExpertNet, settings: Settings, info: DatasetInfo, epoch: int) -> None:
         self.model, self.settings, self.info, self.epoch = model.eval(), settings, info, epoch
@@ -32,13 +32,13 @@ class Predictor:
         self.mean, self.std = torch.tensor(info.mean), torch.tensor(info.std)
 
     def __call__(self, images_N3SS: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
-        """uint8 pictures -> probabilities (N, classes) and routing weights (N, B, K), with `changes` to the routing."""
+        """uint8 images -> probabilities (N, classes) and routing weights (N, B, K), with `changes` to the routing."""
         with torch.inference_mode():
             logits, routing = self.model(self.normalized(images_N3SS), True, changes)
             return logits.softmax(1), routing
 
     def normalized(self, images_N3SS: Tensor) -> Tensor:
-        """uint8 pictures as the network takes them."""
+        """uint8 images as the network takes them."""
         return normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 
@@ -61,7 +61,7 @@ def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predi
     if info is None:
         run.check_network()  # which says more for a run that has ended
         raise RunError(
-            f"Run {run.name} has not read its data set yet, so it knows no classes; that comes with its first epoch."
+            f"Run {run.name} has not read its dataset yet, so it knows no classes; that comes with its first epoch."
         )
     weights, epoch = run.load_weights(checkpoint)
     with torch.device("meta"):  # so that settings of a huge network, which the weights do not fit, take no memory

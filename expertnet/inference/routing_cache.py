@@ -24,7 +24,7 @@ from expertnet.utils.progress import Asked, Report, check, never, silent
 
 @dataclass(frozen=True, eq=False)  # two are the same only if they are one, so that what is made of one is made once
 class Routed:
-    """What a network did with the pictures of its test set, in their order."""
+    """What a network did with the images of its test set, in their order."""
 
     routing: Tensor  # (N, B, K) float32, kept as float16
     labels: Tensor  # (N,) int64
@@ -97,7 +97,7 @@ def route_test_set(
     weights, predictions = [], []
     for start in range(0, len(split), EVALUATION_BATCH):
         check(cancelled)
-        progress("Routing the test pictures", start / len(split))
+        progress("Routing the test images", start / len(split))
         probabilities, routing = predictor(split.images[start : start + EVALUATION_BATCH])
         weights.append(routing)
         predictions.append(probabilities.argmax(1))

@@ -31,9 +31,9 @@ class Stage:
 @dataclass(frozen=True)
 class Estimate:
     parameters: int
-    multiply_adds: int  # of one picture, forward
-    memory_bytes: int  # expected peak while training, the data set apart
-    picture_bytes: int  # of which each picture of a batch takes this much
+    multiply_adds: int  # of one image, forward
+    memory_bytes: int  # expected peak while training, the dataset apart
+    image_bytes: int  # of which each image of a batch takes this much
     stages: tuple[Stage, ...]
 
 
@@ -48,19 +48,19 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments; and those that are cast
     held = 4 * copies + (dtype.itemsize if dtype != torch.float32 else 0)
-    pictures = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
-    memory = RUNTIME_BYTES + held * parameters + training.batch_size * (saved + pictures)
-    return Estimate(parameters, multiply_adds, memory, saved + pictures, stages(settings, num_classes))
+    images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
+    memory = RUNTIME_BYTES + held * parameters + training.batch_size * (saved + images)
+    return Estimate(parameters, multiply_adds, memory, saved + images, stages(settings, num_classes))
 
 
 def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
-    """Parameters, multiply-adds of a picture, and bytes that a picture's forward pass keeps for the backward pass."""
+    """Parameters, multiply-adds of an image, and bytes that an image's forward pass keeps for the backward pass."""
     experts, number = model.num_experts, dtype.itemsize  # bytes of what the convolutions put out
     size, channels = image_size, model.block_widths[0]
     area = size**2
     parameters = 27 * channels + 2 * channels  # the stem: its kernel, its norm
     multiply_adds = 27 * channels * area
-    saved = number * area * (3 + 2 * channels)  # the picture, what the norm took, what the ReLU gave
+    saved = number * area * (3 + 2 * channels)  # the image, what the norm took, what the ReLU gave
     for block, width in enumerate(model.block_widths, 1):
         saved += number * area * channels * (block > 1)  # the block's input; the first one's is the stem's ReLU
         if model.routing == "learned":
@@ -81,9 +81,9 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
-    """The network from picture to classes, a Stage a step."""
+    """The network from image to classes, a Stage a step."""
     model, size = settings.model, settings.data.image_size
-    rows = [Stage("Picture", 3, size, 0), Stage("Stem", model.block_widths[0], size, 0)]
+    rows = [Stage("Image", 3, size, 0), Stage("Stem", model.block_widths[0], size, 0)]
     for block, width in enumerate(model.block_widths, 1):
         if block in model.pool_after:
             size //= 2
@@ -108,8 +108,8 @@ def refuse_if_too_large(settings: Settings, num_classes: int, available: int | N
 def batch_size_text(settings: Settings, num_classes: int, available: int) -> str:
     """What to change so that the run fits into `available` bytes: the largest power of two below its batch that does."""
     result, batch = estimate(settings, num_classes), settings.training.batch_size
-    spare = available - (result.memory_bytes - batch * result.picture_bytes)
-    fits = min(batch - 1, spare // result.picture_bytes)
+    spare = available - (result.memory_bytes - batch * result.image_bytes)
+    fits = min(batch - 1, spare // result.image_bytes)
     if fits < 1:
-        return "make the network smaller, since not even one picture at a time would fit"
+        return "make the network smaller, since not even one image at a time would fit"
     return f"set training.batch_size to {2 ** (fits.bit_length() - 1)} instead of {batch}, or make the network smaller"

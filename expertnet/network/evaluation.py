@@ -20,14 +20,14 @@ from expertnet.data.splits import Split
 from expertnet.network import routing_metrics
 from expertnet.network.model import ExpertNet
 
-EVALUATION_BATCH = 500  # pictures; its own number, so that a figure does not depend on the training batch
+EVALUATION_BATCH = 500  # images; its own number, so that a figure does not depend on the training batch
 
 
 @dataclass(frozen=True)
 class Evaluation:
     loss: float  # mean cross entropy, nats
     accuracy: float  # fraction
-    accuracy_mirrored: float | None  # of the mean logits of each picture and its mirror image, where that was asked for
+    accuracy_mirrored: float | None  # of the mean logits of each image and its mirror image, where that was asked for
     confusion: Tensor  # (classes, classes) counts, row the true class
     routing: Tensor  # (N, B, K) float32, on the CPU
     labels: Tensor  # (N,)

@@ -2,7 +2,7 @@
 
 In this module: Stem, ExpertBranch (the router), UniformBranch (its control), ExpertConvs (K convolutions), Block, Backbone,
 Classifier, ExpertNet.
-Shapes: N pictures, C channels in, D channels out, K experts, B blocks, H x W pixels.
+Shapes: N images, C channels in, D channels out, K experts, B blocks, H x W pixels.
 The family: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 2020, arXiv:1912.03458),
 ODConv (Li 2022, arXiv:2209.07947). Here the experts' outputs are mixed, not their kernels, as in the reference report.
 """
@@ -40,7 +40,7 @@ class Stem(nn.Module):
 class ExpertBranch(nn.Module):
     """The router: spatial mean -> Linear C to C/reduction -> ReLU -> Linear to K -> softmax: (N, C, H, W) -> (N, K).
 
-    The weights of a picture are positive and sum to 1. The softmax is divided by `temperature`, a buffer that is saved
+    The weights of an image are positive and sum to 1. The softmax is divided by `temperature`, a buffer that is saved
     with the weights (Chen 2020); 1 is the plain softmax of the report. Routing is computed in float32 whatever the
     precision of the convolutions, so that it does not round to equal weights.
     """
@@ -62,7 +62,7 @@ class ExpertBranch(nn.Module):
 
 
 class UniformBranch(nn.Module):
-    """1/K for every picture and expert: what a network of experts is without its routing."""
+    """1/K for every image and expert: what a network of experts is without its routing."""
 
     def __init__(self, num_experts: int) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Classifier(nn.Module):
 
 
 class ExpertNet(nn.Module):
-    """Stem, backbone, classifier: (N, 3, H, W) normalised pictures -> (N, classes) logits.
+    """Stem, backbone, classifier: (N, 3, H, W) normalised images -> (N, classes) logits.
 
     With return_routing=True also the routing weights (N, B, K). `changes` puts other weights in the place of a block's own.
     """

@@ -1,7 +1,7 @@
 """Routing weights -> figures and tables.
 
 In this module: entropy, information and usage (tensors), weights_table and class_table (tidy frames).
-Shapes: N pictures, B blocks, K experts; routing weights are (N, B, K), positive, and sum to 1 over K.
+Shapes: N images, B blocks, K experts; routing weights are (N, B, K), positive, and sum to 1 over K.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ def entropy(routing: Tensor) -> Tensor:
 
 
 def usage(routing_NBK: Tensor) -> Tensor:
-    """Mean weight of each expert over the pictures: (N, B, K) -> (B, K)."""
+    """Mean weight of each expert over the images: (N, B, K) -> (B, K)."""
     return routing_NBK.double().mean(0)
 
 
 def class_means(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
-    """Mean weights over the pictures of each class: (num_classes, B, K); a class without pictures is NaN."""
+    """Mean weights over the images of each class: (num_classes, B, K); a class without images is NaN."""
     sums = torch.zeros(num_classes, *routing_NBK.shape[1:], dtype=torch.float64)
     sums.index_add_(0, labels_N.cpu(), routing_NBK.double().cpu())
     return sums / torch.bincount(labels_N.cpu(), minlength=num_classes)[:, None, None]
@@ -30,7 +30,7 @@ def class_means(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Tens
 def information(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Tensor:
     """How much an expert drawn by the routing weights tells about the class, in bits a block: (B,).
 
-    H(mean a) - mean over the pictures' classes of H(mean a given the class): the mutual information of class and expert.
+    H(mean a) - mean over the images' classes of H(mean a given the class): the mutual information of class and expert.
     """
     share = torch.bincount(labels_N.cpu(), minlength=num_classes).double() / len(labels_N)
     within = entropy(class_means(routing_NBK, labels_N, num_classes).nan_to_num(0))

@@ -1,10 +1,10 @@
-"""What becomes of the answers to the whole test set when its pictures are routed otherwise.
+"""What becomes of the answers to the whole test set when its images are routed otherwise.
 
 In this module: Effects; measure_silencing (each expert of each block silenced in turn), POLICIES and measure_policies (six ways
 to route), kept_effects; and their tables silencing_table, class_effects, policy_table, flipped.
 The network's batch norms keep the statistics of the routing it was trained with, so every figure here also contains that
 mismatch; it is part of the answer to "what if", and no measure of what training without an expert would give.
-Shapes: N pictures, B blocks, K experts.
+Shapes: N images, B blocks, K experts.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _silenced_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool
 def silencing_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
     """A row a block and expert: `experts` (its weight, utilization, first), and beside it the effect of silencing it.
 
-    Adds accuracy, change, low, high (fractions), flipped (pictures that get another class) and dead: little used **and** without
+    Adds accuracy, change, low, high (fractions), flipped (images that get another class) and dead: little used **and** without
     effect, since softmax never gives an expert nothing.
     """
     rows = [paired_change(effects, changed) for changed in effects.changed.flatten(0, 1)]
@@ -105,7 +105,7 @@ def silencing_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_effects(effects: Effects, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a class, block and expert: change of the accuracy on the pictures of that class when the expert is silenced."""
+    """A row a class, block and expert: change of the accuracy on the images of that class when the expert is silenced."""
     rows = []
     for label, name in enumerate(classes):
         members = effects.labels == label

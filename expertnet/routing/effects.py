@@ -22,16 +22,16 @@ from expertnet.utils.progress import Asked, check
 POLICIES = {
     "learned": "as the network routes",
     "uniform": "1/K for every expert",
-    "first": "each picture's first expert alone",
+    "first": "each image's first expert alone",
     "mean": "the mean weights of the test set",
-    "class": "the mean weights of the picture's true class",
-    "shuffled": "the weights of another picture, drawn at random",
+    "class": "the mean weights of the image's true class",
+    "shuffled": "the weights of another image, drawn at random",
 }
 
 
 @dataclass(frozen=True, eq=False)  # as Routed
 class Effects:
-    """The classes that the network named for the test pictures under a number of changes."""
+    """The classes that the network named for the test images under a number of changes."""
 
     labels: Tensor  # (N,)
     learned: Tensor  # (N,): with the network's own routing
@@ -80,9 +80,9 @@ def save_effects(effects: Effects, what: str, run: Run, checkpoint: Checkpoint, 
 
 
 def paired_change(effects: Effects, changed_N: Tensor) -> dict[str, float]:
-    """Accuracy under a change, and its difference from the network's own with a 95 % interval.
+    """Accuracy under a change, and its difference from the network's own with a 95% interval.
 
-    The interval is of the paired difference (each picture is its own control), in the normal approximation.
+    The interval is of the paired difference (each image is its own control), in the normal approximation.
     """
     right, before = (changed_N == effects.labels).double(), (effects.learned == effects.labels).double()
     difference = right - before
@@ -98,5 +98,5 @@ def paired_change(effects: Effects, changed_N: Tensor) -> dict[str, float]:
 
 
 def flipped(effects: Effects, block: int, expert: int) -> list[int]:
-    """The pictures that get another class when an expert (from 1) is silenced."""
+    """The images that get another class when an expert (from 1) is silenced."""
     return (effects.changed[block - 1, expert - 1] != effects.learned).nonzero()[:, 0].tolist()

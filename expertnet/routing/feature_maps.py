@@ -15,7 +15,7 @@ from expertnet.network.model import Block
 
 @torch.inference_mode()
 def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What each expert of a block (from 1) makes of a picture (K, D, H, W), their mix (D, H, W), and the weights (K,).
+    """What each expert of a block (from 1) makes of an image (K, D, H, W), their mix (D, H, W), and the weights (K,).
 
     After batch norm and ReLU, before pooling, and without what a residual block adds.
     """
@@ -30,9 +30,9 @@ def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[T
 
 
 def mosaic(maps_DHW: Tensor, pixels: int = 256) -> np.ndarray:
-    """Feature maps with values from 0 (white) to 1 (black) as one picture, side by side in a square: uint8 (height, width).
+    """Feature maps with values from 0 (white) to 1 (black) as one image, side by side in a square: uint8 (height, width).
 
-    Every value becomes a square of whole pixels, as many as make the picture about `pixels` wide.
+    Every value becomes a square of whole pixels, as many as make the image about `pixels` wide.
     """
     count, height, width = maps_DHW.shape
     columns = math.ceil(math.sqrt(count))

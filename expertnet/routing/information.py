@@ -16,16 +16,16 @@ from expertnet.network.routing_metrics import entropy, information, usage
 LOW = 0.5  # share of ln K under which an entropy is called low
 
 
-UNUSED = 0.98  # share of ln K over which the pictures' own entropies say that routing is unused
+UNUSED = 0.98  # share of ln K over which the images' own entropies say that routing is unused
 
 
 DRAWS = 100  # permutations of the labels
 
 
 def permuted_information(routing_NBK: Tensor, labels_N: Tensor, num_classes: int, seed: int = 0) -> Tensor:
-    """The information that chance alone gives, in bits: (DRAWS, B), of labels dealt anew to the pictures.
+    """The information that chance alone gives, in bits: (DRAWS, B), of labels dealt anew to the images.
 
-    Pictures in a random order are dealt to the classes one class after the other, so that each class is one piece of them.
+    Images in a random order are dealt to the classes one class after the other, so that each class is one piece of them.
     """
     generator = torch.Generator().manual_seed(seed)
     flat_NW, counts = routing_NBK.double().flatten(1).numpy(), torch.bincount(labels_N, minlength=num_classes)
@@ -44,12 +44,12 @@ def verdict(of_mean: float, mean_of: float, num_experts: int) -> str:
         return "one expert, nothing to route"
     most = math.log(num_experts)
     if of_mean < LOW * most:
-        return "collapse: nearly every picture goes to the same expert"
+        return "collapse: nearly every image goes to the same expert"
     if mean_of < LOW * most:
-        return "decisive and varied: pictures choose, and choose differently"
+        return "decisive and varied: images choose, and choose differently"
     if mean_of > UNUSED * most:
-        return "routing unused: every picture weighs all experts alike"
-    return "soft: pictures lean to some experts and use the others too"
+        return "routing unused: every image weighs all experts alike"
+    return "soft: images lean to some experts and use the others too"
 
 
 def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> pd.DataFrame:

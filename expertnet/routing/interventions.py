@@ -1,9 +1,9 @@
-"""Changes to the routing of a trained network: what would it say if pictures were routed otherwise?
+"""Changes to the routing of a trained network: what would it say if images were routed otherwise?
 
-In this module: the changes to a block's weights (silenced, forced, swapped, given, uniform, first_alone) and, for one picture,
+In this module: the changes to a block's weights (silenced, forced, swapped, given, uniform, first_alone) and, for one image,
 applied, kept_to_one, written and read (weights that were set, as an address has them) and feature_maps. What they do to the
 whole test set is measured in effects.py.
-Shapes: N pictures, B blocks, K experts.
+Shapes: N images, B blocks, K experts.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def swapped(first: int, second: int) -> Change:
 
 
 def given(weights: Tensor | Sequence[float]) -> Change:
-    """The weights given, (K,) for all pictures or (N, K)."""
+    """The weights given, (K,) for all images or (N, K)."""
     fixed = torch.as_tensor(weights)
     return lambda weights_NK: fixed.to(weights_NK).expand_as(weights_NK)
 
 
 def first_alone(weights_NK: Tensor) -> Tensor:
-    """Each picture's first expert gets all of the weight."""
+    """Each image's first expert gets all of the weight."""
     return torch.nn.functional.one_hot(weights_NK.argmax(1), weights_NK.shape[1]).to(weights_NK)
 
 
@@ -73,7 +73,7 @@ def uniform(weights_NK: Tensor) -> Tensor:
 
 
 def applied(change: Change, weights: Sequence[float]) -> list[float]:
-    """A change to the weights of one block and one picture."""
+    """A change to the weights of one block and one image."""
     return change(torch.tensor([weights], dtype=torch.float64))[0].tolist()
 
 

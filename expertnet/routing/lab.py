@@ -23,7 +23,7 @@ from expertnet.routing.usage import expert_table
 
 
 class Lab:
-    """What is known of the routing of N test pictures through B blocks of K experts."""
+    """What is known of the routing of N test images through B blocks of K experts."""
 
     row_order = (
         "ordered so that classes which route alike in all blocks are neighbours (average linkage, optimal leaf order)"
@@ -40,7 +40,7 @@ class Lab:
 
     @cached_property
     def profiles(self) -> Tensor:
-        """Mean weights of each class: (C, B, K), NaN for classes without pictures."""
+        """Mean weights of each class: (C, B, K), NaN for classes without images."""
         return class_means(self.routed.routing, self.routed.labels, len(self.classes))
 
     @cached_property
@@ -69,12 +69,12 @@ class Lab:
 
     @cached_property
     def points(self) -> tuple[pd.DataFrame, list[float]]:
-        """Columns picture (from 1), class, taken for, x, y; and the components' shares of the variance."""
+        """Columns image (from 1), class, taken for, x, y; and the components' shares of the variance."""
         placed, explained = components(self.routed.routing)
         names = pd.Series(self.classes)
         table = pd.DataFrame(
             {
-                "picture": range(1, self.count + 1),
+                "image": range(1, self.count + 1),
                 "class": names.iloc[self.routed.labels.tolist()].to_numpy(),
                 "taken for": names.iloc[self.routed.predictions.tolist()].to_numpy(),
                 "x": placed[:, 0].tolist(),

@@ -13,8 +13,8 @@ def mistakes_table(routing_NBK: Tensor, labels_N: Tensor, predictions_N: Tensor,
     """Whether mistakes route like the class they were taken for: a row a block.
 
     Columns block, share (of the mistakes, those whose weights lie nearer to the mean of the class they were taken for than to
-    that of their own, in total variation; the means are over pictures that were classified rightly), low and high (its
-    interval, Wilson, of 95 % for all blocks together, Bonferroni), mistakes. Half would be no preference. Ties count as half.
+    that of their own, in total variation; the means are over images that were classified rightly), low and high (its
+    interval, Wilson, of 95% for all blocks together, Bonferroni), mistakes. Half would be no preference. Ties count as half.
     """
     right = predictions_N == labels_N
     means = class_means(routing_NBK[right], labels_N[right], num_classes)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 
 def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
-    """The routing vectors of the pictures in two dimensions (principal components): (N, 2), and each one's share of the variance."""
+    """The routing vectors of the images in two dimensions (principal components): (N, 2), and each one's share of the variance."""
     flat = routing_NBK.flatten(1).double().numpy()
     dimensions = min(2, *flat.shape)
-    if flat.std(0).max() < 1e-12:  # routing that is the same for every picture has no directions
+    if flat.std(0).max() < 1e-12:  # routing that is the same for every image has no directions
         return torch.zeros(len(flat), 2, dtype=torch.float64), [0.0, 0.0]
     pca = PCA(dimensions, svd_solver="full").fit(flat)
     placed = np.zeros((len(flat), 2))
@@ -36,7 +36,7 @@ def match_experts(reference_CBK: Tensor, other_CBK: Tensor) -> Tensor:
     """Which expert of the other network stands for each of the reference's: (B, K), numbers from 0.
 
     Experts have no order that two seeds would share. Each block is matched by the assignment that makes the classes' mean weights
-    differ least (sum of squares; the Hungarian method). Classes without pictures are left out.
+    differ least (sum of squares; the Hungarian method). Classes without images are left out.
     """
     known = ~(reference_CBK + other_CBK).isnan().flatten(1).any(1)
     reference, other = reference_CBK[known].double(), other_CBK[known].double()

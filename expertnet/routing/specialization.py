@@ -4,7 +4,7 @@ In this module: block_table (entropies, information against chance, the verdict 
 first places), specializations (only those that repeat), mistakes_table, components (two dimensions to draw), likeness_order,
 match_experts; training_table and utilization_table over epochs. Frames are tidy: a row a block, or a block and an expert,
 both counted from 1.
-Shapes: N pictures, B blocks, K experts, C classes; routing weights are (N, B, K).
+Shapes: N images, B blocks, K experts, C classes; routing weights are (N, B, K).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOTABLE = 1.05  # times an expert's mean weight that a class must give it to be 
 
 
 def halves(labels_N: Tensor) -> tuple[Tensor, Tensor]:
-    """The pictures in two halves, every second of each class in one of them."""
+    """The images in two halves, every second of each class in one of them."""
     place = torch.empty_like(labels_N)
     for label in labels_N.unique():
         members = (labels_N == label).nonzero()[:, 0]
@@ -30,7 +30,7 @@ def halves(labels_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def specializations(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a block and expert: the class that weighs it most on one half of the pictures, if the other half says the same.
+    """A row a block and expert: the class that weighs it most on one half of the images, if the other half says the same.
 
     Columns block, expert, class ("" where it does not repeat), ratio (that class's mean weight over the expert's mean weight,
     on the half that the class was not chosen on).

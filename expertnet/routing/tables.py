@@ -11,7 +11,7 @@ from expertnet.network.routing_metrics import class_means
 
 
 def weights_table(routing_BK: Tensor) -> pd.DataFrame:
-    """One row a block and expert (both counted from 1) with its weight, from one picture's (B, K)."""
+    """One row a block and expert (both counted from 1) with its weight, from one image's (B, K)."""
     return pd.DataFrame(
         [
             (block, expert, weight)
@@ -23,7 +23,7 @@ def weights_table(routing_BK: Tensor) -> pd.DataFrame:
 
 
 def class_table(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """One row a class, block and expert with the class's mean weight; classes without pictures are left out."""
+    """One row a class, block and expert with the class's mean weight; classes without images are left out."""
     means = class_means(routing_NBK, labels_N, len(classes))
     tables = [
         weights_table(mean).assign(**{"class": name})

@@ -15,11 +15,11 @@ from expertnet.network.routing_metrics import usage
 DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
 
 
-DEAD_FLIPS = 0.001  # share of pictures that may change their class when a dead expert is silenced
+DEAD_FLIPS = 0.001  # share of images that may change their class when a dead expert is silenced
 
 
 def expert_table(routing_NBK: Tensor) -> pd.DataFrame:
-    """A row a block and expert: weight (mean), utilization (K times that: 1 is a fair share), first (share of pictures)."""
+    """A row a block and expert: weight (mean), utilization (K times that: 1 is a fair share), first (share of images)."""
     _, blocks, experts = routing_NBK.shape
     weight = usage(routing_NBK)
     first = torch.nn.functional.one_hot(routing_NBK.argmax(2), experts).double().mean(0)
@@ -35,7 +35,7 @@ def expert_table(routing_NBK: Tensor) -> pd.DataFrame:
 
 
 def extremes(routing_NBK: Tensor, block: int, expert: int, count: int) -> tuple[list[int], list[int]]:
-    """The pictures that weigh an expert (from 1) most, and least; the most extreme one first."""
+    """The images that weigh an expert (from 1) most, and least; the most extreme one first."""
     order = routing_NBK[:, block - 1, expert - 1].argsort(stable=True).tolist()
     return order[::-1][:count], order[:count]
 

@@ -1,7 +1,7 @@
 """Settings as fields: each by its dotted key, from typed text and back.
 
 In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, in_words, differences,
-build_settings (preset, then data set, then assignments), by_label, settings_from_dict, and command_line, the way back.
+build_settings (preset, then dataset, then assignments), by_label, settings_from_dict, and command_line, the way back.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _no_setting(key: str) -> str:
 def build_settings(
     preset: str = DEFAULT_PRESET, dataset: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from a preset, then a data set, then values by dotted key (text is parsed).
+    """Settings from a preset, then a dataset, then values by dotted key (text is parsed).
 
     Raises SettingsError, one sentence with the key, the value and what is allowed.
     """

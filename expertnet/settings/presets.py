@@ -60,7 +60,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "report",
-            "The reference report's network and hyper-parameters (90.53 % on CIFAR-10), watching the test set as it did.",
+            "The reference report's network and hyper-parameters (90.53% on CIFAR-10), watching the test set as it did.",
             {"data.validation_share": 0.0},
         ),
     )

@@ -93,7 +93,7 @@ class ModelSettings(Section):
     )
     routing: Literal["learned", "uniform"] = setting(
         "learned",
-        "Whether each picture's weights come from the expert branch, or are 1/K for all: the control that tells what routing earns.",
+        "Whether each image's weights come from the expert branch, or are 1/K for all: the control that tells what routing earns.",
         label="Routing",
     )
     pool_after: Numbers = setting(
@@ -104,7 +104,7 @@ class ModelSettings(Section):
     )
     widths: Numbers = setting(
         (),
-        "Channels of each stage, which ends where pictures are pooled, such as 32,64,128; empty: the same channels everywhere.",
+        "Channels of each stage, which ends where images are pooled, such as 32,64,128; empty: the same channels everywhere.",
         label="Widths by stage",
         unit="feature maps",
     )
@@ -145,19 +145,19 @@ class ModelSettings(Section):
 
 
 class DataSettings(Section):
-    """The pictures, how they are split, and how they are varied in training."""
+    """The images, how they are split, and how they are varied in training."""
 
     dataset: str = setting(
         "digits",
-        "A built-in data set, or the path of a folder or archive of class folders.",
-        label="Data set",
+        "A built-in dataset, or the path of a folder or archive of class folders.",
+        label="Dataset",
         basic=True,
         min_length=1,
     )
     image_size: int = setting(
         32,
-        "Width and height of the pictures that the network sees.",
-        label="Picture size",
+        "Width and height of the images that the network sees.",
+        label="Image size",
         unit="pixels",
         step=8,
         ge=8,
@@ -165,7 +165,7 @@ class DataSettings(Section):
     )
     validation_share: float = setting(
         0.1,
-        "Share of the training pictures kept aside to choose the best epoch; 0 watches the test set instead, as the report did.",
+        "Share of the training images kept aside to choose the best epoch; 0 watches the test set instead, as the report did.",
         label="Validation share",
         step=0.05,
         ge=0.0,
@@ -173,7 +173,7 @@ class DataSettings(Section):
     )
     crop_padding: int = setting(
         4,
-        "A random crop from the picture padded with this many zero pixels on each side; 0 switches it off.",
+        "A random crop from the image padded with this many zero pixels on each side; 0 switches it off.",
         label="Crop padding",
         unit="pixels",
         ge=0,
@@ -181,17 +181,17 @@ class DataSettings(Section):
     )
     flip: Literal["auto", "on", "off"] = setting(
         "auto",
-        "Mirror half of the training pictures; auto leaves digits and house numbers as they are.",
+        "Mirror half of the training images; auto leaves digits and house numbers as they are.",
         label="Horizontal flip",
     )
     alternating_flip: bool = setting(
         False,
-        "Mirror every picture in each second epoch, so that both views come equally often (Jordan 2024, arXiv:2404.00498).",
+        "Mirror every image in each second epoch, so that both views come equally often (Jordan 2024, arXiv:2404.00498).",
         label="Alternating flip",
     )
     cutout: int = setting(
         0,
-        "Side of a square that is blanked at a random place in each training picture; 0 switches it off.",
+        "Side of a square that is blanked at a random place in each training image; 0 switches it off.",
         label="Cutout",
         unit="pixels",
         ge=0,
@@ -207,7 +207,7 @@ class DataSettings(Section):
     )
     cutmix: float = setting(
         0.0,
-        "Paste a rectangle of another picture, of a share from Beta(a, a) (Yun 2019, arXiv:1905.04899); "
+        "Paste a rectangle of another image, of a share from Beta(a, a) (Yun 2019, arXiv:1905.04899); "
         "with mixup too, each batch takes one of them.",
         label="CutMix",
         step=0.1,
@@ -220,10 +220,10 @@ class TrainingSettings(Section):
     """The optimiser and its schedule."""
 
     epochs: int = setting(
-        100, "Times that training goes through all training pictures.", label="Epochs", basic=True, ge=1, le=10_000
+        100, "Times that training goes through all training images.", label="Epochs", basic=True, ge=1, le=10_000
     )
     batch_size: int = setting(
-        128, "Pictures in one step.", label="Batch size", unit="pictures", step=16, basic=True, ge=1, le=16_384
+        128, "Images in one step.", label="Batch size", unit="images", step=16, basic=True, ge=1, le=16_384
     )
     optimizer: Literal["adamw", "sgd", "muon"] = setting(
         "adamw",
@@ -355,7 +355,7 @@ class Settings(Section):
         size = self.data.image_size
         if size >> len(self.model.pool_after) < 1:
             raise ValueError(
-                f"model.pool_after cannot be {format_value(self.model.pool_after)!r}: it halves pictures of {size} "
+                f"model.pool_after cannot be {format_value(self.model.pool_after)!r}: it halves images of {size} "
                 "pixels to nothing; name fewer blocks."
             )
         for name in ("cutout", "crop_padding"):
@@ -367,5 +367,5 @@ class Settings(Section):
 
     @property
     def watches_test(self) -> bool:
-        """With no validation pictures, every val_* figure of the run is measured on the test set."""
+        """With no validation images, every val_* figure of the run is measured on the test set."""
         return self.data.validation_share == 0

@@ -24,7 +24,7 @@ def belongs(name: str) -> bool:
 
 
 def to_query(preset: str, dataset: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """Preset, data set and the values by dotted key that differ from the preset's; nothing where all is as it begins."""
+    """Preset, dataset and the values by dotted key that differ from the preset's; nothing where all is as it begins."""
     base = flat(build_settings(preset)) | {"data.dataset": dataset}
     changed = {key: format_value(values[key]) for key in base if key in values and values[key] != base[key]}
     changed.pop("data.dataset", None)

@@ -56,7 +56,7 @@ class RunRow:
     damage: str | None
     shipped: bool
     settings: Settings | None
-    pictures: int  # that an epoch goes through; 0 where that is not known
+    images: int  # that an epoch goes through; 0 where that is not known
     curves: dict[str, np.ndarray] = field(repr=False)  # epoch and FIGURES, a value an epoch, nan where there is none
     status: dict[str, Any] = field(repr=False)  # as written
 
@@ -152,7 +152,7 @@ def _read(run: Run) -> RunRow:
         damage=run.damage(curves["epoch"].tolist()),
         shipped=run.shipped,
         settings=settings,
-        pictures=status["steps"] * settings.training.batch_size if settings else 0,
+        images=status["steps"] * settings.training.batch_size if settings else 0,
         curves=curves,
         status=status,
     )
@@ -222,7 +222,7 @@ def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]
 
 
 def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
-    """The epochs of several runs: columns run (its label), best, epoch, FIGURES; pictures and elapsed (seconds) since the start."""
+    """The epochs of several runs: columns run (its label), best, epoch, FIGURES; images and elapsed (seconds) since the start."""
     labels, rows = row_labels(rows, longest), [row for row in rows if len(row.curves["epoch"])]
     lengths = [len(row.curves["epoch"]) for row in rows]
     joined = {key: np.concatenate([row.curves[key] for row in rows] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
@@ -230,7 +230,7 @@ def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
         "run": np.repeat(np.array([labels[row.id] for row in rows], dtype=object), lengths),
         "best": np.repeat(np.array([row.best for row in rows], dtype=np.float64), lengths),
         **joined,
-        "pictures": joined["epoch"] * np.repeat(np.array([row.pictures or np.nan for row in rows]), lengths),
+        "images": joined["epoch"] * np.repeat(np.array([row.images or np.nan for row in rows]), lengths),
         "elapsed": np.concatenate([np.cumsum(row.curves["seconds"]) for row in rows] or [np.empty(0)]),
     }
     return pd.DataFrame(columns)

@@ -122,12 +122,12 @@ class RunReader:
 
     @property
     def title(self) -> str:
-        """What people know it by: its name, or else its data set and preset."""
+        """What people know it by: its name, or else its dataset and preset."""
         return self.given_name or (f"{self.dataset}, {self.preset or 'own settings'}" if self.dataset else self.id)
 
     @property
     def dataset(self) -> str:
-        """What people call the data set of its settings; empty where they cannot be read."""
+        """What people call the dataset of its settings; empty where they cannot be read."""
         try:
             return dataset_title(self.settings().data.dataset)
         except RunError:
@@ -167,9 +167,9 @@ class RunReader:
             return False
 
     @property
-    def watched_pictures(self) -> str:
+    def watched_images(self) -> str:
         """What the figures of an epoch are measured on."""
-        return "test set" if self.watches_test else "validation pictures"
+        return "test set" if self.watches_test else "validation images"
 
     def _config_value(self, key: str) -> str:
         try:
@@ -178,7 +178,7 @@ class RunReader:
             return ""
 
     def dataset_info(self) -> DatasetInfo | None:
-        """What the run says of its data set; None before the data was loaded, or where config.json is damaged."""
+        """What the run says of its dataset; None before the data was loaded, or where config.json is damaged."""
         try:
             return self._dataset_info()
         except RunError:
@@ -193,11 +193,11 @@ class RunReader:
             figures = [*info.mean, *info.std]
             if not info.classes or len(figures) != 6 or not all(map(is_number, figures)):
                 raise ValueError("incomplete")
-            DataSettings(image_size=info.image_size)  # pictures of any size would be made, and fill the memory
+            DataSettings(image_size=info.image_size)  # images of any size would be made, and fill the memory
             return info
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             raise RunError(
-                f"The data set in the config.json of run {self.id} is damaged, so its network knows no classes; "
+                f"The dataset in the config.json of run {self.id} is damaged, so its network knows no classes; "
                 + (
                     "going on with its training writes it anew."
                     if self._goes_on

@@ -163,7 +163,7 @@ class Manager:
 def refuse_what_cannot_start(settings: Settings) -> None:
     """Raises SettingsError or DatasetError for what can be known before a run exists.
 
-    That is a data set, a device or a package that is not there, and too little memory.
+    That is a dataset, a device or a package that is not there, and too little memory.
     """
     refuse_without_tensorboard(settings)
     refuse_if_missing(settings.data)

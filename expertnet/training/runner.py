@@ -132,7 +132,7 @@ def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None
 
 def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
     writer.update(state="failed", error=sentence, error_kind=kind)
-    # of pictures, the sentence says all there is to say
+    # of images, the sentence says all there is to say
     where = "" if kind == "data" else f"\n{traceback.format_exc()}"
     with suppress(OSError):  # on a full disk the status has the sentence
         run.log(f"Failed: {sentence}{where}")
@@ -174,9 +174,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
     saved = run.load_resume()
     if saved is None:
         run.commit_epoch(trainer.state_dict(), history := [])
-        run.log(
-            f"Started: {settings.data.dataset}, {len(data.train)} training pictures, {device_name(trainer.device)}."
-        )
+        run.log(f"Started: {settings.data.dataset}, {len(data.train)} training images, {device_name(trainer.device)}.")
     else:
         run.roll_back(saved)
         history = run.metrics()

@@ -21,7 +21,7 @@ NAMES = {  # key of metrics.jsonl: the name that TensorBoard shows; what is alik
     "train_accuracy": "accuracy/train",
     "val_accuracy": "accuracy/validation",
     "lr": "training/learning rate",
-    "images_per_second": "training/pictures per second",
+    "images_per_second": "training/images per second",
 }
 
 

@@ -178,7 +178,7 @@ class Trainer:
     def _out_of_memory(self) -> TrainingError:
         what = batch_size_text(self.settings, self.num_classes, available_memory(self.device))
         return TrainingError(
-            f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with {self.batch_size} pictures "
+            f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with {self.batch_size} images "
             f"a step; {what}.",
             "memory",
         )
@@ -235,14 +235,14 @@ class Trainer:
         yield Progress("epoch", epoch, self.steps, self.steps, images_per_second=seen / trained, metrics=metrics)
 
     def _step(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """One update on the pictures with these indices: mean loss and number right, left on the device."""
+        """One update on the images with these indices: mean loss and number right, left on the device."""
         training, data = self.settings.training, self.settings.data
         self._schedule(((epoch - 1) * self.steps + step + 1) / (training.epochs * self.steps + 1))
         labels = self.train.labels[chosen]
         coins = None if self.coins is None else self.coins[chosen]
         images = augment(self.train.images[chosen], data, self.flips, self.generator, coins, epoch)
         images = normalize(images, self.mean, self.std)
-        targets = [(labels, 1.0)]  # labels, and the share of the pictures that is theirs
+        targets = [(labels, 1.0)]  # labels, and the share of the images that is theirs
         if data.mixup or data.cutmix:
             images, partner, share = mix(images, data, self.random, self.generator)
             targets = [(labels, share), (labels[partner], 1 - share)]

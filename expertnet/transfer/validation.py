@@ -92,7 +92,7 @@ def clean_text(content: bytes) -> bytes:
 
 
 def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, DatasetInfo | None]:
-    """config.json of the keys that are known, the path of own pictures reduced to their name; `shipped` is not among them."""
+    """config.json of the keys that are known, the path of own images reduced to their name; `shipped` is not among them."""
     try:
         settings = settings_from_dict(config)
     except SettingsError as error:
@@ -114,11 +114,11 @@ def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, D
 
 
 def _portable(dataset: str) -> str:
-    """A data set's name on any machine. A path of another machine's would be read here, whatever lies there."""
+    """A dataset's name on any machine. A path of another machine's would be read here, whatever lies there."""
     if dataset in BUILTIN:
         return dataset
     name = re.sub(r"[^\w.() -]+", "_", re.split(r"[/\\]", dataset.rstrip("/\\"))[-1]).strip(". ")
-    return f"imported/{name[:MAX_TEXT] or 'pictures'}"
+    return f"imported/{name[:MAX_TEXT] or 'images'}"
 
 
 def _clean_info(described: Any, settings: Settings) -> DatasetInfo:
@@ -138,7 +138,7 @@ def _clean_info(described: Any, settings: Settings) -> DatasetInfo:
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         sound = False
     if not sound:
-        raise RunError("its config.json describes the classes or the pictures of its data set wrongly.")
+        raise RunError("its config.json describes the classes or the images of its dataset wrongly.")
     return DatasetInfo(name, classes, info.mean, info.std, info.image_size, fingerprint)
 
 
@@ -218,7 +218,7 @@ def _tensors(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str]], int]:
 
 
 def _is_table(what: str, found: Mapping[str, tuple[tuple[int, ...], str]], settings: Settings) -> bool:
-    """Whether these are tensors that the routing lab keeps of N test pictures; their values are checked when they are read."""
+    """Whether these are tensors that the routing lab keeps of N test images; their values are checked when they are read."""
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
     shapes = {name: shape for name, (shape, _) in found.items()}
     count = next(iter(shapes.values()), (0,))[0 if what == "routing" else -1] if all(shapes.values()) else 0

@@ -36,24 +36,24 @@ def descriptions(runs: dict[str, Run]) -> dict[str, str]:
     return {run_id: text if count[text] == 1 else f"{text} · {run_id[9:]}" for run_id, text in texts.items()}
 
 
-def first_choice(runs: dict[str, Run], pictures: bool = False) -> int:
+def first_choice(runs: dict[str, Run], images: bool = False) -> int:
     """Which run to begin with: the newest of one's own that has finished, or else one that came along, or else the newest.
 
-    With `pictures`, one that came along with its test pictures goes before one that did not.
+    With `images`, one that came along with its test images goes before one that did not.
     """
     ids = list(runs)
     own = [run_id for run_id in ids if not runs[run_id].shipped and runs[run_id].state == "finished"]
     shipped = [run_id for run_id in ids if runs[run_id].shipped]
-    with_pictures = [run_id for run_id in shipped if pictures and not is_missing(runs[run_id].settings().data)]
-    return ids.index([*own, *with_pictures, *shipped, *ids][0])
+    with_images = [run_id for run_id in shipped if images and not is_missing(runs[run_id].settings().data)]
+    return ids.index([*own, *with_images, *shipped, *ids][0])
 
 
-def pick_run(label: str = "Run", pictures: bool = False) -> tuple[Run, Checkpoint] | None:
+def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint] | None:
     """The chosen run and checkpoint of those with a trained network, or None after saying what to do.
 
     ?run=ID in the address chooses, or else what was chosen on another page, and the address follows the choice; an ID that cannot
     be shown gets its reason, and no other in its place.
-    With `pictures`, the page shows pictures of test sets (first_choice).
+    With `images`, the page shows images of test sets (first_choice).
     """
     store, asked = RunStore(), st.query_params.get("run")
     runs = {run.id: run for run in store.list() if run.has_network()}
@@ -63,7 +63,7 @@ def pick_run(label: str = "Run", pictures: bool = False) -> tuple[Run, Checkpoin
     row = st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
         ids = list(runs)
-        index = ids.index(asked) if asked in runs else None if asked else first_choice(runs, pictures)
+        index = ids.index(asked) if asked in runs else None if asked else first_choice(runs, images)
         chosen = row.selectbox(
             label, ids, index=index, format_func=descriptions(runs).__getitem__, placeholder="Choose a run"
         )

@@ -48,7 +48,7 @@ def escape_for_file(text: str) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None else f"{share * 100:.{digits}f} %"
+    return "–" if share is None else f"{share * 100:.{digits}f}%"
 
 
 def points(change: float) -> str:

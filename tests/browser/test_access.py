@@ -180,11 +180,11 @@ def test_whoever_is_not_on_the_list_stays_outside(visitor, server, run, email, s
     assert status(f"{server}/signed-in", cookies_of(page)) == 401
 
 
-def test_pictures_and_figures_of_the_server_are_closed_too(visitor, server, run):
+def test_images_and_figures_of_the_server_are_closed_too(visitor, server, run):
     page = visitor("guest@team.org", f"experts?run={run.id}")
     page.get_by_role("radio", name="Upload").click()
-    picture = (ROOT / "docs" / "images" / "runs.png").read_bytes()
-    page.set_input_files("input[type=file]", [{"name": "a.png", "mimeType": "image/png", "buffer": picture}])
+    png = (ROOT / "docs" / "images" / "runs.png").read_bytes()
+    page.set_input_files("input[type=file]", [{"name": "a.png", "mimeType": "image/png", "buffer": png}])
     image = page.locator("[data-testid=stImage] img").first
     image.wait_for()
     address = server + image.get_attribute("src").removeprefix(server)

@@ -21,7 +21,7 @@ SCRIPT = f"<script>{HIT}</script><img src=x onerror='{HIT}'>[x](javascript:{HIT}
 FILE = f"<img src=x onerror={HIT}>.png"
 
 
-def picture(shade):
+def image(shade):
     file = io.BytesIO()
     Image.new("L", (8, 8), shade).save(file, "PNG")
     return file.getvalue()
@@ -29,15 +29,15 @@ def picture(shade):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, shared_data):
-    """A store with a run of pictures of its own, whose classes have such names; so has all else that can be named."""
+    """A store with a run of images of its own, whose classes have such names; so has all else that can be named."""
     folder = tmp_path_factory.mktemp("hostile")
-    with zipfile.ZipFile(folder / "pictures.zip", "w") as archive:
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
         for place, name in enumerate(CLASSES):
             for number in range(12):
-                archive.writestr(f"{name}/{number}.png", picture(80 * place + number))
+                archive.writestr(f"{name}/{number}.png", image(80 * place + number))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPERTNET_DATA", str(shared_data))
-        settings = build_settings("quick", str(folder / "pictures.zip"), TINY)
+        settings = build_settings("quick", str(folder / "images.zip"), TINY)
         run = RunStore(folder / "runs").create(settings, "quick")
         run.write_config(run.config() | {"name": SCRIPT})  # past its limit, as a file by another hand may be
         run_training(run, Stop())
@@ -88,7 +88,7 @@ def test_runs(tab):
     nothing_ran(page)
 
 
-@pytest.mark.parametrize("view", ["One picture", "Classes", "Experts", "What if", "Through training", "Compare"])
+@pytest.mark.parametrize("view", ["One image", "Classes", "Experts", "What if", "Through training", "Compare"])
 def test_experts(tab, run, view):
     page = tab("experts", run.id)
     page.get_by_role("radio", name=view).click()
@@ -102,10 +102,10 @@ def test_experts(tab, run, view):
 def test_predict(tab, run):
     page = tab("predict", run.id)
     expect(page.get_by_text("This network knows 3 classes")).to_be_visible(timeout=WAIT)
-    files = [("a", picture(9)), ("b", b"no picture")]
+    files = [("a", image(9)), ("b", b"no image")]
     uploads = [{"name": kind + FILE, "mimeType": "image/png", "buffer": content} for kind, content in files]
     page.set_input_files("input[type=file]", uploads)
-    expect(page.get_by_text(f"b{FILE}: The file is not a picture")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(f"b{FILE}: The file is not an image")).to_be_visible(timeout=WAIT)
     expect(page.locator("[data-testid=stVegaLiteChart]").first).to_be_visible(timeout=WAIT)
     page.locator("[data-testid=stVegaLiteChart]").first.hover()
     nothing_ran(page)

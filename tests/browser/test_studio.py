@@ -37,7 +37,7 @@ def test_what_was_typed_survives_another_page(tab):
 def test_what_was_typed_survives_a_reload_and_one_step_back_leaves_the_page(tab):
     page = tab("runs")
     page.get_by_role("link", name="Train", exact=True).click()
-    for label, value, preset in (("Epochs", "7", "12"), ("Batch size (pictures)", "32", "128")):
+    for label, value, preset in (("Epochs", "7", "12"), ("Batch size (images)", "32", "128")):
         page.get_by_label(label, exact=True).fill(value)
         page.get_by_label(label, exact=True).press("Enter")
         expect(page.get_by_text(f"preset: {preset}")).to_be_visible()
@@ -77,43 +77,43 @@ def test_training_from_the_page_to_the_end_in_two_tabs(tab):
     assert float(re.search(r"([\d.]+) %", shown)[1]) > 90
 
 
-def test_the_routing_of_a_test_picture(tab):
+def test_the_routing_of_a_test_image(tab):
     page = tab("experts")
     mean = page.get_by_text("Less the test set's mean")  # there once the test set has been routed in the background
     expect(mean).to_be_visible()
     settle(page)
-    expect(page.get_by_text(re.compile("Test picture .*: class "))).to_have_count(1)
-    heat = page.locator("[aria-label*='Routing weights of one picture']").first
+    expect(page.get_by_text(re.compile("Test image .*: class "))).to_have_count(1)
+    heat = page.locator("[aria-label*='Routing weights of one image']").first
     expect(heat.locator("text", has_text=re.compile(r"^[01]\.\d\d$"))).to_have_count(12)
     rows = [float(text) for text in heat.locator("text").all_text_contents() if re.fullmatch(r"[01]\.\d\d", text)]
     assert len(rows) == 12  # four blocks of three experts
     for start in range(0, 12, 3):
         assert sum(rows[start : start + 3]) == pytest.approx(1, abs=0.02)
-    before = page.get_by_text(re.compile("Test picture .*: class ")).inner_text()
-    page.get_by_role("spinbutton").fill("1" if "picture 1:" not in before else "2")
+    before = page.get_by_text(re.compile("Test image .*: class ")).inner_text()
+    page.get_by_role("spinbutton").fill("1" if "image 1:" not in before else "2")
     page.get_by_role("spinbutton").press("Enter")
     expect(page.get_by_text(before)).to_have_count(0)
 
 
 def test_uploads_are_classified_and_a_bad_one_is_named(tab):
     digits = load_digits()
-    picture = io.BytesIO()
-    Image.fromarray((digits.images[0] * 15).astype("uint8")).resize((200, 200)).save(picture, "PNG")
+    image = io.BytesIO()
+    Image.fromarray((digits.images[0] * 15).astype("uint8")).resize((200, 200)).save(image, "PNG")
     page = tab("predict")
     page.set_input_files(
         "input[type=file]",
         [
-            {"name": "zero.png", "mimeType": "image/png", "buffer": picture.getvalue()},
-            {"name": "<b>no</b>.png", "mimeType": "image/png", "buffer": b"not a picture"},
+            {"name": "zero.png", "mimeType": "image/png", "buffer": image.getvalue()},
+            {"name": "<b>no</b>.png", "mimeType": "image/png", "buffer": b"not an image"},
         ],
     )
-    expect(page.get_by_text("The file is not a picture that can be read")).to_be_visible()
+    expect(page.get_by_text("The file is not an image that can be read")).to_be_visible()
     expect(page.get_by_text("<b>no</b>.png:")).to_be_visible()
     expect(page.get_by_text(re.compile(rf"^{digits.target[0]}, [\d.]+ %$"))).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the table").click()
     table = download.value.path().read_text()
-    assert "zero.png" in table and "not a picture" in table
+    assert "zero.png" in table and "not an image" in table
 
 
 def test_a_stop_shows_at_once_and_keeps_the_run(tab):

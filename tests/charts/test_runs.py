@@ -16,14 +16,14 @@ def curves(runs=2, epochs=5):
             "run": f"run {r}",
             "best": 0.1 * (r % 9),
             "epoch": n,
-            "pictures": 100.0 * n,
+            "images": 100.0 * n,
             "elapsed": 2.5 * n,
             "value": r + n,
         }
         for r in range(runs)
         for n in range(1, epochs + 1)
     ]
-    return pd.DataFrame(rows, columns=["run", "best", "epoch", "pictures", "elapsed", "value"]).astype({"value": float})
+    return pd.DataFrame(rows, columns=["run", "best", "epoch", "images", "elapsed", "value"]).astype({"value": float})
 
 
 def drawn(chart):
@@ -73,7 +73,7 @@ def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
     assert layers[0]["encoding"]["y"]["scale"]["type"] == "log"
 
 
-@pytest.mark.parametrize("x", ["epoch", "pictures", "elapsed"])
+@pytest.mark.parametrize("x", ["epoch", "images", "elapsed"])
 def test_each_axis_shows_its_own_column_and_leaves_out_what_is_not_known(x):
     table = curves()
     table.loc[table["run"] == "run 1", x] = math.nan

@@ -131,7 +131,7 @@ def test_evaluate_agrees_with_the_training(trained):
     assert sum(document["confusion"][i][i] for i in range(10)) / total == pytest.approx(document["accuracy"])
 
 
-def test_evaluate_without_the_pictures_asks_for_others(trained, tmp_path):
+def test_evaluate_without_the_images_asks_for_others(trained, tmp_path):
     run = RunStore(trained[1]["EXPERTNET_RUNS"]).get(trained[2]["run"])
     shutil.copytree(run.path, tmp_path / run.id)
     moved = RunStore(tmp_path).get(run.id)
@@ -146,7 +146,7 @@ def test_evaluate_without_the_pictures_asks_for_others(trained, tmp_path):
 def test_predict_and_routing_do_the_rest_when_a_file_is_bad(trained):
     good, bad = trained[0] / "good.png", trained[0] / "bad.png"
     Image.new("L", (20, 30), 90).save(good)
-    bad.write_text("no picture")
+    bad.write_text("no image")
     done = command(
         "predict", trained[2]["run"][:15], good, bad, trained[0] / "absent.png", "--top", 3, "--json", **trained[1]
     )
@@ -213,7 +213,7 @@ def test_export_holds_the_weights_and_the_config(trained):
         (["predict", "latest"], "predict --help"),
         (["predict", "latest", "x.png", "--top", "0"], "--top"),
         (["evaluate", "latest", "--checkpoint", "worst"], "'best'"),
-        (["evaluate", "latest", "--dataset", ""], "data.dataset cannot be empty: it takes a built-in data set"),
+        (["evaluate", "latest", "--dataset", ""], "data.dataset cannot be empty: it takes a built-in dataset"),
         (["runs", "latest"], "runs --help"),
         (["runs", "--json=1"], "--json"),
     ],
@@ -241,12 +241,12 @@ def test_the_help_tells_each_command_in_a_whole_sentence():
     assert len(lines) == 8 and all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
-def test_own_pictures_that_are_too_few_leave_no_run_behind(trained, tmp_path):
+def test_own_images_that_are_too_few_leave_no_run_behind(trained, tmp_path):
     where = trained[1] | {"EXPERTNET_RUNS": str(tmp_path / "runs")}
     for name in ("green", "red"):
         (tmp_path / "own" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8), name).save(tmp_path / "own" / name / "1.png")
-    assert "too few pictures" in refused(command("train", "--dataset", tmp_path / "own", *TINY, **where))
+    assert "too few images" in refused(command("train", "--dataset", tmp_path / "own", *TINY, **where))
     assert RunStore(tmp_path / "runs").list() == []
 
 

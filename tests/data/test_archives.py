@@ -68,7 +68,7 @@ def data_root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def load(data_root):
-    """Loads a path at 8 pixels, with all training pictures in train."""
+    """Loads a path at 8 pixels, with all training images in train."""
 
     def loaded(path, **settings):
         return load_dataset(DataSettings(dataset=str(path), image_size=8, validation_share=0, **settings), seed=0)
@@ -79,7 +79,7 @@ def load(data_root):
 KINDS = ["folder", "a.zip", "a.tar", "a.tar.xz", "a.tar.gz", "a.tgz", "a.tar.bz2"]
 
 
-@pytest.mark.parametrize("prefix", ["", "pictures/"])
+@pytest.mark.parametrize("prefix", ["", "images/"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_train_and_test_folders_are_kept_apart(kind, prefix, tmp_path, load):
     data = load(write(tmp_path / kind, two_levels(prefix)))
@@ -128,7 +128,7 @@ def test_what_systems_leave_behind_is_passed_over(kind, tmp_path, load):
 
 
 @pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar.gz"])
-def test_files_that_are_no_pictures_are_counted_and_left_out(kind, tmp_path, load):
+def test_files_that_are_no_images_are_counted_and_left_out(kind, tmp_path, load):
     files = class_files() | {
         "cat/Thumbs.db": b"x",
         "dog/torn.png": png()[:40],
@@ -149,7 +149,7 @@ def test_what_was_left_out_is_named_in_one_line_that_a_log_takes(count, says, tm
     assert says in note and "cat/a??[31m?0.txt" in note and note.isprintable()
 
 
-def test_pictures_of_any_shape_are_fitted(tmp_path, load):
+def test_images_of_any_shape_are_fitted(tmp_path, load):
     buffer = io.BytesIO()
     Image.new("CMYK", (90, 30), (0, 0, 0, 0)).save(buffer, "JPEG")
     data = load(write(tmp_path / "folder", class_files() | {"cat/wide.JPG": buffer.getvalue()}))
@@ -165,15 +165,15 @@ def test_pictures_of_any_shape_are_fitted(tmp_path, load):
     [
         (class_files(classes=("cat",)), "single class 'cat'"),
         (class_files(classes=("cat",), prefix="set/"), "single class 'cat'"),
-        (class_files() | {"bird/notes.txt": b"x"}, "no picture that can be read in the class 'bird'"),
-        (class_files() | {"bird/torn.png": b"x", "bird/2.png": b"x"}, "no picture that can be read in the class 'bird'"),
+        (class_files() | {"bird/notes.txt": b"x"}, "no image that can be read in the class 'bird'"),
+        (class_files() | {"bird/torn.png": b"x", "bird/2.png": b"x"}, "no image that can be read in the class 'bird'"),
         (two_levels() | {"test/bird/1.png": png()}, "class 'bird' in test but not in train"),
         (two_levels() | {"train/bird/1.png": png(), "test/bird/x.txt": b""}, "class 'bird' in test"),
         (class_files(prefix="train/") | {"test/readme.txt": b""}, "no class folders in test"),
-        ({"1.png": png(), "2.png": png()}, "no pictures in class folders"),
-        ({"a/b/c/1.png": png(), "a/b/d/1.png": png()}, "no pictures in class folders"),
-        ({"cat/1.txt": b"x", "dog/1.doc": b"x"}, "no pictures in class folders"),
-        (class_files(count=1), "too few pictures"),
+        ({"1.png": png(), "2.png": png()}, "no images in class folders"),
+        ({"a/b/c/1.png": png(), "a/b/d/1.png": png()}, "no images in class folders"),
+        ({"cat/1.txt": b"x", "dog/1.doc": b"x"}, "no images in class folders"),
+        (class_files(count=1), "too few images"),
     ],
 )  # fmt: skip
 def test_a_collection_that_cannot_be_used_gets_one_sentence(kind, files, sentence, tmp_path, load, data_root):
@@ -200,7 +200,7 @@ def test_an_empty_class_folder_is_refused_in_folder_and_archive(tmp_path, load):
 
 @pytest.mark.parametrize("text", ["/nowhere/at/all", "cifra10", "~nobody-here/x", "a\0b", "x" * 5000, "/dev/zero"])
 def test_a_path_that_leads_nowhere_gets_one_sentence(text, load):
-    with pytest.raises(DatasetError, match="There is no data set"):
+    with pytest.raises(DatasetError, match="There is no dataset"):
         load(text)
 
 
@@ -334,7 +334,7 @@ def test_long_name_headers_nested_without_end_are_refused(tmp_path):
         list(entries(path))
 
 
-def test_a_single_file_larger_than_a_picture_may_be_is_left_out(tmp_path, load, monkeypatch):
+def test_a_single_file_larger_than_a_image_may_be_is_left_out(tmp_path, load, monkeypatch):
     files = class_files() | {"cat/large.png": png() + b"\0" * 2_000_000}
     monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
     monkeypatch.setattr(images, "MAX_BYTES", 2**20)
@@ -358,7 +358,7 @@ def test_a_link_in_a_folder_cannot_lead_round_for_ever(tmp_path, load):
     assert load(folder).info.classes == ("cat", "dog")
 
 
-def test_a_folder_of_linked_pictures_is_read(tmp_path, load):
+def test_a_folder_of_linked_images_is_read(tmp_path, load):
     store = write(tmp_path / "store", class_files())
     for path in sorted(store.rglob("*.png")):
         link = tmp_path / "folder" / path.relative_to(store)

@@ -1,4 +1,4 @@
-"""Augmentation: every picture is a crop, a mirror or a hole of its own, and nothing else."""
+"""Augmentation: every image is a crop, a mirror or a hole of its own, and nothing else."""
 
 from random import Random
 
@@ -9,20 +9,20 @@ from expertnet.data import augment
 from expertnet.settings.schema import DataSettings
 
 
-def pictures(n=64, size=8):
-    # 1 .. 255, so that padding (0) is told from the picture
+def random_images(n=64, size=8):
+    # 1 .. 255, so that padding (0) is told from the image
     return torch.randint(1, 256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
 
 
-def test_crop_is_a_window_of_the_padded_picture_and_differs_between_pictures():
-    images = pictures()
+def test_crop_is_a_window_of_the_padded_image_and_differs_between_images():
+    images = random_images()
     cropped = augment.random_crop(images, 2, torch.Generator().manual_seed(0))
     assert cropped.shape == images.shape and cropped.dtype == torch.uint8
     padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
     places = set()
-    for picture, out in zip(padded, cropped, strict=True):
+    for image, out in zip(padded, cropped, strict=True):
         windows = {
-            (t, left) for t in range(5) for left in range(5) if torch.equal(picture[:, t : t + 8, left : left + 8], out)
+            (t, left) for t in range(5) for left in range(5) if torch.equal(image[:, t : t + 8, left : left + 8], out)
         }
         assert len(windows) == 1
         places |= windows
@@ -30,21 +30,21 @@ def test_crop_is_a_window_of_the_padded_picture_and_differs_between_pictures():
 
 
 def test_flip_mirrors_about_half():
-    images = pictures(400)
+    images = random_images(400)
     flipped = augment.random_flip(images, torch.Generator().manual_seed(0))
     mirrored = [torch.equal(a.flip(-1), b) for a, b in zip(images, flipped, strict=True)]
     assert all(m or torch.equal(a, b) for m, a, b in zip(mirrored, images, flipped, strict=True))
     assert 150 < sum(mirrored) < 250
 
 
-def test_alternating_flip_mirrors_each_picture_in_every_second_epoch():
-    images, coins = pictures(40), torch.arange(40) % 2
+def test_alternating_flip_mirrors_each_image_in_every_second_epoch():
+    images, coins = random_images(40), torch.arange(40) % 2
     first, second, third = (augment.alternating_flip(images, coins, epoch) for epoch in (1, 2, 3))
     assert torch.equal(first[::2], images[::2].flip(3)) and torch.equal(first[1::2], images[1::2])
     assert torch.equal(second, first.flip(3)) and torch.equal(third, first)
 
 
-def test_mixup_blends_each_picture_with_its_partner_by_its_share():
+def test_mixup_blends_each_image_with_its_partner_by_its_share():
     images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     mixed, partner, share = augment.mix(images, DataSettings(mixup=1.0), Random(0), torch.Generator().manual_seed(1))
     assert 0 < share < 1 and sorted(partner.tolist()) == list(range(16))
@@ -52,7 +52,7 @@ def test_mixup_blends_each_picture_with_its_partner_by_its_share():
 
 
 def test_cutmix_pastes_one_rectangle_and_the_share_is_what_is_left():
-    images = torch.arange(16.0)[:, None, None, None].expand(16, 3, 8, 8)  # each picture is its number
+    images = torch.arange(16.0)[:, None, None, None].expand(16, 3, 8, 8)  # each image is its number
     shares = []
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
@@ -68,7 +68,7 @@ def test_cutmix_pastes_one_rectangle_and_the_share_is_what_is_left():
 
 
 def test_cutout_blanks_one_square():
-    out = augment.cutout(pictures(200), 3, torch.Generator().manual_seed(0))
+    out = augment.cutout(random_images(200), 3, torch.Generator().manual_seed(0))
     holes = (out == 0).all(1)
     assert torch.equal(holes, (out == 0).any(1))
     for hole in holes:
@@ -78,7 +78,7 @@ def test_cutout_blanks_one_square():
 
 
 def test_augment_does_nothing_when_all_is_off_and_repeats_with_its_generator():
-    images = pictures()
+    images = random_images()
     off = DataSettings(crop_padding=0, flip="off", cutout=0)
     assert torch.equal(augment.augment(images, off, False, torch.Generator()), images)
     on = DataSettings(crop_padding=2, cutout=3)

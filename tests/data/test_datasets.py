@@ -1,4 +1,4 @@
-"""Data sets: splits, statistics, and what is kept on disk."""
+"""Datasets: splits, statistics, and what is kept on disk."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Cancelled
 
 
-def picture(value, size=8):
+def image(value, size=8):
     buffer = io.BytesIO()
     Image.new("RGB", (size, size), (value, 255 - value, 7)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -44,13 +44,13 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes in train (10 pictures each) and test (2 each), each picture of a grey of its own."""
+    """Two classes in train (10 images each) and test (2 each), each image of a grey of its own."""
     for part, count, first in (("train", 10, 0), ("test", 2, 100)):
         for index, name in enumerate(("cat", "dog")):
             (tmp_path / "folder" / part / name).mkdir(parents=True)
             for number in range(count):
                 path = tmp_path / "folder" / part / name / f"{number}.png"
-                path.write_bytes(picture(first + 50 * index + number))
+                path.write_bytes(image(first + 50 * index + number))
     return tmp_path / "folder"
 
 
@@ -59,7 +59,7 @@ def settings(dataset, **values):
 
 
 def shown(split):
-    """Which pictures a split holds, by their grey."""
+    """Which images a split holds, by their grey."""
     return sorted(split.images[:, 0, 0, 0].tolist())
 
 
@@ -93,7 +93,7 @@ def test_the_test_set_is_the_same_for_every_seed_and_the_validation_set_is_not()
 # --- splits ----------------------------------------------------------------------------------------------------------
 
 
-def test_train_and_validation_share_no_picture_and_lose_none(root, folder):
+def test_train_and_validation_share_no_image_and_lose_none(root, folder):
     data = load_dataset(settings(folder, validation_share=0.3), seed=5)
     assert data.validation.labels.bincount().tolist() == [3, 3]
     assert sorted(shown(data.train) + shown(data.validation)) == [*range(10), *range(50, 60)]
@@ -115,13 +115,13 @@ def test_a_share_takes_at_least_one_and_leaves_at_least_one():
         assert labels[aside].bincount(minlength=4)[1:].min() >= 1
 
 
-def test_single_training_pictures_cannot_be_set_aside(root, tmp_path):
+def test_single_training_images_cannot_be_set_aside(root, tmp_path):
     for part in ("train", "test"):
         for name in ("cat", "dog"):
             (tmp_path / "few" / part / name).mkdir(parents=True)
-            (tmp_path / "few" / part / name / "1.png").write_bytes(picture(3))
+            (tmp_path / "few" / part / name / "1.png").write_bytes(image(3))
     for refuses in (look, lambda data: load_dataset(data, seed=0)):
-        with pytest.raises(DatasetError, match="^few has a single training picture a class.*validation_share=0"):
+        with pytest.raises(DatasetError, match="^few has a single training image a class.*validation_share=0"):
             refuses(settings(tmp_path / "few"))
     assert look(settings(tmp_path / "few", validation_share=0)).train == 2
     assert len(load_dataset(settings(tmp_path / "few", validation_share=0), seed=0).train) == 2
@@ -130,7 +130,7 @@ def test_single_training_pictures_cannot_be_set_aside(root, tmp_path):
 # --- statistics --------------------------------------------------------------------------------------------------------
 
 
-def test_mean_and_deviation_are_those_of_all_training_pictures(root, folder):
+def test_mean_and_deviation_are_those_of_all_training_images(root, folder):
     data = load_dataset(settings(folder, validation_share=0), seed=0)
     values = data.train.images.double() / 255
     assert torch.allclose(torch.tensor(data.info.mean[:2]).double(), values.mean((0, 2, 3))[:2], atol=1e-6)
@@ -201,7 +201,7 @@ def test_the_test_set_of_an_archive_is_there_when_its_file_has_gone(root, folder
 def test_a_changed_archive_is_read_anew(root, folder):
     archive = shutil.make_archive(str(folder), "tar", folder)
     before = load_dataset(settings(archive), seed=0)
-    (folder / "test" / "cat" / "new.png").write_bytes(picture(99))
+    (folder / "test" / "cat" / "new.png").write_bytes(image(99))
     shutil.make_archive(str(folder), "tar", folder)
     after = load_dataset(settings(archive), seed=0)
     assert len(after.test) == len(before.test) + 1
@@ -221,7 +221,7 @@ def test_a_folder_is_read_anew_when_a_file_comes_goes_or_changes(root, folder):
     assert len({first, touched, fingerprint()}) == 3
 
 
-def test_writing_to_the_tensors_leaves_the_kept_pictures_alone(root, folder):
+def test_writing_to_the_tensors_leaves_the_kept_images_alone(root, folder):
     data = load_dataset(settings(folder), seed=0)
     before = data.test.images.clone()
     data.test.images.zero_()
@@ -269,7 +269,7 @@ def test_two_that_decode_the_same_at_once_both_get_it_whole(root, folder):
 
 
 @pytest.mark.parametrize("damage", ["shorter", "gone", "json", "fields"])
-def test_damaged_kept_pictures_are_decoded_anew(damage, root, folder):
+def test_damaged_kept_images_are_decoded_anew(damage, root, folder):
     first = load_dataset(settings(folder), seed=0)
     kept = root / "decoded" / first.info.fingerprint
     if damage == "shorter":
@@ -345,7 +345,7 @@ def test_a_folder_named_like_a_built_in_set_is_not_mistaken_for_it(root, folder)
 
 
 def test_an_unknown_data_set_is_refused_before_anything_starts(folder):
-    with pytest.raises(DatasetError, match="There is no data set 'mnits'; use digits"):
+    with pytest.raises(DatasetError, match="There is no dataset 'mnits'; use digits"):
         refuse_if_missing(settings("mnits"))
     refuse_if_missing(settings(folder))
     refuse_if_missing(settings("svhn"))
@@ -368,7 +368,7 @@ def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeyp
         load_dataset(settings(folder), seed=0)
 
 
-def test_a_look_counts_pictures_and_classes_before_any_is_decoded(root, folder):
+def test_a_look_counts_images_and_classes_before_any_is_decoded(root, folder):
     found = look(settings(folder))
     assert (found.classes, found.train, found.test) == (("cat", "dog"), 20, 4)
     assert known_class_count(settings(folder)) == 2
@@ -378,22 +378,22 @@ def test_a_look_counts_pictures_and_classes_before_any_is_decoded(root, folder):
 def test_a_look_says_what_is_wrong_and_looks_again_once_it_is_mended(root, tmp_path):
     own = tmp_path / "own"
     (own / "cat").mkdir(parents=True)
-    (own / "cat" / "1.png").write_bytes(picture(1))
+    (own / "cat" / "1.png").write_bytes(image(1))
     for _ in range(2):
         with pytest.raises(DatasetError, match="single class 'cat'"):
             look(settings(own))
     (own / "dog").mkdir()
-    (own / "dog" / "1.png").write_bytes(picture(2))
+    (own / "dog" / "1.png").write_bytes(image(2))
     for refuses in (look, lambda data: load_dataset(data, seed=0)):
-        with pytest.raises(DatasetError, match="^own has too few pictures to hold some out for the test"):
+        with pytest.raises(DatasetError, match="^own has too few images to hold some out for the test"):
             refuses(settings(own))
-    (own / "dog" / "2.png").write_bytes(picture(3))
+    (own / "dog" / "2.png").write_bytes(image(3))
     with pytest.raises(DatasetError, match="a single one in the class 'cat'"):
         look(settings(own))
-    (own / "cat" / "2.png").write_bytes(picture(4))
+    (own / "cat" / "2.png").write_bytes(image(4))
     with pytest.raises(DatasetError, match="validation_share=0"):  # one of the two is for the test
         look(settings(own))
-    (own / "dog" / "3.png").write_bytes(picture(4))
+    (own / "dog" / "3.png").write_bytes(image(4))
     found, data = look(settings(own)), load_dataset(settings(own), seed=0)
     assert found.classes == ("cat", "dog")
     assert (found.train, found.test) == (len(data.train) + len(data.validation), len(data.test)) == (3, 2)

@@ -151,7 +151,7 @@ def test_without_a_network_the_sentence_says_what_to_use(tmp_path, monkeypatch):
     assert str(refusal.value).startswith("CIFAR-10")
 
 
-# --- the built-in data sets, with little stand-ins for their files ----------------------------------------------------
+# --- the built-in datasets, with little stand-ins for their files ----------------------------------------------------
 
 
 def tarred(files):
@@ -164,14 +164,14 @@ def tarred(files):
     return buffer.getvalue()
 
 
-def serve_cifar(server, monkeypatch, reader, pictures, labels, names):
-    """`pictures` (N, 3, 32, 32): the first twenty are the training batch, the rest the test batch."""
+def serve_cifar(server, monkeypatch, reader, images, labels, names):
+    """`images` (N, 3, 32, 32): the first twenty are the training batch, the rest the test batch."""
     key, folder = {"CIFAR10": ("labels", "label_names"), "CIFAR100": ("fine_labels", "fine_label_names")}[
         reader.__name__
     ]
     meta = pickle.dumps({folder: names})
     parts = {
-        name: pickle.dumps({"data": pictures[part].reshape(-1, 3072), key: labels[part].tolist()})
+        name: pickle.dumps({"data": images[part].reshape(-1, 3072), key: labels[part].tolist()})
         for name, part in (("train_part", slice(0, 20)), ("test_part", slice(20, None)))
     }
     archive = tarred(
@@ -189,17 +189,17 @@ def serve_cifar(server, monkeypatch, reader, pictures, labels, names):
 def test_cifar_is_downloaded_unpacked_and_decoded(name, server, monkeypatch, tmp_path):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
     reader = {"cifar10": readers.CIFAR10, "cifar100": readers.CIFAR100}[name]
-    pictures = np.random.default_rng(0).integers(0, 256, (24, 3, 32, 32), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (24, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(24) % 2
-    serve_cifar(server, monkeypatch, reader, pictures, labels, ["cat", "dog"])
+    serve_cifar(server, monkeypatch, reader, images, labels, ["cat", "dog"])
     seen = []
     data = load_dataset(
         DataSettings(dataset=name, validation_share=0), 0, progress=lambda text, share: seen.append(text)
     )
     assert data.info.name == name
     assert data.info.classes == ("cat", "dog")
-    assert torch.equal(data.train.images, torch.from_numpy(pictures[:20]))
-    assert torch.equal(data.test.images, torch.from_numpy(pictures[20:]))
+    assert torch.equal(data.train.images, torch.from_numpy(images[:20]))
+    assert torch.equal(data.test.images, torch.from_numpy(images[20:]))
     assert data.test.labels.tolist() == labels[20:].tolist()
     assert f"Downloading {BUILTIN[name].title}" in seen
     assert sorted(path.name for path in (tmp_path / "downloads").iterdir()) == [reader.filename]

@@ -1,4 +1,4 @@
-"""Untrusted bytes become a checked RGB picture, or one sentence."""
+"""Untrusted bytes become a checked RGB image, or one sentence."""
 
 import io
 import struct
@@ -10,28 +10,28 @@ import torch
 from PIL import Image, ImageSequence
 
 from expertnet.data import images
-from expertnet.data.images import fit, read_picture
+from expertnet.data.images import fit, read_image
 from expertnet.errors import ImageError
 
 
-def encoded(picture, kind="PNG", **options):
+def encoded(image, kind="PNG", **options):
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def corner(data):
-    """The first pixel of a file's picture."""
-    return read_picture(data).getpixel((0, 0))
+    """The first pixel of a file's image."""
+    return read_image(data).getpixel((0, 0))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG"])
 def test_every_common_format_is_read_as_rgb(kind):
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
-    picture = read_picture(encoded(Image.new("RGB", (6, 4), (200, 40, 90)), kind, **options))
-    assert picture.mode == "RGB"
-    assert picture.size == (6, 4)
-    assert np.allclose(picture.getpixel((2, 2)), (200, 40, 90), atol=3)
+    image = read_image(encoded(Image.new("RGB", (6, 4), (200, 40, 90)), kind, **options))
+    assert image.mode == "RGB"
+    assert image.size == (6, 4)
+    assert np.allclose(image.getpixel((2, 2)), (200, 40, 90), atol=3)
 
 
 def test_grey_and_black_and_white_become_three_equal_channels():
@@ -42,20 +42,20 @@ def test_grey_and_black_and_white_become_three_equal_channels():
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B"), ("PPM", "I;16")])
 def test_sixteen_bits_are_scaled_and_not_cut_off(kind, mode):
     values = np.array([[0, 257 * 100, 65535, 300]], dtype=np.uint16)
-    picture = Image.fromarray(values)
+    image = Image.fromarray(values)
     if mode == "I;16B":
-        picture = Image.frombytes("I;16B", (4, 1), values.astype(">u2").tobytes())
-    read = np.asarray(read_picture(encoded(picture, kind)))[0, :, 0]
+        image = Image.frombytes("I;16B", (4, 1), values.astype(">u2").tobytes())
+    read = np.asarray(read_image(encoded(image, kind)))[0, :, 0]
     assert read.tolist() == [0, 100, 255, 1]
 
 
 def test_floating_point_greys_from_zero_to_one_fill_the_range():
-    read = read_picture(encoded(Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)), "TIFF"))
+    read = read_image(encoded(Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)), "TIFF"))
     assert np.asarray(read)[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_integers_beyond_sixteen_bits_and_below_zero_use_their_own_range():
-    read = read_picture(encoded(Image.fromarray(np.array([[-1000, 0, 100_000]], dtype=np.int32)), "TIFF"))
+    read = read_image(encoded(Image.fromarray(np.array([[-1000, 0, 100_000]], dtype=np.int32)), "TIFF"))
     values = np.asarray(read)[0, :, 0].tolist()
     assert values[0] == 0
     assert values[2] == 255
@@ -83,7 +83,7 @@ def test_what_is_transparent_is_shown_on_white():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_exif_orientation_turns_the_picture_upright(orientation, kind):
+def test_exif_orientation_turns_the_image_upright(orientation, kind):
     upright = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20)
     upright = Image.fromarray(np.concatenate([np.asarray(upright)] * 2 + [255 - np.asarray(upright)], axis=1))
     turn = Image.Transpose
@@ -99,11 +99,11 @@ def test_exif_orientation_turns_the_picture_upright(orientation, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
     lying = upright.transpose(stored[orientation]) if orientation > 1 else upright
-    assert np.array_equal(np.asarray(read_picture(encoded(lying, kind, exif=exif))), np.asarray(upright))
+    assert np.array_equal(np.asarray(read_image(encoded(lying, kind, exif=exif))), np.asarray(upright))
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow tells of the damage
-def test_damaged_exif_data_do_not_cost_the_picture():
+def test_damaged_exif_data_do_not_cost_the_image():
     good = encoded(Image.new("RGB", (8, 8), (200, 200, 200)), "JPEG", quality=95)
     block = b"Exif\0\0MM\0*\xff\xff\xff\xff"
     bad = good[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + good[2:]
@@ -117,29 +117,29 @@ def test_of_an_animation_the_first_frame_is_taken():
     assert corner(data) == (255, 0, 0)
 
 
-def test_what_is_no_picture_gets_one_sentence():
+def test_what_is_no_image_gets_one_sentence():
     for data in (
         b"",
-        b"not a picture at all",
+        b"not an image at all",
         b"%PDF-1.7 ...",
         b"\x00" * 1000,
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     ):
         with pytest.raises(ImageError) as refusal:
-            read_picture(data)
+            read_image(data)
         assert str(refusal.value).count(".") <= 1 + str(refusal.value).count("..")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
-def test_a_truncated_picture_is_refused_at_every_length(kind):
+def test_a_truncated_image_is_refused_at_every_length(kind):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), kind)
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
-        with pytest.raises(ImageError, match=r"damaged|not a picture"):
-            read_picture(data[: int(len(data) * share)])
+        with pytest.raises(ImageError, match=r"damaged|not an image"):
+            read_image(data[: int(len(data) * share)])
 
 
-def test_random_damage_gives_a_picture_or_a_sentence():
+def test_random_damage_gives_a_image_or_a_sentence():
     generator = np.random.default_rng(1)
     noise = Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8))
     for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"):
@@ -149,7 +149,7 @@ def test_random_damage_gives_a_picture_or_a_sentence():
             for place in generator.integers(0, len(hurt), 5):
                 hurt[place] = generator.integers(0, 256)
             try:
-                mode = read_picture(bytes(hurt)).mode
+                mode = read_image(bytes(hurt)).mode
             except ImageError:
                 mode = "RGB"
             assert mode == "RGB"
@@ -169,22 +169,22 @@ def bomb(side):
 @pytest.mark.parametrize("side", [8_100, 10_000, 20_000, 60_000])
 def test_decompression_bombs_are_refused_from_their_header(side):
     with pytest.raises(ImageError, match="million pixels"):
-        read_picture(bomb(side))
+        read_image(bomb(side))
 
 
 def test_a_file_over_the_limit_is_refused_unread(monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 100)
     with pytest.raises(ImageError, match="larger than"):
-        read_picture(b"\0" * 101)
+        read_image(b"\0" * 101)
 
 
 def test_pillows_limits_stay_as_they_were():
     before = Image.MAX_IMAGE_PIXELS
-    read_picture(encoded(Image.new("RGB", (2, 2))))
+    read_image(encoded(Image.new("RGB", (2, 2))))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_fit_leaves_a_picture_of_the_right_size_alone():
+def test_fit_leaves_a_image_of_the_right_size_alone():
     values = np.random.default_rng(2).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     fitted = fit(Image.fromarray(values), 16)
     assert fitted.dtype == torch.uint8

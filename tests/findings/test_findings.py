@@ -1,4 +1,4 @@
-"""The tables of a test set made once, two runs matched, the figures' words and files, and pictures of feature maps."""
+"""The tables of a test set made once, two runs matched, the figures' words and files, and images of feature maps."""
 
 import re
 
@@ -72,7 +72,7 @@ def test_two_runs_have_their_classes_in_the_same_order():
     assert "neighbours" in classes.classes(lab, 1).how
 
 
-def test_a_class_without_pictures_is_left_out():
+def test_a_class_without_images_is_left_out():
     found = routed()
     members = found.labels != 2
     lab = Lab(Routed(found.routing[members], found.labels[members], found.predictions[members]), CLASSES)
@@ -185,7 +185,7 @@ def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_li
 
 
 def mistaken(a_for_b, like):
-    """Four classes with an expert each, of which the last is never recognized, and pictures of the first that are taken for the second."""
+    """Four classes with an expert each, of which the last is never recognized, and images of the first that are taken for the second."""
     labels = torch.tensor([0, 1, 2] * 20 + [3] * 5 + [0] * a_for_b)
     predictions = torch.tensor([0, 1, 2] * 20 + [0] * 5 + [1] * a_for_b)
     routing = torch.nn.functional.one_hot(labels, 4).float()[:, None]
@@ -195,23 +195,23 @@ def mistaken(a_for_b, like):
 
 def test_mistakes_that_are_left_out_are_told():
     assert mistaken(2, like=0).how.startswith(
-        "Of the pictures that were classified wrongly (7), those whose own and other class both have rightly classified "
-        "pictures (2): the share whose weights lie nearer"
+        "Of the images that were classified wrongly (7), those whose own and other class both have rightly classified "
+        "images (2): the share whose weights lie nearer"
     )
     found = routed()
     wrong = int((found.labels != found.predictions).sum())
     assert classes.mistakes(Lab(found, CLASSES)).how.startswith(
-        f"Of the pictures that were classified wrongly ({wrong}), the share whose weights lie nearer"
+        f"Of the images that were classified wrongly ({wrong}), the share whose weights lie nearer"
     )
 
 
 def test_what_mistakes_are_routed_like_is_said_only_beyond_doubt():
     own, taken = "their own class", "the class they were taken for"
     assert mistaken(30, like=1).seen == (
-        f"Mistakes route like {taken}, more than like {own}, in block 1 (beyond doubt at 95 %)."
+        f"Mistakes route like {taken}, more than like {own}, in block 1 (beyond doubt at 95%)."
     )
     assert mistaken(30, like=0).seen == (
-        f"Mistakes route like {own}, more than like {taken}, in block 1 (beyond doubt at 95 %)."
+        f"Mistakes route like {own}, more than like {taken}, in block 1 (beyond doubt at 95%)."
     )
     assert (
         mistaken(2, like=1).seen == f"Whether mistakes route like {taken} or like {own} cannot be told from 2 mistakes."
@@ -251,9 +251,9 @@ def test_accuracies_are_in_per_cent_and_their_differences_in_points():
     )
     worse = labels.expand(len(POLICIES), -1).clone()
     worse[list(POLICIES).index("shuffled"), :31] = (labels[:31] + 1) % 4
-    assert "the accuracy falls by 3.1 points, to 96.9 %." in policies.policies(Effects(labels, labels, worse)).seen
+    assert "the accuracy falls by 3.1 points, to 96.9%." in policies.policies(Effects(labels, labels, worse)).seen
     figure = ablations.silencing_by_class(effects, lab, 1)
-    assert figure.seen == "In block 1 the class cat loses most without expert 2: 11.6 % of its pictures."
+    assert figure.seen == "In block 1 the class cat loses most without expert 2: 11.6% of its images."
     numbers = re.findall(r">([+\u2212-]?[\d.]+%?)</text>", to_file(figure.chart, "svg").decode())
     assert numbers.count("0") == 4 and sum(number.endswith("11.6%") for number in numbers) == 2
 
@@ -293,7 +293,7 @@ def test_a_sample_is_always_the_same_and_no_larger_than_the_whole():
 def test_a_mosaic_shows_every_map_in_its_place():
     maps = torch.zeros(3, 2, 2)
     maps[1] = 1
-    picture = mosaic(maps, pixels=12)  # two columns of maps 3 wide with their line: twice as large
-    assert picture.shape == (12, 12)
-    assert (picture[:4, 6:10] == 0).all()
-    assert picture.sum() == 255 * (12 * 12 - 16)
+    image = mosaic(maps, pixels=12)  # two columns of maps 3 wide with their line: twice as large
+    assert image.shape == (12, 12)
+    assert (image[:4, 6:10] == 0).all()
+    assert image.sum() == 255 * (12 * 12 - 16)

@@ -62,9 +62,9 @@ def test_the_formulas_are_what_torch_counts(changed, precision):
     two, four = (counted(settings.model, settings.data.image_size, 7, dtype, batch) for batch in (2, 4))
     result = estimate(settings, 7)
     assert (result.parameters, result.multiply_adds) == (two[0], two[1] // 2)
-    pictures = 2 * 3 * 4 * settings.data.image_size**2  # a batch's, augmented and normalised
+    images = 2 * 3 * 4 * settings.data.image_size**2  # a batch's, augmented and normalised
     kept = (four[2] - two[2]) / 2  # what is kept once a step, whatever its batch, falls out
-    assert result.picture_bytes - pictures == pytest.approx(kept, rel=1e-3)
+    assert result.image_bytes - images == pytest.approx(kept, rel=1e-3)
 
 
 def test_memory_follows_what_a_step_keeps():
@@ -88,7 +88,7 @@ def test_memory_follows_what_a_step_keeps():
 def test_pooling_shows_in_the_sketch():
     sizes = [(stage.name, stage.size) for stage in estimate(build_settings("quick"), 10).stages]
     assert sizes == [
-        ("Picture", 32),
+        ("Image", 32),
         ("Stem", 32),
         ("Block 1", 16),
         ("Block 2", 8),
@@ -100,7 +100,7 @@ def test_pooling_shows_in_the_sketch():
 
 def test_too_large_for_the_computer_is_refused_with_what_to_change():
     settings = build_settings("report", overrides={"hardware.device": "cpu"})
-    with pytest.raises(SettingsError, match=r"needs about .* GiB .* not even one picture"):
+    with pytest.raises(SettingsError, match=r"needs about .* GiB .* not even one image"):
         refuse_if_too_large(settings, 10, available=2**28)
     with pytest.raises(
         SettingsError, match=r"needs about .* GiB .* set training.batch_size to (\d+) instead of 128"

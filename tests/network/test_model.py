@@ -123,7 +123,7 @@ def test_temperature_is_saved_and_flattens_the_routing():
     assert (sharp - 1 / 3).abs().max() > 0.01
 
 
-def test_pooling_halves_the_picture_after_the_named_block():
+def test_pooling_halves_the_image_after_the_named_block():
     seen = []
     net = ExpertNet(ModelSettings(num_blocks=3, channels=4, pool_after=(1, 3)), 2).eval()
     for block in net.backbone.blocks:

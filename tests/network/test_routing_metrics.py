@@ -24,7 +24,7 @@ def test_information_is_log2_k_where_the_class_decides_and_0_where_nothing_does(
     )
 
 
-def test_a_class_without_pictures_changes_nothing():
+def test_a_class_without_images_changes_nothing():
     labels = torch.tensor([0, 0, 2, 2])
     weights = torch.eye(2)[labels // 2][:, None]
     torch.testing.assert_close(information(weights, labels, 3), information(weights, labels // 2, 2))

@@ -158,7 +158,7 @@ def test_an_archive_is_kept_only_for_those_who_may(user, kept, tmp_path, monkeyp
     uploader = test.file_uploader[0]
     assert uploader.proto.disabled is not kept
     uploader.proto.disabled = False
-    uploader.upload("pictures.zip", archive_of("cat", "dog"), "application/zip").run()
+    uploader.upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     assert not test.exception
     assert bool(list(tmp_path.rglob("*.zip"))) is kept
 

@@ -1,4 +1,4 @@
-"""Every view of the routing lab opens: on a small network, one without routing, one whose pictures are gone, and a run in progress."""
+"""Every view of the routing lab opens: on a small network, one without routing, one whose images are gone, and a run in progress."""
 
 import re
 
@@ -12,7 +12,7 @@ from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
 from tests.support.small import LIMIT
 
-VIEWS = ["One picture", "Classes", "Experts", "What if", "Through training", "Compare"]
+VIEWS = ["One image", "Classes", "Experts", "What if", "Through training", "Compare"]
 
 
 def looked_at(run, view, **address):
@@ -57,7 +57,7 @@ def test_a_view_of_a_run_that_trains_shows_its_best_so_far(view):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_without_the_pictures_what_lies_in_the_run_still_shows(view, monkeypatch, tmp_path):
+def test_without_the_images_what_lies_in_the_run_still_shows(view, monkeypatch, tmp_path):
     run = finished(RunStore())
     looked_at(run, "Classes")  # keeps the routing
     config = run.config()
@@ -108,7 +108,7 @@ def test_weights_that_were_set_stand_in_the_address():
     next(button for button in test.button if button.label == "Alone").click().run()
     again = looked_at(run, "What if", weights=test.query_params["weights"])
     assert [slider.value for slider in again.slider if slider.label.startswith("Expert ")] == [1, 0, 0]
-    again.number_input(key="picture").set_value(2).run()  # for which none were set
+    again.number_input(key="image").set_value(2).run()  # for which none were set
     assert "weights" not in again.query_params
     next(button for button in test.button if button.label == "As the network routes").click().run()
     assert "weights" not in test.query_params
@@ -123,7 +123,7 @@ def test_silencing_is_measured_in_the_background_and_shown():
             task.join(LIMIT)
         test.run()
     assert not test.exception and not test.error
-    assert "outing by picture earns" in words(test) and "costs most" in words(test)
+    assert "outing by image earns" in words(test) and "costs most" in words(test)
     assert (run.path / "policies-best.safetensors").is_file()
 
     def worst_and_shown():
@@ -138,29 +138,29 @@ def test_silencing_is_measured_in_the_background_and_shown():
     assert len(set(worst_and_shown())) == 1  # of another table
 
 
-def test_an_address_names_the_block_and_the_picture():
-    test = looked_at(finished(RunStore()), "One picture", block="1", picture="7")
+def test_an_address_names_the_block_and_the_image():
+    test = looked_at(finished(RunStore()), "One image", block="1", image="7")
     assert test.select_slider(key="block").value == 1
-    assert test.number_input(key="picture").value == 7
+    assert test.number_input(key="image").value == 7
 
 
 def test_what_an_address_asks_for_in_vain_is_said():
     run, other = finished(RunStore()), finished(RunStore())
     assert "There is no view “Nope”" in opened("experts", run.id, view="Nope").toast[0].value
-    test = looked_at(run, "One picture", picture="9999")
+    test = looked_at(run, "One image", image="9999")
     assert "choose one from 1 to 359" in words(test) and not test.get("vega_lite_chart")
-    test.selectbox(key="class").set_value("3").run()  # which has fewer pictures: the last of them
-    assert test.number_input(key="picture").label == f"Picture (1 to {test.number_input(key='picture').value})"
+    test.selectbox(key="class").set_value("3").run()  # which has fewer images: the last of them
+    assert test.number_input(key="image").label == f"Image (1 to {test.number_input(key='image').value})"
     assert "choose one" not in words(test) and test.get("vega_lite_chart")
     looked_at(run, "Compare")  # keeps both routings
     assert "not here" in opened("experts", run.id, view="Compare", **{"with": "20200101-000000-abcd"}).toast[0].value
     assert not opened("experts", run.id, view="Compare", **{"with": other.id}).toast
 
 
-def test_two_pictures_stand_side_by_side():
-    test = looked_at(finished(RunStore()), "One picture", two="true")
-    assert sum(field.label.startswith("Picture (1 to") for field in test.number_input) == 2
-    assert "those of the first picture" in words(test)
+def test_two_images_stand_side_by_side():
+    test = looked_at(finished(RunStore()), "One image", two="true")
+    assert sum(field.label.startswith("Image (1 to") for field in test.number_input) == 2
+    assert "those of the first image" in words(test)
 
 
 def test_runs_that_cannot_be_compared_are_not_offered():
@@ -194,12 +194,12 @@ def own_folder(path, classes, count=6):
 
 
 def read(test):
-    """Presses the button that reads pictures that have changed."""
+    """Presses the button that reads images that have changed."""
     next(button for button in test.button if button.label == "Read them").click().run()
     return settled(test)
 
 
-def test_own_pictures_that_have_changed_are_routed_anew(tmp_path):
+def test_own_images_that_have_changed_are_routed_anew(tmp_path):
     folder = own_folder(tmp_path / "own", ("cat", "dog", "eel"), count=12)
     run = finished(RunStore(), **{"data.dataset": str(folder)})
     looked_at(run, "Experts")
@@ -210,9 +210,9 @@ def test_own_pictures_that_have_changed_are_routed_anew(tmp_path):
     assert kept_routing(run).labels.bincount().tolist() == [1, 2, 2]
 
 
-def test_own_pictures_with_other_classes_are_refused(tmp_path):
+def test_own_images_with_other_classes_are_refused(tmp_path):
     folder = own_folder(tmp_path / "own", ("cat", "dog"))
     run = finished(RunStore(), **{"data.dataset": str(folder)})
     (folder / "dog").rename(folder / "eel")
-    test = read(looked_at(run, "One picture"))
+    test = read(looked_at(run, "One image"))
     assert "no longer those" in " ".join(error.value for error in test.error)

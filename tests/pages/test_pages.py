@@ -75,13 +75,13 @@ def empty(store):
 
 
 def archive_of(*classes):
-    """A zip of three grey pictures in each class."""
-    picture, packed = io.BytesIO(), io.BytesIO()
-    Image.new("L", (8, 8), 99).save(picture, "PNG")
+    """A zip of three grey images in each class."""
+    image, packed = io.BytesIO(), io.BytesIO()
+    Image.new("L", (8, 8), 99).save(image, "PNG")
     with zipfile.ZipFile(packed, "w") as archive:
         for name in classes:
             for number in range(3):
-                archive.writestr(f"{name}/{number}.png", picture.getvalue())
+                archive.writestr(f"{name}/{number}.png", image.getvalue())
     return packed.getvalue()
 
 
@@ -200,7 +200,7 @@ def test_a_setting_that_does_not_fit_blocks_the_start_and_says_why():
     test = opened("train")
     test.number_input(key="field 1 data.cutout").set_value(64).run()
     said = [warning.value.replace("\\", "") for warning in test.warning]
-    assert ["“Cutout” cannot be 64: it takes at most “Picture size”" in sentence for sentence in said] == [True] * 2
+    assert ["“Cutout” cannot be 64: it takes at most “Image size”" in sentence for sentence in said] == [True] * 2
     assert test.button(key="start").disabled
 
 
@@ -291,18 +291,18 @@ def test_an_address_that_cannot_be_used_gets_one_sentence_and_the_rest_of_it_cou
     assert not test.button(key="start").disabled
 
 
-def test_pictures_that_an_address_names_are_looked_at_when_somebody_says_so(tmp_path):
+def test_images_that_an_address_names_are_looked_at_when_somebody_says_so(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         for number in range(3):
             Image.new("L", (8, 8), 99).save(tmp_path / name / f"{number}.png")
     test = opened("train", dataset=str(tmp_path))
     assert test.button(key="start").disabled
-    assert not any("pictures of 2 classes" in caption.value for caption in test.caption)
+    assert not any("images of 2 classes" in caption.value for caption in test.caption)
     test.button(key="look").click().run()
     for shown in (test, opened("train", **address_of(test))):  # a reload does not ask again
         assert not shown.button(key="start").disabled
-        assert any("4 + 2 pictures of 2 classes: cat, dog" in caption.value for caption in shown.caption)
+        assert any("4 + 2 images of 2 classes: cat, dog" in caption.value for caption in shown.caption)
 
 
 def tables_before_and_after():
@@ -399,7 +399,7 @@ def test_a_store_that_cannot_be_written_is_named_and_pages_open(tmp_path):
 def test_a_path_typed_after_an_upload_counts(tmp_path):
     test = opened("train")
     test.selectbox(key="field 1 source").set_value("own").run()
-    test.file_uploader[0].upload("pictures.zip", b"PK\5\6" + bytes(18), "application/zip").run()
+    test.file_uploader[0].upload("images.zip", b"PK\5\6" + bytes(18), "application/zip").run()
     path = next(field for field in test.text_input if "Folder or archive" in field.label)
     assert path.value.endswith(".zip") and path.value != str(tmp_path)
     path.set_value(str(tmp_path)).run()
@@ -408,7 +408,7 @@ def test_a_path_typed_after_an_upload_counts(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [("cat",), ("cat", "dog")])
-def test_own_pictures_are_looked_at_before_the_start(classes):
+def test_own_images_are_looked_at_before_the_start(classes):
     test = opened("train")
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("my own.zip", archive_of(*classes), "application/zip").run()
@@ -418,7 +418,7 @@ def test_own_pictures_are_looked_at_before_the_start(classes):
     else:
         assert not test.error
         assert not test.button(key="start").disabled
-        assert any("4 + 2 pictures of 2 classes: cat, dog" in caption.value for caption in test.caption)
+        assert any("4 + 2 images of 2 classes: cat, dog" in caption.value for caption in test.caption)
 
 
 def changed(run, name, content):
@@ -476,7 +476,7 @@ def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(pa
     config = runs["shipped"].config()
     elsewhere = Run(
         shutil.copytree(runs["shipped"].path, store.root / "29990101-000000-abcd")
-    )  # whose pictures did not come along
+    )  # whose images did not come along
     elsewhere.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
     assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else elsewhere).id
 
@@ -497,9 +497,9 @@ def test_the_run_that_was_chosen_is_there_on_the_other_page_too():
 def test_uploads_stay_while_the_camera_is_used():
     finished(RunStore())
     test = opened("predict")
-    picture = io.BytesIO()
-    Image.new("L", (8, 8), 90).save(picture, "PNG")
-    test.file_uploader[0].upload("grey.png", picture.getvalue(), "image/png").run()
+    image = io.BytesIO()
+    Image.new("L", (8, 8), 90).save(image, "PNG")
+    test.file_uploader[0].upload("grey.png", image.getvalue(), "image/png").run()
     assert test.dataframe[0].value["file"].tolist() == ["grey.png"]
     test.toggle(key="with camera").set_value(True).run()
     assert not test.exception and test.dataframe[0].value["file"].tolist() == ["grey.png"]
@@ -556,8 +556,8 @@ def test_weights_that_have_learned_nothing_are_not_offered():
 def test_the_runs_table_names_the_data_set_of_the_settings():
     store = RunStore()
     run = store.create(build_settings("quick", None, {"data.dataset": "/home/me/birds.zip"}))
-    run.write_status(run.status() | {"state": "failed", "error": "There is no data set.", "error_kind": "data"})
-    assert opened("runs").dataframe[0].value["Data set"].tolist() == ["birds.zip"]
+    run.write_status(run.status() | {"state": "failed", "error": "There is no dataset.", "error_kind": "data"})
+    assert opened("runs").dataframe[0].value["Dataset"].tolist() == ["birds.zip"]
 
 
 def test_settings_that_differ_have_the_labels_of_the_form(monkeypatch):
@@ -567,10 +567,10 @@ def test_settings_that_differ_have_the_labels_of_the_form(monkeypatch):
     assert opened("runs").dataframe[-1].value.index.tolist() == ["Learning rate"]
 
 
-def test_a_test_picture_is_named_in_plain_words():
+def test_a_test_image_is_named_in_plain_words():
     test = opened("experts", finished(RunStore()).id)
-    captions = [picture.caption for shown in test.get("image") for picture in shown.proto.imgs]
-    assert re.fullmatch(r'Test picture \d+: class "\d"', captions[0])
+    captions = [image.caption for shown in test.get("image") for image in shown.proto.imgs]
+    assert re.fullmatch(r'Test image \d+: class "\d"', captions[0])
 
 
 def test_a_single_epoch_shows_as_points_on_whole_epochs():

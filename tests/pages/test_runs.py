@@ -97,10 +97,10 @@ def test_few_runs_have_a_search_alone_and_one_has_nothing_to_search(store):
 
 def test_filters_come_with_what_there_is_to_choose_from(store):
     runs = several(store)
-    assert [choice.label for choice in page().multiselect] == ["Data set", "State", "Preset"]
+    assert [choice.label for choice in page().multiselect] == ["Dataset", "State", "Preset"]
     runs[0].annotate(Notes("", ("baseline",), ""))
     test = page()
-    assert [choice.label for choice in test.multiselect] == ["Data set", "State", "Preset", "Tag"]
+    assert [choice.label for choice in test.multiselect] == ["Dataset", "State", "Preset", "Tag"]
     test.multiselect(key="tag").set_value(["baseline"])
     assert names(sound(test.run())) == ["Run 0"] and "1 of 7 runs" in said(test)
 
@@ -338,10 +338,10 @@ def test_curves_follow_the_options(store):
     assert [layer["encoding"]["x"]["field"] for layer in specs(test)[0]["layer"]] == ["epoch"]
     test.slider(key="curves smoothing").set_value(0.9)
     test.toggle(key="curves log").set_value(True)
-    test.segmented_control(key="curves over").set_value("pictures")
+    test.segmented_control(key="curves over").set_value("images")
     accuracy, loss = specs(sound(test.run()))[:2]
     assert [layer["encoding"]["y"]["field"] for layer in loss["layer"]] == ["value", "smooth"]
-    assert loss["layer"][0]["encoding"]["x"]["field"] == "pictures"
+    assert loss["layer"][0]["encoding"]["x"]["field"] == "images"
     assert loss["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
     assert accuracy["layer"][0]["encoding"]["y"]["scale"]["type"] == "linear"
 
@@ -361,7 +361,7 @@ def test_of_many_runs_each_is_a_line_of_the_differences(store):
 
 def test_settings_that_go_with_accuracy_are_told_of_one_data_set_alone(store):
     runs = several(store, 23)
-    assert "With runs of one data set" in said(page(*runs))
+    assert "With runs of one dataset" in said(page(*runs))
     test = page(*runs[3:])
     assert "a higher “Learning rate”" in said(test).replace("\\", "")
     assert len(specs(test)) == 3

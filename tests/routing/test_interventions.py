@@ -53,7 +53,7 @@ def network(**overrides):
         if isinstance(module, torch.nn.Linear):
             module.weight.data.mul_(8)
     with torch.inference_mode():  # both classes are named, and nearly as likely
-        logits = net.eval()(normalize(pictures(40), torch.tensor(INFO.mean), torch.tensor(INFO.std)))
+        logits = net.eval()(normalize(random_images(40), torch.tensor(INFO.mean), torch.tensor(INFO.std)))
         net.classifier.head.bias.data[1] += (logits[:, 0] - logits[:, 1]).median()
     return net
 
@@ -62,7 +62,7 @@ def predictor(**overrides):
     return Predictor(network(**overrides), build_settings("quick", "digits"), INFO, 1)
 
 
-def pictures(n, seed=4):
+def random_images(n, seed=4):
     return torch.randint(0, 256, (n, 3, 8, 8), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
 
 
@@ -81,7 +81,7 @@ def test_what_each_change_makes_of_the_weights():
 @pytest.mark.parametrize("renormalise", [True, False])
 def test_silencing_an_expert_of_no_weight_changes_nothing_to_the_bit(renormalise):
     assert torch.equal(silenced(1, renormalise)(WEIGHTS)[1], WEIGHTS[1])
-    net, images = predictor(), pictures(5)
+    net, images = predictor(), random_images(5)
     without = {2: given([0.7, 0.0, 0.3])}
     silent = {2: lambda weights: silenced(1, renormalise)(given([0.7, 0.0, 0.3])(weights))}
     for a, b in zip(net(images, without), net(images, silent), strict=True):
@@ -89,14 +89,14 @@ def test_silencing_an_expert_of_no_weight_changes_nothing_to_the_bit(renormalise
 
 
 def test_uniform_changes_nothing_in_a_uniform_network():
-    net, images = predictor(routing="uniform"), pictures(5)
+    net, images = predictor(routing="uniform"), random_images(5)
     changes = dict.fromkeys((1, 2, 3), uniform)
     for a, b in zip(net(images), net(images, changes), strict=True):
         assert torch.equal(a, b)
 
 
 def test_a_change_reaches_its_own_block_and_what_comes_after():
-    net, images = predictor(), pictures(5)
+    net, images = predictor(), random_images(5)
     probabilities, routing = net(images)
     other, rerouted = net(images, {2: forced(0)})
     assert torch.equal(rerouted[:, 0], routing[:, 0])
@@ -130,7 +130,7 @@ def run(tmp_path):
 @pytest.mark.parametrize("renormalise", [True, False])
 def test_silencing_the_test_set_is_a_plain_pass_for_every_expert(run, monkeypatch, renormalise):
     monkeypatch.setattr(effects_module, "EVALUATION_BATCH", 16)
-    split = Split(pictures(40), torch.arange(40) % 2)
+    split = Split(random_images(40), torch.arange(40) % 2)
     routed = route_test_set(run, split)
     effects = measure_silencing(run, split, routed, renormalise)
     net = predictor()
@@ -145,7 +145,7 @@ def test_silencing_the_test_set_is_a_plain_pass_for_every_expert(run, monkeypatc
 
 
 def test_the_six_routings_are_plain_passes_with_those_weights(run):
-    split = Split(pictures(40), torch.arange(40) % 2)
+    split = Split(random_images(40), torch.arange(40) % 2)
     routed = route_test_set(run, split)
     effects = measure_policies(run, split, routed)
     net, routing = predictor(), routed.routing
@@ -171,7 +171,7 @@ def test_the_six_routings_are_plain_passes_with_those_weights(run):
 
 
 def test_what_was_kept_for_another_epoch_is_not_shown(run):
-    split = Split(pictures(40), torch.arange(40) % 2)
+    split = Split(random_images(40), torch.arange(40) % 2)
     measure_policies(run, split, route_test_set(run, split))
     run._save_weights("best", {k: v.contiguous() for k, v in network().state_dict().items()}, 2)
     assert kept_routing(run) is None
@@ -211,7 +211,7 @@ def test_effects_by_class_by_hand():
 
 
 def test_the_table_of_policies_compares_with_the_learned_routing(run):
-    split = Split(pictures(40), torch.arange(40) % 2)
+    split = Split(random_images(40), torch.arange(40) % 2)
     table = policy_table(measure_policies(run, split, route_test_set(run, split)))
     assert table["policy"].tolist() == list(POLICIES)
     assert table.iloc[0][["change", "flipped"]].tolist() == [0, 0]
@@ -245,7 +245,7 @@ def test_weights_stand_in_an_address_and_what_is_none_is_left_out():
 
 
 def test_feature_maps_and_their_mix_are_those_of_the_block():
-    net, image = predictor(residual=True), pictures(1)[0]
+    net, image = predictor(residual=True), random_images(1)[0]
     maps, mix, weights = feature_maps(net, image, 2)
     assert (maps.shape, mix.shape) == ((3, 8, 4, 4), (8, 4, 4))
     assert torch.allclose(mix, (weights[:, None, None, None] * maps).sum(0), atol=1e-6)
@@ -253,7 +253,7 @@ def test_feature_maps_and_their_mix_are_those_of_the_block():
 
 
 def test_a_report_is_clean_text_in_which_names_are_harmless(run, tmp_path):
-    split = Split(pictures(40), torch.arange(40) % 2)
+    split = Split(random_images(40), torch.arange(40) % 2)
     measure_policies(run, split, route_test_set(run, split))
     run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
@@ -307,7 +307,7 @@ def test_a_report_is_clean_text_in_which_names_are_harmless(run, tmp_path):
     ids=lambda broken: f"{next(iter(broken))} {getattr(next(iter(broken.values())), 'shape', '')}",
 )
 def test_a_kept_routing_that_is_not_of_this_network_is_not_shown(run, broken):
-    split = Split(pictures(40), torch.arange(40) % 2)
+    split = Split(random_images(40), torch.arange(40) % 2)
     routed = route_test_set(run, split)
     sound = {
         "routing": routed.routing.half(),
@@ -333,6 +333,6 @@ def test_a_kept_routing_that_is_not_of_this_network_is_not_shown(run, broken):
     ],
 )
 def test_kept_effects_that_are_not_of_this_network_are_not_shown(run, tensors):
-    route_test_set(run, Split(pictures(40), torch.arange(40) % 2))
+    route_test_set(run, Split(random_images(40), torch.arange(40) % 2))
     keep(run, "policies", "best", 1, tensors)
     assert kept_effects(run, "policies") is None

@@ -17,7 +17,7 @@ LABELS = torch.arange(400) % 4
 
 
 def one_hot(experts_N, experts):
-    """One block whose router sends each picture to one expert alone: (N, 1, K)."""
+    """One block whose router sends each image to one expert alone: (N, 1, K)."""
     return torch.nn.functional.one_hot(experts_N, experts).float()[:, None]
 
 
@@ -52,13 +52,13 @@ def test_chance_passes_its_mark_in_one_of_many_blocks_no_more_often_than_in_one(
         alarms += bool((table["information"] > table["chance_high"]).any())
     assert (
         alarms <= 8
-    )  # of 60 draws at 5 %, more than 8 come with a probability of 0.3 %; without a correction, about 20 are
+    )  # of 60 draws at 5%, more than 8 come with a probability of 0.3%; without a correction, about 20 are
 
 
 def test_chance_is_what_routing_tells_about_labels_that_are_dealt_anew():
     generator = torch.Generator().manual_seed(7)
     routing = torch.rand(300, 2, 3, generator=generator).softmax(2)
-    labels = torch.randint(4, (300,), generator=generator) + 1  # and no picture of the first class
+    labels = torch.randint(4, (300,), generator=generator) + 1  # and no image of the first class
     dealt, order = torch.empty_like(labels), torch.randperm(300, generator=torch.Generator().manual_seed(0))
     dealt[order] = labels.sort().values
     chance = permuted_information(routing, labels, 5)
@@ -89,14 +89,14 @@ def test_utilization_is_k_times_the_weight_and_sums_to_k_in_a_block():
     assert table["first"].tolist()[3:] == [0.5, 0.25, 0.25]  # the fourth class goes to the first expert too
 
 
-def test_the_pictures_that_weigh_an_expert_most_and_least():
+def test_the_images_that_weigh_an_expert_most_and_least():
     weights = torch.tensor([0.2, 0.9, 0.5, 0.1])
     routing = torch.stack([weights, 1 - weights], dim=1)[:, None]
     assert extremes(routing, 1, 1, 2) == ([1, 2], [3, 0])
     assert extremes(routing, 1, 2, 2) == ([3, 0], [1, 2])
 
 
-def test_halves_hold_every_class_alike_and_no_picture_twice():
+def test_halves_hold_every_class_alike_and_no_image_twice():
     first, second = halves(LABELS)
     assert sorted([*first.tolist(), *second.tolist()]) == list(range(400))
     assert torch.equal(LABELS[first].bincount(), LABELS[second].bincount())
@@ -129,7 +129,7 @@ def test_mistakes_that_route_like_the_class_they_were_taken_for():
     assert mistakes_table(BY_CLASS, LABELS, LABELS, 4).empty
 
 
-def test_components_find_the_direction_in_which_pictures_differ():
+def test_components_find_the_direction_in_which_images_differ():
     share = torch.linspace(0, 1, 400)
     routing = torch.stack([share, 1 - share], dim=1)[:, None]
     placed, explained = components(routing)
@@ -151,7 +151,7 @@ def test_experts_are_matched_however_they_are_numbered():
     profiles = torch.rand(10, 3, 4, generator=generator).softmax(2)
     orders = torch.stack([torch.randperm(4, generator=generator) for _ in range(3)])
     renumbered = torch.stack([profiles[:, block, orders[block]] for block in range(3)], dim=1)
-    renumbered[7] = float("nan")  # a class without pictures there
+    renumbered[7] = float("nan")  # a class without images there
     found = match_experts(profiles, renumbered)
     for block in range(3):
         assert torch.equal(orders[block][found[block]], torch.arange(4))

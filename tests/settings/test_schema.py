@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_form_says_labels_for_keys_and_leaves_other_words_alone():
     told = by_label("data.cutout cannot be 40: it takes at most data.image_size, or training.lr.")
-    assert told == "“Cutout” cannot be 40: it takes at most “Picture size”, or “Learning rate”."
+    assert told == "“Cutout” cannot be 40: it takes at most “Image size”, or “Learning rate”."
     assert by_label("seed cannot be '-1'").startswith("“Seed” cannot")
     for sentence in (
         "seed could not be read.",
@@ -67,7 +67,7 @@ def test_order_is_preset_then_dataset_then_assignments():
     ],
 )
 def test_command_line_gives_the_same_settings_again(assignment):
-    settings = build_settings("quick", "a folder/of pictures", parse_assignments([assignment]))
+    settings = build_settings("quick", "a folder/of images", parse_assignments([assignment]))
     words = shlex.split(command_line(settings, "quick"))
     options = dict(zip(words[4::2], words[5::2], strict=True))
     again = build_settings(

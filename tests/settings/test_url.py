@@ -24,7 +24,7 @@ def test_an_address_gives_the_same_settings_again(preset):
         "hardware.device": "cuda:3",
         "model.residual": "true",
     }
-    wanted = build_settings(preset, "/a folder/of & pictures?", overrides | {"data.validation_share": "1e-7"})
+    wanted = build_settings(preset, "/a folder/of & images?", overrides | {"data.validation_share": "1e-7"})
     query = to_query(preset, wanted.data.dataset, flat(wanted))
     assert "training.epochs" not in query and all(map(belongs, query))
     assert from_query(query) == (wanted, preset, "")

@@ -55,7 +55,7 @@ def test_a_row_says_what_the_run_says(store):
     assert (row.id, row.title, row.state, row.preset) == (run.id, "mine", "finished", "report")
     assert row.dataset == run.dataset and row.tags == ("baseline",) and row.note == "a note"
     assert row.best == 0.75 and row.watches_test and row.best_validation is None and row.damage is None
-    assert row.created is not None and row.spark == [0.25, 0.5, 0.75] and row.pictures == 10 * 128
+    assert row.created is not None and row.spark == [0.25, 0.5, 0.75] and row.images == 10 * 128
 
 
 def test_only_what_has_changed_is_read_again(store, reads):
@@ -175,7 +175,7 @@ def test_a_name_that_no_other_run_has_is_label_enough(store):
     assert row_labels(rows) == {row.id: endings.get(row.id, "first") for row in rows}
 
 
-def test_curves_count_pictures_and_seconds_from_the_start(store):
+def test_curves_count_images_and_seconds_from_the_start(store):
     run = written(store, "one", epochs=3)
     bare = written(store, "two", epochs=2)
     bare.write_status(bare.written_status() | {"steps": 0})
@@ -183,8 +183,8 @@ def test_curves_count_pictures_and_seconds_from_the_start(store):
     table = curves_of(run_rows(store))
     one = table[table["run"].str.startswith("one")]
     assert one["elapsed"].tolist() == [2, 4, 6]
-    assert one["pictures"].tolist() == [n * 10 * run.settings().training.batch_size for n in (1, 2, 3)]
-    assert table[table["run"].str.startswith("two")]["pictures"].isna().all()
+    assert one["images"].tolist() == [n * 10 * run.settings().training.batch_size for n in (1, 2, 3)]
+    assert table[table["run"].str.startswith("two")]["images"].isna().all()
     assert table["run"].nunique() == 2 and np.isnan(table["train_loss"]).all()
     assert curves_of([]).empty and "run" in curves_of([]).columns
 

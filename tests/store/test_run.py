@@ -227,7 +227,7 @@ def test_a_broken_data_set_is_noticed(store, dataset):
     run = store.create(build_settings())
     run.commit_epoch(state(1, 1), [{"epoch": 1}])
     described(run, dataset)
-    assert "data set" in run.damage() and "writes it anew" in run.damage() and not run.has_network()
+    assert "dataset" in run.damage() and "writes it anew" in run.damage() and not run.has_network()
     run.write_status(run.status() | {"state": "stopped"})
     assert run.dataset_info() is None and run.can_resume()
 

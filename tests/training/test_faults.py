@@ -125,20 +125,20 @@ def test_a_clock_that_is_set_back_does_not_silence_the_status(store, monkeypatch
 
 
 def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says_so(store, tmp_path):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for label in "ab":
-        (pictures / label).mkdir(parents=True)
+        (images / label).mkdir(parents=True)
         for number in range(12):
             image = torch.randint(0, 255, (8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
-            Image.fromarray(image.numpy()).save(pictures / label / f"{number}.png")
-    run = store.create(build_settings("quick", str(pictures), TINY | EPOCHS))
+            Image.fromarray(image.numpy()).save(images / label / f"{number}.png")
+    run = store.create(build_settings("quick", str(images), TINY | EPOCHS))
 
     def vanish(status):
-        if status["epoch"] == 1 and pictures.exists():
-            shutil.rmtree(pictures)
+        if status["epoch"] == 1 and images.exists():
+            shutil.rmtree(images)
 
     assert run_training(run, Stop(), on_progress=vanish)["state"] == "finished", run.log_tail()
-    with pytest.raises(DatasetError, match=re.escape(str(pictures))):
+    with pytest.raises(DatasetError, match=re.escape(str(images))):
         prepare_resume(run, epochs=4)
     assert run.state == "finished" and run.settings().training.epochs == 3
 

@@ -72,13 +72,13 @@ def test_a_finished_run_that_has_lost_its_status_is_measured_again(store):
     assert len(run.metrics()) == 2 and after["images_per_second"] == run.metrics()[-1]["images_per_second"]
 
 
-def test_the_log_names_the_pictures_that_could_not_be_read(store, tmp_path, monkeypatch):
+def test_the_log_names_the_images_that_could_not_be_read(store, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
     for name in ("cat", "dog"):
         (tmp_path / "own" / name).mkdir(parents=True)
         for number in range(20):
             Image.new("L", (8, 8), 9 * number).save(tmp_path / "own" / name / f"{number}.png")
-    (tmp_path / "own" / "cat" / "torn.png").write_bytes(b"no picture")
+    (tmp_path / "own" / "cat" / "torn.png").write_bytes(b"no image")
     run = store.create(build_settings("quick", str(tmp_path / "own"), TINY))
     assert run_training(run, Stop())["state"] == "finished", run.log_tail()
     assert "1 file was passed over" in run.log_tail() and "cat/torn.png" in run.log_tail()

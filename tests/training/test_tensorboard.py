@@ -53,7 +53,7 @@ def test_figures_of_every_epoch():
         "accuracy/train",
         "accuracy/validation",
         "training/learning rate",
-        "training/pictures per second",
+        "training/images per second",
         "routing entropy/block 1",
     }
 

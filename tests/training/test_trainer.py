@@ -32,7 +32,7 @@ TINY = {
 
 
 def two_colours(n, seed):
-    """Pictures whose class is whether they are more red or more blue, with noise."""
+    """Images whose class is whether they are more red or more blue, with noise."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(2, (n,), generator=generator)
     images = torch.randint(0, 120, (n, 3, 8, 8), generator=generator)
@@ -217,7 +217,7 @@ def test_running_out_of_memory_names_a_batch_that_fits(data, monkeypatch):
 
 def test_whoever_iterates_sees_every_step_and_evaluation_batch(data):
     kinds = [r.kind for r in itertools.islice(trainer(data).run(), 8)]
-    assert kinds == ["step"] * 6 + ["evaluation", "epoch"]  # 100 pictures in steps of 16, the last 4 left out
+    assert kinds == ["step"] * 6 + ["evaluation", "epoch"]  # 100 images in steps of 16, the last 4 left out
 
 
 def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch):

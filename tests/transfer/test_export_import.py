@@ -193,7 +193,7 @@ def test_a_run_that_is_here_already_is_not_made_again(source, store):
     [
         ("config.json", lambda config: config.update(seed=7)),
         ("config.json", lambda config: config.update(created="2020-01-01T00:00:00+00:00")),
-        ("config.json", lambda config: config["dataset"].update(fingerprint="other pictures")),
+        ("config.json", lambda config: config["dataset"].update(fingerprint="other images")),
     ],
 )
 def test_a_run_that_differs_is_made_though_its_id_is_the_same(source, store, name, change):
@@ -233,7 +233,7 @@ def test_a_run_that_never_learned_anything_can_be_exported(store):
     assert take(store, packed(run)).title == "only settings"
 
 
-def test_the_path_of_own_pictures_stays_at_home(source, store):
+def test_the_path_of_own_images_stays_at_home(source, store):
     run = take(
         store, changed(packed(source), "config.json", lambda c: c["data"].update(dataset="/etc/../home/me/bi:rds.zip"))
     )

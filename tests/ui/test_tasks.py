@@ -43,12 +43,12 @@ def test_a_task_stops_when_it_is_asked():
 
 def test_what_goes_wrong_is_one_sentence():
     def refused(progress, cancelled):
-        raise DatasetError("The pictures are gone.")
+        raise DatasetError("The images are gone.")
 
     def broken(progress, cancelled):
         raise KeyError("x")
 
-    for work, sentence in ((refused, "The pictures are gone."), (broken, "did not expect")):
+    for work, sentence in ((refused, "The images are gone."), (broken, "did not expect")):
         task = tasks.start(sentence, work)
         task.join(300)
         assert sentence in task.error

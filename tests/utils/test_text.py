@@ -19,7 +19,7 @@ def test_no_text_is_a_formula_for_a_spreadsheet():
 
 
 def test_a_sentence_of_ours_stands_in_a_file_as_it_is():
-    sentence = "In block 3, expert 3: 0.40 + 0.1 (routing unused), \u2212 86.3 %; a-b, that's it!"
+    sentence = "In block 3, expert 3: 0.40 + 0.1 (routing unused), \u2212 86.3%; a-b, that's it!"
     assert escape_for_file(sentence) == sentence
 
 
@@ -46,7 +46,7 @@ def test_addresses_in_names_make_no_links():
 
 
 def test_figures_in_sentences():
-    assert (percent(0.8634), percent(0.5, 0), percent(None)) == ("86.3 %", "50 %", "–")
+    assert (percent(0.8634), percent(0.5, 0), percent(None)) == ("86.3%", "50%", "–")
     assert (points(-0.114), points(0.031), points(0), points(-0.0001)) == (
         "11.4 points",
         "3.1 points",

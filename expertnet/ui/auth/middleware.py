@@ -1,6 +1,6 @@
 """Streamlit's own addresses beside the pages, closed to those who may not come in.
 
-In this module: Gate (an ASGI middleware; serve.py puts it before the app). Streamlit checks no login where pictures and
+In this module: Gate (an ASGI middleware; serve.py puts it before the app). Streamlit checks no login where images and
 downloads are fetched, files are sent and figures of the server are read. Where secrets.toml asks for a login, the gate looks
 there for the cookie that the login has left, and at the rules; and says at /signed-in whether they let its sender in, which
 a proxy may ask (nginx's auth_request).

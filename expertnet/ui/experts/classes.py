@@ -9,7 +9,7 @@ from expertnet.routing.lab import Lab
 from expertnet.ui.experts.common import Chosen, gallery, named, pick_block, show, why_no_mistakes
 from expertnet.ui.shell import escape
 
-SHOWN = 12  # pictures behind a cell
+SHOWN = 12  # images behind a cell
 
 
 def classes_view(chosen: Chosen, lab: Lab) -> None:
@@ -21,17 +21,17 @@ def classes_view(chosen: Chosen, lab: Lab) -> None:
         if cell:
             _behind(chosen, lab, block, cell["class"], int(cell["expert"]))
         else:
-            st.caption("Click a cell to see the pictures behind it.")
+            st.caption("Click a cell to see the images behind it.")
         st.subheader("What routing tells about the class")
         show(classes.information(lab))
     with right:
-        st.subheader("All pictures by their routing")
+        st.subheader("All images by their routing")
         point = _clicked(show(classes.plane(lab, "point"), select=True), "point")
         if point:
-            number = int(point["picture"]) - 1
+            number = int(point["image"]) - 1
             gallery(chosen, [number], [named(chosen, lab, number)])
         else:
-            st.caption("Click a dot to see its picture.")
+            st.caption("Click a dot to see its image.")
         st.subheader("Mistakes")
         show(classes.mistakes(lab))
         if lab.mistakes.empty:
@@ -44,9 +44,9 @@ def _clicked(event: object, name: str) -> dict | None:
 
 
 def _behind(chosen: Chosen, lab: Lab, block: int, name: str, expert: int) -> None:
-    """The pictures of a class that weigh an expert most."""
+    """The images of a class that weigh an expert most."""
     members = (lab.routed.labels == lab.classes.index(name)).nonzero()[:, 0]
     weights = lab.routed.routing[members, block - 1, expert - 1]
     order = weights.argsort(descending=True, stable=True)[:SHOWN].tolist()
-    st.caption(f"Pictures of {escape(name)} that weigh expert {expert} most in block {block}, and how much:")
+    st.caption(f"Images of {escape(name)} that weigh expert {expert} most in block {block}, and how much:")
     gallery(chosen, [int(members[place]) for place in order], [f"{weights[place]:.2f}" for place in order])

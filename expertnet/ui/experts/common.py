@@ -31,7 +31,7 @@ from expertnet.utils.devices import available_threads
 from expertnet.utils.text import to_csv
 
 FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
-SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns that are shares of pictures
+SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns that are shares of images
 LOOK_EVERY = 0.5  # seconds between two looks at work in the background
 AT_ONCE = 0.3  # seconds; what takes no longer is waited for, since a bar that comes and goes takes more
 
@@ -41,7 +41,7 @@ class Chosen:
     run: Run
     checkpoint: Checkpoint
     predictor: Predictor
-    split: Split | None  # the test set, where its pictures are on this machine
+    split: Split | None  # the test set, where its images are on this machine
 
     @property
     def key(self) -> tuple[Hashable, ...]:
@@ -97,9 +97,9 @@ def lab_of(chosen: Chosen) -> Lab | None:
     """The routing of the test set, computed once a checkpoint in the background; None while it is not there."""
     routed = kept_routing(chosen.run, chosen.checkpoint)
     if routed is not None and chosen.split is not None and not torch.equal(routed.labels, chosen.split.labels):
-        routed = None  # of other pictures than the present ones
+        routed = None  # of other images than the present ones
     if routed is None and chosen.split is None:
-        st.caption("What is of the whole test set cannot be shown, as its pictures are not on this machine.")
+        st.caption("What is of the whole test set cannot be shown, as its images are not on this machine.")
         return None
     if routed is None:
         split = chosen.split
@@ -109,7 +109,7 @@ def lab_of(chosen: Chosen) -> Lab | None:
         def work(progress: Any, cancelled: Any) -> Routed:
             return route_test_set(chosen.run, split, chosen.checkpoint, progress, count, cancelled)
 
-        routed = background(("routing", *chosen.key), "Routing the test pictures", work)
+        routed = background(("routing", *chosen.key), "Routing the test images", work)
     return open_lab(routed, chosen.predictor.classes) if routed is not None else None
 
 
@@ -166,28 +166,28 @@ def why_no_mistakes(lab: Lab) -> str:
     """Why there is nothing to say about mistakes, where figures.mistakes is None."""
     if lab.accuracy == 1:
         return "This network makes no mistakes on its test set."
-    return "Too few classes have pictures that were classified rightly, so there is nothing to compare mistakes with."
+    return "Too few classes have images that were classified rightly, so there is nothing to compare mistakes with."
 
 
-def gallery(chosen: Chosen, pictures: list[int], captions: list[str], empty: str = "None.") -> None:
-    """Test pictures (numbers from 0), small, side by side; their numbers alone where the pictures are not at hand."""
-    if not pictures:
+def gallery(chosen: Chosen, images: list[int], captions: list[str], empty: str = "None.") -> None:
+    """Test images (numbers from 0), small, side by side; their numbers alone where the images are not at hand."""
+    if not images:
         st.caption(empty)
     elif chosen.split is None:
         st.caption(
-            "The pictures are not on this machine; they are the numbers "
-            + ", ".join(str(number + 1) for number in pictures)
+            "The images are not on this machine; they are the numbers "
+            + ", ".join(str(number + 1) for number in images)
             + " of the test set."
         )
     else:
         with st.container(horizontal=True, gap="small"):
-            for number, caption in zip(pictures, captions, strict=True):
+            for number, caption in zip(images, captions, strict=True):
                 image = chosen.split.images[number].permute(1, 2, 0).numpy()
-                st.image(image, width=84, caption=escape(caption), alt=f"Test picture {number + 1}")
+                st.image(image, width=84, caption=escape(caption), alt=f"Test image {number + 1}")
 
 
 def named(chosen: Chosen, lab: Lab, number: int) -> str:
-    """A test picture in words: its number, its class, and what it was taken for if that is another one."""
+    """A test image in words: its number, its class, and what it was taken for if that is another one."""
     own, taken = (int(tensor[number]) for tensor in (lab.routed.labels, lab.routed.predictions))
     classes = chosen.predictor.classes
     return f"{number + 1}: {classes[own]}" + (f", taken for {classes[taken]}" if own != taken else "")

@@ -89,5 +89,5 @@ def _agreement(lab: Lab, other: Lab) -> None:
     st.dataframe(table, hide_index=True, width="stretch", alt="How far the two runs agree, block by block")
     st.caption(
         "Total variation between the classes' mean weights (0: alike, 1: as far apart as can be), on the mean of the classes"
-        + ("; and the share of test pictures whose first expert is the same." if same else ".")
+        + ("; and the share of test images whose first expert is the same." if same else ".")
     )

@@ -1,4 +1,4 @@
-"""Experts: how much each is used, what it is used for, and which pictures weigh it most and least."""
+"""Experts: how much each is used, what it is used for, and which images weigh it most and least."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from expertnet.routing.lab import Lab
 from expertnet.routing.usage import extremes
 from expertnet.ui.experts.common import Chosen, gallery, pick_block, pick_number, show
 
-SHOWN = 10  # pictures in a gallery
+SHOWN = 10  # images in a gallery
 
 
 def experts_view(chosen: Chosen, lab: Lab) -> None:
@@ -22,8 +22,8 @@ def experts_view(chosen: Chosen, lab: Lab) -> None:
     with right:
         st.subheader("Decisive, varied, or unused")
         show(experts.entropies(lab), table=True)
-    st.subheader("The pictures of an expert")
-    st.markdown("The pictures that weigh an expert most and least tell what it looks for, if anything.")
+    st.subheader("The images of an expert")
+    st.markdown("The images that weigh an expert most and least tell what it looks for, if anything.")
     sliders = st.columns(2, gap="large")
     with sliders[0]:
         block = pick_block(chosen.blocks)

@@ -1,6 +1,6 @@
-"""Choosing one picture: from the test set, by class or at random, or uploaded.
+"""Choosing one image: from the test set, by class or at random, or uploaded.
 
-In this module: pick_picture.
+In this module: pick_image.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ import secrets
 import streamlit as st
 from torch import Tensor
 
-from expertnet.data.images import MAX_BYTES, fit, read_picture
+from expertnet.data.images import MAX_BYTES, fit, read_image
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
 from expertnet.ui.shell import escape, shown_error
 
 
-def pick_picture(predictor: Predictor, split: Split | None, which: str = "") -> tuple[Tensor, str] | None:
-    """A uint8 picture (3, S, S) with its caption, or None while none is chosen; a picture of the test set stays in the address.
+def pick_image(predictor: Predictor, split: Split | None, which: str = "") -> tuple[Tensor, str] | None:
+    """A uint8 image (3, S, S) with its caption, or None while none is chosen; an image of the test set stays in the address.
 
     `which` tells two pickers on a page apart.
     """
     source = st.segmented_control(
-        "Picture from",
+        "Image from",
         ["Test set", "Upload"] if split is not None else ["Upload"],
         default="Test set" if split is not None else "Upload",
         key=f"source{which}",
         required=True,
     )
     if source == "Upload" or split is None:
-        uploaded = st.file_uploader("A picture", key=f"upload{which}", max_upload_size=MAX_BYTES // 2**20)
+        uploaded = st.file_uploader("An image", key=f"upload{which}", max_upload_size=MAX_BYTES // 2**20)
         if uploaded is None:
-            st.caption("Upload a picture to see which experts it is routed to.")
+            st.caption("Upload an image to see which experts it is routed to.")
             return None
         with shown_error():
-            return fit(read_picture(uploaded.getvalue()), predictor.image_size), escape(uploaded.name)
+            return fit(read_image(uploaded.getvalue()), predictor.image_size), escape(uploaded.name)
         return None
     kind, number, draw = st.columns([2, 2, 2], vertical_alignment="bottom")
     any_class = "any class"
-    key, class_key = f"picture{which}", f"class{which}"
+    key, class_key = f"image{which}", f"class{which}"
 
     def members_of(name: str) -> list[int]:
         if name == any_class:
@@ -51,15 +51,15 @@ def pick_picture(predictor: Predictor, split: Split | None, which: str = "") -> 
     classes = [any_class, *predictor.classes]
     members = members_of(kind.selectbox("Class", classes, key=class_key, bind="query-params", on_change=another_class))
     if not members:
-        st.info("The test set has no picture of this class.")
+        st.info("The test set has no image of this class.")
         return None
     if draw.button("At random", width="stretch", key=f"draw{which}"):
         st.session_state[key] = secrets.randbelow(len(members)) + 1
     # no upper limit, beyond which a field turns red without a word; the lower one is what it begins with
-    place = number.number_input(f"Picture (1 to {len(members):,})", 1, step=1, key=key, bind="query-params")
+    place = number.number_input(f"Image (1 to {len(members):,})", 1, step=1, key=key, bind="query-params")
     if place > len(members):
-        st.info(f"There is no picture {place:,} here; choose one from 1 to {len(members):,}.", icon=":material/info:")
+        st.info(f"There is no image {place:,} here; choose one from 1 to {len(members):,}.", icon=":material/info:")
         return None
     index = members[int(place) - 1]
     name = predictor.classes[int(split.labels[index])]
-    return split.images[index], f'Test picture {index + 1}: class "{escape(name)}"'
+    return split.images[index], f'Test image {index + 1}: class "{escape(name)}"'

@@ -1,4 +1,4 @@
-"""One picture: its weights in every block, how they differ from the mean, two side by side, and what each expert sees."""
+"""One image: its weights in every block, how they differ from the mean, two side by side, and what each expert sees."""
 
 from __future__ import annotations
 
@@ -10,41 +10,39 @@ from expertnet.findings import image as figure_of
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.common import Chosen, pick_block, show
-from expertnet.ui.experts.image_picker import pick_picture
+from expertnet.ui.experts.image_picker import pick_image
 from expertnet.ui.shell import escape, percent
 
 MAPS = 16  # feature maps of each expert that are drawn
 
 
-def one_picture_view(chosen: Chosen, lab: Lab | None) -> None:
-    two = st.toggle("Compare two pictures", key="two", bind="query-params")
+def one_image_view(chosen: Chosen, lab: Lab | None) -> None:
+    two = st.toggle("Compare two images", key="two", bind="query-params")
     columns = st.columns(2, gap="large") if two else [st.container()]
-    pictures = []
+    images = []
     for which, column in zip(("", " 2"), columns, strict=False):
         with column:
-            picked = pick_picture(chosen.predictor, chosen.split, which)
+            picked = pick_image(chosen.predictor, chosen.split, which)
             if picked is not None:
-                pictures.append((picked[0], _weights(chosen, lab, *picked, which=which, beside=two)))
-    if two and len(pictures) == 2:
-        st.subheader("The second picture's weights less the first's")
-        show(figure_of.difference(pictures[1][1] - pictures[0][1], "between", "those of the first picture"))
-    elif pictures and not two:
-        _maps(chosen, pictures[0][0])
+                images.append((picked[0], _weights(chosen, lab, *picked, which=which, beside=two)))
+    if two and len(images) == 2:
+        st.subheader("The second image's weights less the first's")
+        show(figure_of.difference(images[1][1] - images[0][1], "between", "those of the first image"))
+    elif images and not two:
+        _maps(chosen, images[0][0])
 
 
 def _weights(chosen: Chosen, lab: Lab | None, image: Tensor, caption: str, which: str, beside: bool) -> Tensor:
-    """A picture with its routing weights and their entropies; returns the weights (B, K)."""
+    """A column with its routing weights and their entropies; returns the weights (B, K)."""
     probabilities, routing_1BK = chosen.predictor(image[None])
     best, weights_BK = int(probabilities[0].argmax()), routing_1BK[0]
-    if beside:  # two pictures leave too little room for three columns
-        picture, heat = st.columns([1, 3], gap="medium")
+    if beside:  # two images leave too little room for three columns
+        column, heat = st.columns([1, 3], gap="medium")
         bars = st.container()
     else:
-        picture, heat, bars = st.columns([2, 4, 4], gap="medium")
-    picture.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
-    picture.markdown(
-        f"Taken for **{escape(chosen.predictor.classes[best])}**, {percent(float(probabilities[0, best]))}"
-    )
+        column, heat, bars = st.columns([2, 4, 4], gap="medium")
+    column.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
+    column.markdown(f"Taken for **{escape(chosen.predictor.classes[best])}**, {percent(float(probabilities[0, best]))}")
     with heat:
         st.markdown("**Routing weights**")
         if lab is not None and st.toggle("Less the test set's mean", key=f"mean{which}", bind="query-params"):
@@ -58,7 +56,7 @@ def _weights(chosen: Chosen, lab: Lab | None, image: Tensor, caption: str, which
 
 
 def _maps(chosen: Chosen, image: Tensor) -> None:
-    """What each expert of a block makes of the picture, and their mix."""
+    """What each expert of a block makes of the image, and their mix."""
     st.subheader("What each expert of a block sees")
     block = pick_block(chosen.blocks)
     maps_KDHW, mix_DHW, weights_K = feature_maps(chosen.predictor, image, block)

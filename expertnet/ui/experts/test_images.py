@@ -1,4 +1,4 @@
-"""The pictures of a run's test set, where they are on this machine.
+"""The images of a run's test set, where they are on this machine.
 
 In this module: test_split.
 """
@@ -22,16 +22,16 @@ def test_split(run: Run) -> Split | None:
     """A run's test set, or None after saying why it is not there, with an offer to fetch it where that can be done."""
     data = run.settings().data
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
-    allowed: AbstractContextManager[None] = nullcontext()  # pictures that are at hand are there to be looked at
+    allowed: AbstractContextManager[None] = nullcontext()  # images that are at hand are there to be looked at
     info = run.dataset_info()
     here = info is not None and remembered_test_split(info) is not None
     if not here and not is_ready(data) and (spec is None or spec.download_bytes):
-        missing = f"The pictures of {title} are not on this machine. Uploaded pictures can be looked at without them."
+        missing = f"The images of {title} are not on this machine. Uploaded images can be looked at without them."
         if is_missing(data):
             st.info(missing, icon=":material/folder_off:")
             return None
         if spec is None:
-            st.info(f"The pictures of {title} have to be read first.", icon=":material/folder_open:")
+            st.info(f"The images of {title} have to be read first.", icon=":material/folder_open:")
         else:
             st.info(missing, icon=":material/download:")
         if not st.button("Get the test set" if spec else "Read them", icon=":material/download:", **login.reserved()):
@@ -41,7 +41,7 @@ def test_split(run: Run) -> Split | None:
         split, same = load_own_test_set(run, show)
         if not same:
             st.warning(
-                f"The pictures of {title} have changed since this network was trained on them; what is shown is of the present ones.",
+                f"The images of {title} have changed since this network was trained on them; what is shown is of the present ones.",
                 icon=":material/warning:",
             )
         return split

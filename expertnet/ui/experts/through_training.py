@@ -44,12 +44,12 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
 @lru_cache(maxsize=32)
 def _curves(path: Path, version: tuple[int, ...]) -> list[Figure]:
     """Made once an epoch, for every open tab."""
-    return through_training.through_training(Run(path).metrics(), Run(path).watched_pictures)
+    return through_training.through_training(Run(path).metrics(), Run(path).watched_images)
 
 
 @lru_cache(maxsize=64)
 def _utilization(path: Path, version: tuple[int, ...], block: int) -> Figure | None:
-    return through_training.training_utilization(Run(path).metrics(), block, Run(path).watched_pictures)
+    return through_training.training_utilization(Run(path).metrics(), block, Run(path).watched_images)
 
 
 def _kept(chosen: Chosen) -> None:

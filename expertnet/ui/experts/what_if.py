@@ -1,4 +1,4 @@
-"""What if: other routing weights for one picture at once, and for the whole test set in the background."""
+"""What if: other routing weights for one image at once, and for the whole test set in the background."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from expertnet.routing.policies import measure_policies
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.experts.common import Chosen, background, gallery, named, pick_block, pick_number, show, threads
-from expertnet.ui.experts.image_picker import pick_picture
+from expertnet.ui.experts.image_picker import pick_image
 from expertnet.utils.progress import Asked, Report
 
-FLIPPED = 16  # pictures
+FLIPPED = 16  # images
 WEIGHTS = "weights"  # in the address
 ALONE = 1e-4  # what the others may weigh where one expert counts as alone; less is not shown
 
@@ -34,20 +34,20 @@ def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
         "contains that mismatch, and is not what a network trained without an expert would give.",
         icon=":material/info:",
     )
-    st.subheader("One picture")
-    picked = pick_picture(chosen.predictor, chosen.split)
+    st.subheader("One image")
+    picked = pick_image(chosen.predictor, chosen.split)
     if picked is not None:
-        login.fragment(_one_picture)(chosen, *picked)
+        login.fragment(_one_image)(chosen, *picked)
     st.subheader("The whole test set")
     if lab is not None:
         _policies(chosen, lab)
         _silencing(chosen, lab)
 
 
-# --- one picture -----------------------------------------------------------------------------------------------------
+# --- one image -----------------------------------------------------------------------------------------------------
 
 
-def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
+def _one_image(chosen: Chosen, image: Tensor, caption: str) -> None:
     """Sliders for the weights of a block, and the probabilities before and after."""
     changed = _changed(chosen, caption)
     before, own = chosen.predictor(image[None])
@@ -67,7 +67,7 @@ def _one_picture(chosen: Chosen, image: Tensor, caption: str) -> None:
 
 
 def _changed(chosen: Chosen, caption: str) -> dict[int, list[float]]:
-    """The weights that were set for this picture, by block; those of the first one in a session may stand in its address."""
+    """The weights that were set for this image, by block; those of the first one in a session may stand in its address."""
     key, first = f"changed {chosen.run.id} {caption}", "weights were read" not in st.session_state
     st.session_state["weights were read"] = True
     if key not in st.session_state:
@@ -132,7 +132,7 @@ def _measured(
         return kept
     split = chosen.split
     if split is None:
-        st.caption("This needs the pictures of the test set, which are not on this machine.")
+        st.caption("This needs the images of the test set, which are not on this machine.")
         return None
     key = (what, *chosen.key)
     work = partial(measure, split)
@@ -145,7 +145,7 @@ def _measured(
 
 
 def _policies(chosen: Chosen, lab: Lab) -> None:
-    st.markdown("**Does routing by picture earn anything?**")
+    st.markdown("**Does routing by image earn anything?**")
     count = threads()
     effects = _measured(
         chosen,
@@ -189,7 +189,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
         show(ablations.silencing_by_class(effects, lab, block))
         expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), "silent")
         numbers = flipped(effects, block, expert)
-        st.markdown(f"{len(numbers):,} pictures get another class without expert {expert} of block {block}.")
+        st.markdown(f"{len(numbers):,} images get another class without expert {expert} of block {block}.")
         shown = numbers[:FLIPPED]
         classes = chosen.predictor.classes
         taken = effects.changed[block - 1, expert - 1]

@@ -17,7 +17,7 @@ from expertnet.ui.shell import escape, percent
 SIDE_BY_SIDE = 6  # runs that stand in columns, a setting a line; of more, each is a line
 SETTING_WIDTH = 240  # pixels: the longest label of a setting
 AXES = 8  # settings that a chart shows at first: more stand too close in a narrow window
-AXIS_LABELS = {"epoch": "Epochs", "pictures": "Pictures seen", "elapsed": "Seconds"}
+AXIS_LABELS = {"epoch": "Epochs", "images": "Images seen", "elapsed": "Seconds"}
 
 
 def compare_runs(rows: list[RunRow]) -> None:
@@ -77,11 +77,11 @@ def _curves(rows: list[RunRow]) -> None:
         )
     if watching and len(rows) <= SIDE_BY_SIDE:
         for row in watching:
-            st.caption(f"{escape(labels[row.id])}: measured on the test set, since it has no validation pictures.")
+            st.caption(f"{escape(labels[row.id])}: measured on the test set, since it has no validation images.")
     elif watching:
-        st.caption(f"{len(watching)} of these runs have no validation pictures and are measured on the test set.")
+        st.caption(f"{len(watching)} of these runs have no validation images and are measured on the test set.")
     if len({row.dataset for row in rows}) > 1:
-        st.caption("These runs are of different data sets, so their accuracies do not compare.")
+        st.caption("These runs are of different datasets, so their accuracies do not compare.")
 
 
 def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
@@ -136,7 +136,7 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
 def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -> None:
     """In words, where the accuracies compare and are those of whole trainings."""
     if len({row.dataset for row in rows if row.settings}) > 1:
-        st.caption("With runs of one data set, a sentence here says which settings go with better accuracy.")
+        st.caption("With runs of one dataset, a sentence here says which settings go with better accuracy.")
         return
     labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]

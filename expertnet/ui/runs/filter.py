@@ -16,7 +16,7 @@ FEW = 5  # runs that are overlooked without filters
 WORDS = {state: mark.split()[1] for state, mark in MARKS.items()}  # as the table says them; the address too
 KEYS = ("q", "dataset", "state", "preset", "tag")  # of the widgets, and in the address
 CHOICES: dict[str, tuple[str, Callable[[RunRow], tuple[str, ...]]]] = {
-    "dataset": ("Data set", lambda row: (row.dataset,)),
+    "dataset": ("Dataset", lambda row: (row.dataset,)),
     "state": ("State", lambda row: (WORDS.get(row.state, row.state),)),
     "preset": ("Preset", lambda row: (row.preset,)),
     "tag": ("Tag", lambda row: row.tags),
@@ -35,7 +35,7 @@ def filter_runs(rows: list[RunRow]) -> list[RunRow]:
         type="search",
         live="300ms",
         icon=":material/search:",
-        placeholder="Name, tag, note, data set …",
+        placeholder="Name, tag, note, dataset …",
         width=240,
     )
     chosen = {key: _choose(place, rows, key) for key in CHOICES} if len(rows) > FEW or _asked() else {}

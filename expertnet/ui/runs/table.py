@@ -28,7 +28,7 @@ MARKS = {  # sign and word: a table's cells have no icons
 }
 TALLEST = 20  # rows; a table of more scrolls within itself
 ROW, PADDING, CHIP = 35, 8, 16  # pixels: of a row's height, at both sides of a cell's text, and around a tag
-WIDTHS = {"Run": 250, "Data set": 150, "Tags": 150}  # pixels of the columns whose texts people choose
+WIDTHS = {"Run": 250, "Dataset": 150, "Tags": 150}  # pixels of the columns whose texts people choose
 LOOK_EVERY, LOOK_EVERY_MORE = 2.0, 0.005  # seconds between two looks at runs that train, and more for each row
 TICKED = "ticked runs"  # in the session: the ids, which outlive a table of other rows
 IN_ADDRESS, MOST_IN_ADDRESS = "ticked", 50  # more ids than these would make an address that some servers refuse
@@ -73,7 +73,7 @@ def _cells(row: RunRow, told_apart: str) -> dict[str, Any]:
         "When": row.created,
         "Accuracy": row.spark,
         "Epochs": f"{row.epoch} of {row.epochs}" if row.epochs else None,
-        "Data set": fitted(row.dataset, WIDTHS["Data set"]) or None,
+        "Dataset": fitted(row.dataset, WIDTHS["Dataset"]) or None,
         "Tags": [fitted(tag, WIDTHS["Tags"] - CHIP) for tag in row.tags],
         "Watched": "test set" if row.watches_test else "validation",
     }
@@ -89,7 +89,7 @@ def columns() -> dict[str, Any]:
             "Best validation",
             format="%.1f %%",
             width=115,
-            help="The accuracy of the best epoch on the validation pictures.",
+            help="The accuracy of the best epoch on the validation images.",
         ),
         "Test": column.NumberColumn(
             "Test",
@@ -100,11 +100,9 @@ def columns() -> dict[str, Any]:
         "When": column.DatetimeColumn(format="distance", width=115),
         "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
         "Epochs": column.TextColumn(alignment="right", width=95),
-        "Data set": column.TextColumn(width=WIDTHS["Data set"]),
+        "Dataset": column.TextColumn(width=WIDTHS["Dataset"]),
         "Tags": column.ListColumn(width=WIDTHS["Tags"]),
-        "Watched": column.TextColumn(
-            "Watched", width=95, help="The pictures that the accuracy by epoch is measured on."
-        ),
+        "Watched": column.TextColumn("Watched", width=95, help="The images that the accuracy by epoch is measured on."),
     }
 
 
@@ -137,7 +135,7 @@ def run_table(rows: list[RunRow]) -> list[RunRow]:
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row.id in ticked]}},
         key=table_key(rows),
-        alt="The runs with their state, accuracy, date, epochs and data set",
+        alt="The runs with their state, accuracy, date, epochs and dataset",
         column_config=columns(),
     )
     chosen = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]

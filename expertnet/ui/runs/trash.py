@@ -14,7 +14,7 @@ from expertnet.ui import shell
 from expertnet.ui.auth import login
 from expertnet.ui.runs.table import columns, height, table_key, table_of
 
-SHOWN = ["Run", "State", "Best", "Test", "When", "Data set"]
+SHOWN = ["Run", "State", "Best", "Test", "When", "Dataset"]
 
 
 def trash_panel(store: RunStore) -> None:

@@ -88,7 +88,7 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
         with buttons:
             link("experts", "See its routing", run.id)
         with buttons:
-            link("predict", "Classify pictures", run.id)
+            link("predict", "Classify images", run.id)
     with buttons.popover("More", icon=":material/more_horiz:"):
         _more(run, settings, status)
     log = run.log_tail(20)

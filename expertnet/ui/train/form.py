@@ -98,27 +98,27 @@ def settings_form() -> tuple[Settings | None, str, str]:
         if form["source"] == OWN:
             if dataset == form["named"] and dataset not in _looked:  # no link leads the server through its disk
                 own_place.button(
-                    "Look at these pictures",
+                    "Look at these images",
                     icon=":material/visibility:",
                     on_click=_looked.add,
                     args=(dataset,),
                     key="look",
                     **login.reserved(),
                 )
-                return None, preset, "The address names these pictures; look at them first."
+                return None, preset, "The address names these images; look at them first."
             with login.changing(), own_place, progress_bar() as progress:
                 found = look(settings.data, progress)
             _looked.add(dataset)
             own_place.caption(
-                f"{found.train:,} + {found.test:,} pictures of {len(found.classes)} classes: "
+                f"{found.train:,} + {found.test:,} images of {len(found.classes)} classes: "
                 + escape(", ".join(found.classes[:5]) + (" …" if len(found.classes) > 5 else ""))
-                + ". Counted by the names of the files; what gives no picture is left out and named in the run's log."
+                + ". Counted by the names of the files; what gives no image is left out and named in the run's log."
             )
     except (AccessError, SettingsError) as error:
         return None, preset, str(error)
     except DatasetError as error:
         own_place.error(escape(by_label(str(error))), icon=":material/error:")
-        return None, preset, "These pictures cannot be used; what is wrong with them stands above."
+        return None, preset, "These images cannot be used; what is wrong with them stands above."
     command = st.expander(
         "The same on the command line", icon=":material/terminal:", key="command line", on_change="rerun"
     )
@@ -163,9 +163,9 @@ def whole(value: float) -> float:
 
 
 def _dataset(form: dict[str, Any]) -> None:
-    titles = {name: spec.title for name, spec in BUILTIN.items()} | {OWN: "My own pictures"}
+    titles = {name: spec.title for name, spec in BUILTIN.items()} | {OWN: "My own images"}
     form["source"] = st.selectbox(
-        "Data set",
+        "Dataset",
         list(titles),
         index=list(titles).index(form["source"]),
         format_func=titles.__getitem__,

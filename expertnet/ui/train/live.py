@@ -62,7 +62,7 @@ def _head(run: Run) -> None:
     )
     if settings.watches_test:
         st.info(
-            "This run has no validation pictures: the figures called “test set” are of the test set itself, measured every epoch.",
+            "This run has no validation images: the figures called “test set” are of the test set itself, measured every epoch.",
             icon=":material/info:",
         )
 
@@ -88,7 +88,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
         "Time left" if left else "Time taken", duration(status["seconds_left" if left else "seconds"]), width="content"
     )
     speed = status["images_per_second"] if state != "queued" else None  # that would be of before
-    figures.metric("Pictures per second", f"{speed:,.0f}" if speed else "–", width="content")
+    figures.metric("Images per second", f"{speed:,.0f}" if speed else "–", width="content")
     best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
     figures.metric(best, percent(status["best_val_accuracy"]), width="content")
     if not watched:
@@ -103,7 +103,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
             "Mirrored views",
             percent(status["test_accuracy_mirrored"]),
             width="content",
-            help="Test accuracy of the mean of each picture's and its mirror image's answer, with the same weights.",
+            help="Test accuracy of the mean of each image's and its mirror image's answer, with the same weights.",
         )
     memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
     st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
@@ -133,12 +133,12 @@ def _curves(run: Run) -> None:
         st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
     if is_cifar10:
         st.caption(
-            "Grey: the reference report's run, epochs 61 to 100, and its 90.53 % (on the original CIFAR-10 pixels, test set)."
+            "Grey: the reference report's run, epochs 61 to 100, and its 90.53% (on the original CIFAR-10 pixels, test set)."
         )
     if entropy is not None:
         st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")
         st.caption(
-            "Routing entropy: 0 where each picture goes to one expert, the dashed line where all experts weigh the same."
+            "Routing entropy: 0 where each image goes to one expert, the dashed line where all experts weigh the same."
         )
 
 

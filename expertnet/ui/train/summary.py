@@ -27,13 +27,11 @@ def summary(settings: Settings) -> Estimate:
     middle.metric(
         "Multiply-adds",
         _short(result.multiply_adds),
-        help="Of one picture, forward; training costs about three times as much.",
+        help="Of one image, forward; training costs about three times as much.",
     )
-    right.metric(
-        "Memory", f"{result.memory_bytes / 2**30:.1f} GiB", help="Expected while training, the data set apart."
-    )
+    right.metric("Memory", f"{result.memory_bytes / 2**30:.1f} GiB", help="Expected while training, the dataset apart.")
     if classes is None:
-        st.caption("Reckoned with ten classes, until the pictures have been read.")
+        st.caption("Reckoned with ten classes, until the images have been read.")
     st.vega_lite_chart(spec=_sketch(result.stages), width="stretch", key="architecture")
     return result
 
