@@ -87,13 +87,13 @@ def columns() -> dict[str, Any]:
         "State": column.TextColumn(width=115),  # pixels: the longest, interrupted
         "Best": column.NumberColumn(
             "Best validation",
-            format="%.1f %%",
+            format="%.1f%%",
             width=115,
             help="The accuracy of the best epoch on the validation images.",
         ),
         "Test": column.NumberColumn(
             "Test",
-            format="%.1f %%",
+            format="%.1f%%",
             width=75,
             help="The accuracy on the test set: measured once, at the end, where the watched set is validation.",
         ),
