@@ -46,7 +46,7 @@ def evaluate(
             f"those that run {found.name} knows; name a dataset that has them."
         )
     mean, std, mirrored = predictor.info.mean, predictor.info.std, flips(data)
-    result = measure(predictor.model, split, mean, std, len(predictor.classes), mirrored=mirrored)
+    result = measure(predictor.model, split, mean, std, mirrored=mirrored)
     give(
         as_json,
         {

@@ -1,12 +1,8 @@
-"""A network on a split: loss, accuracy, confusion and routing_metrics.
-
-In this module: Evaluation, evaluating (a generator, so that training can stop between batches) and evaluate.
-"""
+"""Measures a network on a split: loss, accuracy, confusion matrix and routing."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -20,20 +16,22 @@ from expertnet.data.splits import Split
 from expertnet.network import routing_metrics
 from expertnet.network.model import ExpertNet
 
-EVALUATION_BATCH = 500  # images; its own number, so that a figure does not depend on the training batch
+EVALUATION_BATCH = 500  # images; independent of training.batch_size, so that results do not depend on it
 
 
 @dataclass(frozen=True)
 class Evaluation:
+    """The results of a network on N images of C classes, on the CPU."""
+
     loss: float  # mean cross entropy, nats
     accuracy: float  # fraction
-    accuracy_mirrored: float | None  # of the mean logits of each image and its mirror image, where that was asked for
-    confusion: Tensor  # (classes, classes) counts, row the true class
-    routing: Tensor  # (N, B, K) float32, on the CPU
+    accuracy_mirrored: float | None  # with the logits of each image and its mirror image averaged; None if not measured
+    confusion: Tensor  # (C, C) counts; rows are true classes, columns predicted ones
+    routing: Tensor  # (N, B, K) float32
     labels: Tensor  # (N,)
 
     def routing_metrics(self) -> dict[str, Any]:
-        """The routing figures of a metrics line."""
+        """Return the routing fields of a line of metrics.jsonl: entropy in nats, information in bits."""
         return {
             "routing_entropy": routing_metrics.entropy(self.routing).mean(0).tolist(),
             "routing_information": routing_metrics.information(self.routing, self.labels, len(self.confusion)).tolist(),
@@ -41,67 +39,75 @@ class Evaluation:
         }
 
 
-def evaluating(
-    forward: Callable[..., Any],
-    split: Split,
-    mean: Tensor,
-    std: Tensor,
-    num_classes: int,
-    autocast: Callable[[], AbstractContextManager[Any]],
-    mirrored: bool = False,
-) -> Generator[tuple[int, int], None, Evaluation]:
-    """Evaluates batch by batch, yielding (done, of) before each, and returns the Evaluation. The model is in eval mode."""
-    device = mean.device
-    logits, both, weights = [], [], []
-    batches = math.ceil(len(split) / EVALUATION_BATCH)
-    for number in range(batches):
-        yield number, batches
-        images = split.images[number * EVALUATION_BATCH : (number + 1) * EVALUATION_BATCH].to(device)
-        images = images.to(memory_format=torch.channels_last)
-        images = normalize(images, mean, std)
-        with torch.inference_mode(), autocast():
-            batch_logits, batch_weights = forward(images, True)
-            if mirrored:
-                both.append(batch_logits.float() + forward(images.flip(3)).float())
-        logits.append(batch_logits.float())
-        weights.append(batch_weights.float())
-    labels = split.labels.cpu()
-    all_logits = torch.cat(logits).cpu()
-    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    confusion.index_put_((labels, all_logits.argmax(1)), torch.ones_like(labels), accumulate=True)
-    return Evaluation(
-        loss=F.cross_entropy(all_logits, labels).item(),
-        accuracy=confusion.trace().item() / len(labels),
-        accuracy_mirrored=(torch.cat(both).cpu().argmax(1) == labels).float().mean().item() if mirrored else None,
-        confusion=confusion,
-        routing=torch.cat(weights).cpu(),
-        labels=labels,
-    )
+def batches(split: Split) -> list[Split]:
+    """Cut a split into views of at most EVALUATION_BATCH images."""
+    parts = (tensor.split(EVALUATION_BATCH) for tensor in (split.images, split.labels))
+    return [Split(images, labels) for images, labels in zip(*parts, strict=True)]
+
+
+class Evaluator:
+    """Collects the outputs of a model in eval mode batch by batch, so that the caller can stop between batches.
+
+    `mean` and `std` (3,) normalise the images and lie on the model's device; `autocast` sets the precision.
+    `mirrored` also measures `accuracy_mirrored`, which takes a second pass.
+    """
+
+    def __init__(
+        self,
+        model: ExpertNet,
+        mean: Tensor,
+        std: Tensor,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        mirrored: bool = False,
+    ) -> None:
+        self.model, self.mean, self.std, self.autocast, self.mirrored = model, mean, std, autocast, mirrored
+        self.logits: list[Tensor] = []
+        self.mirrored_logits: list[Tensor] = []
+        self.routing: list[Tensor] = []
+        self.labels: list[Tensor] = []
+
+    def add(self, batch: Split) -> None:
+        """Run the model on a batch."""
+        images = batch.images.to(self.mean.device).to(memory_format=torch.channels_last)
+        images = normalize(images, self.mean, self.std)
+        with torch.inference_mode(), self.autocast():
+            logits, routing = self.model(images, True)
+            if self.mirrored:
+                self.mirrored_logits.append(logits.float() + self.model(images.flip(3)).float())
+        self.logits.append(logits.float())
+        self.routing.append(routing.float())
+        self.labels.append(batch.labels)
+
+    def result(self) -> Evaluation:
+        """Return the results on all batches so far, of which there must be at least one."""
+        labels, logits = torch.cat(self.labels).cpu(), torch.cat(self.logits).cpu()
+        confusion = torch.zeros(logits.shape[1], logits.shape[1], dtype=torch.int64)
+        confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
+        accuracy_mirrored = None
+        if self.mirrored:
+            accuracy_mirrored = (torch.cat(self.mirrored_logits).cpu().argmax(1) == labels).float().mean().item()
+        return Evaluation(
+            loss=F.cross_entropy(logits, labels).item(),
+            accuracy=confusion.trace().item() / len(labels),
+            accuracy_mirrored=accuracy_mirrored,
+            confusion=confusion,
+            routing=torch.cat(self.routing).cpu(),
+            labels=labels,
+        )
 
 
 def evaluate(
-    model: ExpertNet,
-    split: Split,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    num_classes: int,
-    on_batch: Callable[[int, int], None] = lambda done, of: None,
-    mirrored: bool = False,
+    model: ExpertNet, split: Split, mean: tuple[float, ...], std: tuple[float, ...], mirrored: bool = False
 ) -> Evaluation:
-    """A model's loss, accuracy, confusion and routing on a split, in float32 on the model's device."""
+    """Measure a model on a split, in float32 on the model's device. Leaves the model in eval mode."""
     device = next(model.parameters()).device
-    model.eval()
-    batches = evaluating(
-        model,
-        split,
+    evaluator = Evaluator(
+        model.eval(),
         torch.tensor(mean, device=device),
         torch.tensor(std, device=device),
-        num_classes,
         lambda: torch.autocast(device.type, enabled=False),
         mirrored,
     )
-    while True:
-        try:
-            on_batch(*next(batches))
-        except StopIteration as end:
-            return end.value
+    for batch in batches(split):
+        evaluator.add(batch)
+    return evaluator.result()

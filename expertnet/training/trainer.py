@@ -25,7 +25,7 @@ from expertnet.data.datasets import Dataset, flips
 from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.network.cost import batch_size_text, estimate
-from expertnet.network.evaluation import Evaluation, evaluating
+from expertnet.network.evaluation import Evaluation, Evaluator, batches
 from expertnet.network.model import ExpertBranch, ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.training.optim import learning_rate, make_optimizers, temperature
@@ -292,14 +292,12 @@ class Trainer:
             return self.model(images)
 
     def _evaluate(self, split: Split, epoch: int, mirrored: bool = False) -> Generator[Progress, None, Evaluation]:
-        net = self.evaluated.eval()
-        batches = evaluating(net, split, self.mean, self.std, self.num_classes, self._autocast, mirrored)
-        while True:
-            try:
-                done, of = next(batches)
-            except StopIteration as end:
-                return end.value
-            yield Progress("evaluation", epoch, done, of)
+        evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, self._autocast, mirrored)
+        parts = batches(split)
+        for number, batch in enumerate(parts):
+            yield Progress("evaluation", epoch, number, len(parts))
+            evaluator.add(batch)
+        return evaluator.result()
 
     def _run_test(self) -> Iterator[Progress]:
         """The best weights on the test set; where the test set was watched, that figure is there already."""

@@ -161,7 +161,7 @@ def test_mirrored_views_are_reported_beside_the_single_view(data):
     with torch.no_grad():
         both = net(images) + net(images.flip(3))
     by_hand = (both.argmax(1) == data.test.labels).float().mean().item()
-    result = evaluate(net, data.test, data.info.mean, data.info.std, 2, mirrored=True)
+    result = evaluate(net, data.test, data.info.mean, data.info.std, mirrored=True)
     assert result.accuracy_mirrored == pytest.approx(by_hand)
     assert list(trainer(data, **{"data.flip": "off"}).run())[-1].metrics["test_accuracy_mirrored"] is None
 
@@ -173,7 +173,7 @@ def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
     assert run.best["epoch"] == accuracies.index(max(accuracies)) + 1
     run.model.load_state_dict(run.best["weights"])
     # the trainer may compute in bf16, this does not
-    result = evaluate(run.model, data.test, data.info.mean, data.info.std, 2)
+    result = evaluate(run.model, data.test, data.info.mean, data.info.std)
     assert result.accuracy == pytest.approx(records[-1].metrics["test_accuracy"], abs=0.05)
     assert result.confusion.sum() == len(data.test) and result.routing.shape == (60, 2, 3)
 
@@ -245,7 +245,7 @@ def test_schedules_against_answers_on_paper():
 
 def test_evaluation_against_plain_arithmetic(data):
     run = trainer(data)
-    result = evaluate(run.model, data.test, data.info.mean, data.info.std, 2)
+    result = evaluate(run.model, data.test, data.info.mean, data.info.std)
     mean, std = (torch.tensor(v)[:, None, None] for v in (data.info.mean, data.info.std))
     run.model.eval()
     logits = run.model((data.test.images / 255 - mean) / std).detach()
