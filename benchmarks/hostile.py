@@ -41,7 +41,7 @@ from benchmarks.hostile_input import (
     zip_of,
 )
 from benchmarks.watch import ROOT, Watch, scratch, tree
-from expertnet.data.custom import keep_upload, look
+from expertnet.data.custom import save_upload, scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.images import MAX_PIXELS, fit, read_image
 from expertnet.errors import DatasetError, ImageError, RunError
@@ -151,11 +151,11 @@ def archive_cases(studio: Studio) -> tuple[st.SearchStrategy[Any], Callable[[Any
     cases = st.tuples(studio.outside, st.builds(mutated, packed, st.one_of(st.just([]), MUTATIONS)))
 
     def check(case: tuple[str, bytes]) -> None:
-        path = keep_upload(*case)
+        path = save_upload(*case)
         assert path.resolve().is_relative_to(studio.data.resolve())
         data = DataSettings(dataset=str(path), image_size=8, crop_padding=0)
         try:
-            look(data)
+            scan(data)
             loaded = load_dataset(data, 0)
             assert len(loaded.info.classes) > 1
             studio.counts["accepted"] += 1

@@ -25,7 +25,7 @@ import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from expertnet.data.cache import data_root
-from expertnet.data.datasets import DatasetInfo, is_ready, load_test_split
+from expertnet.data.datasets import DatasetInfo, is_cached, load_test_split
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import route_test_set
@@ -83,7 +83,7 @@ def main() -> None:
 def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
     """A run and its double, to compare it with, in a store of their own, with images that are at hand where there are any."""
     config = run.config()
-    if dataset and not is_ready(run.settings().data):
+    if dataset and not is_cached(run.settings().data):
         config["data"]["dataset"] = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
     for name in (run.id, run.id[:-4] + "0000"):
         shutil.copytree(run.path, store.root / name)
@@ -97,7 +97,7 @@ def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
 def test_split(run: Run) -> Split | None:
     """The test images, where they are at hand."""
     data = run.settings().data
-    return load_test_split(data)[0] if is_ready(data) or Path(data.dataset).exists() else None
+    return load_test_split(data)[0] if is_cached(data) or Path(data.dataset).exists() else None
 
 
 # --- silencing every expert ------------------------------------------------------------------------------------------

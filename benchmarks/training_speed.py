@@ -32,7 +32,13 @@ from expertnet.data.splits import Split
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings
 from expertnet.training.trainer import Trainer
-from expertnet.utils.devices import device_name, give_memory_back, keep_memory, resolve_device, resolve_precision
+from expertnet.utils.devices import (
+    device_name,
+    keep_freed_memory,
+    release_freed_memory,
+    resolve_device,
+    resolve_precision,
+)
 
 
 class OrdinaryBlock(nn.Module):
@@ -174,7 +180,7 @@ def main() -> None:
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
-            (give_memory_back if name == "the ordinary way" else keep_memory)()  # which is the engine's alone
+            (release_freed_memory if name == "the ordinary way" else keep_freed_memory)()  # which is the engine's alone
             speeds[name].append(steps * batch / timed(way, steps, device))
     print(
         f"The report's network, {options.blocks} blocks, batch {batch}, {Path(options.data).name}, {device_name(device)}, "

@@ -13,12 +13,12 @@ class UserError(Exception):
 class SettingsError(UserError):
     """A setting has a value that cannot be used.
 
-    `of` maps the dotted name of each rejected setting to its sentence; the text of the error is the first of them.
+    `by_key` maps the dotted name of each rejected setting to its sentence; the text of the error is the first of them.
     """
 
-    def __init__(self, text: str, of: Mapping[str, str] | None = None) -> None:
+    def __init__(self, text: str, by_key: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
-        self.of: Mapping[str, str] = of or {}
+        self.by_key: Mapping[str, str] = by_key or {}
 
 
 class DatasetError(UserError):

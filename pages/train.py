@@ -3,7 +3,7 @@
 import streamlit as st
 
 from expertnet.errors import RunError, UserError
-from expertnet.settings.fields import by_label
+from expertnet.settings.fields import with_labels
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
@@ -79,7 +79,7 @@ with left:
             refuse_what_cannot_start(settings)
         except UserError as error:
             why_not = str(error)
-    why_not = by_label(why_not)
+    why_not = with_labels(why_not)
     start(settings, preset, why_not)
     queue_panel()
 with right:

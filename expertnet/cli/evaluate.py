@@ -9,7 +9,7 @@ import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
 from expertnet.cli.output import give
-from expertnet.data.datasets import dataset_title, flips, is_missing, load_test_split, remembered_test_split
+from expertnet.data.datasets import cached_test_split, dataset_title, flips, is_missing, load_test_split
 from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 
@@ -27,7 +27,7 @@ def evaluate(
 
     found = open_store(runs_dir).resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
-    data, kept = predictor.settings.data, remembered_test_split(predictor.info) if dataset is None else None
+    data, kept = predictor.settings.data, cached_test_split(predictor.info) if dataset is None else None
     if dataset is not None:
         data = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset})
     elif kept is None and is_missing(data):

@@ -10,7 +10,7 @@ import typer
 from expertnet.cli.options import Json, RunsDir, open_store
 from expertnet.cli.output import give, say
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.custom import look
+from expertnet.data.custom import scan
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
@@ -57,7 +57,7 @@ def train(
         settings = build_settings(preset, dataset, values)
         refuse_what_cannot_start(settings)
         if settings.data.dataset not in BUILTIN:
-            look(settings.data)  # own images that cannot be used leave no run behind
+            scan(settings.data)  # own images that cannot be used leave no run behind
         run = store.create(settings, preset, name)
     say(f"Run {run.id}")
     status = train_in_turn(

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from expertnet.data.images import MAX_BYTES
 from expertnet.errors import DatasetError
-from expertnet.utils.progress import Asked, check, never
+from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
 
 MAX_UNPACKED = 4 * 2**30  # bytes of all members of an archive together
 MAX_FILES = 200_000  # members of an archive
@@ -62,7 +62,7 @@ class Entry:
     stamp: tuple[int, int] = (0, 0)  # of a file in a folder: bytes, and nanoseconds of its last change
 
 
-def entries(path: Path, cancelled: Asked = never) -> Iterator[Entry]:
+def entries(path: Path, cancelled: ShouldStop = never) -> Iterator[Entry]:
     """All files and folders but hidden ones (dotfiles, __MACOSX), those of an archive in the order they are stored.
 
     Raises Cancelled, or DatasetError for what is no folder or archive, is damaged, breaks a limit, or reaches outside.
@@ -103,12 +103,12 @@ def _is_tar_header(start: bytes) -> bool:
     return True
 
 
-def _folder(root: Path, inside: str, cancelled: Asked, depth: int = 1) -> Iterator[Entry]:
+def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> Iterator[Entry]:
     """What lies in a person's own folder, sorted; links are followed, as collections of linked images are common."""
     with os.scandir(root / inside) as found:
         items = sorted(found, key=lambda item: item.name)
     for item in items:
-        check(cancelled)
+        raise_if_cancelled(cancelled)
         if _hidden([item.name]):
             continue
         path = f"{inside}/{item.name}".lstrip("/")
@@ -130,11 +130,11 @@ def _read_file(path: Path, size: int) -> bytes:
         return b""  # one file that may not be read is counted with those that give no image
 
 
-def _zip(file: IO[bytes], name: str, cancelled: Asked) -> Iterator[Entry]:
+def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:
     with zipfile.ZipFile(file) as archive:
         members, total = archive.infolist(), 0
         for number, member in enumerate(members):
-            check(cancelled)
+            raise_if_cancelled(cancelled)
             total += member.file_size  # zipfile itself reads no more of a member than is declared here
             _within_limits(name, number + 1, total)
             kind = stat.S_IFMT(member.external_attr >> 16)
@@ -148,7 +148,7 @@ def _read_zipped(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
         return file.read(min(member.file_size, MAX_BYTES + 1))
 
 
-def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cancelled: Asked) -> Iterator[Entry]:
+def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cancelled: ShouldStop) -> Iterator[Entry]:
     size, count, total = path.stat().st_size, 0, 0
     stream: Any = _Forward(unpack(file) if unpack else file, path.name, cancelled)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -174,14 +174,14 @@ def _read_tarred(name: str, archive: tarfile.TarFile, member: tarfile.TarInfo) -
 class _Forward:
     """A stream that is only read forwards, a limited piece at a time, and looks whether to stop as it goes."""
 
-    def __init__(self, stream: Any, name: str, cancelled: Asked) -> None:
+    def __init__(self, stream: Any, name: str, cancelled: ShouldStop) -> None:
         self.stream, self.name, self.cancelled = stream, name, cancelled
         self.position, self.last = 0, b""
 
     def read(self, size: int) -> bytes:
         if size > MAX_BYTES + 1 or self.position > MAX_UNPACKED + _HEADERS:  # a header that claims gigabytes
             raise DatasetError(f"{self.name} has headers larger than any real archive's; pack it again.")
-        check(self.cancelled)
+        raise_if_cancelled(self.cancelled)
         self.last = self.stream.read(size)
         self.position += len(self.last)
         return self.last

@@ -17,7 +17,7 @@ from PIL import Image
 
 from expertnet.data.download import download
 from expertnet.data.splits import held_out
-from expertnet.utils.progress import Asked, Report
+from expertnet.utils.progress import Report, ShouldStop
 
 DIGITS = tuple(str(digit) for digit in range(10))
 TEST_SHARE, TEST_SEED = (
@@ -38,7 +38,7 @@ class Images:
             yield Image.fromarray(array), int(label)
 
 
-Read = Callable[[Path, Report, Asked], tuple[tuple[str, ...], Images, Images]]  # -> classes, train, test
+Read = Callable[[Path, Report, ShouldStop], tuple[tuple[str, ...], Images, Images]]  # -> classes, train, test
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Builtin:
     read: Read
 
 
-def _digits(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
+def _digits(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
     from sklearn.datasets import load_digits  # takes a second to import
 
     progress("Reading the digits", None)
@@ -65,7 +65,7 @@ def _digits(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str
 
 
 def _cifar(reader: str) -> Read:
-    def read(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
+    def read(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
         from torchvision import datasets
         from torchvision.datasets.utils import extract_archive
 
@@ -85,7 +85,7 @@ def _cifar(reader: str) -> Read:
     return read
 
 
-def _fashion_mnist(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
+def _fashion_mnist(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
     from torchvision.datasets import FashionMNIST
     from torchvision.datasets.utils import extract_archive
 
@@ -112,7 +112,7 @@ def _fashion_mnist(folder: Path, progress: Report, cancelled: Asked) -> tuple[tu
     return tuple(FashionMNIST.classes), train, test
 
 
-def _svhn(folder: Path, progress: Report, cancelled: Asked) -> tuple[tuple[str, ...], Images, Images]:
+def _svhn(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
     from torchvision.datasets import SVHN
 
     before, title = 0, BUILTIN["svhn"].title

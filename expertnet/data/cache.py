@@ -24,7 +24,7 @@ from torch import Tensor
 
 from expertnet.data.splits import Split
 from expertnet.utils.files import write_atomically
-from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 VERSION = 2  # raised when the same source would decode to other numbers; part of every key
 STALE = 24 * 3600.0  # seconds after which an unfinished folder belongs to nobody
@@ -156,7 +156,7 @@ def _mean_and_std(moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def digest_of(
-    path: Path, *, progress: Report = silent, cancelled: Asked = never, only_known: bool = False
+    path: Path, *, progress: Report = silent, cancelled: ShouldStop = never, only_known: bool = False
 ) -> str | None:
     """SHA-256 of a file's content; computed again only when its size or its time has changed.
 
@@ -172,7 +172,7 @@ def digest_of(
     digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
-            check(cancelled)
+            raise_if_cancelled(cancelled)
             digest.update(piece)
             done += len(piece)
             progress(f"Checking {path.name}", min(done / max(status.st_size, 1), 1.0))

@@ -1,6 +1,6 @@
 """A person's own images before they are loaded: what a folder or archive holds, and keeping what is uploaded.
 
-In this module: Look, look, known_class_count, keep_upload.
+In this module: Scan, scan, known_class_count, save_upload.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from expertnet.data.datasets import (
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import version_of, write_atomically
-from expertnet.utils.progress import Asked, Report, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 
 @dataclass(frozen=True)
-class Look:
+class Scan:
     """What a folder or archive holds by the names of its files, before any image is read."""
 
     classes: tuple[str, ...]
@@ -39,28 +39,28 @@ class Look:
     largest: int  # of train, in the class that has most
 
 
-_looks: dict[tuple[Any, ...], Look | str] = {}
+_scans: dict[tuple[Any, ...], Scan | str] = {}
 
 
-def look(data: DataSettings, progress: Report = silent, cancelled: Asked = never) -> Look:
+def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never) -> Scan:
     """Lists a person's own images, once as long as the file or folder is not changed. Raises as load_dataset does."""
     refuse_if_missing(data)
     key = _seen_as(data)
-    looked = _looks.get(key)
-    if looked is None:
-        looked = _looks[key] = _listed(data, progress, cancelled)
+    scanned = _scans.get(key)
+    if scanned is None:
+        scanned = _scans[key] = _listed(data, progress, cancelled)
     try:
-        if isinstance(looked, str):
-            raise DatasetError(looked)
-        refuse_without_validation(data, looked.largest)
+        if isinstance(scanned, str):
+            raise DatasetError(scanned)
+        refuse_without_validation(data, scanned.largest)
     except DatasetError:
         if path_of(data).is_dir():  # which is not changed itself by the images that somebody adds to its classes
-            _looks.pop(key, None)
+            _scans.pop(key, None)
         raise
-    return looked
+    return scanned
 
 
-def _listed(data: DataSettings, progress: Report, cancelled: Asked) -> Look | str:
+def _listed(data: DataSettings, progress: Report, cancelled: ShouldStop) -> Scan | str:
     """What is there, or the sentence on why it cannot be used."""
     try:
         plan = arranged(path_of(data), progress, cancelled)
@@ -69,16 +69,16 @@ def _listed(data: DataSettings, progress: Report, cancelled: Asked) -> Look | st
     except OSError as error:
         raise unreadable_error(dataset_title(data.dataset), error) from error
     train = Counter(label for part, label in plan.images.values() if part == "train")
-    return Look(plan.classes, train.total(), len(plan.images) - train.total(), max(train.values()))
+    return Scan(plan.classes, train.total(), len(plan.images) - train.total(), max(train.values()))
 
 
 def known_class_count(data: DataSettings) -> int | None:
     """The number of classes where it is known without reading any images."""
     if data.dataset in BUILTIN:
         return BUILTIN[data.dataset].num_classes
-    looked = _looks.get(_seen_as(data))
-    if isinstance(looked, Look):
-        return len(looked.classes)
+    scanned = _scans.get(_seen_as(data))
+    if isinstance(scanned, Scan):
+        return len(scanned.classes)
     kept = kept_of(data)
     return len(kept.classes) if kept else None
 
@@ -90,7 +90,7 @@ def _seen_as(data: DataSettings) -> tuple[Any, ...]:
         return (data.dataset,)
 
 
-def keep_upload(name: str, content: bytes) -> Path:
+def save_upload(name: str, content: bytes) -> Path:
     """Keeps an uploaded archive in the data folder, under its own name in a folder named by its content.
 
     Of the name only letters, digits and a few signs are kept, so that a name from outside names no other place.

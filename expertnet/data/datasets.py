@@ -1,7 +1,7 @@
 """Built-in, downloaded, or a person's own images -> uint8 tensors with their classes, in three different sets.
 
-In this module: DatasetInfo, Dataset, load_dataset, load_test_split, remembered_test_split, and what pages ask before anything is loaded
-(dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_ready, flips; own_images.py says more). What
+In this module: DatasetInfo, Dataset, load_dataset, load_test_split, cached_test_split, and what pages ask before anything is loaded
+(dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_cached, flips; own_images.py says more). What
 the parts of the way are called stands in builtin.py, downloads.py, archives.py, class_folders.py and cache.py. Images are RGB, uint8,
 (N, 3, S, S).
 """
@@ -28,7 +28,7 @@ from expertnet.data.images import fit
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
-from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import did_you_mean
 
 _BATCH = 500  # images of a built-in dataset between two looks at whether to stop
@@ -103,7 +103,7 @@ def refuse_without_validation(data: DataSettings, largest: int) -> None:
         )
 
 
-def is_ready(data: DataSettings) -> bool:
+def is_cached(data: DataSettings) -> bool:
     """Whether the decoded images are on disk already. Of a folder it lists every file."""
     return kept_of(data) is not None
 
@@ -118,7 +118,7 @@ def flips(data: DataSettings) -> bool:
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cancelled: Asked = never) -> Dataset:
+def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cancelled: ShouldStop = never) -> Dataset:
     """Downloads and decodes what is not there yet, and splits train by the seed; the test set is the same for all seeds.
 
     Raises DatasetError, and Cancelled where `cancelled` answers yes.
@@ -128,19 +128,19 @@ def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cance
         return Dataset(info, kept.train, kept.test, kept.test, kept.note)
     refuse_without_validation(data, int(kept.train.labels.bincount().max()))
     train, validation = held_out(kept.train.labels, data.validation_share, seed)
-    check(cancelled)
+    raise_if_cancelled(cancelled)
     return Dataset(info, kept.train.take(train), kept.train.take(validation), kept.test, kept.note)
 
 
 def load_test_split(
-    data: DataSettings, progress: Report = silent, cancelled: Asked = never
+    data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never
 ) -> tuple[Split, DatasetInfo]:
     """The test set alone, memory-mapped. Raises as load_dataset does."""
     info, kept = _load(data, progress, cancelled)
     return kept.test, info
 
 
-def remembered_test_split(info: DatasetInfo) -> Split | None:
+def cached_test_split(info: DatasetInfo) -> Split | None:
     """The test set of an archive that was decoded here once, wherever the file is now; None where none was.
 
     The fingerprint of an archive is that of its content; what is no such fingerprint, as a stranger's run may say, is not looked for.
@@ -151,10 +151,10 @@ def remembered_test_split(info: DatasetInfo) -> Split | None:
     return kept.test if kept and kept.classes == info.classes else None
 
 
-def _load(data: DataSettings, progress: Report, cancelled: Asked) -> tuple[DatasetInfo, Decoded]:
+def _load(data: DataSettings, progress: Report, cancelled: ShouldStop) -> tuple[DatasetInfo, Decoded]:
     title = dataset_title(data.dataset)
     try:
-        check(cancelled)
+        raise_if_cancelled(cancelled)
         refuse_if_missing(data)
         key = _key(data, progress, cancelled)
         assert key is not None
@@ -189,7 +189,7 @@ def kept_of(data: DataSettings) -> Decoded | None:
     return cache.load(key) if key else None
 
 
-def _key(data: DataSettings, progress: Report, cancelled: Asked, only_known: bool = False) -> str | None:
+def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known: bool = False) -> str | None:
     """Names the decoded images: by name, by an archive's content, or by a folder's paths, sizes and times."""
     ending = f"{data.image_size}px-v{cache.VERSION}"
     if data.dataset in BUILTIN:
@@ -204,7 +204,7 @@ def _key(data: DataSettings, progress: Report, cancelled: Asked, only_known: boo
     return content and f"archive-{content[:32]}-{ending}"
 
 
-def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) -> Decoded:
+def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldStop) -> Decoded:
     if data.dataset in BUILTIN:
         spec, folder = BUILTIN[data.dataset], data_root() / "downloads"
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,7 +230,7 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: Asked) ->
     return kept
 
 
-def arranged(path: Path, progress: Report, cancelled: Asked) -> class_folders.Layout:
+def arranged(path: Path, progress: Report, cancelled: ShouldStop) -> class_folders.Layout:
     found = []
     for entry in entries(path, cancelled):
         found.append((entry.path, entry.is_folder))
@@ -240,7 +240,7 @@ def arranged(path: Path, progress: Report, cancelled: Asked) -> class_folders.La
 
 
 def _fitted(
-    title: str, train: Images, test: Images, image_size: int, progress: Report, cancelled: Asked
+    title: str, train: Images, test: Images, image_size: int, progress: Report, cancelled: ShouldStop
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Batches of images that are in memory already, fitted just as a person's own images are."""
     total, done = len(train.labels) + len(test.labels), 0
@@ -250,7 +250,7 @@ def _fitted(
             batch.append((fit(image, image_size), label))
             done += 1
             if len(batch) == _BATCH:
-                check(cancelled)
+                raise_if_cancelled(cancelled)
                 progress(f"Decoding {title}", done / total)
                 yield part, *_stacked(batch)
                 batch = []

@@ -15,7 +15,7 @@ from expertnet.data.archives import Entry, entries
 from expertnet.data.class_folders import Layout
 from expertnet.data.images import fit, read_image
 from expertnet.errors import ImageError
-from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 BATCH = 256  # images that are read, then shared by the threads
 
@@ -35,7 +35,7 @@ def decode(
     image_size: int,
     unreadable: list[str],
     progress: Report = silent,
-    cancelled: Asked = never,
+    cancelled: ShouldStop = never,
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,)), in the order the files are stored.
 
@@ -46,7 +46,7 @@ def decode(
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
         for batch in _batches(entries(path, cancelled), left):
-            check(cancelled)
+            raise_if_cancelled(cancelled)
             slices = [batch[start::workers] for start in range(workers)]
             batch = [item for part in slices for item in part]
             images = [

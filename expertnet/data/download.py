@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from expertnet.errors import DatasetError
-from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 PIECE = 64 * 1024  # bytes between two looks at whether to stop
 TIMEOUT = 20.0  # seconds without a byte
@@ -30,7 +30,7 @@ def download(
     total: int | None = None,
     before: int = 0,
     progress: Report = silent,
-    cancelled: Asked = never,
+    cancelled: ShouldStop = never,
 ) -> int:
     """Fetches `target` from the first of the urls that answers, unless it is there whole already; returns its bytes.
 
@@ -65,10 +65,12 @@ def download(
     )
 
 
-def _fetch(url: str, part: Path, title: str, total: int | None, before: int, progress: Report, cancelled: Asked) -> str:
+def _fetch(
+    url: str, part: Path, title: str, total: int | None, before: int, progress: Report, cancelled: ShouldStop
+) -> str:
     """Streams the url into the partial file; returns what went wrong, or nothing."""
     activity, got = f"Downloading {title}", 0
-    check(cancelled)
+    raise_if_cancelled(cancelled)
     progress(activity, before / total if total else None)
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "expertnet"})
@@ -76,7 +78,7 @@ def _fetch(url: str, part: Path, title: str, total: int | None, before: int, pro
             length = int(response.headers.get("Content-Length") or 0)
             whole = total or length
             while piece := response.read(PIECE):
-                check(cancelled)
+                raise_if_cancelled(cancelled)
                 file.write(piece)
                 got += len(piece)
                 progress(activity, min((before + got) / whole, 1.0) if whole else None)

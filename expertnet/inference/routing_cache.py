@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.data.datasets import load_test_split, remembered_test_split
+from expertnet.data.datasets import cached_test_split, load_test_split
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
 from expertnet.inference.predictor import Predictor, load_predictor
@@ -19,7 +19,7 @@ from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING_STATES, Checkpoint
 from expertnet.utils.files import version_of, write_atomically
-from expertnet.utils.progress import Asked, Report, check, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 
 @dataclass(frozen=True, eq=False)  # two are the same only if they are one, so that what is made of one is made once
@@ -62,13 +62,13 @@ def refuse_other_classes(named: Tensor, num_classes: int) -> None:
         raise ValueError("no numbers of classes")
 
 
-def load_own_test_set(run: Run, progress: Report = silent, cancelled: Asked = never) -> tuple[Split, bool]:
+def load_own_test_set(run: Run, progress: Report = silent, cancelled: ShouldStop = never) -> tuple[Split, bool]:
     """The test set of a run's own data, and whether the data is what the run was trained on.
 
     Raises DatasetError where it is not there, cannot be read, or has other classes by now.
     """
     info = run.dataset_info()
-    kept = remembered_test_split(info) if info else None
+    kept = cached_test_split(info) if info else None
     if kept is not None:
         return kept, True
     split, found = load_test_split(run.settings().data, progress, cancelled)
@@ -87,7 +87,7 @@ def route_test_set(
     checkpoint: Checkpoint = "best",
     progress: Report = silent,
     threads: int | None = None,
-    cancelled: Asked = never,
+    cancelled: ShouldStop = never,
 ) -> Routed:
     """The routing of the test set `split`, computed by the batch once a checkpoint and kept in the run's folder."""
     predictor = load_predictor(run, checkpoint, threads)
@@ -96,7 +96,7 @@ def route_test_set(
         return found
     weights, predictions = [], []
     for start in range(0, len(split), EVALUATION_BATCH):
-        check(cancelled)
+        raise_if_cancelled(cancelled)
         progress("Routing the test images", start / len(split))
         probabilities, routing = predictor(split.images[start : start + EVALUATION_BATCH])
         weights.append(routing)

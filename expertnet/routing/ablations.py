@@ -25,7 +25,7 @@ from expertnet.routing.interventions import silenced
 from expertnet.routing.usage import DEAD_BELOW, DEAD_FLIPS
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
-from expertnet.utils.progress import Asked, Report, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 
 def measure_silencing(
@@ -35,7 +35,7 @@ def measure_silencing(
     renormalise: bool,
     checkpoint: Checkpoint = "best",
     progress: Report = silent,
-    cancelled: Asked = never,
+    cancelled: ShouldStop = never,
     threads: int | None = None,
 ) -> Effects:
     """The test set with each expert of each block silenced in turn, kept in the run's folder.

@@ -17,7 +17,7 @@ from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
 from expertnet.utils.files import version_of
-from expertnet.utils.progress import Asked, check
+from expertnet.utils.progress import ShouldStop, raise_if_cancelled
 
 POLICIES = {
     "learned": "as the network routes",
@@ -38,10 +38,10 @@ class Effects:
     changed: Tensor  # (..., N): (B, K, N) with an expert silenced, (6, N) under the POLICIES
 
 
-def in_batches(split: Split, cancelled: Asked) -> Iterator[tuple[slice, float]]:
+def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, float]]:
     """The test set in batches, each with the share that lies before it. Raises Cancelled where that is asked for."""
     for start in range(0, len(split), EVALUATION_BATCH):
-        check(cancelled)
+        raise_if_cancelled(cancelled)
         yield slice(start, start + EVALUATION_BATCH), start / len(split)
 
 

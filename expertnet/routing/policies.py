@@ -14,7 +14,7 @@ from expertnet.routing.effects import POLICIES, Effects, in_batches, paired_chan
 from expertnet.routing.interventions import first_alone, given, uniform
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
-from expertnet.utils.progress import Asked, Report, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 
 def measure_policies(
@@ -23,7 +23,7 @@ def measure_policies(
     routed: Routed,
     checkpoint: Checkpoint = "best",
     progress: Report = silent,
-    cancelled: Asked = never,
+    cancelled: ShouldStop = never,
     threads: int | None = None,
 ) -> Effects:
     """The test set under each of the POLICIES, kept in the run's folder. `routed` is what the network itself does with it."""

@@ -1,7 +1,7 @@
 """Settings as fields: each by its dotted key, from typed text and back.
 
-In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, in_words, differences,
-build_settings (preset, then dataset, then assignments), by_label, settings_from_dict, and command_line, the way back.
+In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, display_value, differences,
+build_settings (preset, then dataset, then assignments), with_labels, settings_from_dict, and command_line, the way back.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _refusal(wrong: Any) -> tuple[str, str]:
     return key, f"{key} cannot be {repr(value[:80]) if value else 'empty'}: it takes {known[key].allowed}."
 
 
-def by_label(sentence: str) -> str:
+def with_labels(sentence: str) -> str:
     """A sentence on settings with the labels that a form gives them in the place of their keys; paths are left alone."""
     for field in setting_fields():
         key = rf"(?<![\w./]){re.escape(field.key)}(?![\w/]|\.\w)" if field.section else "^seed(?= cannot be)"
@@ -218,7 +218,7 @@ def flat(settings: Settings) -> dict[str, Any]:
     return {field.key: get_value(settings, field.key) for field in setting_fields()}
 
 
-def in_words(value: Any) -> str:
+def display_value(value: Any) -> str:
     """A setting's value as people read it; --set takes it as format_value writes it."""
     if isinstance(value, bool):
         return "on" if value else "off"

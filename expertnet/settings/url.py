@@ -1,6 +1,6 @@
 """Settings as the query of an address, and back: a form that can be reloaded and shared.
 
-In this module: belongs, to_query, from_query.
+In this module: is_form_key, to_query, from_query.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LONGEST = 8000  # signs of all values together; the path of a folder has 4096 at
 SAID = 300  # signs of a refusal
 
 
-def belongs(name: str) -> bool:
+def is_form_key(name: str) -> bool:
     """Whether a key of an address is meant for the form: preset, dataset, or what --set takes, as far as its section is known."""
     section, dot, _ = name.partition(".")
     return name in ("preset", "dataset", "seed") or bool(dot and section in SECTIONS)

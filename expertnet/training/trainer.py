@@ -32,8 +32,8 @@ from expertnet.training.optim import learning_rate, make_optimizers, temperature
 from expertnet.utils.devices import (
     available_memory,
     available_threads,
-    give_memory_back,
-    keep_memory,
+    keep_freed_memory,
+    release_freed_memory,
     resolve_device,
     resolve_precision,
 )
@@ -155,7 +155,7 @@ class Trainer:
         """
         keeps = self._keeps_memory()
         if keeps:
-            keep_memory()
+            keep_freed_memory()
         try:
             while self.epoch < self.settings.training.epochs:
                 yield from self._run_epoch()
@@ -168,7 +168,7 @@ class Trainer:
             raise
         finally:
             if keeps:
-                give_memory_back()
+                release_freed_memory()
 
     def _keeps_memory(self) -> bool:
         """On a CPU with room for twice the memory that a run needs, since keeping it takes up to that."""

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from expertnet.errors import UserError
-from expertnet.settings.fields import by_label
+from expertnet.settings.fields import with_labels
 from expertnet.ui.auth import login
 from expertnet.ui.preload import warm_up
 from expertnet.utils.files import os_error_sentence
@@ -99,7 +99,7 @@ def shown_error() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(escape(by_label(str(error))), icon=":material/error:")
+        st.error(escape(with_labels(str(error))), icon=":material/error:")
     except OSError as error:  # a disk that is full or may not be written
         st.error(escape(os_error_sentence(error)), icon=":material/error:")
 

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 
 from expertnet.errors import UserError
-from expertnet.utils.progress import Asked, Cancelled, Report
+from expertnet.utils.progress import Cancelled, Report, ShouldStop
 
-Work = Callable[[Report, Asked], object]
+Work = Callable[[Report, ShouldStop], object]
 KEPT = 32  # tasks; those that have ended longest ago are forgotten first
 
 

@@ -1,6 +1,6 @@
 """Which device a run uses, what it is called, and in which number format it computes.
 
-In this module: resolve_device, resolve_precision, device_name, device_memory, available_memory, keep_memory, give_memory_back,
+In this module: resolve_device, resolve_precision, device_name, device_memory, available_memory, keep_freed_memory, release_freed_memory,
 available_threads.
 """
 
@@ -69,8 +69,8 @@ def available_memory(device: torch.device) -> int:
     return torch.mps.recommended_max_memory() if device.type == "mps" else psutil.virtual_memory().available
 
 
-def keep_memory() -> None:
-    """Has the C library keep what is freed for what is asked for next, in all of this process, until give_memory_back.
+def keep_freed_memory() -> None:
+    """Has the C library keep what is freed for what is asked for next, in all of this process, until release_freed_memory.
 
     By itself glibc hands every large tensor back to the system, and gets it again page by page, which costs a network of
     large feature maps much of a step. The memory at the peak grows, since what is kept does not always fit.
@@ -78,8 +78,8 @@ def keep_memory() -> None:
     _set_memory_options(1)
 
 
-def give_memory_back() -> None:
-    """Ends keep_memory."""
+def release_freed_memory() -> None:
+    """Ends keep_freed_memory."""
     _set_memory_options(2)
     if GLIBC:
         ctypes.CDLL(None).malloc_trim(0)

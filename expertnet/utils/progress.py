@@ -1,6 +1,6 @@
 """What long work on data tells its caller, and how it ends early.
 
-In this module: DatasetError, Cancelled, Report and Asked (the two callbacks), silent and never (their defaults), check.
+In this module: DatasetError, Cancelled, Report and ShouldStop (the two callbacks), silent and never (their defaults), check.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Report = Callable[[str, float | None], None]  # the activity in words, and the share done (0 to 1), None where unknown
-Asked = Callable[[], bool]  # whether the work is asked to stop; called often
+ShouldStop = Callable[[], bool]  # whether the work is asked to stop; called often
 
 
 class Cancelled(Exception):
@@ -24,7 +24,7 @@ def never() -> bool:
     return False
 
 
-def check(cancelled: Asked) -> None:
+def raise_if_cancelled(cancelled: ShouldStop) -> None:
     """Raises Cancelled where the work is asked to stop."""
     if cancelled():
         raise Cancelled

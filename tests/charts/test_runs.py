@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from expertnet.charts.runs import NAMED, differing, overlay, parallel, smoothed, thinned, what_goes_with
-from expertnet.settings.fields import in_words
+from expertnet.settings.fields import display_value
 
 
 def curves(runs=2, epochs=5):
@@ -120,7 +120,7 @@ def places(chart, setting):
 def test_values_stand_where_they_belong_between_the_ends_of_their_axes():
     settings = table(lr=[0.001, 0.01, 0.1], width=[10, 15, 20], residual=[True, False, True], kind=["a", "b", "c"])
     accuracy = pd.Series([0.5, 0.6, 0.7], index=settings.index)
-    chart = parallel(settings, accuracy, {"lr": "Rate"}, in_words, "Best")
+    chart = parallel(settings, accuracy, {"lr": "Rate"}, display_value, "Best")
     assert places(chart, "Rate") == pytest.approx({"0.001": 0, "0.01": 0.5, "0.1": 1})  # logarithmic
     assert places(chart, "width") == pytest.approx({"10": 0, "15": 0.5, "20": 1})
     assert places(chart, "residual") == {"off": 0, "on": 1}
@@ -132,7 +132,7 @@ def test_labels_of_an_axis_keep_apart():
     generator = np.random.default_rng(0)
     settings = table(width=generator.integers(1, 1000, 200).tolist())
     accuracy = pd.Series(generator.random(200), index=settings.index)
-    rows, _ = drawn(parallel(settings, accuracy, {}, in_words, "Best"))
+    rows, _ = drawn(parallel(settings, accuracy, {}, display_value, "Best"))
     labels = [row for row in rows if "text" in row]
     for axis in (0, 1):
         heights = sorted(row["place"] for row in labels if row["x"] == axis)
@@ -141,7 +141,7 @@ def test_labels_of_an_axis_keep_apart():
 
 def test_runs_that_are_all_alike_can_be_drawn():
     settings = table(lr=[0.1, 0.1])
-    chart = parallel(settings, pd.Series([0.5, 0.5], index=settings.index), {}, in_words, "Best")
+    chart = parallel(settings, pd.Series([0.5, 0.5], index=settings.index), {}, display_value, "Best")
     assert chart.to_dict()["layer"]
 
 
@@ -163,7 +163,7 @@ def test_a_run_looks_alike_in_all_charts_whatever_else_they_leave_out(count):
     runs = pd.Series({f"run {n}": 0.5 + n / 100 for n in range(count)})
     settings = table(lr=list(range(count))).iloc[2:]  # the first ones' cannot be read
     drawn_looks = looks(overlay(values[~values["run"].isin(without)], runs, "epoch", "Accuracy"))
-    assert looks(parallel(settings, runs, {}, in_words, "Best")) == drawn_looks
+    assert looks(parallel(settings, runs, {}, display_value, "Best")) == drawn_looks
     assert (set(drawn_looks) == set(runs.index)) == (count <= NAMED)
 
 
@@ -176,7 +176,7 @@ def test_the_legend_names_the_curves_that_are_there():
 
 def test_every_label_has_a_halo_of_the_page_below_it():
     settings = table(lr=[1, 2, 3])
-    layers = parallel(settings, pd.Series([0.1, 0.2, 0.3], index=settings.index), {}, in_words, "Best").to_dict()[
+    layers = parallel(settings, pd.Series([0.1, 0.2, 0.3], index=settings.index), {}, display_value, "Best").to_dict()[
         "layer"
     ]
     texts = [layer for layer in layers if layer["mark"]["type"] == "text"]
@@ -195,11 +195,11 @@ def test_what_goes_with_accuracy_is_told_with_its_direction():
         same=[3] * count,
     )
     accuracy = pd.Series(np.linspace(0.1, 0.9, count), index=settings.index)
-    told = what_goes_with(settings, accuracy, {"lr": "Rate"}, in_words)
+    told = what_goes_with(settings, accuracy, {"lr": "Rate"}, display_value)
     assert "20 runs" in told and "no proof" in told and "same" not in told
     assert "a higher “Rate” (+1.00)" in told and "a lower “decay” (−1.00)" in told
     assert "“residual” on rather than off" in told
-    turned = what_goes_with(settings[["residual"]], -accuracy, {}, in_words)
+    turned = what_goes_with(settings[["residual"]], -accuracy, {}, display_value)
     assert "“residual” off rather than on" in turned
 
 
@@ -209,18 +209,18 @@ def test_chance_alone_is_not_told_as_a_finding():
     for _ in range(100):
         settings = table(**{f"s{n}": generator.random(12).tolist() for n in range(10)})
         accuracy = pd.Series(generator.random(12), index=settings.index)
-        claims += "no single setting" not in what_goes_with(settings, accuracy, {}, in_words)
+        claims += "no single setting" not in what_goes_with(settings, accuracy, {}, display_value)
     assert claims <= 10  # of a hundred tables in which there is nothing to find
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_of_few_runs_nothing_is_told(count):
     settings = table(lr=list(range(count)))
-    assert what_goes_with(settings, pd.Series(range(count), index=settings.index, dtype=float), {}, in_words) == ""
+    assert what_goes_with(settings, pd.Series(range(count), index=settings.index, dtype=float), {}, display_value) == ""
 
 
 def test_values_are_written_for_people():
-    assert [in_words(value) for value in (True, False, (), (1, 2), 0.0003, "adamw")] == [
+    assert [display_value(value) for value in (True, False, (), (1, 2), 0.0003, "adamw")] == [
         "on",
         "off",
         "none",

@@ -13,16 +13,16 @@ from PIL import Image
 from expertnet.data import cache, datasets
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
-from expertnet.data.custom import keep_upload, known_class_count, look
+from expertnet.data.custom import known_class_count, save_upload, scan
 from expertnet.data.datasets import (
     DatasetInfo,
+    cached_test_split,
     dataset_title,
     flips,
-    is_ready,
+    is_cached,
     load_dataset,
     load_test_split,
     refuse_if_missing,
-    remembered_test_split,
 )
 from expertnet.data.splits import held_out
 from expertnet.errors import DatasetError
@@ -120,10 +120,10 @@ def test_single_training_images_cannot_be_set_aside(root, tmp_path):
         for name in ("cat", "dog"):
             (tmp_path / "few" / part / name).mkdir(parents=True)
             (tmp_path / "few" / part / name / "1.png").write_bytes(image(3))
-    for refuses in (look, lambda data: load_dataset(data, seed=0)):
+    for refuses in (scan, lambda data: load_dataset(data, seed=0)):
         with pytest.raises(DatasetError, match="^few has a single training image a class.*validation_share=0"):
             refuses(settings(tmp_path / "few"))
-    assert look(settings(tmp_path / "few", validation_share=0)).train == 2
+    assert scan(settings(tmp_path / "few", validation_share=0)).train == 2
     assert len(load_dataset(settings(tmp_path / "few", validation_share=0), seed=0).train) == 2
 
 
@@ -166,15 +166,15 @@ def test_the_second_start_decodes_nothing(kind, root, folder, monkeypatch):
 def test_what_is_known_before_loading(root, folder):
     archive = shutil.make_archive(str(folder), "zip", folder)
     for path in (folder, archive):
-        assert not is_ready(settings(path))
+        assert not is_cached(settings(path))
         assert known_class_count(settings(path)) is None
         load_dataset(settings(path), seed=0)
-        assert is_ready(settings(path))
+        assert is_cached(settings(path))
         assert known_class_count(settings(path)) == 2
-        assert not is_ready(settings(path, image_size=16))
+        assert not is_cached(settings(path, image_size=16))
     assert known_class_count(settings("cifar100")) == 100
     assert known_class_count(settings("/nowhere")) is None
-    assert not is_ready(settings("a\0b"))
+    assert not is_cached(settings("a\0b"))
 
 
 def test_the_fingerprint_of_an_archive_is_its_content(root, folder, tmp_path):
@@ -190,12 +190,12 @@ def test_the_test_set_of_an_archive_is_there_when_its_file_has_gone(root, folder
     archive = shutil.make_archive(str(folder), "tar", folder)
     data = load_dataset(settings(archive), seed=0)
     os.remove(archive)
-    kept = remembered_test_split(data.info)
+    kept = cached_test_split(data.info)
     assert torch.equal(kept.images, data.test.images) and torch.equal(kept.labels, data.test.labels)
-    assert remembered_test_split(replace(data.info, classes=("cat", "cow"))) is None
+    assert cached_test_split(replace(data.info, classes=("cat", "cow"))) is None
     outside = root / "decoded" / data.info.fingerprint
     shutil.copytree(outside, root / "archive-0")  # a stranger's run may name any place
-    assert remembered_test_split(replace(data.info, fingerprint="../archive-0")) is None
+    assert cached_test_split(replace(data.info, fingerprint="../archive-0")) is None
 
 
 def test_a_changed_archive_is_read_anew(root, folder):
@@ -278,7 +278,7 @@ def test_damaged_kept_images_are_decoded_anew(damage, root, folder):
         (kept / "test-labels.bin").unlink()
     else:
         (kept / "info.json").write_text("{" if damage == "json" else "{}")
-    assert not is_ready(settings(folder))
+    assert not is_cached(settings(folder))
     again = load_dataset(settings(folder), seed=0)
     assert torch.equal(again.train.images, first.train.images)
 
@@ -368,33 +368,33 @@ def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeyp
         load_dataset(settings(folder), seed=0)
 
 
-def test_a_look_counts_images_and_classes_before_any_is_decoded(root, folder):
-    found = look(settings(folder))
+def test_a_scan_counts_images_and_classes_before_any_is_decoded(root, folder):
+    found = scan(settings(folder))
     assert (found.classes, found.train, found.test) == (("cat", "dog"), 20, 4)
     assert known_class_count(settings(folder)) == 2
-    assert not is_ready(settings(folder))
+    assert not is_cached(settings(folder))
 
 
-def test_a_look_says_what_is_wrong_and_looks_again_once_it_is_mended(root, tmp_path):
+def test_a_scan_says_what_is_wrong_and_scans_again_once_it_is_fixed(root, tmp_path):
     own = tmp_path / "own"
     (own / "cat").mkdir(parents=True)
     (own / "cat" / "1.png").write_bytes(image(1))
     for _ in range(2):
         with pytest.raises(DatasetError, match="single class 'cat'"):
-            look(settings(own))
+            scan(settings(own))
     (own / "dog").mkdir()
     (own / "dog" / "1.png").write_bytes(image(2))
-    for refuses in (look, lambda data: load_dataset(data, seed=0)):
+    for refuses in (scan, lambda data: load_dataset(data, seed=0)):
         with pytest.raises(DatasetError, match="^own has too few images to hold some out for the test"):
             refuses(settings(own))
     (own / "dog" / "2.png").write_bytes(image(3))
     with pytest.raises(DatasetError, match="a single one in the class 'cat'"):
-        look(settings(own))
+        scan(settings(own))
     (own / "cat" / "2.png").write_bytes(image(4))
     with pytest.raises(DatasetError, match="validation_share=0"):  # one of the two is for the test
-        look(settings(own))
+        scan(settings(own))
     (own / "dog" / "3.png").write_bytes(image(4))
-    found, data = look(settings(own)), load_dataset(settings(own), seed=0)
+    found, data = scan(settings(own)), load_dataset(settings(own), seed=0)
     assert found.classes == ("cat", "dog")
     assert (found.train, found.test) == (len(data.train) + len(data.validation), len(data.test)) == (3, 2)
 
@@ -412,9 +412,9 @@ def test_a_look_says_what_is_wrong_and_looks_again_once_it_is_mended(root, tmp_p
     ],
 )
 def test_an_upload_is_kept_inside_the_data_folder_under_its_own_name(root, name, kept):
-    path = keep_upload(name, b"content")
+    path = save_upload(name, b"content")
     assert path.name == kept
     assert path.read_bytes() == b"content"
     assert path.parent.parent == root / "uploads"
-    assert keep_upload(name, b"content") == path
-    assert keep_upload(name, b"other") != path
+    assert save_upload(name, b"content") == path
+    assert save_upload(name, b"other") != path

@@ -8,12 +8,12 @@ import pytest
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import (
     build_settings,
-    by_label,
     command_line,
     get_value,
     parse_assignments,
     setting_fields,
     settings_from_dict,
+    with_labels,
 )
 from expertnet.settings.schema import Settings
 from expertnet.store.run_store import RunStore
@@ -22,14 +22,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_form_says_labels_for_keys_and_leaves_other_words_alone():
-    told = by_label("data.cutout cannot be 40: it takes at most data.image_size, or training.lr.")
+    told = with_labels("data.cutout cannot be 40: it takes at most data.image_size, or training.lr.")
     assert told == "“Cutout” cannot be 40: it takes at most “Image size”, or “Learning rate”."
-    assert by_label("seed cannot be '-1'").startswith("“Seed” cannot")
+    assert with_labels("seed cannot be '-1'").startswith("“Seed” cannot")
     for sentence in (
         "seed could not be read.",
         "There is no /home/data.flip here, nor training.lr.zip, nor my-data.flips.",
     ):
-        assert by_label(sentence) == sentence
+        assert with_labels(sentence) == sentence
 
 
 def test_report_preset_is_the_reports_run():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, flat, setting_fields
 from expertnet.settings.presets import PRESETS
-from expertnet.settings.url import belongs, from_query, to_query
+from expertnet.settings.url import from_query, is_form_key, to_query
 
 VALUES = ["", "0", "-1", "1e3", "nan", "2,4", "true", "auto", "x", "²", "9" * 400, "<b>", "\0", "32", "0.5"]
 KEYS = st.sampled_from(
@@ -26,7 +26,7 @@ def test_an_address_gives_the_same_settings_again(preset):
     }
     wanted = build_settings(preset, "/a folder/of & images?", overrides | {"data.validation_share": "1e-7"})
     query = to_query(preset, wanted.data.dataset, flat(wanted))
-    assert "training.epochs" not in query and all(map(belongs, query))
+    assert "training.epochs" not in query and all(map(is_form_key, query))
     assert from_query(query) == (wanted, preset, "")
 
 
@@ -53,7 +53,7 @@ def test_how_much_of_an_address_could_not_be_used_is_counted():
 
 def test_the_form_takes_only_what_is_its_own():
     assert [
-        name for name in ("run", "view", "embed", "preset", "seed", "data.x", "x.data", "training") if belongs(name)
+        name for name in ("run", "view", "embed", "preset", "seed", "data.x", "x.data", "training") if is_form_key(name)
     ] == [
         *("preset", "seed", "data.x"),
     ]

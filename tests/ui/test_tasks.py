@@ -4,7 +4,7 @@ import threading
 
 from expertnet.errors import DatasetError
 from expertnet.ui import tasks
-from expertnet.utils.progress import check
+from expertnet.utils.progress import raise_if_cancelled
 
 
 def test_a_task_reports_and_is_the_same_for_whoever_asks():
@@ -32,7 +32,7 @@ def test_a_task_stops_when_it_is_asked():
     def work(progress, cancelled):
         begun.set()
         while True:
-            check(cancelled)
+            raise_if_cancelled(cancelled)
 
     task = tasks.start("endless", work)
     assert begun.wait(300)

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from expertnet.utils.devices import GLIBC, give_memory_back, keep_memory
+from expertnet.utils.devices import GLIBC, keep_freed_memory, release_freed_memory
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
@@ -34,14 +34,14 @@ def main():
     before = resident()
     step()
     assert resident() < before + 100 * MIB
-    keep_memory()
+    keep_freed_memory()
     for _ in range(3):  # the first steps may leave gaps that later ones do not fit into
         step()
     kept = resident()
     assert kept > before + 200 * MIB
     step()
     assert resident() < kept + 50 * MIB  # the same memory again
-    give_memory_back()
+    release_freed_memory()
     assert resident() < before + 100 * MIB
 
 

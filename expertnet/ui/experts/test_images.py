@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import streamlit as st
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import dataset_title, is_missing, is_ready, remembered_test_split
+from expertnet.data.datasets import cached_test_split, dataset_title, is_cached, is_missing
 from expertnet.data.splits import Split
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run import Run
@@ -24,8 +24,8 @@ def test_split(run: Run) -> Split | None:
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
     allowed: AbstractContextManager[None] = nullcontext()  # images that are at hand are there to be looked at
     info = run.dataset_info()
-    here = info is not None and remembered_test_split(info) is not None
-    if not here and not is_ready(data) and (spec is None or spec.download_bytes):
+    here = info is not None and cached_test_split(info) is not None
+    if not here and not is_cached(data) and (spec is None or spec.download_bytes):
         missing = f"The images of {title} are not on this machine. Uploaded images can be looked at without them."
         if is_missing(data):
             st.info(missing, icon=":material/folder_off:")

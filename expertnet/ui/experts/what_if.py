@@ -21,7 +21,7 @@ from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.experts.common import Chosen, background, gallery, named, pick_block, pick_number, show, threads
 from expertnet.ui.experts.image_picker import pick_image
-from expertnet.utils.progress import Asked, Report
+from expertnet.utils.progress import Report, ShouldStop
 
 FLIPPED = 16  # images
 WEIGHTS = "weights"  # in the address
@@ -124,7 +124,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
 
 
 def _measured(
-    chosen: Chosen, what: str, label: str, measure: Callable[[Split, Report, Asked], Effects]
+    chosen: Chosen, what: str, label: str, measure: Callable[[Split, Report, ShouldStop], Effects]
 ) -> Effects | None:
     """Effects that were measured before, or that are being measured; else a button that begins."""
     kept = kept_effects(chosen.run, what, chosen.checkpoint)

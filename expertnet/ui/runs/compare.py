@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.charts.runs import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
-from expertnet.settings.fields import in_words, setting_fields
+from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.runs.table import height
 from expertnet.ui.shell import escape, percent
@@ -86,7 +86,7 @@ def _curves(rows: list[RunRow]) -> None:
 
 def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
     labels = row_labels(rows)
-    table = settings.map(in_words).rename(columns=_names())
+    table = settings.map(display_value).rename(columns=_names())
     best = {labels[row.id]: percent(row.best) for row in rows}
     numbers = {"Best accuracy", *(field.label for field in setting_fields() if field.kind in ("int", "float"))}
     text = st.column_config.TextColumn
@@ -128,7 +128,9 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
         )
     if shown:
         st.altair_chart(
-            parallel(settings[list(shown)], runs, names, in_words, "Best accuracy"), width="stretch", key="parallel"
+            parallel(settings[list(shown)], runs, names, display_value, "Best accuracy"),
+            width="stretch",
+            key="parallel",
         )
     _say_what_goes_with(rows, settings.loc[accuracy.index], accuracy)
 
@@ -140,7 +142,7 @@ def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd
         return
     labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]
-    sentence = what_goes_with(differing(settings.loc[finished]), accuracy.loc[finished], _names(), in_words)
+    sentence = what_goes_with(differing(settings.loc[finished]), accuracy.loc[finished], _names(), display_value)
     if sentence:
         st.write(escape(sentence))
     else:

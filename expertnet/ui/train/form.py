@@ -12,17 +12,17 @@ import streamlit as st
 import torch
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.custom import keep_upload, look
+from expertnet.data.custom import save_upload, scan
 from expertnet.errors import AccessError, DatasetError, SettingsError
 from expertnet.settings.fields import (
     SettingField,
     build_settings,
-    by_label,
     command_line,
+    display_value,
     field_of,
     flat,
-    in_words,
     setting_fields,
+    with_labels,
 )
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import Settings, format_value, parse_numbers
@@ -107,7 +107,7 @@ def settings_form() -> tuple[Settings | None, str, str]:
                 )
                 return None, preset, "The address names these images; look at them first."
             with login.changing(), own_place, progress_bar() as progress:
-                found = look(settings.data, progress)
+                found = scan(settings.data, progress)
             _looked.add(dataset)
             own_place.caption(
                 f"{found.train:,} + {found.test:,} images of {len(found.classes)} classes: "
@@ -117,7 +117,7 @@ def settings_form() -> tuple[Settings | None, str, str]:
     except (AccessError, SettingsError) as error:
         return None, preset, str(error)
     except DatasetError as error:
-        own_place.error(escape(by_label(str(error))), icon=":material/error:")
+        own_place.error(escape(with_labels(str(error))), icon=":material/error:")
         return None, preset, "These images cannot be used; what is wrong with them stands above."
     command = st.expander(
         "The same on the command line", icon=":material/terminal:", key="command line", on_change="rerun"
@@ -132,7 +132,7 @@ def _settings(preset: str, dataset: str, typed: dict[str, Any]) -> tuple[Setting
     try:
         return build_settings(preset, dataset or None, typed), {}
     except SettingsError as error:
-        return None, {key: error.of[key] for key in typed if key in error.of} or {"": str(error)}
+        return None, {key: error.by_key[key] for key in typed if key in error.by_key} or {"": str(error)}
 
 
 def _widget(form: dict[str, Any], key: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _dataset(form: dict[str, Any]) -> None:
         return
     with shown_error():
         with login.changing():
-            path = keep_upload(uploaded.name, uploaded.getvalue())
+            path = save_upload(uploaded.name, uploaded.getvalue())
         if form["uploaded"] != str(path):  # once: a path that is typed later counts
             form["uploaded"] = form["path"] = str(path)
             form["generation"] += 1
@@ -233,7 +233,7 @@ def _rows(fields: list[SettingField], form: dict[str, Any], base: dict[str, Any]
                 _field(field, form, base)
         for field in pair:
             if field.key in wrong:
-                refused = by_label(wrong[field.key])
+                refused = with_labels(wrong[field.key])
                 st.markdown(f":small[:red[:material/error: {escape(refused)}]]")
 
 
@@ -245,7 +245,7 @@ def _label(field: SettingField, value: Any, preset: Any) -> str:
     if value != preset and field.kind == "bool":
         return f"● {field.label}"
     if value != preset:
-        return f"● {field.label} (preset: {escape(in_words(preset))})"
+        return f"● {field.label} (preset: {escape(display_value(preset))})"
     return field.label + (f" ({field.unit})" if field.unit else "")
 
 

@@ -14,7 +14,7 @@ import streamlit as st
 from expertnet.charts.base import specification
 from expertnet.charts.training import entropy_curves, learning_curves
 from expertnet.data.datasets import dataset_title
-from expertnet.settings.fields import by_label
+from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -108,7 +108,7 @@ def _numbers(run: Run, status: dict[str, Any]) -> None:
     memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
     st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
     if status["error"]:
-        st.error(escape(by_label(status["error"])), icon=":material/error:")
+        st.error(escape(with_labels(status["error"])), icon=":material/error:")
 
 
 def _how_far(status: dict[str, Any]) -> str:

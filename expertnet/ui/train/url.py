@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from expertnet.settings.schema import Settings
-from expertnet.settings.url import belongs, from_query, to_query
+from expertnet.settings.url import from_query, is_form_key, to_query
 
 
 def read_address() -> tuple[Settings, str, str]:
@@ -21,7 +21,7 @@ def read_address() -> tuple[Settings, str, str]:
 
     Only a session that begins asks: later the form is the truth, whatever an address from before says.
     """
-    return from_query({name: st.query_params[name] for name in st.query_params if belongs(name)})
+    return from_query({name: st.query_params[name] for name in st.query_params if is_form_key(name)})
 
 
 def keep_address(preset: str, dataset: str, form: Mapping[str, Any]) -> None:
@@ -29,7 +29,7 @@ def keep_address(preset: str, dataset: str, form: Mapping[str, Any]) -> None:
 
     Not by st.query_params, which adds a step to the browser's history at every change: Back would no longer leave the page.
     """
-    others = {name: st.query_params.get_all(name) for name in st.query_params if not belongs(name)}
+    others = {name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name)}
     query = urlencode(others | to_query(preset, dataset, form), doseq=True)  # letters, digits and %-+_.~&= alone
     st.html(
         f"<script>history.replaceState(history.state, '', location.pathname + '{'?' * bool(query)}{query}')"

@@ -14,7 +14,7 @@ WRITES = {  # methods and functions that start, stop, keep or delete something; 
     "commit_epoch",
     "create",
     "end_by_force",
-    "keep_upload",
+    "save_upload",
     "move_to_trash",
     "move_up",
     "pause",
@@ -181,7 +181,7 @@ def test_ticks_are_those_that_ask_again(path):
         "if st.button('x'):\n    run.move_to_trash()",
         "st.button('x', on_click=run.move_to_trash)",
         "def f():\n    run.stop()\nshell.act(f)\nf()",
-        "with shown_error():\n    keep_upload(a, b)",
+        "with shown_error():\n    save_upload(a, b)",
     ],
 )
 def test_a_write_that_does_not_ask_is_found(source):
