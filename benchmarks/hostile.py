@@ -47,7 +47,7 @@ from expertnet.data.images import MAX_PIXELS, fit, read_image
 from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing
-from expertnet.routing.effects import kept_effects
+from expertnet.routing.effects import cached_effects
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -226,7 +226,7 @@ def _use(run: Run) -> None:
     try:
         load_predictor(run)
         kept_routing(run)
-        kept_effects(run, "policies")
+        cached_effects(run, "policies")
     except RunError as error:
         is_sentence(error)
 

@@ -1,12 +1,12 @@
 """How quick the routing lab is, against what it promises: python -m benchmarks.routing_lab [RUN ...] [--runs-dir DIR] [--dataset D]
 
 RUN is by default each network that ships. Prints, on this machine:
-- for a fresh network of the report's (8 blocks of 3 experts), what silencing every expert costs in passes over the same
+- for a fresh network of the report's (8 blocks of 3 experts), what ablating every expert costs in passes over the same
   images, both measured by turns batch by batch;
 - for each run, the server's time for every view of the Experts page, from the request on a WebSocket until the script has
   ended: the first visit once the server has started and loaded its modules, and the median of five later ones, each by a
   tab of its own. The routing lies in the run's folder; Compare takes a copy of the run. Then what a moved slider takes;
-- for each run whose images are at hand, seconds to route the test images and to silence every expert.
+- for each run whose images are at hand, seconds to route the test images and to ablate every expert.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main() -> None:
     runs = [store.resolve(text) for text in options.run] or [run for run in store.list() if run.shipped]
     print(f"{'':<62} {'target':<16} measured")
     if options.images:
-        silencing_in_passes(options.images)
+        ablation_in_passes(options.images)
     with tempfile.TemporaryDirectory() as name:
         copies = [copied(run, RunStore(Path(name) / "runs"), options.dataset) for run in runs]
         view_times(Path(name), copies)
@@ -100,7 +100,7 @@ def test_split(run: Run) -> Split | None:
     return load_test_split(data)[0] if is_cached(data) or Path(data.dataset).exists() else None
 
 
-# --- silencing every expert ------------------------------------------------------------------------------------------
+# --- ablating every expert ------------------------------------------------------------------------------------------
 
 
 def one_pass(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
@@ -108,13 +108,13 @@ def one_pass(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
         predictor(batch)
 
 
-def silence_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
+def ablate_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
     for batch in images_N3SS.split(EVALUATION_BATCH):
-        ablations._silenced_batch(predictor, batch, True)
+        ablations.ablate_batch(predictor, batch, True)
 
 
-def silencing_in_passes(images: int) -> None:
-    """What silencing each of the 24 experts of the report's network costs, in passes, on random images."""
+def ablation_in_passes(images: int) -> None:
+    """What ablating each of the 24 experts of the report's network costs, in passes, on random images."""
     settings = build_settings("report", "cifar10", {})
     blocks, experts, size = settings.model.num_blocks, settings.model.num_experts, settings.data.image_size
     info = DatasetInfo("random", tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3, size, "")
@@ -124,17 +124,17 @@ def silencing_in_passes(images: int) -> None:
     predictor = Predictor(network, settings, info, 0)
     batches = torch.randint(256, (images, 3, size, size), dtype=torch.uint8).split(100)
     one_pass(predictor, batches[0])  # the first is slower
-    taken = [(timed(lambda b=b: one_pass(predictor, b)), timed(lambda b=b: silence_all(predictor, b))) for b in batches]  # type: ignore[misc]
-    plain, silenced = (sum(times) for times in zip(*taken, strict=True))
+    taken = [(timed(lambda b=b: one_pass(predictor, b)), timed(lambda b=b: ablate_all(predictor, b))) for b in batches]  # type: ignore[misc]
+    plain, ablated = (sum(times) for times in zip(*taken, strict=True))
     all_of, computed = blocks * experts, blocks + experts * blocks * (blocks - 1) / 2
     print(
         f"{blocks} blocks of {experts} experts, {settings.model.channels} channels, {images} images, {available_threads()} threads: "
-        f"a pass {plain:.2f} s, all {all_of} silenced {silenced:.2f} s; batch by batch "
+        f"a pass {plain:.2f} s, all {all_of} ablated {ablated:.2f} s; batch by batch "
         + ", ".join(f"{silent / alone:.1f}" for alone, silent in taken)
         + " passes"
     )
-    passes = silenced / plain
-    row(f"silencing all {all_of} experts, in passes", f"at most {all_of}", f"{passes:.1f}", passes <= all_of)
+    passes = ablated / plain
+    row(f"ablating all {all_of} experts, in passes", f"at most {all_of}", f"{passes:.1f}", passes <= all_of)
     row(
         f"the same, by reuse ({computed:.0f} blocks of {blocks} a pass: {computed / blocks:.1f} by arithmetic)",
         f"about {all_of / 2:.0f} (+10%)",
@@ -153,10 +153,10 @@ def network_times(run: Run) -> None:
     model = predictor.settings.model
     one_pass(predictor, split.images[:EVALUATION_BATCH])
     alone = median(timed(lambda: one_pass(predictor, split.images)) for _ in range(3))
-    silenced, all_of = timed(lambda: silence_all(predictor, split.images)), model.num_blocks * model.num_experts
+    ablated, all_of = timed(lambda: ablate_all(predictor, split.images)), model.num_blocks * model.num_experts
     print(
-        f"{run.title}, {len(split):,} test images: routing them {alone:.2f} s (median of 3); silencing each of the {all_of} experts "
-        f"{silenced:.1f} s, as {silenced / alone:.1f} passes (once)"
+        f"{run.title}, {len(split):,} test images: routing them {alone:.2f} s (median of 3); ablating each of the {all_of} experts "
+        f"{ablated:.1f} s, as {ablated / alone:.1f} passes (once)"
     )
 
 

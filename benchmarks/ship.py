@@ -12,7 +12,7 @@ from pathlib import Path
 from expertnet.data.datasets import load_test_split
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
-from expertnet.routing.ablations import measure_silencing
+from expertnet.routing.ablations import measure_ablations
 from expertnet.routing.policies import measure_policies
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
@@ -88,7 +88,7 @@ def main() -> None:
     routed = route_test_set(target, split)
     measure_policies(target, split, routed)
     for renormalise in (True, False):
-        measure_silencing(target, split, routed, renormalise)
+        measure_ablations(target, split, routed, renormalise)
     write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status()['test_accuracy']:.2%}")

@@ -8,7 +8,7 @@ from expertnet.charts.routing import routing_heatmap
 from expertnet.data.images import MAX_BYTES, fit, read_image
 from expertnet.errors import ImageError
 from expertnet.inference.predictor import load_predictor
-from expertnet.routing.tables import weights_table
+from expertnet.routing.weights import weights_table
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import to_csv

@@ -223,7 +223,7 @@ def _named(table: pd.DataFrame) -> pd.Series:
 
 
 def weight_and_effect(silencing: pd.DataFrame) -> alt.LayerChart:
-    """How much each expert weighs (x) and what silencing it does to the accuracy (y, with its interval): silencing_table."""
+    """How much each expert weighs (x) and what silencing it does to the accuracy (y, with its interval): ablation_table."""
     table = silencing.assign(name=_named(silencing), text=_labels(silencing))
     x = alt.X(
         "weight:Q",

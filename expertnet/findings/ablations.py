@@ -1,6 +1,6 @@
-"""The figures of changed routing: what becomes of the test set's accuracy.
+"""The findings of changed routing: what becomes of the test set's accuracy.
 
-In this module: policies, silencing and silencing_by_class, each a Figure as those of figures.py.
+In this module: policies, silencing and ablation_by_class, each a Finding as those of findings.py.
 """
 
 from __future__ import annotations
@@ -8,24 +8,23 @@ from __future__ import annotations
 import pandas as pd
 
 from expertnet.charts.routing import difference_heatmap, weight_and_effect
-from expertnet.findings.finding import Figure, lowest, made_once
-from expertnet.routing.ablations import class_effects, silencing_table
+from expertnet.findings.finding import Finding, cached, lowest
+from expertnet.routing.ablations import DEAD_BELOW, DEAD_FLIPS, ablation_table, class_effects
 from expertnet.routing.effects import Effects
 from expertnet.routing.lab import Lab
-from expertnet.routing.usage import DEAD_BELOW, DEAD_FLIPS
 from expertnet.utils.text import percent, points
 
 NAMED = 4  # dead experts that a sentence names
-NORMS = "The batch norms keep the statistics of the learned routing, so the figures include that mismatch."
+NORMS = "The batch norms keep the statistics of the learned routing, so the findings include that mismatch."
 
 
-@made_once
-def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
-    table = silencing_table(effects, lab.experts)
+@cached
+def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
+    table = ablation_table(effects, lab.experts)
     worst = lowest(table, "change")
     ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
     correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
-    seen = (
+    sentence = (
         (
             f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {points(worst['change'])} of accuracy; "
             if worst["change"] < 0
@@ -34,7 +33,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
         + _dead(table[table["dead"]])
         + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
     )
-    how = (
+    method = (
         f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
         "2.1 is expert 1 of block 2. Weight: the expert's mean; change: of the accuracy, with the interval of 95% of the paired "
         "difference from low to high; flipped: images that get another class; first: the share of images in which the expert "
@@ -42,7 +41,7 @@ def silencing(effects: Effects, lab: Lab, renormalise: bool) -> Figure:
         f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the images changed. {NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"
-    return Figure(name, seen, weight_and_effect(table), table, how)
+    return Finding(name, sentence, weight_and_effect(table), table, method)
 
 
 def _dead(table: pd.DataFrame) -> str:
@@ -55,18 +54,18 @@ def _dead(table: pd.DataFrame) -> str:
     return f"{counted} ({'; '.join([*places[:NAMED], *more])})"
 
 
-@made_once
-def silencing_by_class(effects: Effects, lab: Lab, block: int) -> Figure:
+@cached
+def ablation_by_class(effects: Effects, lab: Lab, block: int) -> Finding:
     table = class_effects(effects, lab.classes)
     here = table[table["block"] == block]
     worst = lowest(here, "change")
     name = str(worst["class"])
-    seen = (
+    sentence = (
         f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
         f"{percent(-worst['change'])} of its images."
         if worst["change"] < 0
         else f"No class loses by the silencing of an expert of block {block}."
     )
-    how = f"Change of the accuracy on the test images of each class when the expert is silenced. {NORMS}"
+    method = f"Change of the accuracy on the test images of each class when the expert is silenced. {NORMS}"
     chart = difference_heatmap(here, "class", "change", "change of the accuracy", shares=True)
-    return Figure(f"silencing-by-class-block-{block}", seen, chart, here, how)
+    return Finding(f"silencing-by-class-block-{block}", sentence, chart, here, method)

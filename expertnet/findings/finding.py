@@ -14,12 +14,12 @@ Chart = Any  # any of Altair's
 
 
 @dataclass(frozen=True)
-class Figure:
+class Finding:
     name: str  # of its files
-    seen: str  # one sentence: what is seen
+    sentence: str  # one sentence: what is seen
     chart: Chart | None
     table: pd.DataFrame
-    how: str  # one sentence: how it was computed, and the source
+    method: str  # one sentence: how it was computed, and the source
 
     @cached_property
     def spec(self) -> dict[str, Any] | None:
@@ -27,7 +27,7 @@ class Figure:
         return None if self.chart is None else specification(self.chart)
 
 
-made_once = lru_cache(maxsize=16)  # as many as open_lab keeps; Lab and Effects are the same objects for the same files
+cached = lru_cache(maxsize=16)  # as many as open_lab keeps; Lab and Effects are the same objects for the same files
 
 
 def highest(table: pd.DataFrame, column: str) -> pd.Series:

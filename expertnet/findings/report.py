@@ -13,11 +13,11 @@ from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
 from expertnet.findings import ablations, classes, experts, through_training
 from expertnet.findings import policies as policy_findings
-from expertnet.findings.finding import Figure
+from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing, load_own_test_set, route_test_set
-from expertnet.routing.ablations import measure_silencing, silencing
-from expertnet.routing.effects import kept_effects
+from expertnet.routing.ablations import ablation_name, measure_ablations
+from expertnet.routing.effects import cached_effects
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.routing.policies import measure_policies
 from expertnet.store.run import Run
@@ -30,7 +30,7 @@ INDEX = "index.md"
 
 
 def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
-    """Writes all figures of a run into a folder, which is made where it is missing, and returns the files.
+    """Writes all findings of a run into a folder, which is made where it is missing, and returns the files.
 
     What takes the network over the test set again is measured first, unless it was kept. Without the images of the test set,
     what lies in the run's folder is written, and the index says what is missing. Raises RunError where there is nothing at all,
@@ -53,16 +53,16 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     written, lines = [], [f"# Routing of {escape_for_file(run.title)}", "", f"{of}, epoch {predictor.epoch}.", ""]
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / INDEX, "\n".join(lines).encode())  # first, so that one cut off belongs to its run too
-    for figure in _figures(run, checkpoint, lab, split, progress):
-        progress(f"Writing {figure.name}", None)
-        files = {"csv": to_csv(figure.table).encode()}
-        if figure.chart is not None:
-            files |= {"svg": to_file(figure.chart, "svg"), "png": to_file(figure.chart, "png")}
+    for finding in _findings(run, checkpoint, lab, split, progress):
+        progress(f"Writing {finding.name}", None)
+        files = {"csv": to_csv(finding.table).encode()}
+        if finding.chart is not None:
+            files |= {"svg": to_file(finding.chart, "svg"), "png": to_file(finding.chart, "png")}
         for ending, content in files.items():
-            written.append(folder / f"{figure.name}.{ending}")
+            written.append(folder / f"{finding.name}.{ending}")
             write_atomically(written[-1], content)
-        image = f"![{figure.name}]({figure.name}.svg)\n\n" if "svg" in files else ""
-        lines.append(f"## {escape_for_file(figure.seen)}\n\n{image}{figure.how} [Table]({figure.name}.csv)\n")
+        image = f"![{finding.name}]({finding.name}.svg)\n\n" if "svg" in files else ""
+        lines.append(f"## {escape_for_file(finding.sentence)}\n\n{image}{finding.method} [Table]({finding.name}.csv)\n")
     if missing:
         lines.append(
             f"What needs the images of the test set is missing, or of other images: {escape_for_file(missing)}\n"
@@ -84,7 +84,7 @@ def _refuse_other_report(folder: Path, of: str) -> None:
     )
 
 
-def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Figure]:
+def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Finding]:
     blocks = range(1, lab.num_blocks + 1)
     yield from (classes.classes(lab, block) for block in blocks)
     made = [
@@ -94,20 +94,20 @@ def _figures(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, pr
         experts.utilization(lab),
         experts.entropies(lab),
     ]
-    yield from (figure for figure in (*made, experts.specializations(lab)) if figure is not None)
-    policies = kept_effects(run, "policies", checkpoint)
+    yield from (finding for finding in (*made, experts.specializations(lab)) if finding is not None)
+    policies = cached_effects(run, "policies", checkpoint)
     if policies is None and split is not None:
         policies = measure_policies(run, split, lab.routed, checkpoint, progress)
     if policies is not None:
         yield policy_findings.policies(policies)
     for renormalise in (True, False):
-        effects = kept_effects(run, silencing(renormalise), checkpoint)
+        effects = cached_effects(run, ablation_name(renormalise), checkpoint)
         if effects is None and split is not None:
-            effects = measure_silencing(run, split, lab.routed, renormalise, checkpoint, progress)
+            effects = measure_ablations(run, split, lab.routed, renormalise, checkpoint, progress)
         if effects is not None:
-            yield ablations.silencing(effects, lab, renormalise)
+            yield ablations.ablation(effects, lab, renormalise)
             if renormalise:
-                yield from (ablations.silencing_by_class(effects, lab, block) for block in blocks)
+                yield from (ablations.ablation_by_class(effects, lab, block) for block in blocks)
     yield from through_training.through_training(run.metrics(), run.watched_images)
     used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)
-    yield from (figure for figure in used if figure is not None)
+    yield from (finding for finding in used if finding is not None)

@@ -9,9 +9,8 @@ from expertnet.charts.routing import (
     block_curves,
 )
 from expertnet.findings.experts import ALIKE
-from expertnet.findings.finding import Figure
-from expertnet.routing.information import training_table
-from expertnet.routing.usage import utilization_table
+from expertnet.findings.finding import Finding
+from expertnet.routing.through_training import training_table, utilization_table
 from expertnet.utils.text import amount
 
 _CURVES = (  # name, what it is called, its unit, what it means
@@ -26,13 +25,13 @@ _CURVES = (  # name, what it is called, its unit, what it means
 )
 
 
-def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Figure]:
+def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Finding]:
     """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl.
 
     `watched` says what they were measured on: "validation images", or "test set".
     """
     table = training_table(metrics)
-    figures = []
+    findings = []
     for name, title, unit, means in _CURVES:
         if not table.empty:
             mean = table.groupby("epoch")[name].mean()
@@ -40,41 +39,41 @@ def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Fi
             went = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
             as_before = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
             stayed = f"is {last} after epoch {mean.index[-1]}{as_before}"
-            seen = f"The {title} {stayed if first == last else went}, on the mean of the blocks."
+            sentence = f"The {title} {stayed if first == last else went}, on the mean of the blocks."
             chart = block_curves(table, name, f"{title} ({unit})", "block")
-            figures.append(
-                Figure(
+            findings.append(
+                Finding(
                     f"training-{name.replace('_', '-')}",
-                    seen,
+                    sentence,
                     chart,
                     table[["epoch", "block", name]],
                     f"{means} {_measured(watched)}",
                 )
             )
-    return figures
+    return findings
 
 
 def _measured(watched: str) -> str:
     return f"Measured on the {watched} after every epoch."
 
 
-def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched: str) -> Figure | None:
+def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched: str) -> Finding | None:
     """How much each expert of a block is used, over epochs."""
     table = utilization_table(metrics)
     table = table[table["block"] == block]
     if table.empty:
         return None
     last = table[table["epoch"] == table["epoch"].max()].set_index("expert")["utilization"]
-    seen = (
+    sentence = (
         f"At the end expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, expert {last.idxmin()} "
         f"{last.min():.2f} times."
         if last.max() - last.min() >= 0.005
         else ALIKE
     )
     chart = block_curves(table, "utilization", "utilization", "expert")
-    return Figure(
+    return Finding(
         f"training-utilization-block-{block}",
-        seen,
+        sentence,
         chart,
         table,
         f"Utilization is K times the mean weight. {_measured(watched)}",

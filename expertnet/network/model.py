@@ -88,16 +88,18 @@ class ExpertConvs(nn.Module):
         self.norm = nn.BatchNorm2d(num_experts * channels_out)
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
-        return (
-            self._one_by_one(x_NCHW, weights_NK) if x_NCHW.device.type == "cpu" else self._at_once(x_NCHW, weights_NK)
-        )
+        if x_NCHW.device.type == "cpu":
+            return self.forward_per_expert(x_NCHW, weights_NK)
+        return self.forward_fused(x_NCHW, weights_NK)
 
-    def _at_once(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+    def forward_fused(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        """Compute all experts in one convolution."""
         y = F.relu(self.norm(self.conv(x_NCHW)))
         y_NKDHW = y.unflatten(1, (self.num_experts, -1))
         return torch.einsum("nkdhw,nk->ndhw", y_NKDHW, weights_NK.to(y.dtype))
 
-    def _one_by_one(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+    def forward_per_expert(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        """Compute the experts one after another."""
         return self.mix(self.outputs(x_NCHW), weights_NK)
 
     def outputs(self, x_NCHW: Tensor) -> Iterator[Tensor]:

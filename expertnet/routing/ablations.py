@@ -1,7 +1,7 @@
 """What becomes of the answers to the whole test set when its images are routed otherwise.
 
-In this module: Effects; measure_silencing (each expert of each block silenced in turn), POLICIES and measure_policies (six ways
-to route), kept_effects; and their tables silencing_table, class_effects, policy_table, flipped.
+In this module: Effects; measure_ablations (each expert of each block silenced in turn), POLICIES and measure_policies (six ways
+to route), cached_effects; and their tables ablation_table, class_effects, policy_table, flipped.
 The network's batch norms keep the statistics of the routing it was trained with, so every figure here also contains that
 mismatch; it is part of the answer to "what if", and no measure of what training without an expert would give.
 Shapes: N images, B blocks, K experts.
@@ -21,14 +21,16 @@ from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import Routed
 from expertnet.network.model import Block
 from expertnet.routing.effects import Effects, in_batches, paired_change, save_effects
-from expertnet.routing.interventions import silenced
-from expertnet.routing.usage import DEAD_BELOW, DEAD_FLIPS
+from expertnet.routing.interventions import ablated
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
+DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
+DEAD_FLIPS = 0.001  # share of images that may change their class when a dead expert is silenced
 
-def measure_silencing(
+
+def measure_ablations(
     run: Run,
     split: Split,
     routed: Routed,
@@ -47,17 +49,17 @@ def measure_silencing(
     batches = []
     for here, share in in_batches(split, cancelled):
         progress("Silencing each expert in turn", share)
-        batches.append(_silenced_batch(predictor, split.images[here], renormalise))
+        batches.append(ablate_batch(predictor, split.images[here], renormalise))
     effects = Effects(routed.labels, routed.predictions, torch.cat(batches, dim=2))
-    return save_effects(effects, silencing(renormalise), run, checkpoint, predictor)
+    return save_effects(effects, ablation_name(renormalise), run, checkpoint, predictor)
 
 
-def silencing(renormalise: bool) -> str:
+def ablation_name(renormalise: bool) -> str:
     return "silenced-renormalised" if renormalise else "silenced"
 
 
 @torch.inference_mode()
-def _silenced_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool) -> Tensor:
+def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool) -> Tensor:
     """The classes named for a batch with each expert silenced: (B, K, N)."""
     model = predictor.model
     backbone, answers = model.backbone, []
@@ -65,7 +67,7 @@ def _silenced_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool
     x = model.stem(predictor.normalized(images_N3SS))
     for number, block in enumerate(blocks, start=1):
         outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
-        changes = [silenced(expert, renormalise)(weights_NK) for expert in range(len(outputs))]
+        changes = [ablated(expert, renormalise)(weights_NK) for expert in range(len(outputs))]
         mixed = [
             backbone.pool(number, block.add(x, block.experts.mix(outputs, weights)))
             for weights in (*changes, weights_NK)
@@ -81,7 +83,7 @@ def _silenced_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def silencing_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
+def ablation_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
     """A row a block and expert: `experts` (its weight, utilization, first), and beside it the effect of silencing it.
 
     Adds accuracy, change, low, high (fractions), flipped (images that get another class) and dead: little used **and** without

@@ -45,8 +45,8 @@ def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, flo
         yield slice(start, start + EVALUATION_BATCH), start / len(split)
 
 
-def kept_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
-    """What was measured before: `what` is "policies", or silencing(renormalise)."""
+def cached_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
+    """What was measured before: `what` is "policies", or ablation_name(renormalise)."""
     routed = kept_routing(run, checkpoint)
     try:
         version = version_of(run.path / f"{what}-{checkpoint}.safetensors")

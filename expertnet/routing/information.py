@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,16 +74,3 @@ def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> pd.D
             "verdict": [verdict(*pair, experts) for pair in zip(of_mean.tolist(), mean_of.tolist(), strict=True)],
         }
     )
-
-
-def training_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Both entropies (nats) and the information (bits) of each block over epochs, from the lines of metrics.jsonl."""
-    rows = []
-    for line in metrics:
-        usage_BK, own, bits = (line.get(key) for key in ("expert_usage", "routing_entropy", "routing_information"))
-        if usage_BK and own and bits and None not in (*own, *bits):
-            values = zip(
-                entropy(torch.tensor(usage_BK)).tolist(), own, (round(value, 6) for value in bits), strict=False
-            )
-            rows += [(line["epoch"], block, *row) for block, row in enumerate(values, 1)]
-    return pd.DataFrame(rows, columns=["epoch", "block", "entropy_of_mean", "mean_entropy", "information"])

@@ -1,7 +1,7 @@
 """Changes to the routing of a trained network: what would it say if images were routed otherwise?
 
-In this module: the changes to a block's weights (silenced, forced, swapped, given, uniform, first_alone) and, for one image,
-applied, kept_to_one, written and read (weights that were set, as an address has them) and feature_maps. What they do to the
+In this module: the changes to a block's weights (silenced, forced, swapped, given, uniform, top1) and, for one image,
+applied, with_weight, written and read (weights that were set, as an address has them) and feature_maps. What they do to the
 whole test set is measured in effects.py.
 Shapes: N images, B blocks, K experts.
 """
@@ -18,7 +18,7 @@ from expertnet.network.model import Change
 # --- changes to the weights (N, K) of one block; experts are counted from 0 -------------------------------------------
 
 
-def silenced(expert: int, renormalise: bool = True) -> Change:
+def ablated(expert: int, renormalise: bool = True) -> Change:
     """The expert's weight becomes 0. Renormalised, the others grow in proportion to keep the sum (all alike if they had nothing)."""
 
     def change(weights_NK: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def given(weights: Tensor | Sequence[float]) -> Change:
     return lambda weights_NK: fixed.to(weights_NK).expand_as(weights_NK)
 
 
-def first_alone(weights_NK: Tensor) -> Tensor:
+def top1(weights_NK: Tensor) -> Tensor:
     """Each image's first expert gets all of the weight."""
     return torch.nn.functional.one_hot(weights_NK.argmax(1), weights_NK.shape[1]).to(weights_NK)
 
@@ -77,19 +77,19 @@ def applied(change: Change, weights: Sequence[float]) -> list[float]:
     return change(torch.tensor([weights], dtype=torch.float64))[0].tolist()
 
 
-def kept_to_one(weights: Sequence[float], expert: int, weight: float) -> list[float]:
+def with_weight(weights: Sequence[float], expert: int, weight: float) -> list[float]:
     """One expert's weight set by hand; the others keep their proportions (or are all alike) so that the sum is 1."""
-    others = applied(silenced(expert), weights)
+    others = applied(ablated(expert), weights)
     scale = (1 - weight) / (sum(others) or 1)
     return [weight if k == expert else other * scale for k, other in enumerate(others)]
 
 
-def written(changed: Mapping[int, Sequence[float]]) -> str:
+def to_text(changed: Mapping[int, Sequence[float]]) -> str:
     """Weights that were set by block (from 1) as text: 2:0.5,0.3,0.2;5:1,0,0."""
     return ";".join(f"{block}:{','.join(f'{w:.4g}' for w in weights)}" for block, weights in sorted(changed.items()))
 
 
-def read(text: str, blocks: int, experts: int) -> dict[int, list[float]]:
+def from_text(text: str, blocks: int, experts: int) -> dict[int, list[float]]:
     """The weights that `written` wrote; what is none of a network of so many blocks and experts is left out."""
     found = {}
     for part in text.split(";"):

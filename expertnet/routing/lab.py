@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from expertnet.inference.routing_cache import Routed
@@ -18,8 +17,8 @@ from expertnet.routing import specialization
 from expertnet.routing.information import block_table
 from expertnet.routing.mistakes import mistakes_table
 from expertnet.routing.similarity import components, likeness_order, match_experts
-from expertnet.routing.tables import class_table
 from expertnet.routing.usage import expert_table
+from expertnet.routing.weights import class_table
 
 
 class Lab:
@@ -109,9 +108,3 @@ def matched(lab: Lab, reference: Lab) -> Lab:
     renumbered.by_class = renumbered.by_class.iloc[in_order].reset_index(drop=True)
     renumbered.row_order = "in the order of the first run's"
     return renumbered
-
-
-def sample(count: int, of_all: int, seed: int = 0) -> list[int]:
-    """Numbers of at most `count` things out of all, the same ones every time, in their order."""
-    order = torch.randperm(of_all, generator=torch.Generator().manual_seed(seed))[:count]
-    return sorted(order.tolist())

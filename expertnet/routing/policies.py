@@ -11,7 +11,7 @@ from expertnet.inference.routing_cache import Routed
 from expertnet.network.model import Changes
 from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing.effects import POLICIES, Effects, in_batches, paired_change, save_effects
-from expertnet.routing.interventions import first_alone, given, uniform
+from expertnet.routing.interventions import given, top1, uniform
 from expertnet.store.run import Run
 from expertnet.store.status import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
@@ -35,7 +35,7 @@ def measure_policies(
 
     def changes(policy: str, here: slice) -> Changes:
         if policy in ("uniform", "first"):
-            return dict.fromkeys((b + 1 for b in blocks), uniform if policy == "uniform" else first_alone)
+            return dict.fromkeys((b + 1 for b in blocks), uniform if policy == "uniform" else top1)
         source = {"mean": usage(routing).expand_as(routing), "class": by_class, "shuffled": other}[policy]
         return {b + 1: given(source[here, b]) for b in blocks}
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from expertnet.network.routing_metrics import usage
-
-DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
-
-
-DEAD_FLIPS = 0.001  # share of images that may change their class when a dead expert is silenced
 
 
 def expert_table(routing_NBK: Tensor) -> pd.DataFrame:
@@ -38,14 +30,3 @@ def extremes(routing_NBK: Tensor, block: int, expert: int, count: int) -> tuple[
     """The images that weigh an expert (from 1) most, and least; the most extreme one first."""
     order = routing_NBK[:, block - 1, expert - 1].argsort(stable=True).tolist()
     return order[::-1][:count], order[:count]
-
-
-def utilization_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The utilization of each expert of each block over epochs, from the lines of metrics.jsonl."""
-    rows = [
-        (line["epoch"], block, expert, len(weights) * weight)
-        for line in metrics
-        for block, weights in enumerate(line.get("expert_usage") or [], 1)
-        for expert, weight in enumerate(weights, 1)
-    ]
-    return pd.DataFrame(rows, columns=["epoch", "block", "expert", "utilization"])

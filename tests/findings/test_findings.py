@@ -1,4 +1,4 @@
-"""The tables of a test set made once, two runs matched, the figures' words and files, and images of feature maps."""
+"""The tables of a test set made once, two runs matched, the findings' words and files, and images of feature maps."""
 
 import re
 
@@ -15,7 +15,7 @@ from expertnet.findings import experts as expert_findings
 from expertnet.inference.routing_cache import Routed
 from expertnet.routing.effects import POLICIES, Effects
 from expertnet.routing.feature_maps import mosaic
-from expertnet.routing.lab import Lab, matched, open_lab, sample
+from expertnet.routing.lab import Lab, matched, open_lab
 
 CLASSES = ("cat", "dog", "eel", "fox")
 
@@ -68,8 +68,8 @@ def test_two_runs_have_their_classes_in_the_same_order():
     assert list(other.by_class["class"].unique()) == list(reference.by_class["class"].unique())
     own = lab.by_class.set_index(["class", "block"]).groupby(level=[0, 1])["weight"].max()
     assert other.by_class.groupby(["class", "block"])["weight"].max().equals(own)  # the weights stay with their class
-    assert "order of the first run" in classes.classes(other, 1).how
-    assert "neighbours" in classes.classes(lab, 1).how
+    assert "order of the first run" in classes.classes(other, 1).method
+    assert "neighbours" in classes.classes(lab, 1).method
 
 
 def test_a_class_without_images_is_left_out():
@@ -105,26 +105,26 @@ def test_every_figure_can_be_made_and_saved(blocks, experts):
         expert_findings.entropies(lab),
         expert_findings.specializations(lab),
         policies.policies(six),
-        ablations.silencing(silenced, lab, True),
-        ablations.silencing_by_class(silenced, lab, 1),
+        ablations.ablation(silenced, lab, True),
+        ablations.ablation_by_class(silenced, lab, 1),
         *through_training.through_training(history, "test set"),
         through_training.training_utilization(history, 1, "test set"),
     ]
-    assert len({figure.name for figure in made}) == len(made)
-    for figure in made:
-        assert figure.seen.endswith(".") and figure.how.endswith(".") and "nan" not in figure.seen
-        assert len(figure.table)
-        if figure.chart is not None:
-            assert b"<svg" in to_file(figure.chart, "svg")[:200]
+    assert len({finding.name for finding in made}) == len(made)
+    for finding in made:
+        assert finding.sentence.endswith(".") and finding.method.endswith(".") and "nan" not in finding.sentence
+        assert len(finding.table)
+        if finding.chart is not None:
+            assert b"<svg" in to_file(finding.chart, "svg")[:200]
     assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
 
 
 def test_a_figure_is_made_once_and_drawn_as_altair_would():
     lab = Lab(routed(), CLASSES)
-    figure = classes.classes(lab, 1, "cell")
-    assert classes.classes(lab, 1, "cell") is figure and classes.classes(lab, 2, "cell") is not figure
-    assert classes.classes(Lab(routed(), CLASSES), 1, "cell") is not figure
-    for each in (figure, classes.plane(lab, "point"), classes.mistakes(lab)):
+    finding = classes.classes(lab, 1, "cell")
+    assert classes.classes(lab, 1, "cell") is finding and classes.classes(lab, 2, "cell") is not finding
+    assert classes.classes(Lab(routed(), CLASSES), 1, "cell") is not finding
+    for each in (finding, classes.plane(lab, "point"), classes.mistakes(lab)):
         spec, whole = each.spec, each.chart.to_dict()
         assert without_data(spec) == without_data(whole)
         assert sorted(map(len, spec["datasets"].values())) == sorted(map(len, whole["datasets"].values()))
@@ -152,10 +152,10 @@ def test_a_specification_holds_its_tables_whatever_streamlit_does_meanwhile():
 
 def test_experts_that_are_used_alike_are_not_ranked():
     same = Lab(Routed(torch.full((40, 2, 1), 1.0), torch.arange(40) % 4, torch.arange(40) % 4), CLASSES)
-    assert expert_findings.utilization(same).seen == expert_findings.ALIKE
+    assert expert_findings.utilization(same).sentence == expert_findings.ALIKE
     history = [{"epoch": 1, "expert_usage": same.usage.tolist()}]
-    assert through_training.training_utilization(history, 1, "test set").seen == expert_findings.ALIKE
-    assert "is used most" in expert_findings.utilization(Lab(routed(), CLASSES)).seen
+    assert through_training.training_utilization(history, 1, "test set").sentence == expert_findings.ALIKE
+    assert "is used most" in expert_findings.utilization(Lab(routed(), CLASSES)).sentence
 
 
 def test_dead_experts_are_named_a_few_at_most():
@@ -163,13 +163,13 @@ def test_dead_experts_are_named_a_few_at_most():
     routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and silencing any expert changes nothing
     labels = torch.arange(20) % 4
     lab = Lab(Routed(routing, labels, labels), CLASSES)
-    seen = ablations.silencing(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).seen
+    sentence = ablations.ablation(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).sentence
     named = "block 1, expert 1; block 1, expert 3; block 2, expert 1; block 2, expert 3; and 2 more"
-    assert f"6 experts are dead ({named})" in seen
+    assert f"6 experts are dead ({named})" in sentence
     changed = labels.expand(3, 3, -1).clone()
     changed[:, 0] = changed[:2, 2] = 0  # only the last of them is without effect
-    seen = ablations.silencing(Effects(labels, labels, changed), lab, True).seen
-    assert "1 expert is dead (block 3, expert 3)" in seen
+    sentence = ablations.ablation(Effects(labels, labels, changed), lab, True).sentence
+    assert "1 expert is dead (block 3, expert 3)" in sentence
 
 
 def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_like_one():
@@ -177,11 +177,11 @@ def test_where_routing_tells_nothing_of_the_class_no_mistake_is_said_to_route_li
     labels = torch.arange(400) % 4
     taken = torch.where(torch.rand(400, generator=generator) < 0.4, (labels + 1) % 4, labels)
     lab = Lab(Routed(torch.rand(400, 3, 3, generator=generator).softmax(2), labels, taken), CLASSES)
-    assert "tells nothing" in classes.information(lab).seen
-    assert "tells nothing" in classes.mistakes(lab).seen
+    assert "tells nothing" in classes.information(lab).sentence
+    assert "tells nothing" in classes.mistakes(lab).sentence
     telling = Lab(routed(400), CLASSES)
-    assert "2 of 2 blocks tell more" in classes.information(telling).seen
-    assert "tells nothing" not in classes.mistakes(telling).seen
+    assert "2 of 2 blocks tell more" in classes.information(telling).sentence
+    assert "tells nothing" not in classes.mistakes(telling).sentence
 
 
 def mistaken(a_for_b, like):
@@ -194,29 +194,30 @@ def mistaken(a_for_b, like):
 
 
 def test_mistakes_that_are_left_out_are_told():
-    assert mistaken(2, like=0).how.startswith(
+    assert mistaken(2, like=0).method.startswith(
         "Of the images that were classified wrongly (7), those whose own and other class both have rightly classified "
         "images (2): the share whose weights lie nearer"
     )
     found = routed()
     wrong = int((found.labels != found.predictions).sum())
-    assert classes.mistakes(Lab(found, CLASSES)).how.startswith(
+    assert classes.mistakes(Lab(found, CLASSES)).method.startswith(
         f"Of the images that were classified wrongly ({wrong}), the share whose weights lie nearer"
     )
 
 
 def test_what_mistakes_are_routed_like_is_said_only_beyond_doubt():
     own, taken = "their own class", "the class they were taken for"
-    assert mistaken(30, like=1).seen == (
+    assert mistaken(30, like=1).sentence == (
         f"Mistakes route like {taken}, more than like {own}, in block 1 (beyond doubt at 95%)."
     )
-    assert mistaken(30, like=0).seen == (
+    assert mistaken(30, like=0).sentence == (
         f"Mistakes route like {own}, more than like {taken}, in block 1 (beyond doubt at 95%)."
     )
     assert (
-        mistaken(2, like=1).seen == f"Whether mistakes route like {taken} or like {own} cannot be told from 2 mistakes."
+        mistaken(2, like=1).sentence
+        == f"Whether mistakes route like {taken} or like {own} cannot be told from 2 mistakes."
     )
-    assert mistaken(1, like=1).seen.endswith("from 1 mistake.")
+    assert mistaken(1, like=1).sentence.endswith("from 1 mistake.")
 
 
 def test_amounts_are_written_so_that_a_person_can_read_them():
@@ -225,7 +226,7 @@ def test_amounts_are_written_so_that_a_person_can_read_them():
             {"epoch": n, "expert_usage": [[0.5, 0.5]], "routing_entropy": [0.25], "routing_information": [each]}
             for n, each in enumerate(bits, 1)
         ]
-        return [figure.seen for figure in through_training.through_training(history, "test set")]
+        return [finding.sentence for finding in through_training.through_training(history, "test set")]
 
     assert curves(1.7e-6, 0.0123)[2] == (
         "The information about the class went from under 0.001 bits to 0.012 bits between epochs 1 and 2, on the mean of the blocks."
@@ -246,15 +247,15 @@ def test_accuracies_are_in_per_cent_and_their_differences_in_points():
     changed[0, 1, :114] = (labels[:114] + 1) % 4
     effects = Effects(labels, labels, changed)
     lab = Lab(Routed(torch.full((1000, 2, 2), 0.5), labels, labels), CLASSES)
-    assert ablations.silencing(effects, lab, True).seen.startswith(
+    assert ablations.ablation(effects, lab, True).sentence.startswith(
         "Silencing expert 2 of block 1 costs most, 11.4 points of accuracy; "
     )
     worse = labels.expand(len(POLICIES), -1).clone()
     worse[list(POLICIES).index("shuffled"), :31] = (labels[:31] + 1) % 4
-    assert "the accuracy falls by 3.1 points, to 96.9%." in policies.policies(Effects(labels, labels, worse)).seen
-    figure = ablations.silencing_by_class(effects, lab, 1)
-    assert figure.seen == "In block 1 the class cat loses most without expert 2: 11.6% of its images."
-    numbers = re.findall(r">([+\u2212-]?[\d.]+%?)</text>", to_file(figure.chart, "svg").decode())
+    assert "the accuracy falls by 3.1 points, to 96.9%." in policies.policies(Effects(labels, labels, worse)).sentence
+    finding = ablations.ablation_by_class(effects, lab, 1)
+    assert finding.sentence == "In block 1 the class cat loses most without expert 2: 11.6% of its images."
+    numbers = re.findall(r">([+\u2212-]?[\d.]+%?)</text>", to_file(finding.chart, "svg").decode())
     assert numbers.count("0") == 4 and sum(number.endswith("11.6%") for number in numbers) == 2
 
 
@@ -279,15 +280,15 @@ def test_ticks_of_a_narrow_axis_are_told_apart():
 def test_no_policy_earns_anything_where_all_say_the_same():
     found = routed()
     same = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
-    assert "earns nothing" in policies.policies(same).seen
+    assert "earns nothing" in policies.policies(same).sentence
     worse = same.changed.clone()
     worse[-1] = (found.labels + 2) % 4
-    assert "earns something" in policies.policies(Effects(found.labels, found.predictions, worse)).seen
+    assert "earns something" in policies.policies(Effects(found.labels, found.predictions, worse)).sentence
 
 
 def test_a_sample_is_always_the_same_and_no_larger_than_the_whole():
-    assert sample(5, 3) == [0, 1, 2]
-    assert sample(5, 100) == sample(5, 100) == sorted(set(sample(5, 100)))
+    assert classes.sample(5, 3) == [0, 1, 2]
+    assert classes.sample(5, 100) == classes.sample(5, 100) == sorted(set(classes.sample(5, 100)))
 
 
 def test_a_mosaic_shows_every_map_in_its_place():

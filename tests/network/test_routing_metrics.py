@@ -5,7 +5,7 @@ import math
 import torch
 
 from expertnet.network.routing_metrics import entropy, information
-from expertnet.routing.tables import class_table
+from expertnet.routing.weights import class_table
 
 
 def test_entropy_of_one_expert_and_of_all_alike():

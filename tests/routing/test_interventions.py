@@ -15,20 +15,20 @@ from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
 from expertnet.network.model import ExpertNet
 from expertnet.routing import effects as effects_module
-from expertnet.routing.ablations import class_effects, measure_silencing, silencing, silencing_table
-from expertnet.routing.effects import POLICIES, Effects, flipped, kept_effects
+from expertnet.routing.ablations import ablation_name, ablation_table, class_effects, measure_ablations
+from expertnet.routing.effects import POLICIES, Effects, cached_effects, flipped
 from expertnet.routing.feature_maps import feature_maps
 from expertnet.routing.interventions import (
+    ablated,
     applied,
-    first_alone,
     forced,
+    from_text,
     given,
-    kept_to_one,
-    read,
-    silenced,
     swapped,
+    to_text,
+    top1,
     uniform,
-    written,
+    with_weight,
 )
 from expertnet.routing.policies import measure_policies, policy_table
 from expertnet.routing.usage import expert_table
@@ -67,12 +67,12 @@ def random_images(n, seed=4):
 
 
 def test_what_each_change_makes_of_the_weights():
-    assert silenced(0, renormalise=False)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.3, 0.2])
-    assert silenced(0)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.6, 0.4])
-    assert silenced(1)(WEIGHTS).tolist()[2] == pytest.approx([0.5, 0, 0.5])  # it had all of the weight
+    assert ablated(0, renormalise=False)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.3, 0.2])
+    assert ablated(0)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.6, 0.4])
+    assert ablated(1)(WEIGHTS).tolist()[2] == pytest.approx([0.5, 0, 0.5])  # it had all of the weight
     assert forced(2)(WEIGHTS).tolist() == [[0, 0, 1]] * 3
     assert swapped(0, 2)(WEIGHTS).tolist()[0] == pytest.approx([0.2, 0.3, 0.5])
-    assert first_alone(WEIGHTS).argmax(1).tolist() == [0, 2, 1]
+    assert top1(WEIGHTS).argmax(1).tolist() == [0, 2, 1]
     assert uniform(WEIGHTS)[0].tolist() == pytest.approx([1 / 3] * 3)
     assert given([0.0, 0.25, 0.75])(WEIGHTS).tolist() == [[0, 0.25, 0.75]] * 3
     assert WEIGHTS.tolist()[0] == pytest.approx([0.5, 0.3, 0.2])  # nothing is changed in place
@@ -80,10 +80,10 @@ def test_what_each_change_makes_of_the_weights():
 
 @pytest.mark.parametrize("renormalise", [True, False])
 def test_silencing_an_expert_of_no_weight_changes_nothing_to_the_bit(renormalise):
-    assert torch.equal(silenced(1, renormalise)(WEIGHTS)[1], WEIGHTS[1])
+    assert torch.equal(ablated(1, renormalise)(WEIGHTS)[1], WEIGHTS[1])
     net, images = predictor(), random_images(5)
     without = {2: given([0.7, 0.0, 0.3])}
-    silent = {2: lambda weights: silenced(1, renormalise)(given([0.7, 0.0, 0.3])(weights))}
+    silent = {2: lambda weights: ablated(1, renormalise)(given([0.7, 0.0, 0.3])(weights))}
     for a, b in zip(net(images, without), net(images, silent), strict=True):
         assert torch.equal(a, b)
 
@@ -132,16 +132,16 @@ def test_silencing_the_test_set_is_a_plain_pass_for_every_expert(run, monkeypatc
     monkeypatch.setattr(effects_module, "EVALUATION_BATCH", 16)
     split = Split(random_images(40), torch.arange(40) % 2)
     routed = route_test_set(run, split)
-    effects = measure_silencing(run, split, routed, renormalise)
+    effects = measure_ablations(run, split, routed, renormalise)
     net = predictor()
     for block in range(3):
         for expert in range(3):
-            plain = net(split.images, {block + 1: silenced(expert, renormalise)})[0].argmax(1)
+            plain = net(split.images, {block + 1: ablated(expert, renormalise)})[0].argmax(1)
             assert torch.equal(effects.changed[block, expert], plain)
     assert (effects.changed != effects.learned).any()
-    kept = kept_effects(run, silencing(renormalise))
+    kept = cached_effects(run, ablation_name(renormalise))
     assert torch.equal(kept.changed, effects.changed)
-    assert kept_effects(run, silencing(not renormalise)) is None
+    assert cached_effects(run, ablation_name(not renormalise)) is None
 
 
 def test_the_six_routings_are_plain_passes_with_those_weights(run):
@@ -152,7 +152,7 @@ def test_the_six_routings_are_plain_passes_with_those_weights(run):
     plain = {
         "learned": {},
         "uniform": {b: given([1 / 3] * 3) for b in (1, 2, 3)},
-        "first": dict.fromkeys((1, 2, 3), first_alone),
+        "first": dict.fromkeys((1, 2, 3), top1),
         "mean": {b: given(routing[:, b - 1].mean(0)) for b in (1, 2, 3)},
         "class": {
             b: given(torch.stack([routing[i % 2 :: 2, b - 1].double().mean(0) for i in range(40)])) for b in (1, 2, 3)
@@ -161,13 +161,13 @@ def test_the_six_routings_are_plain_passes_with_those_weights(run):
     for row, policy in zip(effects.changed, POLICIES, strict=True):
         if policy != "shuffled":
             assert torch.equal(row, net(split.images, plain[policy])[0].argmax(1)), policy
-    kept = kept_effects(run, "policies")
+    kept = cached_effects(run, "policies")
     assert torch.equal(kept.changed, effects.changed)
-    assert kept_effects(run, "policies") is kept  # so that its figures are made once
+    assert cached_effects(run, "policies") is kept  # so that its figures are made once
     effects_module.save_effects(
         Effects(effects.labels, effects.learned, effects.changed.flip(0)), "policies", run, "best", net
     )
-    assert torch.equal(kept_effects(run, "policies").changed, effects.changed.flip(0))
+    assert torch.equal(cached_effects(run, "policies").changed, effects.changed.flip(0))
 
 
 def test_what_was_kept_for_another_epoch_is_not_shown(run):
@@ -175,7 +175,7 @@ def test_what_was_kept_for_another_epoch_is_not_shown(run):
     measure_policies(run, split, route_test_set(run, split))
     run._save_weights("best", {k: v.contiguous() for k, v in network().state_dict().items()}, 2)
     assert kept_routing(run) is None
-    assert kept_effects(run, "policies") is None
+    assert cached_effects(run, "policies") is None
 
 
 def effects():
@@ -187,7 +187,7 @@ def effects():
 
 def test_accuracy_change_interval_and_flips_by_hand():
     routing = torch.tensor([[[0.02, 0.98]]] * 4)
-    table = silencing_table(effects(), expert_table(routing))
+    table = ablation_table(effects(), expert_table(routing))
     assert table["accuracy"].tolist() == [0.75, 0.5]
     assert table["change"].tolist() == [0, -0.25]
     deviation = math.sqrt((3 - 4 * 0.25**2) / 4)  # differences -1, -1, 0, 1
@@ -200,7 +200,7 @@ def test_accuracy_change_interval_and_flips_by_hand():
 
 def test_an_expert_with_little_weight_and_an_effect_is_not_dead():
     routing = torch.tensor([[[0.98, 0.02]]] * 4)
-    assert silencing_table(effects(), expert_table(routing))["dead"].tolist() == [False, False]
+    assert ablation_table(effects(), expert_table(routing))["dead"].tolist() == [False, False]
 
 
 def test_effects_by_class_by_hand():
@@ -218,17 +218,17 @@ def test_the_table_of_policies_compares_with_the_learned_routing(run):
 
 
 def test_a_weight_set_by_hand_keeps_the_sum_and_the_others_proportions():
-    assert kept_to_one([0.5, 0.3, 0.2], 0, 0.1) == pytest.approx([0.1, 0.54, 0.36])
-    assert kept_to_one([1.0, 0.0, 0.0], 0, 0.4) == pytest.approx([0.4, 0.3, 0.3])
-    assert kept_to_one([0.0, 1.0], 1, 0.25) == pytest.approx([0.75, 0.25])
+    assert with_weight([0.5, 0.3, 0.2], 0, 0.1) == pytest.approx([0.1, 0.54, 0.36])
+    assert with_weight([1.0, 0.0, 0.0], 0, 0.4) == pytest.approx([0.4, 0.3, 0.3])
+    assert with_weight([0.0, 1.0], 1, 0.25) == pytest.approx([0.75, 0.25])
     assert applied(swapped(0, 1), [0.9, 0.1]) == pytest.approx([0.1, 0.9])
 
 
 def test_weights_stand_in_an_address_and_what_is_none_is_left_out():
     changed = {3: [1.0, 0.0, 0.0], 1: [0.5, 0.3, 0.2]}
-    assert written(changed) == "1:0.5,0.3,0.2;3:1,0,0"
-    assert read(written(changed), 3, 3) == changed
-    assert read("", 3, 3) == {}
+    assert to_text(changed) == "1:0.5,0.3,0.2;3:1,0,0"
+    assert from_text(to_text(changed), 3, 3) == changed
+    assert from_text("", 3, 3) == {}
     for wrong in (
         "4:1,0,0",
         "0:1,0,0",
@@ -241,7 +241,7 @@ def test_weights_stand_in_an_address_and_what_is_none_is_left_out():
         "1",
         ";;:",
     ):
-        assert read(f"{wrong};2:0,1,0", 3, 3) == {2: [0, 1, 0]}, wrong
+        assert from_text(f"{wrong};2:0,1,0", 3, 3) == {2: [0, 1, 0]}, wrong
 
 
 def test_feature_maps_and_their_mix_are_those_of_the_block():
@@ -335,4 +335,4 @@ def test_a_kept_routing_that_is_not_of_this_network_is_not_shown(run, broken):
 def test_kept_effects_that_are_not_of_this_network_are_not_shown(run, tensors):
     route_test_set(run, Split(random_images(40), torch.arange(40) % 2))
     keep(run, "policies", "best", 1, tensors)
-    assert kept_effects(run, "policies") is None
+    assert cached_effects(run, "policies") is None

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import kept_routing
-from expertnet.routing.effects import kept_effects
+from expertnet.routing.effects import cached_effects
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
@@ -156,7 +156,7 @@ def test_what_the_lab_kept_of_a_shipped_run_goes_along_but_not_that_it_is_shippe
     assert shipped.shipped and not run.shipped and run.card() == ""
     assert torch.equal(kept_routing(run).routing, kept_routing(shipped).routing)
     for what in ("policies", "silenced", "silenced-renormalised"):
-        assert torch.equal(kept_effects(run, what).changed, kept_effects(shipped, what).changed)
+        assert torch.equal(cached_effects(run, what).changed, cached_effects(shipped, what).changed)
     run.move_to_trash()
 
 

@@ -1,6 +1,6 @@
 """What the views of the lab share.
 
-In this module: Chosen (a run, its network, its test set), open_chosen, lab_of, background, show (a figure with its sentences
+In this module: Chosen (a run, its network, its test set), open_chosen, lab_of, background, show (a finding with its sentences
 and downloads), why_no_mistakes, gallery, named, pick_number, pick_block.
 """
 
@@ -16,7 +16,7 @@ import torch
 
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
-from expertnet.findings.finding import Figure
+from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
 from expertnet.routing.lab import Lab, open_lab
@@ -113,26 +113,26 @@ def lab_of(chosen: Chosen) -> Lab | None:
     return open_lab(routed, chosen.predictor.classes) if routed is not None else None
 
 
-def show(figure: Figure | None, select: bool = False, table: bool = False, mark: str = "") -> Any:
-    """A figure: what is seen, the chart (or the table), how it was computed, and its files.
+def show(finding: Finding | None, select: bool = False, table: bool = False, mark: str = "") -> Any:
+    """A finding: what is seen, the chart (or the table), how it was computed, and its files.
 
     With `select`, what is clicked in the chart is returned; `mark` tells two of one name apart.
     """
-    if figure is None:
+    if finding is None:
         return None
-    name = figure.name + mark
-    st.markdown(escape(figure.seen))
+    name = finding.name + mark
+    st.markdown(escape(finding.sentence))
     event = None
-    if figure.chart is not None:
+    if finding.chart is not None:
         selecting: dict[str, Any] = {"on_select": "rerun"} if select else {}
-        event = st.vega_lite_chart(spec=figure.spec, width="stretch", key=name, **selecting)
-    if figure.chart is None or table:
-        rows = figure.table.round(4).replace("", "–").rename(columns=_words)
+        event = st.vega_lite_chart(spec=finding.spec, width="stretch", key=name, **selecting)
+    if finding.chart is None or table:
+        rows = finding.table.round(4).replace("", "–").rename(columns=_words)
         percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=figure.seen)
-    st.caption(escape(figure.how))
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence)
+    st.caption(escape(finding.method))
     with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
-        _downloads(figure, name)
+        _downloads(finding, name)
     return event
 
 
@@ -140,21 +140,21 @@ def _words(column: str) -> str:
     return column.replace("_", " ")
 
 
-def _downloads(figure: Figure, name: str) -> None:
+def _downloads(finding: Finding, name: str) -> None:
     """Each file is made when it is asked for."""
     st.download_button(
         "Table (CSV)",
-        lambda: to_csv(figure.table),
+        lambda: to_csv(finding.table),
         f"{name}.csv",
         "text/csv",
         key=f"csv {name}",
         on_click="ignore",
     )
-    if figure.chart is not None:
+    if finding.chart is not None:
         for format, mime in FORMATS.items():
             st.download_button(
                 f"Chart ({format.upper()})",
-                partial(to_file, figure.chart, format),
+                partial(to_file, finding.chart, format),
                 f"{name}.{format}",
                 mime,
                 key=f"{format} {name}",
@@ -163,7 +163,7 @@ def _downloads(figure: Figure, name: str) -> None:
 
 
 def why_no_mistakes(lab: Lab) -> str:
-    """Why there is nothing to say about mistakes, where figures.mistakes is None."""
+    """Why there is nothing to say about mistakes, where findings.mistakes is None."""
     if lab.accuracy == 1:
         return "This network makes no mistakes on its test set."
     return "Too few classes have images that were classified rightly, so there is nothing to compare mistakes with."

@@ -58,9 +58,9 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
         ):
             with column:
                 st.caption(escape(run.title))
-                figure = make(each)
-                if figure is not None:
-                    show(figure, mark=f"-{mark}")
+                finding = make(each)
+                if finding is not None:
+                    show(finding, mark=f"-{mark}")
                 else:
                     st.markdown(why_no_mistakes(each))
     _agreement(lab, renumbered)

@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from expertnet.findings import image as figure_of
+from expertnet.findings import image as image_findings
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.common import Chosen, pick_block, show
@@ -27,7 +27,7 @@ def one_image_view(chosen: Chosen, lab: Lab | None) -> None:
                 images.append((picked[0], _weights(chosen, lab, *picked, which=which, beside=two)))
     if two and len(images) == 2:
         st.subheader("The second image's weights less the first's")
-        show(figure_of.difference(images[1][1] - images[0][1], "between", "those of the first image"))
+        show(image_findings.difference(images[1][1] - images[0][1], "between", "those of the first image"))
     elif images and not two:
         _maps(chosen, images[0][0])
 
@@ -46,12 +46,14 @@ def _weights(chosen: Chosen, lab: Lab | None, image: Tensor, caption: str, which
     with heat:
         st.markdown("**Routing weights**")
         if lab is not None and st.toggle("Less the test set's mean", key=f"mean{which}", bind="query-params"):
-            show(figure_of.difference(weights_BK.double() - lab.usage, f"difference{which}", "the test set's mean"))
+            show(
+                image_findings.difference(weights_BK.double() - lab.usage, f"difference{which}", "the test set's mean")
+            )
         else:
-            show(figure_of.weights(weights_BK, f"weights{which}"))
+            show(image_findings.weights(weights_BK, f"weights{which}"))
     with bars:
         st.markdown("**Entropy of each block**")
-        show(figure_of.entropies(weights_BK, f"entropy{which}"))
+        show(image_findings.entropies(weights_BK, f"entropy{which}"))
     return weights_BK
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from expertnet.findings import classes, experts, through_training
-from expertnet.findings.finding import Figure
+from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
 from expertnet.store.run import Run
@@ -31,9 +31,9 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
             st.info("The history of this run holds no routing figures; they come with the first whole epoch.")
             return
         with st.grid(2, min_column_width=420):
-            for figure in found:
+            for finding in found:
                 with st.container():
-                    show(figure)
+                    show(finding)
             with st.container():
                 show(_utilization(run.path, version, pick_block(chosen.blocks)))
 
@@ -42,13 +42,13 @@ def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
 
 
 @lru_cache(maxsize=32)
-def _curves(path: Path, version: tuple[int, ...]) -> list[Figure]:
+def _curves(path: Path, version: tuple[int, ...]) -> list[Finding]:
     """Made once an epoch, for every open tab."""
     return through_training.through_training(Run(path).metrics(), Run(path).watched_images)
 
 
 @lru_cache(maxsize=64)
-def _utilization(path: Path, version: tuple[int, ...], block: int) -> Figure | None:
+def _utilization(path: Path, version: tuple[int, ...], block: int) -> Finding | None:
     return through_training.training_utilization(Run(path).metrics(), block, Run(path).watched_images)
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from expertnet.data.splits import Split
 from expertnet.findings import ablations, policies
-from expertnet.findings import image as figure_of
+from expertnet.findings import image as image_findings
 from expertnet.findings.finding import lowest
 from expertnet.routing import interventions
-from expertnet.routing.ablations import measure_silencing, silencing
-from expertnet.routing.effects import Effects, flipped, kept_effects
+from expertnet.routing.ablations import ablation_name, measure_ablations
+from expertnet.routing.effects import Effects, cached_effects, flipped
 from expertnet.routing.lab import Lab
 from expertnet.routing.policies import measure_policies
 from expertnet.ui import tasks
@@ -41,7 +41,7 @@ def what_if_view(chosen: Chosen, lab: Lab | None) -> None:
     st.subheader("The whole test set")
     if lab is not None:
         _policies(chosen, lab)
-        _silencing(chosen, lab)
+        _ablations(chosen, lab)
 
 
 # --- one image -----------------------------------------------------------------------------------------------------
@@ -59,11 +59,11 @@ def _one_image(chosen: Chosen, image: Tensor, caption: str) -> None:
         block = pick_block(chosen.blocks)
         _sliders(changed, block, changed.get(block) or routed[0, block - 1].tolist())
     with right:
-        show(figure_of.probabilities(before[0], after[0], chosen.predictor.classes))
+        show(image_findings.probabilities(before[0], after[0], chosen.predictor.classes))
         if changed:
             names = ", ".join(map(str, sorted(changed)))
             st.caption(f"Changed: block {names}. Blocks after a changed one see something else, and route anew.")
-            show(figure_of.difference(routed[0] - own[0], "rerouted", "those that the network gives"))
+            show(image_findings.difference(routed[0] - own[0], "rerouted", "those that the network gives"))
 
 
 def _changed(chosen: Chosen, caption: str) -> dict[int, list[float]]:
@@ -72,12 +72,12 @@ def _changed(chosen: Chosen, caption: str) -> dict[int, list[float]]:
     st.session_state["weights were read"] = True
     if key not in st.session_state:
         asked = st.query_params.get(WEIGHTS, "") if first else ""
-        st.session_state[key] = interventions.read(
+        st.session_state[key] = interventions.from_text(
             asked, len(chosen.blocks), chosen.predictor.settings.model.num_experts
         )
     changed: dict[int, list[float]] = st.session_state[key]
     if changed:
-        st.query_params[WEIGHTS] = interventions.written(changed)
+        st.query_params[WEIGHTS] = interventions.to_text(changed)
     else:
         st.query_params.pop(WEIGHTS, None)
     return changed
@@ -91,7 +91,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         return f"weight {block} {expert}"
 
     def moved(expert: int) -> None:
-        changed[block] = interventions.kept_to_one(weights, expert, st.session_state[key(expert)])
+        changed[block] = interventions.with_weight(weights, expert, st.session_state[key(expert)])
 
     def put(change: Callable[[Tensor], Tensor]) -> None:
         changed[block] = interventions.applied(change, weights)
@@ -101,7 +101,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         st.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=moved, args=(expert,))
         buttons = st.container(horizontal=True, gap="small")
         alone = weight > 1 - ALONE
-        for word, change in (("Silence", interventions.silenced(expert)), ("Alone", interventions.forced(expert))):
+        for word, change in (("Silence", interventions.ablated(expert)), ("Alone", interventions.forced(expert))):
             help = "The others are silent already, and one has to weigh." if alone else None
             buttons.button(word, key=f"{word} {expert}", on_click=put, args=(change,), disabled=alone, help=help)
     line = st.container(horizontal=True, vertical_alignment="bottom")
@@ -127,7 +127,7 @@ def _measured(
     chosen: Chosen, what: str, label: str, measure: Callable[[Split, Report, ShouldStop], Effects]
 ) -> Effects | None:
     """Effects that were measured before, or that are being measured; else a button that begins."""
-    kept = kept_effects(chosen.run, what, chosen.checkpoint)
+    kept = cached_effects(chosen.run, what, chosen.checkpoint)
     if kept is not None:
         return kept
     split = chosen.split
@@ -159,7 +159,7 @@ def _policies(chosen: Chosen, lab: Lab) -> None:
         show(policies.policies(effects))
 
 
-def _silencing(chosen: Chosen, lab: Lab) -> None:
+def _ablations(chosen: Chosen, lab: Lab) -> None:
     st.markdown("**What is lost when an expert is silenced?**")
     renormalise = st.toggle(
         "The others grow to sum to 1", value=True, key="renormalise", bind="query-params", help="Or stay as they are."
@@ -167,16 +167,16 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
     count = threads()
     effects = _measured(
         chosen,
-        silencing(renormalise),
+        ablation_name(renormalise),
         "Silence each expert in turn",
-        lambda split, progress, cancelled: measure_silencing(
+        lambda split, progress, cancelled: measure_ablations(
             chosen.run, split, lab.routed, renormalise, chosen.checkpoint, progress, cancelled, count
         ),
     )
     if effects is None:
         return
     left, right = st.columns(2, gap="large")
-    every = ablations.silencing(effects, lab, renormalise)
+    every = ablations.ablation(effects, lab, renormalise)
     worst, of = lowest(every.table, "change"), (chosen.key, renormalise)
     if st.session_state.get("silenced of", of) != of:  # begins with the worst of every table anew
         for key in ("silenced", "silent"):
@@ -186,7 +186,7 @@ def _silencing(chosen: Chosen, lab: Lab) -> None:
         show(every, table=True)
     with right:
         block = pick_number("Silenced in block", lab.num_blocks, int(worst["block"]), "silenced")
-        show(ablations.silencing_by_class(effects, lab, block))
+        show(ablations.ablation_by_class(effects, lab, block))
         expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), "silent")
         numbers = flipped(effects, block, expert)
         st.markdown(f"{len(numbers):,} images get another class without expert {expert} of block {block}.")

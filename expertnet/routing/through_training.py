@@ -1,0 +1,35 @@
+"""Routing over the epochs of a training, read from its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from expertnet.network.routing_metrics import entropy
+
+
+def training_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Both entropies (nats) and the information (bits) of each block over epochs, from the lines of metrics.jsonl."""
+    rows = []
+    for line in metrics:
+        usage_BK, own, bits = (line.get(key) for key in ("expert_usage", "routing_entropy", "routing_information"))
+        if usage_BK and own and bits and None not in (*own, *bits):
+            values = zip(
+                entropy(torch.tensor(usage_BK)).tolist(), own, (round(value, 6) for value in bits), strict=False
+            )
+            rows += [(line["epoch"], block, *row) for block, row in enumerate(values, 1)]
+    return pd.DataFrame(rows, columns=["epoch", "block", "entropy_of_mean", "mean_entropy", "information"])
+
+
+def utilization_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The utilization of each expert of each block over epochs, from the lines of metrics.jsonl."""
+    rows = [
+        (line["epoch"], block, expert, len(weights) * weight)
+        for line in metrics
+        for block, weights in enumerate(line.get("expert_usage") or [], 1)
+        for expert, weight in enumerate(weights, 1)
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "block", "expert", "utilization"])
