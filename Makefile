@@ -21,7 +21,7 @@ test: $(VENV)/.dev lint
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy expertnet pages benchmarks app.py serve.py
+	$(VENV)/bin/mypy expertnet pages benchmarks tools app.py serve.py
 
 benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pages

@@ -28,8 +28,11 @@ PACKAGE = sorted(path for path in (ROOT / "expertnet").rglob("*.py") if path != 
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in PACKAGE}
 
 
+TESTS, BENCHMARKS, TOOLS = (sorted((ROOT / name).rglob("*.py")) for name in ("tests", "benchmarks", "tools"))
+
+
 def imports(path):
-    """The dotted names that a file imports, at its top or inside a function."""
+    """Yield the dotted names that a file imports, at its top or inside a function."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -69,6 +72,17 @@ def test_charts_import_neither_torch_nor_the_package():
     for path in (ROOT / "expertnet/charts").glob("*.py"):
         for name in imports(path):
             assert name.startswith(("expertnet.charts", "expertnet.utils.text")) or name.split(".")[0] in allowed, name
+
+
+@pytest.mark.parametrize("path", [*BENCHMARKS, *TOOLS], ids=lambda path: path.stem)
+def test_benchmarks_and_tools_share_only_the_helpers_of_the_tests(path):
+    assert [name for name in imports(path) if name.startswith("tests.") and not name.startswith("tests.support.")] == []
+    assert [name for name in imports(path) if name.startswith(("benchmarks", "tools"))] == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_import_neither_benchmarks_nor_tools(path):
+    assert [name for name in imports(path) if name.split(".")[0] in ("benchmarks", "tools")] == []
 
 
 def test_everything_but_the_pages_works_without_streamlit():

@@ -72,13 +72,13 @@ def test_going_on_from_resume_pt_alone_ends_with_the_bits_of_a_run_left_alone(st
 
 
 def test_killed_trainings_and_full_disks():
-    """A few of each; benchmarks.faults has more."""
-    command = [sys.executable, "-m", "benchmarks.faults", "--kills", "3", "--disks", "2", "--seed", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ)
+    """A small sample, in a process with one thread because it forks; `python -m benchmarks.faults` tries more."""
+    code = "import json; from tests.support.faults import break_trainings; print(json.dumps(break_trainings(3, 2, seed=1)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = json.loads(done.stdout.splitlines()[-1])
-    assert counts["killed at random instants"] == counts["killed at each of the first writes"] == [3, 3]
-    assert counts["full disks"] in ([2, 2], [0, 0])  # none where this user may not mount a disk
+    problems = json.loads(done.stdout.splitlines()[-1])
+    assert problems["killed at random instants"] == problems["killed at each of the first writes"] == [""] * 3
+    assert problems["full disks"] in ([""] * 2, [])  # empty if this user may not mount a disk
 
 
 @pytest.mark.parametrize(

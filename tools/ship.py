@@ -1,7 +1,7 @@
-"""Makes a finished run one that ships with the project: python -m benchmarks.ship RUN --runs-dir DIR [--folder runs]
+"""Turn a finished run into one that ships with the project: python -m tools.ship RUN --runs-dir DIR [--folder runs]
 
-Copies the settings, the history and the best weights, measures the routing of the test images, and writes the model card; what going on
-needs, and what is of the machine alone, stays behind. --dataset says where the images are now.
+Copies the settings, the history and the best weights, measures the routing of the test images, and writes the model card.
+Leaves out everything that only resuming needs or that describes this machine.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
 
 CARD = """\
-**{name}** tells {classes} apart: {class_names}.
+**{name}** distinguishes {classes}: {class_names}.
 
-- **Trained on** {images}; {epochs} epochs, {hours} on {device} with {precision} numbers.
-- **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds an image.
-- **Accuracy**: {test} of the {count:,} test images{mirrored}, measured once, at the end, with the weights of epoch {best_epoch}, \
-which was chosen on {validation} validation images ({val}).
-- **Of use for** trying the app, and as an example of routing. It knows no other classes, and answers with one of its own \
-whatever it is shown.
+- **Training data**: {images}; {epochs} epochs, {duration} on {device} in {precision}.
+- **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds per image.
+- **Accuracy**: {test} of the {count:,} test images{mirrored}, measured once, at the end. The weights are those of epoch \
+{best_epoch}, chosen by its accuracy on the validation set ({val}), which is {validation_share} of the training images.
+- **Use**: for trying the app, and as an example of routing. The network knows no other classes; it assigns one of them to any \
+image.
 
 To train it again:
 
@@ -36,19 +36,18 @@ To train it again:
 
 
 def card(run: Run, count: int, note: str) -> str:
+    """Return the model card of a run, in Markdown; `count` is the number of test images."""
     settings, status, config, info = run.settings(), run.status(), run.config(), run.dataset_info()
     assert info is not None
     cost = estimate(settings, len(info.classes))
-    mirrored = status["test_accuracy_mirrored"]
+    mirrored, seconds = status["test_accuracy_mirrored"], status["seconds"]
     return CARD.format(
         name=run.title,
         classes=f"{len(info.classes)} classes",
         class_names=", ".join(info.classes),
         images=f"{info.name}{note}",
         epochs=status["epoch"],
-        hours=f"{status['seconds'] / 60:.0f} minutes"
-        if status["seconds"] >= 100
-        else f"{status['seconds']:.0f} seconds",
+        duration=f"{seconds / 60:.0f} minutes" if seconds >= 100 else f"{seconds:.0f} seconds",
         device=status["device"],
         precision=config["environment"]["precision"],
         blocks=settings.model.num_blocks,
@@ -59,7 +58,7 @@ def card(run: Run, count: int, note: str) -> str:
         mirrored=f" ({mirrored:.2%} with mirrored views)" if mirrored is not None else "",
         count=count,
         best_epoch=status["best_epoch"],
-        validation=f"the {settings.data.validation_share:.0%} of the training images that were set aside as",
+        validation_share=f"{settings.data.validation_share:.0%}",
         val=f"{status['best_val_accuracy']:.2%}",
         command=command_line(settings, run.preset),
     )
@@ -70,8 +69,8 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--runs-dir")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
-    parser.add_argument("--dataset", help="where the images are, if not where the run says")
-    parser.add_argument("--note", default="", help="what is to be said of the images, after their name")
+    parser.add_argument("--dataset", help="path of the images, if they have moved since the training")
+    parser.add_argument("--note", default="", help="text to add after the name of the dataset in the card")
     options = parser.parse_args()
     source = RunStore(options.runs_dir).resolve(options.run)
     target = Run(options.folder / source.id)
@@ -79,8 +78,8 @@ def main() -> None:
     for name in ("config.json", "status.json", "metrics.jsonl", "best.safetensors", "log.txt"):
         shutil.copy(source.path / name, target.path / name)
     target.write_config(source.config() | {"shipped": True})
-    nowhere = dict.fromkeys(("host", "pid", "process_start", "boot", "heartbeat"))
-    target.write_status(json.loads((source.path / "status.json").read_text()) | nowhere)
+    no_process = dict.fromkeys(("host", "pid", "process_start", "boot", "heartbeat"))
+    target.write_status(json.loads((source.path / "status.json").read_text()) | no_process)
     data = source.settings().data
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})

@@ -1,7 +1,4 @@
-"""What hostile input is made of: names that lead elsewhere, bytes that are changed, values of every type, archives of anything.
-
-In this module: outside, MUTATIONS and mutated, VALUES, SCRIPT, images, archive_of, zip_of, paths_in and set_at (of a JSON document).
-"""
+"""Building blocks of hostile input: paths that escape a folder, changed bytes, JSON values of every type, odd archives."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ SCRIPT = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 
 
 def outside(bait: str, run_id: str) -> st.SearchStrategy[str]:
-    """Names that lead out of a folder, name devices, break terminals or pages, or are anything at all."""
+    """Generate names that escape a folder, name devices, break terminals or pages, or are arbitrary text."""
     known = [
         "../bait/secret", "../../bait/config.json", f"{bait}/secret", bait, "/etc/passwd", "..", ".", "", "~", "~root",
         "C:\\windows\\win.ini", "..\\bait\\secret", "\\\\host\\share", "//host/share", "/dev/zero", "a\0b", "\x1b[2J", "a\n# b",
@@ -43,7 +40,7 @@ MUTATIONS = st.lists(
 
 
 def mutated(content: bytes, mutations: list[tuple[str, float, bytes]]) -> bytes:
-    """The bytes with some flipped, cut off, put in, taken out or repeated, each at a share of the length."""
+    """Return the bytes after each mutation (flip, cut, insert, drop, repeat), each placed at a share of the length."""
     for kind, share, extra in mutations:
         place = round(share * len(content))
         before, after = content[:place], content[place:]
@@ -64,7 +61,7 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
 
 
 def images() -> list[bytes]:
-    """Small images of every format that is read."""
+    """Return one small image in each format that the app reads."""
     image, encoded = Image.radial_gradient("L").resize((12, 9)), []
     kinds = "RGB JPEG, RGBA PNG, P GIF, RGB BMP, RGB WEBP, I TIFF, L PPM, P PNG"
     for mode, kind in map(str.split, kinds.split(", ")):
@@ -79,7 +76,7 @@ MEMBER_KINDS = (0, 0, stat.S_IFREG, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, st
 
 
 def archive_of(members: list[tuple[str, bytes, int]], kind: str) -> bytes:
-    """A zip or tar of members that may be anything."""
+    """Pack (name, content, file type) members into a zip or tar without checking any of them."""
     file = io.BytesIO()
     if kind == "zip":
         with zipfile.ZipFile(file, "w") as archive:
@@ -103,21 +100,18 @@ def archive_of(members: list[tuple[str, bytes, int]], kind: str) -> bytes:
 
 
 def paths_in(document: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where the values of a JSON document stand."""
-    items = (
-        document.items()
-        if isinstance(document, dict)
-        else enumerate(document[:2])
-        if isinstance(document, list)
-        else ()
-    )
-    return (
-        [before, *[path for key, value in items for path in paths_in(value, (*before, key))]] if before or items else []
-    )
+    """List the path of each value in a JSON document; of a list, only its first two items."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(document, dict):
+        items = list(document.items())
+    elif isinstance(document, list):
+        items = list(enumerate(document[:2]))
+    below = [path for key, value in items for path in paths_in(value, (*before, key))]
+    return [before, *below] if before or items else []
 
 
 def set_at(document: Any, path: tuple[Any, ...], value: Any) -> None:
-    """Puts a value in the place of another; where that has gone by an earlier change, nothing."""
+    """Replace the value at a path. Does nothing if an earlier change removed that path."""
     with suppress(KeyError, IndexError, TypeError):
         for key in path[:-1]:
             document = document[key]
@@ -125,6 +119,7 @@ def set_at(document: Any, path: tuple[Any, ...], value: Any) -> None:
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
+    """Pack files into a zip without a folder around them."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in files.items():

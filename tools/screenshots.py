@@ -1,4 +1,4 @@
-"""Draws the README's images, all of digits runs: python -m benchmarks.screenshots [--folder docs/images]"""
+"""Take the README's screenshots, all of runs on the digits: python -m tools.screenshots [--folder docs/images]"""
 
 import argparse
 import io
@@ -19,7 +19,7 @@ RUNS: dict[str, list[str]] = {
     "Five experts": ["model.num_experts=5"],
     "SGD": ["training.optimizer=sgd", "training.lr=0.1"],
 }
-DIGITS = {"four": 4, "seven": 7}  # scikit-learn's number of the image
+DIGITS = {"four": 4, "seven": 7}  # index of the image in scikit-learn's digits
 
 
 def train(folder: Path) -> None:

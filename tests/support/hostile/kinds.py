@@ -1,0 +1,261 @@
+"""The kinds of hostile input, how each case is generated, and what must hold for it.
+
+A case fails if anything but a UserError is raised, if a page shows an exception or HTML, or if Python touches a file
+outside the store and the data folder. Import this module only in a process of its own: its audit hook stays until the
+process ends.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import shutil
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from expertnet.data.custom import save_upload, scan
+from expertnet.data.datasets import load_dataset
+from expertnet.data.images import MAX_PIXELS, fit, read_image
+from expertnet.errors import DatasetError, ImageError, RunError
+from expertnet.settings.schema import DataSettings
+from expertnet.transfer.import_run import import_run
+from expertnet.transfer.validation import TEXTS, WEIGHTS_NAME
+from tests.support.hostile.inputs import (
+    ARCHIVE_KINDS,
+    MEMBER_KINDS,
+    MUTATIONS,
+    SCRIPT,
+    VALUES,
+    archive_of,
+    images,
+    mutated,
+    paths_in,
+    set_at,
+    zip_of,
+)
+from tests.support.hostile.studio import ON_PAGES, PAGES, Studio, assert_sentence, use
+from tests.support.hostile.watch import tree
+
+Cases = tuple[st.SearchStrategy[Any], Callable[[Any], None]]
+
+SEED = 20261124
+VIEWS = ("One image", "Classes", "Experts", "What if", "Through training", "Compare")
+DAMAGED = ("config.json", "status.json", "metrics.jsonl", "best.safetensors")
+EVERY_LENGTH = 4096  # bytes; a longer file is cut at this many evenly spaced lengths
+URL_KEYS = (
+    "view", "class", "image", "block", "expert", "epoch", "two", "silent", "renormalise", "with", "class2", "x",
+    "preset", "dataset", "seed", "model.widths", "training.lr", "training.x",
+)  # fmt: skip
+
+
+def image_cases(studio: Studio) -> Cases:
+    """Generate uploads of the Predict page."""
+    whole = st.sampled_from(images())
+    cases = st.one_of(st.binary(max_size=400), st.builds(mutated, whole, MUTATIONS))
+
+    def check(content: bytes) -> None:
+        try:
+            image = read_image(content)
+        except ImageError as error:
+            studio.refuse(error)
+            return
+        assert image.mode == "RGB" and 0 < image.width * image.height <= MAX_PIXELS
+        studio.counts["accepted"] += 1
+        assert fit(image, 8).shape == (3, 8, 8)
+
+    return cases, check
+
+
+def archive_cases(studio: Studio) -> Cases:
+    """Generate archives of images and follow them from the upload's name to decoded tensors."""
+    intact = [(f"{label}/{n}.png", images()[n], 0) for label in ("cat", "dog") for n in range(8)]
+    content = st.builds(mutated, st.sampled_from(images()), MUTATIONS)
+    named = st.one_of(
+        studio.outside, studio.outside.map(lambda name: f"cat/{name}"), st.sampled_from(["cat/1.png", "eel/2.png"])
+    )
+    more = st.lists(st.tuples(named, content, st.sampled_from(MEMBER_KINDS)), max_size=3)
+    packed = st.builds(lambda extra, kind: archive_of(intact + extra, kind), more, st.sampled_from(ARCHIVE_KINDS))
+    cases = st.tuples(studio.outside, st.builds(mutated, packed, st.one_of(st.just([]), MUTATIONS)))
+
+    def check(case: tuple[str, bytes]) -> None:
+        path = save_upload(*case)
+        assert path.resolve().is_relative_to(studio.data.resolve())
+        data = DataSettings(dataset=str(path), image_size=8, crop_padding=0)
+        try:
+            scan(data)
+            loaded = load_dataset(data, 0)
+            assert len(loaded.info.classes) > 1
+            studio.counts["accepted"] += 1
+        except DatasetError as error:
+            studio.refuse(error)
+
+    return cases, check
+
+
+def run_zip_cases(studio: Studio) -> Cases:
+    """Generate exports of runs with changed bytes, replaced JSON values, extra members and odd notes."""
+    with zipfile.ZipFile(io.BytesIO(studio.export)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    documents = {name: json.loads(files[name]) for name in ("export.json", "config.json", "status.json")}
+    places = [(name, path) for name, document in documents.items() for path in paths_in(document)]
+    replaced = st.lists(st.tuples(st.sampled_from(places), st.one_of(VALUES, studio.outside)), min_size=1, max_size=3)
+    named = st.dictionaries(
+        st.one_of(
+            studio.outside.map(lambda name: name or "x"),
+            st.sampled_from([*files, "notes.json", "card.md", "resume.pt"]),
+        ),
+        st.one_of(st.sampled_from(list(files.values())), st.binary(max_size=50)),
+        max_size=3,
+    )
+    notes = st.fixed_dictionaries({"note": VALUES, "tags": VALUES, "name": VALUES}).map(
+        lambda d: {"notes.json": json.dumps(d).encode()}
+    )
+    damaged = st.builds(lambda name, by: {name: mutated(files[name], by)}, st.sampled_from(list(files)), MUTATIONS)
+
+    def rebuilt(changes: list[tuple[tuple[str, tuple[Any, ...]], Any]]) -> dict[str, bytes]:
+        found = json.loads(json.dumps(documents))
+        for (name, path), value in changes:
+            set_at(found[name], path, value)
+        return {name: json.dumps(document).encode() for name, document in found.items()}
+
+    repacked = st.one_of(replaced.map(rebuilt), named, notes, damaged).map(lambda changed: zip_of(files | changed))
+    cases = st.one_of(
+        st.binary(max_size=100), st.builds(mutated, st.just(studio.export), MUTATIONS), repacked, repacked, repacked
+    )
+
+    def check(content: bytes) -> None:
+        try:
+            imported = import_run(studio.store, io.BytesIO(content), SCRIPT)
+        except RunError as error:
+            studio.refuse(error)
+            assert [path.name for path in studio.store.root.iterdir()] == [studio.run.id]
+            return
+        assert imported.new
+        run = imported.run
+        try:
+            assert run.path.parent == studio.store.root
+            assert all(path.name in TEXTS or WEIGHTS_NAME.fullmatch(path.name) for path in run.path.iterdir())
+            assert not any(path.is_symlink() for path in run.path.iterdir())
+            assert run.damage() is None and not run.shipped
+            studio.counts["accepted"] += 1
+            use(run)
+            studio.open_some(run)
+        finally:
+            shutil.rmtree(run.path)
+
+    return cases, check
+
+
+def url_cases(studio: Studio) -> Cases:
+    """Generate run names and values for every key that a page reads from its URL."""
+    query = st.dictionaries(st.sampled_from(URL_KEYS), st.one_of(studio.outside, st.sampled_from(VIEWS)), max_size=4)
+    cases = st.tuples(studio.outside, st.sampled_from(PAGES), query, st.booleans())
+
+    def check(case: tuple[str, str, dict[str, str], bool]) -> None:
+        name, page, query, real = case
+        for find in (studio.store.resolve, studio.store.get):
+            try:
+                assert find(name).path.resolve() == studio.run.path.resolve()
+            except RunError as error:
+                assert_sentence(error)
+        if studio.is_turn(ON_PAGES // 4):
+            studio.page(page, run=studio.run.id if real else name, **query)
+
+    return cases, check
+
+
+def flip_cases(studio: Studio) -> Cases:
+    """Generate runs with one changed file: flipped bytes, or JSON values of other types."""
+    history = [json.loads(line) for line in studio.intact["metrics.jsonl"].splitlines()]
+    documents = {name: json.loads(studio.intact[name]) for name in ("config.json", "status.json")}
+    places = [
+        (name, at) for name, document in [*documents.items(), ("metrics.jsonl", history)] for at in paths_in(document)
+    ]
+    values = st.tuples(st.sampled_from(places), st.one_of(VALUES, studio.outside))
+    cases = st.one_of(st.tuples(st.sampled_from(DAMAGED), MUTATIONS), values)
+
+    def check(case: tuple[Any, Any]) -> None:
+        place, change = case
+        if isinstance(place, str):
+            studio.damage(place, mutated(studio.intact[place], change))
+            return
+        name, at = place
+        document = json.loads(json.dumps(documents.get(name, history)))
+        set_at(document, at, change)
+        text = "\n".join(map(json.dumps, document)) if name == "metrics.jsonl" else json.dumps(document)
+        studio.damage(name, text.encode(errors="surrogatepass"))
+
+    return cases, check
+
+
+# The keys are the values of --kind and appear in docs/reliability.md
+GENERATED = {
+    "images": image_cases,
+    "archives": archive_cases,
+    "run zips": run_zip_cases,
+    "addresses": url_cases,
+    "flipped bytes": flip_cases,
+}
+KINDS = (*GENERATED, "cut")
+
+
+def generated(studio: Studio, kind: str, cases: int, start: int) -> dict[str, Any]:
+    """Check generated cases of one kind and return the counts. Raises at the first case that fails."""
+    strategy, check = GENERATED[kind](studio)
+
+    @seed(start)
+    @settings(
+        max_examples=cases, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(strategy)
+    def each(case: Any) -> None:
+        studio.counts["cases"] += 1
+        studio.watch.violations.clear()
+        with studio.watch:
+            check(case)
+        assert not studio.watch.violations, studio.watch.violations[:9]
+        if kind == "archives":
+            shutil.rmtree(studio.data / "uploads", ignore_errors=True)
+
+    started = time.perf_counter()
+    each()
+    assert tree(studio.bait) == studio.bait_before
+    return {"kind": kind, "seed": start, **studio.counts, "seconds": round(time.perf_counter() - started)}
+
+
+def cut(studio: Studio, most: int) -> dict[str, Any]:
+    """Cut every file of a run at up to `most` lengths; each cut must be reported as damage unless the text is complete."""
+    done = 0
+    studio.watch.violations.clear()
+    with studio.watch:
+        for name in DAMAGED:
+            whole = studio.intact[name]
+            for length in range(0, len(whole), -(-len(whole) // min(most, EVERY_LENGTH))):
+                damage = studio.damage(name, whole[:length])
+                # A file that lost only its final newline is complete
+                torn = len(whole[:length].strip()) < len(whole.strip())
+                assert damage is None or "damaged" in damage
+                assert not torn or damage is not None, f"{name} of {length} bytes counts as intact"
+                done += 1
+    assert not studio.watch.violations, studio.watch.violations[:9]
+    return {"kind": "cut", "cases": done, **studio.counts}
+
+
+def check_kinds(kinds: Iterable[str] = KINDS, cases: int = 2000, start: int = SEED) -> Iterator[dict[str, Any]]:
+    """Check `cases` cases of each kind and yield a row of counts for each. Raises at the first case that fails."""
+    warnings.simplefilter("ignore")  # Pillow on damaged images, zipfile on repeated names
+    logging.disable(logging.WARNING)  # Streamlit on pages without a browser
+    with tempfile.TemporaryDirectory(prefix="expertnet-hostile-") as folder:
+        studio = Studio(Path(folder))
+        for kind in kinds:
+            studio.counts.clear()
+            yield cut(studio, cases) if kind == "cut" else generated(studio, kind, cases, start)
