@@ -22,7 +22,7 @@ REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
 @cache
 def report_run() -> pd.DataFrame:
     """The reference report's epochs 61 to 100: epoch, loss, accuracy (a fraction), both on CIFAR-10's test set."""
-    with resources.files("expertnet.charts.base").joinpath("report-run.csv").open() as file:
+    with resources.files("expertnet.charts").joinpath("report-run.csv").open() as file:
         table = pd.read_csv(file)
     table = table[table["epoch"] >= REPORT_FIRST_EPOCH]
     return pd.DataFrame(

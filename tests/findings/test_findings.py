@@ -9,7 +9,6 @@ import torch
 
 from expertnet.charts.base import specification, to_file
 from expertnet.charts.routing import information_bars, weight_and_effect
-from expertnet.charts.training import learning_curves
 from expertnet.findings import ablations, classes, policies, through_training
 from expertnet.findings import experts as expert_findings
 from expertnet.inference.routing_cache import Routed
@@ -267,14 +266,6 @@ def test_labels_stand_only_where_they_hide_nothing():
     layers = weight_and_effect(table).to_dict()
     named = [[row["text"] for row in rows if "text" in row] for rows in layers["datasets"].values()]
     assert ["", "", "2.1"] in named
-
-
-def test_ticks_of_a_narrow_axis_are_told_apart():
-    for low, high in ((0.101, 0.108), (0.98705, 0.9873), (0.1, 0.9)):
-        metrics = pd.DataFrame({"epoch": [1, 2], "train_accuracy": [low, high], "val_accuracy": [low, high]})
-        drawn = to_file(learning_curves(metrics, "accuracy", 12), "svg").decode()
-        ticks = re.findall(r">([\d.]+)%<", drawn)
-        assert len(ticks) > 2 and len(set(ticks)) == len(ticks)
 
 
 def test_no_policy_earns_anything_where_all_say_the_same():

@@ -1,0 +1,36 @@
+"""The curves of training: the reference report's behind them, and ticks that can be told apart."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from expertnet.charts.base import to_file
+from expertnet.charts.training import REPORT_ACCURACY, learning_curves, report_run
+
+
+def metrics(low=0.1, high=0.9):
+    values = {f"{split}_{quantity}": [low, high] for split in ("train", "val") for quantity in ("accuracy", "loss")}
+    return pd.DataFrame({"epoch": [1, 2], **values})
+
+
+def test_the_reports_run_ends_at_its_accuracy():
+    table = report_run()
+    assert table["epoch"].tolist() == list(range(61, 101))
+    assert table["accuracy"].iloc[-1] == pytest.approx(REPORT_ACCURACY, abs=5e-4)
+
+
+@pytest.mark.parametrize("quantity", ["loss", "accuracy"])
+@pytest.mark.parametrize(("epochs", "axes"), [(100, "shared"), (12, "independent")])
+def test_a_short_run_has_the_report_on_an_axis_of_its_own(quantity, epochs, axes):
+    chart = learning_curves(metrics(), quantity, epochs, report=True).to_dict()
+    assert chart.get("resolve", {"scale": {"x": "shared"}})["scale"]["x"] == axes
+    rows = [row for rows in chart["datasets"].values() for row in rows]
+    assert sum(row.get("text") == "reference report, test set" for row in rows) == 40
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.101, 0.108), (0.98705, 0.9873), (0.1, 0.9)])
+def test_ticks_of_a_narrow_axis_are_told_apart(low, high):
+    drawn = to_file(learning_curves(metrics(low, high), "accuracy", 12), "svg").decode()
+    ticks = re.findall(r">([\d.]+)%<", drawn)
+    assert len(ticks) > 2 and len(set(ticks)) == len(ticks)
