@@ -1,4 +1,4 @@
-"""Errors whose text is written for users: one sentence that says what is wrong and how to fix it."""
+"""Errors whose text is meant for users: what happened, why, and what to do."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Literal
 
 
 class UserError(Exception):
-    """Base of every error that the pages and the command line show as it is, without a traceback."""
+    """Base of all errors that pages and the command line show as text, without a traceback."""
 
 
 class SettingsError(UserError):
-    """A setting has a value that cannot be used.
-
-    `by_key` maps the dotted name of each rejected setting to its sentence; the text of the error is the first of them.
-    """
+    """Invalid settings. `by_key` maps each invalid setting to its message; the text is the first of these."""
 
     def __init__(self, text: str, by_key: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
@@ -34,7 +31,7 @@ class RunError(UserError):
 
 
 class AccessError(UserError):
-    """A user may not do something, or the access rules cannot be used. The text never contains a secret."""
+    """A user lacks permission, or the access rules are invalid. The text never contains a secret."""
 
 
 class TrainingError(UserError):

@@ -27,6 +27,7 @@ from typing import IO, Any
 from expertnet.data.images import MAX_BYTES
 from expertnet.errors import DatasetError
 from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
+from expertnet.utils.text import printable
 
 MAX_UNPACKED = 4 * 2**30  # bytes of all members of an archive together
 MAX_FILES = 200_000  # members of an archive
@@ -113,13 +114,13 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
             continue
         path = f"{inside}/{item.name}".lstrip("/")
         if item.is_dir():
-            yield Entry(_printable(path), True, None, bytes)
+            yield Entry(printable(path), True, None, bytes)
             if depth < MAX_DEPTH:
                 yield from _folder(root, path, cancelled, depth + 1)
         elif item.is_file():  # no pipes, which would wait for ever
             status = item.stat()
             read = partial(_read_file, root / path, status.st_size)
-            yield Entry(_printable(path), False, None, read, (status.st_size, status.st_mtime_ns))
+            yield Entry(printable(path), False, None, read, (status.st_size, status.st_mtime_ns))
 
 
 def _read_file(path: Path, size: int) -> bytes:
@@ -208,7 +209,7 @@ def _within_limits(name: str, count: int, total: int) -> None:
 def _checked(archive: str, name: str, is_plain: bool) -> str:
     """A member's path, tidied; empty where it is to be passed over. Raises DatasetError for what reaches outside."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    shown = _printable(name[:80])
+    shown = printable(name[:80])
     if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):
         raise DatasetError(
             f"{archive} holds the path {shown!r}, which points outside the archive; pack it again from inside its folder."
@@ -217,13 +218,8 @@ def _checked(archive: str, name: str, is_plain: bool) -> str:
         raise DatasetError(
             f"{archive} holds {shown!r}, which is a link or a device; pack it again with plain files and folders alone."
         )
-    return "" if _hidden(parts) else _printable("/".join(parts))
+    return "" if _hidden(parts) else printable("/".join(parts))
 
 
 def _hidden(parts: list[str]) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
-
-
-def _printable(text: str) -> str:
-    """Names become classes, which are shown and written down, so what no terminal could print becomes a question mark."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

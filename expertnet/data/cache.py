@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ import torch
 from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.utils.files import write_atomically
+from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 VERSION = 2  # raised when the same source would decode to other numbers; part of every key
-STALE = 24 * 3600.0  # seconds after which an unfinished folder belongs to nobody
 _PIECE = 4 * 2**20  # bytes hashed between two looks at whether to stop
 
 
@@ -93,7 +91,7 @@ def store(
     """
     parent = data_root() / "decoded"
     parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
+    remove_leftovers(parent, ".unfinished-*")
     work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
     try:
         labels: dict[str, list[Tensor]] = {"train": [], "test": []}
@@ -138,13 +136,6 @@ def _put(work: Path, target: Path, key: str) -> None:
         if load(key) is None:  # and it is damaged: another process's whole one would do as well
             shutil.rmtree(target)
             os.replace(work, target)
-
-
-def _sweep(parent: Path) -> None:
-    """Removes what a killed process left unfinished long ago."""
-    for old in parent.glob(".unfinished-*"):
-        if time.time() - old.stat().st_mtime > STALE:
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _mean_and_std(moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -89,7 +89,7 @@ def refuse_if_missing(data: DataSettings) -> None:
     """Raises DatasetError where the dataset is missing."""
     if is_missing(data):
         raise DatasetError(
-            f"There is no dataset {data.dataset!r}{did_you_mean(data.dataset, BUILTIN)}; use {', '.join(BUILTIN)}, or the "
+            f"There is no dataset {data.dataset!r}.{did_you_mean(data.dataset, BUILTIN)} Use {', '.join(BUILTIN)}, or the "
             "path of a folder or archive of class folders."
         )
 

@@ -16,11 +16,12 @@ from expertnet.data.class_folders import Layout
 from expertnet.data.images import fit, read_image
 from expertnet.errors import ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
+from expertnet.utils.text import counted, printable
 
 BATCH = 256  # images that are read, then shared by the threads
 
 
-NAMED = 5  # files that were left out, by their names
+NAMED, LONGEST_NAME = 5, 100  # skipped files listed by name; characters of each
 
 
 BATCH_BYTES = 32 * 2**20  # of their files, so that large images do not fill the memory
@@ -96,13 +97,9 @@ def passed_over_text(layout: Layout, unreadable: list[str]) -> str:
     if not names:
         return ""
     kinds = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
-    told = ", ".join(map(_shown, names[:NAMED]))
+    listed = ", ".join(name[-LONGEST_NAME:] for name in names[:NAMED])
     if len(names) > NAMED:
-        told += f", and others ({', '.join(f'{count} {_shown(kind)}' for kind, count in kinds.most_common(3))} in all)"
-    files = "1 file was" if len(names) == 1 else f"{len(names):,} files were"
-    return f"{files} passed over, outside the class folders or giving no image: {told}."
-
-
-def _shown(name: str) -> str:
-    """A file's name in one line that any log can hold."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name[-100:])
+        listed += f" and others ({', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common(3))} in all)"
+    return printable(
+        f"Skipped {counted(len(names), 'file')} outside the class folders or without a readable image: {listed}."
+    )

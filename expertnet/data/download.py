@@ -6,7 +6,6 @@ In this module: download.
 from __future__ import annotations
 
 import os
-import time
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -14,11 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from expertnet.errors import DatasetError
+from expertnet.utils.files import remove_leftovers
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 PIECE = 64 * 1024  # bytes between two looks at whether to stop
 TIMEOUT = 20.0  # seconds without a byte
-STALE = 24 * 3600.0  # seconds after which a partial file belongs to nobody
 
 
 def download(
@@ -43,9 +42,7 @@ def download(
     if check_integrity(target, md5):
         return target.stat().st_size
     target.parent.mkdir(parents=True, exist_ok=True)
-    for old in target.parent.glob("*.part"):  # what a killed process left
-        if time.time() - old.stat().st_mtime > STALE:
-            old.unlink(missing_ok=True)
+    remove_leftovers(target.parent, "*.part")
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     trouble = ""
     try:

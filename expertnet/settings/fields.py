@@ -1,8 +1,4 @@
-"""Settings as fields: each by its dotted key, from typed text and back.
-
-In this module: SettingField (what a form or a parser needs to know of one setting), setting_fields, flat, display_value, differences,
-build_settings (preset, then dataset, then assignments), with_labels, settings_from_dict, and command_line, the way back.
-"""
+"""Settings by dotted key: their descriptions for forms and parsers, and conversion from and to text."""
 
 from __future__ import annotations
 
@@ -32,7 +28,9 @@ from expertnet.utils.text import did_you_mean
 
 @dataclass(frozen=True)
 class SettingField:
-    key: str  # dotted, as --set takes it
+    """What a form or parser needs to know about one setting."""
+
+    key: str  # dotted, such as training.lr
     section: str  # "" for the seed
     name: str
     label: str
@@ -46,25 +44,30 @@ class SettingField:
     exclusive_minimum: bool
     exclusive_maximum: bool
     step: float | None
-    basic: bool
+    basic: bool  # always visible in the form
+
+    @property
+    def range(self) -> str:
+        """The limits of a number, such as "greater than 0 and at most 10"."""
+        low, high = format_value(self.minimum), format_value(self.maximum)
+        if not (self.exclusive_minimum or self.exclusive_maximum):
+            return f"between {low} and {high}"
+        lower = "greater than" if self.exclusive_minimum else "at least"
+        return f"{lower} {low} and {'less than' if self.exclusive_maximum else 'at most'} {high}"
 
     @property
     def allowed(self) -> str:
-        """What this setting accepts, in words for an error."""
+        """The values that this setting accepts, such as "a whole number between 1 and 64"."""
+        if self.kind in ("int", "float"):
+            return f"a {'whole ' * (self.kind == 'int')}number {self.range}"
         if self.kind == "choice":
             return "one of " + ", ".join(self.choices)
-        if self.kind == "bool":
-            return "true or false"
-        if self.kind == "blocks":
-            return "block numbers such as 2,4"
-        if self.kind == "ints":
-            return "whole numbers such as 32,64"
         if self.kind == "text":
-            return (self.help[0].lower() + self.help[1:]).rstrip(".")
-        noun = "a whole number" if self.kind == "int" else "a number"
-        low = "more than" if self.exclusive_minimum else "at least"
-        high = "less than" if self.exclusive_maximum else "at most"
-        return f"{noun}, {low} {format_value(self.minimum)} and {high} {format_value(self.maximum)}"
+            first_sentence = re.split(r"\.(?: |$)", self.help)[0]
+            return first_sentence[0].lower() + first_sentence[1:]
+        return {"bool": "true or false", "blocks": "block numbers such as 2,4", "ints": "whole numbers such as 32,64"}[
+            self.kind
+        ]
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -77,7 +80,7 @@ SECTIONS: dict[str, type[Section]] = {
 
 @cache
 def setting_fields() -> tuple[SettingField, ...]:
-    """Every setting in the order of the schema, the seed first."""
+    """Return all settings in the order of the schema, with the seed first."""
     fields = [_field("", "seed", Settings.model_fields["seed"])]
     for section, schema in SECTIONS.items():
         fields += [_field(section, name, info) for name, info in schema.model_fields.items()]
@@ -113,30 +116,34 @@ def _field(section: str, name: str, info: Any) -> SettingField:
 
 
 def field_of(key: str) -> SettingField:
+    """Return the field of a dotted key. Raises SettingsError if it is unknown."""
     for field in setting_fields():
         if field.key == key:
             return field
-    raise SettingsError(_no_setting(key))
+    raise SettingsError(_unknown_key(key))
 
 
-def _no_setting(key: str) -> str:
-    """Whoever wrote the right name in the wrong section, or without one, meant that setting."""
+def _unknown_key(key: str) -> str:
+    """Return the message for an unknown key. A right name in a wrong section, or without one, leads to its setting."""
     name = key.rpartition(".")[2].lower()
-    keys = [field.key for field in setting_fields() if field.name == name] or [f.key for f in setting_fields()]
-    meant = f" (did you mean {keys[0]}?)" if len(keys) == 1 else did_you_mean(key, keys, 0.75)  # they begin alike
-    return f"There is no setting {key[:80]!r}{meant}; 'python -m expertnet settings' lists those there are."
+    same_name = [field.key for field in setting_fields() if field.name == name]
+    # Section names make all keys somewhat alike, so the likeness must be higher than usual.
+    meant = did_you_mean(key, [field.key for field in setting_fields()], 0.75)
+    if same_name:
+        meant = f" Did you mean {same_name[0]}?"
+    return f"There is no setting {key[:80]!r}.{meant} Run 'python -m expertnet settings' to list all settings."
 
 
 def build_settings(
     preset: str = DEFAULT_PRESET, dataset: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from a preset, then a dataset, then values by dotted key (text is parsed).
+    """Return settings from a preset, then a dataset, then values by dotted key (text is parsed).
 
-    Raises SettingsError, one sentence with the key, the value and what is allowed.
+    Raises SettingsError with the key, the value and the allowed values.
     """
     if preset not in PRESETS:
         meant = did_you_mean(preset, PRESETS)
-        raise SettingsError(f"There is no preset {preset[:80]!r}{meant}; the presets are {', '.join(PRESETS)}.")
+        raise SettingsError(f"There is no preset {preset[:80]!r}.{meant} Choose one of {', '.join(PRESETS)}.")
     values = dict(PRESETS[preset].values)
     if dataset is not None:
         values["data.dataset"] = dataset
@@ -151,7 +158,7 @@ def build_settings(
 
 
 def _parse(text: str) -> Any:
-    """A whole number that is written as 1e3; other text is left for the schema to read or to refuse."""
+    """Return a whole number written as 1e3 as an int, and other text unchanged."""
     try:
         exact = "e" in text.lower() and float(text).is_integer() and abs(float(text)) <= 2**53
         return int(float(text)) if exact else text
@@ -163,48 +170,53 @@ def _validate(nested: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(nested)
     except ValidationError as error:
-        of: dict[str, str] = {}
-        for wrong in error.errors():
-            of.setdefault(*_refusal(wrong))
-        raise SettingsError(next(iter(of.values())), of) from None
+        by_key: dict[str, str] = {}
+        for problem in error.errors():
+            by_key.setdefault(*_explain(problem))
+        raise SettingsError(next(iter(by_key.values())), by_key) from None
 
 
-def _refusal(wrong: Any) -> tuple[str, str]:
-    """The key of what pydantic refuses, and one sentence: key, value, what is allowed."""
-    key = ".".join(str(part) for part in wrong["loc"][:2] if part not in SECTIONS or len(wrong["loc"]) > 1)
-    known = {field.key: field for field in setting_fields()}
-    if wrong["type"] == "value_error":  # of settings that do not go together; the sentence begins with the key
-        sentence = str(wrong["ctx"]["error"])
-        return sentence.partition(" ")[0], sentence
-    if key not in known:
-        return key, _no_setting(key)
-    value = format_value(wrong["input"])
-    return key, f"{key} cannot be {repr(value[:80]) if value else 'empty'}: it takes {known[key].allowed}."
+def _explain(problem: Any) -> tuple[str, str]:
+    """Return the key of a pydantic error, and the message for it."""
+    if problem["type"] == "value_error":  # from a validator in schema.py, whose message begins with the key
+        message = str(problem["ctx"]["error"])
+        return message.split("`")[1], message
+    key = ".".join(map(str, problem["loc"][:2]))
+    field = next((field for field in setting_fields() if field.key == key), None)
+    if field is None:
+        return key, _unknown_key(key)
+    allowed = field.range if "than" in problem["type"] else field.allowed  # such as greater_than_equal
+    return key, f"`{key}` must be {allowed}. You entered {_quoted(format_value(problem['input']))}."
 
 
-def with_labels(sentence: str) -> str:
-    """A sentence on settings with the labels that a form gives them in the place of their keys; paths are left alone."""
-    for field in setting_fields():
-        key = rf"(?<![\w./]){re.escape(field.key)}(?![\w/]|\.\w)" if field.section else "^seed(?= cannot be)"
-        sentence = re.sub(key, f"“{field.label}”", sentence)
-    return sentence
+def _quoted(value: str) -> str:
+    if re.fullmatch(r"[-+]?[\d.]{1,20}(e[-+]?\d{1,3})?", value):
+        return value
+    return repr(value[:80]) if value else "nothing"
+
+
+def with_labels(message: str) -> str:
+    """Replace the keys of settings in a message with their labels in the form. Paths are left alone."""
+    labels = {field.key: field.label for field in setting_fields()}
+    dotted = "|".join(re.escape(key) for key in labels if key != "seed")
+    pattern = rf"(?<![\w./])`?({dotted})`?(?![\w/]|\.\w)|`(seed)`"
+    return re.sub(pattern, lambda match: f"“{labels[match[1] or match[2]]}”", message)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
-    """["training.lr=0.001"] -> {"training.lr": "0.001"}."""
+    """Return ["training.lr=0.001"] as {"training.lr": "0.001"}. Raises SettingsError."""
     values = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not (equals and key.strip()):
-            raise SettingsError(f"--set takes key=value such as training.lr=0.001, not {assignment!r}.")
+            raise SettingsError(f"--set needs key=value, such as training.lr=0.001. You entered {assignment!r}.")
         values[key.strip()] = value.strip()
     return values
 
 
 def settings_from_dict(nested: Mapping[str, Any]) -> Settings:
-    """Settings as config.json holds them; keys that an older version did not know get their defaults."""
-    known = {name: nested[name] for name in Settings.model_fields if name in nested}
-    return _validate(known)
+    """Return the settings in a config.json. Missing keys, as in older versions, get their defaults."""
+    return _validate({name: nested[name] for name in Settings.model_fields if name in nested})
 
 
 def get_value(settings: Settings, key: str) -> Any:
@@ -215,23 +227,24 @@ def get_value(settings: Settings, key: str) -> Any:
 
 
 def flat(settings: Settings) -> dict[str, Any]:
+    """Return all values by dotted key."""
     return {field.key: get_value(settings, field.key) for field in setting_fields()}
 
 
 def display_value(value: Any) -> str:
-    """A setting's value as people read it; --set takes it as format_value writes it."""
+    """Return a value as text for users. `format_value` writes it for --set."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return format_value(value) or "none"
 
 
 def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
-    """The settings in which two differ: key, the first's value, the second's."""
+    """Return the dotted key and both values of each setting in which `a` and `b` differ."""
     return [(key, value, get_value(b, key)) for key, value in flat(a).items() if value != get_value(b, key)]
 
 
 def command_line(settings: Settings, preset: str = DEFAULT_PRESET) -> str:
-    """The command that trains with just these settings."""
+    """Return the command that trains with these settings."""
     words = ["python", "-m", "expertnet", "train", "--preset", preset, "--dataset", settings.data.dataset]
     base = build_settings(preset, settings.data.dataset)
     for key, value, _ in differences(settings, base):

@@ -1,7 +1,4 @@
-"""Settings that go together, each set with its reason in one line.
-
-In this module: Preset, PRESETS, DEFAULT_PRESET.
-"""
+"""Presets: settings that work well together, each with a one-line reason."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any
 class Preset:
     name: str
     reason: str
-    values: Mapping[str, Any]  # dotted key -> value; the rest is the schema's default
+    values: Mapping[str, Any]  # by dotted key; other settings have their defaults
 
 
 PRESETS: dict[str, Preset] = {
@@ -22,7 +19,7 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "A small network with pooling: a first result within minutes on a laptop's processor.",
+            "A small network with pooling. Gives a first result in minutes on a laptop CPU.",
             {
                 "model.num_blocks": 4,
                 "model.channels": 32,
@@ -37,7 +34,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "compact",
-            "The photographs' network that ships: 0.7 M parameters, residual, Muon; some hours on a laptop's processor.",
+            "The included photo network: 0.7 M parameters, residual blocks, Muon. Takes a few hours on a laptop CPU.",
             {
                 "model.num_blocks": 5,
                 "model.channels": 32,
@@ -60,7 +57,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             "report",
-            "The reference report's network and hyper-parameters (90.53% on CIFAR-10), watching the test set as it did.",
+            "The reference report's network and hyper-parameters (90.53% on CIFAR-10). Monitors the test set, as the report did.",
             {"data.validation_share": 0.0},
         ),
     )

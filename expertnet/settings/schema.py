@@ -1,7 +1,6 @@
-"""Every setting of a run, once: name, default, range, unit and one line of help.
+"""All settings of a run, each with its default, range, unit and help text. Long because it is a list.
 
-In this module: Settings and its sections, SettingsError, did_you_mean, format_value and parse_numbers. The presets are in presets.py.
-The form, the command line and config.json are all made from what stands here; fields.py reads it.
+The form, the command line and config.json are generated from this schema.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from expertnet.utils.text import counted
 
 
 def setting(
@@ -23,16 +24,16 @@ def setting(
     kind: str | None = None,
     **limits: Any,
 ) -> Any:
-    """A pydantic field that also carries what a form shows: label, unit, step, and whether it is shown unfolded.
+    """Return a pydantic field with what a form needs: label, unit, step, and whether it is always visible (`basic`).
 
-    `kind` is what the type alone does not tell: "blocks" for numbers of blocks.
+    `kind` overrides the kind that follows from the type, such as "blocks" for block numbers.
     """
     shown: dict[str, Any] = {"unit": unit, "step": step, "basic": basic, "kind": kind}
     return Field(default, description=help, title=label, json_schema_extra=shown, **limits)
 
 
 def format_value(value: Any) -> str:
-    """A value as --set takes it."""
+    """Return a value as text that --set accepts."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -41,7 +42,7 @@ def format_value(value: Any) -> str:
 
 
 def parse_numbers(value: Any) -> Any:
-    """Numbers typed as text, "2 4" or "2,4" or "[2, 4]", become a tuple."""
+    """Return text such as "2,4", "2 4" or "[2, 4]" as a tuple, and any other value unchanged."""
     if isinstance(value, str):
         parts = value.strip().strip("[]()").replace(",", " ").split()
         return tuple(int(part) if re.fullmatch(r"-?\d{1,18}", part) else part for part in parts)
@@ -49,7 +50,7 @@ def parse_numbers(value: Any) -> Any:
 
 
 def _on_or_off(value: Any) -> Any:
-    """A truth value is as good as the word."""
+    """Accept true and false."""
     return {"true": "on", "false": "off"}.get(str(value).lower(), value)
 
 
@@ -61,14 +62,12 @@ class Section(BaseModel):
 
 
 class ModelSettings(Section):
-    """The network: a stem, blocks of expert convolutions, a classifier."""
+    """The network: a stem, blocks of expert convolutions and a classifier."""
 
-    num_blocks: int = setting(
-        8, "Blocks of expert convolutions, one after the other.", label="Blocks", basic=True, ge=1, le=64
-    )
+    num_blocks: int = setting(8, "Number of expert blocks.", label="Blocks", basic=True, ge=1, le=64)
     channels: int = setting(
         64,
-        "Feature maps that every convolution puts out.",
+        "Feature maps that each convolution outputs.",
         label="Channels",
         unit="feature maps",
         step=8,
@@ -78,7 +77,7 @@ class ModelSettings(Section):
     )
     num_experts: int = setting(
         3,
-        "Expert convolutions side by side in each block (K); with 1 there is nothing to route.",
+        "Parallel convolutions in each block (K). With 1 there is nothing to route.",
         label="Experts per block",
         basic=True,
         ge=1,
@@ -86,66 +85,64 @@ class ModelSettings(Section):
     )
     reduction: int = setting(
         8,
-        "The expert branch squeezes its channels by this factor before it weighs the experts.",
+        "The router's hidden layer has this many times fewer units than its input.",
         label="Router reduction",
         ge=1,
         le=256,
     )
     routing: Literal["learned", "uniform"] = setting(
         "learned",
-        "Whether each image's weights come from the expert branch, or are 1/K for all: the control that tells what routing earns.",
+        "learned: a router weights the experts for each image. uniform: every expert gets 1/K, as a control.",
         label="Routing",
     )
     pool_after: Numbers = setting(
         (),
-        "Numbers of the blocks (from 1) that are followed by 2x2 max pooling, which makes the rest four times cheaper.",
+        "Blocks (from 1) followed by 2x2 max pooling, which makes later blocks four times cheaper.",
         label="Pool after blocks",
         kind="blocks",
     )
     widths: Numbers = setting(
         (),
-        "Channels of each stage, which ends where images are pooled, such as 32,64,128; empty: the same channels everywhere.",
-        label="Widths by stage",
+        "Such as 32,64,128. Each pooling starts a new stage. Empty: the same channels in all blocks.",
+        label="Channels per stage",
         unit="feature maps",
     )
     residual: bool = setting(
         False,
-        "Add what comes into a block to what it puts out (He 2016, arXiv:1512.03385), which deep networks learn more easily.",
+        "Add each block's input to its output, which helps deep networks learn (He 2016, arXiv:1512.03385).",
         label="Residual blocks",
     )
 
     @model_validator(mode="after")
     def _pooled_blocks_exist(self) -> ModelSettings:
+        entered = f"You entered {format_value(self.pool_after)}."
         if any(not 1 <= block <= self.num_blocks for block in self.pool_after):
-            raise ValueError(
-                f"model.pool_after cannot be {format_value(self.pool_after)!r}: it takes numbers of blocks "
-                f"from 1 to {self.num_blocks}."
-            )
+            raise ValueError(f"`model.pool_after` must name blocks between 1 and {self.num_blocks}. {entered}")
         if len(set(self.pool_after)) != len(self.pool_after):
-            raise ValueError(f"model.pool_after cannot be {format_value(self.pool_after)!r}: it names each block once.")
+            raise ValueError(f"`model.pool_after` must name each block once. {entered}")
         return self
 
     @model_validator(mode="after")
     def _widths_fit(self) -> ModelSettings:
-        wrong = f"model.widths cannot be {format_value(self.widths)!r}: "
+        entered = f"You entered {format_value(self.widths)}."
         stages = 1 + sum(block < self.num_blocks for block in self.pool_after)
         if self.widths and len(self.widths) != stages:
-            raise ValueError(f"{wrong}it takes a number for each stage, and pooling makes {stages} of them.")
+            raise ValueError(f"`model.widths` needs {counted(stages, 'number')}, one per stage. {entered}")
         if any(not 1 <= width <= 1024 for width in self.widths):
-            raise ValueError(f"{wrong}it takes numbers from 1 to 1024.")
+            raise ValueError(f"`model.widths` must be numbers between 1 and 1024. {entered}")
         if self.residual and sorted(self.widths) != list(self.widths):
-            raise ValueError(f"{wrong}residual blocks take widths that do not fall from stage to stage.")
+            raise ValueError(f"`model.widths` must not decrease from stage to stage with residual blocks. {entered}")
         return self
 
     @property
     def block_widths(self) -> tuple[int, ...]:
-        """Channels that each block puts out."""
+        """Output channels of each block."""
         stage_of = [sum(pooled < block for pooled in self.pool_after) for block in range(1, self.num_blocks + 1)]
         return tuple(self.widths[stage] if self.widths else self.channels for stage in stage_of)
 
 
 class DataSettings(Section):
-    """The images, how they are split, and how they are varied in training."""
+    """The images, how they are split, and how they are augmented."""
 
     dataset: str = setting(
         "digits",
@@ -156,7 +153,7 @@ class DataSettings(Section):
     )
     image_size: int = setting(
         32,
-        "Width and height of the images that the network sees.",
+        "Width and height of the images that enter the network.",
         label="Image size",
         unit="pixels",
         step=8,
@@ -165,7 +162,7 @@ class DataSettings(Section):
     )
     validation_share: float = setting(
         0.1,
-        "Share of the training images kept aside to choose the best epoch; 0 watches the test set instead, as the report did.",
+        "Share of the training images held out to choose the best epoch. 0 monitors the test set, as in the report.",
         label="Validation share",
         step=0.05,
         ge=0.0,
@@ -173,7 +170,7 @@ class DataSettings(Section):
     )
     crop_padding: int = setting(
         4,
-        "A random crop from the image padded with this many zero pixels on each side; 0 switches it off.",
+        "Zero pixels added on each side before a random crop. 0 turns it off.",
         label="Crop padding",
         unit="pixels",
         ge=0,
@@ -181,17 +178,17 @@ class DataSettings(Section):
     )
     flip: Literal["auto", "on", "off"] = setting(
         "auto",
-        "Mirror half of the training images; auto leaves digits and house numbers as they are.",
+        "Mirror half of the training images. auto leaves digits and house numbers unchanged.",
         label="Horizontal flip",
     )
     alternating_flip: bool = setting(
         False,
-        "Mirror every image in each second epoch, so that both views come equally often (Jordan 2024, arXiv:2404.00498).",
+        "Mirror each image in every second epoch instead of at random (Jordan 2024, arXiv:2404.00498).",
         label="Alternating flip",
     )
     cutout: int = setting(
         0,
-        "Side of a square that is blanked at a random place in each training image; 0 switches it off.",
+        "Side of a square erased at a random place in each training image. 0 turns it off.",
         label="Cutout",
         unit="pixels",
         ge=0,
@@ -199,7 +196,7 @@ class DataSettings(Section):
     )
     mixup: float = setting(
         0.0,
-        "Blend each batch with itself in another order by a share from Beta(a, a) (Zhang 2018, arXiv:1710.09412); 0 switches it off.",
+        "Blend pairs of images by a share from Beta(a, a) (Zhang 2018, arXiv:1710.09412). 0 turns it off.",
         label="Mixup",
         step=0.1,
         ge=0.0,
@@ -207,8 +204,8 @@ class DataSettings(Section):
     )
     cutmix: float = setting(
         0.0,
-        "Paste a rectangle of another image, of a share from Beta(a, a) (Yun 2019, arXiv:1905.04899); "
-        "with mixup too, each batch takes one of them.",
+        "Paste a rectangle of another image, its share from Beta(a, a) (Yun 2019, arXiv:1905.04899). 0 turns it off. "
+        "With Mixup on too, each batch uses one of the two.",
         label="CutMix",
         step=0.1,
         ge=0.0,
@@ -217,45 +214,41 @@ class DataSettings(Section):
 
 
 class TrainingSettings(Section):
-    """The optimiser and its schedule."""
+    """The optimizer, its schedule and what is saved."""
 
-    epochs: int = setting(
-        100, "Times that training goes through all training images.", label="Epochs", basic=True, ge=1, le=10_000
-    )
+    epochs: int = setting(100, "Passes through the training images.", label="Epochs", basic=True, ge=1, le=10_000)
     batch_size: int = setting(
-        128, "Images in one step.", label="Batch size", unit="images", step=16, basic=True, ge=1, le=16_384
+        128, "Images per step.", label="Batch size", unit="images", step=16, basic=True, ge=1, le=16_384
     )
     optimizer: Literal["adamw", "sgd", "muon"] = setting(
         "adamw",
-        "AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for the experts' kernels beside AdamW for the rest.",
+        "AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for expert kernels with AdamW for the rest.",
         label="Optimizer",
     )
-    lr: float = setting(
-        3e-4, "Highest learning rate of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0
-    )
+    lr: float = setting(3e-4, "Peak of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0)
     router_lr_share: float = setting(
         1.0,
-        "Share of the learning rate that the routers take; where it is high, routers die or collapse at learning rates that kernels like.",
-        label="Router's share of the learning rate",
+        "Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse.",
+        label="Router learning rate share",
         step=0.05,
         gt=0.0,
         le=1.0,
     )
     weight_decay: float = setting(
-        1e-3, "Decoupled decay with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0
+        1e-3, "Decoupled with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0
     )
     decay_all: bool = setting(
         True,
-        "Decay norms, biases and routers too, as the report does; without it only convolutions and the classifier are decayed.",
-        label="Decay everything",
+        "Decay norms, biases and routers too, as in the report. Off: only convolutions and the classifier.",
+        label="Decay all weights",
     )
     momentum: float = setting(0.9, "Nesterov momentum of SGD and Muon.", label="Momentum", step=0.05, ge=0.0, lt=1.0)
     schedule: Literal["cosine", "one_cycle"] = setting(
-        "cosine", "Cosine annealing to zero, or one-cycle: a linear rise, then a linear fall to zero.", label="Schedule"
+        "cosine", "cosine: annealing to zero. one_cycle: a linear rise, then a linear fall to zero.", label="Schedule"
     )
     warmup_share: float = setting(
         0.0,
-        "First share of all steps in which the learning rate rises from zero.",
+        "Share of all steps in which the learning rate rises from zero.",
         label="Warm-up share",
         step=0.05,
         ge=0.0,
@@ -266,7 +259,7 @@ class TrainingSettings(Section):
     )
     gradient_clip: float = setting(
         0.0,
-        "Largest norm of the gradient of all weights together; 0 does not clip.",
+        "Maximum norm of the gradient of all weights together. 0 turns it off.",
         label="Gradient clipping",
         step=0.5,
         ge=0.0,
@@ -274,7 +267,7 @@ class TrainingSettings(Section):
     )
     ema: float = setting(
         0.0,
-        "Evaluate an exponential moving average of the weights that keeps this share of itself a step (Polyak 1992); 0 switches it off.",
+        "Evaluate a moving average of the weights with this decay per step (Polyak 1992). 0 turns it off.",
         label="Weight averaging",
         step=0.001,
         ge=0.0,
@@ -282,7 +275,7 @@ class TrainingSettings(Section):
     )
     temperature: float = setting(
         1.0,
-        "Temperature of the routers' softmax at the start, falling to 1, so that all experts learn first (Chen 2020, arXiv:1912.03458).",
+        "Initial temperature of the router softmax. It falls to 1, so that all experts learn first (Chen 2020, arXiv:1912.03458).",
         label="Router temperature",
         step=1.0,
         ge=1.0,
@@ -290,7 +283,7 @@ class TrainingSettings(Section):
     )
     temperature_share: float = setting(
         0.1,
-        "First share of all steps in which the routers' temperature falls to 1.",
+        "Share of all steps in which the router temperature falls to 1.",
         label="Temperature share",
         step=0.05,
         gt=0.0,
@@ -298,52 +291,52 @@ class TrainingSettings(Section):
     )
     keep_every: int = setting(
         0,
-        "Keep the weights of every so many epochs too, to look at the routing through training; 0 keeps the best and the last alone.",
-        label="Keep weights every",
+        "Save extra checkpoints, to see the routing through training. 0 saves only the best and the last.",
+        label="Save a checkpoint every",
         unit="epochs",
         ge=0,
         le=10_000,
     )
     tensorboard: bool = setting(
         False,
-        "Write each epoch's figures for TensorBoard into the run's folder too; this needs the package tensorboard.",
+        "Log each epoch for TensorBoard in the run's folder. Requires the package tensorboard.",
         label="TensorBoard",
     )
 
 
 class HardwareSettings(Section):
-    """Where the training runs and how it computes."""
+    """Where and in which number format training runs."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting(
-        "auto", "auto, cpu, mps, cuda or cuda:1; auto takes the first accelerator there is.", label="Device"
+        "auto", "auto, cpu, mps, cuda or cuda:1. auto uses the first accelerator.", label="Device"
     )
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto",
-        "Number format of the convolutions; auto takes bf16 where the device is fast with it.",
+        "Number format of the convolutions. auto uses bf16 if the device supports it natively.",
         label="Precision",
     )
     channels_last: bool = setting(
         True,
-        "Keep the channels of a pixel together in memory, which most devices convolve faster.",
+        "Store the channels of each pixel together, which is faster on most devices.",
         label="Channels last",
     )
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting(
         "auto",
-        "Compile the network with torch.compile: a slower start, then faster steps; auto does so on a GPU in runs that are long enough.",
+        "Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU.",
         label="Compile",
     )
     own_process: bool = setting(
         False,
-        "Train in a process of its own, which outlives a restart of the app and can be ended by force; it starts some seconds later.",
-        label="Own process",
+        "Train in a separate process, which survives a restart of the app and can be force stopped. It starts a few seconds later.",
+        label="Separate process",
     )
 
 
 class Settings(Section):
-    """All settings of a run; frozen, so that a run's snapshot cannot change under it."""
+    """All settings of a run. They are frozen, so a run's settings cannot change."""
 
     seed: int = setting(
-        0, "Start of every random choice: weights, split, order, augmentation.", label="Seed", ge=0, le=2**31 - 1
+        0, "Seed of every random choice: weights, split, order and augmentation.", label="Seed", ge=0, le=2**31 - 1
     )
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
@@ -355,17 +348,16 @@ class Settings(Section):
         size = self.data.image_size
         if size >> len(self.model.pool_after) < 1:
             raise ValueError(
-                f"model.pool_after cannot be {format_value(self.model.pool_after)!r}: it halves images of {size} "
-                "pixels to nothing; name fewer blocks."
+                f"`model.pool_after` halves images of {size} pixels {len(self.model.pool_after)} times, which leaves none. "
+                "Name fewer blocks."
             )
         for name in ("cutout", "crop_padding"):
-            if getattr(self.data, name) > size:
-                raise ValueError(
-                    f"data.{name} cannot be {getattr(self.data, name)}: it takes at most data.image_size, which is {size}."
-                )
+            value = getattr(self.data, name)
+            if value > size:
+                raise ValueError(f"`data.{name}` must be at most `data.image_size` ({size}). You entered {value}.")
         return self
 
     @property
     def watches_test(self) -> bool:
-        """With no validation images, every val_* figure of the run is measured on the test set."""
+        """Whether val_* figures are measured on the test set, because there are no validation images."""
         return self.data.validation_share == 0

@@ -7,13 +7,13 @@ empty, and what is too long is cut; of what is typed too_long says so.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from expertnet.utils.files import read_json, to_json, write_atomically
+from expertnet.utils.text import without_controls
 
 FILE = "notes.json"
 NAME, TAG, TAGS, NOTE = 80, 40, 20, 4000  # characters of a name and of a tag, tags of a run, characters of a note
@@ -90,18 +90,8 @@ def _tags(values: Iterable[Any], longest: int = LARGEST) -> tuple[str, ...]:
 
 
 def _line(value: Any, limit: int) -> str:
-    """Text on one line."""
     return " ".join(_text(value, LARGEST).split())[:limit].rstrip()
 
 
 def _text(value: Any, limit: int) -> str:
-    """Text without signs that steer a terminal or turn the line round; what is no text is empty."""
-    if not isinstance(value, str):
-        return ""
-    unwanted = ("Cc", "Cs", "Bidi")
-    return "".join(sign for sign in value if sign in "\n\t" or _kind(sign) not in unwanted)[:limit]
-
-
-def _kind(sign: str) -> str:
-    turning = unicodedata.bidirectional(sign) in ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")
-    return "Bidi" if turning else unicodedata.category(sign)
+    return without_controls(value)[:limit] if isinstance(value, str) else ""

@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import stat
-import time
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ from expertnet.transfer.validation import (
     one_line,
     parse_object,
 )
-from expertnet.utils.files import to_json
+from expertnet.utils.files import remove_leftovers, to_json
 
 _UNFINISHED = ".import-"  # begins the name of a folder that no page lists
 _PIECE = 2**20  # bytes unpacked at a time
@@ -118,7 +117,7 @@ def import_run(store: RunStore, file: IO[bytes], name: str) -> Imported:
     try:
         members = _members(_opened(file))
         store.root.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(store.root)
+        remove_leftovers(store.root, f"{_UNFINISHED}*")
         folder = store.root / f"{_UNFINISHED}{secrets.token_hex(8)}"
         folder.mkdir()
         try:
@@ -156,13 +155,6 @@ def _same(store: RunStore, run: Run, was: str) -> Run | None:
             except RunError:
                 continue
     return None
-
-
-def _remove_leftovers(root: Path) -> None:
-    """What an import left that was killed, on another day."""
-    for folder in root.glob(f"{_UNFINISHED}*"):
-        if time.time() - folder.stat().st_mtime > 86_400:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _opened(file: IO[bytes]) -> zipfile.ZipFile:

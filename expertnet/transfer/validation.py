@@ -40,6 +40,7 @@ from expertnet.store.status import (
     parse_epochs,
 )
 from expertnet.utils.files import to_json
+from expertnet.utils.text import printable
 
 MAX_UNPACKED = 2**30  # bytes of all files of a run together
 MAX_FILES = 20_000
@@ -76,16 +77,12 @@ def parse_object(content: bytes, name: str) -> dict[str, Any]:
 
 def one_line(value: Any, most: int = MAX_TEXT) -> str:
     """Text of a stranger that any terminal and page can show; empty for what is no text."""
-    text = value[:most] if isinstance(value, str) else ""
-    return "".join(letter if letter.isprintable() else "?" for letter in text.replace("\n", " "))
+    return printable(value[:most].replace("\n", " ")) if isinstance(value, str) else ""
 
 
 def clean_text(content: bytes) -> bytes:
     """Text of several lines without signs that steer a terminal."""
-    lines = content.decode(errors="replace").splitlines()
-    return "\n".join(
-        "".join(sign if sign.isprintable() or sign == "\t" else "?" for sign in line) for line in lines
-    ).encode()
+    return printable("\n".join(content.decode(errors="replace").splitlines()), keep="\n\t").encode()
 
 
 # --- config.json ------------------------------------------------------------------------------------------------------

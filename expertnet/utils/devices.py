@@ -1,45 +1,45 @@
-"""Which device a run uses, what it is called, and in which number format it computes.
-
-In this module: resolve_device, resolve_precision, device_name, device_memory, available_memory, keep_freed_memory, release_freed_memory,
-available_threads.
-"""
+"""Choose the device and number format of a run, and manage memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+from collections.abc import Mapping
 
 import psutil
 import torch
 
 from expertnet.errors import SettingsError
+from expertnet.utils.text import counted
 
 GLIBC = platform.libc_ver()[0] == "glibc"
-MEMORY_OPTIONS = {"M_MMAP_MAX": (-4, 0, 65_536), "M_TRIM_THRESHOLD": (-1, 2**31 - 1, 2**17)}  # number, kept, as it was
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # options of mallopt
+KEEP_FREED = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
+GLIBC_DEFAULTS = {M_MMAP_MAX: 65_536, M_TRIM_THRESHOLD: 2**17}
 
 
 def resolve_device(name: str) -> torch.device:
-    """ "auto" -> the first accelerator there is; a device that is not there raises SettingsError."""
+    """Return the named device; "auto" is the first accelerator, else the CPU. Raises SettingsError if it is missing."""
     if name == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
     device = torch.device(name)
-    there = {
+    available = {
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }[device.type]
-    if not there:
+    if not available:
         raise SettingsError(
-            f"hardware.device cannot be {name!r} on this machine, which has no such device; auto takes what there is."
+            f"`hardware.device` cannot be {name!r}, because this computer has no such device. Use auto to let ExpertNet choose."
         )
     return device
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """ "auto" -> bfloat16 where the device multiplies in it natively, else float32."""
+    """Return the number format of the convolutions; "auto" is bfloat16 if the device supports it natively, else float32."""
     if name == "auto":
         if device.type == "cuda":
             name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -49,51 +49,51 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls it: the GPU's name, or the number of CPU threads."""
+    """Return the name of the GPU, or the number of CPU threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return "Apple GPU" if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
+    return "Apple GPU" if device.type == "mps" else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
 
 
 def device_memory(device: torch.device) -> int | None:
-    """Bytes that tensors hold on an accelerator at most so far; None on a CPU."""
+    """Return the peak memory of tensors on an accelerator in bytes (on Apple GPUs the current memory); None on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return torch.mps.current_allocated_memory() if device.type == "mps" else None
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that a training on this device can have: what is free, and what torch holds there already."""
+    """Return the bytes that training can use on a device: free memory and what torch has already reserved."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     return torch.mps.recommended_max_memory() if device.type == "mps" else psutil.virtual_memory().available
 
 
 def keep_freed_memory() -> None:
-    """Has the C library keep what is freed for what is asked for next, in all of this process, until release_freed_memory.
+    """Make glibc reuse freed memory in this process until `release_freed_memory`, at the price of a higher peak.
 
-    By itself glibc hands every large tensor back to the system, and gets it again page by page, which costs a network of
-    large feature maps much of a step. The memory at the peak grows, since what is kept does not always fit.
+    By default glibc returns each large tensor to the system and faults it in again page by page, which takes much of
+    a training step with large feature maps.
     """
-    _set_memory_options(1)
+    _set_memory_options(KEEP_FREED)
 
 
 def release_freed_memory() -> None:
-    """Ends keep_freed_memory."""
-    _set_memory_options(2)
+    """Return freed memory to the system, now and from now on."""
+    _set_memory_options(GLIBC_DEFAULTS)
     if GLIBC:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _set_memory_options(value: int) -> None:
+def _set_memory_options(options: Mapping[int, int]) -> None:
     if GLIBC:
-        for option in MEMORY_OPTIONS.values():
-            ctypes.CDLL(None).mallopt(option[0], option[value])
+        for option, value in options.items():
+            ctypes.CDLL(None).mallopt(option, value)
 
 
 def available_threads() -> int:
-    """Processors this process may use, or as many as OMP_NUM_THREADS asks for."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked):
-        return int(asked)
+    """Return OMP_NUM_THREADS if set, else the number of processors this process may use."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and int(threads):
+        return int(threads)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

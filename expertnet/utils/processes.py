@@ -1,7 +1,4 @@
-"""Which process writes a run, and whether it still lives.
-
-In this module: this_process, process_facts, is_alive.
-"""
+"""Identify the process that writes a run, and tell whether it is still alive."""
 
 from __future__ import annotations
 
@@ -15,34 +12,35 @@ from typing import Any
 
 import psutil
 
-CLOCK_SLACK = 2.5  # seconds; the system rounds its own start to whole ones, anew at every look
-HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
+CLOCK_SLACK = 2.5  # seconds; psutil rounds the boot time to whole seconds, differently at each call
+HEARTBEAT_LIMIT = 60.0  # seconds; a run on another host with an older heartbeat counts as dead
 
 
 def this_process() -> dict[str, Any]:
-    """Who is writing: host, pid and the start time that tells this process from a later one with its pid."""
+    """Return host, pid, start time and boot ID of this process. The start time tells apart processes with the same pid."""
     return dict(_this_process(os.getpid()))
 
 
+# Cached by pid: a forked child is another process.
 @cache
-def _this_process(pid: int) -> dict[str, Any]:  # by pid: a fork is another process
+def _this_process(pid: int) -> dict[str, Any]:
     return process_facts(pid)
 
 
 def process_facts(pid: int) -> dict[str, Any]:
-    """The same of another process of this host that runs now."""
+    """Return the same facts about a running process on this host."""
     return {"host": socket.gethostname(), "pid": pid, "process_start": _process_start(pid), "boot": _boot()}
 
 
 def _process_start(pid: int) -> float:
-    """Seconds: on Linux since the machine came up, for there the wall clock, when it is set, moves what is told since 1970."""
+    """Start time in seconds: since boot on Linux, where setting the clock shifts times since 1970; else since 1970."""
     started = psutil.Process(pid).create_time()
     return started - psutil.boot_time() if psutil.LINUX else started
 
 
 @cache
 def _boot() -> str | None:
-    """Names this start of the machine, since times and pids may be the same after the next; None where it has no name."""
+    """Return an ID of the current boot, because pids and start times may recur after the next. None if unavailable."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -50,7 +48,7 @@ def _boot() -> str | None:
 
 
 def is_alive(status: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote a status still runs; one that was killed and not yet waited for does not."""
+    """Return whether the process that wrote a status still runs. A zombie does not count as running."""
     if status["host"] != this_process()["host"]:
         return abs(time.time() - (status["heartbeat"] or 0)) < HEARTBEAT_LIMIT
     if status["boot"] != _boot():

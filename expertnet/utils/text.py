@@ -1,79 +1,85 @@
-"""Tables and words that others can name, made harmless for where they go, and figures as sentences write them.
-
-In this module: to_csv, escape, escape_for_file; percent, points, amount, counted.
-"""
+"""Text for users: numbers in sentences, safe text from outside, and tables as CSV."""
 
 from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 import pandas as pd
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet runs a cell that begins with one
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")  # spreadsheets run cells that begin with one of these
+DIRECTION_CONTROLS = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")  # can reverse a line of text
 
 
-def to_csv(table: pd.DataFrame) -> str:
-    """A table as CSV in which no text, such as a file's name from outside, is a formula: an apostrophe stands before it."""
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return 0.865 as "86.5%", and None as a dash."""
+    return "–" if share is None else f"{share * 100:.{digits}f}%"
 
-    def harmless(cell: Any) -> Any:
-        return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
 
-    table = table.map(harmless).rename(columns=harmless)
-    return table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)  # or a line's end within a name would start a row
+def points(difference: float) -> str:
+    """Return the size of a difference between two shares in percentage points: -0.114 as "11.4 points"."""
+    size = abs(difference) * 100
+    return "under 0.1 points" if 0 < size < 0.05 else f"{size:.1f} points"
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a non-negative value with three decimals and its unit, such as "1.980 bits"."""
+    return (f"under 0.001 {unit}" if value < 0.001 else f"{value:.3f} {unit}").rstrip()
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 image", "1,797 images". An irregular plural is given: "classes"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def cut(text: str, longest: int) -> str:
+    """Shorten text to at most `longest` characters, the last of them an ellipsis."""
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
+def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Return " Did you mean cifar10?" with the known word most like an unknown one, or "" if none is close."""
+    found = get_close_matches(word[:80].lower(), list(known), 1, likeness)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Replace every character that a terminal cannot print with "?", except those in `keep`."""
+    return "".join(char if char.isprintable() or char in keep else "?" for char in text)
+
+
+def without_controls(text: str) -> str:
+    """Remove control characters (except newlines and tabs), surrogates and changes of text direction."""
+    return "".join(char for char in text if char in "\n\t" or not _is_control(char))
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs") or unicodedata.bidirectional(char) in DIRECTION_CONTROLS
 
 
 def escape(text: str) -> str:
-    """Text that a person can name, so that Markdown shows it as it is.
-
-    A browser makes links of addresses whatever signs are escaped, so a sign that takes no room (U+2060) parts those.
-    """
+    """Escape text for st.markdown and other Markdown widgets, which then show it unchanged."""
+    # Streamlit links URLs even between escaped characters, so an invisible word joiner (U+2060) splits them.
     text = re.sub(r"(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)", "\u2060", text, flags=re.IGNORECASE)
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:&-])", r"\\\1", text.replace("\n", " "))
 
 
 def escape_for_file(text: str) -> str:
-    """The same within a line of a Markdown file: many viewers show a backslash before any other sign than these as it is.
-
-    Signs that some viewers make links, formulas or strokes of are written by their numbers, which all of them know.
-    """
+    """Escape text for one line of a Markdown file, which any viewer then shows unchanged."""
+    # Many viewers show a backslash before any other character. Links, formulas and strikethrough need HTML entities.
     text = re.sub(r"([\\`*_{}\[\]#])", r"\\\1", " ".join(text.split()))
     return re.sub(r"[<>&~$|@]|:(?=//)|(?<=www)\.", lambda sign: f"&#{ord(sign[0])};", text, flags=re.IGNORECASE)
 
 
-# --- figures in sentences --------------------------------------------------------------------------------------------
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV in which no text is a formula: an apostrophe is put before it."""
 
+    def harmless(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
 
-def percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None else f"{share * 100:.{digits}f}%"
-
-
-def points(change: float) -> str:
-    """How far two shares lie apart, in percentage points."""
-    apart = abs(change) * 100
-    return "under 0.1 points" if 0 < apart < 0.05 else f"{apart:.1f} points"
-
-
-def amount(value: float, unit: str) -> str:
-    """So many bits or nats, to as many decimals as say something."""
-    return f"under 0.001 {unit}".rstrip() if value < 0.001 else f"{value:.3f} {unit}".rstrip()
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
-
-
-def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """What follows a word that is not known in its sentence: the known one that is most like it, or nothing."""
-    found = get_close_matches(word[:80].lower(), list(known), 1, likeness)
-    return f" (did you mean {found[0]}?)" if found else ""
+    # All text is quoted, because an unquoted carriage return in a file name starts a new row.
+    return table.map(harmless).rename(columns=harmless).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)

@@ -137,12 +137,12 @@ def test_files_that_are_no_images_are_counted_and_left_out(kind, tmp_path, load)
     }
     data = load(write(tmp_path / kind, files))
     assert len(data.train) + len(data.test) == 10
-    assert data.note.startswith("4 files were passed over")
+    assert data.note.startswith("Skipped 4 files")
     again = load(tmp_path / kind)
     assert again.note == data.note and all(name in data.note for name in files if name not in class_files())
 
 
-@pytest.mark.parametrize(("count", "says"), [(1, "1 file was passed over"), (9, "and others (9 .txt in all)")])
+@pytest.mark.parametrize(("count", "says"), [(1, "Skipped 1 file "), (9, "and others (9 .txt in all)")])
 def test_what_was_left_out_is_named_in_one_line_that_a_log_takes(count, says, tmp_path, load):
     odd = {f"cat/a\n\x1b[31m\udcff{number}.txt": b"x" for number in range(count)}
     note = load(write(tmp_path / "folder", class_files() | odd)).note

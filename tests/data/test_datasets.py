@@ -345,7 +345,7 @@ def test_a_folder_named_like_a_built_in_set_is_not_mistaken_for_it(root, folder)
 
 
 def test_an_unknown_data_set_is_refused_before_anything_starts(folder):
-    with pytest.raises(DatasetError, match="There is no dataset 'mnits'; use digits"):
+    with pytest.raises(DatasetError, match="There is no dataset 'mnits'. Use digits"):
         refuse_if_missing(settings("mnits"))
     refuse_if_missing(settings(folder))
     refuse_if_missing(settings("svhn"))

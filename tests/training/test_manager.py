@@ -81,7 +81,7 @@ def test_the_log_names_the_images_that_could_not_be_read(store, tmp_path, monkey
     (tmp_path / "own" / "cat" / "torn.png").write_bytes(b"no image")
     run = store.create(build_settings("quick", str(tmp_path / "own"), TINY))
     assert run_training(run, Stop())["state"] == "finished", run.log_tail()
-    assert "1 file was passed over" in run.log_tail() and "cat/torn.png" in run.log_tail()
+    assert "Skipped 1 file" in run.log_tail() and "cat/torn.png" in run.log_tail()
     (tmp_path / "own" / "bird").mkdir()
     for name in ("empty.png", "also.png"):
         (tmp_path / "own" / "bird" / name).touch()

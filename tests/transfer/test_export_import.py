@@ -297,7 +297,7 @@ def test_a_file_that_does_not_belong_is_refused(source, store, more, why):
         ("export.json", lambda d: d.update(run="../../x"), "names no run"),
         ("export.json", lambda d: d.update(run="２０２６1124-123318-dac5"), "names no run"),
         ("config.json", lambda d: d["model"].update(channels=16), "another network"),
-        ("config.json", lambda d: d["model"].update(channels=10**9), "channels cannot be"),
+        ("config.json", lambda d: d["model"].update(channels=10**9), "channels` must be"),
         ("config.json", lambda d: d["model"].update(evil=1), "There is no setting"),
         ("config.json", lambda d: d.pop("dataset"), "of which classes"),
         ("config.json", lambda d: d["dataset"].update(image_size=10**6), "describes"),

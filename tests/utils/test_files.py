@@ -1,10 +1,10 @@
-"""Where write_atomically writes, and where it does not."""
+"""Atomic writes, and leftovers of killed processes."""
 
 import os
 
 import pytest
 
-from expertnet.utils.files import write_atomically
+from expertnet.utils.files import remove_leftovers, write_atomically
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -24,6 +24,17 @@ def test_what_is_no_regular_file_stays_as_it_is(tmp_path, make):
     path = tmp_path / "odd"
     make(path)
     before = path.lstat()
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         write_atomically(path, b"new")
     assert path.lstat() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_are_deleted_after_a_day(tmp_path):
+    for name in ("old.part", "new.part", "old.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.part").mkdir()
+    (tmp_path / "folder.part" / "inside").write_bytes(b"x")
+    for name in ("old.part", "old.txt", "folder.part"):
+        os.utime(tmp_path / name, (1, 1))
+    remove_leftovers(tmp_path, "*.part")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.part", "old.txt"]

@@ -7,7 +7,19 @@ import re
 import pandas as pd
 import pytest
 
-from expertnet.utils.text import amount, escape, escape_for_file, percent, points, to_csv
+from expertnet.utils.text import (
+    amount,
+    counted,
+    cut,
+    did_you_mean,
+    escape,
+    escape_for_file,
+    percent,
+    points,
+    printable,
+    to_csv,
+    without_controls,
+)
 
 
 def test_no_text_is_a_formula_for_a_spreadsheet():
@@ -58,3 +70,24 @@ def test_figures_in_sentences():
         "0.001 bits",
         "1.980",
     )
+
+
+def test_numbers_come_with_their_nouns():
+    assert [counted(number, "image") for number in (0, 1, 1797)] == ["0 images", "1 image", "1,797 images"]
+    assert [counted(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
+
+
+def test_text_that_is_too_long_ends_in_an_ellipsis():
+    assert (cut("short", 5), cut("too long", 5)) == ("short", "too…")
+
+
+def test_an_unknown_word_leads_to_a_similar_one():
+    assert did_you_mean("cifra10", ("digits", "cifar10")) == " Did you mean cifar10?"
+    assert did_you_mean("zzz", ("digits", "cifar10")) == ""
+
+
+def test_names_cannot_control_a_terminal_or_reverse_a_line():
+    name = "a\x1b[31m\u202eb\ud800\nc\u200d\td"
+    assert printable(name) == "a?[31m?b??c??d"
+    assert printable(name, keep="\n") == "a?[31m?b?\nc??d"
+    assert without_controls(name) == "a[31mb\nc\u200d\td"

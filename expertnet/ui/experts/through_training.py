@@ -57,7 +57,7 @@ def _kept(chosen: Chosen) -> None:
     st.subheader("Weights of earlier epochs")
     kept = chosen.run.kept_epochs()
     if not kept:
-        st.caption("This run kept none; the setting “Keep weights every” keeps them.")
+        st.caption("This run kept none; the setting “Save a checkpoint every” keeps them.")
         return
     epochs = list(kept)
     epoch = (
