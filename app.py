@@ -1,5 +1,10 @@
-"""ExpertNet Studio: `streamlit run app.py`. The pages are in pages/, everything else in expertnet/."""
+"""ExpertNet Studio. `streamlit run app.py`, `expertnet serve` and `make run` all start this server."""
+
+import streamlit as st
+from starlette.middleware import Middleware
 
 from expertnet.ui import shell
+from expertnet.ui.auth.middleware import Gate
+from expertnet.ui.preload import lifespan
 
-shell.navigate()
+app = st.App(shell.SCRIPT, lifespan=lifespan, middleware=[Middleware(Gate)])

@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -25,7 +24,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
 from expertnet.ui.runs.table import TICKED
-from tests.support.served import CHROMIUM, ROOT, serving, settle
+from tests.support.served import CHROMIUM, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
 PAGES = tuple(HEADINGS)
@@ -79,7 +78,7 @@ def script_times(store: RunStore, folder: Path) -> None:
 
     def opened(root: Path) -> AppTest:
         os.environ["EXPERTNET_RUNS"] = str(root)
-        return AppTest.from_file(str(ROOT / "app.py"), default_timeout=600).switch_page("pages/runs.py")
+        return visit("runs")
 
     def timed(page: AppTest) -> tuple[float, float]:
         started, busy = time.perf_counter(), time.process_time()
@@ -91,9 +90,6 @@ def script_times(store: RunStore, folder: Path) -> None:
         return "{:.2f} s ({:.2f} s of processor)".format(*map(median, zip(*times, strict=True)))
 
     timed(opened(folder / "no runs"))  # loads the modules
-    for thread in threading.enumerate():
-        if thread.name == "warm-up":
-            thread.join()
     before = process.memory_info().rss
     page = opened(store.root)
     cold = [timed(page)]

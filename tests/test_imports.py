@@ -92,18 +92,18 @@ def test_everything_but_the_pages_works_without_streamlit():
     assert done.returncode == 0, done.stderr
 
 
-def test_whoever_the_server_answers_finds_loaded_what_pages_stand_on():
+def test_the_server_loads_what_pages_need_before_it_answers():
     code = """
-import asyncio, sys, serve
+import asyncio, sys
+from expertnet.ui.preload import lifespan
 
 async def served():
-    async with serve.until_the_end(None):
-        loaded = ("torch", "altair", "scipy", "expertnet.inference.predictor", "torch._dynamo")
-        print(*(name for name in loaded if name in sys.modules))
+    async with lifespan(None):
+        modules = ("torch", "altair", "scipy", "expertnet.inference.predictor", "torch._dynamo")
+        print(*(name for name in modules if name in sys.modules))
 
 asyncio.run(served())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["torch", "altair", "scipy", "expertnet.inference.predictor"], (
-        done.stderr
-    )  # torch._dynamo: seconds
+    loaded = ["torch", "altair", "scipy", "expertnet.inference.predictor"]  # torch._dynamo would take seconds
+    assert done.stdout.split() == loaded, done.stderr

@@ -1,46 +1,44 @@
-"""Loading what pages stand on before anybody comes.
-
-In this module: warm_up (modules, which every page waits for), read_ahead (the store's runs, which only some do).
-"""
+"""What the server does before it answers, and before it ends."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import threading
-from functools import cache
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
-MODULES = (  # in the order in which they are missed
-    "expertnet.training.manager",  # with torch, which takes longest
+import streamlit as st
+
+MODULES = (
+    "expertnet.training.manager",  # with torch
     "expertnet.charts.training",  # with pandas and altair
     "expertnet.findings.ablations",  # with scipy and scikit-learn
     "expertnet.inference.routing_cache",
 )
 
 
-@cache
-def warm_up() -> threading.Thread:
-    """Begins to load them, once in a process; the thread has ended when no page has to wait for them."""
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncGenerator[None]:
+    """Loads the modules that pages need before the server answers, and closes the training manager when it ends."""
+    await asyncio.to_thread(load_modules)  # or the first visitor would wait for torch
+    threading.Thread(target=read_runs, name="read runs", daemon=True).start()
+    yield
+    from expertnet.training.manager import manager
 
-    def load() -> None:
-        for name in MODULES:
-            importlib.import_module(name)
-        gc.freeze()  # modules are no garbage, and each look through all of torch would hold a page up
-
-    thread = threading.Thread(target=load, name="warm-up", daemon=True)
-    thread.start()
-    return thread
+    manager().close()  # not atexit: a signal ends the process without it
 
 
-def read_ahead() -> threading.Thread:
-    """Begins to read every run of the store; a page that comes meanwhile finds those that have been read."""
+def load_modules() -> None:
+    for name in MODULES:
+        importlib.import_module(name)
+    gc.freeze()  # modules are never garbage, and collecting through all of torch would delay a page
 
-    def read() -> None:
-        from expertnet.store.index import run_rows
-        from expertnet.store.run_store import RunStore
 
-        run_rows(RunStore())
+def read_runs() -> None:
+    """Reads every run of the store into the index, so that the first page finds most of them there."""
+    from expertnet.store.index import run_rows
+    from expertnet.store.run_store import RunStore
 
-    thread = threading.Thread(target=read, name="read ahead", daemon=True)
-    thread.start()
-    return thread
+    run_rows(RunStore())

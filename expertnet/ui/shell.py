@@ -1,8 +1,4 @@
-"""What every page stands in: the navigation, the guard, and words that several pages share.
-
-In this module: PAGES, navigate (app.py), require (the first line of every page), link, shown_error, act (what a button does),
-told, progress_bar, and how words, shares and times are written (escape, state_label, percent, duration).
-"""
+"""What every page shares: the navigation, the guard, and the wording of states, shares and times."""
 
 from __future__ import annotations
 
@@ -16,14 +12,13 @@ import streamlit as st
 from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
 from expertnet.ui.auth import login
-from expertnet.ui.preload import warm_up
 from expertnet.utils.files import os_error_sentence
+from expertnet.utils.home import HOME
 from expertnet.utils.text import escape as escape
 from expertnet.utils.text import percent as percent
 
-ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("navigation.py")  # what Streamlit runs, and app.py serves
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
-BEGIN_ANEW = True  # see require
 STATES = {  # word and icon, so that colour never stands alone
     "queued": ":material/schedule: queued",
     "running": ":material/play_circle: training",
@@ -35,7 +30,7 @@ STATES = {  # word and icon, so that colour never stands alone
 }
 
 
-PAGES = {  # file: title, icon
+PAGES = {  # file name: title and icon
     "train": ("Train", "model_training"),
     "runs": ("Runs", "table_rows"),
     "experts": ("Experts", "account_tree"),
@@ -45,7 +40,7 @@ PAGES = {  # file: title, icon
 
 def _page(name: str) -> Any:
     title, icon = PAGES[name]
-    return st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:")
+    return st.Page(HOME / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:")
 
 
 def link(name: str, label: str, run: str | None = None, icon: str | None = None) -> None:
@@ -56,41 +51,25 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
 
 def navigate() -> None:
     """Draws the navigation and runs the chosen page."""
-    page = _navigation()
-    st.session_state["navigated"] = True
-    try:
-        page.run()
-    finally:
-        warm_up()  # now that nobody waits for the first page
-
-
-def require() -> None:
-    """The first line of every page: after a start, a page can be asked for past app.py, and then draws the navigation itself.
-
-    Its widgets would be others than those that app.py leads to, and what is first clicked lost: so it begins anew, once.
-    """
-    if not st.session_state.pop("navigated", False):
-        _navigation()
-        if BEGIN_ANEW and "began anew" not in st.session_state:
-            st.session_state["began anew"] = True
-            st.rerun()
-    login.guard()  # again, whoever left that mark
-    login.badge()
-
-
-def _navigation() -> Any:
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
-    login.guard()
+    login.guard()  # before the names of the pages are drawn
     pages = {name: _page(name) for name in PAGES}
 
-    def start() -> None:  # the default page has no name in the address, and would not be found by one
+    def start() -> None:
         name, query = login.asked_page()
         st.switch_page(pages.get(name, pages["train"]), query_params=query or dict(st.query_params))
 
+    # The default page has no name in the URL, so a link could not name it. A hidden page leads to the first one instead.
     page = st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
     if page in pages.values():
-        st.set_page_config(page_title=f"{page.title} · {TITLE}")  # which tells the tabs of a browser apart
-    return page
+        st.set_page_config(page_title=f"{page.title} · {TITLE}")  # tells browser tabs apart
+    page.run()
+
+
+def require() -> None:
+    """Ends the script for users who may not see the page. The first line of every page, whatever ran the page."""
+    login.guard()
+    login.badge()
 
 
 @contextmanager

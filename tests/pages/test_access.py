@@ -12,6 +12,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
 from expertnet.ui.runs import table
 from tests.pages.test_pages import PAGES, archive_of
+from tests.support import opening
 from tests.support.opening import TINY, finished
 
 SECRETS = {
@@ -31,13 +32,12 @@ def open_server(monkeypatch):
     monkeypatch.setattr(login, "_closed", threading.Event())
 
 
-def visit(page, user, secrets=SECRETS, run=None, script="app.py"):
-    test = AppTest.from_file(f"../../{script}", default_timeout=300)
+def visit(page, user, secrets=SECRETS, run=None, test=None):
+    """A user's first visit to a page, through the navigation unless `test` says otherwise."""
+    test = test or opening.visit(page)
     test.secrets, test.user = secrets, user
     if run is not None:
         test.query_params["run"] = run.id
-    if script == "app.py" and page:
-        test.switch_page(f"pages/{page}.py")
     test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test
@@ -59,7 +59,8 @@ def queued(store):
     return run
 
 
-@pytest.mark.parametrize("script", ["app.py", *(f"pages/{page}.py" for page in PAGES)])
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("navigated", [True, False])
 @pytest.mark.parametrize(
     ("user", "kind", "says"),
     [
@@ -69,13 +70,12 @@ def queued(store):
         (BOSS | {"email_verified": False}, "error", "its provider has confirmed"),
     ],
 )
-def test_whoever_may_not_come_in_gets_a_sentence_and_nothing_else(script, user, kind, says):
-    """By the entry, and where a page is asked for past it."""
-    run = queued(RunStore())
-    for page in PAGES if script == "app.py" else [""]:
-        test = visit(page, user, run=run, script=script)
-        assert drawn(test) == [kind, "button"]
-        assert says in getattr(test, kind)[0].value
+def test_whoever_may_not_come_in_gets_a_sentence_and_nothing_else(page, navigated, user, kind, says):
+    """Even if a page's script runs without the navigation, which has a guard of its own."""
+    alone = None if navigated else AppTest.from_file(f"../../pages/{page}.py", default_timeout=300)
+    test = visit(page, user, run=queued(RunStore()), test=alone)
+    assert drawn(test) == [kind, "button"]
+    assert says in getattr(test, kind)[0].value
 
 
 @pytest.mark.parametrize(("user", "role"), [(BOSS, ""), (GUEST, " · may look only")])

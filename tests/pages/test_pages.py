@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 
 import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
@@ -24,8 +23,7 @@ from expertnet.training.runner import Stop, run_training
 from expertnet.ui.run_picker import CHOSEN
 from expertnet.ui.runs import table
 from expertnet.utils.processes import this_process
-from tests.support.opening import TINY, finished, opened
-from tests.support.small import LIMIT
+from tests.support.opening import TINY, finished, opened, to_page, visit
 
 PAGES = ["train", "runs", "experts", "predict"]
 
@@ -92,13 +90,6 @@ def test_page_opens(page, make):
     opened(page)
     if run is not None:
         opened(page, run.id)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_page_opens_past_the_entry(page):
-    """As the first request after a start can do."""
-    test = AppTest.from_file(f"../../pages/{page}.py", default_timeout=LIMIT).run()
-    assert not test.exception
 
 
 @pytest.mark.parametrize("page", ["train", "experts", "predict"])
@@ -492,11 +483,11 @@ def test_the_run_that_was_chosen_is_there_on_the_other_page_too():
     assert test.selectbox[0].value == newer.id
     test.selectbox[0].set_value(older.id).run()
     del test.query_params["run"]  # as a link of the navigation does
-    assert test.switch_page("pages/predict.py").run().selectbox[0].value == older.id
+    assert to_page(test, "predict").run().selectbox[0].value == older.id
     older.move_to_trash()
-    test = AppTest.from_file("../../app.py", default_timeout=LIMIT)
+    test = visit("experts")
     test.session_state[CHOSEN] = older.id
-    assert test.switch_page("pages/experts.py").run().selectbox[0].value == newer.id and not test.error
+    assert test.run().selectbox[0].value == newer.id and not test.error
 
 
 def test_uploads_stay_while_the_camera_is_used():

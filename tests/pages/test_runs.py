@@ -4,14 +4,13 @@ import json
 import os
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
 from expertnet.ui.runs.table import TICKED, fitted
 from expertnet.utils.processes import this_process
-from tests.support.opening import opened, written
+from tests.support.opening import opened, visit, written
 
 
 @pytest.fixture
@@ -21,11 +20,11 @@ def store():
 
 def page(*ticked, **address):
     """The Runs page with these runs ticked."""
-    test = AppTest.from_file("../../app.py", default_timeout=120)
+    test = visit("runs")
     for name, value in address.items():
         test.query_params[name] = value
     test.session_state[TICKED] = tuple(run.id for run in ticked)
-    return sound(test.switch_page("pages/runs.py").run())
+    return sound(test.run())
 
 
 def sound(test):
@@ -43,11 +42,9 @@ def button(test, label):
 
 
 def press(test, label):
-    """A button that changes something, and the page after it: shell.act draws it anew through app.py, AppTest past that."""
+    """Presses a button and returns the page after it."""
     button(test, label).click()
-    if not sound(test.run()).error:
-        sound(test.run())
-    return test
+    return sound(test.run())
 
 
 def field(test, label):
@@ -149,9 +146,9 @@ def test_a_comparison_stands_in_the_address(store):
     runs = several(store)
     test = page(runs[2], runs[4])
     ticked = test.query_params["ticked"]
-    again = AppTest.from_file("../../app.py", default_timeout=120)  # a session that begins with that address
+    again = visit("runs")  # a session that begins with that address
     again.query_params["ticked"] = f"{ticked[0] if isinstance(ticked, list) else ticked},20200101-000000-abcd"
-    sound(again.switch_page("pages/runs.py").run())
+    sound(again.run())
     assert set(again.session_state[TICKED]) == {runs[2].id, runs[4].id} and "2 runs" in said(again)
     assert "abcd" not in str(again.query_params["ticked"])
 

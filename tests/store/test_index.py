@@ -14,7 +14,7 @@ from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
-from expertnet.ui.preload import read_ahead
+from expertnet.ui.preload import read_runs
 from expertnet.utils.processes import this_process
 
 
@@ -162,7 +162,7 @@ def test_no_two_labels_are_alike_and_long_names_are_cut(store):
 def test_what_was_read_ahead_is_not_read_again(store, monkeypatch):
     run = written(store, "one")
     monkeypatch.setenv("EXPERTNET_RUNS", str(store.root))
-    read_ahead().join()
+    read_runs()
     monkeypatch.delattr(index, "_read")
     assert [row.id for row in run_rows(store)] == [run.id]
 

@@ -17,6 +17,8 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import EMPTY_STATUS
 from expertnet.training.runner import Stop, run_training
+from expertnet.ui.shell import SCRIPT
+from tests.support.served import ROOT
 from tests.support.small import LIMIT
 
 TINY = {
@@ -66,11 +68,20 @@ def written(store, name="", preset="quick", dataset="digits", state="finished", 
     return run
 
 
+def visit(page):
+    """A new session on a page, which has not run yet."""
+    return to_page(AppTest.from_file(str(SCRIPT), default_timeout=LIMIT), page)
+
+
+def to_page(test, page):
+    return test.switch_page(str(ROOT / "pages" / f"{page}.py"))
+
+
 def opened(page, run=None, **address):
     """The page, with ?run= and what else the address says."""
-    test = AppTest.from_file("../../app.py", default_timeout=LIMIT)
+    test = visit(page)
     for name, value in (address | ({"run": run} if run is not None else {})).items():
         test.query_params[name] = value
-    test.switch_page(f"pages/{page}.py").run()
+    test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test

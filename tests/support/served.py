@@ -46,7 +46,7 @@ def _started(environment, output, options):
             "-m",
             "streamlit",
             "run",
-            "serve.py",
+            "app.py",
             f"--server.port={port}",
             "--server.headless=true",
             *options,

@@ -19,8 +19,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
 from tests.support.hostile.inputs import outside
 from tests.support.hostile.watch import Watch, tree
-from tests.support.opening import finished
-from tests.support.served import ROOT
+from tests.support.opening import finished, visit
 
 PAGES = ("train", "runs", "experts", "predict")
 ON_PAGES = 40  # one run in 40 is also opened on the pages, which takes a hundred times as long
@@ -66,10 +65,10 @@ class Studio:
 
     def page(self, name: str, **query: str) -> AppTest:
         """Open a page with a query, and assert that it shows no exception and no HTML."""
-        test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
+        test = visit(name)
         for key, value in query.items():
             test.query_params[key] = value
-        test.switch_page(f"pages/{name}.py").run()
+        test.run()
         self.counts["pages opened"] += 1
         assert not test.exception, [error.value for error in test.exception]
         assert not any(text.proto.allow_html for text in test.markdown)
