@@ -24,6 +24,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
 from expertnet.ui.runs.table import TICKED
+from tests.support.opening import new_session
 from tests.support.served import CHROMIUM, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
@@ -78,7 +79,7 @@ def script_times(store: RunStore, folder: Path) -> None:
 
     def opened(root: Path) -> AppTest:
         os.environ["EXPERTNET_RUNS"] = str(root)
-        return visit("runs")
+        return new_session("runs")
 
     def timed(page: AppTest) -> tuple[float, float]:
         started, busy = time.perf_counter(), time.process_time()

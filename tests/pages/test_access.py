@@ -34,7 +34,7 @@ def open_server(monkeypatch):
 
 def visit(page, user, secrets=SECRETS, run=None, test=None):
     """A user's first visit to a page, through the navigation unless `test` says otherwise."""
-    test = test or opening.visit(page)
+    test = test or opening.new_session(page)
     test.secrets, test.user = secrets, user
     if run is not None:
         test.query_params["run"] = run.id

@@ -23,7 +23,7 @@ from expertnet.training.runner import Stop, run_training
 from expertnet.ui.run_picker import CHOSEN
 from expertnet.ui.runs import table
 from expertnet.utils.processes import this_process
-from tests.support.opening import TINY, finished, opened, to_page, visit
+from tests.support.opening import TINY, finished, new_session, opened, to_page
 
 PAGES = ["train", "runs", "experts", "predict"]
 
@@ -485,7 +485,7 @@ def test_the_run_that_was_chosen_is_there_on_the_other_page_too():
     del test.query_params["run"]  # as a link of the navigation does
     assert to_page(test, "predict").run().selectbox[0].value == older.id
     older.move_to_trash()
-    test = visit("experts")
+    test = new_session("experts")
     test.session_state[CHOSEN] = older.id
     assert test.run().selectbox[0].value == newer.id and not test.error
 

@@ -10,7 +10,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
 from expertnet.ui.runs.table import TICKED, fitted
 from expertnet.utils.processes import this_process
-from tests.support.opening import opened, visit, written
+from tests.support.opening import new_session, opened, written
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def store():
 
 def page(*ticked, **address):
     """The Runs page with these runs ticked."""
-    test = visit("runs")
+    test = new_session("runs")
     for name, value in address.items():
         test.query_params[name] = value
     test.session_state[TICKED] = tuple(run.id for run in ticked)
@@ -146,7 +146,7 @@ def test_a_comparison_stands_in_the_address(store):
     runs = several(store)
     test = page(runs[2], runs[4])
     ticked = test.query_params["ticked"]
-    again = visit("runs")  # a session that begins with that address
+    again = new_session("runs")  # a session that begins with that address
     again.query_params["ticked"] = f"{ticked[0] if isinstance(ticked, list) else ticked},20200101-000000-abcd"
     sound(again.run())
     assert set(again.session_state[TICKED]) == {runs[2].id, runs[4].id} and "2 runs" in said(again)

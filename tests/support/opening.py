@@ -68,7 +68,7 @@ def written(store, name="", preset="quick", dataset="digits", state="finished", 
     return run
 
 
-def visit(page):
+def new_session(page):
     """A new session on a page, which has not run yet."""
     return to_page(AppTest.from_file(str(SCRIPT), default_timeout=LIMIT), page)
 
@@ -79,7 +79,7 @@ def to_page(test, page):
 
 def opened(page, run=None, **address):
     """The page, with ?run= and what else the address says."""
-    test = visit(page)
+    test = new_session(page)
     for name, value in (address | ({"run": run} if run is not None else {})).items():
         test.query_params[name] = value
     test.run()

@@ -19,7 +19,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
 from tests.support.hostile.inputs import outside
 from tests.support.hostile.watch import Watch, tree
-from tests.support.opening import finished, visit
+from tests.support.opening import finished, new_session
 
 PAGES = ("train", "runs", "experts", "predict")
 ON_PAGES = 40  # one run in 40 is also opened on the pages, which takes a hundred times as long
@@ -65,7 +65,7 @@ class Studio:
 
     def page(self, name: str, **query: str) -> AppTest:
         """Open a page with a query, and assert that it shows no exception and no HTML."""
-        test = visit(name)
+        test = new_session(name)
         for key, value in query.items():
             test.query_params[key] = value
         test.run()
