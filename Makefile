@@ -13,7 +13,7 @@ WORKERS ?= 2
 .PHONY: run test lint benchmark accuracy hostile clean
 
 run: $(VENV)/.run
-	$(VENV)/bin/streamlit run serve.py --server.port $(PORT)
+	$(VENV)/bin/python -m expertnet serve --port $(PORT)
 
 test: $(VENV)/.dev lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests --ignore=tests/browser
@@ -21,7 +21,7 @@ test: $(VENV)/.dev lint
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy expertnet pages benchmarks tools app.py serve.py
+	$(VENV)/bin/mypy expertnet pages benchmarks tools app.py
 
 benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pages

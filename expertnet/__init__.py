@@ -6,4 +6,4 @@ import os
 # as soon as anything else runs, and a browser on the same machine is enough.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,10 +1,16 @@
-"""python -m expertnet: Ctrl-C ends it at once, without a traceback; a command with something to tidy up says otherwise."""
+"""`python -m expertnet`, and the command `expertnet`."""
 
 import os
 import signal
 
-signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # in torch's imports a KeyboardInterrupt may get lost
 
-from expertnet.cli.main import main  # noqa: E402
+def main() -> None:
+    """Runs the command line. Ctrl-C ends it at once without a traceback; a command that has something to save says otherwise."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # before torch's imports, which may lose a KeyboardInterrupt
+    from expertnet.cli.main import main as run_command
 
-main()
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

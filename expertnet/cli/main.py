@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from expertnet.cli import evaluate, export_run, import_run, predict, routing, runs, settings, train
+from expertnet.cli import evaluate, export_run, import_run, predict, routing, runs, serve, settings, train
 from expertnet.cli.output import UsageError, say, usage_sentence
 from expertnet.errors import UserError
 from expertnet.utils.files import os_error_sentence
@@ -33,6 +33,7 @@ for name, command in (
     ("routing", routing.routing),
     ("export", export_run.export),
     ("import", import_run.import_),
+    ("serve", serve.serve),
 ):
     app.command(name)(command)
 

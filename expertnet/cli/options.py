@@ -45,7 +45,7 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Image files."
 def open_store(runs_dir: Path | None, creates: bool = False) -> RunStore:
     """The runs. A folder that was named has to be there; a training may make it."""
     store = RunStore(runs_dir)
-    named = runs_dir is not None or os.environ.get("EXPERTNET_RUNS")
-    if named and not store.root.is_dir() and (os.path.lexists(store.root) or not creates):
+    must_exist = not creates and (runs_dir is not None or os.environ.get("EXPERTNET_RUNS"))
+    if not store.root.is_dir() and (must_exist or os.path.lexists(store.root)):
         raise RunError(f"{store.root} is no folder; name the one that holds the runs by --runs-dir or EXPERTNET_RUNS.")
     return store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from expertnet.errors import RunError
@@ -11,36 +12,45 @@ from expertnet.settings.schema import Settings
 from expertnet.store.notes import Notes, too_long
 from expertnet.store.run import RUN_ID, Run, fresh_id, now
 from expertnet.store.status import EMPTY_STATUS
+from expertnet.utils.home import HOME, INSTALLED
 from expertnet.utils.processes import this_process
 
 
 def default_root() -> Path:
-    return Path(os.environ.get("EXPERTNET_RUNS") or Path(__file__).parents[2] / "runs")
+    """The folder of runs if no other is named: EXPERTNET_RUNS, or runs/ in the checkout or, if installed, in the current folder."""
+    return Path(os.environ.get("EXPERTNET_RUNS") or (Path.cwd() if INSTALLED else HOME) / "runs")
 
 
 class RunStore:
-    """The folder that holds the runs."""
+    """The folder that holds the runs.
+
+    An installed copy also finds the runs that ship in its package, unless `root` or EXPERTNET_RUNS names a folder.
+    Nothing is written there.
+    """
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root) if root else default_root()
+        named = root or os.environ.get("EXPERTNET_RUNS")
+        self._folders = [self.root, HOME / "runs"] if INSTALLED and not named else [self.root]
 
     def list(self) -> list[Run]:
         """Every run, newest first; damaged ones too."""
-        try:
-            entries = sorted(
-                (entry.name for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir()),
-                reverse=True,
-            )
-        except OSError:
-            return []
-        return [Run(self.root / name) for name in entries]
+        found: dict[str, Path] = {}
+        for folder in self._folders:
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if RUN_ID.fullmatch(entry.name) and entry.is_dir():
+                        found.setdefault(entry.name, folder)
+        return [Run(found[name] / name) for name in sorted(found, reverse=True)]
 
     def get(self, run_id: str) -> Run:
-        if not RUN_ID.fullmatch(run_id) or not (self.root / run_id).is_dir():
-            raise RunError(
-                f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are."
-            )
-        return Run(self.root / run_id)
+        if RUN_ID.fullmatch(run_id):
+            for folder in self._folders:
+                if (folder / run_id).is_dir():
+                    return Run(folder / run_id)
+        raise RunError(
+            f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are."
+        )
 
     def resolve(self, text: str, trained: bool = False) -> Run:
         """A run from its id, the unique beginning of one, or "latest": with `trained`, of those that have a network, if any has."""

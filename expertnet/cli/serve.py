@@ -1,0 +1,40 @@
+"""`expertnet serve`: the studio in the browser."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from expertnet.cli.options import RunsDir, open_store
+from expertnet.errors import UserError
+from expertnet.utils.home import HOME
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Start the studio; Ctrl-C ends it and keeps the completed epochs of the run in training."""
+    store = open_store(runs_dir, creates=True)
+    if runs_dir is not None:
+        os.environ["EXPERTNET_RUNS"] = str(store.root.resolve())
+    refuse_port_in_use(port)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))  # which the server raises again once it has shut down
+    sys.argv = ["streamlit", "run", str(HOME / "app.py"), f"--server.port={port}"]
+    runpy.run_module("streamlit", run_name="__main__")
+
+
+def refuse_port_in_use(port: int) -> None:
+    """Raises UserError if the server could not listen on the port."""
+    address = os.environ.get("STREAMLIT_SERVER_ADDRESS") or "127.0.0.1"
+    try:
+        socket.create_server((address, port)).close()
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
+        raise UserError(f"Port {port} is not available: {reason}. Choose another port with --port.") from None
