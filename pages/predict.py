@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
+from expertnet.charts.heatmaps import routing_heatmap
 from expertnet.charts.predictions import probability_bars
-from expertnet.charts.routing import routing_heatmap
 from expertnet.data.images import MAX_BYTES, fit, read_image
 from expertnet.errors import ImageError
 from expertnet.inference.predictor import load_predictor

@@ -1,4 +1,4 @@
-"""The network as a sketch."""
+"""The network as a diagram."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREY, layered, told
+from expertnet.charts.base import BLUE, GREY, layered, tooltips
 
 
 def architecture(stages: pd.DataFrame) -> alt.LayerChart:
-    """The network from image (left) to classes (right): columns name, channels, size, experts.
+    """Draw the network from image (left) to classes (right): columns name, channels, size (pixels), experts.
 
-    A column is as high as its feature maps, on a logarithmic scale; a block is split into its experts.
+    A column's height is the logarithm of its feature maps' size. Blocks are split into their experts.
     """
     parts = []
     for place, stage in enumerate(stages.to_dict("records")):
@@ -51,7 +51,7 @@ def architecture(stages: pd.DataFrame) -> alt.LayerChart:
             tooltip=[
                 alt.Tooltip("name:N", title="stage"),
                 alt.Tooltip("maps:N", title="channels, height, width"),
-                *told("kind:N"),
+                *tooltips("kind:N"),
             ],
         )
     )

@@ -1,8 +1,7 @@
-"""Tidy frames -> Altair charts: pure, so that a notebook draws what the pages draw.
+"""The palette, axes, tooltips and file export that all charts share.
 
-In this module: specification, routing_heatmap, entropy_bars, class_heatmap, probability_bars, architecture, and what curves.py
-and lab_charts.py share (the colours, layered, told). Colours are Okabe and Ito's, which the colour-blind can tell apart (the
-blue is lighter, to be as legible on black as on white); no series is told by its colour alone, but by dash, place or number too.
+Charts are pure functions from tidy data frames to Altair charts, so a notebook draws what the pages draw. The palette is by
+Okabe and Ito, for colour-blind readers; the blue is lighter, to be as legible on black as on white.
 """
 
 from __future__ import annotations
@@ -14,23 +13,25 @@ from typing import Any, Literal, cast
 import altair as alt
 import pandas as pd
 
-BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
-GREY = "#868E96"  # text and marks that must be legible on white and on black
-INK, PALE = "#1C2326", "#D5DBDD"  # text on cells that bring a colour of their own, and a cell that means nothing
-SHARE = "~%"  # ticks of an axis, with as many decimals as tell them apart
-CELL, ROW = 34, 26  # pixels: a heat map's row, a bar's row
-FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights are those of the rows, axes come on top
+BLUE, ORANGE, GREEN, PURPLE, RED, SKY = PALETTE = ["#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # 5 dashes and 6 colours pair up differently 30 times
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+GREY = "#868E96"  # for text and marks; legible on white and on black
+INK, PALE = "#1C2326", "#D5DBDD"  # text on coloured cells, and a neutral cell
+SHARE = "~%"  # axis ticks, with as many decimals as tell them apart
+CELL, ROW = 34, 26  # pixels: heights of a heat map's row and of a bar's row
+FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights exclude the axes
 
 
 def layered(*layers: Any, **properties: Any) -> alt.LayerChart:
-    """Charts over one another; Altair's own types say that this might be a facet, which it cannot."""
+    """Layer charts over one another. Altair's types allow a facet here, which cannot occur."""
     return cast(alt.LayerChart, alt.layer(*layers, autosize=FIT_WIDTH, **properties))
 
 
 def specification(chart: Any) -> dict[str, Any]:
-    """A chart as st.vega_lite_chart takes it, to be drawn again and again; its tables are left for Streamlit to send.
+    """Return a chart as Vega-Lite with its data frames under `datasets`, as `st.vega_lite_chart` takes it.
 
-    So Altair neither transforms them, by a setting that all threads share and st.altair_chart changes for a moment, nor validates.
+    Unlike `st.altair_chart`, this neither validates the chart nor switches Altair's data transformer, which all threads share.
     """
     tables: dict[str, pd.DataFrame] = {}
 
@@ -45,45 +46,22 @@ def specification(chart: Any) -> dict[str, Any]:
         return part
 
     spec = named(chart).to_dict(validate=False)
-    spec.pop("config", None)  # Altair's own theme, in the place of which Streamlit has one
+    spec.pop("config", None)  # Altair's theme, which would override Streamlit's
     return spec | {"datasets": tables}
 
 
-def told(*fields: str) -> list[alt.Tooltip]:
-    """Fields of a tooltip. In all of these charts channels are typed, even those of one word: Altair takes 3 ms to type a text."""
+def tooltips(*fields: str) -> list[alt.Tooltip]:
+    """Return plain tooltips as objects, since Altair takes 5 ms to turn each string into one."""
     return [alt.Tooltip(field) for field in fields]
 
 
-# --- routing ---------------------------------------------------------------------------------------------------------
-
-
-# --- classes and the network -----------------------------------------------------------------------------------------
-
-
 def rows_axis(field: str, title: str | None = None) -> alt.Y:
+    """Return a vertical axis with a row per value, in the order of the table."""
     axis = alt.Axis(domain=False, ticks=False, labelLimit=330, labelFlush=False)
     return alt.Y(field, title=title, sort=None, axis=axis)
 
 
-def to_file(chart: alt.TopLevelMixin, format: Literal["png", "svg"], width: int = 720) -> bytes:
-    """A chart as an image, drawn without a browser by vl-convert."""
-    sized = cast(Any, chart).properties(width=width)
-    if format == "svg":
-        text = io.StringIO()
-        sized.save(text, format="svg")
-        return text.getvalue().encode()
-    data = io.BytesIO()
-    sized.save(data, format="png", scale_factor=2)
-    return data.getvalue()
-
-
-PALETTE = [BLUE, ORANGE, GREEN, PURPLE, RED, SKY]
-
-
-DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # as many as no multiple of the colours, so that pairs differ
-
-
-def told_apart(
+def colour_and_dash(
     field: str,
     names: list[Any],
     colours: list[str] = PALETTE,
@@ -91,7 +69,7 @@ def told_apart(
     title: str | None = None,
     **legend: Any,
 ) -> dict[str, Any]:
-    """Encodings that give every series a colour and a dash, with one legend for both."""
+    """Return encodings that give every series a colour and a dash, with one legend for both."""
     options: dict[str, Any] = {"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend
     shown = alt.Legend(**options)
     ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
@@ -100,3 +78,25 @@ def told_apart(
         "color": alt.Color(field, title=title, legend=shown, scale=scales[0]),
         "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=scales[1]),
     }
+
+
+def colour_and_shape(field: str, names: list[Any], title: str | None) -> dict[str, Any]:
+    """Return encodings that give the points of every name a colour and, once the colours are used up, another shape."""
+    colours = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    shapes = [SHAPES[i // len(PALETTE) % len(SHAPES)] for i in range(len(names))]
+    return {
+        "color": alt.Color(field, title=title, scale=alt.Scale(domain=names, range=colours)),
+        "shape": alt.Shape(field, title=title, scale=alt.Scale(domain=names, range=shapes)),
+    }
+
+
+def to_file(chart: alt.TopLevelMixin, format: Literal["png", "svg"], width: int = 720) -> bytes:
+    """Render a chart without a browser. `width` is in pixels; a PNG has twice as many."""
+    sized = cast(Any, chart).properties(width=width)
+    if format == "svg":
+        text = io.StringIO()
+        sized.save(text, format="svg")
+        return text.getvalue().encode()
+    data = io.BytesIO()
+    sized.save(data, format="png", scale_factor=2)
+    return data.getvalue()

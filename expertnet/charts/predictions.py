@@ -1,22 +1,15 @@
-"""Class probabilities as charts."""
+"""Class probabilities as bars."""
 
 from __future__ import annotations
 
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import (
-    BLUE,
-    GREY,
-    ROW,
-    layered,
-    rows_axis,
-    told,
-)
+from expertnet.charts.base import BLUE, GREY, ROW, layered, rows_axis, tooltips
 
 
 def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
-    """Class probabilities, largest first: columns label, probability."""
+    """Draw class probabilities in the order of the table: columns label, probability."""
     x = alt.X(
         "probability:Q",
         title=None,
@@ -24,19 +17,19 @@ def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
         scale=alt.Scale(domain=[0, 1.18], nice=False),
     )
     y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=160))
-    tooltip = [*told("label:N"), alt.Tooltip("probability:Q", format=".2%")]
+    tooltip = [*tooltips("label:N"), alt.Tooltip("probability:Q", format=".2%")]
     bars = alt.Chart(predictions).mark_bar(color=BLUE, height=16).encode(x=x, y=y, tooltip=tooltip)
     text = alt.Chart(predictions).mark_text(align="left", dx=3, color=GREY)
     return layered(
         bars,
         text.encode(x=x, y=y, text=alt.Text("probability:Q", format=".1%")),
         height=len(predictions) * ROW + 24,
-        description="Probabilities of the likeliest classes",
+        description="Probabilities of the most likely classes",
     )
 
 
 def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
-    """Class probabilities as the network has them and as changed: columns label, probability, changed."""
+    """Draw class probabilities with the learned and with changed routing: columns label, probability, changed."""
     x = alt.X(
         "probability:Q",
         title=None,
@@ -45,7 +38,11 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
     )
     base = alt.Chart(table).encode(
         y=rows_axis("label:N"),
-        tooltip=[*told("label:N"), alt.Tooltip("probability:Q", format=".2%"), alt.Tooltip("changed:Q", format=".2%")],
+        tooltip=[
+            *tooltips("label:N"),
+            alt.Tooltip("probability:Q", format=".2%"),
+            alt.Tooltip("changed:Q", format=".2%"),
+        ],
     )
     return layered(
         base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
@@ -54,5 +51,5 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
             x=alt.X("changed:Q"), text=alt.Text("changed:Q", format=".1%")
         ),
         height=len(table) * ROW + 24,
-        description="Class probabilities: pale as the network routes, full as changed",
+        description="Class probabilities: pale bars with the learned routing, full bars with the changed weights",
     )

@@ -1,7 +1,4 @@
-"""The curves of training: tidy frames -> Altair charts over epochs.
-
-In this module: learning_curves, entropy_curves, told_apart, and report_run, the reference report's own curve.
-"""
+"""Curves over the epochs of a training."""
 
 from __future__ import annotations
 
@@ -13,15 +10,16 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREY, ORANGE, SHARE, layered, told_apart
+from expertnet.charts.base import BLUE, GREY, ORANGE, SHARE, colour_and_dash, layered, tooltips
+from expertnet.utils.text import counted
 
-REPORT_ACCURACY = 0.9053  # of the reference report, on CIFAR-10's test set
-REPORT_FIRST_EPOCH = 61  # the report's earlier epochs look smoothed
+REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
+REPORT_FIRST_EPOCH = 61  # earlier epochs of the report look smoothed
 
 
 @cache
 def report_run() -> pd.DataFrame:
-    """The reference report's epochs 61 to 100: epoch, loss, accuracy (a fraction), both on CIFAR-10's test set."""
+    """Return epochs 61 to 100 of the reference report: epoch, loss, accuracy (a fraction), on CIFAR-10's test set."""
     with resources.files("expertnet.charts").joinpath("report-run.csv").open() as file:
         table = pd.read_csv(file)
     table = table[table["epoch"] >= REPORT_FIRST_EPOCH]
@@ -37,10 +35,10 @@ def report_run() -> pd.DataFrame:
 def learning_curves(
     metrics: pd.DataFrame, quantity: str, epochs: int, validation: str = "validation", report: bool = False
 ) -> alt.LayerChart:
-    """Training and validation over epochs.
+    """Draw a quantity, "loss" or "accuracy", of training and validation over epochs.
 
-    `metrics` has the columns of metrics.jsonl; `quantity` is "loss" or "accuracy"; `epochs` is how many the run goes
-    through; `validation` says what val_* was measured on. With report=True the reference report lies faintly behind.
+    `metrics` has the columns of metrics.jsonl, and `epochs` is how many the run will have. `validation` names what val_* was
+    measured on. `report` adds the reference report's curve in grey.
     """
     names = {f"train_{quantity}": "training", f"val_{quantity}": validation}
     tidy = metrics[["epoch", *names]].melt("epoch", list(names), "series", "value").dropna()
@@ -54,18 +52,18 @@ def learning_curves(
         .encode(
             x=_epochs(max(epochs, 100) if report and shared else epochs),
             y=y,
-            **told_apart("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
+            **colour_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
             tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
         )
     )
     title = "Loss" if quantity == "loss" else "Accuracy"
-    described = f"{title} of training and {validation} over {len(metrics)} epochs"
+    described = f"{title} over {counted(len(metrics), 'epoch')}: training and {validation}"
     if not report:
         return layered(lines, height=220, title=title, description=described)
     chart = layered(*_report_layers(quantity, y, shared), lines, height=220, title=title)
-    if not shared:  # a short run keeps the width; the report's epochs stand on an axis of their own
+    if not shared:  # a short run uses the full width, and the report has its own axis
         chart = chart.resolve_scale(x="independent")
-    return cast(alt.LayerChart, chart.properties(description=f"{described}, before the reference report's"))
+    return cast(alt.LayerChart, chart.properties(description=f"{described}, with the reference report's in grey"))
 
 
 def _quantity_axis(quantity: str) -> alt.Y:
@@ -75,18 +73,21 @@ def _quantity_axis(quantity: str) -> alt.Y:
 
 
 def _epochs(last: int) -> alt.X:
-    """The whole of the run from its first epoch, so that the curves grow and the axis stays; half an epoch of air at both ends."""
+    """Return an axis over the whole run, so that it stays fixed while the curves grow."""
     axis = alt.Axis(tickMinStep=1, format="d", grid=False)
     return alt.X("epoch:Q", title="epoch", axis=axis, scale=alt.Scale(domain=[0.5, last + 0.5], nice=False))
 
 
 def _points(table: pd.DataFrame) -> alt.OverlayMarkDef:
-    """Dots on a curve, large where so few epochs have no line to show."""
+    """Return the dots on a curve, larger while there are too few epochs for a line."""
     return alt.OverlayMarkDef(size=60 if table["epoch"].nunique() < 4 else 18)
 
 
 def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
-    """The report's curve, and for the accuracy a line where it ended. Not shared: on an epoch axis of its own, above."""
+    """Return the report's curve and, for accuracy, a line at its final value.
+
+    Unless the epoch axis is `shared`, the curve has its own axis at the top.
+    """
     table = (
         report_run().rename(columns={quantity: "value"})[["epoch", "value"]].assign(text="reference report, test set")
     )
@@ -108,7 +109,7 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
 
 
 def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
-    """Routing entropy of each block over epochs, in nats, under its maximum ln K."""
+    """Draw the mean routing entropy of each block over epochs, in nats, below its maximum ln K."""
     tidy = pd.DataFrame(
         [
             (epoch, block, value)
@@ -127,11 +128,11 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
         .encode(
             x=_epochs(epochs),
             y=y,
-            **told_apart("block:O", blocks, title="block", columns=6),
+            **colour_and_dash("block:O", blocks, title="block", columns=6),
             tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
         )
     )
-    limit = pd.DataFrame({"entropy": [most], "text": [f"all experts alike: ln {num_experts} = {most:.2f}"]})
+    limit = pd.DataFrame({"entropy": [most], "text": ["even split"]})
     rule = alt.Chart(limit).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y)
     label = alt.Chart(limit).mark_text(align="left", dx=4, dy=-8, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
     return layered(
@@ -140,5 +141,23 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
         lines,
         height=220,
         title="Routing entropy of each block",
-        description="Routing entropy of each block over epochs, under its maximum",
+        description="Routing entropy of each block over epochs, below that of an even split",
     )
+
+
+def block_curves(table: pd.DataFrame, value: str, title: str, series: str) -> alt.LayerChart:
+    """Draw a quantity over epochs with a line per value of the column `series`: columns epoch, `series`, `value`."""
+    names = sorted(table[series].unique().tolist())
+    lines = (
+        alt.Chart(table)
+        .mark_line(point=alt.OverlayMarkDef(size=18))
+        .encode(
+            x=alt.X(
+                "epoch:Q", axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False, padding=6)
+            ),
+            y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=True)),
+            **colour_and_dash(f"{series}:O", names, title=series, columns=8),
+            tooltip=[*tooltips("epoch:Q", f"{series}:O"), alt.Tooltip(f"{value}:Q", format=".4f")],
+        )
+    )
+    return layered(lines, height=220, description=f"{title} by {series} over epochs")

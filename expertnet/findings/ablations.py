@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from expertnet.charts.routing import difference_heatmap, weight_and_effect
+from expertnet.charts.ablations import weight_and_effect
+from expertnet.charts.heatmaps import difference_heatmap
 from expertnet.findings.finding import Finding, cached, lowest
 from expertnet.routing.ablations import DEAD_BELOW, DEAD_FLIPS, ablation_table, class_effects
 from expertnet.routing.effects import Effects

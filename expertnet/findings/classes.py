@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
+from expertnet.charts.heatmaps import class_heatmap
 from expertnet.charts.routing import (
-    class_heatmap,
     information_bars,
     interval_dots,
     scatter,

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import Tensor
 
+from expertnet.charts.heatmaps import difference_heatmap, routing_heatmap
 from expertnet.charts.predictions import probability_pairs
-from expertnet.charts.routing import difference_heatmap, entropy_bars, routing_heatmap
+from expertnet.charts.routing import entropy_bars
 from expertnet.findings.finding import Finding
 from expertnet.network.routing_metrics import entropy
 from expertnet.routing.weights import weights_table

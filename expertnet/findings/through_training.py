@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from expertnet.charts.routing import (
-    block_curves,
-)
+from expertnet.charts.training import block_curves
 from expertnet.findings.experts import ALIKE
 from expertnet.findings.finding import Finding
 from expertnet.routing.through_training import training_table, utilization_table

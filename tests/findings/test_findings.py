@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from expertnet.charts.ablations import weight_and_effect
 from expertnet.charts.base import specification, to_file
-from expertnet.charts.routing import information_bars, weight_and_effect
+from expertnet.charts.routing import information_bars
 from expertnet.findings import ablations, classes, policies, through_training
 from expertnet.findings import experts as expert_findings
 from expertnet.inference.routing_cache import Routed

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from expertnet.charts.runs import FEWEST_RUNS, NAMED, X_AXES, differing, overlay, parallel, what_goes_with
+from expertnet.charts.run_settings import FEWEST_RUNS, describe_correlations, differing, parallel
+from expertnet.charts.runs import NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.runs.table import height
@@ -142,7 +143,7 @@ def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd
         return
     labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]
-    sentence = what_goes_with(differing(settings.loc[finished]), accuracy.loc[finished], _names(), display_value)
+    sentence = describe_correlations(differing(settings.loc[finished]), accuracy.loc[finished], _names(), display_value)
     if sentence:
         st.write(escape(sentence))
     else:
