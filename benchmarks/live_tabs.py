@@ -31,7 +31,7 @@ def speeds(run: Run) -> list[float]:
         if run.state not in ("running", "queued"):
             sys.exit(f"the training ended early: {run.state}")
         time.sleep(0.2)
-    return [line["images_per_second"] for line in run.metrics()[first : first + EPOCHS]]
+    return [line["images_per_second"] or 0.0 for line in run.metrics()[first : first + EPOCHS]]
 
 
 def memory_slope(minutes: float) -> tuple[float, float]:

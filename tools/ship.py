@@ -5,7 +5,6 @@ Leaves out everything that only resuming needs or that describes this machine.
 """
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
+from expertnet.utils.processes import Process
 
 CARD = """\
 **{name}** distinguishes {classes}: {class_names}.
@@ -40,26 +40,26 @@ def card(run: Run, count: int, note: str) -> str:
     settings, status, config, info = run.settings(), run.status(), run.config(), run.dataset_info()
     assert info is not None
     cost = estimate(settings, len(info.classes))
-    mirrored, seconds = status["test_accuracy_mirrored"], status["seconds"]
+    mirrored, seconds = status.test_accuracy_mirrored, status.seconds or 0
     return CARD.format(
         name=run.title,
         classes=f"{len(info.classes)} classes",
         class_names=", ".join(info.classes),
         images=f"{info.name}{note}",
-        epochs=status["epoch"],
+        epochs=status.epoch,
         duration=f"{seconds / 60:.0f} minutes" if seconds >= 100 else f"{seconds:.0f} seconds",
-        device=status["device"],
+        device=status.device,
         precision=config["environment"]["precision"],
         blocks=settings.model.num_blocks,
         experts=settings.model.num_experts,
         parameters=cost.parameters,
         multiply_adds=cost.multiply_adds / 1e6,
-        test=f"{status['test_accuracy']:.2%}",
+        test=f"{status.test_accuracy:.2%}",
         mirrored=f" ({mirrored:.2%} with mirrored views)" if mirrored is not None else "",
         count=count,
-        best_epoch=status["best_epoch"],
+        best_epoch=status.best_epoch,
         validation_share=f"{settings.data.validation_share:.0%}",
-        val=f"{status['best_val_accuracy']:.2%}",
+        val=f"{status.best_val_accuracy:.2%}",
         command=command_line(settings, run.preset),
     )
 
@@ -78,8 +78,7 @@ def main() -> None:
     for name in ("config.json", "status.json", "metrics.jsonl", "best.safetensors", "log.txt"):
         shutil.copy(source.path / name, target.path / name)
     target.write_config(source.config() | {"shipped": True})
-    no_process = dict.fromkeys(("host", "pid", "process_start", "boot", "heartbeat"))
-    target.write_status(json.loads((source.path / "status.json").read_text()) | no_process)
+    target.write_status(source.written_status().changed(process=Process()))
     data = source.settings().data
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})
@@ -90,7 +89,7 @@ def main() -> None:
         measure_ablations(target, split, routed, renormalise)
     write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
-    print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status()['test_accuracy']:.2%}")
+    print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
             {
                 "run": run.id,
                 "name": run.title,
-                "state": status["state"],
-                "epochs": status["epoch"],
+                "state": status.state,
+                "epochs": status.epoch,
                 "val_accuracy": metrics[-1].get("val_accuracy") if metrics else None,
-                "best_val_accuracy": status["best_val_accuracy"],
-                "test_accuracy": status["test_accuracy"],
+                "best_val_accuracy": status.best_val_accuracy,
+                "test_accuracy": status.test_accuracy,
                 "created": run.created or None,
                 "dataset": info.name if info else None,
             }
@@ -38,8 +38,8 @@ def run_lines(runs: Sequence[Any]) -> list[str]:
     rows = [("run", "state", "epochs", "best accuracy", "dataset", "name")]
     for run in runs:
         status, watched = run.status(), "test" if run.watches_test else "validation"
-        best = status["best_val_accuracy"]
+        best = status.best_val_accuracy
         accuracy = f"{percent(best, 2):>8} {watched}" if best is not None else ""
-        rows.append((run.id, status["state"], counted(status["epoch"], "epoch"), accuracy, run.dataset, run.title))
+        rows.append((run.id, status.state, counted(status.epoch, "epoch"), accuracy, run.dataset, run.title))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return ["  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[5]]) for row in rows]

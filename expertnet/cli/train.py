@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from expertnet.data.custom import scan
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.store.status import Status
 from expertnet.utils.text import counted, percent
 
 
@@ -68,33 +69,33 @@ def train(
             "It waits in the queue: another training runs, or the queue is paused. Ctrl-C takes it out."
         ),
     )
-    if resume is None and status["state"] == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
+    if resume is None and status.state == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
         run.move_to_trash()
         say("It was stopped before it began, so there is nothing to keep of it.")
     metrics = run.metrics()
-    last = metrics[-1] if metrics else {}
+    last = metrics[-1] if metrics else None
     document = {
         "run": run.id,
-        "state": status["state"],
-        "epochs": status["epoch"],
-        "val_accuracy": last.get("val_accuracy"),
-        "best_val_accuracy": status["best_val_accuracy"],
-        "test_accuracy": status["test_accuracy"],
-        "test_accuracy_mirrored": status["test_accuracy_mirrored"],
-        "images_per_second": last.get("images_per_second"),
-        "seconds": status["seconds"],
-        "device": status["device"],
+        "state": status.state,
+        "epochs": status.epoch,
+        "val_accuracy": last["val_accuracy"] if last else None,
+        "best_val_accuracy": status.best_val_accuracy,
+        "test_accuracy": status.test_accuracy,
+        "test_accuracy_mirrored": status.test_accuracy_mirrored,
+        "images_per_second": last["images_per_second"] if last else None,
+        "seconds": status.seconds,
+        "device": status.device,
     }
     give(
         as_json,
         document,
         lambda: [
-            f"{status['state']} after {counted(status['epoch'], 'epoch')}",
-            *([f"test accuracy {status['test_accuracy']:.2%}"] if status["test_accuracy"] is not None else []),
+            f"{status.state} after {counted(status.epoch, 'epoch')}",
+            *([f"test accuracy {status.test_accuracy:.2%}"] if status.test_accuracy is not None else []),
         ],
     )
-    if status["state"] == "failed":
-        say(status["error"])
+    if status.state == "failed":
+        say(status.error or "")
         raise typer.Exit(1)
 
 
@@ -105,8 +106,8 @@ class EpochPrinter:
         self.watched, self.activity = watched, ""
         self.epoch: int | None = None  # until the first step, the status has the epoch of an earlier training
 
-    def __call__(self, status: dict[str, Any]) -> None:
-        epoch, activity = status["epoch"], status["activity"]
+    def __call__(self, status: Status) -> None:
+        epoch, activity = status.epoch, status.activity
         if self.epoch is None and activity == "Training":
             self.epoch = epoch
             if epoch:
@@ -116,9 +117,9 @@ class EpochPrinter:
             say(activity)
         elif self.epoch not in (None, epoch):
             self.epoch = epoch
-            speed = status["images_per_second"]
+            speed = status.images_per_second
             say(
-                f"epoch {epoch}/{status['epochs']}  loss {status['train_loss_now'] or float('nan'):.4f}  "
-                f"{self.watched} accuracy {percent(status.get('val_accuracy') or 0, 2)}"
+                f"epoch {epoch}/{status.epochs}  loss {status.train_loss_now or float('nan'):.4f}  "
+                f"{self.watched} accuracy {percent(status.val_accuracy or 0, 2)}"
                 + (f"  {speed:.0f} images/s" if speed else "")
             )

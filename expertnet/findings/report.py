@@ -21,7 +21,7 @@ from expertnet.routing.effects import cached_effects
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.routing.policies import measure_policies
 from expertnet.store.run import Run
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import escape_for_file, to_csv

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from expertnet.charts.training import block_curves
 from expertnet.findings.experts import ALIKE
 from expertnet.findings.finding import Finding
 from expertnet.routing.through_training import training_table, utilization_table
+from expertnet.store.history import HistoryRow
 from expertnet.utils.text import amount
 
 _CURVES = (  # name, what it is called, its unit, what it means
@@ -23,7 +23,7 @@ _CURVES = (  # name, what it is called, its unit, what it means
 )
 
 
-def through_training(metrics: Sequence[dict[str, Any]], watched: str) -> list[Finding]:
+def through_training(metrics: Sequence[HistoryRow], watched: str) -> list[Finding]:
     """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl.
 
     `watched` says what they were measured on: "validation images", or "test set".
@@ -55,7 +55,7 @@ def _measured(watched: str) -> str:
     return f"Measured on the {watched} after every epoch."
 
 
-def training_utilization(metrics: Sequence[dict[str, Any]], block: int, watched: str) -> Finding | None:
+def training_utilization(metrics: Sequence[HistoryRow], block: int, watched: str) -> Finding | None:
     """How much each expert of a block is used, over epochs."""
     table = utilization_table(metrics)
     table = table[table["block"] == block]

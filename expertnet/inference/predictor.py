@@ -19,7 +19,7 @@ from expertnet.errors import RunError
 from expertnet.network.model import UNCHANGED, Changes, ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import version_of
 
 

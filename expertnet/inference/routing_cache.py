@@ -17,7 +17,8 @@ from expertnet.errors import DatasetError, RunError
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.run import Run
-from expertnet.store.status import TRAINING_STATES, Checkpoint
+from expertnet.store.status import TRAINING_STATES
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import version_of, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 

@@ -23,7 +23,7 @@ from expertnet.network.model import Block
 from expertnet.routing.effects import Effects, in_batches, paired_change, save_effects
 from expertnet.routing.interventions import ablated
 from expertnet.store.run import Run
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too

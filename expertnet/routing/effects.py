@@ -15,7 +15,7 @@ from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import Routed, keep, kept, kept_routing, refuse_other_classes
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.run import Run
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import version_of
 from expertnet.utils.progress import ShouldStop, raise_if_cancelled
 

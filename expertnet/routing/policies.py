@@ -13,7 +13,7 @@ from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing.effects import POLICIES, Effects, in_batches, paired_change, save_effects
 from expertnet.routing.interventions import given, top1, uniform
 from expertnet.store.run import Run
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 

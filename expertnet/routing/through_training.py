@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import torch
 
 from expertnet.network.routing_metrics import entropy
+from expertnet.store.history import HistoryRow
 
 
-def training_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def training_table(metrics: Sequence[HistoryRow]) -> pd.DataFrame:
     """Both entropies (nats) and the information (bits) of each block over epochs, from the lines of metrics.jsonl."""
     rows = []
     for line in metrics:
-        usage_BK, own, bits = (line.get(key) for key in ("expert_usage", "routing_entropy", "routing_information"))
+        usage_BK, own, bits = line.get("expert_usage"), line.get("routing_entropy"), line.get("routing_information")
         if usage_BK and own and bits and None not in (*own, *bits):
             values = zip(
-                entropy(torch.tensor(usage_BK)).tolist(), own, (round(value, 6) for value in bits), strict=False
+                entropy(torch.tensor(usage_BK)).tolist(), own, (round(value or 0.0, 6) for value in bits), strict=False
             )
             rows += [(line["epoch"], block, *row) for block, row in enumerate(values, 1)]
     return pd.DataFrame(rows, columns=["epoch", "block", "entropy_of_mean", "mean_entropy", "information"])
 
 
-def utilization_table(metrics: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def utilization_table(metrics: Sequence[HistoryRow]) -> pd.DataFrame:
     """The utilization of each expert of each block over epochs, from the lines of metrics.jsonl."""
     rows = [
         (line["epoch"], block, expert, len(weights) * weight)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from expertnet.errors import RunError
 from expertnet.store.reader import RunReader, sentence
-from expertnet.store.status import RESUMABLE_STATES, Checkpoint, epoch_of
+from expertnet.store.status import RESUMABLE_STATES
+from expertnet.store.weights_files import Checkpoint, epoch_of
 
 ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
 
@@ -32,8 +33,8 @@ class RunWeights(RunReader):
             way = "going on with its training writes one anew" if self._goes_on else "start a new one from its settings"
             raise RunError(f"No checkpoint of run {self.name} can be read; {way}.")
         status = self.status()
-        if status["state"] in ENDED and not status["epoch"]:
-            ended = f"Run {self.title} {ENDED[status['state']]} before its first epoch was whole"
+        if status.state in ENDED and not status.epoch:
+            ended = f"Run {self.title} {ENDED[status.state]} before its first epoch was whole"
             raise RunError(f"{ended}, so it has no trained network.")
         raise RunError(f"Run {self.title} has no trained network yet; that comes with its first whole epoch.")
 

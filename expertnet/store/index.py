@@ -21,10 +21,11 @@ from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.settings.fields import flat
 from expertnet.settings.schema import Settings
+from expertnet.store.history import read_figures
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import ACTIVE_STATES, read_figures
+from expertnet.store.status import ACTIVE_STATES, Status
 from expertnet.utils.files import version_of
 from expertnet.utils.text import cut
 
@@ -58,7 +59,7 @@ class RunRow:
     settings: Settings | None
     images: int  # that an epoch goes through; 0 where that is not known
     curves: dict[str, np.ndarray] = field(repr=False)  # epoch and FIGURES, a value an epoch, nan where there is none
-    status: dict[str, Any] = field(repr=False)  # as written
+    status: Status = field(repr=False)  # as written
 
     @property
     def id(self) -> str:
@@ -103,7 +104,7 @@ def rows_of(runs: Iterable[Run]) -> list[RunRow]:
 def _living(row: RunRow) -> RunRow:
     if row.state not in ACTIVE_STATES:
         return row
-    return replace(row, state=str(row.run.as_of_now(dict(row.status))["state"]))
+    return replace(row, state=row.run.as_of_now(row.status).state)
 
 
 def _row(run: Run) -> RunRow:
@@ -138,21 +139,21 @@ def _read(run: Run) -> RunRow:
     return RunRow(
         run=run,
         title=run.title,
-        state=str(status["state"]),
+        state=status.state,
         dataset=dataset_title(settings.data.dataset) if settings else "",
         preset=run.preset,
         tags=notes.tags,
         note=notes.note,
         created=_time(run.created),
-        epoch=status["epoch"],
-        epochs=status["epochs"],
-        best=status["best_val_accuracy"],
-        test=status["test_accuracy"],
+        epoch=status.epoch,
+        epochs=status.epochs,
+        best=status.best_val_accuracy,
+        test=status.test_accuracy,
         watches_test=bool(settings and settings.watches_test),
         damage=run.damage(curves["epoch"].tolist()),
         shipped=run.shipped,
         settings=settings,
-        images=status["steps"] * settings.training.batch_size if settings else 0,
+        images=status.steps * settings.training.batch_size if settings else 0,
         curves=curves,
         status=status,
     )

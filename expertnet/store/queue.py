@@ -1,145 +1,147 @@
-"""The runs that wait for their turn to train, in order and on disk: one queue for every server and command line on a store.
+"""The queue of runs that wait to train: one on disk for every server and command line that uses the store.
 
-In this module: RunQueue. `queue.json` holds the order and whether the queue is paused; it outlives a restart. Who changes it
-holds `queue.lock` for that moment, which the system frees when its process ends in any way.
+`queue.json` survives a restart. A process changes it while it holds `queue.lock`, which the system releases when the process ends.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
+from pydantic import BaseModel, ValidationError
 
 from expertnet.utils.files import read_json, write_atomically
-from expertnet.utils.processes import is_alive, this_process
+from expertnet.utils.processes import Process, is_alive, this_process
 
-QUEUE = "queue.json"
+
+class Entry(BaseModel):
+    """A run in the queue. Only its owner may train it; without an owner, the server whose turn it is does."""
+
+    run: str
+    owner: Process | None = None  # a command line, or a training in a process of its own
+
+    @property
+    def counts(self) -> bool:
+        """Whether the entry still stands for something: an owner that has died trains nothing."""
+        return self.owner is None or is_alive(self.owner)
+
+
+class _Contents(BaseModel):
+    waiting: list[Entry] = []
+    training: Entry | None = None  # taken out of `waiting`; its owner trains it
+    paused: bool = False
 
 
 class RunQueue:
-    """The queue of the store at `root`. An entry is {"run": id, "owner": process or None}.
-
-    An entry with an owner (a command line, or a training in a process of its own) is trained by that process alone, and
-    counts only while it lives; one without is trained by the server whose turn it is.
-    """
+    """The queue of the store at `root`. A missing or damaged file counts as an empty queue."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.path = root, root / QUEUE
+        self.root, self.path = root, root / "queue.json"
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Those that wait, in order; a file that is missing or damaged is an empty queue."""
-        waiting = self._read()["waiting"]
-        return [entry for entry in waiting if entry["owner"] is None or is_alive(entry["owner"])]
+    def entries(self) -> list[Entry]:
+        """Returns what waits, in order."""
+        return [entry for entry in self._read().waiting if entry.counts]
 
     def ids(self) -> list[str]:
-        return [entry["run"] for entry in self.entries()]
+        return [entry.run for entry in self.entries()]
 
     @property
     def paused(self) -> bool:
-        """Whether nothing new is begun; what trains already goes on."""
-        return bool(self._read()["paused"])
-
-    def add(self, run_id: str, owner: Mapping[str, Any] | None = None) -> None:
-        """At the end; an entry that is there keeps its place and gets its new owner."""
-        with self._change() as (waiting, _):
-            entry = {"run": run_id, "owner": dict(owner) if owner else None}
-            place = next((index for index, other in enumerate(waiting) if other["run"] == run_id), None)
-            if place is None:
-                waiting.append(entry)
-            else:
-                waiting[place] = entry
-
-    def add_first(self, run_id: str, owner: Mapping[str, Any] | None = None) -> None:
-        """At the head, for a run that was taken and is handed on."""
-        with self._change() as (waiting, _):
-            waiting[:] = [{"run": run_id, "owner": dict(owner) if owner else None}] + [
-                other for other in waiting if other["run"] != run_id
-            ]
-
-    def remove(self, run_id: str) -> bool:
-        """Whether it was there."""
-        with self._change() as (waiting, _):
-            kept = [entry for entry in waiting if entry["run"] != run_id]
-            found, waiting[:] = len(kept) < len(waiting), kept
-            return found
-
-    def move_up(self, run_id: str) -> None:
-        self._move(run_id, lambda place: max(place - 1, 0))
-
-    def run_next(self, run_id: str) -> None:
-        self._move(run_id, lambda place: 0)
-
-    def _move(self, run_id: str, to: Any) -> None:
-        with self._change() as (waiting, _):
-            place = next((index for index, entry in enumerate(waiting) if entry["run"] == run_id), None)
-            if place is not None:  # else it has begun meanwhile
-                waiting.insert(to(place), waiting.pop(place))
-
-    def pause(self, paused: bool) -> None:
-        with self._change() as (_, whole):
-            whole["paused"] = paused
-
-    def take(self, run_id: str | None = None) -> str | None:
-        """Takes the run at the head out, if it is this one, or without an id one that has no owner; else None.
-
-        Only who holds the training lock may call it: what was taken begins at once, and is `training` until done().
-        """
-        entries = self.entries()
-        if self.paused or not entries or not _takes(entries[0], run_id):
-            return None
-        with self._change() as (waiting, whole):
-            if whole["paused"] or not waiting or not _takes(waiting[0], run_id):
-                return None
-            whole["training"] = waiting.pop(0) | {"owner": this_process()}
-            return str(whole["training"]["run"])
-
-    def done(self) -> None:
-        """The run that was taken trains no longer."""
-        with self._change() as (_, whole):
-            whole["training"] = None
+        """Whether no further run starts; one that trains continues."""
+        return self._read().paused
 
     @property
     def training(self) -> str | None:
-        """The run that was taken last, while the process that took it lives."""
-        training = self._read()["training"]
-        return training["run"] if training and is_alive(training["owner"]) else None
+        """The id of the run that was taken last, as long as the process that took it is alive."""
+        training = self._read().training
+        return training.run if training and training.owner and is_alive(training.owner) else None
 
-    def _read(self) -> dict[str, Any]:
+    def add(self, run_id: str, owner: Process | None = None) -> None:
+        """Appends a run. One that waits already keeps its place and gets the new owner."""
+        with self._changing() as queue:
+            place = _place(queue, run_id)
+            if place is None:
+                queue.waiting.append(Entry(run=run_id, owner=owner))
+            else:
+                queue.waiting[place].owner = owner
+
+    def add_first(self, run_id: str, owner: Process | None = None) -> None:
+        """Puts a run at the head, to hand over one that was taken."""
+        with self._changing() as queue:
+            others = [entry for entry in queue.waiting if entry.run != run_id]
+            queue.waiting = [Entry(run=run_id, owner=owner), *others]
+
+    def remove(self, run_id: str) -> bool:
+        """Removes a run and returns whether it was waiting."""
+        with self._changing() as queue:
+            others = [entry for entry in queue.waiting if entry.run != run_id]
+            found = len(others) < len(queue.waiting)
+            queue.waiting = others
+            return found
+
+    def move_up(self, run_id: str) -> None:
+        with self._changing() as queue:
+            place = _place(queue, run_id)
+            if place:
+                queue.waiting.insert(place - 1, queue.waiting.pop(place))
+
+    def run_next(self, run_id: str) -> None:
+        with self._changing() as queue:
+            place = _place(queue, run_id)
+            if place:
+                queue.waiting.insert(0, queue.waiting.pop(place))
+
+    def pause(self, paused: bool) -> None:
+        with self._changing() as queue:
+            queue.paused = paused
+
+    def take(self, run_id: str | None = None) -> str | None:
+        """Takes the run at the head if it is `run_id`, or, without an id, if it has no owner; else returns None.
+
+        Call it only while you hold the training lock. The run starts at once and is `training` until done().
+        """
+        if not _takes(self._read(), run_id):  # without waiting for the lock
+            return None
+        with self._changing() as queue:
+            if not _takes(queue, run_id):
+                return None
+            taken = queue.waiting.pop(0).run
+            queue.training = Entry(run=taken, owner=this_process())
+            return taken
+
+    def done(self) -> None:
+        """Says that the run that was taken no longer trains."""
+        with self._changing() as queue:
+            queue.training = None
+
+    def _read(self) -> _Contents:
         try:
-            kept = read_json(self.path)
-            waiting = [_entry(item) for item in kept.get("waiting", [])]
-            training = _entry(kept["training"]) if kept.get("training") else None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return {"waiting": [], "training": None, "paused": False}
-        return {"waiting": waiting, "training": training, "paused": kept.get("paused") is True}
+            return _Contents.model_validate(read_json(self.path))
+        except (OSError, ValueError, ValidationError):
+            return _Contents()
 
     @contextmanager
-    def _change(self) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
-        """Gives the entries and the whole to be changed in place, with every other process kept out."""
+    def _changing(self) -> Iterator[_Contents]:
+        """Yields the queue without dead entries, and writes it when it was changed; no other process can change it meanwhile."""
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / "queue.lock", thread_local=False):
-            whole = self._read()
-            whole["waiting"] = [
-                entry for entry in whole["waiting"] if entry["owner"] is None or is_alive(entry["owner"])
-            ]
-            before = json.dumps(whole)
-            yield whole["waiting"], whole
-            if json.dumps(whole) != before:
-                write_atomically(self.path, json.dumps(whole).encode())
+            queue = self._read()
+            queue.waiting = [entry for entry in queue.waiting if entry.counts]
+            before = queue.model_dump_json()
+            yield queue
+            after = queue.model_dump_json()
+            if after != before:
+                write_atomically(self.path, after.encode())
 
 
-def _takes(entry: dict[str, Any], run_id: str | None) -> bool:
-    return bool(entry["run"] == run_id if run_id else entry["owner"] is None)
+def _place(queue: _Contents, run_id: str) -> int | None:
+    return next((place for place, entry in enumerate(queue.waiting) if entry.run == run_id), None)
 
 
-def _entry(item: Any) -> dict[str, Any]:
-    """With all the facts of a process that is_alive asks for; what they lack makes it a dead one. Raises for what is no entry."""
-    owner = item.get("owner")
-    return {
-        "run": str(item["run"]),
-        "owner": dict.fromkeys((*this_process(), "heartbeat")) | owner if owner is not None else None,
-    }
+def _takes(queue: _Contents, run_id: str | None) -> bool:
+    head = next((entry for entry in queue.waiting if entry.counts), None)
+    if queue.paused or head is None:
+        return False
+    return head.run == run_id if run_id else head.owner is None

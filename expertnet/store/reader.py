@@ -7,27 +7,22 @@ reads survives a torn last line, a missing file and a run from an older version.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from expertnet.data.datasets import DatasetInfo, dataset_title
 from expertnet.errors import RunError, SettingsError
+from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import DataSettings, Settings
+from expertnet.store.history import HistoryRow, is_number, read_figures, read_history
 from expertnet.store.notes import Notes, read_notes
 from expertnet.store.queue import RunQueue
-from expertnet.store.status import (
-    ACTIVE_STATES,
-    CHECKPOINTS,
-    EMPTY_STATUS,
-    Checkpoint,
-    fits,
-    is_number,
-    read_epoch,
-    read_figures,
-    read_metrics,
-    read_settings,
-)
+from expertnet.store.status import Status
+from expertnet.store.weights_files import CHECKPOINTS, Checkpoint, read_epoch
 from expertnet.utils.files import read_json, version_of
 from expertnet.utils.processes import is_alive
 
@@ -69,7 +64,7 @@ class RunReader:
         self.config()  # says which file is missing or damaged
         path = self.path / "config.json"
         try:
-            return read_settings(path, version_of(path))
+            return _read_settings(path, version_of(path))
         except SettingsError as error:
             raise RunError(f"The settings of run {self.id} are of another version: {error}") from None
 
@@ -83,7 +78,7 @@ class RunReader:
     def _look_through(self, epochs: Iterable[float]) -> None:
         self.settings()
         self._dataset_info()
-        epoch = self._status()["epoch"]
+        epoch = self._status().epoch
         missing = epoch - sum(1 <= number <= epoch for number in epochs)
         if missing:
             raise RunError(
@@ -205,54 +200,53 @@ class RunReader:
                 )
             ) from None
 
-    def written_status(self) -> dict[str, Any]:
-        """status.json with every key, as it was written: whoever wrote that it runs may be gone."""
+    def written_status(self) -> Status:
+        """status.json as it was written: whoever wrote that it runs may be gone."""
         try:
             return self._status()
         except RunError as error:
-            told = {"state": "failed", "error": str(error), "error_kind": "other"}
-            return EMPTY_STATUS | told | self._reached()
+            epoch, epochs = self._reached()
+            return Status(state="failed", error=str(error), error_kind="other", epoch=epoch, epochs=epochs)
 
-    def _reached(self) -> dict[str, Any]:
+    def _reached(self) -> tuple[int, int]:
         """What config.json and metrics.jsonl say of how far it came."""
         epoch = max(self._epochs(), default=0)
         try:
-            return {"epoch": epoch, "epochs": self.settings().training.epochs}
+            return epoch, self.settings().training.epochs
         except RunError:
-            return {"epoch": epoch, "epochs": epoch}
+            return epoch, epoch
 
-    def status(self) -> dict[str, Any]:
-        """status.json with every key; a run whose process is gone is "interrupted"."""
+    def status(self) -> Status:
+        """status.json; a run whose process is gone is "interrupted"."""
         return self.as_of_now(self.written_status())
 
-    def as_of_now(self, status: dict[str, Any]) -> dict[str, Any]:
+    def as_of_now(self, status: Status) -> Status:
         """A status that was written, with the state that it has come to since: "interrupted" where its writer is gone."""
-        if status["state"] in ACTIVE_STATES and not is_alive(status) and not self._waits(status):
-            status |= {"state": "interrupted", "activity": "", "seconds_left": None}
-        elif status["state"] == "running" and self.stop_asked():
-            status |= {"state": "stopping"}
+        if status.active and not is_alive(status) and not self._waits(status):
+            return status.changed(state="interrupted", activity="", seconds_left=None)
+        if status.state == "running" and self.stop_asked():
+            return status.changed(state="stopping")
         return status
 
-    def _waits(self, status: Mapping[str, Any]) -> bool:
+    def _waits(self, status: Status) -> bool:
         """Whether it is in the queue, which outlives the process that put it there."""
-        return status["state"] == "queued" and self.id in RunQueue(self.path.parent).ids()
+        return status.state == "queued" and self.id in RunQueue(self.path.parent).ids()
 
-    def _status(self) -> dict[str, Any]:
-        status = EMPTY_STATUS | self._read("status.json")
-        for key, value in status.items():
-            if key in EMPTY_STATUS and not fits(key, value):
-                raise RunError(f"The status.json of run {self.id} is damaged; {self._without('status.json')}.")
-        return status
+    def _status(self) -> Status:
+        try:
+            return Status.model_validate(self._read("status.json"))
+        except ValidationError:
+            raise RunError(f"The status.json of run {self.id} is damaged; {self._without('status.json')}.") from None
 
     @property
     def state(self) -> str:
-        return str(self.status()["state"])
+        return self.status().state
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[HistoryRow]:
         """The epochs in order; lines that are torn or no epochs are passed over."""
         path = self.path / "metrics.jsonl"
         try:
-            return list(read_metrics(path, version_of(path)))
+            return list(read_history(path, version_of(path)))
         except OSError:
             return []
 
@@ -315,3 +309,8 @@ def sentence(look: Callable[[], object]) -> str | None:
     except RunError as error:
         return str(error)
     return None
+
+
+@lru_cache(maxsize=4096)
+def _read_settings(path: Path, version: tuple[int, ...]) -> Settings:
+    return settings_from_dict(read_json(path))

@@ -23,7 +23,8 @@ from expertnet.errors import RunError
 from expertnet.store.checkpoints import RunWeights
 from expertnet.store.notes import Notes, too_long, write_notes
 from expertnet.store.reader import STOP
-from expertnet.store.status import ACTIVE_STATES, BEFORE, Checkpoint
+from expertnet.store.status import ACTIVE_STATES, Before, Status
+from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -54,20 +55,23 @@ class Run(RunWeights):
 
     def leave_queue(self, state: str) -> None:
         """It waited and will not be trained: a new run is `state`, one that was to go on is again what it was."""
-        status, was = self.status(), {"state": state}
-        if status["before"]:
-            was, config = status["before"], self.config()
-            self.write_config(config | {"training": config["training"] | {"epochs": was["epochs"]}})
-        self.write_status(status | {key: was[key] for key in BEFORE if key in was} | {"before": None})
+        status = self.status()
+        before = status.before or Before(
+            state=state, epochs=status.epochs, error=status.error, error_kind=status.error_kind
+        )
+        if status.before:
+            config = self.config()
+            self.write_config(config | {"training": config["training"] | {"epochs": before.epochs}})
+        self.write_status(status.changed(**before.model_dump(), before=None))
 
     # -- writing
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         write_atomically(self.path / "config.json", json.dumps(config, indent=2).encode())
 
-    def write_status(self, status: Mapping[str, Any]) -> None:
+    def write_status(self, status: Status) -> None:
         """On a full disk over the file that is there, in the room that it has: why a run failed must not be lost."""
-        data = to_json(status).encode()
+        data = to_json(status.model_dump()).encode()
         try:
             write_atomically(self.path / "status.json", data)
         except OSError as error:

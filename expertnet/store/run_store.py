@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store.notes import Notes, too_long
 from expertnet.store.run import RUN_ID, Run, fresh_id, now
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.utils.home import HOME, INSTALLED
 from expertnet.utils.processes import this_process
 
@@ -77,5 +76,5 @@ class RunStore:
                 continue
         run = Run(path)
         run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
-        run.write_status(EMPTY_STATUS | this_process() | {"heartbeat": time.time(), "epochs": settings.training.epochs})
+        run.write_status(Status().changed(process=this_process().beating(), epochs=settings.training.epochs))
         return run

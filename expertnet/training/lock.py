@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.training.runner import Stop, run_training
 from expertnet.utils.processes import this_process
 
@@ -43,16 +42,16 @@ def train_in_turn(
     run: Run,
     stop: Stop,
     *,
-    on_progress: Callable[[dict[str, Any]], object] = lambda status: None,
+    on_progress: Callable[[Status], object] = lambda status: None,
     on_wait: Callable[[], object] = lambda: None,
-) -> dict[str, Any]:
+) -> Status:
     """Queues a run for this process, waits until it is at the head and nothing else trains, and trains it.
 
     Returns its last status: also of a run that was stopped, or taken out of the queue by others, before its turn.
     """
     root = run.path.parent
     queue, signed, waited = RunQueue(root), time.monotonic(), False
-    queue.add(run.id, this_process() | {"heartbeat": time.time()})
+    queue.add(run.id, this_process().beating())
     try:
         while True:
             with holding(root) as mine:
@@ -65,12 +64,12 @@ def train_in_turn(
                 on_wait()
                 waited = True
             if run.id not in queue.ids():  # who took it out has said so in its status, or moved it to the trash
-                return run.status() if run.path.is_dir() else EMPTY_STATUS | {"state": "stopped"}
+                return run.status() if run.path.is_dir() else Status().changed(state="stopped")
             if stop.wait(LOOK_EVERY):
                 run.leave_queue(stop.state)
                 return run.status()
             if time.monotonic() - signed > SIGN_EVERY:  # another host cannot see that this process lives
                 signed = time.monotonic()
-                queue.add(run.id, this_process() | {"heartbeat": time.time()})
+                queue.add(run.id, this_process().beating())
     finally:
         queue.remove(run.id)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import subprocess
 import threading
-import time
 import traceback
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import ACTIVE_STATES, BEFORE
+from expertnet.store.status import ACTIVE_STATES, Before
 from expertnet.training import worker
 from expertnet.training.lock import LOOK_EVERY, holding
 from expertnet.training.runner import Stop, run_training
@@ -117,7 +116,7 @@ class Manager:
             thread.join(CLOSE_WITHIN)
 
     def _has_work(self) -> bool:
-        return not self.queue.paused and any(entry["owner"] is None for entry in self.queue.entries())
+        return not self.queue.paused and any(entry.owner is None for entry in self.queue.entries())
 
     def _work(self) -> None:
         try:
@@ -175,15 +174,15 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     status = run.status()
     if run.shipped:
         raise RunError(f"{run.title} came with ExpertNet Studio as an example and stays; start a run of your own.")
-    if status["state"] in ACTIVE_STATES:
-        raise RunError(f"Run {run.name} is {status['state']} already.")
+    if status.state in ACTIVE_STATES:
+        raise RunError(f"Run {run.name} is {status.state} already.")
     damage = run.resume_damage()
     if damage:
         raise RunError(damage)
     settings, config = run.settings(), run.config()
-    done = status["epoch"] or 0
+    done = status.epoch or 0
     epochs = epochs or settings.training.epochs
-    if done >= epochs and status["state"] == "finished":
+    if done >= epochs and status.state == "finished":
         raise RunError(
             f"Run {run.name} has finished its last epoch ({done}); give a larger training.epochs to train it longer."
         )
@@ -194,17 +193,20 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     run.forget_stop()
     run.write_config(config)
     run.write_status(
-        status
-        | this_process()
-        | {
-            "state": "queued",
-            "epochs": epochs,
-            "own_process": False,
-            "error": None,
-            "error_kind": None,
-            "heartbeat": time.time(),
-            "before": {key: status[key] for key in BEFORE} | {"epochs": settings.training.epochs},
-        }
+        status.changed(
+            process=this_process().beating(),
+            state="queued",
+            epochs=epochs,
+            own_process=False,
+            error=None,
+            error_kind=None,
+            before=Before(
+                state=status.state,
+                epochs=settings.training.epochs,
+                error=status.error,
+                error_kind=status.error_kind,
+            ),
+        )
     )
 
 

@@ -9,10 +9,11 @@ import subprocess
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -20,7 +21,9 @@ from expertnet import __version__
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.errors import DatasetError, UserError
 from expertnet.network.cost import refuse_if_too_large
+from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
+from expertnet.store.status import Status
 from expertnet.training.tensorboard import ScalarLog
 from expertnet.training.trainer import Progress, Trainer
 from expertnet.utils.devices import device_memory, device_name
@@ -30,6 +33,9 @@ from expertnet.utils.progress import Cancelled
 
 WRITE_EVERY, HEARTBEAT_EVERY, LOOK_EVERY = 0.5, 5.0, 0.1  # seconds
 FIRST_GUESS = 3.0  # seconds; the first steps are slower than the rest, and would say nothing of the time left
+
+
+OnProgress = Callable[[Status], object]
 
 
 class Stop(threading.Event):
@@ -54,7 +60,7 @@ class StatusWriter:
     """
 
     def __init__(self, run: Run, stop: Stop) -> None:
-        self.run, self.stop, self.status = run, stop, run.status() | this_process()
+        self.run, self.stop, self.status = run, stop, run.status().changed(process=this_process())
         self._written = 0.0  # by a clock that nobody sets
         self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._beat, name=f"status {run.id}", daemon=True)
@@ -71,14 +77,14 @@ class StatusWriter:
 
     def update(self, **values: Any) -> None:
         with self._lock:
-            self.status.update(values)
+            self.status = self.status.changed(**values)
             self._changed = True
 
     def flush(self) -> None:
         with self._lock:
-            if self.stop.is_set() and self.status["state"] == "running":
-                self.status["state"] = "stopping"
-            self.status["heartbeat"], self._written, self._changed = time.time(), time.monotonic(), False
+            state = "stopping" if self.stop.is_set() and self.status.state == "running" else self.status.state
+            self.status = self.status.changed(state=state, heartbeat=time.time())
+            self._written, self._changed = time.monotonic(), False
             self.run.write_status(self.status)
 
     def _look(self) -> None:
@@ -89,7 +95,7 @@ class StatusWriter:
         while not self._closed.wait(LOOK_EVERY):
             self._look()
             age = time.monotonic() - self._written
-            asked = self.stop.is_set() and self.status["state"] == "running"
+            asked = self.stop.is_set() and self.status.state == "running"
             if asked or (self._changed and age > WRITE_EVERY) or age > HEARTBEAT_EVERY:
                 with suppress(
                     OSError
@@ -97,7 +103,7 @@ class StatusWriter:
                     self.flush()
 
 
-def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None) -> dict[str, Any]:
+def run_training(run: Run, stop: Stop, *, on_progress: OnProgress = lambda status: None) -> Status:
     """Trains a run to its end, a stop or a failure, and returns its last status; goes on from resume.pt if there is one.
 
     `stop` takes effect at the next step, evaluation batch or piece of a download, as does Run.ask_to_stop. Never raises for
@@ -109,7 +115,7 @@ def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None
             _train(run, stop, writer, on_progress)
         except Cancelled:
             writer.update(state=stop.state)
-            run.log(f"{stop.state.capitalize()} in epoch {writer.status['epoch'] + 1}; the last whole epoch is kept.")
+            run.log(f"{stop.state.capitalize()} in epoch {writer.status.epoch + 1}; the last whole epoch is kept.")
         except UserError as error:
             kind = getattr(error, "kind", "data" if isinstance(error, DatasetError) else "other")
             _fail(run, writer, str(error), kind)
@@ -124,7 +130,7 @@ def run_training(run: Run, stop: Stop, *, on_progress: Any = lambda status: None
             )
         finally:
             writer.update(activity="", activity_share=None, seconds_left=None)
-    if run.stop_asked() == "discard" and writer.status["state"] == "stopped":
+    if run.stop_asked() == "discard" and writer.status.state == "stopped":
         run.move_to_trash()
     run.forget_stop()
     return writer.status
@@ -138,7 +144,7 @@ def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
         run.log(f"Failed: {sentence}{where}")
 
 
-def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None:
+def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) -> None:
     settings = run.settings()
     epochs = settings.training.epochs
 
@@ -192,7 +198,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
             )
             if progress.kind == "epoch":
                 assert progress.metrics is not None
-                history.append(progress.metrics)
+                history.append(cast(HistoryRow, progress.metrics))
                 run.commit_epoch(trainer.state_dict(), history)
                 scalars.write(progress.metrics)
                 untested = dict.fromkeys(
@@ -212,7 +218,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: Any) -> None
             if progress.kind != "test":
                 check()
     writer.update(state="finished", step=trainer.steps)
-    run.log(f"Finished after epoch {trainer.epoch}; test accuracy {writer.status['test_accuracy']:.4f}.")
+    run.log(f"Finished after epoch {trainer.epoch}; test accuracy {writer.status.test_accuracy:.4f}.")
 
 
 def _best(trainer: Trainer) -> dict[str, Any]:

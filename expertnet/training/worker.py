@@ -49,7 +49,7 @@ def wait_for(process: subprocess.Popen[bytes], run: Run, leave: threading.Event)
         sentence = (
             f"The process of this training ended before it began (status {process.returncode}); its log says more."
         )
-        run.write_status(run.status() | {"state": "failed", "error": sentence, "error_kind": "other"})
+        run.write_status(run.status().changed(state="failed", error=sentence, error_kind="other"))
 
 
 def can_be_forced(run: Run) -> bool:
@@ -57,10 +57,10 @@ def can_be_forced(run: Run) -> bool:
     status = run.status()
     here = this_process()
     return bool(
-        status["own_process"]
-        and status["state"] in TRAINING_STATES
-        and status["host"] == here["host"]
-        and status["pid"] != here["pid"]
+        status.own_process
+        and status.state in TRAINING_STATES
+        and status.host == here.host
+        and status.pid != here.pid
         and is_alive(status)
     )
 
@@ -69,7 +69,7 @@ def end_by_force(run: Run) -> None:
     """Kills the process of a run; its last whole epoch is kept. Raises RunError where it has none of its own."""
     if not can_be_forced(run):
         raise RunError(f"Run {run.title} does not train in a process of its own on this machine; stop it instead.")
-    psutil.Process(run.status()["pid"]).kill()
+    psutil.Process(run.status().pid).kill()
     run.log("Its process was ended by force.")
 
 
@@ -86,7 +86,7 @@ def main(folder: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: end_in_time(stop))
     signal.signal(signal.SIGINT, lambda *_: stop.interrupt())
     run = Run(Path(folder))
-    run.write_status(run.status() | this_process() | {"own_process": True})
+    run.write_status(run.status().changed(process=this_process(), own_process=True))
     train_in_turn(run, stop)
 
 

@@ -44,14 +44,16 @@ def export_run(run: Run, file: IO[bytes]) -> None:
     if why_not:
         raise RunError(why_not)
     try:
-        status = clean_status(run.status())  # before the metrics, which may be an epoch ahead, but not behind
+        status = clean_status(
+            run.status().model_dump()
+        )  # before the metrics, which may be an epoch ahead, but not behind
         config, _, _ = clean_config(run.config())
     except RunError as error:
         raise RunError(f"Run {run.name} cannot be exported: {error}") from None
     texts = {
         MANIFEST: to_json({"run": run.id, "exported": now()}).encode(),
         "config.json": json.dumps(config, indent=2).encode(),
-        "status.json": to_json(status).encode(),
+        "status.json": to_json(status.model_dump()).encode(),
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }

@@ -231,10 +231,10 @@ def _unpack(members: dict[str, _Member], folder: Path) -> str:
         raise RunError(f"its {MANIFEST} names no run.")
     config, settings, info = clean_config(parse_object(texts["config.json"], "config.json"))
     status = clean_status(parse_object(texts["status.json"], "status.json"))
-    metrics = clean_epochs(texts.get("metrics.jsonl", b""), settings, status["epoch"])
+    metrics = clean_epochs(texts.get("metrics.jsonl", b""), settings, status.epoch)
     written: dict[str, bytes] = {
         "config.json": json.dumps(config | {"imported": now()}, indent=2).encode(),
-        "status.json": to_json(status).encode(),
+        "status.json": to_json(status.model_dump()).encode(),
     }
     if metrics:
         written["metrics.jsonl"] = metrics

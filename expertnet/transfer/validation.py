@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
@@ -25,21 +26,13 @@ from expertnet.network.model import ExpertNet
 from expertnet.routing.effects import POLICIES
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
+from expertnet.store.history import is_number, parse_history
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.notes import LARGEST as LARGEST_NOTES
-from expertnet.store.status import (
-    ACTIVE_STATES,
-    BY_BLOCK,
-    BY_EXPERT,
-    EMPTY_STATUS,
-    FIGURES,
-    RESUMABLE_STATES,
-    epoch_of,
-    fits,
-    is_number,
-    parse_epochs,
-)
+from expertnet.store.status import ACTIVE_STATES, RESUMABLE_STATES, Status
+from expertnet.store.weights_files import epoch_of
 from expertnet.utils.files import to_json
+from expertnet.utils.processes import Process
 from expertnet.utils.text import printable
 
 MAX_UNPACKED = 2**30  # bytes of all files of a run together
@@ -61,7 +54,6 @@ WEIGHTS_NAME = re.compile(
 )
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
 SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored")
-OF_A_PROCESS = ("host", "pid", "process_start", "boot", "heartbeat", "activity_share", "seconds_left")
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # as safetensors writes them
 
 
@@ -150,33 +142,36 @@ def _time(value: Any) -> str:
 # --- status.json, metrics.jsonl ----------------------------------------------------------------------------
 
 
-def clean_status(status: Mapping[str, Any]) -> dict[str, Any]:
+def clean_status(record: Mapping[str, Any]) -> Status:
     """status.json without its process; a run that was training is interrupted."""
-    known = EMPTY_STATUS | {key: value for key, value in status.items() if key in (*EMPTY_STATUS, "val_accuracy")}
-    shares = [known[key] for key in SHARES if known[key] is not None]
-    sound = all(fits(key, value) for key, value in known.items()) and known["state"] in STATES
-    if not sound or not all(is_number(share) and 0 <= share <= 1 for share in shares):
+    try:
+        status = Status.model_validate(record)
+    except ValidationError:
+        raise RunError("its status.json is damaged.") from None
+    shares = [getattr(status, key) for key in SHARES]
+    if status.state not in STATES or not all(share is None or 0 <= share <= 1 for share in shares):
         raise RunError("its status.json is damaged.")
-    known |= {key: one_line(value, 2000) for key, value in known.items() if isinstance(value, str)}
-    known |= dict.fromkeys(OF_A_PROCESS) | {"activity": "", "own_process": False, "before": None}
-    return known | ({"state": "interrupted"} if known["state"] in ACTIVE_STATES else {})
+    texts = {key: one_line(value, 2000) for key, value in status if isinstance(value, str)}
+    status = status.changed(**texts).changed(
+        process=Process(), activity="", activity_share=None, seconds_left=None, own_process=False, before=None
+    )
+    return status.changed(state="interrupted") if status.active else status
 
 
 def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
     """metrics.jsonl of the keys that are known; every epoch up to the last has to be there."""
-    epochs, torn = parse_epochs(content)
+    epochs, torn = parse_history(content)
     lines = list(epochs.values())
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
     for line in lines:
-        rows = [line[key] for key in BY_BLOCK if line[key] is not None]
-        usage = line[BY_EXPERT]
+        rows = [row for row in (line["routing_entropy"], line["routing_information"]) if row is not None]
+        usage = line["expert_usage"]
         if any(len(row) != blocks for row in rows) or (usage and (len(usage), len(usage[0])) != (blocks, experts)):
             raise RunError("its metrics.jsonl is of another network than its settings.")
     numbers = list(epochs)
     if torn or numbers != list(range(1, len(numbers) + 1)) or len(numbers) < epoch:
         raise RunError("its metrics.jsonl is damaged.")
-    kept = ("epoch", *FIGURES, *BY_BLOCK, BY_EXPERT)
-    return "".join(to_json({key: line[key] for key in kept}) + "\n" for line in lines).encode()
+    return "".join(to_json(line) + "\n" for line in lines).encode()
 
 
 # --- tensors ----------------------------------------------------------------------------------------------------------

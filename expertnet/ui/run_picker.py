@@ -13,7 +13,7 @@ from expertnet.data.datasets import is_missing
 from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.ui.shell import escape, link, percent, shown_error
 
 CHOSEN = "chosen run"  # in the session: its id, which other pages begin with
@@ -22,10 +22,10 @@ CHOSEN = "chosen run"  # in the session: its id, which other pages begin with
 def describe(run: Run) -> str:
     """A run as a person knows it: its name, accuracy, when (UTC), and its state unless it finished."""
     status = run.status()
-    tested = status["test_accuracy"] is not None or run.watches_test
-    figure = status["test_accuracy"] if status["test_accuracy"] is not None else status["best_val_accuracy"]
+    tested = status.test_accuracy is not None or run.watches_test
+    figure = status.test_accuracy if status.test_accuracy is not None else status.best_val_accuracy
     accuracy = f"{percent(figure)} {'test' if tested else 'validation'}" if figure is not None else "no result yet"
-    state = "" if status["state"] == "finished" else f" · {status['state']}"
+    state = "" if status.state == "finished" else f" · {status.state}"
     return f"{run.title} · {accuracy}{state} · {run.created.replace('T', ' ')[:16]}"
 
 

@@ -43,7 +43,7 @@ def folder(tmp_path_factory, shared_data):
         run_training(run, Stop())
     assert run.state == "finished", run.log_tail()
     assert sorted(run.dataset_info().classes) == sorted(CLASSES)
-    run.write_status(run.status() | {"error": SCRIPT, "device": SCRIPT})
+    run.write_status(run.status().changed(error=SCRIPT, device=SCRIPT))
     run.log(SCRIPT)
     (run.path / "notes.json").write_text(json.dumps({"name": SCRIPT, "note": SCRIPT, "tags": [SCRIPT[:40]]}))
     return folder

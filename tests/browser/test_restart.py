@@ -20,8 +20,8 @@ def folder(tmp_path):
     (tmp_path / "runs").mkdir()
     yield tmp_path
     for run in RunStore(tmp_path / "runs").list():  # a test that failed half-way leaves no training behind
-        if run.status()["own_process"] and run.state in ACTIVE_STATES:
-            psutil.Process(run.status()["pid"]).kill()
+        if run.status().own_process and run.state in ACTIVE_STATES:
+            psutil.Process(run.status().pid).kill()
 
 
 def opened(browser, address):
@@ -80,7 +80,7 @@ def test_a_training_in_its_own_process_is_found_again_and_a_page_at_rest_notices
         until(run.metrics)
         other.close()
         resting.context.close()
-    process = psutil.Process(run.status()["pid"])
+    process = psutil.Process(run.status().pid)
     assert run.state == "running"  # with no server at all
     with serving(folder, shared_data) as address:
         page = opened(browser, address)

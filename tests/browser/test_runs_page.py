@@ -80,10 +80,10 @@ def test_what_is_typed_stays_text_and_what_is_deleted_comes_back(page, store):
 
 def test_the_table_follows_what_trains_and_disturbs_nobody(page, store):
     run = written(store, "live")
-    known = run.written_status() | this_process()
+    known = run.written_status().changed(process=this_process())
 
     def goes_on(state, epoch, best):
-        run.write_status(known | {"state": state, "epoch": epoch, "epochs": 9, "best_val_accuracy": best})
+        run.write_status(known.changed(state=state, epoch=epoch, epochs=9, best_val_accuracy=best))
 
     def expect_cells(text, count=1):
         cells = page.get_by_test_id("stDataFrame").first.locator("canvas [role=gridcell]")

@@ -20,7 +20,7 @@ from PIL import Image
 from expertnet.cli.main import main
 from expertnet.settings.fields import build_settings, flat
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.utils.text import percent
 
 ROOT = Path(__file__).parents[2]
@@ -255,7 +255,7 @@ def test_latest_is_the_latest_with_a_network_where_one_is_needed(trained, tmp_pa
     where, store = trained[1] | {"EXPERTNET_RUNS": str(tmp_path / "runs")}, RunStore(tmp_path / "runs")
     later = store.create(build_settings("quick", "digits"), name="later")
     later.path = later.path.rename(store.root / "99990101-000000-abcd")
-    later.write_status(EMPTY_STATUS | {"state": "failed"})
+    later.write_status(Status().changed(state="failed"))
     exported = command("export", "latest", "--format", "zip", "--output", tmp_path / "x.zip", "--json", **where)
     assert json.loads(exported.stdout)["run"] == trained[2]["run"]
     said = refused(command("predict", "9999", "x.png", **where))

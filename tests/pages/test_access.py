@@ -55,7 +55,7 @@ def drawn(test):
 def queued(store):
     """A run that has not begun, with a name that only its pages show."""
     run = store.create(build_settings("quick", "digits", TINY), "quick", "Kept from strangers")
-    run.write_status(run.status() | {"state": "failed", "error": "It was in the dark."})
+    run.write_status(run.status().changed(state="failed", error="It was in the dark."))
     return run
 
 

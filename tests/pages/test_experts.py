@@ -49,7 +49,7 @@ def test_every_view_opens(view, overrides):
 def test_a_view_of_a_run_that_trains_shows_its_best_so_far(view):
     run = finished(RunStore())
     run.write_status(
-        run.status() | this_process() | {"state": "running", "activity": "Training", "step": 3, "steps": 9}
+        run.status().changed(process=this_process(), state="running", activity="Training", step=3, steps=9)
     )
     test = looked_at(run, view)
     assert not test.error

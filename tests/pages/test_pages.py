@@ -17,7 +17,7 @@ from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.training.manager import manager
 from expertnet.training.runner import Stop, run_training
 from expertnet.ui.run_picker import CHOSEN
@@ -34,14 +34,14 @@ def running(store):
     queue.add_first(run.id)
     queue.take()
     run.write_status(
-        run.status() | this_process() | {"state": "running", "activity": "Training", "step": 3, "steps": 9}
+        run.status().changed(process=this_process(), state="running", activity="Training", step=3, steps=9)
     )
     return run
 
 
 def failed(store):
     run = finished(store)
-    run.write_status(run.status() | {"state": "failed", "error": "The GPU ran out of memory.", "error_kind": "memory"})
+    run.write_status(run.status().changed(state="failed", error="The GPU ran out of memory.", error_kind="memory"))
     return run
 
 
@@ -55,7 +55,7 @@ def damaged(store):
 def odd(store):
     """Valid JSON, and nothing in it is what it should be."""
     run = finished(store)
-    status = run.status() | {"best_val_accuracy": "high", "epochs": None, "state": 7}
+    status = run.status().model_dump().changed(best_val_accuracy="high", epochs=None, state=7)
     (run.path / "status.json").write_text(json.dumps(status))
     lines = ['{"epoch": 1}', '{"epoch": 2, "val_accuracy": "x", "routing_entropy": 3}', "[1]", '"text"', "7"]
     (run.path / "metrics.jsonl").write_text("\n".join(lines))
@@ -64,7 +64,7 @@ def odd(store):
 
 def bare(store):
     run = odd(store)
-    run.write_status(EMPTY_STATUS | {"state": "finished", "epoch": 2, "epochs": 2})
+    run.write_status(Status().changed(state="finished", epoch=2, epochs=2))
     return run
 
 
@@ -430,7 +430,7 @@ def without_classes(store):
 
 def stopped_at_once(store):
     run, stop = store.create(build_settings("quick", "digits", TINY)), Stop()
-    run_training(run, stop, on_progress=lambda status: status["step"] == 1 and stop.set())
+    run_training(run, stop, on_progress=lambda status: status.step == 1 and stop.set())
     assert run.state == "stopped" and run.checkpoints()
     return run
 
@@ -464,7 +464,7 @@ def test_a_run_in_the_trash_is_said_to_be_there():
 def test_the_first_choice_is_ones_newest_finished_run_or_else_what_came_along(page):
     store = RunStore()
     runs = {name: finished(store) for name in ("own", "stopped", "shipped")}
-    runs["stopped"].write_status(runs["stopped"].status() | {"state": "stopped"})
+    runs["stopped"].write_status(runs["stopped"].status().changed(state="stopped"))
     runs["shipped"].write_config(runs["shipped"].config() | {"shipped": True})
     assert opened(page).selectbox[0].value == runs["own"].id
     runs["own"].move_to_trash()
@@ -530,7 +530,7 @@ def test_where_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
 def test_a_run_that_cannot_go_on_is_offered_anew():
     store = RunStore()
     run = finished(store)
-    run.write_status(run.status() | {"state": "stopped", "epoch": 1})
+    run.write_status(run.status().changed(state="stopped", epoch=1))
     assert [button.key for button in opened("train", run.id).button if button.key in ("resume", "anew")] == ["resume"]
     changed(run, "resume.pt", b"")
     manager().pause(True)
@@ -552,7 +552,7 @@ def test_weights_that_have_learned_nothing_are_not_offered():
 def test_the_runs_table_names_the_data_set_of_the_settings():
     store = RunStore()
     run = store.create(build_settings("quick", None, {"data.dataset": "/home/me/birds.zip"}))
-    run.write_status(run.status() | {"state": "failed", "error": "There is no dataset.", "error_kind": "data"})
+    run.write_status(run.status().changed(state="failed", error="There is no dataset.", error_kind="data"))
     assert opened("runs").dataframe[0].value["Dataset"].tolist() == ["birds.zip"]
 
 

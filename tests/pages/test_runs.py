@@ -115,7 +115,7 @@ def test_the_address_searches_filters_and_orders(store):
 def test_a_live_run_is_found_by_the_word_that_the_table_has_for_it(store):
     several(store)
     run = written(store, "live", **{"data.validation_share": 0.1})
-    run.write_status(run.written_status() | this_process() | {"state": "running"})
+    run.write_status(run.written_status().changed(process=this_process(), state="running"))
     test = page(state="training")
     assert names(test) == ["live"] and test.dataframe[0].value["State"].tolist() == ["▶ training"]
 
@@ -214,7 +214,7 @@ def test_the_form_shows_what_another_tab_has_saved(store):
 
 def test_a_run_can_be_named_while_it_trains_but_not_deleted(store):
     run = written(store, "live")
-    run.write_status(run.written_status() | this_process() | {"state": "running"})
+    run.write_status(run.written_status().changed(process=this_process(), state="running"))
     test = page(run)
     labels = [button.label for button in test.button]
     assert "Stop" in labels and "Save" in labels and "Delete this run" not in labels
@@ -235,7 +235,7 @@ def test_a_shipped_run_stays_as_it_is(store):
 def test_those_that_cannot_be_deleted_are_named_few_of_many(store):
     runs = [written(store, f"*live {number}*") for number in range(7)]
     for run in runs:
-        run.write_status(run.written_status() | this_process() | {"state": "running"})
+        run.write_status(run.written_status().changed(process=this_process(), state="running"))
     told = said(page(*runs))
     assert "Cannot be deleted, because they have not ended: “\\*live" in told and "” and 2 more." in told
     assert told.count("“\\*live") == 5
@@ -367,7 +367,7 @@ def test_settings_that_go_with_accuracy_are_told_of_one_data_set_alone(store):
 
 def test_a_state_that_nobody_knows_is_shown_as_it_is(store):
     runs = several(store)
-    runs[0].write_status(runs[0].written_status() | {"state": "dreaming"})
+    runs[0].write_status(runs[0].written_status().changed(state="dreaming"))
     assert names(page(state="dreaming")) == ["Run 0"]
 
 

@@ -123,7 +123,7 @@ def run(tmp_path):
     run = RunStore(tmp_path).create(build_settings("quick", "digits", overrides))
     run.write_config(run.config() | {"dataset": INFO.to_dict()})
     run._save_weights("best", {k: v.contiguous() for k, v in network().state_dict().items()}, 1)
-    run.write_status(run.status() | {"state": "finished", "epoch": 1})
+    run.write_status(run.status().changed(state="finished", epoch=1))
     return run
 
 

@@ -13,7 +13,7 @@ from expertnet.store.index import LONGEST, curves_of, matching, ordered, row_lab
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.ui.preload import read_runs
 from expertnet.utils.processes import this_process
 
@@ -31,7 +31,7 @@ def written(store, name="", preset="quick", epochs=3, accuracy=0.5, state="finis
     ]
     (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     figures = {"epoch": epochs, "epochs": epochs, "steps": 10, "best_val_accuracy": accuracy}
-    run.write_status(EMPTY_STATUS | figures | {"state": state})
+    run.write_status(Status().changed(**figures, state=state))
     return run
 
 
@@ -66,7 +66,7 @@ def test_only_what_has_changed_is_read_again(store, reads):
     del reads[:]
     changes = [
         lambda: second.annotate(Notes("named")),
-        lambda: second.write_status(second.written_status() | {"epoch": 4}),
+        lambda: second.write_status(second.written_status().changed(epoch=4)),
         lambda: second.write_config(second.config() | {"name": "x"}),
         lambda: os.truncate(second.path / "metrics.jsonl", 10),
         lambda: second.checkpoint_path("best").write_bytes(b""),
@@ -82,7 +82,7 @@ def test_only_what_has_changed_is_read_again(store, reads):
 
 def test_whether_a_run_lives_is_looked_at_every_time(store, reads, monkeypatch):
     run = written(store)
-    run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
+    run.write_status(Status().changed(process=this_process(), state="running"))
     assert only(store).state == "running" and only(store).active
     with monkeypatch.context() as dying:
         dying.setattr(f"{Run.as_of_now.__module__}.is_alive", lambda status: False)
@@ -178,7 +178,7 @@ def test_a_name_that_no_other_run_has_is_label_enough(store):
 def test_curves_count_images_and_seconds_from_the_start(store):
     run = written(store, "one", epochs=3)
     bare = written(store, "two", epochs=2)
-    bare.write_status(bare.written_status() | {"steps": 0})
+    bare.write_status(bare.written_status().changed(steps=0))
     written(store, "nothing yet", epochs=3).path.joinpath("metrics.jsonl").unlink()
     table = curves_of(run_rows(store))
     one = table[table["run"].str.startswith("one")]

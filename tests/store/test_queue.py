@@ -8,7 +8,7 @@ import psutil
 from expertnet.store.queue import RunQueue
 from expertnet.utils.processes import process_facts, this_process
 
-DEAD = this_process() | {"pid": 2**22 + 1, "heartbeat": None}
+DEAD = this_process().model_copy(update={"pid": 2**22 + 1})
 
 
 def filled(root, *names):
@@ -58,7 +58,7 @@ def test_a_run_taken_by_a_process_that_died_trains_no_more(tmp_path):
     queue = filled(tmp_path, "a")
     queue.take()
     whole = json.loads(queue.path.read_text())
-    queue.path.write_text(json.dumps(whole | {"training": {"run": "a", "owner": DEAD}}))
+    queue.path.write_text(json.dumps(whole | {"training": {"run": "a", "owner": DEAD.model_dump()}}))
     assert queue.training is None
 
 

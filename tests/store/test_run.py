@@ -10,7 +10,7 @@ import torch
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.utils.files import to_json, write_atomically
 from expertnet.utils.processes import this_process
 
@@ -50,10 +50,10 @@ def test_the_beginning_of_several_runs_is_refused(store):
 
 def test_a_run_whose_process_is_gone_is_interrupted(store):
     run = store.create(build_settings())
-    run.write_status(EMPTY_STATUS | this_process() | {"state": "running"})
+    run.write_status(Status().changed(process=this_process(), state="running"))
     assert run.state == "running"
     run.write_status(
-        EMPTY_STATUS | this_process() | {"state": "running", "process_start": 1.0}
+        Status().changed(process=this_process(), state="running", process_start=1.0)
     )  # the pid was given to another
     assert run.state == "interrupted" and run.can_resume()
 
@@ -69,7 +69,7 @@ def test_a_clock_that_is_set_leaves_a_run_alive(store, monkeypatch):
 
 def test_a_run_of_before_the_machine_was_started_anew_is_interrupted(store):
     run = store.create(build_settings())
-    run.write_status(run.status() | {"boot": "another"})
+    run.write_status(run.status().changed(boot="another"))
     assert run.state == "interrupted"
 
 
@@ -78,7 +78,7 @@ def test_two_versions_within_a_tick_of_the_clock_are_told_apart(store):
     path = run.path / "status.json"
     then = path.stat().st_mtime_ns
     run.status()
-    run.write_status(run.status() | {"state": "stopped", "epoch": 1})
+    run.write_status(run.status().changed(state="stopped", epoch=1))
     os.utime(path, ns=(then, then))
     assert run.state == "stopped"
 
@@ -89,8 +89,7 @@ def test_a_run_on_another_host_lives_by_its_heartbeat(store):
     run = store.create(build_settings())
     for age, state in ((5, "running"), (120, "interrupted")):
         run.write_status(
-            EMPTY_STATUS
-            | {"state": "running", "host": "elsewhere", "pid": 1, "process_start": 1.0, "heartbeat": time.time() - age}
+            Status().changed(state="running", host="elsewhere", pid=1, process_start=1.0, heartbeat=time.time() - age)
         )
         assert run.state == state
 
@@ -100,7 +99,7 @@ def test_torn_and_missing_files(store):
     (run.path / "metrics.jsonl").write_text('{"epoch": 1, "val_accuracy": 0.5}\n{"epoch": 2, "val_acc')
     assert [line["epoch"] for line in run.metrics()] == [1]
     (run.path / "status.json").write_text('{"state": "runn')
-    assert run.state == "failed" and "damaged" in run.status()["error"] and run.damage()
+    assert run.state == "failed" and "damaged" in run.status().error and run.damage()
     (run.path / "config.json").write_bytes(b"\xff\x00[")
     assert run.name == run.id and run.dataset_info() is None and run.log_tail() == ""
     with pytest.raises(RunError, match="damaged"):
@@ -122,7 +121,7 @@ def test_a_status_of_an_older_version_has_every_key(store):
     run = store.create(build_settings())
     (run.path / "status.json").write_text(json.dumps({"state": "finished", "epoch": 3}))
     status = run.status()
-    assert status["epoch"] == 3 and set(status) == set(EMPTY_STATUS) and status["test_accuracy"] is None
+    assert status.epoch == 3 and status.test_accuracy is None
 
 
 def state(epoch, best_epoch):
@@ -228,7 +227,7 @@ def test_a_broken_data_set_is_noticed(store, dataset):
     run.commit_epoch(state(1, 1), [{"epoch": 1}])
     described(run, dataset)
     assert "dataset" in run.damage() and "writes it anew" in run.damage() and not run.has_network()
-    run.write_status(run.status() | {"state": "stopped"})
+    run.write_status(run.status().changed(state="stopped"))
     assert run.dataset_info() is None and run.can_resume()
 
 
@@ -259,7 +258,7 @@ def test_a_network_is_there_with_the_first_whole_epoch(store):
 )
 def test_a_run_that_ended_before_its_first_epoch_says_so(store, state, says):
     run = store.create(build_settings(), name="mine")
-    run.write_status(run.status() | {"state": state})
+    run.write_status(run.status().changed(state=state))
     with pytest.raises(RunError, match=says):
         run.check_network()
     run = store.create(build_settings())
@@ -286,7 +285,7 @@ def test_a_damaged_checkpoint_names_the_other(store):
     run = store.create(build_settings())
     described(run, SOUND)
     run.commit_epoch(state(1, 1), [{"epoch": 1}])
-    run.write_status(run.status() | {"epoch": 1, "epochs": 1})
+    run.write_status(run.status().changed(epoch=1, epochs=1))
     assert run.damage() is None
     whole = run.checkpoint_path("best").read_bytes()
     for what, change in (
@@ -316,7 +315,7 @@ def test_the_end_of_a_log_begins_with_a_whole_entry(store):
 @pytest.mark.parametrize("content", [b"", b"no zip", None])
 def test_a_run_without_a_readable_resume_file_cannot_go_on(store, content):
     run = store.create(build_settings())
-    run.write_status(run.status() | {"state": "stopped"})
+    run.write_status(run.status().changed(state="stopped"))
     assert run.can_resume()  # from its beginning
     run.commit_epoch(state(1, 1), [{"epoch": 1}])
     assert run.can_resume()

@@ -16,7 +16,7 @@ def store(tmp_path):
 
 def deleted(store, name=""):
     run = store.create(build_settings(), name=name)
-    run.write_status(run.status() | {"state": "stopped"})
+    run.write_status(run.status().changed(state="stopped"))
     run.move_to_trash()
     return run
 
@@ -50,7 +50,7 @@ def test_a_run_of_that_id_in_the_store_again_is_not_covered(store):
 def test_a_run_of_that_id_in_the_trash_is_not_covered(store):
     run = deleted(store, "old")
     again = store.create(build_settings(), name="new")
-    again.write_status(again.status() | {"state": "stopped"})
+    again.write_status(again.status().changed(state="stopped"))
     again.path.rename(run.path)
     with pytest.raises(RunError, match="already"):
         store.get(run.id).move_to_trash()
@@ -73,7 +73,7 @@ def test_emptying_takes_runs_alone_and_follows_no_link(store, tmp_path):
 
 def test_a_trash_that_is_a_link_takes_and_gives_nothing(store, tmp_path):
     run = store.create(build_settings())
-    run.write_status(run.status() | {"state": "stopped"})
+    run.write_status(run.status().changed(state="stopped"))
     outside = tmp_path / "outside"
     (outside / "20260101-000000-abcd").mkdir(parents=True)
     (store.root / TRASH).symlink_to(outside)

@@ -85,7 +85,7 @@ def result(run: Run) -> tuple[object, ...]:
     kinds = (*run.checkpoints(), *run.kept_epochs().values())
     weights = [run.checkpoint_path(kind).read_bytes() for kind in kinds]
     status = run.status()
-    return figures(run), weights, status["state"], status["test_accuracy"], status["test_loss"]
+    return figures(run), weights, status.state, status.test_accuracy, status.test_loss
 
 
 def problem_in_store(store: RunStore, run: Run) -> str:
@@ -93,10 +93,10 @@ def problem_in_store(store: RunStore, run: Run) -> str:
     if [each.id for each in store.list()] != [run.id] or run.damage():
         return f"the store does not open: {run.damage()}"
     status, state = run.status(), run.load_resume()
-    if status["state"] not in ("interrupted", "failed", "finished"):
-        return f"the run is {status['state']}"
-    if status["epoch"] and (state is None or state["epoch"] < status["epoch"]):
-        return f"epoch {status['epoch']} is lost"
+    if status.state not in ("interrupted", "failed", "finished"):
+        return f"the run is {status.state}"
+    if status.epoch and (state is None or state["epoch"] < status.epoch):
+        return f"epoch {status.epoch} is lost"
     for kind in run.checkpoints():
         run.load_weights(kind)
     return ""
@@ -148,9 +148,7 @@ def full_disks(folder: Path, count: int, undisturbed: tuple[object, ...], need: 
             run = created(store)
             forked(lambda run=run: train(run))  # type: ignore[misc]
             status = run.status()
-            fault = (
-                "" if status["state"] == "failed" and "full" in (status["error"] or "") else f"the status is {status}"
-            )
+            fault = "" if status.state == "failed" and "full" in (status.error or "") else f"the status is {status}"
             subprocess.run(["mount", "-o", f"remount,size={need * 4}", str(root)], check=True)
             problems.append(fault or problem_in_store(store, run) or problem_after_resume(run, undisturbed))
         finally:

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import EMPTY_STATUS
+from expertnet.store.status import Status
 from expertnet.training.runner import Stop, run_training
 from expertnet.ui.shell import SCRIPT
 from tests.support.served import ROOT
@@ -61,9 +61,9 @@ def written(store, name="", preset="quick", dataset="digits", state="finished", 
     ]
     (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     run.write_status(
-        EMPTY_STATUS
-        | {"state": state, "epoch": epochs, "epochs": epochs, "steps": 10, "best_epoch": epochs}
-        | {"best_val_accuracy": accuracy}
+        Status().changed(
+            state=state, epoch=epochs, epochs=epochs, steps=10, best_epoch=epochs, best_val_accuracy=accuracy
+        )
     )
     return run
 

@@ -54,21 +54,21 @@ def store(tmp_path):
 )
 def test_going_on_from_resume_pt_alone_ends_with_the_bits_of_a_run_left_alone(store, overrides):
     whole, broken = (store.create(settings(**EPOCHS, **overrides)) for _ in range(2))
-    assert run_training(whole, Stop())["state"] == "finished", whole.log_tail()
+    assert run_training(whole, Stop()).state == "finished", whole.log_tail()
     stop = Stop()
-    run_training(broken, stop, on_progress=lambda status: status["epoch"] == 1 and status["step"] == 2 and stop.set())
+    run_training(broken, stop, on_progress=lambda status: status.epoch == 1 and status.step == 2 and stop.set())
     assert broken.state == "stopped"
     for path in broken.path.iterdir():
         if path.name not in ("config.json", "status.json", "resume.pt"):
             path.unlink()
     prepare_resume(broken)
-    assert run_training(broken, Stop())["state"] == "finished", broken.log_tail()
+    assert run_training(broken, Stop()).state == "finished", broken.log_tail()
     assert figures(broken) == figures(whole)
     for kind in ("best", "last"):
         assert broken.checkpoint_path(kind).read_bytes() == whole.checkpoint_path(kind).read_bytes()
     ours, theirs = broken.load_resume(), whole.load_resume()
     assert torch.equal(ours["generator"], theirs["generator"]) and ours["random"] == theirs["random"]
-    assert broken.status()["test_loss"] == whole.status()["test_loss"]
+    assert broken.status().test_loss == whole.status().test_loss
 
 
 def test_killed_trainings_and_full_disks():
@@ -107,7 +107,7 @@ def test_a_step_that_fails_ends_its_run_and_the_next_one_trains(store, monkeypat
     failed, after = manager.submit(settings(**EPOCHS)), manager.submit(settings(**EPOCHS))
     assert manager.join(timeout=LIMIT)
     status = failed.status()
-    assert (status["state"], status["error_kind"], status["epoch"]) == ("failed", kind, 1) and says in status["error"]
+    assert (status.state, status.error_kind, status.epoch) == ("failed", kind, 1) and says in status.error
     assert after.state == "finished"
     manager.resume(failed)
     assert manager.join(timeout=LIMIT) and failed.state == "finished" and figures(failed) == figures(after)
@@ -120,8 +120,8 @@ def test_a_clock_that_is_set_back_does_not_silence_the_status(store, monkeypatch
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now - 86_400)
         writer.update(epoch=7)
-        until(lambda: run.status()["epoch"] == 7)
-        assert run.status()["heartbeat"] < now
+        until(lambda: run.status().epoch == 7)
+        assert run.status().heartbeat < now
 
 
 def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says_so(store, tmp_path):
@@ -134,10 +134,10 @@ def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says
     run = store.create(build_settings("quick", str(images), TINY | EPOCHS))
 
     def vanish(status):
-        if status["epoch"] == 1 and images.exists():
+        if status.epoch == 1 and images.exists():
             shutil.rmtree(images)
 
-    assert run_training(run, Stop(), on_progress=vanish)["state"] == "finished", run.log_tail()
+    assert run_training(run, Stop(), on_progress=vanish).state == "finished", run.log_tail()
     with pytest.raises(DatasetError, match=re.escape(str(images))):
         prepare_resume(run, epochs=4)
     assert run.state == "finished" and run.settings().training.epochs == 3
@@ -156,10 +156,10 @@ def test_a_training_that_cannot_write_its_folder_ends_and_the_manager_lives(stor
 def test_a_run_of_a_process_that_was_killed_and_not_waited_for_is_interrupted(store):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     run = store.create(settings(**EPOCHS))
-    run.write_status(run.status() | process_facts(child.pid) | {"state": "running"})
+    run.write_status(run.status().changed(process=process_facts(child.pid), state="running"))
     assert run.state == "running"
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and a zombie still
     assert run.state == "interrupted"
     child.communicate()
-    assert Run(run.path).status()["host"] == this_process()["host"]
+    assert Run(run.path).status().host == this_process().host

@@ -65,7 +65,7 @@ def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
     manager = Manager(store)
     manager.wake()
     thread.join(LIMIT)
-    assert done[0]["state"] == "finished" and first.state == "finished"
+    assert done[0].state == "finished" and first.state == "finished"
     manager.close()
 
 
@@ -78,7 +78,7 @@ def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):
         assert waited.wait(LIMIT)
         Manager(store).stop(run, discard=True)
         thread.join(LIMIT)
-    assert done[0]["state"] == "stopped" and store.list() == []
+    assert done[0].state == "stopped" and store.list() == []
 
 
 def test_the_command_line_waits_is_seen_and_leaves_nothing_when_it_is_stopped_before_its_turn(store):
@@ -86,7 +86,7 @@ def test_the_command_line_waits_is_seen_and_leaves_nothing_when_it_is_stopped_be
         process = command_line(store)
         until(lambda: RunQueue(store.root).ids(), process)
         (run,) = Manager(store).waiting()
-        assert run.state == "queued" and run.status()["pid"] == process.pid
+        assert run.state == "queued" and run.status().pid == process.pid
         process.send_signal(signal.SIGINT)
         output, said = process.communicate(timeout=LIMIT)
     assert process.returncode == 0 and json.loads(output)["state"] == "stopped"
@@ -119,8 +119,8 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
     run = first.submit(settings(**{"hardware.own_process": True, "training.epochs": 5000}))
     after = first.submit(settings())
     until(lambda: run.metrics())
-    pid = run.status()["pid"]
-    assert pid != os.getpid() and run.status()["own_process"] and worker.can_be_forced(run)
+    pid = run.status().pid
+    assert pid != os.getpid() and run.status().own_process and worker.can_be_forced(run)
     first.close()  # as when its server ends
     assert psutil.pid_exists(pid) and run.state == "running"
     second = Manager(store)
@@ -144,5 +144,5 @@ def test_a_process_that_cannot_begin_fails_its_run(store, monkeypatch):
     manager = Manager(store)
     run = manager.submit(settings(**{"hardware.own_process": True}))
     assert manager.join(timeout=LIMIT)
-    assert run.state == "failed" and "ended before it began" in run.status()["error"]
+    assert run.state == "failed" and "ended before it began" in run.status().error
     manager.close()

@@ -6,11 +6,11 @@ from PIL import Image
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import share_done
 from expertnet.training import runner
 from expertnet.training.manager import Manager, prepare_resume
 from expertnet.training.manager import manager as manager_of
 from expertnet.training.runner import Stop, run_training
+from expertnet.utils.processes import Process
 from tests.support.small import TINY, figures, settings, until
 
 
@@ -31,7 +31,7 @@ def stop_after_epoch(epoch):
     stop = Stop()
 
     def look(status):
-        if status["epoch"] == epoch and status["step"] == 2:
+        if status.epoch == epoch and status.step == 2:
             stop.set()
 
     return stop, look
@@ -41,8 +41,8 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     run = manager.submit(settings(**{"training.epochs": 2}), preset="quick", name="first")
     assert manager.join(timeout=300)
     status = run.status()
-    assert (status["state"], status["epoch"], status["error"]) == ("finished", 2, None)
-    assert 0 <= status["test_accuracy"] <= 1 and status["best_epoch"] in (1, 2) and status["activity"] == ""
+    assert (status.state, status.epoch, status.error) == ("finished", 2, None)
+    assert 0 <= status.test_accuracy <= 1 and status.best_epoch in (1, 2) and status.activity == ""
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
     info = run.dataset_info()
     assert len(info.classes) == 10 and info.image_size == 8 and run.config()["environment"]["torch"]
@@ -51,13 +51,11 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
 
 def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
     run, seen = store.create(settings(**{"training.epochs": 3})), []
-    run_training(run, Stop(), on_progress=lambda status: seen.append((status["activity"], share_done(status))))
+    run_training(run, Stop(), on_progress=lambda status: seen.append((status.activity, status.progress)))
     shares = [share for _, share in seen]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
     assert {1 / 3, 2 / 3} <= {share for activity, share in seen if activity == "Measuring on the validation set"}
-    assert (
-        share_done(run.status() | {"state": "stopped", "epoch": 1, "step": 2, "steps": 4}) == 1 / 3
-    )  # of whole epochs
+    assert run.status().changed(state="stopped", epoch=1, step=2, steps=4).progress == 1 / 3  # of whole epochs
 
 
 def test_a_finished_run_that_has_lost_its_status_is_measured_again(store):
@@ -65,11 +63,11 @@ def test_a_finished_run_that_has_lost_its_status_is_measured_again(store):
     before = run_training(run, Stop())
     (run.path / "status.json").write_text("{")
     prepare_resume(run)
-    assert run.status()["test_accuracy"] is None
+    assert run.status().test_accuracy is None
     after = run_training(run, Stop())
     for key in ("state", "epoch", "best_epoch", "best_val_accuracy", "test_accuracy"):
-        assert after[key] == before[key], key
-    assert len(run.metrics()) == 2 and after["images_per_second"] == run.metrics()[-1]["images_per_second"]
+        assert getattr(after, key) == getattr(before, key), key
+    assert len(run.metrics()) == 2 and after.images_per_second == run.metrics()[-1]["images_per_second"]
 
 
 def test_the_log_names_the_images_that_could_not_be_read(store, tmp_path, monkeypatch):
@@ -80,13 +78,13 @@ def test_the_log_names_the_images_that_could_not_be_read(store, tmp_path, monkey
             Image.new("L", (8, 8), 9 * number).save(tmp_path / "own" / name / f"{number}.png")
     (tmp_path / "own" / "cat" / "torn.png").write_bytes(b"no image")
     run = store.create(build_settings("quick", str(tmp_path / "own"), TINY))
-    assert run_training(run, Stop())["state"] == "finished", run.log_tail()
+    assert run_training(run, Stop()).state == "finished", run.log_tail()
     assert "Skipped 1 file" in run.log_tail() and "cat/torn.png" in run.log_tail()
     (tmp_path / "own" / "bird").mkdir()
     for name in ("empty.png", "also.png"):
         (tmp_path / "own" / "bird" / name).touch()
     failed = run_training(store.create(run.settings()), Stop())
-    assert failed["state"] == "failed" and "class 'bird'" in failed["error"] and "bird/empty.png" in failed["error"]
+    assert failed.state == "failed" and "class 'bird'" in failed.error and "bird/empty.png" in failed.error
 
 
 def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):
@@ -96,7 +94,7 @@ def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):
     manager.stop(runs[0])
     assert manager.join(timeout=300)
     assert runs[0].state == "stopped" and runs[2].state == "finished"
-    assert runs[0].status()["epoch"] < 1000 and runs[0].can_resume()
+    assert runs[0].status().epoch < 1000 and runs[0].can_resume()
 
 
 def test_stopping_with_discard_moves_the_run_to_the_trash(manager, store):
@@ -136,13 +134,13 @@ def test_stopped_and_resumed_ends_as_one_left_alone(store):
     whole, broken = (store.create(settings(**{"training.epochs": 3})) for _ in range(2))
     run_training(whole, Stop())
     stop, look = stop_after_epoch(1)
-    assert run_training(broken, stop, on_progress=look)["state"] == "stopped"
+    assert run_training(broken, stop, on_progress=look).state == "stopped"
     assert [line["epoch"] for line in broken.metrics()] == [1] and broken.state == "stopped"
     prepare_resume(broken)
-    assert run_training(broken, Stop())["state"] == "finished"
+    assert run_training(broken, Stop()).state == "finished"
     assert figures(broken) == figures(whole)
     assert broken.checkpoint_path("last").read_bytes() == whole.checkpoint_path("last").read_bytes()
-    assert broken.status()["test_accuracy"] == whole.status()["test_accuracy"]
+    assert broken.status().test_accuracy == whole.status().test_accuracy
 
 
 def test_resume_goes_back_to_the_committed_epoch(store):
@@ -164,7 +162,7 @@ def test_training_longer_from_the_end_and_refusals(store):
     with pytest.raises(RunError, match="larger training.epochs"):
         prepare_resume(run)
     prepare_resume(run, epochs=2)
-    assert run_training(run, Stop())["epoch"] == 2
+    assert run_training(run, Stop()).epoch == 2
 
 
 def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
@@ -173,13 +171,8 @@ def test_a_failed_run_says_why_and_the_next_one_runs(manager, store, tmp_path):
     good = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=300)
     status = bad.status()
-    assert (
-        status["state"] == "failed"
-        and status["error_kind"] == "data"
-        and status["error"]
-        and "\n" not in status["error"]
-    )
-    assert status["error"] in bad.log_tail() and "Traceback" not in bad.log_tail()  # there is nothing to trace
+    assert status.state == "failed" and status.error_kind == "data" and status.error and "\n" not in status.error
+    assert status.error in bad.log_tail() and "Traceback" not in bad.log_tail()  # there is nothing to trace
     assert good.state == "finished"
 
 
@@ -190,7 +183,7 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
     monkeypatch.setattr(runner, "load_dataset", broken)
     run = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=300)
-    assert run.state == "failed" and "ZeroDivisionError" in run.status()["error"] and "surprise" in run.log_tail()
+    assert run.state == "failed" and "ZeroDivisionError" in run.status().error and "surprise" in run.log_tail()
 
 
 def test_what_cannot_start_is_refused_before_there_is_a_run(manager, store):
@@ -215,7 +208,7 @@ def test_the_manager_is_one_for_a_store():
 
 def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store):
     run = store.create(settings(**{"training.epochs": 2}))
-    run.write_status(run.status() | {"state": "stopped"})
+    run.write_status(run.status().changed(state="stopped"))
     (run.path / "resume.pt").write_bytes(b"")
     before = run.status()
     with pytest.raises(RunError, match="start it anew"):
@@ -226,36 +219,34 @@ def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store)
 def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     run = store.create(settings(**{"training.epochs": 1}))
     stop = Stop()
-    run_training(run, stop, on_progress=lambda status: status["epoch"] and stop.set())
-    assert run.state == "stopped" and run.status()["test_accuracy"] is None and run.can_resume()
+    run_training(run, stop, on_progress=lambda status: status.epoch and stop.set())
+    assert run.state == "stopped" and run.status().test_accuracy is None and run.can_resume()
     prepare_resume(run)
     run_training(run, Stop())
-    assert run.state == "finished" and run.status()["test_accuracy"] is not None
+    assert run.state == "finished" and run.status().test_accuracy is not None
 
 
 def test_a_run_that_was_to_be_trained_longer_and_was_not_is_what_it_was(store):
     run = store.create(settings())
     run_training(run, Stop())
     before, config = run.status(), run.config()
-    assert before["state"] == "finished" and before["test_accuracy"] is not None
+    assert before.state == "finished" and before.test_accuracy is not None
     lined_up = Manager(store)
     lined_up.pause(True)
     lined_up.resume(run, epochs=3)
     assert run.state == "queued" and run.settings().training.epochs == 3
     lined_up.stop(run)
-    told = {
-        key: run.status()[key] for key in before if key not in ("host", "pid", "process_start", "boot", "heartbeat")
-    }
-    assert told == {key: before[key] for key in told} and run.config() == config
+    nobody = Process()
+    assert run.status().changed(process=nobody) == before.changed(process=nobody) and run.config() == config
     prepare_resume(run, epochs=3)
     stop = Stop()
     stop.set()
     run_training(run, stop)  # nothing was learned, so what was measured still holds
-    assert run.status()["test_accuracy"] == before["test_accuracy"]
+    assert run.status().test_accuracy == before.test_accuracy
     prepare_resume(run, epochs=3)
     stop = Stop()
-    run_training(run, stop, on_progress=lambda status: status["epoch"] > before["epoch"] and stop.set())
-    assert run.state == "stopped" and run.status()["test_accuracy"] is None  # it was of other weights
+    run_training(run, stop, on_progress=lambda status: status.epoch > before.epoch and stop.set())
+    assert run.state == "stopped" and run.status().test_accuracy is None  # it was of other weights
 
 
 def test_more_epochs_than_the_setting_takes_harm_nothing(store):

@@ -21,7 +21,7 @@ from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.store.run import Run
-from expertnet.store.status import Checkpoint
+from expertnet.store.weights_files import Checkpoint
 from expertnet.training.manager import manager
 from expertnet.ui import tasks
 from expertnet.ui.auth import login

@@ -15,7 +15,7 @@ from expertnet.settings.fields import build_settings, setting_fields
 from expertnet.settings.schema import Settings
 from expertnet.store.notes import NAME
 from expertnet.store.run import Run
-from expertnet.store.status import RESUMABLE_STATES
+from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
 from expertnet.training.worker import can_be_forced, end_by_force
 from expertnet.ui.auth import login
@@ -26,7 +26,7 @@ from expertnet.utils.text import counted, cut
 
 def training_actions(run: Run) -> None:
     status = run.status()
-    state = status["state"]
+    state = status.state
     if state == "queued":
         paused = "It waits in the queue, which is paused: nothing is begun until you press Go on there."
         st.caption(paused if manager().queue.paused else "It waits in the queue, where it can be moved or removed.")
@@ -52,15 +52,15 @@ def _stopping(run: Run) -> None:
             act(lambda: manager().stop(run, discard=True))
 
 
-def _ended(run: Run, status: dict[str, Any]) -> None:
-    settings, resumable = run.settings(), status["state"] in RESUMABLE_STATES and not run.shipped
+def _ended(run: Run, status: Status) -> None:
+    settings, resumable = run.settings(), status.state in RESUMABLE_STATES and not run.shipped
     why_not = run.resume_damage() if resumable else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
-    if status["state"] == "interrupted":
+    if status.state == "interrupted":
         st.info(
             f"Its process ended before the training did: it was killed, or the app or the machine was stopped. "
-            f"Epoch {status['epoch']} is safe; what came after it is lost.",
+            f"Epoch {status.epoch} is safe; what came after it is lost.",
             icon=":material/power_off:",
         )
     buttons = st.container(horizontal=True, vertical_alignment="center")
@@ -70,12 +70,12 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
         ):
             act(lambda: _another(run, settings))
     elif resumable:
-        label = f"Go on after epoch {status['epoch']}" if status["epoch"] else "Start it again"
-        if status["epoch"] >= settings.training.epochs:  # it was cut off in between, or its status.json is lost
+        label = f"Go on after epoch {status.epoch}" if status.epoch else "Start it again"
+        if status.epoch >= settings.training.epochs:  # it was cut off in between, or its status.json is lost
             label = "Measure it on the test set"
         if buttons.button(label, icon=":material/play_arrow:", type="primary", key="resume", **login.reserved()):
             act(lambda: manager().resume(run))
-    if status["error_kind"] == "memory":
+    if status.error_kind == "memory":
         half = _with(settings, batch_size=max(settings.training.batch_size // 2, 1))
         label = f"Again with half the batch ({half.training.batch_size})"
         if buttons.button(label, icon=":material/replay:", type="primary", key="half", **login.reserved()):
@@ -93,14 +93,14 @@ def _ended(run: Run, status: dict[str, Any]) -> None:
         _more(run, settings, status)
     log = run.log_tail(20)
     if log:
-        with st.expander("Log", expanded=status["state"] == "failed"):
+        with st.expander("Log", expanded=status.state == "failed"):
             st.code(log, language=None, wrap_lines=True)
 
 
-def _more(run: Run, settings: Settings, status: dict[str, Any]) -> None:
+def _more(run: Run, settings: Settings, status: Status) -> None:
     """Train longer, repeat with another seed, or take the settings over into the form."""
-    if not run.shipped and _most_epochs() > status["epoch"] > 0 and run.resume_damage() is None:
-        done, most = max(status["epoch"], settings.training.epochs), _most_epochs()
+    if not run.shipped and _most_epochs() > status.epoch > 0 and run.resume_damage() is None:
+        done, most = max(status.epoch, settings.training.epochs), _most_epochs()
         with st.form("longer", border=False):
             offered = float(min(done + max(done // 2, 1), most))
             epochs = whole(st.number_input("Epochs in all", value=offered, step=1.0, format="%g"))

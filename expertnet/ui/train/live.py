@@ -18,7 +18,7 @@ from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import ACTIVE_STATES, TRAINING_STATES, share_done
+from expertnet.store.status import ACTIVE_STATES, TRAINING_STATES, Status
 from expertnet.ui.auth import login
 from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
 from expertnet.ui.train.actions import training_actions
@@ -38,7 +38,7 @@ def live_view(run: Run) -> None:
             st.toast(f"{title} is in the trash; the Runs page can bring it back.", icon=":material/delete:")
             st.rerun()
         status = run.status()
-        if status["state"] != state:
+        if status.state != state:
             st.rerun()  # once, so that the buttons and the queue are those of the new state
         with shown_error():
             _numbers(run, status)
@@ -54,7 +54,7 @@ def _head(run: Run) -> None:
     settings = run.settings()
     st.subheader(escape(run.title))
     damage = run.damage() if run.state not in ACTIVE_STATES else None  # one that trains is between two writes
-    if damage and damage != run.status()["error"]:
+    if damage and damage != run.status().error:
         st.warning(escape(damage), icon=":material/healing:")
     st.caption(
         f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
@@ -67,62 +67,64 @@ def _head(run: Run) -> None:
         )
 
 
-def _numbers(run: Run, status: dict[str, Any]) -> None:
-    state, share, left = status["state"], share_done(status), status["state"] in ACTIVE_STATES
+def _numbers(run: Run, status: Status) -> None:
+    state, share, left = status.state, status.progress, status.state in ACTIVE_STATES
     if left:
         st.set_page_config(page_title=f"{share:.0%} · {PAGES['train'][0]} · {TITLE}")
     st.progress(share, text=f"{state_label(state)} · {_how_far(status)}")
-    if state == "running" and status["activity"]:
+    if state == "running" and status.activity:
         step = (
-            status["activity_share"]
-            if status["activity"] != "Training"
-            else (status["step"] / status["steps"] if status["steps"] else 0)
+            status.activity_share
+            if status.activity != "Training"
+            else (status.step / status.steps if status.steps else 0)
         )
-        label = escape(status["activity"]) + (
-            f" · step {status['step']} of {status['steps']}" if status["activity"] == "Training" else ""
+        label = escape(status.activity) + (
+            f" · step {status.step} of {status.steps}" if status.activity == "Training" else ""
         )
         st.progress(min(max(step or 0.0, 0.0), 1.0), text=label)
     watched = run.settings().watches_test
     figures = st.container(horizontal=True, gap="medium")
     figures.metric(
-        "Time left" if left else "Time taken", duration(status["seconds_left" if left else "seconds"]), width="content"
+        "Time left" if left else "Time taken",
+        duration(status.seconds_left if left else status.seconds),
+        width="content",
     )
-    speed = status["images_per_second"] if state != "queued" else None  # that would be of before
+    speed = status.images_per_second if state != "queued" else None  # that would be of before
     figures.metric("Images per second", f"{speed:,.0f}" if speed else "–", width="content")
     best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
-    figures.metric(best, percent(status["best_val_accuracy"]), width="content")
+    figures.metric(best, percent(status.best_val_accuracy), width="content")
     if not watched:
         figures.metric(
             "Test accuracy",
-            percent(status["test_accuracy"]),
+            percent(status.test_accuracy),
             width="content",
             help="Measured once, at the end, with the weights of the best epoch.",
         )
-    if status["test_accuracy_mirrored"] is not None:
+    if status.test_accuracy_mirrored is not None:
         figures.metric(
             "Mirrored views",
-            percent(status["test_accuracy_mirrored"]),
+            percent(status.test_accuracy_mirrored),
             width="content",
             help="Test accuracy of the mean of each image's and its mirror image's answer, with the same weights.",
         )
-    memory = f" · {status['device_memory'] / 2**30:.1f} GiB in use" if status["device_memory"] else ""
-    st.caption(escape(f"{status['device'] or 'Device not chosen yet'}{memory}"))
-    if status["error"]:
-        st.error(escape(with_labels(status["error"])), icon=":material/error:")
+    memory = f" · {status.device_memory / 2**30:.1f} GiB in use" if status.device_memory else ""
+    st.caption(escape(f"{status.device or 'Device not chosen yet'}{memory}"))
+    if status.error:
+        st.error(escape(with_labels(status.error)), icon=":material/error:")
 
 
-def _how_far(status: dict[str, Any]) -> str:
+def _how_far(status: Status) -> str:
     """The epoch in progress, or the last one of a run that does not train."""
-    epoch, epochs = status["epoch"], max(status["epochs"], 1)
-    if status["state"] == "queued":
+    epoch, epochs = status.epoch, max(status.epochs, 1)
+    if status.state == "queued":
         return f"goes on after epoch {epoch} of {epochs}" if epoch else counted(epochs, "epoch")
-    return f"epoch {min(epoch + (status['state'] in TRAINING_STATES), epochs)} of {epochs}"
+    return f"epoch {min(epoch + (status.state in TRAINING_STATES), epochs)} of {epochs}"
 
 
 def _curves(run: Run) -> None:
     metrics = run.metrics()
     if not metrics:
-        if not run.status()["epoch"]:
+        if not run.status().epoch:
             st.caption("The curves begin with the first whole epoch.")
         return
     info = run.dataset_info()
