@@ -1,8 +1,7 @@
-"""The files of a folder or of an untrusted archive, one after the other; nothing is ever unpacked to disk.
+"""List and read the files of a folder or an untrusted archive, without unpacking anything to disk.
 
-In this module: Entry, entries, and the limits MAX_UNPACKED and MAX_FILES. Zip, and tar plain or packed with gzip, bzip2
-or xz, are told apart by their first bytes. An archive is read forwards as a stream, member by member, and never follows
-a name or a link, so a hostile one has nowhere to go; it is refused all the same.
+Archives are zip, or tar (plain, gzip, bzip2 or xz), recognized by their first bytes. They are read as a stream, and member
+names and links are never followed, so a hostile archive cannot reach anything. It is rejected anyway.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ from expertnet.errors import DatasetError
 from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
 from expertnet.utils.text import printable
 
-MAX_UNPACKED = 4 * 2**30  # bytes of all members of an archive together
-MAX_FILES = 200_000  # members of an archive
-MAX_DEPTH = 4  # wrapping folder / train / class / image: a link in a folder cannot lead round for ever
-_HEADERS = 2**30  # bytes that a tar may spend on what is no member's content
+MAX_UNPACKED = 4 * 2**30  # bytes of all members together
+MAX_FILES = 200_000  # members
+MAX_DEPTH = 4  # wrapping folder / train / class / image; also stops links that lead in circles
+_HEADERS = 2**30  # bytes in a tar besides the contents of its members
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -43,8 +42,8 @@ _DAMAGE = (
     ValueError,
     RecursionError,
     NotImplementedError,
-    RuntimeError,
-)  # RuntimeError: zipfile's word for a member that is encrypted
+    RuntimeError,  # zipfile raises it for an encrypted member
+)
 _PACKERS: dict[bytes, Callable[[Any], Any]] = {
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -54,24 +53,25 @@ _PACKERS: dict[bytes, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or a folder inside; `read` gives a file's bytes, at most MAX_BYTES + 1, and only until the next entry is asked for."""
+    """A file or folder. `read` returns up to MAX_BYTES + 1 bytes of a file; call it before asking for the next entry."""
 
-    path: str  # "train/cat/1.jpg": relative, no "." or "..", printable
+    path: str  # such as train/cat/1.jpg: relative, without "." or "..", printable
     is_folder: bool
-    share: float | None  # of the whole that has been gone through, where it is known
+    share: float | None  # of the archive read so far; None for a folder
     read: Callable[[], bytes]
-    stamp: tuple[int, int] = (0, 0)  # of a file in a folder: bytes, and nanoseconds of its last change
+    stamp: tuple[int, int] = (0, 0)  # size in bytes and modification time in ns, of a file in a folder
 
 
 def entries(path: Path, cancelled: ShouldStop = never) -> Iterator[Entry]:
-    """All files and folders but hidden ones (dotfiles, __MACOSX), those of an archive in the order they are stored.
+    """Yield all files and folders except hidden ones (dotfiles, __MACOSX), in the order an archive stores them.
 
-    Raises Cancelled, or DatasetError for what is no folder or archive, is damaged, breaks a limit, or reaches outside.
+    Raises Cancelled, or DatasetError if the path is not a folder or archive, or the archive is damaged, too large or
+    hostile.
     """
     if path.is_dir():
         yield from _folder(path, "", cancelled)
         return
-    with _sound(path.name), path.open("rb") as file:
+    with _readable(path.name), path.open("rb") as file:
         start = file.read(512)
         file.seek(0)
         unpack = next((packer for magic, packer in _PACKERS.items() if start.startswith(magic)), None)
@@ -80,32 +80,32 @@ def entries(path: Path, cancelled: ShouldStop = never) -> Iterator[Entry]:
         elif unpack or _is_tar_header(start):
             yield from _tar(file, unpack, path, cancelled)
         else:
-            raise DatasetError(
-                f"{path.name} is neither a zip nor a tar archive; give a folder or archive of class folders."
-            )
+            raise DatasetError(f"{path.name} is not a zip or tar archive. Choose a folder or archive of class folders.")
 
 
 @contextmanager
-def _sound(name: str) -> Iterator[None]:
-    """Turns what the readers of archives raise on damaged ones into one sentence."""
+def _readable(name: str) -> Iterator[None]:
+    """Turn the many errors of the archive readers into one DatasetError."""
     try:
         yield
     except DatasetError:
         raise
     except _DAMAGE as error:
-        raise DatasetError(f"{name} is damaged, encrypted or cut off; copy it or pack it again.") from error
+        raise DatasetError(
+            f"{name} is damaged, encrypted or truncated. Copy it again, or create a new archive."
+        ) from error
 
 
 def _is_tar_header(start: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
-        return isinstance(error, tarfile.EOFHeaderError)  # type: ignore[attr-defined]  # an empty tar is one all the same
+        return isinstance(error, tarfile.EOFHeaderError)  # type: ignore[attr-defined]  # an empty tar is valid
     return True
 
 
 def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> Iterator[Entry]:
-    """What lies in a person's own folder, sorted; links are followed, as collections of linked images are common."""
+    """Yield the contents of a folder, sorted. Links are followed, because collections of linked images are common."""
     with os.scandir(root / inside) as found:
         items = sorted(found, key=lambda item: item.name)
     for item in items:
@@ -117,7 +117,7 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
             yield Entry(printable(path), True, None, bytes)
             if depth < MAX_DEPTH:
                 yield from _folder(root, path, cancelled, depth + 1)
-        elif item.is_file():  # no pipes, which would wait for ever
+        elif item.is_file():  # not a pipe, which would block
             status = item.stat()
             read = partial(_read_file, root / path, status.st_size)
             yield Entry(printable(path), False, None, read, (status.st_size, status.st_mtime_ns))
@@ -128,7 +128,7 @@ def _read_file(path: Path, size: int) -> bytes:
         with path.open("rb") as file:
             return file.read(min(size, MAX_BYTES + 1))
     except OSError:
-        return b""  # one file that may not be read is counted with those that give no image
+        return b""  # counts as an unreadable image
 
 
 def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:
@@ -136,52 +136,54 @@ def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:
         members, total = archive.infolist(), 0
         for number, member in enumerate(members):
             raise_if_cancelled(cancelled)
-            total += member.file_size  # zipfile itself reads no more of a member than is declared here
+            total += member.file_size  # zipfile never reads more than this
             _within_limits(name, number + 1, total)
             kind = stat.S_IFMT(member.external_attr >> 16)
-            path = _checked(name, member.filename.replace("\\", "/"), kind in (0, stat.S_IFREG, stat.S_IFDIR))
+            path = _safe_path(name, member.filename.replace("\\", "/"), kind in (0, stat.S_IFREG, stat.S_IFDIR))
             if path:
                 yield Entry(path, member.is_dir(), number / len(members), partial(_read_zipped, name, archive, member))
 
 
 def _read_zipped(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    with _sound(name), archive.open(member) as file:
+    with _readable(name), archive.open(member) as file:
         return file.read(min(member.file_size, MAX_BYTES + 1))
 
 
 def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cancelled: ShouldStop) -> Iterator[Entry]:
     size, count, total = path.stat().st_size, 0, 0
-    stream: Any = _Forward(unpack(file) if unpack else file, path.name, cancelled)
+    stream: Any = _ForwardStream(unpack(file) if unpack else file, path.name, cancelled)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
+            archive.members = []  # type: ignore[attr-defined]  # or tarfile remembers all of them
             if member.size < 0:
-                raise tarfile.ReadError("a size below zero")
+                raise tarfile.ReadError("negative size")
             count, total = count + 1, total + member.size
             _within_limits(path.name, count, total)
-            inside = _checked(path.name, member.name, member.isreg() or member.isdir())
+            inside = _safe_path(path.name, member.name, member.isreg() or member.isdir())
             if inside:
                 share = min(file.tell() / size, 1.0)
                 yield Entry(inside, member.isdir(), share, partial(_read_tarred, path.name, archive, member))
-    if stream.last.strip(b"\0"):  # a tar ends with a block of zeros; tarfile takes any broken header for the end
+    # tarfile takes any broken header for the end, but a whole tar ends with a block of zeros.
+    if stream.last.strip(b"\0"):
         raise tarfile.ReadError("no end")
 
 
 def _read_tarred(name: str, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    with _sound(name), archive.extractfile(member) or io.BytesIO() as file:
+    with _readable(name), archive.extractfile(member) or io.BytesIO() as file:
         return file.read(min(member.size, MAX_BYTES + 1))
 
 
-class _Forward:
-    """A stream that is only read forwards, a limited piece at a time, and looks whether to stop as it goes."""
+class _ForwardStream:
+    """Reads a stream forwards in limited pieces, and can be cancelled."""
 
     def __init__(self, stream: Any, name: str, cancelled: ShouldStop) -> None:
         self.stream, self.name, self.cancelled = stream, name, cancelled
         self.position, self.last = 0, b""
 
     def read(self, size: int) -> bytes:
-        if size > MAX_BYTES + 1 or self.position > MAX_UNPACKED + _HEADERS:  # a header that claims gigabytes
-            raise DatasetError(f"{self.name} has headers larger than any real archive's; pack it again.")
+        # A hostile header can claim gigabytes.
+        if size > MAX_BYTES + 1 or self.position > MAX_UNPACKED + _HEADERS:
+            raise DatasetError(f"{self.name} has headers that are too large. Create a new archive.")
         raise_if_cancelled(self.cancelled)
         self.last = self.stream.read(size)
         self.position += len(self.last)
@@ -199,24 +201,22 @@ class _Forward:
 
 def _within_limits(name: str, count: int, total: int) -> None:
     if count > MAX_FILES:
-        raise DatasetError(f"{name} holds more than the {MAX_FILES:,} files allowed; leave some out.")
+        raise DatasetError(f"{name} contains more than {MAX_FILES:,} files. Remove some of them.")
     if total > MAX_UNPACKED:
-        raise DatasetError(
-            f"{name} unpacks to more than the {MAX_UNPACKED / 2**30:.3g} GiB allowed; leave some files out."
-        )
+        raise DatasetError(f"{name} unpacks to more than {MAX_UNPACKED / 2**30:.3g} GiB. Remove some files.")
 
 
-def _checked(archive: str, name: str, is_plain: bool) -> str:
-    """A member's path, tidied; empty where it is to be passed over. Raises DatasetError for what reaches outside."""
+def _safe_path(archive: str, name: str, is_plain: bool) -> str:
+    """Return a member's normalized path, or "" if it is hidden. Raises DatasetError for links and paths that lead outside."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     shown = printable(name[:80])
     if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):
         raise DatasetError(
-            f"{archive} holds the path {shown!r}, which points outside the archive; pack it again from inside its folder."
+            f"{archive} contains the path {shown!r}, which points outside the archive. Create a new archive from inside its folder."
         )
     if not is_plain:
         raise DatasetError(
-            f"{archive} holds {shown!r}, which is a link or a device; pack it again with plain files and folders alone."
+            f"{archive} contains {shown!r}, which is a link or a device. Create a new archive of plain files and folders."
         )
     return "" if _hidden(parts) else printable("/".join(parts))
 

@@ -1,8 +1,6 @@
-"""Augmentation of a whole batch at once, on the device the batch lives on; every image has its own draw.
+"""Augment whole batches of images on their device, with an independent draw per image.
 
-In this module: random_crop, random_flip, alternating_flip, cutout (DeVries 2017, arXiv:1708.04552), augment (all of these
-that the settings ask for), normalize, and mix. Draws come from the given generators, which live on the CPU so that a run
-draws the same numbers whatever its device.
+The generators live on the CPU, so that a run draws the same numbers on every device.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from expertnet.settings.schema import DataSettings
 
 
 def _draw(high: int, count: int, generator: Generator, device: torch.device) -> Tensor:
-    """`count` whole numbers from 0 to high - 1."""
+    """Draw `count` integers from 0 to high - 1."""
     return torch.randint(high, (count,), generator=generator).to(device, non_blocking=True)
 
 
 def random_crop(images_NCHW: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Each image padded with zeros on all sides and cropped back to its size at a place of its own."""
+    """Pad each image with zeros on all sides and crop it back to its size at a random place."""
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device
     padded = torch.nn.functional.pad(images_NCHW, (padding,) * 4)
@@ -33,18 +31,21 @@ def random_crop(images_NCHW: Tensor, padding: int, generator: Generator) -> Tens
 
 
 def random_flip(images_NCHW: Tensor, generator: Generator) -> Tensor:
-    """Each image mirrored left to right with probability 1/2."""
+    """Mirror each image left to right with probability 1/2."""
     flipped = _draw(2, len(images_NCHW), generator, images_NCHW.device).bool()
     return torch.where(flipped[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
 def alternating_flip(images_NCHW: Tensor, coins_N: Tensor, epoch: int) -> Tensor:
-    """Each image mirrored in every second epoch; its coin (0 or 1) says which (Jordan 2024, arXiv:2404.00498)."""
+    """Mirror each image in every second epoch; its coin (0 or 1) says which (Jordan 2024, arXiv:2404.00498)."""
     return torch.where(((coins_N + epoch) % 2 == 1)[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
 def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
-    """A size x size square of each image set to zero; its centre is drawn over the image, so part may lie outside."""
+    """Set a size x size square of each image to zero (DeVries 2017, arXiv:1708.04552).
+
+    Its centre is anywhere in the image, so part of it may lie outside.
+    """
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device
     top, left = (_draw(length, n, generator, device) - size // 2 for length in (height, width))
@@ -63,9 +64,9 @@ def augment(
     coins_N: Tensor | None = None,
     epoch: int = 0,
 ) -> Tensor:
-    """The settings' augmentation of a uint8 batch; `flips` is data.flip resolved for the dataset.
+    """Crop, flip and erase a uint8 batch as set. `flips` is `data.flip` resolved for the dataset.
 
-    `coins_N` are the images' coins where their flips alternate from epoch to epoch.
+    `coins_N` are given if flips alternate from epoch to epoch.
     """
     if data.crop_padding:
         images_NCHW = random_crop(images_NCHW, data.crop_padding, generator)
@@ -79,15 +80,15 @@ def augment(
 
 
 def normalize(images_N3HW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 images -> float32 with the dataset's mean (3,) and deviation (3,) taken out."""
+    """Return uint8 images as float32, normalized with the dataset's mean (3,) and standard deviation (3,)."""
     return (images_N3HW.float() / 255 - mean[:, None, None]) / std[:, None, None]
 
 
 def mix(images_NCHW: Tensor, data: DataSettings, random: Random, generator: Generator) -> tuple[Tensor, Tensor, float]:
-    """Mixup or CutMix of a batch with itself: the images, the partner of each (N,), and the share that is its own.
+    """Mix each image with another of the batch by Mixup or CutMix, at random if both are on.
 
-    Mixup blends (Zhang 2018, arXiv:1710.09412), CutMix pastes a rectangle (Yun 2019, arXiv:1905.04899); with both
-    settings on, a coin decides. One share a batch, as in both papers.
+    Mixup blends (Zhang 2018, arXiv:1710.09412), CutMix pastes a rectangle (Yun 2019, arXiv:1905.04899). Returns the
+    images, the index of each image's partner (N,), and the share of the image itself, one per batch as in both papers.
     """
     partner = torch.randperm(len(images_NCHW), generator=generator).to(images_NCHW.device)
     blend = data.mixup > 0 and (not data.cutmix or random.random() < 0.5)

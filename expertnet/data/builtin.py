@@ -1,137 +1,121 @@
-"""The datasets that come by name: what they are, and how their images are read.
+"""The registry of built-in datasets, and how each is read.
 
-In this module: Builtin, Images and BUILTIN, the registry. `digits` lies inside scikit-learn; the others are downloaded
-by downloads.py and read by torchvision's readers, whose addresses, checksums and class names are the only ones used.
+Digits are part of scikit-learn. The others are downloaded by download.py and read by torchvision, whose URLs, checksums
+and class names are used unchanged.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from expertnet.data.download import download
-from expertnet.data.splits import held_out
+from expertnet.data.splits import TEST_SEED, TEST_SHARE, held_out
 from expertnet.utils.progress import Report, ShouldStop
 
 DIGITS = tuple(str(digit) for digit in range(10))
-TEST_SHARE, TEST_SEED = (
-    0.2,
-    0,
-)  # of data that come without a test set; never the person's seed, so that it stays the same set
 
 
 @dataclass(frozen=True)
 class Images:
-    """Part of a dataset in memory: uint8 arrays (N, H, W) or (N, H, W, 3), and labels (N,)."""
+    """Images in memory with their labels."""
 
-    arrays: np.ndarray
-    labels: np.ndarray
-
-    def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
-        for array, label in zip(self.arrays, self.labels, strict=True):
-            yield Image.fromarray(array), int(label)
+    arrays: np.ndarray  # (N, H, W) or (N, H, W, 3) uint8
+    labels: np.ndarray  # (N,)
 
 
-Read = Callable[[Path, Report, ShouldStop], tuple[tuple[str, ...], Images, Images]]  # -> classes, train, test
+Parts = tuple[tuple[str, ...], Images, Images]  # classes, train, test
+Read = Callable[[Path, Report, ShouldStop], Parts]
 
 
 @dataclass(frozen=True)
 class Builtin:
-    """One dataset of the registry; `read` takes the folder that downloads are kept in."""
+    """A built-in dataset. `read` takes the folder of downloads."""
 
     name: str
     title: str
-    note: str  # one line for a form
+    note: str  # one line for the form
     num_classes: int
     flips: bool  # whether a mirrored image still shows its class
     download_bytes: int
     read: Read
 
 
-def _digits(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
+def _read_digits(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
     from sklearn.datasets import load_digits  # takes a second to import
 
-    progress("Reading the digits", None)
+    progress("Loading Digits", None)
     bunch = load_digits()
-    arrays = (bunch.images * (255 / 16)).round().astype(np.uint8)  # values are 0 to 16
+    arrays = (bunch.images * (255 / 16)).round().astype(np.uint8)  # from 0 to 16
     train, test = (part.numpy() for part in held_out(torch.from_numpy(bunch.target).long(), TEST_SHARE, TEST_SEED))
     return DIGITS, Images(arrays[train], bunch.target[train]), Images(arrays[test], bunch.target[test])
 
 
-def _cifar(reader: str) -> Read:
-    def read(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
+def _read_cifar(name: str) -> Read:
+    def read(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
         from torchvision import datasets
         from torchvision.datasets.utils import extract_archive
 
-        kind = getattr(datasets, reader)
-        archive, title = folder / kind.filename, reader.replace("CIFAR", "CIFAR-")
-        download([kind.url], archive, kind.tgz_md5, title=title, progress=progress, cancelled=cancelled)
-        progress(f"Unpacking {title}", None)
+        reader = getattr(datasets, name.upper())
+        archive = folder / reader.filename
+        _download(name, [([reader.url], archive, reader.tgz_md5)], progress, cancelled)
         with tempfile.TemporaryDirectory(dir=folder) as root:
             extract_archive(archive, root)
-            train, test = kind(root, train=True), kind(root, train=False)
-        return (
-            tuple(train.classes),
-            Images(train.data, np.asarray(train.targets)),
-            Images(test.data, np.asarray(test.targets)),
-        )
+            train, test = reader(root, train=True), reader(root, train=False)
+        images = [Images(part.data, np.asarray(part.targets)) for part in (train, test)]
+        return tuple(train.classes), images[0], images[1]
 
     return read
 
 
-def _fashion_mnist(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
+def _read_fashion_mnist(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
     from torchvision.datasets import FashionMNIST
     from torchvision.datasets.utils import extract_archive
 
-    before, title = 0, BUILTIN["fashion_mnist"].title
-    for name, md5 in FashionMNIST.resources:
-        before += download(
-            [mirror + name for mirror in FashionMNIST.mirrors],
-            folder / name,
-            md5,
-            title=title,
-            before=before,
-            total=BUILTIN["fashion_mnist"].download_bytes,
-            progress=progress,
-            cancelled=cancelled,
-        )
-    progress(f"Unpacking {title}", None)
+    files = [
+        ([mirror + name for mirror in FashionMNIST.mirrors], folder / name, md5) for name, md5 in FashionMNIST.resources
+    ]
+    _download("fashion_mnist", files, progress, cancelled)
     with tempfile.TemporaryDirectory(dir=folder) as root:
         raw = Path(root, FashionMNIST.__name__, "raw")  # where the reader looks
         raw.mkdir(parents=True)
-        for name, _ in FashionMNIST.resources:
-            extract_archive(folder / name, raw)
+        for _, path, _ in files:
+            extract_archive(path, raw)
         readers = [FashionMNIST(root, train=train) for train in (True, False)]
     train, test = (Images(reader.data.numpy(), reader.targets.numpy()) for reader in readers)
     return tuple(FashionMNIST.classes), train, test
 
 
-def _svhn(folder: Path, progress: Report, cancelled: ShouldStop) -> tuple[tuple[str, ...], Images, Images]:
+def _read_svhn(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
     from torchvision.datasets import SVHN
 
-    before, title = 0, BUILTIN["svhn"].title
-    for part in ("train", "test"):
-        url, name, md5 = SVHN.split_list[part]
-        before += download(
-            [url],
-            folder / name,
-            md5,
-            title=title,
-            before=before,
-            total=BUILTIN["svhn"].download_bytes,
-            progress=progress,
-            cancelled=cancelled,
-        )
-    progress(f"Unpacking {title}", None)
+    files = [([url], folder / name, md5) for url, name, md5 in (SVHN.split_list[part] for part in ("train", "test"))]
+    _download("svhn", files, progress, cancelled)
     readers = [SVHN(folder, split=part) for part in ("train", "test")]
     train, test = (Images(reader.data.transpose(0, 2, 3, 1), reader.labels) for reader in readers)
     return DIGITS, train, test
+
+
+def _download(name: str, files: Iterable[tuple[list[str], Path, str]], progress: Report, cancelled: ShouldStop) -> None:
+    """Download the files of a dataset, each given by its URLs, target and MD5."""
+    dataset, before = BUILTIN[name], 0
+    for urls, target, md5 in files:
+        before += download(
+            urls,
+            target,
+            md5,
+            title=dataset.title,
+            before=before,
+            total=dataset.download_bytes,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    progress(f"Unpacking {dataset.title}", None)
 
 
 BUILTIN: dict[str, Builtin] = {
@@ -140,47 +124,47 @@ BUILTIN: dict[str, Builtin] = {
         Builtin(
             "digits",
             "Digits",
-            "1,797 handwritten digits of 8x8 pixels in 10 classes; nothing to download.",
+            "1,797 handwritten digits, 8x8 pixels, 10 classes. No download.",
             10,
             False,
             0,
-            _digits,
+            _read_digits,
         ),
         Builtin(
             "cifar10",
             "CIFAR-10",
-            "60,000 colour photographs of 32x32 pixels in 10 classes; a download of 170 MB.",
+            "60,000 colour photos, 32x32 pixels, 10 classes. Downloads 170 MB.",
             10,
             True,
             170_498_071,
-            _cifar("CIFAR10"),
+            _read_cifar("cifar10"),
         ),
         Builtin(
             "cifar100",
             "CIFAR-100",
-            "60,000 colour photographs of 32x32 pixels in 100 classes; a download of 169 MB.",
+            "60,000 colour photos, 32x32 pixels, 100 classes. Downloads 169 MB.",
             100,
             True,
             169_001_437,
-            _cifar("CIFAR100"),
+            _read_cifar("cifar100"),
         ),
         Builtin(
             "fashion_mnist",
             "Fashion-MNIST",
-            "70,000 grey images of clothes, 28x28 pixels, 10 classes; a download of 31 MB.",
+            "70,000 greyscale images of clothing, 28x28 pixels, 10 classes. Downloads 31 MB.",
             10,
             True,
             30_878_645,
-            _fashion_mnist,
+            _read_fashion_mnist,
         ),
         Builtin(
             "svhn",
             "SVHN",
-            "99,289 house numbers in colour, 32x32 pixels, in 10 classes; a download of 246 MB.",
+            "99,289 colour photos of house numbers, 32x32 pixels, 10 classes. Downloads 246 MB.",
             10,
             False,
             246_316_178,
-            _svhn,
+            _read_svhn,
         ),
     )
 }

@@ -1,7 +1,6 @@
-"""Decoded images on disk: written whole or not at all, read memory-mapped.
+"""Cache decoded datasets on disk, memory-mapped, and the digests of archives.
 
-In this module: data_root, Decoded, load, store; digest_of, which remembers the hash of an archive's content.
-A set is a folder `decoded/<key>/`: info.json, and for train and test the images and labels as plain bytes.
+A dataset is a folder `decoded/<key>/` with info.json and, for train and test, the images and labels as raw bytes.
 """
 
 from __future__ import annotations
@@ -25,22 +24,24 @@ from expertnet.data.splits import Split
 from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
-VERSION = 2  # raised when the same source would decode to other numbers; part of every key
-_PIECE = 4 * 2**20  # bytes hashed between two looks at whether to stop
+VERSION = 2  # part of every key; raise it if the same source decodes to different numbers
+_PIECE = 4 * 2**20  # bytes hashed at a time; cancellation is checked after each
 
 
 @dataclass(frozen=True)
 class Decoded:
+    """A decoded dataset. Train includes the validation images."""
+
     classes: tuple[str, ...]
-    mean: tuple[float, ...]  # of the training images, a value a channel, pixels from 0 to 1
+    mean: tuple[float, ...]  # of the training images, per channel, pixels from 0 to 1
     std: tuple[float, ...]
-    note: str  # what was left out, in a sentence; empty where nothing was
+    note: str  # a sentence on skipped files, or ""
     train: Split
     test: Split
 
 
 def data_root() -> Path:
-    """Where downloads and decoded images are kept: EXPERTNET_DATA, or the user's cache folder."""
+    """Return the folder of downloads and decoded images: EXPERTNET_DATA, or the user's cache folder."""
     if given := os.environ.get("EXPERTNET_DATA"):
         return Path(given).expanduser()
     usual = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA", "~/AppData/Local")}.get(
@@ -50,7 +51,7 @@ def data_root() -> Path:
 
 
 def load(key: str) -> Decoded | None:
-    """What is kept under a key, its images memory-mapped; None where nothing is, or what is there is damaged."""
+    """Return the dataset cached under a key, memory-mapped; None if it is missing or damaged."""
     folder = data_root() / "decoded" / key
     try:
         info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
@@ -69,10 +70,10 @@ def load(key: str) -> Decoded | None:
 
 
 def _map(path: Path, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """A file as a tensor, read page by page when it is touched; writing to the tensor leaves the file as it is."""
+    """Map a file as a tensor, which is read page by page on access. Writes to the tensor do not reach the file."""
     count = torch.Size(shape).numel()
     if path.stat().st_size != count * dtype.itemsize:
-        raise ValueError(f"{path.name} has not the size that its info.json says")
+        raise ValueError(f"{path.name} does not have the size in info.json")
     return torch.from_file(str(path), shared=False, size=count, dtype=dtype).view(shape)
 
 
@@ -83,11 +84,10 @@ def store(
     batches: Iterable[tuple[str, Tensor, Tensor]],
     finish: Callable[[Tensor, Tensor], str] = lambda train, test: "",
 ) -> Decoded:
-    """Keeps batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key and maps them.
+    """Cache batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key, and map them.
 
-    `finish` is given the labels of both parts before anything is kept: it returns the note, or raises what speaks
-    against the data. All is written beside the target and renamed, so that neither a kill nor a second process that
-    decodes the same does harm. Raises OSError where the disk has no room.
+    `finish` gets the labels of both parts (N,), and returns the note or raises an error that rejects the dataset.
+    Everything is written to a temporary folder and renamed, so a kill or a second process does no harm. Raises OSError.
     """
     parent = data_root() / "decoded"
     parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def store(
     work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
     try:
         labels: dict[str, list[Tensor]] = {"train": [], "test": []}
-        moments = torch.zeros(3, 3, dtype=torch.float64)  # of each channel: pixels, their sum, the sum of their squares
+        moments = torch.zeros(3, 3, dtype=torch.float64)  # count, sum and sum of squares of the pixels of each channel
         with ExitStack() as stack:
             files = {part: stack.enter_context((work / f"{part}-images.bin").open("wb")) for part in labels}
             for part, images, numbers in batches:
@@ -123,40 +123,40 @@ def store(
         _put(work, parent / key, key)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    kept = load(key)
-    if kept is None:
+    decoded = load(key)
+    if decoded is None:
         raise OSError(f"{parent / key} cannot be read back")
-    return kept
+    return decoded
 
 
 def _put(work: Path, target: Path, key: str) -> None:
     try:
         os.replace(work, target)
-    except OSError:  # something is there already
-        if load(key) is None:  # and it is damaged: another process's whole one would do as well
+    except OSError:  # the target exists: damaged, or just written by another process
+        if load(key) is None:
             shutil.rmtree(target)
             os.replace(work, target)
 
 
 def _mean_and_std(moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A value a channel, pixels from 0 to 1. The sums are whole numbers below 2**53, so the order of images changes nothing."""
+    """Return both per channel, pixels from 0 to 1. The sums are exact (integers below 2**53), whatever the order of images."""
     count, total, squares = moments
     mean = total / count
-    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # images of one colour would divide by zero
+    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # or images of one colour would lead to division by zero
     return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 
 def digest_of(
     path: Path, *, progress: Report = silent, cancelled: ShouldStop = never, only_known: bool = False
 ) -> str | None:
-    """SHA-256 of a file's content; computed again only when its size or its time has changed.
+    """Return the SHA-256 of a file, cached until its size or modification time changes. Raises Cancelled.
 
-    With `only_known`, None where it would have to be computed. Raises Cancelled.
+    With `only_known`, return None instead of computing it.
     """
     status = path.stat()
-    seen = hashlib.sha256(os.fsencode(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}")).hexdigest()
-    remembered = data_root() / "digests" / seen
-    if remembered.is_file() and len(known := remembered.read_text()) == 64:
+    version = hashlib.sha256(os.fsencode(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}")).hexdigest()
+    cached = data_root() / "digests" / version
+    if cached.is_file() and len(known := cached.read_text()) == 64:
         return known
     if only_known:
         return None
@@ -167,6 +167,6 @@ def digest_of(
             digest.update(piece)
             done += len(piece)
             progress(f"Checking {path.name}", min(done / max(status.st_size, 1), 1.0))
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(remembered, digest.hexdigest().encode())
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(cached, digest.hexdigest().encode())
     return digest.hexdigest()

@@ -1,58 +1,49 @@
-"""Built-in, downloaded, or a person's own images -> uint8 tensors with their classes, in three different sets.
-
-In this module: DatasetInfo, Dataset, load_dataset, load_test_split, cached_test_split, and what pages ask before anything is loaded
-(dataset_title, is_missing, refuse_if_missing, refuse_without_validation, is_cached, flips; own_images.py says more). What
-the parts of the way are called stands in builtin.py, downloads.py, archives.py, class_folders.py and cache.py. Images are RGB, uint8,
-(N, 3, S, S).
-"""
+"""Load datasets: RGB images (N, 3, S, S) uint8 with labels (N,), split into train, validation and test."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from expertnet.data import cache, class_folders
+from expertnet.data import cache
 from expertnet.data.archives import entries
-from expertnet.data.builtin import BUILTIN, Images
+from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
-from expertnet.data.decode import decode, passed_over_text
-from expertnet.data.images import fit
+from expertnet.data.class_folders import Layout, arrange, refuse_empty_classes
+from expertnet.data.decode import decode_arrays, decode_files, skipped_text
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import did_you_mean
 
-_BATCH = 500  # images of a built-in dataset between two looks at whether to stop
-
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """All of a dataset that classifying needs without the data."""
+    """What a run needs to know about its dataset without the images."""
 
-    name: str  # a built-in name, or the name of a folder or archive
+    name: str  # of a built-in dataset, folder or archive
     classes: tuple[str, ...]
-    mean: tuple[float, ...]  # of train and validation together, a value a channel, pixels from 0 to 1
+    mean: tuple[float, ...]  # of train and validation together, per channel, pixels from 0 to 1
     std: tuple[float, ...]
     image_size: int  # pixels
-    fingerprint: str  # differs where the decoded images differ
+    fingerprint: str  # changes if the decoded images change
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DatasetInfo:
+        """Read the output of `to_dict`. Raises KeyError, TypeError or ValueError if it is invalid."""
         lists = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
         if not all(isinstance(name, str) for name in lists["classes"]):
-            raise TypeError("the names of classes are text")
+            raise TypeError("class names must be text")
         return cls(
             name=str(values["name"]),
             image_size=int(values["image_size"]),
@@ -63,30 +54,32 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Dataset:
+    """A loaded dataset."""
+
     info: DatasetInfo
     train: Split
-    validation: Split  # the test set itself where validation_share is 0
+    validation: Split  # the test set if validation_share is 0
     test: Split
-    note: str = ""  # a sentence for the log on files that were left out
+    note: str = ""  # a sentence on skipped files, or ""
 
 
 # --- before loading --------------------------------------------------------------------------------------------------
 
 
 def dataset_title(name: str) -> str:
-    """What a person calls a dataset: "CIFAR-10", or the name of a folder or archive."""
+    """Return the display name: "CIFAR-10", or the name of a folder or archive."""
     if name in BUILTIN:
         return BUILTIN[name].title
     return os.path.basename(os.path.abspath(os.path.expanduser(name))) or name
 
 
 def is_missing(data: DataSettings) -> bool:
-    """Whether data.dataset is neither a built-in name nor a path that exists."""
+    """Return whether `data.dataset` is neither a built-in dataset nor an existing path."""
     return data.dataset not in BUILTIN and not (os.path.isdir(path_of(data)) or os.path.isfile(path_of(data)))
 
 
 def refuse_if_missing(data: DataSettings) -> None:
-    """Raises DatasetError where the dataset is missing."""
+    """Raise DatasetError if the dataset is missing."""
     if is_missing(data):
         raise DatasetError(
             f"There is no dataset {data.dataset!r}.{did_you_mean(data.dataset, BUILTIN)} Use {', '.join(BUILTIN)}, or the "
@@ -95,21 +88,21 @@ def refuse_if_missing(data: DataSettings) -> None:
 
 
 def refuse_without_validation(data: DataSettings, largest: int) -> None:
-    """Raises DatasetError where nothing could be set aside of training classes of so many images at most."""
+    """Raise DatasetError if the largest training class is too small to hold out validation images."""
     if data.validation_share and largest < 2:
         raise DatasetError(
-            f"{dataset_title(data.dataset)} has a single training image a class, so none can be set aside for validation; "
-            "add images, or use data.validation_share=0."
+            f"{dataset_title(data.dataset)} has only one training image per class, so none can be held out for validation. "
+            "Add images, or set `data.validation_share` to 0."
         )
 
 
 def is_cached(data: DataSettings) -> bool:
-    """Whether the decoded images are on disk already. Of a folder it lists every file."""
-    return kept_of(data) is not None
+    """Return whether the decoded images are cached. For a folder, this lists every file."""
+    return find_cached(data) is not None
 
 
 def flips(data: DataSettings) -> bool:
-    """data.flip resolved: auto leaves digits and house numbers as they are."""
+    """Return whether training mirrors images: `data.flip` with "auto" resolved."""
     if data.flip == "auto":
         return data.dataset not in BUILTIN or BUILTIN[data.dataset].flips
     return data.flip == "on"
@@ -119,36 +112,34 @@ def flips(data: DataSettings) -> bool:
 
 
 def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cancelled: ShouldStop = never) -> Dataset:
-    """Downloads and decodes what is not there yet, and splits train by the seed; the test set is the same for all seeds.
+    """Download and decode a dataset unless it is cached, and split off validation images by the seed.
 
-    Raises DatasetError, and Cancelled where `cancelled` answers yes.
+    The test set is the same for all seeds. Raises DatasetError or Cancelled.
     """
-    info, kept = _load(data, progress, cancelled)
+    info, decoded = _load(data, progress, cancelled)
     if data.validation_share == 0:
-        return Dataset(info, kept.train, kept.test, kept.test, kept.note)
-    refuse_without_validation(data, int(kept.train.labels.bincount().max()))
-    train, validation = held_out(kept.train.labels, data.validation_share, seed)
+        return Dataset(info, decoded.train, decoded.test, decoded.test, decoded.note)
+    refuse_without_validation(data, int(decoded.train.labels.bincount().max()))
+    train, validation = held_out(decoded.train.labels, data.validation_share, seed)
     raise_if_cancelled(cancelled)
-    return Dataset(info, kept.train.take(train), kept.train.take(validation), kept.test, kept.note)
+    return Dataset(info, decoded.train.take(train), decoded.train.take(validation), decoded.test, decoded.note)
 
 
 def load_test_split(
     data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never
 ) -> tuple[Split, DatasetInfo]:
-    """The test set alone, memory-mapped. Raises as load_dataset does."""
-    info, kept = _load(data, progress, cancelled)
-    return kept.test, info
+    """Return the test set alone, memory-mapped. Raises like load_dataset."""
+    info, decoded = _load(data, progress, cancelled)
+    return decoded.test, info
 
 
 def cached_test_split(info: DatasetInfo) -> Split | None:
-    """The test set of an archive that was decoded here once, wherever the file is now; None where none was.
-
-    The fingerprint of an archive is that of its content; what is no such fingerprint, as a stranger's run may say, is not looked for.
-    """
+    """Return the test set of an archive that is cached, even if the archive is gone; None if it is not cached."""
+    # Imported runs are untrusted, so their fingerprint must not be used as a path unchecked.
     if not re.fullmatch(r"archive-[0-9a-f]{32}-\d+px-v\d+", info.fingerprint):
         return None
-    kept = cache.load(info.fingerprint)
-    return kept.test if kept and kept.classes == info.classes else None
+    decoded = cache.load(info.fingerprint)
+    return decoded.test if decoded and decoded.classes == info.classes else None
 
 
 def _load(data: DataSettings, progress: Report, cancelled: ShouldStop) -> tuple[DatasetInfo, Decoded]:
@@ -158,39 +149,42 @@ def _load(data: DataSettings, progress: Report, cancelled: ShouldStop) -> tuple[
         refuse_if_missing(data)
         key = _key(data, progress, cancelled)
         assert key is not None
-        kept = cache.load(key)
-        if kept is None:
-            kept = _decode(data, key, progress, cancelled)
+        decoded = cache.load(key)
+        if decoded is None:
+            decoded = _decode(data, key, progress, cancelled)
     except OSError as error:
         raise unreadable_error(title, error) from error
-    name = (
-        data.dataset if data.dataset in BUILTIN else title + "/" * (title in BUILTIN)
-    )  # a folder may be called digits
-    return DatasetInfo(name, kept.classes, kept.mean, kept.std, data.image_size, key), kept
+    # A slash tells a folder named "digits" from the built-in dataset.
+    name = data.dataset if data.dataset in BUILTIN else title + "/" * (title in BUILTIN)
+    return DatasetInfo(name, decoded.classes, decoded.mean, decoded.std, data.image_size, key), decoded
 
 
 def unreadable_error(title: str, error: OSError) -> DatasetError:
+    """Return the error to raise if the disk fails."""
     return DatasetError(
-        f"{title} could not be read or kept in {data_root()} ({error.strerror or error}); check the rights to both "
-        "and the room on the disk."
+        f"{title} could not be read, or not cached in {data_root()} ({error.strerror or error}). "
+        "Check the permissions of both and the free disk space."
     )
 
 
 def path_of(data: DataSettings) -> Path:
-    return Path(os.path.expanduser(data.dataset))  # Path's own raises for a user who does not exist
+    return Path(os.path.expanduser(data.dataset))  # Path.expanduser raises for unknown users
 
 
-def kept_of(data: DataSettings) -> Decoded | None:
-    """What is decoded already, found without reading any images."""
+def find_cached(data: DataSettings) -> Decoded | None:
+    """Return the decoded dataset if it is cached. No images are read."""
     try:
         key = _key(data, silent, never, only_known=True)
-    except (UserError, ValueError, OSError):  # DatasetError, and a path that no system would take
+    except (UserError, ValueError, OSError):  # ValueError: a path with a null byte
         return None
     return cache.load(key) if key else None
 
 
 def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known: bool = False) -> str | None:
-    """Names the decoded images: by name, by an archive's content, or by a folder's paths, sizes and times."""
+    """Return the key of the decoded images, from a name, an archive's content, or a folder's paths, sizes and times.
+
+    With `only_known`, return None instead of reading an archive.
+    """
     ending = f"{data.image_size}px-v{cache.VERSION}"
     if data.dataset in BUILTIN:
         return f"{data.dataset}-{ending}"
@@ -209,55 +203,31 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
         spec, folder = BUILTIN[data.dataset], data_root() / "downloads"
         folder.mkdir(parents=True, exist_ok=True)
         classes, train, test = spec.read(folder, progress, cancelled)
-        return cache.store(
-            key, data.image_size, classes, _fitted(spec.title, train, test, data.image_size, progress, cancelled)
-        )
+        batches = decode_arrays(spec.title, train, test, data.image_size, progress, cancelled)
+        return cache.store(key, data.image_size, classes, batches)
     path, unreadable = path_of(data), list[str]()
-    plan = arranged(path, progress, cancelled)
+    layout = list_layout(path, progress, cancelled)
 
     def finish(train: Tensor, test: Tensor) -> str:
-        note = passed_over_text(plan, unreadable)
+        note = skipped_text(layout, unreadable)
         try:
-            class_folders.refuse_lost_classes(plan, train, test, path.name)
+            refuse_empty_classes(layout, train, test, path.name)
         except DatasetError as error:
-            raise DatasetError(f"{error} {note}") from None  # with the names of the files to mend
+            raise DatasetError(f"{error} {note}") from None  # the note names the files to fix
         return note
 
-    batches = decode(path, plan, data.image_size, unreadable, progress, cancelled)
-    kept = cache.store(key, data.image_size, plan.classes, batches, finish)
-    if kept.note:
-        progress(kept.note, None)
-    return kept
+    batches = decode_files(path, layout, data.image_size, unreadable, progress, cancelled)
+    decoded = cache.store(key, data.image_size, layout.classes, batches, finish)
+    if decoded.note:
+        progress(decoded.note, None)
+    return decoded
 
 
-def arranged(path: Path, progress: Report, cancelled: ShouldStop) -> class_folders.Layout:
+def list_layout(path: Path, progress: Report, cancelled: ShouldStop) -> Layout:
+    """List a folder or archive and arrange its files by class. Raises DatasetError, Cancelled or OSError."""
     found = []
     for entry in entries(path, cancelled):
         found.append((entry.path, entry.is_folder))
         if len(found) % 500 == 1:
             progress(f"Listing {path.name}", entry.share)
-    return class_folders.arrange(found, path.name)
-
-
-def _fitted(
-    title: str, train: Images, test: Images, image_size: int, progress: Report, cancelled: ShouldStop
-) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Batches of images that are in memory already, fitted just as a person's own images are."""
-    total, done = len(train.labels) + len(test.labels), 0
-    for part, images in (("train", train), ("test", test)):
-        batch: list[tuple[Tensor, int]] = []
-        for image, label in images:
-            batch.append((fit(image, image_size), label))
-            done += 1
-            if len(batch) == _BATCH:
-                raise_if_cancelled(cancelled)
-                progress(f"Decoding {title}", done / total)
-                yield part, *_stacked(batch)
-                batch = []
-        if batch:
-            yield part, *_stacked(batch)
-
-
-def _stacked(batch: Iterable[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    images, labels = zip(*batch, strict=True)
-    return torch.stack(images), torch.tensor(labels)
+    return arrange(found, path.name)

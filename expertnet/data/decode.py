@@ -1,4 +1,4 @@
-"""Decodes the images of class folders, batch by batch."""
+"""Decode images into batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64)."""
 
 from __future__ import annotations
 
@@ -9,67 +9,82 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from expertnet.data.archives import Entry, entries
+from expertnet.data.builtin import Images
 from expertnet.data.class_folders import Layout
 from expertnet.data.images import fit, read_image
 from expertnet.errors import ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import counted, printable
 
-BATCH = 256  # images that are read, then shared by the threads
+ARRAY_BATCH = 500  # images in memory
+FILE_BATCH = 256  # image files, read first, then shared by the threads
+FILE_BATCH_BYTES = 32 * 2**20  # so that large files do not fill the memory
+NAMED, LONGEST_NAME = 5, 100  # skipped files that are named; characters of each
+
+Batch = tuple[str, Tensor, Tensor]
+_File = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
 
 
-NAMED, LONGEST_NAME = 5, 100  # skipped files listed by name; characters of each
+def decode_arrays(
+    title: str, train: Images, test: Images, image_size: int, progress: Report, cancelled: ShouldStop
+) -> Iterator[Batch]:
+    """Yield batches of images that are already in memory, fitted to the image size as files are."""
+    total, done = len(train.labels) + len(test.labels), 0
+    for part, images in (("train", train), ("test", test)):
+        for start in range(0, len(images.labels), ARRAY_BATCH):
+            raise_if_cancelled(cancelled)
+            chosen = slice(start, start + ARRAY_BATCH)
+            fitted = [fit(Image.fromarray(array), image_size) for array in images.arrays[chosen]]
+            yield part, torch.stack(fitted), torch.tensor(images.labels[chosen].tolist())
+            done += len(fitted)
+            progress(f"Decoding {title}", done / total)
 
 
-BATCH_BYTES = 32 * 2**20  # of their files, so that large images do not fill the memory
-
-
-_Read = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
-
-
-def decode(
+def decode_files(
     path: Path,
     layout: Layout,
     image_size: int,
     unreadable: list[str],
     progress: Report = silent,
     cancelled: ShouldStop = never,
-) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,)), in the order the files are stored.
+) -> Iterator[Batch]:
+    """Yield batches of the images that a layout names, in the order the files are stored.
 
-    Files that give no image are added to `unreadable`. Pillow decodes without Python's lock, so threads share the work;
-    reading waits meanwhile, because a thread that holds the lock would slow small images tenfold.
+    The paths of unreadable images are added to `unreadable`.
     """
+    # Pillow decodes without Python's lock, so threads share the work. Files are read before, not meanwhile: a thread
+    # that holds the lock would make small images ten times as slow.
     left, count = dict(layout.images), len(layout.images)
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
-        for batch in _batches(entries(path, cancelled), left):
+        for batch in _file_batches(entries(path, cancelled), left):
             raise_if_cancelled(cancelled)
             slices = [batch[start::workers] for start in range(workers)]
-            batch = [item for part in slices for item in part]
+            batch = [file for part in slices for file in part]
             images = [
                 image
-                for part in pool.map(lambda items: [_image(data, image_size) for *_, data in items], slices)
+                for part in pool.map(lambda files: [_decode(data, image_size) for *_, data in files], slices)
                 for image in part
             ]
             unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
             for part in ("train", "test"):
                 good = [
                     (image, label)
-                    for (_, place, label, _), image in zip(batch, images, strict=True)
-                    if place == part and image is not None
+                    for (_, file_part, label, _), image in zip(batch, images, strict=True)
+                    if file_part == part and image is not None
                 ]
                 if good:
                     yield part, torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])
             progress(f"Decoding {path.name}", 1 - len(left) / count)
 
 
-def _batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_Read]]:
-    """The planned files in the order they are stored, each taken off the plan as it is read."""
-    batch: list[_Read] = []
+def _file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_File]]:
+    """Read the files in `left` in the order they are stored, and remove them from it."""
+    batch: list[_File] = []
     size = 0
     for entry in found:
         planned = left.pop(entry.path, None)
@@ -77,29 +92,31 @@ def _batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterat
             continue
         batch.append((entry.path, *planned, entry.read()))
         size += len(batch[-1][3])
-        if len(batch) == BATCH or size > BATCH_BYTES:
+        if len(batch) == FILE_BATCH or size > FILE_BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
 
 
-def _image(data: bytes, image_size: int) -> Tensor | None:
+def _decode(data: bytes, image_size: int) -> Tensor | None:
     try:
         return fit(read_image(data), image_size)
     except ImageError:
         return None
 
 
-def passed_over_text(layout: Layout, unreadable: list[str]) -> str:
-    """One sentence on the files that were left out, or nothing."""
-    names = sorted([*layout.passed_over, *unreadable])
+def skipped_text(layout: Layout, unreadable: list[str]) -> str:
+    """Return one sentence on the files that were skipped, or ""."""
+    names = sorted([*layout.skipped, *unreadable])
     if not names:
         return ""
-    kinds = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
     listed = ", ".join(name[-LONGEST_NAME:] for name in names[:NAMED])
     if len(names) > NAMED:
-        listed += f" and others ({', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common(3))} in all)"
+        suffixes = Counter(os.path.splitext(name)[1].lower() or "without suffix" for name in names)
+        listed += (
+            f" and others ({', '.join(f'{count:,} {suffix}' for suffix, count in suffixes.most_common(3))} in all)"
+        )
     return printable(
         f"Skipped {counted(len(names), 'file')} outside the class folders or without a readable image: {listed}."
     )

@@ -1,7 +1,4 @@
-"""Files from the net, with progress, a way to cancel, and torchvision's own checksums.
-
-In this module: download.
-"""
+"""Download files, with progress, cancellation and checksums."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from expertnet.errors import DatasetError
 from expertnet.utils.files import remove_leftovers
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
-PIECE = 64 * 1024  # bytes between two looks at whether to stop
-TIMEOUT = 20.0  # seconds without a byte
+PIECE = 64 * 1024  # bytes; cancellation is checked after each
+TIMEOUT = 20.0  # seconds without data
 
 
 def download(
@@ -31,11 +28,11 @@ def download(
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> int:
-    """Fetches `target` from the first of the urls that answers, unless it is there whole already; returns its bytes.
+    """Download `target` from the first URL that works, unless it is already complete. Returns its size in bytes.
 
-    With several files to a dataset, `before` is what earlier ones had and `total` what all have (bytes), so that the
-    share grows once. The file appears under its name only when it is whole and its md5 is right.
-    Raises Cancelled, or DatasetError when no url gives the file.
+    If a dataset has several files, `before` is the size of the earlier ones and `total` that of all, so that the
+    reported share grows from 0 to 1 once. `target` appears only when its MD5 is right. Raises Cancelled, or
+    DatasetError if no URL works.
     """
     from torchvision.datasets.utils import check_integrity  # torchvision takes a second to import
 
@@ -44,29 +41,29 @@ def download(
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target.parent, "*.part")
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    trouble = ""
+    problem = ""
     try:
         for url in urls:
-            trouble = _fetch(url, part, title, total, before, progress, cancelled)
-            if trouble:
+            problem = _fetch(url, part, title, total, before, progress, cancelled)
+            if problem:
                 continue
             if check_integrity(part, md5):
                 os.replace(part, target)
                 return target.stat().st_size
-            trouble = f"{_host(url)}: the file's checksum is wrong"
+            problem = f"{_host(url)}: wrong checksum"
     finally:
         part.unlink(missing_ok=True)
     raise DatasetError(
-        f"{title} could not be downloaded ({trouble}); check the network and the disk and try again, or use digits "
-        "or a folder of your own, which need no download."
+        f"{title} could not be downloaded ({problem}). Check the network and the disk space, then try again. "
+        "Digits and your own images need no download."
     )
 
 
 def _fetch(
     url: str, part: Path, title: str, total: int | None, before: int, progress: Report, cancelled: ShouldStop
 ) -> str:
-    """Streams the url into the partial file; returns what went wrong, or nothing."""
-    activity, got = f"Downloading {title}", 0
+    """Stream a URL into the partial file. Returns what went wrong, or ""."""
+    activity, received = f"Downloading {title}", 0
     raise_if_cancelled(cancelled)
     progress(activity, before / total if total else None)
     try:
@@ -77,14 +74,14 @@ def _fetch(
             while piece := response.read(PIECE):
                 raise_if_cancelled(cancelled)
                 file.write(piece)
-                got += len(piece)
-                progress(activity, min((before + got) / whole, 1.0) if whole else None)
+                received += len(piece)
+                progress(activity, min((before + received) / whole, 1.0) if whole else None)
     except (OSError, HTTPException, ValueError) as error:
         reason = (
             getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
         )
         return f"{_host(url)}: {reason}"
-    return f"{_host(url)}: the connection broke off" if length and got < length else ""
+    return f"{_host(url)}: connection interrupted" if length and received < length else ""
 
 
 def _host(url: str) -> str:

@@ -1,7 +1,6 @@
-"""Untrusted bytes -> a checked RGB image -> the tensor that a network sees; every limit on a single image is here.
+"""Read untrusted bytes as a checked RGB image, and turn it into a tensor. All limits on a single image are here.
 
-In this module: ImageError, read_image, fit, and the limits MAX_BYTES and MAX_PIXELS. Both functions may be called
-by many threads at once, and neither changes anything that Pillow keeps for the whole process.
+All functions are thread-safe and change no global state of Pillow.
 """
 
 from __future__ import annotations
@@ -15,22 +14,15 @@ from torch import Tensor
 
 from expertnet.errors import ImageError
 
-MAX_BYTES = 50 * 2**20  # of one file
-MAX_PIXELS = 64_000_000  # 192 MB as RGB; below the count from which Pillow itself warns
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "BMP",
-    "WEBP",
-    "TIFF",
-    "PPM",
-)  # Pillow's rarer decoders are never tried on strangers' bytes
+MAX_BYTES = 50 * 2**20  # of a file
+MAX_PIXELS = 64_000_000  # 192 MB as RGB; Pillow itself warns above 89 million
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
 FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 )
 
+_TOO_LARGE = f"The image has more than {MAX_PIXELS // 10**6} million pixels. Make it smaller."
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,55 +32,48 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 0x0112  # the EXIF tag whose value is a key above
+_ORIENTATION = 0x0112  # EXIF tag; its value is a key of _TURNS
 
 
 def read_image(data: bytes) -> Image.Image:
-    """The first frame of an image file as 8-bit RGB, the way up that its camera says, what is transparent shown on white.
+    """Return the first frame of an image file as 8-bit RGB, upright according to EXIF, with transparency on white.
 
-    Raises ImageError for what is no image, is damaged or cut off, or has more than MAX_BYTES or MAX_PIXELS.
+    Raises ImageError if it is not an image, is damaged, or exceeds MAX_BYTES or MAX_PIXELS.
     """
     if not data:
-        raise ImageError("The file is empty; choose an image.")
+        raise ImageError("The file is empty. Choose an image.")
     if len(data) > MAX_BYTES:
-        raise ImageError(f"The file is larger than the {MAX_BYTES // 2**20} MiB allowed; save the image smaller.")
+        raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _refuse_too_large(image.size)  # the header alone has been read so far
+            if image.width * image.height > MAX_PIXELS:  # only the header has been read
+                raise ImageError(_TOO_LARGE)
             image.load()
             return _rgb(_turned(image))
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"The file is not an image that can be read; use {FORMATS_TEXT}.") from None
+        raise ImageError(f"The file is not an image in a supported format. Use {FORMATS_TEXT}.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(_TOO_LARGE) from None
     except MemoryError:
-        raise ImageError("There is not enough memory to open the image; make it smaller.") from None
-    except Exception as error:  # on damaged files Pillow's decoders raise nearly every kind there is
-        raise ImageError("The image is damaged or cut off; save or copy it again.") from error
-
-
-_TOO_LARGE = f"The image has more than the {MAX_PIXELS // 10**6} million pixels allowed; make it smaller."
-
-
-def _refuse_too_large(size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError(_TOO_LARGE)
+        raise ImageError("There is not enough memory to open the image. Make it smaller.") from None
+    except Exception as error:  # Pillow raises almost any exception for damaged files
+        raise ImageError("The image is damaged or truncated. Save or copy it again.") from error
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """The image the way up that its EXIF orientation says; damaged EXIF data leave it as it lies."""
+    """Turn an image upright according to EXIF. Damaged EXIF data is ignored."""
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # the pixels are whole, and what stands beside them may be anything
+    except Exception:  # EXIF data can be anything, and the pixels are fine
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _eight_bits(image)  # Pillow's own conversion would cut values off at 255
+        image = _eight_bits(image)  # Pillow's conversion would clip values at 255
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -96,7 +81,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey values of 16 bits (0 to 65535), and of 32 bits or floats (their own range), as 0 to 255."""
+    """Scale greyscale values to 0 to 255: from 0 to 65535 for 16 bits, from 0 to 1 or 255 for floats, else from their range."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     low, high = float(values.min()), float(values.max())
     usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
@@ -107,10 +92,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, image_size: int) -> Tensor:
-    """The largest square at the image's centre, bilinearly resized: (3, image_size, image_size) uint8.
-
-    The crop comes first, within one call of the resize, so that an image a thousand times as wide as high stays cheap.
-    """
+    """Resize the largest centred square bilinearly to (3, image_size, image_size) uint8."""
+    # Cropping within the resize keeps extremely wide images cheap.
     image = image if image.mode == "RGB" else image.convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -1,7 +1,4 @@
-"""Images with their labels, and how a share of them is set aside.
-
-In this module: Split, held_out.
-"""
+"""Images with labels, and how a share of them is held out."""
 
 from __future__ import annotations
 
@@ -10,32 +7,34 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+TEST_SHARE = 0.2  # of a dataset without a test set
+TEST_SEED = 0  # fixed, so that the test set is the same for every seed of a run
+
 
 @dataclass(frozen=True)
 class Split:
-    """Images and the numbers of their classes."""
+    """Images and their labels."""
 
     images: Tensor  # (N, 3, S, S) uint8
-    labels: Tensor  # (N,) int64
+    labels: Tensor  # (N,) int64, the index of the class
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: Tensor) -> Split:
-        return Split(
-            self.images.index_select(0, indices), self.labels[indices]
-        )  # three times as fast as images[indices]
+        # index_select is three times as fast as images[indices].
+        return Split(self.images.index_select(0, indices), self.labels[indices])
 
 
 def held_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices to keep and indices to set aside: the share of every class, drawn by the seed, both in their old order.
+    """Split off a stratified share. Returns the indices that remain and those held out, both ascending.
 
-    A class of two or more gives at least one and keeps at least one; a class of one keeps it.
+    Each class with two or more images has at least one on either side. A single image remains.
     """
     generator = torch.Generator().manual_seed(seed)
-    aside = torch.zeros(len(labels), dtype=torch.bool)
+    is_held_out = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique().tolist():
         members = (labels == label).nonzero().flatten()
         count = min(max(round(len(members) * share), 1), len(members) - 1)
-        aside[members[torch.randperm(len(members), generator=generator)[:count]]] = True
-    return (~aside).nonzero().flatten(), aside.nonzero().flatten()
+        is_held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return (~is_held_out).nonzero().flatten(), is_held_out.nonzero().flatten()

@@ -107,7 +107,7 @@ def test_uploads_are_classified_and_a_bad_one_is_named(tab):
             {"name": "<b>no</b>.png", "mimeType": "image/png", "buffer": b"not an image"},
         ],
     )
-    expect(page.get_by_text("The file is not an image that can be read")).to_be_visible()
+    expect(page.get_by_text("The file is not an image in a supported format")).to_be_visible()
     expect(page.get_by_text("<b>no</b>.png:")).to_be_visible()
     expect(page.get_by_text(re.compile(rf"^{digits.target[0]}, [\d.]+ %$"))).to_be_visible()
     with page.expect_download() as download:

@@ -246,7 +246,7 @@ def test_own_images_that_are_too_few_leave_no_run_behind(trained, tmp_path):
     for name in ("green", "red"):
         (tmp_path / "own" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8), name).save(tmp_path / "own" / name / "1.png")
-    assert "too few images" in refused(command("train", "--dataset", tmp_path / "own", *TINY, **where))
+    assert "too few to hold out" in refused(command("train", "--dataset", tmp_path / "own", *TINY, **where))
     assert RunStore(tmp_path / "runs").list() == []
 
 

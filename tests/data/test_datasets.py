@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from expertnet.data import cache, datasets
+from expertnet.data import cache
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
 from expertnet.data.custom import known_class_count, save_upload, scan
@@ -121,7 +121,7 @@ def test_single_training_images_cannot_be_set_aside(root, tmp_path):
             (tmp_path / "few" / part / name).mkdir(parents=True)
             (tmp_path / "few" / part / name / "1.png").write_bytes(image(3))
     for refuses in (scan, lambda data: load_dataset(data, seed=0)):
-        with pytest.raises(DatasetError, match="^few has a single training image a class.*validation_share=0"):
+        with pytest.raises(DatasetError, match="^few has only one training image per class.*validation_share"):
             refuses(settings(tmp_path / "few"))
     assert scan(settings(tmp_path / "few", validation_share=0)).train == 2
     assert len(load_dataset(settings(tmp_path / "few", validation_share=0), seed=0).train) == 2
@@ -155,7 +155,7 @@ def test_the_info_survives_json(root, folder):
 def test_the_second_start_decodes_nothing(kind, root, folder, monkeypatch):
     path = folder if kind == "folder" else shutil.make_archive(str(folder), "zip", folder)
     first = load_dataset(settings(path), seed=0)
-    monkeypatch.setattr(datasets, "_decode", None)  # calling it would fail
+    monkeypatch.setattr(cache, "store", None)  # calling it would fail
     seen = []
     again = load_dataset(settings(path), seed=0, progress=lambda text, share: seen.append(text))
     assert torch.equal(first.train.images, again.train.images)
@@ -380,18 +380,20 @@ def test_a_scan_says_what_is_wrong_and_scans_again_once_it_is_fixed(root, tmp_pa
     (own / "cat").mkdir(parents=True)
     (own / "cat" / "1.png").write_bytes(image(1))
     for _ in range(2):
-        with pytest.raises(DatasetError, match="single class 'cat'"):
+        with pytest.raises(DatasetError, match="only one class, 'cat'"):
             scan(settings(own))
     (own / "dog").mkdir()
     (own / "dog" / "1.png").write_bytes(image(2))
     for refuses in (scan, lambda data: load_dataset(data, seed=0)):
-        with pytest.raises(DatasetError, match="^own has too few images to hold some out for the test"):
+        with pytest.raises(
+            DatasetError, match="^own has only one image in the class 'cat', which is too few to hold out"
+        ):
             refuses(settings(own))
     (own / "dog" / "2.png").write_bytes(image(3))
-    with pytest.raises(DatasetError, match="a single one in the class 'cat'"):
+    with pytest.raises(DatasetError, match="only one image in the class 'cat'"):
         scan(settings(own))
     (own / "cat" / "2.png").write_bytes(image(4))
-    with pytest.raises(DatasetError, match="validation_share=0"):  # one of the two is for the test
+    with pytest.raises(DatasetError, match="validation_share"):  # one of the two is for the test
         scan(settings(own))
     (own / "dog" / "3.png").write_bytes(image(4))
     found, data = scan(settings(own)), load_dataset(settings(own), seed=0)

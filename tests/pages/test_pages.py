@@ -294,11 +294,14 @@ def test_images_that_an_address_names_are_looked_at_when_somebody_says_so(tmp_pa
             Image.new("L", (8, 8), 99).save(tmp_path / name / f"{number}.png")
     test = opened("train", dataset=str(tmp_path))
     assert test.button(key="start").disabled
-    assert not any("images of 2 classes" in caption.value for caption in test.caption)
+    assert not any("images in 2 classes" in caption.value for caption in test.caption)
     test.button(key="look").click().run()
     for shown in (test, opened("train", **address_of(test))):  # a reload does not ask again
         assert not shown.button(key="start").disabled
-        assert any("4 + 2 images of 2 classes: cat, dog" in caption.value for caption in shown.caption)
+        assert any(
+            "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
+            for caption in shown.caption
+        )
 
 
 def tables_before_and_after():
@@ -409,12 +412,15 @@ def test_own_images_are_looked_at_before_the_start(classes):
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("my own.zip", archive_of(*classes), "application/zip").run()
     if len(classes) == 1:
-        assert "single class" in test.error[0].value
+        assert "only one class" in test.error[0].value
         assert test.button(key="start").disabled
     else:
         assert not test.error
         assert not test.button(key="start").disabled
-        assert any("4 + 2 images of 2 classes: cat, dog" in caption.value for caption in test.caption)
+        assert any(
+            "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
+            for caption in test.caption
+        )
 
 
 def changed(run, name, content):

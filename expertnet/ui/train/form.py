@@ -110,9 +110,9 @@ def settings_form() -> tuple[Settings | None, str, str]:
                 found = scan(settings.data, progress)
             _looked.add(dataset)
             own_place.caption(
-                f"{found.train:,} + {found.test:,} images of {len(found.classes)} classes: "
+                f"{found.sentence}. Classes: "
                 + escape(", ".join(found.classes[:5]) + (" …" if len(found.classes) > 5 else ""))
-                + ". Counted by the names of the files; what gives no image is left out and named in the run's log."
+                + ". Counted by file name. Unreadable images are skipped and listed in the run's log."
             )
     except (AccessError, SettingsError) as error:
         return None, preset, str(error)
