@@ -53,7 +53,7 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
         shutil.copytree(first.path, path)
         config = json.loads((path / "config.json").read_text())
         (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}"}))
-        (path / "status.json").write_text(json.dumps(status.changed(epoch=epochs, epochs=epochs)))
+        (path / "status.json").write_text(json.dumps(status | {"epoch": epochs, "epochs": epochs}))
         (path / "metrics.jsonl").write_text(history)
 
 
