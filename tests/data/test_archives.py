@@ -1,4 +1,4 @@
-"""Folders and archives of class folders: what is read, what is passed over, and that hostile ones reach nothing."""
+"""Folders and archives of class folders: what is read, skipped and rejected."""
 
 import io
 import os
@@ -37,7 +37,7 @@ def two_levels(prefix=""):
 
 
 def write(path, files):
-    """The files as a folder, a zip or a tar, by the path's name; a TarInfo or ZipInfo as a value is added as it is."""
+    """Write files as a folder, zip or tar, by the name of the path. A TarInfo or ZipInfo is added unchanged."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
             for name, data in files.items():
@@ -68,7 +68,7 @@ def data_root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def load(data_root):
-    """Loads a path at 8 pixels, with all training images in train."""
+    """Load a path at 8 pixels, without validation images."""
 
     def loaded(path, **settings):
         return load_dataset(DataSettings(dataset=str(path), image_size=8, validation_share=0, **settings), seed=0)
@@ -81,7 +81,7 @@ KINDS = ["folder", "a.zip", "a.tar", "a.tar.xz", "a.tar.gz", "a.tgz", "a.tar.bz2
 
 @pytest.mark.parametrize("prefix", ["", "images/"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_train_and_test_folders_are_kept_apart(kind, prefix, tmp_path, load):
+def test_train_and_test_folders_are_two_parts(kind, prefix, tmp_path, load):
     data = load(write(tmp_path / kind, two_levels(prefix)))
     assert data.info.classes == ("cat", "dog")
     assert sorted(zip(data.train.labels.tolist(), data.train.images[:, 0, 0, 0].tolist(), strict=True)) == [
@@ -91,7 +91,7 @@ def test_train_and_test_folders_are_kept_apart(kind, prefix, tmp_path, load):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_one_level_a_fifth_of_every_class_is_the_test_set(kind, tmp_path, load):
+def test_a_fifth_of_every_class_is_held_out_without_a_test_folder(kind, tmp_path, load):
     data = load(write(tmp_path / kind, class_files(count=10)))
     assert data.train.labels.bincount().tolist() == [8, 8]
     assert data.test.labels.bincount().tolist() == [2, 2]
@@ -99,7 +99,7 @@ def test_of_one_level_a_fifth_of_every_class_is_the_test_set(kind, tmp_path, loa
     assert sorted(shown) == [*range(10), *range(50, 60)]
 
 
-def test_the_held_out_fifth_does_not_hang_on_the_order_in_an_archive(tmp_path, load):
+def test_the_held_out_fifth_does_not_depend_on_the_order_in_an_archive(tmp_path, load):
     files = class_files(count=10)
     forwards = load(write(tmp_path / "a.tar", files))
     backwards = load(write(tmp_path / "b.zip", dict(reversed(files.items()))))
@@ -107,14 +107,14 @@ def test_the_held_out_fifth_does_not_hang_on_the_order_in_an_archive(tmp_path, l
     assert shown[0] == shown[1]
 
 
-def test_a_train_folder_alone_is_taken_as_one_level(tmp_path, load):
+def test_a_train_folder_alone_counts_as_a_wrapping_folder(tmp_path, load):
     data = load(write(tmp_path / "folder", class_files(prefix="train/")))
     assert data.info.classes == ("cat", "dog")
     assert len(data.test) == 2
 
 
 @pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar"])
-def test_what_systems_leave_behind_is_passed_over(kind, tmp_path, load):
+def test_hidden_and_system_files_are_ignored(kind, tmp_path, load):
     junk = {
         "__MACOSX/set/cat/._1.png": b"x",
         "set/.DS_Store": b"x",
@@ -128,7 +128,7 @@ def test_what_systems_leave_behind_is_passed_over(kind, tmp_path, load):
 
 
 @pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar.gz"])
-def test_files_that_are_no_images_are_counted_and_left_out(kind, tmp_path, load):
+def test_files_without_a_readable_image_are_skipped_and_counted(kind, tmp_path, load):
     files = class_files() | {
         "cat/Thumbs.db": b"x",
         "dog/torn.png": png()[:40],
@@ -143,7 +143,7 @@ def test_files_that_are_no_images_are_counted_and_left_out(kind, tmp_path, load)
 
 
 @pytest.mark.parametrize(("count", "says"), [(1, "Skipped 1 file "), (9, "and others (9 .txt in all)")])
-def test_what_was_left_out_is_named_in_one_line_that_a_log_takes(count, says, tmp_path, load):
+def test_skipped_files_are_listed_in_one_printable_line(count, says, tmp_path, load):
     odd = {f"cat/a\n\x1b[31m\udcff{number}.txt": b"x" for number in range(count)}
     note = load(write(tmp_path / "folder", class_files() | odd)).note
     assert says in note and "cat/a??[31m?0.txt" in note and note.isprintable()
@@ -156,7 +156,7 @@ def test_images_of_any_shape_are_fitted(tmp_path, load):
     assert 255 in [*data.train.images[:, 0, 4, 4].tolist(), *data.test.images[:, 0, 4, 4].tolist()]
 
 
-# --- one sentence for what cannot be used ----------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar"])
@@ -176,7 +176,7 @@ def test_images_of_any_shape_are_fitted(tmp_path, load):
         (class_files(count=1), "too few to hold out"),
     ],
 )  # fmt: skip
-def test_a_collection_that_cannot_be_used_gets_one_sentence(kind, files, sentence, tmp_path, load, data_root):
+def test_an_unusable_dataset_is_rejected_with_the_reason(kind, files, sentence, tmp_path, load, data_root):
     with pytest.raises(DatasetError, match=sentence) as refusal:
         load(write(tmp_path / kind, files))
     assert "\n" not in str(refusal.value)
@@ -184,7 +184,7 @@ def test_a_collection_that_cannot_be_used_gets_one_sentence(kind, files, sentenc
     assert not any(path.name.startswith("info") for path in data_root.rglob("*"))
 
 
-def test_an_empty_class_folder_is_refused_in_folder_and_archive(tmp_path, load):
+def test_an_empty_class_folder_is_rejected(tmp_path, load):
     folder = write(tmp_path / "folder", class_files())
     (folder / "bird").mkdir()
     empty = tarfile.TarInfo("bird/")
@@ -199,13 +199,13 @@ def test_an_empty_class_folder_is_refused_in_folder_and_archive(tmp_path, load):
 
 
 @pytest.mark.parametrize("text", ["/nowhere/at/all", "cifra10", "~nobody-here/x", "a\0b", "x" * 5000, "/dev/zero"])
-def test_a_path_that_leads_nowhere_gets_one_sentence(text, load):
+def test_a_missing_path_is_rejected(text, load):
     with pytest.raises(DatasetError, match="There is no dataset"):
         load(text)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"x" * 5000, b"x" * 512])
-def test_a_file_that_is_no_archive_is_refused(content, tmp_path, load):
+def test_a_file_that_is_not_an_archive_is_rejected(content, tmp_path, load):
     path = tmp_path / "thing.zip"
     path.write_bytes(content)
     with pytest.raises(DatasetError, match="not a zip or tar archive"):
@@ -214,14 +214,14 @@ def test_a_file_that_is_no_archive_is_refused(content, tmp_path, load):
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.xz", "a.tar.gz", "a.tar.bz2"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_an_archive_that_is_cut_off_is_refused(kind, share, tmp_path, load):
+def test_a_truncated_archive_is_rejected(kind, share, tmp_path, load):
     whole = write(tmp_path / kind, class_files(count=200)).read_bytes()
     (tmp_path / kind).write_bytes(whole[: int(len(whole) * share) // 512 * 512 + 100])
     with pytest.raises(DatasetError, match="damaged, encrypted or truncated"):
         load(tmp_path / kind)
 
 
-def test_a_zip_with_a_wrong_checksum_inside_is_refused(tmp_path, load):
+def test_a_zip_with_a_wrong_checksum_is_rejected(tmp_path, load):
     path = write(tmp_path / "a.zip", class_files())
     data = bytearray(path.read_bytes())
     data[data.index(b"IDAT") + 6] ^= 0xFF
@@ -230,7 +230,7 @@ def test_a_zip_with_a_wrong_checksum_inside_is_refused(tmp_path, load):
         load(path)
 
 
-def test_an_encrypted_zip_is_refused(tmp_path, load):
+def test_an_encrypted_zip_is_rejected(tmp_path, load):
     path = write(tmp_path / "a.zip", class_files())
     data = bytearray(path.read_bytes())
     for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
@@ -281,7 +281,7 @@ def zip_link(name, target):
         ("a.zip", {"l": zip_link("cat/link.png", "/etc/passwd")}, "link or a device"),
     ],
 )
-def test_an_archive_that_reaches_outside_is_refused_and_touches_nothing(kind, bad, sentence, tmp_path, load, data_root):
+def test_an_archive_that_points_outside_is_rejected_and_writes_nothing(kind, bad, sentence, tmp_path, load, data_root):
     path = write(tmp_path / kind, class_files() | bad)
     before = everything_below(tmp_path)
     with pytest.raises(DatasetError, match=sentence) as refusal:
@@ -293,7 +293,7 @@ def test_an_archive_that_reaches_outside_is_refused_and_touches_nothing(kind, ba
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.xz"])
-def test_archives_beyond_the_limits_are_refused(kind, tmp_path, load, monkeypatch):
+def test_archives_over_the_limits_are_rejected(kind, tmp_path, load, monkeypatch):
     path = write(tmp_path / kind, class_files() | {"cat/big.bin": b"\0" * 100_000})
     monkeypatch.setattr(archives, "MAX_UNPACKED", 50_000)
     with pytest.raises(DatasetError, match="unpacks to more than"):
@@ -305,8 +305,8 @@ def test_archives_beyond_the_limits_are_refused(kind, tmp_path, load, monkeypatc
         load(path)
 
 
-def test_the_unpacked_size_is_refused_before_it_is_unpacked(tmp_path):
-    """A tar whose header claims 5 GiB, with nothing behind it: the header alone decides."""
+def test_the_declared_size_is_rejected_before_unpacking(tmp_path):
+    """The header of this tar claims 5 GiB, but no content follows."""
     member = tarfile.TarInfo("cat/huge.png")
     member.size = 5 * 2**30
     path = tmp_path / "a.tar"
@@ -316,7 +316,7 @@ def test_the_unpacked_size_is_refused_before_it_is_unpacked(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_tar_header_that_claims_gigabytes_is_not_read_into_memory(kind, tmp_path):
+def test_a_tar_header_that_claims_gigabytes_is_not_read(kind, tmp_path):
     header = tarfile.TarInfo("x")
     header.type, header.size = kind, 3 * 2**30
     path = tmp_path / "a.tar"
@@ -325,7 +325,7 @@ def test_a_tar_header_that_claims_gigabytes_is_not_read_into_memory(kind, tmp_pa
         list(entries(path))
 
 
-def test_long_name_headers_nested_without_end_are_refused(tmp_path):
+def test_deeply_nested_long_name_headers_are_rejected(tmp_path):
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.GNUTYPE_LONGNAME, 4
     path = tmp_path / "a.tar"
@@ -334,7 +334,7 @@ def test_long_name_headers_nested_without_end_are_refused(tmp_path):
         list(entries(path))
 
 
-def test_a_single_file_larger_than_a_image_may_be_is_left_out(tmp_path, load, monkeypatch):
+def test_an_image_file_over_the_size_limit_is_skipped(tmp_path, load, monkeypatch):
     files = class_files() | {"cat/large.png": png() + b"\0" * 2_000_000}
     monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
     monkeypatch.setattr(images, "MAX_BYTES", 2**20)
@@ -344,14 +344,14 @@ def test_a_single_file_larger_than_a_image_may_be_is_left_out(tmp_path, load, mo
         assert "cat/large.png" in data.note
 
 
-def test_names_that_no_terminal_can_print_become_question_marks(tmp_path, load):
+def test_unprintable_characters_in_names_become_question_marks(tmp_path, load):
     member = tarfile.TarInfo("we\x1b[31mird/1.png")
     path = write(tmp_path / "a.tar", class_files() | {f"we\x1b[31mird/{n}.png": png(n) for n in range(5)})
     assert member.name not in load(path).info.classes
     assert "we?[31mird" in load(path).info.classes
 
 
-def test_a_link_in_a_folder_cannot_lead_round_for_ever(tmp_path, load):
+def test_links_in_a_circle_end(tmp_path, load):
     folder = write(tmp_path / "folder", class_files())
     os.symlink(folder, folder / "cat" / "again")
     os.symlink(tmp_path / "nowhere", folder / "dog" / "broken.png")
@@ -367,20 +367,20 @@ def test_a_folder_of_linked_images_is_read(tmp_path, load):
     assert len(load(tmp_path / "folder").train) == 8
 
 
-def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path, load):
+def test_a_pipe_in_a_folder_does_not_block(tmp_path, load):
     folder = write(tmp_path / "folder", class_files())
     os.mkfifo(folder / "cat" / "pipe.png")
     assert len(load(folder).train) == 8
 
 
 @pytest.mark.parametrize("kind", ["folder", "a.zip", "a.tar.xz"])
-def test_going_through_the_files_can_be_cancelled(kind, tmp_path):
+def test_listing_can_be_cancelled(kind, tmp_path):
     path = write(tmp_path / kind, class_files())
     with pytest.raises(Cancelled):
         list(entries(path, cancelled=lambda: True))
 
 
-def test_entries_come_with_their_place_in_the_archive(tmp_path):
+def test_entries_report_the_share_of_the_archive_read(tmp_path):
     path: Path = write(tmp_path / "a.zip", class_files(count=3))
     shares = [entry.share for entry in entries(path)]
     assert shares == sorted(shares)

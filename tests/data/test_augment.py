@@ -1,4 +1,4 @@
-"""Augmentation: every image is a crop, a mirror or a hole of its own, and nothing else."""
+"""Augmentation crops, mirrors, erases and mixes each image independently."""
 
 from random import Random
 
@@ -10,11 +10,11 @@ from expertnet.settings.schema import DataSettings
 
 
 def random_images(n=64, size=8):
-    # 1 .. 255, so that padding (0) is told from the image
+    # From 1 to 255, because 0 is padding.
     return torch.randint(1, 256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
 
 
-def test_crop_is_a_window_of_the_padded_image_and_differs_between_images():
+def test_each_crop_is_a_random_window_of_the_padded_image():
     images = random_images()
     cropped = augment.random_crop(images, 2, torch.Generator().manual_seed(0))
     assert cropped.shape == images.shape and cropped.dtype == torch.uint8
@@ -51,8 +51,8 @@ def test_mixup_blends_each_image_with_its_partner_by_its_share():
     torch.testing.assert_close(mixed, share * images + (1 - share) * images[partner])
 
 
-def test_cutmix_pastes_one_rectangle_and_the_share_is_what_is_left():
-    images = torch.arange(16.0)[:, None, None, None].expand(16, 3, 8, 8)  # each image is its number
+def test_cutmix_pastes_one_rectangle_and_returns_the_remaining_share():
+    images = torch.arange(16.0)[:, None, None, None].expand(16, 3, 8, 8)  # each image contains its index
     shares = []
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
@@ -67,7 +67,7 @@ def test_cutmix_pastes_one_rectangle_and_the_share_is_what_is_left():
     assert min(shares) < 0.3 and max(shares) > 0.9
 
 
-def test_cutout_blanks_one_square():
+def test_cutout_erases_one_square():
     out = augment.cutout(random_images(200), 3, torch.Generator().manual_seed(0))
     holes = (out == 0).all(1)
     assert torch.equal(holes, (out == 0).any(1))
@@ -77,7 +77,7 @@ def test_cutout_blanks_one_square():
     assert len({tuple(hole.nonzero()[0].tolist()) for hole in holes}) > 30
 
 
-def test_augment_does_nothing_when_all_is_off_and_repeats_with_its_generator():
+def test_augment_does_nothing_if_all_is_off_and_is_reproducible():
     images = random_images()
     off = DataSettings(crop_padding=0, flip="off", cutout=0)
     assert torch.equal(augment.augment(images, off, False, torch.Generator()), images)
@@ -86,7 +86,7 @@ def test_augment_does_nothing_when_all_is_off_and_repeats_with_its_generator():
     assert torch.equal(*draws) and not torch.equal(draws[0], images)
 
 
-def test_normalize_takes_out_mean_and_deviation():
+def test_normalize_subtracts_the_mean_and_divides_by_the_deviation():
     image = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
     out = augment.normalize(image, torch.tensor([0.5, 0.2, 0.0]), torch.tensor([0.5, 1.0, 2.0]))
     torch.testing.assert_close(out.flatten(), torch.tensor([-1.0, 0.0, 0.5]))

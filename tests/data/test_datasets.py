@@ -1,4 +1,4 @@
-"""Datasets: splits, statistics, and what is kept on disk."""
+"""Datasets: splits, statistics and the cache."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes in train (10 images each) and test (2 each), each image of a grey of its own."""
+    """Two classes in train (10 images each) and test (2 each). Every image has its own grey level."""
     for part, count, first in (("train", 10, 0), ("test", 2, 100)):
         for index, name in enumerate(("cat", "dog")):
             (tmp_path / "folder" / part / name).mkdir(parents=True)
@@ -59,7 +59,7 @@ def settings(dataset, **values):
 
 
 def shown(split):
-    """Which images a split holds, by their grey."""
+    """Return the grey levels of a split's images, sorted."""
     return sorted(split.images[:, 0, 0, 0].tolist())
 
 
@@ -93,7 +93,7 @@ def test_the_test_set_is_the_same_for_every_seed_and_the_validation_set_is_not()
 # --- splits ----------------------------------------------------------------------------------------------------------
 
 
-def test_train_and_validation_share_no_image_and_lose_none(root, folder):
+def test_train_and_validation_are_disjoint_and_complete(root, folder):
     data = load_dataset(settings(folder, validation_share=0.3), seed=5)
     assert data.validation.labels.bincount().tolist() == [3, 3]
     assert sorted(shown(data.train) + shown(data.validation)) == [*range(10), *range(50, 60)]
@@ -106,16 +106,16 @@ def test_without_a_validation_share_the_validation_set_is_the_test_set(root, fol
     assert len(data.train) == 20
 
 
-def test_a_share_takes_at_least_one_and_leaves_at_least_one():
+def test_at_least_one_image_per_class_is_held_out_and_one_remains():
     labels = torch.tensor([0] + [1] * 2 + [2] * 3 + [3] * 100)
     for share in (0.001, 0.1, 0.5, 0.999):
-        kept, aside = held_out(labels, share, seed=0)
-        assert torch.equal(torch.cat([kept, aside]).sort().values, torch.arange(len(labels)))
-        assert labels[kept].bincount(minlength=4).min() >= 1
+        remaining, aside = held_out(labels, share, seed=0)
+        assert torch.equal(torch.cat([remaining, aside]).sort().values, torch.arange(len(labels)))
+        assert labels[remaining].bincount(minlength=4).min() >= 1
         assert labels[aside].bincount(minlength=4)[1:].min() >= 1
 
 
-def test_single_training_images_cannot_be_set_aside(root, tmp_path):
+def test_single_training_images_cannot_be_held_out(root, tmp_path):
     for part in ("train", "test"):
         for name in ("cat", "dog"):
             (tmp_path / "few" / part / name).mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_single_training_images_cannot_be_set_aside(root, tmp_path):
 # --- statistics --------------------------------------------------------------------------------------------------------
 
 
-def test_mean_and_deviation_are_those_of_all_training_images(root, folder):
+def test_mean_and_deviation_cover_all_training_images(root, folder):
     data = load_dataset(settings(folder, validation_share=0), seed=0)
     values = data.train.images.double() / 255
     assert torch.allclose(torch.tensor(data.info.mean[:2]).double(), values.mean((0, 2, 3))[:2], atol=1e-6)
@@ -139,7 +139,7 @@ def test_mean_and_deviation_are_those_of_all_training_images(root, folder):
     assert seeded.info == data.info
 
 
-def test_a_channel_of_one_value_has_a_deviation_that_can_be_divided_by(root, folder):
+def test_a_constant_channel_has_a_positive_deviation(root, folder):
     assert load_dataset(settings(folder), seed=0).info.std[2] == pytest.approx(1 / 255)
 
 
@@ -148,11 +148,11 @@ def test_the_info_survives_json(root, folder):
     assert DatasetInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
 
 
-# --- kept on disk ------------------------------------------------------------------------------------------------------
+# --- cache -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_the_second_start_decodes_nothing(kind, root, folder, monkeypatch):
+def test_the_second_load_decodes_nothing(kind, root, folder, monkeypatch):
     path = folder if kind == "folder" else shutil.make_archive(str(folder), "zip", folder)
     first = load_dataset(settings(path), seed=0)
     monkeypatch.setattr(cache, "store", None)  # calling it would fail
@@ -163,7 +163,7 @@ def test_the_second_start_decodes_nothing(kind, root, folder, monkeypatch):
     assert seen == []
 
 
-def test_what_is_known_before_loading(root, folder):
+def test_class_count_and_cache_state_before_loading(root, folder):
     archive = shutil.make_archive(str(folder), "zip", folder)
     for path in (folder, archive):
         assert not is_cached(settings(path))
@@ -186,19 +186,19 @@ def test_the_fingerprint_of_an_archive_is_its_content(root, folder, tmp_path):
     assert load_dataset(settings(archive, image_size=16), seed=0).info.fingerprint != first.fingerprint
 
 
-def test_the_test_set_of_an_archive_is_there_when_its_file_has_gone(root, folder):
+def test_the_test_set_of_a_deleted_archive_is_cached(root, folder):
     archive = shutil.make_archive(str(folder), "tar", folder)
     data = load_dataset(settings(archive), seed=0)
     os.remove(archive)
-    kept = cached_test_split(data.info)
-    assert torch.equal(kept.images, data.test.images) and torch.equal(kept.labels, data.test.labels)
+    cached = cached_test_split(data.info)
+    assert torch.equal(cached.images, data.test.images) and torch.equal(cached.labels, data.test.labels)
     assert cached_test_split(replace(data.info, classes=("cat", "cow"))) is None
     outside = root / "decoded" / data.info.fingerprint
-    shutil.copytree(outside, root / "archive-0")  # a stranger's run may name any place
+    shutil.copytree(outside, root / "archive-0")  # as an imported run may claim
     assert cached_test_split(replace(data.info, fingerprint="../archive-0")) is None
 
 
-def test_a_changed_archive_is_read_anew(root, folder):
+def test_a_changed_archive_is_decoded_again(root, folder):
     archive = shutil.make_archive(str(folder), "tar", folder)
     before = load_dataset(settings(archive), seed=0)
     (folder / "test" / "cat" / "new.png").write_bytes(image(99))
@@ -208,7 +208,7 @@ def test_a_changed_archive_is_read_anew(root, folder):
     assert after.info.fingerprint != before.info.fingerprint
 
 
-def test_a_folder_is_read_anew_when_a_file_comes_goes_or_changes(root, folder):
+def test_a_folder_is_decoded_again_after_any_change(root, folder):
     def fingerprint():
         return load_dataset(settings(folder), seed=0).info.fingerprint
 
@@ -221,7 +221,7 @@ def test_a_folder_is_read_anew_when_a_file_comes_goes_or_changes(root, folder):
     assert len({first, touched, fingerprint()}) == 3
 
 
-def test_writing_to_the_tensors_leaves_the_kept_images_alone(root, folder):
+def test_writing_to_the_tensors_does_not_change_the_cache(root, folder):
     data = load_dataset(settings(folder), seed=0)
     before = data.test.images.clone()
     data.test.images.zero_()
@@ -253,8 +253,8 @@ def test_a_failure_while_decoding_leaves_nothing_behind(root, folder, monkeypatc
     assert not list((root / "decoded").iterdir())
 
 
-def test_two_that_decode_the_same_at_once_both_get_it_whole(root, folder):
-    """The second starts and ends while the first is in the middle of it."""
+def test_two_concurrent_decodings_both_succeed(root, folder):
+    """The second starts and ends during the first."""
     inner = []
 
     def progress(text, share):
@@ -269,21 +269,21 @@ def test_two_that_decode_the_same_at_once_both_get_it_whole(root, folder):
 
 
 @pytest.mark.parametrize("damage", ["shorter", "gone", "json", "fields"])
-def test_damaged_kept_images_are_decoded_anew(damage, root, folder):
+def test_a_damaged_cache_is_decoded_again(damage, root, folder):
     first = load_dataset(settings(folder), seed=0)
-    kept = root / "decoded" / first.info.fingerprint
+    cached = root / "decoded" / first.info.fingerprint
     if damage == "shorter":
-        (kept / "train-images.bin").write_bytes(b"short")
+        (cached / "train-images.bin").write_bytes(b"short")
     elif damage == "gone":
-        (kept / "test-labels.bin").unlink()
+        (cached / "test-labels.bin").unlink()
     else:
-        (kept / "info.json").write_text("{" if damage == "json" else "{}")
+        (cached / "info.json").write_text("{" if damage == "json" else "{}")
     assert not is_cached(settings(folder))
     again = load_dataset(settings(folder), seed=0)
     assert torch.equal(again.train.images, first.train.images)
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(root, folder):
+def test_leftovers_of_a_killed_process_are_deleted_after_a_day(root, folder):
     old, fresh = root / "decoded" / ".unfinished-old", root / "decoded" / ".unfinished-fresh"
     for path in (old, fresh):
         path.mkdir(parents=True)
@@ -294,7 +294,7 @@ def test_what_a_killed_process_left_is_removed_a_day_later(root, folder):
     assert fresh.exists()
 
 
-def test_progress_shows_what_is_done_and_how_far(root, folder):
+def test_progress_reports_activity_and_share(root, folder):
     archive = shutil.make_archive(str(folder), "gztar", folder)
     seen = []
     load_dataset(settings(archive), seed=0, progress=lambda text, share: seen.append((text, share)))
@@ -316,16 +316,16 @@ def test_nothing_is_written_outside_the_data_root(root, folder, tmp_path):
     assert outside() == before
 
 
-# --- the rest ----------------------------------------------------------------------------------------------------------
+# --- names, scans and uploads ------------------------------------------------------------------------------------------
 
 
-def test_the_test_split_can_be_had_alone(root, folder):
+def test_the_test_split_loads_alone(root, folder):
     split, info = load_test_split(settings(folder))
     assert shown(split) == [100, 101, 150, 151]
     assert info.classes == ("cat", "dog")
 
 
-def test_flips_are_off_for_what_can_be_read_and_on_for_photographs(folder):
+def test_flips_are_off_for_digits_and_on_for_photos(folder):
     auto = {name: flips(DataSettings(dataset=name)) for name in BUILTIN}
     assert auto == {"digits": False, "cifar10": True, "cifar100": True, "fashion_mnist": True, "svhn": False}
     assert flips(settings(folder))
@@ -333,25 +333,25 @@ def test_flips_are_off_for_what_can_be_read_and_on_for_photographs(folder):
     assert not flips(settings(folder, flip="off"))
 
 
-def test_titles_are_what_a_person_calls_them(tmp_path):
+def test_titles_are_display_names(tmp_path):
     assert dataset_title("cifar10") == "CIFAR-10"
     assert dataset_title("/some/where/birds.tar.xz") == "birds.tar.xz"
     assert dataset_title("/some/where/birds/") == "birds"
 
 
-def test_a_folder_named_like_a_built_in_set_is_not_mistaken_for_it(root, folder):
+def test_a_folder_named_like_a_built_in_dataset_is_distinct(root, folder):
     info = load_dataset(settings(folder.rename(folder.with_name("digits"))), seed=0).info
     assert info.name not in BUILTIN
 
 
-def test_an_unknown_data_set_is_refused_before_anything_starts(folder):
+def test_an_unknown_dataset_is_rejected(folder):
     with pytest.raises(DatasetError, match="There is no dataset 'mnits'. Use digits"):
         refuse_if_missing(settings("mnits"))
     refuse_if_missing(settings(folder))
     refuse_if_missing(settings("svhn"))
 
 
-def test_the_data_root_is_given_or_the_users_cache(monkeypatch, tmp_path):
+def test_the_data_root_is_configurable_or_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "here"))
     assert data_root() == tmp_path / "here"
     monkeypatch.delenv("EXPERTNET_DATA")
@@ -359,7 +359,7 @@ def test_the_data_root_is_given_or_the_users_cache(monkeypatch, tmp_path):
     assert data_root() == tmp_path / "cache" / "expertnet"
 
 
-def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeypatch):
+def test_an_unreadable_folder_is_rejected(root, folder, monkeypatch):
     def refused(path):
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -368,14 +368,15 @@ def test_a_folder_that_may_not_be_listed_gets_one_sentence(root, folder, monkeyp
         load_dataset(settings(folder), seed=0)
 
 
-def test_a_scan_counts_images_and_classes_before_any_is_decoded(root, folder):
+def test_a_scan_counts_images_and_classes_without_decoding(root, folder):
     found = scan(settings(folder))
     assert (found.classes, found.train, found.test) == (("cat", "dog"), 20, 4)
+    assert found.sentence == "24 images in 2 classes: 20 for training, 4 held out for the test"
     assert known_class_count(settings(folder)) == 2
     assert not is_cached(settings(folder))
 
 
-def test_a_scan_says_what_is_wrong_and_scans_again_once_it_is_fixed(root, tmp_path):
+def test_a_rejected_folder_is_scanned_again(root, tmp_path):
     own = tmp_path / "own"
     (own / "cat").mkdir(parents=True)
     (own / "cat" / "1.png").write_bytes(image(1))
@@ -393,7 +394,7 @@ def test_a_scan_says_what_is_wrong_and_scans_again_once_it_is_fixed(root, tmp_pa
     with pytest.raises(DatasetError, match="only one image in the class 'cat'"):
         scan(settings(own))
     (own / "cat" / "2.png").write_bytes(image(4))
-    with pytest.raises(DatasetError, match="validation_share"):  # one of the two is for the test
+    with pytest.raises(DatasetError, match="validation_share"):  # one of the two is held out for the test
         scan(settings(own))
     (own / "dog" / "3.png").write_bytes(image(4))
     found, data = scan(settings(own)), load_dataset(settings(own), seed=0)
@@ -402,7 +403,7 @@ def test_a_scan_says_what_is_wrong_and_scans_again_once_it_is_fixed(root, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"),
+    ("name", "safe_name"),
     [
         ("my flowers.tar.xz", "my_flowers.tar.xz"),
         ("../../etc/passwd", "passwd"),
@@ -413,9 +414,9 @@ def test_a_scan_says_what_is_wrong_and_scans_again_once_it_is_fixed(root, tmp_pa
         ("é" * 300 + ".zip", "é" * 56 + ".zip"),
     ],
 )
-def test_an_upload_is_kept_inside_the_data_folder_under_its_own_name(root, name, kept):
+def test_an_upload_is_saved_in_the_data_folder_under_a_safe_name(root, name, safe_name):
     path = save_upload(name, b"content")
-    assert path.name == kept
+    assert path.name == safe_name
     assert path.read_bytes() == b"content"
     assert path.parent.parent == root / "uploads"
     assert save_upload(name, b"content") == path

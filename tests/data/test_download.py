@@ -1,4 +1,4 @@
-"""Downloads: progress, cancelling, checksums, and torchvision's readers on what was downloaded. No network is used."""
+"""Downloads from a local server: progress, cancellation, checksums, and torchvision's readers."""
 
 import gzip
 import hashlib
@@ -29,12 +29,12 @@ def md5(data):
 
 @pytest.fixture
 def server(monkeypatch):
-    """Serves `server.files`, and counts what it was asked for."""
+    """Serve `server.files`, and record the requested paths."""
     monkeypatch.setenv("no_proxy", "*")
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.server.asked.append(self.path)
+            self.server.requested.append(self.path)
             data = self.server.files.get(self.path)
             self.send_response(200 if data is not None else 404)
             self.send_header("Content-Length", str(len(data or b"") + self.server.missing))
@@ -42,14 +42,14 @@ def server(monkeypatch):
             self.wfile.write(data or b"")
 
         def log_message(self, *args):
-            """Keeps the test's output clean."""
+            """Log nothing."""
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, request, client_address):
-            """A client that cancels breaks the connection, which is no error here."""
+            """Ignore clients that cancel."""
 
     with Server(("127.0.0.1", 0), Handler) as made:
-        made.files, made.asked, made.missing = {}, [], 0
+        made.files, made.requested, made.missing = {}, [], 0
         made.url = f"http://127.0.0.1:{made.server_address[1]}"
         thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
         thread.start()
@@ -58,7 +58,7 @@ def server(monkeypatch):
         thread.join()
 
 
-def test_a_download_shows_its_share_and_arrives_whole(server, tmp_path):
+def test_a_download_reports_its_share_and_is_complete(server, tmp_path):
     server.files["/a.bin"] = data = bytes(range(256)) * 2000
     seen = []
     target = tmp_path / "new" / "a.bin"
@@ -79,7 +79,7 @@ def test_a_download_shows_its_share_and_arrives_whole(server, tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["a.bin"]
 
 
-def test_of_several_files_the_share_grows_once(server, tmp_path):
+def test_several_files_share_one_progress(server, tmp_path):
     server.files["/b.bin"] = data = b"x" * 100
     seen = []
     download(
@@ -94,19 +94,19 @@ def test_of_several_files_the_share_grows_once(server, tmp_path):
     assert seen == [0.75, 1.0]
 
 
-def test_what_is_there_whole_is_not_fetched_again_and_what_is_damaged_is(server, tmp_path):
+def test_only_damaged_files_are_downloaded_again(server, tmp_path):
     server.files["/a"] = data = b"good"
     target = tmp_path / "a"
     target.write_bytes(data)
     download([server.url + "/a"], target, md5(data), title="T")
-    assert server.asked == []
+    assert server.requested == []
     target.write_bytes(b"baad")
     download([server.url + "/a"], target, md5(data), title="T")
-    assert server.asked == ["/a"]
+    assert server.requested == ["/a"]
     assert target.read_bytes() == data
 
 
-def test_cancelling_between_two_pieces_leaves_nothing(server, tmp_path):
+def test_a_cancelled_download_leaves_nothing(server, tmp_path):
     server.files["/a"] = data = b"y" * 1_000_000
     seen = []
     with pytest.raises(Cancelled):
@@ -118,7 +118,7 @@ def test_cancelling_between_two_pieces_leaves_nothing(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_checksum_is_refused_in_one_sentence(server, tmp_path):
+def test_a_wrong_checksum_is_rejected(server, tmp_path):
     server.files["/a"] = b"something else"
     with pytest.raises(DatasetError, match="wrong checksum") as refusal:
         download([server.url + "/a"], tmp_path / "a", md5(b"what was meant"), title="Things")
@@ -126,7 +126,7 @@ def test_a_wrong_checksum_is_refused_in_one_sentence(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_connection_that_breaks_off_is_named(server, tmp_path):
+def test_an_interrupted_connection_is_reported(server, tmp_path):
     server.files["/a"], server.missing = b"half", 4
     with pytest.raises(DatasetError, match="connection interrupted"):
         download([server.url + "/a"], tmp_path / "a", md5(b"halfhalf"), title="Things")
@@ -136,13 +136,13 @@ def test_a_connection_that_breaks_off_is_named(server, tmp_path):
 def test_the_next_mirror_is_tried(server, tmp_path):
     server.files["/good"] = data = b"data"
     download([server.url + "/gone", server.url + "/good"], tmp_path / "a", md5(data), title="T")
-    assert server.asked == ["/gone", "/good"]
+    assert server.requested == ["/gone", "/good"]
     assert (tmp_path / "a").read_bytes() == data
 
 
-def test_without_a_network_the_sentence_says_what_to_use(tmp_path, monkeypatch):
+def test_without_a_network_the_error_names_alternatives(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    with socket.socket() as closed:  # bound and not listening: nobody answers there
+    with socket.socket() as closed:  # bound but not listening
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/a"
         with pytest.raises(DatasetError, match="could not be downloaded") as refusal:
@@ -151,7 +151,7 @@ def test_without_a_network_the_sentence_says_what_to_use(tmp_path, monkeypatch):
     assert str(refusal.value).startswith("CIFAR-10")
 
 
-# --- the built-in datasets, with little stand-ins for their files ----------------------------------------------------
+# --- the built-in datasets, with small stand-ins for their files -----------------------------------------------------
 
 
 def tarred(files):
@@ -165,7 +165,7 @@ def tarred(files):
 
 
 def serve_cifar(server, monkeypatch, reader, images, labels, names):
-    """`images` (N, 3, 32, 32): the first twenty are the training batch, the rest the test batch."""
+    """Serve images (N, 3, 32, 32): the first 20 for training, the rest for the test."""
     key, folder = {"CIFAR10": ("labels", "label_names"), "CIFAR100": ("fine_labels", "fine_label_names")}[
         reader.__name__
     ]
@@ -204,10 +204,10 @@ def test_cifar_is_downloaded_unpacked_and_decoded(name, server, monkeypatch, tmp
     assert f"Downloading {BUILTIN[name].title}" in seen
     assert sorted(path.name for path in (tmp_path / "downloads").iterdir()) == [reader.filename]
     load_dataset(DataSettings(dataset=name, image_size=16), 0)  # another size needs no second download
-    assert server.asked == ["/archive"]
+    assert server.requested == ["/archive"]
 
 
-def test_fashion_mnist_is_grey_made_rgb_and_larger(server, monkeypatch, tmp_path):
+def test_fashion_mnist_becomes_rgb_at_any_size(server, monkeypatch, tmp_path):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
     values = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
 
@@ -228,7 +228,7 @@ def test_fashion_mnist_is_grey_made_rgb_and_larger(server, monkeypatch, tmp_path
     assert larger.test.images.shape == (2, 3, 32, 32)
 
 
-def test_svhn_has_its_zeros_as_class_zero(server, monkeypatch, tmp_path):
+def test_the_digit_zero_in_svhn_is_class_zero(server, monkeypatch, tmp_path):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
     values = np.random.default_rng(0).integers(0, 256, (32, 32, 3, 5), dtype=np.uint8)
     entries = {}

@@ -1,4 +1,4 @@
-"""Untrusted bytes become a checked RGB image, or one sentence."""
+"""Untrusted bytes become a checked RGB image or an error."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ def encoded(image, kind="PNG", **options):
 
 
 def corner(data):
-    """The first pixel of a file's image."""
+    """Return the first pixel of an image file."""
     return read_image(data).getpixel((0, 0))
 
 
@@ -40,7 +40,7 @@ def test_grey_and_black_and_white_become_three_equal_channels():
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I;16B"), ("PPM", "I;16")])
-def test_sixteen_bits_are_scaled_and_not_cut_off(kind, mode):
+def test_sixteen_bits_are_scaled_not_clipped(kind, mode):
     values = np.array([[0, 257 * 100, 65535, 300]], dtype=np.uint16)
     image = Image.fromarray(values)
     if mode == "I;16B":
@@ -69,7 +69,7 @@ def test_cmyk_is_read_in_its_colours():
     assert blue < 15
 
 
-def test_what_is_transparent_is_shown_on_white():
+def test_transparency_is_shown_on_white():
     half = encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 128)))
     assert corner(half) == pytest.approx((127, 127, 127), abs=1)
     assert corner(encoded(Image.new("LA", (2, 2), (10, 0)))) == (255, 255, 255)
@@ -102,22 +102,22 @@ def test_exif_orientation_turns_the_image_upright(orientation, kind):
     assert np.array_equal(np.asarray(read_image(encoded(lying, kind, exif=exif))), np.asarray(upright))
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow tells of the damage
-def test_damaged_exif_data_do_not_cost_the_image():
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of the damage
+def test_damaged_exif_data_is_ignored():
     good = encoded(Image.new("RGB", (8, 8), (200, 200, 200)), "JPEG", quality=95)
     block = b"Exif\0\0MM\0*\xff\xff\xff\xff"
     bad = good[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + good[2:]
     assert corner(bad) == pytest.approx((200, 200, 200), abs=3)
 
 
-def test_of_an_animation_the_first_frame_is_taken():
+def test_the_first_frame_of_an_animation_is_read():
     frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue", "lime")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=10)
     assert len(list(ImageSequence.Iterator(Image.open(io.BytesIO(data))))) == 3
     assert corner(data) == (255, 0, 0)
 
 
-def test_what_is_no_image_gets_one_sentence():
+def test_other_files_are_rejected():
     for data in (
         b"",
         b"not an image at all",
@@ -131,7 +131,7 @@ def test_what_is_no_image_gets_one_sentence():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
-def test_a_truncated_image_is_refused_at_every_length(kind):
+def test_a_truncated_image_is_rejected_at_every_length(kind):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), kind)
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
@@ -139,7 +139,7 @@ def test_a_truncated_image_is_refused_at_every_length(kind):
             read_image(data[: int(len(data) * share)])
 
 
-def test_random_damage_gives_a_image_or_a_sentence():
+def test_random_damage_gives_an_image_or_an_error():
     generator = np.random.default_rng(1)
     noise = Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8))
     for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"):
@@ -156,7 +156,7 @@ def test_random_damage_gives_a_image_or_a_sentence():
 
 
 def bomb(side):
-    """A small, valid PNG that claims side x side pixels."""
+    """Return a small, valid PNG that claims side x side pixels."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -167,24 +167,24 @@ def bomb(side):
 
 
 @pytest.mark.parametrize("side", [8_100, 10_000, 20_000, 60_000])
-def test_decompression_bombs_are_refused_from_their_header(side):
+def test_decompression_bombs_are_rejected_by_their_header(side):
     with pytest.raises(ImageError, match="million pixels"):
         read_image(bomb(side))
 
 
-def test_a_file_over_the_limit_is_refused_unread(monkeypatch):
+def test_a_file_over_the_limit_is_rejected_unread(monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 100)
     with pytest.raises(ImageError, match="larger than"):
         read_image(b"\0" * 101)
 
 
-def test_pillows_limits_stay_as_they_were():
+def test_pillows_limits_are_unchanged():
     before = Image.MAX_IMAGE_PIXELS
     read_image(encoded(Image.new("RGB", (2, 2))))
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_fit_leaves_a_image_of_the_right_size_alone():
+def test_fit_leaves_an_image_of_the_right_size_unchanged():
     values = np.random.default_rng(2).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     fitted = fit(Image.fromarray(values), 16)
     assert fitted.dtype == torch.uint8
@@ -199,7 +199,7 @@ def test_fit_crops_the_centre(size):
     values[middle[0], middle[1]] = (10, 100, 200)
     fitted = fit(Image.fromarray(values), 8)
     assert fitted.shape == (3, 8, 8)
-    inner = fitted[:, 1:-1, 1:-1]  # the outermost pixels mix with what lies beside them
+    inner = fitted[:, 1:-1, 1:-1]  # border pixels mix with their neighbours
     assert all((inner[channel] == colour).all() for channel, colour in enumerate((10, 100, 200)))
 
 

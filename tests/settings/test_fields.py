@@ -1,8 +1,163 @@
-"""Settings as users read them."""
+"""Settings: presets, labels, and messages on invalid values."""
 
-from expertnet.settings.fields import display_value
+import shlex
+from pathlib import Path
+
+import pytest
+
+from expertnet.errors import SettingsError
+from expertnet.settings.fields import (
+    build_settings,
+    command_line,
+    display_value,
+    get_value,
+    parse_assignments,
+    setting_fields,
+    settings_from_dict,
+    with_labels,
+)
+from expertnet.settings.schema import Settings
+from expertnet.store.run_store import RunStore
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_values_are_written_for_people():
+def test_messages_show_labels_instead_of_keys():
+    shown = with_labels("`data.cutout` must be at most `data.image_size`, or set training.lr=1.")
+    assert shown == "“Cutout” must be at most “Image size”, or set “Learning rate”=1."
+    assert with_labels("`seed` must be") == "“Seed” must be"
+    for sentence in (
+        "seed could not be read.",
+        "There is no /home/data.flip here, nor training.lr.zip, nor my-data.flips.",
+    ):
+        assert with_labels(sentence) == sentence
+
+
+def test_the_report_preset_is_the_run_in_the_report():
+    settings = build_settings("report", "cifar10")
+    model, training = settings.model, settings.training
+    assert (model.num_blocks, model.channels, model.num_experts, model.reduction, model.pool_after) == (8, 64, 3, 8, ())
+    assert (training.lr, training.weight_decay, training.epochs, training.batch_size) == (3e-4, 1e-3, 100, 128)
+    assert (training.optimizer, training.schedule, settings.watches_test) == ("adamw", "cosine", True)
+
+
+def test_the_compact_preset_is_that_of_the_included_photo_network():
+    (shipped,) = (
+        run for run in RunStore(ROOT / "runs").list() if run.shipped and run.settings().data.dataset != "digits"
+    )
+    assert build_settings("compact", shipped.settings().data.dataset) == shipped.settings()
+
+
+def test_assignments_override_the_dataset_and_the_preset():
+    settings = build_settings("report", "cifar10", parse_assignments(["data.dataset=svhn", "model.num_blocks=2"]))
+    assert (settings.data.dataset, settings.model.num_blocks, settings.model.channels) == ("svhn", 2, 64)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "training.lr=0.002",
+        "training.lr=1e-2",
+        "model.pool_after=1,3",
+        "model.pool_after=",
+        "hardware.compile=true",
+        "seed=7",
+        "training.optimizer=sgd",
+        "data.validation_share=0.25",
+        "hardware.device=cuda:1",
+    ],
+)
+def test_the_command_line_reproduces_the_settings(assignment):
+    settings = build_settings("quick", "a folder/of images", parse_assignments([assignment]))
+    words = shlex.split(command_line(settings, "quick"))
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    again = build_settings(
+        options["--preset"], options["--dataset"], parse_assignments([options["--set"]] if "--set" in options else [])
+    )
+    assert again == settings
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("training.lr=0", ("`training.lr` must be greater than 0 and at most 10. You entered 0.",)),
+        ("training.lr=fast", ("training.lr", "'fast'", "a number")),
+        ("training.lr=nan", ("training.lr", "'nan'", "a number")),
+        ("training.epochs=1.5", ("training.epochs", "1.5", "whole number")),
+        ("training.epochs=true", ("training.epochs", "'true'", "whole number")),
+        ("training.optimizer=adam", ("training.optimizer", "adam", "adamw, sgd")),
+        ("training.epohcs=3", ("training.epohcs", "training.epochs")),
+        ("hardware.device=tpu", ("hardware.device", "tpu", "cuda")),
+        ("hardware.compile=maybe", ("hardware.compile", "maybe", "auto, on, off")),
+        ("model.pool_after=5", ("model.pool_after", "5", "between 1 and 4")),
+        ("model.pool_after=x", ("model.pool_after", "x", "2,4")),
+        ("model.widths=8", ("model.widths", "8", "3")),
+        ("model.widths=8,16,x", ("model.widths", "whole numbers")),
+        ("model.widths=8,16,0", ("model.widths", "between 1 and 1024")),
+        ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
+        ("data.cutout=40", ("data.cutout", "40", "32")),
+        ("training.lr", ("key=value", "training.lr")),
+        ("=3", ("key=value", "'=3'")),
+        ("training.lr=", ("`training.lr` must be a number", "You entered nothing.")),
+        ("data.dataset=", ("`data.dataset` must be a built-in dataset", "You entered nothing.")),
+        ("training.lr=1000000000", ("You entered 1000000000.",)),
+        ("training.gradient_clip=1e400", ("You entered 1e400.",)),
+        ("model.widths=²", ("model.widths", "whole numbers")),
+        ("model.widths=--5", ("model.widths", "whole numbers")),
+        ("model.widths=" + "9" * 5000, ("model.widths", "whole numbers")),
+    ],
+)
+def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides=parse_assignments([assignment]))
+    sentence = str(refused.value)
+    assert all(part in sentence for part in says) and "\n" not in sentence and sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("training.epohcs", "training.epochs"),
+        ("lr", "training.lr"),
+        ("model.lr", "training.lr"),  # wrong section
+        ("Training.LR", "training.lr"),
+        ("data.size", "data.image_size"),
+        ("sed", "seed"),
+    ],
+)
+def test_a_misspelled_key_gets_a_suggestion(typed, meant):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides={typed: "1"})
+    assert f". Did you mean {meant}? Run" in str(refused.value) and len(str(refused.value)) < 150
+
+
+@pytest.mark.parametrize("typed", ["zzz", "", "model.nope", "x" * 100_000, "\n\x00<script>"])
+def test_an_unrelated_key_gets_no_suggestion(typed):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides={typed: "1"})
+    assert "Did you mean" not in str(refused.value) and len(str(refused.value)) < 200
+
+
+def test_an_unknown_preset_lists_all_presets():
+    with pytest.raises(SettingsError, match="quick, compact, report"):
+        build_settings("fast-and-loose")
+
+
+def test_config_json_is_read_back_and_missing_keys_get_defaults():
+    settings = build_settings("report", "cifar10", {"model.pool_after": (2,)})
+    nested = settings.model_dump(mode="json")
+    assert settings_from_dict(nested | {"name": "x", "dataset": {}}) == settings
+    del nested["training"]["gradient_clip"]
+    assert settings_from_dict(nested) == settings
+
+
+def test_every_field_has_a_label_help_and_limits():
+    for field in setting_fields():
+        assert field.label and field.help.endswith("."), field.key
+        assert get_value(Settings(), field.key) == field.default
+        assert field.kind in ("choice", "bool", "text", "blocks", "ints") or field.minimum < field.maximum, field.key
+
+
+def test_values_are_shown_as_text():
     values = (True, False, (), (1, 2), 0.0003, "adamw")
     assert [display_value(value) for value in values] == ["on", "off", "none", "1,2", "0.0003", "adamw"]

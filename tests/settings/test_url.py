@@ -1,4 +1,4 @@
-"""Settings through an address and back, and what of a hostile one is taken."""
+"""Settings in a URL and back, and what is taken from a hostile URL."""
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ KEYS = st.sampled_from(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_an_address_gives_the_same_settings_again(preset):
+def test_a_url_reproduces_the_settings(preset):
     overrides = {
         "model.pool_after": "",
         "model.widths": "",
@@ -30,12 +30,12 @@ def test_an_address_gives_the_same_settings_again(preset):
     assert from_query(query) == (wanted, preset, "")
 
 
-def test_what_nobody_has_changed_needs_no_address():
+def test_initial_settings_need_no_query():
     assert to_query("quick", "digits", flat(build_settings("quick"))) == {}
     assert from_query({}) == (build_settings(), "quick", "")
 
 
-def test_settings_that_fit_only_together_are_taken_together():
+def test_settings_that_are_valid_only_together_are_taken_together():
     query = {"data.cutout": "64", "data.image_size": "64"}
     found, _, refused = from_query(query)
     assert (found.data.cutout, refused) == (64, "")
@@ -43,15 +43,15 @@ def test_settings_that_fit_only_together_are_taken_together():
     assert "training.lr" in refused and (found.training.epochs, found.data.image_size) == (7, 64)
 
 
-def test_how_much_of_an_address_could_not_be_used_is_counted():
+def test_invalid_values_are_counted():
     query = {"seed": "-1", "training.lr": "nan", "training.epochs": "7"}
     assert from_query(query)[2].endswith(" 1 other value was ignored too.")
     assert from_query(query | {"preset": "nope"})[2].endswith(" 2 other values were ignored too.")
-    assert "You entered 1e+30." in from_query({"training.epochs": "1e+30"})[2]  # as the form says it
+    assert "You entered 1e+30." in from_query({"training.epochs": "1e+30"})[2]
     assert "other" not in from_query({"seed": "-1"})[2]
 
 
-def test_the_form_takes_only_what_is_its_own():
+def test_other_keys_are_left_to_the_page():
     assert [
         name for name in ("run", "view", "embed", "preset", "seed", "data.x", "x.data", "training") if is_form_key(name)
     ] == [
@@ -61,7 +61,7 @@ def test_the_form_takes_only_what_is_its_own():
 
 @given(st.dictionaries(KEYS, st.one_of(st.sampled_from([*VALUES, *PRESETS]), st.text(max_size=20)), max_size=6))
 @settings(derandomize=True, deadline=None, max_examples=300)
-def test_whatever_an_address_says_gives_settings_and_at_most_a_sentence(query):
+def test_any_url_gives_settings_and_a_message_if_something_is_invalid(query):
     found, preset, refused = from_query(query)
     assert preset in PRESETS and len(refused) < 400
     try:
@@ -78,4 +78,4 @@ def test_whatever_an_address_says_gives_settings_and_at_most_a_sentence(query):
         found,
         preset,
         "",
-    )  # as a reload asks for it
+    )

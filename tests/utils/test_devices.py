@@ -1,4 +1,4 @@
-"""Devices: the memory that a training keeps between its steps."""
+"""Memory that training reuses between steps."""
 
 import subprocess
 import sys
@@ -19,14 +19,14 @@ def resident():
 
 
 def step():
-    """As a training step does: takes 256 MiB in large tensors, and frees them."""
+    """Allocate and free 256 MiB in large tensors, as a training step does."""
     tensors = [torch.ones(8 * MIB) for _ in range(8)]
     del tensors
 
 
-@pytest.mark.skipif(not GLIBC, reason="the C library is not glibc")
-def test_freed_memory_is_kept_for_the_next_step_and_then_given_back():
-    """In a process of its own: what other tests have freed is there for these steps too."""
+@pytest.mark.skipif(not GLIBC, reason="needs glibc")
+def test_freed_memory_is_reused_by_the_next_step_and_released_at_the_end():
+    """Run main() in a new process, because these steps could reuse memory that other tests have freed."""
     subprocess.run([sys.executable, "-m", "tests.utils.test_devices"], cwd=ROOT, check=True, timeout=300)
 
 
@@ -35,12 +35,12 @@ def main():
     step()
     assert resident() < before + 100 * MIB
     keep_freed_memory()
-    for _ in range(3):  # the first steps may leave gaps that later ones do not fit into
+    for _ in range(3):  # the first steps may leave gaps that are too small for later ones
         step()
-    kept = resident()
-    assert kept > before + 200 * MIB
+    reused = resident()
+    assert reused > before + 200 * MIB
     step()
-    assert resident() < kept + 50 * MIB  # the same memory again
+    assert resident() < reused + 50 * MIB  # the same memory again
     release_freed_memory()
     assert resident() < before + 100 * MIB
 

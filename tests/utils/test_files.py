@@ -7,11 +7,11 @@ import pytest
 from expertnet.utils.files import remove_leftovers, write_atomically
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_remains_and_its_target_is_written(tmp_path, exists):
     target, link = tmp_path / "elsewhere" / "target", tmp_path / "link"
     target.parent.mkdir()
-    if there:
+    if exists:
         target.write_bytes(b"old")
     link.symlink_to(target)
     write_atomically(link, b"new")
@@ -20,7 +20,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)])
-def test_what_is_no_regular_file_stays_as_it_is(tmp_path, make):
+def test_a_folder_pipe_or_looping_link_is_not_replaced(tmp_path, make):
     path = tmp_path / "odd"
     make(path)
     before = path.lstat()

@@ -1,4 +1,4 @@
-"""Tables and words as files: what comes from outside stays text."""
+"""Numbers in sentences, and text from outside in pages, files and tables."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from expertnet.utils.text import (
 )
 
 
-def test_no_text_is_a_formula_for_a_spreadsheet():
+def test_text_in_csv_is_never_a_formula():
     names = ["=1+1.png", "+1", "-1", "@a", "\ta", "\ra", "a\r=1.png", ""]
     header, *rows = csv.reader(io.StringIO(to_csv(pd.DataFrame({"file": names, "=p": -0.5})), newline=""))
     assert header == ["file", "'=p"]
@@ -30,7 +30,7 @@ def test_no_text_is_a_formula_for_a_spreadsheet():
     assert {number for _, number in rows} == {"-0.5"}
 
 
-def test_a_sentence_of_ours_stands_in_a_file_as_it_is():
+def test_ordinary_sentences_are_written_unchanged():
     sentence = "In block 3, expert 3: 0.40 + 0.1 (routing unused), \u2212 86.3%; a-b, that's it!"
     assert escape_for_file(sentence) == sentence
 
@@ -47,17 +47,17 @@ def test_a_sentence_of_ours_stands_in_a_file_as_it_is():
         ("$x$ | {y}", r"&#36;x&#36; &#124; \{y\}"),
     ],
 )
-def test_names_are_harmless_in_a_markdown_file(name, written):
+def test_names_are_escaped_in_a_markdown_file(name, written):
     assert escape_for_file(name) == written
 
 
-def test_addresses_in_names_make_no_links():
-    parted = escape("see https://a.b, HTTP://c.d or www.e.f")
-    assert parted.replace("\u2060", "").replace("\\", "") == "see https://a.b, HTTP://c.d or www.e.f"
-    assert not re.search(r"https?:/|www\.", parted.replace("\\", ""), re.IGNORECASE)
+def test_urls_in_names_do_not_become_links():
+    escaped = escape("see https://a.b, HTTP://c.d or www.e.f")
+    assert escaped.replace("\u2060", "").replace("\\", "") == "see https://a.b, HTTP://c.d or www.e.f"
+    assert not re.search(r"https?:/|www\.", escaped.replace("\\", ""), re.IGNORECASE)
 
 
-def test_figures_in_sentences():
+def test_shares_differences_and_amounts():
     assert (percent(0.8634), percent(0.5, 0), percent(None)) == ("86.3%", "50%", "–")
     assert (points(-0.114), points(0.031), points(0), points(-0.0001)) == (
         "11.4 points",
