@@ -70,7 +70,7 @@ def main() -> None:
             page.get_by_label("Epochs", exact=True).fill("10000")
             page.get_by_label("Epochs", exact=True).press("Enter")
             page.get_by_role("button", name="Start training").click()
-            page.get_by_text("training · epoch 2").wait_for(timeout=600_000)
+            page.get_by_text("running · epoch 2").wait_for(timeout=600_000)
             page.close()
             run = RunStore(folder / "runs").list()[0]
             if options.minutes:

@@ -14,6 +14,7 @@ from expertnet.ui.experts.one_image import one_image_view
 from expertnet.ui.experts.through_training import through_training_view
 from expertnet.ui.experts.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
+from expertnet.utils.text import escape
 
 VIEWS: dict[
     str, tuple[Callable[[Chosen, Any], None], bool]
@@ -43,7 +44,7 @@ with shell.shown_error():
         )
     asked = st.query_params.get("view", "One image")
     if asked not in VIEWS:
-        shell.told(f"There is no view “{shell.escape(asked[:80])}”; this is the first one.")
+        shell.toast(f"There is no view “{escape(asked[:80])}”; this is the first one.")
     title = st.segmented_control(
         "View", list(VIEWS), default="One image", required=True, key="view", bind="query-params"
     )

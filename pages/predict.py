@@ -11,7 +11,7 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.routing.weights import weights_table
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
-from expertnet.utils.text import to_csv
+from expertnet.utils.text import escape, percent, to_csv
 
 shell.require()
 SHOWN = 12  # images with charts; all are in the table
@@ -27,7 +27,7 @@ with shell.shown_error():
         shot = st.camera_input("Camera", key="camera", width=480, label_visibility="collapsed")
         files = [shot, *files] if shot else files
     if not files:
-        known = shell.escape(", ".join(predictor.classes[:20])) + (" and more" if len(predictor.classes) > 20 else "")
+        known = escape(", ".join(predictor.classes[:20])) + (" and more" if len(predictor.classes) > 20 else "")
         st.caption(
             f"This network knows {len(predictor.classes)} classes: {known}. Each image is cropped to its middle "
             f"square and resized to {predictor.image_size} x {predictor.image_size} pixels."
@@ -38,7 +38,7 @@ with shell.shown_error():
         try:
             image = fit(read_image(file.getvalue()), predictor.image_size)
         except ImageError as error:
-            st.error(f"**{shell.escape(file.name)}**: {shell.escape(str(error))}", icon=":material/broken_image:")
+            st.error(f"**{escape(file.name)}**: {escape(str(error))}", icon=":material/broken_image:")
             rows.append({"file": file.name, "error": str(error)})
             continue
         probabilities, weights = predictor(image[None])
@@ -51,9 +51,9 @@ with shell.shown_error():
             continue
         with st.container(border=True):
             thumbnail, bars, heat = st.columns([2, 5, 5], gap="medium")
-            name = shell.escape(file.name)
+            name = escape(file.name)
             thumbnail.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=name, alt=f"The image {file.name}")
-            bars.markdown(f"**{shell.escape(labels[0])}**, {shell.percent(values[0].item())}")
+            bars.markdown(f"**{escape(labels[0])}**, {percent(values[0].item())}")
             bars.altair_chart(
                 probability_bars(pd.DataFrame({"label": labels, "probability": values.tolist()})),
                 width="stretch",

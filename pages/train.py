@@ -15,6 +15,7 @@ from expertnet.ui.train.form import remember, settings_form
 from expertnet.ui.train.live import live_view
 from expertnet.ui.train.queue import queue_panel
 from expertnet.ui.train.summary import summary
+from expertnet.utils.text import escape
 
 NO_RUN = "There is no run at this address: it was deleted, or mistyped."
 
@@ -47,7 +48,7 @@ def start(settings, preset: str, why_not: str) -> None:
     place = st.session_state.setdefault("started", 0)  # a started run takes its name along
     name = st.text_input("Name of the run (optional)", key=f"run name {place}", placeholder="what you try in this run")
     if why_not:
-        st.warning(shell.escape(why_not), icon=":material/block:")
+        st.warning(escape(why_not), icon=":material/block:")
     busy = bool(manager().training() or manager().queue.ids() or manager().queue.paused)
     label = "Add to the queue" if busy else "Start training"
     if st.button(
@@ -94,5 +95,5 @@ with right:
     if settings is not None:
         summary(settings)
     else:
-        st.warning(shell.escape(why_not), icon=":material/block:")
+        st.warning(escape(why_not), icon=":material/block:")
 remember()

@@ -14,7 +14,8 @@ from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.weights_files import Checkpoint
-from expertnet.ui.shell import escape, link, percent, shown_error
+from expertnet.ui.shell import link, shown_error
+from expertnet.utils.text import escape, percent
 
 CHOSEN = "chosen run"  # in the session: its id, which other pages begin with
 

@@ -1,4 +1,4 @@
-"""What every page shares: the navigation, the guard, and the wording of states, shares and times."""
+"""Shared by all pages: navigation, the guard, errors, progress, and the looks of states and times."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ from expertnet.settings.fields import with_labels
 from expertnet.ui.auth import login
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.home import HOME
-from expertnet.utils.text import escape as escape
-from expertnet.utils.text import percent as percent
+from expertnet.utils.text import escape
 
 SCRIPT = Path(__file__).with_name("navigation.py")  # what Streamlit runs, and app.py serves
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
-STATES = {  # word and icon, so that colour never stands alone
-    "queued": ":material/schedule: queued",
-    "running": ":material/play_circle: training",
-    "stopping": ":material/pending: stopping",
-    "finished": ":material/check_circle: finished",
-    "stopped": ":material/stop_circle: stopped",
-    "failed": ":material/error: failed",
-    "interrupted": ":material/power_off: interrupted",
+STATES = {  # icon, and a sign for table cells, which show no icons; colour alone would not tell states apart
+    "queued": ("schedule", "◷"),
+    "running": ("play_circle", "▶"),
+    "stopping": ("pending", "…"),
+    "finished": ("check_circle", "✓"),
+    "stopped": ("stop_circle", "■"),
+    "failed": ("error", "✗"),
+    "interrupted": ("power_off", "!"),
 }
-
-
 PAGES = {  # file name: title and icon
     "train": ("Train", "model_training"),
     "runs": ("Runs", "table_rows"),
@@ -44,13 +41,13 @@ def _page(name: str) -> Any:
 
 
 def link(name: str, label: str, run: str | None = None, icon: str | None = None) -> None:
-    """A link to a page, at a run where one is given."""
+    """Draw a link to a page, or to a run on it."""
     icon = f":material/{icon or PAGES[name][1]}:"
     st.page_link(_page(name), label=label, icon=icon, query_params={"run": run} if run else None)
 
 
 def navigate() -> None:
-    """Draws the navigation and runs the chosen page."""
+    """Draw the navigation and run the chosen page."""
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
     login.guard()  # before the names of the pages are drawn
     pages = {name: _page(name) for name in PAGES}
@@ -67,26 +64,26 @@ def navigate() -> None:
 
 
 def require() -> None:
-    """Ends the script for users who may not see the page. The first line of every page, whatever ran the page."""
+    """End the script for users who may not see the page. Every page begins with this call."""
     login.guard()
     login.badge()
 
 
 @contextmanager
 def shown_error() -> Iterator[None]:
-    """Shows the sentence of a foreseen error where the panel would have stood."""
+    """Show an expected error in place of the panel."""
     try:
         yield
     except UserError as error:
         st.error(escape(with_labels(str(error))), icon=":material/error:")
-    except OSError as error:  # a disk that is full or may not be written
+    except OSError as error:  # such as a full or read-only disk
         st.error(escape(os_error_sentence(error)), icon=":material/error:")
 
 
 def act(action: Callable[[], object]) -> None:
-    """What a button changes, for those who may: its foreseen error shown, or else the page drawn anew.
+    """Run what a button does if the user may make changes. Shows an expected error, or else draws the page again.
 
-    No page changes anything in another way, but inside login.changing().
+    Pages change things only here or inside login.changing().
     """
     with shown_error():
         with login.changing():
@@ -94,14 +91,14 @@ def act(action: Callable[[], object]) -> None:
         st.rerun()
 
 
-def told(sentence: str) -> None:
-    """What an address asked for in vain; it outlives the page's next runs, in which the address is mended already."""
+def toast(sentence: str) -> None:
+    """Say why something in the URL was ignored. The toast outlasts the reruns that correct the URL."""
     st.toast(sentence, icon=":material/info:", duration="long")
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
-    """Gives a function that shows what is being done and its share; the bar is there only while there is something to show."""
+    """Yield a function that shows an activity and the share that is done. The bar disappears at the end."""
     place = st.empty()
 
     def show(activity: str, share: float | None) -> None:
@@ -114,11 +111,17 @@ def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
 
 
 def state_label(state: str) -> str:
-    return STATES.get(state, escape(state))
+    """Return a state with its icon, as Markdown."""
+    return f":material/{STATES[state][0]}: {state}" if state in STATES else escape(state)
+
+
+def state_mark(state: str) -> str:
+    """Return a state with its sign, for a table cell."""
+    return f"{STATES[state][1]} {state}" if state in STATES else state
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Return seconds as "45 s", "3 min 20 s" or "2 h 5 min", and None as a dash."""
     if seconds is None:
         return "–"
     whole = round(seconds)

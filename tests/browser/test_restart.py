@@ -59,7 +59,7 @@ def test_a_server_that_is_ended_interrupts_its_training_and_the_next_goes_on_wit
         page.goto(f"{address}/train?run={first.id}")
         page.get_by_role("button", name=re.compile("Go on after epoch")).click()
         until(lambda: first.state == "running")
-        page.get_by_text(re.compile("training · epoch")).wait_for()
+        page.get_by_text(re.compile("running · epoch")).wait_for()
         (ROOT / "pages" / "train.py").touch()  # as an editor does
         page.reload()
         epochs = len(first.metrics())
@@ -76,7 +76,7 @@ def test_a_training_in_its_own_process_is_found_again_and_a_page_at_rest_notices
         expect(resting.get_by_role("button", name="Start training")).to_be_visible()
         other = Manager(store)  # as of another server
         run = other.submit(settings(**{"hardware.own_process": True, "training.epochs": 500}), name="own")
-        resting.get_by_text(re.compile("training · epoch")).wait_for()
+        resting.get_by_text(re.compile("running · epoch")).wait_for()
         until(run.metrics)
         other.close()
         resting.context.close()

@@ -58,13 +58,13 @@ def test_training_from_the_page_to_the_end_in_two_tabs(tab):
     expect(page.get_by_text("preset: 32")).to_be_visible()
     page.get_by_label("Name of the run (optional)").fill("From the browser")
     page.get_by_role("button", name="Start training").click()
-    page.get_by_text(re.compile(r"(training|finished) · epoch \d+ of 12")).wait_for()
+    page.get_by_text(re.compile(r"(running|finished) · epoch \d+ of 12")).wait_for()
     page.wait_for_url(re.compile("run=2"))
     second = tab("train", run=page.url.split("run=")[1])
     expect(second.get_by_role("heading", name="From the browser")).to_be_visible()
     page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
     early = page.locator(POINTS).count()
-    grows = page.get_by_text(re.compile(r"training · epoch \d of 12")).count()  # epochs are still to come
+    grows = page.get_by_text(re.compile(r"running · epoch \d of 12")).count()  # epochs are still to come
     page.reload()  # changes nothing
     expect(page.get_by_role("heading", name="From the browser")).to_be_visible()
     for watching in (page, second):
@@ -121,7 +121,7 @@ def test_a_stop_shows_at_once_and_keeps_the_run(tab):
     page.get_by_label("Epochs", exact=True).fill("500")
     page.get_by_label("Epochs", exact=True).press("Enter")
     page.get_by_role("button", name="Start training").click()
-    page.get_by_text(re.compile("training · epoch")).wait_for()
+    page.get_by_text(re.compile("running · epoch")).wait_for()
     second = tab("train", run="none")  # from which the run in training is turned to
     second.get_by_role("button", name="In training now").click()
     second.get_by_role("button", name="Stop, keep the last whole epoch").click()

@@ -112,12 +112,12 @@ def test_the_address_searches_filters_and_orders(store):
     assert "None of the 7 runs matches." in said(page(state="<b>no such state</b>"))
 
 
-def test_a_live_run_is_found_by_the_word_that_the_table_has_for_it(store):
+def test_a_running_run_is_found_by_its_state(store):
     several(store)
     run = written(store, "live", **{"data.validation_share": 0.1})
     run.write_status(run.written_status().changed(process=this_process(), state="running"))
-    test = page(state="training")
-    assert names(test) == ["live"] and test.dataframe[0].value["State"].tolist() == ["▶ training"]
+    test = page(state="running")
+    assert names(test) == ["live"] and test.dataframe[0].value["State"].tolist() == ["▶ running"]
 
 
 def test_where_nothing_matches_a_button_shows_all_again(store):

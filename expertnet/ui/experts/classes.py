@@ -7,7 +7,7 @@ import streamlit as st
 from expertnet.findings import classes
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.common import Chosen, gallery, named, pick_block, show, why_no_mistakes
-from expertnet.ui.shell import escape
+from expertnet.utils.text import escape
 
 SHOWN = 12  # images behind a cell
 

@@ -26,9 +26,9 @@ from expertnet.training.manager import manager
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.experts.test_images import test_split
-from expertnet.ui.shell import escape, shown_error
+from expertnet.ui.shell import shown_error
 from expertnet.utils.devices import available_threads
-from expertnet.utils.text import to_csv
+from expertnet.utils.text import escape, to_csv
 
 FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
 SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns that are shares of images

@@ -12,7 +12,8 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.common import Chosen, lab_of, pick_block, show, why_no_mistakes
 from expertnet.ui.run_picker import descriptions, first_choice
-from expertnet.ui.shell import escape, told
+from expertnet.ui.shell import toast
+from expertnet.utils.text import escape
 
 
 def compare_view(chosen: Chosen, lab: Lab) -> None:
@@ -26,7 +27,7 @@ def compare_view(chosen: Chosen, lab: Lab) -> None:
         return
     ids, asked = list(others), st.query_params.get("with")
     if asked and asked not in others:
-        told("The run that this address compares with is not here, or has other classes, blocks or experts.")
+        toast("The run that this address compares with is not here, or has other classes, blocks or experts.")
     other_id = st.selectbox(
         "Compare with",
         ids,

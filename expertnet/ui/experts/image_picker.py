@@ -13,7 +13,8 @@ from torch import Tensor
 from expertnet.data.images import MAX_BYTES, fit, read_image
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
-from expertnet.ui.shell import escape, shown_error
+from expertnet.ui.shell import shown_error
+from expertnet.utils.text import escape
 
 
 def pick_image(predictor: Predictor, split: Split | None, which: str = "") -> tuple[Tensor, str] | None:

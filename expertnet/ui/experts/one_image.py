@@ -11,7 +11,7 @@ from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.common import Chosen, pick_block, show
 from expertnet.ui.experts.image_picker import pick_image
-from expertnet.ui.shell import escape, percent
+from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps of each expert that are drawn
 

@@ -15,7 +15,8 @@ from expertnet.data.splits import Split
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run import Run
 from expertnet.ui.auth import login
-from expertnet.ui.shell import escape, progress_bar, shown_error
+from expertnet.ui.shell import progress_bar, shown_error
+from expertnet.utils.text import escape
 
 
 def test_split(run: Run) -> Split | None:

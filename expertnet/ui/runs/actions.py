@@ -24,7 +24,7 @@ from expertnet.ui import shell
 from expertnet.ui.auth import login
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.runs.import_export import export_button
-from expertnet.utils.text import cut
+from expertnet.utils.text import cut, escape
 
 DELETED = "deleted runs"  # in the session: the ids that Undo brings back
 NAMED = 5  # runs that a sentence names
@@ -40,12 +40,12 @@ def run_actions(rows: list[RunRow]) -> None:
 
 def _one(row: RunRow) -> None:
     run = row.run
-    st.markdown(f"**{shell.escape(row.title)}**")  # in full: a cell may have cut it
+    st.markdown(f"**{escape(row.title)}**")  # in full: a cell may have cut it
     if row.damage:
-        st.error(shell.escape(row.damage), icon=":material/error:")
+        st.error(escape(row.damage), icon=":material/error:")
     why_not = run.resume_damage() if row.settings and row.state in RESUMABLE_STATES else None
     if why_not:
-        st.warning(shell.escape(why_not), icon=":material/block:")
+        st.warning(escape(why_not), icon=":material/block:")
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if row.settings:
         with buttons:
@@ -104,7 +104,7 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
 def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
     ids = [row.id for row in rows]
     key = f"{ids[0]} {hash(tuple(ids))}" if len(ids) > 1 else ids[0]
-    what = f"{shell.escape(rows[0].title)} goes" if len(rows) == 1 else f"These {len(rows):,} runs go"
+    what = f"{escape(rows[0].title)} goes" if len(rows) == 1 else f"These {len(rows):,} runs go"
     label = "Delete" if len(rows) == 1 else f"Delete {len(rows):,}"
     with place.popover(label, icon=":material/delete:", key=f"ask {key}"):
         st.write(
@@ -146,7 +146,7 @@ def _several(rows: list[RunRow]) -> None:
 
 def _titles(rows: list[RunRow], labels: dict[str, str]) -> str:
     """The first of them by name, and how many more there are."""
-    named = [f"“{shell.escape(labels[row.id])}”" for row in rows[:NAMED]]
+    named = [f"“{escape(labels[row.id])}”" for row in rows[:NAMED]]
     return ", ".join(named) + (f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else "")
 
 
@@ -193,7 +193,7 @@ def undo_line(store: RunStore) -> None:
     runs = [there[run_id] for run_id in st.session_state.get(DELETED, ()) if run_id in there]
     if not runs:
         return
-    what = f"{shell.escape(cut(runs[0].title, LONGEST))} is" if len(runs) == 1 else f"{len(runs):,} runs are"
+    what = f"{escape(cut(runs[0].title, LONGEST))} is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
     if place.button("Undo", icon=":material/undo:", key="undo delete", **login.reserved()):

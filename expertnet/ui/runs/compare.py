@@ -13,7 +13,7 @@ from expertnet.charts.runs import NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.runs.table import height
-from expertnet.ui.shell import escape, percent
+from expertnet.utils.text import escape, percent
 
 SIDE_BY_SIDE = 6  # runs that stand in columns, a setting a line; of more, each is a line
 SETTING_WIDTH = 240  # pixels: the longest label of a setting

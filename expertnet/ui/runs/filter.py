@@ -10,14 +10,13 @@ from collections.abc import Callable
 import streamlit as st
 
 from expertnet.store.index import ORDERS, RunRow, matching, ordered
-from expertnet.ui.runs.table import MARKS
+from expertnet.ui.shell import STATES
 
 FEW = 5  # runs that are overlooked without filters
-WORDS = {state: mark.split()[1] for state, mark in MARKS.items()}  # as the table says them; the address too
 KEYS = ("q", "dataset", "state", "preset", "tag")  # of the widgets, and in the address
 CHOICES: dict[str, tuple[str, Callable[[RunRow], tuple[str, ...]]]] = {
     "dataset": ("Dataset", lambda row: (row.dataset,)),
-    "state": ("State", lambda row: (WORDS.get(row.state, row.state),)),
+    "state": ("State", lambda row: (row.state,)),
     "preset": ("Preset", lambda row: (row.preset,)),
     "tag": ("Tag", lambda row: row.tags),
 }
@@ -42,9 +41,6 @@ def filter_runs(rows: list[RunRow]) -> list[RunRow]:
     order = "newest"
     if len(rows) > FEW or "order" in st.query_params:
         order = place.selectbox("Order", ORDERS, key="order", bind="query-params", width=185)
-    if "state" in chosen:
-        states = {word: state for state, word in WORDS.items()}
-        chosen["state"] = [states.get(word, word) for word in chosen["state"]]
     return ordered(matching(rows, text or "", **chosen), order)
 
 
@@ -59,7 +55,7 @@ def _choose(place: st.delta_generator.DeltaGenerator, rows: list[RunRow], key: s
     asked = [value for value in st.session_state.get(key, st.query_params.get_all(key)) if value]
     if not asked and len(there) < (1 if key == "tag" else 2):
         return []
-    order = list(WORDS.values())
+    order = list(STATES)
     options = sorted(there | set(asked), key=lambda value: (order.index(value) if value in order else -1, value))
     return place.multiselect(label, options, key=key, bind="query-params", placeholder="Any", width=170)
 

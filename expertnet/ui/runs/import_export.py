@@ -17,7 +17,8 @@ from expertnet.transfer.export_run import export_run, export_runs, export_size
 from expertnet.transfer.import_run import import_all
 from expertnet.transfer.validation import MAX_UNPACKED, MOST_EXPORTS
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act, escape, link
+from expertnet.ui.shell import act, link
+from expertnet.utils.text import escape
 
 
 def export_button(*runs: Run) -> None:

@@ -16,16 +16,8 @@ import streamlit as st
 
 from expertnet.store.index import RunRow, row_labels, rows_of
 from expertnet.ui.auth import login
+from expertnet.ui.shell import state_mark
 
-MARKS = {  # sign and word: a table's cells have no icons
-    "queued": "◷ queued",
-    "running": "▶ training",
-    "stopping": "… stopping",
-    "finished": "✓ finished",
-    "stopped": "■ stopped",
-    "failed": "✗ failed",
-    "interrupted": "! interrupted",
-}
 TALLEST = 20  # rows; a table of more scrolls within itself
 ROW, PADDING, CHIP = 35, 8, 16  # pixels: of a row's height, at both sides of a cell's text, and around a tag
 WIDTHS = {"Run": 250, "Dataset": 150, "Tags": 150}  # pixels of the columns whose texts people choose
@@ -67,7 +59,7 @@ def _cells(row: RunRow, told_apart: str) -> dict[str, Any]:
     percent = lambda share: None if share is None else share * 100  # noqa: E731
     return {
         "Run": fitted(row.title, WIDTHS["Run"], told_apart + " (damaged)" * bool(row.damage)),
-        "State": MARKS.get(row.state, row.state),
+        "State": state_mark(row.state),
         "Best": percent(row.best_validation),
         "Test": percent(row.test),
         "When": row.created,

@@ -19,9 +19,9 @@ from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
 from expertnet.training.worker import can_be_forced, end_by_force
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act, escape, link
+from expertnet.ui.shell import act, link
 from expertnet.ui.train.form import fill, whole
-from expertnet.utils.text import counted, cut
+from expertnet.utils.text import counted, cut, escape
 
 
 def training_actions(run: Run) -> None:

@@ -27,8 +27,9 @@ from expertnet.settings.fields import (
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import Settings, format_value, parse_numbers
 from expertnet.ui.auth import login
-from expertnet.ui.shell import escape, progress_bar, shown_error
+from expertnet.ui.shell import progress_bar, shown_error
 from expertnet.ui.train.url import keep_address, read_address
+from expertnet.utils.text import escape
 
 OWN = "own"
 FOLDED = {

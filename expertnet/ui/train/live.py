@@ -20,9 +20,9 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, TRAINING_STATES, Status
 from expertnet.ui.auth import login
-from expertnet.ui.shell import PAGES, TITLE, duration, escape, percent, shown_error, state_label
+from expertnet.ui.shell import PAGES, TITLE, duration, shown_error, state_label
 from expertnet.ui.train.actions import training_actions
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks

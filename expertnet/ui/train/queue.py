@@ -11,8 +11,8 @@ from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act, escape
-from expertnet.utils.text import counted, cut
+from expertnet.ui.shell import act
+from expertnet.utils.text import counted, cut, escape
 
 LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # signs of a title
