@@ -171,7 +171,8 @@ def test_after_the_sign_in_one_is_where_one_wanted_to_be(visitor, server, run):
 
 
 @pytest.mark.parametrize(
-    ("email", "says"), [("stranger@other.org", "is not among those"), ("unconfirmed@team.org", "has confirmed")]
+    ("email", "says"),
+    [("stranger@other.org", "has no access to this server"), ("unconfirmed@team.org", "has verified")],
 )
 def test_whoever_is_not_on_the_list_stays_outside(visitor, server, run, email, says):
     page = visitor(email, f"train?run={run.id}")
@@ -241,7 +242,7 @@ def test_an_open_page_closes_when_its_right_ends(visitor, folder, provider, run)
     expect(page.get_by_role("heading", name="Kept from strangers")).to_be_visible(timeout=60_000)
     write_secrets(folder / "secrets.toml", provider, [])
     try:
-        expect(page.get_by_text("is not among those who may come in")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("has no access to this server")).to_be_visible(timeout=120_000)
         expect(page.get_by_role("heading", name="Kept from strangers")).to_have_count(0, timeout=60_000)
     finally:
         write_secrets(folder / "secrets.toml", provider, LOOK)

@@ -1,4 +1,4 @@
-"""Pages where secrets.toml asks for a login: nothing without one, and no change by those who may only look."""
+"""Pages of a server with a login: strangers see nothing, and view-only users change nothing."""
 
 import threading
 
@@ -27,9 +27,9 @@ OUT = {"is_logged_in": False}
 
 
 @pytest.fixture(autouse=True)
-def open_server(monkeypatch):
-    """As after a start: no login has been asked for yet."""
-    monkeypatch.setattr(login, "_closed", threading.Event())
+def fresh_server(monkeypatch):
+    """As after a start, before any login was required."""
+    monkeypatch.setattr(login, "login_required", threading.Event())
 
 
 def visit(page, user, secrets=SECRETS, run=None, test=None):
@@ -44,7 +44,7 @@ def visit(page, user, secrets=SECRETS, run=None, test=None):
 
 
 def drawn(test):
-    """What a page shows: the kinds of its elements, but for the containers around them."""
+    """The types of a page's elements, without their containers."""
     return [
         element.type
         for element in test.main
@@ -53,9 +53,9 @@ def drawn(test):
 
 
 def queued(store):
-    """A run that has not begun, with a name that only its pages show."""
+    """A run that has not started, with a name that strangers must not see."""
     run = store.create(build_settings("quick", "digits", TINY), "quick", "Kept from strangers")
-    run.write_status(run.status().changed(state="failed", error="It was in the dark."))
+    run.write_status(run.status().changed(state="failed", error="The power failed."))
     return run
 
 
@@ -65,12 +65,12 @@ def queued(store):
     ("user", "kind", "says"),
     [
         (OUT, "info", "Sign in to see"),
-        (BOSS | {"is_logged_in": "yes"}, "error", "not among"),
-        (STRANGER, "error", "x@other.org is not among"),
-        (BOSS | {"email_verified": False}, "error", "its provider has confirmed"),
+        (BOSS | {"is_logged_in": "yes"}, "error", "has no access"),
+        (STRANGER, "error", "x@other.org has no access"),
+        (BOSS | {"email_verified": False}, "error", "its provider has verified"),
     ],
 )
-def test_whoever_may_not_come_in_gets_a_sentence_and_nothing_else(page, navigated, user, kind, says):
+def test_users_without_access_see_one_message_and_nothing_else(page, navigated, user, kind, says):
     """Even if a page's script runs without the navigation, which has a guard of its own."""
     alone = None if navigated else AppTest.from_file(f"../../pages/{page}.py", default_timeout=300)
     test = visit(page, user, run=queued(RunStore()), test=alone)
@@ -78,8 +78,8 @@ def test_whoever_may_not_come_in_gets_a_sentence_and_nothing_else(page, navigate
     assert says in getattr(test, kind)[0].value
 
 
-@pytest.mark.parametrize(("user", "role"), [(BOSS, ""), (GUEST, " · may look only")])
-def test_whoever_may_come_in_sees_the_pages_and_their_address(user, role):
+@pytest.mark.parametrize(("user", "role"), [(BOSS, ""), (GUEST, " · view only")])
+def test_users_with_access_see_the_pages_and_their_email(user, role):
     run = finished(RunStore())
     for page in PAGES:
         test = visit(page, user, run=run)
@@ -89,11 +89,11 @@ def test_whoever_may_come_in_sees_the_pages_and_their_address(user, role):
         assert drawn(test) == ["info", "button"]
 
 
-# --- those who may only look -----------------------------------------------------------------------------------------
+# --- view-only users -------------------------------------------------------------------------------------------------
 
 
 def pressed(test, key, user=None):
-    """Presses a button as a browser could that takes no notice of its being disabled, as another person if one is given."""
+    """Presses a button, as a tampered browser could even if it is disabled; as another user if one is given."""
     button = test.button(key=key)
     was_disabled, button.proto.disabled = button.proto.disabled, False
     if user is not None:
@@ -105,38 +105,38 @@ def pressed(test, key, user=None):
 
 @pytest.fixture
 def only_run(monkeypatch):
-    """The Runs page with its run ticked."""
+    """A run that is selected on the Runs page."""
     monkeypatch.setattr(table, "run_table", lambda runs: runs)
     return finished(RunStore())
 
 
-def test_those_who_may_only_look_find_the_buttons_disabled(only_run):
+def test_view_only_users_find_the_buttons_disabled(only_run):
     test = visit("runs", GUEST)
     button = test.button(key=f"delete {only_run.id}")
-    assert button.disabled and "look at everything" in button.help
+    assert button.disabled and "view-only access" in button.help
     assert visit("train", GUEST).button(key="start").disabled
     test = visit("runs", BOSS)
     assert not test.button(key=f"delete {only_run.id}").disabled
     assert not visit("train", BOSS).button(key="start").disabled
 
 
-def test_a_disabled_button_that_is_pressed_all_the_same_changes_nothing(only_run):
+def test_pressing_a_disabled_button_changes_nothing(only_run):
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
         assert pressed(visit(page, GUEST), key)
         assert [run.id for run in RunStore().list()] == [only_run.id]
 
 
-def test_an_action_asks_even_where_its_button_was_not_disabled(only_run, monkeypatch):
+def test_an_action_checks_the_role_even_if_its_button_was_enabled(only_run, monkeypatch):
     monkeypatch.setattr(login, "reserved", lambda **own: own)
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
         test = visit(page, GUEST)
         assert not pressed(test, key)
-        assert ["not start, stop or delete" in error.value for error in test.error] == [True]
+        assert ["stop or delete runs" in error.value for error in test.error] == [True]
         assert [run.id for run in RunStore().list()] == [only_run.id]
 
 
 @pytest.mark.parametrize("later", [GUEST, STRANGER, OUT])
-def test_a_right_that_has_ended_since_the_page_was_drawn_changes_nothing(only_run, later):
+def test_a_role_lost_after_the_page_was_drawn_changes_nothing(only_run, later):
     test = visit("runs", BOSS)
     assert not pressed(test, f"delete {only_run.id}", later)
     assert RunStore().list()
@@ -144,14 +144,14 @@ def test_a_right_that_has_ended_since_the_page_was_drawn_changes_nothing(only_ru
         assert drawn(test)[1:] == ["button"]
 
 
-def test_those_who_may_delete_do(only_run):
+def test_users_with_full_access_can_delete(only_run):
     test = visit("runs", BOSS)
     assert not pressed(test, f"delete {only_run.id}")
     assert not RunStore().list()
 
 
 @pytest.mark.parametrize(("user", "kept"), [(BOSS, True), (GUEST, False)])
-def test_an_archive_is_kept_only_for_those_who_may(user, kept, tmp_path, monkeypatch):
+def test_view_only_users_cannot_upload_an_archive(user, kept, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
     test = visit("train", user)
     test.selectbox(key="field 1 source").set_value("own").run()
@@ -174,27 +174,27 @@ def lock(test):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"access": {}}, "names nobody"),
+        ({"access": {}}, "lists no users"),
         ({"access": {"allow": "boss@team.org"}}, "list"),
         ({"auth": {"cookie_secret": ""}}, "random"),
     ],
 )
-def test_rules_that_are_damaged_close_every_page(change, why):
+def test_invalid_rules_close_every_page(change, why):
     for page in PAGES:
         assert why in lock(visit(page, BOSS, SECRETS | change))
 
 
-def test_rules_count_from_the_next_look_on():
+def test_changed_rules_apply_at_the_next_rerun():
     test = visit("runs", GUEST)
     test.secrets = SECRETS | {"access": {"allow": ["boss@team.org"]}}
     test.run()
     assert drawn(test) == ["error", "button"]
 
 
-def test_a_login_that_is_gone_from_the_file_opens_nothing():
-    """As an editor leaves the file for an instant while it writes it."""
+def test_removing_auth_from_the_file_opens_nothing():
+    """As an editor may do for an instant while it saves the file."""
     visit("runs", BOSS)
-    assert "gone from secrets" in lock(visit("runs", {}, {"other": "1"}))
+    assert "missing from secrets" in lock(visit("runs", {}, {"other": "1"}))
 
 
 @pytest.mark.parametrize("content", [b"[auth\n", b"\xff\xfe"])
@@ -220,6 +220,6 @@ def test_a_damaged_file_opens_nothing(content, tmp_path, monkeypatch):
         ),
     ],
 )
-def test_each_provider_has_its_button(auth, labels):
+def test_each_provider_has_a_button(auth, labels):
     test = visit("train", OUT, SECRETS | {"auth": SECRETS["auth"] | auth})
     assert [button.label for button in test.button] == labels

@@ -1,9 +1,7 @@
-"""Who is let in, and what they may do: the rules of expertnet/access.py applied to pages, fragments and actions.
+"""The access rules applied to pages, fragments and actions.
 
-In this module: guard (before anything is drawn), badge (who is signed in), asked_page (what was asked for before the sign-in),
-may_change, reserved (for buttons), changing (around what a button does), fragment (st.fragment that checks at every tick),
-current_rules. A page's guard does not run for the ticks of a fragment or for the callbacks of widgets, and a right may end
-while a page is open; so what changes something asks again where it is done, however its button was drawn.
+A page's guard does not run for fragment ticks or widget callbacks, and a user's role may change while a page is open.
+Every action therefore checks the role again, even if its button was drawn for somebody who had it.
 """
 
 from __future__ import annotations
@@ -20,44 +18,44 @@ from typing import Any
 import streamlit as st
 
 from expertnet.errors import AccessError
-from expertnet.ui.auth.rules import Rules, rules
+from expertnet.ui.auth.rules import Role, Rules, rules
 from expertnet.utils.text import escape
 
-MAY_ONLY_LOOK = (
-    "You may look at everything here, but not start, stop or delete; whoever runs this server can change that."
-)
+VIEW_ONLY = "You have view-only access. To start, stop or delete runs, ask the administrator of this server."
 REMEMBERED = 1000  # browsers that are signing in
 
-_closed = threading.Event()  # set for good once this server has asked for a login
+login_required = threading.Event()  # set when this server first asks for a login, and never cleared
 _asked: OrderedDict[bytes, tuple[str, dict[str, str]]] = OrderedDict()  # browser -> page, query
 
 
 def current_rules() -> Rules | None:
-    """The rules of secrets.toml as it is now; None where everybody may do everything. Raises AccessError where nobody may come in.
+    """Returns the rules of secrets.toml as it is now, or None if everybody may do everything. Raises AccessError otherwise.
 
-    A file that is damaged, half written or gone opens nothing: Streamlit itself would read it as having no [auth].
+    A damaged, half-written or deleted file must not open the server: Streamlit itself would read it as having no [auth].
     """
     try:
         found = rules(st.secrets.to_dict())
     except AccessError:
-        _closed.set()
+        login_required.set()
         raise
-    except (OSError, ValueError) as error:  # Streamlit says that there is none in the same way as that it is damaged
+    except (OSError, ValueError) as error:  # Streamlit raises the same error for a missing file and a damaged one
         if any(Path(path).exists() for path in st.config.get_option("secrets.files")):
-            _closed.set()
-            raise AccessError("secrets.toml cannot be read, so nobody comes in until it is mended.") from error
+            login_required.set()
+            raise AccessError(
+                "secrets.toml cannot be read. The server is closed until the file is repaired."
+            ) from error
         found = None
     if found is not None:
-        _closed.set()
-    elif _closed.is_set():
+        login_required.set()
+    elif login_required.is_set():
         raise AccessError(
-            "[auth] has gone from secrets.toml. Put it back, or start the server anew to open it to everybody."
+            "[auth] is missing from secrets.toml. Put it back, or restart the server to open it to everybody."
         )
     return found
 
 
 def guard() -> None:
-    """Ends the script, after saying why, for whoever may not come in."""
+    """Ends the script with a message for users who may not see the page."""
     try:
         known = current_rules()
     except AccessError as error:
@@ -67,10 +65,10 @@ def guard() -> None:
     if known is None or known.role(claims) is not None:
         return
     if claims.get("is_logged_in"):
-        name = escape(str(claims.get("email") or "This account"))
-        confirmed = claims.get("email_verified") in (True, "true")
-        why = "is not among those who may come in" if confirmed else "has no address that its provider has confirmed"
-        st.error(f"{name} {why}. Whoever runs this server can change that.", icon=":material/lock:")
+        email = escape(str(claims.get("email") or "This account"))
+        verified = claims.get("email_verified") in (True, "true")
+        why = "has no access to this server" if verified else "has no email address that its provider has verified"
+        st.error(f"{email} {why}. Ask the administrator of this server for access.", icon=":material/lock:")
         st.button("Sign out", icon=":material/logout:", on_click=st.logout, key="sign out")
     else:
         _sign_in()
@@ -80,13 +78,13 @@ def guard() -> None:
 def _sign_in() -> None:
     st.info("Sign in to see this page.", icon=":material/lock:")
     if importlib.util.find_spec("authlib") is None:
-        st.error("Signing in needs a package more: pip install -r requirements-login.txt", icon=":material/error:")
+        st.error('Signing in needs another package: `pip install "streamlit[auth]"`', icon=":material/error:")
         return
     auth = st.secrets["auth"]
     named = [name for name, value in auth.items() if isinstance(value, Mapping) and "client_id" in value]
 
     def leave(provider: str | None) -> None:
-        _remember()
+        _remember_page()
         st.login(provider)
 
     for provider in named or [None]:
@@ -97,19 +95,19 @@ def _sign_in() -> None:
 
 
 def badge() -> None:
-    """Who is signed in, and the way out; nothing where no login is asked for."""
+    """Shows who is signed in, with a button to sign out. Shows nothing if no login is required."""
     if current_rules() is None:
         return
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        role = "" if may_change() else " · may look only"
+        role = "" if may_change() else " · view only"
         st.caption(escape(str(st.user.get("email"))) + role, width="content")
         st.button("Sign out", type="tertiary", icon=":material/logout:", on_click=st.logout, key="sign out")
 
 
-# --- what may be done ------------------------------------------------------------------------------------------------
+# --- actions ---------------------------------------------------------------------------------------------------------
 
 
-def _role() -> str | None:
+def _role() -> Role | None:
     try:
         known = current_rules()
     except AccessError:
@@ -118,24 +116,25 @@ def _role() -> str | None:
 
 
 def may_change() -> bool:
+    """Returns whether the user may start, stop and delete runs now."""
     return _role() == "all"
 
 
 def reserved(**own: Any) -> dict[str, Any]:
-    """Keywords of a button that changes something: its own `disabled` and `help`, or those for people who may only look."""
-    return own if may_change() else own | {"disabled": True, "help": MAY_ONLY_LOOK}
+    """Returns the keyword arguments of a button that changes something: its own, or disabled with a reason for view-only users."""
+    return own if may_change() else own | {"disabled": True, "help": VIEW_ONLY}
 
 
 @contextmanager
 def changing() -> Iterator[None]:
-    """Around whatever starts, stops, keeps or deletes something. Raises AccessError where the person may only look."""
+    """Encloses code that starts, stops, saves or deletes something. Raises AccessError for view-only users."""
     if not may_change():
-        raise AccessError(MAY_ONLY_LOOK)
+        raise AccessError(VIEW_ONLY)
     yield
 
 
 def fragment(panel: Callable[..., Any], *, run_every: float | None = None) -> Callable[..., Any]:
-    """st.fragment, for whoever may still come in when it ticks; for others the page is drawn anew, which its guard ends."""
+    """Returns st.fragment(panel), which reruns the page, and so its guard, at a tick of a user who has lost access."""
 
     @wraps(panel)
     def checked(*args: Any, **options: Any) -> Any:
@@ -146,11 +145,11 @@ def fragment(panel: Callable[..., Any], *, run_every: float | None = None) -> Ca
     return st.fragment(checked, run_every=run_every)
 
 
-# --- back to the page that was asked for -----------------------------------------------------------------------------
+# --- back to the requested page --------------------------------------------------------------------------------------
 
 
 def _browser() -> bytes | None:
-    """What tells this browser from others: the token in Streamlit's cookie against forged requests, whose mask changes."""
+    """Returns what identifies this browser: the token in Streamlit's XSRF cookie, whose mask changes at every request."""
     try:
         _, mask, masked, _ = st.context.cookies.get("_streamlit_xsrf", "").split("|")
         key, token = bytes.fromhex(mask), bytes.fromhex(masked)
@@ -159,8 +158,8 @@ def _browser() -> bytes | None:
         return None
 
 
-def _remember() -> None:
-    """Keeps the page of the sign-in, since the provider leads back to the first one."""
+def _remember_page() -> None:
+    """Remembers the requested page, because the provider always returns to the first one."""
     browser = _browser()
     if browser is not None:
         _asked[browser] = ((st.context.url or "").rpartition("/")[2], dict(st.query_params))
@@ -169,6 +168,6 @@ def _remember() -> None:
 
 
 def asked_page() -> tuple[str, dict[str, str]]:
-    """The page (its name in the address) and query that this browser asked for before it signed in; once."""
+    """Returns, once, the page name and query that this browser requested before it signed in; empty if there are none."""
     browser = _browser()
     return _asked.pop(browser, ("", {})) if browser is not None else ("", {})

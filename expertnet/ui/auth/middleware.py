@@ -1,9 +1,8 @@
-"""Streamlit's own addresses beside the pages, closed to those who may not come in.
+"""An ASGI middleware that closes Streamlit's own URLs to users who may not sign in.
 
-In this module: Gate (an ASGI middleware; serve.py puts it before the app). Streamlit checks no login where images and
-downloads are fetched, files are sent and figures of the server are read. Where secrets.toml asks for a login, the gate looks
-there for the cookie that the login has left, and at the rules; and says at /signed-in whether they let its sender in, which
-a proxy may ask (nginx's auth_request).
+Streamlit checks no login for images, downloads, uploads and server metrics. If secrets.toml asks for a login, the gate reads
+the login cookie and applies the access rules. It also answers at /signed-in (204 or 401), for a reverse proxy such as
+nginx with auth_request.
 """
 
 from __future__ import annotations
@@ -20,37 +19,39 @@ from expertnet.errors import AccessError
 from expertnet.ui.auth.login import current_rules
 
 CLOSED = ("/media/", "/_stcore/upload_file/", "/_stcore/metrics", "/_stcore/agent/")
-QUESTION = "/signed-in"
+SIGNED_IN = "/signed-in"
 
 
 class Gate:
+    """Passes a request to the app, unless its URL is closed and its login cookie has no role."""
+
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # the pages come through the WebSocket, and have a guard of their own
+        if scope["type"] != "http":  # pages use the WebSocket and have their own guard
             return await self.app(scope, receive, send)
         base = "/" + st.config.get_option("server.baseUrlPath").strip("/")
         path = scope["path"].removeprefix(base.rstrip("/"))
-        if path != QUESTION and not path.startswith(CLOSED):
+        if path != SIGNED_IN and not path.startswith(CLOSED):
             return await self.app(scope, receive, send)
-        if not _comes_in(HTTPConnection(scope).cookies):
+        if not _may_enter(HTTPConnection(scope).cookies):
             return await PlainTextResponse("Sign in first.", 401)(scope, receive, send)
-        if path == QUESTION:
+        if path == SIGNED_IN:
             return await PlainTextResponse("", 204)(scope, receive, send)
         return await self.app(scope, receive, send)
 
 
-def _comes_in(cookies: dict[str, str]) -> bool:
+def _may_enter(cookies: dict[str, str]) -> bool:
     try:
         known = current_rules()
-        return known is None or known.role(_claims(cookies)) is not None
     except AccessError:
         return False
+    return known is None or known.role(_claims(cookies)) is not None
 
 
 def _claims(cookies: dict[str, str]) -> dict[str, Any]:
-    """What Streamlit's login has written into its signed cookie; nothing where the signature is not its own or has run out."""
+    """Returns the claims in the cookie of Streamlit's login; empty if its signature is missing, forged or expired."""
     from streamlit.auth_util import get_cookie_with_chunks, get_signing_secret
     from streamlit.web.server.server_util import AUTH_COOKIE_NAME
     from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value

@@ -1,7 +1,4 @@
-"""Who may come in and what they may do, by the sections [auth] and [access] of secrets.toml.
-
-In this module: AccessError, Role, Rules (whom the lists name), rules (reads the sections). Nothing here knows of a browser.
-"""
+"""Access rules from the sections [auth] and [access] of secrets.toml, without any knowledge of a browser."""
 
 from __future__ import annotations
 
@@ -13,28 +10,30 @@ from expertnet.errors import AccessError
 
 Role = Literal["all", "look"]
 LISTS = ("allow", "look")
-SECRET_LENGTH = 32  # characters; whoever guesses the secret can sign in as anybody
+SECRET_LENGTH = 32  # characters; a guessed secret lets anybody sign in as anybody
 
 
 @dataclass(frozen=True)
 class Rules:
+    """The email addresses and "@domain" entries of the two lists, in lower case."""
+
     allow: frozenset[str]
     look: frozenset[str]
 
     def role(self, claims: Mapping[str, Any]) -> Role | None:
-        """What a person with these claims of the provider may do; None where they may not come in.
+        """Returns what a user with these claims of the login provider may do: "all", "look" (view only), or None.
 
-        An address counts for more than its domain, and a place among those who may only look for more than one among the others.
+        An entry for an email address overrides one for its domain, and `look` overrides `allow`.
         """
-        address = claims.get("email")
-        verified = claims.get("email_verified") in (True, "true")  # some providers write it as a word
-        if claims.get("is_logged_in") is not True or not verified or not isinstance(address, str):
+        email = claims.get("email")
+        verified = claims.get("email_verified") in (True, "true")  # some providers send text
+        if claims.get("is_logged_in") is not True or not verified or not isinstance(email, str):
             return None
-        if not address.isascii():  # other alphabets hold letters that look or fold the same
+        if not email.isascii():  # other alphabets have letters that look the same or fold to the same
             return None
-        address = address.strip().casefold()
-        person, _, domain = address.rpartition("@")
-        for entry in (address, "@" + domain) if person else ():
+        email = email.strip().casefold()
+        name, _, domain = email.rpartition("@")
+        for entry in (email, "@" + domain) if name else ():
             if entry in self.look:
                 return "look"
             if entry in self.allow:
@@ -43,40 +42,39 @@ class Rules:
 
 
 def rules(secrets: Mapping[str, Any]) -> Rules | None:
-    """What secrets.toml says; None where it asks for no login. Raises AccessError for what cannot be kept to: that opens nothing."""
+    """Returns the rules of secrets.toml, or None if it asks for no login. Raises AccessError for rules that cannot be applied."""
     auth, access = secrets.get("auth"), secrets.get("access")
     if auth is None and access is None:
         return None
     if not isinstance(auth, Mapping) or not isinstance(access, Mapping):
         raise AccessError(
-            "secrets.toml needs both sections: [auth], which names the provider, and [access], which says who may come in."
+            "secrets.toml needs both sections: [auth], which names the login provider, and [access], which lists the users."
         )
     secret = auth.get("cookie_secret")
     if not isinstance(secret, str) or len(secret) < SECRET_LENGTH:
         raise AccessError(
-            f"cookie_secret in [auth] of secrets.toml has to be {SECRET_LENGTH} random characters or more."
+            f"cookie_secret in [auth] of secrets.toml must be at least {SECRET_LENGTH} random characters."
         )
     if set(access) - set(LISTS):
-        raise AccessError("[access] of secrets.toml takes allow and look, and nothing else.")
-    found = {name: frozenset(_addresses(name, access.get(name, []))) for name in LISTS}
+        raise AccessError("[access] in secrets.toml accepts only the keys allow and look. Remove the others.")
+    found = {name: frozenset(_entries(name, access.get(name, []))) for name in LISTS}
     if not any(found.values()):
-        raise AccessError("[access] of secrets.toml names nobody; give allow a list of addresses.")
+        raise AccessError("[access] in secrets.toml lists no users. Add a list of email addresses as allow.")
     return Rules(**found)
 
 
-def _addresses(name: str, entries: Any) -> list[str]:
+def _entries(name: str, entries: Any) -> list[str]:
+    """Returns a list of [access] in lower case. Its error names the position only, because strangers read it."""
     if not isinstance(entries, list):
         raise AccessError(
-            f'{name} in [access] of secrets.toml has to be a list such as ["jo@example.org", "@example.org"].'
+            f'{name} in [access] of secrets.toml must be a list such as ["jo@example.org", "@example.org"].'
         )
-    for place, entry in enumerate(entries, 1):
-        if (
-            not isinstance(entry, str)
-            or entry.count("@") != 1
-            or not entry.isascii()
-            or not entry.rpartition("@")[2].strip()
-        ):
+    for position, entry in enumerate(entries, 1):
+        is_entry = (
+            isinstance(entry, str) and entry.isascii() and entry.count("@") == 1 and entry.partition("@")[2].strip()
+        )
+        if not is_entry:
             raise AccessError(
-                f"Entry {place} of {name} in [access] of secrets.toml is neither an address nor @ and a domain."
+                f"Entry {position} of {name} in [access] of secrets.toml must be an email address, or @ and a domain."
             )
     return [entry.strip().casefold() for entry in entries]

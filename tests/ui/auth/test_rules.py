@@ -1,4 +1,4 @@
-"""Who may come in by the rules of secrets.toml, and that pages change something only where those rules are asked."""
+"""The access rules of secrets.toml, and that pages change something only after checking them."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ from expertnet.ui.auth.rules import rules
 
 ROOT = Path(__file__).parents[3]
 AUTH = {"cookie_secret": "s" * 32}
-WRITES = {  # methods and functions that start, stop, keep or delete something; whoever adds one names it here
+WRITES = {  # functions that start, stop, save or delete something; add yours
     "commit_epoch",
     "create",
     "end_by_force",
@@ -31,7 +31,7 @@ WRITES = {  # methods and functions that start, stop, keep or delete something; 
     "write_status",
     "write_text",
 }
-HARMLESS = {"st.stop"}  # ends the script
+HARMLESS = {"st.stop"}  # it ends the script
 
 
 def claims(email, verified=True, signed_in=True):
@@ -61,7 +61,7 @@ def role(access, *args, **options):
         ("jo@\u212aample.org", None),
     ],
 )
-def test_an_address_has_the_role_of_its_nearest_entry(email, expected):
+def test_the_most_specific_entry_decides_the_role(email, expected):
     access = {
         "allow": ["Jo@example.org", "@team.org", "boss@visitors.org"],
         "look": ["guest@TEAM.org", "@visitors.org"],
@@ -69,23 +69,23 @@ def test_an_address_has_the_role_of_its_nearest_entry(email, expected):
     assert role(access, email) == expected
 
 
-def test_in_both_lists_the_narrower_right_counts():
+def test_an_email_in_both_lists_is_view_only():
     assert role({"allow": ["a@b.org"], "look": ["a@b.org"]}, "a@b.org") == "look"
 
 
 @pytest.mark.parametrize(
     ("verified", "expected"), [(True, "all"), ("true", "all"), (False, None), (None, None), ("no", None)]
 )
-def test_an_address_counts_only_where_its_provider_confirms_it(verified, expected):
+def test_an_unverified_email_has_no_role(verified, expected):
     assert role({"allow": ["a@b.org"]}, "a@b.org", verified) == expected
 
 
 @pytest.mark.parametrize("signed_in", [False, None, "yes"])
-def test_claims_without_a_login_count_for_nothing(signed_in):
+def test_claims_without_a_login_have_no_role(signed_in):
     assert role({"allow": ["a@b.org"]}, "a@b.org", signed_in=signed_in) is None
 
 
-def test_without_either_section_everybody_may_do_everything():
+def test_without_both_sections_there_are_no_rules():
     assert rules({}) is None and rules({"other": 1}) is None
 
 
@@ -98,20 +98,20 @@ def test_without_either_section_everybody_may_do_everything():
         ({"auth": "google", "access": {"allow": ["a@b.org"]}}, "needs both"),
         ({"auth": {}, "access": {"allow": ["a@b.org"]}}, "cookie_secret"),
         ({"auth": {"cookie_secret": "xxx"}, "access": {"allow": ["a@b.org"]}}, "cookie_secret"),
-        ({"auth": AUTH, "access": {"allow": "a@b.org"}}, "has to be a list"),
+        ({"auth": AUTH, "access": {"allow": "a@b.org"}}, "must be a list"),
         ({"auth": AUTH, "access": {"allow": ["a@b.org", 7]}}, "Entry 2 of allow"),
         ({"auth": AUTH, "access": {"allow": ["a@b.org"], "look": ["b.org"]}}, "Entry 1 of look"),
         ({"auth": AUTH, "access": {"allow": ["@"]}}, "Entry 1 of allow"),
         ({"auth": AUTH, "access": {"allow": ["*"]}}, "Entry 1 of allow"),
-        ({"auth": AUTH, "access": {"allow": ["a@b.org"], "alow": []}}, "nothing else"),
-        ({"auth": AUTH, "access": {}}, "names nobody"),
-        ({"auth": AUTH, "access": {"allow": [], "look": []}}, "names nobody"),
+        ({"auth": AUTH, "access": {"allow": ["a@b.org"], "alow": []}}, "accepts only"),
+        ({"auth": AUTH, "access": {}}, "lists no users"),
+        ({"auth": AUTH, "access": {"allow": [], "look": []}}, "lists no users"),
     ],
 )
-def test_what_cannot_be_kept_to_opens_nothing(secrets, why):
+def test_rules_that_cannot_be_applied_are_rejected(secrets, why):
     with pytest.raises(AccessError, match=why) as raised:
         rules(secrets)
-    assert "b.org" not in str(raised.value)  # strangers read the sentence
+    assert "b.org" not in str(raised.value)  # strangers read this message
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def dotted(node):
 
 
 def guarded(node):
-    """The parts of a file that run inside act(...) or `with access.changing()`."""
+    """The parts of a file that run inside act(...) or `with login.changing()`."""
     if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] == "act":
         return node.args
     asks = isinstance(node, ast.With) and any(
@@ -133,7 +133,7 @@ def guarded(node):
 
 
 def unguarded_writes(source):
-    """The lines of a file that name a write outside of those parts, and outside of functions that only those parts name."""
+    """The lines of a file with a write outside guarded parts, and outside functions that only guarded parts call."""
     tree = ast.parse(source)
     inside = {id(part) for node in ast.walk(tree) for top in guarded(node) for part in ast.walk(top)}
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -158,7 +158,7 @@ SOURCES = sorted([*(ROOT / "pages").rglob("*.py"), *(ROOT / "expertnet" / "ui").
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_page_changes_something_only_where_it_asks_whether_it_may(path):
+def test_a_page_changes_something_only_after_checking_the_role(path):
     assert list(unguarded_writes(path.read_text())) == []
 
 
@@ -169,7 +169,7 @@ def test_a_page_begins_with_its_guard(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_ticks_are_those_that_ask_again(path):
+def test_only_the_login_module_makes_fragments(path):
     if path.name != "login.py":
         assert "st.fragment" not in path.read_text()
 
@@ -184,7 +184,7 @@ def test_ticks_are_those_that_ask_again(path):
         "with shown_error():\n    save_upload(a, b)",
     ],
 )
-def test_a_write_that_does_not_ask_is_found(source):
+def test_an_unguarded_write_is_found(source):
     assert list(unguarded_writes(source))
 
 
@@ -194,8 +194,8 @@ def test_a_write_that_does_not_ask_is_found(source):
         "shell.act(lambda: manager().stop(run))",
         "act(run.move_to_trash)",
         "def f():\n    run.stop()\nshell.act(lambda: f())",
-        "with shown_error(), access.changing():\n    run.stop()",
+        "with shown_error(), login.changing():\n    run.stop()",
     ],
 )
-def test_a_write_that_asks_passes(source):
+def test_a_guarded_write_passes(source):
     assert not list(unguarded_writes(source))
