@@ -1,7 +1,7 @@
 """List and read the files of a folder or an untrusted archive, without unpacking anything to disk.
 
-Archives are zip, or tar (plain, gzip, bzip2 or xz), recognized by their first bytes. They are read as a stream, and member
-names and links are never followed, so a hostile archive cannot reach anything. It is rejected anyway.
+Zip and tar archives (plain, gzip, bzip2 or xz) are recognized by their first bytes. Member names and links are never used
+as paths, so a hostile archive can do no harm. It is rejected anyway.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cance
             if inside:
                 share = min(file.tell() / size, 1.0)
                 yield Entry(inside, member.isdir(), share, partial(_read_tarred, path.name, archive, member))
-    # tarfile takes any broken header for the end, but a whole tar ends with a block of zeros.
+    # tarfile takes any broken header for the end, but a complete tar ends with a block of zeros.
     if stream.last.strip(b"\0"):
         raise tarfile.ReadError("no end")
 

@@ -70,12 +70,12 @@ def _fetch(
         request = urllib.request.Request(url, headers={"User-Agent": "expertnet"})
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response, part.open("wb") as file:
             length = int(response.headers.get("Content-Length") or 0)
-            whole = total or length
+            expected = total or length
             while piece := response.read(PIECE):
                 raise_if_cancelled(cancelled)
                 file.write(piece)
                 received += len(piece)
-                progress(activity, min((before + received) / whole, 1.0) if whole else None)
+                progress(activity, min((before + received) / expected, 1.0) if expected else None)
     except (OSError, HTTPException, ValueError) as error:
         reason = (
             getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__

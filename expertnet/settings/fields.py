@@ -58,16 +58,19 @@ class SettingField:
     @property
     def allowed(self) -> str:
         """The values that this setting accepts, such as "a whole number between 1 and 64"."""
-        if self.kind in ("int", "float"):
-            return f"a {'whole ' * (self.kind == 'int')}number {self.range}"
         if self.kind == "choice":
             return "one of " + ", ".join(self.choices)
         if self.kind == "text":
             first_sentence = re.split(r"\.(?: |$)", self.help)[0]
             return first_sentence[0].lower() + first_sentence[1:]
-        return {"bool": "true or false", "blocks": "block numbers such as 2,4", "ints": "whole numbers such as 32,64"}[
-            self.kind
-        ]
+        words = {
+            "int": f"a whole number {self.range}",
+            "float": f"a number {self.range}",
+            "bool": "true or false",
+            "blocks": "block numbers such as 2,4",
+            "ints": "whole numbers such as 32,64",
+        }
+        return words[self.kind]
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -124,13 +127,13 @@ def field_of(key: str) -> SettingField:
 
 
 def _unknown_key(key: str) -> str:
-    """Return the message for an unknown key. A right name in a wrong section, or without one, leads to its setting."""
+    """Return the message for an unknown key. A right name with a wrong or missing section is recognized."""
     name = key.rpartition(".")[2].lower()
     same_name = [field.key for field in setting_fields() if field.name == name]
-    # Section names make all keys somewhat alike, so the likeness must be higher than usual.
-    meant = did_you_mean(key, [field.key for field in setting_fields()], 0.75)
     if same_name:
         meant = f" Did you mean {same_name[0]}?"
+    else:  # sections make all keys similar, so the required likeness is higher than usual
+        meant = did_you_mean(key, [field.key for field in setting_fields()], 0.75)
     return f"There is no setting {key[:80]!r}.{meant} Run 'python -m expertnet settings' to list all settings."
 
 
@@ -220,6 +223,7 @@ def settings_from_dict(nested: Mapping[str, Any]) -> Settings:
 
 
 def get_value(settings: Settings, key: str) -> Any:
+    """Return the value of a dotted key."""
     value: Any = settings
     for part in key.split("."):
         value = getattr(value, part)
@@ -227,7 +231,7 @@ def get_value(settings: Settings, key: str) -> Any:
 
 
 def flat(settings: Settings) -> dict[str, Any]:
-    """Return all values by dotted key."""
+    """Return the values of all settings by dotted key."""
     return {field.key: get_value(settings, field.key) for field in setting_fields()}
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preset:
+    """Values that replace the defaults."""
+
     name: str
     reason: str
     values: Mapping[str, Any]  # by dotted key; other settings have their defaults

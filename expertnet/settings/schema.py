@@ -58,6 +58,8 @@ Numbers = Annotated[tuple[int, ...], BeforeValidator(parse_numbers)]
 
 
 class Section(BaseModel):
+    """Base of all groups of settings: frozen, without unknown or non-finite values."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -103,7 +105,7 @@ class ModelSettings(Section):
     )
     widths: Numbers = setting(
         (),
-        "Such as 32,64,128. Each pooling starts a new stage. Empty: the same channels in all blocks.",
+        "Channels of each stage, such as 32,64,128. Each pooling starts a new stage. Empty: the same in all blocks.",
         label="Channels per stage",
         unit="feature maps",
     )
@@ -129,7 +131,7 @@ class ModelSettings(Section):
         if self.widths and len(self.widths) != stages:
             raise ValueError(f"`model.widths` needs {counted(stages, 'number')}, one per stage. {entered}")
         if any(not 1 <= width <= 1024 for width in self.widths):
-            raise ValueError(f"`model.widths` must be numbers between 1 and 1024. {entered}")
+            raise ValueError(f"`model.widths` must contain numbers between 1 and 1024. {entered}")
         if self.residual and sorted(self.widths) != list(self.widths):
             raise ValueError(f"`model.widths` must not decrease from stage to stage with residual blocks. {entered}")
         return self
@@ -162,7 +164,7 @@ class DataSettings(Section):
     )
     validation_share: float = setting(
         0.1,
-        "Share of the training images held out to choose the best epoch. 0 monitors the test set, as in the report.",
+        "Share of the training images held out to choose the best epoch. With 0, the test set is monitored, as in the report.",
         label="Validation share",
         step=0.05,
         ge=0.0,
@@ -284,7 +286,7 @@ class TrainingSettings(Section):
     temperature_share: float = setting(
         0.1,
         "Share of all steps in which the router temperature falls to 1.",
-        label="Temperature share",
+        label="Temperature annealing share",
         step=0.05,
         gt=0.0,
         le=1.0,
@@ -333,7 +335,7 @@ class HardwareSettings(Section):
 
 
 class Settings(Section):
-    """All settings of a run. They are frozen, so a run's settings cannot change."""
+    """All settings of a run."""
 
     seed: int = setting(
         0, "Seed of every random choice: weights, split, order and augmentation.", label="Seed", ge=0, le=2**31 - 1

@@ -1,4 +1,4 @@
-"""Read and write files so that a kill at any instant leaves them whole."""
+"""Write files so that a kill at any instant leaves them intact, and read JSON."""
 
 from __future__ import annotations
 

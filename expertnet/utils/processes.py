@@ -1,4 +1,4 @@
-"""Identifies the process that writes a run, and tells whether it is alive."""
+"""Identify the process that writes a run, and tell whether it is still alive."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from typing import Annotated
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
 
-CLOCK_SLACK = 2.5  # seconds; the system rounds its own start to whole ones, anew at every look
-HEARTBEAT_LIMIT = 60.0  # seconds; older than this, a run on another host is taken for dead
+CLOCK_SLACK = 2.5  # seconds; the boot time is rounded to whole seconds, differently at each call
+HEARTBEAT_LIMIT = 60.0  # seconds; a run on another host with an older heartbeat counts as dead
 
 
 class Process(BaseModel):
-    """A process, by facts that tell it from a later one with the same pid; all None for no process."""
+    """Facts that tell a process from a later one with the same pid. All are None for no process."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
     host: str | None = None
     pid: Annotated[int, Field(ge=0, le=2**31)] | None = None
-    process_start: float | None = (
-        None  # seconds; on Linux since boot, since setting the clock changes the time since 1970
-    )
-    boot: str | None = None  # identifies this start of the machine; None where the system has no name for it
-    heartbeat: float | None = None  # when it last wrote, seconds since 1970; only other hosts need it
+    # Seconds since 1970, but on Linux since boot, because setting the clock shifts times since 1970.
+    process_start: float | None = None
+    boot: str | None = None  # ID of the current boot, because pids and start times recur; None if unavailable
+    heartbeat: float | None = None  # time of the last write, seconds since 1970; only other hosts need it
 
     def beating(self) -> Process:
-        """Returns the same process with a heartbeat of now."""
+        """Return a copy with a heartbeat of now."""
         return self.model_copy(update={"heartbeat": time.time()})
 
 
@@ -38,13 +37,14 @@ def this_process() -> Process:
     return _this_process(os.getpid())
 
 
+# Cached by pid, because a fork is another process.
 @cache
-def _this_process(pid: int) -> Process:  # by pid: a fork is another process
+def _this_process(pid: int) -> Process:
     return process_facts(pid)
 
 
 def process_facts(pid: int) -> Process:
-    """Describes a running process of this host."""
+    """Describe a running process of this host."""
     return Process(host=socket.gethostname(), pid=pid, process_start=_process_start(pid), boot=_boot())
 
 
@@ -62,7 +62,7 @@ def _boot() -> str | None:
 
 
 def is_alive(process: Process) -> bool:
-    """Whether a process is still running. A killed one that its parent has not waited for yet is not."""
+    """Return whether a process is still running. A zombie is not."""
     if process.host != this_process().host:
         return abs(time.time() - (process.heartbeat or 0)) < HEARTBEAT_LIMIT
     if process.boot != _boot() or process.pid is None or process.process_start is None:
