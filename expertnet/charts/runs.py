@@ -22,6 +22,7 @@ def run_looks(runs: pd.Series, drawn: list[Any], title: str, **legend: Any) -> d
     """Return encodings that give a run the same look in every chart, whichever runs a chart draws.
 
     `runs` maps labels to best accuracies. Up to NAMED runs differ in colour and dash; with more, colour shows the accuracy.
+    `drawn` lists the runs in the legend.
     """
     if len(runs) <= NAMED:
         return colour_and_dash("run:N", list(runs.index), values=drawn, **legend)

@@ -141,7 +141,7 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
         lines,
         height=220,
         title="Routing entropy of each block",
-        description="Routing entropy of each block over epochs, below that of an even split",
+        description="Routing entropy of each block over epochs, with the limit of an even split",
     )
 
 

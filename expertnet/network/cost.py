@@ -1,8 +1,7 @@
-"""What a run will cost, before it starts: parameters, multiply-adds, memory.
+"""The cost of a run before it starts: parameters, multiply-adds, memory.
 
-In this module: Estimate, estimate, refuse_if_too_large, and batch_size_text, which says what batch would fit. By formulas,
-since torch's own counters take seconds to load and a second for a large network, at every change of the form; a test holds
-the formulas to those counters.
+The form needs these at every change, and torch's counters take about a second for a large network. So the module uses
+formulas, which a test compares with those counters.
 """
 
 from __future__ import annotations
@@ -15,30 +14,32 @@ from expertnet.errors import SettingsError
 from expertnet.settings.schema import ModelSettings, Settings
 from expertnet.utils.devices import available_memory, resolve_device, resolve_precision
 
-RUNTIME_BYTES = 300 * 2**20  # what the process holds beside tensors, seen on a CPU
+RUNTIME_BYTES = 300 * 2**20  # of the process besides tensors, measured on a CPU
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the architecture's sketch."""
+    """A step of the network, as the architecture diagram shows it."""
 
     name: str
     channels: int
-    size: int  # pixels, width and height of what comes out
-    experts: int  # 0 where there are none
+    size: int  # width and height of the output, pixels
+    experts: int  # 0 if the step has no experts
 
 
 @dataclass(frozen=True)
 class Estimate:
+    """The cost of training a network."""
+
     parameters: int
-    multiply_adds: int  # of one image, forward
-    memory_bytes: int  # expected peak while training, the dataset apart
-    image_bytes: int  # of which each image of a batch takes this much
+    multiply_adds: int  # per image, forward pass
+    memory_bytes: int  # expected peak while training, without the dataset
+    image_bytes: int  # the part of memory_bytes per image of a batch
     stages: tuple[Stage, ...]
 
 
 def estimate(settings: Settings, num_classes: int) -> Estimate:
-    """The cost of training with these settings."""
+    """Estimate the cost of training with these settings. A device that is not available is replaced by the CPU."""
     try:
         device = resolve_device(settings.hardware.device)
     except SettingsError:
@@ -46,23 +47,23 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     dtype = resolve_precision(settings.hardware.precision, device)
     training = settings.training
     parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
-    copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments; and those that are cast
-    held = 4 * copies + (dtype.itemsize if dtype != torch.float32 else 0)
+    copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
+    per_parameter = 4 * copies + (dtype.itemsize if dtype != torch.float32 else 0)
     images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
-    memory = RUNTIME_BYTES + held * parameters + training.batch_size * (saved + images)
+    memory = RUNTIME_BYTES + per_parameter * parameters + training.batch_size * (saved + images)
     return Estimate(parameters, multiply_adds, memory, saved + images, stages(settings, num_classes))
 
 
 def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
-    """Parameters, multiply-adds of an image, and bytes that an image's forward pass keeps for the backward pass."""
-    experts, number = model.num_experts, dtype.itemsize  # bytes of what the convolutions put out
+    """Return the parameters, and per image the multiply-adds and the bytes that the forward pass saves for the backward pass."""
+    experts, number = model.num_experts, dtype.itemsize  # bytes per output of a convolution
     size, channels = image_size, model.block_widths[0]
     area = size**2
-    parameters = 27 * channels + 2 * channels  # the stem: its kernel, its norm
+    parameters = 27 * channels + 2 * channels  # the stem's kernel and norm
     multiply_adds = 27 * channels * area
-    saved = number * area * (3 + 2 * channels)  # the image, what the norm took, what the ReLU gave
+    saved = number * area * (3 + 2 * channels)  # the image, the norm's input, the ReLU's output
     for block, width in enumerate(model.block_widths, 1):
-        saved += number * area * channels * (block > 1)  # the block's input; the first one's is the stem's ReLU
+        saved += number * area * channels * (block > 1)  # the block's input; for block 1, it is the stem's output
         if model.routing == "learned":
             hidden = max(channels // model.reduction, 1)
             parameters += (channels + 1) * hidden + (hidden + 1) * experts
@@ -70,18 +71,18 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
             saved += 4 * (channels + hidden + experts)
         parameters += experts * width * (9 * channels + 2)
         multiply_adds += 9 * channels * experts * width * area
-        saved += number * experts * (2 * area * width + 1)  # what each norm took, what its ReLU gave, its weight
+        saved += number * experts * (2 * area * width + 1)  # each norm's input, ReLU output, weight
         channels = width
         if block in model.pool_after:
             saved += number * area * channels
             size //= 2
             area = size**2
-            saved += 8 * area * channels  # which of the four was the largest
+            saved += 8 * area * channels  # indices of the maxima
     return parameters + (channels + 1) * num_classes, multiply_adds + channels * num_classes, saved + number * channels
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
-    """The network from image to classes, a Stage a step."""
+    """Return the network's steps from image to classes."""
     model, size = settings.model, settings.data.image_size
     rows = [Stage("Image", 3, size, 0), Stage("Stem", model.block_widths[0], size, 0)]
     for block, width in enumerate(model.block_widths, 1):
@@ -92,24 +93,29 @@ def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
 
 
 def refuse_if_too_large(settings: Settings, num_classes: int, available: int | None = None) -> None:
-    """Raises SettingsError where a CPU run needs more memory than the `available` bytes (default: what is free now)."""
-    device = resolve_device(settings.hardware.device)  # also refuses one that is not there
+    """Raise SettingsError if a CPU run needs more memory than `available` bytes (default: what is free now).
+
+    Also raises it if the device is not available.
+    """
+    device = resolve_device(settings.hardware.device)
     if device.type != "cpu":
         return
     needed = estimate(settings, num_classes).memory_bytes
     available = available_memory(device) if available is None else available
     if needed > available:
         raise SettingsError(
-            f"This run needs about {needed / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are free: "
-            f"{batch_size_text(settings, num_classes, available)}."
+            f"This run needs about {needed / 2**30:.1f} GiB of memory, but only {available / 2**30:.1f} GiB are free. "
+            f"{batch_size_text(settings, num_classes, available)}"
         )
 
 
 def batch_size_text(settings: Settings, num_classes: int, available: int) -> str:
-    """What to change so that the run fits into `available` bytes: the largest power of two below its batch that does."""
+    """Say in a sentence which smaller batch, a power of two, makes the run fit into `available` bytes."""
     result, batch = estimate(settings, num_classes), settings.training.batch_size
     spare = available - (result.memory_bytes - batch * result.image_bytes)
     fits = min(batch - 1, spare // result.image_bytes)
     if fits < 1:
-        return "make the network smaller, since not even one image at a time would fit"
-    return f"set training.batch_size to {2 ** (fits.bit_length() - 1)} instead of {batch}, or make the network smaller"
+        return "Make the network smaller: even a batch of one image does not fit."
+    return (
+        f"Set `training.batch_size` to {2 ** (fits.bit_length() - 1)} instead of {batch}, or make the network smaller."
+    )

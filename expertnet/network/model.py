@@ -1,10 +1,8 @@
-"""The network of experts.
+"""The network of experts, from the reference report.
 
-In this module: Stem, ExpertBranch (the router), UniformBranch (its control), ExpertConvs (K convolutions), Block, Backbone,
-Classifier, ExpertNet.
 Shapes: N images, C channels in, D channels out, K experts, B blocks, H x W pixels.
-The family: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 2020, arXiv:1912.03458),
-ODConv (Li 2022, arXiv:2209.07947). Here the experts' outputs are mixed, not their kernels, as in the reference report.
+Related work: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 2020, arXiv:1912.03458),
+ODConv (Li 2022, arXiv:2209.07947). Those mix the experts' kernels; this network mixes their outputs.
 """
 
 from __future__ import annotations
@@ -20,8 +18,8 @@ from torch import Tensor, nn
 
 from expertnet.settings.schema import ModelSettings
 
-Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> those to use instead
-Changes = Mapping[int, Change]  # by the number of the block, from 1
+Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> the weights to use instead
+Changes = Mapping[int, Change]  # by block number, from 1
 UNCHANGED: Changes = MappingProxyType({})
 
 
@@ -30,7 +28,7 @@ class Stem(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)  # the norm has the bias
+        self.conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)  # the norm adds one
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
@@ -40,9 +38,8 @@ class Stem(nn.Module):
 class ExpertBranch(nn.Module):
     """The router: spatial mean -> Linear C to C/reduction -> ReLU -> Linear to K -> softmax: (N, C, H, W) -> (N, K).
 
-    The weights of an image are positive and sum to 1. The softmax is divided by `temperature`, a buffer that is saved
-    with the weights (Chen 2020); 1 is the plain softmax of the report. Routing is computed in float32 whatever the
-    precision of the convolutions, so that it does not round to equal weights.
+    The weights of an image sum to 1. The logits are divided by `temperature` (Chen 2020), a buffer saved with the weights; 1 is
+    the report's plain softmax. Routing is computed in float32 or more, since bfloat16 may round different weights to equal ones.
     """
 
     temperature: Tensor
@@ -62,7 +59,7 @@ class ExpertBranch(nn.Module):
 
 
 class UniformBranch(nn.Module):
-    """1/K for every image and expert: what a network of experts is without its routing."""
+    """A control without routing: every expert gets 1/K for every image."""
 
     def __init__(self, num_experts: int) -> None:
         super().__init__()
@@ -76,9 +73,8 @@ class UniformBranch(nn.Module):
 class ExpertConvs(nn.Module):
     """K 3x3 convolutions, each with its own batch norm and ReLU, summed with the routing weights.
 
-    (N, C, H, W) and (N, K) -> (N, D, H, W). The K kernels lie one after the other in a single convolution C -> K*D, which
-    a GPU runs at once; a CPU is quicker expert by expert (each output is mixed while it is still in the cache). Both
-    ways read the same parameters, so a checkpoint does not know where it was trained.
+    (N, C, H, W) and (N, K) -> (N, D, H, W). A single convolution C -> K*D holds the K kernels. A GPU computes it in one call; a
+    CPU is faster expert by expert, since each output is mixed while it is still in the cache. Both use the same parameters.
     """
 
     def __init__(self, channels: int, channels_out: int, num_experts: int) -> None:
@@ -103,7 +99,7 @@ class ExpertConvs(nn.Module):
         return self.mix(self.outputs(x_NCHW), weights_NK)
 
     def outputs(self, x_NCHW: Tensor) -> Iterator[Tensor]:
-        """What each expert puts out, one after the other: K times (N, D, H, W)."""
+        """Yield the output of each expert: K times (N, D, H, W)."""
         norm = self.norm
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
@@ -121,7 +117,7 @@ class ExpertConvs(nn.Module):
 
     @staticmethod
     def mix(outputs: Iterable[Tensor], weights_NK: Tensor) -> Tensor:
-        """The sum of the experts' outputs, each times its weight."""
+        """Return the sum of the experts' outputs (N, D, H, W), each times its weight."""
         total: Tensor | None = None
         for z, weight_N in zip(outputs, weights_NK.unbind(1), strict=True):
             share = weight_N.to(z.dtype)[:, None, None, None]
@@ -130,14 +126,14 @@ class ExpertConvs(nn.Module):
         return total
 
     def _statistics(self, name: str) -> tuple[Tensor, ...]:
-        """Views of the running statistics, one an expert, which batch_norm updates in place."""
+        """Return views of the running statistics, one per expert, which batch_norm updates in place."""
         return getattr(self.norm, name).chunk(self.num_experts)
 
 
 class Block(nn.Module):
     """O = sum over k of a_k * Conv_k(X): (N, C, H, W) -> (N, D, H, W), and the routing weights a (N, K).
 
-    A residual block adds X to O (He 2016, arXiv:1512.03385), its missing channels taken as zeros (that paper's option A).
+    A residual block adds X to O, with zeros for missing channels (He 2016, arXiv:1512.03385, option A).
     """
 
     def __init__(self, channels: int, channels_out: int, model: ModelSettings) -> None:
@@ -157,7 +153,7 @@ class Block(nn.Module):
         return self.add(x_NCHW, self.experts(x_NCHW, weights_NK)), weights_NK
 
     def add(self, x_NCHW: Tensor, y_NDHW: Tensor) -> Tensor:
-        """What the experts made of X, and X itself where the block is residual."""
+        """Return the experts' mixed output, plus X if the block is residual."""
         if not self.residual:
             return y_NDHW
         missing = y_NDHW.shape[1] - x_NCHW.shape[1]
@@ -165,7 +161,10 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The blocks in order, with 2x2 max pooling after those that `pool_after` names (from 1)."""
+    """The blocks in order, with 2x2 max pooling after the blocks in `pool_after` (from 1).
+
+    (N, C, H, W) -> features (N, D, h, w) and the routing weights (N, B, K).
+    """
 
     def __init__(self, model: ModelSettings) -> None:
         super().__init__()
@@ -182,7 +181,7 @@ class Backbone(nn.Module):
         return x_NCHW, torch.stack(routing, dim=1)
 
     def pool(self, number: int, x_NCHW: Tensor) -> Tensor:
-        """What follows block `number`: 2x2 max pooling, or nothing."""
+        """Apply 2x2 max pooling if it follows block `number`."""
         return F.max_pool2d(x_NCHW, 2) if number in self.pool_after else x_NCHW
 
 
@@ -200,7 +199,7 @@ class Classifier(nn.Module):
 class ExpertNet(nn.Module):
     """Stem, backbone, classifier: (N, 3, H, W) normalised images -> (N, classes) logits.
 
-    With return_routing=True also the routing weights (N, B, K). `changes` puts other weights in the place of a block's own.
+    `return_routing` also returns the routing weights (N, B, K). `changes` replaces the weights of some blocks.
     """
 
     def __init__(self, model: ModelSettings, num_classes: int) -> None:

@@ -1,10 +1,7 @@
-"""What becomes of the answers to the whole test set when its images are routed otherwise.
+"""Each expert of each block ablated in turn, on the whole test set.
 
-In this module: Effects; measure_ablations (each expert of each block silenced in turn), POLICIES and measure_policies (six ways
-to route), cached_effects; and their tables ablation_table, class_effects, policy_table, flipped.
-The network's batch norms keep the statistics of the routing it was trained with, so every figure here also contains that
-mismatch; it is part of the answer to "what if", and no measure of what training without an expert would give.
-Shapes: N images, B blocks, K experts.
+The network's batch norms keep the statistics of the learned routing. The results include that mismatch, so they do not say
+what a network trained without an expert would do.
 """
 
 from __future__ import annotations
@@ -26,8 +23,9 @@ from expertnet.store.run import Run
 from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
-DEAD_BELOW = 0.1  # utilization; an expert is dead where silencing it changes next to nothing too
-DEAD_FLIPS = 0.001  # share of images that may change their class when a dead expert is silenced
+# an expert is dead if both its utilization and the share of images whose class its ablation changes are this low
+DEAD_BELOW = 0.1
+DEAD_FLIPS = 0.001
 
 
 def measure_ablations(
@@ -40,27 +38,29 @@ def measure_ablations(
     cancelled: ShouldStop = never,
     threads: int | None = None,
 ) -> Effects:
-    """The test set with each expert of each block silenced in turn, kept in the run's folder.
+    """Classify the test set with each expert of each block ablated in turn, and cache the result in the run's folder.
 
-    What lies before the changed block is computed once for all experts, and so is what the block's experts put out: K B (B - 1) / 2
-    + B blocks instead of K B B, which is 11.5 passes through 8 blocks of 3 experts instead of 24.
+    With `renormalise`, the other experts' weights grow to keep their sum. Raises Cancelled when `cancelled` returns True.
+    The blocks before the ablated one and the outputs of its experts are computed once for all experts. That takes
+    K B (B - 1) / 2 + B blocks instead of K B B: for 8 blocks of 3 experts, 11.5 passes instead of 24.
     """
     predictor = load_predictor(run, checkpoint, threads)
     batches = []
     for here, share in in_batches(split, cancelled):
-        progress("Silencing each expert in turn", share)
+        progress("Switching off each expert in turn", share)
         batches.append(ablate_batch(predictor, split.images[here], renormalise))
     effects = Effects(routed.labels, routed.predictions, torch.cat(batches, dim=2))
     return save_effects(effects, ablation_name(renormalise), run, checkpoint, predictor)
 
 
 def ablation_name(renormalise: bool) -> str:
+    """Return the name under which the effects are cached."""
     return "silenced-renormalised" if renormalise else "silenced"
 
 
 @torch.inference_mode()
 def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool) -> Tensor:
-    """The classes named for a batch with each expert silenced: (B, K, N)."""
+    """Return the classes predicted for uint8 images with each expert ablated: (B, K, N)."""
     model = predictor.model
     backbone, answers = model.backbone, []
     blocks = cast(list[Block], list(backbone.blocks))
@@ -80,34 +80,23 @@ def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool) -
     return torch.stack(answers).unflatten(0, (len(blocks), -1))
 
 
-# --- tables ----------------------------------------------------------------------------------------------------------
-
-
 def ablation_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
-    """A row a block and expert: `experts` (its weight, utilization, first), and beside it the effect of silencing it.
+    """Return a row per block and expert: the columns of `experts` (see `expert_table`) and the effect of its ablation.
 
-    Adds accuracy, change, low, high (fractions), flipped (images that get another class) and dead: little used **and** without
-    effect, since softmax never gives an expert nothing.
+    Adds accuracy, change, low, high (fractions), flipped (how many images get another class) and dead. A dead expert is little
+    used and without effect. Low use alone is not enough, since a softmax never gives an expert a weight of 0.
     """
     rows = [paired_change(effects, changed) for changed in effects.changed.flatten(0, 1)]
     table = pd.concat([experts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     without_effect = table["flipped"] <= DEAD_FLIPS * len(effects.labels)
     table = table.assign(dead=(table["utilization"] < DEAD_BELOW) & without_effect)
-    first = [
-        "block",
-        "expert",
-        "weight",
-        "change",
-        "low",
-        "high",
-        "flipped",
-        "dead",
-    ]  # what a narrow column has room for
+    # the columns that a narrow page has room for come first
+    first = ["block", "expert", "weight", "change", "low", "high", "flipped", "dead"]
     return table[[*first, *table.columns.difference(first, sort=False)]]
 
 
 def class_effects(effects: Effects, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a class, block and expert: change of the accuracy on the images of that class when the expert is silenced."""
+    """Return a row per class, block and expert: the change in accuracy on the class's images without the expert."""
     rows = []
     for label, name in enumerate(classes):
         members = effects.labels == label

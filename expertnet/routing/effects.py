@@ -1,4 +1,4 @@
-"""What changed routing does to the answers on the test set."""
+"""The effects of changed routing on the test set: cached results, and their comparison with the learned routing."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from expertnet.utils.files import version_of
 from expertnet.utils.progress import ShouldStop, raise_if_cancelled
 
 POLICIES = {
-    "learned": "as the network routes",
-    "uniform": "1/K for every expert",
-    "first": "each image's first expert alone",
-    "mean": "the mean weights of the test set",
-    "class": "the mean weights of the image's true class",
-    "shuffled": "the weights of another image, drawn at random",
+    "learned": "learned routing",
+    "uniform": "equal weights, 1/K each",
+    "first": "only each image's top expert",
+    "mean": "mean weights of the test set",
+    "class": "mean weights of the image's true class",
+    "shuffled": "weights of another image, drawn at random",
 }
 
 
-@dataclass(frozen=True, eq=False)  # as Routed
+@dataclass(frozen=True, eq=False)  # compared by identity, as Routed, to serve as a cache key
 class Effects:
-    """The classes that the network named for the test images under a number of changes."""
+    """The classes predicted for N test images, with the learned routing and with changed routings."""
 
-    labels: Tensor  # (N,)
-    learned: Tensor  # (N,): with the network's own routing
-    changed: Tensor  # (..., N): (B, K, N) with an expert silenced, (6, N) under the POLICIES
+    labels: Tensor  # (N,): true classes
+    learned: Tensor  # (N,)
+    changed: Tensor  # (B, K, N) with each expert ablated, or (len(POLICIES), N)
 
 
 def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, float]]:
-    """The test set in batches, each with the share that lies before it. Raises Cancelled where that is asked for."""
+    """Yield batches of the test set and the share of images before each. Raises Cancelled when `cancelled` returns True."""
     for start in range(0, len(split), EVALUATION_BATCH):
         raise_if_cancelled(cancelled)
         yield slice(start, start + EVALUATION_BATCH), start / len(split)
 
 
 def cached_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
-    """What was measured before: `what` is "policies", or ablation_name(renormalise)."""
+    """Return effects measured before, or None. `what` is "policies" or an `ablation_name`."""
     routed = kept_routing(run, checkpoint)
     try:
         version = version_of(run.path / f"{what}-{checkpoint}.safetensors")
@@ -74,15 +74,16 @@ def _effects(path: Path, what: str, checkpoint: Checkpoint, version: tuple[int, 
 
 
 def save_effects(effects: Effects, what: str, run: Run, checkpoint: Checkpoint, predictor: Predictor) -> Effects:
+    """Cache effects in the run's folder and return them."""
     few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
     keep(run, what, checkpoint, predictor.epoch, {"changed": effects.changed.to(few)})
     return effects
 
 
 def paired_change(effects: Effects, changed_N: Tensor) -> dict[str, float]:
-    """Accuracy under a change, and its difference from the network's own with a 95% interval.
+    """Compare changed predictions with the learned routing's: accuracy, change, low, high (fractions) and flipped (a count).
 
-    The interval is of the paired difference (each image is its own control), in the normal approximation.
+    low and high bound a 95% interval of the paired difference (each image is its own control), by normal approximation.
     """
     right, before = (changed_N == effects.labels).double(), (effects.learned == effects.labels).double()
     difference = right - before
@@ -98,5 +99,5 @@ def paired_change(effects: Effects, changed_N: Tensor) -> dict[str, float]:
 
 
 def flipped(effects: Effects, block: int, expert: int) -> list[int]:
-    """The images that get another class when an expert (from 1) is silenced."""
+    """Return the images (from 0) that get another class when an expert (block and expert from 1) is ablated."""
     return (effects.changed[block - 1, expert - 1] != effects.learned).nonzero()[:, 0].tolist()

@@ -1,4 +1,4 @@
-"""What each expert makes of an image."""
+"""The feature maps that each expert makes from an image."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from expertnet.network.model import Block
 
 @torch.inference_mode()
 def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What each expert of a block (from 1) makes of an image (K, D, H, W), their mix (D, H, W), and the weights (K,).
+    """Return the outputs of a block's experts (K, D, H, W), their mix (D, H, W) and the routing weights (K,).
 
-    After batch norm and ReLU, before pooling, and without what a residual block adds.
+    Takes a uint8 image; blocks are counted from 1. The maps are taken after batch norm and ReLU, before pooling, and without
+    the input that a residual block adds.
     """
     model = predictor.model
     blocks = cast(list[Block], list(model.backbone.blocks))
@@ -30,13 +31,13 @@ def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[T
 
 
 def mosaic(maps_DHW: Tensor, pixels: int = 256) -> np.ndarray:
-    """Feature maps with values from 0 (white) to 1 (black) as one image, side by side in a square: uint8 (height, width).
+    """Arrange feature maps in a square image, with 0 as white and 1 as black: uint8 (height, width).
 
-    Every value becomes a square of whole pixels, as many as make the image about `pixels` wide.
+    Each value becomes a square of whole pixels, so that the image is about `pixels` wide.
     """
     count, height, width = maps_DHW.shape
     columns = math.ceil(math.sqrt(count))
-    cells = torch.zeros(math.ceil(count / columns) * columns, height + 1, width + 1)  # a line between maps
+    cells = torch.zeros(math.ceil(count / columns) * columns, height + 1, width + 1)  # a blank line between maps
     cells[:count, :height, :width] = maps_DHW.clamp(0, 1)
     grid = cells.unflatten(0, (-1, columns)).permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
     scale = max(pixels // grid.shape[1], 1)

@@ -1,9 +1,6 @@
-"""Changes to the routing of a trained network: what would it say if images were routed otherwise?
+"""Changes to the routing weights of a block, to see what a trained network answers when images are routed differently.
 
-In this module: the changes to a block's weights (silenced, forced, swapped, given, uniform, top1) and, for one image,
-applied, with_weight, written and read (weights that were set, as an address has them) and feature_maps. What they do to the
-whole test set is measured in effects.py.
-Shapes: N images, B blocks, K experts.
+A Change maps weights (N, K) to new ones. Experts are counted from 0.
 """
 
 from __future__ import annotations
@@ -15,11 +12,12 @@ from torch import Tensor
 
 from expertnet.network.model import Change
 
-# --- changes to the weights (N, K) of one block; experts are counted from 0 -------------------------------------------
-
 
 def ablated(expert: int, renormalise: bool = True) -> Change:
-    """The expert's weight becomes 0. Renormalised, the others grow in proportion to keep the sum (all alike if they had nothing)."""
+    """Set an expert's weight to 0.
+
+    With `renormalise`, the others grow in proportion to keep the sum, or share it equally if they had no weight.
+    """
 
     def change(weights_NK: Tensor) -> Tensor:
         rest = weights_NK.clone()
@@ -27,15 +25,15 @@ def ablated(expert: int, renormalise: bool = True) -> Change:
         if not renormalise or rest.shape[1] == 1:
             return rest
         total, left = weights_NK.sum(1, keepdim=True), rest.sum(1, keepdim=True)
-        alike = torch.full_like(rest, 1 / (rest.shape[1] - 1))
-        alike[:, expert] = 0
-        return torch.where(left > 0, rest * (total / left.clamp_min(1e-30)), alike * total)
+        even = torch.full_like(rest, 1 / (rest.shape[1] - 1))
+        even[:, expert] = 0
+        return torch.where(left > 0, rest * (total / left.clamp_min(1e-30)), even * total)
 
     return change
 
 
 def forced(expert: int) -> Change:
-    """All of the weight goes to one expert."""
+    """Give one expert all of the weight."""
 
     def change(weights_NK: Tensor) -> Tensor:
         alone = torch.zeros_like(weights_NK)
@@ -46,7 +44,7 @@ def forced(expert: int) -> Change:
 
 
 def swapped(first: int, second: int) -> Change:
-    """Two experts change their weights."""
+    """Swap the weights of two experts."""
 
     def change(weights_NK: Tensor) -> Tensor:
         order = list(range(weights_NK.shape[1]))
@@ -57,40 +55,40 @@ def swapped(first: int, second: int) -> Change:
 
 
 def given(weights: Tensor | Sequence[float]) -> Change:
-    """The weights given, (K,) for all images or (N, K)."""
+    """Use the given weights, (K,) for all images or (N, K)."""
     fixed = torch.as_tensor(weights)
     return lambda weights_NK: fixed.to(weights_NK).expand_as(weights_NK)
 
 
 def top1(weights_NK: Tensor) -> Tensor:
-    """Each image's first expert gets all of the weight."""
+    """Give each image's top expert all of its weight."""
     return torch.nn.functional.one_hot(weights_NK.argmax(1), weights_NK.shape[1]).to(weights_NK)
 
 
 def uniform(weights_NK: Tensor) -> Tensor:
-    """Every expert gets 1/K."""
+    """Give every expert 1/K."""
     return torch.full_like(weights_NK, 1 / weights_NK.shape[1])
 
 
 def applied(change: Change, weights: Sequence[float]) -> list[float]:
-    """A change to the weights of one block and one image."""
+    """Apply a change to the weights of one image."""
     return change(torch.tensor([weights], dtype=torch.float64))[0].tolist()
 
 
 def with_weight(weights: Sequence[float], expert: int, weight: float) -> list[float]:
-    """One expert's weight set by hand; the others keep their proportions (or are all alike) so that the sum is 1."""
+    """Set one expert's weight. The others keep their proportions, or share the rest equally, so that the sum is 1."""
     others = applied(ablated(expert), weights)
     scale = (1 - weight) / (sum(others) or 1)
     return [weight if k == expert else other * scale for k, other in enumerate(others)]
 
 
 def to_text(changed: Mapping[int, Sequence[float]]) -> str:
-    """Weights that were set by block (from 1) as text: 2:0.5,0.3,0.2;5:1,0,0."""
+    """Format weights by block (from 1) for a URL: "2:0.5,0.3,0.2;5:1,0,0"."""
     return ";".join(f"{block}:{','.join(f'{w:.4g}' for w in weights)}" for block, weights in sorted(changed.items()))
 
 
 def from_text(text: str, blocks: int, experts: int) -> dict[int, list[float]]:
-    """The weights that `written` wrote; what is none of a network of so many blocks and experts is left out."""
+    """Parse the output of `to_text`, skipping parts that do not fit a network of that many blocks and experts."""
     found = {}
     for part in text.split(";"):
         block, _, numbers = part.partition(":")

@@ -1,8 +1,4 @@
-"""A trained network's routing of its test set, with every table that can be read off it, each made once.
-
-In this module: Lab, open_lab, matched; sample, mosaic. The tables are those of specialization.py; what needs the network run
-again (silencing, other ways to route) is in effects.py.
-"""
+"""The tables of a trained network's routing of its test set, each computed once."""
 
 from __future__ import annotations
 
@@ -22,11 +18,12 @@ from expertnet.routing.weights import class_table
 
 
 class Lab:
-    """What is known of the routing of N test images through B blocks of K experts."""
+    """The routing of N test images through B blocks of K experts, and tables of it.
 
-    row_order = (
-        "ordered so that classes which route alike in all blocks are neighbours (average linkage, optimal leaf order)"
-    )
+    The tables are computed on first use. Rows count blocks, experts and images from 1.
+    """
+
+    row_order = "ordered so that classes with similar routing in all blocks are neighbours (average linkage, optimal leaf order)"
 
     def __init__(self, routed: Routed, classes: tuple[str, ...]) -> None:
         self.routed, self.classes = routed, classes
@@ -34,17 +31,17 @@ class Lab:
 
     @cached_property
     def usage(self) -> Tensor:
-        """Mean weights of the test set: (B, K)."""
+        """Return the mean weights of the test set: (B, K)."""
         return usage(self.routed.routing)
 
     @cached_property
     def profiles(self) -> Tensor:
-        """Mean weights of each class: (C, B, K), NaN for classes without images."""
+        """Return the mean weights of each class: (C, B, K), NaN for classes without images."""
         return class_means(self.routed.routing, self.routed.labels, len(self.classes))
 
     @cached_property
     def by_class(self) -> pd.DataFrame:
-        """Columns class, block, expert, weight; classes in an order in which neighbours route alike."""
+        """Return `class_table` with classes ordered so that similarly routed ones are neighbours."""
         table = class_table(self.routed.routing, self.routed.labels, self.classes)
         present = [label for label in range(len(self.classes)) if not self.profiles[label].isnan().any()]
         order = [self.classes[present[place]] for place in likeness_order(self.profiles[present])]
@@ -68,7 +65,7 @@ class Lab:
 
     @cached_property
     def points(self) -> tuple[pd.DataFrame, list[float]]:
-        """Columns image (from 1), class, taken for, x, y; and the components' shares of the variance."""
+        """Return the columns image, class, taken for (the predicted class), x, y, and the shares of variance of x and y."""
         placed, explained = components(self.routed.routing)
         names = pd.Series(self.classes)
         table = pd.DataFrame(
@@ -89,22 +86,19 @@ class Lab:
 
 @lru_cache(maxsize=16)
 def open_lab(routed: Routed, classes: tuple[str, ...]) -> Lab:
-    """The Lab of a routing; the same object for the same routing, so that nothing is computed twice."""
+    """Return the Lab of a routing, and the same object for the same routing."""
     return Lab(routed, classes)
 
 
 @lru_cache(maxsize=16)
 def matched(lab: Lab, reference: Lab) -> Lab:
-    """The same routing with the experts of each block renumbered as those of the reference that they match best.
-
-    Its classes come in the reference's order.
-    """
+    """Return a Lab whose experts are renumbered to match the reference's best, with classes in the reference's order."""
     order_BK = match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
     renumbered = Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
-    renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # in which experts have no numbers
+    renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # these do not depend on the numbering
     places = {name: place for place, name in enumerate(dict.fromkeys(reference.by_class["class"]))}
     in_order = renumbered.by_class["class"].map(lambda name: places.get(name, len(places))).argsort(kind="stable")
     renumbered.by_class = renumbered.by_class.iloc[in_order].reset_index(drop=True)
-    renumbered.row_order = "in the order of the first run's"
+    renumbered.row_order = "in the order of the first run"
     return renumbered

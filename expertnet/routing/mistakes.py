@@ -1,4 +1,4 @@
-"""Whether mistakes are routed like the class they were taken for."""
+"""Whether misclassified images are routed like their own class or like the predicted one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from expertnet.network.routing_metrics import class_means
 
 
 def mistakes_table(routing_NBK: Tensor, labels_N: Tensor, predictions_N: Tensor, num_classes: int) -> pd.DataFrame:
-    """Whether mistakes route like the class they were taken for: a row a block.
+    """Return a row per block: block, share, low, high, mistakes (how many were compared).
 
-    Columns block, share (of the mistakes, those whose weights lie nearer to the mean of the class they were taken for than to
-    that of their own, in total variation; the means are over images that were classified rightly), low and high (its
-    interval, Wilson, of 95% for all blocks together, Bonferroni), mistakes. Half would be no preference. Ties count as half.
+    `share` of the mistakes have weights closer, in total variation, to the mean of the predicted class than to that of their own
+    class. The means are over correctly classified images; mistakes whose classes lack either mean are left out. Ties count as
+    half, and 0.5 means no preference. low and high bound Wilson's interval at 95% for all blocks together (Bonferroni).
     """
     right = predictions_N == labels_N
     means = class_means(routing_NBK[right], labels_N[right], num_classes)

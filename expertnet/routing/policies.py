@@ -1,4 +1,4 @@
-"""The test set routed in six ways."""
+"""The accuracy of the network under six routing policies, on the whole test set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def measure_policies(
     cancelled: ShouldStop = never,
     threads: int | None = None,
 ) -> Effects:
-    """The test set under each of the POLICIES, kept in the run's folder. `routed` is what the network itself does with it."""
+    """Classify the test set under each of the POLICIES, and cache the result in the run's folder.
+
+    `routed` is the learned routing of `split`. Raises Cancelled when `cancelled` returns True.
+    """
     predictor = load_predictor(run, checkpoint, threads)
     routing, labels = routed.routing, routed.labels
     blocks = range(routing.shape[1])
@@ -43,13 +46,13 @@ def measure_policies(
     for policy in list(POLICIES)[1:]:
         done = []
         for here, share in in_batches(split, cancelled):
-            progress(f"Routing by {POLICIES[policy]}", (len(rows) - 1 + share) / (len(POLICIES) - 1))
+            progress(f"Routing with {POLICIES[policy]}", (len(rows) - 1 + share) / (len(POLICIES) - 1))
             done.append(predictor(split.images[here], changes(policy, here))[0].argmax(1))
         rows.append(torch.cat(done))
     return save_effects(Effects(labels, rows[0], torch.stack(rows)), "policies", run, checkpoint, predictor)
 
 
 def policy_table(effects: Effects) -> pd.DataFrame:
-    """A row a policy: policy, routing (in words), and the effect against the learned routing."""
+    """Return a row per policy: policy, routing (in words), and the columns of `paired_change`."""
     rows = [paired_change(effects, changed) for changed in effects.changed]
     return pd.DataFrame({"policy": list(POLICIES), "routing": list(POLICIES.values())}).join(pd.DataFrame(rows))

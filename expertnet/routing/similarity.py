@@ -1,4 +1,4 @@
-"""Order, placement and matching by similar routing."""
+"""Projection, ordering and matching by similarity of routing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 
 def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
-    """The routing vectors of the images in two dimensions (principal components): (N, 2), and each one's share of the variance."""
+    """Return the first two principal components of the images' routing (N, 2), and their shares of the variance."""
     flat = routing_NBK.flatten(1).double().numpy()
     dimensions = min(2, *flat.shape)
-    if flat.std(0).max() < 1e-12:  # routing that is the same for every image has no directions
+    if flat.std(0).max() < 1e-12:  # the routing of all images is the same
         return torch.zeros(len(flat), 2, dtype=torch.float64), [0.0, 0.0]
     pca = PCA(dimensions, svd_solver="full").fit(flat)
     placed = np.zeros((len(flat), 2))
@@ -24,7 +24,10 @@ def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
 
 
 def likeness_order(profiles: Tensor) -> list[int]:
-    """An order of the rows (C, ...) in which neighbours are alike: average linkage with optimally ordered leaves."""
+    """Return an order of the rows (C, ...) that puts similar ones next to each other.
+
+    Uses average linkage with optimally ordered leaves (Bar-Joseph 2001, doi:10.1093/bioinformatics/17.suppl_1.S22).
+    """
     flat = profiles.flatten(1).double().numpy()
     if len(flat) < 3:
         return list(range(len(flat)))
@@ -33,10 +36,10 @@ def likeness_order(profiles: Tensor) -> list[int]:
 
 
 def match_experts(reference_CBK: Tensor, other_CBK: Tensor) -> Tensor:
-    """Which expert of the other network stands for each of the reference's: (B, K), numbers from 0.
+    """Return the expert (from 0) of the other network that matches each of the reference's: (B, K).
 
-    Experts have no order that two seeds would share. Each block is matched by the assignment that makes the classes' mean weights
-    differ least (sum of squares; the Hungarian method). Classes without images are left out.
+    Two trainings number their experts differently. In each block, the Hungarian method finds the assignment that minimises the
+    squared differences of the classes' mean weights (C, B, K). Classes without images are left out.
     """
     known = ~(reference_CBK + other_CBK).isnan().flatten(1).any(1)
     reference, other = reference_CBK[known].double(), other_CBK[known].double()

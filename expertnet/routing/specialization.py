@@ -1,11 +1,4 @@
-"""What the experts of a trained network have made their own, from the routing of its test set.
-
-In this module: block_table (entropies, information against chance, the verdict in words), expert_table (utilization and
-first places), specializations (only those that repeat), mistakes_table, components (two dimensions to draw), likeness_order,
-match_experts; training_table and utilization_table over epochs. Frames are tidy: a row a block, or a block and an expert,
-both counted from 1.
-Shapes: N images, B blocks, K experts, C classes; routing weights are (N, B, K).
-"""
+"""The classes that experts specialise in, as far as two halves of the test set agree."""
 
 from __future__ import annotations
 
@@ -17,11 +10,11 @@ from torch import Tensor
 
 from expertnet.network.routing_metrics import class_means, usage
 
-NOTABLE = 1.05  # times an expert's mean weight that a class must give it to be named as its own
+NOTABLE = 1.05  # a class must give the expert at least this many times its mean weight
 
 
 def halves(labels_N: Tensor) -> tuple[Tensor, Tensor]:
-    """The images in two halves, every second of each class in one of them."""
+    """Return the images (from 0) of two halves, which take turns within each class."""
     place = torch.empty_like(labels_N)
     for label in labels_N.unique():
         members = (labels_N == label).nonzero()[:, 0]
@@ -30,10 +23,10 @@ def halves(labels_N: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def specializations(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a block and expert: the class that weighs it most on one half of the images, if the other half says the same.
+    """Return a row per block and expert: block, expert (from 1), class, ratio.
 
-    Columns block, expert, class ("" where it does not repeat), ratio (that class's mean weight over the expert's mean weight,
-    on the half that the class was not chosen on).
+    `class` gives the expert its largest mean weight on one half of the images; it is "" unless the other half
+    agrees and `ratio` exceeds NOTABLE. `ratio` is the class's mean weight over the expert's mean weight, on the other half.
     """
     first, second = halves(labels_N)
     means = [class_means(routing_NBK[half], labels_N[half], len(classes)).nan_to_num(0) for half in (first, second)]

@@ -1,4 +1,4 @@
-"""Routing over the epochs of a training, read from its metrics."""
+"""The routing of each epoch, from the lines of metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from expertnet.store.history import HistoryRow
 
 
 def training_table(metrics: Sequence[HistoryRow]) -> pd.DataFrame:
-    """Both entropies (nats) and the information (bits) of each block over epochs, from the lines of metrics.jsonl."""
+    """Return a row per epoch and block: epoch, block, entropy_of_mean, mean_entropy (nats), information (bits)."""
     rows = []
     for line in metrics:
         usage_BK, own, bits = line.get("expert_usage"), line.get("routing_entropy"), line.get("routing_information")
@@ -25,7 +25,7 @@ def training_table(metrics: Sequence[HistoryRow]) -> pd.DataFrame:
 
 
 def utilization_table(metrics: Sequence[HistoryRow]) -> pd.DataFrame:
-    """The utilization of each expert of each block over epochs, from the lines of metrics.jsonl."""
+    """Return a row per epoch, block and expert: epoch, block, expert, utilization (see `expert_table`)."""
     rows = [
         (line["epoch"], block, expert, len(weights) * weight)
         for line in metrics

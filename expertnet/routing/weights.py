@@ -1,4 +1,4 @@
-"""Routing weights as tidy frames."""
+"""Routing weights as tidy data frames. Blocks and experts are counted from 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from expertnet.network.routing_metrics import class_means
 
 
 def weights_table(routing_BK: Tensor) -> pd.DataFrame:
-    """One row a block and expert (both counted from 1) with its weight, from one image's (B, K)."""
+    """Return a row per block and expert from one image's weights (B, K): block, expert, weight."""
     return pd.DataFrame(
         [
             (block, expert, weight)
@@ -23,7 +23,7 @@ def weights_table(routing_BK: Tensor) -> pd.DataFrame:
 
 
 def class_table(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """One row a class, block and expert with the class's mean weight; classes without images are left out."""
+    """Return a row per class, block and expert with the class's mean weight, without classes that have no images."""
     means = class_means(routing_NBK, labels_N, len(classes))
     tables = [
         weights_table(mean).assign(**{"class": name})

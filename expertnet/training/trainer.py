@@ -179,7 +179,7 @@ class Trainer:
         what = batch_size_text(self.settings, self.num_classes, available_memory(self.device))
         return TrainingError(
             f"The {'computer' if self.device.type == 'cpu' else 'GPU'} ran out of memory with {self.batch_size} images "
-            f"a step; {what}.",
+            f"a step. {what}",
             "memory",
         )
 

@@ -1,4 +1,4 @@
-"""The estimate against figures worked out by hand and against what a step really keeps."""
+"""The estimate against hand calculations and against what a training step really saves."""
 
 import re
 
@@ -100,13 +100,13 @@ def test_pooling_shows_in_the_sketch():
 
 def test_too_large_for_the_computer_is_refused_with_what_to_change():
     settings = build_settings("report", overrides={"hardware.device": "cpu"})
-    with pytest.raises(SettingsError, match=r"needs about .* GiB .* not even one image"):
+    with pytest.raises(SettingsError, match=r"needs about .* GiB .* even a batch of one image does not fit"):
         refuse_if_too_large(settings, 10, available=2**28)
     with pytest.raises(
-        SettingsError, match=r"needs about .* GiB .* set training.batch_size to (\d+) instead of 128"
+        SettingsError, match=r"needs about .* GiB .* Set `training.batch_size` to (\d+) instead of 128"
     ) as no:
         refuse_if_too_large(settings, 10, available=2**30)
-    fits = int(re.findall(r"batch_size to (\d+)", str(no.value))[0])
+    fits = int(re.findall(r"batch_size` to (\d+)", str(no.value))[0])
     costs = [
         estimate(build_settings("report", overrides={"training.batch_size": n}), 10).memory_bytes
         for n in (fits, 2 * fits)
