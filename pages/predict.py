@@ -1,13 +1,17 @@
 """Classify images: uploads or the camera."""
 
+from dataclasses import asdict
+
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+from torch import Tensor
 
 from expertnet.charts.heatmaps import routing_heatmap
 from expertnet.charts.predictions import probability_bars
-from expertnet.data.images import MAX_BYTES, fit, read_image
+from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.errors import ImageError
-from expertnet.inference.predictor import load_predictor
+from expertnet.inference.predictor import Classification, Predictor, load_predictor
 from expertnet.routing.weights import weights_table
 from expertnet.ui import shell
 from expertnet.ui.run_picker import pick_run
@@ -15,6 +19,29 @@ from expertnet.utils.text import escape, percent, to_csv
 
 shell.require()
 SHOWN = 12  # images with charts; all are in the table
+ANSWERS = "answers of Predict"  # in the session: those for the current uploads
+
+Answer = tuple[Tensor, Classification] | str  # the fitted image and its classes, or what is wrong with the file
+
+
+def classified(predictor: Predictor, network: tuple[str, str], files: list[UploadedFile]) -> list[Answer]:
+    """Decode and classify each upload once per network; a rerun of the page reads the answers from the session."""
+    keys: list[tuple[object, ...]] = [(*network, predictor.epoch, file.file_id) for file in files]
+    before = st.session_state.get(ANSWERS, {})
+    answers: dict[tuple[object, ...], Answer] = {key: before[key] for key in keys if key in before}
+    images: dict[tuple[object, ...], Tensor] = {}
+    for key, file in zip(keys, files, strict=True):
+        if key not in answers:
+            try:
+                images[key] = load_image(file.getvalue(), predictor.image_size)
+            except ImageError as error:
+                answers[key] = str(error)
+    fresh = predictor.classify(list(images.values()))
+    for (key, image), answer in zip(images.items(), fresh, strict=True):
+        answers[key] = image, answer
+    st.session_state[ANSWERS] = answers
+    return [answers[key] for key in keys]
+
 
 st.header("Predict")
 picked = pick_run("Network")
@@ -34,18 +61,15 @@ with shell.shown_error():
         )
         st.stop()
     rows, shown = [], 0
-    for file in files:
-        try:
-            image = fit(read_image(file.getvalue()), predictor.image_size)
-        except ImageError as error:
-            st.error(f"**{escape(file.name)}**: {escape(str(error))}", icon=":material/broken_image:")
-            rows.append({"file": file.name, "error": str(error)})
+    for file, found in zip(files, classified(predictor, (picked[0].id, picked[1]), files), strict=True):
+        if isinstance(found, str):
+            st.error(f"**{escape(file.name)}**: {escape(found)}", icon=":material/broken_image:")
+            rows.append({"file": file.name, "error": found})
             continue
-        probabilities, weights = predictor(image[None])
-        values, indices = probabilities[0].topk(min(5, len(predictor.classes)))
-        labels = [predictor.classes[index] for index in indices.tolist()]
-        each = {f"P({name})": p for name, p in zip(predictor.classes, probabilities[0].tolist(), strict=True)}
-        rows.append({"file": file.name, "class": labels[0], "probability": values[0].item(), **each})
+        image, answer = found
+        best = answer.predictions[0]
+        each = {f"P({name})": p for name, p in zip(predictor.classes, answer.probabilities.tolist(), strict=True)}
+        rows.append({"file": file.name, "class": best.label, "probability": best.probability, **each})
         shown += 1
         if shown > SHOWN:
             continue
@@ -53,15 +77,15 @@ with shell.shown_error():
             thumbnail, bars, heat = st.columns([2, 5, 5], gap="medium")
             name = escape(file.name)
             thumbnail.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=name, alt=f"The image {file.name}")
-            bars.markdown(f"**{escape(labels[0])}**, {percent(values[0].item())}")
+            bars.markdown(f"**{escape(best.label)}**, {percent(best.probability)}")
             bars.altair_chart(
-                probability_bars(pd.DataFrame({"label": labels, "probability": values.tolist()})),
+                probability_bars(pd.DataFrame([asdict(prediction) for prediction in answer.predictions])),
                 width="stretch",
                 key=f"bars {shown}",
             )
-            if weights.shape[2] > 1:
+            if answer.routing.shape[1] > 1:
                 heat.markdown("**Routing weights**")
-                heat.altair_chart(routing_heatmap(weights_table(weights[0])), width="stretch", key=f"heat {shown}")
+                heat.altair_chart(routing_heatmap(weights_table(answer.routing)), width="stretch", key=f"heat {shown}")
     if shown > SHOWN:
         st.caption(f"The first {SHOWN} are shown; all {len(files)} are in the table.")
     table = pd.DataFrame(rows)

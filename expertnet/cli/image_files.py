@@ -1,18 +1,21 @@
-"""Answers for image files, one after the other."""
+"""Classifies image files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from expertnet.cli.options import CheckpointKind
 from expertnet.cli.output import give, say
-from expertnet.data.images import MAX_BYTES, fit, read_image
+from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.errors import ImageError
 from expertnet.store.run import Run
+
+if TYPE_CHECKING:
+    from expertnet.inference.predictor import Classification
 
 
 def for_each_file(
@@ -20,26 +23,26 @@ def for_each_file(
     files: list[Path],
     checkpoint: CheckpointKind,
     as_json: bool,
-    answer: Callable[[Any, Any], dict[str, Any]],
+    fields: Callable[[Classification], dict[str, Any]],
     line: Callable[[dict[str, Any]], str],
+    top: int = 5,
 ) -> None:
-    """Reads, answers and prints file by file; a bad file gets its sentence and the rest is done."""
+    """Classifies files and prints a row for each; a file that is no image gets an error instead."""
     from expertnet.inference.predictor import load_predictor
 
     predictor = load_predictor(run, checkpoint.value)
-    rows: list[dict[str, Any]] = []
-    for path in files:
+    images = []
+    rows: list[dict[str, Any]] = [{"file": str(path)} for path in files]
+    for row, path in zip(rows, files, strict=True):
         try:
-            rows.append(
-                {
-                    "file": str(path),
-                    **answer(predictor, fit(read_image(_read_bytes(path)), predictor.image_size)[None]),
-                }
-            )
+            images.append(load_image(_read_bytes(path), predictor.image_size))
         except ImageError as error:
-            rows.append({"file": str(path), "error": str(error)})
+            row["error"] = str(error)
             if not as_json:
                 say(f"{path}: {error}")
+    answers = predictor.classify(images, top)
+    for row, answer in zip((row for row in rows if "error" not in row), answers, strict=True):
+        row |= fields(answer)
     give(as_json, rows, lambda: [f"{row['file']}: {line(row)}" for row in rows if "error" not in row])
     failed = sum("error" in row for row in rows)
     if failed:

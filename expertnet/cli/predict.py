@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -19,22 +20,12 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Classify images."""
-
-    def answer(predictor: Any, image: Any) -> dict[str, Any]:
-        probabilities = predictor(image)[0][0]
-        values, indices = probabilities.topk(min(top, len(predictor.classes)))
-        return {
-            "predictions": [
-                {"label": predictor.classes[i], "probability": p}
-                for p, i in zip(values.tolist(), indices.tolist(), strict=True)
-            ]
-        }
-
     for_each_file(
         open_store(runs_dir).resolve(run, trained=True),
         files,
         checkpoint,
         as_json,
-        answer,
+        lambda answer: {"predictions": [asdict(prediction) for prediction in answer.predictions]},
         lambda row: ", ".join(f"{p['label']} {p['probability']:.1%}" for p in row["predictions"]),
+        top,
     )

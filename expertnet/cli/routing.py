@@ -40,7 +40,7 @@ def routing(
             files,
             checkpoint,
             as_json,
-            lambda predictor, image: {"weights": predictor(image)[1][0].tolist()},
+            lambda answer: {"weights": answer.routing.tolist()},
             lambda row: "\n" + "\n".join("  ".join(f"{weight:.3f}" for weight in block) for block in row["weights"]),
         )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from expertnet.data.archives import Entry, entries
 from expertnet.data.builtin import Images
 from expertnet.data.class_folders import Layout
-from expertnet.data.images import fit, read_image
+from expertnet.data.images import fit, load_image
 from expertnet.errors import ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import counted, printable
@@ -101,7 +101,7 @@ def _file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> I
 
 def _decode(data: bytes, image_size: int) -> Tensor | None:
     try:
-        return fit(read_image(data), image_size)
+        return load_image(data, image_size)
     except ImageError:
         return None
 

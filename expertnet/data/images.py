@@ -91,6 +91,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
 
 
+def load_image(data: bytes, image_size: int) -> Tensor:
+    """Return the bytes of an image file as a (3, image_size, image_size) uint8 tensor. Raises ImageError as `read_image` does."""
+    return fit(read_image(data), image_size)
+
+
 def fit(image: Image.Image, image_size: int) -> Tensor:
     """Resize the largest centred square bilinearly to (3, image_size, image_size) uint8."""
     # Cropping within the resize keeps extremely wide images cheap.

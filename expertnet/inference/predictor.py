@@ -1,12 +1,12 @@
-"""A run's checkpoint -> predictions and routing weights for images.
+"""Predict classes and routing weights of images with a checkpoint of a run.
 
-In this module: Predictor, load_predictor; of the test set load_own_test_set, Routed, kept_routing, route_test_set; keep and
-kept, which hold tensors that were computed for a checkpoint in the run's folder. Everything computes on the CPU in float32, so
-that a page's inference does not disturb a training on the GPU.
+Inference runs on the CPU in float32, so that pages do not slow down training on the GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,9 +22,28 @@ from expertnet.store.run import Run
 from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import version_of
 
+BATCH = 64  # images; few enough for the memory of a laptop at any image size
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """The answer of a network for one image."""
+
+    predictions: tuple[Prediction, ...]  # the most likely classes, most likely first
+    probabilities: Tensor  # (C,)
+    routing: Tensor  # (B, K)
+
 
 class Predictor:
-    """A trained network with what it needs to read images."""
+    """A trained network and the dataset statistics that it needs."""
 
     def __init__(self, model: ExpertNet, settings: Settings, info: DatasetInfo, epoch: int) -> None:
         self.model, self.settings, self.info, self.epoch = model.eval(), settings, info, epoch
@@ -32,13 +51,24 @@ class Predictor:
         self.mean, self.std = torch.tensor(info.mean), torch.tensor(info.std)
 
     def __call__(self, images_N3SS: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
-        """uint8 images -> probabilities (N, classes) and routing weights (N, B, K), with `changes` to the routing."""
+        """Return probabilities (N, C) and routing weights (N, B, K) of uint8 images, with `changes` to the routing."""
         with torch.inference_mode():
             logits, routing = self.model(self.normalized(images_N3SS), True, changes)
             return logits.softmax(1), routing
 
+    def classify(self, images: Sequence[Tensor] | Tensor, top: int = 5) -> list[Classification]:
+        """Classify uint8 images (3, S, S) in batches. Each answer has the `top` most likely classes."""
+        answers = []
+        for start in range(0, len(images), BATCH):
+            probabilities_NC, routing_NBK = self(torch.stack(list(images[start : start + BATCH])))
+            values, indices = probabilities_NC.topk(min(top, len(self.classes)))
+            for row, (best, shares) in enumerate(zip(indices.tolist(), values.tolist(), strict=True)):
+                predictions = (Prediction(self.classes[i], p) for i, p in zip(best, shares, strict=True))
+                answers.append(Classification(tuple(predictions), probabilities_NC[row], routing_NBK[row]))
+        return answers
+
     def normalized(self, images_N3SS: Tensor) -> Tensor:
-        """uint8 images as the network takes them."""
+        """Return uint8 images as the network takes them: normalized float32, channels last."""
         return normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 

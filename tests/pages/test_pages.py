@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 from PIL import Image
 
+from expertnet.inference.predictor import Predictor
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
@@ -505,6 +506,27 @@ def test_uploads_stay_while_the_camera_is_used():
     assert test.dataframe[0].value["file"].tolist() == ["grey.png"]
     test.toggle(key="with camera").set_value(True).run()
     assert not test.exception and test.dataframe[0].value["file"].tolist() == ["grey.png"]
+
+
+def test_an_upload_is_classified_once(monkeypatch):
+    finished(RunStore())
+    classified = []
+    classify = Predictor.classify
+
+    def counting(predictor, images, top=5):
+        classified.append(len(images))
+        return classify(predictor, images, top)
+
+    monkeypatch.setattr(Predictor, "classify", counting)
+    test = opened("predict")
+    for name, shade in (("dark.png", 10), ("light.png", 250)):
+        image = io.BytesIO()
+        Image.new("L", (8, 8), shade).save(image, "PNG")
+        test.file_uploader[0].upload(name, image.getvalue(), "image/png")
+    test.run()
+    test.run()
+    assert not test.exception and test.dataframe[0].value["file"].tolist() == ["dark.png", "light.png"]
+    assert sum(classified) == 2
 
 
 @pytest.mark.parametrize("page", ["experts", "predict", "train"])

@@ -10,7 +10,7 @@ import secrets
 import streamlit as st
 from torch import Tensor
 
-from expertnet.data.images import MAX_BYTES, fit, read_image
+from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
 from expertnet.ui.shell import shown_error
@@ -35,7 +35,7 @@ def pick_image(predictor: Predictor, split: Split | None, which: str = "") -> tu
             st.caption("Upload an image to see which experts it is routed to.")
             return None
         with shown_error():
-            return fit(read_image(uploaded.getvalue()), predictor.image_size), escape(uploaded.name)
+            return load_image(uploaded.getvalue(), predictor.image_size), escape(uploaded.name)
         return None
     kind, number, draw = st.columns([2, 2, 2], vertical_alignment="bottom")
     any_class = "any class"
