@@ -98,10 +98,10 @@ def load_image(data: bytes, image_size: int) -> Tensor:
 
 def fit(image: Image.Image, image_size: int) -> Tensor:
     """Resize the largest centred square bilinearly to (3, image_size, image_size) uint8."""
-    # Cropping within the resize keeps extremely wide images cheap.
     image = image if image.mode == "RGB" else image.convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
+    # Cropping within the resize keeps extremely wide images cheap.
     square = image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     pixels_HW3 = torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8).view(image_size, image_size, 3)
     return pixels_HW3.permute(2, 0, 1).contiguous()

@@ -130,10 +130,9 @@ def _unknown_key(key: str) -> str:
     """Return the message for an unknown key. A right name with a wrong or missing section is recognized."""
     name = key.rpartition(".")[2].lower()
     same_name = [field.key for field in setting_fields() if field.name == name]
-    if same_name:
-        meant = f" Did you mean {same_name[0]}?"
-    else:  # sections make all keys similar, so the required likeness is higher than usual
-        meant = did_you_mean(key, [field.key for field in setting_fields()], 0.75)
+    # Sections make all keys similar, so the required likeness is higher than usual.
+    similar = did_you_mean(key, [field.key for field in setting_fields()], 0.75)
+    meant = f" Did you mean {same_name[0]}?" if same_name else similar
     return f"There is no setting {key[:80]!r}.{meant} Run 'python -m expertnet settings' to list all settings."
 
 
