@@ -79,7 +79,7 @@ def test_training_from_the_page_to_the_end_in_two_tabs(tab):
 
 def test_the_routing_of_a_test_image(tab):
     page = tab("experts")
-    mean = page.get_by_text("Less the test set's mean")  # there once the test set has been routed in the background
+    mean = page.get_by_text("Difference from average")  # there once the test set has been routed in the background
     expect(mean).to_be_visible()
     settle(page)
     expect(page.get_by_text(re.compile("Test image .*: class "))).to_have_count(1)
@@ -139,6 +139,6 @@ def test_a_slider_moves_the_probabilities(tab):
     slider = page.get_by_role("slider", name="Expert 1")
     slider.focus()
     slider.press("End")
-    expect(page.get_by_text("Changed: block")).to_be_visible()
+    expect(page.get_by_text("Changed blocks:")).to_be_visible()
     expect(page.get_by_role("slider", name="Expert 2")).to_have_value("0")
     expect(bars.locator("text")).not_to_have_text(before)

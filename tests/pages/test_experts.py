@@ -94,10 +94,10 @@ def test_sliders_keep_the_sum_and_move_the_probabilities():
     assert weights()[0] == pytest.approx(0.9)
     assert sum(weights()) == pytest.approx(1, abs=0.01)
     assert bars() != before
-    next(button for button in test.button if button.label == "Alone").click().run()
+    next(button for button in test.button if button.label == "Use alone").click().run()
     assert weights() == pytest.approx([1, 0, 0])
-    assert [button.disabled for button in test.button if button.label == "Silence"] == [True, False, False]
-    next(button for button in test.button if button.label == "As the network routes").click().run()
+    assert [button.disabled for button in test.button if button.label == "Switch off"] == [True, False, False]
+    next(button for button in test.button if button.label == "Reset weights").click().run()
     assert bars() == before
 
 
@@ -105,19 +105,19 @@ def test_weights_that_were_set_stand_in_the_address():
     run = finished(RunStore())
     test = looked_at(run, "What if")
     assert "weights" not in test.query_params
-    next(button for button in test.button if button.label == "Alone").click().run()
+    next(button for button in test.button if button.label == "Use alone").click().run()
     again = looked_at(run, "What if", weights=test.query_params["weights"])
     assert [slider.value for slider in again.slider if slider.label.startswith("Expert ")] == [1, 0, 0]
     again.number_input(key="image").set_value(2).run()  # for which none were set
     assert "weights" not in again.query_params
-    next(button for button in test.button if button.label == "As the network routes").click().run()
+    next(button for button in test.button if button.label == "Reset weights").click().run()
     assert "weights" not in test.query_params
 
 
 def test_silencing_is_measured_in_the_background_and_shown():
     run = finished(RunStore())
     test = looked_at(run, "What if")
-    for label in ("Measure six ways to route the test set", "Silence each expert in turn"):
+    for label in ("Route the test set in six ways", "Switch off each expert in turn"):
         next(button for button in test.button if button.label == label).click().run()
         for task in list(tasks._tasks()[0].values()):
             task.join(LIMIT)
@@ -128,12 +128,12 @@ def test_silencing_is_measured_in_the_background_and_shown():
 
     def worst_and_shown():
         (costs,) = re.findall(r"Silencing expert (\d) of block (\d) costs most", words(test))
-        (shown,) = re.findall(r"without expert (\d) of block (\d)\.", words(test))
+        (shown,) = re.findall(r"Without expert (\d) of block (\d),", words(test))
         return costs, shown
 
     assert len(set(worst_and_shown())) == 1
     test.toggle(key="renormalise").set_value(False).run()
-    next(button for button in test.button if button.label == "Silence each expert in turn").click().run()
+    next(button for button in test.button if button.label == "Switch off each expert in turn").click().run()
     settled(test)
     assert len(set(worst_and_shown())) == 1  # of another table
 
@@ -148,10 +148,10 @@ def test_what_an_address_asks_for_in_vain_is_said():
     run, other = finished(RunStore()), finished(RunStore())
     assert "There is no view “Nope”" in opened("experts", run.id, view="Nope").toast[0].value
     test = looked_at(run, "One image", image="9999")
-    assert "choose one from 1 to 359" in words(test) and not test.get("vega_lite_chart")
+    assert "Choose a number from 1 to 359" in words(test) and not test.get("vega_lite_chart")
     test.selectbox(key="class").set_value("3").run()  # which has fewer images: the last of them
     assert test.number_input(key="image").label == f"Image (1 to {test.number_input(key='image').value})"
-    assert "choose one" not in words(test) and test.get("vega_lite_chart")
+    assert "Choose a number" not in words(test) and test.get("vega_lite_chart")
     looked_at(run, "Compare")  # keeps both routings
     assert "not here" in opened("experts", run.id, view="Compare", **{"with": "20200101-000000-abcd"}).toast[0].value
     assert not opened("experts", run.id, view="Compare", **{"with": other.id}).toast
@@ -166,7 +166,7 @@ def test_two_images_stand_side_by_side():
 def test_runs_that_cannot_be_compared_are_not_offered():
     store = RunStore()
     run, _ = finished(store), finished(store, **{"model.num_experts": 2})
-    assert "no other trained network" in words(looked_at(run, "Compare"))
+    assert "No other trained network" in words(looked_at(run, "Compare"))
 
 
 def test_the_routing_of_kept_epochs_can_be_looked_at():
@@ -174,7 +174,7 @@ def test_the_routing_of_kept_epochs_can_be_looked_at():
     test = looked_at(run, "Through training", epoch="1")
     assert test.select_slider(key="epoch").value == 1
     assert (run.path / "routing-epoch-0001.safetensors").is_file()
-    assert "kept none" in words(looked_at(finished(RunStore()), "Through training"))
+    assert "saved no extra checkpoints" in words(looked_at(finished(RunStore()), "Through training"))
 
 
 def test_two_runs_of_one_description_are_told_apart():
@@ -195,7 +195,7 @@ def own_folder(path, classes, count=6):
 
 def read(test):
     """Presses the button that reads images that have changed."""
-    next(button for button in test.button if button.label == "Read them").click().run()
+    next(button for button in test.button if button.label == "Read the images").click().run()
     return settled(test)
 
 

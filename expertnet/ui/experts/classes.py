@@ -1,4 +1,4 @@
-"""Classes: which are routed alike, how much routing tells about them, and whether mistakes route like what they were taken for."""
+"""Classes: which are routed alike, what routing reveals about them, and which class mistakes are routed like."""
 
 from __future__ import annotations
 
@@ -6,36 +6,50 @@ import streamlit as st
 
 from expertnet.findings import classes
 from expertnet.routing.lab import Lab
-from expertnet.ui.experts.common import Chosen, gallery, named, pick_block, show, why_no_mistakes
+from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.finding import show
+from expertnet.ui.experts.gallery import gallery, image_caption
+from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
 SHOWN = 12  # images behind a cell
 
 
-def classes_view(chosen: Chosen, lab: Lab) -> None:
+def classes_view(selection: Selection, lab: Lab) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Mean routing by class")
-        block = pick_block(chosen.blocks)
+        block = pick_block(selection.blocks)
         cell = _clicked(show(classes.classes(lab, block, "cell"), select=True), "cell")
         if cell:
-            _behind(chosen, lab, block, cell["class"], int(cell["expert"]))
+            _images_of_cell(selection, lab, block, cell["class"], int(cell["expert"]))
         else:
             st.caption("Click a cell to see the images behind it.")
-        st.subheader("What routing tells about the class")
+        st.subheader("Information about the class")
         show(classes.information(lab))
     with right:
-        st.subheader("All images by their routing")
+        st.subheader("All images by routing")
         point = _clicked(show(classes.plane(lab, "point"), select=True), "point")
         if point:
-            number = int(point["image"]) - 1
-            gallery(chosen, [number], [named(chosen, lab, number)])
+            index = int(point["image"]) - 1
+            gallery(selection, [index], [image_caption(lab, index)])
         else:
             st.caption("Click a dot to see its image.")
         st.subheader("Mistakes")
-        show(classes.mistakes(lab))
-        if lab.mistakes.empty:
-            st.caption(why_no_mistakes(lab))
+        show_mistakes(lab)
+
+
+def show_mistakes(lab: Lab, suffix: str = "") -> None:
+    """Show which class mistakes are routed like, or why this cannot be said."""
+    finding = classes.mistakes(lab)
+    if finding is not None:
+        show(finding, suffix=suffix)
+    elif lab.accuracy == 1:
+        st.caption("This network makes no mistakes on its test set.")
+    else:
+        st.caption(
+            "Too few classes have correctly classified images, so there is nothing to compare the mistakes with."
+        )
 
 
 def _clicked(event: object, name: str) -> dict | None:
@@ -43,10 +57,10 @@ def _clicked(event: object, name: str) -> dict | None:
     return selected[0] if selected else None
 
 
-def _behind(chosen: Chosen, lab: Lab, block: int, name: str, expert: int) -> None:
-    """The images of a class that weigh an expert most."""
+def _images_of_cell(selection: Selection, lab: Lab, block: int, name: str, expert: int) -> None:
+    """Show the images of a class with the largest weights for an expert."""
     members = (lab.routed.labels == lab.classes.index(name)).nonzero()[:, 0]
     weights = lab.routed.routing[members, block - 1, expert - 1]
     order = weights.argsort(descending=True, stable=True)[:SHOWN].tolist()
-    st.caption(f"Images of {escape(name)} that weigh expert {expert} most in block {block}, and how much:")
-    gallery(chosen, [int(members[place]) for place in order], [f"{weights[place]:.2f}" for place in order])
+    st.caption(f"Images of class {escape(name)} with the largest weights for expert {expert} in block {block}:")
+    gallery(selection, [int(members[place]) for place in order], [f"{weights[place]:.2f}" for place in order])

@@ -1,7 +1,4 @@
-"""Choosing one image: from the test set, by class or at random, or uploaded.
-
-In this module: pick_image.
-"""
+"""Choose one image: from the test set, by number or at random, or an upload."""
 
 from __future__ import annotations
 
@@ -16,50 +13,55 @@ from expertnet.inference.predictor import Predictor
 from expertnet.ui.shell import shown_error
 from expertnet.utils.text import escape
 
+ANY_CLASS = "Any class"
 
-def pick_image(predictor: Predictor, split: Split | None, which: str = "") -> tuple[Tensor, str] | None:
-    """A uint8 image (3, S, S) with its caption, or None while none is chosen; an image of the test set stays in the address.
 
-    `which` tells two pickers on a page apart.
+def pick_image(predictor: Predictor, split: Split | None, suffix: str = "") -> tuple[Tensor, str] | None:
+    """Return a uint8 image (3, S, S) and its caption, or None if no image is chosen.
+
+    The choice of a test image is stored in the URL. `suffix` tells apart two pickers on one page.
     """
-    source = st.segmented_control(
-        "Image from",
-        ["Test set", "Upload"] if split is not None else ["Upload"],
-        default="Test set" if split is not None else "Upload",
-        key=f"source{which}",
-        required=True,
-    )
-    if source == "Upload" or split is None:
-        uploaded = st.file_uploader("An image", key=f"upload{which}", max_upload_size=MAX_BYTES // 2**20)
-        if uploaded is None:
-            st.caption("Upload an image to see which experts it is routed to.")
-            return None
-        with shown_error():
-            return load_image(uploaded.getvalue(), predictor.image_size), escape(uploaded.name)
+    sources = ["Test set", "Upload"] if split is not None else ["Upload"]
+    source = st.segmented_control("Image from", sources, default=sources[0], key=f"source{suffix}", required=True)
+    if split is None or source == "Upload":
+        return _upload(predictor, suffix)
+    return _test_image(predictor, split, suffix)
+
+
+def _upload(predictor: Predictor, suffix: str) -> tuple[Tensor, str] | None:
+    uploaded = st.file_uploader("Image", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
+    if uploaded is None:
+        st.caption("Upload an image to see its routing.")
         return None
-    kind, number, draw = st.columns([2, 2, 2], vertical_alignment="bottom")
-    any_class = "any class"
-    key, class_key = f"image{which}", f"class{which}"
+    with shown_error():
+        return load_image(uploaded.getvalue(), predictor.image_size), escape(uploaded.name)
+    return None
+
+
+def _test_image(predictor: Predictor, split: Split, suffix: str) -> tuple[Tensor, str] | None:
+    kind, number, random = st.columns(3, vertical_alignment="bottom")
+    key, class_key = f"image{suffix}", f"class{suffix}"
 
     def members_of(name: str) -> list[int]:
-        if name == any_class:
+        if name == ANY_CLASS:
             return list(range(len(split)))
         return (split.labels == predictor.classes.index(name)).nonzero().flatten().tolist()
 
-    def another_class() -> None:
-        st.session_state[key] = max(min(st.session_state.get(key, 1), len(members_of(st.session_state[class_key]))), 1)
+    def stay_in_range() -> None:
+        largest = len(members_of(st.session_state[class_key]))
+        st.session_state[key] = max(min(st.session_state.get(key, 1), largest), 1)
 
-    classes = [any_class, *predictor.classes]
-    members = members_of(kind.selectbox("Class", classes, key=class_key, bind="query-params", on_change=another_class))
+    names = [ANY_CLASS, *predictor.classes]
+    members = members_of(kind.selectbox("Class", names, key=class_key, bind="query-params", on_change=stay_in_range))
     if not members:
-        st.info("The test set has no image of this class.")
+        st.info("The test set has no images of this class.")
         return None
-    if draw.button("At random", width="stretch", key=f"draw{which}"):
+    if random.button("Pick at random", width="stretch", key=f"draw{suffix}"):
         st.session_state[key] = secrets.randbelow(len(members)) + 1
-    # no upper limit, beyond which a field turns red without a word; the lower one is what it begins with
+    # Without an upper limit: beyond one, the field turns red and says nothing.
     place = number.number_input(f"Image (1 to {len(members):,})", 1, step=1, key=key, bind="query-params")
     if place > len(members):
-        st.info(f"There is no image {place:,} here; choose one from 1 to {len(members):,}.", icon=":material/info:")
+        st.info(f"There is no image {place:,}. Choose a number from 1 to {len(members):,}.", icon=":material/info:")
         return None
     index = members[int(place) - 1]
     name = predictor.classes[int(split.labels[index])]

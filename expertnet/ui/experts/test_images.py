@@ -1,7 +1,4 @@
-"""The images of a run's test set, where they are on this machine.
-
-In this module: test_split.
-"""
+"""Load the test set of a run, or offer to download or read it."""
 
 from __future__ import annotations
 
@@ -20,29 +17,31 @@ from expertnet.utils.text import escape
 
 
 def test_split(run: Run) -> Split | None:
-    """A run's test set, or None after saying why it is not there, with an offer to fetch it where that can be done."""
+    """Return the test set of a run. If it is not on this machine, say so, offer to get it if possible, and return None."""
     data = run.settings().data
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
-    allowed: AbstractContextManager[None] = nullcontext()  # images that are at hand are there to be looked at
+    permission: AbstractContextManager[None] = nullcontext()  # showing images that are cached needs none
     info = run.dataset_info()
-    here = info is not None and cached_test_split(info) is not None
-    if not here and not is_cached(data) and (spec is None or spec.download_bytes):
-        missing = f"The images of {title} are not on this machine. Uploaded images can be looked at without them."
+    has_split = info is not None and cached_test_split(info) is not None
+    if not has_split and not is_cached(data) and (spec is None or spec.download_bytes):
+        missing = f"The images of {title} are not on this machine. You can still upload images."
         if is_missing(data):
             st.info(missing, icon=":material/folder_off:")
             return None
         if spec is None:
-            st.info(f"The images of {title} have to be read first.", icon=":material/folder_open:")
+            st.info(f"The images of {title} have not been read yet.", icon=":material/folder_open:")
         else:
             st.info(missing, icon=":material/download:")
-        if not st.button("Get the test set" if spec else "Read them", icon=":material/download:", **login.reserved()):
+        label = "Download the images" if spec else "Read the images"
+        if not st.button(label, icon=":material/download:", **login.reserved()):
             return None
-        allowed = login.changing()
-    with shown_error(), allowed, progress_bar() as show:
+        permission = login.changing()
+    with shown_error(), permission, progress_bar() as show:
         split, same = load_own_test_set(run, show)
         if not same:
             st.warning(
-                f"The images of {title} have changed since this network was trained on them; what is shown is of the present ones.",
+                f"The images of {title} have changed since this network was trained. The results below are for the "
+                "current images.",
                 icon=":material/warning:",
             )
         return split

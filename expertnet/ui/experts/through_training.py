@@ -1,4 +1,4 @@
-"""Through training: how the routing came to be, from the run's history; live while it trains."""
+"""Through training: how the routing developed over the epochs. The view updates while the run trains."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ from expertnet.routing.lab import Lab
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui.auth import login
-from expertnet.ui.experts.common import Chosen, lab_of, pick_block, show
+from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.finding import show
+from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.utils.files import version_of
 
-LOOK_EVERY = 5.0  # seconds
+TICK = 5.0  # seconds between updates
 
 
-def through_training_view(chosen: Chosen, lab: Lab | None) -> None:
-    run = chosen.run
+def through_training_view(selection: Selection, lab: Lab | None) -> None:
+    run = selection.run
 
-    def look() -> None:
+    def curves() -> None:
         history = run.path / "metrics.jsonl"
         version = version_of(history) if history.is_file() else ()
-        found = _curves(run.path, version)
-        if not found:
-            st.info("The history of this run holds no routing figures; they come with the first whole epoch.")
+        findings = _curves(run.path, version)
+        if not findings:
+            st.info("The history of this run has no routing figures. They appear after the first epoch.")
             return
         with st.grid(2, min_column_width=420):
-            for finding in found:
+            for finding in findings:
                 with st.container():
                     show(finding)
             with st.container():
-                show(_utilization(run.path, version, pick_block(chosen.blocks)))
+                utilization = _utilization(run.path, version, pick_block(selection.blocks))
+                if utilization is not None:
+                    show(utilization)
 
-    login.fragment(look, run_every=LOOK_EVERY if run.state in ACTIVE_STATES else None)()
-    _kept(chosen)
+    login.fragment(curves, run_every=TICK if run.state in ACTIVE_STATES else None)()
+    _saved_epochs(selection)
 
 
 @lru_cache(maxsize=32)
 def _curves(path: Path, version: tuple[int, ...]) -> list[Finding]:
-    """Made once an epoch, for every open tab."""
     return through_training.through_training(Run(path).metrics(), Run(path).watched_images)
 
 
@@ -52,25 +55,24 @@ def _utilization(path: Path, version: tuple[int, ...], block: int) -> Finding | 
     return through_training.training_utilization(Run(path).metrics(), block, Run(path).watched_images)
 
 
-def _kept(chosen: Chosen) -> None:
-    """The routing of the test set with the weights of the epochs that were kept."""
-    st.subheader("Weights of earlier epochs")
-    kept = chosen.run.kept_epochs()
-    if not kept:
-        st.caption("This run kept none; the setting “Save a checkpoint every” keeps them.")
+def _saved_epochs(selection: Selection) -> None:
+    """Show the routing of the test set with the weights of an earlier epoch."""
+    st.subheader("Checkpoints of earlier epochs")
+    checkpoints = selection.run.kept_epochs()
+    if not checkpoints:
+        st.caption("This run saved no extra checkpoints. To save them, use the setting “Save a checkpoint every”.")
         return
-    epochs = list(kept)
-    epoch = (
-        st.select_slider("Epoch", epochs, value=epochs[-1], key="epoch", bind="query-params")
-        if len(epochs) > 1
-        else epochs[0]
-    )
-    name = kept[int(epoch)]
-    then = Chosen(chosen.run, name, load_predictor(chosen.run, name, threads=1), chosen.split)
-    lab = lab_of(then)
+    epochs = list(checkpoints)
+    checkpoint = checkpoints[_pick_epoch(epochs) if len(epochs) > 1 else epochs[0]]
+    predictor = load_predictor(selection.run, checkpoint, threads=1)
+    lab = lab_of(Selection(selection.run, checkpoint, predictor, selection.split))
     if lab is not None:
         left, right = st.columns(2, gap="large")
         with left:
             show(experts.utilization(lab))
         with right:
-            show(classes.classes(lab, pick_block(chosen.blocks, "kept block")))
+            show(classes.classes(lab, pick_block(selection.blocks, "epoch block")))
+
+
+def _pick_epoch(epochs: list[int]) -> int:
+    return int(st.select_slider("Epoch", epochs, value=epochs[-1], key="epoch", bind="query-params"))

@@ -1,0 +1,18 @@
+"""Widgets that several views share. Their values are stored in the URL."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+
+def pick_number(label: str, count: int, default: int, key: str) -> int:
+    """Ask for a number from 1 to `count`."""
+    numbers = range(1, count + 1)
+    return int(st.segmented_control(label, numbers, default=default, key=key, bind="query-params", required=True))
+
+
+def pick_block(blocks: list[int], key: str = "block") -> int:
+    """Ask for a block, at first the last one. A network with one block leaves no choice."""
+    if len(blocks) == 1:
+        return blocks[0]
+    return int(st.select_slider("Block", blocks, value=blocks[-1], key=key, bind="query-params"))

@@ -1,0 +1,62 @@
+"""What the views of the Experts page show: a checkpoint, its network, its test set and the routing of that test set."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+
+from expertnet.data.splits import Split
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
+from expertnet.routing.lab import Lab, open_lab
+from expertnet.store.run import Run
+from expertnet.store.weights_files import Checkpoint
+from expertnet.ui.experts.background import in_background, threads
+from expertnet.ui.experts.test_images import test_split
+from expertnet.utils.progress import Report, ShouldStop
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A checkpoint of a run with its network."""
+
+    run: Run
+    checkpoint: Checkpoint
+    predictor: Predictor
+    split: Split | None  # the test set, None if its images are not on this machine
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """Identify what is computed from this checkpoint and this test set."""
+        labels = hash(self.split.labels.numpy().tobytes()) if self.split is not None else None
+        return self.run.id, self.checkpoint, self.predictor.epoch, labels
+
+    @property
+    def blocks(self) -> list[int]:
+        return list(range(1, self.predictor.settings.model.num_blocks + 1))
+
+
+def open_selection(run: Run, checkpoint: Checkpoint) -> Selection:
+    """Load the network, and the test set if it is on this machine. Raises RunError as load_predictor does."""
+    predictor = load_predictor(run, checkpoint, threads=1)
+    return Selection(run, checkpoint, predictor, test_split(run))
+
+
+def lab_of(selection: Selection) -> Lab | None:
+    """Return the routing of the test set, computed in the background once per checkpoint; None until it is there."""
+    run, checkpoint, split = selection.run, selection.checkpoint, selection.split
+    routed = kept_routing(run, checkpoint)
+    if split is None:
+        if routed is None:
+            st.caption("Results for the whole test set cannot be shown, because its images are not on this machine.")
+    elif routed is None or not torch.equal(routed.labels, split.labels):  # the images may have changed
+        count = threads()
+
+        def work(progress: Report, cancelled: ShouldStop) -> Routed:
+            return route_test_set(run, split, checkpoint, progress, count, cancelled)
+
+        routed = in_background(("routing", *selection.key), "Routing the test images", work)
+    return open_lab(routed, selection.predictor.classes) if routed is not None else None

@@ -1,0 +1,109 @@
+"""What if, for the whole test set: measure other routing policies and the loss of each expert, in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from expertnet.data.splits import Split
+from expertnet.findings import ablations, policies
+from expertnet.findings.finding import lowest
+from expertnet.routing.ablations import ablation_name, measure_ablations
+from expertnet.routing.effects import Effects, cached_effects, flipped
+from expertnet.routing.lab import Lab
+from expertnet.routing.policies import measure_policies
+from expertnet.ui import tasks
+from expertnet.ui.auth import login
+from expertnet.ui.experts.background import in_background, threads
+from expertnet.ui.experts.controls import pick_number
+from expertnet.ui.experts.finding import show
+from expertnet.ui.experts.gallery import gallery, image_caption
+from expertnet.ui.experts.selection import Selection
+from expertnet.utils.progress import Report, ShouldStop
+from expertnet.utils.text import counted
+
+SHOWN = 16  # images with another answer
+BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # widgets, and the table they belong to
+
+
+def policies_panel(selection: Selection, lab: Lab) -> None:
+    """Compare six ways to route the test set."""
+    st.markdown("**Does per-image routing help?**")
+    count = threads()
+    effects = _measured(
+        selection,
+        "policies",
+        "Route the test set in six ways",
+        lambda split, progress, cancelled: measure_policies(
+            selection.run, split, lab.routed, selection.checkpoint, progress, cancelled, count
+        ),
+    )
+    if effects is not None:
+        show(policies.policies(effects))
+
+
+def ablations_panel(selection: Selection, lab: Lab) -> None:
+    """Switch off each expert in turn, and show the images that get another class without one of them."""
+    st.markdown("**What is lost when an expert is switched off?**")
+    renormalise = st.toggle(
+        "Rescale the other weights to sum to 1",
+        value=True,
+        key="renormalise",
+        bind="query-params",
+        help="If this is off, the other weights stay as they are.",
+    )
+    count = threads()
+    effects = _measured(
+        selection,
+        ablation_name(renormalise),
+        "Switch off each expert in turn",
+        lambda split, progress, cancelled: measure_ablations(
+            selection.run, split, lab.routed, renormalise, selection.checkpoint, progress, cancelled, count
+        ),
+    )
+    if effects is None:
+        return
+    left, right = st.columns(2, gap="large")
+    finding = ablations.ablation(effects, lab, renormalise)
+    worst, table = lowest(finding.table, "change"), (selection.key, renormalise)
+    if st.session_state.get(TABLE, table) != table:  # each table begins with its own worst expert
+        for key in (BLOCK, EXPERT):
+            st.session_state.pop(key, None)
+    st.session_state[TABLE] = table
+    with left:
+        show(finding, table=True)
+    with right:
+        block = pick_number("Block", lab.num_blocks, int(worst["block"]), BLOCK)
+        show(ablations.ablation_by_class(effects, lab, block))
+        expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), EXPERT)
+        _flipped_images(selection, lab, effects, block, expert)
+
+
+def _flipped_images(selection: Selection, lab: Lab, effects: Effects, block: int, expert: int) -> None:
+    indices = flipped(effects, block, expert)
+    st.markdown(f"Without expert {expert} of block {block}, the answer changes for {counted(len(indices), 'image')}.")
+    shown, answers = indices[:SHOWN], effects.changed[block - 1, expert - 1]
+    gallery(selection, shown, [f"{image_caption(lab, index)} → {lab.classes[int(answers[index])]}" for index in shown])
+    if len(indices) > SHOWN:
+        st.caption(f"The first {SHOWN} are shown.")
+
+
+def _measured(
+    selection: Selection, what: str, label: str, measure: Callable[[Split, Report, ShouldStop], Effects]
+) -> Effects | None:
+    """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None."""
+    cached = cached_effects(selection.run, what, selection.checkpoint)
+    if cached is not None:
+        return cached
+    if selection.split is None:
+        st.caption("This needs the images of the test set, which are not on this machine.")
+        return None
+    key, work = (what, *selection.key), partial(measure, selection.split)
+    if tasks.find(key) is None:
+        if not st.button(label, icon=":material/science:", key=what, **login.reserved()):
+            return None
+        with login.changing():
+            tasks.start(key, work)
+    return in_background(key, label, work)
