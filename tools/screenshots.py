@@ -80,7 +80,7 @@ def main() -> None:
                 FilePayload(name=f"{name}.png", mimeType="image/png", buffer=digit(n)) for name, n in DIGITS.items()
             ]
             page.set_input_files("input[type=file]", files)
-            page.get_by_role("button", name="Download the table").wait_for()
+            page.get_by_role("button", name="Download all probabilities").wait_for()
             save(page, folder / "predict.png")
         browser.close()
 

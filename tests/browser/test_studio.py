@@ -109,9 +109,9 @@ def test_uploads_are_classified_and_a_bad_one_is_named(tab):
     )
     expect(page.get_by_text("The file is not an image in a supported format")).to_be_visible()
     expect(page.get_by_text("<b>no</b>.png:")).to_be_visible()
-    expect(page.get_by_text(re.compile(rf"^{digits.target[0]}, [\d.]+ %$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(rf"^Answer: {digits.target[0]} \([\d.]+%\)$"))).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download the table").click()
+        page.get_by_role("button", name="Download all probabilities").click()
     table = download.value.path().read_text()
     assert "zero.png" in table and "not an image" in table
 

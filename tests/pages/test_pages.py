@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 import pytest
 from PIL import Image
 
-from expertnet.inference.predictor import Predictor
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
@@ -495,38 +494,6 @@ def test_the_run_that_was_chosen_is_there_on_the_other_page_too():
     test = new_session("experts")
     test.session_state[CHOSEN] = older.id
     assert test.run().selectbox[0].value == newer.id and not test.error
-
-
-def test_uploads_stay_while_the_camera_is_used():
-    finished(RunStore())
-    test = opened("predict")
-    image = io.BytesIO()
-    Image.new("L", (8, 8), 90).save(image, "PNG")
-    test.file_uploader[0].upload("grey.png", image.getvalue(), "image/png").run()
-    assert test.dataframe[0].value["file"].tolist() == ["grey.png"]
-    test.toggle(key="with camera").set_value(True).run()
-    assert not test.exception and test.dataframe[0].value["file"].tolist() == ["grey.png"]
-
-
-def test_an_upload_is_classified_once(monkeypatch):
-    finished(RunStore())
-    classified = []
-    classify = Predictor.classify
-
-    def counting(predictor, images, top=5):
-        classified.append(len(images))
-        return classify(predictor, images, top)
-
-    monkeypatch.setattr(Predictor, "classify", counting)
-    test = opened("predict")
-    for name, shade in (("dark.png", 10), ("light.png", 250)):
-        image = io.BytesIO()
-        Image.new("L", (8, 8), shade).save(image, "PNG")
-        test.file_uploader[0].upload(name, image.getvalue(), "image/png")
-    test.run()
-    test.run()
-    assert not test.exception and test.dataframe[0].value["file"].tolist() == ["dark.png", "light.png"]
-    assert sum(classified) == 2
 
 
 @pytest.mark.parametrize("page", ["experts", "predict", "train"])
