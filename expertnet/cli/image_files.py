@@ -1,4 +1,4 @@
-"""Classifies image files."""
+"""Classify image files: what `predict` and `routing` share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from torch import Tensor
 
 from expertnet.cli.options import CheckpointKind
-from expertnet.cli.output import give, say
+from expertnet.cli.output import print_result, say
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.errors import ImageError
 from expertnet.store.run import Run
@@ -18,40 +19,44 @@ if TYPE_CHECKING:
     from expertnet.inference.predictor import Classification
 
 
-def for_each_file(
+def classify_files(
     run: Run,
     files: list[Path],
     checkpoint: CheckpointKind,
     as_json: bool,
     fields: Callable[[Classification], dict[str, Any]],
-    line: Callable[[dict[str, Any]], str],
-    top: int = 5,
+    line: Callable[[Classification], str],
+    top: int = 1,
 ) -> None:
-    """Classifies files and prints a row for each; a file that is no image gets an error instead."""
+    """Classify image files and print the `fields` of each answer as JSON, or a `line` for users.
+
+    A file that cannot be read gets an error instead. The exit status is then 1, or 2 if all files failed.
+    """
     from expertnet.inference.predictor import load_predictor
 
     predictor = load_predictor(run, checkpoint.value)
-    images = []
     rows: list[dict[str, Any]] = [{"file": str(path)} for path in files]
-    for row, path in zip(rows, files, strict=True):
+    images: list[Tensor] = []
+    for path, row in zip(files, rows, strict=True):
         try:
             images.append(load_image(_read_bytes(path), predictor.image_size))
         except ImageError as error:
             row["error"] = str(error)
             if not as_json:
                 say(f"{path}: {error}")
-    answers = predictor.classify(images, top)
-    for row, answer in zip((row for row in rows if "error" not in row), answers, strict=True):
+    good, lines = [row for row in rows if "error" not in row], []
+    for row, answer in zip(good, predictor.classify(images, top), strict=True):
         row |= fields(answer)
-    give(as_json, rows, lambda: [f"{row['file']}: {line(row)}" for row in rows if "error" not in row])
-    failed = sum("error" in row for row in rows)
-    if failed:
-        raise typer.Exit(2 if failed == len(rows) else 1)
+        lines.append(f"{row['file']}: {line(answer)}")
+    print_result(as_json, rows, lines)
+    if len(good) < len(rows):
+        raise typer.Exit(1 if good else 2)
 
 
 def _read_bytes(path: Path) -> bytes:
+    """Read a file, or of one that is too large as much as `load_image` needs to say so. Raises ImageError."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)  # one more than allowed, which read_image refuses
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ImageError(f"The file cannot be read ({error.strerror}); check its path.") from None
+        raise ImageError(f"The file cannot be read ({error.strerror}). Check its path.") from None

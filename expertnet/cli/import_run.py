@@ -1,4 +1,4 @@
-"""`expertnet import`: takes in exported runs."""
+"""`expertnet import`: runs from another computer."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from typing import Annotated
 import typer
 
 from expertnet.cli.options import Json, RunsDir, open_store
-from expertnet.cli.output import give, say
+from expertnet.cli.output import print_result, say
 from expertnet.errors import RunError
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A zip that export wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Zip file from the export command or the Runs page.")],
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Take in a run that was exported elsewhere, or several.
+    """Import one or more exported runs.
 
-    Everything in it is checked first; one that is here already stays as it is.
+    All contents are checked first. Runs that you already have stay as they are.
     """
     from expertnet.transfer.import_run import import_all
 
     if not file.is_file():
-        raise RunError(f"There is no file {file}; name a zip that export wrote.")
+        raise RunError(f"There is no file {file}. Name a zip from 'expertnet export --format zip'.")
     with file.open("rb") as content:
-        done = import_all(open_store(runs_dir, creates=True), content, file.name)
-    imported = [each for each in done if not isinstance(each, str)]
-    for refused in (each for each in done if isinstance(each, str)):
-        say(refused)
+        outcomes = import_all(open_store(runs_dir, creates=True), content, file.name)
+    for refusal in outcomes:
+        if isinstance(refusal, str):
+            say(refusal)
+    imported = [outcome for outcome in outcomes if not isinstance(outcome, str)]
     documents = [
         {"run": each.run.id, "was": each.was, "new": each.new, "name": each.run.title, "state": each.run.state}
         for each in imported
     ]
     if documents:
-        give(as_json, documents[0] if len(done) == 1 else documents, lambda: [each.sentence for each in imported])
-    if len(imported) < len(done):
+        document = documents[0] if len(outcomes) == 1 else documents
+        print_result(as_json, document, [each.sentence for each in imported])
+    if len(imported) < len(outcomes):
         raise typer.Exit(1 if imported else 2)

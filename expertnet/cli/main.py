@@ -1,9 +1,4 @@
-"""The command line: what the browser does, without it.
-
-In this module: the commands train, settings and runs, and main, which turns every error into one sentence and an exit status (0 done,
-1 some of it failed, 2 nothing could be done, 130 for Ctrl-C). The commands for trained networks are in cli_networks.py; how
-it is said stands in terminal.py.
-"""
+"""The program `expertnet`: its commands, and how it ends."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from expertnet.errors import UserError
 from expertnet.utils.files import os_error_sentence
 
 app = typer.Typer(
-    help="Train networks of experts, and see where each image is routed.",
+    help="Train networks of experts and see where each image is routed.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,9 +34,12 @@ for name, command in (
 
 
 def main() -> None:
-    """Runs the command line; every foreseen error is one sentence on standard error and status 2."""
+    """Run a command and exit: 0 done, 1 partly done, 2 nothing done, 130 after Ctrl-C.
+
+    An error that users can fix is printed on standard error, without a traceback.
+    """
     try:
-        sys.exit(app(prog_name="python -m expertnet", standalone_mode=False))  # None, typer.Exit's, or 130
+        sys.exit(app(prog_name="expertnet", standalone_mode=False))  # None, the status of typer.Exit, or 130
     except UsageError as error:
         say(usage_sentence(error))
     except UserError as error:

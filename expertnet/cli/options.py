@@ -1,4 +1,4 @@
-"""The arguments and options that commands share."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -14,38 +14,35 @@ from expertnet.store.run_store import RunStore
 
 
 class CheckpointKind(StrEnum):
+    """The checkpoint that a command reads."""
+
     BEST = "best"
     LAST = "last"
 
 
 RunsDir = Annotated[
-    Path | None, typer.Option("--runs-dir", help="Folder of the runs (default: EXPERTNET_RUNS, or runs/ here).")
+    Path | None,
+    typer.Option("--runs-dir", metavar="DIR", help="Folder of the runs (default: $EXPERTNET_RUNS, or else runs/)."),
 ]
-
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
-]
-
-
+Json = Annotated[bool, typer.Option("--json", help="Print only one JSON document on standard output.")]
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="A run's id, the unique beginning of one, or latest: the latest with a network."
+        metavar="RUN", help='ID of a run, a unique prefix of one, or "latest" for the latest trained network.'
     ),
 ]
-
-
-Checkpoint = Annotated[CheckpointKind, typer.Option(help="The weights of the best or of the last epoch.")]
-
-
+Checkpoint = Annotated[CheckpointKind, typer.Option(help="Use the weights of the best epoch or of the last.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Image files.")]
 
 
 def open_store(runs_dir: Path | None, creates: bool = False) -> RunStore:
-    """The runs. A folder that was named has to be there; a training may make it."""
+    """Return the runs in a folder, or in the default one.
+
+    Raises RunError if the path is not a folder. If the user named the folder, it must also exist, unless the command
+    `creates` it.
+    """
     store = RunStore(runs_dir)
     must_exist = not creates and (runs_dir is not None or os.environ.get("EXPERTNET_RUNS"))
     if not store.root.is_dir() and (must_exist or os.path.lexists(store.root)):
-        raise RunError(f"{store.root} is no folder; name the one that holds the runs by --runs-dir or EXPERTNET_RUNS.")
+        raise RunError(f"{store.root} is not a folder. Name the folder of the runs with --runs-dir or EXPERTNET_RUNS.")
     return store

@@ -1,34 +1,41 @@
-"""What the command line says: answers on standard output, everything else on standard error.
-
-In this module: say, give, EpochPrinter, run_lines, UsageError and usage_sentence.
-"""
+"""Print results on standard output and everything else on standard error."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import typer
 
-UsageError: Any = typer.BadParameter.__base__  # what typer raises for words that it does not know, but does not export
+UsageError: Any = typer.BadParameter.__base__  # raised for wrong arguments; typer does not export it
 
 
 def say(text: str) -> None:
+    """Print a message, an error or progress on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def give(as_json: bool, document: Any, lines: Callable[[], list[str]]) -> None:
-    """The answer on standard output: the document, or lines for a person."""
-    for line in [json.dumps(document)] if as_json else lines():
+class ActivityPrinter:
+    """Print each activity of long-running work once; a `utils.progress.Report`."""
+
+    activity = ""
+
+    def __call__(self, activity: str, share: float | None = None) -> None:
+        if activity != self.activity:
+            self.activity = activity
+            say(activity)
+
+
+def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
+    """Print the JSON document, or the lines for users."""
+    for line in [json.dumps(document)] if as_json else lines:
         print(line, flush=True)
 
 
 def usage_sentence(error: Any) -> str:
-    """typer's several lines on a word it does not know, as one sentence that names the help."""
-    text = " ".join(error.format_message().split()).replace("Value error, ", "")
-    for hint in ("Did you mean", "Choose from"):
-        text = text.replace(f". {hint}", f", {hint.lower()}")
-    command = error.ctx.command_path if error.ctx else "python -m expertnet COMMAND"
-    return f"{text.rstrip('.?')}; {command} --help says what it takes."
+    """Return typer's message on wrong arguments in one line, with the command that shows the help."""
+    text = " ".join(error.format_message().split())
+    command = error.ctx.command_path if error.ctx else "expertnet COMMAND"
+    return f"{text}{'' if text.endswith(('.', '?')) else '.'} See '{command} --help'."

@@ -1,0 +1,35 @@
+"""A run that all tests of the commands share. They do not change it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from tests.support.command import TRAIN_TINY, process
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A folder of runs with one trained run, named "mine"."""
+
+    env: dict[str, str]  # the environment variables with which a command finds it
+    document: dict[str, object]  # what `train --json` printed
+
+    @property
+    def store(self) -> RunStore:
+        return RunStore(self.env["EXPERTNET_RUNS"])
+
+    @property
+    def run(self) -> Run:
+        return self.store.get(str(self.document["run"]))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, shared_data):
+    env = {"EXPERTNET_RUNS": str(tmp_path_factory.mktemp("cli") / "runs"), "EXPERTNET_DATA": str(shared_data)}
+    done = process(*TRAIN_TINY, "--set", "training.epochs=2", "--name", "mine", "--json", **env)
+    assert done.returncode == 0, done.stderr
+    return Trained(env, json.loads(done.stdout))

@@ -1,0 +1,45 @@
+"""`expertnet export`."""
+
+import json
+import os
+
+import pytest
+from safetensors import safe_open
+
+from tests.support.command import command, document, refused
+
+
+def test_a_network_has_its_config_in_the_metadata(trained, tmp_path):
+    output = tmp_path / "net.safetensors"
+    result = document("export", "latest", "--format", "safetensors", "--output", output, **trained.env)
+    assert list(result) == ["run", "format", "output", "epoch"]
+    with safe_open(output, framework="pt") as file:
+        assert "classifier.head.weight" in file.keys()  # noqa: SIM118
+        assert json.loads(file.metadata()["config"])["dataset"]["name"] == "digits"
+        assert file.metadata()["epoch"] == str(result["epoch"])
+
+
+def test_a_zip_holds_the_whole_run(trained, tmp_path):
+    arguments = ("export", "latest", "--format", "zip", "--output", tmp_path / "run.zip")
+    expected = {"run": trained.run.id, "format": "zip", "output": str(tmp_path / "run.zip")}
+    assert document(*arguments, **trained.env) == expected
+    assert "whole run" in refused(command(*arguments, "--checkpoint", "last", **trained.env))
+
+
+def test_an_output_that_cannot_be_written_is_rejected(trained, tmp_path):
+    arguments = ("export", "latest", "--format", "safetensors", "--output")
+    assert "existing folder" in refused(command(*arguments, tmp_path / "no" / "x", **trained.env))
+    os.mkfifo(tmp_path / "pipe")
+    assert "not a regular file" in refused(command(*arguments, tmp_path / "pipe", **trained.env))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--format", "pickle", "--output", "x"], "pickle"),
+        (["--output", "x"], "--format"),
+        (["--format", "safetensors"], "export --help"),
+    ],
+)
+def test_wrong_arguments_are_rejected(trained, words, says):
+    assert says in refused(command("export", "latest", *words, **trained.env))

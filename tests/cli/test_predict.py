@@ -1,0 +1,67 @@
+"""`expertnet predict`, and what it shares with `expertnet routing`."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from expertnet.settings.fields import build_settings
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import Status
+from tests.support.command import command, document, refused
+
+
+@pytest.fixture
+def good(tmp_path):
+    Image.new("L", (20, 30), 90).save(tmp_path / "good.png")
+    return tmp_path / "good.png"
+
+
+def test_the_document(trained, good):
+    (row,) = document("predict", "latest", good, "--top", 3, **trained.env)
+    assert list(row) == ["file", "predictions"] and row["file"] == str(good)
+    assert all(list(prediction) == ["label", "probability"] for prediction in row["predictions"])
+    probabilities = [prediction["probability"] for prediction in row["predictions"]]
+    assert len(probabilities) == 3 and probabilities == sorted(probabilities, reverse=True)
+
+
+def test_unreadable_files_do_not_keep_the_others_from_being_classified(trained, good, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("not an image")
+    prefix = trained.run.id[:15]
+    done = command("predict", prefix, bad, good, tmp_path / "absent.png", "--json", **trained.env)
+    assert done.returncode == 1
+    first, second, third = json.loads(done.stdout)
+    assert list(first) == list(third) == ["file", "error"] and first["error"] and third["error"]
+    assert second["file"] == str(good) and len(second["predictions"]) == 5
+
+
+def test_errors_go_to_standard_error(trained, good, tmp_path):
+    absent = tmp_path / "absent.png"
+    done = command("predict", "latest", absent, good, **trained.env)
+    assert done.returncode == 1 and str(absent) in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stdout.startswith(f"{good}: ") and str(absent) not in done.stdout
+    assert str(absent) in refused(command("routing", "latest", absent, **trained.env))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["../../etc", "x.png"], "../../etc"),
+        (["latest"], "predict --help"),
+        (["latest", "x.png", "--top", "0"], "--top"),
+    ],
+)
+def test_wrong_arguments_are_rejected(trained, words, says):
+    assert says in refused(command("predict", *words, **trained.env))
+
+
+def test_latest_is_the_latest_trained_network(trained, tmp_path):
+    shutil.copytree(trained.store.root, tmp_path / "runs")
+    env, store = trained.env | {"EXPERTNET_RUNS": str(tmp_path / "runs")}, RunStore(tmp_path / "runs")
+    later = store.create(build_settings("quick", "digits"), name="later")
+    later.path = later.path.rename(store.root / "99990101-000000-abcd")
+    later.write_status(Status().changed(state="failed"))
+    assert document("evaluate", "latest", **env)["run"] == trained.run.id
+    assert refused(command("predict", "9999", "x.png", **env)).startswith("Run later failed before its first epoch")

@@ -1,0 +1,28 @@
+"""`expertnet routing`."""
+
+import pytest
+from PIL import Image
+
+from tests.support.command import command, document, refused
+
+
+def test_the_document(trained, tmp_path):
+    image = tmp_path / "image.png"
+    Image.new("L", (20, 30), 90).save(image)
+    (row,) = document("routing", "latest", image, "--checkpoint", "last", **trained.env)
+    assert list(row) == ["file", "weights"] and [len(block) for block in row["weights"]] == [3, 3]
+    assert all(sum(block) == pytest.approx(1, abs=1e-5) for block in row["weights"])
+    path, *blocks = command("routing", "latest", image, **trained.env).stdout.splitlines()
+    assert path == f"{image}: " and [len(block.split()) for block in blocks] == [3, 3]
+
+
+def test_the_report_is_written_to_a_folder(trained, tmp_path):
+    result = document("routing", "latest", "--report", tmp_path / "lab", **trained.env)
+    assert list(result) == ["run", "report", "files"] and result["report"] == str(tmp_path / "lab")
+    assert "index.md" in result["files"] and all((tmp_path / "lab" / name).is_file() for name in result["files"])
+
+
+def test_wrong_arguments_are_rejected(trained, tmp_path):
+    (tmp_path / "file").touch()
+    assert "--report DIR" in refused(command("routing", "latest", **trained.env))
+    assert "not a folder" in refused(command("routing", "latest", "--report", tmp_path / "file", **trained.env))

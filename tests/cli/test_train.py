@@ -1,0 +1,117 @@
+"""`expertnet train`: documents, progress, signals and resuming."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from expertnet.store.run_store import RunStore
+from tests.support.command import PROGRAM, TINY_OPTIONS, TRAIN_TINY, command, document, process, refused
+from tests.support.served import ROOT
+
+
+def test_the_document(trained):
+    assert list(trained.document) == [
+        "run",
+        "state",
+        "epochs",
+        "val_accuracy",
+        "best_val_accuracy",
+        "test_accuracy",
+        "test_accuracy_mirrored",
+        "images_per_second",
+        "seconds",
+        "device",
+    ]
+    assert trained.document["state"] == "finished" and trained.document["epochs"] == 2
+    assert trained.document["test_accuracy"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--set", "training.lr=-1"], "training.lr"),
+        (["--preset", "best"], "Choose one of"),
+        (["--preset", "qick"], "Did you mean quick?"),
+        (["--preset", ""], "There is no preset ''"),
+        (["--dataset", "cifar-10"], "Did you mean cifar10?"),
+        (["--dataset", "no/such/folder"], "no/such/folder"),
+        (["--set", "learning.lr=1"], "Did you mean training.lr?"),
+        (["--set", "no.such=1"], "expertnet settings"),
+        (["--resume", "latest", "--set", "training.lr=1"], "training.epochs"),
+        (["--resume", "latest", "--preset", "quick"], "training.epochs"),
+    ],
+)
+def test_invalid_settings_are_rejected(trained, words, says):
+    assert says in refused(command("train", *words, **trained.env))
+
+
+def test_a_process_ends_with_the_message_and_the_status(trained):
+    assert "training.lr" in refused(process("train", "--set", "training.lr=-1", **trained.env))
+
+
+def test_too_few_images_leave_no_run_behind(trained, tmp_path):
+    env = trained.env | {"EXPERTNET_RUNS": str(tmp_path / "runs")}
+    for name in ("green", "red"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), name).save(tmp_path / "own" / name / "1.png")
+    assert "too few to hold out" in refused(command("train", "--dataset", tmp_path / "own", *TINY_OPTIONS, **env))
+    assert RunStore(tmp_path / "runs").list() == []
+
+
+def test_resuming_prints_completed_epochs_only(trained, tmp_path):
+    env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
+    done = command(*TRAIN_TINY, "--set", "training.epochs=1", **env)
+    assert done.stdout.startswith("Finished after 1 epoch\n")
+    done = command("train", "--resume", "latest", "--set", "training.epochs=2", **env)
+    resuming, epoch = (line for line in done.stderr.splitlines() if "epoch" in line.lower())
+    assert resuming == "Resuming from epoch 1" and epoch.startswith("Epoch 2/2 ")
+    assert " 2 epochs " in command("runs", **env).stdout
+
+
+def signal_after_an_epoch(number, env):
+    """Send a signal to a training after its first epoch. Returns its exit status and standard output."""
+    with subprocess.Popen(
+        [*PROGRAM, *TRAIN_TINY, "--set", "training.epochs=10000", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | env,
+    ) as started:
+        for line in started.stderr:
+            if line.startswith("Epoch 1/"):
+                started.send_signal(number)
+                break
+        out, _ = started.communicate(timeout=600)
+    return started.returncode, out
+
+
+def test_an_interrupt_keeps_completed_epochs_and_the_run_can_be_resumed(trained, tmp_path):
+    env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
+    status, out = signal_after_an_epoch(signal.SIGINT, env)
+    stopped = json.loads(out)
+    assert status == 0 and stopped["state"] == "stopped" and 1 <= stopped["epochs"] < 10000
+    run = RunStore(tmp_path).get(stopped["run"])
+    epochs = len(run.metrics()) + 1
+    resumed = document("train", "--resume", "latest", "--set", f"training.epochs={epochs}", **env)
+    assert resumed["state"] == "finished" and [row["epoch"] for row in run.metrics()] == list(range(1, epochs + 1))
+
+
+def test_a_killed_training_is_interrupted_and_can_be_resumed(trained, tmp_path):
+    env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
+    signal_after_an_epoch(signal.SIGKILL, env)
+    (row,) = document("runs", **env)
+    assert row["state"] == "interrupted"
+    epochs = f"training.epochs={row['epochs'] + 1}"
+    assert document("train", "--resume", "latest", "--set", epochs, **env)["state"] == "finished"
+
+
+def test_a_training_that_fails_ends_with_status_1(trained, tmp_path):
+    env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
+    done = command(*TRAIN_TINY, "--set", "training.optimizer=sgd", "--set", "training.lr=10", "--json", **env)
+    assert done.returncode == 1 and json.loads(done.stdout)["state"] == "failed"
