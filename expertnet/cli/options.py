@@ -22,7 +22,7 @@ class CheckpointKind(StrEnum):
 
 RunsDir = Annotated[
     Path | None,
-    typer.Option("--runs-dir", metavar="DIR", help="Folder of the runs (default: $EXPERTNET_RUNS, or else runs/)."),
+    typer.Option("--runs-dir", metavar="DIR", help="Folder of the runs (default: $EXPERTNET_RUNS or runs/)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print only one JSON document on standard output.")]
 RunName = Annotated[
@@ -31,7 +31,7 @@ RunName = Annotated[
         metavar="RUN", help='ID of a run, a unique prefix of one, or "latest" for the latest trained network.'
     ),
 ]
-Checkpoint = Annotated[CheckpointKind, typer.Option(help="Use the weights of the best epoch or of the last.")]
+Checkpoint = Annotated[CheckpointKind, typer.Option(help="Weights of the best or of the last epoch.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Image files.")]
 
 

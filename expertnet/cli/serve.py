@@ -20,7 +20,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Start the studio; Ctrl-C ends it and keeps the completed epochs of the run in training."""
+    """Start the studio. Ctrl-C ends it and keeps the completed epochs of the run in training."""
     store = open_store(runs_dir, creates=True)
     if runs_dir is not None:
         os.environ["EXPERTNET_RUNS"] = str(store.root.resolve())

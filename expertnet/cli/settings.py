@@ -17,7 +17,10 @@ def settings(
     preset: Annotated[str, typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)}.")] = DEFAULT_PRESET,
     as_json: Json = False,
 ) -> None:
-    """List the settings of a preset, and the values that --set accepts."""
+    """List the settings that --set accepts.
+
+    Each line has the value in the preset and the values that are allowed.
+    """
     values = flat(build_settings(preset))
     rows = [
         {"setting": field.key, "value": values[field.key], "takes": field.allowed, "help": field.help}

@@ -168,7 +168,7 @@ def _opened(file: IO[bytes]) -> zipfile.ZipFile:
             raise ValueError("a listing that would fill the memory, or none")
         return zipfile.ZipFile(file)
     except Exception:  # zipfile raises many kinds for what is none
-        raise RunError(f"it is no zip file, or it is damaged; {_WHAT_TO_DO}") from None
+        raise RunError(f"it is not a zip file or is damaged; {_WHAT_TO_DO}") from None
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, _Member]:

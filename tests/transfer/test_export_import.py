@@ -333,7 +333,7 @@ def test_a_history_that_is_wrong_is_refused(source, store, lines, why):
 def test_what_is_no_zip_is_refused(source, store):
     archive = packed(source)
     for wrong in (b"", b"PK", b"x" * 100, archive[:-1], archive[10:] + b"x", archive + b"x"):
-        assert "no zip file" in refusal(store, wrong)
+        assert "not a zip file" in refusal(store, wrong)
     for name in ("export.json", "config.json", "status.json"):
         files = contents(archive)
         del files[name]
