@@ -133,7 +133,7 @@ def _unknown_key(key: str) -> str:
     # Sections make all keys similar, so the required likeness is higher than usual.
     similar = did_you_mean(key, [field.key for field in setting_fields()], 0.75)
     meant = f" Did you mean {same_name[0]}?" if same_name else similar
-    return f"There is no setting {key[:80]!r}.{meant} Run 'python -m expertnet settings' to list all settings."
+    return f"There is no setting {key[:80]!r}.{meant} Run 'expertnet settings' to list all settings."
 
 
 def build_settings(
