@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from tests.support.served import CHROMIUM, serving, settle
+from tests.support.served import CHROMIUM, open_page, serving
 
 EPOCHS = 4  # that count, in a turn
 
@@ -65,8 +65,7 @@ def main() -> None:
         with serving(folder, folder / "data") as address:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page()
-            page.goto(address)
-            settle(page)
+            open_page(page, address)
             page.get_by_label("Epochs", exact=True).fill("10000")
             page.get_by_label("Epochs", exact=True).press("Enter")
             page.get_by_role("button", name="Start training").click()

@@ -25,7 +25,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
 from expertnet.ui.runs.table import TICKED
 from tests.support.opening import new_session
-from tests.support.served import CHROMIUM, serving, settle
+from tests.support.served import CHROMIUM, open_page, serving, settle
 
 HEADINGS = {"Train": "Train a network of experts", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}
 PAGES = tuple(HEADINGS)
@@ -109,8 +109,7 @@ def page_times(folder: Path) -> None:
         print("seconds until the page is there")
         with serving(folder, folder / "data") as address:
             tab = browser.new_page()
-            tab.goto(f"{address}/predict")
-            settle(tab)
+            open_page(tab, f"{address}/predict")
             visits = [{page: visit(tab, page) for page in PAGES} for _ in range(6)]
         for page in PAGES:
             print(f"{page:<8} first {visits[0][page]:.2f}  then {median(seen[page] for seen in visits[1:]):.2f}")
@@ -121,8 +120,7 @@ def visit(tab: Page, page: str) -> float:
     """Seconds from a click on the page's link until its script has run to the end."""
     started = time.perf_counter()
     tab.get_by_test_id("stTopNav").get_by_role("link", name=page, exact=True).click()
-    tab.get_by_role("heading", level=2, name=HEADINGS[page]).wait_for()
-    settle(tab)
+    settle(tab.get_by_role("heading", level=2, name=HEADINGS[page]))
     return time.perf_counter() - started
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
 from sklearn.datasets import load_digits
 
-from tests.support.served import CHROMIUM, ROOT, serving, settle
+from tests.support.served import CHROMIUM, ROOT, open_page, serving
 
 RUNS: dict[str, list[str]] = {
     "Three experts": [],
@@ -32,8 +32,7 @@ def train(folder: Path) -> None:
 def opened(browser: Browser, address: str, height: int, dark: bool = False) -> Page:
     context = browser.new_context(viewport={"width": 1360, "height": height}, color_scheme="dark" if dark else "light")
     page = context.new_page()
-    page.goto(address)
-    settle(page)
+    open_page(page, address)
     return page
 
 

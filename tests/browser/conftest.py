@@ -1,49 +1,68 @@
-"""A real server on loopback and a real browser; without Chromium these tests are skipped by name."""
+"""A real server on the loopback interface and a real browser. Without Chromium these tests are skipped, and pytest says so.
+
+No test waits for a time. After every click and navigation it waits for an element that only the new view has, and reads
+the page once the script has ended (`settle`).
+"""
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.served import CHROMIUM, serving, settle
+from tests.support.served import CHROMIUM, open_page, serving
 
-PATIENCE = 120_000  # milliseconds; a machine may be slow
+PATIENCE = 120_000  # milliseconds that a busy machine may take for what takes a second or two
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent in item.path.parents and CHROMIUM is None:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.browser)
+        if CHROMIUM is None:
             item.add_marker(pytest.mark.skip(reason="Chromium was not found"))
 
 
 @pytest.fixture(scope="session")
-def browser():
+def chromium():
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(chromium):
+    """Return a function that makes an empty page in a browser profile without cookies."""
+    contexts = []
+
+    def make():
+        contexts.append(chromium.new_context(viewport={"width": 1440, "height": 1600}))
+        contexts[-1].set_default_timeout(PATIENCE)
+        return contexts[-1].new_page()
+
+    yield make
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, shared_data):
-    """The address of an app with an empty store of its own."""
-    with serving(tmp_path_factory.mktemp("server"), shared_data) as address:
-        yield address
+    """Return the URL of an app with an empty store, which the tests of a module share."""
+    with serving(tmp_path_factory.mktemp("server"), shared_data) as url:
+        yield url
 
 
 @pytest.fixture
-def tab(browser, server):
-    """Opens pages: tab("experts", run=ID) -> a page on which the script has run."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1600})
+def tab(new_page, server):
+    """Return a function that opens a page of the server: tab("experts", run=ID) returns it once its script has ended."""
 
-    def opened(name, run=None):
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"{server}/{'' if name == 'train' else name}" + (f"?run={run}" if run else ""))
-        settle(page)
+    def opened(name, **query):
+        page = new_page()
+        open_page(page, f"{server}/{name}" + (f"?{urlencode(query)}" if query else ""))
         return page
 
-    yield opened
-    context.close()
+    return opened

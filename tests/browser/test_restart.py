@@ -1,4 +1,4 @@
-"""Servers that end while they train: the queue outlives them, a training in a process of its own goes on, and pages tell."""
+"""Servers that end during a training: the queue and a training in its own process outlive them, and pages show it."""
 
 import re
 import signal
@@ -11,83 +11,77 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import Manager
-from tests.support.served import ROOT, serving
-from tests.support.small import LIMIT, until
+from tests.support.served import ROOT, open_page, serving, settle
+from tests.support.small import until
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "runs").mkdir()
     yield tmp_path
-    for run in RunStore(tmp_path / "runs").list():  # a test that failed half-way leaves no training behind
+    for run in RunStore(tmp_path / "runs").list():  # a test that failed half-way must leave no training behind
         if run.status().own_process and run.state in ACTIVE_STATES:
             psutil.Process(run.status().pid).kill()
 
 
-def opened(browser, address):
-    page = browser.new_context(viewport={"width": 1440, "height": 1600}).new_page()
-    page.set_default_timeout(LIMIT * 1000)
-    page.goto(address)
-    return page
-
-
 def settings(**overrides):
-    """Of epochs that are no shorter than a look of the page."""
+    """Return settings whose epochs are no shorter than the time between two looks of the page at the store."""
     return build_settings("quick", "digits", {"training.epochs": 1, "hardware.device": "cpu"} | overrides)
 
 
-def test_a_server_that_is_ended_interrupts_its_training_and_the_next_goes_on_with_the_queue(
-    browser, folder, shared_data
+def test_ending_the_server_interrupts_the_training_and_the_next_server_continues_the_queue(
+    new_page, folder, shared_data
 ):
     store = RunStore(folder / "runs")
     queue = Manager(store)
     queue.pause(True)
     first = queue.submit(settings(**{"training.epochs": 500}), name="first")
     second = queue.submit(settings(), name="second")
-    with serving(folder, shared_data) as address:
-        page = opened(browser, address)
-        expect(page.get_by_text(re.compile("1. first"))).to_be_visible()
+    with serving(folder, shared_data) as url:
+        page = new_page()
+        open_page(page, f"{url}/train")
+        settle(page.get_by_text(re.compile("1. first")))
         page.get_by_role("button", name="Go on").click()
         until(first.metrics)
     until(lambda: first.state == "interrupted")
     assert first.can_resume() and second.state == "queued"
-    with serving(
-        folder, shared_data, "--server.fileWatcherType=auto"
-    ) as address:  # so that an edited page is read anew
-        page = opened(browser, address)
+    # With this option Streamlit reads an edited page again
+    with serving(folder, shared_data, "--server.fileWatcherType=auto") as url:
+        page = new_page()
+        open_page(page, f"{url}/train")
         until(lambda: second.state == "finished")
-        page.goto(f"{address}/train?run={first.id}")
+        page.goto(f"{url}/train?run={first.id}")
         page.get_by_role("button", name=re.compile("Go on after epoch")).click()
         until(lambda: first.state == "running")
-        page.get_by_text(re.compile("running · epoch")).wait_for()
+        settle(page.get_by_text(re.compile("running · epoch")))
         (ROOT / "pages" / "train.py").touch()  # as an editor does
         page.reload()
+        settle(page.get_by_text(re.compile("running · epoch")))
         epochs = len(first.metrics())
         until(lambda: len(first.metrics()) > epochs)
         page.get_by_role("button", name="Stop, keep the last whole epoch").click()
         until(lambda: first.state == "stopped")
-        page.context.close()
 
 
-def test_a_training_in_its_own_process_is_found_again_and_a_page_at_rest_notices_it(browser, folder, shared_data):
+def test_a_training_in_its_own_process_is_found_again_and_an_idle_page_notices_it(new_page, folder, shared_data):
     store = RunStore(folder / "runs")
-    with serving(folder, shared_data) as address:
-        resting = opened(browser, address)
-        expect(resting.get_by_role("button", name="Start training")).to_be_visible()
-        other = Manager(store)  # as of another server
+    with serving(folder, shared_data) as url:
+        idle = new_page()
+        open_page(idle, f"{url}/train")
+        expect(idle.get_by_role("button", name="Start training")).to_be_visible()
+        other = Manager(store)  # acts like another server on the same store
         run = other.submit(settings(**{"hardware.own_process": True, "training.epochs": 500}), name="own")
-        resting.get_by_text(re.compile("running · epoch")).wait_for()
+        idle.get_by_text(re.compile("running · epoch")).wait_for()
         until(run.metrics)
         other.close()
-        resting.context.close()
     process = psutil.Process(run.status().pid)
-    assert run.state == "running"  # with no server at all
-    with serving(folder, shared_data) as address:
-        page = opened(browser, address)
+    assert run.state == "running"  # although no server is left
+    with serving(folder, shared_data) as url:
+        page = new_page()
+        open_page(page, f"{url}/train")
         expect(page.get_by_role("heading", name="own")).to_be_visible()
-        process.send_signal(signal.SIGSTOP)  # so that it does not stop when it is asked to
+        process.send_signal(signal.SIGSTOP)  # a halted process cannot react to the request to stop
         page.get_by_role("button", name="Stop, keep the last whole epoch").click()
         page.get_by_role("button", name="End it by force").click()
         page.get_by_role("button", name=re.compile("Go on after epoch")).wait_for()
-        page.context.close()
     assert run.state == "interrupted" and run.can_resume()

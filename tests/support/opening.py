@@ -1,8 +1,4 @@
-"""Runs to look at, and a page opened on one without a browser.
-
-In this module: TINY, finished (each network is trained once, and copied into the store of whoever asks), written (without
-training), opened.
-"""
+"""Runs to test with, and pages opened without a browser."""
 
 import json
 import os
@@ -21,6 +17,7 @@ from expertnet.ui.shell import SCRIPT
 from tests.support.served import ROOT
 from tests.support.small import LIMIT
 
+SHIPPED_DIGITS = ROOT / "runs" / "20261124-123318-dac5"
 TINY = {
     "model.num_blocks": 2,
     "model.channels": 8,
@@ -33,6 +30,7 @@ TINY = {
 
 
 def finished(store: RunStore, **overrides: object) -> Run:
+    """Return a finished run on the digits. Each network is trained once per process and then copied."""
     run = store.create(build_settings("quick", "digits", TINY | overrides), "quick", "<b>mine</b> *x*")
     source, created = _trained(tuple(sorted(overrides.items()))), run.created
     for file in source.path.iterdir():
@@ -44,7 +42,6 @@ def finished(store: RunStore, **overrides: object) -> Run:
 
 @cache
 def _trained(overrides: tuple[tuple[str, object], ...]) -> Run:
-    """A network of these settings, in a store of this session's own."""
     settings = build_settings("quick", "digits", TINY | dict(overrides))
     run = RunStore(Path(os.environ["EXPERTNET_DATA"]) / "trained").create(settings, "quick", "<b>mine</b> *x*")
     run_training(run, Stop())
@@ -52,8 +49,17 @@ def _trained(overrides: tuple[tuple[str, object], ...]) -> Run:
     return run
 
 
-def written(store, name="", preset="quick", dataset="digits", state="finished", accuracy=0.9, epochs=3, **settings):
-    """A run with a history and no network."""
+def written(
+    store: RunStore,
+    name: str = "",
+    preset: str = "quick",
+    dataset: str = "digits",
+    state: str = "finished",
+    accuracy: float = 0.9,
+    epochs: int = 3,
+    **settings: object,
+) -> Run:
+    """Return a run with a history but without a network, which takes no training."""
     run = store.create(build_settings(preset, dataset, settings), preset, name)
     lines = [
         {"epoch": n, "val_accuracy": accuracy * n / epochs, "val_loss": 1 / n, "seconds": 2.0}
@@ -68,19 +74,28 @@ def written(store, name="", preset="quick", dataset="digits", state="finished", 
     return run
 
 
-def new_session(page):
-    """A new session on a page, which has not run yet."""
+def copy_of_shipped(store: RunStore, name: str) -> Run:
+    """Copy the digits run that ships with the app into a store, as if the user had trained it."""
+    run = Run(store.root / SHIPPED_DIGITS.name.replace("-dac5", "-0000"))
+    shutil.copytree(SHIPPED_DIGITS, run.path)
+    run.write_config(run.config() | {"name": name, "shipped": False})
+    (run.path / "card.md").unlink()
+    return run
+
+
+def new_session(page: str) -> AppTest:
+    """Return a new session on a page whose script has not run yet."""
     return to_page(AppTest.from_file(str(SCRIPT), default_timeout=LIMIT), page)
 
 
-def to_page(test, page):
+def to_page(test: AppTest, page: str) -> AppTest:
     return test.switch_page(str(ROOT / "pages" / f"{page}.py"))
 
 
-def opened(page, run=None, **address):
-    """The page, with ?run= and what else the address says."""
+def opened(page: str, run: str | None = None, **query: str) -> AppTest:
+    """Open a page with a query, and with a run's id if given."""
     test = new_session(page)
-    for name, value in (address | ({"run": run} if run is not None else {})).items():
+    for name, value in (query | ({"run": run} if run is not None else {})).items():
         test.query_params[name] = value
     test.run()
     assert not test.exception, [error.value for error in test.exception]

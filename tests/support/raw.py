@@ -1,26 +1,24 @@
-"""A client of Streamlit's WebSocket without a browser, which sends what it likes.
+"""A client of Streamlit's WebSocket that needs no browser and can send any message."""
 
-In this module: connected, Raw.
-"""
-
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.sync.client import connect
-from websockets.typing import Subprotocol
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 PATIENCE = 120  # seconds
 
 
 @contextmanager
-def connected(server, cookies=None):
-    """A session with the cookies of a login, or with none."""
+def connected(server: str, cookies: Mapping[str, str] | None = None) -> Iterator["Raw"]:
+    """Yield a session with the server, with the cookies of a login if given."""
     cookies = cookies or {}
     token = cookies.get("_streamlit_xsrf")
     with connect(
         server.replace("http", "ws", 1) + "/_stcore/stream",
-        origin=server,
+        origin=Origin(server),
         subprotocols=[Subprotocol(name) for name in ("streamlit", token) if name],
         additional_headers={"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())},
         open_timeout=PATIENCE,
@@ -32,34 +30,35 @@ def connected(server, cookies=None):
 class Raw:
     """One session."""
 
-    def __init__(self, socket):
-        self._socket, self._widgets = socket, {}
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._buttons: dict[str, str] = {}
 
-    def rerun(self, page, query="", pressed=()):
-        """Runs a page's script, pressing buttons by their id; all that the server says, as text."""
+    def rerun(self, page: str, query: str = "", pressed: Iterable[str] = ()) -> str:
+        """Run a page's script with the given button ids pressed, and return every answer of the server as text."""
         message = BackMsg()
-        for widget in pressed:
+        for button in pressed:
             state = message.rerun_script.widget_states.widgets.add()
-            state.id, state.trigger_value = widget, True
+            state.id, state.trigger_value = button, True
         return "\n".join(map(str, self.answers(page, query, message)))
 
-    def answers(self, page, query="", message=None):
-        """Runs a page's script, with what the message says of widgets and fragments; all that the server says."""
+    def answers(self, page: str, query: str = "", message: BackMsg | None = None) -> list[ForwardMsg]:
+        """Run a page's script with the widgets and fragment of the message, and return every answer of the server."""
         message = message or BackMsg()
         message.rerun_script.page_name, message.rerun_script.query_string = page, query
         self._socket.send(message.SerializeToString())
-        said = []
+        received = []
         while True:
             answer = ForwardMsg()
-            answer.ParseFromString(self._socket.recv(timeout=PATIENCE))
-            said.append(answer)
+            answer.ParseFromString(bytes(self._socket.recv(timeout=PATIENCE, decode=False)))
+            received.append(answer)
             if answer.delta.new_element.HasField("button"):
-                widget = answer.delta.new_element.button.id
-                self._widgets[widget.rpartition("-")[2]] = widget
+                button = answer.delta.new_element.button.id
+                self._buttons[button.rpartition("-")[2]] = button
             ended = answer.WhichOneof("type") == "script_finished"
             if ended and answer.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
-                return said
+                return received
 
-    def widget(self, key):
-        """The id of a button that was drawn."""
-        return self._widgets[key]
+    def button_id(self, key: str) -> str:
+        """Return the id of a button that the server has drawn, by its key."""
+        return self._buttons[key]

@@ -1,7 +1,4 @@
-"""The app served on a free port of loopback, and the Chromium there is; benchmarks use it too.
-
-In this module: CHROMIUM, serving, settle.
-"""
+"""The app served on a free port of the loopback interface, and pages of it in Chromium. Benchmarks and tools use it too."""
 
 import os
 import shutil
@@ -10,22 +7,32 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+SCRIPT_ENDED = "[data-testid=stApp][data-test-script-state=notRunning]"
+START_LIMIT = 600  # seconds
 
 
 @contextmanager
-def serving(folder, data, *options):
-    """Yields the address of an app whose store is folder/runs; its output is in folder/server.log. Options are Streamlit's."""
+def serving(folder: Path, data: Path, *options: str) -> Iterator[str]:
+    """Yield the URL of an app whose store is folder/runs and whose output goes to folder/server.log.
+
+    `options` are Streamlit's command-line options.
+    """
     environment = os.environ | {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
     with (folder / "server.log").open("w") as output:
-        process, address = _started(environment, output, options)
+        process, url = _start(environment, output, options)
     try:
-        yield address
+        yield url
     finally:
         process.terminate()
         try:
@@ -35,35 +42,35 @@ def serving(folder, data, *options):
             process.wait()
 
 
-def _started(environment, output, options):
-    """A server that answers, and its address; another one should the free port have been taken before it listened."""
+def _start(
+    environment: dict[str, str], output: TextIO, options: tuple[str, ...]
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Return a server that answers, and its URL. Tries again if another process takes the free port first."""
     for _ in range(5):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            "app.py",
-            f"--server.port={port}",
-            "--server.headless=true",
-            *options,
-        ]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        if _is_healthy(process, f"http://127.0.0.1:{port}"):
-            return process, f"http://127.0.0.1:{port}"
+        port = free_port()
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", *options]
+        process = subprocess.Popen(
+            [*command, "--server.headless=true"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        url = f"http://127.0.0.1:{port}"
+        if answers(process, f"{url}/_stcore/health"):
+            return process, url
     raise AssertionError(f"The server did not start: {Path(output.name).read_text()}")
 
 
-def _is_healthy(process, address):
-    """Waits until the server answers; False where it has ended instead."""
-    until = time.monotonic() + 600
-    while time.monotonic() < until:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until a server answers at a URL. Returns False if its process ends first."""
+    end = time.monotonic() + START_LIMIT
+    while time.monotonic() < end:
         try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=10) as answer:
-                return answer.read() == b"ok"
+            urllib.request.urlopen(url, timeout=10).close()
+            return True
         except OSError:
             try:
                 process.wait(timeout=0.1)
@@ -71,9 +78,21 @@ def _is_healthy(process, address):
             except subprocess.TimeoutExpired:
                 continue
     process.kill()
+    process.wait()
     return False
 
 
-def settle(page):
-    """Waits until the page's script has run to its end."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+def settle(sign: "Locator") -> None:
+    """Wait until the page shows `sign`, and the script run that drew it has ended.
+
+    `sign` must be something that only the new view has. The state of the script says nothing by itself: it changes when
+    the server answers a click, not when the click is made.
+    """
+    sign.first.wait_for()
+    sign.page.locator(SCRIPT_ENDED).wait_for()
+
+
+def open_page(page: "Page", url: str) -> None:
+    """Open a URL of the app and wait until its script has ended."""
+    page.goto(url)
+    settle(page.get_by_role("heading", level=2))

@@ -1,14 +1,15 @@
-"""The smallest of trainings, for tests that need real ones, and what to compare of them.
+"""A training of about a second, and how to compare and wait for trainings."""
 
-In this module: TINY, LIMIT, settings, figures, until.
-"""
-
-import threading
+import subprocess
 import time
+from collections.abc import Callable
+from typing import Any
 
 from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import Settings
+from expertnet.store.run import Run
 
-LIMIT = 300  # seconds that a loaded machine may take for what takes a few
+LIMIT = 300  # seconds that a busy machine may take for what takes a few
 TINY = {
     "model.num_blocks": 1,
     "model.pool_after": (),
@@ -22,20 +23,20 @@ TINY = {
 }
 
 
-def settings(**overrides):
-    """Of a training on the digits that takes a second or so."""
+def settings(**overrides: object) -> Settings:
+    """Return settings of a training on the digits that takes about a second."""
     return build_settings("quick", "digits", TINY | overrides)
 
 
-def figures(run):
-    """The history of a run, less what the clock says."""
+def figures(run: Run) -> list[dict[str, Any]]:
+    """Return the history of a run without what a clock measured."""
     return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in run.metrics()]
 
 
-def until(condition, process=None):
-    """Waits for a condition, as long as a process that is to bring it about lives."""
+def until(condition: Callable[[], object], process: subprocess.Popen[Any] | None = None) -> None:
+    """Wait until a condition holds. Fails if the process that should bring it about ends first."""
     end = time.monotonic() + LIMIT
     while not condition():
-        assert process is None or process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end, "it did not come about"
-        threading.Event().wait(0.05)
+        assert process is None or process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < end, "the condition did not come true"
+        time.sleep(0.05)
