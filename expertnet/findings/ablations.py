@@ -1,7 +1,4 @@
-"""The findings of changed routing: what becomes of the test set's accuracy.
-
-In this module: policies, silencing and ablation_by_class, each a Finding as those of findings.py.
-"""
+"""What switching off an expert does to the accuracy on the test set."""
 
 from __future__ import annotations
 
@@ -13,60 +10,67 @@ from expertnet.findings.finding import Finding, cached, lowest
 from expertnet.routing.ablations import DEAD_BELOW, DEAD_FLIPS, ablation_table, class_effects
 from expertnet.routing.effects import Effects
 from expertnet.routing.lab import Lab
-from expertnet.utils.text import percent, points
+from expertnet.utils.text import counted, percent, points
 
-NAMED = 4  # dead experts that a sentence names
-NORMS = "The batch norms keep the statistics of the learned routing, so the findings include that mismatch."
+NAMED = 4  # dead experts named in a sentence
+NORMS = "The batch norms keep the statistics of the learned routing, so the results include that mismatch."
 
 
 @cached
 def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
+    """Compare the loss of accuracy without each expert with the expert's mean weight."""
     table = ablation_table(effects, lab.experts)
     worst = lowest(table, "change")
-    ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
-    correlation = -ranks["weight"].corr(ranks["change"]) if len(table) > 2 and (ranks.nunique() > 1).all() else None
-    sentence = (
-        (
-            f"Silencing expert {worst['expert']:.0f} of block {worst['block']:.0f} costs most, {points(worst['change'])} of accuracy; "
-            if worst["change"] < 0
-            else "Silencing any one expert costs nothing; "
-        )
-        + _dead(table[table["dead"]])
-        + (f"; weight and loss have a rank correlation of {correlation:.2f}." if correlation is not None else ".")
+    cost = (
+        f"Switching off expert {worst['expert']:.0f} of block {worst['block']:.0f} costs the most accuracy: "
+        f"{points(worst['change'])}."
+        if worst["change"] < 0
+        else "Switching off any single expert costs no accuracy."
     )
     method = (
-        f"The expert's weight is set to 0, and the others {'grow to sum to 1' if renormalise else 'stay as they are'}; "
-        "2.1 is expert 1 of block 2. Weight: the expert's mean; change: of the accuracy, with the interval of 95% of the paired "
-        "difference from low to high; flipped: images that get another class; first: the share of images in which the expert "
-        "weighs most. Dead: utilization under "
-        f"{DEAD_BELOW} and no more than {percent(DEAD_FLIPS)} of the images changed. {NORMS}"
+        f"The expert's weight is set to 0, and the other weights {'grow to sum to 1' if renormalise else 'stay as they are'}. "
+        "The change in accuracy is from the learned routing. Its 95% interval, from low to high, compares each image with itself. "
+        "In the chart, 2.1 is expert 1 of block 2. In the table, weight is the expert's mean weight, flipped counts the images "
+        "that get another class, and first is the share of images in which the expert has the largest weight. An expert is dead "
+        f"if its utilization (K times its mean weight) is below {DEAD_BELOW} and at most {percent(DEAD_FLIPS)} of the images get "
+        f"another class. {_correlation(table)}{NORMS}"
     )
     name = "silencing-renormalised" if renormalise else "silencing"
-    return Finding(name, sentence, weight_and_effect(table), table, method)
+    return Finding(name, f"{cost} {_dead(table[table['dead']])}", weight_and_effect(table), table, method)
 
 
 def _dead(table: pd.DataFrame) -> str:
-    """How many experts are dead, and which."""
+    """Say how many experts are dead, and which."""
     if table.empty:
-        return "no expert is dead"
+        return "No expert is dead."
     places = [f"block {block}, expert {expert}" for block, expert in zip(table["block"], table["expert"], strict=True)]
     more = [f"and {len(places) - NAMED} more"] if len(places) > NAMED else []
-    counted = f"{len(places)} {'expert is' if len(places) == 1 else 'experts are'} dead"
-    return f"{counted} ({'; '.join([*places[:NAMED], *more])})"
+    return f"{counted(len(places), 'dead expert')}: {'; '.join([*places[:NAMED], *more])}."
+
+
+def _correlation(table: pd.DataFrame) -> str:
+    """Say how weight and loss of accuracy correlate, or "" if either is constant."""
+    ranks = table[["weight", "change"]].rank()  # Spearman's correlation is that of the ranks
+    if len(table) < 3 or (ranks.nunique() == 1).any():
+        return ""
+    return (
+        f"Mean weight and loss of accuracy have a rank correlation (Spearman) of {-ranks['weight'].corr(ranks['change']):.2f}: "
+        "1 means that both order the experts alike, 0 that their orders are unrelated. "
+    )
 
 
 @cached
 def ablation_by_class(effects: Effects, lab: Lab, block: int) -> Finding:
+    """Show the change in accuracy on each class without each expert of a block."""
     table = class_effects(effects, lab.classes)
     here = table[table["block"] == block]
     worst = lowest(here, "change")
-    name = str(worst["class"])
     sentence = (
-        f"In block {block} the class {name} loses most without expert {worst['expert']:.0f}: "
+        f"In block {block}, class {worst['class']} loses the most without expert {worst['expert']:.0f}: "
         f"{percent(-worst['change'])} of its images."
         if worst["change"] < 0
-        else f"No class loses by the silencing of an expert of block {block}."
+        else f"No class loses accuracy when an expert of block {block} is switched off."
     )
-    method = f"Change of the accuracy on the test images of each class when the expert is silenced. {NORMS}"
-    chart = difference_heatmap(here, "class", "change", "change of the accuracy", shares=True)
+    method = f"Change in accuracy on each class's test images when the expert is switched off. {NORMS}"
+    chart = difference_heatmap(here, "class", "change", "change in accuracy", shares=True)
     return Finding(f"silencing-by-class-block-{block}", sentence, chart, here, method)

@@ -6,50 +6,48 @@ import math
 
 import pandas as pd
 
-from expertnet.charts.routing import (
-    entropy_pairs,
-    expert_bars,
-)
+from expertnet.charts.routing import entropy_pairs, expert_bars
 from expertnet.findings.finding import Finding, cached, highest, lowest
 from expertnet.routing.information import LOW, UNUSED
 from expertnet.routing.lab import Lab
 from expertnet.routing.specialization import NOTABLE
 from expertnet.utils.text import amount, percent
 
-ALIKE = "Every expert is used its fair share."
+ALIKE = "Every expert gets its fair share of use."
 
 
 @cached
 def utilization(lab: Lab) -> Finding:
+    """Compare how much the experts are used."""
     table = lab.experts
     most, least = highest(table, "utilization"), lowest(table, "utilization")
     sentence = (
-        f"Expert {most['expert']:.0f} of block {most['block']:.0f} is used most, {most['utilization']:.2f} times a fair share; expert "
-        f"{least['expert']:.0f} of block {least['block']:.0f} least, {least['utilization']:.2f} times."
+        f"Expert {most['expert']:.0f} of block {most['block']:.0f} is used most, {most['utilization']:.2f} times a fair share. "
+        f"Expert {least['expert']:.0f} of block {least['block']:.0f} is used least, {least['utilization']:.2f} times."
         if most["utilization"] - least["utilization"] >= 0.005
         else ALIKE
     )
     method = (
-        "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line); the tick is the share "
-        "of images in which the expert weighs most, on the same scale."
+        "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line). The tick is the share of "
+        "images in which the expert has the largest weight, on the same scale."
     )
     return Finding("utilization", sentence, expert_bars(table), table, method)
 
 
 @cached
 def entropies(lab: Lab) -> Finding:
+    """Say which blocks route decisively, and which do not."""
     table = lab.blocks[["block", "verdict", "entropy_of_mean", "mean_entropy"]]
     table = table.assign(verdict=table["verdict"].str.split(":").str[0])
     counts = table["verdict"].value_counts()
-    sentence = (
-        "Blocks by what their routing does: " + ", ".join(f"{word} ({count})" for word, count in counts.items()) + "."
-    )
+    sentence = f"Blocks by kind of routing: {', '.join(f'{kind} ({count})' for kind, count in counts.items())}."
     method = (
-        "Entropy of the mean routing, and the mean of the images' own entropies, as shares of "
-        f"ln K = {amount(math.log(lab.num_experts), 'nats')}. "
-        f"Both under {percent(LOW, 0)}: collapse, nearly every image goes to the same expert. Only the second: decisive and varied, "
-        f"images choose, and choose differently. The second over {percent(UNUSED, 0)}: routing unused. Else soft: images lean to "
-        "some experts and use the others too."
+        "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
+        f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "
+        "that of the mean routing, and the mean over single images. "
+        f"Both below {percent(LOW, 0)} is collapse: nearly every image goes to the same expert. Only the second below it is "
+        "decisive and varied: images choose, and choose different experts. The second above "
+        f"{percent(UNUSED, 0)} is routing unused. Anything else is soft: images prefer some experts but use the others too."
     )
     chart = entropy_pairs(table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}
@@ -62,14 +60,14 @@ def _named_first(column: pd.Series) -> pd.Series:
 
 @cached
 def specializations(lab: Lab) -> Finding:
+    """List the class that each expert specialises in, where both halves of the test set agree."""
     table = lab.specializations.sort_values(["class", "ratio"], ascending=[False, False], key=_named_first)
-    named = table[table["class"] != ""]
-    are = "is" if len(named) == 1 else "are"
+    named = int((table["class"] != "").sum())
     sentence = (
-        f"{len(named)} of {len(table)} experts {are} weighed most by the same class in both halves of the test set."
+        f"For {named} of {len(table)} experts, the same class gives the most weight in both halves of the test set."
     )
     method = (
-        "The class is chosen on one half of the test images and named only if the other half says the same and "
-        f"gives it at least {NOTABLE} times the expert's mean weight, which is the ratio."
+        "The class is chosen on one half of the test images. It is named only if the other half agrees and gives the expert "
+        f"more than {NOTABLE} times its mean weight there. That factor is the ratio."
     )
     return Finding("specializations", sentence, None, table, method)

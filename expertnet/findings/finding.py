@@ -1,4 +1,4 @@
-"""A finding: a chart, its table, the sentence it shows, and how it was computed."""
+"""A finding of the routing lab: a sentence, its chart, its table and its method."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ import pandas as pd
 
 from expertnet.charts.base import specification
 
-Chart = Any  # any of Altair's
+Chart = Any  # any Altair chart
 
 
 @dataclass(frozen=True)
 class Finding:
-    name: str  # of its files
-    sentence: str  # one sentence: what is seen
+    """One result for pages, notebooks and reports. All texts are plain, without markup."""
+
+    name: str  # of its files, without extension
+    sentence: str  # what the chart or table shows
     chart: Chart | None
     table: pd.DataFrame
-    method: str  # one sentence: how it was computed, and the source
+    method: str  # how it was computed, with technical terms explained and the source
 
     @cached_property
     def spec(self) -> dict[str, Any] | None:
-        """The chart as a page draws it."""
+        """Return the chart as a page draws it (see `specification`)."""
         return None if self.chart is None else specification(self.chart)
 
 
-cached = lru_cache(maxsize=16)  # as many as open_lab keeps; Lab and Effects are the same objects for the same files
+cached = lru_cache(maxsize=16)  # as many as open_lab; the same files give the same Lab and Effects objects
 
 
 def highest(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return the row with the largest value."""
     return table.iloc[int(table[column].argmax())]
 
 
 def lowest(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return the row with the smallest value."""
     return table.iloc[int(table[column].argmin())]

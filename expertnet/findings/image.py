@@ -1,7 +1,4 @@
-"""The findings of a single image in the routing lab: its weights, how they differ from others, and what it is taken for.
-
-In this module: weights, difference, entropies, probabilities. Routing weights of an image are (B, K).
-"""
+"""How a single image is routed, and what the network answers. Routing weights of an image are (B, K)."""
 
 from __future__ import annotations
 
@@ -14,52 +11,54 @@ from torch import Tensor
 from expertnet.charts.heatmaps import difference_heatmap, routing_heatmap
 from expertnet.charts.predictions import probability_pairs
 from expertnet.charts.routing import entropy_bars
-from expertnet.findings.finding import Finding
+from expertnet.findings.finding import Finding, highest, lowest
 from expertnet.network.routing_metrics import entropy
 from expertnet.routing.weights import weights_table
 
-SHOWN = 6  # classes, the likeliest ones
+SHOWN = 6  # most likely classes
 
 
 def weights(weights_BK: Tensor, name: str) -> Finding:
+    """Show the routing weights."""
     table = weights_table(weights_BK)
-    top = table.iloc[int(table["weight"].argmax())]
-    sentence = f"Its largest weight is {top['weight']:.2f}, of expert {top['expert']:.0f} in block {top['block']:.0f}."
+    top = highest(table, "weight")
+    sentence = f"The largest weight is {top['weight']:.2f}, for expert {top['expert']:.0f} of block {top['block']:.0f}."
     method = (
-        "The softmax of each block's expert branch; the weights of a block sum to 1 (as in Dynamic Convolution, Chen 2020, "
-        "arXiv:1912.03458)."
+        "The softmax of each block's expert branch, which routes the image. The weights of a block sum to 1 "
+        "(as in Dynamic Convolution, Chen 2020, arXiv:1912.03458)."
     )
     return Finding(name, sentence, routing_heatmap(table), table, method)
 
 
-def difference(difference_BK: Tensor, name: str, less: str) -> Finding:
-    """`less` says what was taken off: "the test set's mean"."""
+def difference(difference_BK: Tensor, name: str, subtracted: str) -> Finding:
+    """Show a difference of routing weights. `subtracted` says what was subtracted: "the test set's mean"."""
     table = weights_table(difference_BK).rename(columns={"weight": "difference"})
     top = table.iloc[int(table["difference"].abs().argmax())]
-    sentence = f"The largest difference is {top['difference']:+.2f}, for expert {top['expert']:.0f} in block {top['block']:.0f}."
+    place = f"expert {top['expert']:.0f} of block {top['block']:.0f}"
     chart = difference_heatmap(table, "block", "difference", "difference")
-    return Finding(name, sentence, chart, table, f"Routing weights less {less}; the differences of a block sum to 0.")
+    method = f"Routing weights minus {subtracted}. The differences within a block sum to 0."
+    return Finding(name, f"The largest difference is {top['difference']:+.2f}, for {place}.", chart, table, method)
 
 
 def entropies(weights_BK: Tensor, name: str) -> Finding:
+    """Show the entropy of the routing weights in each block."""
     experts = weights_BK.shape[1]
     values = entropy(weights_BK).tolist()
     table = pd.DataFrame({"block": range(1, len(values) + 1), "entropy": values})
-    least = table.iloc[int(table["entropy"].argmin())]
-    sentence = f"Block {least['block']:.0f} is the most decisive, with an entropy of {least['entropy']:.2f} nats."
+    least = lowest(table, "entropy")
+    sentence = f"Block {least['block']:.0f} is the most decisive: its entropy is {least['entropy']:.2f}."
     method = (
-        f"Entropy of the weights of each block: 0 where one expert has all of the weight, ln {experts} = {math.log(experts):.2f} where all "
-        "weigh the same."
+        "Entropy, in nats (natural-log units), measures how evenly a block spreads its weight. It is 0 if one expert has all of it, "
+        f"and ln {experts} = {math.log(experts):.2f} if all experts have the same."
     )
     return Finding(name, sentence, entropy_bars(table, experts), table, method)
 
 
 def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> Finding:
+    """Compare the class probabilities (C,) before and after a change of the routing weights."""
     table = pd.DataFrame({"label": classes, "probability": before_C.tolist(), "changed": after_C.tolist()})
-    own, now = (classes[int(values.argmax())] for values in (before_C, after_C))
-    sentence = f"It is taken for {now}" + (" as before." if own == now else f" instead of {own}.")
+    before, after = (classes[int(values.argmax())] for values in (before_C, after_C))
+    sentence = f"The answer is still {after}." if before == after else f"The answer changes from {before} to {after}."
     likeliest = table[["probability", "changed"]].max(axis=1).nlargest(SHOWN).index
-    method = (
-        "Pale: as the network routes; full: with the weights that were set. The likeliest classes of either are shown."
-    )
+    method = "Pale bars: learned routing. Full bars: the weights you set. The classes most likely in either are shown."
     return Finding("probabilities", sentence, probability_pairs(table.loc[likeliest]), table, method)

@@ -1,4 +1,4 @@
-"""What routing in other ways does to the accuracy."""
+"""What other ways to route do to the accuracy on the test set."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from expertnet.utils.text import percent, points
 
 @cached
 def policies(effects: Effects) -> Finding:
-    table = policy_table(effects).set_index("policy")
-    learned, shuffled = (table.loc[policy].to_dict() for policy in ("learned", "shuffled"))
+    """Compare the accuracy of all policies, and say whether per-image routing matters."""
+    table = policy_table(effects)
+    by_name = table.set_index("policy")
+    learned, shuffled = (by_name.loc[policy].to_dict() for policy in ("learned", "shuffled"))
+    both = f"accuracy is {percent(shuffled['accuracy'])} with another image's weights and {percent(learned['accuracy'])} with its own."
     if shuffled["high"] < 0:
         sentence = (
-            "Routing by image earns something: with the weights of another image the accuracy falls by "
-            f"{points(shuffled['change'])}, to {percent(shuffled['accuracy'])}."
+            "Per-image routing makes a measurable difference on this test set: with another image's weights, accuracy falls by "
+            f"{points(shuffled['change'])} to {percent(shuffled['accuracy'])}."
         )
+    elif shuffled["low"] > 0:
+        sentence = f"Per-image routing brings no gain on this test set: {both}"
     else:
-        sentence = (
-            "Routing by image earns nothing that this test set could show: with another image's weights the accuracy "
-            f"is {percent(shuffled['accuracy'])}, and {percent(learned['accuracy'])} with the image's own."
-        )
+        sentence = f"Per-image routing makes no measurable difference on this test set: {both}"
     method = (
-        f"Accuracy on the same {len(effects.labels):,} test images, with 95% intervals of the paired difference from "
-        f"the learned routing (the line). The class's mean uses the true class, which no network knows. {NORMS}"
+        f"Accuracy on the same {len(effects.labels):,} test images. The 95% intervals are of the difference from the learned "
+        "routing (the line), and compare each image with itself. The weights of the true class need labels, which a network does "
+        f"not have. {NORMS}"
     )
-    shown = table.reset_index()
-    shown = shown.assign(
-        low=shown["accuracy"] - shown["change"] + shown["low"], high=shown["accuracy"] - shown["change"] + shown["high"]
-    )
-    chart = interval_dots(shown, "routing", "accuracy", "accuracy", rule=float(table["accuracy"].to_numpy()[0]))
-    return Finding("routings", sentence, chart, table.reset_index(), method)
+    shift = table["accuracy"] - table["change"]  # the learned accuracy, around which differences are drawn
+    shown = table.assign(low=shift + table["low"], high=shift + table["high"])
+    chart = interval_dots(shown, "routing", "accuracy", "accuracy", rule=learned["accuracy"])
+    return Finding("routings", sentence, chart, table, method)

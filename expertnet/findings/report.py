@@ -1,7 +1,4 @@
-"""The routing lab of a run as files: every table as CSV, every chart as SVG and PNG, and an index that says what is seen.
-
-In this module: write_report.
-"""
+"""The routing lab as files: tables as CSV, charts as SVG and PNG, and an index with every sentence and method."""
 
 from __future__ import annotations
 
@@ -30,29 +27,32 @@ INDEX = "index.md"
 
 
 def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
-    """Writes all findings of a run into a folder, which is made where it is missing, and returns the files.
+    """Write all findings of a run into a folder, which is created if needed, and return the files.
 
-    What takes the network over the test set again is measured first, unless it was kept. Without the images of the test set,
-    what lies in the run's folder is written, and the index says what is missing. Raises RunError where there is nothing at all,
-    and where the folder has an index of something else, whose files would stay among these.
+    Measures what is not cached yet. Without the test images, only cached findings are written, and the index says so.
+    Raises RunError if nothing is cached, or if the folder holds the index of another report.
     """
     predictor = load_predictor(run, checkpoint)
-    of = f"Run {run.id}, its {checkpoint} checkpoint"
+    of = f"Run {run.id}, its {checkpoint} checkpoint"  # later versions find this line in the index
     _refuse_other_report(folder, of)
-    routed, split, missing = kept_routing(run, checkpoint), None, ""
+    routed, split, caveat = kept_routing(run, checkpoint), None, ""
     try:
         split, same = load_own_test_set(run, progress)
-        missing = "" if same else "the images are not those that the run was trained on."
     except DatasetError as error:
-        missing = str(error)
-    if split is not None:
-        routed = route_test_set(run, split, checkpoint, progress)  # what was kept, if it is of these images
-    if routed is None:
-        raise RunError(missing)
+        if routed is None:
+            raise RunError(str(error)) from error
+        caveat = f"Findings that need the test images may be missing. {error}"
+    else:
+        routed = route_test_set(run, split, checkpoint, progress)
+        if not same:
+            caveat = (
+                "The test images have changed since this run was trained, so findings may describe the changed images."
+            )
     lab = open_lab(routed, predictor.classes)
     written, lines = [], [f"# Routing of {escape_for_file(run.title)}", "", f"{of}, epoch {predictor.epoch}.", ""]
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / INDEX, "\n".join(lines).encode())  # first, so that one cut off belongs to its run too
+    # written first, so that a report that is cut off can be written again
+    write_atomically(folder / INDEX, "\n".join(lines).encode())
     for finding in _findings(run, checkpoint, lab, split, progress):
         progress(f"Writing {finding.name}", None)
         files = {"csv": to_csv(finding.table).encode()}
@@ -63,38 +63,37 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
             write_atomically(written[-1], content)
         image = f"![{finding.name}]({finding.name}.svg)\n\n" if "svg" in files else ""
         lines.append(f"## {escape_for_file(finding.sentence)}\n\n{image}{finding.method} [Table]({finding.name}.csv)\n")
-    if missing:
-        lines.append(
-            f"What needs the images of the test set is missing, or of other images: {escape_for_file(missing)}\n"
-        )
+    if caveat:
+        lines.append(f"{escape_for_file(caveat)}\n")
     written.append(folder / INDEX)
     write_atomically(written[-1], "\n".join(lines).encode())
     return written
 
 
 def _refuse_other_report(folder: Path, of: str) -> None:
+    """Raise RunError if the folder has an index that does not contain `of`, since both reports' files would mix."""
     try:
-        if of in (folder / INDEX).read_text(encoding="utf-8", errors="replace"):
-            return
+        index = (folder / INDEX).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
-    raise RunError(
-        f"{folder} has an {INDEX} that does not say it is of this run and checkpoint; name an empty folder, or one that is not "
-        "there yet."
-    )
+    if of not in index:
+        raise RunError(
+            f"{folder} already has an {INDEX} that does not belong to this run and checkpoint. Name an empty or a new folder."
+        )
 
 
 def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Finding]:
+    """Yield every finding that can be made; without `split`, only from cached effects."""
     blocks = range(1, lab.num_blocks + 1)
     yield from (classes.classes(lab, block) for block in blocks)
-    made = [
-        classes.information(lab),
-        classes.plane(lab),
-        classes.mistakes(lab),
-        experts.utilization(lab),
-        experts.entropies(lab),
-    ]
-    yield from (finding for finding in (*made, experts.specializations(lab)) if finding is not None)
+    yield classes.information(lab)
+    yield classes.plane(lab)
+    mistakes = classes.mistakes(lab)
+    if mistakes is not None:
+        yield mistakes
+    yield experts.utilization(lab)
+    yield experts.entropies(lab)
+    yield experts.specializations(lab)
     policies = cached_effects(run, "policies", checkpoint)
     if policies is None and split is not None:
         policies = measure_policies(run, split, lab.routed, checkpoint, progress)

@@ -11,43 +11,58 @@ from expertnet.routing.through_training import training_table, utilization_table
 from expertnet.store.history import HistoryRow
 from expertnet.utils.text import amount
 
-_CURVES = (  # name, what it is called, its unit, what it means
-    ("entropy_of_mean", "entropy of the mean routing", "nats", "Low where the same experts serve all images."),
-    ("mean_entropy", "mean entropy of the images' own routing", "nats", "Low where each image has its expert."),
+_CURVES = (  # column, name, unit on the axis, unit in a sentence, meaning
+    (
+        "entropy_of_mean",
+        "entropy of the mean routing",
+        "nats",
+        "",
+        "Entropy, in nats (natural-log units), measures how evenly weight is spread. This one is low if all images use the same experts.",
+    ),
+    (
+        "mean_entropy",
+        "mean entropy of single images",
+        "nats",
+        "",
+        "Entropy, in nats (natural-log units), measures how evenly weight is spread. This one is low if each image relies on one expert.",
+    ),
     (
         "information",
         "information about the class",
         "bits",
-        "Mutual information between the class and an expert drawn by the weights.",
+        "bits",
+        "Mutual information between the class and an expert drawn by the routing weights: how much one says about the other.",
     ),
 )
 
 
 def through_training(metrics: Sequence[HistoryRow], watched: str) -> list[Finding]:
-    """Both entropies and the information of each block over epochs, from the lines of metrics.jsonl.
+    """Show both entropies and the information of each block over epochs, or nothing if `metrics` holds no routing.
 
-    `watched` says what they were measured on: "validation images", or "test set".
+    `watched` says what they were measured on: "validation images" or "test set".
     """
     table = training_table(metrics)
+    if table.empty:
+        return []
     findings = []
-    for name, title, unit, means in _CURVES:
-        if not table.empty:
-            mean = table.groupby("epoch")[name].mean()
-            first, last = (amount(value, unit) for value in (mean.iloc[0], mean.iloc[-1]))
-            went = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
-            as_before = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
-            stayed = f"is {last} after epoch {mean.index[-1]}{as_before}"
-            sentence = f"The {title} {stayed if first == last else went}, on the mean of the blocks."
-            chart = block_curves(table, name, f"{title} ({unit})", "block")
-            findings.append(
-                Finding(
-                    f"training-{name.replace('_', '-')}",
-                    sentence,
-                    chart,
-                    table[["epoch", "block", name]],
-                    f"{means} {_measured(watched)}",
-                )
+    for column, name, axis_unit, unit, meaning in _CURVES:
+        mean = table.groupby("epoch")[column].mean()
+        first, last = (amount(value, unit) for value in (mean.iloc[0], mean.iloc[-1]))
+        if first != last:
+            course = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
+        elif len(mean) > 1:
+            course = f"is {last} after epoch {mean.index[-1]}, as after epoch {mean.index[0]}"
+        else:
+            course = f"is {last} after epoch {mean.index[-1]}"
+        findings.append(
+            Finding(
+                f"training-{column.replace('_', '-')}",
+                f"Averaged over the blocks, the {name} {course}.",
+                block_curves(table, column, f"{name} ({axis_unit})", "block"),
+                table[["epoch", "block", column]],
+                f"{meaning} {_measured(watched)}",
             )
+        )
     return findings
 
 
@@ -56,23 +71,18 @@ def _measured(watched: str) -> str:
 
 
 def training_utilization(metrics: Sequence[HistoryRow], block: int, watched: str) -> Finding | None:
-    """How much each expert of a block is used, over epochs."""
+    """Show how much each expert of a block is used over epochs, or None if `metrics` holds no routing of it."""
     table = utilization_table(metrics)
     table = table[table["block"] == block]
     if table.empty:
         return None
     last = table[table["epoch"] == table["epoch"].max()].set_index("expert")["utilization"]
     sentence = (
-        f"At the end expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, expert {last.idxmin()} "
-        f"{last.min():.2f} times."
+        f"At the end, expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, and expert "
+        f"{last.idxmin()} {last.min():.2f} times."
         if last.max() - last.min() >= 0.005
         else ALIKE
     )
     chart = block_curves(table, "utilization", "utilization", "expert")
-    return Finding(
-        f"training-utilization-block-{block}",
-        sentence,
-        chart,
-        table,
-        f"Utilization is K times the mean weight. {_measured(watched)}",
-    )
+    method = f"Utilization is K times the mean weight, so 1 is a fair share. {_measured(watched)}"
+    return Finding(f"training-utilization-block-{block}", sentence, chart, table, method)
