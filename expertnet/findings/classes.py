@@ -119,4 +119,4 @@ def _routed_like(table: pd.DataFrame, telling: list[int]) -> str:
             where = f"{'block' if len(blocks) == 1 else 'blocks'} {', '.join(map(str, blocks))}"
             return f"Mistakes are routed more like {more} than like {less} in {where} (at 95% confidence)."
     compared = counted(int(table["mistakes"].max()), "mistake")
-    return f"The data ({compared}) cannot tell whether mistakes are routed more like {predicted} or like {own}."
+    return f"The data ({compared}) do not show whether mistakes are routed more like {predicted} or like {own}."

@@ -31,7 +31,7 @@ _CURVES = (  # column, name, unit on the axis, unit in a sentence, meaning
         "information about the class",
         "bits",
         "bits",
-        "Mutual information between the class and an expert drawn by the routing weights: how much one says about the other.",
+        "Mutual information, in bits, between the class and an expert drawn by the routing weights: how much one says about the other.",
     ),
 )
 

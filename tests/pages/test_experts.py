@@ -123,11 +123,11 @@ def test_silencing_is_measured_in_the_background_and_shown():
             task.join(LIMIT)
         test.run()
     assert not test.exception and not test.error
-    assert "outing by image earns" in words(test) and "costs most" in words(test)
+    assert "Per-image routing" in words(test) and "costs the most" in words(test)
     assert (run.path / "policies-best.safetensors").is_file()
 
     def worst_and_shown():
-        (costs,) = re.findall(r"Silencing expert (\d) of block (\d) costs most", words(test))
+        (costs,) = re.findall(r"Switching off expert (\d) of block (\d) costs the most", words(test))
         (shown,) = re.findall(r"Without expert (\d) of block (\d),", words(test))
         return costs, shown
 

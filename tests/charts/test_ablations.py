@@ -1,0 +1,15 @@
+"""Labels of the points of a chart."""
+
+import pandas as pd
+
+from expertnet.charts.ablations import weight_and_effect
+
+
+def test_labels_stand_only_where_they_hide_nothing():
+    table = pd.DataFrame(
+        {"block": [1, 1, 2], "expert": [1, 2, 1], "weight": [0.3, 0.31, 0.9], "change": [-0.1, -0.1, -0.2]}
+    )
+    table = table.assign(low=table["change"] - 0.01, high=table["change"] + 0.01, flipped=3)
+    layers = weight_and_effect(table).to_dict()
+    named = [[row["text"] for row in rows if "text" in row] for rows in layers["datasets"].values()]
+    assert ["", "", "2.1"] in named

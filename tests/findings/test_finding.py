@@ -1,0 +1,75 @@
+"""Every finding has a sentence, a table, a method and files, and is made once."""
+
+import pytest
+import torch
+
+from expertnet.charts.base import to_file
+from expertnet.findings import ablations, classes, experts, image, policies, through_training
+from expertnet.routing.effects import POLICIES, Effects
+from expertnet.routing.lab import Lab
+from tests.support.lab import ANIMALS, routed
+
+
+@pytest.mark.parametrize(("blocks", "num_experts"), [(2, 3), (1, 1), (1, 2), (3, 1)])
+def test_every_finding_can_be_made_and_saved(blocks, num_experts):
+    found = routed(blocks=blocks, experts=num_experts)
+    lab = Lab(found, ANIMALS)
+    everyone = found.predictions.expand(blocks, num_experts, -1)
+    ablated = Effects(found.labels, found.predictions, everyone.roll(1, -1))
+    six = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
+    history = [
+        {
+            "epoch": n,
+            "expert_usage": lab.usage.tolist(),
+            "routing_entropy": [0.1] * blocks,
+            "routing_information": [0.2] * blocks,
+        }
+        for n in (1, 2)
+    ]
+    made = [
+        classes.classes(lab, 1),
+        classes.information(lab),
+        classes.plane(lab),
+        classes.mistakes(lab),
+        experts.utilization(lab),
+        experts.entropies(lab),
+        experts.specializations(lab),
+        policies.policies(six),
+        ablations.ablation(ablated, lab, True),
+        ablations.ablation_by_class(ablated, lab, 1),
+        image.weights(lab.usage, "weights"),
+        image.difference(lab.usage - lab.usage.mean(1, keepdim=True), "difference", "their mean"),
+        image.entropies(lab.usage, "entropy"),
+        image.probabilities(torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1]), ANIMALS),
+        *through_training.through_training(history, "test set"),
+        through_training.training_utilization(history, 1, "test set"),
+    ]
+    assert len({finding.name for finding in made}) == len(made)
+    for finding in made:
+        assert finding.sentence.endswith(".") and finding.method.endswith(".") and "nan" not in finding.sentence
+        assert len(finding.table)
+        if finding.chart is not None:
+            assert b"<svg" in to_file(finding.chart, "svg")[:200]
+    assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
+
+
+def test_a_finding_is_made_once_and_drawn_as_altair_would():
+    lab = Lab(routed(), ANIMALS)
+    finding = classes.classes(lab, 1, "cell")
+    assert classes.classes(lab, 1, "cell") is finding and classes.classes(lab, 2, "cell") is not finding
+    assert classes.classes(Lab(routed(), ANIMALS), 1, "cell") is not finding
+    for each in (finding, classes.plane(lab, "point"), classes.mistakes(lab)):
+        spec, whole = each.spec, each.chart.to_dict()
+        assert without_data(spec) == without_data(whole)
+        assert sorted(map(len, spec["datasets"].values())) == sorted(map(len, whole["datasets"].values()))
+        assert {part["data"]["name"] for part in (spec, *spec.get("layer", ())) if "data" in part} == set(
+            spec["datasets"]
+        )
+
+
+def without_data(spec):
+    if isinstance(spec, list):
+        return [without_data(part) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {key: without_data(part) for key, part in spec.items() if key not in ("data", "datasets", "config")}

@@ -1,0 +1,48 @@
+"""A report is clean text with all its files, and does not mix with another one."""
+
+import re
+
+import pytest
+
+from expertnet.errors import RunError
+from expertnet.findings.report import write_report
+from expertnet.inference.routing_cache import route_test_set
+from expertnet.routing.policies import measure_policies
+from expertnet.store.notes import Notes
+from tests.support.lab import random_split, saved_run
+
+
+def test_a_report_is_clean_text_in_which_names_are_harmless(tmp_path):
+    run = saved_run(tmp_path / "runs")
+    split = random_split()
+    measure_policies(run, split, route_test_set(run, split))
+    run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+    run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
+    written = write_report(run, tmp_path / "report")
+    assert all(path.is_file() for path in written)
+    text = (tmp_path / "report" / "index.md").read_text()
+    title, *sentences = [line for line in text.splitlines() if line.startswith("#")]
+    assert title == r"# Routing of !\[x\](http&#58;//a.b) &#60;b&#62;: (1)"
+    assert any(line.startswith("## Blocks by kind of routing: ") and "(" in line for line in sentences)
+    assert not any("\\" in line for line in sentences)
+    assert set(re.findall(r"\]\((.+?)\)", text)) - {"http&#58;//a.b"} == {
+        path.name for path in written if path.suffix in (".csv", ".svg")
+    }
+    assert "gone.zip" in text.splitlines()[-1]
+    assert (
+        write_report(run, tmp_path / "report") == written
+    )  # of the same network, so nothing else's files stay among them
+    for folder, index in ((tmp_path / "own", "# My notes"), (tmp_path / "report", text.replace(run.id, "another"))):
+        folder.mkdir(exist_ok=True)
+        (folder / "index.md").write_text(index)
+        with pytest.raises(RunError, match="does not belong to this run"):
+            write_report(run, folder)
+        assert (folder / "index.md").read_text() == index
+
+    def cut_off(activity, share):
+        if activity.startswith("Writing information"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_report(run, tmp_path / "half", progress=cut_off)
+    assert run.id in (tmp_path / "half" / "index.md").read_text()

@@ -1,0 +1,45 @@
+"""What is said about the course of a training."""
+
+from expertnet.findings import experts, through_training
+
+
+def history(*bits):
+    return [
+        {"epoch": n, "expert_usage": [[0.5, 0.5]], "routing_entropy": [0.25], "routing_information": [each]}
+        for n, each in enumerate(bits, 1)
+    ]
+
+
+def sentences(*bits):
+    return [finding.sentence for finding in through_training.through_training(history(*bits), "test set")]
+
+
+def test_the_course_is_described_from_the_first_epoch_to_the_last():
+    assert sentences(1.7e-6, 0.0123)[2] == (
+        "Averaged over the blocks, the information about the class went from under 0.001 bits to 0.012 bits between epochs 1 and 2."
+    )
+    assert sentences(1.7e-6, 0.00027)[2] == (
+        "Averaged over the blocks, the information about the class is under 0.001 bits after epoch 2, as after epoch 1."
+    )
+    assert sentences(0.5)[2] == "Averaged over the blocks, the information about the class is 0.500 bits after epoch 1."
+    assert sentences(0.5)[1] == "Averaged over the blocks, the mean entropy of single images is 0.250 after epoch 1."
+
+
+def test_the_method_gives_the_unit_and_what_was_measured_on():
+    for finding, unit in zip(
+        through_training.through_training(history(0.5), "test set"), ("nats", "nats", "bits"), strict=True
+    ):
+        assert unit in finding.method and finding.method.endswith("Measured on the test set after every epoch.")
+
+
+def test_without_routing_there_is_nothing_to_describe():
+    assert through_training.through_training([{"epoch": 1}], "test set") == []
+    assert through_training.training_utilization([{"epoch": 1}], 1, "test set") is None
+
+
+def test_experts_of_a_block_are_ranked_unless_their_use_is_equal():
+    assert through_training.training_utilization(history(0.5), 1, "test set").sentence == experts.ALIKE
+    uneven = [{"epoch": 1, "expert_usage": [[0.75, 0.25]]}]
+    assert through_training.training_utilization(uneven, 1, "test set").sentence == (
+        "At the end, expert 1 of block 1 is used 1.50 times a fair share, and expert 2 0.50 times."
+    )

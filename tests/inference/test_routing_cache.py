@@ -1,0 +1,43 @@
+"""The cached routing of a test set is used only if it is of this network."""
+
+import pytest
+import torch
+
+from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
+from tests.support.lab import random_split, saved_run
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"routing": torch.zeros(0, 3, 3)},
+        {"routing": torch.full((40, 2, 3), 1 / 3)},
+        {"routing": torch.full((40, 3, 2), 0.5)},
+        {"routing": torch.full((40, 3), 1 / 3)},
+        {"routing": torch.zeros(40, 3, 3, dtype=torch.int32)},
+        {"routing": torch.full((40, 3, 3), float("nan"))},
+        {"routing": torch.full((40, 3, 3), 1.0)},
+        {"labels": torch.full((40,), 99)},
+        {"labels": torch.full((40,), -3)},
+        {"labels": torch.zeros(39, dtype=torch.int16)},
+        {"predictions": torch.full((40,), 2)},
+        {"predictions": torch.zeros(40)},
+        {"labels": None},
+    ],
+    ids=lambda broken: f"{next(iter(broken))} {getattr(next(iter(broken.values())), 'shape', '')}",
+)
+def test_a_routing_of_another_network_is_ignored(tmp_path, broken):
+    run = saved_run(tmp_path / "runs")
+    split = random_split()
+    routed = route_test_set(run, split)
+    sound = {
+        "routing": routed.routing.half(),
+        "labels": routed.labels.short(),
+        "predictions": routed.predictions.short(),
+    }
+    keep(run, "routing", "best", 1, sound)
+    assert torch.equal(kept_routing(run).labels, routed.labels)
+    assert kept_routing(run) is kept_routing(run)  # made once
+    keep(run, "routing", "best", 1, {name: value for name, value in (sound | broken).items() if value is not None})
+    assert kept_routing(run) is None
+    assert torch.equal(route_test_set(run, split).predictions, routed.predictions)
