@@ -5,7 +5,7 @@ import signal
 
 
 def main() -> None:
-    """Runs the command line. Ctrl-C ends it at once without a traceback; a command that has something to save says otherwise."""
+    """Run the command line. Ctrl-C ends it at once without a traceback; a command that has something to save says otherwise."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # before torch's imports, which may lose a KeyboardInterrupt
     from expertnet.cli.main import main as run_command
 

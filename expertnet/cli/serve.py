@@ -31,7 +31,7 @@ def serve(
 
 
 def refuse_port_in_use(port: int) -> None:
-    """Raises UserError if the server could not listen on the port."""
+    """Raise UserError if the server could not listen on the port."""
     address = os.environ.get("STREAMLIT_SERVER_ADDRESS") or "127.0.0.1"
     try:
         socket.create_server((address, port)).close()

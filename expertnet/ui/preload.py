@@ -21,7 +21,7 @@ MODULES = (
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncGenerator[None]:
-    """Loads the modules that pages need before the server answers, and closes the training manager when it ends."""
+    """Load the modules that pages need before the server answers, and close the training manager when it ends."""
     await asyncio.to_thread(load_modules)  # or the first visitor would wait for torch
     threading.Thread(target=read_runs, name="read runs", daemon=True).start()
     yield
@@ -37,7 +37,7 @@ def load_modules() -> None:
 
 
 def read_runs() -> None:
-    """Reads every run of the store into the index, so that the first page finds most of them there."""
+    """Read every run of the store into the index, so that the first page finds most of them there."""
     from expertnet.store.index import run_rows
     from expertnet.store.run_store import RunStore
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -28,9 +28,26 @@ def serving(folder: Path, data: Path, *options: str) -> Iterator[str]:
 
     `options` are Streamlit's command-line options.
     """
-    environment = os.environ | {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
-    with (folder / "server.log").open("w") as output:
-        process, url = _start(environment, output, options)
+
+    def command(port: int) -> list[str]:
+        streamlit = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        return [*streamlit, f"--server.port={port}", "--server.headless=true", *options]
+
+    environment = {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
+    with running_server(command, folder / "server.log", environment=environment) as url:
+        yield url
+
+
+@contextmanager
+def running_server(
+    command: Callable[[int], list[str]], log: Path, *, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Yield the URL of a server once it answers, and end it afterwards.
+
+    `command` returns the command line for a port, and `environment` is added to this process's variables.
+    """
+    with log.open("w") as output:
+        process, url = _start(command, output, cwd, os.environ | (environment or {}))
     try:
         yield url
     finally:
@@ -43,15 +60,12 @@ def serving(folder: Path, data: Path, *options: str) -> Iterator[str]:
 
 
 def _start(
-    environment: dict[str, str], output: TextIO, options: tuple[str, ...]
+    command: Callable[[int], list[str]], output: TextIO, cwd: Path, environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Return a server that answers, and its URL. Tries again if another process takes the free port first."""
     for _ in range(5):
         port = free_port()
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", *options]
-        process = subprocess.Popen(
-            [*command, "--server.headless=true"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command(port), cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"
         if answers(process, f"{url}/_stcore/health"):
             return process, url

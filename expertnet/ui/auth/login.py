@@ -29,7 +29,7 @@ _asked: OrderedDict[bytes, tuple[str, dict[str, str]]] = OrderedDict()  # browse
 
 
 def current_rules() -> Rules | None:
-    """Returns the rules of secrets.toml as it is now, or None if everybody may do everything. Raises AccessError otherwise.
+    """Return the rules of secrets.toml as it is now, or None if everybody may do everything. Raises AccessError otherwise.
 
     A damaged, half-written or deleted file must not open the server: Streamlit itself would read it as having no [auth].
     """
@@ -55,7 +55,7 @@ def current_rules() -> Rules | None:
 
 
 def guard() -> None:
-    """Ends the script with a message for users who may not see the page."""
+    """End the script with a message for users who may not see the page."""
     try:
         known = current_rules()
     except AccessError as error:
@@ -95,7 +95,7 @@ def _sign_in() -> None:
 
 
 def badge() -> None:
-    """Shows who is signed in, with a button to sign out. Shows nothing if no login is required."""
+    """Show who is signed in, with a button to sign out. Shows nothing if no login is required."""
     if current_rules() is None:
         return
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
@@ -116,25 +116,25 @@ def _role() -> Role | None:
 
 
 def may_change() -> bool:
-    """Returns whether the user may start, stop and delete runs now."""
+    """Return whether the user may start, stop and delete runs now."""
     return _role() == "all"
 
 
 def reserved(**own: Any) -> dict[str, Any]:
-    """Returns the keyword arguments of a button that changes something: its own, or disabled with a reason for view-only users."""
+    """Return the keyword arguments of a button that changes something: its own, or disabled with a reason for view-only users."""
     return own if may_change() else own | {"disabled": True, "help": VIEW_ONLY}
 
 
 @contextmanager
 def changing() -> Iterator[None]:
-    """Encloses code that starts, stops, saves or deletes something. Raises AccessError for view-only users."""
+    """Enclose code that starts, stops, saves or deletes something. Raises AccessError for view-only users."""
     if not may_change():
         raise AccessError(VIEW_ONLY)
     yield
 
 
 def fragment(panel: Callable[..., Any], *, run_every: float | None = None) -> Callable[..., Any]:
-    """Returns st.fragment(panel), which reruns the page, and so its guard, at a tick of a user who has lost access."""
+    """Return st.fragment(panel), which reruns the page, and so its guard, at a tick of a user who has lost access."""
 
     @wraps(panel)
     def checked(*args: Any, **options: Any) -> Any:
@@ -149,7 +149,7 @@ def fragment(panel: Callable[..., Any], *, run_every: float | None = None) -> Ca
 
 
 def _browser() -> bytes | None:
-    """Returns what identifies this browser: the token in Streamlit's XSRF cookie, whose mask changes at every request."""
+    """Return what identifies this browser: the token in Streamlit's XSRF cookie, whose mask changes at every request."""
     try:
         _, mask, masked, _ = st.context.cookies.get("_streamlit_xsrf", "").split("|")
         key, token = bytes.fromhex(mask), bytes.fromhex(masked)
@@ -159,7 +159,7 @@ def _browser() -> bytes | None:
 
 
 def _remember_page() -> None:
-    """Remembers the requested page, because the provider always returns to the first one."""
+    """Remember the requested page, because the provider always returns to the first one."""
     browser = _browser()
     if browser is not None:
         _asked[browser] = ((st.context.url or "").rpartition("/")[2], dict(st.query_params))
@@ -168,6 +168,6 @@ def _remember_page() -> None:
 
 
 def asked_page() -> tuple[str, dict[str, str]]:
-    """Returns, once, the page name and query that this browser requested before it signed in; empty if there are none."""
+    """Return, once, the page name and query that this browser requested before it signed in; empty if there are none."""
     browser = _browser()
     return _asked.pop(browser, ("", {})) if browser is not None else ("", {})

@@ -23,7 +23,7 @@ SIGNED_IN = "/signed-in"
 
 
 class Gate:
-    """Passes a request to the app, unless its URL is closed and its login cookie has no role."""
+    """Pass a request to the app, unless its URL is closed and its login cookie has no role."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -51,7 +51,7 @@ def _may_enter(cookies: dict[str, str]) -> bool:
 
 
 def _claims(cookies: dict[str, str]) -> dict[str, Any]:
-    """Returns the claims in the cookie of Streamlit's login; empty if its signature is missing, forged or expired."""
+    """Return the claims in the cookie of Streamlit's login; empty if its signature is missing, forged or expired."""
     from streamlit.auth_util import get_cookie_with_chunks, get_signing_secret
     from streamlit.web.server.server_util import AUTH_COOKIE_NAME
     from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value

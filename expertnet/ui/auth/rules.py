@@ -21,7 +21,7 @@ class Rules:
     look: frozenset[str]
 
     def role(self, claims: Mapping[str, Any]) -> Role | None:
-        """Returns what a user with these claims of the login provider may do: "all", "look" (view only), or None.
+        """Return what a user with these claims of the login provider may do: "all", "look" (view only), or None.
 
         An entry for an email address overrides one for its domain, and `look` overrides `allow`.
         """
@@ -42,7 +42,7 @@ class Rules:
 
 
 def rules(secrets: Mapping[str, Any]) -> Rules | None:
-    """Returns the rules of secrets.toml, or None if it asks for no login. Raises AccessError for rules that cannot be applied."""
+    """Return the rules of secrets.toml, or None if it asks for no login. Raises AccessError for rules that cannot be applied."""
     auth, access = secrets.get("auth"), secrets.get("access")
     if auth is None and access is None:
         return None
@@ -64,7 +64,7 @@ def rules(secrets: Mapping[str, Any]) -> Rules | None:
 
 
 def _entries(name: str, entries: Any) -> list[str]:
-    """Returns a list of [access] in lower case. Its error names the position only, because strangers read it."""
+    """Return a list of [access] in lower case. Its error names the position only, because strangers read it."""
     if not isinstance(entries, list):
         raise AccessError(
             f'{name} in [access] of secrets.toml must be a list such as ["jo@example.org", "@example.org"].'

@@ -1,0 +1,86 @@
+"""However the server is started, strangers get nothing from it, and the project's settings apply."""
+
+import shlex
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from expertnet.store.run_store import RunStore
+from tests.support.opening import written
+from tests.support.raw import connected
+from tests.support.served import ROOT, running_server
+
+NAME = "Hidden from strangers"
+SECRETS = """
+[auth]
+redirect_uri = "http://localhost/oauth2callback"
+cookie_secret = "a secret of this test that protects nothing"
+client_id = "studio"
+client_secret = "secret"
+server_metadata_url = "http://localhost:1/.well-known/openid-configuration"
+
+[access]
+allow = ["boss@team.org"]
+"""
+
+
+def streamlit_run(port):
+    """The command that the README names for users of Streamlit."""
+    return [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+
+
+def expertnet_serve(port):
+    return [sys.executable, "-m", "expertnet", "serve", "--port", str(port)]
+
+
+def make_run(port):
+    """The command that `make run` ends with."""
+    done = subprocess.run(["make", "-n", "run", f"PORT={port}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    _, *options = shlex.split(done.stdout.splitlines()[-1])
+    return [sys.executable, *options]
+
+
+@pytest.fixture(scope="module", params=[(streamlit_run, ROOT), (expertnet_serve, None), (make_run, ROOT)])
+def server(request, tmp_path_factory, shared_data):
+    """The URL of a server that requires a login; `expertnet serve` is started in another folder."""
+    (command, cwd), folder = request.param, tmp_path_factory.mktemp("door")
+    (folder / "secrets.toml").write_text(SECRETS)
+    written(RunStore(folder / "runs"), NAME)
+    environment = {
+        "EXPERTNET_RUNS": str(folder / "runs"),
+        "EXPERTNET_DATA": str(shared_data),
+        "PYTHONPATH": str(ROOT),
+        "STREAMLIT_SECRETS_FILES": str(folder / "secrets.toml"),
+    }
+    with running_server(command, folder / "server.log", cwd=cwd or folder, environment=environment) as url:
+        yield url
+
+
+def status(url):
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_strangers_get_nothing(server):
+    assert status(f"{server}/_stcore/health") == 200
+    for path in ("signed-in", "_stcore/metrics", "_stcore/upload_file/a/b", "media/a.png"):
+        assert status(f"{server}/{path}") == 401
+    for page in ("", "train", "runs", "experts", "predict"):
+        with connected(server) as stranger:
+            answer = stranger.rerun(page)
+        assert "Sign in to see this page." in answer
+        assert NAME not in answer
+
+
+def test_the_settings_of_the_project_apply(server):
+    with connected(server) as session:
+        (new,) = [answer.new_session for answer in session.answers("") if answer.HasField("new_session")]
+    assert new.config.toolbar_mode == new.config.MINIMAL and not new.config.gather_usage_stats
+    assert "#0072B2" in str(new.custom_theme)
