@@ -1,7 +1,6 @@
-"""Long computing for a page, in a thread of its own, with progress.
+"""Run long computations of pages in background threads.
 
-In this module: Task, start, find. A task belongs to the process: leaving the page, reloading it or opening a second one
-changes nothing. What is to last it keeps itself, on disk; nothing here knows of a browser.
+A task belongs to the process, so it continues when the user leaves or reloads the page, and every tab shows the same task.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from expertnet.errors import UserError
 from expertnet.utils.progress import Cancelled, Report, ShouldStop
 
 Work = Callable[[Report, ShouldStop], object]
-KEPT = 32  # tasks; those that have ended longest ago are forgotten first
+LIMIT = 32  # tasks; beyond it, the oldest finished ones are forgotten
 
 
 class Task:
-    """Work that goes on in the background. All that is public may be read at any time; `result` is None until it has ended well."""
+    """Work in a background thread. Its attributes may be read at any time; `result` is None until the work succeeds."""
 
     def __init__(self, work: Work) -> None:
         self.activity, self.share, self.error = "", 0.0, ""
@@ -34,7 +33,7 @@ class Task:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Asks it to stop; it does at its next look."""
+        """Ask the work to stop. It does so the next time it checks."""
         self._stop.set()
 
     def join(self, timeout: float | None = None) -> None:
@@ -52,7 +51,7 @@ class Task:
             self.error = str(error)
         except Exception as error:
             traceback.print_exc()
-            self.error = f"It ended on an error it did not expect ({type(error).__name__}: {error})."
+            self.error = f"The computation failed with an unexpected error ({type(error).__name__}: {error})."
 
 
 @cache
@@ -61,17 +60,23 @@ def _tasks() -> tuple[dict[Hashable, Task], threading.Lock]:
 
 
 def start(key: Hashable, work: Work) -> Task:
-    """Starts work under a key, unless it is running already."""
+    """Start work under a key and return its task, or the running task with that key."""
     tasks, lock = _tasks()
     with lock:
         if key not in tasks or not tasks[key].running:
             tasks[key] = Task(work)
-            ended = [old for old, task in tasks.items() if not task.running and old != key]
-            for old in ended[: max(len(tasks) - KEPT, 0)]:
+            finished = [old for old, task in tasks.items() if not task.running and old != key]
+            for old in finished[: max(len(tasks) - LIMIT, 0)]:
                 del tasks[old]
         return tasks[key]
 
 
 def find(key: Hashable) -> Task | None:
-    """The last task that was started under a key."""
+    """Return the last task started under a key, or None."""
     return _tasks()[0].get(key)
+
+
+def join_all(timeout: float) -> None:
+    """Wait until every task has ended, for at most `timeout` seconds each."""
+    for task in list(_tasks()[0].values()):
+        task.join(timeout)

@@ -24,8 +24,7 @@ def looked_at(run, view, **address):
 def settled(test):
     """The page once its tasks, each of which may call for another, have ended."""
     for _ in range(3):
-        for task in list(tasks._tasks()[0].values()):
-            task.join(LIMIT)
+        tasks.join_all(LIMIT)
         test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test
@@ -119,8 +118,7 @@ def test_silencing_is_measured_in_the_background_and_shown():
     test = looked_at(run, "What if")
     for label in ("Route the test set in six ways", "Switch off each expert in turn"):
         next(button for button in test.button if button.label == label).click().run()
-        for task in list(tasks._tasks()[0].values()):
-            task.join(LIMIT)
+        tasks.join_all(LIMIT)
         test.run()
     assert not test.exception and not test.error
     assert "Per-image routing" in words(test) and "costs the most" in words(test)

@@ -1,4 +1,4 @@
-"""Computing in the background: progress, stop, and what goes wrong."""
+"""Background tasks: progress, stopping, and errors."""
 
 import threading
 
@@ -7,16 +7,16 @@ from expertnet.ui import tasks
 from expertnet.utils.progress import raise_if_cancelled
 
 
-def test_a_task_reports_and_is_the_same_for_whoever_asks():
-    told, go = threading.Event(), threading.Event()
+def test_a_running_task_reports_progress_and_is_not_started_twice():
+    reported, go = threading.Event(), threading.Event()
 
     def work(progress, cancelled):
         progress("counting", 0.5)
-        told.set()
+        reported.set()
         go.wait(300)
 
     task = tasks.start("count", work)
-    assert told.wait(300)
+    assert reported.wait(300)
     assert tasks.start("count", work) is task is tasks.find("count")
     assert (task.activity, task.share, task.running) == ("counting", 0.5, True)
     go.set()
@@ -26,7 +26,7 @@ def test_a_task_reports_and_is_the_same_for_whoever_asks():
     assert tasks.find("nothing") is None
 
 
-def test_a_task_stops_when_it_is_asked():
+def test_a_task_stops_on_request():
     begun = threading.Event()
 
     def work(progress, cancelled):
@@ -41,14 +41,14 @@ def test_a_task_stops_when_it_is_asked():
     assert not task.running and not task.error
 
 
-def test_what_goes_wrong_is_one_sentence():
+def test_an_error_becomes_one_sentence():
     def refused(progress, cancelled):
         raise DatasetError("The images are gone.")
 
     def broken(progress, cancelled):
         raise KeyError("x")
 
-    for work, sentence in ((refused, "The images are gone."), (broken, "did not expect")):
+    for work, sentence in ((refused, "The images are gone."), (broken, "unexpected error")):
         task = tasks.start(sentence, work)
         task.join(300)
         assert sentence in task.error
