@@ -32,7 +32,7 @@ def import_(
             say(refusal)
     imported = [outcome for outcome in outcomes if not isinstance(outcome, str)]
     documents = [
-        {"run": each.run.id, "was": each.was, "new": each.new, "name": each.run.title, "state": each.run.state}
+        {"run": each.run.id, "was": each.original_id, "new": each.new, "name": each.run.title, "state": each.run.state}
         for each in imported
     ]
     if documents:

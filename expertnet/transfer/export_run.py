@@ -1,7 +1,6 @@
-"""A run as one zip file, to go elsewhere: safetensors, JSON and text, and nothing that could run.
+"""Export runs as zips of safetensors, JSON and text.
 
-In this module: export_run, export_runs (several in a zip of theirs), export_size. resume.pt is left out: it is a pickle, so an
-imported run cannot go on.
+resume.pt is left out because it is a pickle, so imported runs cannot be resumed.
 """
 
 from __future__ import annotations
@@ -16,19 +15,18 @@ from typing import IO
 from expertnet.errors import RunError
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.run import Run, now
-from expertnet.transfer.validation import MANIFEST, MAX_UNPACKED, TEXTS, WEIGHTS_NAME, clean_config, clean_status
+from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
+from expertnet.transfer.validation import clean_config, clean_status
 from expertnet.utils.files import to_json
-
-_PIECE = 2**20  # bytes copied at a time
 
 
 def export_size(run: Run) -> int:
-    """Bytes of its weights. Raises RunError where they are too many."""
+    """Return the bytes of a run's weights. Raises RunError if they are too large to import."""
     size = sum(path.stat().st_size for path in _weights(run))
     if size > MAX_UNPACKED - sum(TEXTS.values()):
         raise RunError(
-            f"Run {run.name} has more than {MAX_UNPACKED >> 30} GiB of weights, which no import takes; "
-            f"move files epoch-*.safetensors out of {run.path} and export it then."
+            f"Run {run.name} has more than {MAX_UNPACKED >> 30} GiB of weights, which is too large to import. "
+            f"Move some of its epoch-*.safetensors files out of {run.path}, then export it."
         )
     return size
 
@@ -38,15 +36,14 @@ def _weights(run: Run) -> list[Path]:
 
 
 def export_run(run: Run, file: IO[bytes]) -> None:
-    """Writes the run's zip into a file. Of what is no longer sound, or too large, it raises RunError."""
+    """Write the zip of a run. Raises RunError if the run is damaged or too large."""
     export_size(run)
-    why_not = run.damage()
-    if why_not:
-        raise RunError(why_not)
+    damage = run.damage()
+    if damage:
+        raise RunError(damage)
     try:
-        status = clean_status(
-            run.status().model_dump()
-        )  # before the metrics, which may be an epoch ahead, but not behind
+        # Read before the history, which may then be ahead of it but not behind.
+        status = clean_status(run.status().model_dump())
         config, _, _ = clean_config(run.config())
     except RunError as error:
         raise RunError(f"Run {run.name} cannot be exported: {error}") from None
@@ -57,22 +54,21 @@ def export_run(run: Run, file: IO[bytes]) -> None:
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }
-    for name in (NOTES, "card.md"):
-        path = run.path / name
-        if path.is_file():
-            texts[name] = path.read_bytes()
+    texts |= {name: (run.path / name).read_bytes() for name in (NOTES, "card.md") if (run.path / name).is_file()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in texts.items():
             if len(content) > TEXTS[name]:
-                raise RunError(f"The {name} of run {run.name} is larger than the {TEXTS[name]:,} bytes of an export.")
+                raise RunError(
+                    f"Run {run.name} cannot be exported: its {name} is larger than the {TEXTS[name]:,} bytes allowed."
+                )
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
         for path in _weights(run):
             with path.open("rb") as source, archive.open(zipfile.ZipInfo(path.name), "w") as target:
-                shutil.copyfileobj(source, target, _PIECE)
+                shutil.copyfileobj(source, target, PIECE)
 
 
 def export_runs(runs: Sequence[Run], file: IO[bytes]) -> None:
-    """Writes a zip that holds the zip of each run."""
+    """Write a zip that contains the zip of each run. Raises RunError as `export_run` does."""
     with zipfile.ZipFile(file, "w") as archive:
         for run in runs:
             with archive.open(zipfile.ZipInfo(f"run-{run.id}.zip"), "w", force_zip64=True) as target:

@@ -1,8 +1,6 @@
-"""What an exported run may hold: each file of an imported one is taken apart, checked, and put together anew from what was understood.
+"""Check the files of a run from an untrusted source, and rebuild each from what was understood.
 
-In this module: the names (MANIFEST, TEXTS, WEIGHTS_NAME) and limits of an export; clean_config, clean_status, clean_epochs,
-clean_text, check_weights; parse_object and one_line.
-Everything comes from a stranger: RunError says what is wrong, as the rest of a sentence that begins with the archive's name.
+The text of each RunError continues a sentence that begins with the name of the archive.
 """
 
 from __future__ import annotations
@@ -27,37 +25,24 @@ from expertnet.routing.effects import POLICIES
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.history import is_number, parse_history
-from expertnet.store.notes import FILE as NOTES
-from expertnet.store.notes import LARGEST as LARGEST_NOTES
 from expertnet.store.status import ACTIVE_STATES, RESUMABLE_STATES, Status
 from expertnet.store.weights_files import epoch_of
+from expertnet.transfer.format import WEIGHTS_NAME
 from expertnet.utils.files import to_json
 from expertnet.utils.processes import Process
 from expertnet.utils.text import printable
 
-MAX_UNPACKED = 2**30  # bytes of all files of a run together
-MAX_FILES = 20_000
-MOST_EXPORTS = 20  # runs in one file
-MANIFEST = "export.json"
-TEXTS = {  # bytes
-    MANIFEST: 2**16,
-    "config.json": 2**22,
-    "status.json": 2**16,
-    "metrics.jsonl": 2**26,
-    NOTES: LARGEST_NOTES,
-    "log.txt": 2**20,
-    "card.md": 2**18,
-}
-MAX_CLASSES, MAX_TEXT = 10_000, 255  # the second is in characters
-WEIGHTS_NAME = re.compile(
-    r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
-)
+MAX_CLASSES = 10_000
+MAX_TEXT = 255  # characters of a name
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
 SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored")
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # as safetensors writes them
 
+_Tensors = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype by name
+
 
 def parse_object(content: bytes, name: str) -> dict[str, Any]:
+    """Return the JSON object in a file called `name`. Raises RunError."""
     try:
         value = from_json(content, allow_inf_nan=False)
     except ValueError:
@@ -68,20 +53,23 @@ def parse_object(content: bytes, name: str) -> dict[str, Any]:
 
 
 def one_line(value: Any, most: int = MAX_TEXT) -> str:
-    """Text of a stranger that any terminal and page can show; empty for what is no text."""
+    """Return at most `most` characters of text that any terminal and page can show, or "" if the value is not text."""
     return printable(value[:most].replace("\n", " ")) if isinstance(value, str) else ""
 
 
 def clean_text(content: bytes) -> bytes:
-    """Text of several lines without signs that steer a terminal."""
+    """Return text of several lines without the characters that control a terminal."""
     return printable("\n".join(content.decode(errors="replace").splitlines()), keep="\n\t").encode()
 
 
-# --- config.json ------------------------------------------------------------------------------------------------------
+# --- config.json -----------------------------------------------------------------------------------------------------
 
 
 def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, DatasetInfo | None]:
-    """config.json of the keys that are known, the path of own images reduced to their name; `shipped` is not among them."""
+    """Return the known keys of a config.json, the settings, and the dataset if described. Raises RunError.
+
+    Paths of images are reduced to a name. `shipped` is dropped, because it protects a run from changes.
+    """
     try:
         settings = settings_from_dict(config)
     except SettingsError as error:
@@ -103,7 +91,7 @@ def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, D
 
 
 def _portable(dataset: str) -> str:
-    """A dataset's name on any machine. A path of another machine's would be read here, whatever lies there."""
+    """Return a dataset's name without a path, which could name other files on this computer."""
     if dataset in BUILTIN:
         return dataset
     name = re.sub(r"[^\w.() -]+", "_", re.split(r"[/\\]", dataset.rstrip("/\\"))[-1]).strip(". ")
@@ -127,23 +115,23 @@ def _clean_info(described: Any, settings: Settings) -> DatasetInfo:
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         sound = False
     if not sound:
-        raise RunError("its config.json describes the classes or the images of its dataset wrongly.")
+        raise RunError("its config.json has an invalid description of the dataset.")
     return DatasetInfo(name, classes, info.mean, info.std, info.image_size, fingerprint)
 
 
 def _time(value: Any) -> str:
-    """When it was created, with its time zone; now, where that is not said."""
+    """Return a creation time in UTC, or now if it is missing or invalid."""
     try:
         return datetime.fromisoformat(value).astimezone(UTC).isoformat(timespec="seconds")
     except (TypeError, ValueError, OverflowError):
         return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-# --- status.json, metrics.jsonl ----------------------------------------------------------------------------
+# --- status.json, metrics.jsonl --------------------------------------------------------------------------------------
 
 
 def clean_status(record: Mapping[str, Any]) -> Status:
-    """status.json without its process; a run that was training is interrupted."""
+    """Return a status.json without its process. A run that was training becomes interrupted. Raises RunError."""
     try:
         status = Status.model_validate(record)
     except ValidationError:
@@ -159,7 +147,7 @@ def clean_status(record: Mapping[str, Any]) -> Status:
 
 
 def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
-    """metrics.jsonl of the keys that are known; every epoch up to the last has to be there."""
+    """Return the known keys of a metrics.jsonl, in which no epoch up to the last may be missing. Raises RunError."""
     epochs, torn = parse_history(content)
     lines = list(epochs.values())
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
@@ -167,55 +155,54 @@ def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
         rows = [row for row in (line["routing_entropy"], line["routing_information"]) if row is not None]
         usage = line["expert_usage"]
         if any(len(row) != blocks for row in rows) or (usage and (len(usage), len(usage[0])) != (blocks, experts)):
-            raise RunError("its metrics.jsonl is of another network than its settings.")
+            raise RunError("its metrics.jsonl belongs to another network than its settings.")
     numbers = list(epochs)
     if torn or numbers != list(range(1, len(numbers) + 1)) or len(numbers) < epoch:
         raise RunError("its metrics.jsonl is damaged.")
     return "".join(to_json(line) + "\n" for line in lines).encode()
 
 
-# --- tensors ----------------------------------------------------------------------------------------------------------
+# --- tensors ---------------------------------------------------------------------------------------------------------
 
 
 def check_weights(folder: Path, names: list[str], settings: Settings, info: DatasetInfo | None) -> None:
-    """The checkpoints among the files have the tensors of the network that the settings describe; tables fit it too."""
+    """Raise RunError unless the weights and routing tables fit the network that the settings describe."""
     if not names:
         return
     if info is None:
-        raise RunError("it holds weights, but does not say of which classes.")
+        raise RunError("it contains weights but no class names.")
     with torch.device("meta"):
         weights = ExpertNet(settings.model, len(info.classes)).state_dict()
     network = {name: (tuple(tensor.shape), DTYPES[tensor.dtype]) for name, tensor in weights.items()}
     for name in names:
         match = WEIGHTS_NAME.fullmatch(name)
-        assert match is not None  # it was on the list
-        what, _, numbered = match.groups()
+        assert match is not None  # as unzip.py has checked
+        table, _, numbered = match.groups()
         found, epoch = _tensors(folder / name)
         if numbered and epoch != int(numbered):
-            raise RunError(f"its {name} is of epoch {epoch}.")
-        if not (found == network if what is None else _is_table(what, found, settings)):
-            raise RunError(f"its {name} is of another network than its settings.")
+            raise RunError(f"its {name} contains the weights of epoch {epoch}.")
+        if not (found == network if table is None else _is_table(table, found, settings)):
+            raise RunError(f"its {name} belongs to another network than its settings.")
 
 
-def _tensors(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str]], int]:
-    """The shape and type of each tensor by its name, and the epoch."""
+def _tensors(path: Path) -> tuple[_Tensors, int]:
+    """Return the tensors of a file and its epoch. Raises RunError."""
     try:
         with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-            return {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, epoch_of(
-                file.metadata()
-            )
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is not a dict)
+            found = {name: (tuple(each.get_shape()), each.get_dtype()) for name, each in slices.items()}
+            return found, epoch_of(file.metadata())
     except (SafetensorError, OSError, ValueError):
         raise RunError(f"its {path.name} is damaged.") from None
 
 
-def _is_table(what: str, found: Mapping[str, tuple[tuple[int, ...], str]], settings: Settings) -> bool:
-    """Whether these are tensors that the routing lab keeps of N test images; their values are checked when they are read."""
+def _is_table(table: str, found: _Tensors, settings: Settings) -> bool:
+    """Return whether the routing lab caches such tensors for N test images. It checks their values when it reads them."""
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
     shapes = {name: shape for name, (shape, _) in found.items()}
-    count = next(iter(shapes.values()), (0,))[0 if what == "routing" else -1] if all(shapes.values()) else 0
+    count = next(iter(shapes.values()), (0,))[0 if table == "routing" else -1] if all(shapes.values()) else 0
     expected = {
         "routing": {"routing": (count, blocks, experts), "labels": (count,), "predictions": (count,)},
         "policies": {"changed": (len(POLICIES), count)},
-    }.get(what, {"changed": (blocks, experts, count)})
+    }.get(table, {"changed": (blocks, experts, count)})
     return count > 0 and math.prod((count, blocks, experts)) < 2**31 and shapes == expected

@@ -35,7 +35,7 @@ def test_a_run_that_is_here_already_is_named_and_not_made_again(tmp_path):
     upload(opened("runs"), ("a.zip", archive))
     (run,) = RunStore().list()
     test = upload(opened("runs"), ("a.zip", archive))
-    assert "is here already; nothing was imported" in test.info[0].value and run.id not in test.info[0].value
+    assert "You already have" in test.info[0].value and run.id not in test.info[0].value
     assert [link.proto.label for link in test.get("page_link")].count("Open") == 1
     assert not test.success and len(RunStore().list()) == 1
 

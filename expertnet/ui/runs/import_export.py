@@ -14,8 +14,8 @@ from expertnet.store.index import rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run, export_runs, export_size
+from expertnet.transfer.format import MAX_RUNS, MAX_UNPACKED
 from expertnet.transfer.import_run import import_all
-from expertnet.transfer.validation import MAX_UNPACKED, MOST_EXPORTS
 from expertnet.ui.auth import login
 from expertnet.ui.shell import act, link
 from expertnet.utils.text import escape
@@ -32,7 +32,7 @@ def export_button(*runs: Run) -> None:
         lambda: _packed(runs),
         f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
         "application/zip",
-        key=f"export {' '.join(ids[: MOST_EXPORTS + 1])}",
+        key=f"export {' '.join(ids[: MAX_RUNS + 1])}",
         help=escape(why_not) or "Its weights, settings, figures and notes as a zip, which can be imported elsewhere.",
         on_click="ignore",  # the page needs no other look
         icon=":material/download:",
@@ -42,8 +42,8 @@ def export_button(*runs: Run) -> None:
 
 def _why_not(runs: tuple[Run, ...]) -> str:
     """Why they cannot be exported together; empty where they can."""
-    if len(runs) > MOST_EXPORTS:
-        return f"At most {MOST_EXPORTS} runs are exported at once."
+    if len(runs) > MAX_RUNS:
+        return f"At most {MAX_RUNS} runs are exported at once."
     try:
         if sum(export_size(run) for run in runs) > MAX_UNPACKED:
             return "These runs are more than 1 GiB together; export them one by one."
@@ -78,9 +78,7 @@ def import_panel() -> None:
             link("train", "Open", imported.run.id)
     done.clear()
     with st.expander("Import a run", icon=":material/upload:"):
-        st.caption(
-            "A zip that Export or `python -m expertnet export --format zip` wrote. Everything in it is checked first."
-        )
+        st.caption("A zip that Export or `expertnet export --format zip` wrote. Everything in it is checked first.")
         files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {times}")
         own = login.reserved(disabled=not files)
         if st.button("Import", key="import", icon=":material/upload:", **own):

@@ -27,8 +27,8 @@ from expertnet.data.datasets import load_dataset
 from expertnet.data.images import MAX_PIXELS, fit, read_image
 from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.settings.schema import DataSettings
+from expertnet.transfer.format import TEXTS, WEIGHTS_NAME
 from expertnet.transfer.import_run import import_run
-from expertnet.transfer.validation import TEXTS, WEIGHTS_NAME
 from tests.support.hostile.inputs import (
     ARCHIVE_KINDS,
     MEMBER_KINDS,

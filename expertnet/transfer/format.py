@@ -1,0 +1,26 @@
+"""The files in the zip of an exported run, and their limits."""
+
+from __future__ import annotations
+
+import re
+
+from expertnet.store.notes import FILE as NOTES
+from expertnet.store.notes import LARGEST as MAX_NOTES
+
+MANIFEST = "export.json"
+TEXTS = {  # the largest size of each, in bytes
+    MANIFEST: 2**16,
+    "config.json": 2**22,
+    "status.json": 2**16,
+    "metrics.jsonl": 2**26,
+    NOTES: MAX_NOTES,
+    "log.txt": 2**20,
+    "card.md": 2**18,
+}
+WEIGHTS_NAME = re.compile(
+    r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
+)
+MAX_UNPACKED = 2**30  # bytes of all files of a run together
+MAX_FILES = 20_000  # of a run
+MAX_RUNS = 20  # in one file
+PIECE = 2**20  # bytes copied at a time

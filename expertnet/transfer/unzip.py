@@ -1,0 +1,115 @@
+"""Open zips from untrusted sources. Members must have the name of a run's file, and are counted while they are unpacked.
+
+The text of each RunError continues a sentence that begins with the name of the zip.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from expertnet.errors import RunError
+from expertnet.store.run import RUN_ID
+from expertnet.transfer.format import MANIFEST, MAX_FILES, MAX_RUNS, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
+from expertnet.transfer.validation import one_line
+
+_END = b"PK\5\6"  # begins the record of 22 bytes that ends a zip without a comment
+_LARGE_ZIP = b"PK\6\7"  # begins the record of 20 bytes before it in a zip of more than 4 GiB
+_ADVICE = "Export the run again and import the file unchanged."
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a zip."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the content, which must be as long as the zip's listing says. Raises RunError."""
+        left = self.info.file_size
+        try:
+            with self.archive.open(self.info) as file:
+                while left:
+                    piece = file.read(min(PIECE, left))
+                    if not piece:
+                        raise EOFError
+                    left -= len(piece)
+                    yield piece
+        except Exception:  # zipfile raises almost any exception for damaged files
+            raise RunError(f"its {self.info.filename} is damaged or truncated. {_ADVICE}") from None
+
+    def read(self) -> bytes:
+        """Return the content. Raises RunError."""
+        return b"".join(self.pieces())
+
+
+def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
+    """Open a zip. Raises RunError if it is none, or if its listing would fill the memory."""
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 42, 0))
+        end = file.read(42)
+        listing = int.from_bytes(end[-10:-6], "little")  # bytes
+        if end[-22:-18] != _END or end[-2:] != b"\0\0" or end.startswith(_LARGE_ZIP) or listing > 200 * MAX_FILES:
+            raise ValueError("no listing, or one that would fill the memory")
+        return zipfile.ZipFile(file)
+    except Exception:  # zipfile raises almost any exception for other files
+        raise RunError(f"it is not a zip file or is damaged. {_ADVICE}") from None
+
+
+def open_exports(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
+    """Return the zip of each run in a file from `export_runs`, with a name for messages; else the file itself.
+
+    Nothing is unpacked. Raises RunError if the file is not a zip or has more than MAX_RUNS runs.
+    """
+    archive = open_zip(file)
+    members = archive.infolist()
+    if not members or not all(map(_is_export, members)):
+        return [(file, name)]
+    if len(members) > MAX_RUNS:
+        raise RunError(f"it contains {len(members):,} runs, and at most {MAX_RUNS} can be imported at once.")
+    try:
+        return [(archive.open(member), f"{member.filename} in {name}") for member in members]
+    except Exception:  # zipfile raises almost any exception for damaged files
+        raise RunError(f"it is damaged. {_ADVICE}") from None
+
+
+def _is_export(member: zipfile.ZipInfo) -> bool:
+    stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+    run_id = member.filename.removeprefix("run-").removesuffix(".zip")
+    return stored and not _is_encrypted(member) and bool(RUN_ID.fullmatch(run_id))
+
+
+def _is_encrypted(member: zipfile.ZipInfo) -> bool:
+    return bool(member.flag_bits & 1)
+
+
+def run_files(archive: zipfile.ZipFile) -> dict[str, Member]:
+    """Return the files of an exported run by name, none of them read yet.
+
+    Raises RunError unless all are plain files of a run within the limits, and the required ones are there.
+    """
+    members: dict[str, Member] = {}
+    for info in archive.infolist():
+        name = info.filename
+        limit = TEXTS.get(name, MAX_UNPACKED if WEIGHTS_NAME.fullmatch(name) else 0)
+        is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not _is_encrypted(info)
+        is_readable = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if not (limit and is_plain and is_readable):
+            raise RunError(f"it contains {one_line(name, 80)!r}, which is not part of an exported run. {_ADVICE}")
+        if name in members:
+            raise RunError(f"it contains two files named {name}. {_ADVICE}")
+        if info.file_size > limit:
+            raise RunError(f"its {name} is larger than the {limit:,} bytes allowed.")
+        members[name] = Member(archive, info)
+    for name in (MANIFEST, "config.json", "status.json"):
+        if name not in members:
+            raise RunError(f"it has no {name}, so it is not an exported run. {_ADVICE}")
+    if sum(member.info.file_size for member in members.values()) > MAX_UNPACKED or len(members) > MAX_FILES:
+        raise RunError(f"it unpacks to more than the {MAX_UNPACKED >> 30} GiB allowed.")
+    return members

@@ -1,0 +1,187 @@
+"""Imports of runs: a run arrives completely, or is rejected and leaves nothing behind."""
+
+import io
+import os
+import shutil
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from expertnet.errors import RunError
+from expertnet.inference.predictor import load_predictor
+from expertnet.inference.routing_cache import kept_routing
+from expertnet.routing.effects import cached_effects
+from expertnet.settings.fields import build_settings
+from expertnet.store.notes import Notes
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.status import Status
+from expertnet.transfer.export_run import export_runs
+from expertnet.transfer.import_run import import_all
+from expertnet.utils.processes import Process
+from tests.support.exports import changed, contents, exported, imported, zipped
+from tests.support.opening import TINY
+from tests.support.served import ROOT
+
+SHIPPED = "20261124-123318-dac5"
+
+
+def test_an_imported_run_equals_the_exported_one(source, store):
+    run = imported(store, exported(source)).run
+    assert run.id == source.id and run.damage() is None and run.state == "finished" and run.imported
+    assert run.settings() == source.settings() and run.metrics() == source.metrics() and run.name == source.name
+    assert run.dataset_info() == source.dataset_info() and run.created == source.created
+    assert run.log_tail() == source.log_tail() and run.kept_epochs() == source.kept_epochs()
+    for kind in ("best", "last", "epoch-0001"):
+        before, after = (load_file(each.checkpoint_path(kind)) for each in (source, run))
+        assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert load_predictor(run).classes == load_predictor(source).classes
+    status = run.status()
+    assert status.changed(process=Process()) == status
+    assert status.test_accuracy == source.status().test_accuracy
+
+
+@pytest.fixture
+def another(source, tmp_path):
+    run = Run(shutil.copytree(source.path, tmp_path / "another" / "20200101-000000-abcd"))
+    run.write_config(run.config() | {"created": "2020-01-01T00:00:00+00:00"})
+    return run
+
+
+def several(*runs):
+    file = io.BytesIO()
+    export_runs(runs, file)
+    return file
+
+
+def test_several_runs_are_imported_from_one_file(source, another, store):
+    first = import_all(store, several(source, another), "runs.zip")
+    assert [(each.original_id, each.new) for each in first] == [(source.id, True), (another.id, True)]
+    for run in (source, another):
+        assert store.get(run.id).metrics() == run.metrics() and store.get(run.id).damage() is None
+        assert store.get(run.id).load_weights("best")[1] == run.load_weights("best")[1]
+    assert [each.new for each in import_all(store, several(source, another), "runs.zip")] == [False, False]
+
+
+def test_a_rejected_run_does_not_keep_the_others_out(source, another, store):
+    content = bytearray(several(another, source).getvalue())
+    place = content.index(b"PK\3\4", 10)  # the first header inside the first of the two zips
+    content[place + 200 : place + 260] = bytes(60)
+    error, outcome = import_all(store, io.BytesIO(bytes(content)), "runs.zip")
+    assert "in runs.zip was not imported" in error and "\n" not in error
+    assert outcome.original_id == source.id and [run.id for run in store.list()] == [source.id]
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_zip_of_other_zips_is_rejected(store, kind):
+    many = io.BytesIO()
+    with zipfile.ZipFile(many, "w", kind) as archive:
+        for number in range(21):
+            archive.writestr(f"run-20200101-000000-{number:04x}.zip", b"x")
+    (error,) = import_all(store, many, "runs.zip")
+    assert ("not part of an exported run" if kind else "at most 20") in error and not store.list()
+
+
+def test_cached_routing_of_a_shipped_run_is_imported(store):
+    shipped = Run(ROOT / "runs" / SHIPPED)
+    run = imported(store, exported(shipped)).run
+    assert torch.equal(kept_routing(run).routing, kept_routing(shipped).routing)
+    for what in ("policies", "silenced", "silenced-renormalised"):
+        assert torch.equal(cached_effects(run, what).changed, cached_effects(shipped, what).changed)
+
+
+def test_an_imported_copy_of_a_shipped_run_is_not_protected(store):
+    shipped = Run(ROOT / "runs" / SHIPPED)
+    run = imported(store, exported(shipped)).run
+    assert shipped.shipped and not run.shipped and run.card() == ""
+    run.move_to_trash()
+
+
+def shortened(archive):
+    """Return the archive as it was when the run had one epoch."""
+    shorter = changed(archive, "status.json", lambda status: status.update(epoch=1, state="stopped"))
+    return zipped(contents(shorter) | {"metrics.jsonl": contents(archive)["metrics.jsonl"].splitlines()[0]})
+
+
+def test_a_run_gets_a_new_id_if_its_own_is_in_use_or_in_the_trash(source, store):
+    archive = exported(source)
+    first, second = imported(store, archive).run, imported(store, shortened(archive))
+    assert second.new and second.original_id == first.id != second.run.id and second.run.id in second.sentence
+    first.move_to_trash()
+    again = imported(store, archive)
+    assert again.new and again.run.id != first.id and len(store.list()) == 2
+
+
+def test_a_run_in_the_store_is_not_imported_again(source, store):
+    archive = exported(source)
+    first = imported(store, archive).run
+    first.annotate(Notes("renamed since"))
+    before = sorted(store.root.rglob("*"))
+    again = imported(store, archive)
+    assert not again.new and again.run.id == first.id and sorted(store.root.rglob("*")) == before
+    assert again.sentence == "You already have renamed since. Nothing was imported."
+    assert not imported(RunStore(source.path.parent), archive).new  # where it was trained
+    first.path.rename(store.root / "20260101-000000-abcd")  # as if its ID had been in use
+    assert "renamed since as run 20260101-000000-abcd." in imported(store, archive).sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda config: config.update(seed=7)),
+        ("config.json", lambda config: config.update(created="2020-01-01T00:00:00+00:00")),
+        ("config.json", lambda config: config["dataset"].update(fingerprint="other images")),
+    ],
+)
+def test_another_run_with_the_same_id_is_imported(source, store, name, change):
+    first = imported(store, exported(source)).run
+    other = imported(store, changed(exported(source), name, change))
+    assert other.new and other.run.id != first.id and len(store.list()) == 2
+
+
+def test_a_damaged_run_does_not_keep_its_own_export_out(source, store):
+    archive = exported(source)
+    imported(store, archive).run.checkpoint_path("best").write_bytes(b"")
+    assert imported(store, archive).new
+
+
+def test_runs_without_epochs_are_the_same_only_if_their_ids_are(store):
+    first = RunStore().create(build_settings("quick", "digits", TINY), "quick", "only settings")
+    first.write_status(Status().changed(state="failed"))
+    archive = exported(first)
+    other = changed(archive, "export.json", lambda manifest: manifest.update(run="20260101-000000-abcd"))
+    assert imported(store, archive).new and imported(store, other).new and not imported(store, archive).new
+
+
+def test_a_run_that_never_trained_can_be_imported(store):
+    run = RunStore().create(build_settings("quick", "digits", TINY), "quick", "only settings")
+    run.write_status(Status().changed(state="failed", error="x"))
+    assert imported(store, exported(run)).run.title == "only settings"
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "stopping", "stopped"])
+def test_an_unfinished_run_cannot_be_resumed_after_an_import(source, store, state):
+    archive = changed(
+        exported(source), "status.json", lambda status: status.update(state=state, pid=os.getpid(), host="x")
+    )
+    run = imported(store, archive).run
+    assert run.state == ("stopped" if state == "stopped" else "interrupted") and not run.can_resume()
+    assert "resume.pt" in run.resume_damage()
+
+
+def test_a_folder_that_cannot_be_written_gets_a_message(source, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written"):
+        imported(RunStore(tmp_path / "file"), exported(source))
+
+
+def test_leftovers_of_a_killed_import_are_removed_later(source, store):
+    left = store.root / ".import-0123"
+    left.mkdir(parents=True)
+    imported(store, exported(source))
+    assert left.is_dir() and len(store.list()) == 1
+    os.utime(left, (0, 0))
+    imported(store, exported(source))
+    assert not left.exists()
