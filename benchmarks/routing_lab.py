@@ -120,7 +120,7 @@ def ablation_in_passes(images: int) -> None:
     info = DatasetInfo("random", tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3, size, "")
     torch.manual_seed(0)
     torch.set_num_threads(available_threads())
-    network = ExpertNet(settings.model, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = ExpertNet(settings.model, 10).to(memory_format=torch.channels_last)
     predictor = Predictor(network, settings, info, 0)
     batches = torch.randint(256, (images, 3, size, size), dtype=torch.uint8).split(100)
     one_pass(predictor, batches[0])  # the first is slower

@@ -99,7 +99,7 @@ def ordinary(settings: Settings, data: Dataset, device: torch.device) -> Iterato
         for images, labels in loader:
             optimizer.zero_grad()
             loss = F.cross_entropy(net(images.to(device)), labels.to(device))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             yield loss.item()
 

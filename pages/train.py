@@ -4,6 +4,7 @@ import streamlit as st
 
 from expertnet.errors import RunError, UserError
 from expertnet.settings.fields import with_labels
+from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
@@ -43,7 +44,7 @@ def watched() -> Run | None:
     return run
 
 
-def start(settings, preset: str, why_not: str) -> None:
+def start(settings: Settings | None, preset: str, why_not: str) -> None:
     """The name, the button, and why it cannot be pressed."""
     place = st.session_state.setdefault("started", 0)  # a started run takes its name along
     name = st.text_input("Name of the run (optional)", key=f"run name {place}", placeholder="what you try in this run")
@@ -51,18 +52,19 @@ def start(settings, preset: str, why_not: str) -> None:
         st.warning(escape(why_not), icon=":material/block:")
     busy = bool(manager().training() or manager().queue.ids() or manager().queue.paused)
     label = "Add to the queue" if busy else "Start training"
-    if st.button(
+    pressed = st.button(
         label,
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         key="start",
         **login.reserved(disabled=bool(why_not)),
-    ):
+    )
+    if pressed and settings is not None:
         shell.act(lambda: begin(settings, preset, name, not busy))
 
 
-def begin(settings, preset: str, name: str, show: bool) -> None:
+def begin(settings: Settings, preset: str, name: str, show: bool) -> None:
     run = manager().submit(settings, preset=preset, name=name)
     st.session_state["started"] += 1
     if show:

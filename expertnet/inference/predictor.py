@@ -102,7 +102,7 @@ def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predi
         raise RunError(
             f"The {checkpoint} checkpoint of run {run.name} belongs to another architecture than its config.json says."
         ) from None
-    return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)  # type: ignore[call-overload]
+    return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)
 
 
 def _as_computed(weight: Tensor) -> Tensor:

@@ -258,7 +258,7 @@ class Trainer:
         ).sum()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if training.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
         for optimizer in self.optimizers:

@@ -38,7 +38,13 @@ def expertnet_serve(port):
 
 def make_run(port):
     """The command that `make run` ends with."""
-    done = subprocess.run(["make", "-n", "run", f"PORT={port}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "run", f"PORT={port}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     _, *options = shlex.split(done.stdout.splitlines()[-1])
     return [sys.executable, *options]
 
