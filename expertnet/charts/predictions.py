@@ -29,10 +29,10 @@ def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
 
 
 def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
-    """Draw class probabilities with the learned and with changed routing: columns label, probability, changed."""
+    """Draw class probabilities with the network's own and with changed routing: columns label, probability, changed."""
     x = alt.X(
         "probability:Q",
-        title=None,
+        title="pale: own routing, full: changed weights",
         scale=alt.Scale(domain=[0, 1.15], nice=False),
         axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
     )
@@ -51,5 +51,5 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
             x=alt.X("changed:Q"), text=alt.Text("changed:Q", format=".1%")
         ),
         height=len(table) * ROW + 24,
-        description="Class probabilities: pale bars with the learned routing, full bars with the changed weights",
+        description="Class probabilities: pale bars with the network's own routing, full bars with the changed weights",
     )

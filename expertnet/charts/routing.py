@@ -34,7 +34,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     most = max(float(blocks["end"].max()), 0.001)  # smaller axes would have ticks with exponents
     scale = alt.Scale(domain=[0, most * 1.3], nice=False)  # leaves room for the numbers
     axis = alt.Axis(orient="top", tickCount=4, format="~g")
-    x = alt.X("information:Q", title="bits", scale=scale, axis=axis)
+    x = alt.X("information:Q", title="bits (tick: limit of chance)", scale=scale, axis=axis)
     tooltip: list[Any] = [
         *tooltips("block:O"),
         *(
@@ -176,7 +176,7 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
     base = alt.Chart(table).encode(y=rows_axis("name:N"), tooltip=tooltip)
     x = alt.X(
         "utilization:Q",
-        title="utilization (1 is a fair share)",
+        title="utilization (line: fair share, tick: how often largest)",
         scale=alt.Scale(domainMin=0),
         axis=alt.Axis(orient="top"),
     )

@@ -13,7 +13,7 @@ from expertnet.routing.lab import Lab
 from expertnet.utils.text import counted, percent, points
 
 NAMED = 4  # dead experts named in a sentence
-NORMS = "The batch norms keep the statistics of the learned routing, so the results include that mismatch."
+NORMS = "The batch norms rescale values by statistics of the network's own routing. The results include that mismatch."
 
 
 @cached
@@ -29,7 +29,7 @@ def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
     )
     method = (
         f"The expert's weight is set to 0, and the other weights {'grow to sum to 1' if renormalise else 'stay as they are'}. "
-        "The change in accuracy is from the learned routing. Its 95% interval, from low to high, compares each image with itself. "
+        "The change in accuracy is from the network's own routing. Its 95% interval, from low to high, compares each image with itself. "
         "In the chart, 2.1 is expert 1 of block 2. In the table, weight is the expert's mean weight, flipped counts the images "
         "that get another class, and first is the share of images in which the expert has the largest weight. An expert is dead "
         f"if its utilization (K times its mean weight) is below {DEAD_BELOW} and at most {percent(DEAD_FLIPS)} of the images get "

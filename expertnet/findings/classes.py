@@ -103,7 +103,7 @@ def mistakes(lab: Lab) -> Finding | None:
         "are Wilson's at 95% for all blocks together (Bonferroni: each is widened, so that all of them hold at once). The "
         "sentence names only blocks whose routing says more about the class than chance would."
     )
-    chart = interval_dots(table, "block", "share", "share of the mistakes", rule=0.5, whole=True)
+    chart = interval_dots(table, "block", "share", "share of the mistakes (line: no preference)", rule=0.5, whole=True)
     return Finding("mistakes", _routed_like(table, _telling(lab)), chart, table, method)
 
 

@@ -60,5 +60,5 @@ def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> 
     before, after = (classes[int(values.argmax())] for values in (before_C, after_C))
     sentence = f"The answer is still {after}." if before == after else f"The answer changes from {before} to {after}."
     likeliest = table[["probability", "changed"]].max(axis=1).nlargest(SHOWN).index
-    method = "Pale bars: learned routing. Full bars: the weights you set. The classes most likely in either are shown."
+    method = "Pale bars: the network's own routing. Full bars: the weights you set. The classes most likely in either are shown."
     return Finding("probabilities", sentence, probability_pairs(table.loc[likeliest]), table, method)

@@ -27,11 +27,11 @@ def policies(effects: Effects) -> Finding:
     else:
         sentence = f"Per-image routing makes no measurable difference on this test set: {both}"
     method = (
-        f"Accuracy on the same {len(effects.labels):,} test images. The 95% intervals are of the difference from the learned "
+        f"Accuracy on the same {len(effects.labels):,} test images. The 95% intervals are of the difference from the network's own "
         "routing (the line), and compare each image with itself. The weights of the true class need labels, which a network does "
         f"not have. {NORMS}"
     )
     shift = table["accuracy"] - table["change"]  # the learned accuracy, around which differences are drawn
     shown = table.assign(low=shift + table["low"], high=shift + table["high"])
-    chart = interval_dots(shown, "routing", "accuracy", "accuracy", rule=learned["accuracy"])
+    chart = interval_dots(shown, "routing", "accuracy", "accuracy (line: own routing)", rule=learned["accuracy"])
     return Finding("routings", sentence, chart, table, method)

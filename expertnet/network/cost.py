@@ -1,7 +1,7 @@
 """The cost of a run before it starts: parameters, multiply-adds, memory.
 
-The form needs these at every change, and torch's counters take about a second for a large network. So the module uses
-formulas, which a test compares with those counters.
+Formulas are fast enough for every change in the form. torch's counters take seconds to load and a second for a large
+network; a test compares them with the formulas.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     training = settings.training
     parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
-    per_parameter = 4 * copies + (dtype.itemsize if dtype != torch.float32 else 0)
+    per_parameter = 4 * copies + (
+        dtype.itemsize if dtype != torch.float32 else 0
+    )  # and weights cast to a lower precision
     images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
     memory = RUNTIME_BYTES + per_parameter * parameters + training.batch_size * (saved + images)
     return Estimate(parameters, multiply_adds, memory, saved + images, stages(settings, num_classes))

@@ -20,7 +20,7 @@ from expertnet.utils.files import version_of
 from expertnet.utils.progress import ShouldStop, raise_if_cancelled
 
 POLICIES = {
-    "learned": "learned routing",
+    "learned": "the network's own routing",
     "uniform": "equal weights, 1/K each",
     "first": "only each image's top expert",
     "mean": "mean weights of the test set",

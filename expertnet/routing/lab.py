@@ -20,7 +20,8 @@ from expertnet.routing.weights import class_table
 class Lab:
     """The routing of N test images through B blocks of K experts, and tables of it.
 
-    The tables are computed on first use. Rows count blocks, experts and images from 1.
+    Each table is computed on first use. `blocks`, `experts`, `specializations` and `mistakes` are those of `block_table`,
+    `expert_table`, `specializations` and `mistakes_table`.
     """
 
     row_order = "ordered so that classes with similar routing in all blocks are neighbours (average linkage, optimal leaf order)"
@@ -81,6 +82,7 @@ class Lab:
 
     @property
     def accuracy(self) -> float:
+        """Return the accuracy on the test set, a fraction."""
         return (self.routed.predictions == self.routed.labels).double().mean().item()
 
 

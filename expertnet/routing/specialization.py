@@ -10,7 +10,7 @@ from torch import Tensor
 
 from expertnet.network.routing_metrics import class_means, usage
 
-NOTABLE = 1.05  # a class must give the expert at least this many times its mean weight
+NOTABLE = 1.05  # a class must give the expert more than this many times its mean weight
 
 
 def halves(labels_N: Tensor) -> tuple[Tensor, Tensor]:

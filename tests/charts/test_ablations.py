@@ -5,7 +5,7 @@ import pandas as pd
 from expertnet.charts.ablations import weight_and_effect
 
 
-def test_labels_stand_only_where_they_hide_nothing():
+def test_labels_are_left_out_where_they_would_overlap():
     table = pd.DataFrame(
         {"block": [1, 1, 2], "expert": [1, 2, 1], "weight": [0.3, 0.31, 0.9], "change": [-0.1, -0.1, -0.2]}
     )

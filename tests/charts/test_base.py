@@ -6,7 +6,7 @@ import pandas as pd
 from expertnet.charts.base import specification
 
 
-def test_a_specification_holds_its_tables_whatever_streamlit_does_meanwhile():
+def test_a_specification_holds_its_tables_under_another_data_transformer():
     chart = alt.Chart(pd.DataFrame({"x": range(6000)})).mark_point().encode(x=alt.X("x:Q"))
     alt.data_transformers.register("elsewhere", lambda data: {"name": "elsewhere"})
     with alt.data_transformers.enable("elsewhere"):  # as st.altair_chart does for a moment, for all threads

@@ -14,7 +14,7 @@ def table(**columns):
     return pd.DataFrame(columns, index=[f"run {n}" for n in range(count)], dtype=object)
 
 
-def test_what_is_alike_in_all_runs_is_left_out():
+def test_settings_that_do_not_differ_are_left_out():
     found = differing(table(a=[1, 1], b=[True, False], c=[(1, 2), (1, 2)], d=[(), (1,)], e=[1, True]))
     assert found.columns.tolist() == ["b", "d", "e"]
 
@@ -24,7 +24,7 @@ def places(chart, setting):
     return {row["value"]: row["place"] for row in rows if row.get("setting") == setting}
 
 
-def test_values_stand_where_they_belong_between_the_ends_of_their_axes():
+def test_values_have_their_position_between_the_ends_of_an_axis():
     settings = table(lr=[0.001, 0.01, 0.1], width=[10, 15, 20], residual=[True, False, True], kind=["a", "b", "c"])
     accuracy = pd.Series([0.5, 0.6, 0.7], index=settings.index)
     chart = parallel(settings, accuracy, {"lr": "Rate"}, display_value, "Best")
@@ -35,7 +35,7 @@ def test_values_stand_where_they_belong_between_the_ends_of_their_axes():
     assert places(chart, "Best") == pytest.approx({"50.0%": 0, "60.0%": 0.5, "70.0%": 1})
 
 
-def test_labels_of_an_axis_keep_apart():
+def test_labels_of_an_axis_do_not_overlap():
     generator = np.random.default_rng(0)
     settings = table(width=generator.integers(1, 1000, 200).tolist())
     accuracy = pd.Series(generator.random(200), index=settings.index)
@@ -46,13 +46,13 @@ def test_labels_of_an_axis_keep_apart():
         assert heights[0] == 0 and heights[-1] == 1 and min(np.diff(heights)) >= 0.069
 
 
-def test_runs_that_are_all_alike_can_be_drawn():
+def test_runs_that_do_not_differ_can_be_drawn():
     settings = table(lr=[0.1, 0.1])
     chart = parallel(settings, pd.Series([0.5, 0.5], index=settings.index), {}, display_value, "Best")
     assert chart.to_dict()["layer"]
 
 
-def test_every_label_has_a_halo_of_the_page_below_it():
+def test_labels_have_a_halo_in_the_colour_of_the_page():
     settings = table(lr=[1, 2, 3])
     layers = parallel(settings, pd.Series([0.1, 0.2, 0.3], index=settings.index), {}, display_value, "Best").to_dict()[
         "layer"

@@ -30,7 +30,7 @@ def over(curves, *arguments, **options):
     return overlay(curves, curves.groupby("run", sort=False)["best"].first(), *arguments, **options)
 
 
-def test_smoothing_is_a_mean_that_keeps_its_share_and_starts_right():
+def test_smoothing_is_a_moving_average_corrected_for_its_start():
     table = curves()
     assert smoothed(table, 0.0).tolist() == table["value"].tolist()
     share = 0.6
@@ -42,7 +42,7 @@ def test_smoothing_is_a_mean_that_keeps_its_share_and_starts_right():
     assert smoothed(table.assign(value=3.0), 0.99).tolist() == pytest.approx([3.0] * 10)
 
 
-def test_a_run_is_not_smoothed_into_the_next_and_a_gap_stays_a_gap_of_its_own():
+def test_smoothing_keeps_runs_and_gaps_apart():
     table = curves()
     mixed = table.sample(frac=1, random_state=0).sort_values("epoch")
     assert smoothed(mixed, 0.5).sort_index().tolist() == pytest.approx(smoothed(table, 0.5).tolist())
@@ -59,7 +59,7 @@ def test_thinning_keeps_the_ends_of_every_run():
         assert run["epoch"].min() == 1 and run["epoch"].max() == 101 and len(run) > 10
 
 
-def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
+def test_a_logarithmic_axis_leaves_out_zero():
     table = curves(1)
     table.loc[0, "value"] = 0.0
     rows, layers = drawn(over(table, "epoch", "Loss", log=True))
@@ -68,7 +68,7 @@ def test_a_logarithmic_axis_leaves_out_what_has_no_logarithm():
 
 
 @pytest.mark.parametrize("x", ["epoch", "images", "elapsed"])
-def test_each_axis_shows_its_own_column_and_leaves_out_what_is_not_known(x):
+def test_each_axis_shows_its_column_and_leaves_out_unknown_values(x):
     table = curves()
     table.loc[table["run"] == "run 1", x] = math.nan
     rows, layers = drawn(over(table, x, "Accuracy", percent=True))
@@ -76,7 +76,7 @@ def test_each_axis_shows_its_own_column_and_leaves_out_what_is_not_known(x):
     assert layers[-1]["encoding"]["x"]["field"] == x
 
 
-def test_smoothed_curves_have_what_was_measured_faintly_behind():
+def test_smoothed_curves_have_the_measured_values_faintly_behind():
     rows, (behind, front) = drawn(over(curves(), "epoch", "Accuracy", share=0.9))
     assert (behind["encoding"]["y"]["field"], front["encoding"]["y"]["field"]) == ("value", "smooth")
     assert behind["encoding"]["opacity"]["condition"]["value"] < front["encoding"]["opacity"]["condition"]["value"]
@@ -109,7 +109,7 @@ def looks(chart):
 
 
 @pytest.mark.parametrize("count", [5, NAMED, NAMED + 1])
-def test_a_run_looks_alike_in_all_charts_whatever_else_they_leave_out(count):
+def test_a_run_looks_the_same_in_all_charts(count):
     values, without = curves(count), {"run 0", "run 3"}
     runs = pd.Series({f"run {n}": 0.5 + n / 100 for n in range(count)})
     settings = pd.DataFrame({"lr": range(count)}, index=runs.index).iloc[2:]  # two runs have no readable settings
@@ -118,7 +118,7 @@ def test_a_run_looks_alike_in_all_charts_whatever_else_they_leave_out(count):
     assert (set(drawn_looks) == set(runs.index)) == (count <= NAMED)
 
 
-def test_the_legend_names_the_curves_that_are_there():
+def test_the_legend_names_the_drawn_curves():
     values = curves(5)
     runs = pd.Series({f"run {n}": 0.5 for n in range(5)})
     (lines,) = drawn(overlay(values[values["run"] != "run 1"], runs, "epoch", "Accuracy"))[1]

@@ -22,7 +22,7 @@ def test_the_reports_run_ends_at_its_accuracy():
 
 @pytest.mark.parametrize("quantity", ["loss", "accuracy"])
 @pytest.mark.parametrize(("epochs", "axes"), [(100, "shared"), (12, "independent")])
-def test_a_short_run_has_the_report_on_an_axis_of_its_own(quantity, epochs, axes):
+def test_a_short_run_gives_the_report_its_own_axis(quantity, epochs, axes):
     chart = learning_curves(metrics(), quantity, epochs, report=True).to_dict()
     assert chart.get("resolve", {"scale": {"x": "shared"}})["scale"]["x"] == axes
     rows = [row for rows in chart["datasets"].values() for row in rows]
@@ -30,7 +30,7 @@ def test_a_short_run_has_the_report_on_an_axis_of_its_own(quantity, epochs, axes
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.101, 0.108), (0.98705, 0.9873), (0.1, 0.9)])
-def test_ticks_of_a_narrow_axis_are_told_apart(low, high):
+def test_ticks_of_a_narrow_axis_differ(low, high):
     drawn = to_file(learning_curves(metrics(low, high), "accuracy", 12), "svg").decode()
     ticks = re.findall(r">([\d.]+)%<", drawn)
     assert len(ticks) > 2 and len(set(ticks)) == len(ticks)

@@ -12,7 +12,7 @@ from expertnet.routing.lab import Lab
 from tests.support.lab import ANIMALS
 
 
-def test_dead_experts_are_named_a_few_at_most():
+def test_only_the_first_dead_experts_are_named():
     routing = torch.full((20, 3, 3), 0.01)
     routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and silencing any expert changes nothing
     labels = torch.arange(20) % 4
@@ -26,7 +26,7 @@ def test_dead_experts_are_named_a_few_at_most():
     assert "1 dead expert: block 3, expert 3." in sentence
 
 
-def test_accuracies_are_in_per_cent_and_their_differences_in_points():
+def test_shares_are_percentages_and_differences_are_points():
     labels = torch.arange(1000) % 4
     changed = labels.expand(2, 2, -1).clone()
     changed[0, 1, :114] = (labels[:114] + 1) % 4

@@ -53,7 +53,7 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
     assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
 
 
-def test_a_finding_is_made_once_and_drawn_as_altair_would():
+def test_a_finding_is_made_once_and_drawn_as_by_altair():
     lab = Lab(routed(), ANIMALS)
     finding = classes.classes(lab, 1, "cell")
     assert classes.classes(lab, 1, "cell") is finding and classes.classes(lab, 2, "cell") is not finding

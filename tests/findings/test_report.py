@@ -12,7 +12,7 @@ from expertnet.store.notes import Notes
 from tests.support.lab import random_split, saved_run
 
 
-def test_a_report_is_clean_text_in_which_names_are_harmless(tmp_path):
+def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()
     measure_policies(run, split, route_test_set(run, split))

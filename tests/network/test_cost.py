@@ -67,7 +67,7 @@ def test_the_formulas_are_what_torch_counts(changed, precision):
     assert result.image_bytes - images == pytest.approx(kept, rel=1e-3)
 
 
-def test_memory_follows_what_a_step_keeps():
+def test_memory_follows_what_a_step_saves():
     small, large = (
         estimate(
             build_settings("quick", overrides={"hardware.precision": "fp32", "training.batch_size": n}), 10
@@ -85,7 +85,7 @@ def test_memory_follows_what_a_step_keeps():
     assert large - small == pytest.approx(really, rel=0.1)
 
 
-def test_pooling_shows_in_the_sketch():
+def test_pooling_halves_the_stages():
     sizes = [(stage.name, stage.size) for stage in estimate(build_settings("quick"), 10).stages]
     assert sizes == [
         ("Image", 32),
@@ -98,7 +98,7 @@ def test_pooling_shows_in_the_sketch():
     ]
 
 
-def test_too_large_for_the_computer_is_refused_with_what_to_change():
+def test_a_run_too_large_for_memory_is_refused_with_advice():
     settings = build_settings("report", overrides={"hardware.device": "cpu"})
     with pytest.raises(SettingsError, match=r"needs about .* GiB .* even a batch of one image does not fit"):
         refuse_if_too_large(settings, 10, available=2**28)

@@ -132,7 +132,7 @@ def test_pooling_halves_the_image_after_the_named_block():
     assert seen == [16, 8, 8]
 
 
-def test_uniform_routing_is_the_learned_one_with_all_weights_alike():
+def test_uniform_routing_is_learned_routing_with_equal_weights():
     model = ModelSettings(num_blocks=2, channels=8, reduction=2)
     net = ExpertNet(model, 2).eval()
     disturb(net)

@@ -1,19 +1,18 @@
-"""Routing figures against answers on paper."""
+"""Measures of routing against calculations by hand."""
 
 import math
 
 import torch
 
 from expertnet.network.routing_metrics import entropy, information
-from expertnet.routing.weights import class_table
 
 
-def test_entropy_of_one_expert_and_of_all_alike():
+def test_entropy_of_one_expert_and_of_an_even_split():
     weights = torch.tensor([[[1.0, 0, 0, 0], [0.25] * 4]])
     torch.testing.assert_close(entropy(weights), torch.tensor([[0.0, math.log(4)]], dtype=torch.float64))
 
 
-def test_information_is_log2_k_where_the_class_decides_and_0_where_nothing_does():
+def test_information_is_log2_k_if_the_class_decides_and_0_otherwise():
     labels = torch.arange(8).repeat(5) % 4
     decided = torch.eye(2)[labels % 2][:, None]  # two classes to each of two experts
     constant = torch.tensor([0.7, 0.3]).expand(40, 1, 2)
@@ -28,13 +27,3 @@ def test_a_class_without_images_changes_nothing():
     labels = torch.tensor([0, 0, 2, 2])
     weights = torch.eye(2)[labels // 2][:, None]
     torch.testing.assert_close(information(weights, labels, 3), information(weights, labels // 2, 2))
-    assert set(class_table(weights, labels, ["a", "b", "c"])["class"]) == {"a", "c"}
-
-
-def test_tables_count_from_one_and_sum_to_one():
-    weights = torch.tensor([[[0.2, 0.8], [0.5, 0.5]], [[0.6, 0.4], [0.1, 0.9]]])
-    table = class_table(weights, torch.tensor([0, 0]), ["cat"])
-    assert table.columns.tolist() == ["class", "block", "expert", "weight"]
-    assert table[["block", "expert"]].values.tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
-    torch.testing.assert_close(torch.tensor(table["weight"].tolist()), torch.tensor([0.4, 0.6, 0.3, 0.7]))
-    assert (table.groupby("block")["weight"].sum() - 1).abs().max() < 1e-6

@@ -113,7 +113,7 @@ def test_weights_that_were_set_stand_in_the_address():
     assert "weights" not in test.query_params
 
 
-def test_silencing_is_measured_in_the_background_and_shown():
+def test_ablations_are_measured_in_the_background_and_shown():
     run = finished(RunStore())
     test = looked_at(run, "What if")
     for label in ("Route the test set in six ways", "Switch off each expert in turn"):
@@ -121,7 +121,7 @@ def test_silencing_is_measured_in_the_background_and_shown():
         tasks.join_all(LIMIT)
         test.run()
     assert not test.exception and not test.error
-    assert "Per-image routing" in words(test) and "costs the most" in words(test)
+    assert "image routing " in words(test) and "costs the most" in words(test)
     assert (run.path / "policies-best.safetensors").is_file()
 
     def worst_and_shown():

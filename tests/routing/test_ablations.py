@@ -14,7 +14,7 @@ from tests.support.lab import predictor, random_split, saved_run
 
 
 @pytest.mark.parametrize("renormalise", [True, False])
-def test_silencing_the_test_set_is_a_plain_pass_for_every_expert(tmp_path, monkeypatch, renormalise):
+def test_ablations_equal_a_plain_pass_for_every_expert(tmp_path, monkeypatch, renormalise):
     run = saved_run(tmp_path / "runs")
     monkeypatch.setattr("expertnet.routing.effects.EVALUATION_BATCH", 16)
     split = random_split()
@@ -51,7 +51,7 @@ def test_accuracy_change_interval_and_flips_by_hand():
     assert flipped(effects(), 1, 2) == [0, 1, 3]
 
 
-def test_an_expert_with_little_weight_and_an_effect_is_not_dead():
+def test_a_little_used_expert_with_an_effect_is_not_dead():
     routing = torch.tensor([[[0.98, 0.02]]] * 4)
     assert ablation_table(effects(), expert_table(routing))["dead"].tolist() == [False, False]
 

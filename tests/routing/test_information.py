@@ -14,7 +14,7 @@ BY_CLASS = one_hot(LABELS, 4)  # each class has its own expert
 CONSTANT = torch.tensor([0.5, 0.3, 0.2]).expand(400, 2, 3)
 
 
-def test_a_router_by_class_tells_log2_k_bits_and_chance_next_to_nothing():
+def test_a_router_by_class_says_log2_k_bits_and_chance_hardly_any():
     row = block_table(BY_CLASS, LABELS, 4).iloc[0]
     assert row["information"] == pytest.approx(2.0)
     assert row["entropy_of_mean"] == pytest.approx(math.log(4))
@@ -25,7 +25,7 @@ def test_a_router_by_class_tells_log2_k_bits_and_chance_next_to_nothing():
     assert row["chance"] < row["chance_high"] < 0.05
 
 
-def test_a_constant_router_tells_nothing_even_by_chance():
+def test_a_constant_router_says_nothing_even_by_chance():
     table = block_table(CONSTANT, LABELS, 4)
     assert table["information"].tolist() == pytest.approx([0, 0], abs=1e-9)
     assert table["chance_high"].tolist() == pytest.approx([0, 0], abs=1e-9)
@@ -33,7 +33,7 @@ def test_a_constant_router_tells_nothing_even_by_chance():
     assert table["mean_entropy"].tolist() == pytest.approx([own, own], rel=1e-6)
 
 
-def test_chance_passes_its_mark_in_one_of_many_blocks_no_more_often_than_in_one():
+def test_the_limit_of_chance_is_corrected_for_the_number_of_blocks():
     alarms = 0
     for seed in range(30):
         routing = torch.rand(200, 8, 3, generator=torch.Generator().manual_seed(seed)).softmax(2)
@@ -44,7 +44,7 @@ def test_chance_passes_its_mark_in_one_of_many_blocks_no_more_often_than_in_one(
     )  # of 60 draws at 5%, more than 8 come with a probability of 0.3%; without a correction, about 20 are
 
 
-def test_chance_is_what_routing_tells_about_labels_that_are_dealt_anew():
+def test_chance_is_the_information_about_permuted_labels():
     generator = torch.Generator().manual_seed(7)
     routing = torch.rand(300, 2, 3, generator=generator).softmax(2)
     labels = torch.randint(4, (300,), generator=generator) + 1  # and no image of the first class

@@ -10,7 +10,7 @@ BY_CLASS = one_hot(LABELS, 4)  # each class has its own expert
 CONSTANT = torch.tensor([0.5, 0.3, 0.2]).expand(400, 2, 3)
 
 
-def test_mistakes_that_route_like_the_class_they_were_taken_for():
+def test_the_share_of_mistakes_routed_like_the_predicted_class():
     predictions = LABELS.clone()
     predictions[:40] = (LABELS[:40] + 1) % 4
     like_the_other = one_hot(predictions, 4)

@@ -9,7 +9,7 @@ from expertnet.routing.policies import measure_policies, policy_table
 from tests.support.lab import predictor, random_split, saved_run
 
 
-def test_the_six_routings_are_plain_passes_with_those_weights(tmp_path):
+def test_policies_equal_plain_passes_with_their_weights(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()
     routed = route_test_set(run, split)

@@ -20,14 +20,14 @@ def test_components_find_the_direction_in_which_images_differ():
     assert components(torch.ones(5, 1, 1))[0].shape == (5, 2)
 
 
-def test_likeness_order_puts_like_rows_beside_one_another():
+def test_likeness_order_puts_similar_rows_next_to_each_other():
     order = likeness_order(torch.tensor([[0.0], [10.0], [0.1], [10.1], [5.0]]))
     assert [sorted(order[:2]), order[2], sorted(order[3:])] in ([[0, 2], 4, [1, 3]], [[1, 3], 4, [0, 2]])
     assert likeness_order(torch.rand(2, 3)) == [0, 1]
     assert likeness_order(torch.rand(1, 3)) == [0]
 
 
-def test_experts_are_matched_however_they_are_numbered():
+def test_experts_are_matched_under_any_numbering():
     generator = torch.Generator().manual_seed(3)
     profiles = torch.rand(10, 3, 4, generator=generator).softmax(2)
     orders = torch.stack([torch.randperm(4, generator=generator) for _ in range(3)])

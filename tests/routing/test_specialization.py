@@ -11,19 +11,19 @@ BY_CLASS = one_hot(LABELS, 4)  # each class has its own expert
 CONSTANT = torch.tensor([0.5, 0.3, 0.2]).expand(400, 2, 3)
 
 
-def test_halves_hold_every_class_alike_and_no_image_twice():
+def test_halves_share_every_class_and_no_image():
     first, second = halves(LABELS)
     assert sorted([*first.tolist(), *second.tolist()]) == list(range(400))
     assert torch.equal(LABELS[first].bincount(), LABELS[second].bincount())
 
 
-def test_a_specialization_is_named_where_it_repeats():
+def test_a_specialization_is_named_if_both_halves_agree():
     table = specializations(BY_CLASS, LABELS, ANIMALS)
     assert table["class"].tolist() == list(ANIMALS)
     assert table["ratio"].tolist() == pytest.approx([4, 4, 4, 4])
 
 
-def test_no_specialization_is_named_where_the_halves_disagree_or_all_are_alike():
+def test_no_specialization_is_named_if_halves_disagree_or_nothing_differs():
     first, second = halves(LABELS)
     contrary = torch.zeros(400, 1, 4)
     contrary[first], contrary[second] = BY_CLASS[first], one_hot((LABELS + 1) % 4, 4)[second]
