@@ -18,7 +18,7 @@ from expertnet.utils.text import counted, cut, percent
 def evaluate(
     run: RunName,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Test on another dataset, which must have the same classes.")
+        str | None, typer.Option(metavar="NAME|PATH", help="Test on another dataset, which must have the same classes.")
     ] = None,
     checkpoint: Checkpoint = CheckpointKind.BEST,
     runs_dir: RunsDir = None,

@@ -36,6 +36,6 @@ def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
 
 def usage_sentence(error: Any) -> str:
     """Return typer's message on wrong arguments in one line, with the command that shows the help."""
-    text = " ".join(error.format_message().split())
+    text = " ".join(error.format_message().split()).replace("Value error, ", "")
     command = error.ctx.command_path if error.ctx else "expertnet COMMAND"
     return f"{text}{'' if text.endswith(('.', '?')) else '.'} See '{command} --help'."

@@ -42,7 +42,7 @@ def train(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Train a network. Ctrl-C stops and keeps completed epochs."""
+    """Train a network. Ctrl-C stops training and keeps the completed epochs."""
     from expertnet.training.lock import train_in_turn
     from expertnet.training.runner import Stop
     from expertnet.training.worker import end_in_time
