@@ -14,7 +14,7 @@ from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.weights_files import Checkpoint
-from expertnet.ui.shell import link, shown_error
+from expertnet.ui.shell import NO_RUN, link, shown_error
 from expertnet.utils.text import escape, percent
 
 CHOSEN = "chosen run"  # in the session: its id, which other pages begin with
@@ -96,7 +96,7 @@ def _found(store: RunStore, run_id: str) -> Run:
     try:
         return store.get(run_id)
     except RunError:
-        raise RunError("There is no run at this address: it was deleted, or mistyped.") from None
+        raise RunError(NO_RUN) from None
 
 
 def _pick_checkpoint(run: Run) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PAGES = {  # file name: title and icon
     "experts": ("Experts", "account_tree"),
     "predict": ("Predict", "image_search"),
 }
+NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
 def _page(name: str) -> Any:
@@ -128,3 +130,12 @@ def duration(seconds: float | None) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def time_text(created: str) -> str:
+    """Return an ISO time as "24 Nov 2026, 14:05 UTC", and other text unchanged."""
+    try:
+        time = datetime.fromisoformat(created).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return created
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"

@@ -41,7 +41,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
         page = new_page()
         open_page(page, f"{url}/train")
         settle(page.get_by_text(re.compile("1. first")))
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Resume queue").click()
         until(first.metrics)
     until(lambda: first.state == "interrupted")
     assert first.can_resume() and second.state == "queued"
@@ -51,7 +51,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
         open_page(page, f"{url}/train")
         until(lambda: second.state == "finished")
         page.goto(f"{url}/train?run={first.id}")
-        page.get_by_role("button", name=re.compile("Go on after epoch")).click()
+        page.get_by_role("button", name=re.compile("Resume from epoch")).click()
         until(lambda: first.state == "running")
         settle(page.get_by_text(re.compile("running · epoch")))
         (ROOT / "pages" / "train.py").touch()  # as an editor does
@@ -59,7 +59,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
         settle(page.get_by_text(re.compile("running · epoch")))
         epochs = len(first.metrics())
         until(lambda: len(first.metrics()) > epochs)
-        page.get_by_role("button", name="Stop, keep the last whole epoch").click()
+        page.get_by_role("button", name="Stop and keep").click()
         until(lambda: first.state == "stopped")
 
 
@@ -81,7 +81,7 @@ def test_a_training_in_its_own_process_is_found_again_and_an_idle_page_notices_i
         open_page(page, f"{url}/train")
         expect(page.get_by_role("heading", name="own")).to_be_visible()
         process.send_signal(signal.SIGSTOP)  # a halted process cannot react to the request to stop
-        page.get_by_role("button", name="Stop, keep the last whole epoch").click()
-        page.get_by_role("button", name="End it by force").click()
-        page.get_by_role("button", name=re.compile("Go on after epoch")).wait_for()
+        page.get_by_role("button", name="Stop and keep").click()
+        page.get_by_role("button", name="Force stop").click()
+        page.get_by_role("button", name=re.compile("Resume from epoch")).wait_for()
     assert run.state == "interrupted" and run.can_resume()

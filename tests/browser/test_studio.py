@@ -90,7 +90,7 @@ def test_typed_settings_survive_a_reload_and_one_step_back_leaves_the_page(tab):
 def test_a_training_is_followed_to_its_end_in_two_tabs(tab):
     page = tab("train")
     fill(page, "Channels (feature maps)", "16", preset=32)  # trains faster
-    page.get_by_label("Name of the run (optional)").fill("From the browser")
+    page.get_by_label("Run name (optional)").fill("From the browser")
     page.get_by_role("button", name="Start training").click()
     settle(page.get_by_role("heading", name="From the browser"))
     page.wait_for_url(re.compile("run=2"))
@@ -101,7 +101,7 @@ def test_a_training_is_followed_to_its_end_in_two_tabs(tab):
         expect(watching.get_by_role("heading", name="From the browser")).to_be_visible()
         watching.get_by_text("finished · epoch 12 of 12").wait_for(timeout=600_000)
         expect(watching.locator(CHART).first.locator(POINTS)).to_have_count(24)  # training and validation, 12 epochs
-    settle(page.get_by_role("link", name="See its routing"))
+    settle(page.get_by_role("link", name="View routing"))
     accuracy = page.locator("[data-testid=stMetric]", has_text="Test accuracy").inner_text()
     assert float(re.search(r"([\d.]+)%", accuracy)[1]) > 90
 
@@ -151,10 +151,10 @@ def test_stopping_shows_in_every_tab_and_keeps_the_run(tab):
     page.get_by_role("button", name="Start training").click()
     page.get_by_text(re.compile("running · epoch")).wait_for()
     second = tab("train", run="none")  # does not show the run, but offers it
-    second.get_by_role("button", name="In training now").click()
-    second.get_by_role("button", name="Stop, keep the last whole epoch").click()
+    second.get_by_role("button", name="Now training").click()
+    second.get_by_role("button", name="Stop and keep").click()
     for watching in (page, second):
-        watching.get_by_role("button", name=re.compile("Go on after epoch|Start it again")).wait_for()
+        watching.get_by_role("button", name=re.compile("Resume from epoch|Start again")).wait_for()
         expect(watching.get_by_text(re.compile("stopped · epoch"))).to_be_visible()
 
 

@@ -11,9 +11,10 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
 from expertnet.ui.runs import table
-from tests.pages.test_pages import PAGES, archive_of
+from expertnet.ui.shell import PAGES
 from tests.support import opening
 from tests.support.opening import TINY, finished
+from tests.support.uploads import archive_of
 
 SECRETS = {
     "auth": {"cookie_secret": "s" * 32, "redirect_uri": "http://localhost/oauth2callback"},

@@ -214,3 +214,14 @@ def test_own_images_with_other_classes_are_refused(tmp_path):
     (folder / "dog").rename(folder / "eel")
     test = read(looked_at(run, "One image"))
     assert "no longer those" in " ".join(error.value for error in test.error)
+
+
+def test_one_expert_has_nothing_to_route():
+    run = finished(RunStore(), **{"model.num_experts": 1})
+    assert any("nothing to route" in info.value for info in opened("experts", run.id).info)
+
+
+def test_a_test_image_is_named_in_plain_words():
+    test = opened("experts", finished(RunStore()).id)
+    captions = [image.caption for shown in test.get("image") for image in shown.proto.imgs]
+    assert re.fullmatch(r'Test image \d+: class "\d"', captions[0])

@@ -5,12 +5,14 @@ import os
 
 import pytest
 
+from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
+from expertnet.ui.runs import table
 from expertnet.ui.runs.table import TICKED, fitted
 from expertnet.utils.processes import this_process
-from tests.support.opening import new_session, opened, written
+from tests.support.opening import TINY, finished, new_session, opened, written
 
 
 @pytest.fixture
@@ -396,3 +398,32 @@ def test_other_pages_call_a_run_by_its_new_name(store):
     run = written(store, "before")
     run.annotate(Notes("after", (), ""))
     assert any("after" in heading.value for heading in opened("train", run.id).subheader)
+
+
+def tables_before_and_after():
+    """The Runs page with one run, drawn again after another has come."""
+    test = opened("runs")
+    before = [frame.proto.id for frame in test.dataframe]
+    RunStore().create(build_settings("quick", "digits", TINY))
+    return before, [frame.proto.id for frame in test.run().dataframe]
+
+
+def test_a_selection_does_not_move_to_another_run_when_one_is_added():
+    """Ticks are row numbers, so a table of other rows is another table, with no tick."""
+    finished(RunStore())
+    before, after = tables_before_and_after()
+    assert before and after and before[0] != after[0]
+
+
+def test_the_table_names_the_dataset_of_the_settings():
+    store = RunStore()
+    run = store.create(build_settings("quick", None, {"data.dataset": "/home/me/birds.zip"}))
+    run.write_status(run.status().changed(state="failed", error="There is no dataset.", error_kind="data"))
+    assert opened("runs").dataframe[0].value["Dataset"].tolist() == ["birds.zip"]
+
+
+def test_differing_settings_have_the_labels_of_the_form(monkeypatch):
+    for rate in (0.01, 0.02):
+        finished(RunStore(), **{"training.lr": rate})
+    monkeypatch.setattr(table, "run_table", lambda runs: runs)
+    assert opened("runs").dataframe[-1].value.index.tolist() == ["Learning rate"]

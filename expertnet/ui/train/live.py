@@ -1,11 +1,9 @@
-"""One run as it goes: numbers every second, charts once an epoch, from the store alone.
-
-In this module: live_view.
-"""
+"""The run in view: numbers every second and charts every epoch, read from the store alone."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,32 +12,56 @@ import streamlit as st
 from expertnet.charts.base import specification
 from expertnet.charts.training import entropy_curves, learning_curves
 from expertnet.data.datasets import dataset_title
+from expertnet.errors import RunError
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import ACTIVE_STATES, TRAINING_STATES, Status
+from expertnet.store.status import ACTIVE_STATES, Status
+from expertnet.store.trash import trashed
+from expertnet.training.manager import manager
 from expertnet.ui.auth import login
-from expertnet.ui.shell import PAGES, TITLE, duration, shown_error, state_label
+from expertnet.ui.shell import NO_RUN, PAGES, TITLE, duration, shown_error, state_label, time_text
 from expertnet.ui.train.actions import training_actions
 from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks
+ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks at the store
+
+
+def run_in_view() -> Run | None:
+    """Return the run in the URL, or else the one in training. Reloads and other tabs then show the same."""
+    asked = st.query_params.get("run")
+    if asked == "none":
+        return None
+    if asked:
+        store = RunStore()
+        try:
+            return store.get(asked)
+        except RunError:
+            in_trash = any(run.id == asked for run in trashed(store))
+            message = "This run is in the trash. You can restore it on the Runs page." if in_trash else NO_RUN
+            st.info(message, icon=":material/info:")
+            st.query_params["run"] = "none"
+            return None
+    run = manager().training()
+    if run is not None:
+        st.query_params["run"] = run.id  # keeps it in view when it ends
+    return run
 
 
 def live_view(run: Run) -> None:
-    """The panel of a run, which looks at the store again and again; one that has ended may be gone on with from elsewhere."""
+    """Draw the panel of a run. It also watches a run that has ended, which another tab may resume."""
     state, title = run.state, escape(run.title)
 
     def panel() -> None:
-        if not run.path.is_dir():  # it was discarded
+        if not run.path.is_dir():  # discarded
             st.query_params["run"] = "none"
-            st.toast(f"{title} is in the trash; the Runs page can bring it back.", icon=":material/delete:")
+            st.toast(f"{title} is in the trash. You can restore it on the Runs page.", icon=":material/delete:")
             st.rerun()
         status = run.status()
         if status.state != state:
-            st.rerun()  # once, so that the buttons and the queue are those of the new state
+            st.rerun()  # once, for the buttons and the queue
         with shown_error():
             _numbers(run, status)
             _curves(run)
@@ -48,52 +70,49 @@ def live_view(run: Run) -> None:
         _head(run)
         login.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
         training_actions(run)
+    label, icon = ("Hide (training continues)", "close") if state in ACTIVE_STATES else ("New run", "add")
+    if st.button(label, icon=f":material/{icon}:", key="new"):
+        st.query_params["run"] = "none"
+        st.rerun()
 
 
 def _head(run: Run) -> None:
     settings = run.settings()
     st.subheader(escape(run.title))
-    damage = run.damage() if run.state not in ACTIVE_STATES else None  # one that trains is between two writes
+    damage = run.damage() if run.state not in ACTIVE_STATES else None  # a training may be between two writes
     if damage and damage != run.status().error:
         st.warning(escape(damage), icon=":material/healing:")
+    model = settings.model
+    widths = " / ".join(map(str, dict.fromkeys(model.block_widths)))
     st.caption(
-        f"{escape(dataset_title(settings.data.dataset))} · {settings.model.num_blocks} blocks x {settings.model.num_experts} experts, "
-        f"{' / '.join(map(str, dict.fromkeys(settings.model.block_widths)))} channels · {run.created.replace('T', ' ')[:16]} UTC"
+        f"{escape(dataset_title(settings.data.dataset))} · {counted(model.num_blocks, 'block')} x "
+        f"{counted(model.num_experts, 'expert')}, {widths} channels · {escape(time_text(run.created))}"
     )
     if settings.watches_test:
         st.info(
-            "This run has no validation images: the figures called “test set” are of the test set itself, measured every epoch.",
+            "This run has no validation images. Its curves and its accuracy are measured on the test set.",
             icon=":material/info:",
         )
 
 
 def _numbers(run: Run, status: Status) -> None:
-    state, share, left = status.state, status.progress, status.state in ACTIVE_STATES
-    if left:
-        st.set_page_config(page_title=f"{share:.0%} · {PAGES['train'][0]} · {TITLE}")
-    st.progress(share, text=f"{state_label(state)} · {_how_far(status)}")
-    if state == "running" and status.activity:
-        step = (
-            status.activity_share
-            if status.activity != "Training"
-            else (status.step / status.steps if status.steps else 0)
-        )
-        label = escape(status.activity) + (
-            f" · step {status.step} of {status.steps}" if status.activity == "Training" else ""
-        )
-        st.progress(min(max(step or 0.0, 0.0), 1.0), text=label)
-    watched = run.settings().watches_test
+    if status.active:
+        st.set_page_config(page_title=f"{status.progress:.0%} · {PAGES['train'][0]} · {TITLE}")
+    st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}")
+    if status.state == "running" and status.activity:
+        _activity(status)
+    monitors_test = run.settings().watches_test
     figures = st.container(horizontal=True, gap="medium")
     figures.metric(
-        "Time left" if left else "Time taken",
-        duration(status.seconds_left if left else status.seconds),
+        "Time left" if status.active else "Time taken",
+        duration(status.seconds_left if status.active else status.seconds),
         width="content",
     )
-    speed = status.images_per_second if state != "queued" else None  # that would be of before
+    speed = status.images_per_second if status.state != "queued" else None  # a queued run's is from before
     figures.metric("Images per second", f"{speed:,.0f}" if speed else "–", width="content")
-    best = "Test accuracy, last epoch" if watched else "Best validation accuracy"
+    best = "Test accuracy, last epoch" if monitors_test else "Best validation accuracy"
     figures.metric(best, percent(status.best_val_accuracy), width="content")
-    if not watched:
+    if not monitors_test:
         figures.metric(
             "Test accuracy",
             percent(status.test_accuracy),
@@ -102,10 +121,10 @@ def _numbers(run: Run, status: Status) -> None:
         )
     if status.test_accuracy_mirrored is not None:
         figures.metric(
-            "Mirrored views",
+            "Test accuracy, mirrored views",
             percent(status.test_accuracy_mirrored),
             width="content",
-            help="Test accuracy of the mean of each image's and its mirror image's answer, with the same weights.",
+            help="With the probabilities averaged over each image and its mirror image.",
         )
     memory = f" · {status.device_memory / 2**30:.1f} GiB in use" if status.device_memory else ""
     st.caption(escape(f"{status.device or 'Device not chosen yet'}{memory}"))
@@ -113,44 +132,49 @@ def _numbers(run: Run, status: Status) -> None:
         st.error(escape(with_labels(status.error)), icon=":material/error:")
 
 
+def _activity(status: Status) -> None:
+    text, share = escape(status.activity), status.activity_share
+    if status.activity == "Training":
+        text += f" · step {status.step} of {status.steps}"
+        share = status.step / status.steps if status.steps else 0.0
+    st.progress(min(max(share or 0.0, 0.0), 1.0), text=text)
+
+
 def _how_far(status: Status) -> str:
-    """The epoch in progress, or the last one of a run that does not train."""
+    """Return the epoch in progress, or the last one of a run that is not training."""
     epoch, epochs = status.epoch, max(status.epochs, 1)
     if status.state == "queued":
-        return f"goes on after epoch {epoch} of {epochs}" if epoch else counted(epochs, "epoch")
-    return f"epoch {min(epoch + (status.state in TRAINING_STATES), epochs)} of {epochs}"
+        return f"resumes from epoch {epoch} of {epochs}" if epoch else counted(epochs, "epoch")
+    return f"epoch {min(epoch + status.training, epochs)} of {epochs}"
 
 
 def _curves(run: Run) -> None:
     metrics = run.metrics()
     if not metrics:
         if not run.status().epoch:
-            st.caption("The curves begin with the first whole epoch.")
+            st.caption("Curves appear after the first epoch.")
         return
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
-    loss, accuracy, entropy = _specs(str(run.path), len(metrics), metrics[-1]["epoch"], run.settings(), is_cifar10)
+    loss, accuracy, entropy = _specs(run.path, len(metrics), metrics[-1]["epoch"], run.settings(), is_cifar10)
     with st.grid(2, min_column_width=300):
         st.vega_lite_chart(spec=loss, width="stretch", key=f"loss {run.id}")
         st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
     if is_cifar10:
         st.caption(
-            "Grey: the reference report's run, epochs 61 to 100, and its 90.53% (on the original CIFAR-10 pixels, test set)."
+            "Grey: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%."
         )
     if entropy is not None:
         st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")
-        st.caption(
-            "Routing entropy: 0 where each image goes to one expert, the dashed line where all experts weigh the same."
-        )
+        st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
 
 
 @lru_cache(maxsize=64)
 def _specs(
-    path: str, lines: int, epoch: int, settings: Settings, report: bool
+    path: Path, lines: int, epoch: int, settings: Settings, report: bool
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
-    """The charts' specifications, made once an epoch for every open tab."""
-    root, run_id = path.rsplit("/", 1)
-    frame = pd.DataFrame(RunStore(root).get(run_id).metrics())
+    """Return the charts' specifications, made once per epoch (`lines`, `epoch`) for all tabs."""
+    frame = pd.DataFrame(Run(path).metrics())
     validation = "test set" if settings.watches_test else "validation"
     epochs, experts = settings.training.epochs, settings.model.num_experts
     loss, accuracy = (

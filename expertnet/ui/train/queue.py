@@ -1,7 +1,4 @@
-"""The runs that wait, and a look at the store every few seconds for what others have begun or queued.
-
-In this module: queue_panel.
-"""
+"""The queue of runs. It checks the store every few seconds for runs that other tabs and command lines start or queue."""
 
 from __future__ import annotations
 
@@ -15,24 +12,24 @@ from expertnet.ui.shell import act
 from expertnet.utils.text import counted, cut, escape
 
 LOOK_EVERY = 2.0  # seconds
-LONGEST = 40  # signs of a title
+LONGEST = 40  # characters of a title
 
 
 def queue_panel() -> None:
-    """The queue in its order, to be changed; nothing where nothing waits."""
+    """Draw the run in training, unless it is in view, and the queue, unless it is empty."""
     drawn = _now()
     waiting, paused, training = manager().waiting(), manager().queue.paused, manager().training()
     if training is not None and training.id != st.query_params.get("run"):
-        # no link: after one to the page that it stands on, the browser goes on with the address of before
-        label = f"In training now: {escape(cut(training.title, LONGEST))}"
+        # Not a link: after a link to the same page, the browser keeps the old URL.
+        label = f"Now training: {escape(cut(training.title, LONGEST))}"
         if st.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
             st.query_params["run"] = training.id
             st.rerun()
     if waiting or paused:
         head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-        head.markdown(f"**Queue**{', paused' if paused else ''}")
-        label, icon = ("Go on", "play_arrow") if paused else ("Pause", "pause")
-        help_ = "Nothing new is begun while it is paused; what trains goes on."
+        head.markdown("**Queue (paused)**" if paused else "**Queue**")
+        label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
+        help_ = "A paused queue starts no new run. A run in training continues."
         if head.button(label, icon=f":material/{icon}:", key="pause", **login.reserved(help=help_)):
             act(lambda: manager().pause(not paused))
     labels = row_labels(rows_of(waiting), LONGEST)
@@ -48,7 +45,7 @@ def queue_panel() -> None:
 
 
 def _now() -> tuple[object, ...]:
-    """What the page shows of the store beside the run in view."""
+    """Return what this panel shows of the store."""
     training = manager().training()
     return training.id if training else None, manager().queue.ids(), manager().queue.paused
 
@@ -65,12 +62,14 @@ def _entry(place: int, run: Run, label: str) -> None:
             act(lambda: manager().queue.run_next(run.id))
         if place and _pressed("Move up", "arrow_upward", f"up {run.id}"):
             act(lambda: manager().queue.move_up(run.id))
-        learned = bool(run.metrics())
+        trained = bool(run.metrics())
         st.caption(
-            "It stays as it was before." if learned else "It goes to the trash, since it has learned nothing yet."
+            "Removing keeps the run and its completed epochs."
+            if trained
+            else "Removing moves the run to the trash, because it has no completed epoch."
         )
         if _pressed("Remove", "close", f"remove {run.id}"):
-            act(lambda: manager().stop(run, discard=not learned))
+            act(lambda: manager().stop(run, discard=not trained))
 
 
 def _pressed(label: str, icon: str, key: str) -> bool:

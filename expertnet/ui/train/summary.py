@@ -1,7 +1,4 @@
-"""What a run will be, before it starts.
-
-In this module: summary.
-"""
+"""The network that the settings make and what it costs, before training starts."""
 
 from __future__ import annotations
 
@@ -14,31 +11,34 @@ import streamlit as st
 
 from expertnet.charts.architecture import architecture
 from expertnet.data.custom import known_class_count
-from expertnet.network.cost import Estimate, Stage, estimate
+from expertnet.network.cost import Stage, estimate
 from expertnet.settings.schema import Settings
 
+ASSUMED_CLASSES = 10
 
-def summary(settings: Settings) -> Estimate:
-    """Parameters, multiply-adds and memory, and a sketch of the network that follows the settings."""
+
+def summary(settings: Settings) -> None:
+    """Draw parameters, multiply-adds, memory and a sketch of the network."""
     classes = known_class_count(settings.data)
-    result = estimate(settings, classes or 10)
+    cost = estimate(settings, classes or ASSUMED_CLASSES)
     left, middle, right = st.columns(3)
-    left.metric("Parameters", _short(result.parameters), help="Numbers that are learned.")
+    left.metric("Parameters", _short(cost.parameters), help="Numbers that training adjusts.")
     middle.metric(
         "Multiply-adds",
-        _short(result.multiply_adds),
-        help="Of one image, forward; training costs about three times as much.",
+        _short(cost.multiply_adds),
+        help="For one image, forward only. Training needs about three times as many.",
     )
-    right.metric("Memory", f"{result.memory_bytes / 2**30:.1f} GiB", help="Expected while training, the dataset apart.")
+    right.metric(
+        "Memory", f"{cost.memory_bytes / 2**30:.1f} GiB", help="Expected during training, without the dataset."
+    )
     if classes is None:
-        st.caption("Reckoned with ten classes, until the images have been read.")
-    st.vega_lite_chart(spec=_sketch(result.stages), width="stretch", key="architecture")
-    return result
+        st.caption(f"Assumes {ASSUMED_CLASSES} classes until the images are loaded.")
+    st.vega_lite_chart(spec=_sketch(cost.stages), width="stretch", key="architecture")
 
 
 @lru_cache(maxsize=64)
 def _sketch(stages: tuple[Stage, ...]) -> dict[str, Any]:
-    """The chart's specification, which takes longer to make than all else on the page."""
+    """Return the chart's specification, which takes longer to make than the rest of the page."""
     return architecture(pd.DataFrame([asdict(stage) for stage in stages])).to_dict()
 
 

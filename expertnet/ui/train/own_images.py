@@ -1,0 +1,80 @@
+"""Your own images in the form: their path or upload, and what they contain."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from expertnet.data.custom import save_upload, scan
+from expertnet.errors import AccessError, DatasetError
+from expertnet.settings.fields import with_labels
+from expertnet.settings.schema import DataSettings
+from expertnet.ui.auth import login
+from expertnet.ui.shell import progress_bar, shown_error
+from expertnet.ui.train.values import Form, bound
+from expertnet.utils.text import escape
+
+SHOWN = 5  # class names
+_inspected: set[str] = set()  # paths that users of this server have chosen to inspect
+
+
+def path_fields(form: Form) -> None:
+    """Draw the fields for a path and an upload. A finished upload is saved once and its path filled in."""
+    st.text_input(
+        "Path on this computer",
+        value=form.path,
+        **bound("path"),
+        placeholder="/home/me/flowers.zip",
+        disabled=not login.may_change(),
+        help="A folder, .zip or .tar of class folders, such as rose/1.jpg and tulip/1.jpg, or of train/ and test/ with "
+        "class folders in each.",
+    )
+    uploaded = st.file_uploader(
+        "or upload an archive",
+        type=["zip", "tar", "gz", "xz", "tgz"],
+        help="A .zip or .tar of class folders. It is saved in the data folder.",
+        disabled=not login.may_change(),
+    )
+    if uploaded is None or uploaded.file_id == form.upload:
+        return
+    with shown_error():
+        with login.changing():
+            form.path = str(save_upload(uploaded.name, uploaded.getvalue()))
+        form.upload = uploaded.file_id
+        form.generation += 1
+        st.rerun()
+
+
+def inspect(form: Form, data: DataSettings, place: DeltaGenerator) -> str:
+    """Describe the images at `place`, and return why training cannot start with them, or "" if it can.
+
+    A path from the URL is inspected only after you agree, so that no link leads the server through its disk.
+    """
+    dataset = data.dataset
+    if not form.dataset:
+        return "Enter the path of a folder or archive of class folders, or upload an archive."
+    if dataset == form.url_dataset and dataset not in _inspected:
+        place.button(
+            "Inspect these images",
+            icon=":material/visibility:",
+            on_click=_inspected.add,
+            args=(dataset,),
+            key="look",
+            **login.reserved(),
+        )
+        return "The path comes from the URL. Inspect the images first."
+    try:
+        with login.changing(), place, progress_bar() as progress:
+            found = scan(data, progress)
+    except AccessError as error:
+        return str(error)
+    except DatasetError as error:
+        place.error(escape(with_labels(str(error))), icon=":material/error:")
+        return "These images cannot be used. The message under “Dataset” says why."
+    _inspected.add(dataset)
+    classes = ", ".join(found.classes[:SHOWN]) + (" …" if len(found.classes) > SHOWN else "")
+    place.caption(
+        f"{found.sentence}. Classes: {escape(classes)}. Counted by file name. "
+        "Unreadable images are skipped and listed in the run's log."
+    )
+    return ""

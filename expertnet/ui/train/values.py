@@ -1,0 +1,109 @@
+"""What the form holds: in the session, so that it survives other pages, and in the URL, so that you can reload or share it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from expertnet.data.builtin import BUILTIN
+from expertnet.settings.fields import field_of, flat
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import Settings, parse_numbers
+from expertnet.settings.url import from_query, is_form_key, to_query
+
+FORM = "form"  # its key in the session
+CUSTOM = "own"  # the source of your own images
+EXACT = 2**53  # from here on, floats skip whole numbers
+
+
+@dataclass
+class Form:
+    """What you have typed. Streamlit forgets the state of a widget when you leave its page, so the widgets write here."""
+
+    preset: str
+    source: str  # a built-in dataset, or CUSTOM
+    path: str  # of your own images
+    settings: dict[str, Any]  # by dotted key; `dataset` replaces data.dataset
+    generation: int = 1  # in the key of each widget; filling the form increases it, which makes new widgets
+    upload: str = ""  # id of the last file that was uploaded
+    url_dataset: str = ""  # the dataset in the URL when the session began
+    url_problem: str = ""  # what was wrong with the URL, until a widget changes
+
+    @property
+    def dataset(self) -> str:
+        return self.path.strip() if self.source == CUSTOM else self.source
+
+
+def current_form() -> Form:
+    """Return the session's form. A new session begins with the settings in the URL; later ones in the URL are ignored."""
+    if FORM not in st.session_state:
+        query = {name: st.query_params[name] for name in st.query_params if is_form_key(name)}
+        settings, preset, problem = from_query(query)
+        fill(settings, preset)
+        st.session_state[FORM].url_dataset, st.session_state[FORM].url_problem = settings.data.dataset, problem
+    return st.session_state[FORM]
+
+
+def fill(settings: Settings, preset: str) -> None:
+    """Fill the form with these settings."""
+    dataset = settings.data.dataset
+    filled = Form(
+        preset=preset if preset in PRESETS else DEFAULT_PRESET,
+        source=dataset if dataset in BUILTIN else CUSTOM,
+        path="" if dataset in BUILTIN else dataset,
+        settings=flat(settings),
+    )
+    old = st.session_state.get(FORM)
+    if old is not None:
+        filled = replace(filled, generation=old.generation + 1, upload=old.upload, url_dataset=old.url_dataset)
+    st.session_state[FORM] = filled
+
+
+def bound(key: str) -> dict[str, Any]:
+    """Return the keywords of a widget that writes to the form: to `preset`, `source`, `path` or a setting."""
+    return {"key": _widget_key(key), "on_change": store, "args": (key,)}
+
+
+def store(key: str) -> None:
+    """Copy a widget's value to the form."""
+    form, value = current_form(), st.session_state[_widget_key(key)]
+    form.url_problem = ""
+    if key in ("preset", "source", "path"):
+        setattr(form, key, value)
+    else:
+        form.settings[key] = _setting(key, value)
+
+
+def _widget_key(key: str) -> str:
+    return f"field {current_form().generation} {key}"
+
+
+def _setting(key: str, value: Any) -> Any:
+    kind = field_of(key).kind
+    if kind in ("ints", "blocks"):
+        return tuple(parse_numbers(value))
+    return whole(value) if kind == "int" else value
+
+
+def whole(value: float) -> float:
+    """Return a whole number as an int, and other numbers and those beyond EXACT unchanged."""
+    return int(value) if float(value).is_integer() and abs(value) <= EXACT else value
+
+
+def write_url() -> None:
+    """Put the form into the browser's URL. Call it at the end of the page."""
+    form = current_form()
+    others = {name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name)}
+    query = urlencode(
+        others | to_query(form.preset, form.dataset, form.settings), doseq=True
+    )  # only A-Z, 0-9, %-+_.~&=
+    # st.query_params would add each change to the browser's history, and Back would no longer leave the page.
+    st.html(
+        f"<script>history.replaceState(history.state, '', location.pathname + '{'?' * bool(query)}{query}')"
+        f" /* {time.monotonic_ns()}: changes, so that the browser runs it again */</script>",
+        unsafe_allow_javascript=True,
+    )

@@ -1,0 +1,219 @@
+"""The form of the Train page: settings, your own images, and the URL."""
+
+import re
+from urllib.parse import parse_qsl
+
+import pytest
+from PIL import Image
+
+from expertnet.data.custom import save_upload
+from expertnet.store.run_store import RunStore
+from expertnet.ui.train import own_images
+from tests.support.opening import finished, opened
+from tests.support.uploads import archive_of
+
+
+def values(test):
+    """The form of the Train page, as a new session shows it."""
+    widgets = (*test.number_input, *test.selectbox, *test.text_input, *test.multiselect)
+    return {widget.key.split()[-1]: widget.value for widget in widgets if (widget.key or "").startswith("field ")}
+
+
+def address_of(test):
+    """The query that the page leaves in the address."""
+    (query,) = [re.search(r"location.pathname \+ '([^']*)'", html.proto.body)[1] for html in test.get("html")]
+    return dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
+
+
+def test_the_form_marks_changed_settings_and_shows_the_command():
+    test = opened("train")
+    test.number_input(key="field 1 training.epochs").set_value(3).run()
+    assert test.number_input(key="field 1 training.epochs").label == "● Epochs (preset: 12)"
+    test.session_state["command line"] = True  # opened, which draws it
+    assert any("--set training.epochs=3" in code.value for code in test.run().code)
+
+
+def test_a_changed_toggle_is_marked_without_the_preset():
+    test = opened("train")
+    test.toggle(key="field 1 model.residual").set_value(True).run()
+    assert test.toggle(key="field 1 model.residual").label == "● Residual blocks"
+    test.selectbox(key="field 1 model.routing").set_value("uniform").run()
+    assert test.selectbox(key="field 1 model.routing").label == "● Routing (preset: learned)"
+
+
+@pytest.mark.parametrize(
+    ("key", "label", "value", "allowed"),
+    [
+        ("training.epochs", "Epochs", 0, "between 1 and 10000"),
+        ("training.epochs", "Epochs", 2.7, "a whole number"),
+        ("training.epochs", "Epochs", 1e9, "between 1 and 10000"),
+        ("seed", "Seed", 2.0**70, "between 0 and 2147483647"),
+        ("model.num_blocks", "Blocks", 10**15, "between 1 and 64"),
+        ("model.num_blocks", "Blocks", -3, "between 1 and 64"),
+        ("training.lr", "Learning rate", 0.0, "greater than 0"),
+    ],
+)
+def test_an_invalid_number_is_refused_with_the_allowed_values(key, label, value, allowed):
+    test = opened("train")
+    test.number_input(key=f"field 1 {key}").set_value(value).run()
+    assert len(test.warning) == 2  # beside the form and at the button
+    for warning in test.warning:
+        assert f"“{label}” must be" in warning.value and allowed in warning.value.replace("\\", "")
+    assert (
+        sum(allowed in mark.value.replace("\\", "") and ":red[" in mark.value for mark in test.markdown) == 1
+    )  # at the field
+    assert test.button(key="start").disabled
+
+
+def test_every_invalid_setting_is_marked():
+    test = opened("train")
+    test.number_input(key="field 1 training.epochs").set_value(0).run()
+    test.number_input(key="field 1 model.channels").set_value(-8).run()
+    assert sum(":red[" in mark.value for mark in test.markdown) == 2
+    assert ["1 more problem is marked in the form" in warning.value for warning in test.warning] == [True] * 2
+
+
+def test_settings_that_contradict_each_other_block_the_start():
+    test = opened("train")
+    test.number_input(key="field 1 data.cutout").set_value(64).run()
+    said = [warning.value.replace("\\", "") for warning in test.warning]
+    assert ["“Cutout” must be at most “Image size” (32). You entered 64." in sentence for sentence in said] == [
+        True
+    ] * 2
+    assert test.button(key="start").disabled
+
+
+def test_fewer_blocks_for_a_moment_lose_no_pooling():
+    test = opened("train")
+    blocks = test.number_input(key="field 1 model.num_blocks")
+    blocks.set_value(1).run()
+    assert (
+        all("“Pool after blocks” must name blocks between 1 and 1" in warning.value for warning in test.warning)
+        and test.warning
+    )
+    blocks.set_value(4).run()
+    assert list(test.multiselect(key="field 1 model.pool_after").value) == [1, 2] and not test.warning
+    assert not test.button(key="start").disabled
+
+
+def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
+    run = finished(RunStore())
+    test = opened("train", run.id, view="x")
+    assert address_of(test) == {"run": run.id, "view": "x"}
+    test.selectbox(key="field 1 preset").set_value("report").run()
+    test.number_input(key="field 2 training.epochs").set_value(3).run()
+    test.number_input(key="field 2 training.lr").set_value(0.0015).run()
+    test.multiselect(key="field 2 model.pool_after").set_value([2, 4]).run()
+    test.text_input(key="field 2 model.widths").set_value("8 16 ²").run()
+    test.number_input(key="field 2 data.cutout").set_value(64).run()  # like the widths, not to be used as it is
+    address = address_of(test)
+    assert address == {
+        "run": run.id,
+        "view": "x",
+        "preset": "report",
+        "dataset": "digits",
+        "training.epochs": "3",
+        "training.lr": "0.0015",
+        "model.pool_after": "2,4",
+        "model.widths": "8,16,²",
+        "data.cutout": "64",
+    }
+    again = opened("train", **address)
+    assert any("mine" in heading.value for heading in again.subheader)
+    kept = values(test) | {"model.widths": "", "data.cutout": 0}
+    assert values(again) == kept
+    assert ["model.widths" in warning.value.replace("\\", "") for warning in again.warning] == [True]
+    again.number_input(key="field 1 training.epochs").set_value(4).run()
+    assert not again.warning and address_of(again)["training.epochs"] == "4"
+
+
+def test_settings_copied_from_a_run_are_in_the_url():
+    run = finished(RunStore(), **{"training.lr": 1e-9})  # less than the form lets people type
+    test = opened("train", run.id).button(key="from").click().run()
+    assert not test.exception
+    address = address_of(test)
+    assert address["run"] == "none" and address["training.lr"] == "1e-09" and address["data.image_size"] == "8"
+    assert values(opened("train", **address)) == values(test)
+    test.button[0].click().run()  # Reset
+    assert address_of(test) == {"run": "none"}
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ({"training.lr": "fast"}, "`training.lr` must be a number greater than 0 and at most 10. You entered 'fast'."),
+        ({"training.epohcs": "3"}, "Did you mean training.epochs?"),
+        ({"preset": "<script>alert(1)</script>"}, "There is no preset"),
+        ({"model.num_blocks": "9" * 5000}, "model.num_blocks"),
+        ({"model.pool_after": "7"}, "model.pool_after"),
+        ({"dataset": ""}, "You entered nothing."),
+        ({"dataset": "x" * 9000}, "too long"),
+        ({"seed": "-1"}, "seed"),
+        ({"hardware.device": "cuda:99' + alert(1) + '"}, "hardware.device"),
+    ],
+)
+def test_invalid_settings_in_the_url_get_one_message_and_the_others_count(address, says):
+    test = opened("train", **address, **{"training.batch_size": "32"})
+    (warning,) = test.warning
+    assert says in warning.value.replace("\\", "") and len(warning.value) < 500
+    assert values(test)["training.batch_size"] == (128 if "too long" in says else 32)
+    assert set(address_of(test)) <= {"preset", "dataset", "training.batch_size"}
+    assert not test.button(key="start").disabled
+
+
+def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("L", (8, 8), 99).save(tmp_path / name / f"{number}.png")
+    test = opened("train", dataset=str(tmp_path))
+    assert test.button(key="start").disabled
+    assert not any("images in 2 classes" in caption.value for caption in test.caption)
+    test.button(key="look").click().run()
+    for shown in (test, opened("train", **address_of(test))):  # a reload does not ask again
+        assert not shown.button(key="start").disabled
+        assert any(
+            "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
+            for caption in shown.caption
+        )
+
+
+def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
+    test = opened("train")
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("images.zip", b"PK\5\6" + bytes(18), "application/zip").run()
+    path = next(field for field in test.text_input if field.label == "Path on this computer")
+    assert path.value.endswith(".zip") and path.value != str(tmp_path)
+    path.set_value(str(tmp_path)).run()
+    test.button[0].click().run()  # Reset, which fills the form in anew
+    assert next(field for field in test.text_input if field.label == "Path on this computer").value == str(tmp_path)
+
+
+@pytest.mark.parametrize("classes", [("cat",), ("cat", "dog")])
+def test_uploaded_images_are_inspected_before_the_start(classes):
+    test = opened("train")
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("my own.zip", archive_of(*classes), "application/zip").run()
+    if len(classes) == 1:
+        assert "only one class" in test.error[0].value
+        assert test.button(key="start").disabled
+    else:
+        assert not test.error
+        assert not test.button(key="start").disabled
+        assert any(
+            "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
+            for caption in test.caption
+        )
+
+
+def test_an_upload_is_saved_once(monkeypatch):
+    saved = []
+    monkeypatch.setattr(own_images, "save_upload", lambda *upload: saved.append(upload) or save_upload(*upload))
+    test = opened("train")
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
+    test.number_input(key="field 2 training.epochs").set_value(3).run()
+    assert len(saved) == 1
+    test.file_uploader[0].upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
+    assert len(saved) == 2
+    assert any("Classes: cat, eel" in caption.value for caption in test.caption)

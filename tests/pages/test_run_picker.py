@@ -1,0 +1,79 @@
+"""Choosing a run and its weights on the Experts and Predict pages."""
+
+import shutil
+
+import pytest
+
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.ui.run_picker import CHOSEN
+from tests.support.opening import finished, new_session, opened, to_page
+from tests.support.stores import changed, damaged, stopped_at_once, without_classes
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (without_classes, "knows no classes"),
+        (stopped_at_once, "was stopped before its first epoch was whole"),
+        (damaged, "only deleted"),
+        (lambda store: None, "There is no run at this URL"),
+    ],
+)
+def test_a_run_that_cannot_be_shown_gets_a_reason_and_no_other_run_replaces_it(page, make, why):
+    other, run = finished(RunStore()), make(RunStore())
+    test = opened(page, run.id if run else "20200101-000000-abcd")
+    assert [why in error.value.replace("\\", "") for error in test.error] == [True]
+    assert test.selectbox[0].value is None and len(test.selectbox[0].options) == 1 and len(test.selectbox) == 1
+    test.selectbox[0].set_value(other.id).run()
+    assert not test.exception and not test.error and test.query_params["run"] == other.id
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+def test_the_first_choice_is_your_newest_finished_run_or_else_an_included_one(page):
+    store = RunStore()
+    runs = {name: finished(store) for name in ("own", "stopped", "shipped")}
+    runs["stopped"].write_status(runs["stopped"].status().changed(state="stopped"))
+    runs["shipped"].write_config(runs["shipped"].config() | {"shipped": True})
+    assert opened(page).selectbox[0].value == runs["own"].id
+    runs["own"].move_to_trash()
+    assert opened(page).selectbox[0].value == runs["shipped"].id
+    config = runs["shipped"].config()
+    elsewhere = Run(
+        shutil.copytree(runs["shipped"].path, store.root / "29990101-000000-abcd")
+    )  # whose images did not come along
+    elsewhere.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
+    assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else elsewhere).id
+
+
+def test_the_chosen_run_is_chosen_on_the_other_page_too():
+    older, newer = sorted((finished(RunStore()), finished(RunStore())), key=lambda run: run.id)
+    test = opened("experts")
+    assert test.selectbox[0].value == newer.id
+    test.selectbox[0].set_value(older.id).run()
+    del test.query_params["run"]  # as a link of the navigation does
+    assert to_page(test, "predict").run().selectbox[0].value == older.id
+    older.move_to_trash()
+    test = new_session("experts")
+    test.session_state[CHOSEN] = older.id
+    assert test.run().selectbox[0].value == newer.id and not test.error
+
+
+@pytest.mark.parametrize("page", ["experts", "predict", "train"])
+def test_a_missing_best_checkpoint_gets_a_warning(page):
+    run = finished(RunStore())
+    run.checkpoint_path("best").unlink()
+    said = [warning.value.replace("\\", "") for warning in opened(page, run.id).warning]
+    assert ["is not there; the last one can be used instead" in sentence for sentence in said] == [True]
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+def test_if_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
+    run = changed(finished(RunStore()), "best.safetensors", b"")
+    test = opened(page, run.id)
+    assert ["the last one can be used instead" in error.value for error in test.error] == [True]
+    weights = test.selectbox(key=f"weights {run.id}")
+    assert weights.options == ["best, damaged", "last, epoch 2"]
+    weights.set_value("last").run()
+    assert not test.exception and not test.error

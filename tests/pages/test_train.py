@@ -1,0 +1,136 @@
+"""The Train page: the run in view, what you can do with it, and the queue."""
+
+import json
+
+from expertnet.settings.fields import build_settings
+from expertnet.store.notes import Notes
+from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
+from expertnet.training.manager import manager
+from tests.support.opening import finished, opened
+from tests.support.stores import changed, failed, running, stopped_at_once
+
+
+def test_the_run_in_training_is_in_view():
+    run = running(RunStore())
+    queue = RunQueue(RunStore().root)
+    queue.add(run.id)
+    queue.take()
+    test = opened("train")
+    assert test.query_params["run"] in (run.id, [run.id])
+    assert any("mine" in heading.value for heading in (*test.header, *test.subheader))
+
+
+def test_the_url_of_a_run_in_the_trash_says_so():
+    run = finished(RunStore())
+    run.move_to_trash()
+    assert ["in the trash" in info.value for info in opened("train", run.id).info] == [True]
+
+
+def test_without_validation_images_the_live_view_says_test_set():
+    run = finished(RunStore(), **{"data.validation_share": 0.0})
+    test = opened("train", run.id)
+    assert any("measured on the test set" in info.value for info in test.info)
+    assert any(metric.label == "Test accuracy, last epoch" for metric in test.metric)
+
+
+def test_a_single_epoch_is_drawn_as_points():
+    test = opened("train", finished(RunStore(), **{"training.epochs": 1}).id)
+    for chart in test.get("vega_lite_chart")[:3]:
+        spec = json.loads(chart.proto.spec)
+        lines = [
+            layer for layer in spec["layer"] if isinstance(layer["mark"], dict) and layer["mark"]["type"] == "line"
+        ]
+        assert [layer["mark"]["point"]["size"] for layer in lines] == [60]
+        assert lines[0]["encoding"]["x"]["scale"]["domain"] == [0.5, 1.5]
+
+
+def test_a_run_removed_from_the_queue_goes_to_the_trash_only_without_a_completed_epoch():
+    store = RunStore()
+    run = finished(store)
+    manager().pause(True)  # so that they stay in the queue
+    manager().resume(run, epochs=3)
+    new = manager().submit(build_settings("quick", "digits"))
+    opened("train").button(key=f"remove {run.id}").click().run()
+    assert run.state == "finished" and run.settings().training.epochs == len(run.metrics()) == 2
+    opened("train").button(key=f"remove {new.id}").click().run()
+    assert [each.id for each in store.list()] == [run.id]
+    assert (store.root / ".trash" / new.id / "config.json").is_file()
+
+
+def test_the_queue_can_be_reordered_and_paused():
+    manager().pause(True)
+    runs = [manager().submit(build_settings("quick", "digits"), name=name) for name in "abc"]
+    opened("train").button(key=f"next {runs[2].id}").click().run()
+    opened("train").button(key=f"up {runs[1].id}").click().run()
+    assert [run.name for run in manager().waiting()] == ["c", "b", "a"]
+    assert opened("train").button(key="start").label == "Queue this run"
+    for run in runs:
+        manager().stop(run)
+    opened("train").button(key="pause").click().run()
+    assert not manager().queue.paused
+
+
+def test_a_run_that_ran_out_of_memory_offers_half_the_batch_size():
+    run = failed(RunStore())
+    test = opened("train", run.id)
+    assert any("out of memory" in error.value for error in test.error)
+    assert any("half the batch size (64)" in button.label for button in test.button)
+
+
+def test_a_finished_run_can_be_repeated_trained_longer_and_copied_to_the_form():
+    store = RunStore()
+    run = finished(store, **{"training.lr": 0.005, "seed": 3})
+    run.annotate(Notes("n" * 80))  # as long as a name may be
+    manager().pause(True)
+    opened("train", run.id).button(key="seed").click().run()
+    (again,) = manager().waiting()
+    assert again.name == "n" * 71 + "…, seed 4" and again.settings() == run.settings().model_copy(update={"seed": 4})
+    test = opened("train", run.id)
+    for epochs, said in (
+        (2.0, "must be greater than 2. You entered 2."),
+        (2.5, "“Epochs” must be a whole number between 1 and 10000. You entered 2.5."),
+        (1e9, "between 1 and 10000"),
+    ):
+        next(field for field in test.number_input if field.label == "Total epochs").set_value(epochs)
+        next(button for button in test.button if button.label == "Train longer").click().run()
+        assert [said in error.value.replace("\\", "") for error in test.error] == [True]
+    test = opened("train", run.id)
+    longer = next(button for button in test.button if button.label == "Train longer")
+    longer.click().run()
+    assert not test.exception and run.state == "queued" and run.settings().training.epochs == 3
+    test = opened("train", run.id)
+    manager().stop(run)
+    test = opened("train", run.id)
+    test.button(key="from").click().run()
+    lr = next(field for field in test.number_input if "Learning rate" in field.label)
+    assert lr.value == 0.005 and test.query_params["run"] in ("none", ["none"])
+
+
+def test_a_finished_run_with_a_damaged_status_can_be_evaluated_again():
+    run = changed(finished(RunStore()), "status.json", b"{")
+    test = opened("train", run.id)
+    assert ["is damaged" in each.value for each in (*test.error, *test.warning)] == [True]
+    assert test.button(key="resume").label == "Evaluate on the test set"
+
+
+def test_a_run_that_cannot_resume_offers_a_new_run_with_its_settings():
+    store = RunStore()
+    run = finished(store)
+    run.write_status(run.status().changed(state="stopped", epoch=1))
+    assert [button.key for button in opened("train", run.id).button if button.key in ("resume", "anew")] == ["resume"]
+    changed(run, "resume.pt", b"")
+    manager().pause(True)
+    test = opened("train", run.id)
+    assert any("start it anew" in warning.value for warning in test.warning)
+    assert [button.key for button in test.button if button.key in ("resume", "anew")] == ["anew"]
+    test.button(key="anew").click().run()
+    (made,) = manager().waiting()
+    assert made.id != run.id and made.settings() == run.settings() and made.name == run.name
+
+
+def test_untrained_weights_are_not_offered():
+    run = stopped_at_once(RunStore())
+    test = opened("train", run.id)
+    assert any("was stopped before its first epoch was whole" in caption.value for caption in test.caption)
+    assert "View routing" not in [link.proto.label for link in test.get("page_link")]
