@@ -1,4 +1,7 @@
-# make run: install everything into .venv and start the studio.  make test: install everything and run the tests.
+# make run: install everything into .venv and start the studio.
+# make test: lint, types and all tests, in random order; make test SEED=123 repeats an order.
+# make test-fast: lint, types and the fast tests, in under a minute.
+# make test-busy: all tests, five times in a row, while every processor core is busy.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
 # make accuracy PRESET=quick DATA=digits: the accuracy of a preset, with and without its routing, for three seeds each.
 # make benchmark DATA=cifar10-jpeg.tar.xz: the figures of docs/benchmarks.md that this machine can measure.
@@ -9,18 +12,38 @@ DATA ?= cifar10
 PRESET ?= quick
 ROWS ?= accuracy.jsonl
 WORKERS ?= 2
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+PYTEST = $(VENV)/bin/python -m pytest --randomly-seed=$(SEED)
+ifdef COVERAGE
+COVER := --cov --cov-report=
+endif
 
-.PHONY: run test lint benchmark accuracy hostile clean
+.PHONY: run test test-fast test-busy all-tests lint benchmark accuracy hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m expertnet serve --port $(PORT)
 
-test: $(VENV)/.dev lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests --ignore=tests/browser
-	$(VENV)/bin/python -m pytest -x tests/browser  # alone: a browser, a server and a training share the processors
+test: lint all-tests
+
+# The browser tests run alone, because a browser, a server and a training share the processor cores.
+all-tests: $(VENV)/.dev
+	@echo "Tests in random order, seed $(SEED). To repeat this order: make test SEED=$(SEED)"
+	OMP_NUM_THREADS=1 $(PYTEST) $(COVER) -n $(WORKERS) --dist loadfile -m "not browser" tests
+	$(PYTEST) -x tests/browser
+	$(if $(COVERAGE),@echo "The tests without a browser run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/.")
+
+test-fast: lint
+	@echo "Fast tests in random order, seed $(SEED). To repeat this order: make test-fast SEED=$(SEED)"
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests
+
+test-busy: $(VENV)/.dev
+	$(VENV)/bin/python -m tools.busy --times 5 $(MAKE) all-tests
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check --quiet .
 	$(VENV)/bin/mypy expertnet pages benchmarks tools app.py
 
 benchmark: $(VENV)/.dev

@@ -1,9 +1,17 @@
-"""Every test has a store and a data folder of its own; decoded digits are shared, since they never change.
+"""Gives every test an empty store. Decoded digits and trained networks are shared, because they never change."""
 
-So are trained networks (app/opening.py). Where tests run in several processes, each has a shared folder of its own.
-"""
+from pathlib import Path
 
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses tests by their marks
+def pytest_collection_modifyitems(items):
+    marks = {"pages": pytest.mark.slow, "browser": pytest.mark.browser}
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in marks:
+            item.add_marker(marks[folder])
 
 
 @pytest.fixture(scope="session")

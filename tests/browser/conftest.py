@@ -16,10 +16,7 @@ PATIENCE = 120_000  # milliseconds that a busy machine may take for what takes a
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
-        item.add_marker(pytest.mark.browser)
-        if CHROMIUM is None:
+        if CHROMIUM is None and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="Chromium was not found"))
 
 

@@ -45,7 +45,14 @@ class Watch:
 
     def __init__(self, *own: Path) -> None:
         streamlit_config = str(Path.home() / ".streamlit")  # Streamlit looks for its settings there on each page run
-        readable = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(ROOT), streamlit_config}
+        readable = {
+            sys.prefix,
+            sys.base_prefix,
+            *sysconfig.get_paths().values(),
+            str(ROOT),
+            *sys.path,
+            streamlit_config,
+        }
         self.own = [os.path.realpath(path) for path in own]
         self.readable = [*self.own, *map(os.path.realpath, readable), *SYSTEM]
         self.violations: list[str] = []
