@@ -154,8 +154,9 @@ def _load(data: DataSettings, progress: Report, cancelled: ShouldStop) -> tuple[
             decoded = _decode(data, key, progress, cancelled)
     except OSError as error:
         raise unreadable_error(title, error) from error
-    # A slash tells a folder named "digits" from the built-in dataset.
-    name = data.dataset if data.dataset in BUILTIN else title + "/" * (title in BUILTIN)
+    name = data.dataset
+    if name not in BUILTIN:
+        name = f"{title}/" if title in BUILTIN else title  # a slash marks a folder that is called "digits"
     return DatasetInfo(name, decoded.classes, decoded.mean, decoded.std, data.image_size, key), decoded
 
 

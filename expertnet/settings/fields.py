@@ -248,7 +248,7 @@ def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
 
 def command_line(settings: Settings, preset: str = DEFAULT_PRESET) -> str:
     """Return the command that trains with these settings."""
-    words = ["python", "-m", "expertnet", "train", "--preset", preset, "--dataset", settings.data.dataset]
+    words = ["expertnet", "train", "--preset", preset, "--dataset", settings.data.dataset]
     base = build_settings(preset, settings.data.dataset)
     for key, value, _ in differences(settings, base):
         words += ["--set", f"{key}={format_value(value)}"]

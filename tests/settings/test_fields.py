@@ -70,7 +70,7 @@ def test_assignments_override_the_dataset_and_the_preset():
 def test_the_command_line_reproduces_the_settings(assignment):
     settings = build_settings("quick", "a folder/of images", parse_assignments([assignment]))
     words = shlex.split(command_line(settings, "quick"))
-    options = dict(zip(words[4::2], words[5::2], strict=True))
+    options = dict(zip(words[2::2], words[3::2], strict=True))
     again = build_settings(
         options["--preset"], options["--dataset"], parse_assignments([options["--set"]] if "--set" in options else [])
     )

@@ -90,7 +90,7 @@ def test_the_command_line_waits_is_seen_and_leaves_nothing_when_it_is_stopped_be
         process.send_signal(signal.SIGINT)
         output, said = process.communicate(timeout=LIMIT)
     assert process.returncode == 0 and json.loads(output)["state"] == "stopped"
-    assert "waits in the queue" in said and "nothing to keep" in said and store.list() == []
+    assert "Waiting in the queue" in said and "in the trash" in said and store.list() == []
 
 
 def test_any_process_stops_the_training_of_another_through_the_store(store):
