@@ -2,8 +2,7 @@
 
 import os
 
-# Before torch is imported. Threads that spin while they wait for work make a training on all cores several times slower
-# as soon as anything else runs, and a browser on the same machine is enough.
+# Set before torch is imported. Otherwise idle threads spin, and training slows down several times when anything else runs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.2.0"
