@@ -36,14 +36,8 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
         scale=alt.Scale(domain=[0, 1.15], nice=False),
         axis=alt.Axis(format=".0%", values=[0, 0.5, 1]),
     )
-    base = alt.Chart(table).encode(
-        y=rows_axis("label:N"),
-        tooltip=[
-            *tooltips("label:N"),
-            alt.Tooltip("probability:Q", format=".2%"),
-            alt.Tooltip("changed:Q", format=".2%"),
-        ],
-    )
+    shares = (alt.Tooltip(field, format=".2%") for field in ("probability:Q", "changed:Q"))
+    base = alt.Chart(table).encode(y=rows_axis("label:N"), tooltip=[*tooltips("label:N"), *shares])
     return layered(
         base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
         base.mark_bar(color=BLUE, height=7).encode(x=alt.X("changed:Q")),

@@ -8,17 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import (
-    BLUE,
-    CELL,
-    GREY,
-    ORANGE,
-    SHARE,
-    colour_and_shape,
-    layered,
-    rows_axis,
-    tooltips,
-)
+from expertnet.charts.base import BLUE, CELL, GREY, ORANGE, SHARE, colour_and_shape, layered, rows_axis, tooltips
 from expertnet.utils.text import amount, percent
 
 
@@ -29,24 +19,15 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     """
     blocks = blocks.assign(
         end=blocks[["information", "chance_high"]].max(axis=1),
-        label=[amount(bits, "") for bits in blocks["information"]],
+        label=[amount(value, "") for value in blocks["information"]],
     )
     most = max(float(blocks["end"].max()), 0.001)  # smaller axes would have ticks with exponents
     scale = alt.Scale(domain=[0, most * 1.3], nice=False)  # leaves room for the numbers
     axis = alt.Axis(orient="top", tickCount=4, format="~g")
     x = alt.X("information:Q", title="bits (tick: limit of chance)", scale=scale, axis=axis)
-    tooltip: list[Any] = [
-        *tooltips("block:O"),
-        *(
-            alt.Tooltip(f"{field}:Q", title=title, format=".4f")
-            for field, title in (
-                ("information", "information (bits)"),
-                ("chance", "by chance, on average"),
-                ("chance_high", "limit of chance"),
-            )
-        ),
-    ]
-    base = alt.Chart(blocks).encode(y=rows_axis("block:O", "block"), tooltip=tooltip)
+    titles = {"information": "information (bits)", "chance": "by chance, on average", "chance_high": "limit of chance"}
+    bits = (alt.Tooltip(f"{field}:Q", title=title, format=".4f") for field, title in titles.items())
+    base = alt.Chart(blocks).encode(y=rows_axis("block:O", "block"), tooltip=[*tooltips("block:O"), *bits])
     return layered(
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),

@@ -22,14 +22,9 @@ def report_run() -> pd.DataFrame:
     """Return epochs 61 to 100 of the reference report: epoch, loss, accuracy (a fraction), on CIFAR-10's test set."""
     with resources.files("expertnet.charts").joinpath("report-run.csv").open() as file:
         table = pd.read_csv(file)
-    table = table[table["epoch"] >= REPORT_FIRST_EPOCH]
-    return pd.DataFrame(
-        {
-            "epoch": table["epoch"],
-            "loss": table["test_loss"],
-            "accuracy": table["test_accuracy_percent"] / 100,
-        }
-    ).reset_index(drop=True)
+    names = {"epoch": "epoch", "test_loss": "loss", "test_accuracy_percent": "accuracy"}
+    table = table[table["epoch"] >= REPORT_FIRST_EPOCH][list(names)].rename(columns=names).reset_index(drop=True)
+    return table.assign(accuracy=table["accuracy"] / 100)
 
 
 def learning_curves(
@@ -88,24 +83,23 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
 
     Unless the epoch axis is `shared`, the curve has its own axis at the top.
     """
-    table = (
-        report_run().rename(columns={quantity: "value"})[["epoch", "value"]].assign(text="reference report, test set")
-    )
+    table = report_run().rename(columns={quantity: "value"})[["epoch", "value"]]
+    table = table.assign(text="reference report, test set")
     axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=GREY, labelColor=GREY, grid=False)
-    x = (
-        alt.X("epoch:Q")
-        if shared
-        else alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=[REPORT_FIRST_EPOCH, 100], nice=False))
-    )
+    own = alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=[REPORT_FIRST_EPOCH, 100], nice=False))
+    x = alt.X("epoch:Q") if shared else own
     tooltip = ["text:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity, format=".4f")]
     layers: list[Any] = [alt.Chart(table).mark_line(color=GREY, opacity=0.6).encode(x=x, y=y, tooltip=tooltip)]
     if quantity == "accuracy":
-        final = pd.DataFrame({"value": [REPORT_ACCURACY], "text": ["report: 90.53%"]})
-        layers.append(alt.Chart(final).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y))
-        layers.append(
-            alt.Chart(final).mark_text(align="left", dx=4, dy=-7, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
-        )
+        layers += _level("value", REPORT_ACCURACY, "report: 90.53%", y)
     return layers
+
+
+def _level(field: str, value: float, text: str, y: alt.Y) -> list[alt.Chart]:
+    """Return a dashed line across the chart with its text."""
+    base = alt.Chart(pd.DataFrame({field: [value], "text": [text]}))
+    label = base.mark_text(align="left", dx=4, dy=-8, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
+    return [base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y), label]
 
 
 def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
@@ -132,12 +126,8 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
             tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
         )
     )
-    limit = pd.DataFrame({"entropy": [most], "text": ["even split"]})
-    rule = alt.Chart(limit).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y)
-    label = alt.Chart(limit).mark_text(align="left", dx=4, dy=-8, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
     return layered(
-        rule,
-        label,
+        *_level("entropy", most, "even split", y),
         lines,
         height=220,
         title="Routing entropy of each block",

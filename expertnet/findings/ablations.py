@@ -55,7 +55,7 @@ def _correlation(table: pd.DataFrame) -> str:
         return ""
     return (
         f"Mean weight and loss of accuracy have a rank correlation (Spearman) of {-ranks['weight'].corr(ranks['change']):.2f}: "
-        "1 means that both order the experts alike, 0 that their orders are unrelated. "
+        "1 means that both order the experts the same way, and 0 that the orders are unrelated. "
     )
 
 

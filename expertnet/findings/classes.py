@@ -26,7 +26,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Finding:
         f"In block {block}, classes differ most in the weight of expert {expert}: on average {weight.max():.2f} for "
         f"{weight.idxmax()} and {weight.min():.2f} for {weight.idxmin()}."
         if weight.max() - weight.min() >= 0.005
-        else f"In block {block}, all classes are routed alike on average."
+        else f"In block {block}, all classes are routed the same way on average."
     )
     method = (
         f"Mean routing weights over each class's test images ({lab.count:,} images in all). Rows are {lab.row_order}."
@@ -66,7 +66,7 @@ def plane(lab: Lab, select: str | None = None) -> Finding:
     table, explained = lab.points
     sentence = (
         f"Each dot is a test image, placed by its {counted(lab.num_blocks * lab.num_experts, 'routing weight')}. Dots close "
-        "together are routed alike, so a cluster of one colour is a class with its own route."
+        "together are routed similarly, so a cluster of one colour is a class with its own route."
     )
     method = (
         f"The two principal components, along which the routing weights of all {lab.count:,} test images vary the most. "

@@ -45,9 +45,9 @@ def entropies(lab: Lab) -> Finding:
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "
         "that of the mean routing, and the mean over single images. "
-        f"Both below {percent(LOW, 0)} is collapse: nearly every image goes to the same expert. Only the second below it is "
-        "decisive and varied: images choose, and choose different experts. The second above "
-        f"{percent(UNUSED, 0)} is routing unused. Anything else is soft: images prefer some experts but use the others too."
+        f"If both are below {percent(LOW, 0)}, routing has collapsed: nearly every image goes to the same expert. If only the second "
+        "is, routing is decisive and varied: images choose, and choose different experts. If the second is above "
+        f"{percent(UNUSED, 0)}, routing is unused. Otherwise it is soft: images prefer some experts but use the others too."
     )
     chart = entropy_pairs(table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}

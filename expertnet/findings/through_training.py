@@ -11,29 +11,21 @@ from expertnet.routing.through_training import training_table, utilization_table
 from expertnet.store.history import HistoryRow
 from expertnet.utils.text import amount
 
-_CURVES = (  # column, name, unit on the axis, unit in a sentence, meaning
-    (
-        "entropy_of_mean",
+EVENNESS = "Entropy, in nats (natural-log units), measures how evenly weight is spread."
+INFORMATION = "Mutual information, in bits, of the class and an expert drawn by the routing weights: how much one says about the other."
+CURVES = {  # column: name, unit, method
+    "entropy_of_mean": (
         "entropy of the mean routing",
         "nats",
-        "",
-        "Entropy, in nats (natural-log units), measures how evenly weight is spread. This one is low if all images use the same experts.",
+        f"{EVENNESS} This one is low if all images use the same experts.",
     ),
-    (
-        "mean_entropy",
+    "mean_entropy": (
         "mean entropy of single images",
         "nats",
-        "",
-        "Entropy, in nats (natural-log units), measures how evenly weight is spread. This one is low if each image relies on one expert.",
+        f"{EVENNESS} This one is low if each image relies on one expert.",
     ),
-    (
-        "information",
-        "information about the class",
-        "bits",
-        "bits",
-        "Mutual information, in bits, between the class and an expert drawn by the routing weights: how much one says about the other.",
-    ),
-)
+    "information": ("information about the class", "bits", INFORMATION),
+}
 
 
 def through_training(metrics: Sequence[HistoryRow], watched: str) -> list[Finding]:
@@ -45,24 +37,19 @@ def through_training(metrics: Sequence[HistoryRow], watched: str) -> list[Findin
     if table.empty:
         return []
     findings = []
-    for column, name, axis_unit, unit, meaning in _CURVES:
+    for column, (name, unit, method) in CURVES.items():
         mean = table.groupby("epoch")[column].mean()
-        first, last = (amount(value, unit) for value in (mean.iloc[0], mean.iloc[-1]))
+        first, last = (amount(value, unit if unit == "bits" else "") for value in (mean.iloc[0], mean.iloc[-1]))
         if first != last:
             course = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
-        elif len(mean) > 1:
-            course = f"is {last} after epoch {mean.index[-1]}, as after epoch {mean.index[0]}"
         else:
-            course = f"is {last} after epoch {mean.index[-1]}"
-        findings.append(
-            Finding(
-                f"training-{column.replace('_', '-')}",
-                f"Averaged over the blocks, the {name} {course}.",
-                block_curves(table, column, f"{name} ({axis_unit})", "block"),
-                table[["epoch", "block", column]],
-                f"{meaning} {_measured(watched)}",
-            )
-        )
+            earlier = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
+            course = f"is {last} after epoch {mean.index[-1]}{earlier}"
+        sentence = f"Averaged over the blocks, the {name} {course}."
+        chart = block_curves(table, column, f"{name} ({unit})", "block")
+        rows = table[["epoch", "block", column]]
+        file_name = f"training-{column.replace('_', '-')}"
+        findings.append(Finding(file_name, sentence, chart, rows, f"{method} {_measured(watched)}"))
     return findings
 
 
@@ -76,9 +63,10 @@ def training_utilization(metrics: Sequence[HistoryRow], block: int, watched: str
     table = table[table["block"] == block]
     if table.empty:
         return None
-    last = table[table["epoch"] == table["epoch"].max()].set_index("expert")["utilization"]
+    epoch = table["epoch"].max()
+    last = table[table["epoch"] == epoch].set_index("expert")["utilization"]
     sentence = (
-        f"At the end, expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, and expert "
+        f"After epoch {epoch}, expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, and expert "
         f"{last.idxmin()} {last.min():.2f} times."
         if last.max() - last.min() >= 0.005
         else ALIKE

@@ -24,7 +24,7 @@ class Lab:
     `expert_table`, `specializations` and `mistakes_table`.
     """
 
-    row_order = "ordered so that classes with similar routing in all blocks are neighbours (average linkage, optimal leaf order)"
+    row_order = "ordered by hierarchical clustering (average linkage, optimal leaf order), so that neighbours are routed similarly"
 
     def __init__(self, routed: Routed, classes: tuple[str, ...]) -> None:
         self.routed, self.classes = routed, classes
