@@ -31,7 +31,9 @@ def settled(test):
 
 
 def words(test):
-    return " ".join(part.value for part in (*test.markdown, *test.caption, *test.info, *test.error))
+    """The text of the page, without escapes."""
+    shown = (*test.markdown, *test.caption, *test.info, *test.warning, *test.error)
+    return " ".join(part.value for part in shown).replace("\\", "")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -145,6 +147,7 @@ def test_an_address_names_the_block_and_the_image():
 def test_what_an_address_asks_for_in_vain_is_said():
     run, other = finished(RunStore()), finished(RunStore())
     assert "There is no view “Nope”" in opened("experts", run.id, view="Nope").toast[0].value
+    assert opened("experts", run.id, view="Nope", picture="7").segmented_control(key="view").value == "One image"
     test = looked_at(run, "One image", image="9999")
     assert "Choose a number from 1 to 359" in words(test) and not test.get("vega_lite_chart")
     test.selectbox(key="class").set_value("3").run()  # which has fewer images: the last of them

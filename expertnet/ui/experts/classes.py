@@ -20,21 +20,19 @@ def classes_view(selection: Selection, lab: Lab) -> None:
     with left:
         st.subheader("Mean routing by class")
         block = pick_block(selection.blocks)
+        st.caption("Click a cell to see the images behind it.")
         cell = _clicked(show(classes.classes(lab, block, "cell"), select=True), "cell")
         if cell:
             _images_of_cell(selection, lab, block, cell["class"], int(cell["expert"]))
-        else:
-            st.caption("Click a cell to see the images behind it.")
         st.subheader("Information about the class")
         show(classes.information(lab))
     with right:
         st.subheader("All images by routing")
+        st.caption("Click a dot to see its image.")
         point = _clicked(show(classes.plane(lab, "point"), select=True), "point")
         if point:
             index = int(point["image"]) - 1
             gallery(selection, [index], [image_caption(lab, index)])
-        else:
-            st.caption("Click a dot to see its image.")
         st.subheader("Mistakes")
         show_mistakes(lab)
 

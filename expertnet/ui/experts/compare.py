@@ -14,7 +14,7 @@ from expertnet.ui.experts.classes import show_mistakes
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of
-from expertnet.ui.run_picker import descriptions, first_choice
+from expertnet.ui.run_picker import default_run, descriptions
 from expertnet.ui.shell import toast
 from expertnet.utils.text import escape
 
@@ -66,7 +66,7 @@ def _pick_other(selection: Selection) -> Run | None:
     ids, asked = list(others), st.query_params.get("with")
     if asked and asked not in others:
         toast("The second run in the URL is not here, or it has other classes, blocks or experts.")
-    index = ids.index(asked) if asked in others else first_choice(others)
+    index = ids.index(asked if asked in others else default_run(others))
     chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others).__getitem__)
     st.query_params["with"] = chosen
     return others[chosen]

@@ -30,7 +30,7 @@ def show(finding: Finding, select: bool = False, table: bool = False, suffix: st
         rows = finding.table.round(4).replace("", "–").rename(columns=lambda column: column.replace("_", " "))
         percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}
         st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence)
-    with st.expander("How this is computed"):
+    with st.expander("How this is computed", type="compact"):
         st.markdown(escape(finding.method))
     with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
         _downloads(finding, name)

@@ -28,4 +28,4 @@ def gallery(selection: Selection, indices: list[int], captions: list[str]) -> No
 def image_caption(lab: Lab, index: int) -> str:
     """Return the number of a test image, its class and, if the answer is wrong, the predicted class."""
     true, predicted = (lab.classes[int(labels[index])] for labels in (lab.routed.labels, lab.routed.predictions))
-    return f"{index + 1}: {true}" + (f", predicted {predicted}" if true != predicted else "")
+    return f"#{index + 1}: {true}" + (f", predicted {predicted}" if true != predicted else "")

@@ -54,7 +54,7 @@ def _routing(
         st.markdown("**Routing weights**")
         if lab is not None and st.toggle("Difference from average", key=f"mean{suffix}", bind="query-params"):
             difference = weights_BK.double() - lab.usage
-            show(image_findings.difference(difference, f"difference{suffix}", "the test set's mean"))
+            show(image_findings.difference(difference, f"difference{suffix}", "the average over the test set"))
         else:
             show(image_findings.weights(weights_BK, f"weights{suffix}"))
     with right:
@@ -65,7 +65,7 @@ def _routing(
 
 def _feature_maps(selection: Selection, image: Tensor) -> None:
     """Show the output of each expert of a block for the image, and their weighted mix."""
-    st.subheader("What each expert of a block sees")
+    st.subheader("What each expert sees")
     block = pick_block(selection.blocks)
     maps_KDHW, mix_DHW, weights_K = feature_maps(selection.predictor, image, block)
     strongest = mix_DHW.mean((1, 2)).argsort(descending=True)[:MAPS]

@@ -57,7 +57,7 @@ def _utilization(path: Path, version: tuple[int, ...], block: int) -> Finding | 
 
 def _saved_epochs(selection: Selection) -> None:
     """Show the routing of the test set with the weights of an earlier epoch."""
-    st.subheader("Checkpoints of earlier epochs")
+    st.subheader("Earlier checkpoints")
     checkpoints = selection.run.kept_epochs()
     if not checkpoints:
         st.caption("This run saved no extra checkpoints. To save them, use the setting “Save a checkpoint every”.")

@@ -53,7 +53,7 @@ def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
         if changed:
             blocks = ", ".join(map(str, sorted(changed)))
             st.caption(f"Changed blocks: {blocks}. Later blocks receive other inputs, so their weights can change too.")
-            show(image_findings.difference(routed[0] - learned[0], "rerouted", "those that the network gives"))
+            show(image_findings.difference(routed[0] - learned[0], "rerouted", "the learned weights"))
 
 
 def _changed_weights(selection: Selection, caption: str) -> dict[int, list[float]]:
