@@ -35,6 +35,7 @@ def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
         f"if its utilization (K times its mean weight) is below {DEAD_BELOW} and at most {percent(DEAD_FLIPS)} of the images get "
         f"another class. {_correlation(table)}{NORMS}"
     )
+    # names of files in earlier reports
     name = "silencing-renormalised" if renormalise else "silencing"
     return Finding(name, f"{cost} {_dead(table[table['dead']])}", weight_and_effect(table), table, method)
 

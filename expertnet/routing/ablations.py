@@ -54,7 +54,7 @@ def measure_ablations(
 
 
 def ablation_name(renormalise: bool) -> str:
-    """Return the name under which the effects are cached."""
+    """Return the name under which effects are cached."""
     return "silenced-renormalised" if renormalise else "silenced"
 
 

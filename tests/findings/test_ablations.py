@@ -14,7 +14,7 @@ from tests.support.lab import ANIMALS
 
 def test_only_the_first_dead_experts_are_named():
     routing = torch.full((20, 3, 3), 0.01)
-    routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and silencing any expert changes nothing
+    routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and ablating any expert changes nothing
     labels = torch.arange(20) % 4
     lab = Lab(Routed(routing, labels, labels), ANIMALS)
     sentence = ablations.ablation(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).sentence
