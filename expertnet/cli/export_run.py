@@ -12,6 +12,7 @@ import typer
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
 from expertnet.cli.output import print_result
 from expertnet.errors import RunError
+from expertnet.store.checks import load_weights
 from expertnet.utils.files import write_atomically
 
 
@@ -47,7 +48,7 @@ def export(
         else:
             from safetensors.torch import save
 
-            weights, document["epoch"] = found.load_weights(checkpoint.value)
+            weights, document["epoch"] = load_weights(found, checkpoint.value)
             metadata = {"epoch": str(document["epoch"]), "config": json.dumps(found.config())}
             write_atomically(output, save(weights, metadata))
             line += f" (epoch {document['epoch']})"

@@ -17,6 +17,7 @@ from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.store.trash import move_to_trash
 from expertnet.utils.text import counted, percent
 
 
@@ -67,7 +68,7 @@ def train(
         ),
     )
     if resume is None and status.state == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
-        run.move_to_trash()
+        move_to_trash(run)
         say("Stopped before training started. The run is in the trash.")
     lines = [f"{status.state.capitalize()} after {counted(status.epoch, 'epoch')}"]
     if status.test_accuracy is not None:

@@ -12,13 +12,13 @@ from expertnet.findings import ablations, classes, experts, through_training
 from expertnet.findings import policies as policy_findings
 from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import kept_routing, load_own_test_set, route_test_set
+from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.routing.ablations import ablation_name, measure_ablations
 from expertnet.routing.effects import cached_effects
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.routing.policies import measure_policies
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import escape_for_file, to_csv
@@ -35,7 +35,7 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     predictor = load_predictor(run, checkpoint)
     of = f"Run {run.id}, its {checkpoint} checkpoint"  # later versions find this line in the index
     _refuse_other_report(folder, of)
-    routed, split, caveat = kept_routing(run, checkpoint), None, ""
+    routed, split, caveat = cached_routing(run, checkpoint), None, ""
     try:
         split, same = load_own_test_set(run, progress)
     except DatasetError as error:

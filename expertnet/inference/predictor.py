@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -18,9 +17,11 @@ from expertnet.data.datasets import DatasetInfo
 from expertnet.errors import RunError
 from expertnet.network.model import UNCHANGED, Changes, ExpertNet
 from expertnet.settings.schema import Settings
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.checks import load_weights
+from expertnet.store.reader import read_dataset_info
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
-from expertnet.utils.files import version_of
+from expertnet.utils.files import cached_on_file
 
 BATCH = 64  # images; few enough for the memory of a laptop at any image size
 
@@ -73,38 +74,35 @@ class Predictor:
 
 
 def load_predictor(run: Run, checkpoint: Checkpoint = "best", threads: int | None = None) -> Predictor:
-    """The network of a run; kept in memory until its checkpoint changes.
+    """Return the network of a run, cached until its checkpoint changes.
 
-    `threads` sets how many the calling thread computes with: one, beside a training, is many times quicker than two.
-    Raises RunError where there is nothing to load yet, or what there is does not fit.
+    `threads` sets the calling thread's number of threads. Use one while a training runs: that is many times faster than two.
+    Raises RunError if there is no usable checkpoint.
     """
     if threads:
         torch.set_num_threads(threads)
-    path = run.checkpoint_path(checkpoint)
-    return _load(run.path, checkpoint, version_of(path) if path.is_file() else ())
+    path = run.checkpoints.path(checkpoint)
+    if not path.is_file():
+        load_weights(run, checkpoint)  # raises the RunError that says why
+    return _load(path)
 
 
-@lru_cache(maxsize=8)
-def _load(path: Path, checkpoint: Checkpoint, version: tuple[int, ...]) -> Predictor:
-    run = Run(path)
-    settings, info = run.settings(), run.dataset_info()
-    if info is None:
-        run.check_network()  # which says more for a run that has ended
-        raise RunError(
-            f"Run {run.name} has not read its dataset yet, so it knows no classes; that comes with its first epoch."
-        )
-    weights, epoch = run.load_weights(checkpoint)
-    with torch.device("meta"):  # so that settings of a huge network, which the weights do not fit, take no memory
+@cached_on_file(maxsize=8)
+def _load(path: Path) -> Predictor:
+    run, checkpoint = Run(path.parent), path.stem
+    settings, info = run.settings(), read_dataset_info(run.path)
+    weights, epoch = load_weights(run, checkpoint)
+    with torch.device("meta"):  # a network that the weights do not fit may be too large for the memory
         model = ExpertNet(settings.model, len(info.classes))
     try:
-        model.load_state_dict({name: _as_computed(weight) for name, weight in weights.items()}, assign=True)
+        model.load_state_dict({name: _for_inference(weight) for name, weight in weights.items()}, assign=True)
     except RuntimeError:
         raise RunError(
-            f"The {checkpoint} checkpoint of run {run.name} belongs to another architecture than its config.json says."
+            f"The {checkpoint} checkpoint of run {run.name} does not fit the network in its config.json."
         ) from None
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)
 
 
-def _as_computed(weight: Tensor) -> Tensor:
-    """A copy in memory of its own, of the type that is computed with."""
+def _for_inference(weight: Tensor) -> Tensor:
+    """Return a copy, in float32 if it is a floating-point tensor."""
     return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()

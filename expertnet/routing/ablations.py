@@ -19,8 +19,8 @@ from expertnet.inference.routing_cache import Routed
 from expertnet.network.model import Block
 from expertnet.routing.effects import Effects, in_batches, paired_change, save_effects
 from expertnet.routing.interventions import ablated
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 # an expert is dead if both its utilization and the share of images whose class its ablation changes are this low

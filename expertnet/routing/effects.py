@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -12,11 +11,18 @@ from torch import Tensor
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
-from expertnet.inference.routing_cache import Routed, keep, kept, kept_routing, refuse_other_classes
+from expertnet.inference.routing_cache import (
+    Routed,
+    cache_path,
+    cache_tensors,
+    cached_routing,
+    cached_tensors,
+    check_classes,
+)
 from expertnet.network.evaluation import EVALUATION_BATCH
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
-from expertnet.utils.files import version_of
+from expertnet.utils.files import cached_on_file
 from expertnet.utils.progress import ShouldStop, raise_if_cancelled
 
 POLICIES = {
@@ -47,36 +53,30 @@ def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, flo
 
 def cached_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
     """Return effects measured before, or None. `what` is "policies" or an `ablation_name`."""
-    routed = kept_routing(run, checkpoint)
+    routed = cached_routing(run, checkpoint)
     try:
-        version = version_of(run.path / f"{what}-{checkpoint}.safetensors")
-    except OSError:
+        return None if routed is None else _read_effects(cache_path(run, what, checkpoint), what, checkpoint, routed)
+    except (OSError, ValueError):
         return None
-    return _effects(run.path, what, checkpoint, version, routed) if routed is not None else None
 
 
-@lru_cache(maxsize=16)
-def _effects(path: Path, what: str, checkpoint: Checkpoint, version: tuple[int, ...], routed: Routed) -> Effects | None:
-    run = Run(path)
-    tensors = kept(run, what, checkpoint)
-    if tensors is None:
-        return None
+@cached_on_file(maxsize=16)
+def _read_effects(path: Path, what: str, checkpoint: Checkpoint, routed: Routed) -> Effects | None:
+    """Return the effects in a file. Raises ValueError if they contain other values than classes."""
+    run = Run(path.parent)
+    tensors, info = cached_tensors(run, what, checkpoint), run.dataset_info()
     count, blocks, experts = routed.routing.shape
-    changed, info = tensors.get("changed"), run.dataset_info()
     shape = (len(POLICIES), count) if what == "policies" else (blocks, experts, count)
-    if changed is None or info is None or tuple(changed.shape) != shape:
+    if tensors is None or info is None or "changed" not in tensors or tuple(tensors["changed"].shape) != shape:
         return None
-    try:
-        refuse_other_classes(changed, len(info.classes))
-    except ValueError:
-        return None
-    return Effects(routed.labels, routed.predictions, changed.long())
+    check_classes(tensors["changed"], len(info.classes))
+    return Effects(routed.labels, routed.predictions, tensors["changed"].long())
 
 
 def save_effects(effects: Effects, what: str, run: Run, checkpoint: Checkpoint, predictor: Predictor) -> Effects:
     """Cache effects in the run's folder and return them."""
     few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
-    keep(run, what, checkpoint, predictor.epoch, {"changed": effects.changed.to(few)})
+    cache_tensors(run, what, checkpoint, predictor.epoch, {"changed": effects.changed.to(few)})
     return effects
 
 

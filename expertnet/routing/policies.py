@@ -12,8 +12,8 @@ from expertnet.network.model import Changes
 from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing.effects import POLICIES, Effects, in_batches, paired_change, save_effects
 from expertnet.routing.interventions import given, top1, uniform
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 

@@ -1,18 +1,20 @@
-"""The history of a run: one row an epoch, a line each of metrics.jsonl."""
+"""The history of a run: one row per epoch, stored as a line of metrics.jsonl."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
 from pydantic_core import from_json
 
+from expertnet.utils.files import cached_on_file, to_json
+
 FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
 BY_BLOCK, BY_EXPERT = ("routing_entropy", "routing_information"), "expert_usage"
-LARGEST_NUMBER, LARGEST_EPOCH = 1e300, 10**6  # no training writes larger ones
+LARGEST_NUMBER, LARGEST_EPOCH = 1e300, 10**6  # training writes no larger ones
 
 T = TypeVar("T")
 
@@ -34,12 +36,12 @@ class HistoryRow(TypedDict):
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number to compute with: JSON also has NaN, Infinity and integers of any length."""
-    return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER  # quicker than isinstance, and excludes bool
+    """Return whether a JSON value is a finite number of normal size. JSON also allows NaN and integers of any length."""
+    return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER  # faster than isinstance, and excludes bool
 
 
 def _row(record: Any) -> HistoryRow:
-    """Reads a line: what is missing or has another type is None."""
+    """Return a line as a row, with None for missing values and values of another type."""
     figures = {key: float(record[key]) if is_number(record.get(key)) else None for key in FIGURES}
     blocks = {key: _list(record.get(key)) for key in BY_BLOCK}
     return cast(HistoryRow, {"epoch": record["epoch"], **figures, **blocks, BY_EXPERT: _table(record.get(BY_EXPERT))})
@@ -52,27 +54,42 @@ def _list(value: Any) -> list[float | None] | None:
 
 
 def _table(value: Any) -> list[list[float]] | None:
-    """Rows of equally many numbers; None for anything else."""
+    """Return rows of equally many numbers; None for anything else."""
     rows = [_list(item) for item in value] if isinstance(value, list) else []
     if not rows or any(not row or None in row or len(row) != len(rows[0] or []) for row in rows):
         return None
     return cast(list[list[float]], rows)
 
 
-@lru_cache(maxsize=64)  # a history takes half a megabyte
-def read_history(path: Path, version: tuple[int, ...]) -> tuple[HistoryRow, ...]:
-    """Reads metrics.jsonl; `version` (files.version_of) is part of the cache's key. Raises OSError."""
+def read_history(path: Path) -> list[HistoryRow]:
+    """Return the rows of metrics.jsonl in order, without damaged lines; empty if the file is missing."""
+    try:
+        return list(_read_rows(path))
+    except OSError:
+        return []
+
+
+@cached_on_file(maxsize=64)  # a history takes half a megabyte
+def _read_rows(path: Path) -> tuple[HistoryRow, ...]:
     epochs, _ = parse_epochs(path.read_bytes(), _row)
     return tuple(epochs[epoch] for epoch in sorted(epochs))
 
 
+def append_row(path: Path, row: HistoryRow) -> None:
+    """Append a row to metrics.jsonl and wait until it is on the disk."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(to_json(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def parse_history(content: bytes) -> tuple[dict[int, HistoryRow], int]:
-    """Reads every line of a metrics.jsonl by its epoch, and counts the lines that are torn."""
+    """Return the rows of a metrics.jsonl by epoch, and the number of damaged lines."""
     return parse_epochs(content, _row)
 
 
 def read_figures(path: Path, keys: tuple[str, ...] = ()) -> dict[int, list[float]]:
-    """Reads some figures of every epoch, in order; nan for what is missing. Raises OSError."""
+    """Return the values of `keys` for every epoch, in order, with NaN for missing ones. Raises OSError."""
 
     def figures(record: Any) -> list[float]:
         return [float(value) if is_number(value := record.get(key)) else math.nan for key in keys]
@@ -82,6 +99,7 @@ def read_figures(path: Path, keys: tuple[str, ...] = ()) -> dict[int, list[float
 
 
 def parse_epochs(content: bytes, take: Callable[[Any], T]) -> tuple[dict[int, T], int]:
+    """Return what `take` makes of each line, by epoch, and the number of damaged lines."""
     epochs: dict[int, T] = {}
     torn = 0
     for line in content.splitlines():
@@ -90,7 +108,7 @@ def parse_epochs(content: bytes, take: Callable[[Any], T]) -> tuple[dict[int, T]
             epoch = record["epoch"]
             if type(epoch) is not int or not 0 <= epoch <= LARGEST_EPOCH:
                 raise ValueError("no epoch")
-            epochs[epoch] = take(record)  # of an epoch that was trained twice, the later line counts
+            epochs[epoch] = take(record)  # the later line counts if an epoch was trained twice
         except (ValueError, TypeError, KeyError, AttributeError):
             torn += 1
     return epochs, torn

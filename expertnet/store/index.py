@@ -21,6 +21,7 @@ from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.settings.fields import flat
 from expertnet.settings.schema import Settings
+from expertnet.store.checks import find_damage
 from expertnet.store.history import read_figures
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.run import Run
@@ -150,7 +151,7 @@ def _read(run: Run) -> RunRow:
         best=status.best_val_accuracy,
         test=status.test_accuracy,
         watches_test=bool(settings and settings.watches_test),
-        damage=run.damage(curves["epoch"].tolist()),
+        damage=find_damage(run, curves["epoch"].tolist()),
         shipped=run.shipped,
         settings=settings,
         images=status.steps * settings.training.batch_size if settings else 0,

@@ -1,68 +1,174 @@
-"""Runs on disk: what is in the store is the truth, and every page and command reads it from here.
-
-In this module: fresh_id, RunStore (a folder of runs) and Run (one of them: the writes that make an epoch safe, beside what
-run_reader.py and run_weights.py read).
-"""
+"""A run: a folder with its settings, status, history, checkpoints and log."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save
-from torch import Tensor
-
+from expertnet.data.datasets import DatasetInfo, dataset_title
 from expertnet.errors import RunError
-from expertnet.store.checkpoints import RunWeights
-from expertnet.store.notes import Notes, too_long, write_notes
-from expertnet.store.reader import STOP
+from expertnet.settings.schema import Settings
+from expertnet.store import reader
+from expertnet.store.checkpoints import Checkpoints
+from expertnet.store.history import HistoryRow, read_figures, read_history
+from expertnet.store.notes import Notes, read_notes, too_long, write_notes
+from expertnet.store.queue import RunQueue
 from expertnet.store.status import ACTIVE_STATES, Before, Status
-from expertnet.store.weights_files import Checkpoint
 from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
+from expertnet.utils.processes import is_alive
 
-RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
-TRASH = ".trash"  # the folder of the store in which deleted runs lie
+STOP = "stop"  # the file in a run's folder that asks its trainer to stop
 
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def fresh_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+class Run:
+    """A run on disk. Of the methods that read, only `config` and `settings` raise RunError for a damaged file."""
 
+    def __init__(self, path: Path) -> None:
+        self.path, self.id = path, path.name
+        self.checkpoints = Checkpoints(path)
 
-class Run(RunWeights):
-    """One run: a folder."""
+    # -- settings and names
 
-    # -- stopping, which any process on the store may ask for
+    def config(self) -> dict[str, Any]:
+        return reader.read_config(self.path)
 
-    def ask_to_stop(self, discard: bool = False) -> None:
-        """Leaves word for whoever trains it. Raises RunError where nobody does."""
-        if self.state not in ACTIVE_STATES:
-            raise RunError(f"Run {self.title} does not train any more: it is {self.state}.")
-        write_atomically(self.path / STOP, b"discard" if discard else b"stop")
+    def settings(self) -> Settings:
+        return reader.read_settings(self.path)
 
-    def forget_stop(self) -> None:
-        (self.path / STOP).unlink(missing_ok=True)
+    @property
+    def has_settings(self) -> bool:
+        """Return whether the settings can be read. A run without them can only be deleted."""
+        try:
+            self.settings()
+            return True
+        except RunError:
+            return False
 
-    def leave_queue(self, state: str) -> None:
-        """It waited and will not be trained: a new run is `state`, one that was to go on is again what it was."""
-        status = self.status()
-        before = status.before or Before(
-            state=state, epochs=status.epochs, error=status.error, error_kind=status.error_kind
-        )
-        if status.before:
-            config = self.config()
-            self.write_config(config | {"training": config["training"] | {"epochs": before.epochs}})
-        self.write_status(status.changed(**before.model_dump(), before=None))
+    def notes(self) -> Notes:
+        return read_notes(self.path)
+
+    @property
+    def given_name(self) -> str:
+        """Return the user's name for the run; "" if there is none."""
+        return self.notes().name or self._config_value("name")
+
+    @property
+    def name(self) -> str:
+        return self.given_name or self.id
+
+    @property
+    def title(self) -> str:
+        """Return the user's name for the run, or else its dataset and preset."""
+        return self.given_name or (f"{self.dataset}, {self.preset or 'own settings'}" if self.dataset else self.id)
+
+    @property
+    def dataset(self) -> str:
+        """Return the title of the dataset; "" if the settings cannot be read."""
+        try:
+            return dataset_title(self.settings().data.dataset)
+        except RunError:
+            return ""
+
+    @property
+    def created(self) -> str:
+        return self._config_value("created")
+
+    @property
+    def preset(self) -> str:
+        return self._config_value("preset")
+
+    @property
+    def shipped(self) -> bool:
+        """Return whether this is an included example, which users cannot change or delete."""
+        return bool(self._config_value("shipped"))
+
+    @property
+    def imported(self) -> bool:
+        return bool(self._config_value("imported"))
+
+    def card(self) -> str:
+        """Return the model card of a shipped run, in Markdown; "" for others."""
+        try:
+            return (self.path / "card.md").read_text(encoding="utf-8") if self.shipped else ""
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    @property
+    def watches_test(self) -> bool:
+        """Return whether the val_* figures are measured on the test set; False if the settings cannot be read."""
+        try:
+            return self.settings().watches_test
+        except RunError:
+            return False
+
+    @property
+    def watched_images(self) -> str:
+        """Return what the val_* figures are measured on, in words."""
+        return "test set" if self.watches_test else "validation images"
+
+    def _config_value(self, key: str) -> str:
+        try:
+            return str(self.config().get(key) or "")
+        except RunError:
+            return ""
+
+    def dataset_info(self) -> DatasetInfo | None:
+        """Return the description of the dataset; None before the images were loaded, or if it is damaged."""
+        try:
+            return reader.read_dataset_info(self.path)
+        except RunError:
+            return None
+
+    # -- status and history
+
+    @property
+    def state(self) -> str:
+        return self.status().state
+
+    def status(self) -> Status:
+        """Return the current status. A run whose process has died is "interrupted"."""
+        return self.as_of_now(self.written_status())
+
+    def written_status(self) -> Status:
+        """Return status.json as it was written. If it is damaged, the state is "failed" and the progress that of the history."""
+        try:
+            return reader.read_status(self.path)
+        except RunError as error:
+            epoch = max(self.epochs(), default=0)
+            epochs = self.settings().training.epochs if self.has_settings else epoch
+            return Status(state="failed", error=str(error), error_kind="other", epoch=epoch, epochs=epochs)
+
+    def as_of_now(self, status: Status) -> Status:
+        """Update a written status: "interrupted" if its writer has died, "stopping" if a user asked the run to stop."""
+        # the queue outlives the process that queued the run
+        waits = status.state == "queued" and self.id in RunQueue(self.path.parent).ids()
+        if status.active and not waits and not is_alive(status):
+            return status.changed(state="interrupted", activity="", seconds_left=None)
+        if status.state == "running" and self.stop_asked():
+            return status.changed(state="stopping")
+        return status
+
+    def metrics(self) -> list[HistoryRow]:
+        """Return the history in order, without damaged lines."""
+        return read_history(self.path / "metrics.jsonl")
+
+    def epochs(self) -> Iterable[int]:
+        """Return the epochs in the history, without reading the rest of it."""
+        try:
+            return read_figures(self.path / "metrics.jsonl")
+        except OSError:
+            return ()
+
+    def log_tail(self, lines: int = 40) -> str:
+        """Return the last lines of the log, starting with a whole entry."""
+        return reader.read_log(self.path, lines)
 
     # -- writing
 
@@ -70,7 +176,7 @@ class Run(RunWeights):
         write_atomically(self.path / "config.json", json.dumps(config, indent=2).encode())
 
     def write_status(self, status: Status) -> None:
-        """On a full disk over the file that is there, in the room that it has: why a run failed must not be lost."""
+        """Write status.json; on a full disk over the old one, so that the reason for a failure is not lost."""
         data = to_json(status.model_dump()).encode()
         try:
             write_atomically(self.path / "status.json", data)
@@ -83,47 +189,39 @@ class Run(RunWeights):
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{now()}  {text}\n")
 
-    def commit_epoch(self, state: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
-        """Makes an epoch safe, of which `history` has the last line; the replacement of resume.pt, which comes last, is the commit."""
-        if history:
-            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(to_json(history[-1]) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        best = state["best"]
-        kept = self.checkpoint_path("best")
-        if not kept.is_file() or best["epoch"] == state["epoch"]:
-            self._save_weights("best", best["weights"], best["epoch"])
-        self._save_weights("last", state["weights"], state["epoch"])
-        every = self.settings().training.keep_every
-        if every and state["epoch"] % every == 0:
-            self._save_weights(f"epoch-{state['epoch']:04d}", state["weights"], state["epoch"])
-        whole = dict(state) | {"history": [to_json(line) for line in history]}
-        buffer = io.BytesIO()  # torch.save would turn the error of a full disk into one of its own
-        torch.save(whole, buffer)
-        write_atomically(self.path / "resume.pt", lambda file: file.write(buffer.getbuffer()))
+    def ask_to_stop(self, discard: bool = False) -> None:
+        """Ask whichever process trains the run to stop. Raises RunError if none does."""
+        if self.state not in ACTIVE_STATES:
+            raise RunError(f"Run {self.title} is not training: it is {self.state}.")
+        write_atomically(self.path / STOP, b"discard" if discard else b"stop")
 
-    def _save_weights(self, kind: Checkpoint, weights: dict[str, Tensor], epoch: int) -> None:
-        write_atomically(self.checkpoint_path(kind), save(weights, {"epoch": str(epoch)}))
+    def stop_asked(self) -> str:
+        """Return "stop" or "discard" if a user asked the run to stop, else ""."""
+        try:
+            return "discard" if (self.path / STOP).read_bytes() == b"discard" else "stop"
+        except OSError:
+            return ""
 
-    def roll_back(self, state: Mapping[str, Any]) -> None:
-        """Brings metrics.jsonl and the checkpoints back to the epoch of a resume state."""
-        lines = state.get("history")  # runs of an older version have theirs in metrics.jsonl alone
-        if lines is None:
-            lines = [to_json(line) for line in self.metrics() if line["epoch"] <= state["epoch"]]
-        write_atomically(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
-        self._save_weights("best", state["best"]["weights"], state["best"]["epoch"])
-        self._save_weights("last", state["weights"], state["epoch"])
-        for epoch, name in self.kept_epochs().items():
-            if epoch > state["epoch"]:
-                self.checkpoint_path(name).unlink()
+    def forget_stop(self) -> None:
+        (self.path / STOP).unlink(missing_ok=True)
+
+    def leave_queue(self, state: str) -> None:
+        """Give a run that left the queue untrained its state: the one before it was queued to resume, or `state`."""
+        status = self.status()
+        before = status.before or Before(
+            state=state, epochs=status.epochs, error=status.error, error_kind=status.error_kind
+        )
+        if status.before:
+            config = self.config()
+            self.write_config(config | {"training": config["training"] | {"epochs": before.epochs}})
+        self.write_status(status.changed(**before.model_dump(), before=None))
 
     def annotate(self, notes: Notes) -> None:
-        """Changes its name, tags and note, whatever its state."""
+        """Change the name, tags and note, in any state. Raises RunError if that is not possible."""
         if self.shipped:
-            raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays as it is.")
+            raise RunError(f"{self.title} is an included example and cannot be changed.")
         if not self.path.is_dir():
-            raise RunError(f"Run {self.id} is no longer in the store.")
+            raise RunError(f"Run {self.id} no longer exists.")
         why_not = too_long(notes)
         if why_not:
             raise RunError(why_not)
@@ -131,20 +229,3 @@ class Run(RunWeights):
             write_notes(self.path, notes)
         except OSError as error:
             raise RunError(f"The notes of run {self.id} could not be written: {error.strerror}.") from None
-
-    def move_to_trash(self) -> None:
-        """Out of the store, into its .trash, from where it can be brought back (trash.py)."""
-        if self.shipped:
-            raise RunError(f"{self.title} came with ExpertNet Studio as an example and stays.")
-        if self.state in ACTIVE_STATES:
-            raise RunError(f"Run {self.name} is {self.state}; stop it before you delete it.")
-        trash = self.path.parent / TRASH
-        if trash.is_symlink():
-            raise RunError(f"{trash} is a link; a folder of the store itself must take what is deleted.")
-        if os.path.lexists(trash / self.id):
-            raise RunError(f"The trash has a run {self.id} already; empty it before you delete this one.")
-        try:
-            trash.mkdir(exist_ok=True)
-            os.rename(self.path, trash / self.id)
-        except OSError as error:
-            raise RunError(f"Run {self.name} could not be deleted: {error.strerror}.") from None

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
+from expertnet.store.checks import has_network
 from expertnet.store.notes import Notes, too_long
-from expertnet.store.run import RUN_ID, Run, fresh_id, now
+from expertnet.store.run import Run, now
 from expertnet.store.status import Status
 from expertnet.utils.home import HOME, INSTALLED
 from expertnet.utils.processes import this_process
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+def fresh_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def default_root() -> Path:
@@ -55,7 +65,7 @@ class RunStore:
         """A run from its id, the unique beginning of one, or "latest": with `trained`, of those that have a network, if any has."""
         runs = self.list()
         if text == "latest" and runs:
-            return next((run for run in runs if trained and run.has_network()), runs[0])
+            return next((run for run in runs if trained and has_network(run)), runs[0])
         found = [run for run in runs if text and run.id.startswith(text)]
         if len(found) > 1:
             raise RunError(f"{text!r} is the beginning of {len(found)} runs; give more of its id.")

@@ -12,12 +12,33 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from expertnet.errors import RunError
-from expertnet.store.run import RUN_ID, TRASH, Run
-from expertnet.store.run_store import RunStore
+from expertnet.store.run import Run
+from expertnet.store.run_store import RUN_ID, RunStore
+from expertnet.store.status import ACTIVE_STATES
+
+TRASH = ".trash"  # the folder of the store for deleted runs
 
 
 def trash_folder(store: RunStore) -> Path:
     return store.root / TRASH
+
+
+def move_to_trash(run: Run) -> None:
+    """Move a run to the trash of its store. Raises RunError if that is not possible."""
+    if run.shipped:
+        raise RunError(f"{run.title} is an included example and cannot be deleted.")
+    if run.state in ACTIVE_STATES:
+        raise RunError(f"Run {run.name} is {run.state}. Stop it before you delete it.")
+    trash = run.path.parent / TRASH
+    if trash.is_symlink():
+        raise RunError(f"{trash} is a link. Replace it with a folder to delete runs.")
+    if os.path.lexists(trash / run.id):
+        raise RunError(f"The trash already has a run {run.id}. Empty it before you delete this one.")
+    try:
+        trash.mkdir(exist_ok=True)
+        os.rename(run.path, trash / run.id)
+    except OSError as error:
+        raise RunError(f"Run {run.name} could not be deleted: {error.strerror}.") from None
 
 
 def trashed(store: RunStore) -> list[Run]:

@@ -20,10 +20,12 @@ from expertnet.errors import RunError
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
+from expertnet.store.checks import resume_fault
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Before
+from expertnet.store.trash import move_to_trash
 from expertnet.training import worker
 from expertnet.training.lock import LOOK_EVERY, holding
 from expertnet.training.runner import Stop, run_training
@@ -68,7 +70,7 @@ class Manager:
         if self.queue.remove(run.id):
             run.leave_queue("stopped")
             if discard:
-                run.move_to_trash()
+                move_to_trash(run)
         else:
             run.ask_to_stop(discard)
 
@@ -176,7 +178,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
         raise RunError(f"{run.title} came with ExpertNet Studio as an example and stays; start a run of your own.")
     if status.state in ACTIVE_STATES:
         raise RunError(f"Run {run.name} is {status.state} already.")
-    damage = run.resume_damage()
+    damage = resume_fault(run)
     if damage:
         raise RunError(damage)
     settings, config = run.settings(), run.config()

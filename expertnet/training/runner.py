@@ -21,9 +21,11 @@ from expertnet import __version__
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.errors import DatasetError, UserError
 from expertnet.network.cost import refuse_if_too_large
+from expertnet.store.checks import load_resume_state
 from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.store.trash import move_to_trash
 from expertnet.training.tensorboard import ScalarLog
 from expertnet.training.trainer import Progress, Trainer
 from expertnet.utils.devices import device_memory, device_name
@@ -131,7 +133,7 @@ def run_training(run: Run, stop: Stop, *, on_progress: OnProgress = lambda statu
         finally:
             writer.update(activity="", activity_share=None, seconds_left=None)
     if run.stop_asked() == "discard" and writer.status.state == "stopped":
-        run.move_to_trash()
+        move_to_trash(run)
     run.forget_stop()
     return writer.status
 
@@ -146,7 +148,7 @@ def _fail(run: Run, writer: StatusWriter, sentence: str, kind: str) -> None:
 
 def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) -> None:
     settings = run.settings()
-    epochs = settings.training.epochs
+    epochs, keep_every = settings.training.epochs, settings.training.keep_every
 
     def check() -> None:
         if stop.is_set():
@@ -177,12 +179,12 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
     report("Setting up the network")
     trainer = Trainer(settings, data, log=run.log)
     _describe(run, data, trainer)
-    saved = run.load_resume()
+    saved = load_resume_state(run)
     if saved is None:
-        run.commit_epoch(trainer.state_dict(), history := [])
+        run.checkpoints.commit_epoch(trainer.state_dict(), history := [], keep_every)
         run.log(f"Started: {settings.data.dataset}, {len(data.train)} training images, {device_name(trainer.device)}.")
     else:
-        run.roll_back(saved)
+        run.checkpoints.roll_back(saved)
         history = run.metrics()
         trainer.load_state_dict(saved)
         run.log(f"Going on after epoch {trainer.epoch}.")
@@ -199,7 +201,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
             if progress.kind == "epoch":
                 assert progress.metrics is not None
                 history.append(cast(HistoryRow, progress.metrics))
-                run.commit_epoch(trainer.state_dict(), history)
+                run.checkpoints.commit_epoch(trainer.state_dict(), history, keep_every)
                 scalars.write(progress.metrics)
                 untested = dict.fromkeys(
                     ("test_accuracy", "test_accuracy_mirrored", "test_loss")

@@ -28,6 +28,7 @@ from expertnet.network.cost import batch_size_text, estimate
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
 from expertnet.network.model import ExpertBranch, ExpertNet
 from expertnet.settings.schema import Settings
+from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.training.optim import learning_rate, make_optimizers, temperature
 from expertnet.utils.devices import (
     available_memory,
@@ -100,7 +101,7 @@ class Trainer:
         self.steps = len(self.train) // self.batch_size  # the last, partial batch waits for another epoch's order
         self.forward: Callable[..., Any] = torch.compile(self.model) if self._compiles() else self.model
         self.epoch = 0  # completed
-        self.best: dict[str, Any] = {"epoch": 0, "accuracy": None, "weights": self.weights()}
+        self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
     def _compiles(self) -> bool:
         """Whether the network is compiled: auto does so where the steps are many enough to earn back the time it takes."""
@@ -122,7 +123,7 @@ class Trainer:
             for name, value in (model or self.evaluated).state_dict().items()
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> ResumeState:
         """All that going on from the last completed epoch needs; tensors and plain values only."""
         return {
             "epoch": self.epoch,
@@ -136,11 +137,12 @@ class Trainer:
             "threads": self.threads,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: ResumeState) -> None:
         self.epoch, self.best, self.threads = state["epoch"], state["best"], state["threads"]
         torch.set_num_threads(self.threads)  # another number would sum in another order
         self.evaluated.load_state_dict(state["weights"])
         if self.average is not None:
+            assert state["raw"] is not None
             self.model.load_state_dict(state["raw"])
             self.average.n_averaged.fill_(state["averaged"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
+from expertnet.store.checks import find_damage
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.run import Run, now
 from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
@@ -38,7 +39,7 @@ def _weights(run: Run) -> list[Path]:
 def export_run(run: Run, file: IO[bytes]) -> None:
     """Write the zip of a run. Raises RunError if the run is damaged or too large."""
     export_size(run)
-    damage = run.damage()
+    damage = find_damage(run)
     if damage:
         raise RunError(damage)
     try:

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
+from expertnet.store.checks import find_damage
 from expertnet.store.notes import FILE as NOTES
 from expertnet.store.notes import read_notes, write_notes
-from expertnet.store.run import RUN_ID, TRASH, Run, fresh_id, now
-from expertnet.store.run_store import RunStore
+from expertnet.store.run import Run, now
+from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
+from expertnet.store.trash import TRASH
 from expertnet.transfer.format import MANIFEST, TEXTS
 from expertnet.transfer.unzip import Member, open_exports, open_zip, run_files
 from expertnet.transfer.validation import (
@@ -123,7 +125,7 @@ def _same_run(store: RunStore, run: Run, original_id: str) -> Run | None:
     for other in store.list():
         if other.created != run.created or not (run.metrics() or other.id == original_id):
             continue
-        if other.metrics() == run.metrics() and not other.damage():
+        if other.metrics() == run.metrics() and not find_damage(other):
             try:
                 if clean_config(other.config())[0] == clean_config(run.config())[0]:
                     return other

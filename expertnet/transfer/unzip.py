@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from expertnet.errors import RunError
-from expertnet.store.run import RUN_ID
+from expertnet.store.run_store import RUN_ID
 from expertnet.transfer.format import MANIFEST, MAX_FILES, MAX_RUNS, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
 from expertnet.transfer.validation import one_line
 

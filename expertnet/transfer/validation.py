@@ -24,9 +24,9 @@ from expertnet.network.model import ExpertNet
 from expertnet.routing.effects import POLICIES
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
+from expertnet.store.checkpoints import epoch_of
 from expertnet.store.history import is_number, parse_history
 from expertnet.store.status import ACTIVE_STATES, RESUMABLE_STATES, Status
-from expertnet.store.weights_files import epoch_of
 from expertnet.transfer.format import WEIGHTS_NAME
 from expertnet.utils.files import to_json
 from expertnet.utils.processes import Process

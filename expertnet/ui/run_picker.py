@@ -8,9 +8,10 @@ import streamlit as st
 
 from expertnet.data.datasets import is_missing
 from expertnet.errors import RunError
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.checks import check_network, has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.weights_files import Checkpoint
 from expertnet.ui.shell import NO_RUN, link, shown_error, time_text
 from expertnet.utils.text import escape, percent
 
@@ -24,7 +25,7 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
     cannot be used, say why and choose no other. `images` is passed to `default_run`.
     """
     store, asked = RunStore(), st.query_params.get("run")
-    runs = {run.id: run for run in store.list() if run.has_network()}
+    runs = {run.id: run for run in store.list() if has_network(run)}
     if not asked and st.session_state.get(CHOSEN) in runs:
         asked = st.session_state[CHOSEN]
     row = st.container(horizontal=True, vertical_alignment="bottom")
@@ -48,7 +49,7 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
     if chosen is None:
         if asked:
             with shown_error():
-                _find(store, asked).check_network()
+                check_network(_find(store, asked))
         return None
     if chosen != preset:
         st.session_state[CHOSEN] = chosen
@@ -57,8 +58,8 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
     run = runs[chosen]
     with row:
         checkpoint = _pick_checkpoint(run)
-    if "best" not in run.checkpoints():
-        st.warning(escape(str(run.unusable_checkpoint("best"))), icon=":material/healing:")
+    if "best" not in run.checkpoints.present():
+        st.warning(escape(str(run.checkpoints.unusable("best"))), icon=":material/healing:")
     model_card(run)
     return run, checkpoint
 
@@ -107,12 +108,12 @@ def _find(store: RunStore, run_id: str) -> Run:
 
 
 def _pick_checkpoint(run: Run) -> Checkpoint:
-    checkpoints = run.checkpoints()
+    checkpoints = run.checkpoints.present()
     if len(checkpoints) < 2:
         return checkpoints[0]
 
     def label(checkpoint: Checkpoint) -> str:
-        epoch = run.checkpoint_epoch(checkpoint)
+        epoch = run.checkpoints.epoch(checkpoint)
         return f"{checkpoint}, damaged" if epoch is None else f"{checkpoint}, epoch {epoch}"
 
     return st.selectbox("Checkpoint", checkpoints, format_func=label, key=f"weights {run.id}", width=180)

@@ -10,14 +10,17 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from pydantic_core import from_json  # three times as fast as json on metrics.jsonl
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LEFTOVER_AGE = 24 * 3600.0  # seconds after which no process is still writing a temporary file
+
+Others = TypeVarTuple("Others")
+T = TypeVar("T")
 
 
 def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
@@ -80,16 +83,34 @@ def version_of(path: Path | str) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
+def cached_on_file(
+    maxsize: int,
+) -> Callable[[Callable[[Path, *Others], T]], Callable[[Path, *Others], T]]:
+    """Cache a function of a file's path, and of other hashable arguments, until the file changes.
+
+    The decorated function also raises OSError if the file is missing.
+    """
+
+    def decorate(function: Callable[[Path, *Others], T]) -> Callable[[Path, *Others], T]:
+        @lru_cache(maxsize=maxsize)
+        def cached(version: tuple[int, int, int], path: Path, *others: *Others) -> T:
+            return function(path, *others)
+
+        @wraps(function)
+        def current(path: Path, *others: *Others) -> T:
+            return cached(version_of(path), path, *others)
+
+        return current
+
+    return decorate
+
+
+@cached_on_file(maxsize=4096)
 def read_json(path: Path) -> dict[str, Any]:
     """Return a file's JSON object, cached until the file changes; do not modify it.
 
     Raises OSError, or ValueError if the content is not a JSON object.
     """
-    return _read_json(path, version_of(path))
-
-
-@lru_cache(maxsize=4096)
-def _read_json(path: Path, version: tuple[int, ...]) -> dict[str, Any]:
     value = from_json(path.read_bytes())
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} is not a JSON object")

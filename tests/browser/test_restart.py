@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from expertnet.settings.fields import build_settings
+from expertnet.store.checks import can_resume
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import Manager
@@ -44,7 +45,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
         page.get_by_role("button", name="Resume queue").click()
         until(first.metrics)
     until(lambda: first.state == "interrupted")
-    assert first.can_resume() and second.state == "queued"
+    assert can_resume(first) and second.state == "queued"
     # With this option Streamlit reads an edited page again
     with serving(folder, shared_data, "--server.fileWatcherType=auto") as url:
         page = new_page()
@@ -84,4 +85,4 @@ def test_a_training_in_its_own_process_is_found_again_and_an_idle_page_notices_i
         page.get_by_role("button", name="Stop and keep").click()
         page.get_by_role("button", name="Force stop").click()
         page.get_by_role("button", name=re.compile("Resume from epoch")).wait_for()
-    assert run.state == "interrupted" and run.can_resume()
+    assert run.state == "interrupted" and can_resume(run)

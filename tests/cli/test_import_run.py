@@ -1,5 +1,6 @@
 """`expertnet import`."""
 
+from expertnet.store.checks import find_damage
 from expertnet.store.run_store import RunStore
 from tests.support.command import command, document, refused
 
@@ -10,7 +11,7 @@ def test_an_exported_run_can_be_imported_elsewhere(trained, tmp_path):
     result = document("import", archive, "--runs-dir", elsewhere)
     run_id = trained.run.id
     assert result == {"run": run_id, "was": run_id, "new": True, "name": "mine", "state": "finished"}
-    assert RunStore(elsewhere).get(run_id).damage() is None
+    assert find_damage(RunStore(elsewhere).get(run_id)) is None
     again = command("import", archive, "--runs-dir", elsewhere)
     assert again.returncode == 0 and "already" in again.stdout
     archive.write_bytes(archive.read_bytes()[:-30])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
+from expertnet.inference.routing_cache import cached_routing, keep, route_test_set
 from tests.support.lab import random_split, saved_run
 
 
@@ -36,8 +36,8 @@ def test_a_routing_of_another_network_is_ignored(tmp_path, broken):
         "predictions": routed.predictions.short(),
     }
     keep(run, "routing", "best", 1, sound)
-    assert torch.equal(kept_routing(run).labels, routed.labels)
-    assert kept_routing(run) is kept_routing(run)  # made once
+    assert torch.equal(cached_routing(run).labels, routed.labels)
+    assert cached_routing(run) is cached_routing(run)  # made once
     keep(run, "routing", "best", 1, {name: value for name, value in (sound | broken).items() if value is not None})
-    assert kept_routing(run) is None
+    assert cached_routing(run) is None
     assert torch.equal(route_test_set(run, split).predictions, routed.predictions)

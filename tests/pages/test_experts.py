@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from expertnet.inference.routing_cache import kept_routing
+from expertnet.inference.routing_cache import cached_routing
 from expertnet.store.run_store import RunStore
 from expertnet.ui import tasks
 from expertnet.utils.processes import this_process
@@ -208,7 +208,7 @@ def test_own_images_that_have_changed_are_routed_anew(tmp_path):
         (folder / "cat" / f"{number}.png").unlink()
     test = read(looked_at(run, "Experts"))
     assert "have changed since" in " ".join(warning.value for warning in test.warning)
-    assert kept_routing(run).labels.bincount().tolist() == [1, 2, 2]
+    assert cached_routing(run).labels.bincount().tolist() == [1, 2, 2]
 
 
 def test_own_images_with_other_classes_are_refused(tmp_path):
@@ -216,7 +216,7 @@ def test_own_images_with_other_classes_are_refused(tmp_path):
     run = finished(RunStore(), **{"data.dataset": str(folder)})
     (folder / "dog").rename(folder / "eel")
     test = read(looked_at(run, "One image"))
-    assert "no longer those" in " ".join(error.value for error in test.error)
+    assert "have changed since" in " ".join(error.value for error in test.error)
 
 
 def test_one_expert_has_nothing_to_route():

@@ -6,6 +6,7 @@ import pytest
 
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.store.trash import move_to_trash
 from expertnet.ui.run_picker import CHOSEN
 from tests.support.opening import finished, new_session, opened, to_page
 from tests.support.stores import changed, damaged, stopped_at_once, without_classes
@@ -15,9 +16,9 @@ from tests.support.stores import changed, damaged, stopped_at_once, without_clas
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (without_classes, "knows no classes"),
-        (stopped_at_once, "was stopped before its first epoch was whole"),
-        (damaged, "only deleted"),
+        (without_classes, "its classes are unknown"),
+        (stopped_at_once, "was stopped before it completed an epoch"),
+        (damaged, "You can only delete"),
         (lambda store: None, "There is no run at this URL"),
     ],
 )
@@ -37,7 +38,7 @@ def test_the_first_choice_is_your_newest_finished_run_or_else_an_included_one(pa
     runs["stopped"].write_status(runs["stopped"].status().changed(state="stopped"))
     runs["shipped"].write_config(runs["shipped"].config() | {"shipped": True})
     assert opened(page).selectbox[0].value == runs["own"].id
-    runs["own"].move_to_trash()
+    move_to_trash(runs["own"])
     assert opened(page).selectbox[0].value == runs["shipped"].id
     config = runs["shipped"].config()
     elsewhere = Run(
@@ -54,7 +55,7 @@ def test_the_chosen_run_is_chosen_on_the_other_page_too():
     test.selectbox[0].set_value(older.id).run()
     del test.query_params["run"]  # as a link of the navigation does
     assert to_page(test, "predict").run().selectbox[0].value == older.id
-    older.move_to_trash()
+    move_to_trash(older)
     test = new_session("experts")
     test.session_state[CHOSEN] = older.id
     assert test.run().selectbox[0].value == newer.id and not test.error
@@ -63,16 +64,16 @@ def test_the_chosen_run_is_chosen_on_the_other_page_too():
 @pytest.mark.parametrize("page", ["experts", "predict", "train"])
 def test_a_missing_best_checkpoint_gets_a_warning(page):
     run = finished(RunStore())
-    run.checkpoint_path("best").unlink()
+    run.checkpoints.path("best").unlink()
     said = [warning.value.replace("\\", "") for warning in opened(page, run.id).warning]
-    assert ["is not there; the last one can be used instead" in sentence for sentence in said] == [True]
+    assert ["is missing. Use the last one instead" in sentence for sentence in said] == [True]
 
 
 @pytest.mark.parametrize("page", ["experts", "predict"])
 def test_if_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
     run = changed(finished(RunStore()), "best.safetensors", b"")
     test = opened(page, run.id)
-    assert ["the last one can be used instead" in error.value for error in test.error] == [True]
+    assert ["Use the last one instead" in error.value for error in test.error] == [True]
     weights = test.selectbox(key=f"weights {run.id}")
     assert weights.options == ["best, damaged", "last, epoch 2"]
     weights.set_value("last").run()

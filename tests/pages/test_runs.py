@@ -8,7 +8,7 @@ import pytest
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import trashed
+from expertnet.store.trash import move_to_trash, trashed
 from expertnet.ui.runs import table
 from expertnet.ui.runs.table import TICKED, fitted
 from expertnet.utils.processes import this_process
@@ -78,7 +78,7 @@ def test_runs_that_are_called_alike_are_told_apart(store):
     alike = [f"Digits, quick · {run.id[-4:]}" for run in (runs[2], runs[0])]
     assert sorted(names(page())) == sorted([*alike, "another"])
     for run in runs:
-        run.move_to_trash()
+        move_to_trash(run)
     test = page()
     test.session_state["trash"] = True  # unfolded
     assert sorted(names(sound(test.run()))) == sorted([*alike, "another"])
@@ -310,7 +310,7 @@ def test_a_tag_is_given_to_all_that_are_ticked_and_taken_away(store):
 
 def test_the_trash_is_read_when_it_is_unfolded_and_emptied_when_asked(store):
     for number in range(3):
-        written(store, f"gone {number}").move_to_trash()
+        move_to_trash(written(store, f"gone {number}"))
     test = page()
     assert not test.dataframe and [panel.label for panel in test.expander] == ["Import a run", "Trash (3)"]
     test.session_state["trash"] = True
@@ -319,7 +319,7 @@ def test_the_trash_is_read_when_it_is_unfolded_and_emptied_when_asked(store):
     press(test, "Bring all back")
     assert len(store.list()) == 3 and [panel.label for panel in test.expander] == ["Import a run"]
     for run in store.list():
-        run.move_to_trash()
+        move_to_trash(run)
     test = page()
     test.session_state["trash"] = True
     sound(test.run())
@@ -380,7 +380,7 @@ def test_damaged_runs_stand_beside_the_others_and_can_be_deleted(store):
     test = page(run, other)
     assert all(name.endswith("(damaged)") for name in names(test))
     test = page(run)
-    assert any("only deleted" in error.value for error in test.error)
+    assert any("You can only delete" in error.value for error in test.error)
     press(test, "Delete this run")
     assert [left.id for left in store.list()] == [other.id]
 

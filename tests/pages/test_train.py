@@ -6,6 +6,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.store.trash import move_to_trash
 from expertnet.training.manager import manager
 from tests.support.opening import finished, opened
 from tests.support.stores import changed, failed, running, stopped_at_once
@@ -23,7 +24,7 @@ def test_the_run_in_training_is_in_view():
 
 def test_the_url_of_a_run_in_the_trash_says_so():
     run = finished(RunStore())
-    run.move_to_trash()
+    move_to_trash(run)
     assert ["in the trash" in info.value for info in opened("train", run.id).info] == [True]
 
 
@@ -122,7 +123,7 @@ def test_a_run_that_cannot_resume_offers_a_new_run_with_its_settings():
     changed(run, "resume.pt", b"")
     manager().pause(True)
     test = opened("train", run.id)
-    assert any("start it anew" in warning.value for warning in test.warning)
+    assert any("Start it again" in warning.value for warning in test.warning)
     assert [button.key for button in test.button if button.key in ("resume", "anew")] == ["anew"]
     test.button(key="anew").click().run()
     (made,) = manager().waiting()
@@ -132,5 +133,5 @@ def test_a_run_that_cannot_resume_offers_a_new_run_with_its_settings():
 def test_untrained_weights_are_not_offered():
     run = stopped_at_once(RunStore())
     test = opened("train", run.id)
-    assert any("was stopped before its first epoch was whole" in caption.value for caption in test.caption)
+    assert any("was stopped before it completed an epoch" in caption.value for caption in test.caption)
     assert "View routing" not in [link.proto.label for link in test.get("page_link")]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from expertnet.inference.routing_cache import keep, kept_routing, route_test_set
+from expertnet.inference.routing_cache import cached_routing, keep, route_test_set
 from expertnet.routing.effects import Effects, cached_effects, save_effects
 from expertnet.routing.policies import measure_policies
 from tests.support.lab import predictor, random_split, save_best, saved_run
@@ -26,7 +26,7 @@ def test_effects_of_another_epoch_are_ignored(tmp_path):
     split = random_split()
     measure_policies(run, split, route_test_set(run, split))
     save_best(run, 2)
-    assert kept_routing(run) is None
+    assert cached_routing(run) is None
     assert cached_effects(run, "policies") is None
 
 

@@ -14,6 +14,7 @@ from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.store.trash import move_to_trash
 from expertnet.ui.preload import read_runs
 from expertnet.utils.processes import this_process
 
@@ -69,8 +70,8 @@ def test_only_what_has_changed_is_read_again(store, reads):
         lambda: second.write_status(second.written_status().changed(epoch=4)),
         lambda: second.write_config(second.config() | {"name": "x"}),
         lambda: os.truncate(second.path / "metrics.jsonl", 10),
-        lambda: second.checkpoint_path("best").write_bytes(b""),
-        lambda: second.checkpoint_path("best").write_bytes(b"in its place"),
+        lambda: second.checkpoints.path("best").write_bytes(b""),
+        lambda: second.checkpoints.path("best").write_bytes(b"in its place"),
     ]
     for change in changes:
         change()
@@ -94,7 +95,7 @@ def test_a_run_that_is_gone_is_forgotten(store):
     run = written(store)
     run_rows(store)
     assert run.path in index._kept
-    run.move_to_trash()
+    move_to_trash(run)
     assert run_rows(store) == [] and run.path not in index._kept
 
 

@@ -44,12 +44,12 @@ def test_a_name_given_later_comes_before_that_of_the_start(run):
 
 def test_a_shipped_run_and_one_that_is_gone_are_refused(run):
     run.write_config(run.config() | {"shipped": True})
-    with pytest.raises(RunError, match="stays as it is"):
+    with pytest.raises(RunError, match="cannot be changed"):
         run.annotate(Notes("mine"))
     assert not (run.path / "notes.json").exists()
     run.write_config(run.config() | {"shipped": False})
     os.rename(run.path, run.path.with_name("elsewhere"))
-    with pytest.raises(RunError, match="no longer in the store"):
+    with pytest.raises(RunError, match="no longer exists"):
         run.annotate(Notes("mine"))
 
 

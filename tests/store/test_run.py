@@ -9,8 +9,10 @@ import torch
 
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
+from expertnet.store.checks import can_resume, check_network, find_damage, has_network, resume_fault
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.store.trash import move_to_trash
 from expertnet.utils.files import to_json, write_atomically
 from expertnet.utils.processes import this_process
 
@@ -55,7 +57,7 @@ def test_a_run_whose_process_is_gone_is_interrupted(store):
     run.write_status(
         Status().changed(process=this_process(), state="running", process_start=1.0)
     )  # the pid was given to another
-    assert run.state == "interrupted" and run.can_resume()
+    assert run.state == "interrupted" and can_resume(run)
 
 
 def test_a_clock_that_is_set_leaves_a_run_alive(store, monkeypatch):
@@ -99,7 +101,7 @@ def test_torn_and_missing_files(store):
     (run.path / "metrics.jsonl").write_text('{"epoch": 1, "val_accuracy": 0.5}\n{"epoch": 2, "val_acc')
     assert [line["epoch"] for line in run.metrics()] == [1]
     (run.path / "status.json").write_text('{"state": "runn')
-    assert run.state == "failed" and "damaged" in run.status().error and run.damage()
+    assert run.state == "failed" and "damaged" in run.status().error and find_damage(run)
     (run.path / "config.json").write_bytes(b"\xff\x00[")
     assert run.name == run.id and run.dataset_info() is None and run.log_tail() == ""
     with pytest.raises(RunError, match="damaged"):
@@ -107,13 +109,13 @@ def test_torn_and_missing_files(store):
     (run.path / "config.json").unlink()
     with pytest.raises(RunError, match="no config.json"):
         run.config()
-    run.checkpoint_path("best").write_bytes(b"no tensors")
+    run.checkpoints.path("best").write_bytes(b"no tensors")
     with pytest.raises(RunError, match="damaged"):
-        run.load_weights("best")
-    with pytest.raises(RunError, match="last checkpoint .* is not there; nor can the other"):
-        run.load_weights("last")
+        run.checkpoints.load("best")
+    with pytest.raises(RunError, match="last checkpoint .* is missing. The best one cannot be used"):
+        run.checkpoints.load("last")
     assert store.list()[0].id == run.id
-    run.move_to_trash()
+    move_to_trash(run)
     assert store.list() == []
 
 
@@ -139,32 +141,34 @@ def test_commit_and_roll_back(store):
     run = store.create(build_settings())
     history = [{"epoch": 1, "train_loss": float("nan")}, {"epoch": 2, "train_loss": 0.5}]
     for epoch in range(3):
-        run.commit_epoch(state(epoch, min(epoch, 1)), history[:epoch])
+        run.checkpoints.commit_epoch(state(epoch, min(epoch, 1)), history[:epoch])
     assert [(line["epoch"], line["train_loss"]) for line in run.metrics()] == [(1, None), (2, 0.5)]
-    assert run.load_weights("best")[1] == 1 and run.load_weights("last")[1] == 2
-    saved = run.load_resume()
+    assert run.checkpoints.load("best")[1] == 1 and run.checkpoints.load("last")[1] == 2
+    saved = run.checkpoints.load_resume()
     # epoch 3 wrote everything but resume.pt, and then the process was killed
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "train_loss": 0.1}\n')
-    run._save_weights("best", {"w": torch.zeros(2)}, 3)
-    run.roll_back(saved)
+    run.checkpoints.save("best", {"w": torch.zeros(2)}, 3)
+    run.checkpoints.roll_back(saved)
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
     (run.path / "metrics.jsonl").unlink()
-    run.roll_back(saved)  # resume.pt alone is enough
+    run.checkpoints.roll_back(saved)  # resume.pt alone is enough
     assert [(line["epoch"], line["train_loss"]) for line in run.metrics()] == [(1, None), (2, 0.5)]
-    weights, epoch = run.load_weights("best")
+    weights, epoch = run.checkpoints.load("best")
     assert epoch == 1 and torch.equal(weights["w"], torch.ones(2))
 
 
 def test_weights_of_every_second_epoch_are_kept_and_rolled_back(store):
-    run = store.create(build_settings(overrides={"training.keep_every": 2}))
+    run = store.create(build_settings())
     for epoch in range(5):
-        run.commit_epoch(state(epoch, min(epoch, 1)), [{"epoch": number} for number in range(1, epoch + 1)])
-    assert run.kept_epochs() == {0: "epoch-0000", 2: "epoch-0002", 4: "epoch-0004"}
-    weights, epoch = run.load_weights("epoch-0002")
+        run.checkpoints.commit_epoch(
+            state(epoch, min(epoch, 1)), [{"epoch": n} for n in range(1, epoch + 1)], keep_every=2
+        )
+    assert run.checkpoints.saved_epochs() == {0: "epoch-0000", 2: "epoch-0002", 4: "epoch-0004"}
+    weights, epoch = run.checkpoints.load("epoch-0002")
     assert epoch == 2 and torch.equal(weights["w"], torch.full((2,), 2.0))
-    run.roll_back(state(3, 1))
-    assert list(run.kept_epochs()) == [0, 2]
+    run.checkpoints.roll_back(state(3, 1))
+    assert list(run.checkpoints.saved_epochs()) == [0, 2]
 
 
 def test_resume_file_that_would_run_code_is_refused(store):
@@ -176,14 +180,14 @@ def test_resume_file_that_would_run_code_is_refused(store):
 
     torch.save({"epoch": Evil()}, run.path / "resume.pt")
     with pytest.raises(RunError, match="damaged"):
-        run.load_resume()
+        run.checkpoints.load_resume()
     assert not (store.root / "harm").exists()
 
 
 def test_an_active_run_is_not_deleted(store):
     run = store.create(build_settings())
-    with pytest.raises(RunError, match="stop it"):
-        run.move_to_trash()
+    with pytest.raises(RunError, match="Stop it"):
+        move_to_trash(run)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
@@ -212,10 +216,10 @@ SOUND = {"name": "x", "classes": ["a", "b"], "mean": [0.5] * 3, "std": [0.2] * 3
 
 def test_a_run_that_has_not_read_its_data_set_is_sound(store):
     run = store.create(build_settings())
-    assert run.damage() is None and run.dataset_info() is None
+    assert find_damage(run) is None and run.dataset_info() is None
     described(run, SOUND)
-    run.commit_epoch(state(0, 0), [])
-    assert run.damage() is None and run.dataset_info().classes == ("a", "b")
+    run.checkpoints.commit_epoch(state(0, 0), [])
+    assert find_damage(run) is None and run.dataset_info().classes == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -224,32 +228,32 @@ def test_a_run_that_has_not_read_its_data_set_is_sound(store):
 )
 def test_a_broken_data_set_is_noticed(store, dataset):
     run = store.create(build_settings())
-    run.commit_epoch(state(1, 1), [{"epoch": 1}])
+    run.checkpoints.commit_epoch(state(1, 1), [{"epoch": 1}])
     described(run, dataset)
-    assert "dataset" in run.damage() and "writes it anew" in run.damage() and not run.has_network()
+    assert "dataset" in find_damage(run) and "Resume training to restore" in find_damage(run) and not has_network(run)
     run.write_status(run.status().changed(state="stopped"))
-    assert run.dataset_info() is None and run.can_resume()
+    assert run.dataset_info() is None and can_resume(run)
 
 
 def test_damage_says_what_can_still_be_done(store):
     run = store.create(build_settings())
     described(run, SOUND)
-    run.commit_epoch(state(1, 1), [{"epoch": 1}])
+    run.checkpoints.commit_epoch(state(1, 1), [{"epoch": 1}])
     (run.path / "status.json").write_text("{")
-    assert "can still be used" in run.damage() and run.has_network() and run.can_resume()
+    assert "You can still use" in find_damage(run) and has_network(run) and can_resume(run)
     (run.path / "config.json").write_text("{")
-    assert "only deleted" in run.damage() and not run.has_network() and not run.can_resume()
+    assert "You can only delete" in find_damage(run) and not has_network(run) and not can_resume(run)
 
 
 def test_a_network_is_there_with_the_first_whole_epoch(store):
     run = store.create(build_settings())
-    with pytest.raises(RunError, match="first whole epoch"):
-        run.check_network()
+    with pytest.raises(RunError, match="first epoch"):
+        check_network(run)
     described(run, SOUND)
-    run.commit_epoch(state(0, 0), [])
-    assert run.checkpoint_epoch("best") == 0 and not run.has_network()
-    run.commit_epoch(state(1, 1), [{"epoch": 1}])
-    assert run.has_network() and run.checkpoints() == ("best", "last")
+    run.checkpoints.commit_epoch(state(0, 0), [])
+    assert run.checkpoints.epoch("best") == 0 and not has_network(run)
+    run.checkpoints.commit_epoch(state(1, 1), [{"epoch": 1}])
+    assert has_network(run) and run.checkpoints.present() == ("best", "last")
 
 
 @pytest.mark.parametrize(
@@ -260,10 +264,10 @@ def test_a_run_that_ended_before_its_first_epoch_says_so(store, state, says):
     run = store.create(build_settings(), name="mine")
     run.write_status(run.status().changed(state=state))
     with pytest.raises(RunError, match=says):
-        run.check_network()
+        check_network(run)
     run = store.create(build_settings())
     with pytest.raises(RunError, match="^Run Digits, own settings has no trained network yet"):
-        run.check_network()
+        check_network(run)
 
 
 def test_the_latest_with_a_network_is_that_of_those_that_have_one(store):
@@ -275,7 +279,7 @@ def test_the_latest_with_a_network_is_that_of_those_that_have_one(store):
     first = made(1)
     assert store.resolve("latest", trained=True).id == first.id  # which then says why it cannot be used
     described(first, SOUND)
-    first.commit_epoch(state(1, 1), [{"epoch": 1}])
+    first.checkpoints.commit_epoch(state(1, 1), [{"epoch": 1}])
     last = made(2)
     assert store.resolve("latest", trained=True).id == first.id
     assert store.resolve("latest").id == store.resolve(last.id, trained=True).id == last.id
@@ -284,22 +288,22 @@ def test_the_latest_with_a_network_is_that_of_those_that_have_one(store):
 def test_a_damaged_checkpoint_names_the_other(store):
     run = store.create(build_settings())
     described(run, SOUND)
-    run.commit_epoch(state(1, 1), [{"epoch": 1}])
+    run.checkpoints.commit_epoch(state(1, 1), [{"epoch": 1}])
     run.write_status(run.status().changed(epoch=1, epochs=1))
-    assert run.damage() is None
-    whole = run.checkpoint_path("best").read_bytes()
+    assert find_damage(run) is None
+    whole = run.checkpoints.path("best").read_bytes()
     for what, change in (
-        ("is not there", run.checkpoint_path("best").unlink),
-        ("is damaged", lambda: run.checkpoint_path("best").write_bytes(whole[:-4])),
+        ("is missing", run.checkpoints.path("best").unlink),
+        ("is damaged", lambda: run.checkpoints.path("best").write_bytes(whole[:-4])),
     ):
         change()
-        with pytest.raises(RunError, match=f"{what}; the last one can be used instead") as error:
-            run.load_weights("best")
-        assert run.damage() == str(error.value)
-    assert run.has_network() and run.checkpoint_epoch("best") is None
-    run.checkpoint_path("last").write_bytes(b"")
+        with pytest.raises(RunError, match=f"{what}. Use the last one instead") as error:
+            run.checkpoints.load("best")
+        assert find_damage(run) == str(error.value)
+    assert has_network(run) and run.checkpoints.epoch("best") is None
+    run.checkpoints.path("last").write_bytes(b"")
     with pytest.raises(RunError, match="No checkpoint"):
-        run.check_network()
+        check_network(run)
 
 
 def test_the_end_of_a_log_begins_with_a_whole_entry(store):
@@ -316,8 +320,8 @@ def test_the_end_of_a_log_begins_with_a_whole_entry(store):
 def test_a_run_without_a_readable_resume_file_cannot_go_on(store, content):
     run = store.create(build_settings())
     run.write_status(run.status().changed(state="stopped"))
-    assert run.can_resume()  # from its beginning
-    run.commit_epoch(state(1, 1), [{"epoch": 1}])
-    assert run.can_resume()
+    assert can_resume(run)  # from its beginning
+    run.checkpoints.commit_epoch(state(1, 1), [{"epoch": 1}])
+    assert can_resume(run)
     (run.path / "resume.pt").unlink() if content is None else (run.path / "resume.pt").write_bytes(content)
-    assert not run.can_resume() and "start it anew" in run.resume_damage()
+    assert not can_resume(run) and "Start it again" in resume_fault(run)

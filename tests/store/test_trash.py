@@ -4,9 +4,8 @@ import pytest
 
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
-from expertnet.store.run import TRASH
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import bring_back, empty, trashed
+from expertnet.store.trash import TRASH, bring_back, empty, move_to_trash, trashed
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def store(tmp_path):
 def deleted(store, name=""):
     run = store.create(build_settings(), name=name)
     run.write_status(run.status().changed(state="stopped"))
-    run.move_to_trash()
+    move_to_trash(run)
     return run
 
 
@@ -53,7 +52,7 @@ def test_a_run_of_that_id_in_the_trash_is_not_covered(store):
     again.write_status(again.status().changed(state="stopped"))
     again.path.rename(run.path)
     with pytest.raises(RunError, match="already"):
-        store.get(run.id).move_to_trash()
+        move_to_trash(store.get(run.id))
     assert store.get(run.id).title == "new" and trashed(store)[0].title == "old"
 
 
@@ -78,7 +77,7 @@ def test_a_trash_that_is_a_link_takes_and_gives_nothing(store, tmp_path):
     (outside / "20260101-000000-abcd").mkdir(parents=True)
     (store.root / TRASH).symlink_to(outside)
     with pytest.raises(RunError, match="is a link"):
-        run.move_to_trash()
+        move_to_trash(run)
     assert trashed(store) == [] and empty(store) == 0 and (outside / "20260101-000000-abcd").is_dir()
 
 

@@ -26,6 +26,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401 (loaded once here instead of in every child)
 
 from expertnet.data.datasets import load_dataset
+from expertnet.store.checks import find_damage
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.manager import prepare_resume
@@ -82,23 +83,23 @@ def train_until_write(run: Run, fatal_write: int) -> None:
 
 def result(run: Run) -> tuple[object, ...]:
     """Return everything that two trainings with the same settings must have in common."""
-    kinds = (*run.checkpoints(), *run.kept_epochs().values())
-    weights = [run.checkpoint_path(kind).read_bytes() for kind in kinds]
+    kinds = (*run.checkpoints.present(), *run.checkpoints.saved_epochs().values())
+    weights = [run.checkpoints.path(kind).read_bytes() for kind in kinds]
     status = run.status()
     return figures(run), weights, status.state, status.test_accuracy, status.test_loss
 
 
 def problem_in_store(store: RunStore, run: Run) -> str:
     """Say what is wrong with a store after a fault; an empty string means nothing is."""
-    if [each.id for each in store.list()] != [run.id] or run.damage():
-        return f"the store does not open: {run.damage()}"
-    status, state = run.status(), run.load_resume()
+    if [each.id for each in store.list()] != [run.id] or find_damage(run):
+        return f"the store does not open: {find_damage(run)}"
+    status, state = run.status(), run.checkpoints.load_resume()
     if status.state not in ("interrupted", "failed", "finished"):
         return f"the run is {status.state}"
     if status.epoch and (state is None or state["epoch"] < status.epoch):
         return f"epoch {status.epoch} is lost"
-    for kind in run.checkpoints():
-        run.load_weights(kind)
+    for kind in run.checkpoints.present():
+        run.checkpoints.load(kind)
     return ""
 
 

@@ -64,5 +64,5 @@ def without_classes(store):
 def stopped_at_once(store):
     run, stop = store.create(build_settings("quick", "digits", TINY)), Stop()
     run_training(run, stop, on_progress=lambda status: status.step == 1 and stop.set())
-    assert run.state == "stopped" and run.checkpoints()
+    assert run.state == "stopped" and run.checkpoints.present()
     return run

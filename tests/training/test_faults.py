@@ -65,8 +65,8 @@ def test_going_on_from_resume_pt_alone_ends_with_the_bits_of_a_run_left_alone(st
     assert run_training(broken, Stop()).state == "finished", broken.log_tail()
     assert figures(broken) == figures(whole)
     for kind in ("best", "last"):
-        assert broken.checkpoint_path(kind).read_bytes() == whole.checkpoint_path(kind).read_bytes()
-    ours, theirs = broken.load_resume(), whole.load_resume()
+        assert broken.checkpoints.path(kind).read_bytes() == whole.checkpoints.path(kind).read_bytes()
+    ours, theirs = broken.checkpoints.load_resume(), whole.checkpoints.load_resume()
     assert torch.equal(ours["generator"], theirs["generator"]) and ours["random"] == theirs["random"]
     assert broken.status().test_loss == whole.status().test_loss
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from expertnet.errors import RunError
+from expertnet.store.checks import can_resume
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.training import worker
@@ -101,7 +102,7 @@ def test_any_process_stops_the_training_of_another_through_the_store(store):
     Manager(store).stop(run)
     assert run.state == "stopping" or run.state == "stopped"  # at once
     output, _ = process.communicate(timeout=LIMIT)
-    assert json.loads(output)["state"] == "stopped" and run.state == "stopped" and run.can_resume()
+    assert json.loads(output)["state"] == "stopped" and run.state == "stopped" and can_resume(run)
     assert Manager(store).training() is None
 
 
@@ -111,7 +112,7 @@ def test_sigterm_leaves_an_interrupted_run_that_goes_on(store):
     process.terminate()
     process.communicate(timeout=LIMIT)  # closes the pipes as well, which a later test would be warned of
     (run,) = store.list()
-    assert json.loads((run.path / "status.json").read_text())["state"] == "interrupted" and run.can_resume()
+    assert json.loads((run.path / "status.json").read_text())["state"] == "interrupted" and can_resume(run)
 
 
 def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(store):
@@ -132,7 +133,7 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
         assert after.state == "queued"
         worker.end_by_force(run)
         until(lambda: run.state == "interrupted")
-        assert run.can_resume() and second.join(after.id, timeout=LIMIT) and after.state == "finished"
+        assert can_resume(run) and second.join(after.id, timeout=LIMIT) and after.state == "finished"
         with pytest.raises(RunError, match="process of its own"):
             worker.end_by_force(run)
     finally:

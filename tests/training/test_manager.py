@@ -5,6 +5,7 @@ from PIL import Image
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.fields import build_settings
+from expertnet.store.checks import can_resume
 from expertnet.store.run_store import RunStore
 from expertnet.training import runner
 from expertnet.training.manager import Manager, prepare_resume
@@ -46,7 +47,7 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
     info = run.dataset_info()
     assert len(info.classes) == 10 and info.image_size == 8 and run.config()["environment"]["torch"]
-    assert run.checkpoints() == ("best", "last") and "Finished" in run.log_tail()
+    assert run.checkpoints.present() == ("best", "last") and "Finished" in run.log_tail()
 
 
 def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
@@ -94,7 +95,7 @@ def test_one_at_a_time_in_order_and_removal_from_the_queue(manager, store):
     manager.stop(runs[0])
     assert manager.join(timeout=300)
     assert runs[0].state == "stopped" and runs[2].state == "finished"
-    assert runs[0].status().epoch < 1000 and runs[0].can_resume()
+    assert runs[0].status().epoch < 1000 and can_resume(runs[0])
 
 
 def test_stopping_with_discard_moves_the_run_to_the_trash(manager, store):
@@ -127,7 +128,7 @@ def test_closing_interrupts_what_trains_and_it_can_go_on(manager, store):
     run = manager.submit(settings(**{"training.epochs": 1000}))
     until(run.metrics)
     manager.close()
-    assert run.state == "interrupted" and run.can_resume() and "Interrupted" in run.log_tail()
+    assert run.state == "interrupted" and can_resume(run) and "Interrupted" in run.log_tail()
 
 
 def test_stopped_and_resumed_ends_as_one_left_alone(store):
@@ -139,7 +140,7 @@ def test_stopped_and_resumed_ends_as_one_left_alone(store):
     prepare_resume(broken)
     assert run_training(broken, Stop()).state == "finished"
     assert figures(broken) == figures(whole)
-    assert broken.checkpoint_path("last").read_bytes() == whole.checkpoint_path("last").read_bytes()
+    assert broken.checkpoints.path("last").read_bytes() == whole.checkpoints.path("last").read_bytes()
     assert broken.status().test_accuracy == whole.status().test_accuracy
 
 
@@ -211,7 +212,7 @@ def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store)
     run.write_status(run.status().changed(state="stopped"))
     (run.path / "resume.pt").write_bytes(b"")
     before = run.status()
-    with pytest.raises(RunError, match="start it anew"):
+    with pytest.raises(RunError, match="Start it again"):
         prepare_resume(run)
     assert run.status() == before
 
@@ -220,7 +221,7 @@ def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     run = store.create(settings(**{"training.epochs": 1}))
     stop = Stop()
     run_training(run, stop, on_progress=lambda status: status.epoch and stop.set())
-    assert run.state == "stopped" and run.status().test_accuracy is None and run.can_resume()
+    assert run.state == "stopped" and run.status().test_accuracy is None and can_resume(run)
     prepare_resume(run)
     run_training(run, Stop())
     assert run.state == "finished" and run.status().test_accuracy is not None

@@ -210,7 +210,7 @@ def test_running_out_of_memory_names_a_batch_that_fits(data, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(run.model, "forward", no_memory)
-    with pytest.raises(TrainingError, match="training.batch_size to 8 instead of 16") as failed:
+    with pytest.raises(TrainingError, match="`training.batch_size` to 8 instead of 16") as failed:
         list(run.run())
     assert failed.value.kind == "memory"
 

@@ -11,13 +11,15 @@ from safetensors.torch import load_file
 
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import kept_routing
+from expertnet.inference.routing_cache import cached_routing
 from expertnet.routing.effects import cached_effects
 from expertnet.settings.fields import build_settings
+from expertnet.store.checks import can_resume, find_damage, resume_fault
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.store.trash import move_to_trash
 from expertnet.transfer.export_run import export_runs
 from expertnet.transfer.import_run import import_all
 from expertnet.utils.processes import Process
@@ -30,12 +32,12 @@ SHIPPED = "20261124-123318-dac5"
 
 def test_an_imported_run_equals_the_exported_one(source, store):
     run = imported(store, exported(source)).run
-    assert run.id == source.id and run.damage() is None and run.state == "finished" and run.imported
+    assert run.id == source.id and find_damage(run) is None and run.state == "finished" and run.imported
     assert run.settings() == source.settings() and run.metrics() == source.metrics() and run.name == source.name
     assert run.dataset_info() == source.dataset_info() and run.created == source.created
-    assert run.log_tail() == source.log_tail() and run.kept_epochs() == source.kept_epochs()
+    assert run.log_tail() == source.log_tail() and run.checkpoints.saved_epochs() == source.checkpoints.saved_epochs()
     for kind in ("best", "last", "epoch-0001"):
-        before, after = (load_file(each.checkpoint_path(kind)) for each in (source, run))
+        before, after = (load_file(each.checkpoints.path(kind)) for each in (source, run))
         assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     assert load_predictor(run).classes == load_predictor(source).classes
     status = run.status()
@@ -60,8 +62,8 @@ def test_several_runs_are_imported_from_one_file(source, another, store):
     first = import_all(store, several(source, another), "runs.zip")
     assert [(each.original_id, each.new) for each in first] == [(source.id, True), (another.id, True)]
     for run in (source, another):
-        assert store.get(run.id).metrics() == run.metrics() and store.get(run.id).damage() is None
-        assert store.get(run.id).load_weights("best")[1] == run.load_weights("best")[1]
+        assert store.get(run.id).metrics() == run.metrics() and find_damage(store.get(run.id)) is None
+        assert store.get(run.id).checkpoints.load("best")[1] == run.checkpoints.load("best")[1]
     assert [each.new for each in import_all(store, several(source, another), "runs.zip")] == [False, False]
 
 
@@ -87,7 +89,7 @@ def test_a_zip_of_other_zips_is_rejected(store, kind):
 def test_cached_routing_of_a_shipped_run_is_imported(store):
     shipped = Run(ROOT / "runs" / SHIPPED)
     run = imported(store, exported(shipped)).run
-    assert torch.equal(kept_routing(run).routing, kept_routing(shipped).routing)
+    assert torch.equal(cached_routing(run).routing, cached_routing(shipped).routing)
     for what in ("policies", "silenced", "silenced-renormalised"):
         assert torch.equal(cached_effects(run, what).changed, cached_effects(shipped, what).changed)
 
@@ -96,7 +98,7 @@ def test_an_imported_copy_of_a_shipped_run_is_not_protected(store):
     shipped = Run(ROOT / "runs" / SHIPPED)
     run = imported(store, exported(shipped)).run
     assert shipped.shipped and not run.shipped and run.card() == ""
-    run.move_to_trash()
+    move_to_trash(run)
 
 
 def shortened(archive):
@@ -109,7 +111,7 @@ def test_a_run_gets_a_new_id_if_its_own_is_in_use_or_in_the_trash(source, store)
     archive = exported(source)
     first, second = imported(store, archive).run, imported(store, shortened(archive))
     assert second.new and second.original_id == first.id != second.run.id and second.run.id in second.sentence
-    first.move_to_trash()
+    move_to_trash(first)
     again = imported(store, archive)
     assert again.new and again.run.id != first.id and len(store.list()) == 2
 
@@ -143,7 +145,7 @@ def test_another_run_with_the_same_id_is_imported(source, store, name, change):
 
 def test_a_damaged_run_does_not_keep_its_own_export_out(source, store):
     archive = exported(source)
-    imported(store, archive).run.checkpoint_path("best").write_bytes(b"")
+    imported(store, archive).run.checkpoints.path("best").write_bytes(b"")
     assert imported(store, archive).new
 
 
@@ -167,8 +169,8 @@ def test_an_unfinished_run_cannot_be_resumed_after_an_import(source, store, stat
         exported(source), "status.json", lambda status: status.update(state=state, pid=os.getpid(), host="x")
     )
     run = imported(store, archive).run
-    assert run.state == ("stopped" if state == "stopped" else "interrupted") and not run.can_resume()
-    assert "resume.pt" in run.resume_damage()
+    assert run.state == ("stopped" if state == "stopped" else "interrupted") and not can_resume(run)
+    assert "resume.pt" in resume_fault(run)
 
 
 def test_a_folder_that_cannot_be_written_gets_a_message(source, tmp_path):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from expertnet.utils.files import remove_leftovers, write_atomically
+from expertnet.utils.files import cached_on_file, remove_leftovers, write_atomically
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -38,3 +38,20 @@ def test_leftovers_are_deleted_after_a_day(tmp_path):
         os.utime(tmp_path / name, (1, 1))
     remove_leftovers(tmp_path, "*.part")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.part", "old.txt"]
+
+
+def test_a_function_of_a_file_is_computed_again_when_the_file_changes(tmp_path):
+    computed = []
+
+    @cached_on_file(maxsize=2)
+    def first_words(path, count):
+        computed.append(count)
+        return path.read_text().split()[:count]
+
+    path = tmp_path / "words"
+    with pytest.raises(FileNotFoundError):
+        first_words(path, 1)
+    path.write_text("one two three")
+    assert first_words(path, 2) == first_words(path, 2) == ["one", "two"] and first_words(path, 1) == ["one"]
+    write_atomically(path, b"six two three")
+    assert first_words(path, 2) == ["six", "two"] and computed == [2, 1, 2]

@@ -8,6 +8,7 @@ import streamlit as st
 from expertnet.findings import classes, experts
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
+from expertnet.store.checks import has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.classes import show_mistakes
@@ -23,7 +24,7 @@ def compare_view(selection: Selection, lab: Lab) -> None:
     other = _pick_other(selection)
     if other is None:
         return
-    checkpoint = other.checkpoints()[0]
+    checkpoint = other.checkpoints.present()[0]
     predictor = load_predictor(other, checkpoint, threads=1)
     other_lab = lab_of(Selection(other, checkpoint, predictor, selection.split))
     if other_lab is None:
@@ -73,7 +74,7 @@ def _pick_other(selection: Selection) -> Run | None:
 
 
 def _is_comparable(selection: Selection, run: Run) -> bool:
-    if not run.has_network():
+    if not has_network(run):
         return False
     info, own, other = run.dataset_info(), selection.predictor.settings.model, run.settings().model
     return (

@@ -10,10 +10,10 @@ import torch
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import Routed, kept_routing, route_test_set
+from expertnet.inference.routing_cache import Routed, cached_routing, route_test_set
 from expertnet.routing.lab import Lab, open_lab
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
 from expertnet.ui.experts.background import in_background, threads
 from expertnet.ui.experts.test_images import test_split
 from expertnet.utils.progress import Report, ShouldStop
@@ -48,7 +48,7 @@ def open_selection(run: Run, checkpoint: Checkpoint) -> Selection:
 def lab_of(selection: Selection) -> Lab | None:
     """Return the routing of the test set, computed in the background once per checkpoint; None until it is there."""
     run, checkpoint, split = selection.run, selection.checkpoint, selection.split
-    routed = kept_routing(run, checkpoint)
+    routed = cached_routing(run, checkpoint)
     if split is None:
         if routed is None:
             st.caption("Results for the whole test set cannot be shown, because its images are not on this machine.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
@@ -11,13 +10,13 @@ from expertnet.findings import classes, experts, through_training
 from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
-from expertnet.store.run import Run
+from expertnet.store.history import read_history
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of
-from expertnet.utils.files import version_of
+from expertnet.utils.files import cached_on_file
 
 TICK = 5.0  # seconds between updates
 
@@ -26,9 +25,8 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
     run = selection.run
 
     def curves() -> None:
-        history = run.path / "metrics.jsonl"
-        version = version_of(history) if history.is_file() else ()
-        findings = _curves(run.path, version)
+        history, watched = run.path / "metrics.jsonl", run.watched_images
+        findings = _curves(history, watched) if history.is_file() else []
         if not findings:
             st.info("The history of this run has no routing figures. They appear after the first epoch.")
             return
@@ -37,7 +35,7 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
                 with st.container():
                     show(finding)
             with st.container():
-                utilization = _utilization(run.path, version, pick_block(selection.blocks))
+                utilization = _utilization(history, watched, pick_block(selection.blocks))
                 if utilization is not None:
                     show(utilization)
 
@@ -45,20 +43,20 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
     _saved_epochs(selection)
 
 
-@lru_cache(maxsize=32)
-def _curves(path: Path, version: tuple[int, ...]) -> list[Finding]:
-    return through_training.through_training(Run(path).metrics(), Run(path).watched_images)
+@cached_on_file(maxsize=32)
+def _curves(history: Path, watched: str) -> list[Finding]:
+    return through_training.through_training(read_history(history), watched)
 
 
-@lru_cache(maxsize=64)
-def _utilization(path: Path, version: tuple[int, ...], block: int) -> Finding | None:
-    return through_training.training_utilization(Run(path).metrics(), block, Run(path).watched_images)
+@cached_on_file(maxsize=64)
+def _utilization(history: Path, watched: str, block: int) -> Finding | None:
+    return through_training.training_utilization(read_history(history), block, watched)
 
 
 def _saved_epochs(selection: Selection) -> None:
     """Show the routing of the test set with the weights of an earlier epoch."""
     st.subheader("Earlier checkpoints")
-    checkpoints = selection.run.kept_epochs()
+    checkpoints = selection.run.checkpoints.saved_epochs()
     if not checkpoints:
         st.caption("This run saved no extra checkpoints. To save them, use the setting “Save a checkpoint every”.")
         return

@@ -11,8 +11,8 @@ from torch import Tensor
 from expertnet.data.images import load_image
 from expertnet.errors import ImageError
 from expertnet.inference.predictor import Classification, Predictor
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.store.weights_files import Checkpoint
 
 CACHE = "answers of Predict"  # in the session: the answers for the current uploads
 

@@ -13,12 +13,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import RunError
 from expertnet.store import notes
+from expertnet.store.checks import has_network, resume_fault
 from expertnet.store.index import LONGEST, RunRow, row_labels
 from expertnet.store.notes import Notes, split_tags
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import RESUMABLE_STATES
-from expertnet.store.trash import bring_back, trashed
+from expertnet.store.trash import bring_back, move_to_trash, trashed
 from expertnet.training.manager import manager
 from expertnet.ui import shell
 from expertnet.ui.auth import login
@@ -43,14 +44,14 @@ def _one(row: RunRow) -> None:
     st.markdown(f"**{escape(row.title)}**")  # in full: a cell may have cut it
     if row.damage:
         st.error(escape(row.damage), icon=":material/error:")
-    why_not = run.resume_damage() if row.settings and row.state in RESUMABLE_STATES else None
+    why_not = resume_fault(run) if row.settings and row.state in RESUMABLE_STATES else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if row.settings:
         with buttons:
             shell.link("train", "Open", run.id)
-            if run.has_network():
+            if has_network(run):
                 shell.link("experts", "Routing", run.id)
                 shell.link("predict", "Classify", run.id)
         resumable = row.state in RESUMABLE_STATES and not why_not and not row.shipped
@@ -119,7 +120,7 @@ def _move_to_trash(rows: list[RunRow]) -> None:
     done: list[str] = []
     try:
         for row in rows:
-            row.run.move_to_trash()
+            move_to_trash(row.run)
             done.append(row.id)
     finally:
         st.session_state[DELETED] = done

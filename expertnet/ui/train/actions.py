@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings, field_of
 from expertnet.settings.schema import Settings
+from expertnet.store.checks import check_network, resume_fault
 from expertnet.store.notes import NAME
 from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES, Status
@@ -51,7 +52,7 @@ def _stop_buttons(run: Run) -> None:
 
 def _ended(run: Run, status: Status) -> None:
     settings, resumable = run.settings(), status.state in RESUMABLE_STATES and not run.shipped
-    why_not = run.resume_damage() if resumable else None
+    why_not = resume_fault(run) if resumable else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
     if status.state == "interrupted":
@@ -76,7 +77,7 @@ def _ended(run: Run, status: Status) -> None:
             smaller = settings.training.model_copy(update={"batch_size": half})
             act(lambda: _start_another(run, settings.model_copy(update={"training": smaller})))
     try:
-        run.check_network()
+        check_network(run)
     except RunError as error:
         st.caption(escape(str(error)))
     else:
@@ -98,7 +99,7 @@ def _primary(place: DeltaGenerator, label: str, icon: str, key: str) -> bool:
 def _more(run: Run, settings: Settings, status: Status) -> None:
     """Train longer, repeat with another seed, or copy the settings to the form."""
     most = int(field_of("training.epochs").maximum or 0)
-    if not run.shipped and most > status.epoch > 0 and run.resume_damage() is None:
+    if not run.shipped and most > status.epoch > 0 and resume_fault(run) is None:
         planned = max(status.epoch, settings.training.epochs)
         with st.form("longer", border=False):
             suggested = float(min(planned + max(planned // 2, 1), most))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import Settings
+from expertnet.store.checks import find_damage
+from expertnet.store.history import read_history
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Status
@@ -23,6 +24,7 @@ from expertnet.training.manager import manager
 from expertnet.ui.auth import login
 from expertnet.ui.shell import NO_RUN, PAGES, TITLE, duration, shown_error, state_label, time_text
 from expertnet.ui.train.actions import training_actions
+from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -79,7 +81,7 @@ def live_view(run: Run) -> None:
 def _head(run: Run) -> None:
     settings = run.settings()
     st.subheader(escape(run.title))
-    damage = run.damage() if run.state not in ACTIVE_STATES else None  # a training may be between two writes
+    damage = find_damage(run) if run.state not in ACTIVE_STATES else None  # a training may be between two writes
     if damage and damage != run.status().error:
         st.warning(escape(damage), icon=":material/healing:")
     model = settings.model
@@ -156,7 +158,7 @@ def _curves(run: Run) -> None:
         return
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
-    loss, accuracy, entropy = _specs(run.path, len(metrics), metrics[-1]["epoch"], run.settings(), is_cifar10)
+    loss, accuracy, entropy = _specs(run.path / "metrics.jsonl", run.settings(), is_cifar10)
     with st.grid(2, min_column_width=300):
         st.vega_lite_chart(spec=loss, width="stretch", key=f"loss {run.id}")
         st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
@@ -169,12 +171,12 @@ def _curves(run: Run) -> None:
         st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
 
 
-@lru_cache(maxsize=64)
+@cached_on_file(maxsize=64)
 def _specs(
-    path: Path, lines: int, epoch: int, settings: Settings, report: bool
+    history: Path, settings: Settings, report: bool
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
-    """Return the charts' specifications, made once per epoch (`lines`, `epoch`) for all tabs."""
-    frame = pd.DataFrame(Run(path).metrics())
+    """Return the charts' specifications, made once per epoch for all tabs."""
+    frame = pd.DataFrame(read_history(history))
     validation = "test set" if settings.watches_test else "validation"
     epochs, experts = settings.training.epochs, settings.model.num_experts
     loss, accuracy = (

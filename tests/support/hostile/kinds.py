@@ -27,6 +27,7 @@ from expertnet.data.datasets import load_dataset
 from expertnet.data.images import MAX_PIXELS, fit, read_image
 from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.settings.schema import DataSettings
+from expertnet.store.checks import find_damage
 from expertnet.transfer.format import TEXTS, WEIGHTS_NAME
 from expertnet.transfer.import_run import import_run
 from tests.support.hostile.inputs import (
@@ -145,7 +146,7 @@ def run_zip_cases(studio: Studio) -> Cases:
             assert run.path.parent == studio.store.root
             assert all(path.name in TEXTS or WEIGHTS_NAME.fullmatch(path.name) for path in run.path.iterdir())
             assert not any(path.is_symlink() for path in run.path.iterdir())
-            assert run.damage() is None and not run.shipped
+            assert find_damage(run) is None and not run.shipped
             studio.counts["accepted"] += 1
             use(run)
             studio.open_some(run)

@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import kept_routing
+from expertnet.inference.routing_cache import cached_routing
 from expertnet.routing.effects import cached_effects
+from expertnet.store.checks import can_resume, find_damage, has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
@@ -82,7 +83,7 @@ class Studio:
             (path / name).write_bytes(content)
             run = Run(path)
             use(run)
-            damage = run.damage()
+            damage = find_damage(run)
             self.counts["named as damaged"] += damage is not None
             if self.open_some(run) and damage is not None:
                 frame = self.page("runs").dataframe[0].value
@@ -98,11 +99,11 @@ def assert_sentence(error: Exception) -> None:
 
 def use(run: Run) -> None:
     """Read everything that the pages read of a run. Each reader answers or raises RunError with a sentence."""
-    run.damage(), run.status(), run.metrics(), run.log_tail(), run.title, run.dataset, run.given_name, run.created
-    run.card(), run.dataset_info(), run.kept_epochs(), run.can_resume(), run.has_network(), run.watches_test
+    find_damage(run), run.status(), run.metrics(), run.log_tail(), run.title, run.dataset, run.given_name, run.created
+    run.card(), run.dataset_info(), run.checkpoints.saved_epochs(), can_resume(run), has_network(run), run.watches_test
     try:
         load_predictor(run)
-        kept_routing(run)
+        cached_routing(run)
         cached_effects(run, "policies")
     except RunError as error:
         assert_sentence(error)
