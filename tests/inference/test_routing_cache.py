@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from expertnet.inference.routing_cache import cached_routing, keep, route_test_set
+from expertnet.inference.routing_cache import cache_tensors, cached_routing, route_test_set
 from tests.support.lab import random_split, saved_run
 
 
@@ -35,9 +35,11 @@ def test_a_routing_of_another_network_is_ignored(tmp_path, broken):
         "labels": routed.labels.short(),
         "predictions": routed.predictions.short(),
     }
-    keep(run, "routing", "best", 1, sound)
+    cache_tensors(run, "routing", "best", 1, sound)
     assert torch.equal(cached_routing(run).labels, routed.labels)
     assert cached_routing(run) is cached_routing(run)  # made once
-    keep(run, "routing", "best", 1, {name: value for name, value in (sound | broken).items() if value is not None})
+    cache_tensors(
+        run, "routing", "best", 1, {name: value for name, value in (sound | broken).items() if value is not None}
+    )
     assert cached_routing(run) is None
     assert torch.equal(route_test_set(run, split).predictions, routed.predictions)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from expertnet.inference.routing_cache import cached_routing, keep, route_test_set
+from expertnet.inference.routing_cache import cache_tensors, cached_routing, route_test_set
 from expertnet.routing.effects import Effects, cached_effects, save_effects
 from expertnet.routing.policies import measure_policies
 from tests.support.lab import predictor, random_split, save_best, saved_run
@@ -43,5 +43,5 @@ def test_effects_of_another_epoch_are_ignored(tmp_path):
 def test_effects_of_another_network_are_ignored(tmp_path, tensors):
     run = saved_run(tmp_path / "runs")
     route_test_set(run, random_split())
-    keep(run, "policies", "best", 1, tensors)
+    cache_tensors(run, "policies", "best", 1, tensors)
     assert cached_effects(run, "policies") is None
