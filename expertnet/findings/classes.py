@@ -1,4 +1,4 @@
-"""How classes are routed, and whether routing explains mistakes."""
+"""How classes are routed, and which class mistakes are routed like."""
 
 from __future__ import annotations
 
