@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from expertnet.data.images import MAX_BYTES
+from expertnet.data.zips import TooManyFilesError, open_zip
 from expertnet.errors import DatasetError
 from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
 from expertnet.utils.text import printable
@@ -31,13 +32,16 @@ from expertnet.utils.text import printable
 MAX_UNPACKED = 4 * 2**30  # bytes of all members together
 MAX_FILES = 200_000  # members
 MAX_DEPTH = 4  # wrapping folder / train / class / image; also stops links that lead in circles
-_HEADERS = 2**30  # bytes in a tar besides the contents of its members
+MAX_PATH = 1024  # characters
+MAX_DICTIONARY = 128 * 2**20  # bytes that unpacking an xz may take; xz -9 needs 65 MiB
+_MAX_HEADER = 2**18  # bytes of everything a tar says of one member, or of all members that follow
+_MAX_STREAM = MAX_UNPACKED + 2**30  # bytes of a tar, with its headers and padding
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
-    lzma.LZMAError,
     zlib.error,
     EOFError,
+    IndexError,
     OSError,
     ValueError,
     RecursionError,
@@ -45,7 +49,7 @@ _DAMAGE = (
     RuntimeError,  # zipfile raises it for an encrypted member
 )
 _PACKERS: dict[bytes, Callable[[Any], Any]] = {
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\xfd7zXZ\x00": lambda file: _XzStream(file),
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
 }
@@ -90,10 +94,18 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except DatasetError:
         raise
+    except lzma.LZMAError as error:
+        if "limit" in str(error):
+            raise DatasetError(
+                f"{name} needs more than {MAX_DICTIONARY // 2**20} MiB of memory to unpack. Compress it again, with xz -9 at most."
+            ) from error
+        raise _damaged(name) from error
     except _DAMAGE as error:
-        raise DatasetError(
-            f"{name} is damaged, encrypted or truncated. Copy it again, or create a new archive."
-        ) from error
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> DatasetError:
+    return DatasetError(f"{name} is damaged, encrypted or truncated. Copy it again, or create a new archive.")
 
 
 def _is_tar_header(start: bytes) -> bool:
@@ -132,7 +144,11 @@ def _read_file(path: Path, size: int) -> bytes:
 
 
 def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:
-    with zipfile.ZipFile(file) as archive:
+    try:
+        archive = open_zip(file, MAX_FILES)
+    except TooManyFilesError:
+        raise _too_many_files(name) from None
+    with archive:
         members, total = archive.infolist(), 0
         for number, member in enumerate(members):
             raise_if_cancelled(cancelled)
@@ -153,7 +169,7 @@ def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cance
     size, count, total = path.stat().st_size, 0, 0
     stream: Any = _ForwardStream(unpack(file) if unpack else file, path.name, cancelled)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
-        while (member := archive.next()) is not None:
+        while (member := stream.next_header(archive)) is not None:
             archive.members = []  # type: ignore[attr-defined]  # or tarfile remembers all of them
             if member.size < 0:
                 raise tarfile.ReadError("negative size")
@@ -179,11 +195,32 @@ class _ForwardStream:
     def __init__(self, stream: Any, name: str, cancelled: ShouldStop) -> None:
         self.stream, self.name, self.cancelled = stream, name, cancelled
         self.position, self.last = 0, b""
+        self.allowed = _MAX_HEADER  # bytes that may be read: for the next header, or at once of a content
+
+    def next_header(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        """Read the next member's header, which may claim gigabytes and then repeat for as long."""
+        self.allowed = _MAX_HEADER
+        member = archive.next()
+        if (
+            sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > _MAX_HEADER
+        ):  # every member copies them
+            raise self._too_large()
+        self.allowed = MAX_BYTES + 1
+        return member
+
+    def _too_large(self) -> DatasetError:
+        return DatasetError(f"{self.name} has headers that are too large. Create a new archive.")
 
     def read(self, size: int) -> bytes:
-        # A hostile header can claim gigabytes.
-        if size > MAX_BYTES + 1 or self.position > MAX_UNPACKED + _HEADERS:
-            raise DatasetError(f"{self.name} has headers that are too large. Create a new archive.")
+        if size > self.allowed:
+            raise self._too_large()
+        if self.allowed <= _MAX_HEADER:
+            self.allowed -= size
+        return self._advance(size)
+
+    def _advance(self, size: int) -> bytes:
+        if self.position > _MAX_STREAM:
+            raise self._too_large()
         raise_if_cancelled(self.cancelled)
         self.last = self.stream.read(size)
         self.position += len(self.last)
@@ -193,23 +230,55 @@ class _ForwardStream:
         return self.position
 
     def seek(self, position: int) -> None:
-        while self.position < position and self.read(min(position - self.position, 2**20)):
+        while self.position < position and self._advance(min(position - self.position, 2**20)):
             pass
         if self.position != position:
             raise EOFError
 
 
+class _XzStream:
+    """Unpacks an xz within MAX_DICTIONARY of memory; lzma.LZMAFile would take what the file asks for, up to 4 GiB."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DICTIONARY)
+
+    def read(self, size: int) -> bytes:
+        pieces = []
+        while size:
+            packed = b""
+            if self.unpacker.eof:
+                packed = self.unpacker.unused_data.lstrip(b"\0") or self.file.read(2**16).lstrip(b"\0")
+                if not packed:
+                    break
+                self.unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DICTIONARY)  # files may be concatenated
+            elif self.unpacker.needs_input:
+                packed = self.file.read(2**16)
+                if not packed:
+                    raise EOFError
+            piece = self.unpacker.decompress(packed, size)
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+
 def _within_limits(name: str, count: int, total: int) -> None:
     if count > MAX_FILES:
-        raise DatasetError(f"{name} contains more than {MAX_FILES:,} files. Remove some of them.")
+        raise _too_many_files(name)
     if total > MAX_UNPACKED:
         raise DatasetError(f"{name} unpacks to more than {MAX_UNPACKED / 2**30:.3g} GiB. Remove some files.")
 
 
+def _too_many_files(name: str) -> DatasetError:
+    return DatasetError(f"{name} contains more than {MAX_FILES:,} files. Remove some of them.")
+
+
 def _safe_path(archive: str, name: str, is_plain: bool) -> str:
     """Return a member's normalized path, or "" if it is hidden. Raises DatasetError for links and paths that lead outside."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
     shown = printable(name[:80])
+    if len(name) > MAX_PATH:
+        raise DatasetError(f"{archive} contains a path of {len(name):,} characters, {shown!r}... Use shorter paths.")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):
         raise DatasetError(
             f"{archive} contains the path {shown!r}, which points outside the archive. Create a new archive from inside its folder."

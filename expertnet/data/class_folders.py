@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from expertnet.data.archives import MAX_DEPTH
 from expertnet.data.images import FORMATS_TEXT, SUFFIXES
 from expertnet.data.splits import TEST_SEED, TEST_SHARE, held_out
 from expertnet.errors import DatasetError
@@ -32,7 +33,7 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
     the test set. One wrapping folder is ignored. Raises DatasetError unless there are two classes with images in each.
     """
     files = [path.split("/") for path, is_folder in found if not is_folder]
-    folders = {tuple(parts[:depth]) for parts in files for depth in range(1, len(parts))}
+    folders = {tuple(parts[:depth]) for parts in files for depth in range(1, min(len(parts), MAX_DEPTH))}
     folders |= {tuple(path.split("/")) for path, is_folder in found if is_folder}
     top = {folder[:1] for folder in folders}
     wrapper = top.pop() if len(top) == 1 and any(len(folder) > 1 for folder in folders) else ()
