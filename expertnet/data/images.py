@@ -19,7 +19,7 @@ from torch import Tensor
 from expertnet.errors import ImageError
 
 MAX_BYTES = 50 * 2**20  # of a file
-MAX_PIXELS = 51_000_000  # 4 bytes each as decoded and as RGB: under 400 MiB, however many threads decode
+MAX_PIXELS = 50_000_000  # 4 bytes each as decoded and as RGB: under 400 MiB, however many threads decode
 MAX_WEBP_PIXELS = 24_000_000  # whose decoder keeps four copies
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
 FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
