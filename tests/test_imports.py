@@ -1,6 +1,7 @@
 """Imports point one way: a room imports only rooms below it, and only the pages and the ui room import Streamlit."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -26,8 +27,6 @@ ROOMS = [  # from the ground up; rooms on one line do not import one another
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 PACKAGE = sorted(path for path in (ROOT / "expertnet").rglob("*.py") if path != ROOT / "expertnet/__init__.py")
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in PACKAGE}
-
-
 TESTS, BENCHMARKS, TOOLS = (sorted((ROOT / name).rglob("*.py")) for name in ("tests", "benchmarks", "tools"))
 
 
@@ -72,6 +71,45 @@ def test_charts_import_neither_torch_nor_the_package():
     for path in (ROOT / "expertnet/charts").glob("*.py"):
         for name in imports(path):
             assert name.startswith(("expertnet.charts", "expertnet.utils.text")) or name.split(".")[0] in allowed, name
+
+
+def private_names(path):
+    """Yield every name with a leading underscore that a file defines, attributes of objects included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+        else:
+            continue
+        if re.match("_[a-zA-Z]", name):
+            yield name
+
+
+PRIVATE = {name for path in PACKAGE for name in private_names(path)}
+
+
+def private_names_used(path):
+    """Yield the private names of the package that a file imports, reads from an object or names in a string."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("expertnet"):
+            yield from (alias.name for alias in node.names if re.match("_[a-zA-Z]", alias.name))
+        elif isinstance(node, ast.Attribute) and node.attr in PRIVATE:
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # as monkeypatch.setattr takes it
+            yield from PRIVATE.intersection([node.value.rpartition(".")[2]])
+
+
+@pytest.mark.parametrize("path", [*TESTS, *BENCHMARKS, *TOOLS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_use_no_private_name_of_the_package(path):
+    assert list(private_names_used(path)) == []
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: MODULES[path])
+def test_a_module_uses_no_private_name_of_another(path):
+    own = set(private_names(path))
+    assert [name for name in private_names_used(path) if name not in own] == []
 
 
 @pytest.mark.parametrize("path", [*BENCHMARKS, *TOOLS], ids=lambda path: path.stem)
