@@ -17,9 +17,9 @@ from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.training import trainer
 from expertnet.training.manager import Manager, prepare_resume
 from expertnet.training.runner import StatusWriter, Stop, run_training
-from expertnet.training.trainer import Trainer
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.small import LIMIT, TINY, figures, settings, until
 
@@ -91,18 +91,18 @@ def test_killed_trainings_and_full_disks():
     ids=["nan", "gpu memory", "memory"],
 )
 def test_a_step_that_fails_ends_its_run_and_the_next_one_trains(store, monkeypatch, error, kind, says):
-    real, fails = Trainer._step, [True]
+    augment, epochs = trainer.augment, []
 
-    def step(self, chosen, epoch, number):
-        loss, right = real(self, chosen, epoch, number)
-        if fails and epoch == 2 and number == 1:
-            fails.clear()
-            if error() is not None:
-                raise error()
-            loss = loss * float("nan")
-        return loss, right
+    def fail_once(images, data, flips, generator, coins, epoch):
+        images = augment(images, data, flips, generator, coins, epoch)
+        epochs.append(epoch)
+        if (epoch, epochs.count(2)) != (2, 2):  # the second step of epoch 2, in the first run
+            return images
+        if error() is not None:
+            raise error()
+        return images * float("nan")
 
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(trainer, "augment", fail_once)
     manager = Manager(store)
     failed, after = manager.submit(settings(**EPOCHS)), manager.submit(settings(**EPOCHS))
     assert manager.join(timeout=LIMIT)
