@@ -1,16 +1,17 @@
-"""How accurate a preset gets: python -m benchmarks.accuracy --preset P [--seeds 3] [--data D] [--variant V] [--set KEY=VALUE ...]
+"""Measure the accuracy of a preset: python -m benchmarks.accuracy --preset P [--seeds 3] [--data D] [--variant V] [--set KEY=VALUE ...]
 
-Trains the preset (its validation share chooses the epoch; the test set is measured once, at the end) and prints a row: mean
-and deviation over the seeds. Variants ask whether routing earns its cost, in the same engine, data, epochs and recipe:
+Trains the preset and prints a row with the mean and standard deviation over the seeds. The validation set chooses the
+epoch; the test set is measured once, at the end. Variants show what routing contributes, with the same trainer, data,
+epochs and recipe:
 
     learned     the preset as it is
-    uniform     every weight fixed at 1/K
-    width       one expert in a block (K = 1), as wide
-    parameters  one expert in a block, wider, with as many parameters
+    uniform     every routing weight fixed at 1/K
+    width       one expert per block (K = 1) of the same width
+    parameters  one expert per block, wider, with as many parameters
     resnet18    torchvision's ResNet-18 with a 3x3 stem and no pooling after it
 
-With --rows FILE every training is kept there as a line of JSON, and one that is there already is not trained again: so
-`make accuracy` goes on where it was cut off, and has one seed of each row before the second of any.
+With --rows FILE, each training is saved there as a line of JSON, and a saved training is not repeated. `make accuracy`
+uses this to continue after an interruption.
 """
 
 import argparse
@@ -38,7 +39,7 @@ VARIANTS = ("learned", "uniform", "width", "parameters", "resnet18")
 
 
 class Peer(nn.Module):
-    """A network without experts, called as an ExpertNet is: its routing is a single expert's."""
+    """A network without experts with the interface of ExpertNet; its routing is that of a single expert."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ def resnet18(num_classes: int) -> ExpertNet:
 
 
 def changed(settings: Settings, variant: str, num_classes: int) -> Settings:
-    """The settings of a variant."""
+    """Return the settings of a variant."""
     if variant == "uniform":
         return _with_model(settings, routing="uniform")
     if variant == "width":
@@ -80,6 +81,7 @@ def _wider(settings: Settings, factor: float) -> Settings:
 
 
 def train(settings: Settings, variant: str) -> dict[str, float]:
+    """Train once and return the parameters, seconds, validation accuracy and test figures."""
     data = load_dataset(settings.data, settings.seed)
     classes = len(data.info.classes)
     network = (lambda: resnet18(classes)) if variant == "resnet18" else None
@@ -93,12 +95,12 @@ def train(settings: Settings, variant: str) -> dict[str, float]:
 
 
 def trained(settings: Settings, variant: str, file: Path | None) -> dict[str, float]:
-    """What train returns, or what it returned before, if a file has it."""
+    """Return the figures of a training from the file, or train and add them to it."""
     key = {"variant": variant, "settings": settings.model_dump(mode="json"), "torch": torch.__version__}
     for line in file.read_text().splitlines() if file and file.exists() else ():
-        kept = json.loads(line)
-        if kept["key"] == key:
-            return kept["figures"]
+        saved = json.loads(line)
+        if saved["key"] == key:
+            return saved["figures"]
     figures = train(settings, variant)
     if file:
         with file.open("a") as rows:
@@ -115,8 +117,8 @@ def main() -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
     parser.add_argument("--variant", choices=VARIANTS, default="learned")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--data", default="cifar10", help="a dataset by name, or a folder or archive")
-    parser.add_argument("--rows", type=Path, help="a file that keeps each training, so that none is repeated")
+    parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
+    parser.add_argument("--rows", type=Path, help="file that saves each training, so that none is repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args()
     settings = build_settings(options.preset, options.data, parse_assignments(options.set))
@@ -127,13 +129,13 @@ def main() -> None:
         for seed in range(options.seeds)
     ]
     device = device_name(resolve_device(settings.hardware.device))
-    said = " ".join(options.set)
+    changes = " ".join(options.set)
     print(
-        f"{options.preset} {options.variant} {said}: {rows[0]['parameters'] / 1e6:.3f} M parameters, {settings.training.epochs} epochs, "
+        f"{options.preset} {options.variant} {changes}: {rows[0]['parameters'] / 1e6:.3f} M parameters, {settings.training.epochs} epochs, "
         f"{settings.data.dataset}, n = {len(rows)}, {mean(row['seconds'] for row in rows):.0f} s each on {device} ({platform.machine()})"
     )
-    watched = "test, last epoch" if settings.watches_test else "validation, best epoch"
-    print(f"  {watched}: {spread([row['validation'] for row in rows])}")
+    validation = "test, last epoch" if settings.watches_test else "validation, best epoch"
+    print(f"  {validation}: {spread([row['validation'] for row in rows])}")
     print(f"  test: {spread([row['test_accuracy'] for row in rows])}")
     if "test_accuracy_mirrored" in rows[0]:
         print(f"  test with mirrored views: {spread([row['test_accuracy_mirrored'] for row in rows])}")

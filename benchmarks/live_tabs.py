@@ -1,10 +1,8 @@
-"""What live pages cost the training they show: python -m benchmarks.live_tabs [--tabs 5] [--repeats 5]
+"""Measure how much open pages slow down the training they show: python -m benchmarks.live_tabs [--tabs 5] [--repeats 5]
 
-With --minutes M the tabs stay open so long instead, and the slope of the server's memory is printed.
-
-Needs Chromium. One training on the digits inside the app, watched in turns by no tab and by N tabs; prints the images a
-second of the whole epochs of either (medians) and what the tabs cost. The browser runs on the same machine, and its own
-work is part of the cost.
+Trains on the digits inside the app, alternately with no tab and with N tabs open, and prints the median images per second
+of the completed epochs of both. The browser runs on the same machine, so its own work is part of the cost. With
+--minutes M the tabs stay open for that time instead, and the growth of the server's memory is printed. Needs Chromium.
 """
 
 import argparse
@@ -21,11 +19,11 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from tests.support.served import CHROMIUM, open_page, serving
 
-EPOCHS = 4  # that count, in a turn
+EPOCHS = 4  # measured in each turn
 
 
 def speeds(run: Run) -> list[float]:
-    """Images a second of the next whole epochs; the one in progress does not count."""
+    """Return the images per second of the next EPOCHS epochs that begin after this call."""
     first = len(run.metrics()) + 1
     while len(run.metrics()) < first + EPOCHS:
         if run.state not in ("running", "queued"):
@@ -35,9 +33,9 @@ def speeds(run: Run) -> list[float]:
 
 
 def memory_slope(minutes: float) -> tuple[float, float]:
-    """The resident memory of the server, the one child with Streamlit in its command: its last value in MiB, and MiB a minute.
+    """Return the server's resident memory at the end, in MiB, and its growth in MiB per minute.
 
-    The slope is that of the second half: in the first the tabs are being opened and everything is loaded.
+    The growth is that of the second half, because in the first the tabs are opened and everything is loaded.
     """
     server = next(child for child in psutil.Process().children() if "streamlit" in child.cmdline())
     times, sizes = [], []
@@ -54,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tabs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=0, help="look at the memory for so long instead")
+    parser.add_argument("--minutes", type=float, default=0, help="measure the memory for this time instead")
     options = parser.parse_args()
     if CHROMIUM is None:
         sys.exit("Chromium was not found; on Debian: apt-get install chromium")
@@ -77,7 +75,7 @@ def main() -> None:
                     browser.new_page().goto(f"{address}/?run={run.id}", wait_until="commit", timeout=600_000)
                 size, slope = memory_slope(options.minutes)
                 print(
-                    f"{options.tabs} tabs for {options.minutes:g} minutes: the server has {size:.0f} MiB, {slope:+.2f} MiB a "
+                    f"{options.tabs} tabs for {options.minutes:g} minutes: the server uses {size:.0f} MiB, {slope:+.2f} MiB per "
                     f"minute over the second half; the run is {run.state} at epoch {len(run.metrics())}"
                 )
                 return
@@ -92,7 +90,7 @@ def main() -> None:
             browser.close()
     cost = 1 - median(watched) / median(alone)
     print(
-        f"digits, preset quick: {median(alone):.0f} images/s unwatched, {median(watched):.0f} with {options.tabs} tabs open; "
+        f"digits, preset quick: {median(alone):.0f} images/s without tabs, {median(watched):.0f} with {options.tabs} tabs open; "
         f"the tabs cost {cost:.1%} ({len(alone)} epochs each, {options.repeats} turns)"
     )
 

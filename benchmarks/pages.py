@@ -1,9 +1,9 @@
-"""How soon each page is there, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
+"""Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
 
-First the script of the Runs page alone, without a browser: its server time when no run has been read yet, then the median of
-five, then with all runs ticked; and the memory that it took. Then, with Chromium, every page: it is there when its link has
-been clicked in an open tab and its script has run to the end; the first visit of each page after the start of the server
-stands apart, the others are the median of five.
+First measures the script of the Runs page without a browser: the server time when no run has been read yet, the median of
+five later ones, the same with all runs selected, and the memory. Then measures every page in Chromium, from the click on
+its link in an open tab to the end of its script: the first visit after the server's start, and the median of five later
+ones.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PAGES = tuple(HEADINGS)
 
 
 def fill(store: RunStore, runs: int, epochs: int) -> None:
-    """One small network trained on the digits, then copies of it with a history of 8 blocks x 3 experts."""
+    """Train one small network on the digits, then copy it with a history of 8 blocks x 3 experts."""
     tiny = {
         "training.epochs": 1,
         "data.image_size": 8,
@@ -69,12 +69,12 @@ def main() -> None:
         print(f"{options.runs} runs of {options.epochs} epochs")
         script_times(RunStore(folder / "runs"), folder)
         if CHROMIUM is None:
-            sys.exit("The pages in a browser need Chromium; on Debian: apt-get install chromium")
+            sys.exit("Measuring the pages in a browser needs Chromium. On Debian: apt-get install chromium")
         page_times(folder)
 
 
 def script_times(store: RunStore, folder: Path) -> None:
-    """The server time of the Runs page's script, in this process; that its modules are loaded is not counted."""
+    """Measure the script of the Runs page in this process, without the time to load its modules."""
     process = psutil.Process()
 
     def opened(root: Path) -> AppTest:
@@ -88,25 +88,25 @@ def script_times(store: RunStore, folder: Path) -> None:
         return time.perf_counter() - started, time.process_time() - busy
 
     def words(times: list[tuple[float, float]]) -> str:
-        return "{:.2f} s ({:.2f} s of processor)".format(*map(median, zip(*times, strict=True)))
+        return "{:.2f} s ({:.2f} s of CPU time)".format(*map(median, zip(*times, strict=True)))
 
     timed(opened(folder / "no runs"))  # loads the modules
     before = process.memory_info().rss
     page = opened(store.root)
     cold = [timed(page)]
     warm = [timed(page) for _ in range(5)]
-    held = (process.memory_info().rss - before) / 2**20
+    added = (process.memory_info().rss - before) / 2**20
     page = opened(store.root)
     page.session_state[TICKED] = tuple(run.id for run in store.list())
-    ticked = [timed(page) for _ in range(5)]
-    print(f"Runs, script alone: first {words(cold)}, then {words(warm)}, with every run ticked {words(ticked)}")
-    print(f"memory: {held:.0f} MB more than without runs, {process.memory_info().rss / 2**20:.0f} MB in all")
+    selected = [timed(page) for _ in range(5)]
+    print(f"Runs, script only: first {words(cold)}, then {words(warm)}, with every run selected {words(selected)}")
+    print(f"memory: {added:.0f} MB more than without runs, {process.memory_info().rss / 2**20:.0f} MB in total")
 
 
 def page_times(folder: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        print("seconds until the page is there")
+        print("seconds until the page is complete")
         with serving(folder, folder / "data") as address:
             tab = browser.new_page()
             open_page(tab, f"{address}/predict")
@@ -117,7 +117,7 @@ def page_times(folder: Path) -> None:
 
 
 def visit(tab: Page, page: str) -> float:
-    """Seconds from a click on the page's link until its script has run to the end."""
+    """Return the seconds from a click on the page's link to the end of its script."""
     started = time.perf_counter()
     tab.get_by_test_id("stTopNav").get_by_role("link", name=page, exact=True).click()
     settle(tab.get_by_role("heading", level=2, name=HEADINGS[page]))

@@ -1,7 +1,7 @@
-"""How long the preset `quick` takes, and what it reaches: python -m benchmarks.quick [--dataset D] [--epochs N]
+"""Measure the time and accuracy of the preset `quick`: python -m benchmarks.quick [--dataset D] [--epochs N]
 
-Runs the command that a person would run, in an empty store, and prints a row for docs/benchmarks.md: seconds from the
-command to the result, of which in epochs, images a second, best validation accuracy, and the test accuracy.
+Runs the command that a user would run, in an empty store, and prints a row for docs/benchmarks.md: seconds from the
+command to the result, seconds per epoch, images per second, best validation accuracy and test accuracy.
 """
 
 import argparse
@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="digits", help="a dataset by name, or a folder or archive")
-    parser.add_argument("--epochs", type=int, help="instead of the preset's")
+    parser.add_argument("--dataset", default="digits", help="name of a dataset, or path of a folder or archive")
+    parser.add_argument("--epochs", type=int, help="epochs, if not the preset's")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     command = [sys.executable, "-m", "expertnet", "train", "--preset", "quick", "--dataset", options.dataset]
@@ -38,7 +38,7 @@ def main() -> None:
     print(
         f"{Path(options.dataset).name}, {result['epochs']} epochs, seed {options.seed}, {result['device']}, "
         f"{platform.processor() or platform.machine()}: {whole:.0f} s from the command to the result, "
-        f"{sorted(epochs)[len(epochs) // 2]:.1f} s an epoch (median), {result['images_per_second']:.0f} images/s, "
+        f"{sorted(epochs)[len(epochs) // 2]:.1f} s per epoch (median), {result['images_per_second']:.0f} images/s, "
         f"validation {result['best_val_accuracy']:.2%}, test {result['test_accuracy']:.2%}"
     )
 

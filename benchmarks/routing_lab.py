@@ -1,12 +1,12 @@
-"""How quick the routing lab is, against what it promises: python -m benchmarks.routing_lab [RUN ...] [--runs-dir DIR] [--dataset D]
+"""Measure the routing lab against its targets: python -m benchmarks.routing_lab [RUN ...] [--runs-dir DIR] [--dataset D]
 
-RUN is by default each network that ships. Prints, on this machine:
-- for a fresh network of the report's (8 blocks of 3 experts), what ablating every expert costs in passes over the same
-  images, both measured by turns batch by batch;
-- for each run, the server's time for every view of the Experts page, from the request on a WebSocket until the script has
-  ended: the first visit once the server has started and loaded its modules, and the median of five later ones, each by a
-  tab of its own. The routing lies in the run's folder; Compare takes a copy of the run. Then what a moved slider takes;
-- for each run whose images are at hand, seconds to route the test images and to ablate every expert.
+RUN defaults to each network that ships. Prints, for this machine:
+- what it costs to ablate every expert of an untrained network like the report's (8 blocks of 3 experts), in passes over the
+  same images; the ablations and the passes alternate batch by batch;
+- for each run, the server's time for every view of the Experts page, from the request on a WebSocket to the end of the
+  script: the first visit after the server has loaded its modules, and the median of five later ones, each in a new tab.
+  The routing is cached in the run's folder; Compare uses a copy of the run. Then the time that a moved slider takes;
+- for each run whose images are on this machine, the seconds to route the test images and to ablate every expert.
 """
 
 import argparse
@@ -40,9 +40,9 @@ from tests.support.raw import Raw, connected
 from tests.support.served import serving
 
 VIEW_TARGET, SLIDER_TARGET = 0.5, 0.2  # seconds
-VIEWS: dict[str, dict[str, str]] = {  # what it is: its address
+VIEWS: dict[str, dict[str, str]] = {  # name: query of its URL
     "One image": {"view": "One image"},
-    "One image, two of them": {"view": "One image", "two": "true"},
+    "One image, two images": {"view": "One image", "two": "true"},
     "Classes": {"view": "Classes"},
     "Experts": {"view": "Experts"},
     "What if": {"view": "What if"},
@@ -51,8 +51,8 @@ VIEWS: dict[str, dict[str, str]] = {  # what it is: its address
 }
 
 
-def row(what: str, target: str, measured: str, met: bool) -> None:
-    print(f"{what:<62} {target:<16} {measured:<30} {'met' if met else 'MISSED'}", flush=True)
+def row(name: str, target: str, measured: str, met: bool) -> None:
+    print(f"{name:<62} {target:<16} {measured:<30} {'met' if met else 'MISSED'}", flush=True)
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -65,8 +65,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="*")
     parser.add_argument("--runs-dir")
-    parser.add_argument("--dataset", help="where the images are of a run that has none where it says")
-    parser.add_argument("--images", type=int, default=400, help="how many the report's network is timed on, 0 for none")
+    parser.add_argument("--dataset", help="path of the images, for runs whose images have moved")
+    parser.add_argument("--images", type=int, default=400, help="images to time the report's network on; 0 skips it")
     options = parser.parse_args()
     store = RunStore(options.runs_dir)
     runs = [store.resolve(text) for text in options.run] or [run for run in store.list() if run.shipped]
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
-    """A run and its double, to compare it with, in a store of their own, with images that are at hand where there are any."""
+    """Copy a run twice into a store, so that it can be compared, and cache the routing of both if the images are here."""
     config = run.config()
     if dataset and not is_cached(run.settings().data):
         config["data"]["dataset"] = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
@@ -95,7 +95,7 @@ def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
 
 
 def test_split(run: Run) -> Split | None:
-    """The test images, where they are at hand."""
+    """Return the test images, or None if they are not on this machine."""
     data = run.settings().data
     return load_test_split(data)[0] if is_cached(data) or Path(data.dataset).exists() else None
 
@@ -114,7 +114,7 @@ def ablate_all(predictor: Predictor, images_N3SS: torch.Tensor) -> None:
 
 
 def ablation_in_passes(images: int) -> None:
-    """What ablating each of the 24 experts of the report's network costs, in passes, on random images."""
+    """Measure the cost of ablating each of the 24 experts of the report's network, in passes, on random images."""
     settings = build_settings("report", "cifar10", {})
     blocks, experts, size = settings.model.num_blocks, settings.model.num_experts, settings.data.image_size
     info = DatasetInfo("random", tuple(map(str, range(10))), (0.5,) * 3, (0.25,) * 3, size, "")
@@ -123,7 +123,7 @@ def ablation_in_passes(images: int) -> None:
     network = ExpertNet(settings.model, 10).to(memory_format=torch.channels_last)
     predictor = Predictor(network, settings, info, 0)
     batches = torch.randint(256, (images, 3, size, size), dtype=torch.uint8).split(100)
-    one_pass(predictor, batches[0])  # the first is slower
+    one_pass(predictor, batches[0])  # a warm-up, because the first pass is slower
     taken = [(timed(lambda b=b: one_pass(predictor, b)), timed(lambda b=b: ablate_all(predictor, b))) for b in batches]  # type: ignore[misc]
     plain, ablated = (sum(times) for times in zip(*taken, strict=True))
     all_of, computed = blocks * experts, blocks + experts * blocks * (blocks - 1) / 2
@@ -136,7 +136,7 @@ def ablation_in_passes(images: int) -> None:
     passes = ablated / plain
     row(f"ablating all {all_of} experts, in passes", f"at most {all_of}", f"{passes:.1f}", passes <= all_of)
     row(
-        f"the same, by reuse ({computed:.0f} blocks of {blocks} a pass: {computed / blocks:.1f} by arithmetic)",
+        f"the same, reusing earlier blocks ({computed:.0f} blocks, {blocks} per pass: {computed / blocks:.1f} in theory)",
         f"about {all_of / 2:.0f} (+10%)",
         f"{passes:.1f}",
         passes <= 1.1 * all_of / 2,
@@ -144,10 +144,10 @@ def ablation_in_passes(images: int) -> None:
 
 
 def network_times(run: Run) -> None:
-    """Seconds for what goes through the whole test set."""
+    """Measure the computations that use the whole test set."""
     split = test_split(run)
     if split is None:
-        print(f"{run.title}: its images are not on this machine; --dataset says where they are")
+        print(f"{run.title}: its images are not on this machine. Name their path with --dataset.")
         return
     predictor = load_predictor(run, threads=available_threads())
     model = predictor.settings.model
@@ -155,8 +155,8 @@ def network_times(run: Run) -> None:
     alone = median(timed(lambda: one_pass(predictor, split.images)) for _ in range(3))
     ablated, all_of = timed(lambda: ablate_all(predictor, split.images)), model.num_blocks * model.num_experts
     print(
-        f"{run.title}, {len(split):,} test images: routing them {alone:.2f} s (median of 3); ablating each of the {all_of} experts "
-        f"{ablated:.1f} s, as {ablated / alone:.1f} passes (once)"
+        f"{run.title}, {len(split):,} test images: routing takes {alone:.2f} s (median of 3), ablating each of the {all_of} experts "
+        f"{ablated:.1f} s or {ablated / alone:.1f} passes (once)"
     )
 
 
@@ -164,25 +164,25 @@ def network_times(run: Run) -> None:
 
 
 def view_times(folder: Path, runs: list[Run]) -> None:
-    """The server's time for each view, and for a slider of What if."""
+    """Measure the server's time for each view, and for a slider of What if."""
     with serving(folder, data_root()) as server:
-        settled(server)
+        wait_until_loaded(server)
         for run in runs:
-            for what, address in VIEWS.items():
-                times = [visit(server, run, address) for _ in range(6)]
+            for name, view in VIEWS.items():
+                times = [visit(server, run, view) for _ in range(6)]
                 for when, taken in (("first", times[0]), ("then", median(times[1:]))):
-                    row(f"{run.title}: {what}, {when}", f"under {VIEW_TARGET} s", f"{taken:.3f} s", taken < VIEW_TARGET)
+                    row(f"{run.title}: {name}, {when}", f"under {VIEW_TARGET} s", f"{taken:.3f} s", taken < VIEW_TARGET)
             moves = slider_times(server, run)
             if moves:
                 taken, most = median(moves), max(moves)
                 measured = f"{taken:.3f} s (at most {most:.3f})"
                 row(f"{run.title}: a slider of What if", f"under {SLIDER_TARGET} s", measured, taken < SLIDER_TARGET)
             else:
-                print(f"{run.title}: without images What if has no sliders")
+                print(f"{run.title}: What if has no sliders without the images")
 
 
-def settled(server: str) -> None:
-    """Waits until the modules are loaded, which goes on in the background after the start."""
+def wait_until_loaded(server: str) -> None:
+    """Wait until the server has finished loading in the background."""
     with connected(server) as tab:
         tab.answers("experts", "run=none")
     (process,) = psutil.Process().children()
@@ -190,23 +190,23 @@ def settled(server: str) -> None:
         pass
 
 
-def visit(server: str, run: Run, address: dict[str, str]) -> float:
-    """Seconds that a new tab waits for a view."""
+def visit(server: str, run: Run, view: dict[str, str]) -> float:
+    """Return the seconds that a new tab waits for a view."""
     with connected(server) as tab:
         started = time.perf_counter()
-        said = tab.answers("experts", urlencode(address | {"run": run.id}))
+        answers = tab.answers("experts", urlencode(view | {"run": run.id}))
         taken = time.perf_counter() - started
-    complain(said)
+    assert_complete(answers)
     return taken
 
 
 def slider_times(server: str, run: Run) -> list[float]:
-    """Seconds until the server has answered the moves of a slider: the probabilities, and how all blocks route now."""
+    """Return the seconds from each of five moves of a slider to the new probabilities and routing weights."""
     query = urlencode(VIEWS["What if"] | {"run": run.id})
     with connected(server) as tab:
-        said = tab.answers("experts", query)
-        complain(said)
-        sliders = [each for each in said if each.delta.new_element.slider.label == "Expert 1"]
+        answers = tab.answers("experts", query)
+        assert_complete(answers)
+        sliders = [each for each in answers if each.delta.new_element.slider.label == "Expert 1"]
         return [moved(tab, query, sliders[-1], weight) for weight in (0.9, 0.1, 0.7, 0.3, 0.8)] if sliders else []
 
 
@@ -217,19 +217,20 @@ def moved(tab: Raw, query: str, slider: Any, weight: float) -> float:
     state.id = slider.delta.new_element.slider.id
     state.double_array_value.data.append(weight)
     started = time.perf_counter()
-    said = tab.answers("experts", query, message)
+    answers = tab.answers("experts", query, message)
     taken = time.perf_counter() - started
-    complain(said)
-    assert any("Changed: block" in each.delta.new_element.markdown.body for each in said), "the slider changed nothing"
+    assert_complete(answers)
+    changed = any("Changed blocks:" in each.delta.new_element.markdown.body for each in answers)
+    assert changed, "the slider changed nothing"
     return taken
 
 
-def complain(said: list[Any]) -> None:
-    """A view that did not come about has no time."""
-    for answer in said:
+def assert_complete(answers: list[Any]) -> None:
+    """Assert that a view has no error and computes nothing in the background, because its time would mean nothing."""
+    for answer in answers:
         element = answer.delta.new_element
         assert not element.HasField("exception"), element.exception.message
-        assert not element.HasField("progress"), "something is still being computed"
+        assert not element.HasField("progress"), "the view still computes something"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""The engine against the ordinary way of training the report's network, side by side in one run.
+"""Compare the trainer with a conventional training loop on the report's network, in one process.
 
     python -m benchmarks.training_speed --data cifar10-jpeg.tar.xz [--repeats 5] [--steps N] [--blocks N] [--device cpu]
 
-"The ordinary way": K separate convolution modules, float32, the default memory layout, a DataLoader with two workers and
-transforms image by image, and loss.item() after every step. "The engine" trains the same network with the same batch
-size, eager and compiled. "Convolutions alone" are those of the blocks, forward and back, as the engine calls them, and
-nothing else: what a step would be in which all the rest took no time. Repeats alternate; a repeat is one warm-up step and N that
-count. Prints images a second (median, least, most), the ratios of the medians, the seconds to the first finished step, and the
-peak of memory.
+The baseline uses K separate convolution modules, float32, the default memory layout, a DataLoader with two workers that
+transforms one image at a time, and loss.item() after every step. The trainer trains the same network with the same batch
+size, eager and compiled. "Convolutions only" runs the convolutions of the blocks as the trainer calls them, forward and
+backward: the speed of a step in which everything else took no time. Repeats alternate between the ways; a repeat is one
+warm-up step and N measured steps. Prints images per second (median, minimum, maximum), the ratios of the medians, the
+seconds to the first finished step, and the peak memory.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from expertnet.utils.devices import (
 )
 
 
-class OrdinaryBlock(nn.Module):
+class BaselineBlock(nn.Module):
     def __init__(self, channels: int, num_experts: int, reduction: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
@@ -63,9 +63,9 @@ class OrdinaryBlock(nn.Module):
         return (weights[:, :, None, None, None] * outputs).sum(1)
 
 
-def ordinary_network(settings: Settings) -> nn.Module:
+def baseline_network(settings: Settings) -> nn.Module:
     model = settings.model
-    blocks = [OrdinaryBlock(model.channels, model.num_experts, model.reduction) for _ in range(model.num_blocks)]
+    blocks = [BaselineBlock(model.channels, model.num_experts, model.reduction) for _ in range(model.num_blocks)]
     stem = [nn.Conv2d(3, model.channels, 3, padding=1), nn.BatchNorm2d(model.channels), nn.ReLU()]
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(model.channels, 10))
 
@@ -81,8 +81,8 @@ class Images(TorchDataset[Any]):
         return self.transform(self.images[index]), int(self.labels[index])
 
 
-def ordinary(settings: Settings, data: Dataset, device: torch.device) -> Iterator[float]:
-    """Trains for ever; yields the loss after every step."""
+def baseline(settings: Settings, data: Dataset, device: torch.device) -> Iterator[float]:
+    """Train endlessly and yield the loss after every step."""
     steps = [
         transforms.RandomCrop(settings.data.image_size, padding=settings.data.crop_padding),
         transforms.RandomHorizontalFlip(),
@@ -91,7 +91,7 @@ def ordinary(settings: Settings, data: Dataset, device: torch.device) -> Iterato
     ]
     inputs = Images(data.train, transforms.Compose(steps))
     loader = DataLoader(inputs, settings.training.batch_size, shuffle=True, num_workers=2, drop_last=True)
-    net = ordinary_network(settings).to(device).train()
+    net = baseline_network(settings).to(device).train()
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.training.lr, weight_decay=settings.training.weight_decay
     )
@@ -104,18 +104,18 @@ def ordinary(settings: Settings, data: Dataset, device: torch.device) -> Iterato
             yield loss.item()
 
 
-def engine(settings: Settings, data: Dataset) -> Iterator[None]:
-    """Trains as the app does; yields after every step."""
+def trained(settings: Settings, data: Dataset) -> Iterator[None]:
+    """Train as the app does and yield after every step."""
     for progress in Trainer(settings, data).run():
         if progress.kind == "step":
             yield None
 
 
 def convolutions(settings: Settings, device: torch.device) -> Iterator[None]:
-    """Convolves for ever; yields after as many convolutions as a step has in its blocks."""
+    """Convolve endlessly and yield after as many convolutions as the blocks run in a step."""
     model, size, batch = settings.model, settings.data.image_size, settings.training.batch_size
     dtype = resolve_precision(settings.hardware.precision, device)
-    experts = model.num_experts if device.type == "cpu" else 1  # where all of them lie in one convolution
+    experts = model.num_experts if device.type == "cpu" else 1  # elsewhere one convolution computes all experts
     channels_out = model.channels * model.num_experts // experts
 
     def drawn(*shape: int) -> Tensor:
@@ -131,7 +131,7 @@ def convolutions(settings: Settings, device: torch.device) -> Iterator[None]:
 
 
 def timed(way: Iterator[Any], steps: int, device: torch.device) -> float:
-    """Seconds that a number of steps take."""
+    """Return the seconds that a number of steps take, after one warm-up step."""
     next(way)
     _wait(device)
     started = time.perf_counter()
@@ -148,10 +148,12 @@ def _wait(device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="cifar10", help="a dataset by name, or a folder or archive")
+    parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, help="that count, in a repeat (default: 1 on a CPU, else 50)")
-    parser.add_argument("--blocks", type=int, default=8, help="fewer make it quicker, and are said")
+    parser.add_argument("--steps", type=int, help="measured steps in a repeat (default: 1 on a CPU, else 50)")
+    parser.add_argument(
+        "--blocks", type=int, default=8, help="fewer blocks take less time; the output names the number"
+    )
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     overrides = {"model.num_blocks": options.blocks, "hardware.device": options.device, "hardware.compile": "off"}
@@ -162,43 +164,44 @@ def main() -> None:
     data = load_dataset(settings.data, settings.seed)
     started = time.perf_counter()
     data = load_dataset(settings.data, settings.seed)
-    eager = engine(settings, data)
+    eager = trained(settings, data)
     next(eager)
     _wait(device)
     first_step = time.perf_counter() - started
     started = time.perf_counter()
-    fast = engine(compiled, data)
+    fast = trained(compiled, data)
     next(fast)
     _wait(device)
     compiling = time.perf_counter() - started
     ways: dict[str, Iterator[Any]] = {
-        "the ordinary way": ordinary(settings, data, device),
-        "engine, eager": eager,
-        "engine, compiled": fast,
-        "convolutions alone": convolutions(settings, device),
+        "baseline": baseline(settings, data, device),
+        "trainer, eager": eager,
+        "trainer, compiled": fast,
+        "convolutions only": convolutions(settings, device),
     }
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
-            (release_freed_memory if name == "the ordinary way" else keep_freed_memory)()  # which is the engine's alone
+            # Only the trainer keeps freed memory
+            (release_freed_memory if name == "baseline" else keep_freed_memory)()
             speeds[name].append(steps * batch / timed(way, steps, device))
     print(
         f"The report's network, {options.blocks} blocks, batch {batch}, {Path(options.data).name}, {device_name(device)}, "
         f"{platform.machine()}, torch {torch.__version__}; {options.repeats} repeats of {steps} steps; images/s"
     )
-    base = median(speeds["the ordinary way"])
+    base = median(speeds["baseline"])
     for name, values in speeds.items():
         print(
-            f"{name:<18} median {median(values):8.1f}  least {min(values):8.1f}  most {max(values):8.1f}  "
-            f"x {median(values) / base:.2f}  an epoch of 50,000: {50_000 / median(values):.1f} s"
+            f"{name:<18} median {median(values):8.1f}  min {min(values):8.1f}  max {max(values):8.1f}  "
+            f"x {median(values) / base:.2f}  an epoch of 50,000 images: {50_000 / median(values):.1f} s"
         )
     print(
-        f"from Start to the first finished step, data decoded before: {first_step:.1f} s eager, {compiling:.1f} s compiled"
+        f"from the start to the first finished step, with decoded data: {first_step:.1f} s eager, {compiling:.1f} s compiled"
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"peak memory of this process, all ways together: {peak / 2**30:.1f} GiB")
+    print(f"peak memory of this process: {peak / 2**30:.1f} GiB")
     if device.type == "cuda":
-        print(f"peak memory on the GPU, all ways together: {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB")
+        print(f"peak memory on the GPU: {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB")
 
 
 if __name__ == "__main__":

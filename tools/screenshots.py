@@ -63,7 +63,7 @@ def main() -> None:
         with serving(work, work / "data") as address:
             page = opened(browser, address, 1130)
             page.get_by_role("button", name="Start training").click()
-            page.get_by_text("training · epoch 7 of 12").wait_for(timeout=120_000)
+            page.get_by_text("running · epoch 7 of 12").wait_for(timeout=120_000)
             save(page, folder / "train.png")
             page.get_by_text("finished · epoch 12 of 12").wait_for(timeout=240_000)
             page = opened(browser, f"{address}/runs", 900)
