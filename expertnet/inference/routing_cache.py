@@ -66,7 +66,7 @@ def check_classes(classes: Tensor, num_classes: int) -> None:
         raise ValueError("not indices of classes")
 
 
-def load_own_test_set(run: Run, progress: Report = silent, cancelled: ShouldStop = never) -> tuple[Split, bool]:
+def load_own_test_set(run: Run, progress: Report = silent) -> tuple[Split, bool]:
     """Return the test set of a run's dataset, and whether the dataset is unchanged since the training.
 
     Raises DatasetError if it is missing, cannot be read, or has other classes now.
@@ -75,7 +75,7 @@ def load_own_test_set(run: Run, progress: Report = silent, cancelled: ShouldStop
     cached = cached_test_split(info) if info else None
     if cached is not None:
         return cached, True
-    split, found = load_test_split(run.settings().data, progress, cancelled)
+    split, found = load_test_split(run.settings().data, progress)
     if info is not None and found.classes != info.classes:
         raise DatasetError(
             f"The classes of {found.name} have changed since run {run.name} was trained. "

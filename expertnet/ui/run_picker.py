@@ -89,7 +89,8 @@ def _description(run: Run) -> str:
     accuracy = status.test_accuracy if status.test_accuracy is not None else status.best_val_accuracy
     result = f"{percent(accuracy)} {'test' if is_test else 'validation'}" if accuracy is not None else "no result yet"
     state = "" if status.state == "finished" else f" · {status.state}"
-    return f"{run.title} · {result}{state} · {time_text(run.created)}"
+    date = time_text(run.created).removesuffix(" UTC")  # which a phone has no room for
+    return f"{run.title} · {result}{state} · {date}"
 
 
 def model_card(run: Run) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from expertnet.findings import classes
+from expertnet.findings.finding import Finding
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
@@ -21,7 +24,7 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         st.subheader("Mean routing by class")
         block = pick_block(selection.blocks)
         st.caption("Click a cell to see the images behind it.")
-        cell = _clicked(show(classes.classes(lab, block, "cell"), select=True), "cell")
+        cell = _clicked(classes.classes(lab, block, "cell"), "cell")
         if cell:
             _images_of_cell(selection, lab, block, cell["class"], int(cell["expert"]))
         st.subheader("Information about the class")
@@ -29,7 +32,7 @@ def classes_view(selection: Selection, lab: Lab) -> None:
     with right:
         st.subheader("All images by routing")
         st.caption("Click a dot to see its image.")
-        point = _clicked(show(classes.plane(lab, "point"), select=True), "point")
+        point = _clicked(classes.plane(lab, "point"), "point")
         if point:
             index = int(point["image"]) - 1
             gallery(selection, [index], [image_caption(lab, index)])
@@ -50,8 +53,9 @@ def show_mistakes(lab: Lab, suffix: str = "") -> None:
         )
 
 
-def _clicked(event: object, name: str) -> dict | None:
-    selected = event.selection.get(name) if event is not None else None  # type: ignore[attr-defined]
+def _clicked(finding: Finding, name: str) -> dict[str, Any] | None:
+    """Show a finding and return what the user clicked in its chart."""
+    selected = show(finding, select=True).selection.get(name)
     return selected[0] if selected else None
 
 

@@ -12,10 +12,10 @@ from expertnet.routing import interventions
 from expertnet.routing.lab import Lab
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.effects import ablations_panel, policies_panel
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.image_picker import pick_image
 from expertnet.ui.experts.selection import Selection
-from expertnet.ui.experts.test_set_effects import ablations_panel, policies_panel
 
 WEIGHTS = "weights"  # in the URL
 ALONE = 1e-4  # at most this weight for the other experts, which then show as 0
