@@ -23,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import Stop, run_training
-from expertnet.ui.runs.table import TICKED
+from expertnet.ui.runs.run_list import SELECTED
 from tests.support.opening import new_session
 from tests.support.served import CHROMIUM, open_page, serving, settle
 
@@ -97,7 +97,7 @@ def script_times(store: RunStore, folder: Path) -> None:
     warm = [timed(page) for _ in range(5)]
     added = (process.memory_info().rss - before) / 2**20
     page = opened(store.root)
-    page.session_state[TICKED] = tuple(run.id for run in store.list())
+    page.session_state[SELECTED] = tuple(run.id for run in store.list())
     selected = [timed(page) for _ in range(5)]
     print(f"Runs, script only: first {words(cold)}, then {words(warm)}, with every run selected {words(selected)}")
     print(f"memory: {added:.0f} MB more than without runs, {process.memory_info().rss / 2**20:.0f} MB in total")

@@ -1,4 +1,4 @@
-"""All runs: to find, to act on and to compare."""
+"""Runs: find, manage and compare them."""
 
 import streamlit as st
 
@@ -7,36 +7,20 @@ from expertnet.store.run_store import RunStore
 from expertnet.ui import shell
 from expertnet.ui.runs.actions import run_actions, undo_line
 from expertnet.ui.runs.compare import compare_runs
-from expertnet.ui.runs.filter import filter_runs, nothing_matches
 from expertnet.ui.runs.import_export import import_panel
-from expertnet.ui.runs.table import TALLEST, follow, keep_ticked, run_table
+from expertnet.ui.runs.run_list import follow, run_list
 from expertnet.ui.runs.trash import trash_panel
 
 shell.require()
 
 st.header("Runs")
 store = RunStore()
-rows, ticked = run_rows(store), []
-if not rows:
-    st.info(
-        "There are no runs yet. The first takes under a minute: train on the digits.", icon=":material/model_training:"
-    )
-    shell.link("train", "Go to Train", icon="arrow_forward")
-shown = filter_runs(rows) if rows else []
-if shown:
-    count = f"{len(rows):,} {'run' if len(rows) == 1 else 'runs'}"
-    if len(shown) < len(rows):
-        count = f"{len(shown):,} of {count}"
-    scrolls = "; the table scrolls to the rest" if len(shown) > TALLEST else ""
-    st.caption(f"{count}{scrolls}. Tick one run to act on it, several to compare them.")
-    ticked = run_table(shown)
-elif rows:
-    keep_ticked([])
-    nothing_matches(len(rows))
+rows = run_rows(store)
+selected = run_list(rows)
 undo_line(store)
-if ticked:
-    run_actions(ticked)
-    compare_runs(ticked)
+if selected:
+    run_actions(selected)
+    compare_runs(selected)
 import_panel()
 trash_panel(store)
 follow(rows)

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
-from expertnet.ui.runs import table
+from expertnet.ui.runs import run_list
 from expertnet.ui.shell import PAGES
 from tests.support import opening
 from tests.support.opening import TINY, finished
@@ -107,7 +107,7 @@ def pressed(test, key, user=None):
 @pytest.fixture
 def only_run(monkeypatch):
     """A run that is selected on the Runs page."""
-    monkeypatch.setattr(table, "run_table", lambda runs: runs)
+    monkeypatch.setattr(run_list, "run_list", lambda rows: rows)
     return finished(RunStore())
 
 

@@ -1,10 +1,9 @@
-"""Runs that come from elsewhere, on the Runs page."""
+"""Importing and exporting on the Runs page."""
 
 import io
 
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
-from expertnet.ui.runs import table
 from expertnet.utils.files import write_atomically
 from tests.support.opening import finished, opened
 
@@ -30,7 +29,7 @@ def test_a_run_is_imported_into_an_empty_store(tmp_path):
     assert not test.run().success and len(RunStore().list()) == 1
 
 
-def test_a_run_that_is_here_already_is_named_and_not_made_again(tmp_path):
+def test_a_run_that_you_already_have_is_named_and_not_imported_again(tmp_path):
     archive = exported(finished(RunStore(tmp_path / "elsewhere")))
     upload(opened("runs"), ("a.zip", archive))
     (run,) = RunStore().list()
@@ -40,23 +39,22 @@ def test_a_run_that_is_here_already_is_named_and_not_made_again(tmp_path):
     assert not test.success and len(RunStore().list()) == 1
 
 
-def test_one_that_is_refused_does_not_keep_the_others_out(tmp_path):
+def test_a_refused_file_does_not_stop_the_others(tmp_path):
     archive = exported(finished(RunStore(tmp_path / "elsewhere")))
     test = upload(opened("runs"), ("a.zip", b"PK"), ("b.zip", archive))
     assert len(test.error) == len(test.success) == len(RunStore().list()) == 1
 
 
-def test_what_is_no_run_gets_its_sentence():
+def test_a_file_that_is_not_a_run_gets_a_message():
     test = upload(opened("runs"), ("<b>.zip", b"PK"))
     assert "was not imported" in test.error[0].value and "<b>" not in test.error[0].value
     assert RunStore().list() == []
 
 
-def test_ticked_runs_can_be_exported(monkeypatch):
-    finished(RunStore())
-    monkeypatch.setattr(table, "run_table", lambda runs: runs)
-    (button,) = opened("runs").get("download_button")
+def test_a_selected_run_can_be_exported_unless_it_is_damaged():
+    run = finished(RunStore())
+    (button,) = opened("runs", selected=run.id).get("download_button")
     assert button.proto.label == "Export" and not button.proto.disabled
-    write_atomically(RunStore().list()[0].path / "best.safetensors", b"")
-    (button,) = opened("runs").get("download_button")
+    write_atomically(run.path / "best.safetensors", b"")
+    (button,) = opened("runs", selected=run.id).get("download_button")
     assert button.proto.disabled and "damaged" in button.proto.help

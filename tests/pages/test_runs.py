@@ -1,4 +1,4 @@
-"""The Runs page: finding, ticking, naming, deleting and comparing runs, without a browser and without a training."""
+"""The Runs page: find, select, name, delete and compare runs."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash, trashed
-from expertnet.ui.runs import table
-from expertnet.ui.runs.table import TICKED, fitted
+from expertnet.ui.runs.run_list import SELECTED
+from expertnet.ui.runs.table import fitted
 from expertnet.utils.processes import this_process
 from tests.support.opening import TINY, finished, new_session, opened, written
 
@@ -20,12 +20,12 @@ def store():
     return RunStore()
 
 
-def page(*ticked, **address):
-    """The Runs page with these runs ticked."""
+def page(*selected, **query):
+    """The Runs page with these runs selected."""
     test = new_session("runs")
-    for name, value in address.items():
+    for name, value in query.items():
         test.query_params[name] = value
-    test.session_state[TICKED] = tuple(run.id for run in ticked)
+    test.session_state[SELECTED] = tuple(run.id for run in selected)
     return sound(test.run())
 
 
@@ -73,7 +73,7 @@ def several(store, count=7):
     ]
 
 
-def test_runs_that_are_called_alike_are_told_apart(store):
+def test_runs_with_the_same_title_get_a_part_of_their_id(store):
     runs = [written(store), written(store, "another"), written(store, state="stopped")]
     alike = [f"Digits, quick · {run.id[-4:]}" for run in (runs[2], runs[0])]
     assert sorted(names(page())) == sorted([*alike, "another"])
@@ -84,17 +84,17 @@ def test_runs_that_are_called_alike_are_told_apart(store):
     assert sorted(names(sound(test.run()))) == sorted([*alike, "another"])
 
 
-def test_few_runs_have_a_search_alone_and_one_has_nothing_to_search(store):
+def test_few_runs_have_only_a_search_and_a_single_run_has_none(store):
     written(store, "one")
     test = page()
     assert not test.text_input and not test.multiselect and not test.selectbox
-    assert "1 run. Tick" in said(test)
+    assert "1 run. Select" in said(test)
     written(store, "two", dataset="cifar10")
     test = page()
     assert [field.label for field in test.text_input] == ["Search"] and not test.multiselect and not test.selectbox
 
 
-def test_filters_come_with_what_there_is_to_choose_from(store):
+def test_only_filters_with_a_choice_are_shown(store):
     runs = several(store)
     assert [choice.label for choice in page().multiselect] == ["Dataset", "State", "Preset"]
     runs[0].annotate(Notes("", ("baseline",), ""))
@@ -104,14 +104,14 @@ def test_filters_come_with_what_there_is_to_choose_from(store):
     assert names(sound(test.run())) == ["Run 0"] and "1 of 7 runs" in said(test)
 
 
-def test_the_address_searches_filters_and_orders(store):
+def test_the_url_searches_filters_and_orders(store):
     several(store)
     test = page(dataset="Digits", preset="quick", order="best validation")
     assert names(test) == ["Run 6", "Run 4"] and test.multiselect(key="dataset").value == ["Digits"]
     assert names(page(dataset="Digits", preset="quick", q="RUN 4")) == ["Run 4"]
     assert names(page(state="stopped")) == ["Run 0"]
     assert len(names(page(order="no such order", q=""))) == 7
-    assert "None of the 7 runs matches." in said(page(state="<b>no such state</b>"))
+    assert "No run matches the filters." in said(page(state="<b>no such state</b>"))
 
 
 def test_a_running_run_is_found_by_its_state(store):
@@ -122,40 +122,37 @@ def test_a_running_run_is_found_by_its_state(store):
     assert names(test) == ["live"] and test.dataframe[0].value["State"].tolist() == ["▶ running"]
 
 
-def test_where_nothing_matches_a_button_shows_all_again(store):
+def test_filters_without_a_match_can_be_cleared(store):
     several(store)
     test = page(q="nothing like this", state="failed")
-    assert not test.dataframe and "None of the 7 runs matches." in said(test)
-    button(test, "Clear the filters").click()
+    assert not test.dataframe and "No run matches the filters." in said(test)
+    button(test, "Clear filters").click()
     assert len(names(sound(test.run()))) == 7 and test.text_input(key="q").value == ""
 
 
-def test_ticks_stay_with_their_runs_in_another_order_and_go_with_a_filter(store):
+def test_a_selection_survives_another_order_and_ends_when_a_filter_hides_the_run(store):
     runs = several(store)
     test = page(runs[2])
     assert [link.proto.label for link in test.get("page_link")].count("Open") == 1
     test.selectbox(key="order").set_value("name")
     assert f"delete {runs[2].id}" in [button.key for button in sound(test.run()).button]
-    assert test.session_state[TICKED] == (runs[2].id,)
+    assert test.session_state[SELECTED] == (runs[2].id,)
     test.multiselect(key="dataset").set_value(["Digits"])
     sound(test.run())
-    assert test.session_state[TICKED] == () and "Open" not in [link.proto.label for link in test.get("page_link")]
+    assert test.session_state[SELECTED] == () and "Open" not in [link.proto.label for link in test.get("page_link")]
     test.multiselect(key="dataset").set_value([])
-    assert sound(test.run()).session_state[TICKED] == ()
+    assert sound(test.run()).session_state[SELECTED] == ()
 
 
-def test_a_comparison_stands_in_the_address(store):
-    runs = several(store)
-    test = page(runs[2], runs[4])
-    ticked = test.query_params["ticked"]
-    again = new_session("runs")  # a session that begins with that address
-    again.query_params["ticked"] = f"{ticked[0] if isinstance(ticked, list) else ticked},20200101-000000-abcd"
-    sound(again.run())
-    assert set(again.session_state[TICKED]) == {runs[2].id, runs[4].id} and "2 runs" in said(again)
-    assert "abcd" not in str(again.query_params["ticked"])
+def test_a_comparison_is_in_the_url(store):
+    ids = {run.id for run in several(store)[2:4]}
+    test = sound(opened("runs", selected=",".join([*ids, "20200101-000000-abcd"])))
+    assert set(test.session_state[SELECTED]) == ids and "2 runs" in said(test)
+    assert all(run_id in str(test.query_params["selected"]) for run_id in ids)
+    assert "abcd" not in str(test.query_params["selected"])
 
 
-def test_a_button_acts_on_the_run_that_was_ticked_though_another_came_before_it(store):
+def test_a_button_acts_on_the_selected_run_although_another_was_added_above_it(store):
     run = written(store, "old")
     test = page(run)
     newer = written(store, "new")
@@ -164,7 +161,7 @@ def test_a_button_acts_on_the_run_that_was_ticked_though_another_came_before_it(
     assert [left.title for left in store.list()] == ["new"] and [gone.title for gone in trashed(store)] == ["old"]
 
 
-def test_name_tags_and_note_are_changed_in_one_form(store):
+def test_one_form_changes_name_tags_and_note(store):
     run = written(store, "before")
     test = page(run)
     field(test, "Name").set_value("<script>alert(1)</script>")
@@ -180,7 +177,7 @@ def test_name_tags_and_note_are_changed_in_one_form(store):
     assert names(press(test, "Save")) == ["before"]
 
 
-def test_what_is_too_long_is_refused_with_the_limit(store):
+def test_text_that_is_too_long_is_refused_with_the_limit(store):
     run = written(store, "before")
     test = page(run)
     field(test, "Name").set_value("n" * 81)
@@ -229,29 +226,29 @@ def test_a_shipped_run_stays_as_it_is(store):
     labels = [button.label for button in page(run).button]
     assert "Save" not in labels and "Delete this run" not in labels
     test = page(run, other)
-    assert "Cannot be deleted, because they came with the app: “example”." in said(test)
+    assert "Included runs cannot be deleted: “example”." in said(test)
     press(test, "Delete this run")
     assert [left.title for left in store.list()] == ["example"]
 
 
-def test_those_that_cannot_be_deleted_are_named_few_of_many(store):
+def test_only_some_of_many_runs_that_cannot_be_deleted_are_named(store):
     runs = [written(store, f"*live {number}*") for number in range(7)]
     for run in runs:
         run.write_status(run.written_status().changed(process=this_process(), state="running"))
-    told = said(page(*runs))
-    assert "Cannot be deleted, because they have not ended: “\\*live" in told and "” and 2 more." in told
-    assert told.count("“\\*live") == 5
+    text = said(page(*runs))
+    assert "Active runs cannot be deleted: “\\*live" in text and "” and 2 more." in text
+    assert text.count("“\\*live") == 5
 
 
-def test_what_the_accuracy_is_measured_on_is_said_where_it_is_the_test_set(store):
+def test_the_monitored_set_is_shown_if_it_is_a_test_set(store):
     written(store, "one", **{"data.validation_share": 0.1})
-    assert "Watched" not in page().dataframe[0].value
+    assert "Monitored" not in page().dataframe[0].value
     written(store, "two", **{"data.validation_share": 0.0})
-    assert sorted(page().dataframe[0].value["Watched"]) == ["test set", "validation"]
+    assert sorted(page().dataframe[0].value["Monitored"]) == ["test set", "validation"]
 
 
 @pytest.mark.parametrize("text", ["short", "W" * 80, "i" * 80, "漢" * 80, "a b " * 20, ""])
-def test_a_text_that_its_cell_has_no_room_for_says_so(text):
+def test_text_that_does_not_fit_a_cell_ends_in_an_ellipsis(text):
     cut = fitted(text, 250, " (damaged)")
     kept = cut.removesuffix(" (damaged)")
     assert cut.endswith(" (damaged)")
@@ -259,16 +256,16 @@ def test_a_text_that_its_cell_has_no_room_for_says_so(text):
     assert 10 < len(fitted(text, 250)) < 60 or len(text) < 10
 
 
-def test_the_whole_name_of_the_run_that_is_ticked_stands_below_the_table(store):
+def test_the_full_name_of_the_selected_run_is_below_the_table(store):
     run = written(store, "n" * 80)
     test = page(run)
     assert names(test)[0].endswith("n…") and f"**{'n' * 80}**" in said(test)
 
 
-def test_deleting_is_undone(store):
+def test_a_deletion_can_be_undone(store):
     run = written(store, "*mine*")
     test = page(run)
-    assert any("goes to the trash" in text.value for text in test.markdown)
+    assert any("to the trash" in text.value for text in test.markdown)
     press(test, "Delete this run")
     assert store.list() == [] and any("\\*mine\\* is in the trash" in text.value for text in test.markdown)
     assert any("There are no runs yet" in info.value for info in test.info)
@@ -276,17 +273,17 @@ def test_deleting_is_undone(store):
     assert [back.id for back in store.list()] == [run.id] and "Undo" not in [button.label for button in test.button]
 
 
-def test_several_are_deleted_and_brought_back_together(store):
+def test_several_runs_are_deleted_and_restored_together(store):
     runs = several(store)
     test = page(*runs[:3])
     press(test, "Delete 3 runs")
     drawn = [item for item in test.main if item in [test.dataframe[0], button(test, "Undo")]]
-    assert drawn == [test.dataframe[0], button(test, "Undo")]  # below the table, which so stays where it is
+    assert drawn == [test.dataframe[0], button(test, "Undo")]  # below the table, which does not move
     assert len(store.list()) == 4 and "3 runs are in the trash" in said(test)
     assert len(names(press(test, "Undo"))) == 7
 
 
-def test_an_undo_that_cannot_be_says_why(store):
+def test_a_failed_undo_says_why(store):
     run = written(store, "mine")
     test = page(run)
     press(test, "Delete this run")
@@ -295,7 +292,7 @@ def test_an_undo_that_cannot_be_says_why(store):
     assert trashed(store)[0].title == "mine"
 
 
-def test_a_tag_is_given_to_all_that_are_ticked_and_taken_away(store):
+def test_a_tag_is_added_to_all_selected_runs_and_removed(store):
     runs = several(store)
     runs[0].annotate(Notes("kept", ("first",), "kept too"))
     test = page(*runs[:2])
@@ -308,22 +305,22 @@ def test_a_tag_is_given_to_all_that_are_ticked_and_taken_away(store):
     assert runs[0].notes().tags == ("first", "third") and runs[1].notes().tags == ("third",)
 
 
-def test_the_trash_is_read_when_it_is_unfolded_and_emptied_when_asked(store):
+def test_the_trash_is_read_when_unfolded_and_can_be_restored_or_emptied(store):
     for number in range(3):
         move_to_trash(written(store, f"gone {number}"))
     test = page()
-    assert not test.dataframe and [panel.label for panel in test.expander] == ["Import a run", "Trash (3)"]
+    assert not test.dataframe and [panel.label for panel in test.expander] == ["Import runs", "Trash (3)"]
     test.session_state["trash"] = True
     sound(test.run())
     assert sorted(test.dataframe[0].value["Run"]) == ["gone 0", "gone 1", "gone 2"]
-    press(test, "Bring all back")
-    assert len(store.list()) == 3 and [panel.label for panel in test.expander] == ["Import a run"]
+    press(test, "Restore all")
+    assert len(store.list()) == 3 and [panel.label for panel in test.expander] == ["Import runs"]
     for run in store.list():
         move_to_trash(run)
     test = page()
     test.session_state["trash"] = True
     sound(test.run())
-    press(test, "Delete for good")
+    press(test, "Delete permanently")
     assert trashed(store) == [] and not list((store.root / ".trash").iterdir())
 
 
@@ -345,35 +342,35 @@ def test_curves_follow_the_options(store):
     assert accuracy["layer"][0]["encoding"]["y"]["scale"]["type"] == "linear"
 
 
-def test_a_truth_value_is_on_or_off_and_a_long_name_is_cut(store):
+def test_a_toggle_is_on_or_off_and_a_long_name_is_cut(store):
     a, b = written(store, "n" * 80), written(store, "short", **{"model.residual": True})
     table = page(a, b).dataframe[-1].value
     assert table.index.tolist() == ["Residual blocks"] and sorted(table.iloc[0]) == ["off", "on"]
     assert any(name.startswith("nnn") and name.endswith("…") and len(name) < 60 for name in table.columns)
 
 
-def test_of_many_runs_each_is_a_line_of_the_differences(store):
+def test_with_many_runs_each_is_a_row_of_the_differences(store):
     runs = several(store)
     table = page(*runs).dataframe[1].value
     assert len(table) == 7 and "Learning rate" in table.columns and table.columns[0] == "Best accuracy"
 
 
-def test_settings_that_go_with_accuracy_are_told_of_one_data_set_alone(store):
+def test_settings_are_related_to_accuracy_only_within_one_dataset(store):
     runs = several(store, 23)
-    assert "With runs of one dataset" in said(page(*runs))
+    assert "Select runs of a single dataset" in said(page(*runs))
     test = page(*runs[3:])
     assert "a higher “Learning rate”" in said(test).replace("\\", "")
     assert len(specs(test)) == 3
-    assert "With 8 finished runs or more" in said(page(*runs[3:8]))
+    assert "Select at least 8 finished runs" in said(page(*runs[3:8]))
 
 
-def test_a_state_that_nobody_knows_is_shown_as_it_is(store):
+def test_an_unknown_state_is_shown_unchanged(store):
     runs = several(store)
     runs[0].write_status(runs[0].written_status().changed(state="dreaming"))
     assert names(page(state="dreaming")) == ["Run 0"]
 
 
-def test_damaged_runs_stand_beside_the_others_and_can_be_deleted(store):
+def test_damaged_runs_are_listed_and_can_be_deleted(store):
     run, other = written(store, "torn"), written(store, "whole")
     (run.path / "config.json").write_text("{")
     (other.path / "status.json").write_text('{"best_val_accuracy": "x"}')
@@ -385,7 +382,7 @@ def test_damaged_runs_stand_beside_the_others_and_can_be_deleted(store):
     assert [left.id for left in store.list()] == [other.id]
 
 
-def test_notes_that_are_no_notes_do_not_stop_the_page(store):
+def test_notes_that_cannot_be_read_do_not_stop_the_page(store):
     run = written(store, "mine")
     os.mkfifo(run.path / "notes.json")  # reading it would wait for ever
     test = page(run)
@@ -394,25 +391,19 @@ def test_notes_that_are_no_notes_do_not_stop_the_page(store):
     assert any("could not be written" in error.value for error in press(test, "Save").error)
 
 
-def test_other_pages_call_a_run_by_its_new_name(store):
+def test_other_pages_use_a_run_s_new_name(store):
     run = written(store, "before")
     run.annotate(Notes("after", (), ""))
     assert any("after" in heading.value for heading in opened("train", run.id).subheader)
 
 
-def tables_before_and_after():
-    """The Runs page with one run, drawn again after another has come."""
-    test = opened("runs")
-    before = [frame.proto.id for frame in test.dataframe]
-    RunStore().create(build_settings("quick", "digits", TINY))
-    return before, [frame.proto.id for frame in test.run().dataframe]
-
-
 def test_a_selection_does_not_move_to_another_run_when_one_is_added():
-    """Ticks are row numbers, so a table of other rows is another table, with no tick."""
+    """A selection holds row numbers, so other rows need another table."""
     finished(RunStore())
-    before, after = tables_before_and_after()
-    assert before and after and before[0] != after[0]
+    test = opened("runs")
+    before = test.dataframe[0].proto.id
+    RunStore().create(build_settings("quick", "digits", TINY))
+    assert test.run().dataframe[0].proto.id != before
 
 
 def test_the_table_names_the_dataset_of_the_settings():
@@ -422,8 +413,6 @@ def test_the_table_names_the_dataset_of_the_settings():
     assert opened("runs").dataframe[0].value["Dataset"].tolist() == ["birds.zip"]
 
 
-def test_differing_settings_have_the_labels_of_the_form(monkeypatch):
-    for rate in (0.01, 0.02):
-        finished(RunStore(), **{"training.lr": rate})
-    monkeypatch.setattr(table, "run_table", lambda runs: runs)
-    assert opened("runs").dataframe[-1].value.index.tolist() == ["Learning rate"]
+def test_differing_settings_have_the_labels_of_the_form():
+    runs = [finished(RunStore(), **{"training.lr": rate}) for rate in (0.01, 0.02)]
+    assert page(*runs).dataframe[-1].value.index.tolist() == ["Learning rate"]

@@ -1,12 +1,8 @@
-"""What can be done with the runs that are ticked: one or several.
-
-In this module: run_actions and undo_line. Every button is bound to the ids of the runs that were ticked when it was drawn.
-"""
+"""What you can do with the selected runs. The key of each button names them, so that it never acts on others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -25,14 +21,14 @@ from expertnet.ui import shell
 from expertnet.ui.auth import login
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.runs.import_export import export_button
-from expertnet.utils.text import cut, escape
+from expertnet.utils.text import counted, cut, escape
 
-DELETED = "deleted runs"  # in the session: the ids that Undo brings back
-NAMED = 5  # runs that a sentence names
+DELETED = "deleted runs"  # in the session: the ids that Undo restores
+NAMED = 5  # runs named in a sentence
 
 
 def run_actions(rows: list[RunRow]) -> None:
-    """The buttons for what is ticked; none for nothing."""
+    """Draw the actions on one run or on several."""
     if len(rows) == 1:
         _one(rows[0])
     elif rows:
@@ -41,10 +37,11 @@ def run_actions(rows: list[RunRow]) -> None:
 
 def _one(row: RunRow) -> None:
     run = row.run
-    st.markdown(f"**{escape(row.title)}**")  # in full: a cell may have cut it
+    st.markdown(f"**{escape(row.title)}**")  # in full, because the table may have cut it
     if row.damage:
         st.error(escape(row.damage), icon=":material/error:")
-    why_not = resume_fault(run) if row.settings and row.state in RESUMABLE_STATES else None
+    resumable = bool(row.settings) and row.state in RESUMABLE_STATES
+    why_not = resume_fault(run) if resumable else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
     buttons = st.container(horizontal=True, vertical_alignment="center")
@@ -54,14 +51,9 @@ def _one(row: RunRow) -> None:
             if has_network(run):
                 shell.link("experts", "Routing", run.id)
                 shell.link("predict", "Classify", run.id)
-        resumable = row.state in RESUMABLE_STATES and not why_not and not row.shipped
-        if resumable and buttons.button(
-            "Resume", icon=":material/play_arrow:", key=f"resume {run.id}", **login.reserved()
-        ):
-            shell.act(lambda: manager().resume(run))
-    if row.state in ("queued", "running") and buttons.button(
-        "Stop", icon=":material/stop_circle:", key=f"stop {run.id}", **login.reserved()
-    ):
+    if resumable and not why_not and not row.shipped and _pressed(buttons, "Resume", "play_arrow", f"resume {run.id}"):
+        shell.act(lambda: manager().resume(run))
+    if row.state in ("queued", "running") and _pressed(buttons, "Stop", "stop_circle", f"stop {run.id}"):
         shell.act(lambda: manager().stop(run))
     if not row.shipped:
         _edit(buttons, run)
@@ -70,16 +62,20 @@ def _one(row: RunRow) -> None:
     with buttons:
         export_button(run)
     if row.note:
-        st.text(row.note)  # as typed: no Markdown
+        st.text(row.note)  # not as Markdown
     model_card(run)
 
 
+def _pressed(place: DeltaGenerator, label: str, icon: str, key: str) -> bool:
+    return place.button(label, icon=f":material/{icon}:", key=key, **login.reserved())
+
+
 def _edit(place: DeltaGenerator, run: Run) -> None:
-    """Name, tags and note. Once they have changed, the keys are others: the form closes, and shows what is on the disk."""
+    """Draw a form for name, tags and note. When they change, its key does too, so it closes and shows what was saved."""
     now = run.notes()
     key = f"{run.id} {hash(now)}"
     with (
-        place.popover("Name, tags, note", icon=":material/edit:", key=f"edit {key}"),
+        place.popover("Edit", icon=":material/edit:", key=f"edit {key}"),
         st.form(f"notes {key}", border=False),
     ):
         name = st.text_input(
@@ -87,79 +83,79 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
             run.given_name,
             key=f"name {key}",
             placeholder=run.title,
-            help=f"At most {notes.NAME} characters. Empty: the name it was started with.",
+            help=f"At most {notes.NAME} characters. Leave it empty to restore the original name.",
         )
         tags = st.text_input(
             "Tags",
             ", ".join(now.tags),
             key=f"tags {key}",
             placeholder="baseline, to repeat",
-            help=f"With commas between them; at most {notes.TAGS}, of at most {notes.TAG} characters each.",
+            help=f"Separate tags with commas. At most {notes.TAGS} tags of {notes.TAG} characters.",
         )
         note = st.text_area("Note", now.note, height=140, key=f"note {key}")
         if st.form_submit_button("Save", type="primary", key=f"save {key}", **login.reserved()):
-            kept = "" if name == run.given_name and not now.name else name  # the name of its start is no new name
-            shell.act(lambda: run.annotate(Notes(kept, split_tags(tags), note)))
+            renamed = "" if name == run.given_name and not now.name else name  # the original name is not a new one
+            shell.act(lambda: run.annotate(Notes(renamed, split_tags(tags), note)))
 
 
 def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
     ids = [row.id for row in rows]
-    key = f"{ids[0]} {hash(tuple(ids))}" if len(ids) > 1 else ids[0]
-    what = f"{escape(rows[0].title)} goes" if len(rows) == 1 else f"These {len(rows):,} runs go"
-    label = "Delete" if len(rows) == 1 else f"Delete {len(rows):,}"
-    with place.popover(label, icon=":material/delete:", key=f"ask {key}"):
+    one = len(rows) == 1
+    key = ids[0] if one else f"{ids[0]} {hash(tuple(ids))}"
+    what = escape(rows[0].title) if one else counted(len(rows), "run")
+    with place.popover("Delete" if one else f"Delete {len(rows):,}", icon=":material/delete:", key=f"ask {key}"):
         st.write(
-            f"{what} to the trash of this store with all checkpoints, and can be brought back until it is emptied."
+            f"This moves {what} to the trash with all checkpoints. You can restore them until you empty the trash."
         )
-        sure = "Delete this run" if len(rows) == 1 else f"Delete {len(rows):,} runs"
-        if st.button(sure, type="primary", key=f"delete {key}", **login.reserved()):
+        confirm = "Delete this run" if one else f"Delete {len(rows):,} runs"
+        if st.button(confirm, type="primary", key=f"delete {key}", **login.reserved()):
             shell.act(lambda: _move_to_trash(rows))
 
 
 def _move_to_trash(rows: list[RunRow]) -> None:
-    done: list[str] = []
+    moved: list[str] = []
     try:
         for row in rows:
             move_to_trash(row.run)
-            done.append(row.id)
+            moved.append(row.id)
     finally:
-        st.session_state[DELETED] = done
+        st.session_state[DELETED] = moved
 
 
 def _several(rows: list[RunRow]) -> None:
     own = [row for row in rows if not row.shipped]
     idle = [row for row in own if not row.active]
     place = st.container(horizontal=True, vertical_alignment="center")
-    place.markdown(f"**{len(rows):,} runs** are ticked.", width="content")
+    place.markdown(f"**{len(rows):,} runs** selected", width="content")
     if own:
         _tag(place, own)
     if idle:
         _delete(place, idle)
     with place:
         export_button(*(row.run for row in rows))
-    for why, stay in (
-        ("came with the app", [row for row in rows if row.shipped]),
-        ("have not ended", [row for row in own if row.active]),
+    labels = row_labels(rows)
+    for kind, refused in (
+        ("Included", [row for row in rows if row.shipped]),
+        ("Active", [row for row in own if row.active]),
     ):
-        if stay:
-            st.caption(f"Cannot be deleted, because they {why}: {_titles(stay, row_labels(rows))}.")
+        if refused:
+            st.caption(f"{kind} runs cannot be deleted: {_titles(refused, labels)}.")
 
 
 def _titles(rows: list[RunRow], labels: dict[str, str]) -> str:
-    """The first of them by name, and how many more there are."""
+    """Return the first titles and the number of the others."""
     named = [f"“{escape(labels[row.id])}”" for row in rows[:NAMED]]
     return ", ".join(named) + (f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else "")
 
 
 def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
-    key = hash(
-        tuple((row.id, row.tags) for row in rows)
-    )  # another form once a tag has changed, so that this one closes
+    """Draw a form that adds or removes tags. When they change, its key does too, so it closes."""
+    key = hash(tuple((row.id, row.tags) for row in rows))
     with (
         place.popover("Tag", icon=":material/label:", key=f"tag {key}"),
         st.form(f"tags {key}", border=False),
     ):
-        typed = st.text_input("Tags", key=f"tags typed {key}", help="With commas between them.")
+        typed = st.text_input("Tags", key=f"tags typed {key}", help="Separate tags with commas.")
         buttons = st.container(horizontal=True)
         add = buttons.form_submit_button(
             f"Add to all {len(rows):,}", type="primary", key=f"add {key}", **login.reserved()
@@ -167,37 +163,36 @@ def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
         remove = buttons.form_submit_button("Remove from all", key=f"remove {key}", **login.reserved())
     tags = split_tags(typed)
     if add and tags:
-        shell.act(lambda: _annotate(rows, lambda kept: notes.with_tags(kept, tags)))
+        shell.act(lambda: _annotate(rows, lambda old: notes.with_tags(old, tags)))
     elif remove and tags:
-        shell.act(lambda: _annotate(rows, lambda kept: notes.without_tags(kept, tags)))
+        shell.act(lambda: _annotate(rows, lambda old: notes.without_tags(old, tags)))
 
 
 def _annotate(rows: Iterable[RunRow], change: Callable[[Notes], Notes]) -> None:
-    """Every run that can be changed is; then says for which it could not."""
+    """Change the notes of every run that allows it. Raises RunError with the first reason why one does not."""
     refused = []
     for row in rows:
         try:
-            row.run.annotate(replace(change(row.run.notes())))
+            row.run.annotate(change(row.run.notes()))
         except RunError as error:
             refused.append(str(error))
+    if len(refused) > 1:
+        raise RunError(f"{refused[0]} {counted(len(refused) - 1, 'other run')} could not be changed either.")
     if refused:
-        more = f" And {len(refused) - 1} more like this." if len(refused) > 1 else ""
-        raise RunError(refused[0] + more)
+        raise RunError(refused[0])
 
 
 def undo_line(store: RunStore) -> None:
-    """Says what was deleted last, with Undo, for as long as it lies in the trash.
-
-    It stands where the button was that deleted, below the table, so that nothing above it moves.
-    """
-    there = {run.id: run for run in trashed(store)} if st.session_state.get(DELETED) else {}
-    runs = [there[run_id] for run_id in st.session_state.get(DELETED, ()) if run_id in there]
+    """Draw Undo for the last deletion while it is in the trash. Below the table, it does not move what is above."""
+    deleted = st.session_state.get(DELETED, ())
+    in_trash = {run.id: run for run in trashed(store)} if deleted else {}
+    runs = [in_trash[run_id] for run_id in deleted if run_id in in_trash]
     if not runs:
         return
     what = f"{escape(cut(runs[0].title, LONGEST))} is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
-    if place.button("Undo", icon=":material/undo:", key="undo delete", **login.reserved()):
+    if _pressed(place, "Undo", "undo", "undo delete"):
         shell.act(lambda: [bring_back(store, run.id) for run in runs])
-    if place.button("", icon=":material/close:", key="dismiss undo", type="tertiary", help="Keep it there"):
+    if place.button("", icon=":material/close:", key="dismiss undo", type="tertiary", help="Dismiss"):
         shell.act(lambda: st.session_state.pop(DELETED))

@@ -1,7 +1,4 @@
-"""Several runs side by side: their curves, the settings in which they differ, and settings against accuracy.
-
-In this module: compare_runs.
-"""
+"""Selected runs side by side: their curves, the settings in which they differ, and settings against accuracy."""
 
 from __future__ import annotations
 
@@ -13,16 +10,16 @@ from expertnet.charts.runs import NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.runs.table import height
-from expertnet.utils.text import escape, percent
+from expertnet.utils.text import counted, escape, percent
 
-SIDE_BY_SIDE = 6  # runs that stand in columns, a setting a line; of more, each is a line
-SETTING_WIDTH = 240  # pixels: the longest label of a setting
-AXES = 8  # settings that a chart shows at first: more stand too close in a narrow window
+SIDE_BY_SIDE = 6  # runs that the table of settings shows as columns; with more, they are its rows
+SETTING_WIDTH = 240  # pixels: fits the longest label of a setting
+AXES = 8  # settings that the chart shows at first; more are too close in a narrow window
 AXIS_LABELS = {"epoch": "Epochs", "images": "Images seen", "elapsed": "Seconds"}
 
 
 def compare_runs(rows: list[RunRow]) -> None:
-    """Overlaid curves of one run or more, and what differs between them."""
+    """Draw the curves of the runs, and what differs between them."""
     _curves(rows)
     settings = settings_of(rows)
     if len(settings) < 2:
@@ -30,59 +27,65 @@ def compare_runs(rows: list[RunRow]) -> None:
     settings = differing(settings)
     st.subheader("Settings that differ")
     if settings.empty:
-        st.write("None: these runs have the same settings.")
+        st.write("These runs have the same settings.")
         return
     _difference_table(rows, settings)
     _parallel(rows, settings)
 
 
 def _curves(rows: list[RunRow]) -> None:
-    longest = LONGEST if len(rows) <= 4 else 20 if len(rows) <= 10 else 11  # as the columns of the legend have room
+    longest = LONGEST if len(rows) <= 4 else 20 if len(rows) <= 10 else 11  # fits the columns of the legend
     curves = curves_of(rows, longest)
     if curves.empty:
         return
     options = st.container(horizontal=True, vertical_alignment="bottom")
     x = options.segmented_control(
-        "Over", list(X_AXES), default="epoch", format_func=AXIS_LABELS.__getitem__, key="curves over", required=True
+        "Horizontal axis",
+        list(X_AXES),
+        default="epoch",
+        format_func=AXIS_LABELS.__getitem__,
+        key="curves over",
+        required=True,
     )
-    share = options.slider(
+    smoothing = options.slider(
         "Smoothing",
         0.0,
         0.99,
         0.0,
         0.01,
         key="curves smoothing",
-        width=150,  # so that the row ends before the tools that a chart shows when it is pointed at
-        help="The share that a running mean keeps of itself at each epoch; what was measured lies faintly behind.",
+        width=150,  # leaves room for the toolbar that a chart shows on hover
+        help="Decay of the moving average. The measured values stay faintly visible.",
     )
     log = options.toggle("Logarithmic loss", key="curves log")
-    watching = [row for row in rows if row.watches_test]
-    measured = "validation" if not watching else "test set" if len(watching) == len(rows) else "validation or test set"
-    known = curves[curves[x or "epoch"].notna()]
+    on_test = [row for row in rows if row.watches_test]
+    measured = "validation" if not on_test else "test set" if len(on_test) == len(rows) else "validation or test set"
+    known, runs = curves[curves[x or "epoch"].notna()], _accuracies(rows, longest)
+    accuracy, loss = (known.assign(value=known[f"val_{quantity}"]) for quantity in ("accuracy", "loss"))
     with st.grid(2, min_column_width=420):
-        for quantity, title in (("accuracy", f"Accuracy, {measured}"), ("loss", f"Loss in nats, {measured}")):
-            tidy = known.assign(value=known[f"val_{quantity}"])
-            share_of = quantity == "accuracy"
-            chart = overlay(
-                tidy, _accuracies(rows, longest), x or "epoch", title, share, log and not share_of, share_of
-            )
-            st.altair_chart(chart, width="stretch", key=quantity)
-    labels, shown = row_labels(rows), curves["run"].nunique()
+        chart = overlay(accuracy, runs, x or "epoch", f"Accuracy, {measured}", smoothing, percent=True)
+        st.altair_chart(chart, width="stretch", key="accuracy")
+        chart = overlay(loss, runs, x or "epoch", f"Loss in nats, {measured}", smoothing, log)
+        st.altair_chart(chart, width="stretch", key="loss")
+    _curve_captions(rows, on_test, drawn=curves["run"].nunique(), known=known["run"].nunique())
+
+
+def _curve_captions(rows: list[RunRow], on_test: list[RunRow], drawn: int, known: int) -> None:
     if len(rows) > NAMED:
-        st.caption(f"{len(rows):,} runs are too many for colours of their own; point at one to read its name.")
-    elif shown > 1:
-        st.caption("Click a name below a chart to bring its curve out, and again to see all alike.")
-    if known["run"].nunique() < shown:
-        st.caption(
-            f"{shown - known['run'].nunique()} of {shown} curves are left out: their runs do not say how far each epoch went."
-        )
-    if watching and len(rows) <= SIDE_BY_SIDE:
-        for row in watching:
-            st.caption(f"{escape(labels[row.id])}: measured on the test set, since it has no validation images.")
-    elif watching:
-        st.caption(f"{len(watching)} of these runs have no validation images and are measured on the test set.")
+        st.caption(f"{len(rows):,} runs are too many for separate colours. Hover over a curve to see its run.")
+    elif drawn > 1:
+        st.caption("Click a name below a chart to highlight its curve. Click it again to show all.")
+    if known < drawn:
+        st.caption(f"{drawn - known} of {drawn} curves are missing, because their runs did not record this axis.")
+    if on_test and len(rows) <= SIDE_BY_SIDE:
+        labels = row_labels(rows)
+        for row in on_test:
+            st.caption(f"{escape(labels[row.id])} has no validation images, so its curve is measured on the test set.")
+    elif on_test:
+        runs = counted(len(on_test), "run has", "runs have")
+        st.caption(f"{runs} no validation images. The test set replaces them.")
     if len({row.dataset for row in rows}) > 1:
-        st.caption("These runs are of different datasets, so their accuracies do not compare.")
+        st.caption("These runs use different datasets, so their accuracies are not comparable.")
 
 
 def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
@@ -112,12 +115,10 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
     if len(accuracy) < 3:
         return
     settings = differing(settings.loc[accuracy.index])
-    keys = sorted(
-        map(str, settings.columns), key=lambda key: key == "seed"
-    )  # last: it is no choice that makes a network better
+    keys = sorted(map(str, settings.columns), key=lambda key: key == "seed")  # last, because a seed is not a choice
     if not keys:
         return
-    st.subheader("Settings against accuracy")
+    st.subheader("Settings and accuracy")
     shown = keys[:AXES]
     if len(keys) > 2:
         shown = st.multiselect(
@@ -133,13 +134,13 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
             width="stretch",
             key="parallel",
         )
-    _say_what_goes_with(rows, settings.loc[accuracy.index], accuracy)
+    _describe(rows, settings.loc[accuracy.index], accuracy)
 
 
-def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -> None:
-    """In words, where the accuracies compare and are those of whole trainings."""
+def _describe(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -> None:
+    """Say which settings go with better accuracy, among finished runs of one dataset."""
     if len({row.dataset for row in rows if row.settings}) > 1:
-        st.caption("With runs of one dataset, a sentence here says which settings go with better accuracy.")
+        st.caption("Select runs of a single dataset to see which settings go with better accuracy.")
         return
     labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]
@@ -147,13 +148,11 @@ def _say_what_goes_with(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd
     if sentence:
         st.write(escape(sentence))
     else:
-        st.caption(
-            f"With {FEWEST_RUNS} finished runs or more, a sentence here says which settings go with better accuracy."
-        )
+        st.caption(f"Select at least {FEWEST_RUNS} finished runs to see which settings go with better accuracy.")
 
 
 def _accuracies(rows: list[RunRow], longest: int = LONGEST) -> pd.Series:
-    """The best accuracy of every run by its label, from which all charts take its colour."""
+    """Return the best accuracy of each run by its label. All charts choose colours from this."""
     labels = row_labels(rows, longest)
     return pd.Series({labels[row.id]: row.best for row in rows}, dtype=float)
 

@@ -1,7 +1,4 @@
-"""Runs to and from other machines, as zip files.
-
-In this module: export_button (of one run or of several), import_panel.
-"""
+"""Export runs as zip files, and import them."""
 
 from __future__ import annotations
 
@@ -20,9 +17,11 @@ from expertnet.ui.auth import login
 from expertnet.ui.shell import act, link
 from expertnet.utils.text import escape
 
+IMPORTED, IMPORTS = "imported", "imports"  # in the session: the results to show, and a counter in the uploader's key
+
 
 def export_button(*runs: Run) -> None:
-    """A download of the runs' zip, which is made when it is asked for; several come as a zip of theirs. Of none there is no button."""
+    """Draw a download of one run's zip, or of a zip of zips. It is made when the user clicks."""
     if not runs:
         return
     why_not = _why_not(runs)
@@ -33,20 +32,20 @@ def export_button(*runs: Run) -> None:
         f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
         "application/zip",
         key=f"export {' '.join(ids[: MAX_RUNS + 1])}",
-        help=escape(why_not) or "Its weights, settings, figures and notes as a zip, which can be imported elsewhere.",
-        on_click="ignore",  # the page needs no other look
+        help=escape(why_not) or "Downloads weights, settings, metrics and notes as a zip file to import elsewhere.",
+        on_click="ignore",  # nothing on the page changes
         icon=":material/download:",
         disabled=bool(why_not),
     )
 
 
 def _why_not(runs: tuple[Run, ...]) -> str:
-    """Why they cannot be exported together; empty where they can."""
+    """Return why the runs cannot be exported together, or "" if they can."""
     if len(runs) > MAX_RUNS:
-        return f"At most {MAX_RUNS} runs are exported at once."
+        return f"At most {MAX_RUNS} runs can be exported at once. Select fewer."
     try:
         if sum(export_size(run) for run in runs) > MAX_UNPACKED:
-            return "These runs are more than 1 GiB together; export them one by one."
+            return f"These runs have more than {MAX_UNPACKED >> 30} GiB together. Export them one at a time."
     except (RunError, OSError) as error:
         return str(error)
     return next((row.damage for row in rows_of(runs) if row.damage), "")
@@ -62,31 +61,34 @@ def _packed(runs: tuple[Run, ...]) -> bytes:
 
 
 def import_panel() -> None:
-    """Folded: files to choose, a button, and what became of the last ones."""
-    done = st.session_state.setdefault("imported", [])
-    times = st.session_state.setdefault("imports", 0)  # files that were imported leave the widget with its key
-    for imported in done:
-        if isinstance(imported, str):
-            st.error(escape(imported), icon=":material/error:")
-            continue
-        row = st.container(horizontal=True, vertical_alignment="center")
-        if imported.new:
-            row.success(escape(imported.sentence), icon=":material/check:")
-        else:
-            row.info(escape(imported.sentence), icon=":material/info:")
-        with row:
-            link("train", "Open", imported.run.id)
-    done.clear()
-    with st.expander("Import a run", icon=":material/upload:"):
-        st.caption("A zip that Export or `expertnet export --format zip` wrote. Everything in it is checked first.")
-        files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {times}")
-        own = login.reserved(disabled=not files)
-        if st.button("Import", key="import", icon=":material/upload:", **own):
+    """Draw the results of the last import, and a folded panel for the next."""
+    _results()
+    imports = st.session_state.setdefault(IMPORTS, 0)
+    with st.expander("Import runs", icon=":material/upload:"):
+        st.caption("Choose zip files written by Export or `expertnet export --format zip`. They are checked first.")
+        files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {imports}")
+        if st.button("Import", key="import", icon=":material/upload:", **login.reserved(disabled=not files)):
             act(lambda: _import(files))
 
 
+def _results() -> None:
+    results = st.session_state.setdefault(IMPORTED, [])
+    for result in results:
+        if isinstance(result, str):
+            st.error(escape(result), icon=":material/error:")
+            continue
+        row = st.container(horizontal=True, vertical_alignment="center")
+        if result.new:
+            row.success(escape(result.sentence), icon=":material/check:")
+        else:
+            row.info(escape(result.sentence), icon=":material/info:")
+        with row:
+            link("train", "Open", result.run.id)
+    results.clear()
+
+
 def _import(files: list) -> None:
-    """Takes them one after the other; one that is refused does not keep the others out."""
+    """Import the files one by one, whether or not others fail, and empty the uploader."""
     for file in files:
-        st.session_state["imported"] += import_all(RunStore(), file, file.name)
-    st.session_state["imports"] += 1
+        st.session_state[IMPORTED] += import_all(RunStore(), file, file.name)
+    st.session_state[IMPORTS] += 1

@@ -1,7 +1,4 @@
-"""The trash of the store: what was deleted, to bring back or to delete for good.
-
-In this module: trash_panel.
-"""
+"""The trash: deleted runs, to restore or to delete permanently."""
 
 from __future__ import annotations
 
@@ -13,12 +10,13 @@ from expertnet.store.trash import bring_back, empty, trashed
 from expertnet.ui import shell
 from expertnet.ui.auth import login
 from expertnet.ui.runs.table import columns, height, table_key, table_of
+from expertnet.utils.text import counted
 
-SHOWN = ["Run", "State", "Best", "Test", "When", "Dataset"]
+SHOWN = ["Run", "State", "Best", "Test", "Created", "Dataset"]
 
 
 def trash_panel(store: RunStore) -> None:
-    """A folded list; nothing where the trash is empty. Its runs are read only when it is unfolded."""
+    """Draw a folded list, unless the trash is empty. Its runs are read when it is unfolded."""
     runs = trashed(store)
     if not runs:
         return
@@ -42,17 +40,14 @@ def _contents(store: RunStore, rows: list[RunRow]) -> None:
         alt="Deleted runs with their state, accuracy and date",
         column_config={name: column for name, column in columns().items() if name in SHOWN},
     )
-    ticked = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
-    chosen = [row.id for row in ticked or rows]
-    some = f"{len(ticked):,}" if ticked else "all"
+    selected = [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
+    ids = [row.id for row in selected or rows]
     buttons = st.container(horizontal=True, vertical_alignment="center")
-    back = "Bring back" if len(rows) == 1 else f"Bring {some} back"
-    if buttons.button(back, icon=":material/undo:", key=f"back {key}", **login.reserved()):
-        shell.act(lambda: [bring_back(store, run_id) for run_id in chosen])
-    label = f"Delete {some} for good" if ticked else "Empty the trash"
-    with buttons.popover(label, icon=":material/delete_forever:", key=f"ask empty {key} {some}"):
-        count = "This run" if len(chosen) == 1 else f"These {len(chosen):,} runs"
-        verb = "is" if len(chosen) == 1 else "are"
-        st.write(f"{count} and all checkpoints {verb} deleted for good; nothing brings them back.")
-        if st.button("Delete for good", type="primary", key=f"empty {key}", **login.reserved()):
-            shell.act(lambda: empty(store, chosen))
+    restore = f"Restore {len(selected):,}" if selected else "Restore all" if len(rows) > 1 else "Restore"
+    if buttons.button(restore, icon=":material/undo:", key=f"back {key}", **login.reserved()):
+        shell.act(lambda: [bring_back(store, run_id) for run_id in ids])
+    delete = f"Delete {len(selected):,} permanently" if selected else "Empty trash"
+    with buttons.popover(delete, icon=":material/delete_forever:", key=f"ask empty {key} {len(selected)}"):
+        st.write(f"This deletes {counted(len(ids), 'run')} with all checkpoints. You cannot undo it.")
+        if st.button("Delete permanently", type="primary", key=f"empty {key}", **login.reserved()):
+            shell.act(lambda: empty(store, ids))
