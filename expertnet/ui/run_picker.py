@@ -31,11 +31,11 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
     row = st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
         ids = list(runs)
-        preset = asked if asked in runs else None if asked else default_run(runs, images)
+        initial = asked if asked in runs else None if asked else default_run(runs, images)
         chosen = row.selectbox(
             label,
             ids,
-            index=ids.index(preset) if preset else None,
+            index=ids.index(initial) if initial else None,
             format_func=descriptions(runs).__getitem__,
             placeholder="Choose a run",
         )
@@ -45,13 +45,13 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
             icon=":material/model_training:",
         )
         link("train", "Go to Train", icon="arrow_forward")
-        preset = chosen = None
+        initial = chosen = None
     if chosen is None:
         if asked:
             with shown_error():
                 check_network(_find(store, asked))
         return None
-    if chosen != preset:
+    if chosen != initial:
         st.session_state[CHOSEN] = chosen
     if chosen != st.query_params.get("run"):
         st.query_params["run"] = chosen
