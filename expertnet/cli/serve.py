@@ -17,8 +17,7 @@ from expertnet.utils.home import HOME
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501,
-    runs_dir: RunsDir = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501, runs_dir: RunsDir = None
 ) -> None:
     """Start the studio. Ctrl-C ends it and keeps the completed epochs of the run in training."""
     store = open_store(runs_dir, creates=True)

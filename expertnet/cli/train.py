@@ -23,12 +23,10 @@ from expertnet.utils.text import counted, percent
 
 def train(
     preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)} (default: {DEFAULT_PRESET})."),
+        str | None, typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)} (default: {DEFAULT_PRESET}).")
     ] = None,
     dataset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|PATH", help="Built-in dataset, or a folder or archive of class folders."),
+        str | None, typer.Option(metavar="NAME|PATH", help="Built-in dataset, or a folder or archive of class folders.")
     ] = None,
     assignments: Annotated[
         list[str] | None,

@@ -318,9 +318,7 @@ class HardwareSettings(Section):
         label="Precision",
     )
     channels_last: bool = setting(
-        True,
-        "Store the channels of each pixel together, which is faster on most devices.",
-        label="Channels last",
+        True, "Store the channels of each pixel together, which is faster on most devices.", label="Channels last"
     )
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting(
         "auto",

@@ -203,10 +203,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
             error=None,
             error_kind=None,
             before=Before(
-                state=status.state,
-                epochs=settings.training.epochs,
-                error=status.error,
-                error_kind=status.error_kind,
+                state=status.state, epochs=settings.training.epochs, error=status.error, error_kind=status.error_kind
             ),
         )
     )

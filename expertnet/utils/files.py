@@ -83,9 +83,7 @@ def version_of(path: Path | str) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def cached_on_file(
-    maxsize: int,
-) -> Callable[[Callable[[Path, *Others], T]], Callable[[Path, *Others], T]]:
+def cached_on_file(maxsize: int) -> Callable[[Callable[[Path, *Others], T]], Callable[[Path, *Others], T]]:
     """Cache a function of a file's path, and of other hashable arguments, until the file changes.
 
     The decorated function also raises OSError if the file is missing.

@@ -12,14 +12,7 @@ from tests.support.charts import drawn
 
 def curves(runs=2, epochs=5):
     rows = [
-        {
-            "run": f"run {r}",
-            "best": 0.1 * (r % 9),
-            "epoch": n,
-            "images": 100.0 * n,
-            "elapsed": 2.5 * n,
-            "value": r + n,
-        }
+        {"run": f"run {r}", "best": 0.1 * (r % 9), "epoch": n, "images": 100.0 * n, "elapsed": 2.5 * n, "value": r + n}
         for r in range(runs)
         for n in range(1, epochs + 1)
     ]

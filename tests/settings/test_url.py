@@ -54,9 +54,7 @@ def test_invalid_values_are_counted():
 def test_other_keys_are_left_to_the_page():
     assert [
         name for name in ("run", "view", "embed", "preset", "seed", "data.x", "x.data", "training") if is_form_key(name)
-    ] == [
-        *("preset", "seed", "data.x"),
-    ]
+    ] == [*("preset", "seed", "data.x")]
 
 
 @given(st.dictionaries(KEYS, st.one_of(st.sampled_from([*VALUES, *PRESETS]), st.text(max_size=20)), max_size=6))
@@ -74,8 +72,4 @@ def test_any_url_gives_settings_and_a_message_if_something_is_invalid(query):
     except SettingsError:
         sound = False
     assert (refused == "") == sound
-    assert from_query(to_query(preset, found.data.dataset, flat(found))) == (
-        found,
-        preset,
-        "",
-    )
+    assert from_query(to_query(preset, found.data.dataset, flat(found))) == (found, preset, "")

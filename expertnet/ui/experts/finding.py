@@ -40,12 +40,7 @@ def show(finding: Finding, select: bool = False, table: bool = False, suffix: st
 def _downloads(finding: Finding, name: str) -> None:
     """Offer the table and the chart as files, each made when the user asks for it."""
     st.download_button(
-        "Table (CSV)",
-        lambda: to_csv(finding.table),
-        f"{name}.csv",
-        "text/csv",
-        key=f"csv {name}",
-        on_click="ignore",
+        "Table (CSV)", lambda: to_csv(finding.table), f"{name}.csv", "text/csv", key=f"csv {name}", on_click="ignore"
     )
     if finding.chart is not None:
         for format, mime in FORMATS.items():

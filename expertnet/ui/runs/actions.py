@@ -74,10 +74,7 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
     """Draw a form for name, tags and note. When they change, its key does too, so it closes and shows what was saved."""
     now = run.notes()
     key = f"{run.id} {hash(now)}"
-    with (
-        place.popover("Edit", icon=":material/edit:", key=f"edit {key}"),
-        st.form(f"notes {key}", border=False),
-    ):
+    with place.popover("Edit", icon=":material/edit:", key=f"edit {key}"), st.form(f"notes {key}", border=False):
         name = st.text_input(
             "Name",
             run.given_name,
@@ -151,10 +148,7 @@ def _titles(rows: list[RunRow], labels: dict[str, str]) -> str:
 def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
     """Draw a form that adds or removes tags. When they change, its key does too, so it closes."""
     key = hash(tuple((row.id, row.tags) for row in rows))
-    with (
-        place.popover("Tag", icon=":material/label:", key=f"tag {key}"),
-        st.form(f"tags {key}", border=False),
-    ):
+    with place.popover("Tag", icon=":material/label:", key=f"tag {key}"), st.form(f"tags {key}", border=False):
         typed = st.text_input("Tags", key=f"tags typed {key}", help="Separate tags with commas.")
         buttons = st.container(horizontal=True)
         add = buttons.form_submit_button(

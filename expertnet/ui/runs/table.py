@@ -49,10 +49,7 @@ def columns() -> dict[str, Any]:
         "Run": column.TextColumn(width=WIDTHS["Run"]),
         "State": column.TextColumn(width=115),  # fits "interrupted", the longest
         "Best": column.NumberColumn(
-            "Best validation",
-            format="%.1f%%",
-            width=115,
-            help="Accuracy of the best epoch on the validation set.",
+            "Best validation", format="%.1f%%", width=115, help="Accuracy of the best epoch on the validation set."
         ),
         "Test": column.NumberColumn("Test", format="%.1f%%", width=75, help="Accuracy on the test set."),
         "Created": column.DatetimeColumn(format="distance", width=115),
