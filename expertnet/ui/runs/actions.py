@@ -102,7 +102,7 @@ def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
     what = escape(rows[0].title) if one else counted(len(rows), "run")
     with place.popover("Delete" if one else f"Delete {len(rows):,}", icon=":material/delete:", key=f"ask {key}"):
         st.write(
-            f"This moves {what} to the trash with all checkpoints. You can restore them until you empty the trash."
+            f"This moves {what} to the trash, with all checkpoints. You can restore everything until the trash is emptied."
         )
         confirm = "Delete this run" if one else f"Delete {len(rows):,} runs"
         if st.button(confirm, type="primary", key=f"delete {key}", **login.reserved()):

@@ -48,6 +48,6 @@ def _contents(store: RunStore, rows: list[RunRow]) -> None:
         shell.act(lambda: [bring_back(store, run_id) for run_id in ids])
     delete = f"Delete {len(selected):,} permanently" if selected else "Empty trash"
     with buttons.popover(delete, icon=":material/delete_forever:", key=f"ask empty {key} {len(selected)}"):
-        st.write(f"This deletes {counted(len(ids), 'run')} with all checkpoints. You cannot undo it.")
+        st.write(f"This permanently deletes {counted(len(ids), 'run')} and all checkpoints. You cannot undo this.")
         if st.button("Delete permanently", type="primary", key=f"empty {key}", **login.reserved()):
             shell.act(lambda: empty(store, ids))
