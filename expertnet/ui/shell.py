@@ -19,7 +19,7 @@ from expertnet.utils.text import escape
 
 SCRIPT = Path(__file__).with_name("navigation.py")  # what Streamlit runs, and app.py serves
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
-STATES = {  # icon, and a sign for table cells, which show no icons; colour alone would not tell states apart
+STATES = {  # icon, and a sign for table cells, which show no icons
     "queued": ("schedule", "◷"),
     "running": ("play_circle", "▶"),
     "stopping": ("pending", "…"),

@@ -14,13 +14,13 @@ from tests.support.uploads import archive_of
 
 
 def values(test):
-    """The form of the Train page, as a new session shows it."""
+    """Return the values of the form's fields by setting."""
     widgets = (*test.number_input, *test.selectbox, *test.text_input, *test.multiselect)
     return {widget.key.split()[-1]: widget.value for widget in widgets if (widget.key or "").startswith("field ")}
 
 
-def address_of(test):
-    """The query that the page leaves in the address."""
+def query_of(test):
+    """Return the query that the page writes to the URL."""
     (query,) = [re.search(r"location.pathname \+ '([^']*)'", html.proto.body)[1] for html in test.get("html")]
     return dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
 
@@ -29,7 +29,7 @@ def test_the_form_marks_changed_settings_and_shows_the_command():
     test = opened("train")
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert test.number_input(key="field 1 training.epochs").label == "● Epochs (preset: 12)"
-    test.session_state["command line"] = True  # opened, which draws it
+    test.session_state["command line"] = True  # unfolded
     assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
 
@@ -56,12 +56,11 @@ def test_a_changed_toggle_is_marked_without_the_preset():
 def test_an_invalid_number_is_refused_with_the_allowed_values(key, label, value, allowed):
     test = opened("train")
     test.number_input(key=f"field 1 {key}").set_value(value).run()
-    assert len(test.warning) == 2  # beside the form and at the button
+    assert len(test.warning) == 2  # below the heading and at the button
     for warning in test.warning:
         assert f"“{label}” must be" in warning.value and allowed in warning.value.replace("\\", "")
-    assert (
-        sum(allowed in mark.value.replace("\\", "") and ":red[" in mark.value for mark in test.markdown) == 1
-    )  # at the field
+    at_fields = [mark.value.replace("\\", "") for mark in test.markdown if ":red[" in mark.value]
+    assert [allowed in text for text in at_fields] == [True]
     assert test.button(key="start").disabled
 
 
@@ -76,10 +75,8 @@ def test_every_invalid_setting_is_marked():
 def test_settings_that_contradict_each_other_block_the_start():
     test = opened("train")
     test.number_input(key="field 1 data.cutout").set_value(64).run()
-    said = [warning.value.replace("\\", "") for warning in test.warning]
-    assert ["“Cutout” must be at most “Image size” (32). You entered 64." in sentence for sentence in said] == [
-        True
-    ] * 2
+    warnings = [warning.value.replace("\\", "") for warning in test.warning]
+    assert warnings == ["“Cutout” must be at most “Image size” (32). You entered 64."] * 2
     assert test.button(key="start").disabled
 
 
@@ -87,10 +84,8 @@ def test_fewer_blocks_for_a_moment_lose_no_pooling():
     test = opened("train")
     blocks = test.number_input(key="field 1 model.num_blocks")
     blocks.set_value(1).run()
-    assert (
-        all("“Pool after blocks” must name blocks between 1 and 1" in warning.value for warning in test.warning)
-        and test.warning
-    )
+    warnings = ["“Pool after blocks” must name blocks between 1 and 1" in warning.value for warning in test.warning]
+    assert warnings == [True] * 2
     blocks.set_value(4).run()
     assert list(test.multiselect(key="field 1 model.pool_after").value) == [1, 2] and not test.warning
     assert not test.button(key="start").disabled
@@ -99,15 +94,15 @@ def test_fewer_blocks_for_a_moment_lose_no_pooling():
 def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
     run = finished(RunStore())
     test = opened("train", run.id, view="x")
-    assert address_of(test) == {"run": run.id, "view": "x"}
+    assert query_of(test) == {"run": run.id, "view": "x"}
     test.selectbox(key="field 1 preset").set_value("report").run()
     test.number_input(key="field 2 training.epochs").set_value(3).run()
     test.number_input(key="field 2 training.lr").set_value(0.0015).run()
     test.multiselect(key="field 2 model.pool_after").set_value([2, 4]).run()
     test.text_input(key="field 2 model.widths").set_value("8 16 ²").run()
-    test.number_input(key="field 2 data.cutout").set_value(64).run()  # like the widths, not to be used as it is
-    address = address_of(test)
-    assert address == {
+    test.number_input(key="field 2 data.cutout").set_value(64).run()  # invalid, like the widths
+    query = query_of(test)
+    assert query == {
         "run": run.id,
         "view": "x",
         "preset": "report",
@@ -118,28 +113,27 @@ def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
         "model.widths": "8,16,²",
         "data.cutout": "64",
     }
-    again = opened("train", **address)
+    again = opened("train", **query)
     assert any("mine" in heading.value for heading in again.subheader)
-    kept = values(test) | {"model.widths": "", "data.cutout": 0}
-    assert values(again) == kept
+    assert values(again) == values(test) | {"model.widths": "", "data.cutout": 0}
     assert ["model.widths" in warning.value.replace("\\", "") for warning in again.warning] == [True]
     again.number_input(key="field 1 training.epochs").set_value(4).run()
-    assert not again.warning and address_of(again)["training.epochs"] == "4"
+    assert not again.warning and query_of(again)["training.epochs"] == "4"
 
 
 def test_settings_copied_from_a_run_are_in_the_url():
-    run = finished(RunStore(), **{"training.lr": 1e-9})  # less than the form lets people type
+    run = finished(RunStore(), **{"training.lr": 1e-9})  # smaller than the step of its field
     test = opened("train", run.id).button(key="from").click().run()
     assert not test.exception
-    address = address_of(test)
-    assert address["run"] == "none" and address["training.lr"] == "1e-09" and address["data.image_size"] == "8"
-    assert values(opened("train", **address)) == values(test)
+    query = query_of(test)
+    assert query["run"] == "none" and query["training.lr"] == "1e-09" and query["data.image_size"] == "8"
+    assert values(opened("train", **query)) == values(test)
     test.button[0].click().run()  # Reset
-    assert address_of(test) == {"run": "none"}
+    assert query_of(test) == {"run": "none"}
 
 
 @pytest.mark.parametrize(
-    ("address", "says"),
+    ("query", "says"),
     [
         ({"training.lr": "fast"}, "`training.lr` must be a number greater than 0 and at most 10. You entered 'fast'."),
         ({"training.epohcs": "3"}, "Did you mean training.epochs?"),
@@ -152,12 +146,12 @@ def test_settings_copied_from_a_run_are_in_the_url():
         ({"hardware.device": "cuda:99' + alert(1) + '"}, "hardware.device"),
     ],
 )
-def test_invalid_settings_in_the_url_get_one_message_and_the_others_count(address, says):
-    test = opened("train", **address, **{"training.batch_size": "32"})
+def test_invalid_settings_in_the_url_get_one_message_and_the_others_count(query, says):
+    test = opened("train", **query, **{"training.batch_size": "32"})
     (warning,) = test.warning
     assert says in warning.value.replace("\\", "") and len(warning.value) < 500
     assert values(test)["training.batch_size"] == (128 if "too long" in says else 32)
-    assert set(address_of(test)) <= {"preset", "dataset", "training.batch_size"}
+    assert set(query_of(test)) <= {"preset", "dataset", "training.batch_size"}
     assert not test.button(key="start").disabled
 
 
@@ -170,7 +164,7 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
     assert test.button(key="start").disabled
     assert not any("images in 2 classes" in caption.value for caption in test.caption)
     test.button(key="look").click().run()
-    for shown in (test, opened("train", **address_of(test))):  # a reload does not ask again
+    for shown in (test, opened("train", **query_of(test))):  # a reload does not ask again
         assert not shown.button(key="start").disabled
         assert any(
             "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
@@ -185,7 +179,7 @@ def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
     path = next(field for field in test.text_input if field.label == "Path on this computer")
     assert path.value.endswith(".zip") and path.value != str(tmp_path)
     path.set_value(str(tmp_path)).run()
-    test.button[0].click().run()  # Reset, which fills the form in anew
+    test.button[0].click().run()  # Reset
     assert next(field for field in test.text_input if field.label == "Path on this computer").value == str(tmp_path)
 
 

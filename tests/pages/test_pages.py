@@ -25,10 +25,10 @@ def test_page_opens(page, make):
 
 
 @pytest.mark.parametrize("page", ["train", "experts", "predict"])
-@pytest.mark.parametrize("address", ["../../etc", "20200101-000000-abcd", "<script>", ""])
-def test_a_url_of_no_run_gets_a_message(page, address):
-    test = opened(page, address)
-    assert address == "" or any("There is no run" in said.value for said in (*test.error, *test.info))
+@pytest.mark.parametrize("run", ["../../etc", "20200101-000000-abcd", "<script>", ""])
+def test_a_url_of_no_run_gets_a_message(page, run):
+    test = opened(page, run)
+    assert run == "" or any("There is no run" in said.value for said in (*test.error, *test.info))
 
 
 def test_an_empty_store_suggests_training():
@@ -50,7 +50,7 @@ def test_a_read_only_store_gets_a_message_and_pages_open(tmp_path):
     if os.geteuid():
         RunStore().root.chmod(0o500)
     elif read_only.returncode:
-        pytest.skip("root writes everywhere, and may not mount a disk here")
+        pytest.skip("root can write everywhere, and cannot mount a disk here")
     try:
         test = opened("train")
         test.button(key="start").click().run()

@@ -41,11 +41,10 @@ def test_the_first_choice_is_your_newest_finished_run_or_else_an_included_one(pa
     move_to_trash(runs["own"])
     assert opened(page).selectbox[0].value == runs["shipped"].id
     config = runs["shipped"].config()
-    elsewhere = Run(
-        shutil.copytree(runs["shipped"].path, store.root / "29990101-000000-abcd")
-    )  # whose images did not come along
-    elsewhere.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
-    assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else elsewhere).id
+    # An included run without its images
+    without_images = Run(shutil.copytree(runs["shipped"].path, store.root / "29990101-000000-abcd"))
+    without_images.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
+    assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else without_images).id
 
 
 def test_the_chosen_run_is_chosen_on_the_other_page_too():
@@ -53,7 +52,7 @@ def test_the_chosen_run_is_chosen_on_the_other_page_too():
     test = opened("experts")
     assert test.selectbox[0].value == newer.id
     test.selectbox[0].set_value(older.id).run()
-    del test.query_params["run"]  # as a link of the navigation does
+    del test.query_params["run"]  # like a link in the navigation
     assert to_page(test, "predict").run().selectbox[0].value == older.id
     move_to_trash(older)
     test = new_session("experts")

@@ -384,7 +384,7 @@ def test_damaged_runs_are_listed_and_can_be_deleted(store):
 
 def test_notes_that_cannot_be_read_do_not_stop_the_page(store):
     run = written(store, "mine")
-    os.mkfifo(run.path / "notes.json")  # reading it would wait for ever
+    os.mkfifo(run.path / "notes.json")  # reading a pipe would block
     test = page(run)
     assert names(test) == ["mine"]
     field(test, "Name").set_value("other")

@@ -4,7 +4,6 @@ import json
 
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
-from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.training.manager import manager
@@ -14,9 +13,6 @@ from tests.support.stores import changed, failed, running, stopped_at_once
 
 def test_the_run_in_training_is_in_view():
     run = running(RunStore())
-    queue = RunQueue(RunStore().root)
-    queue.add(run.id)
-    queue.take()
     test = opened("train")
     assert test.query_params["run"] in (run.id, [run.id])
     assert any("mine" in heading.value for heading in (*test.header, *test.subheader))
@@ -49,7 +45,7 @@ def test_a_single_epoch_is_drawn_as_points():
 def test_a_run_removed_from_the_queue_goes_to_the_trash_only_without_a_completed_epoch():
     store = RunStore()
     run = finished(store)
-    manager().pause(True)  # so that they stay in the queue
+    manager().pause(True)  # keeps the runs in the queue
     manager().resume(run, epochs=3)
     new = manager().submit(build_settings("quick", "digits"))
     opened("train").button(key=f"remove {run.id}").click().run()
@@ -82,7 +78,7 @@ def test_a_run_that_ran_out_of_memory_offers_half_the_batch_size():
 def test_a_finished_run_can_be_repeated_trained_longer_and_copied_to_the_form():
     store = RunStore()
     run = finished(store, **{"training.lr": 0.005, "seed": 3})
-    run.annotate(Notes("n" * 80))  # as long as a name may be
+    run.annotate(Notes("n" * 80))  # the longest name allowed
     manager().pause(True)
     opened("train", run.id).button(key="seed").click().run()
     (again,) = manager().waiting()

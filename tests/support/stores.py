@@ -1,4 +1,4 @@
-"""Runs in every condition: in training, failed, damaged, of an older version."""
+"""Runs in many conditions. Each function takes a store and returns a run in it."""
 
 import json
 
@@ -35,7 +35,7 @@ def damaged(store):
 
 
 def odd(store):
-    """Valid JSON, and nothing in it is what it should be."""
+    """Return a run whose files are valid JSON of the wrong types."""
     run = finished(store)
     status = run.status().model_dump() | {"best_val_accuracy": "high", "epochs": None, "state": 7}
     (run.path / "status.json").write_text(json.dumps(status))
