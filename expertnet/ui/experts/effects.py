@@ -7,7 +7,6 @@ from functools import partial
 
 import streamlit as st
 
-from expertnet.data.splits import Split
 from expertnet.findings import ablations, policies
 from expertnet.findings.finding import lowest
 from expertnet.routing.ablations import ablation_name, measure_ablations
@@ -31,15 +30,8 @@ BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # wi
 def policies_panel(selection: Selection, lab: Lab) -> None:
     """Compare six ways to route the test set."""
     st.markdown("**Does per-image routing help?**")
-    count = threads()
-    effects = _measured(
-        selection,
-        "policies",
-        "Route the test set in six ways",
-        lambda split, progress, cancelled: measure_policies(
-            selection.run, split, lab.routed, selection.checkpoint, progress, cancelled, count
-        ),
-    )
+    measure = partial(measure_policies, routed=lab.routed)
+    effects = _measured(selection, "policies", "Route the test set in six ways", measure)
     if effects is not None:
         show(policies.policies(effects))
 
@@ -54,15 +46,8 @@ def ablations_panel(selection: Selection, lab: Lab) -> None:
         bind="query-params",
         help="If this is off, the other weights stay as they are.",
     )
-    count = threads()
-    effects = _measured(
-        selection,
-        ablation_name(renormalise),
-        "Switch off each expert in turn",
-        lambda split, progress, cancelled: measure_ablations(
-            selection.run, split, lab.routed, renormalise, selection.checkpoint, progress, cancelled, count
-        ),
-    )
+    measure = partial(measure_ablations, routed=lab.routed, renormalise=renormalise)
+    effects = _measured(selection, ablation_name(renormalise), "Switch off each expert in turn", measure)
     if effects is None:
         return
     left, right = st.columns(2, gap="large")
@@ -90,17 +75,20 @@ def _flipped_images(selection: Selection, lab: Lab, effects: Effects, block: int
         st.caption(f"The first {SHOWN} are shown.")
 
 
-def _measured(
-    selection: Selection, what: str, label: str, measure: Callable[[Split, Report, ShouldStop], Effects]
-) -> Effects | None:
+def _measured(selection: Selection, what: str, label: str, measure: Callable[..., Effects]) -> Effects | None:
     """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None."""
-    cached = cached_effects(selection.run, what, selection.checkpoint)
+    run, checkpoint, split = selection.run, selection.checkpoint, selection.split
+    cached = cached_effects(run, what, checkpoint)
     if cached is not None:
         return cached
-    if selection.split is None:
+    if split is None:
         st.caption("This needs the images of the test set, which are not on this machine.")
         return None
-    key, work = (what, *selection.key), partial(measure, selection.split)
+    key, count = (what, *selection.key), threads()
+
+    def work(progress: Report, cancelled: ShouldStop) -> Effects:
+        return measure(run, split, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=count)
+
     if tasks.find(key) is None:
         if not st.button(label, icon=":material/science:", key=what, **login.reserved()):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -39,16 +40,11 @@ def show(finding: Finding, select: bool = False, table: bool = False, suffix: st
 
 def _downloads(finding: Finding, name: str) -> None:
     """Offer the table and the chart as files, each made when the user asks for it."""
-    st.download_button(
-        "Table (CSV)", lambda: to_csv(finding.table), f"{name}.csv", "text/csv", key=f"csv {name}", on_click="ignore"
-    )
+
+    def offer(label: str, make: Callable[[], bytes | str], suffix: str, mime: str) -> None:
+        st.download_button(label, make, f"{name}.{suffix}", mime, key=f"{suffix} {name}", on_click="ignore")
+
+    offer("Table (CSV)", partial(to_csv, finding.table), "csv", "text/csv")
     if finding.chart is not None:
         for format, mime in FORMATS.items():
-            st.download_button(
-                f"Chart ({format.upper()})",
-                partial(to_file, finding.chart, format),
-                f"{name}.{format}",
-                mime,
-                key=f"{format} {name}",
-                on_click="ignore",
-            )
+            offer(f"Chart ({format.upper()})", partial(to_file, finding.chart, format), format, mime)
