@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,9 +31,14 @@ MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesu
 TESTS, BENCHMARKS, TOOLS = (sorted((ROOT / name).rglob("*.py")) for name in ("tests", "benchmarks", "tools"))
 
 
+@cache
+def nodes(path):
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path):
     """Yield the dotted names that a file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -75,7 +81,7 @@ def test_charts_import_neither_torch_nor_the_package():
 
 def private_names(path):
     """Yield every name with a leading underscore that a file defines, attributes of objects included."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             name = node.name
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -91,7 +97,7 @@ PRIVATE = {name for path in PACKAGE for name in private_names(path)}
 
 def private_names_used(path):
     """Yield the private names of the package that a file imports, reads from an object or names in a string."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("expertnet"):
             yield from (alias.name for alias in node.names if re.match("_[a-zA-Z]", alias.name))
         elif isinstance(node, ast.Attribute) and node.attr in PRIVATE:

@@ -16,6 +16,7 @@ def test_the_document(trained, tmp_path):
     assert path == f"{image}: " and [len(block.split()) for block in blocks] == [3, 3]
 
 
+@pytest.mark.slow
 def test_the_report_is_written_to_a_folder(trained, tmp_path):
     result = document("routing", "latest", "--report", tmp_path / "lab", **trained.env)
     assert list(result) == ["run", "report", "files"] and result["report"] == str(tmp_path / "lab")

@@ -50,6 +50,7 @@ def test_invalid_settings_are_rejected(trained, words, says):
     assert says in refused(command("train", *words, **trained.env))
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_the_message_and_the_status(trained):
     assert "training.lr" in refused(process("train", "--set", "training.lr=-1", **trained.env))
 
@@ -91,6 +92,7 @@ def signal_after_an_epoch(number, env):
     return started.returncode, out
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_completed_epochs_and_the_run_can_be_resumed(trained, tmp_path):
     env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
     status, out = signal_after_an_epoch(signal.SIGINT, env)
@@ -102,6 +104,7 @@ def test_an_interrupt_keeps_completed_epochs_and_the_run_can_be_resumed(trained,
     assert resumed["state"] == "finished" and [row["epoch"] for row in run.metrics()] == list(range(1, epochs + 1))
 
 
+@pytest.mark.slow
 def test_a_killed_training_is_interrupted_and_can_be_resumed(trained, tmp_path):
     env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
     signal_after_an_epoch(signal.SIGKILL, env)

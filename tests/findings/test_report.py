@@ -12,6 +12,7 @@ from expertnet.store.notes import Notes
 from tests.support.lab import random_split, saved_run
 
 
+@pytest.mark.slow
 def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()

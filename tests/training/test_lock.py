@@ -82,6 +82,7 @@ def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):
     assert done[0].state == "stopped" and store.list() == []
 
 
+@pytest.mark.slow
 def test_the_command_line_waits_is_seen_and_leaves_nothing_when_it_is_stopped_before_its_turn(store):
     with holding(store.root):
         process = command_line(store)
@@ -94,6 +95,7 @@ def test_the_command_line_waits_is_seen_and_leaves_nothing_when_it_is_stopped_be
     assert "Waiting in the queue" in said and "in the trash" in said and store.list() == []
 
 
+@pytest.mark.slow
 def test_any_process_stops_the_training_of_another_through_the_store(store):
     process = command_line(store, "--set", "training.epochs=2000")
     until(lambda: store.list() and store.list()[0].metrics(), process)
@@ -106,6 +108,7 @@ def test_any_process_stops_the_training_of_another_through_the_store(store):
     assert Manager(store).training() is None
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_an_interrupted_run_that_goes_on(store):
     process = command_line(store, "--set", "training.epochs=2000")
     until(lambda: store.list() and store.list()[0].metrics(), process)
@@ -115,6 +118,7 @@ def test_sigterm_leaves_an_interrupted_run_that_goes_on(store):
     assert json.loads((run.path / "status.json").read_text())["state"] == "interrupted" and can_resume(run)
 
 
+@pytest.mark.slow
 def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(store):
     first = Manager(store)
     run = first.submit(settings(**{"hardware.own_process": True, "training.epochs": 5000}))

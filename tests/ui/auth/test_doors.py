@@ -74,6 +74,7 @@ def status(url):
         return error.code
 
 
+@pytest.mark.slow
 def test_strangers_get_nothing(server):
     assert status(f"{server}/_stcore/health") == 200
     for path in ("signed-in", "_stcore/metrics", "_stcore/upload_file/a/b", "media/a.png"):
@@ -85,6 +86,7 @@ def test_strangers_get_nothing(server):
         assert NAME not in answer
 
 
+@pytest.mark.slow
 def test_the_settings_of_the_project_apply(server):
     with connected(server) as session:
         (new,) = [answer.new_session for answer in session.answers("") if answer.HasField("new_session")]
