@@ -88,8 +88,8 @@ def train(settings: Settings, variant: str) -> dict[str, float]:
     trainer = Trainer(settings, data, network=network)
     started, found = time.perf_counter(), {"parameters": float(sum(p.numel() for p in trainer.model.parameters()))}
     for progress in trainer.run():
-        if progress.metrics:
-            found |= {name: value for name, value in progress.metrics.items() if isinstance(value, float)}
+        for figures in (progress.metrics, progress.test):
+            found |= {name: value for name, value in (figures or {}).items() if isinstance(value, float)}
     best = trainer.best["accuracy"]
     return found | {"seconds": time.perf_counter() - started, "validation": best if best is not None else float("nan")}
 

@@ -43,13 +43,13 @@ def train(
 ) -> None:
     """Train a network. Ctrl-C stops training and keeps the completed epochs."""
     from expertnet.training.lock import train_in_turn
-    from expertnet.training.runner import Stop
-    from expertnet.training.worker import end_in_time
+    from expertnet.training.stop import Stop
+    from expertnet.training.worker import interrupt_or_exit
 
     store, values, stop = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or []), Stop()
     # Before there is a run that a signal could leave unfinished.
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: end_in_time(stop))
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
     if resume is None:
         run = _create(store, DEFAULT_PRESET if preset is None else preset, dataset, values, name)
     elif dataset is not None or preset is not None or name or set(values) - {"training.epochs"}:
@@ -78,17 +78,17 @@ def train(
 
 
 def _create(store: RunStore, preset: str, dataset: str | None, values: dict[str, Any], name: str) -> Run:
-    from expertnet.training.manager import refuse_what_cannot_start
+    from expertnet.training.start import check_can_start
 
     settings = build_settings(preset, dataset, values)
-    refuse_what_cannot_start(settings)
+    check_can_start(settings)
     if settings.data.dataset not in BUILTIN:
         scan(settings.data)  # images that cannot be used leave no run behind
     return store.create(settings, preset, name)
 
 
 def _resume(store: RunStore, name: str, values: dict[str, Any]) -> Run:
-    from expertnet.training.manager import prepare_resume
+    from expertnet.training.start import prepare_resume
 
     run = store.resolve(name)
     prepare_resume(run, build_settings(overrides=values).training.epochs if values else None)

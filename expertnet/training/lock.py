@@ -1,8 +1,4 @@
-"""One training at a time in a store, whoever starts it: a server, the command line or a process of its own.
-
-In this module: holding (who holds a store's training lock may train; the system frees it when its process ends in any way)
-and train_in_turn.
-"""
+"""One training at a time per store, whichever server, command line or worker process starts it."""
 
 from __future__ import annotations
 
@@ -16,15 +12,19 @@ from filelock import FileLock, Timeout
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
-from expertnet.training.runner import Stop, run_training
+from expertnet.training.runner import OnProgress, run_training
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 
-LOOK_EVERY, SIGN_EVERY = 0.5, 20.0  # seconds between two looks at the queue, and between two signs of life in it
+TICK, HEARTBEAT_EVERY = 0.5, 20.0  # seconds between two looks at the queue, and between two heartbeats in it
 
 
 @contextmanager
-def holding(root: Path) -> Iterator[bool]:
-    """Whether the training lock of the store is this thread's; it does not wait for it."""
+def training_lock(root: Path) -> Iterator[bool]:
+    """Try to acquire the training lock of a store, without waiting, and yield whether that worked.
+
+    The system releases it when its process ends in any way.
+    """
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / "training.lock", blocking=False, thread_local=False)
     try:
@@ -39,23 +39,20 @@ def holding(root: Path) -> Iterator[bool]:
 
 
 def train_in_turn(
-    run: Run,
-    stop: Stop,
-    *,
-    on_progress: Callable[[Status], object] = lambda status: None,
-    on_wait: Callable[[], object] = lambda: None,
+    run: Run, stop: Stop, *, on_progress: OnProgress = lambda status: None, on_wait: Callable[[], object] = lambda: None
 ) -> Status:
-    """Queues a run for this process, waits until it is at the head and nothing else trains, and trains it.
+    """Queue a run for this process, train it when its turn comes, and return its final status.
 
-    Returns its last status: also of a run that was stopped, or taken out of the queue by others, before its turn.
+    If it is stopped, or removed from the queue, before its turn, it is not trained.
     """
     root = run.path.parent
-    queue, signed, waited = RunQueue(root), time.monotonic(), False
+    queue, waited = RunQueue(root), False
     queue.add(run.id, this_process().beating())
+    last_heartbeat = time.monotonic()
     try:
         while True:
-            with holding(root) as mine:
-                if mine and queue.take(run.id):
+            with training_lock(root) as acquired:
+                if acquired and queue.take(run.id):
                     try:
                         return run_training(run, stop, on_progress=on_progress)
                     finally:
@@ -63,13 +60,13 @@ def train_in_turn(
             if not waited:
                 on_wait()
                 waited = True
-            if run.id not in queue.ids():  # who took it out has said so in its status, or moved it to the trash
+            if run.id not in queue.ids():  # whoever removed it has set its state or moved it to the trash
                 return run.status() if run.path.is_dir() else Status().changed(state="stopped")
-            if stop.wait(LOOK_EVERY):
+            if stop.wait(TICK):
                 run.leave_queue(stop.state)
                 return run.status()
-            if time.monotonic() - signed > SIGN_EVERY:  # another host cannot see that this process lives
-                signed = time.monotonic()
+            if time.monotonic() - last_heartbeat > HEARTBEAT_EVERY:  # other hosts cannot see this process
+                last_heartbeat = time.monotonic()
                 queue.add(run.id, this_process().beating())
     finally:
         queue.remove(run.id)

@@ -1,7 +1,6 @@
-"""A training in a process of its own (hardware.own_process): it outlives the server that started it, and can be ended by force.
+"""Train a run in its own process (`hardware.own_process`), which outlives the server and can be killed.
 
-In this module: start, wait_for, end_by_force, and main, which that process runs: `python -m expertnet.training.worker FOLDER`,
-the folder of the run. It writes the same files by the same code as a training in the server.
+The process runs `python -m expertnet.training.worker FOLDER`, where FOLDER is the run's.
 """
 
 from __future__ import annotations
@@ -19,15 +18,13 @@ from expertnet.errors import RunError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING_STATES
-from expertnet.training.lock import train_in_turn
-from expertnet.training.runner import Stop
+from expertnet.training.lock import TICK, train_in_turn
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import is_alive, this_process
 
-LOOK_EVERY = 0.5  # seconds
 
-
-def start(run: Run) -> subprocess.Popen[bytes]:
-    """Starts the process of a run. What it says besides, such as a crash of the interpreter, goes to the run's log."""
+def start_worker(run: Run) -> subprocess.Popen[bytes]:
+    """Start the process of a run. Its standard error, such as a crash of the interpreter, goes to the run's log."""
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "expertnet.training.worker", str(run.path.resolve())],
@@ -35,25 +32,25 @@ def start(run: Run) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            start_new_session=True,  # a Ctrl-C for the server is not for it
+            start_new_session=True,  # Ctrl-C in the server's terminal does not stop it
         )
 
 
-def wait_for(process: subprocess.Popen[bytes], run: Run, leave: threading.Event) -> None:
-    """Until the process has ended, or this one is asked to leave it. One that ended before it began has failed."""
+def wait_for_worker(process: subprocess.Popen[bytes], run: Run, leave: threading.Event) -> None:
+    """Wait until the process has ended or `leave` is set. The run has failed if the process ended before it trained."""
     while process.poll() is None:
-        if leave.wait(LOOK_EVERY):
-            process.returncode = 0  # it is left running on purpose, which Popen would warn of
+        if leave.wait(TICK):
+            process.returncode = 0  # it runs on, and Popen would warn about that
             return
     if run.path.exists() and run.state == "queued" and run.id not in RunQueue(run.path.parent).ids():
-        sentence = (
-            f"The process of this training ended before it began (status {process.returncode}); its log says more."
+        reason = (
+            f"The training process ended before it started (exit status {process.returncode}). The log has the details."
         )
-        run.write_status(run.status().changed(state="failed", error=sentence, error_kind="other"))
+        run.write_status(run.status().changed(state="failed", error=reason, error_kind="other"))
 
 
-def can_be_forced(run: Run) -> bool:
-    """Whether a run trains in a process of its own on this host, so that ending it by force harms nothing else."""
+def can_force_stop(run: Run) -> bool:
+    """Return whether a run trains in its own process on this host, so that killing it harms nothing else."""
     status = run.status()
     here = this_process()
     return bool(
@@ -65,25 +62,25 @@ def can_be_forced(run: Run) -> bool:
     )
 
 
-def end_by_force(run: Run) -> None:
-    """Kills the process of a run; its last whole epoch is kept. Raises RunError where it has none of its own."""
-    if not can_be_forced(run):
-        raise RunError(f"Run {run.title} does not train in a process of its own on this machine; stop it instead.")
+def force_stop(run: Run) -> None:
+    """Kill the process of a run, which keeps its last completed epoch. Raises RunError if it has no own process."""
+    if not can_force_stop(run):
+        raise RunError(f"Run {run.title} does not train in its own process on this machine. Stop it instead.")
     psutil.Process(run.status().pid).kill()
-    run.log("Its process was ended by force.")
+    run.log("The training process was killed.")
 
 
-def end_in_time(stop: Stop, seconds: float = 4.0) -> None:
-    """What SIGTERM does to a training: interrupted after the step in progress, or with the process where that takes long."""
+def interrupt_or_exit(stop: Stop, seconds: float = 4.0) -> None:
+    """Interrupt a training, and exit the process if that takes longer. For SIGTERM."""
     stop.interrupt()
-    last = threading.Timer(seconds, os._exit, (128 + signal.SIGTERM,))
-    last.daemon = True
-    last.start()
+    timer = threading.Timer(seconds, os._exit, (128 + signal.SIGTERM,))
+    timer.daemon = True
+    timer.start()
 
 
 def main(folder: str) -> None:
     stop = Stop()
-    signal.signal(signal.SIGTERM, lambda *_: end_in_time(stop))
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
     signal.signal(signal.SIGINT, lambda *_: stop.interrupt())
     run = Run(Path(folder))
     run.write_status(run.status().changed(process=this_process(), own_process=True))

@@ -12,7 +12,8 @@ from expertnet.data.datasets import load_test_split
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.training.runner import Stop, run_training
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from tests.support.opening import TINY
 from tests.support.served import serving, settle
 

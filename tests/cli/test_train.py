@@ -118,4 +118,4 @@ def test_a_failed_training_ends_with_status_1(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(F, "cross_entropy", lambda logits, *_, **__: logits.sum() * float("nan"))
     done = command(*TRAIN_TINY, "--json", **trained.env | {"EXPERTNET_RUNS": str(tmp_path)})
     assert done.returncode == 1 and json.loads(done.stdout)["state"] == "failed"
-    assert "learning rate" in done.stderr.splitlines()[-1]
+    assert "training.lr" in done.stderr.splitlines()[-1]

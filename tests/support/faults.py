@@ -29,8 +29,9 @@ from expertnet.data.datasets import load_dataset
 from expertnet.store.checks import find_damage
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training.manager import prepare_resume
-from expertnet.training.runner import Stop, run_training
+from expertnet.training.runner import run_training
+from expertnet.training.start import prepare_resume
+from expertnet.training.stop import Stop
 from tests.support.small import figures, settings
 
 SETTINGS = settings(**{"training.epochs": 4, "training.keep_every": 2})

@@ -12,7 +12,8 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
-from expertnet.training.runner import Stop, run_training
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from expertnet.ui.shell import SCRIPT
 from tests.support.served import ROOT
 from tests.support.small import LIMIT

@@ -5,7 +5,8 @@ import json
 from expertnet.settings.fields import build_settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.status import Status
-from expertnet.training.runner import Stop, run_training
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 from tests.support.opening import TINY, finished
 

@@ -17,9 +17,12 @@ from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training import trainer
-from expertnet.training.manager import Manager, prepare_resume
-from expertnet.training.runner import StatusWriter, Stop, run_training
+from expertnet.training import updater
+from expertnet.training.manager import Manager
+from expertnet.training.runner import run_training
+from expertnet.training.start import prepare_resume
+from expertnet.training.status_writer import StatusWriter
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.small import LIMIT, TINY, figures, settings, until
 
@@ -85,14 +88,14 @@ def test_killed_trainings_and_full_disks():
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (lambda: None, "nan", "lower learning rate"),
+        (lambda: None, "nan", "Lower `training.lr`"),
         (lambda: torch.OutOfMemoryError("CUDA out of memory"), "memory", "ran out of memory"),
         (lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory"), "memory", "ran out of memory"),
     ],
     ids=["nan", "gpu memory", "memory"],
 )
 def test_a_step_that_fails_ends_its_run_and_the_next_one_trains(store, monkeypatch, error, kind, says):
-    augment, epochs = trainer.augment, []
+    augment, epochs = updater.augment, []
 
     def fail_once(images, data, flips, generator, coins, epoch):
         images = augment(images, data, flips, generator, coins, epoch)
@@ -103,7 +106,7 @@ def test_a_step_that_fails_ends_its_run_and_the_next_one_trains(store, monkeypat
             raise error()
         return images * float("nan")
 
-    monkeypatch.setattr(trainer, "augment", fail_once)
+    monkeypatch.setattr(updater, "augment", fail_once)
     manager = Manager(store)
     failed, after = manager.submit(settings(**EPOCHS)), manager.submit(settings(**EPOCHS))
     assert manager.join(timeout=LIMIT)

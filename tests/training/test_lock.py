@@ -16,9 +16,9 @@ from expertnet.store.checks import can_resume
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.training import worker
-from expertnet.training.lock import holding, train_in_turn
+from expertnet.training.lock import train_in_turn, training_lock
 from expertnet.training.manager import Manager
-from expertnet.training.runner import Stop
+from expertnet.training.stop import Stop
 from tests.support.small import LIMIT, TINY, settings, until
 
 ROOT = Path(__file__).parents[2]
@@ -48,11 +48,11 @@ def command_line(store, *arguments):
 
 
 def test_the_lock_is_one_for_all_threads_and_free_again(tmp_path):
-    with holding(tmp_path) as mine:
+    with training_lock(tmp_path) as mine:
         assert mine
-        with holding(tmp_path) as second:
+        with training_lock(tmp_path) as second:
             assert not second
-    with holding(tmp_path) as again:
+    with training_lock(tmp_path) as again:
         assert again
 
 
@@ -72,7 +72,7 @@ def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
 
 def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):
     run, done = store.create(settings()), []
-    with holding(store.root):
+    with training_lock(store.root):
         waited = threading.Event()
         thread = threading.Thread(target=lambda: done.append(train_in_turn(run, Stop(), on_wait=waited.set)))
         thread.start()
@@ -84,7 +84,7 @@ def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):
 
 @pytest.mark.slow
 def test_the_command_line_waits_is_seen_and_leaves_nothing_when_it_is_stopped_before_its_turn(store):
-    with holding(store.root):
+    with training_lock(store.root):
         process = command_line(store)
         until(lambda: RunQueue(store.root).ids(), process)
         (run,) = Manager(store).waiting()
@@ -125,7 +125,7 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
     after = first.submit(settings())
     until(lambda: run.metrics())
     pid = run.status().pid
-    assert pid != os.getpid() and run.status().own_process and worker.can_be_forced(run)
+    assert pid != os.getpid() and run.status().own_process and worker.can_force_stop(run)
     first.close()  # as when its server ends
     assert psutil.pid_exists(pid) and run.state == "running"
     second = Manager(store)
@@ -135,11 +135,11 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
         epochs = len(run.metrics())
         until(lambda: len(run.metrics()) > epochs)  # it goes on
         assert after.state == "queued"
-        worker.end_by_force(run)
+        worker.force_stop(run)
         until(lambda: run.state == "interrupted")
         assert can_resume(run) and second.join(after.id, timeout=LIMIT) and after.state == "finished"
-        with pytest.raises(RunError, match="process of its own"):
-            worker.end_by_force(run)
+        with pytest.raises(RunError, match="its own process"):
+            worker.force_stop(run)
     finally:
         second.close()
 
@@ -149,5 +149,5 @@ def test_a_process_that_cannot_begin_fails_its_run(store, monkeypatch):
     manager = Manager(store)
     run = manager.submit(settings(**{"hardware.own_process": True}))
     assert manager.join(timeout=LIMIT)
-    assert run.state == "failed" and "ended before it began" in run.status().error
+    assert run.state == "failed" and "ended before it started" in run.status().error
     manager.close()

@@ -8,9 +8,11 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.checks import can_resume
 from expertnet.store.run_store import RunStore
 from expertnet.training import runner
-from expertnet.training.manager import Manager, prepare_resume
+from expertnet.training.manager import Manager
 from expertnet.training.manager import manager as manager_of
-from expertnet.training.runner import Stop, run_training
+from expertnet.training.runner import run_training
+from expertnet.training.start import prepare_resume
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import Process
 from tests.support.small import TINY, figures, settings, until
 
@@ -55,7 +57,7 @@ def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
     run_training(run, Stop(), on_progress=lambda status: seen.append((status.activity, status.progress)))
     shares = [share for _, share in seen]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
-    assert {1 / 3, 2 / 3} <= {share for activity, share in seen if activity == "Measuring on the validation set"}
+    assert {1 / 3, 2 / 3} <= {share for activity, share in seen if activity == "Evaluating on the validation set"}
     assert run.status().changed(state="stopped", epoch=1, step=2, steps=4).progress == 1 / 3  # of whole epochs
 
 
@@ -157,10 +159,10 @@ def test_resume_goes_back_to_the_committed_epoch(store):
 
 def test_training_longer_from_the_end_and_refusals(store):
     run = store.create(settings(**{"training.epochs": 1}))
-    with pytest.raises(RunError, match="queued already"):
+    with pytest.raises(RunError, match="already queued"):
         prepare_resume(run)
     run_training(run, Stop())
-    with pytest.raises(RunError, match="larger training.epochs"):
+    with pytest.raises(RunError, match="raise `training.epochs`"):
         prepare_resume(run)
     prepare_resume(run, epochs=2)
     assert run_training(run, Stop()).epoch == 2

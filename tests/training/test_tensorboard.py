@@ -6,8 +6,8 @@ from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training import tensorboard
-from expertnet.training.manager import refuse_what_cannot_start
-from expertnet.training.tensorboard import ScalarLog
+from expertnet.training.start import check_can_start
+from expertnet.training.tensorboard import TensorBoardLog
 
 
 def run_with(**settings):
@@ -35,7 +35,7 @@ def read(run):
 
 def test_off_it_writes_nothing():
     run = run_with()
-    with ScalarLog(run) as log:
+    with TensorBoardLog(run) as log:
         log.write(metrics(1))
     assert not (run.path / "tensorboard").exists()
 
@@ -43,7 +43,7 @@ def test_off_it_writes_nothing():
 def test_figures_of_every_epoch():
     pytest.importorskip("tensorboard")
     run = run_with(**{"training.tensorboard": True})
-    with ScalarLog(run) as log:
+    with TensorBoardLog(run) as log:
         log.write(metrics(1))
         log.write(metrics(2, 0.25))
     found = read(run)
@@ -62,7 +62,7 @@ def test_an_epoch_that_is_gone_through_again_counts_as_its_last_time():
     pytest.importorskip("tensorboard")
     run = run_with(**{"training.tensorboard": True})
     for first, last, loss in ((1, 3, 0.5), (3, 4, 0.25)):
-        with ScalarLog(run) as log:
+        with TensorBoardLog(run) as log:
             for epoch in range(first, last + 1):
                 log.write(metrics(epoch, loss))
     assert read(run)["loss/train"] == [(1, 0.5), (2, 0.5), (3, 0.25), (4, 0.25)]
@@ -71,13 +71,13 @@ def test_an_epoch_that_is_gone_through_again_counts_as_its_last_time():
 def test_where_the_test_set_is_watched_the_names_say_so():
     pytest.importorskip("tensorboard")
     run = run_with(**{"training.tensorboard": True, "data.validation_share": 0})
-    with ScalarLog(run) as log:
+    with TensorBoardLog(run) as log:
         log.write(metrics(1))
     assert "accuracy/test set" in read(run) and "accuracy/validation" not in read(run)
 
 
 def test_without_its_package_a_run_is_refused_before_it_starts(monkeypatch):
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
-    refuse_what_cannot_start(build_settings("quick", "digits"))
+    check_can_start(build_settings("quick", "digits"))
     with pytest.raises(SettingsError, match="pip install tensorboard"):
-        refuse_what_cannot_start(build_settings("quick", "digits", {"training.tensorboard": True}))
+        check_can_start(build_settings("quick", "digits", {"training.tensorboard": True}))

@@ -68,7 +68,7 @@ def epochs(records):
 def test_learns_measures_the_test_set_once_and_repeats(data):
     records = list(trainer(data).run())
     assert [r.kind for r in records].count("test") == 1 and records[-1].kind == "test"
-    assert records[-1].metrics["test_accuracy"] > 0.9
+    assert records[-1].test["test_accuracy"] > 0.9
     lines = epochs(records)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines == epochs(trainer(data).run())
@@ -154,7 +154,7 @@ def test_the_temperature_falls_to_one_and_is_saved_as_it_was_evaluated(data):
 
 def test_mirrored_views_are_reported_beside_the_single_view(data):
     run = trainer(data, **{"data.flip": "on"})
-    test = list(run.run())[-1].metrics
+    test = list(run.run())[-1].test
     assert 0.5 < test["test_accuracy_mirrored"] <= 1  # of a task in which left and right do not matter
     net = run.evaluated.eval()
     images = normalize(data.test.images, run.mean, run.std)
@@ -163,7 +163,7 @@ def test_mirrored_views_are_reported_beside_the_single_view(data):
     by_hand = (both.argmax(1) == data.test.labels).float().mean().item()
     result = evaluate(net, data.test, data.info.mean, data.info.std, mirrored=True)
     assert result.accuracy_mirrored == pytest.approx(by_hand)
-    assert list(trainer(data, **{"data.flip": "off"}).run())[-1].metrics["test_accuracy_mirrored"] is None
+    assert list(trainer(data, **{"data.flip": "off"}).run())[-1].test["test_accuracy_mirrored"] is None
 
 
 def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
@@ -174,7 +174,7 @@ def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
     run.model.load_state_dict(run.best["weights"])
     # the trainer may compute in bf16, this does not
     result = evaluate(run.model, data.test, data.info.mean, data.info.std)
-    assert result.accuracy == pytest.approx(records[-1].metrics["test_accuracy"], abs=0.05)
+    assert result.accuracy == pytest.approx(records[-1].test["test_accuracy"], abs=0.05)
     assert result.confusion.sum() == len(data.test) and result.routing.shape == (60, 2, 3)
 
 
@@ -183,7 +183,7 @@ def test_where_the_test_set_is_watched_the_last_epoch_is_the_best(data):
     run = trainer(watched, **{"data.validation_share": 0.0})
     records = list(run.run())
     assert run.best["epoch"] == 3
-    assert records[-1].metrics["test_accuracy"] == epochs(records)[-1]["val_accuracy"]
+    assert records[-1].test["test_accuracy"] == epochs(records)[-1]["val_accuracy"]
 
 
 def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data):
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data):
     )
     with torch.no_grad():
         run.model.classifier.head.weight.fill_(math.inf)
-    with pytest.raises(TrainingError, match="lower learning rate") as failed:
+    with pytest.raises(TrainingError, match="Lower `training.lr`") as failed:
         list(run.run())
     assert failed.value.kind == "nan"
 
@@ -233,7 +233,7 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch):
         build_settings("quick", overrides=TINY | {"hardware.compile": "on"}), data, threads=1, log=said.append
     )
     assert epochs(run.run()) == epochs(trainer(data).run())
-    assert len(said) == 1 and "without" in said[0]
+    assert len(said) == 1 and "continues without" in said[0]
 
 
 def test_schedules_against_answers_on_paper():

@@ -15,7 +15,7 @@ from expertnet.store.notes import NAME
 from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
-from expertnet.training.worker import can_be_forced, end_by_force
+from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
 from expertnet.ui.shell import act, link
 from expertnet.ui.train.values import fill, whole
@@ -32,8 +32,10 @@ def training_actions(run: Run) -> None:
         _stop_buttons(run)
     elif state == "stopping":
         st.caption("Stopping after the current step. Completed epochs are kept.")
-        if can_be_forced(run) and st.button("Force stop", icon=":material/dangerous:", key="force", **login.reserved()):
-            act(lambda: end_by_force(run))
+        if can_force_stop(run) and st.button(
+            "Force stop", icon=":material/dangerous:", key="force", **login.reserved()
+        ):
+            act(lambda: force_stop(run))
     else:
         _ended(run, status)
 

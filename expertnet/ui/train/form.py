@@ -22,7 +22,7 @@ from expertnet.settings.fields import (
 )
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
-from expertnet.training.manager import refuse_what_cannot_start
+from expertnet.training.start import check_can_start
 from expertnet.ui.train.own_images import inspect, path_fields
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, store
 from expertnet.utils.text import counted, escape
@@ -74,7 +74,7 @@ def settings_form() -> FormResult:
     if command.open:  # highlighting makes the browser load 1.5 MB
         command.code(command_line(settings, form.preset), language="bash", wrap_lines=True)
     try:
-        refuse_what_cannot_start(settings)
+        check_can_start(settings)
     except UserError as error:
         return FormResult(form.preset, settings, with_labels(str(error)))
     return FormResult(form.preset, settings)

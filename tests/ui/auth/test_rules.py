@@ -13,7 +13,7 @@ AUTH = {"cookie_secret": "s" * 32}
 WRITES = {  # functions that start, stop, save or delete something; add yours
     "commit_epoch",
     "create",
-    "end_by_force",
+    "force_stop",
     "save_upload",
     "move_to_trash",
     "move_up",

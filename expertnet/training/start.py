@@ -1,0 +1,62 @@
+"""Check that a run can start or resume, before it is queued."""
+
+from __future__ import annotations
+
+from expertnet.data.custom import known_class_count
+from expertnet.data.datasets import refuse_if_missing
+from expertnet.errors import RunError
+from expertnet.network.cost import refuse_if_too_large
+from expertnet.settings.fields import settings_from_dict
+from expertnet.settings.schema import Settings
+from expertnet.store.checks import resume_fault
+from expertnet.store.run import Run
+from expertnet.store.status import ACTIVE_STATES, Before
+from expertnet.training.tensorboard import require_tensorboard
+from expertnet.utils.processes import this_process
+
+CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depends on it
+
+
+def check_can_start(settings: Settings) -> None:
+    """Raise SettingsError or DatasetError if a dataset, device, package or memory is missing."""
+    require_tensorboard(settings)
+    refuse_if_missing(settings.data)
+    refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+
+
+def prepare_resume(run: Run, epochs: int | None = None) -> None:
+    """Mark a run as queued again, with `epochs` in total if given. Raises RunError or DatasetError if it cannot resume."""
+    status = run.status()
+    if run.shipped:
+        raise RunError(f"{run.title} is an included example and cannot be changed. Start a new run with its settings.")
+    if status.state in ACTIVE_STATES:
+        raise RunError(f"Run {run.name} is already {status.state}.")
+    fault = resume_fault(run)
+    if fault:
+        raise RunError(fault)
+    settings, config, done = run.settings(), run.config(), status.epoch
+    epochs = epochs or settings.training.epochs
+    if done >= epochs and status.state == "finished":
+        raise RunError(f"Run {run.name} has completed all {done} epochs. To train longer, raise `training.epochs`.")
+    if epochs < done:
+        raise RunError(
+            f"Run {run.name} has completed {done} epochs. `training.epochs` must be at least {done}. You entered {epochs}."
+        )
+    config = config | {"training": config["training"] | {"epochs": epochs}}
+    refuse_if_missing(settings_from_dict(config).data)  # before the run changes
+    run.forget_stop()
+    run.write_config(config)
+    before = Before(
+        state=status.state, epochs=settings.training.epochs, error=status.error, error_kind=status.error_kind
+    )
+    run.write_status(
+        status.changed(
+            process=this_process().beating(),
+            state="queued",
+            epochs=epochs,
+            own_process=False,
+            error=None,
+            error_kind=None,
+            before=before,
+        )
+    )

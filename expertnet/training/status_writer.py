@@ -1,0 +1,66 @@
+"""Write status.json while a run trains."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from expertnet.store.run import Run
+from expertnet.training.stop import Stop
+from expertnet.utils.processes import this_process
+
+TICK, WRITE_EVERY, HEARTBEAT_EVERY = 0.1, 0.5, 5.0  # seconds
+
+
+class StatusWriter:
+    """Writes the status at most twice a second, from a timer, so that a run looks alive during a long step.
+
+    The timer also sets `stop` when another process asks the run to stop.
+    """
+
+    def __init__(self, run: Run, stop: Stop) -> None:
+        self.run, self.stop, self.status = run, stop, run.status().changed(process=this_process())
+        self._written = 0.0  # monotonic time
+        self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
+        self._thread = threading.Thread(target=self._tick, name=f"status {run.id}", daemon=True)
+
+    def __enter__(self) -> StatusWriter:
+        self._check_stop()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._closed.set()
+        self._thread.join()
+        self.flush()
+
+    def update(self, **values: Any) -> None:
+        """Change the status, which is written soon after."""
+        with self._lock:
+            self.status = self.status.changed(**values)
+            self._changed = True
+
+    def flush(self) -> None:
+        """Write the status now. Raises OSError."""
+        with self._lock:
+            state = "stopping" if self._is_stopping() else self.status.state
+            self.status = self.status.changed(state=state, heartbeat=time.time())
+            self._written, self._changed = time.monotonic(), False
+            self.run.write_status(self.status)
+
+    def _is_stopping(self) -> bool:
+        return self.stop.is_set() and self.status.state == "running"
+
+    def _check_stop(self) -> None:
+        if not self.stop.is_set() and self.run.stop_asked():
+            self.stop.set()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(TICK):
+            self._check_stop()
+            age = time.monotonic() - self._written
+            if self._is_stopping() or (self._changed and age > WRITE_EVERY) or age > HEARTBEAT_EVERY:
+                with suppress(OSError):  # the next commit of an epoch reports it
+                    self.flush()

@@ -1,0 +1,122 @@
+"""One training step: augment a batch, compute the loss, update the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from random import Random
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from expertnet.data.augment import augment, mix, normalize
+from expertnet.data.datasets import flips
+from expertnet.data.splits import Split
+from expertnet.network.model import ExpertBranch, ExpertNet
+from expertnet.settings.schema import Settings
+from expertnet.training.optim import learning_rate, make_optimizers, temperature
+
+
+class Updater:
+    """Updates the weights of a model, and their average if `training.ema` is set.
+
+    `train` lies on the model's device, as do the `mean` and `std` (3,) of its images. `generator` draws the augmentation,
+    `dtype` is that of the convolutions, and `compiled` decides whether torch.compile is tried.
+    """
+
+    def __init__(
+        self,
+        model: ExpertNet,
+        settings: Settings,
+        train: Split,
+        mean: Tensor,
+        std: Tensor,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        compiled: bool,
+        log: Callable[[str], None],
+    ) -> None:
+        self.model, self.settings, self.train, self.mean, self.std = model, settings, train, mean, std
+        self.generator, self.dtype, self.log = generator, dtype, log
+        self.random = Random(settings.seed)
+        self.average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.training.ema), use_buffers=True)
+            if settings.training.ema
+            else None
+        )
+        self.optimizers = make_optimizers(model, settings.training)
+        self.flips = flips(settings.data)
+        coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
+        self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
+        self.forward: Callable[..., Any] = torch.compile(model) if compiled else model
+
+    @property
+    def evaluated(self) -> ExpertNet:
+        """The network to evaluate: the averaged one if averaging is on."""
+        return self.model if self.average is None else cast(ExpertNet, self.average.module)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.mean.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def step(self, chosen: Tensor, epoch: int, done: float) -> tuple[Tensor, Tensor]:
+        """Update the weights with the images at these indices, after the share `done` of all steps.
+
+        Returns the mean loss and the number of correct predictions, both still on the device.
+        """
+        training, data = self.settings.training, self.settings.data
+        self._schedule(done)
+        labels = self.train.labels[chosen]
+        coins = None if self.coins is None else self.coins[chosen]
+        images = augment(self.train.images[chosen], data, self.flips, self.generator, coins, epoch)
+        images = normalize(images, self.mean, self.std)
+        targets = [(labels, 1.0)]  # labels, and their share in each image
+        if data.mixup or data.cutmix:
+            images, partner, share = mix(images, data, self.random, self.generator)
+            targets = [(labels, share), (labels[partner], 1 - share)]
+        if self.settings.hardware.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            logits = self._logits(images)
+        losses = [
+            F.cross_entropy(logits.float(), answers, label_smoothing=training.label_smoothing) * share
+            for answers, share in targets
+        ]
+        loss = torch.stack(losses).sum()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if training.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        predicted = logits.detach().argmax(1)
+        correct = torch.stack([(predicted == answers).sum() * share for answers, share in targets]).sum()
+        return loss.detach(), correct
+
+    def _schedule(self, done: float) -> None:
+        """Set the learning rate and the temperature."""
+        training = self.settings.training
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(training, done) * group.get("lr_share", 1.0)
+        if training.temperature > 1:
+            for module in (*self.model.modules(), *self.evaluated.modules()):
+                if isinstance(module, ExpertBranch):
+                    module.temperature.fill_(temperature(training, done))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        if self.forward is self.model:
+            return self.model(images)
+        try:
+            return self.forward(images)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # the compiler raises many types, and the network works without it
+            self.log(f"Compiling the network failed ({type(error).__name__}). Training continues without it.")
+            self.forward = self.model
+            return self.model(images)
