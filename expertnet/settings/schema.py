@@ -1,4 +1,4 @@
-"""All settings of a run, each with its default, range, unit and help text. Long because it is a list.
+"""All settings of a run: default, label, unit and range, with the help text below.
 
 The form, the command line and config.json are generated from this schema.
 """
@@ -15,21 +15,20 @@ from expertnet.utils.text import counted
 
 def setting(
     default: Any,
-    help: str,
-    *,
     label: str,
+    *,
     unit: str = "",
     step: float | None = None,
     basic: bool = False,
-    kind: str | None = None,
+    kind: str = "",
     **limits: Any,
 ) -> Any:
-    """Return a pydantic field with what a form needs: label, unit, step, and whether it is always visible (`basic`).
+    """Return a pydantic field with what a form needs. Its help text is the string below the field.
 
-    `kind` overrides the kind that follows from the type, such as "blocks" for block numbers.
+    `basic` settings are always visible. `kind` overrides the kind that follows from the type, such as "blocks".
     """
     shown: dict[str, Any] = {"unit": unit, "step": step, "basic": basic, "kind": kind}
-    return Field(default, description=help, title=label, json_schema_extra=shown, **limits)
+    return Field(default, title=label, json_schema_extra=shown, **limits)
 
 
 def format_value(value: Any) -> str:
@@ -50,7 +49,6 @@ def parse_numbers(value: Any) -> Any:
 
 
 def _on_or_off(value: Any) -> Any:
-    """Accept true and false."""
     return {"true": "on", "false": "off"}.get(str(value).lower(), value)
 
 
@@ -66,54 +64,22 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """The network: a stem, blocks of expert convolutions and a classifier."""
 
-    num_blocks: int = setting(8, "Number of expert blocks.", label="Blocks", basic=True, ge=1, le=64)
-    channels: int = setting(
-        64,
-        "Feature maps that each convolution outputs.",
-        label="Channels",
-        unit="feature maps",
-        step=8,
-        basic=True,
-        ge=1,
-        le=1024,
-    )
-    num_experts: int = setting(
-        3,
-        "Parallel convolutions in each block (K). With 1 there is nothing to route.",
-        label="Experts per block",
-        basic=True,
-        ge=1,
-        le=16,
-    )
-    reduction: int = setting(
-        8,
-        "The router's hidden layer has this many times fewer units than its input.",
-        label="Router reduction",
-        ge=1,
-        le=256,
-    )
-    routing: Literal["learned", "uniform"] = setting(
-        "learned",
-        "learned: a router weights the experts for each image. uniform: every expert gets 1/K, as a control.",
-        label="Routing",
-    )
-    pool_after: Numbers = setting(
-        (),
-        "Blocks (from 1) followed by 2x2 max pooling, which makes later blocks four times cheaper.",
-        label="Pool after blocks",
-        kind="blocks",
-    )
-    widths: Numbers = setting(
-        (),
-        "Channels of each stage, such as 32,64,128. Each pooling starts a new stage. Empty: the same in all blocks.",
-        label="Channels per stage",
-        unit="feature maps",
-    )
-    residual: bool = setting(
-        False,
-        "Add each block's input to its output, which helps deep networks learn (He 2016, arXiv:1512.03385).",
-        label="Residual blocks",
-    )
+    num_blocks: int = setting(8, "Blocks", basic=True, ge=1, le=64)
+    """Number of expert blocks."""
+    channels: int = setting(64, "Channels", unit="feature maps", step=8, basic=True, ge=1, le=1024)
+    """Feature maps that each convolution outputs."""
+    num_experts: int = setting(3, "Experts per block", basic=True, ge=1, le=16)
+    """Parallel convolutions in each block (K). With 1 there is nothing to route."""
+    reduction: int = setting(8, "Router reduction", ge=1, le=256)
+    """The router's hidden layer has this many times fewer units than its input."""
+    routing: Literal["learned", "uniform"] = setting("learned", "Routing")
+    """learned: a router weights the experts for each image. uniform: every expert gets 1/K, as a control."""
+    pool_after: Numbers = setting((), "Pool after blocks", kind="blocks")
+    """Blocks (from 1) followed by 2x2 max pooling, which makes later blocks four times cheaper."""
+    widths: Numbers = setting((), "Channels per stage", unit="feature maps")
+    """Channels of each stage, such as 32,64,128. Each pooling starts a new stage. Empty: the same in all blocks."""
+    residual: bool = setting(False, "Residual blocks")
+    """Add each block's input to its output, which helps deep networks learn (He 2016, arXiv:1512.03385)."""
 
     @model_validator(mode="after")
     def _pooled_blocks_exist(self) -> ModelSettings:
@@ -146,198 +112,95 @@ class ModelSettings(Section):
 class DataSettings(Section):
     """The images, how they are split, and how they are augmented."""
 
-    dataset: str = setting(
-        "digits",
-        "A built-in dataset, or the path of a folder or archive of class folders.",
-        label="Dataset",
-        basic=True,
-        min_length=1,
-    )
-    image_size: int = setting(
-        32,
-        "Width and height of the images that enter the network.",
-        label="Image size",
-        unit="pixels",
-        step=8,
-        ge=8,
-        le=128,
-    )
-    validation_share: float = setting(
-        0.1,
-        "Share of the training images held out to choose the best epoch. With 0, the test set is monitored, as in the report.",
-        label="Validation share",
-        step=0.05,
-        ge=0.0,
-        le=0.5,
-    )
-    crop_padding: int = setting(
-        4,
-        "Zero pixels added on each side before a random crop. 0 turns it off.",
-        label="Crop padding",
-        unit="pixels",
-        ge=0,
-        le=32,
-    )
-    flip: Literal["auto", "on", "off"] = setting(
-        "auto",
-        "Mirror half of the training images. auto leaves digits and house numbers unchanged.",
-        label="Horizontal flip",
-    )
-    alternating_flip: bool = setting(
-        False,
-        "Mirror each image in every second epoch instead of at random (Jordan 2024, arXiv:2404.00498).",
-        label="Alternating flip",
-    )
-    cutout: int = setting(
-        0,
-        "Side of a square erased at a random place in each training image. 0 turns it off.",
-        label="Cutout",
-        unit="pixels",
-        ge=0,
-        le=128,
-    )
-    mixup: float = setting(
-        0.0,
-        "Blend pairs of images by a share from Beta(a, a) (Zhang 2018, arXiv:1710.09412). 0 turns it off.",
-        label="Mixup",
-        step=0.1,
-        ge=0.0,
-        le=10.0,
-    )
-    cutmix: float = setting(
-        0.0,
-        "Paste a rectangle of another image, its share from Beta(a, a) (Yun 2019, arXiv:1905.04899). 0 turns it off. "
-        "With Mixup on too, each batch uses one of the two.",
-        label="CutMix",
-        step=0.1,
-        ge=0.0,
-        le=10.0,
-    )
+    dataset: str = setting("digits", "Dataset", basic=True, min_length=1)
+    """A built-in dataset, or the path of a folder or archive of class folders."""
+    image_size: int = setting(32, "Image size", unit="pixels", step=8, ge=8, le=128)
+    """Width and height of the images that enter the network."""
+    validation_share: float = setting(0.1, "Validation share", step=0.05, ge=0.0, le=0.5)
+    """Share of the training images held out to choose the best epoch.
+    With 0, the test set is monitored, as in the report.
+    """
+    crop_padding: int = setting(4, "Crop padding", unit="pixels", ge=0, le=32)
+    """Zero pixels added on each side before a random crop. 0 turns it off."""
+    flip: Literal["auto", "on", "off"] = setting("auto", "Horizontal flip")
+    """Mirror half of the training images. auto leaves digits and house numbers unchanged."""
+    alternating_flip: bool = setting(False, "Alternating flip")
+    """Mirror each image in every second epoch instead of at random (Jordan 2024, arXiv:2404.00498)."""
+    cutout: int = setting(0, "Cutout", unit="pixels", ge=0, le=128)
+    """Side of a square erased at a random place in each training image. 0 turns it off."""
+    mixup: float = setting(0.0, "Mixup", step=0.1, ge=0.0, le=10.0)
+    """Blend pairs of images by a share from Beta(a, a) (Zhang 2018, arXiv:1710.09412). 0 turns it off."""
+    cutmix: float = setting(0.0, "CutMix", step=0.1, ge=0.0, le=10.0)
+    """Paste a rectangle of another image, its share from Beta(a, a) (Yun 2019, arXiv:1905.04899). 0 turns it off.
+    With Mixup on too, each batch uses one of the two.
+    """
 
 
 class TrainingSettings(Section):
     """The optimizer, its schedule and what is saved."""
 
-    epochs: int = setting(100, "Passes through the training images.", label="Epochs", basic=True, ge=1, le=10_000)
-    batch_size: int = setting(
-        128, "Images per step.", label="Batch size", unit="images", step=16, basic=True, ge=1, le=16_384
-    )
-    optimizer: Literal["adamw", "sgd", "muon"] = setting(
-        "adamw",
-        "AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for expert kernels with AdamW for the rest.",
-        label="Optimizer",
-    )
-    lr: float = setting(3e-4, "Peak of the schedule.", label="Learning rate", basic=True, gt=0.0, le=10.0)
-    router_lr_share: float = setting(
-        1.0,
-        "Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse.",
-        label="Router learning rate share",
-        step=0.05,
-        gt=0.0,
-        le=1.0,
-    )
-    weight_decay: float = setting(
-        1e-3, "Decoupled with AdamW, an L2 penalty with SGD.", label="Weight decay", ge=0.0, le=10.0
-    )
-    decay_all: bool = setting(
-        True,
-        "Decay norms, biases and routers too, as in the report. Off: only convolutions and the classifier.",
-        label="Decay all weights",
-    )
-    momentum: float = setting(0.9, "Nesterov momentum of SGD and Muon.", label="Momentum", step=0.05, ge=0.0, lt=1.0)
-    schedule: Literal["cosine", "one_cycle"] = setting(
-        "cosine", "cosine: annealing to zero. one_cycle: a linear rise, then a linear fall to zero.", label="Schedule"
-    )
-    warmup_share: float = setting(
-        0.0,
-        "Share of all steps in which the learning rate rises from zero.",
-        label="Warm-up share",
-        step=0.05,
-        ge=0.0,
-        le=0.9,
-    )
-    label_smoothing: float = setting(
-        0.0, "Share of the target spread evenly over all classes.", label="Label smoothing", step=0.05, ge=0.0, lt=1.0
-    )
-    gradient_clip: float = setting(
-        0.0,
-        "Maximum norm of the gradient of all weights together. 0 turns it off.",
-        label="Gradient clipping",
-        step=0.5,
-        ge=0.0,
-        le=1000.0,
-    )
-    ema: float = setting(
-        0.0,
-        "Evaluate a moving average of the weights with this decay per step (Polyak 1992). 0 turns it off.",
-        label="Weight averaging",
-        step=0.001,
-        ge=0.0,
-        lt=1.0,
-    )
-    temperature: float = setting(
-        1.0,
-        "Initial temperature of the router softmax. It falls to 1, so that all experts learn first (Chen 2020, arXiv:1912.03458).",
-        label="Router temperature",
-        step=1.0,
-        ge=1.0,
-        le=1000.0,
-    )
-    temperature_share: float = setting(
-        0.1,
-        "Share of all steps in which the router temperature falls to 1.",
-        label="Temperature annealing share",
-        step=0.05,
-        gt=0.0,
-        le=1.0,
-    )
-    keep_every: int = setting(
-        0,
-        "Save extra checkpoints, to see the routing through training. 0 saves only the best and the last.",
-        label="Save a checkpoint every",
-        unit="epochs",
-        ge=0,
-        le=10_000,
-    )
-    tensorboard: bool = setting(
-        False,
-        "Log each epoch for TensorBoard in the run's folder. Requires the package tensorboard.",
-        label="TensorBoard",
-    )
+    epochs: int = setting(100, "Epochs", basic=True, ge=1, le=10_000)
+    """Passes through the training images."""
+    batch_size: int = setting(128, "Batch size", unit="images", step=16, basic=True, ge=1, le=16_384)
+    """Images per step."""
+    optimizer: Literal["adamw", "sgd", "muon"] = setting("adamw", "Optimizer")
+    """AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for expert kernels with AdamW for
+    the rest.
+    """
+    lr: float = setting(3e-4, "Learning rate", basic=True, gt=0.0, le=10.0)
+    """Peak of the schedule."""
+    router_lr_share: float = setting(1.0, "Router learning rate share", step=0.05, gt=0.0, le=1.0)
+    """Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse."""
+    weight_decay: float = setting(1e-3, "Weight decay", ge=0.0, le=10.0)
+    """Decoupled with AdamW, an L2 penalty with SGD."""
+    decay_all: bool = setting(True, "Decay all weights")
+    """Decay norms, biases and routers too, as in the report. Off: only convolutions and the classifier."""
+    momentum: float = setting(0.9, "Momentum", step=0.05, ge=0.0, lt=1.0)
+    """Nesterov momentum of SGD and Muon."""
+    schedule: Literal["cosine", "one_cycle"] = setting("cosine", "Schedule")
+    """cosine: annealing to zero. one_cycle: a linear rise, then a linear fall to zero."""
+    warmup_share: float = setting(0.0, "Warm-up share", step=0.05, ge=0.0, le=0.9)
+    """Share of all steps in which the learning rate rises from zero."""
+    label_smoothing: float = setting(0.0, "Label smoothing", step=0.05, ge=0.0, lt=1.0)
+    """Share of the target spread evenly over all classes."""
+    gradient_clip: float = setting(0.0, "Gradient clipping", step=0.5, ge=0.0, le=1000.0)
+    """Maximum norm of the gradient of all weights together. 0 turns it off."""
+    ema: float = setting(0.0, "Weight averaging", step=0.001, ge=0.0, lt=1.0)
+    """Evaluate a moving average of the weights with this decay per step (Polyak 1992). 0 turns it off."""
+    temperature: float = setting(1.0, "Router temperature", step=1.0, ge=1.0, le=1000.0)
+    """Initial temperature of the router softmax.
+    It falls to 1, so that all experts learn first (Chen 2020, arXiv:1912.03458).
+    """
+    temperature_share: float = setting(0.1, "Temperature annealing share", step=0.05, gt=0.0, le=1.0)
+    """Share of all steps in which the router temperature falls to 1."""
+    keep_every: int = setting(0, "Save a checkpoint every", unit="epochs", ge=0, le=10_000)
+    """Save extra checkpoints, to see the routing through training. 0 saves only the best and the last."""
+    tensorboard: bool = setting(False, "TensorBoard")
+    """Log each epoch for TensorBoard in the run's folder. Requires the package tensorboard."""
 
 
 class HardwareSettings(Section):
     """Where and in which number format training runs."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting(
-        "auto", "auto, cpu, mps, cuda or cuda:1. auto uses the first accelerator.", label="Device"
-    )
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto",
-        "Number format of the convolutions. auto uses bf16 if the device supports it natively.",
-        label="Precision",
-    )
-    channels_last: bool = setting(
-        True, "Store the channels of each pixel together, which is faster on most devices.", label="Channels last"
-    )
-    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting(
-        "auto",
-        "Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU.",
-        label="Compile",
-    )
-    own_process: bool = setting(
-        False,
-        "Train in a separate process, which survives a restart of the app and can be force stopped. It starts a few seconds later.",
-        label="Separate process",
-    )
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting("auto", "Device")
+    """auto, cpu, mps, cuda or cuda:1. auto uses the first accelerator."""
+    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Precision")
+    """Number format of the convolutions. auto uses bf16 if the device supports it natively."""
+    channels_last: bool = setting(True, "Channels last")
+    """Store the channels of each pixel together, which is faster on most devices."""
+    compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting("auto", "Compile")
+    """Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU."""
+    own_process: bool = setting(False, "Separate process")
+    """Train in a separate process, which survives a restart of the app and can be force stopped.
+    It starts a few seconds later.
+    """
 
 
 class Settings(Section):
     """All settings of a run."""
 
-    seed: int = setting(
-        0, "Seed of every random choice: weights, split, order and augmentation.", label="Seed", ge=0, le=2**31 - 1
-    )
+    seed: int = setting(0, "Seed", ge=0, le=2**31 - 1)
+    """Seed of every random choice: weights, split, order and augmentation."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
