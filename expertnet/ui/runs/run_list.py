@@ -12,10 +12,8 @@ from expertnet.ui.shell import link
 from expertnet.utils.text import counted
 
 SELECTED = "selected runs"  # in the session: ids
-IN_URL, MOST_IN_URL = (
-    "selected",
-    50,
-)  # the query key, and how many ids a URL may have, since some servers refuse long ones
+IN_URL = "selected"  # the query key
+MOST_IN_URL = 50  # ids; some servers refuse long URLs
 LOOK_EVERY, LOOK_EVERY_PER_ROW = 2.0, 0.005  # seconds between looks at active runs, and the extra for each row
 
 

@@ -24,8 +24,9 @@ def table_of(rows: list[RunRow]) -> pd.DataFrame:
 
 
 def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
+    ending = f"{id_part} (damaged)" if row.damage else id_part
     return {
-        "Run": fitted(row.title, WIDTHS["Run"], id_part + " (damaged)" * bool(row.damage)),
+        "Run": fitted(row.title, WIDTHS["Run"], ending),
         "State": state_mark(row.state),
         "Best": _percent(row.best_validation),
         "Test": _percent(row.test),

@@ -11,9 +11,8 @@ from expertnet.ui.shell import act
 from expertnet.ui.train.form import FormResult
 from expertnet.utils.text import escape
 
-STARTED = (
-    "started"  # in the session: how many runs it has started, in the key of the name field, which each start empties
-)
+# In the session: how many runs it has started. The name field has it in its key, so each start empties the field.
+STARTED = "started"
 
 
 def start_panel(form: FormResult) -> None:

@@ -98,12 +98,12 @@ def write_url() -> None:
     """Put the form into the browser's URL. Call it at the end of the page."""
     form = current_form()
     others = {name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name)}
-    query = urlencode(
-        others | to_query(form.preset, form.dataset, form.settings), doseq=True
-    )  # only A-Z, 0-9, %-+_.~&=
+    # Contains only letters, digits and %-+_.~&=, so it can be put into a script.
+    query = urlencode(others | to_query(form.preset, form.dataset, form.settings), doseq=True)
+    mark = "?" if query else ""
     # st.query_params would add each change to the browser's history, and Back would no longer leave the page.
     st.html(
-        f"<script>history.replaceState(history.state, '', location.pathname + '{'?' * bool(query)}{query}')"
+        f"<script>history.replaceState(history.state, '', location.pathname + '{mark}{query}')"
         f" /* {time.monotonic_ns()}: changes, so that the browser runs it again */</script>",
         unsafe_allow_javascript=True,
     )
