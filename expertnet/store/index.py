@@ -23,14 +23,14 @@ from expertnet.settings.fields import flat
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import find_damage
 from expertnet.store.history import read_figures
-from expertnet.store.notes import FILE as NOTES
+from expertnet.store.notes import NOTES_FILE
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Status
 from expertnet.utils.files import version_of
 from expertnet.utils.text import cut
 
-FILES = ("config.json", "status.json", "metrics.jsonl", NOTES, "best.safetensors", "last.safetensors")
+FILES = ("config.json", "status.json", "metrics.jsonl", NOTES_FILE, "best.safetensors", "last.safetensors")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
 SPARK = 40  # points of the small curve of a table's row, which is a hundred pixels wide
 ORDERS = ("newest", "oldest", "best validation", "best test", "name")

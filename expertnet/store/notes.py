@@ -1,96 +1,96 @@
-"""What a person says of a run after it was made: its name, tags and a note, in a file of their own, notes.json.
+"""The name, tags and note that users give a run, in notes.json.
 
-In this module: Notes, too_long, read_notes, write_notes, split_tags, with_tags, without_tags. config.json has one writer, the
-process that trains, so that what is typed while it trains is never lost. What is read is not trusted: a wrong type counts as
-empty, and what is too long is cut; of what is typed too_long says so.
+They have their own file because config.json has one writer, the process that trains. A file is not trusted: values of
+another type count as empty, and long ones are cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from expertnet.errors import RunError
 from expertnet.utils.files import read_json, to_json, write_atomically
 from expertnet.utils.text import without_controls
 
-FILE = "notes.json"
-NAME, TAG, TAGS, NOTE = 80, 40, 20, 4000  # characters of a name and of a tag, tags of a run, characters of a note
-LARGEST = 1 << 16  # bytes, somewhat more than the limits above can fill
+NOTES_FILE = "notes.json"
+MAX_NAME, MAX_TAG, MAX_NOTE = 80, 40, 4000  # characters
+MAX_TAGS = 20
+MAX_NOTES_BYTES = 1 << 16  # of the file, a little more than these limits allow
 
 
 @dataclass(frozen=True)
 class Notes:
-    name: str = ""  # empty: the name it was started with
+    """What users say about a run."""
+
+    name: str = ""  # empty: the name in config.json
     tags: tuple[str, ...] = ()
     note: str = ""
 
 
-def too_long(notes: Notes) -> str:
-    """A sentence where they are beyond the limits; empty where they can be kept as they are."""
+def check_limits(notes: Notes) -> None:
+    """Raise RunError if notes exceed the limits."""
     for what, text, most in (
-        ("The name", notes.name.strip(), NAME),
-        *((f"The tag “{tag[:TAG]}…”", tag, TAG) for tag in notes.tags),
-        ("The note", notes.note.strip(), NOTE),
+        ("The name", notes.name.strip(), MAX_NAME),
+        *((f"The tag “{tag[:MAX_TAG]}…”", tag, MAX_TAG) for tag in notes.tags),
+        ("The note", notes.note.strip(), MAX_NOTE),
     ):
         if len(text) > most:
-            return f"{what} has {len(text):,} characters; shorten it to at most {most:,}."
-    if len(notes.tags) > TAGS:
-        return f"That would be {len(notes.tags):,} tags; a run has at most {TAGS}."
-    return ""
+            raise RunError(f"{what} has {len(text):,} characters. Shorten it to at most {most:,}.")
+    if len(notes.tags) > MAX_TAGS:
+        raise RunError(f"A run can have at most {MAX_TAGS} tags. This would make {len(notes.tags):,}.")
 
 
 def read_notes(folder: Path) -> Notes:
-    """The notes of a run's folder; empty ones where there are none that can be read."""
-    path = folder / FILE
+    """Return the notes in a run's folder, empty if the file is missing or damaged."""
+    path = folder / NOTES_FILE
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
+        if not path.is_file() or path.stat().st_size > MAX_NOTES_BYTES:
             return Notes()
-        return _tidy(read_json(path))
+        return _clean(read_json(path))
     except (OSError, ValueError):
         return Notes()
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
-    """Keeps them, cut to the limits. Run.annotate is the way to it, which refuses what is too long, or a run that stays as it is."""
-    tidy = _tidy({"name": notes.name, "tags": list(notes.tags), "note": notes.note})
-    write_atomically(folder / FILE, to_json({"name": tidy.name, "tags": tidy.tags, "note": tidy.note}).encode())
+    """Write notes, cut to the limits. Use Run.annotate to change those of a run."""
+    write_atomically(folder / NOTES_FILE, to_json(asdict(_clean(asdict(notes)))).encode())
 
 
 def split_tags(text: str) -> tuple[str, ...]:
-    """Tags as typed, with commas between them, as long and as many as they are; each once, whatever its case."""
+    """Return the tags in a comma-separated text, without limits. Tags that differ only in case count once."""
     return _tags(text.split(","))
 
 
 def with_tags(notes: Notes, tags: Iterable[str]) -> Notes:
-    """With these tags too. Those that a run already has stay as they are written."""
+    """Add tags. The spelling of existing ones stays."""
     return replace(notes, tags=_tags([*notes.tags, *tags]))
 
 
 def without_tags(notes: Notes, tags: Iterable[str]) -> Notes:
-    gone = {tag.casefold() for tag in tags}
-    return replace(notes, tags=tuple(tag for tag in notes.tags if tag.casefold() not in gone))
+    removed = {tag.casefold() for tag in tags}
+    return replace(notes, tags=tuple(tag for tag in notes.tags if tag.casefold() not in removed))
 
 
-def _tidy(record: dict[str, Any]) -> Notes:
+def _clean(record: dict[str, Any]) -> Notes:
     tags = record.get("tags")
-    note = _text(record.get("note"), NOTE)
-    kept = _tags(tags if isinstance(tags, list) else [], TAG)[:TAGS]
-    return Notes(_line(record.get("name"), NAME), kept, note.strip())
+    cleaned = _tags(tags if isinstance(tags, list | tuple) else (), MAX_TAG)[:MAX_TAGS]
+    return Notes(_line(record.get("name"), MAX_NAME), cleaned, _text(record.get("note"), MAX_NOTE).strip())
 
 
-def _tags(values: Iterable[Any], longest: int = LARGEST) -> tuple[str, ...]:
-    kept: dict[str, str] = {}
+def _tags(values: Iterable[Any], longest: int = MAX_NOTES_BYTES) -> tuple[str, ...]:
+    tags: dict[str, str] = {}
     for value in values:
         tag = _line(value.replace(",", " ") if isinstance(value, str) else "", longest)
         if tag:
-            kept.setdefault(tag.casefold(), tag)
-    return tuple(kept.values())
+            tags.setdefault(tag.casefold(), tag)
+    return tuple(tags.values())
 
 
 def _line(value: Any, limit: int) -> str:
-    return " ".join(_text(value, LARGEST).split())[:limit].rstrip()
+    return " ".join(_text(value, MAX_NOTES_BYTES).split())[:limit].rstrip()
 
 
 def _text(value: Any, limit: int) -> str:

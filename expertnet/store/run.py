@@ -14,7 +14,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store import reader
 from expertnet.store.checkpoints import Checkpoints
 from expertnet.store.history import HistoryRow, read_figures, read_history
-from expertnet.store.notes import Notes, read_notes, too_long, write_notes
+from expertnet.store.notes import Notes, check_limits, read_notes, write_notes
 from expertnet.store.queue import RunQueue
 from expertnet.store.status import ACTIVE_STATES, Before, Status
 from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
@@ -222,9 +222,7 @@ class Run:
             raise RunError(f"{self.title} is an included example and cannot be changed.")
         if not self.path.is_dir():
             raise RunError(f"Run {self.id} no longer exists.")
-        why_not = too_long(notes)
-        if why_not:
-            raise RunError(why_not)
+        check_limits(notes)
         try:
             write_notes(self.path, notes)
         except OSError as error:

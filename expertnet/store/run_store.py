@@ -12,7 +12,7 @@ from pathlib import Path
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import has_network
-from expertnet.store.notes import Notes, too_long
+from expertnet.store.notes import Notes, check_limits
 from expertnet.store.run import Run, now
 from expertnet.store.status import Status
 from expertnet.utils.home import HOME, INSTALLED
@@ -73,9 +73,7 @@ class RunStore:
 
     def create(self, settings: Settings, preset: str = "", name: str = "") -> Run:
         """A new run, queued, with its settings written down. Raises RunError where the name is too long."""
-        why_not = too_long(Notes(name))
-        if why_not:
-            raise RunError(why_not)
+        check_limits(Notes(name))
         self.root.mkdir(parents=True, exist_ok=True)
         while True:
             path = self.root / fresh_id()

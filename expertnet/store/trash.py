@@ -1,7 +1,6 @@
-"""Runs that were deleted: they lie in the .trash of their store until they are brought back or it is emptied.
+"""The trash of a store: the folder .trash, where deleted runs stay until they are restored or deleted permanently.
 
-In this module: trashed, bring_back, empty. Run.move_to_trash puts them there. Only folders that are named as runs are touched,
-and no link is followed.
+Only folders named like runs are touched, and no links are followed.
 """
 
 from __future__ import annotations
@@ -16,11 +15,24 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RUN_ID, RunStore
 from expertnet.store.status import ACTIVE_STATES
 
-TRASH = ".trash"  # the folder of the store for deleted runs
+TRASH = ".trash"
 
 
 def trash_folder(store: RunStore) -> Path:
     return store.root / TRASH
+
+
+def trashed(store: RunStore) -> list[Run]:
+    """Return the runs in the trash, newest first."""
+    folder = trash_folder(store)
+    if folder.is_symlink():
+        return []
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if RUN_ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return [Run(folder / name) for name in sorted(names, reverse=True)]
 
 
 def move_to_trash(run: Run) -> None:
@@ -41,42 +53,34 @@ def move_to_trash(run: Run) -> None:
         raise RunError(f"Run {run.name} could not be deleted: {error.strerror}.") from None
 
 
-def trashed(store: RunStore) -> list[Run]:
-    """What can be brought back, newest first."""
-    folder = trash_folder(store)
-    if folder.is_symlink():
-        return []
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if RUN_ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-    return [Run(folder / name) for name in sorted(names, reverse=True)]
-
-
-def bring_back(store: RunStore, run_id: str) -> Run:
-    """Back into the store. Raises RunError where it is not in the trash, or the store has a run of its id again."""
+def restore_run(store: RunStore, run_id: str) -> Run:
+    """Move a run from the trash back to the store. Raises RunError if that is not possible."""
     if run_id not in {run.id for run in trashed(store)}:
-        raise RunError(f"There is no run {run_id[:80]!r} in the trash; it was brought back already, or emptied.")
-    back = store.root / run_id
-    if os.path.lexists(back):
-        raise RunError(f"The store has a run {run_id} again; delete that one before you bring this one back.")
+        raise RunError(
+            f"There is no run {run_id[:80]!r} in the trash. It may have been restored or deleted permanently."
+        )
+    path = store.root / run_id
+    if os.path.lexists(path):
+        raise RunError(f"The store already has a run {run_id}. Delete it before you restore this one.")
     try:
-        os.rename(trash_folder(store) / run_id, back)
+        os.rename(trash_folder(store) / run_id, path)
     except OSError as error:
-        raise RunError(f"Run {run_id} could not be brought back: {error.strerror}.") from None
-    return Run(back)
+        raise RunError(f"Run {run_id} could not be restored: {error.strerror}.") from None
+    return Run(path)
 
 
-def empty(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
-    """Deletes for good: the runs that are named, or all. Returns how many; raises RunError for what could not be deleted."""
+def empty_trash(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
+    """Permanently delete these runs in the trash (by default all) and return their number.
+
+    Raises RunError, which says how many are deleted, if one cannot be.
+    """
     wanted = None if run_ids is None else set(run_ids)
     runs = [run for run in trashed(store) if wanted is None or run.id in wanted]
     for done, run in enumerate(runs):
         try:
-            shutil.rmtree(run.path)  # of a link within it, the link alone goes
+            shutil.rmtree(run.path)  # deletes links in it, but not what they point to
         except OSError as error:
             raise RunError(
-                f"Run {run.id} could not be deleted ({error.strerror}); {done} of {len(runs)} are gone."
+                f"Run {run.id} could not be deleted ({error.strerror}). {done} of {len(runs)} runs are deleted."
             ) from None
     return len(runs)

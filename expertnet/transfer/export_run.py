@@ -14,7 +14,7 @@ from typing import IO
 
 from expertnet.errors import RunError
 from expertnet.store.checks import find_damage
-from expertnet.store.notes import FILE as NOTES
+from expertnet.store.notes import NOTES_FILE
 from expertnet.store.run import Run, now
 from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
 from expertnet.transfer.validation import clean_config, clean_status
@@ -55,7 +55,7 @@ def export_run(run: Run, file: IO[bytes]) -> None:
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }
-    texts |= {name: (run.path / name).read_bytes() for name in (NOTES, "card.md") if (run.path / name).is_file()}
+    texts |= {name: (run.path / name).read_bytes() for name in (NOTES_FILE, "card.md") if (run.path / name).is_file()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in texts.items():
             if len(content) > TEXTS[name]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from expertnet.store.notes import FILE as NOTES
-from expertnet.store.notes import LARGEST as MAX_NOTES
+from expertnet.store.notes import MAX_NOTES_BYTES, NOTES_FILE
 
 MANIFEST = "export.json"
 TEXTS = {  # the largest size of each, in bytes
@@ -13,7 +12,7 @@ TEXTS = {  # the largest size of each, in bytes
     "config.json": 2**22,
     "status.json": 2**16,
     "metrics.jsonl": 2**26,
-    NOTES: MAX_NOTES,
+    NOTES_FILE: MAX_NOTES_BYTES,
     "log.txt": 2**20,
     "card.md": 2**18,
 }

@@ -18,8 +18,7 @@ from typing import IO
 
 from expertnet.errors import RunError
 from expertnet.store.checks import find_damage
-from expertnet.store.notes import FILE as NOTES
-from expertnet.store.notes import read_notes, write_notes
+from expertnet.store.notes import NOTES_FILE, read_notes, write_notes
 from expertnet.store.run import Run, now
 from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
 from expertnet.store.trash import TRASH
@@ -146,13 +145,13 @@ def _unpack(members: dict[str, Member], folder: Path) -> str:
         "config.json": json.dumps(config | {"imported": now()}, indent=2).encode(),
         "status.json": to_json(status.model_dump()).encode(),
         "metrics.jsonl": clean_epochs(texts.get("metrics.jsonl", b""), settings, status.epoch),
-        NOTES: texts.get(NOTES, b""),
+        NOTES_FILE: texts.get(NOTES_FILE, b""),
         **{name: clean_text(texts[name]) + b"\n" for name in ("log.txt", "card.md") if name in texts},
     }
     for name, content in contents.items():
         if content:
             _write(folder / name, [content])
-    if NOTES in texts:
+    if NOTES_FILE in texts:
         write_notes(folder, read_notes(folder))  # keeps only what could be read
     weights = [name for name in members if name not in TEXTS]
     for name in weights:

@@ -182,16 +182,16 @@ def test_text_that_is_too_long_is_refused_with_the_limit(store):
     test = page(run)
     field(test, "Name").set_value("n" * 81)
     assert [error.value for error in press(test, "Save").error] == [
-        "The name has 81 characters; shorten it to at most 80."
+        "The name has 81 characters. Shorten it to at most 80."
     ]
     field(test, "Name").set_value("short")
     field(test, "Tags").set_value("t" * 41)
-    assert "has 41 characters; shorten it to at most 40" in press(test, "Save").error[0].value
+    assert "has 41 characters. Shorten it to at most 40" in press(test, "Save").error[0].value
     assert run.notes() == Notes() and names(test) == ["before"]
     run.annotate(Notes("", tuple(map(str, range(20))), ""))
     test = page(run, written(store, "other"))
     field(test, "Tags").set_value("one more")
-    assert "would be 21 tags; a run has at most 20" in press(test, "Add to all 2").error[0].value
+    assert "A run can have at most 20 tags. This would make 21." in press(test, "Add to all 2").error[0].value
     assert len(run.notes().tags) == 20
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import (
-    LARGEST,
-    NAME,
-    NOTE,
-    TAG,
-    TAGS,
+    MAX_NAME,
+    MAX_NOTE,
+    MAX_NOTES_BYTES,
+    MAX_TAG,
+    MAX_TAGS,
     Notes,
     read_notes,
     split_tags,
@@ -78,13 +78,15 @@ def test_what_has_a_wrong_type_is_empty(run, content):
 
 
 def test_a_file_that_is_too_large_is_not_read(run):
-    (run.path / "notes.json").write_text(json.dumps({"name": "x", "more": "y" * LARGEST}))
+    (run.path / "notes.json").write_text(json.dumps({"name": "x", "more": "y" * MAX_NOTES_BYTES}))
     assert run.notes() == Notes()
 
 
 def test_what_fills_the_limits_is_read_again(run):
     widest = "\U0001f600"  # twelve bytes in JSON
-    full = Notes(widest * NAME, tuple(widest * (TAG - 2) + f"{n:02d}" for n in range(TAGS)), widest * NOTE)
+    full = Notes(
+        widest * MAX_NAME, tuple(widest * (MAX_TAG - 2) + f"{n:02d}" for n in range(MAX_TAGS)), widest * MAX_NOTE
+    )
     run.annotate(full)
     assert run.notes() == full
 
@@ -92,12 +94,18 @@ def test_what_fills_the_limits_is_read_again(run):
 @pytest.mark.parametrize(
     ("notes", "why"),
     [
-        (Notes("n" * (NAME + 1)), f"The name has {NAME + 1} characters; shorten it to at most {NAME}."),
-        (Notes("", split_tags("fine, " + "t" * (TAG + 5))), f"The tag “{'t' * TAG}…” has {TAG + 5} characters"),
-        (Notes("", (), "x" * (NOTE + 1)), f"The note has {NOTE + 1:,} characters; shorten it to at most {NOTE:,}."),
+        (Notes("n" * (MAX_NAME + 1)), f"The name has {MAX_NAME + 1} characters. Shorten it to at most {MAX_NAME}."),
         (
-            Notes("", split_tags(",".join(map(str, range(TAGS + 3))))),
-            f"That would be {TAGS + 3} tags; a run has at most",
+            Notes("", split_tags("fine, " + "t" * (MAX_TAG + 5))),
+            f"The tag “{'t' * MAX_TAG}…” has {MAX_TAG + 5} characters",
+        ),
+        (
+            Notes("", (), "x" * (MAX_NOTE + 1)),
+            f"The note has {MAX_NOTE + 1:,} characters. Shorten it to at most {MAX_NOTE:,}.",
+        ),
+        (
+            Notes("", split_tags(",".join(map(str, range(MAX_TAGS + 3))))),
+            f"A run can have at most {MAX_TAGS} tags. This would make {MAX_TAGS + 3}.",
         ),
     ],
 )
@@ -112,10 +120,10 @@ def test_what_is_too_long_is_refused_with_the_limit_and_nothing_is_cut(run, note
 
 def test_a_run_is_not_made_with_a_name_that_is_too_long(tmp_path):
     store = RunStore(tmp_path / "others")
-    with pytest.raises(RunError, match=f"at most {NAME}"):
-        store.create(build_settings(), name="n" * (NAME + 1))
+    with pytest.raises(RunError, match=f"at most {MAX_NAME}"):
+        store.create(build_settings(), name="n" * (MAX_NAME + 1))
     assert store.list() == []
-    assert store.create(build_settings(), name="n" * NAME + " ").name == "n" * NAME
+    assert store.create(build_settings(), name="n" * MAX_NAME + " ").name == "n" * MAX_NAME
 
 
 def test_lines_and_signs_that_would_confuse_are_taken_out(run):
@@ -146,5 +154,5 @@ def test_whatever_the_file_says_the_limits_hold(tmp_path_factory, record):
     folder = tmp_path_factory.mktemp("run")
     (folder / "notes.json").write_text(json.dumps(record))
     notes = read_notes(folder)
-    assert len(notes.name) <= NAME and len(notes.note) <= NOTE and len(notes.tags) <= TAGS
-    assert all(tag and len(tag) <= TAG and "\n" not in tag and "," not in tag for tag in notes.tags)
+    assert len(notes.name) <= MAX_NAME and len(notes.note) <= MAX_NOTE and len(notes.tags) <= MAX_TAGS
+    assert all(tag and len(tag) <= MAX_TAG and "\n" not in tag and "," not in tag for tag in notes.tags)

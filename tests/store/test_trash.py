@@ -5,7 +5,7 @@ import pytest
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import TRASH, bring_back, empty, move_to_trash, trashed
+from expertnet.store.trash import TRASH, empty_trash, move_to_trash, restore_run, trashed
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def test_what_was_deleted_comes_back_whole(store):
     run = deleted(store, "mine")
     assert store.list() == [] and [found.id for found in trashed(store)] == [run.id]
     assert trashed(store)[0].title == "mine"  # it can be read where it lies
-    assert bring_back(store, run.id).title == "mine"
+    assert restore_run(store, run.id).title == "mine"
     assert [found.id for found in store.list()] == [run.id] and trashed(store) == []
-    with pytest.raises(RunError, match="brought back already"):
-        bring_back(store, run.id)
+    with pytest.raises(RunError, match="may have been restored"):
+        restore_run(store, run.id)
 
 
 @pytest.mark.parametrize("name", ["../runs", "..", "", ".trash", "notes", "20260101-000000-abcd"])
@@ -35,14 +35,14 @@ def test_only_what_lies_in_the_trash_is_brought_back(store, name):
     deleted(store)
     (store.root / TRASH / "notes").mkdir()
     with pytest.raises(RunError, match="no run"):
-        bring_back(store, name)
+        restore_run(store, name)
 
 
 def test_a_run_of_that_id_in_the_store_again_is_not_covered(store):
     run = deleted(store, "old")
     run.path.mkdir()
-    with pytest.raises(RunError, match="has a run"):
-        bring_back(store, run.id)
+    with pytest.raises(RunError, match="already has a run"):
+        restore_run(store, run.id)
     assert list(run.path.iterdir()) == [] and trashed(store)[0].title == "old"
 
 
@@ -63,9 +63,9 @@ def test_emptying_takes_runs_alone_and_follows_no_link(store, tmp_path):
     (store.root / TRASH / "20260101-000000-abcd").symlink_to(outside)  # named as a run
     (store.root / TRASH / gone.id / "link").symlink_to(outside)  # within a run
     (store.root / TRASH / "something else").mkdir()
-    assert empty(store, [gone.id, "20260101-000000-abcd", "something else", "../../outside"]) == 1
+    assert empty_trash(store, [gone.id, "20260101-000000-abcd", "something else", "../../outside"]) == 1
     assert [run.id for run in trashed(store)] == [kept.id]
-    assert empty(store) == 1 and empty(store) == 0 and trashed(store) == []
+    assert empty_trash(store) == 1 and empty_trash(store) == 0 and trashed(store) == []
     assert (outside / "precious").read_text() == "x"
     assert {path.name for path in (store.root / TRASH).iterdir()} == {"20260101-000000-abcd", "something else"}
 
@@ -78,8 +78,8 @@ def test_a_trash_that_is_a_link_takes_and_gives_nothing(store, tmp_path):
     (store.root / TRASH).symlink_to(outside)
     with pytest.raises(RunError, match="is a link"):
         move_to_trash(run)
-    assert trashed(store) == [] and empty(store) == 0 and (outside / "20260101-000000-abcd").is_dir()
+    assert trashed(store) == [] and empty_trash(store) == 0 and (outside / "20260101-000000-abcd").is_dir()
 
 
 def test_a_store_that_is_not_there_has_an_empty_trash(store):
-    assert trashed(store) == [] and empty(store) == 0
+    assert trashed(store) == [] and empty_trash(store) == 0

@@ -15,7 +15,7 @@ from expertnet.store.notes import Notes, split_tags
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import RESUMABLE_STATES
-from expertnet.store.trash import bring_back, move_to_trash, trashed
+from expertnet.store.trash import move_to_trash, restore_run, trashed
 from expertnet.training.manager import manager
 from expertnet.ui import shell
 from expertnet.ui.auth import login
@@ -80,14 +80,14 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
             run.given_name,
             key=f"name {key}",
             placeholder=run.title,
-            help=f"At most {notes.NAME} characters. Leave it empty to restore the original name.",
+            help=f"At most {notes.MAX_NAME} characters. Leave it empty to restore the original name.",
         )
         tags = st.text_input(
             "Tags",
             ", ".join(now.tags),
             key=f"tags {key}",
             placeholder="baseline, to repeat",
-            help=f"Separate tags with commas. At most {notes.TAGS} tags of {notes.TAG} characters.",
+            help=f"Separate tags with commas. At most {notes.MAX_TAGS} tags of {notes.MAX_TAG} characters.",
         )
         note = st.text_area("Note", now.note, height=140, key=f"note {key}")
         if st.form_submit_button("Save", type="primary", key=f"save {key}", **login.reserved()):
@@ -187,6 +187,6 @@ def undo_line(store: RunStore) -> None:
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
     if _pressed(place, "Undo", "undo", "undo delete"):
-        shell.act(lambda: [bring_back(store, run.id) for run in runs])
+        shell.act(lambda: [restore_run(store, run.id) for run in runs])
     if place.button("", icon=":material/close:", key="dismiss undo", type="tertiary", help="Dismiss"):
         shell.act(lambda: st.session_state.pop(DELETED))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from expertnet.store.index import RunRow, rows_of
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import bring_back, empty, trashed
+from expertnet.store.trash import empty_trash, restore_run, trashed
 from expertnet.ui import shell
 from expertnet.ui.auth import login
 from expertnet.ui.runs.table import columns, height, table_key, table_of
@@ -45,9 +45,9 @@ def _contents(store: RunStore, rows: list[RunRow]) -> None:
     buttons = st.container(horizontal=True, vertical_alignment="center")
     restore = f"Restore {len(selected):,}" if selected else "Restore all" if len(rows) > 1 else "Restore"
     if buttons.button(restore, icon=":material/undo:", key=f"back {key}", **login.reserved()):
-        shell.act(lambda: [bring_back(store, run_id) for run_id in ids])
+        shell.act(lambda: [restore_run(store, run_id) for run_id in ids])
     delete = f"Delete {len(selected):,} permanently" if selected else "Empty trash"
     with buttons.popover(delete, icon=":material/delete_forever:", key=f"ask empty {key} {len(selected)}"):
         st.write(f"This permanently deletes {counted(len(ids), 'run')} and all checkpoints. You cannot undo this.")
         if st.button("Delete permanently", type="primary", key=f"empty {key}", **login.reserved()):
-            shell.act(lambda: empty(store, ids))
+            shell.act(lambda: empty_trash(store, ids))

@@ -11,7 +11,7 @@ from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings, field_of
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import check_network, resume_fault
-from expertnet.store.notes import NAME
+from expertnet.store.notes import MAX_NAME
 from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
@@ -129,7 +129,7 @@ def _train_longer(run: Run, total: float, planned: int) -> None:
 
 def _start_another(run: Run, settings: Settings, name: str | None = None) -> None:
     """Queue a run with these settings, by default with the same name, and show it."""
-    name = cut(run.given_name, NAME) if name is None else name
+    name = cut(run.given_name, MAX_NAME) if name is None else name
     st.query_params["run"] = manager().submit(settings, preset=run.preset, name=name).id
 
 
@@ -137,7 +137,7 @@ def _repeat(run: Run, settings: Settings) -> None:
     """Queue the run with the next seed, which is added to its name if it has one."""
     seed = settings.seed + 1
     name, ending = re.sub(r", seed \d+$", "", run.given_name), f", seed {seed}"
-    name = name and cut(name, NAME - len(ending)) + ending
+    name = name and cut(name, MAX_NAME - len(ending)) + ending
     _start_another(run, settings.model_copy(update={"seed": seed}), name)
 
 
