@@ -148,7 +148,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, max_examples=150)
 @given(st.fixed_dictionaries({}, optional={"name": VALUES, "tags": VALUES, "note": VALUES}))
 def test_whatever_the_file_says_the_limits_hold(tmp_path_factory, record):
     folder = tmp_path_factory.mktemp("run")
