@@ -1,7 +1,4 @@
-"""How weights are moved: the optimizers and what changes over a training.
-
-In this module: learning_rate and temperature (schedules), Muon, and make_optimizers.
-"""
+"""Optimizers, and the schedules of the learning rate and the router temperature."""
 
 from __future__ import annotations
 
@@ -17,10 +14,10 @@ from expertnet.settings.schema import TrainingSettings
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:
-    """The learning rate when the share `done` (0 to 1) of all steps is behind.
+    """Return the learning rate after the share `done` (0 to 1) of all steps.
 
-    Both schedules rise linearly over the warm-up share; then cosine annealing (Loshchilov 2017, arXiv:1608.03983), or the
-    straight fall of one-cycle (Smith 2018, arXiv:1708.07120).
+    It rises linearly over the warm-up share. Then it falls by cosine annealing (Loshchilov 2017, arXiv:1608.03983), or
+    linearly for one-cycle (Smith 2018, arXiv:1708.07120).
     """
     warmup = training.warmup_share
     if done < warmup:
@@ -30,16 +27,16 @@ def learning_rate(training: TrainingSettings, done: float) -> float:
 
 
 def temperature(training: TrainingSettings, done: float) -> float:
-    """The routers' temperature when the share `done` of all steps is behind: a straight fall to 1 (Chen 2020)."""
+    """Return the router temperature after the share `done` of all steps: a linear fall to 1 (Chen 2020, arXiv:1912.03458)."""
     return max(training.temperature + (1 - training.temperature) * done / training.temperature_share, 1.0)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose step is orthogonalised, each expert's kernel as a matrix (D, C*3*3) of its own.
+    """Momentum with orthogonalized steps (Jordan 2024, kellerjordan.github.io/posts/muon), separately for each expert's kernel.
 
-    Jordan 2024 (kellerjordan.github.io/posts/muon); the step is scaled to the size of AdamW's, so that both take the same
-    learning rate, and the decay is decoupled (Liu 2025, arXiv:2502.16982). torch.optim.Muon takes matrices alone.
-    Every group says with "matrices" how many lie one after the other in each of its parameters (K*D, C, 3, 3).
+    Steps are scaled to the size of AdamW's, so that both use the same learning rates, and weight decay is decoupled
+    (Liu 2025, arXiv:2502.16982). A group's "matrices" is the number K of kernels in each of its parameters
+    (K*D, C, 3, 3); each kernel is a matrix (D, C*3*3). torch.optim.Muon accepts only single matrices.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float, weight_decay: float) -> None:
@@ -64,9 +61,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrices_KRC: Tensor, steps: int = 5) -> Tensor:
-    """The nearest orthogonal matrix of each, about: singular values come to lie between 0.7 and 1.2.
+    """Return approximately the nearest orthogonal matrix of each: singular values end between 0.7 and 1.2.
 
-    Newton-Schulz iteration with Jordan's quintic coefficients.
+    Uses Newton-Schulz iteration with Jordan's quintic coefficients.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices_KRC.shape[1] > matrices_KRC.shape[2]
@@ -80,13 +77,16 @@ def orthogonalize(matrices_KRC: Tensor, steps: int = 5) -> Tensor:
 
 
 def matrices_in(model: nn.Module, name: str) -> int:
-    """How many experts' kernels lie one after the other in a convolution; 1 where it is no block's."""
+    """Return the number of expert kernels in a convolution: K in a block, else 1."""
     owner = model.get_submodule(name.rpartition(".")[0])
     return owner.num_experts if isinstance(owner, ExpertConvs) else 1
 
 
 def make_optimizers(model: nn.Module, training: TrainingSettings) -> list[torch.optim.Optimizer]:
-    """The optimizers that share the parameters among them; before each step "lr" of their groups is to be set, times "lr_share"."""
+    """Return optimizers that together update all parameters.
+
+    Before each step, set "lr" of each group to the learning rate times the group's "lr_share".
+    """
     shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     left = dict(model.named_parameters())
     made: list[torch.optim.Optimizer] = []

@@ -29,10 +29,10 @@ def test_without_the_images_another_dataset_is_needed(trained, tmp_path):
 
 def test_a_dataset_with_other_classes_is_rejected(trained, tmp_path):
     for name in ("green", "red"):
-        (tmp_path / "colours" / name).mkdir(parents=True)
+        (tmp_path / "colors" / name).mkdir(parents=True)
         for number in range(5):
-            Image.new("RGB", (8, 8), name).save(tmp_path / "colours" / name / f"{number}.png")
-    message = refused(command("evaluate", "latest", "--dataset", tmp_path / "colours", **trained.env))
+            Image.new("RGB", (8, 8), name).save(tmp_path / "colors" / name / f"{number}.png")
+    message = refused(command("evaluate", "latest", "--dataset", tmp_path / "colors", **trained.env))
     assert "(green, red)" in message
 
 
