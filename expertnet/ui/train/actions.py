@@ -23,6 +23,7 @@ from expertnet.utils.text import cut, escape
 
 
 def training_actions(run: Run) -> None:
+    """Draw the actions that the run's state allows."""
     status = run.status()
     state = status.state
     if state == "queued":
@@ -58,9 +59,9 @@ def _ended(run: Run, status: Status) -> None:
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
     if status.state == "interrupted":
+        saved = f"Epoch {status.epoch} is saved. Later progress is lost." if status.epoch else "No epoch was completed."
         st.info(
-            "The training process ended early: it was killed, or the app or the computer was stopped. "
-            f"Epoch {status.epoch} is saved. Later progress is lost.",
+            f"The training process ended early: it was killed, or the app or the computer was stopped. {saved}",
             icon=":material/power_off:",
         )
     buttons = st.container(horizontal=True, vertical_alignment="center")

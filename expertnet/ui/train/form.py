@@ -23,8 +23,8 @@ from expertnet.settings.fields import (
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
 from expertnet.training.start import check_can_start
-from expertnet.ui.train.own_images import inspect, path_fields
-from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, store
+from expertnet.ui.train.own_images import inspect_images, path_fields
+from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync
 from expertnet.utils.text import counted, escape
 
 FOLDED = {
@@ -34,12 +34,12 @@ FOLDED = {
     "hardware": "Hardware",
     "": "Hardware",
 }
-NARROWEST = 150  # pixels of a setting; a toggle with less cuts its label
+NARROWEST = 150  # pixels of a setting; a narrower toggle cuts its label
 
 
 @dataclass(frozen=True)
 class FormResult:
-    """What the form says. Settings may be valid although training cannot start, for example if memory is too small."""
+    """What the form says. Valid settings may have a problem too, such as too little memory."""
 
     preset: str
     settings: Settings | None  # None if they are invalid
@@ -67,7 +67,7 @@ def settings_form() -> FormResult:
         more = f" {counted(len(others), 'more problem is', 'more problems are')} marked in the form." if others else ""
         return FormResult(form.preset, None, with_labels(first + more))
     if form.source == CUSTOM:
-        problem = inspect(form, settings.data, below_dataset)
+        problem = inspect_images(form, settings.data, below_dataset)
         if problem:
             return FormResult(form.preset, None, problem)
     command = st.expander("Command line", icon=":material/terminal:", key="command line", on_change="rerun")
@@ -107,7 +107,7 @@ def _dataset(form: Form) -> None:
 
 def _preset(form: Form) -> None:
     def apply() -> None:
-        store("preset")
+        sync("preset")
         fill(build_settings(form.preset, form.dataset or None), form.preset)
 
     left, right = st.columns([3, 2], vertical_alignment="bottom")
@@ -146,7 +146,7 @@ def _label(field: SettingField, value: Any, preset: Any) -> str:
 
 
 def _field(field: SettingField, form: Form, base: dict[str, Any]) -> None:
-    """Draw the widget of one setting. No widget limits its value: an invalid one is explained like any other."""
+    """Draw the widget of one setting. It accepts any value, so that an invalid one gets a message."""
     value = form.settings[field.key]
     label = _label(field, value, base[field.key])
     shared = bound(field.key) | {"help": f"{field.help} `{field.key}`"}

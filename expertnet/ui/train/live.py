@@ -81,7 +81,7 @@ def live_view(run: Run) -> None:
 def _head(run: Run) -> None:
     settings = run.settings()
     st.subheader(escape(run.title))
-    damage = find_damage(run) if run.state not in ACTIVE_STATES else None  # a training may be between two writes
+    damage = find_damage(run) if run.state not in ACTIVE_STATES else None  # a running one may be between two writes
     if damage and damage != run.status().error:
         st.warning(escape(damage), icon=":material/healing:")
     model = settings.model

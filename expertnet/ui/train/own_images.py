@@ -45,7 +45,7 @@ def path_fields(form: Form) -> None:
         st.rerun()
 
 
-def inspect(form: Form, data: DataSettings, place: DeltaGenerator) -> str:
+def inspect_images(form: Form, data: DataSettings, place: DeltaGenerator) -> str:
     """Describe the images at `place`, and return why training cannot start with them, or "" if it can.
 
     A path from the URL is inspected only after you agree, so that no link leads the server through its disk.

@@ -65,10 +65,10 @@ def fill(settings: Settings, preset: str) -> None:
 
 def bound(key: str) -> dict[str, Any]:
     """Return the keywords of a widget that writes to the form: to `preset`, `source`, `path` or a setting."""
-    return {"key": _widget_key(key), "on_change": store, "args": (key,)}
+    return {"key": _widget_key(key), "on_change": sync, "args": (key,)}
 
 
-def store(key: str) -> None:
+def sync(key: str) -> None:
     """Copy a widget's value to the form."""
     form, value = current_form(), st.session_state[_widget_key(key)]
     form.url_problem = ""
