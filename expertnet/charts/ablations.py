@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import GREY, colour_and_shape, layered, tooltips
+from expertnet.charts.base import GREY, colour_and_shape, dashed_line, layered, tooltips
 from expertnet.charts.routing import expert_names
 
 
@@ -17,23 +17,15 @@ def weight_and_effect(effects: pd.DataFrame) -> alt.LayerChart:
     Takes the table of `routing.ablations.ablation_table`.
     """
     table = effects.assign(name=expert_names(effects), text=_labels(effects))
-    x = alt.X(
-        "weight:Q",
-        title="mean weight",
-        scale=alt.Scale(domain=[0, max(0.6, float(table["weight"].max()) * 1.12)], nice=False),
-    )
+    scale = alt.Scale(domain=[0, max(0.6, float(table["weight"].max()) * 1.12)], nice=False)
+    x = alt.X("weight:Q", title="mean weight", scale=scale)
     y = alt.Y("change:Q", title="change in accuracy when switched off", axis=alt.Axis(format="+~%"))
-    tooltip: list[Any] = [
-        *tooltips("name:N"),
-        alt.Tooltip("weight:Q", format=".3f"),
-        *(alt.Tooltip(f"{field}:Q", format="+.2%") for field in ("change", "low", "high")),
-        alt.Tooltip("flipped:Q", title="images with another class"),
-    ]
+    numbers = tooltips("name:N", weight=".3f", change="+.2%", low="+.2%", high="+.2%")
+    tooltip = [*numbers, alt.Tooltip("flipped:Q", title="images with another class")]
     base = alt.Chart(table).encode(x=x, tooltip=tooltip)
     looks = colour_and_shape("block:O", sorted(table["block"].unique().tolist()), "block")
-    zero = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=alt.Y("y:Q"))
     return layered(
-        zero,
+        dashed_line("y", 0.0, y=alt.Y("y:Q")),
         base.mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         base.mark_point(filled=True, size=70, opacity=1).encode(y=y, **looks),
         base.mark_text(align="left", dx=7, dy=-9, color=GREY).encode(y=y, text=alt.Text("text:N")),

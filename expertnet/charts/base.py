@@ -50,9 +50,16 @@ def specification(chart: Any) -> dict[str, Any]:
     return spec | {"datasets": tables}
 
 
-def tooltips(*fields: str) -> list[alt.Tooltip]:
-    """Return plain tooltips as objects, since Altair takes 5 ms to turn each string into one."""
-    return [alt.Tooltip(field) for field in fields]
+def tooltips(*fields: str, **formats: str) -> list[alt.Tooltip]:
+    """Return tooltips of fields, and of quantities by name with the format of their numbers."""
+    # As objects, since Altair takes 5 ms to turn each string into one.
+    numbers = (alt.Tooltip(f"{quantity}:Q", format=form) for quantity, form in formats.items())
+    return [*map(alt.Tooltip, fields), *numbers]
+
+
+def dashed_line(field: str, value: float, **channels: Any) -> alt.Chart:
+    """Return a dashed line across the chart at a value, which is the column `field` of its table."""
+    return alt.Chart(pd.DataFrame({field: [value]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(**channels)
 
 
 def rows_axis(field: str, title: str | None = None) -> alt.Y:
@@ -73,10 +80,10 @@ def colour_and_dash(
     options: dict[str, Any] = {"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend
     shown = alt.Legend(**options)
     ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
-    scales = [alt.Scale(domain=names, range=values) for values in ranges]
+    colour, dash = (alt.Scale(domain=names, range=values) for values in ranges)
     return {
-        "color": alt.Color(field, title=title, legend=shown, scale=scales[0]),
-        "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=scales[1]),
+        "color": alt.Color(field, title=title, legend=shown, scale=colour),
+        "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=dash),
     }
 
 

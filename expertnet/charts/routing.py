@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, CELL, GREY, ORANGE, SHARE, colour_and_shape, layered, rows_axis, tooltips
+from expertnet.charts.base import (
+    BLUE,
+    CELL,
+    GREY,
+    ORANGE,
+    SHARE,
+    colour_and_shape,
+    dashed_line,
+    layered,
+    rows_axis,
+    tooltips,
+)
 from expertnet.utils.text import amount, percent
 
 
@@ -17,10 +27,8 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
 
     Takes the columns block, information, chance, chance_high of `block_table`.
     """
-    blocks = blocks.assign(
-        end=blocks[["information", "chance_high"]].max(axis=1),
-        label=[amount(value, "") for value in blocks["information"]],
-    )
+    labels = [amount(value, "") for value in blocks["information"]]
+    blocks = blocks.assign(end=blocks[["information", "chance_high"]].max(axis=1), label=labels)
     most = max(float(blocks["end"].max()), 0.001)  # smaller axes would have ticks with exponents
     scale = alt.Scale(domain=[0, most * 1.3], nice=False)  # leaves room for the numbers
     axis = alt.Axis(orient="top", tickCount=4, format="~g")
@@ -45,19 +53,12 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
     """
     looks = colour_and_shape("class:N", sorted(points["class"].unique().tolist()), None)
     axis = alt.Axis(labels=False, ticks=False, grid=False)
-    chart = (
-        alt.Chart(points)
-        .mark_point(filled=True, size=34, opacity=0.8)
-        .encode(
-            x=alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis),
-            y=alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis),
-            **looks,
-            tooltip=[*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")],
-        )
-        .properties(
-            height=380, description=f"Routing of {len(points)} test images in two dimensions, coloured by class"
-        )
-    )
+    x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis)
+    y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis)
+    tooltip = [*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")]
+    described = f"Routing of {len(points)} test images in two dimensions, coloured by class"
+    chart = alt.Chart(points, height=380, description=described).mark_point(filled=True, size=34, opacity=0.8)
+    chart = chart.encode(x=x, y=y, **looks, tooltip=tooltip)
     return chart.add_params(alt.selection_point(name=select, fields=["image"])) if select else chart
 
 
@@ -72,31 +73,22 @@ def interval_dots(
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
     low, high = min(ends) - air, max(ends) + air
     scale = alt.Scale(domain=[low, high + (high - low) * 0.2], nice=False)  # leaves room for the numbers
-    axis = alt.Axis(
-        format=SHARE, orient="top", tickCount=6, labelExpr="datum.value < 0 || datum.value > 1 ? '' : datum.label"
-    )
+    only_shares = "datum.value < 0 || datum.value > 1 ? '' : datum.label"
+    axis = alt.Axis(format=SHARE, orient="top", tickCount=6, labelExpr=only_shares)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
-    tooltip: list[Any] = [
-        *tooltips(f"{row}:N"),
-        *(alt.Tooltip(f"{field}:Q", format=".1%") for field in (value, "low", "high")),
-    ]
+    tooltip = tooltips(f"{row}:N", **dict.fromkeys((value, "low", "high"), ".1%"))
     base = alt.Chart(table).encode(y=rows_axis(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
-    layers: list[Any] = []
-    if rule is not None:
-        line = alt.Chart(pd.DataFrame({"rule": [rule]})).mark_rule(color=GREY, strokeDash=[2, 3])
-        layers.append(line.encode(x=x("rule")))
-    layers += [
+    numbers = base.mark_text(align="right", color=GREY)
+    return layered(
+        *([dashed_line("rule", rule, x=x("rule"))] if rule is not None else []),
         base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
         base.mark_point(color=BLUE, filled=True, size=70).encode(x=x(value)),
-        base.mark_text(align="right", color=GREY).encode(
-            x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=".1%")
-        ),
-    ]
-    return layered(
-        *layers, height=max(len(table) * CELL + 34, 3 * CELL), description=f"{title} by {row}, with intervals"
+        numbers.encode(x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=".1%")),
+        height=max(len(table) * CELL + 34, 3 * CELL),
+        description=f"{title} by {row}, with intervals",
     )
 
 
@@ -106,41 +98,20 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     names = {"entropy_of_mean": "entropy of the mean routing", "mean_entropy": "mean entropy of single images"}
     tidy = blocks.melt("block", list(names), "entropy", "nats").assign(share=lambda t: t["nats"] / most)
     tidy["entropy"] = tidy["entropy"].map(names)
-    y = rows_axis("block:O", "block")
-    x = alt.X(
-        "share:Q",
-        title="share of the maximum, ln K",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format=".0%", orient="top"),
+    axis = alt.Axis(format=".0%", orient="top")
+    x = alt.X("share:Q", title="share of the maximum, ln K", scale=alt.Scale(domain=[0, 1]), axis=axis)
+    colours, shapes = (alt.Scale(domain=list(names.values()), range=r) for r in ([BLUE, ORANGE], ["circle", "diamond"]))
+    legend = alt.Legend(orient="bottom", columns=1, labelLimit=0)
+    base = alt.Chart(tidy).encode(x=x, y=rows_axis("block:O", "block"))
+    dots = base.mark_point(filled=True, size=90, opacity=1).encode(
+        color=alt.Color("entropy:N", title=None, scale=colours, legend=legend),
+        shape=alt.Shape("entropy:N", title=None, scale=shapes),
+        tooltip=tooltips("block:O", "entropy:N", nats=".4f", share=".1%"),
     )
-    domain = list(names.values())
-    dots = (
-        alt.Chart(tidy)
-        .mark_point(filled=True, size=90, opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color(
-                "entropy:N",
-                title=None,
-                scale=alt.Scale(domain=domain, range=[BLUE, ORANGE]),
-                legend=alt.Legend(orient="bottom", columns=1, labelLimit=0),
-            ),
-            shape=alt.Shape("entropy:N", title=None, scale=alt.Scale(domain=domain, range=["circle", "diamond"])),
-            tooltip=[
-                *tooltips("block:O", "entropy:N"),
-                alt.Tooltip("nats:Q", format=".4f"),
-                alt.Tooltip("share:Q", format=".1%"),
-            ],
-        )
-    )
-    line = alt.Chart(tidy).mark_line(color=GREY).encode(x=x, y=y, detail=alt.Detail("block:O"))
-    return layered(
-        line,
-        dots,
-        height=max(len(blocks) * CELL + 30, 3 * CELL),
-        description="Two entropies of each block's routing, as shares of their maximum",
-    )
+    line = base.mark_line(color=GREY).encode(detail=alt.Detail("block:O"))
+    height = max(len(blocks) * CELL + 30, 3 * CELL)
+    described = "Two entropies of each block's routing, as shares of their maximum"
+    return layered(line, dots, height=height, description=described)
 
 
 def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
@@ -149,23 +120,15 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
     A tick shows how often the expert has the largest weight, on the same scale.
     """
     table = experts.assign(name=expert_names(experts), first_utilization=experts["first"] * experts["expert"].max())
-    tooltip: list[Any] = [
-        *tooltips("block:O", "expert:O"),
-        alt.Tooltip("utilization:Q", format=".3f"),
-        alt.Tooltip("first:Q", title="largest weight in", format=".1%"),
-    ]
+    largest = alt.Tooltip("first:Q", title="largest weight in", format=".1%")
+    tooltip = [*tooltips("block:O", "expert:O", utilization=".3f"), largest]
     base = alt.Chart(table).encode(y=rows_axis("name:N"), tooltip=tooltip)
-    x = alt.X(
-        "utilization:Q",
-        title="utilization (line: fair share, tick: how often largest)",
-        scale=alt.Scale(domainMin=0),
-        axis=alt.Axis(orient="top"),
-    )
-    fair = alt.Chart(pd.DataFrame({"x": [1.0]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=alt.X("x:Q"))
+    title, axis = "utilization (line: fair share, tick: how often largest)", alt.Axis(orient="top")
+    x = alt.X("utilization:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
     return layered(
         base.mark_bar(color=BLUE, height=10).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=14).encode(x=alt.X("first_utilization:Q")),
-        fair,
+        dashed_line("x", 1.0, x=alt.X("x:Q")),
         height=len(table) * 18 + 40,
         description="Utilization of each expert, with a line at a fair share of 1",
     )
@@ -174,22 +137,15 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
 def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     """Draw one image's routing entropy in each block, in nats, against its maximum ln K: columns block, entropy."""
     most = math.log(num_experts)
-    x = alt.X(
-        "entropy:Q",
-        title="entropy (nats)",
-        scale=alt.Scale(domain=[0, max(most, 1e-9) * 1.25], nice=False),
-        axis=alt.Axis(values=[0, most / 2, most], format=".2f", orient="top"),
-    )
+    axis = alt.Axis(values=[0, most / 2, most], format=".2f", orient="top")
+    scale = alt.Scale(domain=[0, max(most, 1e-9) * 1.25], nice=False)
+    x = alt.X("entropy:Q", title="entropy (nats)", scale=scale, axis=axis)
     y = alt.Y("block:O", title="block", axis=alt.Axis(domain=False, ticks=False))
-    tooltip = [*tooltips("block:O"), alt.Tooltip("entropy:Q", format=".4f")]
-    bars = alt.Chart(entropy).mark_bar(color=BLUE, height=14).encode(x=x, y=y, tooltip=tooltip)
-    text = alt.Chart(entropy).mark_text(align="left", dx=3, color=GREY)
-    return layered(
-        bars,
-        text.encode(x=x, y=y, text=alt.Text("entropy:Q", format=".2f")),
-        height=max(len(entropy) * CELL + 30, 3 * CELL),
-        description="Routing entropy of one image, one bar per block",
-    )
+    base = alt.Chart(entropy).encode(x=x, y=y)
+    bars = base.mark_bar(color=BLUE, height=14).encode(tooltip=tooltips("block:O", entropy=".4f"))
+    text = base.mark_text(align="left", dx=3, color=GREY).encode(text=alt.Text("entropy:Q", format=".2f"))
+    height = max(len(entropy) * CELL + 30, 3 * CELL)
+    return layered(bars, text, height=height, description="Routing entropy of one image, one bar per block")
 
 
 def expert_names(table: pd.DataFrame) -> pd.Series:

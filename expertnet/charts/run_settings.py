@@ -76,21 +76,11 @@ def parallel(
     marks = pd.DataFrame(labels, columns=["x", "place", "text"])
     wrapped = [textwrap.wrap(head, 13) for head in heads]
     lines_most = max(map(len, wrapped))
-    axis_heads = alt.Axis(
-        values=list(range(len(heads))),
-        labelExpr=f"{json.dumps([[''] * (lines_most - len(head)) + head for head in wrapped])}[datum.value]",
-        labelLineHeight=14,
-        labelOverlap=False,
-        labelLimit=0,
-        labelPadding=4 + 14 * lines_most,
-        domain=False,
-        ticks=False,
-        grid=True,
-        gridColor=GREY,
-        gridOpacity=0.6,
-        title=None,
-        orient="top",
-    )
+    padded = json.dumps([[""] * (lines_most - len(head)) + head for head in wrapped])
+    labels_above: dict[str, Any] = {"labelExpr": f"{padded}[datum.value]", "labelPadding": 4 + 14 * lines_most}
+    labels_above |= {"labelLineHeight": 14, "labelOverlap": False, "labelLimit": 0, "title": None, "orient": "top"}
+    grid: dict[str, Any] = {"grid": True, "gridColor": GREY, "gridOpacity": 0.6, "domain": False, "ticks": False}
+    axis_heads = alt.Axis(values=list(range(len(heads))), **labels_above, **grid)
     x = alt.X("x:Q", axis=axis_heads, scale=alt.Scale(domain=[-0.5, len(heads) - 0.5], nice=False))
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.08], nice=False))
     looks = {channel: look.legend(None) for channel, look in run_looks(runs, [], title).items()}
@@ -132,7 +122,8 @@ def describe_correlations(
         texts = {repr(value): text(value) for value in values}
         if _is_number(values):
             strength = _rank_correlation(values.astype(float), accuracy)
-            found.append((strength, f"a {'higher' if strength > 0 else 'lower'} “{name}” ({_signed(strength)})"))
+            signed = f"{strength:+.2f}".replace("-", "−")
+            found.append((strength, f"a {'higher' if strength > 0 else 'lower'} “{name}” ({signed})"))
         elif len(texts) == 2:
             strength = _rank_correlation(values.map(repr).eq(sorted(texts)[1]).astype(float), accuracy)
             worse, better = sorted(texts, reverse=strength < 0)
@@ -151,7 +142,3 @@ def describe_correlations(
 def _rank_correlation(values: pd.Series, accuracy: pd.Series) -> float:
     """Return Spearman's rank correlation, or 0 if all values are the same."""
     return float(values.rank().corr(accuracy.rank())) if values.nunique() > 1 else 0.0
-
-
-def _signed(strength: float) -> str:
-    return f"{strength:+.2f}".replace("-", "−")

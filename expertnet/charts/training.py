@@ -22,9 +22,8 @@ def report_run() -> pd.DataFrame:
     """Return epochs 61 to 100 of the reference report: epoch, loss, accuracy (a fraction), on CIFAR-10's test set."""
     with resources.files("expertnet.charts").joinpath("report-run.csv").open() as file:
         table = pd.read_csv(file)
-    names = {"epoch": "epoch", "test_loss": "loss", "test_accuracy_percent": "accuracy"}
-    table = table[table["epoch"] >= REPORT_FIRST_EPOCH][list(names)].rename(columns=names).reset_index(drop=True)
-    return table.assign(accuracy=table["accuracy"] / 100)
+    table = table[table["epoch"] >= REPORT_FIRST_EPOCH].reset_index(drop=True)
+    return table[["epoch"]].assign(loss=table["test_loss"], accuracy=table["test_accuracy_percent"] / 100)
 
 
 def learning_curves(
@@ -41,16 +40,10 @@ def learning_curves(
     tidy["value"] = tidy["value"].astype(float)
     y = _quantity_axis(quantity)
     shared = epochs >= REPORT_FIRST_EPOCH
-    lines = (
-        alt.Chart(tidy)
-        .mark_line(point=_points(metrics))
-        .encode(
-            x=_epochs(max(epochs, 100) if report and shared else epochs),
-            y=y,
-            **colour_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]]),
-            tooltip=["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")],
-        )
-    )
+    x = _epochs(max(epochs, 100) if report and shared else epochs)
+    looks = colour_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]])
+    tooltip = ["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")]
+    lines = alt.Chart(tidy).mark_line(point=_points(metrics)).encode(x=x, y=y, **looks, tooltip=tooltip)
     title = "Loss" if quantity == "loss" else "Accuracy"
     described = f"{title} over {counted(len(metrics), 'epoch')}: training and {validation}"
     if not report:
@@ -104,50 +97,33 @@ def _level(field: str, value: float, text: str, y: alt.Y) -> list[alt.Chart]:
 
 def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
     """Draw the mean routing entropy of each block over epochs, in nats, below its maximum ln K."""
-    tidy = pd.DataFrame(
-        [
-            (epoch, block, value)
-            for epoch, values in zip(metrics["epoch"], metrics["routing_entropy"], strict=True)
-            for block, value in enumerate(values or [], 1)
-            if value is not None
-        ],
-        columns=["epoch", "block", "entropy"],
-    )
+    rows = [
+        (epoch, block, value)
+        for epoch, values in zip(metrics["epoch"], metrics["routing_entropy"], strict=True)
+        for block, value in enumerate(values or [], 1)
+        if value is not None
+    ]
+    tidy = pd.DataFrame(rows, columns=["epoch", "block", "entropy"])
     blocks = sorted(tidy["block"].unique().tolist())
     most = math.log(num_experts)
     y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(domain=[0, most * 1.12], nice=False))
-    lines = (
-        alt.Chart(tidy)
-        .mark_line(point=_points(metrics))
-        .encode(
-            x=_epochs(epochs),
-            y=y,
-            **colour_and_dash("block:O", blocks, title="block", columns=6),
-            tooltip=["epoch:Q", "block:O", alt.Tooltip("entropy:Q", format=".4f")],
-        )
-    )
-    return layered(
-        *_level("entropy", most, "even split", y),
-        lines,
-        height=220,
-        title="Routing entropy of each block",
-        description="Routing entropy of each block over epochs, with the limit of an even split",
-    )
+    looks = colour_and_dash("block:O", blocks, title="block", columns=6)
+    tooltip = ["epoch:Q", "block:O", *tooltips(entropy=".4f")]
+    lines = alt.Chart(tidy).mark_line(point=_points(metrics)).encode(x=_epochs(epochs), y=y, **looks, tooltip=tooltip)
+    title = "Routing entropy of each block"
+    described = f"{title} over epochs, with the limit of an even split"
+    return layered(*_level("entropy", most, "even split", y), lines, height=220, title=title, description=described)
 
 
 def block_curves(table: pd.DataFrame, value: str, title: str, series: str) -> alt.LayerChart:
     """Draw a quantity over epochs with a line per value of the column `series`: columns epoch, `series`, `value`."""
     names = sorted(table[series].unique().tolist())
-    lines = (
-        alt.Chart(table)
-        .mark_line(point=alt.OverlayMarkDef(size=18))
-        .encode(
-            x=alt.X(
-                "epoch:Q", axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False, padding=6)
-            ),
-            y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=True)),
-            **colour_and_dash(f"{series}:O", names, title=series, columns=8),
-            tooltip=[*tooltips("epoch:Q", f"{series}:O"), alt.Tooltip(f"{value}:Q", format=".4f")],
-        )
+    axis = alt.Axis(tickMinStep=1, format="d", grid=False)
+    lines = alt.Chart(table).mark_line(point=alt.OverlayMarkDef(size=18))
+    lines = lines.encode(
+        x=alt.X("epoch:Q", axis=axis, scale=alt.Scale(nice=False, padding=6)),
+        y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=True)),
+        **colour_and_dash(f"{series}:O", names, title=series, columns=8),
+        tooltip=tooltips("epoch:Q", f"{series}:O", **{value: ".4f"}),
     )
     return layered(lines, height=220, description=f"{title} by {series} over epochs")

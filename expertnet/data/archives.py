@@ -36,18 +36,8 @@ MAX_PATH = 1024  # characters
 MAX_DICTIONARY = 128 * 2**20  # bytes that unpacking an xz may take; xz -9 needs 65 MiB
 _MAX_HEADER = 2**18  # bytes of everything a tar says of one member, or of all members that follow
 _MAX_STREAM = MAX_UNPACKED + 2**30  # bytes of a tar, with its headers and padding
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    IndexError,
-    OSError,
-    ValueError,
-    RecursionError,
-    NotImplementedError,
-    RuntimeError,  # zipfile raises it for an encrypted member
-)
+# What the archive readers raise for damaged files. RuntimeError: an encrypted member, unknown compression, endless recursion.
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, IndexError, OSError, ValueError, RuntimeError)
 _PACKERS: dict[bytes, Callable[[Any], Any]] = {
     b"\xfd7zXZ\x00": lambda file: _XzStream(file),
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -201,9 +191,8 @@ class _ForwardStream:
         """Read the next member's header, which may claim gigabytes and then repeat for as long."""
         self.allowed = _MAX_HEADER
         member = archive.next()
-        if (
-            sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > _MAX_HEADER
-        ):  # every member copies them
+        # Every member copies these headers.
+        if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > _MAX_HEADER:
             raise self._too_large()
         self.allowed = MAX_BYTES + 1
         return member

@@ -37,13 +37,18 @@ Read = Callable[[Path, Report, ShouldStop], Parts]
 class Builtin:
     """A built-in dataset. `read` takes the folder of downloads."""
 
-    name: str
     title: str
-    note: str  # one line for the form
+    contents: str
     num_classes: int
     flips: bool  # whether a mirrored image still shows its class
     download_bytes: int
     read: Read
+
+    @property
+    def note(self) -> str:
+        """One line for the form."""
+        download = f"Downloads {self.download_bytes / 1e6:.0f} MB." if self.download_bytes else "No download."
+        return f"{self.contents}, {self.num_classes} classes. {download}"
 
 
 def _read_digits(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
@@ -105,66 +110,17 @@ def _download(name: str, files: Iterable[tuple[list[str], Path, str]], progress:
     """Download the files of a dataset, each given by its URLs, target and MD5."""
     dataset, before = BUILTIN[name], 0
     for urls, target, md5 in files:
-        before += download(
-            urls,
-            target,
-            md5,
-            title=dataset.title,
-            before=before,
-            total=dataset.download_bytes,
-            progress=progress,
-            cancelled=cancelled,
-        )
+        before += download(urls, target, md5, dataset.title, dataset.download_bytes, before, progress, cancelled)
     progress(f"Unpacking {dataset.title}", None)
 
 
-BUILTIN: dict[str, Builtin] = {
-    entry.name: entry
-    for entry in (
-        Builtin(
-            "digits",
-            "Digits",
-            "1,797 handwritten digits, 8x8 pixels, 10 classes. No download.",
-            10,
-            False,
-            0,
-            _read_digits,
-        ),
-        Builtin(
-            "cifar10",
-            "CIFAR-10",
-            "60,000 colour photos, 32x32 pixels, 10 classes. Downloads 170 MB.",
-            10,
-            True,
-            170_498_071,
-            _read_cifar("cifar10"),
-        ),
-        Builtin(
-            "cifar100",
-            "CIFAR-100",
-            "60,000 colour photos, 32x32 pixels, 100 classes. Downloads 169 MB.",
-            100,
-            True,
-            169_001_437,
-            _read_cifar("cifar100"),
-        ),
-        Builtin(
-            "fashion_mnist",
-            "Fashion-MNIST",
-            "70,000 greyscale images of clothing, 28x28 pixels, 10 classes. Downloads 31 MB.",
-            10,
-            True,
-            30_878_645,
-            _read_fashion_mnist,
-        ),
-        Builtin(
-            "svhn",
-            "SVHN",
-            "99,289 colour photos of house numbers, 32x32 pixels, 10 classes. Downloads 246 MB.",
-            10,
-            False,
-            246_316_178,
-            _read_svhn,
-        ),
-    )
+_PHOTOS = "60,000 colour photos, 32x32 pixels"
+_CLOTHING = "70,000 greyscale images of clothing, 28x28 pixels"
+_NUMBERS = "99,289 colour photos of house numbers, 32x32 pixels"
+BUILTIN = {
+    "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits),
+    "cifar10": Builtin("CIFAR-10", _PHOTOS, 10, True, 170_498_071, _read_cifar("cifar10")),
+    "cifar100": Builtin("CIFAR-100", _PHOTOS, 100, True, 169_001_437, _read_cifar("cifar100")),
+    "fashion_mnist": Builtin("Fashion-MNIST", _CLOTHING, 10, True, 30_878_645, _read_fashion_mnist),
+    "svhn": Builtin("SVHN", _NUMBERS, 10, False, 246_316_178, _read_svhn),
 }

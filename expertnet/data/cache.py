@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +24,6 @@ from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 VERSION = 2  # part of every key; raise it if the same source decodes to different numbers
-_PIECE = 4 * 2**20  # bytes hashed at a time; cancellation is checked after each
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,8 @@ def data_root() -> Path:
     """Return the folder of downloads and decoded images: EXPERTNET_DATA, or the user's cache folder."""
     if given := os.environ.get("EXPERTNET_DATA"):
         return Path(given).expanduser()
-    usual = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA", "~/AppData/Local")}.get(
-        sys.platform, "~/.cache"
-    )
+    windows = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    usual = {"darwin": "~/Library/Caches", "win32": windows}.get(sys.platform, "~/.cache")
     return Path(os.environ.get("XDG_CACHE_HOME") or usual).expanduser() / "expertnet"
 
 
@@ -62,9 +59,8 @@ def load(key: str) -> Decoded | None:
                 _map(folder / f"{part}-images.bin", torch.uint8, (count, 3, size, size)),
                 _map(folder / f"{part}-labels.bin", torch.int64, (count,)),
             )
-        return Decoded(
-            tuple(info["classes"]), tuple(info["mean"]), tuple(info["std"]), info["note"], parts["train"], parts["test"]
-        )
+        classes, mean, std = (tuple(info[name]) for name in ("classes", "mean", "std"))
+        return Decoded(classes, mean, std, info["note"], parts["train"], parts["test"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -110,15 +106,8 @@ def store(
         for part, found in (("train", train), ("test", test)):
             (work / f"{part}-labels.bin").write_bytes(found.numpy().data)
         mean, std = _mean_and_std(moments)
-        info: dict[str, Any] = {
-            "classes": classes,
-            "mean": mean,
-            "std": std,
-            "image_size": image_size,
-            "note": note,
-            "train": len(train),
-            "test": len(test),
-        }
+        info = {"classes": classes, "mean": mean, "std": std, "image_size": image_size, "note": note}
+        info |= {"train": len(train), "test": len(test)}
         write_atomically(work / "info.json", json.dumps(info).encode())
         _put(work, parent / key, key)
     finally:
@@ -162,7 +151,7 @@ def digest_of(
         return None
     digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(4 * 2**20):
             raise_if_cancelled(cancelled)
             digest.update(piece)
             done += len(piece)

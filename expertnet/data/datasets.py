@@ -44,12 +44,8 @@ class DatasetInfo:
         lists = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
         if not all(isinstance(name, str) for name in lists["classes"]):
             raise TypeError("class names must be text")
-        return cls(
-            name=str(values["name"]),
-            image_size=int(values["image_size"]),
-            fingerprint=str(values["fingerprint"]),
-            **lists,
-        )
+        name, fingerprint = str(values["name"]), str(values["fingerprint"])
+        return cls(name=name, image_size=int(values["image_size"]), fingerprint=fingerprint, **lists)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -64,12 +65,9 @@ def decode_files(
         for batch in _file_batches(entries(path, cancelled), left):
             raise_if_cancelled(cancelled)
             slices = [batch[start::workers] for start in range(workers)]
-            batch = [file for part in slices for file in part]
-            images = [
-                image
-                for part in pool.map(lambda files: [_decode(data, image_size) for *_, data in files], slices)
-                for image in part
-            ]
+            batch = list(chain.from_iterable(slices))
+            decoded = pool.map(lambda files: [_decode(data, image_size) for *_, data in files], slices)
+            images = list(chain.from_iterable(decoded))
             unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
             for part in ("train", "test"):
                 good = [
@@ -114,9 +112,7 @@ def skipped_text(layout: Layout, unreadable: list[str]) -> str:
     listed = ", ".join(name[-LONGEST_NAME:] for name in names[:NAMED])
     if len(names) > NAMED:
         suffixes = Counter(os.path.splitext(name)[1].lower() or "without suffix" for name in names)
-        listed += (
-            f" and others ({', '.join(f'{count:,} {suffix}' for suffix, count in suffixes.most_common(3))} in all)"
-        )
-    return printable(
-        f"Skipped {counted(len(names), 'file')} outside the class folders or without a readable image: {listed}."
-    )
+        common = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(3))
+        listed += f" and others ({common} in all)"
+    skipped = f"Skipped {counted(len(names), 'file')} outside the class folders or without a readable image"
+    return printable(f"{skipped}: {listed}.")

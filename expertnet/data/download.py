@@ -21,7 +21,6 @@ def download(
     urls: Sequence[str],
     target: Path,
     md5: str,
-    *,
     title: str,
     total: int | None = None,
     before: int = 0,
@@ -45,12 +44,10 @@ def download(
     try:
         for url in urls:
             problem = _fetch(url, part, title, total, before, progress, cancelled)
-            if problem:
-                continue
-            if check_integrity(part, md5):
+            if not problem and check_integrity(part, md5):
                 os.replace(part, target)
                 return target.stat().st_size
-            problem = f"{_host(url)}: wrong checksum"
+            problem = f"{urlsplit(url).hostname or url}: {problem or 'wrong checksum'}"
     finally:
         part.unlink(missing_ok=True)
     raise DatasetError(
@@ -77,12 +74,6 @@ def _fetch(
                 received += len(piece)
                 progress(activity, min((before + received) / expected, 1.0) if expected else None)
     except (OSError, HTTPException, ValueError) as error:
-        reason = (
-            getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
-        )
-        return f"{_host(url)}: {reason}"
-    return f"{_host(url)}: connection interrupted" if length and received < length else ""
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or url
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        return str(reason or type(error).__name__)
+    return "connection interrupted" if length and received < length else ""
