@@ -1,8 +1,4 @@
-"""One row a run, for tables, filters and comparisons of a thousand runs: read again only where one of its files has changed.
-
-In this module: RunRow, run_rows (all of a store), rows_of, matching, ORDERS and ordered, row_labels, curves_of and settings_of
-(tidy frames of several rows).
-"""
+"""One row per run, for tables, filters and comparisons of a thousand runs. A run is read again only when a file of it changes."""
 
 from __future__ import annotations
 
@@ -32,34 +28,34 @@ from expertnet.utils.text import cut
 
 FILES = ("config.json", "status.json", "metrics.jsonl", NOTES_FILE, "best.safetensors", "last.safetensors")
 FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
-SPARK = 40  # points of the small curve of a table's row, which is a hundred pixels wide
+SPARK = 40  # points of the small curve in a table, which is a hundred pixels wide
 ORDERS = ("newest", "oldest", "best validation", "best test", "name")
-ID_PART = 4  # signs of an id that find it: a "4" would be in every one
-LONGEST = 40  # signs of a run's title in a legend or the head of a column
+MIN_ID_PART = 4  # characters of an id that a search needs, because every id contains most single digits
+LONGEST = 40  # characters of a title in a legend or a column header
 
 
 @dataclass(frozen=True, eq=False)
 class RunRow:
-    """What tables and filters need to know of a run."""
+    """The values of a run that tables and filters show."""
 
     run: Run
     title: str
     state: str
-    dataset: str  # as people call it; empty where the settings cannot be read
+    dataset: str  # title; "" if the settings cannot be read
     preset: str
     tags: tuple[str, ...]
     note: str
     created: datetime | None
     epoch: int
     epochs: int
-    best: float | None  # of val_accuracy
+    best: float | None  # highest val_accuracy, a fraction
     test: float | None
-    watches_test: bool  # then val_* is of the test set
+    watches_test: bool  # val_* is measured on the test set
     damage: str | None
     shipped: bool
     settings: Settings | None
-    images: int  # that an epoch goes through; 0 where that is not known
-    curves: dict[str, np.ndarray] = field(repr=False)  # epoch and FIGURES, a value an epoch, nan where there is none
+    images: int  # per epoch; 0 if unknown
+    curves: dict[str, np.ndarray] = field(repr=False)  # epoch and FIGURES: a value per epoch, NaN if missing
     status: Status = field(repr=False)  # as written
 
     @property
@@ -76,33 +72,34 @@ class RunRow:
 
     @property
     def spark(self) -> list[float]:
-        """Its accuracy by epoch, thinned."""
+        """Return at most SPARK values of the accuracy by epoch."""
         values = np.nan_to_num(self.curves["val_accuracy"])
         if len(values) > SPARK:
             values = values[np.linspace(0, len(values) - 1, SPARK).round().astype(int)]
         return [round(value, 4) for value in values.tolist()]
 
 
-_kept: dict[Path, tuple[object, RunRow]] = {}
+_cached: dict[Path, tuple[object, RunRow]] = {}
 _lock = threading.Lock()
 
 
 def run_rows(store: RunStore) -> list[RunRow]:
-    """A row for every run of a store, newest first. Whether a run that says it is active still lives is looked at anew."""
+    """Return a row for every run of a store, newest first."""
     runs = store.list()
     rows = rows_of(runs)
     present = {run.path for run in runs}
     with _lock:
-        for path in [path for path in _kept if path.parent == store.root and path not in present]:
-            del _kept[path]
+        for path in [path for path in _cached if path.parent == store.root and path not in present]:
+            del _cached[path]
     return rows
 
 
 def rows_of(runs: Iterable[Run]) -> list[RunRow]:
-    return [_living(_row(run)) for run in runs]
+    """Return a row for each run. Whether an active run is still alive is checked every time."""
+    return [_current(_row(run)) for run in runs]
 
 
-def _living(row: RunRow) -> RunRow:
+def _current(row: RunRow) -> RunRow:
     if row.state not in ACTIVE_STATES:
         return row
     return replace(row, state=row.run.as_of_now(row.status).state)
@@ -111,19 +108,19 @@ def _living(row: RunRow) -> RunRow:
 def _row(run: Run) -> RunRow:
     version = _version(run.path)
     with _lock:
-        known = _kept.get(run.path)
+        known = _cached.get(run.path)
     if known and known[0] == version:
         return known[1]
-    row = _read(run)
+    row = _read_row(run)
     with _lock:
-        _kept[run.path] = version, row
+        _cached[run.path] = version, row
     return row
 
 
 def _version(folder: Path) -> tuple[object, ...]:
-    """Of the files that are read, and of the folder, for those that come and go."""
+    """Return the versions of the files, and of the folder, which changes when files appear or disappear."""
     versions: list[object] = []
-    for path in (str(folder), *(f"{folder}/{name}" for name in FILES)):  # text: a Path takes longer than the look
+    for path in (str(folder), *(f"{folder}/{name}" for name in FILES)):  # a Path would take longer than the system call
         try:
             versions.append(version_of(path))
         except OSError:
@@ -131,7 +128,7 @@ def _version(folder: Path) -> tuple[object, ...]:
     return tuple(versions)
 
 
-def _read(run: Run) -> RunRow:
+def _read_row(run: Run) -> RunRow:
     status, notes, curves = run.written_status(), run.notes(), _curves(run.path / "metrics.jsonl")
     try:
         settings = run.settings()
@@ -184,14 +181,14 @@ def matching(
     preset: Sequence[str] = (),
     tag: Sequence[str] = (),
 ) -> list[RunRow]:
-    """The rows in which every word of `text` is found, and which have one of each of the rest; empty: any."""
+    """Return the rows that contain every word of `text` and have one of the values of each other argument. Empty means any."""
     words = text.casefold().split()
     wanted = {kind.casefold() for kind in tag}
 
     def fits(row: RunRow) -> bool:
         if words:
-            told = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
-            if not all(word in told or (len(word) >= ID_PART and word in row.id) for word in words):
+            searched = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
+            if not all(word in searched or (len(word) >= MIN_ID_PART and word in row.id) for word in words):
                 return False
         one_of = ((dataset, row.dataset), (state, row.state), (preset, row.preset))
         if any(kinds and value not in kinds for kinds, value in one_of):
@@ -202,7 +199,7 @@ def matching(
 
 
 def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
-    """Rows in one of ORDERS; what an order knows nothing of comes last, newest first."""
+    """Return the rows in one of ORDERS. Rows without a value for it come last, newest first."""
     newest = sorted(rows, key=lambda row: row.id, reverse=True)
     if order == "oldest":
         return newest[::-1]
@@ -215,7 +212,7 @@ def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
 
 
 def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]:
-    """A short name for each run by its id, no two alike; titles beyond so many signs are cut."""
+    """Return a unique label for each run, by id: its title, cut to `longest` characters, with part of the id if needed."""
     titles = {row.id: cut(row.title, longest) for row in rows}
     alike = Counter(titles.values())
     short = {run_id: title if alike[title] == 1 else f"{title} · {run_id[-4:]}" for run_id, title in titles.items()}
@@ -224,7 +221,7 @@ def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]
 
 
 def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
-    """The epochs of several runs: columns run (its label), best, epoch, FIGURES; images and elapsed (seconds) since the start."""
+    """Return the epochs of runs: columns run (label), best, epoch, FIGURES, and images and elapsed (seconds) since the start."""
     labels, rows = row_labels(rows, longest), [row for row in rows if len(row.curves["epoch"])]
     lengths = [len(row.curves["epoch"]) for row in rows]
     joined = {key: np.concatenate([row.curves[key] for row in rows] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
@@ -239,7 +236,7 @@ def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
 
 
 def settings_of(rows: Sequence[RunRow]) -> pd.DataFrame:
-    """A line a run (by its label), a column a setting by its dotted key; those whose settings cannot be read are left out."""
+    """Return a row per run (by label) and a column per setting (by dotted key), without runs whose settings cannot be read."""
     labels = row_labels(rows)
     found = {labels[row.id]: flat(row.settings) for row in rows if row.settings}
     return pd.DataFrame.from_dict(found, orient="index")

@@ -1,4 +1,4 @@
-"""The queue of runs that wait to train: one on disk for every server and command line that uses the store.
+"""The queue of runs that wait to train, on disk, for every server and command line that uses the store.
 
 `queue.json` survives a restart. A process changes it while it holds `queue.lock`, which the system releases when the process ends.
 """
@@ -17,49 +17,49 @@ from expertnet.utils.processes import Process, is_alive, this_process
 
 
 class Entry(BaseModel):
-    """A run in the queue. Only its owner may train it; without an owner, the server whose turn it is does."""
+    """A run in the queue. Only its owner may train it. Without an owner, any server may."""
 
     run: str
-    owner: Process | None = None  # a command line, or a training in a process of its own
+    owner: Process | None = None  # a command line or a worker process
 
     @property
-    def counts(self) -> bool:
-        """Whether the entry still stands for something: an owner that has died trains nothing."""
+    def is_valid(self) -> bool:
+        """Return whether the entry is valid. It is not if its owner has died."""
         return self.owner is None or is_alive(self.owner)
 
 
 class _Contents(BaseModel):
     waiting: list[Entry] = []
-    training: Entry | None = None  # taken out of `waiting`; its owner trains it
+    training: Entry | None = None  # taken from `waiting` by its owner, which trains it
     paused: bool = False
 
 
 class RunQueue:
-    """The queue of the store at `root`. A missing or damaged file counts as an empty queue."""
+    """The queue of the store at `root`. A missing or damaged file is_valid as an empty queue."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.path = root, root / "queue.json"
 
     def entries(self) -> list[Entry]:
-        """Returns what waits, in order."""
-        return [entry for entry in self._read().waiting if entry.counts]
+        """Return the waiting runs, in order."""
+        return [entry for entry in self._read().waiting if entry.is_valid]
 
     def ids(self) -> list[str]:
         return [entry.run for entry in self.entries()]
 
     @property
     def paused(self) -> bool:
-        """Whether no further run starts; one that trains continues."""
+        """Return whether no further run starts. A run that already trains continues."""
         return self._read().paused
 
     @property
     def training(self) -> str | None:
-        """The id of the run that was taken last, as long as the process that took it is alive."""
+        """Return the id of the run in training, if the process that took it is alive."""
         training = self._read().training
         return training.run if training and training.owner and is_alive(training.owner) else None
 
     def add(self, run_id: str, owner: Process | None = None) -> None:
-        """Appends a run. One that waits already keeps its place and gets the new owner."""
+        """Append a run. A run that already waits keeps its place and gets the new owner."""
         with self._changing() as queue:
             place = _place(queue, run_id)
             if place is None:
@@ -68,13 +68,13 @@ class RunQueue:
                 queue.waiting[place].owner = owner
 
     def add_first(self, run_id: str, owner: Process | None = None) -> None:
-        """Puts a run at the head, to hand over one that was taken."""
+        """Put a run that was taken back at the head, for another owner."""
         with self._changing() as queue:
             others = [entry for entry in queue.waiting if entry.run != run_id]
             queue.waiting = [Entry(run=run_id, owner=owner), *others]
 
     def remove(self, run_id: str) -> bool:
-        """Removes a run and returns whether it was waiting."""
+        """Remove a run and return whether it was waiting."""
         with self._changing() as queue:
             others = [entry for entry in queue.waiting if entry.run != run_id]
             found = len(others) < len(queue.waiting)
@@ -98,9 +98,9 @@ class RunQueue:
             queue.paused = paused
 
     def take(self, run_id: str | None = None) -> str | None:
-        """Takes the run at the head if it is `run_id`, or, without an id, if it has no owner; else returns None.
+        """Take the run at the head if it is `run_id`, or, without an id, if it has no owner. Otherwise return None.
 
-        Call it only while you hold the training lock. The run starts at once and is `training` until done().
+        Hold the training lock when you call this. The run is_valid as `training` until done().
         """
         if not _takes(self._read(), run_id):  # without waiting for the lock
             return None
@@ -112,7 +112,7 @@ class RunQueue:
             return taken
 
     def done(self) -> None:
-        """Says that the run that was taken no longer trains."""
+        """Record that the taken run no longer trains."""
         with self._changing() as queue:
             queue.training = None
 
@@ -124,11 +124,11 @@ class RunQueue:
 
     @contextmanager
     def _changing(self) -> Iterator[_Contents]:
-        """Yields the queue without dead entries, and writes it when it was changed; no other process can change it meanwhile."""
+        """Yield the queue without invalid entries, locked against other processes, and write it if it changed."""
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / "queue.lock", thread_local=False):
             queue = self._read()
-            queue.waiting = [entry for entry in queue.waiting if entry.counts]
+            queue.waiting = [entry for entry in queue.waiting if entry.is_valid]
             before = queue.model_dump_json()
             yield queue
             after = queue.model_dump_json()
@@ -141,7 +141,7 @@ def _place(queue: _Contents, run_id: str) -> int | None:
 
 
 def _takes(queue: _Contents, run_id: str | None) -> bool:
-    head = next((entry for entry in queue.waiting if entry.counts), None)
+    head = next((entry for entry in queue.waiting if entry.is_valid), None)
     if queue.paused or head is None:
         return False
     return head.run == run_id if run_id else head.owner is None

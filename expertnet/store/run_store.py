@@ -26,15 +26,15 @@ def fresh_id() -> str:
 
 
 def default_root() -> Path:
-    """The folder of runs if no other is named: EXPERTNET_RUNS, or runs/ in the checkout or, if installed, in the current folder."""
+    """Return EXPERTNET_RUNS, or else runs/ in the checkout or, in an installed copy, in the current folder."""
     return Path(os.environ.get("EXPERTNET_RUNS") or (Path.cwd() if INSTALLED else HOME) / "runs")
 
 
 class RunStore:
-    """The folder that holds the runs.
+    """The runs in a folder.
 
-    An installed copy also finds the runs that ship in its package, unless `root` or EXPERTNET_RUNS names a folder.
-    Nothing is written there.
+    Unless `root` or EXPERTNET_RUNS names a folder, an installed copy also finds the examples in its package, which is never
+    written to.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
@@ -43,7 +43,7 @@ class RunStore:
         self._folders = [self.root, HOME / "runs"] if INSTALLED and not named else [self.root]
 
     def list(self) -> list[Run]:
-        """Every run, newest first; damaged ones too."""
+        """Return all runs, newest first, damaged ones included."""
         found: dict[str, Path] = {}
         for folder in self._folders:
             with suppress(OSError), os.scandir(folder) as entries:
@@ -53,26 +53,28 @@ class RunStore:
         return [Run(found[name] / name) for name in sorted(found, reverse=True)]
 
     def get(self, run_id: str) -> Run:
+        """Return the run with an id. Raises RunError if there is none."""
         if RUN_ID.fullmatch(run_id):
             for folder in self._folders:
                 if (folder / run_id).is_dir():
                     return Run(folder / run_id)
-        raise RunError(
-            f"There is no run {run_id[:80]!r} in {self.root}; 'python -m expertnet runs' lists those there are."
-        )
+        raise RunError(f"There is no run {run_id[:80]!r} in {self.root}. To list all runs, use 'expertnet runs'.")
 
     def resolve(self, text: str, trained: bool = False) -> Run:
-        """A run from its id, the unique beginning of one, or "latest": with `trained`, of those that have a network, if any has."""
+        """Return a run by its id, a unique prefix of it, or "latest". Raises RunError.
+
+        With `trained`, "latest" is the newest run with a trained network, if there is one.
+        """
         runs = self.list()
         if text == "latest" and runs:
             return next((run for run in runs if trained and has_network(run)), runs[0])
         found = [run for run in runs if text and run.id.startswith(text)]
         if len(found) > 1:
-            raise RunError(f"{text!r} is the beginning of {len(found)} runs; give more of its id.")
+            raise RunError(f"{len(found)} runs have an id that starts with {text!r}. Enter more of the id.")
         return found[0] if found else self.get(text)
 
     def create(self, settings: Settings, preset: str = "", name: str = "") -> Run:
-        """A new run, queued, with its settings written down. Raises RunError where the name is too long."""
+        """Create a run in state "queued". Raises RunError if the name is too long."""
         check_limits(Notes(name))
         self.root.mkdir(parents=True, exist_ok=True)
         while True:

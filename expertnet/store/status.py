@@ -1,4 +1,4 @@
-"""What status.json says of a run: its state, its progress, its figures and the process that writes it."""
+"""The contents of status.json: a run's state, progress and figures, and the process that writes it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ACTIVE_STATES = TRAINING_STATES | {"queued"}
 RESUMABLE_STATES = frozenset({"stopped", "failed", "interrupted"})
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-Number = Annotated[float, Field(ge=-1e300, le=1e300)]  # no training writes larger ones
+Number = Annotated[float, Field(ge=-1e300, le=1e300)]  # training writes no larger ones
 
 
 class Before(BaseModel):
-    """What a run was before it was queued to be resumed, and becomes again when it leaves the queue."""
+    """The state of a run before it was queued to resume. It returns to it if it leaves the queue untrained."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
@@ -28,10 +28,10 @@ class Before(BaseModel):
 
 
 class Status(Process):
-    """The state of a run at one moment; `Status.model_validate` reads a record of any version and raises ValueError."""
+    """The status of a run. `Status.model_validate` accepts records of any version and raises ValueError for damaged ones."""
 
     state: str = "queued"
-    activity: str = ""  # in words, while it trains
+    activity: str = ""  # in words, while training
     activity_share: Number | None = None  # of the activity, 0 to 1
     epoch: Count = 0  # completed
     epochs: Count = 0
@@ -55,7 +55,7 @@ class Status(Process):
     before: Before | None = None
 
     def changed(self, **values: Any) -> Self:
-        """Returns a copy with other values; a Process as `process` replaces the writing process."""
+        """Return a copy with other values. `process`, a Process, replaces the writing process."""
         writer = values.pop("process", None)
         return self.model_copy(update=(writer.model_dump() if writer else {}) | values)
 
@@ -69,6 +69,6 @@ class Status(Process):
 
     @property
     def progress(self) -> float:
-        """The share of the training that is done, 0 to 1; the current epoch counts by its steps."""
+        """Return the completed share of the training, 0 to 1, including the steps of the current epoch."""
         begun = self.step / self.steps if self.steps and self.training else 0.0
         return float(min((self.epoch + begun) / max(self.epochs, 1), 1.0))
