@@ -14,7 +14,7 @@ from expertnet.settings.schema import ModelSettings
 from expertnet.store.run_store import RunStore
 
 ANIMALS = ("cat", "dog", "eel", "fox")
-COLOURS = DatasetInfo("colours", ("red", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
+COLORS = DatasetInfo("colors", ("red", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
 
 
 def routed(n=80, blocks=2, experts=3, seed=7):
@@ -55,13 +55,13 @@ def network(**overrides):
         if isinstance(module, torch.nn.Linear):
             module.weight.data.mul_(8)
     with torch.inference_mode():
-        logits = net.eval()(normalize(random_images(40), torch.tensor(COLOURS.mean), torch.tensor(COLOURS.std)))
+        logits = net.eval()(normalize(random_images(40), torch.tensor(COLORS.mean), torch.tensor(COLORS.std)))
         net.classifier.head.bias.data[1] += (logits[:, 0] - logits[:, 1]).median()
     return net
 
 
 def predictor(**overrides):
-    return Predictor(network(**overrides), build_settings("quick", "digits"), COLOURS, 1)
+    return Predictor(network(**overrides), build_settings("quick", "digits"), COLORS, 1)
 
 
 def saved_run(folder):
@@ -69,7 +69,7 @@ def saved_run(folder):
     overrides = {"model.num_blocks": 3, "model.channels": 8, "model.reduction": 2, "model.pool_after": (1,)}
     overrides |= {"data.image_size": 8, "data.crop_padding": 1}
     run = RunStore(folder).create(build_settings("quick", "digits", overrides))
-    run.write_config(run.config() | {"dataset": COLOURS.to_dict()})
+    run.write_config(run.config() | {"dataset": COLORS.to_dict()})
     save_best(run, 1)
     run.write_status(run.status().changed(state="finished", epoch=1))
     return run

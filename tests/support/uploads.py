@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def archive_of(*classes):
-    """Return a zip with three grey images in each class."""
+    """Return a zip with three gray images in each class."""
     image, packed = io.BytesIO(), io.BytesIO()
     Image.new("L", (8, 8), 99).save(image, "PNG")
     with zipfile.ZipFile(packed, "w") as archive:
