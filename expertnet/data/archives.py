@@ -84,18 +84,12 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except DatasetError:
         raise
-    except lzma.LZMAError as error:
-        if "limit" in str(error):
-            raise DatasetError(
-                f"{name} needs more than {MAX_DICTIONARY // 2**20} MiB of memory to unpack. Compress it again, with xz -9 at most."
-            ) from error
-        raise _damaged(name) from error
-    except _DAMAGE as error:
-        raise _damaged(name) from error
-
-
-def _damaged(name: str) -> DatasetError:
-    return DatasetError(f"{name} is damaged, encrypted or truncated. Copy it again, or create a new archive.")
+    except (lzma.LZMAError, *_DAMAGE) as error:
+        message = f"{name} is damaged, encrypted or truncated. Copy it again, or create a new archive."
+        if isinstance(error, lzma.LZMAError) and "limit" in str(error):
+            most = f"{MAX_DICTIONARY // 2**20} MiB of memory"
+            message = f"{name} needs more than {most} to unpack. Compress it again, with xz -9 at most."
+        raise DatasetError(message) from error
 
 
 def _is_tar_header(start: bytes) -> bool:

@@ -8,8 +8,7 @@ from pathlib import Path
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
-from expertnet.findings import ablations, classes, experts, through_training
-from expertnet.findings import policies as policy_findings
+from expertnet.findings import classes, effects, experts, through_training
 from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
@@ -98,15 +97,15 @@ def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, p
     if policies is None and split is not None:
         policies = measure_policies(run, split, lab.routed, checkpoint, progress)
     if policies is not None:
-        yield policy_findings.policies(policies)
+        yield effects.policies(policies)
     for renormalise in (True, False):
-        effects = cached_effects(run, ablation_name(renormalise), checkpoint)
-        if effects is None and split is not None:
-            effects = measure_ablations(run, split, lab.routed, renormalise, checkpoint, progress)
-        if effects is not None:
-            yield ablations.ablation(effects, lab, renormalise)
+        ablations = cached_effects(run, ablation_name(renormalise), checkpoint)
+        if ablations is None and split is not None:
+            ablations = measure_ablations(run, split, lab.routed, renormalise, checkpoint, progress)
+        if ablations is not None:
+            yield effects.ablation(ablations, lab, renormalise)
             if renormalise:
-                yield from (ablations.ablation_by_class(effects, lab, block) for block in blocks)
+                yield from (effects.ablation_by_class(ablations, lab, block) for block in blocks)
     yield from through_training.through_training(run.metrics(), run.watched_images)
     used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)
     yield from (finding for finding in used if finding is not None)

@@ -13,17 +13,11 @@ from expertnet.utils.text import amount
 
 EVENNESS = "Entropy, in nats (natural-log units), measures how evenly weight is spread."
 INFORMATION = "Mutual information, in bits, of the class and an expert drawn by the routing weights: how much one says about the other."
+SAME_EXPERTS = f"{EVENNESS} This one is low if all images use the same experts."
+ONE_EXPERT = f"{EVENNESS} This one is low if each image relies on one expert."
 CURVES = {  # column: name, unit, method
-    "entropy_of_mean": (
-        "entropy of the mean routing",
-        "nats",
-        f"{EVENNESS} This one is low if all images use the same experts.",
-    ),
-    "mean_entropy": (
-        "mean entropy of single images",
-        "nats",
-        f"{EVENNESS} This one is low if each image relies on one expert.",
-    ),
+    "entropy_of_mean": ("entropy of the mean routing", "nats", SAME_EXPERTS),
+    "mean_entropy": ("mean entropy of single images", "nats", ONE_EXPERT),
     "information": ("information about the class", "bits", INFORMATION),
 }
 

@@ -48,9 +48,8 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     training = settings.training
     parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
-    per_parameter = 4 * copies + (
-        dtype.itemsize if dtype != torch.float32 else 0
-    )  # and weights cast to a lower precision
+    cast = dtype.itemsize if dtype != torch.float32 else 0  # weights in a lower precision
+    per_parameter = 4 * copies + cast
     images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
     memory = RUNTIME_BYTES + per_parameter * parameters + training.batch_size * (saved + images)
     return Estimate(parameters, multiply_adds, memory, saved + images, stages(settings, num_classes))
@@ -118,6 +117,5 @@ def batch_size_text(settings: Settings, num_classes: int, available: int) -> str
     fits = min(batch - 1, spare // result.image_bytes)
     if fits < 1:
         return "Make the network smaller: even a batch of one image does not fit."
-    return (
-        f"Set `training.batch_size` to {2 ** (fits.bit_length() - 1)} instead of {batch}, or make the network smaller."
-    )
+    power = 2 ** (fits.bit_length() - 1)
+    return f"Set `training.batch_size` to {power} instead of {batch}, or make the network smaller."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -101,13 +102,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model on a split, in float32 on the model's device. Leaves the model in eval mode."""
     device = next(model.parameters()).device
-    evaluator = Evaluator(
-        model.eval(),
-        torch.tensor(mean, device=device),
-        torch.tensor(std, device=device),
-        lambda: torch.autocast(device.type, enabled=False),
-        mirrored,
-    )
+    means, stds = (torch.tensor(values, device=device) for values in (mean, std))
+    autocast = partial(torch.autocast, device.type, enabled=False)
+    evaluator = Evaluator(model.eval(), means, stds, autocast, mirrored)
     for batch in batches(split):
         evaluator.add(batch)
     return evaluator.result()

@@ -103,14 +103,10 @@ class ExpertConvs(nn.Module):
         norm = self.norm
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-        parts = zip(
-            self.conv.weight.chunk(self.num_experts),
-            norm.weight.chunk(self.num_experts),
-            norm.bias.chunk(self.num_experts),
-            self._statistics("running_mean"),
-            self._statistics("running_var"),
-            strict=True,
-        )
+        assert norm.running_mean is not None and norm.running_var is not None
+        # Views, one per expert; batch_norm updates those of the running statistics in place.
+        tensors = (self.conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        parts = zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True)
         for kernel, scale, shift, mean, variance in parts:
             z = F.conv2d(x_NCHW, kernel, padding=1)
             yield F.relu(F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps))
@@ -124,10 +120,6 @@ class ExpertConvs(nn.Module):
             total = z * share if total is None else torch.addcmul(total, z, share)
         assert total is not None
         return total
-
-    def _statistics(self, name: str) -> tuple[Tensor, ...]:
-        """Return views of the running statistics, one per expert, which batch_norm updates in place."""
-        return getattr(self.norm, name).chunk(self.num_experts)
 
 
 class Block(nn.Module):

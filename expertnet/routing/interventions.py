@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from expertnet.network.model import Change
 
@@ -34,13 +35,7 @@ def ablated(expert: int, renormalise: bool = True) -> Change:
 
 def forced(expert: int) -> Change:
     """Give one expert all of the weight."""
-
-    def change(weights_NK: Tensor) -> Tensor:
-        alone = torch.zeros_like(weights_NK)
-        alone[:, expert] = 1
-        return alone
-
-    return change
+    return lambda weights_NK: one_hot(torch.tensor(expert), weights_NK.shape[1]).to(weights_NK).expand_as(weights_NK)
 
 
 def swapped(first: int, second: int) -> Change:
@@ -62,7 +57,7 @@ def given(weights: Tensor | Sequence[float]) -> Change:
 
 def top1(weights_NK: Tensor) -> Tensor:
     """Give each image's top expert all of its weight."""
-    return torch.nn.functional.one_hot(weights_NK.argmax(1), weights_NK.shape[1]).to(weights_NK)
+    return one_hot(weights_NK.argmax(1), weights_NK.shape[1]).to(weights_NK)
 
 
 def uniform(weights_NK: Tensor) -> Tensor:

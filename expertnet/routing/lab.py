@@ -13,8 +13,7 @@ from expertnet.routing import specialization
 from expertnet.routing.information import block_table
 from expertnet.routing.mistakes import mistakes_table
 from expertnet.routing.similarity import components, likeness_order, match_experts
-from expertnet.routing.usage import expert_table
-from expertnet.routing.weights import class_table
+from expertnet.routing.weights import class_table, expert_table
 
 
 class Lab:

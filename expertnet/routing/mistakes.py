@@ -22,12 +22,9 @@ def mistakes_table(routing_NBK: Tensor, labels_N: Tensor, predictions_N: Tensor,
     known = ~(own.isnan() | taken.isnan()).flatten(1).any(1)
     to_own, to_taken = ((wrong - mean)[known].abs().sum(2) for mean in (own, taken))
     closer = (to_taken < to_own).double() + 0.5 * (to_taken == to_own).double()
+    count, level = len(closer), 1 - 0.05 / routing_NBK.shape[1]
     rows = []
-    for block in range(routing_NBK.shape[1]):
-        count = int(known.sum())
-        if count:
-            share = float(closer[:, block].mean())
-            level = 1 - 0.05 / routing_NBK.shape[1]
-            interval = binomtest(round(share * count), count).proportion_ci(level, method="wilson")
-            rows.append((block + 1, share, interval.low, interval.high, count))
+    for block, share in enumerate(closer.mean(0).tolist() if count else [], 1):
+        interval = binomtest(round(share * count), count).proportion_ci(level, method="wilson")
+        rows.append((block, share, interval.low, interval.high, count))
     return pd.DataFrame(rows, columns=["block", "share", "low", "high", "mistakes"])

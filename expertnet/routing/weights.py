@@ -1,36 +1,48 @@
-"""Routing weights as tidy data frames. Blocks and experts are counted from 1."""
+"""Routing weights of images, classes and experts as tidy data frames. Blocks and experts are counted from 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pandas as pd
+import torch
 from torch import Tensor
 
-from expertnet.network.routing_metrics import class_means
+from expertnet.network.routing_metrics import class_means, usage
 
 
 def weights_table(routing_BK: Tensor) -> pd.DataFrame:
     """Return a row per block and expert from one image's weights (B, K): block, expert, weight."""
-    return pd.DataFrame(
-        [
-            (block, expert, weight)
-            for block, row in enumerate(routing_BK.tolist(), 1)
-            for expert, weight in enumerate(row, 1)
-        ],
-        columns=["block", "expert", "weight"],
-    )
+    table = enumerate(routing_BK.tolist(), 1)
+    rows = [(block, expert, weight) for block, row in table for expert, weight in enumerate(row, 1)]
+    return pd.DataFrame(rows, columns=["block", "expert", "weight"])
 
 
 def class_table(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
     """Return a row per class, block and expert with the class's mean weight, without classes that have no images."""
     means = class_means(routing_NBK, labels_N, len(classes))
-    tables = [
-        weights_table(mean).assign(**{"class": name})
-        for name, mean in zip(classes, means, strict=True)
-        if not mean.isnan().any()
-    ]
-    table = (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["block", "expert", "weight", "class"])
-    )
-    return table[["class", "block", "expert", "weight"]]
+    present = [label for label, mean in enumerate(means) if not mean.isnan().any()]
+    columns = ["class", "block", "expert", "weight"]
+    tables = [weights_table(means[label]).assign(**{"class": classes[label]})[columns] for label in present]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def expert_table(routing_NBK: Tensor) -> pd.DataFrame:
+    """Return a row per block and expert (from 1): block, expert, weight, utilization, first.
+
+    `weight` is the mean weight, `utilization` K times that, so that 1 is a fair share, and `first` the share of images in which
+    the expert has the largest weight.
+    """
+    weight, experts = usage(routing_NBK), routing_NBK.shape[2]
+    first = torch.nn.functional.one_hot(routing_NBK.argmax(2), experts).double().mean(0)
+    utilization = (experts * weight).flatten().tolist()
+    return weights_table(weight).assign(utilization=utilization, first=first.flatten().tolist())
+
+
+def extremes(routing_NBK: Tensor, block: int, expert: int, count: int) -> tuple[list[int], list[int]]:
+    """Return the `count` images (from 0) that give an expert the most and the least weight, most extreme first.
+
+    Blocks and experts are counted from 1.
+    """
+    order = routing_NBK[:, block - 1, expert - 1].argsort(stable=True).tolist()
+    return order[::-1][:count], order[:count]

@@ -14,7 +14,7 @@ import streamlit as st
 MODULES = (
     "expertnet.training.manager",  # with torch
     "expertnet.charts.training",  # with pandas and altair
-    "expertnet.findings.ablations",  # with scipy and scikit-learn
+    "expertnet.findings.effects",  # with scipy and scikit-learn
     "expertnet.inference.routing_cache",
 )
 

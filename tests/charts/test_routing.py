@@ -1,12 +1,22 @@
-"""Numbers on the charts of routing."""
+"""Numbers and labels on the charts of routing."""
 
 import pandas as pd
 
 from expertnet.charts.base import to_file
-from expertnet.charts.routing import information_bars
+from expertnet.charts.routing import information_bars, weight_and_effect
 
 
 def test_small_amounts_have_no_exponent():
     blocks = pd.DataFrame({"block": [1, 2], "information": [3.2e-5, 0.4567], "chance": 0.0, "chance_high": 1e-5})
     drawn = to_file(information_bars(blocks), "svg").decode()
     assert ">under 0.001<" in drawn and ">0.457<" in drawn
+
+
+def test_labels_are_left_out_where_they_would_overlap():
+    table = pd.DataFrame(
+        {"block": [1, 1, 2], "expert": [1, 2, 1], "weight": [0.3, 0.31, 0.9], "change": [-0.1, -0.1, -0.2]}
+    )
+    table = table.assign(low=table["change"] - 0.01, high=table["change"] + 0.01, flipped=3)
+    layers = weight_and_effect(table).to_dict()
+    named = [[row["text"] for row in rows if "text" in row] for rows in layers["datasets"].values()]
+    assert ["", "", "2.1"] in named

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from expertnet.charts.base import to_file
-from expertnet.findings import ablations, classes, experts, image, policies, through_training
+from expertnet.findings import classes, effects, experts, image, through_training
 from expertnet.routing.effects import POLICIES, Effects
 from expertnet.routing.lab import Lab
 from tests.support.lab import ANIMALS, routed
@@ -34,9 +34,9 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
         experts.utilization(lab),
         experts.entropies(lab),
         experts.specializations(lab),
-        policies.policies(six),
-        ablations.ablation(ablated, lab, True),
-        ablations.ablation_by_class(ablated, lab, 1),
+        effects.policies(six),
+        effects.ablation(ablated, lab, True),
+        effects.ablation_by_class(ablated, lab, 1),
         image.weights(lab.usage, "weights"),
         image.difference(lab.usage - lab.usage.mean(1, keepdim=True), "difference", "their mean"),
         image.entropies(lab.usage, "entropy"),

@@ -9,7 +9,7 @@ from expertnet.inference.routing_cache import route_test_set
 from expertnet.routing.ablations import ablation_name, ablation_table, class_effects, measure_ablations
 from expertnet.routing.effects import Effects, cached_effects, flipped
 from expertnet.routing.interventions import ablated
-from expertnet.routing.usage import expert_table
+from expertnet.routing.weights import expert_table
 from tests.support.lab import predictor, random_split, saved_run
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from expertnet.findings import ablations, policies
+from expertnet.findings.effects import ablation, ablation_by_class, policies
 from expertnet.findings.finding import lowest
 from expertnet.routing.ablations import ablation_name, measure_ablations
 from expertnet.routing.effects import Effects, cached_effects, flipped
@@ -33,7 +33,7 @@ def policies_panel(selection: Selection, lab: Lab) -> None:
     measure = partial(measure_policies, routed=lab.routed)
     effects = _measured(selection, "policies", "Route the test set in six ways", measure)
     if effects is not None:
-        show(policies.policies(effects))
+        show(policies(effects))
 
 
 def ablations_panel(selection: Selection, lab: Lab) -> None:
@@ -51,7 +51,7 @@ def ablations_panel(selection: Selection, lab: Lab) -> None:
     if effects is None:
         return
     left, right = st.columns(2, gap="large")
-    finding = ablations.ablation(effects, lab, renormalise)
+    finding = ablation(effects, lab, renormalise)
     worst, table = lowest(finding.table, "change"), (selection.key, renormalise)
     if st.session_state.get(TABLE, table) != table:  # each table begins with its own worst expert
         for key in (BLOCK, EXPERT):
@@ -61,7 +61,7 @@ def ablations_panel(selection: Selection, lab: Lab) -> None:
         show(finding, table=True)
     with right:
         block = pick_number("Block", lab.num_blocks, int(worst["block"]), BLOCK)
-        show(ablations.ablation_by_class(effects, lab, block))
+        show(ablation_by_class(effects, lab, block))
         expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), EXPERT)
         _flipped_images(selection, lab, effects, block, expert)
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from expertnet.findings import experts
 from expertnet.routing.lab import Lab
-from expertnet.routing.usage import extremes
+from expertnet.routing.weights import extremes
 from expertnet.ui.experts.controls import pick_block, pick_number
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.gallery import gallery
