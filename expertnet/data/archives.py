@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from expertnet.data.images import MAX_BYTES
+from expertnet.data.streams import MAX_DICTIONARY, TarStream, XzStream
 from expertnet.data.zips import TooManyFilesError, open_zip
 from expertnet.errors import DatasetError
 from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
@@ -33,13 +34,10 @@ MAX_UNPACKED = 4 * 2**30  # bytes of all members together
 MAX_FILES = 200_000  # members
 MAX_DEPTH = 4  # wrapping folder / train / class / image; also stops links that lead in circles
 MAX_PATH = 1024  # characters
-MAX_DICTIONARY = 128 * 2**20  # bytes that unpacking an xz may take; xz -9 needs 65 MiB
-_MAX_HEADER = 2**18  # bytes of everything a tar says of one member, or of all members that follow
-_MAX_STREAM = MAX_UNPACKED + 2**30  # bytes of a tar, with its headers and padding
 # What the archive readers raise for damaged files. RuntimeError: an encrypted member, unknown compression, endless recursion.
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, IndexError, OSError, ValueError, RuntimeError)
 _PACKERS: dict[bytes, Callable[[Any], Any]] = {
-    b"\xfd7zXZ\x00": lambda file: _XzStream(file),
+    b"\xfd7zXZ\x00": XzStream,
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
 }
@@ -151,7 +149,8 @@ def _read_zipped(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
 
 def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cancelled: ShouldStop) -> Iterator[Entry]:
     size, count, total = path.stat().st_size, 0, 0
-    stream: Any = _ForwardStream(unpack(file) if unpack else file, path.name, cancelled)
+    most = MAX_UNPACKED + 2**30  # with headers and padding
+    stream: Any = TarStream(unpack(file) if unpack else file, path.name, most, cancelled)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         while (member := stream.next_header(archive)) is not None:
             archive.members = []  # type: ignore[attr-defined]  # or tarfile remembers all of them
@@ -171,78 +170,6 @@ def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cance
 def _read_tarred(name: str, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     with _readable(name), archive.extractfile(member) or io.BytesIO() as file:
         return file.read(min(member.size, MAX_BYTES + 1))
-
-
-class _ForwardStream:
-    """Reads a stream forwards in limited pieces, and can be cancelled."""
-
-    def __init__(self, stream: Any, name: str, cancelled: ShouldStop) -> None:
-        self.stream, self.name, self.cancelled = stream, name, cancelled
-        self.position, self.last = 0, b""
-        self.allowed = _MAX_HEADER  # bytes that may be read: for the next header, or at once of a content
-
-    def next_header(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
-        """Read the next member's header, which may claim gigabytes and then repeat for as long."""
-        self.allowed = _MAX_HEADER
-        member = archive.next()
-        # Every member copies these headers.
-        if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > _MAX_HEADER:
-            raise self._too_large()
-        self.allowed = MAX_BYTES + 1
-        return member
-
-    def _too_large(self) -> DatasetError:
-        return DatasetError(f"{self.name} has headers that are too large. Create a new archive.")
-
-    def read(self, size: int) -> bytes:
-        if size > self.allowed:
-            raise self._too_large()
-        if self.allowed <= _MAX_HEADER:
-            self.allowed -= size
-        return self._advance(size)
-
-    def _advance(self, size: int) -> bytes:
-        if self.position > _MAX_STREAM:
-            raise self._too_large()
-        raise_if_cancelled(self.cancelled)
-        self.last = self.stream.read(size)
-        self.position += len(self.last)
-        return self.last
-
-    def tell(self) -> int:
-        return self.position
-
-    def seek(self, position: int) -> None:
-        while self.position < position and self._advance(min(position - self.position, 2**20)):
-            pass
-        if self.position != position:
-            raise EOFError
-
-
-class _XzStream:
-    """Unpacks an xz within MAX_DICTIONARY of memory; lzma.LZMAFile would take what the file asks for, up to 4 GiB."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DICTIONARY)
-
-    def read(self, size: int) -> bytes:
-        pieces = []
-        while size:
-            packed = b""
-            if self.unpacker.eof:
-                packed = self.unpacker.unused_data.lstrip(b"\0") or self.file.read(2**16).lstrip(b"\0")
-                if not packed:
-                    break
-                self.unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DICTIONARY)  # files may be concatenated
-            elif self.unpacker.needs_input:
-                packed = self.file.read(2**16)
-                if not packed:
-                    raise EOFError
-            piece = self.unpacker.decompress(packed, size)
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
 
 
 def _within_limits(name: str, count: int, total: int) -> None:
