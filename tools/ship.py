@@ -85,8 +85,8 @@ def main() -> None:
     split, _ = load_test_split(data)
     routed = route_test_set(target, split)
     measure_policies(target, split, routed)
-    for renormalise in (True, False):
-        measure_ablations(target, split, routed, renormalise)
+    for renormalize in (True, False):
+        measure_ablations(target, split, routed, renormalize)
     write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")

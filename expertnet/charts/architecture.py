@@ -7,7 +7,7 @@ import math
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREY, layered, tooltips
+from expertnet.charts.base import BLUE, GRAY, layered, tooltips
 
 
 def architecture(stages: pd.DataFrame) -> alt.LayerChart:
@@ -34,13 +34,13 @@ def architecture(stages: pd.DataFrame) -> alt.LayerChart:
     x = alt.X("name:N", sort=once["name"].tolist(), title=None, axis=axis)
     y = alt.Y("low:Q", axis=None, scale=alt.Scale(nice=False, padding=14))
     kinds = list(dict.fromkeys(table["kind"]))
-    colours = alt.Scale(domain=kinds, range=[BLUE if "of" in kind else GREY for kind in kinds])
-    colour = alt.Color("kind:N", legend=None, scale=colours)
+    colors = alt.Scale(domain=kinds, range=[BLUE if "of" in kind else GRAY for kind in kinds])
+    color = alt.Color("kind:N", legend=None, scale=colors)
     maps = alt.Tooltip("maps:N", title="channels, height, width")
     tooltip = [alt.Tooltip("name:N", title="stage"), maps, *tooltips("kind:N")]
     bars = alt.Chart(table).mark_bar(cornerRadius=2)
-    bars = bars.encode(x=x, y=y, y2=alt.Y2("high:Q"), color=colour, tooltip=tooltip)
-    sizes = alt.Chart(once).mark_text(dy=-8, color=GREY, fontSize=11)
+    bars = bars.encode(x=x, y=y, y2=alt.Y2("high:Q"), color=color, tooltip=tooltip)
+    sizes = alt.Chart(once).mark_text(dy=-8, color=GRAY, fontSize=11)
     sizes = sizes.encode(x=x, y=alt.Y("top:Q"), text=alt.Text("size:N"))
     described = "The network: " + ", ".join(stages["name"] + " " + stages["maps"])
     return layered(bars, sizes, height=190, description=described)

@@ -1,7 +1,7 @@
 """The palette, axes, tooltips and file export that all charts share.
 
 Charts are pure functions from tidy data frames to Altair charts, so a notebook draws what the pages draw. The palette is by
-Okabe and Ito, for colour-blind readers; the blue is lighter, to be as legible on black as on white.
+Okabe and Ito, for color-blind readers; the blue is lighter, to be as legible on black as on white.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import altair as alt
 import pandas as pd
 
 BLUE, ORANGE, GREEN, PURPLE, RED, SKY = PALETTE = ["#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
-DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # 5 dashes and 6 colours pair up differently 30 times
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # 5 dashes and 6 colors pair up differently 30 times
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-GREY = "#868E96"  # for text and marks; legible on white and on black
-INK, PALE = "#1C2326", "#D5DBDD"  # text on coloured cells, and a neutral cell
+GRAY = "#868E96"  # for text and marks; legible on white and on black
+INK, PALE = "#1C2326", "#D5DBDD"  # text on colored cells, and a neutral cell
 SHARE = "~%"  # axis ticks, with as many decimals as tell them apart
 CELL, ROW = 34, 26  # pixels: heights of a heat map's row and of a bar's row
 FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights exclude the axes
@@ -59,7 +59,7 @@ def tooltips(*fields: str, **formats: str) -> list[alt.Tooltip]:
 
 def dashed_line(field: str, value: float, **channels: Any) -> alt.Chart:
     """Return a dashed line across the chart at a value, which is the column `field` of its table."""
-    return alt.Chart(pd.DataFrame({field: [value]})).mark_rule(color=GREY, strokeDash=[2, 3]).encode(**channels)
+    return alt.Chart(pd.DataFrame({field: [value]})).mark_rule(color=GRAY, strokeDash=[2, 3]).encode(**channels)
 
 
 def rows_axis(field: str, title: str | None = None) -> alt.Y:
@@ -68,31 +68,31 @@ def rows_axis(field: str, title: str | None = None) -> alt.Y:
     return alt.Y(field, title=title, sort=None, axis=axis)
 
 
-def colour_and_dash(
+def color_and_dash(
     field: str,
     names: list[Any],
-    colours: list[str] = PALETTE,
+    colors: list[str] = PALETTE,
     dashes: list[list[int]] = DASHES,
     title: str | None = None,
     **legend: Any,
 ) -> dict[str, Any]:
-    """Return encodings that give every series a colour and a dash, with one legend for both."""
+    """Return encodings that give every series a color and a dash, with one legend for both."""
     options: dict[str, Any] = {"orient": "top", "columns": 12, "symbolType": "stroke", "symbolSize": 400} | legend
     shown = alt.Legend(**options)
-    ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colours, dashes)]
-    colour, dash = (alt.Scale(domain=names, range=values) for values in ranges)
+    ranges: list[Any] = [[values[index % len(values)] for index in range(len(names))] for values in (colors, dashes)]
+    color, dash = (alt.Scale(domain=names, range=values) for values in ranges)
     return {
-        "color": alt.Color(field, title=title, legend=shown, scale=colour),
+        "color": alt.Color(field, title=title, legend=shown, scale=color),
         "strokeDash": alt.StrokeDash(field, title=title, legend=shown, scale=dash),
     }
 
 
-def colour_and_shape(field: str, names: list[Any], title: str | None) -> dict[str, Any]:
-    """Return encodings that give the points of every name a colour and, once the colours are used up, another shape."""
-    colours = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+def color_and_shape(field: str, names: list[Any], title: str | None) -> dict[str, Any]:
+    """Return encodings that give the points of every name a color and, once the colors are used up, another shape."""
+    colors = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
     shapes = [SHAPES[i // len(PALETTE) % len(SHAPES)] for i in range(len(names))]
     return {
-        "color": alt.Color(field, title=title, scale=alt.Scale(domain=names, range=colours)),
+        "color": alt.Color(field, title=title, scale=alt.Scale(domain=names, range=colors)),
         "shape": alt.Shape(field, title=title, scale=alt.Scale(domain=names, range=shapes)),
     }
 

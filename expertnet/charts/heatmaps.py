@@ -29,7 +29,7 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, sh
     `shares` writes the values as percentages.
     """
     most = max(float(table[value].abs().max()) if len(table) else 0.0, 1e-6)
-    # INK is legible on all of these colours
+    # INK is legible on all of these colors
     signed = alt.Scale(domain=[-most, 0, most], range=[SKY, PALE, ORANGE], interpolate="rgb")
     base = alt.Chart(table).encode(x=_experts_axis(), y=rows_axis(f"{row}:O", None if row == "class" else row))
     exact = alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if shares else "+.4f")
@@ -63,7 +63,7 @@ def _weights(
     cells = base.mark_rect().encode(color=alt.Color("weight:Q", title=title, legend=None, scale=scale), tooltip=tooltip)
     if select:
         cells = cells.add_params(alt.selection_point(name=select, fields=[row, "expert"]))
-    colour = alt.ColorValue("white", condition={"test": "datum.weight > 0.6", "value": "black"})
-    numbers = base.mark_text(fontSize=12).encode(text=alt.Text("weight:Q", format=".2f"), color=colour)
+    color = alt.ColorValue("white", condition={"test": "datum.weight > 0.6", "value": "black"})
+    numbers = base.mark_text(fontSize=12).encode(text=alt.Text("weight:Q", format=".2f"), color=color)
     height = max(table[row].nunique() * row_height + 30, 3 * CELL)
     return layered(cells, numbers, height=height, description=description)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREY, ROW, layered, rows_axis, tooltips
+from expertnet.charts.base import BLUE, GRAY, ROW, layered, rows_axis, tooltips
 
 
 def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
@@ -16,7 +16,7 @@ def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
     base = alt.Chart(predictions)
     bars = base.mark_bar(color=BLUE, height=16).encode(x=x, y=y, tooltip=tooltips("label:N", probability=".2%"))
     text = alt.Text("probability:Q", format=".1%")
-    numbers = base.mark_text(align="left", dx=3, color=GREY).encode(x=x, y=y, text=text)
+    numbers = base.mark_text(align="left", dx=3, color=GRAY).encode(x=x, y=y, text=text)
     height = len(predictions) * ROW + 24
     return layered(bars, numbers, height=height, description="Probabilities of the most likely classes")
 
@@ -27,9 +27,9 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
     x = alt.X("probability:Q", title=title, scale=alt.Scale(domain=[0, 1.15], nice=False), axis=axis)
     tooltip = tooltips("label:N", probability=".2%", changed=".2%")
     base = alt.Chart(table).encode(y=rows_axis("label:N"), tooltip=tooltip)
-    text = base.mark_text(align="left", dx=4, color=GREY)
+    text = base.mark_text(align="left", dx=4, color=GRAY)
     return layered(
-        base.mark_bar(color=GREY, height=16, opacity=0.35).encode(x=x),
+        base.mark_bar(color=GRAY, height=16, opacity=0.35).encode(x=x),
         base.mark_bar(color=BLUE, height=7).encode(x=alt.X("changed:Q")),
         text.encode(x=alt.X("changed:Q"), text=alt.Text("changed:Q", format=".1%")),
         height=len(table) * ROW + 24,

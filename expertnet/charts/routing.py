@@ -11,10 +11,10 @@ import pandas as pd
 from expertnet.charts.base import (
     BLUE,
     CELL,
-    GREY,
+    GRAY,
     ORANGE,
     SHARE,
-    colour_and_shape,
+    color_and_shape,
     dashed_line,
     layered,
     rows_axis,
@@ -40,7 +40,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     return layered(
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
-        base.mark_text(align="left", dx=8, color=GREY).encode(x=alt.X("end:Q", scale=scale), text=alt.Text("label:N")),
+        base.mark_text(align="left", dx=8, color=GRAY).encode(x=alt.X("end:Q", scale=scale), text=alt.Text("label:N")),
         height=max(len(blocks) * CELL + 30, 3 * CELL),
         description="Information about the class in the routing of each block, in bits, with the limit of chance",
     )
@@ -52,12 +52,12 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
     `explained` holds the two components' shares of the variance.
     With `select`, a click on a point is reported under that name.
     """
-    looks = colour_and_shape("class:N", sorted(points["class"].unique().tolist()), None)
+    looks = color_and_shape("class:N", sorted(points["class"].unique().tolist()), None)
     axis = alt.Axis(labels=False, ticks=False, grid=False)
     x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis)
     y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis)
     tooltip = [*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")]
-    described = f"Routing of {len(points)} test images in two dimensions, coloured by class"
+    described = f"Routing of {len(points)} test images in two dimensions, colored by class"
     chart = alt.Chart(points, height=380, description=described).mark_point(filled=True, size=34, opacity=0.8)
     chart = chart.encode(x=x, y=y, **looks, tooltip=tooltip)
     return chart.add_params(alt.selection_point(name=select, fields=["image"])) if select else chart
@@ -82,7 +82,7 @@ def interval_dots(
 
     tooltip = tooltips(f"{row}:N", **dict.fromkeys((value, "low", "high"), ".1%"))
     base = alt.Chart(table).encode(y=rows_axis(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
-    numbers = base.mark_text(align="right", color=GREY)
+    numbers = base.mark_text(align="right", color=GRAY)
     return layered(
         *([dashed_line("rule", rule, x=x("rule"))] if rule is not None else []),
         base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
@@ -101,15 +101,15 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     tidy["entropy"] = tidy["entropy"].map(names)
     axis = alt.Axis(format=".0%", orient="top")
     x = alt.X("share:Q", title="share of the maximum, ln K", scale=alt.Scale(domain=[0, 1]), axis=axis)
-    colours, shapes = (alt.Scale(domain=list(names.values()), range=r) for r in ([BLUE, ORANGE], ["circle", "diamond"]))
+    colors, shapes = (alt.Scale(domain=list(names.values()), range=r) for r in ([BLUE, ORANGE], ["circle", "diamond"]))
     legend = alt.Legend(orient="bottom", columns=1, labelLimit=0)
     base = alt.Chart(tidy).encode(x=x, y=rows_axis("block:O", "block"))
     dots = base.mark_point(filled=True, size=90, opacity=1).encode(
-        color=alt.Color("entropy:N", title=None, scale=colours, legend=legend),
+        color=alt.Color("entropy:N", title=None, scale=colors, legend=legend),
         shape=alt.Shape("entropy:N", title=None, scale=shapes),
         tooltip=tooltips("block:O", "entropy:N", nats=".4f", share=".1%"),
     )
-    line = base.mark_line(color=GREY).encode(detail=alt.Detail("block:O"))
+    line = base.mark_line(color=GRAY).encode(detail=alt.Detail("block:O"))
     height = max(len(blocks) * CELL + 30, 3 * CELL)
     described = "Two entropies of each block's routing, as shares of their maximum"
     return layered(line, dots, height=height, description=described)
@@ -144,7 +144,7 @@ def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     y = alt.Y("block:O", title="block", axis=alt.Axis(domain=False, ticks=False))
     base = alt.Chart(entropy).encode(x=x, y=y)
     bars = base.mark_bar(color=BLUE, height=14).encode(tooltip=tooltips("block:O", entropy=".4f"))
-    text = base.mark_text(align="left", dx=3, color=GREY).encode(text=alt.Text("entropy:Q", format=".2f"))
+    text = base.mark_text(align="left", dx=3, color=GRAY).encode(text=alt.Text("entropy:Q", format=".2f"))
     height = max(len(entropy) * CELL + 30, 3 * CELL)
     return layered(bars, text, height=height, description="Routing entropy of one image, one bar per block")
 
@@ -161,12 +161,12 @@ def weight_and_effect(effects: pd.DataFrame) -> alt.LayerChart:
     numbers = tooltips("name:N", weight=".3f", change="+.2%", low="+.2%", high="+.2%")
     tooltip = [*numbers, alt.Tooltip("flipped:Q", title="images with another class")]
     base = alt.Chart(table).encode(x=x, tooltip=tooltip)
-    looks = colour_and_shape("block:O", sorted(table["block"].unique().tolist()), "block")
+    looks = color_and_shape("block:O", sorted(table["block"].unique().tolist()), "block")
     return layered(
         dashed_line("y", 0.0, y=alt.Y("y:Q")),
         base.mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         base.mark_point(filled=True, size=70, opacity=1).encode(y=y, **looks),
-        base.mark_text(align="left", dx=7, dy=-9, color=GREY).encode(y=y, text=alt.Text("text:N")),
+        base.mark_text(align="left", dx=7, dy=-9, color=GRAY).encode(y=y, text=alt.Text("text:N")),
         height=320,
         description="Change in accuracy when each expert is switched off, against its mean weight",
     )

@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import GREY, layered
+from expertnet.charts.base import GRAY, layered
 from expertnet.charts.runs import NAMED, run_looks
 
 FEWEST_RUNS = 8  # below this, a rank correlation says nothing
@@ -79,7 +79,7 @@ def parallel(
     padded = json.dumps([[""] * (lines_most - len(head)) + head for head in wrapped])
     labels_above: dict[str, Any] = {"labelExpr": f"{padded}[datum.value]", "labelPadding": 4 + 14 * lines_most}
     labels_above |= {"labelLineHeight": 14, "labelOverlap": False, "labelLimit": 0, "title": None, "orient": "top"}
-    grid: dict[str, Any] = {"grid": True, "gridColor": GREY, "gridOpacity": 0.6, "domain": False, "ticks": False}
+    grid: dict[str, Any] = {"grid": True, "gridColor": GRAY, "gridOpacity": 0.6, "domain": False, "ticks": False}
     axis_heads = alt.Axis(values=list(range(len(heads))), **labels_above, **grid)
     x = alt.X("x:Q", axis=axis_heads, scale=alt.Scale(domain=[-0.5, len(heads) - 0.5], nice=False))
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.08], nice=False))
@@ -99,9 +99,9 @@ def parallel(
     for where, (align, baseline, dx, dy) in (ends | {between: ("right", "bottom", -7, -2)}).items():
         label = alt.Chart(marks).transform_filter(where).encode(x=x, y=y, text="text:N")
         look: dict[str, Any] = {"align": align, "baseline": baseline, "dx": dx, "dy": dy, "fontSize": 12, "limit": 90}
-        halo = alt.ExprRef("background")  # the page's colour, which interrupts lines around a label
+        halo = alt.ExprRef("background")  # the page's color, which interrupts lines around a label
         layers += [label.mark_text(stroke=halo, fill=halo, strokeWidth=5, strokeJoin="round", **look)]
-        layers += [label.mark_text(color=GREY, **look)]
+        layers += [label.mark_text(color=GRAY, **look)]
     described = f"Settings of {len(settings)} runs against their accuracy: {', '.join(heads[:-1])}"
     return layered(*layers, height=320, description=described)
 

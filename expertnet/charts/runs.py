@@ -8,11 +8,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREEN, ORANGE, colour_and_dash, layered
+from expertnet.charts.base import BLUE, GREEN, ORANGE, color_and_dash, layered
 from expertnet.utils.text import counted
 
 X_AXES = {"epoch": "epoch", "images": "images seen", "elapsed": "seconds of training"}
-NAMED = 30  # runs that colours and dashes tell apart; with more, colour shows the accuracy
+NAMED = 30  # runs that colors and dashes tell apart; with more, color shows the accuracy
 MOST_POINTS = 20_000  # per chart, so that the browser stays responsive
 LEGEND_PIXELS = {1: 420, 2: 220, 3: 140}  # width of a name in the legend, by number of columns
 LOW_TO_HIGH = [BLUE, GREEN, ORANGE]  # legible on white and on black, unlike viridis
@@ -21,11 +21,11 @@ LOW_TO_HIGH = [BLUE, GREEN, ORANGE]  # legible on white and on black, unlike vir
 def run_looks(runs: pd.Series, drawn: list[Any], title: str, **legend: Any) -> dict[str, Any]:
     """Return encodings that give a run the same look in every chart, whichever runs a chart draws.
 
-    `runs` maps labels to best accuracies. Up to NAMED runs differ in colour and dash; with more, colour shows the accuracy.
+    `runs` maps labels to best accuracies. Up to NAMED runs differ in color and dash; with more, color shows the accuracy.
     `drawn` lists the runs in the legend.
     """
     if len(runs) <= NAMED:
-        return colour_and_dash("run:N", list(runs.index), values=drawn, **legend)
+        return color_and_dash("run:N", list(runs.index), values=drawn, **legend)
     known = runs.dropna()
     if known.empty:
         return {}

@@ -10,7 +10,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREY, ORANGE, SHARE, colour_and_dash, layered, tooltips
+from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, color_and_dash, layered, tooltips
 from expertnet.utils.text import counted
 
 REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
@@ -32,7 +32,7 @@ def learning_curves(
     """Draw a quantity, "loss" or "accuracy", of training and validation over epochs.
 
     `metrics` has the columns of metrics.jsonl, and `epochs` is how many the run will have. `validation` names what val_* was
-    measured on. `report` adds the reference report's curve in grey.
+    measured on. `report` adds the reference report's curve in gray.
     """
     names = {f"train_{quantity}": "training", f"val_{quantity}": validation}
     tidy = metrics[["epoch", *names]].melt("epoch", list(names), "series", "value").dropna()
@@ -41,7 +41,7 @@ def learning_curves(
     y = _quantity_axis(quantity)
     shared = epochs >= REPORT_FIRST_EPOCH
     x = _epochs(max(epochs, 100) if report and shared else epochs)
-    looks = colour_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]])
+    looks = color_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]])
     tooltip = ["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")]
     lines = alt.Chart(tidy).mark_line(point=_points(metrics)).encode(x=x, y=y, **looks, tooltip=tooltip)
     title = "Loss" if quantity == "loss" else "Accuracy"
@@ -51,7 +51,7 @@ def learning_curves(
     chart = layered(*_report_layers(quantity, y, shared), lines, height=220, title=title)
     if not shared:  # a short run uses the full width, and the report has its own axis
         chart = chart.resolve_scale(x="independent")
-    return cast(alt.LayerChart, chart.properties(description=f"{described}, with the reference report's in grey"))
+    return cast(alt.LayerChart, chart.properties(description=f"{described}, with the reference report's in gray"))
 
 
 def _quantity_axis(quantity: str) -> alt.Y:
@@ -78,11 +78,11 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
     """
     table = report_run().rename(columns={quantity: "value"})[["epoch", "value"]]
     table = table.assign(text="reference report, test set")
-    axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=GREY, labelColor=GREY, grid=False)
+    axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=GRAY, labelColor=GRAY, grid=False)
     own = alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=[REPORT_FIRST_EPOCH, 100], nice=False))
     x = alt.X("epoch:Q") if shared else own
     tooltip = ["text:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity, format=".4f")]
-    layers: list[Any] = [alt.Chart(table).mark_line(color=GREY, opacity=0.6).encode(x=x, y=y, tooltip=tooltip)]
+    layers: list[Any] = [alt.Chart(table).mark_line(color=GRAY, opacity=0.6).encode(x=x, y=y, tooltip=tooltip)]
     if quantity == "accuracy":
         layers += _level("value", REPORT_ACCURACY, "report: 90.53%", y)
     return layers
@@ -91,8 +91,8 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
 def _level(field: str, value: float, text: str, y: alt.Y) -> list[alt.Chart]:
     """Return a dashed line across the chart with its text."""
     base = alt.Chart(pd.DataFrame({field: [value], "text": [text]}))
-    label = base.mark_text(align="left", dx=4, dy=-8, color=GREY).encode(x=alt.value(0), y=y, text="text:N")
-    return [base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(y=y), label]
+    label = base.mark_text(align="left", dx=4, dy=-8, color=GRAY).encode(x=alt.value(0), y=y, text="text:N")
+    return [base.mark_rule(color=GRAY, strokeDash=[2, 3]).encode(y=y), label]
 
 
 def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
@@ -107,7 +107,7 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
     blocks = sorted(tidy["block"].unique().tolist())
     most = math.log(num_experts)
     y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(domain=[0, most * 1.12], nice=False))
-    looks = colour_and_dash("block:O", blocks, title="block", columns=6)
+    looks = color_and_dash("block:O", blocks, title="block", columns=6)
     tooltip = ["epoch:Q", "block:O", *tooltips(entropy=".4f")]
     lines = alt.Chart(tidy).mark_line(point=_points(metrics)).encode(x=_epochs(epochs), y=y, **looks, tooltip=tooltip)
     title = "Routing entropy of each block"
@@ -123,7 +123,7 @@ def block_curves(table: pd.DataFrame, value: str, title: str, series: str) -> al
     lines = lines.encode(
         x=alt.X("epoch:Q", axis=axis, scale=alt.Scale(nice=False, padding=6)),
         y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=True)),
-        **colour_and_dash(f"{series}:O", names, title=series, columns=8),
+        **color_and_dash(f"{series}:O", names, title=series, columns=8),
         tooltip=tooltips("epoch:Q", f"{series}:O", **{value: ".4f"}),
     )
     return layered(lines, height=220, description=f"{title} by {series} over epochs")

@@ -44,7 +44,7 @@ def alternating_flip(images_NCHW: Tensor, coins_N: Tensor, epoch: int) -> Tensor
 def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
     """Set a size x size square of each image to zero (DeVries 2017, arXiv:1708.04552).
 
-    Its centre is anywhere in the image, so part of it may lie outside.
+    Its center is anywhere in the image, so part of it may lie outside.
     """
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device

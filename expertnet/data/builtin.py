@@ -114,9 +114,9 @@ def _download(name: str, files: Iterable[tuple[list[str], Path, str]], progress:
     progress(f"Unpacking {dataset.title}", None)
 
 
-_PHOTOS = "60,000 colour photos, 32x32 pixels"
-_CLOTHING = "70,000 greyscale images of clothing, 28x28 pixels"
-_NUMBERS = "99,289 colour photos of house numbers, 32x32 pixels"
+_PHOTOS = "60,000 color photos, 32x32 pixels"
+_CLOTHING = "70,000 grayscale images of clothing, 28x28 pixels"
+_NUMBERS = "99,289 color photos of house numbers, 32x32 pixels"
 BUILTIN = {
     "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits),
     "cifar10": Builtin("CIFAR-10", _PHOTOS, 10, True, 170_498_071, _read_cifar("cifar10")),

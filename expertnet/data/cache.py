@@ -131,7 +131,7 @@ def _mean_and_std(moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]
     """Return both per channel, pixels from 0 to 1. The sums are exact (integers below 2**53), whatever the order of images."""
     count, total, squares = moments
     mean = total / count
-    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # or images of one colour would lead to division by zero
+    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # or images of one color would lead to division by zero
     return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 

@@ -66,7 +66,7 @@ def plane(lab: Lab, select: str | None = None) -> Finding:
     table, explained = lab.points
     sentence = (
         f"Each dot is a test image, placed by its {counted(lab.num_blocks * lab.num_experts, 'routing weight')}. Dots close "
-        "together are routed similarly, so a cluster of one colour is a class with its own route."
+        "together are routed similarly, so a cluster of one color is a class with its own route."
     )
     method = (
         f"The two principal components, along which the routing weights of all {lab.count:,} test images vary the most. "

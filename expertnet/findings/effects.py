@@ -18,7 +18,7 @@ NORMS = "The batch norms rescale values by statistics of the network's own routi
 
 
 @cached
-def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
+def ablation(effects: Effects, lab: Lab, renormalize: bool) -> Finding:
     """Compare the loss of accuracy without each expert with the expert's mean weight."""
     table = ablation_table(effects, lab.experts)
     worst = lowest(table, "change")
@@ -29,7 +29,7 @@ def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
         else "Switching off any single expert costs no accuracy."
     )
     method = (
-        f"The expert's weight is set to 0, and the other weights {'grow to sum to 1' if renormalise else 'stay as they are'}. "
+        f"The expert's weight is set to 0, and the other weights {'grow to sum to 1' if renormalize else 'stay as they are'}. "
         "The change in accuracy is from the network's own routing. Its 95% interval, from low to high, compares each image with itself. "
         "In the chart, 2.1 is expert 1 of block 2. In the table, weight is the expert's mean weight, flipped counts the images "
         "that get another class, and first is the share of images in which the expert has the largest weight. An expert is dead "
@@ -37,7 +37,7 @@ def ablation(effects: Effects, lab: Lab, renormalise: bool) -> Finding:
         f"another class. {_correlation(table)}{NORMS}"
     )
     # names of files in earlier reports
-    name = "silencing-renormalised" if renormalise else "silencing"
+    name = "silencing-renormalised" if renormalize else "silencing"
     return Finding(name, f"{cost} {_dead(table[table['dead']])}", weight_and_effect(table), table, method)
 
 

@@ -98,13 +98,13 @@ def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, p
         policies = measure_policies(run, split, lab.routed, checkpoint, progress)
     if policies is not None:
         yield effects.policies(policies)
-    for renormalise in (True, False):
-        ablations = cached_effects(run, ablation_name(renormalise), checkpoint)
+    for renormalize in (True, False):
+        ablations = cached_effects(run, ablation_name(renormalize), checkpoint)
         if ablations is None and split is not None:
-            ablations = measure_ablations(run, split, lab.routed, renormalise, checkpoint, progress)
+            ablations = measure_ablations(run, split, lab.routed, renormalize, checkpoint, progress)
         if ablations is not None:
-            yield effects.ablation(ablations, lab, renormalise)
-            if renormalise:
+            yield effects.ablation(ablations, lab, renormalize)
+            if renormalize:
                 yield from (effects.ablation_by_class(ablations, lab, block) for block in blocks)
     yield from through_training.through_training(run.metrics(), run.watched_images)
     used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)

@@ -50,7 +50,7 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
     cast = dtype.itemsize if dtype != torch.float32 else 0  # weights in a lower precision
     per_parameter = 4 * copies + cast
-    images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalised, float32
+    images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalized, float32
     memory = RUNTIME_BYTES + per_parameter * parameters + training.batch_size * (saved + images)
     return Estimate(parameters, multiply_adds, memory, saved + images, stages(settings, num_classes))
 

@@ -49,7 +49,7 @@ def batches(split: Split) -> list[Split]:
 class Evaluator:
     """Collects the outputs of a model in eval mode batch by batch, so that the caller can stop between batches.
 
-    `mean` and `std` (3,) normalise the images and lie on the model's device; `autocast` sets the precision.
+    `mean` and `std` (3,) normalize the images and lie on the model's device; `autocast` sets the precision.
     `mirrored` also measures `accuracy_mirrored`, which takes a second pass.
     """
 

@@ -189,7 +189,7 @@ class Classifier(nn.Module):
 
 
 class ExpertNet(nn.Module):
-    """Stem, backbone, classifier: (N, 3, H, W) normalised images -> (N, classes) logits.
+    """Stem, backbone, classifier: (N, 3, H, W) normalized images -> (N, classes) logits.
 
     `return_routing` also returns the routing weights (N, B, K). `changes` replaces the weights of some blocks.
     """

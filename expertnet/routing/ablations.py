@@ -32,7 +32,7 @@ def measure_ablations(
     run: Run,
     split: Split,
     routed: Routed,
-    renormalise: bool,
+    renormalize: bool,
     checkpoint: Checkpoint = "best",
     progress: Report = silent,
     cancelled: ShouldStop = never,
@@ -40,7 +40,7 @@ def measure_ablations(
 ) -> Effects:
     """Classify the test set with each expert of each block ablated in turn, and cache the result in the run's folder.
 
-    With `renormalise`, the other experts' weights grow to keep their sum. Raises Cancelled when `cancelled` returns True.
+    With `renormalize`, the other experts' weights grow to keep their sum. Raises Cancelled when `cancelled` returns True.
     The blocks before the ablated one and the outputs of its experts are computed once for all experts. That takes
     K B (B - 1) / 2 + B blocks instead of K B B: for 8 blocks of 3 experts, 11.5 passes instead of 24.
     """
@@ -48,18 +48,18 @@ def measure_ablations(
     batches = []
     for here, share in in_batches(split, cancelled):
         progress("Switching off each expert in turn", share)
-        batches.append(ablate_batch(predictor, split.images[here], renormalise))
+        batches.append(ablate_batch(predictor, split.images[here], renormalize))
     effects = Effects(routed.labels, routed.predictions, torch.cat(batches, dim=2))
-    return save_effects(effects, ablation_name(renormalise), run, checkpoint, predictor)
+    return save_effects(effects, ablation_name(renormalize), run, checkpoint, predictor)
 
 
-def ablation_name(renormalise: bool) -> str:
+def ablation_name(renormalize: bool) -> str:
     """Return the name under which effects are cached."""
-    return "silenced-renormalised" if renormalise else "silenced"
+    return "silenced-renormalised" if renormalize else "silenced"
 
 
 @torch.inference_mode()
-def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool) -> Tensor:
+def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalize: bool) -> Tensor:
     """Return the classes predicted for uint8 images with each expert ablated: (B, K, N)."""
     model = predictor.model
     backbone, answers = model.backbone, []
@@ -67,7 +67,7 @@ def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalise: bool) -
     x = model.stem(predictor.normalized(images_N3SS))
     for number, block in enumerate(blocks, start=1):
         outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
-        changes = [ablated(expert, renormalise)(weights_NK) for expert in range(len(outputs))]
+        changes = [ablated(expert, renormalize)(weights_NK) for expert in range(len(outputs))]
         mixed = [
             backbone.pool(number, block.add(x, block.experts.mix(outputs, weights)))
             for weights in (*changes, weights_NK)

@@ -14,16 +14,16 @@ from torch.nn.functional import one_hot
 from expertnet.network.model import Change
 
 
-def ablated(expert: int, renormalise: bool = True) -> Change:
+def ablated(expert: int, renormalize: bool = True) -> Change:
     """Set an expert's weight to 0.
 
-    With `renormalise`, the others grow in proportion to keep the sum, or share it equally if they had no weight.
+    With `renormalize`, the others grow in proportion to keep the sum, or share it equally if they had no weight.
     """
 
     def change(weights_NK: Tensor) -> Tensor:
         rest = weights_NK.clone()
         rest[:, expert] = 0
-        if not renormalise or rest.shape[1] == 1:
+        if not renormalize or rest.shape[1] == 1:
             return rest
         total, left = weights_NK.sum(1, keepdim=True), rest.sum(1, keepdim=True)
         even = torch.full_like(rest, 1 / (rest.shape[1] - 1))

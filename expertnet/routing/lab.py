@@ -23,7 +23,7 @@ class Lab:
     `expert_table`, `specializations` and `mistakes_table`.
     """
 
-    row_order = "ordered by hierarchical clustering (average linkage, optimal leaf order), so that neighbours are routed similarly"
+    row_order = "ordered by hierarchical clustering (average linkage, optimal leaf order), so that neighbors are routed similarly"
 
     def __init__(self, routed: Routed, classes: tuple[str, ...]) -> None:
         self.routed, self.classes = routed, classes
@@ -41,7 +41,7 @@ class Lab:
 
     @cached_property
     def by_class(self) -> pd.DataFrame:
-        """Return `class_table` with classes ordered so that similarly routed ones are neighbours."""
+        """Return `class_table` with classes ordered so that similarly routed ones are neighbors."""
         table = class_table(self.routed.routing, self.routed.labels, self.classes)
         present = [label for label in range(len(self.classes)) if not self.profiles[label].isnan().any()]
         order = [self.classes[present[place]] for place in likeness_order(self.profiles[present])]

@@ -38,7 +38,7 @@ def likeness_order(profiles: Tensor) -> list[int]:
 def match_experts(reference_CBK: Tensor, other_CBK: Tensor) -> Tensor:
     """Return the expert (from 0) of the other network that matches each of the reference's: (B, K).
 
-    Two trainings number their experts differently. In each block, the Hungarian method finds the assignment that minimises the
+    Two trainings number their experts differently. In each block, the Hungarian method finds the assignment that minimizes the
     squared differences of the classes' mean weights (C, B, K). Classes without images are left out.
     """
     known = ~(reference_CBK + other_CBK).isnan().flatten(1).any(1)

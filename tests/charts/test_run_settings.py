@@ -52,7 +52,7 @@ def test_runs_that_do_not_differ_can_be_drawn():
     assert chart.to_dict()["layer"]
 
 
-def test_labels_have_a_halo_in_the_colour_of_the_page():
+def test_labels_have_a_halo_in_the_color_of_the_page():
     settings = table(lr=[1, 2, 3])
     layers = parallel(settings, pd.Series([0.1, 0.2, 0.3], index=settings.index), {}, display_value, "Best").to_dict()[
         "layer"

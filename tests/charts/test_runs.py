@@ -77,7 +77,7 @@ def test_smoothed_curves_have_the_measured_values_faintly_behind():
     assert len(drawn(over(curves(), "epoch", "Accuracy"))[1]) == 1
 
 
-def test_thirty_curves_differ_in_colour_or_dash_and_more_are_coloured_by_accuracy():
+def test_thirty_curves_differ_in_color_or_dash_and_more_are_colored_by_accuracy():
     _, (front,) = drawn(over(curves(NAMED), "epoch", "Accuracy"))
     pairs = zip(*(map(str, front["encoding"][look]["scale"]["range"]) for look in ("color", "strokeDash")), strict=True)
     assert len(set(pairs)) == NAMED
@@ -90,7 +90,7 @@ def test_no_curves_make_an_empty_chart():
 
 
 def looks(chart):
-    """The look of each run by its name: colour and dash, or the ends of the scale of its accuracy."""
+    """The look of each run by its name: color and dash, or the ends of the scale of its accuracy."""
     lines = next(layer for layer in chart.to_dict()["layer"] if "color" in layer["encoding"])
     scales = [lines["encoding"][look]["scale"] for look in ("color", "strokeDash") if look in lines["encoding"]]
     if len(scales) == 1:

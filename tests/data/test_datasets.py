@@ -44,7 +44,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes in train (10 images each) and test (2 each). Every image has its own grey level."""
+    """Two classes in train (10 images each) and test (2 each). Every image has its own gray level."""
     for part, count, first in (("train", 10, 0), ("test", 2, 100)):
         for index, name in enumerate(("cat", "dog")):
             (tmp_path / "folder" / part / name).mkdir(parents=True)
@@ -59,7 +59,7 @@ def settings(dataset, **values):
 
 
 def shown(split):
-    """Return the grey levels of a split's images, sorted."""
+    """Return the gray levels of a split's images, sorted."""
     return sorted(split.images[:, 0, 0, 0].tolist())
 
 

@@ -34,7 +34,7 @@ def test_every_common_format_is_read_as_rgb(kind):
     assert np.allclose(image.getpixel((2, 2)), (200, 40, 90), atol=3)
 
 
-def test_grey_and_black_and_white_become_three_equal_channels():
+def test_gray_and_black_and_white_become_three_equal_channels():
     assert corner(encoded(Image.new("L", (3, 3), 77))) == (77, 77, 77)
     assert corner(encoded(Image.new("1", (3, 3), 1))) == (255, 255, 255)
 
@@ -49,7 +49,7 @@ def test_sixteen_bits_are_scaled_not_clipped(kind, mode):
     assert read.tolist() == [0, 100, 255, 1]
 
 
-def test_floating_point_greys_from_zero_to_one_fill_the_range():
+def test_floating_point_grays_from_zero_to_one_fill_the_range():
     read = read_image(encoded(Image.fromarray(np.array([[0.0, 0.5, 1.0]], dtype=np.float32)), "TIFF"))
     assert np.asarray(read)[0, :, 0].tolist() == [0, 128, 255]
 
@@ -62,7 +62,7 @@ def test_integers_beyond_sixteen_bits_and_below_zero_use_their_own_range():
     assert values[1] == pytest.approx(255 * 1000 / 101_000, abs=1)
 
 
-def test_cmyk_is_read_in_its_colours():
+def test_cmyk_is_read_in_its_colors():
     red, green, blue = corner(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100))
     assert red > 240
     assert green < 15
@@ -111,7 +111,7 @@ def test_damaged_exif_data_is_ignored():
 
 
 def test_the_first_frame_of_an_animation_is_read():
-    frames = [Image.new("RGB", (5, 5), colour) for colour in ("red", "blue", "lime")]
+    frames = [Image.new("RGB", (5, 5), color) for color in ("red", "blue", "lime")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=10)
     assert len(list(ImageSequence.Iterator(Image.open(io.BytesIO(data))))) == 3
     assert corner(data) == (255, 0, 0)
@@ -193,14 +193,14 @@ def test_fit_leaves_an_image_of_the_right_size_unchanged():
 
 
 @pytest.mark.parametrize("size", [(90, 30), (30, 90)])
-def test_fit_crops_the_centre(size):
+def test_fit_crops_the_center(size):
     values = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     middle = [slice((length - 30) // 2, (length + 30) // 2) for length in values.shape[:2]]
     values[middle[0], middle[1]] = (10, 100, 200)
     fitted = fit(Image.fromarray(values), 8)
     assert fitted.shape == (3, 8, 8)
-    inner = fitted[:, 1:-1, 1:-1]  # border pixels mix with their neighbours
-    assert all((inner[channel] == colour).all() for channel, colour in enumerate((10, 100, 200)))
+    inner = fitted[:, 1:-1, 1:-1]  # border pixels mix with their neighbors
+    assert all((inner[channel] == color).all() for channel, color in enumerate((10, 100, 200)))
 
 
 def test_fit_averages_when_it_shrinks():

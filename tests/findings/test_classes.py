@@ -21,7 +21,7 @@ def test_routing_that_says_nothing_about_classes_says_nothing_about_mistakes():
 
 
 def mistaken(a_for_b, like):
-    """Four classes with an expert each. The last is never recognised, and some images of the first are misclassified as the second."""
+    """Four classes with an expert each. The last is never recognized, and some images of the first are misclassified as the second."""
     labels = torch.tensor([0, 1, 2] * 20 + [3] * 5 + [0] * a_for_b)
     predictions = torch.tensor([0, 1, 2] * 20 + [0] * 5 + [1] * a_for_b)
     routing = torch.nn.functional.one_hot(labels, 4).float()[:, None]

@@ -9,7 +9,7 @@ from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import ModelSettings
 
-INFO = DatasetInfo("colours", ("red", "green", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
+INFO = DatasetInfo("colors", ("red", "green", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
 COUNT = BATCH + 7
 
 

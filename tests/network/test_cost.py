@@ -62,7 +62,7 @@ def test_the_formulas_are_what_torch_counts(changed, precision):
     two, four = (counted(settings.model, settings.data.image_size, 7, dtype, batch) for batch in (2, 4))
     result = estimate(settings, 7)
     assert (result.parameters, result.multiply_adds) == (two[0], two[1] // 2)
-    images = 2 * 3 * 4 * settings.data.image_size**2  # a batch's, augmented and normalised
+    images = 2 * 3 * 4 * settings.data.image_size**2  # a batch's, augmented and normalized
     kept = (four[2] - two[2]) / 2  # what is kept once a step, whatever its batch, falls out
     assert result.image_bytes - images == pytest.approx(kept, rel=1e-3)
 

@@ -59,7 +59,7 @@ class PlainNet(nn.Module):
 
 
 def disturb(net, seed=1):
-    """Weights and statistics that are not what initialisation leaves, so that a swap of two would show."""
+    """Weights and statistics that are not what initialization leaves, so that a swap of two would show."""
     generator = torch.Generator().manual_seed(seed)
     for value in net.state_dict().values():
         if value.is_floating_point() and value.ndim:

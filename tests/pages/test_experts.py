@@ -136,7 +136,7 @@ def test_ablations_are_measured_in_the_background_and_shown():
         return costs, shown
 
     assert len(set(worst_and_selected())) == 1
-    test.toggle(key="renormalise").set_value(False).run()
+    test.toggle(key="renormalize").set_value(False).run()
     click(test, "Switch off each expert in turn")
     settled(test)
     assert len(set(worst_and_selected())) == 1  # with the worst expert of the other table

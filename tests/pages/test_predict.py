@@ -50,10 +50,10 @@ def test_an_empty_page_names_the_classes_and_the_image_size():
 
 def test_an_upload_gets_an_answer_its_probabilities_and_its_routing():
     finished(RunStore())
-    test = upload(opened("predict"), "grey.png")
+    test = upload(opened("predict"), "gray.png")
     assert any(text.value.startswith("Answer: **") for text in test.markdown)
     assert len(test.get("vega_lite_chart")) == 2
-    assert files(test) == ["grey.png"]
+    assert files(test) == ["gray.png"]
 
 
 def test_each_upload_is_classified_once(classified):
@@ -65,7 +65,7 @@ def test_each_upload_is_classified_once(classified):
 
 def test_another_network_classifies_the_uploads_again(classified):
     runs = [finished(RunStore()), finished(RunStore(), seed=1)]
-    test = upload(opened("predict", runs[0].id), "grey.png")
+    test = upload(opened("predict", runs[0].id), "gray.png")
     test.selectbox[0].set_value(runs[1].id).run()
     assert not test.exception and sum(classified) == 2
 
@@ -74,10 +74,10 @@ def test_a_file_that_is_no_image_is_named_beside_the_others():
     finished(RunStore())
     test = opened("predict")
     test.file_uploader[0].upload("<b>no</b>.png", b"not an image", "image/png")
-    upload(test, "grey.png")
+    upload(test, "gray.png")
     (error,) = test.error
     assert "not an image" in error.value and "<b>" not in error.value
-    assert files(test) == ["<b>no</b>.png", "grey.png"]
+    assert files(test) == ["<b>no</b>.png", "gray.png"]
     assert test.dataframe[0].value["error"].notna().tolist() == [True, False]
 
 
@@ -91,6 +91,6 @@ def test_many_uploads_are_all_in_the_table_and_the_first_have_charts():
 
 def test_uploads_stay_while_the_camera_is_used():
     finished(RunStore())
-    test = upload(opened("predict"), "grey.png")
+    test = upload(opened("predict"), "gray.png")
     test.toggle(key="with camera").set_value(True).run()
-    assert not test.exception and files(test) == ["grey.png"]
+    assert not test.exception and files(test) == ["gray.png"]

@@ -13,22 +13,22 @@ from expertnet.routing.weights import expert_table
 from tests.support.lab import predictor, random_split, saved_run
 
 
-@pytest.mark.parametrize("renormalise", [True, False])
-def test_ablations_equal_a_plain_pass_for_every_expert(tmp_path, monkeypatch, renormalise):
+@pytest.mark.parametrize("renormalize", [True, False])
+def test_ablations_equal_a_plain_pass_for_every_expert(tmp_path, monkeypatch, renormalize):
     run = saved_run(tmp_path / "runs")
     monkeypatch.setattr("expertnet.routing.effects.EVALUATION_BATCH", 16)
     split = random_split()
     routed = route_test_set(run, split)
-    effects = measure_ablations(run, split, routed, renormalise)
+    effects = measure_ablations(run, split, routed, renormalize)
     net = predictor()
     for block in range(3):
         for expert in range(3):
-            plain = net(split.images, {block + 1: ablated(expert, renormalise)})[0].argmax(1)
+            plain = net(split.images, {block + 1: ablated(expert, renormalize)})[0].argmax(1)
             assert torch.equal(effects.changed[block, expert], plain)
     assert (effects.changed != effects.learned).any()
-    kept = cached_effects(run, ablation_name(renormalise))
+    kept = cached_effects(run, ablation_name(renormalize))
     assert torch.equal(kept.changed, effects.changed)
-    assert cached_effects(run, ablation_name(not renormalise)) is None
+    assert cached_effects(run, ablation_name(not renormalize)) is None
 
 
 def effects():

@@ -21,7 +21,7 @@ WEIGHTS = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.0, 0.9], [0.0, 1.0, 0.0]])
 
 
 def test_changes_by_hand():
-    assert ablated(0, renormalise=False)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.3, 0.2])
+    assert ablated(0, renormalize=False)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.3, 0.2])
     assert ablated(0)(WEIGHTS).tolist()[0] == pytest.approx([0, 0.6, 0.4])
     assert ablated(1)(WEIGHTS).tolist()[2] == pytest.approx([0.5, 0, 0.5])  # it had all of the weight
     assert forced(2)(WEIGHTS).tolist() == [[0, 0, 1]] * 3
@@ -32,12 +32,12 @@ def test_changes_by_hand():
     assert WEIGHTS.tolist()[0] == pytest.approx([0.5, 0.3, 0.2])  # nothing is changed in place
 
 
-@pytest.mark.parametrize("renormalise", [True, False])
-def test_ablating_an_expert_without_weight_changes_no_bit(renormalise):
-    assert torch.equal(ablated(1, renormalise)(WEIGHTS)[1], WEIGHTS[1])
+@pytest.mark.parametrize("renormalize", [True, False])
+def test_ablating_an_expert_without_weight_changes_no_bit(renormalize):
+    assert torch.equal(ablated(1, renormalize)(WEIGHTS)[1], WEIGHTS[1])
     net, images = predictor(), random_images(5)
     without = {2: given([0.7, 0.0, 0.3])}
-    ablation = {2: lambda weights: ablated(1, renormalise)(given([0.7, 0.0, 0.3])(weights))}
+    ablation = {2: lambda weights: ablated(1, renormalize)(given([0.7, 0.0, 0.3])(weights))}
     for a, b in zip(net(images, without), net(images, ablation), strict=True):
         assert torch.equal(a, b)
 

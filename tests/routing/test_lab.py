@@ -44,7 +44,7 @@ def test_two_runs_have_their_classes_in_the_same_order():
     assert list(other.by_class["class"].unique()) == list(reference.by_class["class"].unique())
     own = lab.by_class.set_index(["class", "block"]).groupby(level=[0, 1])["weight"].max()
     assert other.by_class.groupby(["class", "block"])["weight"].max().equals(own)  # the weights stay with their class
-    assert "order of the first run" in other.row_order and "neighbours" in lab.row_order
+    assert "order of the first run" in other.row_order and "neighbors" in lab.row_order
 
 
 def test_a_class_without_images_is_left_out():

@@ -31,7 +31,7 @@ TINY = {
 }
 
 
-def two_colours(n, seed):
+def two_colors(n, seed):
     """Images whose class is whether they are more red or more blue, with noise."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(2, (n,), generator=generator)
@@ -43,14 +43,14 @@ def two_colours(n, seed):
 @pytest.fixture
 def data():
     info = DatasetInfo(
-        name="colours",
+        name="colors",
         classes=("red", "blue"),
         mean=(0.35, 0.25, 0.35),
         std=(0.2, 0.15, 0.2),
         image_size=8,
         fingerprint="x",
     )
-    return Dataset(info, two_colours(100, 1), two_colours(40, 2), two_colours(60, 3))
+    return Dataset(info, two_colors(100, 1), two_colors(40, 2), two_colors(60, 3))
 
 
 def trainer(data, **overrides):

@@ -39,20 +39,20 @@ def policies_panel(selection: Selection, lab: Lab) -> None:
 def ablations_panel(selection: Selection, lab: Lab) -> None:
     """Switch off each expert in turn, and show the images that get another class without one of them."""
     st.markdown("**What is lost when an expert is switched off?**")
-    renormalise = st.toggle(
+    renormalize = st.toggle(
         "Rescale the other weights to sum to 1",
         value=True,
-        key="renormalise",
+        key="renormalize",
         bind="query-params",
         help="If this is off, the other weights stay as they are.",
     )
-    measure = partial(measure_ablations, routed=lab.routed, renormalise=renormalise)
-    effects = _measured(selection, ablation_name(renormalise), "Switch off each expert in turn", measure)
+    measure = partial(measure_ablations, routed=lab.routed, renormalize=renormalize)
+    effects = _measured(selection, ablation_name(renormalize), "Switch off each expert in turn", measure)
     if effects is None:
         return
     left, right = st.columns(2, gap="large")
-    finding = ablation(effects, lab, renormalise)
-    worst, table = lowest(finding.table, "change"), (selection.key, renormalise)
+    finding = ablation(effects, lab, renormalize)
+    worst, table = lowest(finding.table, "change"), (selection.key, renormalize)
     if st.session_state.get(TABLE, table) != table:  # each table begins with its own worst expert
         for key in (BLOCK, EXPERT):
             st.session_state.pop(key, None)

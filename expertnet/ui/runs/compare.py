@@ -72,7 +72,7 @@ def _curves(rows: list[RunRow]) -> None:
 
 def _curve_captions(rows: list[RunRow], on_test: list[RunRow], drawn: int, known: int) -> None:
     if len(rows) > NAMED:
-        st.caption(f"{len(rows):,} runs are too many for separate colours. Hover over a curve to see its run.")
+        st.caption(f"{len(rows):,} runs are too many for separate colors. Hover over a curve to see its run.")
     elif drawn > 1:
         st.caption("Click a name below a chart to highlight its curve. Click it again to show all.")
     if known < drawn:
@@ -152,7 +152,7 @@ def _describe(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -
 
 
 def _accuracies(rows: list[RunRow], longest: int = LONGEST) -> pd.Series:
-    """Return the best accuracy of each run by its label. All charts choose colours from this."""
+    """Return the best accuracy of each run by its label. All charts choose colors from this."""
     labels = row_labels(rows, longest)
     return pd.Series({labels[row.id]: row.best for row in rows}, dtype=float)
 

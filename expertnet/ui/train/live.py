@@ -164,7 +164,7 @@ def _curves(run: Run) -> None:
         st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
     if is_cifar10:
         st.caption(
-            "Grey: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%."
+            "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%."
         )
     if entropy is not None:
         st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")

@@ -53,7 +53,7 @@ VIEWS = ("One image", "Classes", "Experts", "What if", "Through training", "Comp
 DAMAGED = ("config.json", "status.json", "metrics.jsonl", "best.safetensors")
 EVERY_LENGTH = 4096  # bytes; a longer file is cut at this many evenly spaced lengths
 URL_KEYS = (
-    "view", "class", "image", "block", "expert", "epoch", "two", "silent", "renormalise", "with", "class2", "x",
+    "view", "class", "image", "block", "expert", "epoch", "two", "silent", "renormalize", "with", "class2", "x",
     "preset", "dataset", "seed", "model.widths", "training.lr", "training.x",
 )  # fmt: skip
 

@@ -10,18 +10,21 @@ from expertnet.ui.auth.rules import rules
 
 ROOT = Path(__file__).parents[3]
 AUTH = {"cookie_secret": "s" * 32}
-WRITES = {  # functions that start, stop, save or delete something; add yours
+WRITES = {
+    "annotate",
     "commit_epoch",
     "create",
+    "empty_trash",
     "force_stop",
-    "save_upload",
     "move_to_trash",
     "move_up",
     "pause",
+    "restore_run",
     "resume",
     "rmtree",
     "roll_back",
     "run_next",
+    "save_upload",
     "stop",
     "submit",
     "unlink",
