@@ -13,10 +13,10 @@ from torch import Tensor
 
 from expertnet.data import cache
 from expertnet.data.archives import entries
+from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
 from expertnet.data.class_folders import Layout, arrange, refuse_empty_classes
-from expertnet.data.decode import decode_arrays, decode_files, skipped_text
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings

@@ -35,7 +35,7 @@ class _Contents(BaseModel):
 
 
 class RunQueue:
-    """The queue of the store at `root`. A missing or damaged file is_valid as an empty queue."""
+    """The queue of the store at `root`. A missing or damaged file counts as an empty queue."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.path = root, root / "queue.json"
@@ -100,7 +100,7 @@ class RunQueue:
     def take(self, run_id: str | None = None) -> str | None:
         """Take the run at the head if it is `run_id`, or, without an id, if it has no owner. Otherwise return None.
 
-        Hold the training lock when you call this. The run is_valid as `training` until done().
+        Hold the training lock when you call this. The run counts as `training` until done().
         """
         if not _takes(self._read(), run_id):  # without waiting for the lock
             return None

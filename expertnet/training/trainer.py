@@ -19,7 +19,7 @@ from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow
-from expertnet.training.memory import training_memory
+from expertnet.training.allocation import training_memory
 from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
 
