@@ -37,8 +37,12 @@ def load_modules() -> None:
 
 
 def read_runs() -> None:
-    """Read every run of the store into the index, so that the first page finds most of them there."""
+    """Read every run of the store into the index for the first page, and delete what killed processes left there."""
     from expertnet.store.index import run_rows
     from expertnet.store.run_store import RunStore
+    from expertnet.utils.files import TEMPORARY, remove_leftovers
 
-    run_rows(RunStore())
+    store = RunStore()
+    run_rows(store)
+    for run in store.list():
+        remove_leftovers(run.path, TEMPORARY)

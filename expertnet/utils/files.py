@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from pydantic_core import from_json  # three times as fast as json on metrics.jsonl
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+TEMPORARY = ".*.tmp"  # files that write_atomically has not finished
 LEFTOVER_AGE = 24 * 3600.0  # seconds after which no process is still writing a temporary file
 
 Others = TypeVarTuple("Others")
@@ -31,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
     path = Path(os.path.realpath(path))
     if os.path.lexists(path) and not path.is_file():
         raise OSError(errno.EEXIST, "it is not a regular file", str(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:
             if callable(write):
@@ -41,9 +43,20 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)  # a full disk needs the space
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    if hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def overwrite(path: Path, data: bytes) -> None:

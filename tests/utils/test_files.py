@@ -1,6 +1,7 @@
 """Atomic writes, and leftovers of killed processes."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,6 +28,17 @@ def test_a_folder_pipe_or_looping_link_is_not_replaced(tmp_path, make):
     with pytest.raises(OSError, match="not a regular file"):
         write_atomically(path, b"new")
     assert path.lstat() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_threads_that_write_one_file_never_tear_it(tmp_path):
+    path, contents = tmp_path / "file", [bytes([letter]) * 50_000 for letter in b"abcd"]
+    write_atomically(path, contents[0])
+    with ThreadPoolExecutor(4) as pool:
+        writes = [pool.submit(write_atomically, path, contents[number % 4]) for number in range(200)]
+        while not all(write.done() for write in writes):
+            assert path.read_bytes() in contents
+        assert [write.result() for write in writes] == [None] * 200
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_leftovers_are_deleted_after_a_day(tmp_path):
