@@ -35,6 +35,7 @@ class ResumeState(TypedDict):
     weights: dict[str, Tensor]  # as evaluated: averaged if averaging is on
     raw: dict[str, Tensor] | None  # without averaging; None if averaging is off
     averaged: int  # updates of the average so far
+    average_warms_up: NotRequired[bool]  # missing in runs from older versions, whose average moves at one rate
     optimizers: list[dict[str, Any]]
     best: Best
     generator: Tensor

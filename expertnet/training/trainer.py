@@ -113,6 +113,7 @@ class Trainer:
             "weights": self.weights(),
             "raw": self.weights(self.model) if average is not None else None,
             "averaged": int(average.n_averaged) if average is not None else 0,
+            "average_warms_up": self.updater.average_warms_up,
             "optimizers": [optimizer.state_dict() for optimizer in self.updater.optimizers],
             "best": self.best,
             "generator": self.generator.get_state(),
@@ -129,6 +130,7 @@ class Trainer:
             assert state["raw"] is not None
             self.model.load_state_dict(state["raw"])
             average.n_averaged.fill_(state["averaged"])
+            self.updater.average_warms_up = state.get("average_warms_up", False)
         for optimizer, saved in zip(self.updater.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])

@@ -42,10 +42,9 @@ class Updater:
         self.model, self.settings, self.train, self.mean, self.std = model, settings, train, mean, std
         self.generator, self.dtype, self.log = generator, dtype, log
         self.random = Random(settings.seed)
+        self.average_warms_up = True  # runs of older versions resume without
         self.average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.training.ema), use_buffers=True)
-            if settings.training.ema
-            else None
+            AveragedModel(model, multi_avg_fn=self._average, use_buffers=True) if settings.training.ema else None
         )
         self.optimizers = make_optimizers(model, settings.training)
         self.flips = flips(settings.data)
@@ -97,6 +96,13 @@ class Updater:
         predicted = logits.detach().argmax(1)
         correct = torch.stack([(predicted == answers).sum() * share for answers, share in targets]).sum()
         return loss.detach(), correct
+
+    def _average(self, averaged: Any, current: Any, updates: Tensor | int) -> None:
+        """Move the average towards the current weights: fast at first, so that a short run does not evaluate its first step."""
+        decay, count = self.settings.training.ema, int(updates)
+        if self.average_warms_up:
+            decay = min(decay, (1 + count) / (10 + count))
+        get_ema_multi_avg_fn(decay)(averaged, current, updates)
 
     def _schedule(self, done: float) -> None:
         """Set the learning rate and the temperature."""

@@ -125,17 +125,31 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, setti
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
 
 
-def test_averaged_weights_are_those_evaluated(data):
-    """Against the average on paper: the first step's weights, then 0.9 of the average and 0.1 of the new weights."""
-    run, expected = trainer(data, **{"training.ema": 0.9, "training.epochs": 1}), None
+@pytest.mark.parametrize("warms_up", [True, False])
+def test_averaged_weights_are_those_evaluated(data, warms_up):
+    """Against the average on paper: the first step's weights, then moved towards the new ones, at first in large steps."""
+    run, expected, steps = trainer(data, **{"training.ema": 0.9, "training.epochs": 1}), None, 0
+    if not warms_up:
+        run.load_state_dict(
+            {k: v for k, v in run.state_dict().items() if k != "average_warms_up"}
+        )  # of an older version
     for record in run.run():
         if record.kind == "step":
             now = run.model.classifier.head.weight.detach().clone()
-            expected = now if expected is None else 0.9 * expected + 0.1 * now
+            decay = min(0.9, (1 + steps) / (10 + steps)) if warms_up else 0.9
+            expected = now if expected is None else decay * expected + (1 - decay) * now
+            steps += 1
         if record.kind == "epoch":
             break
     torch.testing.assert_close(run.weights()["classifier.head.weight"], expected)
     assert not torch.equal(run.weights()["classifier.head.weight"], run.model.classifier.head.weight)
+
+
+def test_a_short_run_learns_with_strong_averaging(data):
+    """With 0.99, an average that moves at one rate would still be close to the first of these 60 steps."""
+    run = trainer(data, **{"training.ema": 0.99, "training.epochs": 10})
+    accuracies = [line["val_accuracy"] for line in epochs(run.run())]
+    assert accuracies[-1] > 0.8, accuracies
 
 
 def test_the_temperature_falls_to_one_and_is_saved_as_it_was_evaluated(data):
