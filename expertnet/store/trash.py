@@ -1,6 +1,6 @@
 """The trash of a store: the folder .trash, where deleted runs stay until they are restored or deleted permanently.
 
-Only folders named like runs are touched, and no links are followed.
+Only folders named like runs are touched. Of a link, the link is moved and deleted, never what it points to.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def trashed(store: RunStore) -> list[Run]:
         return []
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if RUN_ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+            names = [entry.name for entry in entries if RUN_ID.fullmatch(entry.name) and entry.is_dir()]
     except OSError:
         return []
     return [Run(folder / name) for name in sorted(names, reverse=True)]
@@ -78,7 +78,10 @@ def empty_trash(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
     runs = [run for run in trashed(store) if wanted is None or run.id in wanted]
     for done, run in enumerate(runs):
         try:
-            shutil.rmtree(run.path)  # deletes links in it, but not what they point to
+            if run.path.is_symlink():
+                run.path.unlink()
+            else:
+                shutil.rmtree(run.path)
         except OSError as error:
             raise RunError(
                 f"Run {run.id} could not be deleted ({error.strerror}). {done} of {len(runs)} runs are deleted."

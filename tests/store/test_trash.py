@@ -30,6 +30,18 @@ def test_what_was_deleted_comes_back_whole(store):
         restore_run(store, run.id)
 
 
+def test_a_run_that_is_a_link_can_be_restored_and_deleted(store, tmp_path):
+    run = store.create(build_settings())
+    run.write_status(run.status().changed(state="stopped"))
+    run.path.rename(tmp_path / "elsewhere")
+    run.path.symlink_to(tmp_path / "elsewhere")
+    move_to_trash(run)
+    assert [found.id for found in trashed(store)] == [run.id]
+    move_to_trash(restore_run(store, run.id))
+    assert empty_trash(store) == 1 and trashed(store) == [] and not (store.root / TRASH / run.id).is_symlink()
+    assert (tmp_path / "elsewhere" / "config.json").is_file()
+
+
 @pytest.mark.parametrize("name", ["../runs", "..", "", ".trash", "notes", "20260101-000000-abcd"])
 def test_only_what_lies_in_the_trash_is_brought_back(store, name):
     deleted(store)
@@ -63,11 +75,11 @@ def test_emptying_takes_runs_alone_and_follows_no_link(store, tmp_path):
     (store.root / TRASH / "20260101-000000-abcd").symlink_to(outside)  # named as a run
     (store.root / TRASH / gone.id / "link").symlink_to(outside)  # within a run
     (store.root / TRASH / "something else").mkdir()
-    assert empty_trash(store, [gone.id, "20260101-000000-abcd", "something else", "../../outside"]) == 1
+    assert empty_trash(store, [gone.id, "20260101-000000-abcd", "something else", "../../outside"]) == 2
     assert [run.id for run in trashed(store)] == [kept.id]
     assert empty_trash(store) == 1 and empty_trash(store) == 0 and trashed(store) == []
     assert (outside / "precious").read_text() == "x"
-    assert {path.name for path in (store.root / TRASH).iterdir()} == {"20260101-000000-abcd", "something else"}
+    assert {path.name for path in (store.root / TRASH).iterdir()} == {"something else"}
 
 
 def test_a_trash_that_is_a_link_takes_and_gives_nothing(store, tmp_path):
