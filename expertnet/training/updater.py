@@ -51,6 +51,7 @@ class Updater:
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
         self.forward: Callable[..., Any] = torch.compile(model) if compiled else model
+        self.compiled_works = False  # until a first step, which is when the compiler runs
 
     @property
     def evaluated(self) -> ExpertNet:
@@ -77,16 +78,7 @@ class Updater:
             targets = [(labels, share), (labels[partner], 1 - share)]
         if self.settings.hardware.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with self.autocast():
-            logits = self._logits(images)
-        losses = [
-            F.cross_entropy(logits.float(), answers, label_smoothing=training.label_smoothing) * share
-            for answers, share in targets
-        ]
-        loss = torch.stack(losses).sum()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, logits = self._gradients(images, targets)
         if training.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
         for optimizer in self.optimizers:
@@ -115,14 +107,33 @@ class Updater:
                 if isinstance(module, ExpertBranch):
                     module.temperature.fill_(temperature(training, done))
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
+        """Compute the gradients, and return the mean loss and the logits. Falls back to eager if compiling fails."""
         if self.forward is self.model:
-            return self.model(images)
+            return self._backward(images, targets)
+        buffers = [] if self.compiled_works else [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         try:
-            return self.forward(images)
+            result = self._backward(images, targets)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # the compiler raises many types, and the network works without it
             self.log(f"Compiling the network failed ({type(error).__name__}). Training continues without it.")
             self.forward = self.model
-            return self.model(images)
+            for buffer, before in buffers:  # a forward pass that succeeded has updated the batch norms
+                buffer.copy_(before)
+            return self._backward(images, targets)
+        self.compiled_works = True
+        return result
+
+    def _backward(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            logits = self.forward(images)
+        smoothing = self.settings.training.label_smoothing
+        losses = [
+            F.cross_entropy(logits.float(), answers, label_smoothing=smoothing) * share for answers, share in targets
+        ]
+        loss = torch.stack(losses).sum()
+        loss.backward()
+        return loss, logits

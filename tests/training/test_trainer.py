@@ -234,9 +234,24 @@ def test_whoever_iterates_sees_every_step_and_evaluation_batch(data):
     assert kinds == ["step"] * 6 + ["evaluation", "epoch"]  # 100 images in steps of 16, the last 4 left out
 
 
-def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch):
+class BrokenBackward(torch.autograd.Function):
+    """The identity, whose gradient cannot be computed."""
+
+    @staticmethod
+    def forward(context, logits):
+        return logits.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        raise RuntimeError("no compiler here")
+
+
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     def broken(model):
         def call(*arguments):
+            if pass_ == "backward":
+                return BrokenBackward.apply(model(*arguments))
             raise RuntimeError("no compiler here")
 
         return call
