@@ -9,12 +9,14 @@ from typing import Any
 
 import typer
 
+from expertnet.utils.text import printable
+
 UsageError: Any = typer.BadParameter.__base__  # raised for wrong arguments; typer does not export it
 
 
 def say(text: str) -> None:
-    """Print a message, an error or progress on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message, an error or progress on standard error, without what controls a terminal."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 class ActivityPrinter:
@@ -30,7 +32,7 @@ class ActivityPrinter:
 
 def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
     """Print the JSON document, or the lines for users."""
-    for line in [json.dumps(document)] if as_json else lines:
+    for line in [json.dumps(document)] if as_json else map(printable, lines):
         print(line, flush=True)
 
 

@@ -7,6 +7,7 @@ import runpy
 import signal
 import socket
 import sys
+import tomllib
 from typing import Annotated
 
 import typer
@@ -17,7 +18,12 @@ from expertnet.utils.home import HOME
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501, runs_dir: RunsDir = None
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host name of this server besides localhost, such as studio.example.org. May be repeated."),
+    ] = None,
+    runs_dir: RunsDir = None,
 ) -> None:
     """Start the studio. Ctrl-C ends it and keeps the completed epochs of the run in training."""
     store = open_store(runs_dir, creates=True)
@@ -26,6 +32,9 @@ def serve(
     refuse_port_in_use(port)
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))  # which the server raises again once it has shut down
     sys.argv = ["streamlit", "run", str(HOME / "app.py"), f"--server.port={port}"]
+    if allowed_host:
+        config = tomllib.loads((HOME / ".streamlit" / "config.toml").read_text())
+        sys.argv += [f"--server.allowedHosts={host}" for host in (*config["server"]["allowedHosts"], *allowed_host)]
     runpy.run_module("streamlit", run_name="__main__")
 
 

@@ -1,5 +1,6 @@
 """The form of the Train page: settings, your own images, and the URL."""
 
+import errno
 import re
 from urllib.parse import parse_qsl
 
@@ -206,8 +207,25 @@ def test_an_upload_is_saved_once(monkeypatch):
     test = opened("train")
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
+    assert test.file_uploader[0].value is None  # the server keeps no copy in memory
     test.number_input(key="field 2 training.epochs").set_value(3).run()
     assert len(saved) == 1
     test.file_uploader[0].upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
     assert len(saved) == 2
     assert any("Classes: cat, eel" in caption.value for caption in test.caption)
+
+
+def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):
+    tried = []
+
+    def full(name, content):
+        tried.append(name)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(own_images, "save_upload", full)
+    test = opened("train")
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
+    assert not test.exception and "disk is full" in test.error[0].value
+    test.number_input(key="field 1 training.epochs").set_value(3).run()
+    assert tried == ["images.zip"] and not test.exception

@@ -14,6 +14,7 @@ from expertnet.errors import TrainingError
 from expertnet.network.evaluation import evaluate
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import TrainingSettings
+from expertnet.training import allocation
 from expertnet.training.optim import learning_rate
 from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import available_threads
@@ -224,6 +225,7 @@ def test_running_out_of_memory_names_a_batch_that_fits(data, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(run.model, "forward", no_memory)
+    monkeypatch.setattr(allocation, "available_memory", lambda device: 2**40)  # not what this machine has free
     with pytest.raises(TrainingError, match="`training.batch_size` to 8 instead of 16") as failed:
         list(run.run())
     assert failed.value.kind == "memory"

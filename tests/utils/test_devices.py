@@ -8,7 +8,8 @@ import psutil
 import pytest
 import torch
 
-from expertnet.utils.devices import GLIBC, keep_freed_memory, release_freed_memory
+from expertnet.utils import devices
+from expertnet.utils.devices import GLIBC, available_memory, container_memory, keep_freed_memory, release_freed_memory
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,39 @@ def step():
 def test_freed_memory_is_reused_by_the_next_step_and_released_at_the_end():
     """Run main() in a new process, because these steps could reuse memory that other tests have freed."""
     subprocess.run([sys.executable, "-m", "tests.utils.test_devices"], cwd=ROOT, check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "left"),
+    [
+        ("0::/\n", {"": (1000, 300, 100)}, [800]),  # a container
+        ("0::/a/b\n", {"": None, "a": (900, 100, 50), "a/b": ("max", 60, 10)}, [850]),  # a service, no limit of its own
+        ("0::/a/b\n", {"a": (900, 100, 50), "a/b": (500, 60, 10)}, [450, 850]),
+        ("4:memory:/docker/1\n0::/\n", {"memory": (1000, 300, 100)}, [800]),  # version 1
+        ("0::/\n", {"": None}, []),
+    ],
+)
+def test_a_container_limits_the_memory(tmp_path, membership, files, left):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(membership)
+    for group, numbers in files.items():
+        folder = tmp_path / "sys/fs/cgroup" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        first = "memory" in membership
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if first else ("memory.max", "memory.current")
+        if numbers is not None:
+            for name, number in zip(names, numbers, strict=False):
+                (folder / name).write_text(f"{number}\n")
+            (folder / "memory.stat").write_text(f"anon 7\n{'total_' if first else ''}inactive_file {numbers[2]}\n")
+    assert container_memory(tmp_path) == left
+
+
+def test_the_smaller_of_machine_and_container_is_available(monkeypatch):
+    free = psutil.virtual_memory().available
+    monkeypatch.setattr(devices, "container_memory", lambda: [MIB, 2**62])
+    assert available_memory(torch.device("cpu")) == MIB < free
+    monkeypatch.setattr(devices, "container_memory", lambda: [2**62])
+    assert MIB < available_memory(torch.device("cpu")) < 2**62
 
 
 def main():

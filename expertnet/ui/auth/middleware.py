@@ -1,8 +1,8 @@
-"""An ASGI middleware that closes Streamlit's own URLs to users who may not sign in.
+"""An ASGI middleware in front of everything that the server answers.
 
-Streamlit checks no login for images, downloads, uploads and server metrics. If secrets.toml asks for a login, the gate reads
-the login cookie and applies the access rules. It also answers at /signed-in (204 or 401), for a reverse proxy such as
-nginx with auth_request.
+It refuses host names that are not the server's own, limits uploads, and closes Streamlit's own URLs to users who may not
+sign in, because Streamlit checks no login for images, downloads, uploads and server metrics. It also answers at /signed-in
+(204 or 401), for a reverse proxy such as nginx with auth_request.
 """
 
 from __future__ import annotations
@@ -14,32 +14,52 @@ import streamlit as st
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from expertnet.errors import AccessError
 from expertnet.ui.auth.login import current_rules
+from expertnet.ui.uploads import limited
+from expertnet.utils.text import cut, printable
 
-CLOSED = ("/media/", "/_stcore/upload_file/", "/_stcore/metrics", "/_stcore/agent/")
+HEALTH = "/_stcore/health"  # for probes, which know no host name
+UPLOADS = "/_stcore/upload_file/"
+CLOSED = ("/media/", UPLOADS, "/_stcore/metrics", "/_stcore/agent/")
 SIGNED_IN = "/signed-in"
 
 
 class Gate:
-    """Pass a request to the app, unless its URL is closed and its login cookie has no role."""
+    """Pass a request to the app, unless its host is foreign, or its URL is closed and its login cookie has no role."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # pages use the WebSocket and have their own guard
+        if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
+        request = HTTPConnection(scope)
         base = "/" + st.config.get_option("server.baseUrlPath").strip("/")
         path = scope["path"].removeprefix(base.rstrip("/"))
-        if path != SIGNED_IN and not path.startswith(CLOSED):
+        host = request.headers.get("host")
+        if path != HEALTH and not is_host_allowed(host):
+            return await PlainTextResponse(_foreign(host or ""), 403)(scope, receive, send)
+        if scope["type"] == "websocket":  # pages have their own guard
             return await self.app(scope, receive, send)
-        if not _may_enter(HTTPConnection(scope).cookies):
-            return await PlainTextResponse("Sign in first.", 401)(scope, receive, send)
-        if path == SIGNED_IN:
-            return await PlainTextResponse("", 204)(scope, receive, send)
+        if path == SIGNED_IN or path.startswith(CLOSED):
+            if not _may_enter(request.cookies):
+                return await PlainTextResponse("Sign in first.", 401)(scope, receive, send)
+            if path == SIGNED_IN:
+                return await PlainTextResponse("", 204)(scope, receive, send)
+        if path.startswith(UPLOADS) and scope["method"] == "PUT":
+            return await limited(self.app, scope, receive, send, path.removeprefix(UPLOADS).partition("/")[0])
         return await self.app(scope, receive, send)
+
+
+def _foreign(host: str) -> str:
+    name = cut(printable(host.rpartition(":")[0] or host), 100)
+    return (
+        f"This server does not answer to the host name {name}. If the name is its own, start it with "
+        f"`expertnet serve --allowed-host {name}`, or set STREAMLIT_SERVER_ALLOWED_HOSTS (docs/deploy.md)."
+    )
 
 
 def _may_enter(cookies: dict[str, str]) -> bool:

@@ -15,6 +15,7 @@ from expertnet.transfer.format import MAX_RUNS, MAX_UNPACKED
 from expertnet.transfer.import_run import import_all
 from expertnet.ui.auth import login
 from expertnet.ui.shell import act, link
+from expertnet.ui.uploads import forget
 from expertnet.utils.text import escape
 
 IMPORTED, IMPORTS = "imported", "imports"  # in the session: the results to show, and a counter in the uploader's key
@@ -92,3 +93,4 @@ def _import(files: list) -> None:
     for file in files:
         st.session_state[IMPORTED] += import_all(RunStore(), file, file.name)
     st.session_state[IMPORTS] += 1
+    forget(*files)

@@ -12,6 +12,7 @@ from expertnet.settings.schema import DataSettings
 from expertnet.ui.auth import login
 from expertnet.ui.shell import progress_bar, shown_error
 from expertnet.ui.train.values import Form, bound
+from expertnet.ui.uploads import forget
 from expertnet.utils.text import escape
 
 SHOWN = 5  # class names
@@ -33,14 +34,16 @@ def path_fields(form: Form) -> None:
         "or upload an archive",
         type=["zip", "tar", "gz", "xz", "tgz"],
         help="A .zip or .tar of class folders. It is saved in the data folder.",
+        key=f"archive {form.uploads}",
         disabled=not login.may_change(),
     )
-    if uploaded is None or uploaded.file_id == form.upload:
+    if uploaded is None:
         return
+    form.uploads += 1  # the next rerun draws an empty uploader, so that a file is saved and held in memory once
+    forget(uploaded)
     with shown_error():
         with login.changing():
             form.path = str(save_upload(uploaded.name, uploaded.getvalue()))
-        form.upload = uploaded.file_id
         form.generation += 1
         st.rerun()
 

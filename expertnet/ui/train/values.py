@@ -29,7 +29,7 @@ class Form:
     path: str  # of your own images
     settings: dict[str, Any]  # by dotted key; `dataset` replaces data.dataset
     generation: int = 1  # in the key of each widget; filling the form increases it, which makes new widgets
-    upload: str = ""  # id of the last file that was uploaded
+    uploads: int = 0  # files that were uploaded
     url_dataset: str = ""  # the dataset in the URL when the session began
     url_problem: str = ""  # what was wrong with the URL, until a widget changes
 
@@ -59,7 +59,7 @@ def fill(settings: Settings, preset: str) -> None:
     )
     old = st.session_state.get(FORM)
     if old is not None:
-        filled = replace(filled, generation=old.generation + 1, upload=old.upload, url_dataset=old.url_dataset)
+        filled = replace(filled, generation=old.generation + 1, uploads=old.uploads, url_dataset=old.url_dataset)
     st.session_state[FORM] = filled
 
 

@@ -1,5 +1,6 @@
 """However the server is started, strangers get nothing from it, and the project's settings apply."""
 
+import http.client
 import shlex
 import subprocess
 import sys
@@ -92,3 +93,46 @@ def test_the_settings_of_the_project_apply(server):
         (new,) = [answer.new_session for answer in session.answers("") if answer.HasField("new_session")]
     assert new.config.toolbar_mode == new.config.MINIMAL and not new.config.gather_usage_stats
     assert "#0072B2" in str(new.custom_theme)
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory, shared_data):
+    """The URL of a server without a login, whose own name is studio.example.org."""
+    folder = tmp_path_factory.mktemp("own")
+    environment = {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(shared_data)}
+    with running_server(
+        lambda port: [*expertnet_serve(port), "--allowed-host", "studio.example.org"],
+        folder / "server.log",
+        environment=environment,
+    ) as url:
+        yield url
+
+
+def asked(url, host, path, upgrade):
+    """The status and text of the answer to a request for a host name, from a page of that host."""
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    if upgrade:
+        headers |= {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        headers |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    text = "" if answer.status == 101 else answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "upgrade", "status"), [("/", False, 200), ("/_stcore/stream", True, 101)])
+def test_only_the_servers_own_names_reach_it(own_server, path, upgrade, status):
+    port = own_server.rpartition(":")[2]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "LOCALHOST:80", f"[::1]:{port}", "studio.example.org"):
+        assert asked(own_server, host, path, upgrade)[0] == status, host
+    for host in (f"evil.example:{port}", "evil.example", "localhost.evil.example", "127.0.0.1@evil.example", ""):
+        code, text = asked(own_server, host, path, upgrade)
+        assert code == 403 and "--allowed-host" in text, host
+
+
+@pytest.mark.slow
+def test_a_probe_needs_no_name(own_server):
+    assert asked(own_server, "10.0.0.7:8501", "/_stcore/health", False) == (200, "ok")
