@@ -25,10 +25,10 @@ def classify_files(
     checkpoint: CheckpointKind,
     as_json: bool,
     fields: Callable[[Classification], dict[str, Any]],
-    line: Callable[[Classification], str],
+    text: Callable[[Classification], list[str]],
     top: int = 1,
 ) -> None:
-    """Classify image files and print the `fields` of each answer as JSON, or a `line` for users.
+    """Classify image files and print the `fields` of each answer as JSON, or the lines of its `text` for users.
 
     A file that cannot be read gets an error instead. The exit status is then 1, or 2 if all files failed.
     """
@@ -47,7 +47,8 @@ def classify_files(
     good, lines = [row for row in rows if "error" not in row], []
     for row, answer in zip(good, predictor.classify(images, top), strict=True):
         row |= fields(answer)
-        lines.append(f"{row['file']}: {line(answer)}")
+        first, *more = text(answer)
+        lines += [f"{row['file']}: {first}".rstrip(), *more]
     print_result(as_json, rows, lines)
     if len(good) < len(rows):
         raise typer.Exit(1 if good else 2)

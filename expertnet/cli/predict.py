@@ -27,6 +27,6 @@ def predict(
         checkpoint,
         as_json,
         lambda answer: {"predictions": [asdict(prediction) for prediction in answer.predictions]},
-        lambda answer: ", ".join(f"{each.label} {percent(each.probability)}" for each in answer.predictions),
+        lambda answer: [", ".join(f"{each.label} {percent(each.probability)}" for each in answer.predictions)],
         top,
     )

@@ -42,7 +42,7 @@ def routing(
             checkpoint,
             as_json,
             lambda answer: {"weights": answer.routing.tolist()},
-            lambda answer: "".join("\n" + "  ".join(f"{weight:.3f}" for weight in block) for block in answer.routing),
+            lambda answer: ["", *("  ".join(f"{weight:.3f}" for weight in block) for block in answer.routing)],
         )
 
 

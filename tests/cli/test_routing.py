@@ -13,7 +13,7 @@ def test_the_document(trained, tmp_path):
     assert list(row) == ["file", "weights"] and [len(block) for block in row["weights"]] == [3, 3]
     assert all(sum(block) == pytest.approx(1, abs=1e-5) for block in row["weights"])
     path, *blocks = command("routing", "latest", image, **trained.env).stdout.splitlines()
-    assert path == f"{image}: " and [len(block.split()) for block in blocks] == [3, 3]
+    assert path == f"{image}:" and [len(block.split()) for block in blocks] == [3, 3]
 
 
 @pytest.mark.slow
