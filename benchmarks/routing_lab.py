@@ -25,10 +25,11 @@ import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from expertnet.data.cache import data_root
-from expertnet.data.datasets import DatasetInfo, is_cached, load_test_split
+from expertnet.data.datasets import find_cached
+from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import route_test_set
+from expertnet.inference.routing_cache import load_own_test_set, route_test_set
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.network.model import ExpertNet
 from expertnet.routing import ablations
@@ -83,7 +84,7 @@ def main() -> None:
 def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
     """Copy a run twice into a store, so that it can be compared, and cache the routing of both if the images are here."""
     config = run.config()
-    if dataset and not is_cached(run.settings().data):
+    if dataset and not find_cached(run.settings().data):
         config["data"]["dataset"] = str(Path(dataset).resolve()) if Path(dataset).exists() else dataset
     for name in (run.id, run.id[:-4] + "0000"):
         shutil.copytree(run.path, store.root / name)
@@ -97,7 +98,7 @@ def copied(run: Run, store: RunStore, dataset: str | None) -> Run:
 def test_split(run: Run) -> Split | None:
     """Return the test images, or None if they are not on this machine."""
     data = run.settings().data
-    return load_test_split(data)[0] if is_cached(data) or Path(data.dataset).exists() else None
+    return load_own_test_set(run) if find_cached(data) or Path(data.dataset).exists() else None
 
 
 # --- ablating every expert ------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def main() -> None:
     data = source.settings().data
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})
-    split, _ = load_test_split(data)
+    split, _ = load_test_split(data, own=source.dataset_info())
     routed = route_test_set(target, split)
     measure_policies(target, split, routed)
     for renormalize in (True, False):

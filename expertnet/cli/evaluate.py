@@ -9,7 +9,8 @@ import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
 from expertnet.cli.output import print_result
-from expertnet.data.datasets import cached_test_split, dataset_title, flips, is_missing, load_test_split
+from expertnet.data.datasets import flips, load_test_split
+from expertnet.data.info import is_own
 from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 from expertnet.utils.text import counted, cut, percent
@@ -33,30 +34,32 @@ def evaluate(
 
     found = open_store(runs_dir).resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
-    data, cached = predictor.settings.data, cached_test_split(predictor.info) if dataset is None else None
-    if dataset is not None:
-        data = data.model_copy(update={"dataset": build_settings(dataset=dataset).data.dataset})
-    elif cached is None and is_missing(data):
-        raise DatasetError(
-            f"Run {found.title} was trained on {dataset_title(data.dataset)}, whose images are not on this computer. "
-            "Name a dataset with the same classes: --dataset NAME."
-        )
+    data, own = predictor.settings.data, predictor.info
     # Ctrl-C raises KeyboardInterrupt from here on, so that half a download or decoding is cleaned up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    split, info = (cached, predictor.info) if cached else load_test_split(data)
-    if info.classes != predictor.classes:
+    if dataset is None:
+        try:
+            split, info = load_test_split(data, own=own)
+        except DatasetError as error:
+            raise DatasetError(f"{error} Or test on a dataset with the same classes: --dataset NAME.") from None
+    else:
+        named = build_settings(dataset=dataset).data.dataset
+        split, info = load_test_split(data.model_copy(update={"dataset": named}))
+    if info.classes != own.classes:
         raise DatasetError(
-            f"Run {found.name} does not know the classes of {data.dataset!r} ({cut(', '.join(info.classes), 100)}). "
+            f"Run {found.name} does not know the classes of {dataset!r} ({cut(', '.join(info.classes), 100)}). "
             "Name a dataset with the classes of the run."
         )
-    mirrored = flips(data)
-    result = measure(predictor.model, split, predictor.info.mean, predictor.info.std, mirrored=mirrored)
+    mirrored, same = flips(data), is_own(own, info)
+    result = measure(predictor.model, split, own.mean, own.std, mirrored=mirrored)
     lines = [
         f"Accuracy {percent(result.accuracy, 2)}, loss {result.loss:.4f} "
         f"on {counted(len(split), 'test image')} of {info.name}"
     ]
     if mirrored:
         lines.append(f"Accuracy with mirrored images {percent(result.accuracy_mirrored, 2)}")
+    if not same:
+        lines.append(f"These images are not those of {own.name} that the run was trained and tested on.")
     print_result(
         as_json,
         {
@@ -67,6 +70,7 @@ def evaluate(
             "loss": result.loss,
             "confusion": result.confusion.tolist(),
             "classes": list(info.classes),
+            "own_images": same,
         },
         lines,
     )

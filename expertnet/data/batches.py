@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -64,10 +63,11 @@ def decode_files(
     with ThreadPoolExecutor(workers, "decoding") as pool:
         for batch in _file_batches(entries(path, cancelled), left):
             raise_if_cancelled(cancelled)
+            images: list[Tensor | None] = [None] * len(batch)
             slices = [batch[start::workers] for start in range(workers)]
-            batch = list(chain.from_iterable(slices))
             decoded = pool.map(lambda files: [_decode(data, image_size) for *_, data in files], slices)
-            images = list(chain.from_iterable(decoded))
+            for start, found in enumerate(decoded):
+                images[start::workers] = found
             unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
             for part in ("train", "test"):
                 good = [

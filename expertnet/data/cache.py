@@ -34,6 +34,7 @@ class Decoded:
     mean: tuple[float, ...]  # of the training images, per channel, pixels from 0 to 1
     std: tuple[float, ...]
     note: str  # a sentence on skipped files, or ""
+    content: str  # digest of all images and labels, or "" if an older version cached them
     train: Split
     test: Split
 
@@ -60,7 +61,7 @@ def load(key: str) -> Decoded | None:
                 _map(folder / f"{part}-labels.bin", torch.int64, (count,)),
             )
         classes, mean, std = (tuple(info[name]) for name in ("classes", "mean", "std"))
-        return Decoded(classes, mean, std, info["note"], parts["train"], parts["test"])
+        return Decoded(classes, mean, std, info["note"], info.get("content", ""), parts["train"], parts["test"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -107,7 +108,7 @@ def store(
             (work / f"{part}-labels.bin").write_bytes(found.numpy().data)
         mean, std = _mean_and_std(moments)
         info = {"classes": classes, "mean": mean, "std": std, "image_size": image_size, "note": note}
-        info |= {"train": len(train), "test": len(test)}
+        info |= {"train": len(train), "test": len(test), "content": _digest(work)}
         write_atomically(work / "info.json", json.dumps(info).encode())
         _put(work, parent / key, key)
     finally:
@@ -116,6 +117,14 @@ def store(
     if decoded is None:
         raise OSError(f"{parent / key} cannot be read back")
     return decoded
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.bin")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]
 
 
 def _put(work: Path, target: Path, key: str) -> None:

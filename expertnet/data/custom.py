@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
@@ -20,6 +19,7 @@ from expertnet.data.datasets import (
     refuse_without_validation,
     unreadable_error,
 )
+from expertnet.data.info import DatasetInfo, find_own, refuse_other_images
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import version_of, write_atomically
@@ -45,55 +45,63 @@ class Scan:
         )
 
 
-_scans: dict[tuple[Any, ...], Scan | str] = {}
+# by dataset: what was found, or why it cannot be used, and the versions of the archive or the folders then
+_scans: dict[str, tuple[Scan | str, dict[Path, tuple[int, int, int]]]] = {}
 
 
 def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never) -> Scan:
-    """List your own images, cached until the file or folder changes. Raises like load_dataset."""
+    """List your own images, cached until the archive or one of the folders changes. Raises like load_dataset."""
     refuse_if_missing(data)
-    key = _version(data)
-    scanned = _scans.get(key)
+    scanned = _known(data)
     if scanned is None:
-        scanned = _scans[key] = _list(data, progress, cancelled)
-    try:
-        if isinstance(scanned, str):
-            raise DatasetError(scanned)
-        refuse_without_validation(data, scanned.largest)
-    except DatasetError:
-        if path_of(data).is_dir():  # adding images to its subfolders does not change its version
-            _scans.pop(key, None)
-        raise
+        try:
+            scanned, paths = _list(path_of(data), progress, cancelled)
+            _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
+        except OSError as error:
+            raise unreadable_error(dataset_title(data.dataset), error) from error
+    if isinstance(scanned, str):
+        raise DatasetError(scanned)
+    refuse_without_validation(data, scanned.largest)
     return scanned
 
 
-def _list(data: DataSettings, progress: Report, cancelled: ShouldStop) -> Scan | str:
-    """Return the contents, or the message that says why they cannot be used."""
+def _known(data: DataSettings) -> Scan | str | None:
+    """Return the result of the last scan, or None if there is none or it may have changed since."""
+    scanned, versions = _scans.get(data.dataset, ("", {}))
     try:
-        layout = list_layout(path_of(data), progress, cancelled)
+        return scanned if versions and all(version_of(path) == version for path, version in versions.items()) else None
+    except OSError:
+        return None
+
+
+def _list(path: Path, progress: Report, cancelled: ShouldStop) -> tuple[Scan | str, set[Path]]:
+    """Return the contents, or why they cannot be used, and the archive or the folders whose change may change that."""
+    try:
+        layout = list_layout(path, progress, cancelled)
     except DatasetError as error:
-        return str(error)
-    except OSError as error:
-        raise unreadable_error(dataset_title(data.dataset), error) from error
+        return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")
-    return Scan(layout.classes, train.total(), len(layout.images) - train.total(), max(train.values()))
+    found = Scan(layout.classes, train.total(), len(layout.images) - train.total(), max(train.values()))
+    inside = {PurePosixPath(name).parent for name in layout.images} if path.is_dir() else set()
+    return found, {path, *(path / parent for folder in inside for parent in (folder, *folder.parents))}
 
 
 def known_class_count(data: DataSettings) -> int | None:
     """Return the number of classes, or None if it is unknown without reading images."""
     if data.dataset in BUILTIN:
         return BUILTIN[data.dataset].num_classes
-    scanned = _scans.get(_version(data))
-    if isinstance(scanned, Scan):
-        return len(scanned.classes)
-    decoded = find_cached(data)
-    return len(decoded.classes) if decoded else None
+    known = _known(data)
+    found = known if isinstance(known, Scan) else find_cached(data)
+    return len(found.classes) if found else None
 
 
-def _version(data: DataSettings) -> tuple[Any, ...]:
-    try:
-        return data.dataset, *version_of(path_of(data))
-    except (OSError, ValueError):
-        return (data.dataset,)
+def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
+    """Raise DatasetError if file names tell that a run cannot have its own images again. Reads no images."""
+    if own is not None and find_own(own) is not None:
+        return
+    refuse_if_missing(data)
+    if own is not None and data.dataset not in BUILTIN:
+        refuse_other_images(dataset_title(data.dataset), own, replace(own, classes=scan(data).classes))
 
 
 def save_upload(name: str, content: bytes) -> Path:

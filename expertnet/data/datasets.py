@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -17,35 +15,12 @@ from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
 from expertnet.data.class_folders import Layout, arrange, refuse_empty_classes
+from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import did_you_mean
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What a run needs to know about its dataset without the images."""
-
-    name: str  # of a built-in dataset, folder or archive
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]  # of train and validation together, per channel, pixels from 0 to 1
-    std: tuple[float, ...]
-    image_size: int  # pixels
-    fingerprint: str  # changes if the decoded images change
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> DatasetInfo:
-        """Read the output of `to_dict`. Raises KeyError, TypeError or ValueError if it is invalid."""
-        lists = {key: tuple(values[key]) for key in ("classes", "mean", "std")}
-        if not all(isinstance(name, str) for name in lists["classes"]):
-            raise TypeError("class names must be text")
-        name, fingerprint = str(values["name"]), str(values["fingerprint"])
-        return cls(name=name, image_size=int(values["image_size"]), fingerprint=fingerprint, **lists)
 
 
 @dataclass(frozen=True)
@@ -92,11 +67,6 @@ def refuse_without_validation(data: DataSettings, largest: int) -> None:
         )
 
 
-def is_cached(data: DataSettings) -> bool:
-    """Return whether the decoded images are cached. For a folder, this lists every file."""
-    return find_cached(data) is not None
-
-
 def flips(data: DataSettings) -> bool:
     """Return whether training mirrors images: `data.flip` with "auto" resolved."""
     if data.flip == "auto":
@@ -107,12 +77,20 @@ def flips(data: DataSettings) -> bool:
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cancelled: ShouldStop = never) -> Dataset:
+def load_dataset(
+    data: DataSettings,
+    seed: int,
+    progress: Report = silent,
+    cancelled: ShouldStop = never,
+    own: DatasetInfo | None = None,
+) -> Dataset:
     """Download and decode a dataset unless it is cached, and split off validation images by the seed.
 
-    The test set is the same for all seeds. Raises DatasetError or Cancelled.
+    The test set is the same for all seeds. `own` describes the images that a run was trained on: they are loaded even if the
+    dataset has changed or is gone, as long as they are cached. Raises Cancelled, or DatasetError, also if only other images
+    than a run's own are there.
     """
-    info, decoded = _load(data, progress, cancelled)
+    info, decoded = _load(data, progress, cancelled, own)
     if data.validation_share == 0:
         return Dataset(info, decoded.train, decoded.test, decoded.test, decoded.note)
     refuse_without_validation(data, int(decoded.train.labels.bincount().max()))
@@ -122,25 +100,26 @@ def load_dataset(data: DataSettings, seed: int, progress: Report = silent, cance
 
 
 def load_test_split(
-    data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never
+    data: DataSettings, progress: Report = silent, own: DatasetInfo | None = None
 ) -> tuple[Split, DatasetInfo]:
-    """Return the test set alone, memory-mapped. Raises like load_dataset."""
-    info, decoded = _load(data, progress, cancelled)
+    """Return the test set alone, memory-mapped. `own` and the errors are those of load_dataset."""
+    info, decoded = _load(data, progress, never, own)
     return decoded.test, info
 
 
-def cached_test_split(info: DatasetInfo) -> Split | None:
-    """Return the test set of an archive that is cached, even if the archive is gone; None if it is not cached."""
-    # Imported runs are untrusted, so their fingerprint must not be used as a path unchecked.
-    if not re.fullmatch(r"archive-[0-9a-f]{32}-\d+px-v\d+", info.fingerprint):
-        return None
-    decoded = cache.load(info.fingerprint)
-    return decoded.test if decoded and decoded.classes == info.classes else None
+def has_changed(data: DataSettings, own: DatasetInfo) -> bool:
+    """Return whether file names, sizes and times say that a dataset has changed since a run was trained."""
+    key = _known_key(data)
+    return key is not None and source_of(key) != source_of(own.fingerprint)
 
 
-def _load(data: DataSettings, progress: Report, cancelled: ShouldStop) -> tuple[DatasetInfo, Decoded]:
+def _load(
+    data: DataSettings, progress: Report, cancelled: ShouldStop, own: DatasetInfo | None
+) -> tuple[DatasetInfo, Decoded]:
     title = dataset_title(data.dataset)
     try:
+        if own is not None and (kept := find_own(own)) is not None:
+            return own, kept
         raise_if_cancelled(cancelled)
         refuse_if_missing(data)
         key = _key(data, progress, cancelled)
@@ -153,7 +132,11 @@ def _load(data: DataSettings, progress: Report, cancelled: ShouldStop) -> tuple[
     name = data.dataset
     if name not in BUILTIN:
         name = f"{title}/" if title in BUILTIN else title  # a slash marks a folder that is called "digits"
-    return DatasetInfo(name, decoded.classes, decoded.mean, decoded.std, data.image_size, key), decoded
+    images = len(decoded.train) + len(decoded.test)
+    info = DatasetInfo(name, decoded.classes, decoded.mean, decoded.std, data.image_size, key, decoded.content, images)
+    if own is not None:
+        refuse_other_images(title, own, info)
+    return own or info, decoded
 
 
 def unreadable_error(title: str, error: OSError) -> DatasetError:
@@ -169,12 +152,17 @@ def path_of(data: DataSettings) -> Path:
 
 
 def find_cached(data: DataSettings) -> Decoded | None:
-    """Return the decoded dataset if it is cached. No images are read."""
+    """Return the decoded dataset if it is cached. No images are read, but for a folder, every file is listed."""
+    key = _known_key(data)
+    return cache.load(key) if key else None
+
+
+def _known_key(data: DataSettings) -> str | None:
+    """Return the key of the decoded images; None if it takes reading an archive, or if the dataset cannot be used."""
     try:
-        key = _key(data, silent, never, only_known=True)
+        return _key(data, silent, never, only_known=True)
     except (UserError, ValueError, OSError):  # ValueError: a path with a null byte
         return None
-    return cache.load(key) if key else None
 
 
 def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known: bool = False) -> str | None:

@@ -36,17 +36,13 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     _refuse_other_report(folder, of)
     routed, split, caveat = cached_routing(run, checkpoint), None, ""
     try:
-        split, same = load_own_test_set(run, progress)
+        split = load_own_test_set(run, progress)
     except DatasetError as error:
         if routed is None:
             raise RunError(str(error)) from error
         caveat = f"Findings that need the test images may be missing. {error}"
     else:
         routed = route_test_set(run, split, checkpoint, progress)
-        if not same:
-            caveat = (
-                "The test images have changed since this run was trained, so findings may describe the changed images."
-            )
     lab = open_lab(routed, predictor.classes)
     written, lines = [], [f"# Routing of {escape_for_file(run.title)}", "", f"{of}, epoch {predictor.epoch}.", ""]
     folder.mkdir(parents=True, exist_ok=True)

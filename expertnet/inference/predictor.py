@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from expertnet.data.augment import normalize
-from expertnet.data.datasets import DatasetInfo
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError
 from expertnet.network.model import UNCHANGED, Changes, ExpertNet
 from expertnet.settings.schema import Settings

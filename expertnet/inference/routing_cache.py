@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.data.datasets import cached_test_split, load_test_split
+from expertnet.data.datasets import load_test_split
 from expertnet.data.splits import Split
-from expertnet.errors import DatasetError, RunError
+from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.checkpoints import Checkpoint
@@ -20,6 +21,8 @@ from expertnet.store.run import Run
 from expertnet.store.status import TRAINING_STATES
 from expertnet.utils.files import cached_on_file, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
+
+UNUSABLE = (RunError, OSError, SafetensorError, ValueError, KeyError)  # errors of a missing, damaged or foreign file
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, to serve as a cache key
@@ -37,17 +40,17 @@ def cache_path(run: Run, what: str, checkpoint: Checkpoint) -> Path:
 
 
 def cached_routing(run: Run, checkpoint: Checkpoint = "best") -> Routed | None:
-    """Return the cached routing of the test set; None if there is none for this epoch or it is damaged."""
+    """Return the cached routing of the test set; None if there is none of this epoch and these images or it is damaged."""
     try:
         return _read_routed(cache_path(run, "routing", checkpoint), load_predictor(run, checkpoint))
-    except (RunError, OSError, SafetensorError, ValueError, KeyError):
+    except UNUSABLE:
         return None
 
 
 @cached_on_file(maxsize=32)
 def _read_routed(path: Path, predictor: Predictor) -> Routed:
     """Return the routing in a file. Raises ValueError if it cannot come from this network, as imported files may."""
-    tensors = _read_tensors(path, predictor.epoch)
+    tensors = read_tensors(path, predictor)
     routing, labels, predictions = tensors["routing"].float(), tensors["labels"], tensors["predictions"]
     model, count = predictor.settings.model, len(labels)
     shapes = [tuple(tensor.shape) for tensor in (routing, labels, predictions)]
@@ -66,23 +69,9 @@ def check_classes(classes: Tensor, num_classes: int) -> None:
         raise ValueError("not indices of classes")
 
 
-def load_own_test_set(run: Run, progress: Report = silent) -> tuple[Split, bool]:
-    """Return the test set of a run's dataset, and whether the dataset is unchanged since the training.
-
-    Raises DatasetError if it is missing, cannot be read, or has other classes now.
-    """
-    info = run.dataset_info()
-    cached = cached_test_split(info) if info else None
-    if cached is not None:
-        return cached, True
-    split, found = load_test_split(run.settings().data, progress)
-    if info is not None and found.classes != info.classes:
-        raise DatasetError(
-            f"The classes of {found.name} have changed since run {run.name} was trained. "
-            "Restore the class folders or train a new run."
-        )
-    same = info is not None and found.fingerprint.rpartition("-v")[0] == info.fingerprint.rpartition("-v")[0]
-    return split, same
+def load_own_test_set(run: Run, progress: Report = silent) -> Split:
+    """Return the test set of the images that a run was trained on. Raises DatasetError if they are no longer there."""
+    return load_test_split(run.settings().data, progress, run.dataset_info())[0]
 
 
 def route_test_set(
@@ -93,16 +82,15 @@ def route_test_set(
     threads: int | None = None,
     cancelled: ShouldStop = never,
 ) -> Routed:
-    """Return the routing of the test set `split`, from the cache if it is there, else computed and cached."""
+    """Return the routing of the run's own test set `split`, from the cache if it is there, else computed and cached."""
     predictor = load_predictor(run, checkpoint, threads)
     found = cached_routing(run, checkpoint)
-    if found is not None and torch.equal(found.labels, split.labels):
+    if found is not None:
         return found
     weights, predictions = [], []
-    for start in range(0, len(split), EVALUATION_BATCH):
-        raise_if_cancelled(cancelled)
-        progress("Routing the test images", start / len(split))
-        probabilities, routing = predictor(split.images[start : start + EVALUATION_BATCH])
+    for here, share in in_batches(split, cancelled):
+        progress("Routing the test images", share)
+        probabilities, routing = predictor(split.images[here])
         weights.append(routing)
         predictions.append(probabilities.argmax(1))
     routed = Routed(torch.cat(weights).half().float(), split.labels.clone(), torch.cat(predictions))
@@ -111,27 +99,34 @@ def route_test_set(
         "labels": routed.labels.to(torch.int16),
         "predictions": routed.predictions.to(torch.int16),
     }
-    cache_tensors(run, "routing", checkpoint, predictor.epoch, tensors)
+    cache_tensors(run, "routing", checkpoint, predictor, tensors)
     return routed
 
 
-def cache_tensors(run: Run, what: str, checkpoint: Checkpoint, epoch: int, tensors: dict[str, Tensor]) -> None:
+def cache_tensors(
+    run: Run, what: str, checkpoint: Checkpoint, predictor: Predictor, tensors: dict[str, Tensor]
+) -> None:
     """Store tensors computed with a checkpoint in the run's folder, unless the run is training and its best epoch may change."""
     if run.state not in TRAINING_STATES:
-        write_atomically(cache_path(run, what, checkpoint), save(tensors, {"epoch": str(epoch)}))
+        metadata = {"epoch": str(predictor.epoch), "images": predictor.info.fingerprint}
+        write_atomically(cache_path(run, what, checkpoint), save(tensors, metadata))
 
 
-def cached_tensors(run: Run, what: str, checkpoint: Checkpoint) -> dict[str, Tensor] | None:
-    """Return the cached tensors of a checkpoint; None if there are none for its epoch or they are damaged."""
-    try:
-        return _read_tensors(cache_path(run, what, checkpoint), load_predictor(run, checkpoint).epoch)
-    except (RunError, OSError, SafetensorError, ValueError):
-        return None
+def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, float]]:
+    """Yield batches of a test set and the share of images before each. Raises Cancelled when `cancelled` returns True."""
+    for start in range(0, len(split), EVALUATION_BATCH):
+        raise_if_cancelled(cancelled)
+        yield slice(start, start + EVALUATION_BATCH), start / len(split)
 
 
 @cached_on_file(maxsize=32)
-def _read_tensors(path: Path, epoch: int) -> dict[str, Tensor]:
+def read_tensors(path: Path, predictor: Predictor) -> dict[str, Tensor]:
+    """Return cached tensors. Raises ValueError if they were computed with another network or from other images."""
     with safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("epoch") != str(epoch):
-            raise ValueError("computed for another epoch")
+        metadata, own = file.metadata() or {}, predictor.info.fingerprint
+        images = metadata.get("images")
+        # older versions did not write it, and used the images that a folder held at the time
+        trusted = images == own or (images is None and not own.startswith("folder-"))
+        if metadata.get("epoch") != str(predictor.epoch) or not trusted:
+            raise ValueError("computed for another epoch or from other images")
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -46,10 +46,17 @@ def batches(split: Split) -> list[Split]:
     return [Split(images, labels) for images, labels in zip(*parts, strict=True)]
 
 
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Compute in float32, without autocast and without the TF32 that NVIDIA GPUs use for convolutions by default."""
+    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
 class Evaluator:
     """Collects the outputs of a model in eval mode batch by batch, so that the caller can stop between batches.
 
-    `mean` and `std` (3,) normalize the images and lie on the model's device; `autocast` sets the precision.
+    `mean` and `std` (3,) normalize the images and lie on the model's device; `autocast` sets the precision, by default float32.
     `mirrored` also measures `accuracy_mirrored`, which takes a second pass.
     """
 
@@ -58,10 +65,11 @@ class Evaluator:
         model: ExpertNet,
         mean: Tensor,
         std: Tensor,
-        autocast: Callable[[], AbstractContextManager[Any]],
+        autocast: Callable[[], AbstractContextManager[Any]] | None = None,
         mirrored: bool = False,
     ) -> None:
-        self.model, self.mean, self.std, self.autocast, self.mirrored = model, mean, std, autocast, mirrored
+        self.model, self.mean, self.std, self.mirrored = model, mean, std, mirrored
+        self.autocast = autocast or partial(full_precision, mean.device)
         self.logits: list[Tensor] = []
         self.mirrored_logits: list[Tensor] = []
         self.routing: list[Tensor] = []
@@ -103,8 +111,7 @@ def evaluate(
     """Measure a model on a split, in float32 on the model's device. Leaves the model in eval mode."""
     device = next(model.parameters()).device
     means, stds = (torch.tensor(values, device=device) for values in (mean, std))
-    autocast = partial(torch.autocast, device.type, enabled=False)
-    evaluator = Evaluator(model.eval(), means, stds, autocast, mirrored)
+    evaluator = Evaluator(model.eval(), means, stds, mirrored=mirrored)
     for batch in batches(split):
         evaluator.add(batch)
     return evaluator.result()

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import Routed
+from expertnet.inference.routing_cache import Routed, in_batches
 from expertnet.network.model import Block
-from expertnet.routing.effects import Effects, in_batches, paired_change, save_effects
+from expertnet.routing.effects import Effects, paired_change, save_effects
 from expertnet.routing.interventions import ablated
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from expertnet.data.splits import Split
-from expertnet.inference.predictor import Predictor
+from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import (
+    UNUSABLE,
     Routed,
     cache_path,
     cache_tensors,
     cached_routing,
-    cached_tensors,
     check_classes,
+    read_tensors,
 )
-from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.files import cached_on_file
-from expertnet.utils.progress import ShouldStop, raise_if_cancelled
 
 POLICIES = {
     "learned": "the network's own routing",
@@ -44,39 +41,32 @@ class Effects:
     changed: Tensor  # (B, K, N) with each expert ablated, or (len(POLICIES), N)
 
 
-def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, float]]:
-    """Yield batches of the test set and the share of images before each. Raises Cancelled when `cancelled` returns True."""
-    for start in range(0, len(split), EVALUATION_BATCH):
-        raise_if_cancelled(cancelled)
-        yield slice(start, start + EVALUATION_BATCH), start / len(split)
-
-
 def cached_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
     """Return effects measured before, or None. `what` is "policies" or an `ablation_name`."""
     routed = cached_routing(run, checkpoint)
+    if routed is None:
+        return None
     try:
-        return None if routed is None else _read_effects(cache_path(run, what, checkpoint), what, checkpoint, routed)
-    except (OSError, ValueError):
+        return _read_effects(cache_path(run, what, checkpoint), what, routed, load_predictor(run, checkpoint))
+    except UNUSABLE:
         return None
 
 
 @cached_on_file(maxsize=16)
-def _read_effects(path: Path, what: str, checkpoint: Checkpoint, routed: Routed) -> Effects | None:
-    """Return the effects in a file. Raises ValueError if they contain other values than classes."""
-    run = Run(path.parent)
-    tensors, info = cached_tensors(run, what, checkpoint), run.dataset_info()
+def _read_effects(path: Path, what: str, routed: Routed, predictor: Predictor) -> Effects:
+    """Return the effects in a file. Raises ValueError if they cannot be of this network and this test set."""
+    changed = read_tensors(path, predictor)["changed"]
     count, blocks, experts = routed.routing.shape
-    shape = (len(POLICIES), count) if what == "policies" else (blocks, experts, count)
-    if tensors is None or info is None or "changed" not in tensors or tuple(tensors["changed"].shape) != shape:
-        return None
-    check_classes(tensors["changed"], len(info.classes))
-    return Effects(routed.labels, routed.predictions, tensors["changed"].long())
+    if tuple(changed.shape) != ((len(POLICIES), count) if what == "policies" else (blocks, experts, count)):
+        raise ValueError("not the shape of such effects")
+    check_classes(changed, len(predictor.classes))
+    return Effects(routed.labels, routed.predictions, changed.long())
 
 
 def save_effects(effects: Effects, what: str, run: Run, checkpoint: Checkpoint, predictor: Predictor) -> Effects:
     """Cache effects in the run's folder and return them."""
     few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
-    cache_tensors(run, what, checkpoint, predictor.epoch, {"changed": effects.changed.to(few)})
+    cache_tensors(run, what, checkpoint, predictor, {"changed": effects.changed.to(few)})
     return effects
 
 

@@ -7,10 +7,10 @@ import torch
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import Routed
+from expertnet.inference.routing_cache import Routed, in_batches
 from expertnet.network.model import Changes
 from expertnet.network.routing_metrics import class_means, usage
-from expertnet.routing.effects import POLICIES, Effects, in_batches, paired_change, save_effects
+from expertnet.routing.effects import POLICIES, Effects, paired_change, save_effects
 from expertnet.routing.interventions import given, top1, uniform
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run

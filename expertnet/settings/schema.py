@@ -214,6 +214,12 @@ class Settings(Section):
                 f"`model.pool_after` halves images of {size} pixels {len(self.model.pool_after)} times, which leaves none. "
                 "Name fewer blocks."
             )
+        smallest = size >> sum(block < self.model.num_blocks for block in self.model.pool_after)  # of a block's input
+        if smallest == self.training.batch_size == 1:
+            raise ValueError(
+                "`training.batch_size` must be at least 2, because batch norm needs more than one value and "
+                "`model.pool_after` leaves one pixel per image. You entered 1."
+            )
         for name in ("cutout", "crop_padding"):
             value = getattr(self.data, name)
             if value > size:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from expertnet.data.datasets import DatasetInfo
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import DataSettings, Settings

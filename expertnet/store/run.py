@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from expertnet.data.datasets import DatasetInfo, dataset_title
+from expertnet.data.datasets import dataset_title
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store import reader

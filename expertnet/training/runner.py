@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from expertnet import __version__
-from expertnet.data.datasets import Dataset, load_dataset
-from expertnet.errors import DatasetError, TrainingError, UserError
+from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_dataset
+from expertnet.errors import DatasetError, RunError, TrainingError, UserError
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.store.checks import load_resume_state
 from expertnet.store.history import HistoryRow
@@ -29,6 +29,7 @@ from expertnet.training.trainer import Progress, Trainer
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.progress import Cancelled, raise_if_cancelled
+from expertnet.utils.text import counted
 
 WARM_UP = 3.0  # seconds; the first steps are too slow to estimate the time left
 
@@ -93,15 +94,15 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
         images_per_second=None,
     )
     writer.flush()
-    data = load_dataset(settings.data, settings.seed, progress=report, cancelled=stop.is_set)
+    own = run.dataset_info()  # a run that resumes needs the images it began with
+    data = load_dataset(settings.data, settings.seed, report, stop.is_set, own)
     if data.note:
         run.log(data.note)
     raise_if_cancelled(stop.is_set)
     refuse_if_too_large(settings, len(data.info.classes))
     report("Setting up the network")
     trainer = Trainer(settings, data, log=run.log)
-    _describe(run, data, trainer)
-    history = _load_history(run, trainer)
+    history = _begin(run, data, trainer)
     speed = history[-1].get("images_per_second") if history else None
     device = device_name(trainer.device)
     writer.update(device=device, epoch=trainer.epoch, steps=trainer.steps, images_per_second=speed, **_best(trainer))
@@ -120,7 +121,9 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
                 accuracy = progress.metrics["val_accuracy"]
                 writer.update(epoch=trainer.epoch, step=0, val_accuracy=accuracy, **_best(trainer), **untested)
             elif progress.test:
-                writer.update(**progress.test)
+                # with no validation set, best_val_accuracy is this figure too, in the precision of the training
+                same = {"best_val_accuracy": progress.test["test_accuracy"]} if settings.watches_test else {}
+                writer.update(**progress.test, **same)
             on_progress(writer.status)
             if not progress.test:
                 raise_if_cancelled(stop.is_set)
@@ -128,17 +131,30 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
     run.log(f"Finished after epoch {trainer.epoch}. Test accuracy: {writer.status.test_accuracy:.4f}.")
 
 
-def _load_history(run: Run, trainer: Trainer) -> list[HistoryRow]:
-    """Resume from the last completed epoch, or commit the initial weights as epoch 0. Returns the history."""
-    state = load_resume_state(run)
+def _begin(run: Run, data: Dataset, trainer: Trainer) -> list[HistoryRow]:
+    """Resume from the last completed epoch, or commit the initial weights as epoch 0. Returns the history.
+
+    Raises RunError before anything is written if the state is of another network.
+    """
+    state, settings = load_resume_state(run), trainer.settings
     if state is None:
-        run.checkpoints.commit_epoch(trainer.state_dict(), [], trainer.settings.training.keep_every)
-        dataset, images = trainer.settings.data.dataset, len(trainer.train)
+        _describe(run, data, trainer)
+        run.checkpoints.commit_epoch(trainer.state_dict(), [], settings.training.keep_every)
+        dataset, images = settings.data.dataset, len(trainer.train)
         run.log(f"Started: {dataset}, {images} training images, {device_name(trainer.device)}.")
         return []
+    try:
+        trainer.load_state_dict(state)
+    except RuntimeError:
+        raise RunError(
+            f"The resume.pt of run {run.name} does not fit its settings and its {counted(trainer.num_classes, 'class', 'classes')}. "
+            "Start a new run with these settings."
+        ) from None
     run.checkpoints.roll_back(state)
-    trainer.load_state_dict(state)
+    _describe(run, data, trainer)
     run.log(f"Resumed from epoch {trainer.epoch}.")
+    if has_changed(settings.data, data.info):
+        run.log(f"{dataset_title(settings.data.dataset)} has changed. The run keeps the images that it began with.")
     return run.metrics()
 
 

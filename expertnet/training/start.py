@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expertnet.data.custom import known_class_count
+from expertnet.data.custom import known_class_count, refuse_changed_images
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError
 from expertnet.network.cost import refuse_if_too_large
@@ -43,7 +43,7 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
             f"Run {run.name} has completed {done} epochs. `training.epochs` must be at least {done}. You entered {epochs}."
         )
     config = config | {"training": config["training"] | {"epochs": epochs}}
-    refuse_if_missing(settings_from_dict(config).data)  # before the run changes
+    refuse_changed_images(settings_from_dict(config).data, run.dataset_info())  # before the run changes
     run.forget_stop()
     run.write_config(config)
     before = Before(

@@ -82,7 +82,9 @@ class Trainer:
         )
         self.mean, self.std = (torch.tensor(values, device=self.device) for values in (data.info.mean, data.info.std))
         self.batch_size = min(settings.training.batch_size, len(self.train))
-        self.steps = len(self.train) // self.batch_size  # per epoch, without the last, partial batch
+        self.steps = (
+            len(self.train) // self.batch_size
+        )  # per epoch; the last, partial batch is dropped, even a single image
         self.updater = Updater(
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self._compiles(), log
         )
@@ -165,7 +167,9 @@ class Trainer:
             speed = (step + 1) * self.batch_size / (time.perf_counter() - started)
             yield Progress("step", epoch, step + 1, self.steps, loss=loss, images_per_second=speed)
         seconds_training = time.perf_counter() - started
-        evaluation = yield from self._evaluate(self.validation, epoch)
+        # in the precision of the training, which is faster; these figures only choose the best epoch
+        evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, self.updater.autocast)
+        evaluation = yield from self._evaluate(evaluator, self.validation, epoch)
         self._check_finite(evaluation.loss, f"The validation loss is not a finite number in epoch {epoch}.")
         self.epoch = epoch
         best = self.best["accuracy"]
@@ -198,8 +202,7 @@ class Trainer:
                 "nan",
             )
 
-    def _evaluate(self, split: Split, epoch: int, mirrored: bool = False) -> Generator[Progress, None, Evaluation]:
-        evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, self.updater.autocast, mirrored)
+    def _evaluate(self, evaluator: Evaluator, split: Split, epoch: int) -> Generator[Progress, None, Evaluation]:
         parts = batches(split)
         for number, batch in enumerate(parts):
             yield Progress("evaluation", epoch, number, len(parts))
@@ -207,8 +210,10 @@ class Trainer:
         return evaluator.result()
 
     def _run_test(self) -> Iterator[Progress]:
+        """Measure the best weights in float32, as `expertnet evaluate` and the routing lab do."""
         self.evaluated.load_state_dict(self.best["weights"])
-        evaluation = yield from self._evaluate(self.test, self.epoch, mirrored=self.updater.flips)
+        evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, mirrored=self.updater.flips)
+        evaluation = yield from self._evaluate(evaluator, self.test, self.epoch)
         result: TestResult = {
             "test_loss": evaluation.loss,
             "test_accuracy": evaluation.accuracy,

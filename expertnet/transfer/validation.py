@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import DatasetInfo
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.model import ExpertNet
 from expertnet.routing.effects import POLICIES
@@ -116,7 +117,7 @@ def _clean_info(described: Any, settings: Settings) -> DatasetInfo:
         sound = False
     if not sound:
         raise RunError("its config.json has an invalid description of the dataset.")
-    return DatasetInfo(name, classes, info.mean, info.std, info.image_size, fingerprint)
+    return replace(info, name=name, classes=classes, fingerprint=fingerprint, content=one_line(info.content))
 
 
 def _time(value: Any) -> str:

@@ -11,20 +11,46 @@ from tests.support.command import command, document, refused
 
 def test_the_document_agrees_with_the_training(trained):
     result = document("evaluate", "latest", **trained.env)
-    assert list(result) == ["run", "dataset", "accuracy", "accuracy_mirrored", "loss", "confusion", "classes"]
-    # Training may have measured in bfloat16.
-    assert result["accuracy"] == pytest.approx(trained.document["test_accuracy"], abs=0.02)
+    keys = ["run", "dataset", "accuracy", "accuracy_mirrored", "loss", "confusion", "classes", "own_images"]
+    assert list(result) == keys and result["own_images"]
+    assert result["accuracy"] == trained.document["test_accuracy"]
     correct = sum(row[number] for number, row in enumerate(result["confusion"]))
     assert correct / sum(map(sum, result["confusion"])) == pytest.approx(result["accuracy"])
 
 
-def test_without_the_images_another_dataset_is_needed(trained, tmp_path):
-    shutil.copytree(trained.run.path, tmp_path / trained.run.id)
-    moved = RunStore(tmp_path).get(trained.run.id)
-    moved.write_config(moved.config() | {"data": moved.config()["data"] | {"dataset": "gone.zip"}})
-    message = refused(command("evaluate", "latest", "--runs-dir", tmp_path))
-    assert "gone.zip" in message and "--dataset" in message
-    assert document("evaluate", "latest", "--dataset", "digits", "--runs-dir", tmp_path)["dataset"] == "digits"
+@pytest.fixture
+def moved(trained, tmp_path):
+    """A copy of the run whose images were a folder that is gone, with its cache."""
+    shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id)
+    run = RunStore(tmp_path / "runs").get(trained.run.id)
+    config = run.config()
+    facts = {"name": "pets", "fingerprint": "folder-0-8px-v2", "content": "0"}
+    run.write_config(config | {"data": config["data"] | {"dataset": "pets"}, "dataset": config["dataset"] | facts})
+    return run
+
+
+def test_without_the_images_another_dataset_is_needed(moved):
+    message = refused(command("evaluate", "latest", "--runs-dir", moved.path.parent))
+    assert "'pets'" in message and "--dataset" in message
+
+
+def test_figures_of_other_images_say_so(moved):
+    words = ("evaluate", "latest", "--dataset", "digits", "--runs-dir", moved.path.parent)
+    result = document(*words)
+    assert (result["dataset"], result["own_images"]) == ("digits", False)
+    assert command(*words).stdout.splitlines()[-1] == (
+        "These images are not those of pets that the run was trained and tested on."
+    )
+
+
+def test_changed_images_are_rejected(moved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in range(10):
+        (tmp_path / "pets" / str(name)).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (8, 8), (number, name, 9)).save(tmp_path / "pets" / str(name) / f"{number}.png")
+    message = refused(command("evaluate", "latest", "--runs-dir", moved.path.parent))
+    assert "pets has changed since this run was trained: 1,797 images then, 20 now." in message
 
 
 def test_a_dataset_with_other_classes_is_rejected(trained, tmp_path):

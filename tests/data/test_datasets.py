@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -13,17 +14,17 @@ from PIL import Image
 from expertnet.data import cache
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
-from expertnet.data.custom import known_class_count, save_upload, scan
+from expertnet.data.custom import known_class_count, refuse_changed_images, save_upload, scan
 from expertnet.data.datasets import (
-    DatasetInfo,
-    cached_test_split,
     dataset_title,
+    find_cached,
     flips,
-    is_cached,
+    has_changed,
     load_dataset,
     load_test_split,
     refuse_if_missing,
 )
+from expertnet.data.info import DatasetInfo, find_own
 from expertnet.data.splits import held_out
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
@@ -166,15 +167,15 @@ def test_the_second_load_decodes_nothing(kind, root, folder, monkeypatch):
 def test_class_count_and_cache_state_before_loading(root, folder):
     archive = shutil.make_archive(str(folder), "zip", folder)
     for path in (folder, archive):
-        assert not is_cached(settings(path))
+        assert not find_cached(settings(path))
         assert known_class_count(settings(path)) is None
         load_dataset(settings(path), seed=0)
-        assert is_cached(settings(path))
+        assert find_cached(settings(path))
         assert known_class_count(settings(path)) == 2
-        assert not is_cached(settings(path, image_size=16))
+        assert not find_cached(settings(path, image_size=16))
     assert known_class_count(settings("cifar100")) == 100
     assert known_class_count(settings("/nowhere")) is None
-    assert not is_cached(settings("a\0b"))
+    assert not find_cached(settings("a\0b"))
 
 
 def test_the_fingerprint_of_an_archive_is_its_content(root, folder, tmp_path):
@@ -186,16 +187,29 @@ def test_the_fingerprint_of_an_archive_is_its_content(root, folder, tmp_path):
     assert load_dataset(settings(archive, image_size=16), seed=0).info.fingerprint != first.fingerprint
 
 
-def test_the_test_set_of_a_deleted_archive_is_cached(root, folder):
-    archive = shutil.make_archive(str(folder), "tar", folder)
-    data = load_dataset(settings(archive), seed=0)
-    os.remove(archive)
-    cached = cached_test_split(data.info)
-    assert torch.equal(cached.images, data.test.images) and torch.equal(cached.labels, data.test.labels)
-    assert cached_test_split(replace(data.info, classes=("cat", "cow"))) is None
-    outside = root / "decoded" / data.info.fingerprint
-    shutil.copytree(outside, root / "archive-0")  # as an imported run may claim
-    assert cached_test_split(replace(data.info, fingerprint="../archive-0")) is None
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_the_images_of_a_run_are_found_after_their_source_is_gone(kind, root, folder):
+    path = folder if kind == "folder" else shutil.make_archive(str(folder), "tar", folder)
+    data = load_dataset(settings(path), seed=3)
+    shutil.rmtree(folder)
+    if kind == "archive":
+        os.remove(path)
+    again = load_dataset(settings(path), seed=3, own=data.info)
+    assert again.info == data.info
+    for part in ("train", "validation", "test"):
+        before, after = getattr(data, part), getattr(again, part)
+        assert torch.equal(before.images, after.images) and torch.equal(before.labels, after.labels)
+    with pytest.raises(DatasetError, match="There is no dataset"):
+        load_dataset(settings(path), seed=3)
+
+
+def test_a_description_leads_to_no_images_but_its_own(root, folder):
+    info = load_dataset(settings(folder), seed=0).info
+    assert find_own(info)
+    assert find_own(replace(info, classes=("cat", "cow"))) is None
+    assert find_own(replace(info, image_size=16)) is None
+    shutil.copytree(root / "decoded" / info.fingerprint, root / "archive-0")  # as an imported run may claim
+    assert find_own(replace(info, fingerprint="../archive-0")) is None
 
 
 def test_a_changed_archive_is_decoded_again(root, folder):
@@ -278,7 +292,7 @@ def test_a_damaged_cache_is_decoded_again(damage, root, folder):
         (cached / "test-labels.bin").unlink()
     else:
         (cached / "info.json").write_text("{" if damage == "json" else "{}")
-    assert not is_cached(settings(folder))
+    assert not find_cached(settings(folder))
     again = load_dataset(settings(folder), seed=0)
     assert torch.equal(again.train.images, first.train.images)
 
@@ -368,12 +382,83 @@ def test_an_unreadable_folder_is_rejected(root, folder, monkeypatch):
         load_dataset(settings(folder), seed=0)
 
 
+def renamed(path):
+    path.rename(path.with_name("rat"))
+
+
+def one_more(path):
+    (path / "new.png").write_bytes(image(99))
+
+
+def another(path):
+    (path / "0.png").write_bytes(image(99))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda cat: shutil.copytree(cat, cat.with_name("cow")), "1 class added (cow)."),
+        (shutil.rmtree, "1 class missing (cat)."),
+        (renamed, "1 class added (rat), 1 class missing (cat)."),
+        (one_more, "15 images then, 16 now."),
+        (another, "other images."),
+    ],
+    ids=["added", "missing", "renamed", "more", "other"],
+)
+def test_other_images_than_those_of_a_run_are_rejected(change, says, root, tmp_path):
+    own = tmp_path / "own"
+    for index, name in enumerate(("cat", "dog", "eel")):
+        (own / name).mkdir(parents=True)
+        for number in range(5):
+            (own / name / f"{number}.png").write_bytes(image(50 * index + number))
+    data = settings(own)
+    info = load_dataset(data, seed=0).info
+    assert not has_changed(data, info)
+    change(own / "cat")
+    assert has_changed(data, info)
+    assert load_dataset(data, seed=0, own=info).info == info  # from the cache
+    refuse_changed_images(data, info)
+    shutil.rmtree(root / "decoded")
+    with pytest.raises(DatasetError, match=re.escape(f"own has changed since this run was trained: {says}")):
+        load_test_split(data, own=info)
+    if "class" in says:  # which is known before any image is read
+        with pytest.raises(DatasetError, match=re.escape(says)):
+            refuse_changed_images(data, info)
+
+
+def test_images_that_were_moved_or_touched_are_the_same(root, folder):
+    info = load_dataset(settings(folder), seed=0).info
+    moved = folder.rename(folder.with_name("moved"))
+    os.utime(moved / "train" / "cat" / "0.png", ns=(1, 1))
+    shutil.rmtree(root / "decoded")
+    assert load_dataset(settings(moved), seed=0, own=info).info == info
+
+
+def test_the_images_of_a_run_of_an_older_version_are_told_by_their_source(root, folder):
+    info = load_dataset(settings(folder), seed=0).info
+    older = replace(info, content="", images=0, fingerprint=info.fingerprint.replace("-v2", "-v1"))
+    assert DatasetInfo.from_dict({k: v for k, v in older.to_dict().items() if k not in ("content", "images")}) == older
+    assert load_dataset(settings(folder), seed=0, own=older).info == older
+    another(folder / "train" / "cat")
+    with pytest.raises(DatasetError, match="other images"):
+        load_dataset(settings(folder), seed=0, own=older)
+
+
+def test_the_order_of_images_does_not_depend_on_the_number_of_processors(root, folder, monkeypatch):
+    orders = []
+    for processors in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda count=processors: count)
+        orders.append(load_dataset(settings(folder, validation_share=0), seed=0).train.images[:, 0, 0, 0].tolist())
+        shutil.rmtree(root / "decoded")
+    assert orders[0] == orders[1] == sorted(orders[0])
+
+
 def test_a_scan_counts_images_and_classes_without_decoding(root, folder):
     found = scan(settings(folder))
     assert (found.classes, found.train, found.test) == (("cat", "dog"), 20, 4)
     assert found.sentence == "24 images in 2 classes: 20 for training, 4 held out for the test"
     assert known_class_count(settings(folder)) == 2
-    assert not is_cached(settings(folder))
+    assert not find_cached(settings(folder))
 
 
 def test_a_rejected_folder_is_scanned_again(root, tmp_path):
@@ -400,6 +485,23 @@ def test_a_rejected_folder_is_scanned_again(root, tmp_path):
     found, data = scan(settings(own)), load_dataset(settings(own), seed=0)
     assert found.classes == ("cat", "dog")
     assert (found.train, found.test) == (len(data.train) + len(data.validation), len(data.test)) == (3, 2)
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "class added"])
+def test_a_folder_is_scanned_again_when_one_of_its_folders_changes(change, root, folder):
+    before, cat = scan(settings(folder)), folder / "train" / "cat"
+    assert scan(settings(folder)) is before
+    if change == "added":
+        (cat / "new.png").write_bytes(image(99))
+    elif change == "removed":
+        (cat / "0.png").unlink()
+    else:
+        shutil.copytree(cat, folder / "train" / "cow")
+    for path in (cat, folder / "train"):  # the clock of a file system may be coarse
+        os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**9))
+    now = scan(settings(folder))
+    assert now.train - before.train == {"added": 1, "removed": -1, "class added": 10}[change]
+    assert known_class_count(settings(folder)) == len(now.classes)
 
 
 @pytest.mark.parametrize(

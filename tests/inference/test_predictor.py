@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from expertnet.data.datasets import DatasetInfo
+from expertnet.data.info import DatasetInfo
 from expertnet.inference.predictor import BATCH, Predictor
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings

@@ -1,10 +1,11 @@
-"""The cached routing of a test set is used only if it is of this network."""
+"""The cached routing of a test set is used only if it is of this network and of the images that it was trained on."""
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from expertnet.inference.routing_cache import cache_tensors, cached_routing, route_test_set
-from tests.support.lab import random_split, saved_run
+from tests.support.lab import COLORS, predictor, random_split, saved_run
 
 
 @pytest.mark.parametrize(
@@ -35,11 +36,30 @@ def test_a_routing_of_another_network_is_ignored(tmp_path, broken):
         "labels": routed.labels.short(),
         "predictions": routed.predictions.short(),
     }
-    cache_tensors(run, "routing", "best", 1, sound)
+    cache_tensors(run, "routing", "best", predictor(), sound)
     assert torch.equal(cached_routing(run).labels, routed.labels)
     assert cached_routing(run) is cached_routing(run)  # made once
-    cache_tensors(
-        run, "routing", "best", 1, {name: value for name, value in (sound | broken).items() if value is not None}
-    )
+    tensors = {name: value for name, value in (sound | broken).items() if value is not None}
+    cache_tensors(run, "routing", "best", predictor(), tensors)
     assert cached_routing(run) is None
     assert torch.equal(route_test_set(run, split).predictions, routed.predictions)
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "metadata", "used"),
+    [
+        ("folder-0-8px-v2", {"images": "folder-0-8px-v2"}, True),
+        ("folder-0-8px-v2", {"images": "folder-1-8px-v2"}, False),
+        ("folder-0-8px-v2", {}, False),  # of an older version, which routed whatever the folder held
+        ("digits-8px-v2", {}, True),
+    ],
+)
+def test_a_routing_of_other_images_is_computed_again(tmp_path, fingerprint, metadata, used):
+    run, split = saved_run(tmp_path / "runs"), random_split()
+    run.write_config(run.config() | {"dataset": COLORS.to_dict() | {"fingerprint": fingerprint}})
+    path = run.path / "routing-best.safetensors"
+    routed = route_test_set(run, split)
+    save_file(load_file(path) | {"predictions": 1 - routed.predictions}, path, {"epoch": "1"} | metadata)
+    assert (cached_routing(run) is not None) == used
+    expected = 1 - routed.predictions if used else routed.predictions
+    assert torch.equal(route_test_set(run, split).predictions, expected)

@@ -1,11 +1,14 @@
 """Every view of the Experts page: on small networks, without routing, without the test images, and while a run trains."""
 
 import re
+import shutil
 
 import pytest
+import torch
 from PIL import Image
 
-from expertnet.inference.routing_cache import cached_routing
+from expertnet.data.cache import data_root
+from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.store.run_store import RunStore
 from expertnet.ui import tasks
 from expertnet.utils.processes import this_process
@@ -62,11 +65,12 @@ def test_a_view_of_a_running_training_shows_its_best_checkpoint_and_caches_nothi
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_without_the_test_images_cached_routing_still_shows(view, tmp_path):
+def test_without_the_test_images_cached_routing_still_shows(view, tmp_path, monkeypatch):
     run = finished(RunStore())
     view_of(run, "Classes")  # caches the routing
     config = run.config()
     run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
     test = view_of(run, view)
     assert "are not on this machine" in text(test)
     if view in ("Classes", "Experts"):
@@ -198,29 +202,36 @@ def class_folders(path, classes, count=6):
     return path
 
 
-def read(test):
-    """Click the button that reads changed images."""
-    click(test, "Read the images")
-    return settled(test)
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
 
 
-def test_changed_custom_images_are_routed_again(tmp_path):
+def test_changed_images_are_not_taken_for_those_of_the_run(tmp_path, own_data):
     folder = class_folders(tmp_path / "own", ("cat", "dog", "eel"), count=12)
     run = finished(RunStore(), **{"data.dataset": str(folder)})
-    view_of(run, "Experts")
     for number in range(6):
         (folder / "cat" / f"{number}.png").unlink()
-    test = read(view_of(run, "Experts"))
-    assert "have changed since" in text(test)
-    assert cached_routing(run).labels.bincount().tolist() == [1, 2, 2]
+    assert not view_of(run, "Experts").error
+    assert cached_routing(run).labels.bincount().tolist() == [2, 2, 2]
+    (run.path / "routing-best.safetensors").unlink()
+    shutil.rmtree(data_root() / "decoded")
+    test = view_of(run, "Experts")
+    click(test, "Read the images")
+    assert ": 36 images then, 30 now." in settled(test).error[0].value
+    assert cached_routing(run) is None
 
 
-def test_custom_images_with_other_classes_are_rejected(tmp_path):
+def test_two_runs_are_compared_each_on_its_own_images(tmp_path, own_data):
     folder = class_folders(tmp_path / "own", ("cat", "dog"))
-    run = finished(RunStore(), **{"data.dataset": str(folder)})
-    (folder / "dog").rename(folder / "eel")
-    test = read(view_of(run, "One image"))
-    assert any("have changed since" in error.value for error in test.error)
+    first = finished(RunStore(), **{"data.dataset": str(folder), "seed": 1})
+    for number in range(6):
+        Image.new("RGB", (8, 8), (number * 9, 7, 200)).save(folder / "dog" / f"{number}.png")
+    second = finished(RunStore(), **{"data.dataset": str(folder), "seed": 2})
+    view_of(first, "Compare")
+    compared = cached_routing(second).routing
+    (second.path / "routing-best.safetensors").unlink()
+    assert torch.equal(route_test_set(second, load_own_test_set(second)).routing, compared)
 
 
 def test_one_expert_has_nothing_to_route():

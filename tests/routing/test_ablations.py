@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from expertnet.inference.routing_cache import route_test_set
+from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.routing.ablations import ablation_name, ablation_table, class_effects, measure_ablations
 from expertnet.routing.effects import Effects, cached_effects, flipped
 from expertnet.routing.interventions import ablated
@@ -14,10 +15,9 @@ from tests.support.lab import predictor, random_split, saved_run
 
 
 @pytest.mark.parametrize("renormalize", [True, False])
-def test_ablations_equal_a_plain_pass_for_every_expert(tmp_path, monkeypatch, renormalize):
+def test_ablations_equal_a_plain_pass_for_every_expert(tmp_path, renormalize):
     run = saved_run(tmp_path / "runs")
-    monkeypatch.setattr("expertnet.routing.effects.EVALUATION_BATCH", 16)
-    split = random_split()
+    split = random_split(EVALUATION_BATCH + 40)
     routed = route_test_set(run, split)
     effects = measure_ablations(run, split, routed, renormalize)
     net = predictor()

@@ -43,5 +43,5 @@ def test_effects_of_another_epoch_are_ignored(tmp_path):
 def test_effects_of_another_network_are_ignored(tmp_path, tensors):
     run = saved_run(tmp_path / "runs")
     route_test_set(run, random_split())
-    cache_tensors(run, "policies", "best", 1, tensors)
+    cache_tensors(run, "policies", "best", predictor(), tensors)
     assert cached_effects(run, "policies") is None

@@ -1,11 +1,14 @@
 """Settings: presets, labels, and messages on invalid values."""
 
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 
 from expertnet.errors import SettingsError
+from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import (
     build_settings,
     command_line,
@@ -136,6 +139,31 @@ def test_an_unrelated_key_gets_no_suggestion(typed):
     with pytest.raises(SettingsError) as refused:
         build_settings(overrides={typed: "1"})
     assert "Did you mean" not in str(refused.value) and len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("size", "blocks", "pools", "batch", "fits"),
+    [
+        (8, 4, (1, 2, 3), 1, False),
+        (15, 4, (1, 2, 3), 1, False),  # 15, 7, 3, 1
+        (8, 4, (1, 2, 3), 2, True),
+        (8, 3, (1, 2, 3), 1, True),  # the last pooling has no batch norm after it
+        (8, 4, (1, 2), 1, True),
+        (16, 4, (1, 2, 3), 1, True),
+        (16, 5, (1, 2, 3, 4), 1, False),
+    ],
+)
+def test_batch_norm_gets_more_than_one_value_per_channel(size, blocks, pools, batch, fits):
+    """Against torch, which rejects a single value in training."""
+    values = {"data.image_size": size, "model.num_blocks": blocks, "model.pool_after": pools, "model.channels": 8}
+    net = ExpertNet(build_settings("report", overrides=values).model, 2)
+    images = torch.zeros(batch, 3, size, size)
+    with nullcontext() if fits else pytest.raises(ValueError, match="more than 1 value per channel"):
+        net(images)
+    with nullcontext() if fits else pytest.raises(SettingsError, match="at least 2.*You entered 1") as refused:
+        build_settings("report", overrides=values | {"training.batch_size": batch})
+    if not fits:
+        assert list(refused.value.by_key) == ["training.batch_size"]
 
 
 def test_an_unknown_preset_lists_all_presets():

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import save_file
 
 from expertnet.data.augment import normalize
-from expertnet.data.datasets import DatasetInfo
+from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import Routed

@@ -128,7 +128,8 @@ def test_a_clock_that_is_set_back_does_not_silence_the_status(store, monkeypatch
         assert run.status().heartbeat < now
 
 
-def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says_so(store, tmp_path):
+def test_a_data_folder_that_vanishes_is_only_missed_if_its_images_are_not_cached(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
     images = tmp_path / "images"
     for label in "ab":
         (images / label).mkdir(parents=True)
@@ -142,9 +143,12 @@ def test_a_data_folder_that_vanishes_leaves_the_training_alone_and_going_on_says
             shutil.rmtree(images)
 
     assert run_training(run, Stop(), on_progress=vanish).state == "finished", run.log_tail()
+    prepare_resume(run, epochs=4)
+    assert run_training(run, Stop()).state == "finished", run.log_tail()
+    shutil.rmtree(tmp_path / "data")
     with pytest.raises(DatasetError, match=re.escape(str(images))):
-        prepare_resume(run, epochs=4)
-    assert run.state == "finished" and run.settings().training.epochs == 3
+        prepare_resume(run, epochs=5)
+    assert run.state == "finished" and run.settings().training.epochs == 4
 
 
 def test_a_training_that_cannot_write_its_folder_ends_and_the_manager_lives(store):

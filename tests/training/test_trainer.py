@@ -3,15 +3,18 @@
 import itertools
 import math
 import os
+from dataclasses import replace
 
 import pytest
 import torch
 
 from expertnet.data.augment import normalize
-from expertnet.data.datasets import Dataset, DatasetInfo
+from expertnet.data.datasets import Dataset
+from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.network.evaluation import evaluate
+from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import TrainingSettings
 from expertnet.training import allocation
@@ -187,10 +190,27 @@ def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
     accuracies = [line["val_accuracy"] for line in epochs(records)]
     assert run.best["epoch"] == accuracies.index(max(accuracies)) + 1
     run.model.load_state_dict(run.best["weights"])
-    # the trainer may compute in bf16, this does not
     result = evaluate(run.model, data.test, data.info.mean, data.info.std)
-    assert result.accuracy == pytest.approx(records[-1].test["test_accuracy"], abs=0.05)
+    assert result.accuracy == records[-1].test["test_accuracy"]
     assert result.confusion.sum() == len(data.test) and result.routing.shape == (60, 2, 3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_final_figures_are_in_float32_whatever_the_training_computes_in(data, share):
+    """So that the test figures of a run are those that `evaluate` prints."""
+    data = replace(data, validation=data.validation if share else data.test)
+    run = trainer(data, **{"hardware.precision": "bf16", "data.flip": "on", "data.validation_share": share})
+    records = list(run.run())
+    net = ExpertNet(run.settings.model, 2)
+    net.load_state_dict(run.best["weights"])
+    result = evaluate(net, data.test, data.info.mean, data.info.std, mirrored=True)
+    assert records[-1].test == {
+        "test_loss": result.loss,
+        "test_accuracy": result.accuracy,
+        "test_accuracy_mirrored": result.accuracy_mirrored,
+    }
+    if not share:  # epochs are measured in the precision of the training
+        assert epochs(records)[-1]["val_loss"] != result.loss
 
 
 def test_where_the_test_set_is_watched_the_last_epoch_is_the_best(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from expertnet.data.info import is_own
 from expertnet.findings import classes, experts
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
@@ -15,6 +16,7 @@ from expertnet.ui.experts.classes import show_mistakes
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of
+from expertnet.ui.experts.test_images import test_split
 from expertnet.ui.run_picker import default_run, descriptions
 from expertnet.ui.shell import toast
 from expertnet.utils.text import escape
@@ -26,7 +28,8 @@ def compare_view(selection: Selection, lab: Lab) -> None:
         return
     checkpoint = other.checkpoints.present()[0]
     predictor = load_predictor(other, checkpoint, threads=1)
-    other_lab = lab_of(Selection(other, checkpoint, predictor, selection.split))
+    same_images = is_own(predictor.info, selection.predictor.info)
+    other_lab = lab_of(Selection(other, checkpoint, predictor, selection.split if same_images else test_split(other)))
     if other_lab is None:
         return
     renumbered = matched(other_lab, lab)

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 import streamlit as st
-import torch
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
@@ -30,9 +29,8 @@ class Selection:
 
     @property
     def key(self) -> tuple[Hashable, ...]:
-        """Identify what is computed from this checkpoint and this test set."""
-        labels = hash(self.split.labels.numpy().tobytes()) if self.split is not None else None
-        return self.run.id, self.checkpoint, self.predictor.epoch, labels
+        """Identify what is computed from this checkpoint and its test set."""
+        return self.run.id, self.checkpoint, self.predictor.epoch, self.predictor.info.fingerprint
 
     @property
     def blocks(self) -> list[int]:
@@ -49,14 +47,13 @@ def lab_of(selection: Selection) -> Lab | None:
     """Return the routing of the test set, computed in the background once per checkpoint; None until it is there."""
     run, checkpoint, split = selection.run, selection.checkpoint, selection.split
     routed = cached_routing(run, checkpoint)
-    if split is None:
-        if routed is None:
-            st.caption("Results for the whole test set cannot be shown, because its images are not on this machine.")
-    elif routed is None or not torch.equal(routed.labels, split.labels):  # the images may have changed
+    if routed is None and split is not None:
         count = threads()
 
         def work(progress: Report, cancelled: ShouldStop) -> Routed:
             return route_test_set(run, split, checkpoint, progress, count, cancelled)
 
         routed = in_background(("routing", *selection.key), "Routing the test images", work)
+    elif routed is None:
+        st.caption("Results for the whole test set cannot be shown, because its images are not on this machine.")
     return open_lab(routed, selection.predictor.classes) if routed is not None else None

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 import streamlit as st
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import cached_test_split, dataset_title, is_cached, is_missing
+from expertnet.data.datasets import dataset_title, find_cached, is_missing
+from expertnet.data.info import find_own
 from expertnet.data.splits import Split
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run import Run
@@ -17,13 +18,12 @@ from expertnet.utils.text import escape
 
 
 def test_split(run: Run) -> Split | None:
-    """Return the test set of a run. If it is not on this machine, say so, offer to get it if possible, and return None."""
-    data = run.settings().data
+    """Return a run's own test set. If it is not on this machine, say so, offer to get it if possible, and return None."""
+    data, own = run.settings().data, run.dataset_info()
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
     permission: AbstractContextManager[None] = nullcontext()  # showing images that are cached needs none
-    info = run.dataset_info()
-    has_split = info is not None and cached_test_split(info) is not None
-    if not has_split and not is_cached(data) and (spec is None or spec.download_bytes):
+    is_here = (own and find_own(own)) or find_cached(data) or (spec and not spec.download_bytes)
+    if not is_here:
         missing = f"The images of {title} are not on this machine. You can still upload images."
         if is_missing(data):
             st.info(missing, icon=":material/folder_off:")
@@ -37,12 +37,5 @@ def test_split(run: Run) -> Split | None:
             return None
         permission = login.changing()
     with shown_error(), permission, progress_bar() as show:
-        split, same = load_own_test_set(run, show)
-        if not same:
-            st.warning(
-                f"The images of {title} have changed since this network was trained. The results below are for the "
-                "current images.",
-                icon=":material/warning:",
-            )
-        return split
+        return load_own_test_set(run, show)
     return None
