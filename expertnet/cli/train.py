@@ -14,10 +14,12 @@ from expertnet.data.custom import scan
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
 from expertnet.store.trash import move_to_trash
+from expertnet.utils.processes import this_process
 from expertnet.utils.text import counted, percent
 
 
@@ -56,6 +58,7 @@ def train(
         raise SettingsError("--resume keeps the settings of the run. Only --set training.epochs can be added.")
     else:
         run = _resume(store, resume, values)
+    RunQueue(store.root).add(run.id, this_process().beating())
     say(f"Run {run.id}")
     status = train_in_turn(
         run,

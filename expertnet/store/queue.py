@@ -1,19 +1,22 @@
 """The queue of runs that wait to train, on disk, for every server and command line that uses the store.
 
-`queue.json` survives a restart. A process changes it while it holds `queue.lock`, which the system releases when the process ends.
+`queue.json` survives a restart. A process changes it while it holds `queue.lock`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from expertnet.utils.files import read_json, write_atomically
+from expertnet.utils.locks import file_lock
 from expertnet.utils.processes import Process, is_alive, this_process
+
+RENEW_AFTER = 20.0  # seconds; other hosts drop an entry whose owner has not renewed it for HEARTBEAT_LIMIT
 
 
 class Entry(BaseModel):
@@ -26,6 +29,9 @@ class Entry(BaseModel):
     def is_valid(self) -> bool:
         """Return whether the entry is valid. It is not if its owner has died."""
         return self.owner is None or is_alive(self.owner)
+
+    def is_open_to(self, process: Process) -> bool:
+        return self.owner is None or self.owner.model_copy(update={"heartbeat": None}) == process
 
 
 class _Contents(BaseModel):
@@ -47,6 +53,15 @@ class RunQueue:
     def ids(self) -> list[str]:
         return [entry.run for entry in self.entries()]
 
+    def head(self) -> Entry | None:
+        """Return the run that trains next; None while the queue is paused or empty."""
+        return _head(self._read())
+
+    def holds(self, run_id: str) -> bool:
+        """Return whether a run waits, or was taken by a process that is alive."""
+        queue = self._read()
+        return any(entry and entry.run == run_id and entry.is_valid for entry in (*queue.waiting, queue.training))
+
     @property
     def paused(self) -> bool:
         """Return whether no further run starts. A run that already trains continues."""
@@ -54,80 +69,83 @@ class RunQueue:
 
     @property
     def training(self) -> str | None:
-        """Return the id of the run in training, if the process that took it is alive."""
-        training = self._read().training
-        return training.run if training and training.owner and is_alive(training.owner) else None
+        """Return the id of the taken run, unless its process died on this host. On another, only its status tells."""
+        taken = self._read().training
+        return taken.run if taken and taken.owner and (not taken.owner.is_here or is_alive(taken.owner)) else None
 
     def add(self, run_id: str, owner: Process | None = None) -> None:
         """Append a run. A run that already waits keeps its place and gets the new owner."""
         with self._changing() as queue:
-            place = _place(queue, run_id)
-            if place is None:
-                queue.waiting.append(Entry(run=run_id, owner=owner))
+            entry = _entry(queue, run_id)
+            if entry:
+                entry.owner = owner
             else:
-                queue.waiting[place].owner = owner
+                queue.waiting.append(Entry(run=run_id, owner=owner))
 
-    def add_first(self, run_id: str, owner: Process | None = None) -> None:
-        """Put a run that was taken back at the head, for another owner."""
+    def claim(self, run_id: str) -> bool:
+        """Make this process the owner of a waiting run, or renew that. Returns False if the run is gone or another's."""
+        me, now = this_process(), time.time()
         with self._changing() as queue:
-            others = [entry for entry in queue.waiting if entry.run != run_id]
-            queue.waiting = [Entry(run=run_id, owner=owner), *others]
+            entry = _entry(queue, run_id)
+            if entry is None or not entry.is_open_to(me):
+                return False
+            if entry.owner is None or abs(now - (entry.owner.heartbeat or 0)) > RENEW_AFTER:
+                entry.owner = me.beating()
+            return True
 
     def remove(self, run_id: str) -> bool:
         """Remove a run and return whether it was waiting."""
         with self._changing() as queue:
-            others = [entry for entry in queue.waiting if entry.run != run_id]
-            found = len(others) < len(queue.waiting)
-            queue.waiting = others
-            return found
+            entry = _entry(queue, run_id)
+            if entry:
+                queue.waiting.remove(entry)
+            return entry is not None
 
-    def move_up(self, run_id: str) -> None:
+    def move_up(self, run_id: str, places: int = 1) -> None:
         with self._changing() as queue:
-            place = _place(queue, run_id)
-            if place:
-                queue.waiting.insert(place - 1, queue.waiting.pop(place))
+            entry = _entry(queue, run_id)
+            if entry:
+                place = queue.waiting.index(entry)
+                queue.waiting.insert(max(place - places, 0), queue.waiting.pop(place))
 
     def run_next(self, run_id: str) -> None:
-        with self._changing() as queue:
-            place = _place(queue, run_id)
-            if place:
-                queue.waiting.insert(0, queue.waiting.pop(place))
+        self.move_up(run_id, len(self._read().waiting))
 
     def pause(self, paused: bool) -> None:
         with self._changing() as queue:
             queue.paused = paused
 
-    def take(self, run_id: str | None = None) -> str | None:
-        """Take the run at the head if it is `run_id`, or, without an id, if it has no owner. Otherwise return None.
+    def take(self, run_id: str) -> bool:
+        """Take a run if it is at the head and no other process owns it, and return whether that worked.
 
         Hold the training lock when you call this. The run counts as `training` until done().
         """
-        if not _takes(self._read(), run_id):  # without waiting for the lock
-            return None
         with self._changing() as queue:
-            if not _takes(queue, run_id):
-                return None
-            taken = queue.waiting.pop(0).run
-            queue.training = Entry(run=taken, owner=this_process())
-            return taken
+            entry = _head(queue)
+            if entry is None or entry.run != run_id or not entry.is_open_to(this_process()):
+                return False
+            queue.waiting.remove(entry)
+            queue.training = Entry(run=run_id, owner=this_process().beating())
+            return True
 
     def done(self) -> None:
         """Record that the taken run no longer trains."""
         with self._changing() as queue:
             queue.training = None
 
-    def _read(self) -> _Contents:
+    def _read(self, strict: bool = False) -> _Contents:
         try:
             return _Contents.model_validate(read_json(self.path))
-        except (OSError, ValueError, ValidationError):
+        except (OSError, ValueError) as error:
+            if strict and isinstance(error, PermissionError):  # another user's, which must not be overwritten
+                raise
             return _Contents()
 
     @contextmanager
     def _changing(self) -> Iterator[_Contents]:
         """Yield the queue without invalid entries, locked against other processes, and write it if it changed."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / "queue.lock", thread_local=False):
-            queue = self._read()
+        with file_lock(self.root / "queue.lock"):
+            queue = self._read(strict=True)
             queue.waiting = [entry for entry in queue.waiting if entry.is_valid]
             before = queue.model_dump_json()
             yield queue
@@ -136,12 +154,9 @@ class RunQueue:
                 write_atomically(self.path, after.encode())
 
 
-def _place(queue: _Contents, run_id: str) -> int | None:
-    return next((place for place, entry in enumerate(queue.waiting) if entry.run == run_id), None)
+def _entry(queue: _Contents, run_id: str) -> Entry | None:
+    return next((entry for entry in queue.waiting if entry.run == run_id), None)
 
 
-def _takes(queue: _Contents, run_id: str | None) -> bool:
-    head = next((entry for entry in queue.waiting if entry.is_valid), None)
-    if queue.paused or head is None:
-        return False
-    return head.run == run_id if run_id else head.owner is None
+def _head(queue: _Contents) -> Entry | None:
+    return None if queue.paused else next((entry for entry in queue.waiting if entry.is_valid), None)

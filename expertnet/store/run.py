@@ -148,9 +148,11 @@ class Run:
 
     def as_of_now(self, status: Status) -> Status:
         """Update a written status: "interrupted" if its writer has died, "stopping" if a user asked the run to stop."""
-        # the queue outlives the process that queued the run
-        waits = status.state == "queued" and self.id in RunQueue(self.path.parent).ids()
-        if status.active and not waits and not is_alive(status):
+        if status.state == "queued":  # the queue outlives the process that queued the run and has a minute to do so
+            alive = RunQueue(self.path.parent).holds(self.id) or (status.is_fresh and is_alive(status))
+        else:
+            alive = not status.active or is_alive(status)
+        if not alive:
             return status.changed(state="interrupted", activity="", seconds_left=None)
         if status.state == "running" and self.stop_asked():
             return status.changed(state="stopping")
@@ -208,11 +210,11 @@ class Run:
 
     def leave_queue(self, state: str) -> None:
         """Give a run that left the queue untrained its state: the one before it was queued to resume, or `state`."""
-        status = self.status()
+        status = self.written_status()
         before = status.before or Before(
             state=state, epochs=status.epochs, error=status.error, error_kind=status.error_kind
         )
-        if status.before:
+        if status.before and self.has_settings:
             config = self.config()
             self.write_config(config | {"training": config["training"] | {"epochs": before.epochs}})
         self.write_status(status.changed(**before.model_dump(), before=None))

@@ -2,71 +2,75 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from expertnet.errors import RunError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.training.runner import OnProgress, run_training
 from expertnet.training.stop import Stop
+from expertnet.utils.locks import file_lock
 from expertnet.utils.processes import this_process
 
-TICK, HEARTBEAT_EVERY = 0.5, 20.0  # seconds between two looks at the queue, and between two heartbeats in it
+TICK = 0.5  # seconds between two looks at the queue
 
 
-@contextmanager
-def training_lock(root: Path) -> Iterator[bool]:
-    """Try to acquire the training lock of a store, without waiting, and yield whether that worked.
+def training_lock(root: Path) -> AbstractContextManager[bool]:
+    """Try to acquire the training lock of a store, without waiting, and yield whether that worked."""
+    return file_lock(root / "training.lock", wait=False)
 
-    The system releases it when its process ends in any way.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / "training.lock", blocking=False, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+
+def train_if_next(
+    run: Run, stop: Stop, on_progress: OnProgress = lambda status: None, own_process: bool = False
+) -> Status | None:
+    """Train a run if it is at the head of the queue and no other run trains, and return its final status; else None."""
+    queue = RunQueue(run.path.parent)
+    head = queue.head()
+    if head is None or head.run != run.id:
+        return None
+    with training_lock(queue.root) as free:
+        if not free or not queue.take(run.id):
+            return None
+        try:
+            status = run.written_status()
+            if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
+                return status
+            run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
+            return run_training(run, stop, on_progress=on_progress)
+        except RunError as error:  # the stopped run cannot move to the trash
+            run.log(str(error))
+            return run.status()
+        finally:
+            queue.done()
 
 
 def train_in_turn(
-    run: Run, stop: Stop, *, on_progress: OnProgress = lambda status: None, on_wait: Callable[[], object] = lambda: None
+    run: Run,
+    stop: Stop,
+    *,
+    on_progress: OnProgress = lambda status: None,
+    on_wait: Callable[[], object] = lambda: None,
+    own_process: bool = False,
 ) -> Status:
-    """Queue a run for this process, train it when its turn comes, and return its final status.
+    """Claim a run in the queue for this process, train it when its turn comes, and return its final status.
 
     If it is stopped, or removed from the queue, before its turn, it is not trained.
     """
-    root = run.path.parent
-    queue, waited = RunQueue(root), False
-    queue.add(run.id, this_process().beating())
-    last_heartbeat = time.monotonic()
+    queue, waited = RunQueue(run.path.parent), False
     try:
-        while True:
-            with training_lock(root) as acquired:
-                if acquired and queue.take(run.id):
-                    try:
-                        return run_training(run, stop, on_progress=on_progress)
-                    finally:
-                        queue.done()
+        while queue.claim(run.id):
+            status = train_if_next(run, stop, on_progress, own_process)
+            if status:
+                return status
             if not waited:
                 on_wait()
                 waited = True
-            if run.id not in queue.ids():  # whoever removed it has set its state or moved it to the trash
-                return run.status() if run.path.is_dir() else Status().changed(state="stopped")
-            if stop.wait(TICK):
+            if stop.wait(TICK) and queue.remove(run.id):
                 run.leave_queue(stop.state)
-                return run.status()
-            if time.monotonic() - last_heartbeat > HEARTBEAT_EVERY:  # other hosts cannot see this process
-                last_heartbeat = time.monotonic()
-                queue.add(run.id, this_process().beating())
+        # whoever removed it has set its state or moved it to the trash
+        return run.status() if run.path.is_dir() else Status(state="stopped")
     finally:
         queue.remove(run.id)

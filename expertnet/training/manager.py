@@ -6,24 +6,24 @@ Pages ask the manager to start and stop runs, and read everything else from the 
 from __future__ import annotations
 
 import atexit
-import subprocess
 import threading
 import traceback
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from expertnet.errors import UserError
 from expertnet.settings.schema import Settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.store.trash import move_to_trash
-from expertnet.training.lock import TICK, training_lock
-from expertnet.training.runner import run_training
+from expertnet.training.lock import TICK, train_if_next
 from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop
-from expertnet.training.worker import start_worker, wait_for_worker
-from expertnet.utils.processes import process_facts
+from expertnet.training.worker import train_in_worker
+from expertnet.utils.files import os_error_sentence
 
 CLOSE_WITHIN = 4.0  # seconds; a run that takes longer to stop counts as interrupted
 
@@ -60,7 +60,7 @@ class Manager:
 
     def stop(self, run: Run, discard: bool = False) -> None:
         """Stop a run that trains or waits in any process on the store. With `discard`, it then moves to the trash."""
-        if self.queue.remove(run.id):
+        if self.queue.remove(run.id) or (run.state == "queued" and not self.queue.holds(run.id)):
             run.leave_queue("stopped")
             if discard:
                 move_to_trash(run)
@@ -120,12 +120,7 @@ class Manager:
                     if self._leave.is_set() or not self._has_work():
                         self._thread = None
                         return
-                with training_lock(self.store.root) as acquired:
-                    taken = self.queue.take() if acquired else None
-                    process = self._begin(taken) if taken else None
-                if process and taken:
-                    wait_for_worker(process, Run(self.store.root / taken), self._leave)
-                elif not taken:
+                if not self._train_next():
                     self._leave.wait(TICK)
         except OSError:  # the store can no longer be written, so the terminal is the only place for the error
             traceback.print_exc()
@@ -134,23 +129,38 @@ class Manager:
                 self._thread = None
                 self._changed.notify_all()
 
-    def _begin(self, run_id: str) -> subprocess.Popen[bytes] | None:
-        """Train a run taken from the queue, or hand it to a worker process and return that."""
-        run = Run(self.store.root / run_id)
+    def _train_next(self) -> bool:
+        """Train the run at the head of the queue, and return whether it was this server's turn. No error ends the thread."""
+        head = self.queue.head()
+        if head is None or head.owner:
+            return False
+        run, self._stop = Run(self.store.root / head.run), Stop()
+        if self._leave.is_set():  # close() may have interrupted the previous Stop
+            self._stop.interrupt()
         try:
             if run.has_settings and run.settings().hardware.own_process:
-                process = start_worker(run)
-                self.queue.add_first(run_id, process_facts(process.pid))
-                return process
-            self._stop = Stop()
-            if self._leave.is_set():  # close() may have interrupted the previous Stop
-                self._stop.interrupt()
-            run_training(run, self._stop)
-        except OSError:  # this run's folder can no longer be written, but the next one's may be
-            traceback.print_exc()
-        finally:
-            self.queue.done()
-        return None
+                return train_in_worker(run, self._leave)
+            return train_if_next(run, self._stop) is not None
+        except Exception as error:
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            with suppress(OSError):  # this run's folder can no longer be written, but the next one's may be
+                _give_up(run, error)
+            self.queue.remove(run.id)
+            return True
+
+
+def _give_up(run: Run, error: Exception) -> None:
+    """Say in the log of a run what it met. It has failed if that was before it trained."""
+    reason = f"Training failed with an unexpected error ({type(error).__name__}: {error})."
+    if isinstance(error, UserError):
+        reason = str(error)
+    elif isinstance(error, OSError):
+        reason = os_error_sentence(error)
+    status = run.written_status()
+    if status.state == "queued":
+        run.write_status(status.changed(state="failed", error=reason, error_kind="other"))
+    run.log(reason)
 
 
 def manager(store: RunStore | None = None) -> Manager:

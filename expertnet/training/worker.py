@@ -15,51 +15,61 @@ from pathlib import Path
 import psutil
 
 from expertnet.errors import RunError
-from expertnet.store.queue import RunQueue
+from expertnet.store.queue import Entry, RunQueue
 from expertnet.store.run import Run
-from expertnet.store.status import TRAINING_STATES
-from expertnet.training.lock import TICK, train_in_turn
+from expertnet.training.lock import TICK, train_in_turn, training_lock
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import is_alive, this_process
 
 
-def start_worker(run: Run) -> subprocess.Popen[bytes]:
-    """Start the process of a run. Its standard error, such as a crash of the interpreter, goes to the run's log."""
-    with (run.path / "log.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "expertnet.training.worker", str(run.path.resolve())],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C in the server's terminal does not stop it
-        )
+def train_in_worker(run: Run, leave: threading.Event) -> bool:
+    """Start the process of a run if it is at the head of the queue and no other run trains, and return whether it was.
 
-
-def wait_for_worker(process: subprocess.Popen[bytes], run: Run, leave: threading.Event) -> None:
-    """Wait until the process has ended or `leave` is set. The run has failed if the process ended before it trained."""
-    while process.poll() is None:
-        if leave.wait(TICK):
-            process.returncode = 0  # it runs on, and Popen would warn about that
-            return
-    if run.path.exists() and run.state == "queued" and run.id not in RunQueue(run.path.parent).ids():
-        reason = (
+    Returns when the process has ended or `leave` is set. Raises RunError if the process ended before it could train.
+    """
+    queue, unclaimed = RunQueue(run.path.parent), Entry(run=run.id)
+    with training_lock(queue.root) as free:
+        if not free or queue.head() != unclaimed:
+            return False
+        process = _start(run)
+        # until the process has claimed the run, no other server may start one
+        while process.poll() is None and unclaimed in queue.entries() and not leave.wait(TICK):
+            pass
+    while process.poll() is None and not leave.wait(TICK):
+        pass
+    if process.returncode is None:
+        process.returncode = 0  # it runs on, and Popen would warn about that
+    elif process.returncode and run.written_status().state == "queued":
+        raise RunError(
             f"The training process ended before it started (exit status {process.returncode}). The log has the details."
         )
-        run.write_status(run.status().changed(state="failed", error=reason, error_kind="other"))
+    return True
+
+
+def _start(run: Run) -> subprocess.Popen[bytes]:
+    """Start the process of a run. Its standard error, such as a crash of the interpreter, goes to the run's log."""
+    try:
+        with (run.path / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "expertnet.training.worker", str(run.path.resolve())],
+                cwd=Path(__file__).parents[2],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the server's terminal does not stop it
+            )
+    except OSError as error:
+        raise RunError(
+            f"The training process could not start ({error.strerror}). Close other programs, or start the run again "
+            "with `hardware.own_process` off."
+        ) from None
 
 
 def can_force_stop(run: Run) -> bool:
     """Return whether a run trains in its own process on this host, so that killing it harms nothing else."""
     status = run.status()
-    here = this_process()
-    return bool(
-        status.own_process
-        and status.state in TRAINING_STATES
-        and status.host == here.host
-        and status.pid != here.pid
-        and is_alive(status)
-    )
+    elsewhere = status.is_here and status.pid != this_process().pid
+    return status.own_process and status.training and elsewhere and is_alive(status)
 
 
 def force_stop(run: Run) -> None:
@@ -82,9 +92,7 @@ def main(folder: str) -> None:
     stop = Stop()
     signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
     signal.signal(signal.SIGINT, lambda *_: stop.interrupt())
-    run = Run(Path(folder))
-    run.write_status(run.status().changed(process=this_process(), own_process=True))
-    train_in_turn(run, stop)
+    train_in_turn(Run(Path(folder)), stop, own_process=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,15 @@ class Process(BaseModel):
         """Return a copy with a heartbeat of now."""
         return self.model_copy(update={"heartbeat": time.time()})
 
+    @property
+    def is_fresh(self) -> bool:
+        """Return whether the heartbeat is at most HEARTBEAT_LIMIT old, or as far ahead, because clocks differ."""
+        return abs(time.time() - (self.heartbeat or 0)) < HEARTBEAT_LIMIT
+
+    @property
+    def is_here(self) -> bool:
+        return self.host == this_process().host
+
 
 def this_process() -> Process:
     return _this_process(os.getpid())
@@ -63,8 +72,8 @@ def _boot() -> str | None:
 
 def is_alive(process: Process) -> bool:
     """Return whether a process is still running. A zombie is not."""
-    if process.host != this_process().host:
-        return abs(time.time() - (process.heartbeat or 0)) < HEARTBEAT_LIMIT
+    if not process.is_here:
+        return process.is_fresh
     if process.boot != _boot() or process.pid is None or process.process_start is None:
         return False
     try:

@@ -1,17 +1,9 @@
 """Importing and exporting on the Runs page."""
 
-import io
-
 from expertnet.store.run_store import RunStore
-from expertnet.transfer.export_run import export_run
 from expertnet.utils.files import write_atomically
+from tests.support.exports import exported
 from tests.support.opening import finished, opened
-
-
-def exported(run):
-    file = io.BytesIO()
-    export_run(run, file)
-    return file.getvalue()
 
 
 def upload(test, *files):

@@ -1,7 +1,6 @@
 """One row a run: as the run says it, and read again exactly when one of its files has changed."""
 
 import gc
-import json
 import os
 import weakref
 
@@ -9,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet.settings.fields import build_settings
 from expertnet.store import index
 from expertnet.store.index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
 from expertnet.store.notes import Notes
@@ -19,23 +17,12 @@ from expertnet.store.status import Status
 from expertnet.store.trash import move_to_trash
 from expertnet.ui.preload import read_runs
 from expertnet.utils.processes import this_process
+from tests.support.opening import written
 
 
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path / "runs")
-
-
-def written(store, name="", preset="quick", epochs=3, accuracy=0.5, state="finished", dataset="digits", **overrides):
-    run = store.create(build_settings(preset, dataset, overrides), preset, name)
-    lines = [
-        {"epoch": n, "val_accuracy": accuracy * n / epochs, "val_loss": 1 / n, "seconds": 2.0}
-        for n in range(1, epochs + 1)
-    ]
-    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    figures = {"epoch": epochs, "epochs": epochs, "steps": 10, "best_val_accuracy": accuracy}
-    run.write_status(Status().changed(**figures, state=state))
-    return run
 
 
 @pytest.fixture

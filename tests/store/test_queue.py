@@ -7,6 +7,7 @@ import psutil
 
 from expertnet.store.queue import RunQueue
 from expertnet.utils.processes import process_facts, this_process
+from tests.support.hosts import on_another_host
 
 DEAD = this_process().model_copy(update={"pid": 2**22 + 1})
 
@@ -35,28 +36,38 @@ def test_order_moves_and_removal(tmp_path):
 def test_taking_is_from_the_head_and_not_while_paused(tmp_path):
     queue = filled(tmp_path, "a", "b")
     queue.pause(True)
-    assert queue.take() is None and queue.ids() == ["a", "b"]
+    assert queue.head() is None and not queue.take("a") and queue.ids() == ["a", "b"]
     queue.pause(False)
-    assert queue.take("b") is None
-    assert queue.take() == "a" and queue.training == "a" and queue.ids() == ["b"]
+    assert queue.head().run == "a" and not queue.take("b")
+    assert queue.take("a") and queue.training == "a" and queue.ids() == ["b"]
     queue.done()
     assert queue.training is None
-    assert queue.take("b") == "b" and queue.take() is None
+    assert queue.take("b") and not queue.take("b") and queue.head() is None
 
 
 def test_an_entry_with_an_owner_is_taken_by_it_alone_and_falls_with_it(tmp_path):
     queue = RunQueue(tmp_path)
-    queue.add("mine", this_process())
-    queue.add("any")
-    assert queue.take() is None  # the head is another's
-    assert queue.take("mine") == "mine"
-    queue.add_first("theirs", DEAD)
-    assert queue.ids() == ["any"] and queue.take() == "any"
+    queue.add("theirs", process_facts(psutil.Process().parent().pid))
+    queue.add("mine", this_process().beating())
+    assert queue.ids() == ["theirs", "mine"] and not queue.take("theirs")
+    queue.remove("theirs")
+    assert queue.take("mine")
+    queue.add("dead", DEAD)
+    assert queue.ids() == [] and queue.head() is None
+
+
+def test_a_process_claims_only_what_waits_and_is_nobody_elses(tmp_path):
+    queue = filled(tmp_path, "a")
+    queue.add("theirs", process_facts(psutil.Process().parent().pid))
+    assert not queue.claim("theirs") and not queue.claim("gone") and queue.ids() == ["a", "theirs"]
+    assert queue.claim("a") and queue.claim("a") and queue.entries()[0].owner.heartbeat
+    before = queue.path.read_bytes()
+    assert queue.claim("a") and queue.path.read_bytes() == before  # a heartbeat of a moment ago is left alone
 
 
 def test_a_run_taken_by_a_process_that_died_trains_no_more(tmp_path):
     queue = filled(tmp_path, "a")
-    queue.take()
+    queue.take("a")
     whole = json.loads(queue.path.read_text())
     queue.path.write_text(json.dumps(whole | {"training": {"run": "a", "owner": DEAD.model_dump()}}))
     assert queue.training is None
@@ -97,8 +108,15 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     assert [i for i in ids if i[0] == "a"] == [f"a{number}" for number in range(25)]
 
 
-def test_the_facts_of_another_process(tmp_path):
-    parent = psutil.Process().parent()
-    queue = RunQueue(tmp_path)
-    queue.add("theirs", process_facts(parent.pid))
-    assert queue.ids() == ["theirs"] and queue.take() is None
+def test_another_host_sees_what_trains_here_and_leaves_what_waits_here_its_place(tmp_path):
+    queue = filled(tmp_path, "trains", "waits")
+    assert queue.take("trains") and queue.claim("waits")
+    taken = json.loads(queue.path.read_text())
+    taken["training"]["owner"]["heartbeat"] -= 1000  # only the status of a run that trains is written all the time
+    queue.path.write_text(json.dumps(taken))
+    seen = on_another_host(
+        "import sys; from pathlib import Path; from expertnet.store.queue import RunQueue; "
+        "queue = RunQueue(Path(sys.argv[1])); queue.add('theirs'); print(queue.training, *queue.ids())",
+        tmp_path,
+    )
+    assert seen == ["trains", "waits", "theirs"] and queue.ids() == ["waits", "theirs"]

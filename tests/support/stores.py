@@ -14,8 +14,9 @@ from tests.support.opening import TINY, finished
 def running(store):
     run = finished(store)
     queue = RunQueue(store.root)
-    queue.add_first(run.id)
-    queue.take()
+    queue.add(run.id)
+    queue.run_next(run.id)
+    queue.take(run.id)
     run.write_status(
         run.status().changed(process=this_process(), state="running", activity="Training", step=3, steps=9)
     )

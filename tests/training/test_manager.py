@@ -1,5 +1,8 @@
 """The background thread, its queue, stopping, going on: real trainings on digits, small."""
 
+import shutil
+import time
+
 import pytest
 from PIL import Image
 
@@ -187,6 +190,58 @@ def test_an_unexpected_error_ends_the_run_not_the_thread(manager, store, monkeyp
     run = manager.submit(settings(**{"training.epochs": 2}))
     assert manager.join(timeout=300)
     assert run.state == "failed" and "ZeroDivisionError" in run.status().error and "surprise" in run.log_tail()
+
+
+def test_a_run_that_cannot_be_discarded_is_stopped_and_the_next_one_trains(manager, store, tmp_path):
+    run, after = manager.submit(settings(**{"training.epochs": 1000})), manager.submit(settings())
+    (tmp_path / "outside").mkdir()
+    (store.root / ".trash").symlink_to(tmp_path / "outside")
+    manager.stop(run, discard=True)
+    assert manager.join(timeout=300) and after.state == "finished"
+    assert run.state == "stopped" and "is a link" in run.log_tail()
+
+
+def test_a_training_lock_that_cannot_be_used_fails_the_runs_and_says_so(manager, store):
+    (store.root / "training.lock").mkdir(parents=True)
+    runs = [manager.submit(settings()) for _ in range(2)]
+    assert manager.join(timeout=300) and manager.queue.ids() == []
+    for run in runs:
+        assert run.state == "failed" and "training.lock cannot be used (Is a directory)" in run.status().error
+
+
+def test_what_is_in_the_queue_but_not_queued_is_not_trained(manager, store):
+    """As when a process dies while it removes a run, or a folder is removed by hand."""
+    manager.pause(True)
+    stopped, gone, after = (manager.submit(settings()) for _ in range(3))
+    stopped.write_status(stopped.status().changed(state="stopped"))
+    shutil.rmtree(gone.path)
+    manager.pause(False)
+    assert manager.join(timeout=300) and manager.queue.ids() == []
+    assert stopped.state == "stopped" and not stopped.metrics() and not gone.path.exists() and after.state == "finished"
+
+
+@pytest.mark.parametrize("discard", [False, True])
+def test_a_run_that_lost_its_place_in_the_queue_can_be_stopped(manager, store, discard):
+    run = store.create(settings())
+    manager.stop(run, discard)
+    assert [left.state for left in store.list()] == ([] if discard else ["stopped"])
+
+
+def test_a_run_that_lost_its_place_in_the_queue_is_interrupted_after_a_minute(store):
+    run = store.create(settings())
+    assert run.state == "queued"  # whoever creates a run then queues it
+    run.write_status(run.status().changed(heartbeat=time.time() - 61))
+    assert run.state == "interrupted" and can_resume(run)
+
+
+def test_a_queued_run_whose_settings_are_damaged_can_be_stopped(manager, store):
+    run = store.create(settings())
+    run_training(run, Stop())
+    manager.pause(True)
+    manager.resume(run, epochs=3)
+    (run.path / "config.json").write_text("{")
+    manager.stop(run)
+    assert run.state == "finished" and manager.queue.ids() == []
 
 
 def test_what_cannot_start_is_refused_before_there_is_a_run(manager, store):
