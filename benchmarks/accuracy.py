@@ -139,6 +139,8 @@ def main() -> None:
     print(f"  test: {spread([row['test_accuracy'] for row in rows])}")
     if "test_accuracy_mirrored" in rows[0]:
         print(f"  test with mirrored views: {spread([row['test_accuracy_mirrored'] for row in rows])}")
+    if "test_accuracy_views" in rows[0]:
+        print(f"  test with six views: {spread([row['test_accuracy_views'] for row in rows])}")
 
 
 if __name__ == "__main__":

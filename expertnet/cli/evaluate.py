@@ -51,13 +51,16 @@ def evaluate(
             "Name a dataset with the classes of the run."
         )
     mirrored, same = flips(data), is_own(own, info)
-    result = measure(predictor.model, split, own.mean, own.std, mirrored=mirrored)
+    views = mirrored and data.six_views
+    result = measure(predictor.model, split, own.mean, own.std, mirrored=mirrored, views=views)
     lines = [
         f"Accuracy {percent(result.accuracy, 2)}, loss {result.loss:.4f} "
         f"on {counted(len(split), 'test image')} of {info.name}"
     ]
     if mirrored:
         lines.append(f"Accuracy with mirrored images {percent(result.accuracy_mirrored, 2)}")
+    if result.accuracy_views is not None:
+        lines.append(f"Accuracy with six views {percent(result.accuracy_views, 2)}")
     if not same:
         lines.append(f"These images are not those of {own.name} that the run was trained and tested on.")
     print_result(
@@ -67,6 +70,7 @@ def evaluate(
             "dataset": info.name,
             "accuracy": result.accuracy,
             "accuracy_mirrored": result.accuracy_mirrored,
+            "accuracy_views": result.accuracy_views,
             "loss": result.loss,
             "confusion": result.confusion.tolist(),
             "classes": list(info.classes),

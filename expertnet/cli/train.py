@@ -108,6 +108,7 @@ def _document(run: Run, status: Status) -> dict[str, Any]:
         "best_val_accuracy": status.best_val_accuracy,
         "test_accuracy": status.test_accuracy,
         "test_accuracy_mirrored": status.test_accuracy_mirrored,
+        "test_accuracy_views": status.test_accuracy_views,
         "images_per_second": metrics[-1]["images_per_second"] if metrics else None,
         "seconds": status.seconds,
         "device": status.device,

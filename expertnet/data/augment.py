@@ -18,16 +18,23 @@ def _draw(high: int, count: int, generator: Generator, device: torch.device) -> 
     return torch.randint(high, (count,), generator=generator).to(device, non_blocking=True)
 
 
-def random_crop(images_NCHW: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Pad each image with zeros on all sides and crop it back to its size at a random place."""
+def random_crop(images_NCHW: Tensor, padding: int, generator: Generator, reflect: bool = False) -> Tensor:
+    """Pad each image on all sides, with zeros or its reflection, and crop it back to its size at a random place."""
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device
-    padded = torch.nn.functional.pad(images_NCHW, (padding,) * 4)
+    padded = reflected(images_NCHW, padding) if reflect else torch.nn.functional.pad(images_NCHW, (padding,) * 4)
     top, left = (_draw(2 * padding + 1, n, generator, device) for _ in range(2))
-    rows = (top[:, None] + torch.arange(height, device=device))[:, :, None]
-    columns = (left[:, None] + torch.arange(width, device=device))[:, None, :]
-    image = torch.arange(n, device=device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, places, places, H, W), a view
+    return windows[torch.arange(n, device=device), :, top, left]
+
+
+def reflected(images_NCHW: Tensor, padding: int) -> Tensor:
+    """Pad images of any type on all sides with their reflection at the edge, which is not repeated."""
+    for dim in (2, 3):
+        before = images_NCHW.narrow(dim, 1, padding).flip(dim)
+        after = images_NCHW.narrow(dim, images_NCHW.shape[dim] - 1 - padding, padding).flip(dim)
+        images_NCHW = torch.cat((before, images_NCHW, after), dim)
+    return images_NCHW
 
 
 def random_flip(images_NCHW: Tensor, generator: Generator) -> Tensor:
@@ -69,7 +76,7 @@ def augment(
     `coins_N` are given if flips alternate from epoch to epoch.
     """
     if data.crop_padding:
-        images_NCHW = random_crop(images_NCHW, data.crop_padding, generator)
+        images_NCHW = random_crop(images_NCHW, data.crop_padding, generator, data.crop_fill == "reflect")
     if flips and coins_N is not None:
         images_NCHW = alternating_flip(images_NCHW, coins_N, epoch)
     elif flips:

@@ -65,7 +65,7 @@ def plane(lab: Lab, select: str | None = None) -> Finding:
     """Show the images in two dimensions by their routing. `select` names clicks on a dot."""
     table, explained = lab.points
     sentence = (
-        f"Each dot is a test image, placed by its {counted(lab.num_blocks * lab.num_experts, 'routing weight')}. Dots close "
+        f"Each dot is a test image, placed by its {counted(len(lab.block_numbers) * lab.num_experts, 'routing weight')}. Dots close "
         "together are routed similarly, so a cluster of one color is a class with its own route."
     )
     method = (

@@ -1,4 +1,7 @@
-"""How a single image is routed, and what the network answers. Routing weights of an image are (B, K)."""
+"""How a single image is routed, and what the network answers.
+
+Routing weights of an image are (B, K). `blocks` are those to show, from 1; all if empty.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from expertnet.routing.weights import weights_table
 SHOWN = 6  # most likely classes
 
 
-def weights(weights_BK: Tensor, name: str) -> Finding:
+def weights(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Finding:
     """Show the routing weights."""
-    table = weights_table(weights_BK)
+    table = weights_table(weights_BK, blocks)
     top = highest(table, "weight")
     sentence = f"The largest weight is {top['weight']:.2f}, for expert {top['expert']:.0f} of block {top['block']:.0f}."
     method = (
@@ -30,9 +33,9 @@ def weights(weights_BK: Tensor, name: str) -> Finding:
     return Finding(name, sentence, routing_heatmap(table), table, method)
 
 
-def difference(difference_BK: Tensor, name: str, subtracted: str) -> Finding:
+def difference(difference_BK: Tensor, name: str, subtracted: str, blocks: Sequence[int] = ()) -> Finding:
     """Show a difference of routing weights. `subtracted` says what was subtracted: "the test set's mean"."""
-    table = weights_table(difference_BK).rename(columns={"weight": "difference"})
+    table = weights_table(difference_BK, blocks).rename(columns={"weight": "difference"})
     top = table.iloc[int(table["difference"].abs().argmax())]
     place = f"expert {top['expert']:.0f} of block {top['block']:.0f}"
     chart = difference_heatmap(table, "block", "difference", "difference")
@@ -40,11 +43,12 @@ def difference(difference_BK: Tensor, name: str, subtracted: str) -> Finding:
     return Finding(name, f"The largest difference is {top['difference']:+.2f}, for {place}.", chart, table, method)
 
 
-def entropies(weights_BK: Tensor, name: str) -> Finding:
+def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Finding:
     """Show the entropy of the routing weights in each block."""
     experts = weights_BK.shape[1]
     values = entropy(weights_BK).tolist()
-    table = pd.DataFrame({"block": range(1, len(values) + 1), "entropy": values})
+    blocks = blocks or range(1, len(values) + 1)
+    table = pd.DataFrame({"block": blocks, "entropy": [values[block - 1] for block in blocks]})
     least = lowest(table, "entropy")
     sentence = f"Block {least['block']:.0f} is the most decisive: its entropy is {least['entropy']:.2f}."
     method = (

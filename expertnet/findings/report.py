@@ -79,7 +79,7 @@ def _refuse_other_report(folder: Path, of: str) -> None:
 
 def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Finding]:
     """Yield every finding that can be made; without `split`, only from cached effects."""
-    blocks = range(1, lab.num_blocks + 1)
+    blocks = lab.block_numbers
     yield from (classes.classes(lab, block) for block in blocks)
     yield classes.information(lab)
     yield classes.plane(lab)

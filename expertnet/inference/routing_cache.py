@@ -32,6 +32,12 @@ class Routed:
     routing: Tensor  # (N, B, K) float32, stored as float16
     labels: Tensor  # (N,) int64: true classes
     predictions: Tensor  # (N,) int64: predicted classes
+    routed_blocks: tuple[int, ...] = ()  # those with experts, from 1; empty if all have them
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Return the numbers of the blocks that have experts, from 1."""
+        return self.routed_blocks or tuple(range(1, self.routing.shape[1] + 1))
 
 
 def cache_path(run: Run, what: str, checkpoint: Checkpoint) -> Path:
@@ -60,7 +66,7 @@ def _read_routed(path: Path, predictor: Predictor) -> Routed:
         raise ValueError("not routing weights")
     for classes in (labels, predictions):
         check_classes(classes, len(predictor.classes))
-    return Routed(routing, labels.long(), predictions.long())
+    return Routed(routing, labels.long(), predictions.long(), model.routed_blocks)
 
 
 def check_classes(classes: Tensor, num_classes: int) -> None:
@@ -93,7 +99,8 @@ def route_test_set(
         probabilities, routing = predictor(split.images[here])
         weights.append(routing)
         predictions.append(probabilities.argmax(1))
-    routed = Routed(torch.cat(weights).half().float(), split.labels.clone(), torch.cat(predictions))
+    routing, blocks = torch.cat(weights).half().float(), predictor.settings.model.routed_blocks
+    routed = Routed(routing, split.labels.clone(), torch.cat(predictions), blocks)
     tensors = {
         "routing": routed.routing.half(),
         "labels": routed.labels.to(torch.int16),

@@ -57,39 +57,68 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
 
 def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
     """Return the parameters, and per image the multiply-adds and the bytes that the forward pass saves for the backward pass."""
-    experts, number = model.num_experts, dtype.itemsize  # bytes per output of a convolution
-    size, channels = image_size, model.block_widths[0]
-    area = size**2
-    parameters = 27 * channels + 2 * channels  # the stem's kernel and norm
-    multiply_adds = 27 * channels * area
-    saved = number * area * (3 + 2 * channels)  # the image, the norm's input, the ReLU's output
+    number = dtype.itemsize  # bytes per output of a convolution
+    keeps_input = model.activation != "relu"  # ReLU saves its output, which the next step saves too
+    area, channels = image_size**2, model.stem_width
+    saved = number * 3 * area  # the image
+    if model.whitened_stem:
+        size = image_size - 1
+        parameters, multiply_adds = 13 * channels, 12 * channels * size**2
+        saved += number * size**2 * channels * (1 + keeps_input)
+    else:
+        size = image_size
+        parameters, multiply_adds = (27 + 2) * channels, 27 * channels * area
+        saved += number * area * channels * (2 + keeps_input)
+    is_saved = True  # the input of the next step
     for block, width in enumerate(model.block_widths, 1):
-        saved += number * area * channels * (block > 1)  # the block's input; for block 1, it is the stem's output
-        if model.routing == "learned":
+        routed = block in model.routed_blocks
+        pools, experts = block in model.pool_after, model.num_experts if routed else 1
+        area = size**2
+        if not is_saved:
+            saved += number * area * channels
+        if routed and model.routing == "learned":
             hidden = max(channels // model.reduction, 1)
             parameters += (channels + 1) * hidden + (hidden + 1) * experts
             multiply_adds += channels * hidden + hidden * experts
             saved += 4 * (channels + hidden + experts)
         parameters += experts * width * (9 * channels + 2)
         multiply_adds += 9 * channels * experts * width * area
-        saved += number * experts * (2 * area * width + 1)  # each norm's input, ReLU output, weight
         channels = width
-        if block in model.pool_after:
-            saved += number * area * channels
+        if pools and model.pool_before_norm:
+            saved += experts * _pooling(number, size, channels)
             size //= 2
             area = size**2
-            saved += 8 * area * channels  # indices of the maxima
-    return parameters + (channels + 1) * num_classes, multiply_adds + channels * num_classes, saved + number * channels
+        saved += experts * number * area * channels * (1 + keeps_input)  # each norm's and activation's input
+        is_saved = not routed and not model.residual and not keeps_input
+        if routed or not keeps_input:
+            saved += experts * number * area * channels
+        saved += experts * number if routed else 0  # weights
+        if pools and not model.pool_before_norm:
+            saved += _pooling(number, size, channels) - (number * area * channels if is_saved else 0)
+            size //= 2
+            is_saved = False
+    head = channels * num_classes + (num_classes if model.head == "mean" else 0)
+    if model.head == "max" and not is_saved:
+        saved += number * size**2 * channels
+    saved += number * channels
+    return parameters + head, multiply_adds + channels * num_classes, saved
+
+
+def _pooling(number: int, size: int, channels: int) -> int:
+    """Return the bytes that 2x2 max pooling saves: its input, and the places of the maxima."""
+    return channels * (number * size**2 + 8 * (size // 2) ** 2)
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
     """Return the network's steps from image to classes."""
     model, size = settings.model, settings.data.image_size
-    rows = [Stage("Image", 3, size, 0), Stage("Stem", model.block_widths[0], size, 0)]
+    rows = [Stage("Image", 3, size, 0)]
+    size -= model.whitened_stem
+    rows.append(Stage("Stem", model.stem_width, size, 0))
     for block, width in enumerate(model.block_widths, 1):
         if block in model.pool_after:
             size //= 2
-        rows.append(Stage(f"Block {block}", width, size, model.num_experts))
+        rows.append(Stage(f"Block {block}", width, size, model.num_experts if block in model.routed_blocks else 0))
     return (*rows, Stage("Classes", num_classes, 1, 0))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from expertnet.data.splits import Split
 from expertnet.network import routing_metrics
 from expertnet.network.model import ExpertNet
 
+HARD_SHARE = 0.25  # of a batch: the images that are seen in six views, so that testing stays cheap
 EVALUATION_BATCH = 500  # images; independent of training.batch_size, so that results do not depend on it
 
 
@@ -27,15 +29,25 @@ class Evaluation:
     loss: float  # mean cross entropy, nats
     accuracy: float  # fraction
     accuracy_mirrored: float | None  # with the logits of each image and its mirror image averaged; None if not measured
+    accuracy_views: float | None  # with those of six views, see Evaluator; None if not measured
     confusion: Tensor  # (C, C) counts; rows are true classes, columns predicted ones
     routing: Tensor  # (N, B, K) float32
     labels: Tensor  # (N,)
 
-    def routing_metrics(self) -> dict[str, Any]:
-        """Return the routing fields of a line of metrics.jsonl: entropy in nats, information in bits."""
+    def routing_metrics(self, routed_blocks: Collection[int]) -> dict[str, Any]:
+        """Return the routing fields of a line of metrics.jsonl: entropy in nats, information in bits.
+
+        Both are None for blocks (from 1) without a router.
+        """
+        entropy = routing_metrics.entropy(self.routing).mean(0)
+        information = routing_metrics.information(self.routing, self.labels, len(self.confusion))
+
+        def of_experts(values: Tensor) -> list[float | None]:
+            return [value if block in routed_blocks else None for block, value in enumerate(values.tolist(), 1)]
+
         return {
-            "routing_entropy": routing_metrics.entropy(self.routing).mean(0).tolist(),
-            "routing_information": routing_metrics.information(self.routing, self.labels, len(self.confusion)).tolist(),
+            "routing_entropy": of_experts(entropy),
+            "routing_information": of_experts(information),
             "expert_usage": routing_metrics.usage(self.routing).tolist(),
         }
 
@@ -57,7 +69,9 @@ class Evaluator:
     """Collects the outputs of a model in eval mode batch by batch, so that the caller can stop between batches.
 
     `mean` and `std` (3,) normalize the images and lie on the model's device; `autocast` sets the precision, by default float32.
-    `mirrored` also measures `accuracy_mirrored`, which takes a second pass.
+    `mirrored` also measures `accuracy_mirrored`, which takes a second pass, and `views` `accuracy_views`: the least certain
+    quarter of each batch is seen in six views, which are image and mirror image, centered and moved by one pixel along the
+    diagonal, either way. The centered pair counts as much as the four others together (Jordan 2024, arXiv:2404.00498).
     """
 
     def __init__(
@@ -67,11 +81,14 @@ class Evaluator:
         std: Tensor,
         autocast: Callable[[], AbstractContextManager[Any]] | None = None,
         mirrored: bool = False,
+        views: bool = False,
     ) -> None:
-        self.model, self.mean, self.std, self.mirrored = model, mean, std, mirrored
+        self.model, self.mean, self.std = model, mean, std
         self.autocast = autocast or partial(full_precision, mean.device)
+        self.mirrored, self.views = mirrored or views, views
         self.logits: list[Tensor] = []
         self.mirrored_logits: list[Tensor] = []
+        self.views_logits: list[Tensor] = []
         self.routing: list[Tensor] = []
         self.labels: list[Tensor] = []
 
@@ -83,22 +100,38 @@ class Evaluator:
             logits, routing = self.model(images, True)
             if self.mirrored:
                 self.mirrored_logits.append(logits.float() + self.model(images.flip(3)).float())
+            if self.views:
+                self.views_logits.append(self._six_views(images, self.mirrored_logits[-1]))
         self.logits.append(logits.float())
         self.routing.append(routing.float())
         self.labels.append(batch.labels)
+
+    def _six_views(self, images: Tensor, pair_NC: Tensor) -> Tensor:
+        """Return `pair_NC`, the sum of the logits of the images and their mirror images, with the hard ones seen in six views."""
+        hard = pair_NC.softmax(1).amax(1).argsort()[: math.ceil(HARD_SHARE * len(images))]
+        size = images.shape[-1]
+        padded = F.pad(images[hard], (1, 1, 1, 1), mode="reflect")
+        moved = torch.zeros_like(pair_NC[hard])
+        for start in (0, 2):
+            view = padded[:, :, start : start + size, start : start + size]
+            for each in (view, view.flip(3)):
+                moved += self.model(each.contiguous(memory_format=torch.channels_last)).float()
+        return pair_NC.index_copy(0, hard, (pair_NC[hard] + moved / 2) / 2)
 
     def result(self) -> Evaluation:
         """Return the results on all batches so far, of which there must be at least one."""
         labels, logits = torch.cat(self.labels).cpu(), torch.cat(self.logits).cpu()
         confusion = torch.zeros(logits.shape[1], logits.shape[1], dtype=torch.int64)
         confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
-        accuracy_mirrored = None
-        if self.mirrored:
-            accuracy_mirrored = (torch.cat(self.mirrored_logits).cpu().argmax(1) == labels).float().mean().item()
+
+        def accuracy_of(averaged: list[Tensor]) -> float | None:
+            return (torch.cat(averaged).cpu().argmax(1) == labels).float().mean().item() if averaged else None
+
         return Evaluation(
             loss=F.cross_entropy(logits, labels).item(),
             accuracy=confusion.trace().item() / len(labels),
-            accuracy_mirrored=accuracy_mirrored,
+            accuracy_mirrored=accuracy_of(self.mirrored_logits),
+            accuracy_views=accuracy_of(self.views_logits),
             confusion=confusion,
             routing=torch.cat(self.routing).cpu(),
             labels=labels,
@@ -106,12 +139,17 @@ class Evaluator:
 
 
 def evaluate(
-    model: ExpertNet, split: Split, mean: tuple[float, ...], std: tuple[float, ...], mirrored: bool = False
+    model: ExpertNet,
+    split: Split,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    mirrored: bool = False,
+    views: bool = False,
 ) -> Evaluation:
     """Measure a model on a split, in float32 on the model's device. Leaves the model in eval mode."""
     device = next(model.parameters()).device
     means, stds = (torch.tensor(values, device=device) for values in (mean, std))
-    evaluator = Evaluator(model.eval(), means, stds, mirrored=mirrored)
+    evaluator = Evaluator(model.eval(), means, stds, mirrored=mirrored, views=views)
     for batch in batches(split):
         evaluator.add(batch)
     return evaluator.result()

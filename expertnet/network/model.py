@@ -16,23 +16,50 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expertnet.network.whitening import whitening_kernels
 from expertnet.settings.schema import ModelSettings
 
 Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> the weights to use instead
 Changes = Mapping[int, Change]  # by block number, from 1
 UNCHANGED: Changes = MappingProxyType({})
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+def make_norm(channels: int, model: ModelSettings) -> nn.BatchNorm2d:
+    """Return a batch norm, whose scale stays 1 if it is not learned."""
+    norm = nn.BatchNorm2d(channels, momentum=model.norm_momentum)
+    norm.weight.requires_grad_(model.norm_scale)
+    return norm
 
 
 class Stem(nn.Module):
-    """3x3 convolution, batch norm, ReLU: (N, 3, H, W) -> (N, C, H, W)."""
+    """3x3 convolution, batch norm, activation: (N, 3, H, W) -> (N, C, H, W)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, model: ModelSettings) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)  # the norm adds one
-        self.norm = nn.BatchNorm2d(channels)
+        self.conv = nn.Conv2d(3, model.stem_width, 3, padding=1, bias=False)  # the norm adds one
+        self.norm = make_norm(model.stem_width, model)
+        self.activation = ACTIVATIONS[model.activation]
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x_N3HW)))
+        return self.activation(self.norm(self.conv(x_N3HW)))
+
+
+class WhitenedStem(nn.Module):
+    """2x2 convolution without padding, activation: (N, 3, H, W) -> (N, 24, H-1, W-1). `whiten` sets the fixed kernels."""
+
+    def __init__(self, model: ModelSettings) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, model.stem_width, 2)
+        self.conv.weight.requires_grad_(False)
+        self.activation = ACTIVATIONS[model.activation]
+
+    def whiten(self, images_N3HW: Tensor) -> None:
+        """Take the kernels from normalized training images."""
+        self.conv.weight.copy_(whitening_kernels(images_N3HW))
+
+    def forward(self, x_N3HW: Tensor) -> Tensor:
+        return self.activation(self.conv(x_N3HW))
 
 
 class ExpertBranch(nn.Module):
@@ -71,17 +98,22 @@ class UniformBranch(nn.Module):
 
 
 class ExpertConvs(nn.Module):
-    """K 3x3 convolutions, each with its own batch norm and ReLU, summed with the routing weights.
+    """K 3x3 convolutions, each with its own batch norm and activation, summed with the routing weights.
 
-    (N, C, H, W) and (N, K) -> (N, D, H, W). A single convolution C -> K*D holds the K kernels. A GPU computes it in one call; a
-    CPU is faster expert by expert, since each output is mixed while it is still in the cache. Both use the same parameters.
+    (N, C, H, W) and (N, K) -> (N, D, H, W), or half of H and W if `pools`, which pools before the norm. A single convolution
+    C -> K*D holds the K kernels. A GPU computes it in one call; a CPU is faster expert by expert, since each output is mixed
+    while it is still in the cache. Both use the same parameters.
     """
 
-    def __init__(self, channels: int, channels_out: int, num_experts: int) -> None:
+    def __init__(self, channels: int, channels_out: int, num_experts: int, model: ModelSettings, pools: bool) -> None:
         super().__init__()
-        self.num_experts = num_experts
+        self.num_experts, self.pools, self.activation = num_experts, pools, ACTIVATIONS[model.activation]
         self.conv = nn.Conv2d(channels, num_experts * channels_out, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(num_experts * channels_out)
+        self.norm = make_norm(num_experts * channels_out, model)
+        if model.dirac:
+            with torch.no_grad():
+                for kernel_DCHW in self.conv.weight.chunk(num_experts):
+                    nn.init.dirac_(kernel_DCHW[:channels])
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         if x_NCHW.device.type == "cpu":
@@ -90,9 +122,16 @@ class ExpertConvs(nn.Module):
 
     def forward_fused(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute all experts in one convolution."""
-        y = F.relu(self.norm(self.conv(x_NCHW)))
+        y = self.unmixed(x_NCHW)
         y_NKDHW = y.unflatten(1, (self.num_experts, -1))
         return torch.einsum("nkdhw,nk->ndhw", y_NKDHW, weights_NK.to(y.dtype))
+
+    def unmixed(self, x_NCHW: Tensor) -> Tensor:
+        """Return the outputs of all experts side by side: (N, K*D, H, W)."""
+        return self.activation(self.norm(self.pool(self.conv(x_NCHW))))
+
+    def pool(self, z_NDHW: Tensor) -> Tensor:
+        return F.max_pool2d(z_NDHW, 2) if self.pools else z_NDHW
 
     def forward_per_expert(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute the experts one after another."""
@@ -108,8 +147,9 @@ class ExpertConvs(nn.Module):
         tensors = (self.conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
         parts = zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True)
         for kernel, scale, shift, mean, variance in parts:
-            z = F.conv2d(x_NCHW, kernel, padding=1)
-            yield F.relu(F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps))
+            z = self.pool(F.conv2d(x_NCHW, kernel, padding=1))
+            z = F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps)
+            yield self.activation(z)
 
     @staticmethod
     def mix(outputs: Iterable[Tensor], weights_NK: Tensor) -> Tensor:
@@ -125,21 +165,26 @@ class ExpertConvs(nn.Module):
 class Block(nn.Module):
     """O = sum over k of a_k * Conv_k(X): (N, C, H, W) -> (N, D, H, W), and the routing weights a (N, K).
 
-    A residual block adds X to O, with zeros for missing channels (He 2016, arXiv:1512.03385, option A).
+    A residual block adds X to O, with zeros for missing channels (He 2016, arXiv:1512.03385, option A). A plain block has one
+    convolution, which always has the weight 1.
     """
 
-    def __init__(self, channels: int, channels_out: int, model: ModelSettings) -> None:
+    def __init__(self, channels: int, channels_out: int, model: ModelSettings, number: int) -> None:
         super().__init__()
-        self.residual = model.residual
+        self.residual, self.plain = model.residual, number not in model.routed_blocks
+        experts = 1 if self.plain else model.num_experts
         self.branch = (
-            ExpertBranch(channels, model.num_experts, model.reduction)
-            if model.routing == "learned"
-            else UniformBranch(model.num_experts)
+            ExpertBranch(channels, experts, model.reduction)
+            if model.routing == "learned" and not self.plain
+            else UniformBranch(experts)
         )
-        self.experts = ExpertConvs(channels, channels_out, model.num_experts)
+        pools = model.pool_before_norm and number in model.pool_after
+        self.experts = ExpertConvs(channels, channels_out, experts, model, pools)
 
     def forward(self, x_NCHW: Tensor, change: Change | None = None) -> tuple[Tensor, Tensor]:
         weights_NK = self.branch(x_NCHW)
+        if self.plain:
+            return self.add(x_NCHW, self.experts.unmixed(x_NCHW)), weights_NK
         if change is not None:
             weights_NK = change(weights_NK)
         return self.add(x_NCHW, self.experts(x_NCHW, weights_NK)), weights_NK
@@ -153,22 +198,23 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The blocks in order, with 2x2 max pooling after the blocks in `pool_after` (from 1).
+    """The blocks in order, with 2x2 max pooling after the blocks in `pool_after` (from 1), or inside them.
 
-    (N, C, H, W) -> features (N, D, h, w) and the routing weights (N, B, K).
+    (N, C, H, W) -> features (N, D, h, w) and the routing weights (N, B, K). In plain blocks, the first expert has them all.
     """
 
     def __init__(self, model: ModelSettings) -> None:
         super().__init__()
-        self.pool_after = frozenset(model.pool_after)
-        widths = model.block_widths
-        self.blocks = nn.ModuleList(Block(*pair, model) for pair in pairwise((widths[0], *widths)))
+        self.pool_after = frozenset(() if model.pool_before_norm else model.pool_after)
+        self.num_experts = model.num_experts
+        widths = pairwise((model.stem_width, *model.block_widths))
+        self.blocks = nn.ModuleList(Block(*pair, model, number) for number, pair in enumerate(widths, start=1))
 
     def forward(self, x_NCHW: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
         routing = []
         for number, block in enumerate(self.blocks, start=1):
             x_NCHW, weights_NK = block(x_NCHW, changes.get(number))
-            routing.append(weights_NK)
+            routing.append(F.pad(weights_NK, (0, self.num_experts - weights_NK.shape[1])))
             x_NCHW = self.pool(number, x_NCHW)
         return x_NCHW, torch.stack(routing, dim=1)
 
@@ -188,6 +234,21 @@ class Classifier(nn.Module):
         return self.head(x_NCHW.mean(dim=(2, 3)))
 
 
+class MaxClassifier(nn.Module):
+    """Spatial maximum and a linear layer without bias, over C: (N, C, H, W) -> (N, classes) (Jordan 2024, arXiv:2404.00498).
+
+    The initial weights have a standard deviation of 1.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(channels, num_classes, bias=False)
+        nn.init.normal_(self.head.weight)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.head(x_NCHW.amax(dim=(2, 3))) / x_NCHW.shape[1]
+
+
 class ExpertNet(nn.Module):
     """Stem, backbone, classifier: (N, 3, H, W) normalized images -> (N, classes) logits.
 
@@ -196,9 +257,10 @@ class ExpertNet(nn.Module):
 
     def __init__(self, model: ModelSettings, num_classes: int) -> None:
         super().__init__()
-        self.stem = Stem(model.block_widths[0])
+        self.stem = WhitenedStem(model) if model.whitened_stem else Stem(model)
         self.backbone = Backbone(model)
-        self.classifier = Classifier(model.block_widths[-1], num_classes)
+        classifier = MaxClassifier if model.head == "max" else Classifier
+        self.classifier = classifier(model.block_widths[-1], num_classes)
 
     @overload
     def forward(

@@ -42,14 +42,16 @@ def measure_ablations(
 
     With `renormalize`, the other experts' weights grow to keep their sum. Raises Cancelled when `cancelled` returns True.
     The blocks before the ablated one and the outputs of its experts are computed once for all experts. That takes
-    K B (B - 1) / 2 + B blocks instead of K B B: for 8 blocks of 3 experts, 11.5 passes instead of 24.
+    K B (B - 1) / 2 + B blocks instead of K B B: for 8 blocks of 3 experts, 11.5 passes instead of 24. Blocks without experts
+    count as unchanged.
     """
     predictor = load_predictor(run, checkpoint, threads)
     batches = []
     for here, share in in_batches(split, cancelled):
         progress("Switching off each expert in turn", share)
         batches.append(ablate_batch(predictor, split.images[here], renormalize))
-    effects = Effects(routed.labels, routed.predictions, torch.cat(batches, dim=2))
+    changed = torch.cat(batches, dim=2)
+    effects = Effects(routed.labels, routed.predictions, torch.where(changed < 0, routed.predictions, changed))
     return save_effects(effects, ablation_name(renormalize), run, checkpoint, predictor)
 
 
@@ -60,24 +62,28 @@ def ablation_name(renormalize: bool) -> str:
 
 @torch.inference_mode()
 def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalize: bool) -> Tensor:
-    """Return the classes predicted for uint8 images with each expert ablated: (B, K, N)."""
+    """Return the classes predicted for uint8 images with each expert ablated: (B, K, N), -1 in blocks without experts."""
     model = predictor.model
-    backbone, answers = model.backbone, []
+    backbone = model.backbone
     blocks = cast(list[Block], list(backbone.blocks))
+    answers = torch.full((len(blocks), backbone.num_experts, len(images_N3SS)), -1)
     x = model.stem(predictor.normalized(images_N3SS))
     for number, block in enumerate(blocks, start=1):
+        if block.plain:
+            x = backbone.pool(number, block(x)[0])
+            continue
         outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
         changes = [ablated(expert, renormalize)(weights_NK) for expert in range(len(outputs))]
         mixed = [
             backbone.pool(number, block.add(x, block.experts.mix(outputs, weights)))
             for weights in (*changes, weights_NK)
         ]
-        for y in mixed[:-1]:
+        for expert, y in enumerate(mixed[:-1]):
             for later in range(number + 1, len(blocks) + 1):
                 y = backbone.pool(later, blocks[later - 1](y)[0])
-            answers.append(model.classifier(y).argmax(1))
+            answers[number - 1, expert] = model.classifier(y).argmax(1)
         x = mixed[-1]
-    return torch.stack(answers).unflatten(0, (len(blocks), -1))
+    return answers
 
 
 def ablation_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +92,8 @@ def ablation_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
     Adds accuracy, change, low, high (fractions), flipped (how many images get another class) and dead. A dead expert is little
     used and without effect. Low use alone is not enough, since a softmax never gives an expert a weight of 0.
     """
-    rows = [paired_change(effects, changed) for changed in effects.changed.flatten(0, 1)]
+    places = zip(experts["block"] - 1, experts["expert"] - 1, strict=True)
+    rows = [paired_change(effects, effects.changed[place]) for place in places]
     table = pd.concat([experts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     without_effect = table["flipped"] <= DEAD_FLIPS * len(effects.labels)
     table = table.assign(dead=(table["utilization"] < DEAD_BELOW) & without_effect)

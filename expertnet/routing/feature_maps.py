@@ -17,8 +17,8 @@ from expertnet.network.model import Block
 def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the outputs of a block's experts (K, D, H, W), their mix (D, H, W) and the routing weights (K,).
 
-    Takes a uint8 image; blocks are counted from 1. The maps are taken after batch norm and ReLU, before pooling, and without
-    the input that a residual block adds.
+    Takes a uint8 image; blocks are counted from 1. The maps are taken after batch norm and activation, before the pooling that
+    follows a block, and without the input that a residual block adds.
     """
     model = predictor.model
     blocks = cast(list[Block], list(model.backbone.blocks))

@@ -5,7 +5,7 @@ A Change maps weights (N, K) to new ones. Experts are counted from 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -82,15 +82,15 @@ def to_text(changed: Mapping[int, Sequence[float]]) -> str:
     return ";".join(f"{block}:{','.join(f'{w:.4g}' for w in weights)}" for block, weights in sorted(changed.items()))
 
 
-def from_text(text: str, blocks: int, experts: int) -> dict[int, list[float]]:
-    """Parse the output of `to_text`, skipping parts that do not fit a network of that many blocks and experts."""
+def from_text(text: str, blocks: Collection[int], experts: int) -> dict[int, list[float]]:
+    """Parse the output of `to_text`, skipping parts that do not fit a network with that many experts in these blocks."""
     found = {}
     for part in text.split(";"):
         block, _, numbers = part.partition(":")
         try:
             weights = [float(number) for number in numbers.split(",")]
             fits = len(weights) == experts and min(weights) >= 0 and abs(sum(weights) - 1) < 0.01
-            if fits and 1 <= int(block) <= blocks:
+            if fits and int(block) in blocks:
                 found[int(block)] = weights
         except ValueError:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import pandas as pd
@@ -19,15 +20,21 @@ from expertnet.routing.weights import class_table, expert_table
 class Lab:
     """The routing of N test images through B blocks of K experts, and tables of it.
 
-    Each table is computed on first use. `blocks`, `experts`, `specializations` and `mistakes` are those of `block_table`,
-    `expert_table`, `specializations` and `mistakes_table`.
+    Each table is computed on first use, and has no rows for blocks without experts. `blocks`, `experts`, `specializations` and
+    `mistakes` are those of `block_table`, `expert_table`, `specializations` and `mistakes_table`.
     """
 
     row_order = "ordered by hierarchical clustering (average linkage, optimal leaf order), so that neighbors are routed similarly"
 
     def __init__(self, routed: Routed, classes: tuple[str, ...]) -> None:
         self.routed, self.classes = routed, classes
-        self.count, self.num_blocks, self.num_experts = routed.routing.shape
+        self.count, _, self.num_experts = routed.routing.shape
+        self.block_numbers = routed.blocks
+        self.routing = routed.routing[:, [block - 1 for block in routed.blocks]]  # of the blocks that have experts
+
+    def _numbered(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Replace the places of blocks in `routing` by their numbers in the network."""
+        return table.assign(block=[self.block_numbers[place - 1] for place in table["block"]])
 
     @cached_property
     def usage(self) -> Tensor:
@@ -42,31 +49,32 @@ class Lab:
     @cached_property
     def by_class(self) -> pd.DataFrame:
         """Return `class_table` with classes ordered so that similarly routed ones are neighbors."""
-        table = class_table(self.routed.routing, self.routed.labels, self.classes)
+        table = self._numbered(class_table(self.routing, self.routed.labels, self.classes))
         present = [label for label in range(len(self.classes)) if not self.profiles[label].isnan().any()]
         order = [self.classes[present[place]] for place in likeness_order(self.profiles[present])]
         return table.sort_values("class", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
     @cached_property
     def blocks(self) -> pd.DataFrame:
-        return block_table(self.routed.routing, self.routed.labels, len(self.classes))
+        return self._numbered(block_table(self.routing, self.routed.labels, len(self.classes)))
 
     @cached_property
     def experts(self) -> pd.DataFrame:
-        return expert_table(self.routed.routing)
+        return self._numbered(expert_table(self.routing))
 
     @cached_property
     def specializations(self) -> pd.DataFrame:
-        return specialization.specializations(self.routed.routing, self.routed.labels, self.classes)
+        return self._numbered(specialization.specializations(self.routing, self.routed.labels, self.classes))
 
     @cached_property
     def mistakes(self) -> pd.DataFrame:
-        return mistakes_table(self.routed.routing, self.routed.labels, self.routed.predictions, len(self.classes))
+        routed = self.routed
+        return self._numbered(mistakes_table(self.routing, routed.labels, routed.predictions, len(self.classes)))
 
     @cached_property
     def points(self) -> tuple[pd.DataFrame, list[float]]:
         """Return the columns image, class, taken for (the predicted class), x, y, and the shares of variance of x and y."""
-        placed, explained = components(self.routed.routing)
+        placed, explained = components(self.routing)
         names = pd.Series(self.classes)
         table = pd.DataFrame(
             {
@@ -96,7 +104,7 @@ def matched(lab: Lab, reference: Lab) -> Lab:
     """Return a Lab whose experts are renumbered to match the reference's best, with classes in the reference's order."""
     order_BK = match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
-    renumbered = Lab(Routed(routing, lab.routed.labels, lab.routed.predictions), lab.classes)
+    renumbered = Lab(replace(lab.routed, routing=routing), lab.classes)
     renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # these do not depend on the numbering
     places = {name: place for place, name in enumerate(dict.fromkeys(reference.by_class["class"]))}
     in_order = renumbered.by_class["class"].map(lambda name: places.get(name, len(places))).argsort(kind="stable")

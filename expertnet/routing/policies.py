@@ -32,15 +32,14 @@ def measure_policies(
     """
     predictor = load_predictor(run, checkpoint, threads)
     routing, labels = routed.routing, routed.labels
-    blocks = range(routing.shape[1])
     other = routing[torch.randperm(len(routing), generator=torch.Generator().manual_seed(0))]
     by_class = class_means(routing, labels, len(predictor.classes))[labels]
 
     def changes(policy: str, here: slice) -> Changes:
         if policy in ("uniform", "first"):
-            return dict.fromkeys((b + 1 for b in blocks), uniform if policy == "uniform" else top1)
+            return dict.fromkeys(routed.blocks, uniform if policy == "uniform" else top1)
         source = {"mean": usage(routing).expand_as(routing), "class": by_class, "shuffled": other}[policy]
-        return {b + 1: given(source[here, b]) for b in blocks}
+        return {block: given(source[here, block - 1]) for block in routed.blocks}
 
     rows = [routed.predictions]
     for policy in list(POLICIES)[1:]:

@@ -12,15 +12,17 @@ from expertnet.store.history import HistoryRow
 
 
 def training_table(metrics: Sequence[HistoryRow]) -> pd.DataFrame:
-    """Return a row per epoch and block: epoch, block, entropy_of_mean, mean_entropy (nats), information (bits)."""
+    """Return a row per epoch and block with experts: epoch, block, entropy_of_mean, mean_entropy (nats), information (bits)."""
     rows = []
     for line in metrics:
         usage_BK, own, bits = line.get("expert_usage"), line.get("routing_entropy"), line.get("routing_information")
-        if usage_BK and own and bits and None not in (*own, *bits):
-            values = zip(
-                entropy(torch.tensor(usage_BK)).tolist(), own, (round(value or 0.0, 6) for value in bits), strict=False
-            )
-            rows += [(line["epoch"], block, *row) for block, row in enumerate(values, 1)]
+        if usage_BK and own and bits:
+            values = zip(entropy(torch.tensor(usage_BK)).tolist(), own, bits, strict=False)
+            rows += [
+                (line["epoch"], block, of_mean, mean, round(information, 6))
+                for block, (of_mean, mean, information) in enumerate(values, 1)
+                if mean is not None and information is not None
+            ]
     return pd.DataFrame(rows, columns=["epoch", "block", "entropy_of_mean", "mean_entropy", "information"])
 
 

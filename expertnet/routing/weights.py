@@ -11,9 +11,9 @@ from torch import Tensor
 from expertnet.network.routing_metrics import class_means, usage
 
 
-def weights_table(routing_BK: Tensor) -> pd.DataFrame:
-    """Return a row per block and expert from one image's weights (B, K): block, expert, weight."""
-    table = enumerate(routing_BK.tolist(), 1)
+def weights_table(routing_BK: Tensor, blocks: Sequence[int] = ()) -> pd.DataFrame:
+    """Return a row per block and expert from one image's weights (B, K): block, expert, weight; of `blocks` alone if given."""
+    table = [(block, row) for block, row in enumerate(routing_BK.tolist(), 1) if not blocks or block in blocks]
     rows = [(block, expert, weight) for block, row in table for expert, weight in enumerate(row, 1)]
     return pd.DataFrame(rows, columns=["block", "expert", "weight"])
 

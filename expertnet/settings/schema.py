@@ -52,6 +52,7 @@ def _on_or_off(value: Any) -> Any:
     return {"true": "on", "false": "off"}.get(str(value).lower(), value)
 
 
+WHITENED_WIDTH = 24  # filters of a whitened stem: the 12 directions of a 2x2 RGB patch, and their negatives
 Numbers = Annotated[tuple[int, ...], BeforeValidator(parse_numbers)]
 
 
@@ -80,20 +81,44 @@ class ModelSettings(Section):
     """Channels of each stage, such as 32,64,128. Each pooling starts a new stage. Empty: the same in all blocks."""
     residual: bool = setting(False, "Residual blocks")
     """Add each block's input to its output, which helps deep networks learn (He 2016, arXiv:1512.03385)."""
+    expert_blocks: Numbers = setting((), "Blocks with experts", kind="blocks")
+    """Blocks (from 1) that have experts and a router. The others are plain convolutions. None: all blocks have experts."""
+    activation: Literal["relu", "gelu", "silu"] = setting("relu", "Activation")
+    """ReLU, GELU (Hendrycks 2016, arXiv:1606.08415) or SiLU (Elfwing 2017, arXiv:1702.03118)."""
+    pool_before_norm: bool = setting(False, "Pool before the norm")
+    """Pool inside a block, before its norm, instead of after it (Jordan 2024, arXiv:2404.00498). The block itself then
+    starts a new stage.
+    """
+    whitened_stem: bool = setting(False, "Whitened stem")
+    """Start with 24 fixed 2x2 filters that whiten the patches of the training images (Page 2019; Jordan 2024). Only their
+    bias learns, for 3 epochs.
+    """
+    dirac: bool = setting(False, "Start as the identity")
+    """Each convolution first passes its input on in its first filters (Dirac; Zagoruyko 2017, arXiv:1706.00388)."""
+    norm_scale: bool = setting(True, "Learned norm scale")
+    """Learn the scale of each batch norm. Its bias always learns."""
+    norm_momentum: float = setting(0.1, "Norm momentum", step=0.1, gt=0.0, le=1.0)
+    """Share of each batch in the running statistics of the batch norms. Short trainings need more."""
+    head: Literal["mean", "max"] = setting("mean", "Pooling of the classifier")
+    """mean: the spatial mean of each feature map. max: its largest value, no bias, and logits divided by the width
+    (Jordan 2024, arXiv:2404.00498).
+    """
 
     @model_validator(mode="after")
-    def _pooled_blocks_exist(self) -> ModelSettings:
-        entered = f"You entered {format_value(self.pool_after)}."
-        if any(not 1 <= block <= self.num_blocks for block in self.pool_after):
-            raise ValueError(f"`model.pool_after` must name blocks between 1 and {self.num_blocks}. {entered}")
-        if len(set(self.pool_after)) != len(self.pool_after):
-            raise ValueError(f"`model.pool_after` must name each block once. {entered}")
+    def _named_blocks_exist(self) -> ModelSettings:
+        for name in ("pool_after", "expert_blocks"):
+            blocks = getattr(self, name)
+            entered = f"You entered {format_value(blocks)}."
+            if any(not 1 <= block <= self.num_blocks for block in blocks):
+                raise ValueError(f"`model.{name}` must name blocks between 1 and {self.num_blocks}. {entered}")
+            if len(set(blocks)) != len(blocks):
+                raise ValueError(f"`model.{name}` must name each block once. {entered}")
         return self
 
     @model_validator(mode="after")
     def _widths_fit(self) -> ModelSettings:
         entered = f"You entered {format_value(self.widths)}."
-        stages = 1 + sum(block < self.num_blocks for block in self.pool_after)
+        stages = self._stages[-1] + 1
         if self.widths and len(self.widths) != stages:
             raise ValueError(f"`model.widths` needs {counted(stages, 'number')}, one per stage. {entered}")
         if any(not 1 <= width <= 1024 for width in self.widths):
@@ -102,11 +127,42 @@ class ModelSettings(Section):
             raise ValueError(f"`model.widths` must not decrease from stage to stage with residual blocks. {entered}")
         return self
 
+    @model_validator(mode="after")
+    def _blocks_can_start_as_identity(self) -> ModelSettings:
+        widths = (self.stem_width, *self.block_widths)
+        if self.dirac and sorted(widths) != list(widths):
+            listed = ", ".join(map(str, widths))
+            raise ValueError(
+                f"`model.dirac` needs at least as many filters as channels in every convolution. The stem and the blocks have {listed}."
+            )
+        if self.residual and (self.whitened_stem or self.pool_before_norm):
+            raise ValueError("`model.residual` works only without `model.whitened_stem` and `model.pool_before_norm`.")
+        return self
+
+    @property
+    def _stages(self) -> list[int]:
+        """The stage (from 0) of each block: how many poolings lie between the first block and it."""
+        inside = self.pool_before_norm
+        poolings = [
+            sum(pooled < block or (inside and pooled == block) for pooled in self.pool_after)
+            for block in range(1, self.num_blocks + 1)
+        ]
+        return [count - poolings[0] for count in poolings]
+
     @property
     def block_widths(self) -> tuple[int, ...]:
         """Output channels of each block."""
-        stage_of = [sum(pooled < block for pooled in self.pool_after) for block in range(1, self.num_blocks + 1)]
-        return tuple(self.widths[stage] if self.widths else self.channels for stage in stage_of)
+        return tuple(self.widths[stage] if self.widths else self.channels for stage in self._stages)
+
+    @property
+    def stem_width(self) -> int:
+        """Output channels of the stem."""
+        return WHITENED_WIDTH if self.whitened_stem else self.block_widths[0]
+
+    @property
+    def routed_blocks(self) -> tuple[int, ...]:
+        """The blocks (from 1) that have experts and a router."""
+        return tuple(sorted(self.expert_blocks)) or tuple(range(1, self.num_blocks + 1))
 
 
 class DataSettings(Section):
@@ -121,7 +177,9 @@ class DataSettings(Section):
     With 0, the test set is monitored, as in the report.
     """
     crop_padding: int = setting(4, "Crop padding", unit="pixels", ge=0, le=32)
-    """Zero pixels added on each side before a random crop. 0 turns it off."""
+    """Pixels added on each side before a random crop. 0 turns it off."""
+    crop_fill: Literal["zeros", "reflect"] = setting("zeros", "Crop padding with")
+    """The added pixels: black, or the image reflected at its edge (Jordan 2024, arXiv:2404.00498)."""
     flip: Literal["auto", "on", "off"] = setting("auto", "Horizontal flip")
     """Mirror half of the training images. auto leaves digits and house numbers unchanged."""
     alternating_flip: bool = setting(False, "Alternating flip")
@@ -134,6 +192,10 @@ class DataSettings(Section):
     """Paste a rectangle of another image, its share from Beta(a, a) (Yun 2019, arXiv:1905.04899). 0 turns it off.
     With Mixup on too, each batch uses one of the two.
     """
+    six_views: bool = setting(False, "Test with six views")
+    """Also measure the test accuracy with six views of each image that is hard: its mirror image, and both moved by one
+    pixel along the diagonal (Jordan 2024, arXiv:2404.00498). Needs flips.
+    """
 
 
 class TrainingSettings(Section):
@@ -143,16 +205,22 @@ class TrainingSettings(Section):
     """Passes through the training images."""
     batch_size: int = setting(128, "Batch size", unit="images", step=16, basic=True, ge=1, le=16_384)
     """Images per step."""
-    optimizer: Literal["adamw", "sgd", "muon"] = setting("adamw", "Optimizer")
-    """AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for expert kernels with AdamW for
-    the rest.
+    optimizer: Literal["adamw", "sgd", "muon", "muon_sgd"] = setting("adamw", "Optimizer")
+    """AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for the kernels with AdamW for the
+    rest. muon_sgd keeps the size of the kernels, and trains the rest with SGD.
     """
     lr: float = setting(3e-4, "Learning rate", basic=True, gt=0.0, le=10.0)
     """Peak of the schedule."""
     router_lr_share: float = setting(1.0, "Router learning rate share", step=0.05, gt=0.0, le=1.0)
     """Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse."""
+    bias_lr_share: float = setting(1.0, "Norm bias learning rate share", step=0.05, gt=0.0, le=1000.0)
+    """Biases of norms learn at this multiple of the learning rate (Page 2019; Jordan 2024, arXiv:2404.00498)."""
+    sgd_lr: float = setting(0.67, "SGD learning rate", step=0.1, gt=0.0, le=100.0)
+    """With muon_sgd, the peak for all but the kernels. It is per image: the loss is summed over the batch."""
+    sgd_momentum: float = setting(0.85, "SGD momentum", step=0.05, ge=0.0, lt=1.0)
+    """With muon_sgd, the Nesterov momentum for all but the kernels."""
     weight_decay: float = setting(1e-3, "Weight decay", ge=0.0, le=10.0)
-    """Decoupled with AdamW, an L2 penalty with SGD."""
+    """Decoupled with AdamW, an L2 penalty with SGD. With muon_sgd, the share lost per step at the peak."""
     decay_all: bool = setting(True, "Decay all weights")
     """Decay norms, biases and routers too, as in the report. Off: only convolutions and the classifier."""
     momentum: float = setting(0.9, "Momentum", step=0.05, ge=0.0, lt=1.0)
@@ -189,7 +257,7 @@ class HardwareSettings(Section):
     channels_last: bool = setting(True, "Channels last")
     """Store the channels of each pixel together, which is faster on most devices."""
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting("auto", "Compile")
-    """Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU."""
+    """Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU, or on a CPU with bf16."""
     own_process: bool = setting(False, "Separate process")
     """Train in a separate process, which survives a restart of the app and can be force stopped.
     It starts a few seconds later.
@@ -209,12 +277,15 @@ class Settings(Section):
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         size = self.data.image_size
-        if size >> len(self.model.pool_after) < 1:
+        maps = size - self.model.whitened_stem  # its filters lie inside the image
+        if maps >> len(self.model.pool_after) < 1:
             raise ValueError(
-                f"`model.pool_after` halves images of {size} pixels {len(self.model.pool_after)} times, which leaves none. "
+                f"`model.pool_after` halves feature maps of {maps} pixels {len(self.model.pool_after)} times, which leaves none. "
                 "Name fewer blocks."
             )
-        smallest = size >> sum(block < self.model.num_blocks for block in self.model.pool_after)  # of a block's input
+        inside = self.model.pool_before_norm
+        # of the last norm's input
+        smallest = maps >> sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
         if smallest == self.training.batch_size == 1:
             raise ValueError(
                 "`training.batch_size` must be at least 2, because batch norm needs more than one value and "
@@ -224,6 +295,10 @@ class Settings(Section):
             value = getattr(self.data, name)
             if value > size:
                 raise ValueError(f"`data.{name}` must be at most `data.image_size` ({size}). You entered {value}.")
+        if self.data.crop_fill == "reflect" and self.data.crop_padding >= size:
+            raise ValueError(
+                f"`data.crop_padding` must be less than `data.image_size` ({size}) to reflect. You entered {self.data.crop_padding}."
+            )
         return self
 
     @property

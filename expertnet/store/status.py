@@ -44,6 +44,7 @@ class Status(Process):
     val_accuracy: Number | None = None  # of the last epoch
     test_accuracy: Number | None = None
     test_accuracy_mirrored: Number | None = None
+    test_accuracy_views: Number | None = None
     test_loss: Number | None = None
     train_loss_now: Number | None = None
     device: str | None = None

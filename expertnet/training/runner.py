@@ -25,7 +25,7 @@ from expertnet.store.trash import move_to_trash
 from expertnet.training.status_writer import StatusWriter
 from expertnet.training.stop import Stop
 from expertnet.training.tensorboard import TensorBoardLog
-from expertnet.training.trainer import Progress, Trainer
+from expertnet.training.trainer import Progress, TestResult, Trainer
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.progress import Cancelled, raise_if_cancelled
@@ -117,7 +117,7 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
                 run.checkpoints.commit_epoch(trainer.state_dict(), history, settings.training.keep_every)
                 scalars.write(progress.metrics)
                 # a longer training invalidates the test figures
-                untested = dict.fromkeys(("test_accuracy", "test_accuracy_mirrored", "test_loss"))
+                untested = dict.fromkeys(TestResult.__annotations__)
                 accuracy = progress.metrics["val_accuracy"]
                 writer.update(epoch=trainer.epoch, step=0, val_accuracy=accuracy, **_best(trainer), **untested)
             elif progress.test:

@@ -11,11 +11,13 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor
 
+from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
 from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
-from expertnet.network.model import ExpertNet
+from expertnet.network.model import ExpertNet, WhitenedStem
+from expertnet.network.whitening import sample
 from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow
@@ -32,6 +34,7 @@ class TestResult(TypedDict):
     test_loss: float
     test_accuracy: float
     test_accuracy_mirrored: float | None
+    test_accuracy_views: float | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.model = network() if network else ExpertNet(settings.model, self.num_classes)
+            if isinstance(self.model.stem, WhitenedStem):
+                means, stds = torch.tensor(data.info.mean), torch.tensor(data.info.std)
+                self.model.stem.whiten(normalize(sample(data.train.images), means, stds))
         layout = torch.channels_last if settings.hardware.channels_last else torch.contiguous_format
         self.model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         self.train, self.validation, self.test = (
@@ -178,7 +184,7 @@ class Trainer:
             self.best = {"epoch": epoch, "accuracy": evaluation.accuracy, "weights": self.weights()}
         total_loss, total_correct = totals.tolist()
         seen = self.steps * self.batch_size
-        routing = evaluation.routing_metrics()
+        routing = evaluation.routing_metrics(self.settings.model.routed_blocks)
         row: HistoryRow = {
             "epoch": epoch,
             "train_loss": total_loss / self.steps,
@@ -212,11 +218,13 @@ class Trainer:
     def _run_test(self) -> Iterator[Progress]:
         """Measure the best weights in float32, as `expertnet evaluate` and the routing lab do."""
         self.evaluated.load_state_dict(self.best["weights"])
-        evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, mirrored=self.updater.flips)
+        flips, views = self.updater.flips, self.settings.data.six_views
+        evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, mirrored=flips, views=flips and views)
         evaluation = yield from self._evaluate(evaluator, self.test, self.epoch)
         result: TestResult = {
             "test_loss": evaluation.loss,
             "test_accuracy": evaluation.accuracy,
             "test_accuracy_mirrored": evaluation.accuracy_mirrored,
+            "test_accuracy_views": evaluation.accuracy_views,
         }
         yield Progress("test", self.epoch, self.steps, self.steps, test=result)

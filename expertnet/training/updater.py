@@ -17,7 +17,7 @@ from expertnet.data.datasets import flips
 from expertnet.data.splits import Split
 from expertnet.network.model import ExpertBranch, ExpertNet
 from expertnet.settings.schema import Settings
-from expertnet.training.optim import learning_rate, make_optimizers, temperature
+from expertnet.training.optim import group_rate, make_optimizers, temperature
 
 
 class Updater:
@@ -46,7 +46,7 @@ class Updater:
         self.average = (
             AveragedModel(model, multi_avg_fn=self._average, use_buffers=True) if settings.training.ema else None
         )
-        self.optimizers = make_optimizers(model, settings.training)
+        self.optimizers = make_optimizers(model, settings.training, min(settings.training.batch_size, len(train)))
         self.flips = flips(settings.data)
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
@@ -101,7 +101,7 @@ class Updater:
         training = self.settings.training
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(training, done) * group.get("lr_share", 1.0)
+                group["lr"] = group_rate(training, group, done)
         if training.temperature > 1:
             for module in (*self.model.modules(), *self.evaluated.modules()):
                 if isinstance(module, ExpertBranch):

@@ -36,7 +36,7 @@ from expertnet.utils.text import printable
 MAX_CLASSES = 10_000
 MAX_TEXT = 255  # characters of a name
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
-SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored")
+SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored", "test_accuracy_views")
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # as safetensors writes them
 
 _Tensors = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype by name

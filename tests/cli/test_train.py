@@ -23,6 +23,7 @@ def test_the_document(trained):
         "best_val_accuracy",
         "test_accuracy",
         "test_accuracy_mirrored",
+        "test_accuracy_views",
         "images_per_second",
         "seconds",
         "device",

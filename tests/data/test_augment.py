@@ -29,6 +29,18 @@ def test_each_crop_is_a_random_window_of_the_padded_image():
     assert len(places) > 15  # of 25, for 64 draws
 
 
+def test_crops_can_be_padded_with_the_reflection():
+    images = random_images()
+    padded = augment.reflected(images, 2)
+    expected = torch.nn.functional.pad(images.float(), (2, 2, 2, 2), mode="reflect")
+    assert torch.equal(padded.float(), expected) and padded.dtype == torch.uint8
+    data = DataSettings(crop_padding=2, crop_fill="reflect")
+    cropped = augment.augment(images, data, False, torch.Generator().manual_seed(0))
+    assert (cropped > 0).all() and not torch.equal(cropped, images)  # no padding with zeros
+    for image, out in zip(padded, cropped, strict=True):
+        assert any(torch.equal(image[:, t : t + 8, left : left + 8], out) for t in range(5) for left in range(5))
+
+
 def test_flip_mirrors_about_half():
     images = random_images(400)
     flipped = augment.random_flip(images, torch.Generator().manual_seed(0))

@@ -22,6 +22,20 @@ def test_parameters_and_multiply_adds_of_the_reports_network():
     assert result.multiply_adds == convolutions + linear
 
 
+FAST = {
+    "model.num_blocks": 6,
+    "model.pool_after": (1, 3, 5),
+    "model.widths": (24, 32, 32),
+    "model.expert_blocks": (5, 6),
+    "model.activation": "gelu",
+    "model.pool_before_norm": True,
+    "model.whitened_stem": True,
+    "model.dirac": True,
+    "model.norm_scale": False,
+    "model.head": "max",
+}
+
+
 def counted(model, image_size, classes, dtype, batch):
     """What torch's own counters say of a pass over fake tensors: parameters, multiply-adds, bytes kept for the way back."""
     kept, held = {}, []
@@ -54,6 +68,13 @@ def counted(model, image_size, classes, dtype, batch):
         {"model.widths": (8, 16, 24), "model.residual": True, "model.num_experts": 2},
         {"model.routing": "uniform", "model.pool_after": (4,), "model.reduction": 1},
         {"model.num_blocks": 3, "model.pool_after": (1, 2, 3), "model.channels": 5, "data.image_size": 17},
+        {"model.expert_blocks": (2,), "model.activation": "silu"},
+        {"model.expert_blocks": (1, 4), "model.residual": True},
+        {"model.expert_blocks": (2, 3)},
+        {"model.head": "max", "model.whitened_stem": True},
+        {"model.head": "max", "model.expert_blocks": (1,), "model.pool_before_norm": True},
+        FAST,
+        FAST | {"model.activation": "relu", "model.expert_blocks": (1,)},
     ],
 )
 def test_the_formulas_are_what_torch_counts(changed, precision):

@@ -52,6 +52,31 @@ def test_results_are_those_of_a_single_pass():
     assert torch.equal(result.labels, whole.labels)
 
 
+def test_six_views_of_the_hard_images():
+    net, whole = network(), split(EVALUATION_BATCH + 42)
+    with torch.no_grad():  # so that many images are close to another answer
+        net.classifier.head.bias -= net(normalize(whole.images, torch.tensor(MEAN), torch.tensor(STD))).mean(0)
+    result = evaluate(net, whole, MEAN, STD, mirrored=True, views=True)
+    right = mirrored_right = 0
+    for part in batches(whole):
+        images = normalize(part.images, torch.tensor(MEAN), torch.tensor(STD))
+        larger = F.pad(images, (1,) * 4, mode="reflect")
+
+        def both(seen):
+            with torch.no_grad():
+                return (net(seen) + net(seen.flip(3))) / 2
+
+        pair = both(images)
+        six = pair / 2 + (both(larger[:, :, :8, :8]) + both(larger[:, :, 2:, 2:])) / 4
+        certainty = (2 * pair).softmax(1).amax(1)
+        hard = certainty <= certainty.sort().values[-(-len(part) // 4) - 1]
+        right += (torch.where(hard[:, None], six, pair).argmax(1) == part.labels).sum().item()
+        mirrored_right += (pair.argmax(1) == part.labels).sum().item()
+    assert result.accuracy_views == pytest.approx(right / len(whole))
+    assert result.accuracy_mirrored == pytest.approx(mirrored_right / len(whole))
+    assert right != mirrored_right
+
+
 def test_an_evaluation_can_stop_between_batches():
     net, whole = network(), split(EVALUATION_BATCH + 40)
     evaluator = Evaluator(net, torch.tensor(MEAN), torch.tensor(STD), nullcontext)
@@ -59,4 +84,4 @@ def test_an_evaluation_can_stop_between_batches():
     evaluator.add(first)
     result = evaluator.result()
     assert torch.equal(result.labels, first.labels) and result.confusion.sum() == EVALUATION_BATCH
-    assert result.accuracy_mirrored is None
+    assert result.accuracy_mirrored is None and result.accuracy_views is None

@@ -17,15 +17,22 @@ class PlainBlock(nn.Module):
     def __init__(self, block, num_experts, channels, channels_out):
         super().__init__()
         self.squeeze, self.route = copy.deepcopy(block.branch.squeeze), copy.deepcopy(block.branch.route)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(channels, channels_out, 3, padding=1, bias=False) for _ in range(num_experts)
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels_out) for _ in range(num_experts))
-        for k in range(num_experts):
-            own = slice(k * channels_out, (k + 1) * channels_out)
-            self.convs[k].weight.data = block.experts.conv.weight.data[own].clone()
+        pairs = self.split(block.experts)
+        self.convs, self.norms = nn.ModuleList(pair[0] for pair in pairs), nn.ModuleList(pair[1] for pair in pairs)
+
+    @staticmethod
+    def split(experts):
+        """The convolution and the norm of each expert."""
+        whole, norm, pairs = experts.conv, experts.norm, nn.ModuleList()
+        for k, kernel in enumerate(whole.weight.data.chunk(experts.num_experts)):
+            width = len(kernel)
+            conv = nn.Conv2d(whole.in_channels, width, 3, padding=1, bias=False)
+            conv.weight.data = kernel.clone()
+            own = nn.BatchNorm2d(width, momentum=norm.momentum)
             for name in ("weight", "bias", "running_mean", "running_var"):
-                getattr(self.norms[k], name).data = getattr(block.experts.norm, name).data[own].clone()
+                getattr(own, name).data = getattr(norm, name).data[k * width : (k + 1) * width].clone()
+            pairs.append(nn.Sequential(conv, own))
+        return pairs
 
     def forward(self, x):
         a = torch.softmax(self.route(torch.relu(self.squeeze(x.mean((2, 3))))), 1)
@@ -56,6 +63,134 @@ class PlainNet(nn.Module):
             routing.append(a)
             x = F.max_pool2d(x, 2) if number in self.pool_after else x
         return self.classifier.head(x.mean((2, 3))), torch.stack(routing, 1)
+
+
+class PlainFast(nn.Module):
+    """The network of the fast recipe for images of 15 pixels, with experts in the last block, from torch's own layers."""
+
+    def __init__(self, net, activation):
+        super().__init__()
+        self.stem, self.head = copy.deepcopy(net.stem.conv), copy.deepcopy(net.classifier.head)
+        convs = [block.experts for block in net.backbone.blocks]
+        self.branch = copy.deepcopy(net.backbone.blocks[3].branch)
+        first, second, third = (
+            nn.Sequential(copy.deepcopy(experts.conv), *pool, copy.deepcopy(experts.norm), activation())
+            for experts, pool in zip(convs[:3], ([nn.MaxPool2d(2)], [], [nn.MaxPool2d(2)]), strict=True)
+        )
+        self.body = nn.Sequential(activation(), first, second, third)
+        self.last, self.activation = PlainBlock.split(convs[3]), activation()
+
+    def forward(self, x):
+        x = self.body(self.stem(x))
+        a = torch.softmax(self.branch.route(torch.relu(self.branch.squeeze(x.mean((2, 3))))), 1)
+        outputs = [self.activation(conv(x)) for conv in self.last]
+        x = sum(a[:, k, None, None, None] * output for k, output in enumerate(outputs))
+        return self.head(x.flatten(2).max(2).values) / x.shape[1], a
+
+
+FAST = ModelSettings(
+    num_blocks=4,
+    pool_after=(1, 3),
+    widths=(24, 30),
+    expert_blocks=(4,),
+    pool_before_norm=True,
+    whitened_stem=True,
+    norm_momentum=0.4,
+    head="max",
+)
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["per expert", "fused"])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+def test_the_fast_network_equals_a_plain_reference(activation, training, fused, monkeypatch):
+    if fused:
+        monkeypatch.setattr(ExpertConvs, "forward", ExpertConvs.forward_fused)
+    torch.manual_seed(2)
+    net = ExpertNet(FAST.model_copy(update={"activation": activation}), 4).double()
+    disturb(net)
+    plain = PlainFast(net, {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}[activation])
+    net.train(training), plain.train(training)
+    images = torch.randn(5, 3, 15, 15, dtype=torch.float64)
+    logits, routing = net(images, return_routing=True)
+    expected, weights = plain(images)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(routing[:, 3], weights, rtol=0, atol=1e-9)
+    assert torch.equal(routing[:, :3], torch.tensor([1.0, 0, 0], dtype=torch.float64).expand(5, 3, 3))
+    for output in (logits, expected):
+        F.cross_entropy(output, torch.tensor([0, 1, 2, 3, 0])).backward()
+    blocks = net.backbone.blocks
+    torch.testing.assert_close(net.stem.conv.bias.grad, plain.stem.bias.grad, rtol=0, atol=1e-9)
+    torch.testing.assert_close(blocks[0].experts.conv.weight.grad, plain.body[1][0].weight.grad, rtol=0, atol=1e-9)
+    last = torch.cat([conv[0].weight.grad for conv in plain.last])
+    torch.testing.assert_close(blocks[3].experts.conv.weight.grad, last, rtol=0, atol=1e-9)
+    torch.testing.assert_close(blocks[1].experts.norm.running_var, plain.body[2][1].running_var, rtol=0, atol=1e-9)
+    assert net.stem.conv.weight.grad is None  # fixed
+
+
+def test_a_network_of_an_older_version_is_built_as_it_was():
+    """The names, the weights and the random numbers drawn, against the construction before there were other networks."""
+    model = ModelSettings(num_blocks=2, channels=6, reduction=2, widths=(4, 6), pool_after=(1,))
+    torch.manual_seed(5)
+    old = {}
+    for name, layers in {
+        "stem": {"conv": nn.Conv2d(3, 4, 3, bias=False), "norm": nn.BatchNorm2d(4)},
+        **{
+            f"backbone.blocks.{place}": {
+                "branch.squeeze": nn.Linear(4, 2),
+                "branch.route": nn.Linear(2, 3),
+                "experts.conv": nn.Conv2d(4, 3 * width, 3, bias=False),
+                "experts.norm": nn.BatchNorm2d(3 * width),
+            }
+            for place, width in enumerate((4, 6))
+        },
+        "classifier": {"head": nn.Linear(6, 5)},
+    }.items():
+        for part, layer in layers.items():
+            old |= {f"{name}.{part}.{key}": value for key, value in layer.state_dict().items()}
+        if ".blocks." in name:
+            old[f"{name}.branch.temperature"] = torch.ones(())
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    new = ExpertNet(model, 5).state_dict()
+    assert torch.equal(torch.rand(3), drawn)
+    assert sorted(new) == sorted(old) and all(torch.equal(new[key], old[key]) for key in old)
+
+
+def test_a_whitened_stem_makes_responses_uncorrelated():
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(700, 3, 9, 9, generator=generator).cumsum(2).cumsum(3) / 9  # smooth
+    stem = ExpertNet(FAST, 4).stem
+    stem.whiten(images)
+    responses = F.conv2d(images, stem.conv.weight).transpose(0, 1).flatten(1)
+    assert torch.equal(stem.conv.weight[:12], -stem.conv.weight[12:])
+    moments = responses[:12] @ responses[:12].T / responses.shape[1]
+    variances = torch.linalg.eigvalsh(
+        sum(
+            (patch := images[:, :, row : row + 2, column : column + 2].flatten(1)).T @ patch
+            for row in range(8)
+            for column in range(8)
+        ).double()
+        / (64 * 700)
+    )
+    torch.testing.assert_close(moments.double(), (variances / (variances + 5e-4)).diag(), rtol=0, atol=1e-3)
+
+
+def test_dirac_convolutions_pass_their_input_on():
+    net = ExpertNet(FAST.model_copy(update={"dirac": True}), 4)
+    x = torch.randn(2, 24, 7, 7)
+    for block in net.backbone.blocks[:3]:
+        torch.testing.assert_close(block.experts.conv(x)[:, :24], x)
+    for kernel in net.backbone.blocks[3].experts.conv.weight.chunk(3):
+        x = torch.randn(2, 30, 7, 7)
+        torch.testing.assert_close(F.conv2d(x, kernel, padding=1), x)
+
+
+def test_norms_keep_their_scale_if_it_is_not_learned():
+    net = ExpertNet(FAST.model_copy(update={"norm_scale": False}), 4)
+    learned = {name for name, value in net.named_parameters() if value.requires_grad}
+    assert not any(name.endswith("norm.weight") or name == "stem.conv.weight" for name in learned)
+    assert "backbone.blocks.0.experts.norm.bias" in learned and "stem.conv.bias" in learned
 
 
 def disturb(net, seed=1):

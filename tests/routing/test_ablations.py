@@ -10,8 +10,9 @@ from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.routing.ablations import ablation_name, ablation_table, class_effects, measure_ablations
 from expertnet.routing.effects import Effects, cached_effects, flipped
 from expertnet.routing.interventions import ablated
+from expertnet.routing.lab import Lab
 from expertnet.routing.weights import expert_table
-from tests.support.lab import predictor, random_split, saved_run
+from tests.support.lab import COLORS, predictor, random_split, saved_run
 
 
 @pytest.mark.parametrize("renormalize", [True, False])
@@ -29,6 +30,19 @@ def test_ablations_equal_a_plain_pass_for_every_expert(tmp_path, renormalize):
     kept = cached_effects(run, ablation_name(renormalize))
     assert torch.equal(kept.changed, effects.changed)
     assert cached_effects(run, ablation_name(not renormalize)) is None
+
+
+def test_blocks_without_experts_count_as_unchanged_and_have_no_rows(tmp_path):
+    run, split = saved_run(tmp_path / "runs", expert_blocks=(2,)), random_split()
+    routed = route_test_set(run, split)
+    effects = measure_ablations(run, split, routed, True)
+    net = predictor(expert_blocks=(2,))
+    assert torch.equal(effects.changed[[0, 2]], routed.predictions.expand(2, 3, -1))
+    for expert in range(3):
+        assert torch.equal(effects.changed[1, expert], net(split.images, {2: ablated(expert)})[0].argmax(1))
+    table = ablation_table(effects, Lab(routed, COLORS.classes).experts)
+    assert table[["block", "expert"]].values.tolist() == [[2, 1], [2, 2], [2, 3]]
+    assert table["flipped"].tolist() == [len(flipped(effects, 2, expert)) for expert in (1, 2, 3)]
 
 
 def effects():

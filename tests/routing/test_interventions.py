@@ -69,8 +69,8 @@ def test_setting_a_weight_keeps_the_sum_and_the_others_proportions():
 def test_weights_are_read_from_text_and_parts_that_do_not_fit_are_skipped():
     changed = {3: [1.0, 0.0, 0.0], 1: [0.5, 0.3, 0.2]}
     assert to_text(changed) == "1:0.5,0.3,0.2;3:1,0,0"
-    assert from_text(to_text(changed), 3, 3) == changed
-    assert from_text("", 3, 3) == {}
+    assert from_text(to_text(changed), (1, 2, 3), 3) == changed
+    assert from_text("", (1, 2, 3), 3) == {}
     for wrong in (
         "4:1,0,0",
         "0:1,0,0",
@@ -83,4 +83,4 @@ def test_weights_are_read_from_text_and_parts_that_do_not_fit_are_skipped():
         "1",
         ";;:",
     ):
-        assert from_text(f"{wrong};2:0,1,0", 3, 3) == {2: [0, 1, 0]}, wrong
+        assert from_text(f"{wrong};2:0,1,0", (1, 2, 3), 3) == {2: [0, 1, 0]}, wrong

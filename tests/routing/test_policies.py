@@ -29,6 +29,13 @@ def test_policies_equal_plain_passes_with_their_weights(tmp_path):
             assert torch.equal(row, net(split.images, plain[policy])[0].argmax(1)), policy
 
 
+def test_policies_change_only_blocks_with_experts(tmp_path):
+    run, split = saved_run(tmp_path / "runs", expert_blocks=(2,)), random_split()
+    effects = measure_policies(run, split, route_test_set(run, split))
+    first = predictor(expert_blocks=(2,))(split.images, {2: top1})[0].argmax(1)
+    assert torch.equal(effects.changed[list(POLICIES).index("first")], first)
+
+
 def test_the_table_of_policies_compares_with_the_learned_routing(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()

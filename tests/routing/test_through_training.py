@@ -19,6 +19,12 @@ def test_epochs_with_missing_values_have_no_row():
     assert table["entropy_of_mean"][0] == pytest.approx(math.log(2))
 
 
+def test_blocks_without_experts_have_no_rows():
+    line = {"epoch": 1, "expert_usage": [[1.0, 0.0], [0.5, 0.5]]}
+    line |= {"routing_entropy": [None, 0.6], "routing_information": [None, 0.1]}
+    assert training_table([line])[["block", "mean_entropy"]].values.tolist() == [[2, 0.6]]
+
+
 def test_utilization_is_relative_to_a_fair_share():
     assert utilization_table(LINES)[["epoch", "expert", "utilization"]].values.tolist() == [
         [1, 1, 1.0],

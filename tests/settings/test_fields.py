@@ -99,6 +99,8 @@ def test_the_command_line_reproduces_the_settings(assignment):
         ("model.widths=8,16,0", ("model.widths", "between 1 and 1024")),
         ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
         ("data.cutout=40", ("data.cutout", "40", "32")),
+        ("model.expert_blocks=2,5", ("model.expert_blocks", "2,5", "between 1 and 4")),
+        ("data.image_size=1", ("data.image_size", "between 8 and 128", "1")),  # too small for a stem or a moved view
         ("training.lr", ("key=value", "training.lr")),
         ("=3", ("key=value", "'=3'")),
         ("training.lr=", ("`training.lr` must be a number", "You entered nothing.")),
@@ -115,6 +117,29 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
         build_settings(overrides=parse_assignments([assignment]))
     sentence = str(refused.value)
     assert all(part in sentence for part in says) and "\n" not in sentence and sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "sentence"),
+    [
+        ({"model.whitened_stem": True, "model.dirac": True, "model.channels": 16}, "model.dirac", "24, 16, 16, 16, 16"),
+        ({"model.residual": True, "model.pool_before_norm": True}, "model.residual", "without"),
+        (
+            {"model.whitened_stem": True, "model.num_blocks": 5, "model.pool_after": (1, 2, 3, 4, 5)},
+            "model.pool_after",
+            "31 pixels 5 times, which leaves none",
+        ),
+        (
+            {"data.crop_fill": "reflect", "data.crop_padding": 8, "data.image_size": 8},
+            "data.crop_padding",
+            "less than `data.image_size` (8)",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings, key, sentence):
+    with pytest.raises(SettingsError) as refused:
+        build_settings(overrides=settings)
+    assert list(refused.value.by_key) == [key] and sentence in str(refused.value)
 
 
 @pytest.mark.parametrize(

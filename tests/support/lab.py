@@ -64,17 +64,18 @@ def predictor(**overrides):
     return Predictor(network(**overrides), build_settings("quick", "digits"), COLORS, 1)
 
 
-def saved_run(folder):
-    """A finished run in a store at `folder` whose best checkpoint is network()."""
+def saved_run(folder, **model):
+    """A finished run in a store at `folder` whose best checkpoint is network(**model)."""
     overrides = {"model.num_blocks": 3, "model.channels": 8, "model.reduction": 2, "model.pool_after": (1,)}
     overrides |= {"data.image_size": 8, "data.crop_padding": 1}
+    overrides |= {f"model.{name}": value for name, value in model.items()}
     run = RunStore(folder).create(build_settings("quick", "digits", overrides))
     run.write_config(run.config() | {"dataset": COLORS.to_dict()})
-    save_best(run, 1)
+    save_best(run, 1, **model)
     run.write_status(run.status().changed(state="finished", epoch=1))
     return run
 
 
-def save_best(run, epoch):
-    weights = {name: value.contiguous() for name, value in network().state_dict().items()}
+def save_best(run, epoch, **model):
+    weights = {name: value.contiguous() for name, value in network(**model).state_dict().items()}
     save_file(weights, run.path / "best.safetensors", {"epoch": str(epoch)})

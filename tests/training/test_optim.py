@@ -6,7 +6,8 @@ from torch import nn
 
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import ModelSettings, TrainingSettings
-from expertnet.training.optim import Muon, make_optimizers, orthogonalize, temperature
+from expertnet.training.muon import Muon, orthogonalize
+from expertnet.training.optim import group_rate, make_optimizers, temperature
 
 
 def test_orthogonalize_keeps_the_directions_and_evens_the_sizes():
@@ -48,6 +49,77 @@ def test_muon_orthogonalizes_each_experts_kernel_by_itself():
     torch.testing.assert_close(both.detach(), torch.cat([part.detach() for part in alone]))
 
 
+def test_muon_that_keeps_norms_on_paper():
+    """Each expert's kernel is scaled to the root of its filters, then moved by the learning rate times an orthogonal matrix."""
+    generator = torch.Generator().manual_seed(3)
+    kernels = nn.Parameter(torch.randn(8, 4, 3, 3, generator=generator))
+    before, moving = [part.detach().clone() for part in kernels.chunk(2)], [0.0, 0.0]
+    ours = Muon([{"params": [kernels], "matrices": 2}], 0.24, 0.6, 0.5, keeps_norm=True)
+    for _ in range(2):
+        kernels.grad = torch.randn(kernels.shape, generator=generator)
+        ours.step()
+        for k, gradient in enumerate(kernels.grad.chunk(2)):
+            moving[k] = 0.6 * moving[k] + gradient  # the momentum of SGD, whose scale does not matter here
+            matrix = (gradient + 0.6 * moving[k]).flatten(1)
+            x = matrix / matrix.norm()
+            for _ in range(3):
+                gram = x @ x.T
+                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+            before[k] = before[k] * 4**0.5 / before[k].norm() - 0.24 * x.view(4, 4, 3, 3)
+    torch.testing.assert_close(kernels.detach(), torch.cat(before), rtol=0, atol=0.02)  # ours may be in bfloat16
+
+
+def test_kernels_of_one_shape_are_moved_together_as_they_are_one_by_one():
+    generator = torch.Generator().manual_seed(4)
+    shapes = [(6, 4, 3, 3), (12, 4, 3, 3), (6, 4, 3, 3), (5, 6, 3, 3)]
+    together = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    apart = [nn.Parameter(value.detach().clone()) for value in together]
+    matrices = [1, 2, 1, 1]
+    one = Muon([{"params": [value], "matrices": k} for value, k in zip(together, matrices, strict=True)], 0.1, 0.9, 0.1)
+    many = [Muon([{"params": [value], "matrices": k}], 0.1, 0.9, 0.1) for value, k in zip(apart, matrices, strict=True)]
+    for value, other in zip(together, apart, strict=True):
+        value.grad = torch.randn(value.shape, generator=generator)
+        other.grad = value.grad.clone()
+    one.step()
+    for value, other, optimizer in zip(together, apart, many, strict=True):
+        optimizer.step()
+        torch.testing.assert_close(value, other)
+
+
+def test_the_rates_of_muon_with_sgd():
+    """SGD's rates are per image, with a share for norms, routers and the whitened stem, whose bias learns for three epochs."""
+    net = ExpertNet(ModelSettings(num_blocks=2, channels=24, whitened_stem=True, head="max"), 10)
+    training = TrainingSettings(
+        optimizer="muon_sgd", lr=0.24, sgd_lr=0.5, bias_lr_share=0.1, router_lr_share=0.2, epochs=12, weight_decay=0.004
+    )
+    training = training.model_copy(update={"schedule": "one_cycle"})
+    groups = {
+        id(value): group
+        for made in make_optimizers(net, training, 100)
+        for group in made.param_groups
+        for value in group["params"]
+    }
+    names = {name: value for name, value in net.named_parameters() if value.requires_grad}
+    assert sorted(groups) == sorted(id(value) for value in names.values())
+    rates = {
+        "backbone.blocks.0.experts.conv.weight": 0.24,
+        "classifier.head.weight": 50.0,
+        "backbone.blocks.1.experts.norm.bias": 5.0,
+        "backbone.blocks.1.branch.route.weight": 10.0,
+        "stem.conv.bias": 5.0,
+    }
+    for name, rate in rates.items():
+        group = groups[id(names[name])]
+        assert group_rate(training, group, 0.0) == pytest.approx(rate), name
+        until = 0.25 if name == "stem.conv.bias" else 1.0
+        assert group_rate(training, group, until / 2) == pytest.approx(rate / 2), name
+        assert group_rate(training, group, until) == pytest.approx(0), name
+        if name != "backbone.blocks.0.experts.conv.weight":
+            assert group["weight_decay"] * rate == pytest.approx(0.004), name  # per step
+            assert group["momentum"] == 0.85
+    assert group_rate(training, groups[id(names["stem.conv.bias"])], 0.9) == 0
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("decay_all", [True, False])
 def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimizer, decay_all):
@@ -55,7 +127,7 @@ def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimiz
     training = TrainingSettings(optimizer=optimizer, decay_all=decay_all, weight_decay=0.5)
     decay = {
         id(value): (type(made).__name__, group["weight_decay"])
-        for made in make_optimizers(net, training)
+        for made in make_optimizers(net, training, 64)
         for group in made.param_groups
         for value in group["params"]
     }
@@ -78,7 +150,7 @@ def test_routers_take_their_share_of_the_learning_rate_and_nothing_else_does(opt
     training = TrainingSettings(optimizer=optimizer, router_lr_share=0.1)
     share = {
         id(value): group["lr_share"]
-        for made in make_optimizers(net, training)
+        for made in make_optimizers(net, training, 64)
         for group in made.param_groups
         for value in group["params"]
     }

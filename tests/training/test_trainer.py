@@ -15,6 +15,7 @@ from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.network.evaluation import evaluate
 from expertnet.network.model import ExpertNet
+from expertnet.network.whitening import whitening_kernels
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import TrainingSettings
 from expertnet.training import allocation
@@ -111,8 +112,26 @@ ALL = {  # everything that a resumed run must remember
 }
 
 
+FAST = {
+    "training.optimizer": "muon_sgd",
+    "training.momentum": 0.6,
+    "training.bias_lr_share": 0.1,
+    "data.crop_fill": "reflect",
+    "model.whitened_stem": True,
+    "model.dirac": True,
+    "model.head": "max",
+    "model.norm_scale": False,
+    "model.norm_momentum": 0.4,
+    "model.activation": "gelu",
+    "model.channels": 24,
+    "model.expert_blocks": (2,),
+}
+
+
 @pytest.mark.parametrize(
-    "settings", [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL], ids=["adamw", "sgd", "all"]
+    "settings",
+    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST],
+    ids=["adamw", "sgd", "all", "fast"],
 )
 def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, settings, tmp_path):
     settings = settings | {"training.lr": 0.01}
@@ -127,6 +146,21 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, setti
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert epochs(second.run()) == expected[1:]
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
+
+
+def test_a_whitened_stem_whitens_the_training_images_and_only_its_bias_learns(data):
+    run = trainer(data, **FAST | {"data.flip": "on", "data.six_views": True, "training.epochs": 2})
+    before = run.weights()
+    images = normalize(data.train.images, run.mean, run.std)
+    torch.testing.assert_close(before["stem.conv.weight"], whitening_kernels(images))
+    records = list(run.run())
+    after = run.weights()
+    assert torch.equal(before["stem.conv.weight"], after["stem.conv.weight"])
+    assert not torch.equal(before["stem.conv.bias"], after["stem.conv.bias"])
+    line, test = epochs(records)[-1], records[-1].test
+    assert line["routing_entropy"][0] is line["routing_information"][0] is None and line["routing_entropy"][1] > 0
+    assert line["expert_usage"][0] == [1, 0, 0]
+    assert test["test_accuracy"] > 0.9 and test["test_accuracy_views"] > 0.9
 
 
 @pytest.mark.parametrize("warms_up", [True, False])
@@ -208,6 +242,7 @@ def test_final_figures_are_in_float32_whatever_the_training_computes_in(data, sh
         "test_loss": result.loss,
         "test_accuracy": result.accuracy,
         "test_accuracy_mirrored": result.accuracy_mirrored,
+        "test_accuracy_views": None,
     }
     if not share:  # epochs are measured in the precision of the training
         assert epochs(records)[-1]["val_loss"] != result.loss

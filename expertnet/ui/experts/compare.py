@@ -83,21 +83,23 @@ def _is_comparable(selection: Selection, run: Run) -> bool:
     return (
         info is not None
         and info.classes == selection.predictor.classes
-        and (own.num_blocks, own.num_experts) == (other.num_blocks, other.num_experts)
+        and (own.num_blocks, own.routed_blocks, own.num_experts)
+        == (other.num_blocks, other.routed_blocks, other.num_experts)
     )
 
 
 def _agreement(lab: Lab, renumbered: Lab) -> None:
     """Show how similar the two routings are, block by block."""
     st.subheader("Agreement")
-    difference = (lab.profiles - renumbered.profiles).nan_to_num(0).abs().sum(2).mean(0) / 2
-    table = pd.DataFrame({"block": range(1, lab.num_blocks + 1), "difference of class means": difference.tolist()})
+    places = [block - 1 for block in lab.block_numbers]
+    difference = (lab.profiles - renumbered.profiles).nan_to_num(0).abs().sum(2).mean(0)[places] / 2
+    table = pd.DataFrame({"block": lab.block_numbers, "difference of class means": difference.tolist()})
     method = (
         "Difference of class means: the total variation distance between the mean weights of a class in the two runs "
         "(0: equal, 1: no overlap), averaged over the classes."
     )
     if lab.count == renumbered.count and bool((lab.routed.labels == renumbered.routed.labels).all()):
-        first, second = (each.routed.routing.argmax(2) for each in (lab, renumbered))
+        first, second = (each.routing.argmax(2) for each in (lab, renumbered))
         table["same first expert"] = (first == second).double().mean(0).tolist()
         method += (
             " Same first expert: the share of test images for which both runs give the same expert the largest weight."

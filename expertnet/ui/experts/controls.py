@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 
-def pick_number(label: str, count: int, default: int, key: str) -> int:
-    """Ask for a number from 1 to `count`."""
-    numbers = range(1, count + 1)
+def pick_number(label: str, numbers: Sequence[int], default: int, key: str) -> int:
+    """Ask for one of some numbers."""
     return int(st.segmented_control(label, numbers, default=default, key=key, bind="query-params", required=True))
 
 

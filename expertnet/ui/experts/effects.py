@@ -60,9 +60,9 @@ def ablations_panel(selection: Selection, lab: Lab) -> None:
     with left:
         show(finding, table=True)
     with right:
-        block = pick_number("Block", lab.num_blocks, int(worst["block"]), BLOCK)
+        block = pick_number("Block", lab.block_numbers, int(worst["block"]), BLOCK)
         show(ablation_by_class(effects, lab, block))
-        expert = pick_number("Expert", lab.num_experts, int(worst["expert"]), EXPERT)
+        expert = pick_number("Expert", range(1, lab.num_experts + 1), int(worst["expert"]), EXPERT)
         _flipped_images(selection, lab, effects, block, expert)
 
 

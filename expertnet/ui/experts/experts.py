@@ -31,7 +31,7 @@ def experts_view(selection: Selection, lab: Lab) -> None:
     with left:
         block = pick_block(selection.blocks)
     with right:
-        expert = pick_number("Expert", lab.num_experts, 1, "expert")
+        expert = pick_number("Expert", range(1, lab.num_experts + 1), 1, "expert")
     largest, smallest = extremes(lab.routed.routing, block, expert, SHOWN)
     weights = lab.routed.routing[:, block - 1, expert - 1]
     for title, indices in (("Largest weights", largest), ("Smallest weights", smallest)):

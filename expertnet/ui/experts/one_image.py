@@ -33,7 +33,8 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
                 weights.append(_routing(selection, lab, *picked, suffix, narrow=True))
     if len(weights) == 2:
         st.subheader("Second image minus first")
-        show(image_findings.difference(weights[1] - weights[0], "between", "those of the first image"))
+        between = weights[1] - weights[0]
+        show(image_findings.difference(between, "between", "those of the first image", selection.blocks))
 
 
 def _routing(
@@ -54,12 +55,13 @@ def _routing(
         st.markdown("**Routing weights**")
         if lab is not None and st.toggle("Difference from average", key=f"mean{suffix}", bind="query-params"):
             difference = weights_BK.double() - lab.usage
-            show(image_findings.difference(difference, f"difference{suffix}", "the average over the test set"))
+            average = "the average over the test set"
+            show(image_findings.difference(difference, f"difference{suffix}", average, selection.blocks))
         else:
-            show(image_findings.weights(weights_BK, f"weights{suffix}"))
+            show(image_findings.weights(weights_BK, f"weights{suffix}", selection.blocks))
     with right:
         st.markdown("**Entropy by block**")
-        show(image_findings.entropies(weights_BK, f"entropy{suffix}"))
+        show(image_findings.entropies(weights_BK, f"entropy{suffix}", selection.blocks))
     return weights_BK
 
 
@@ -81,6 +83,6 @@ def _feature_maps(selection: Selection, image: Tensor) -> None:
             )
     st.caption(
         f"The {len(strongest)} feature maps that are strongest in the mix, the same ones for every expert, on one scale "
-        "(white: 0, black: the strongest). The maps of an expert are its output after batch norm and ReLU, before it is "
+        "(white: 0, black: the strongest). The maps of an expert are its output after batch norm and activation, before it is "
         "multiplied by its weight."
     )

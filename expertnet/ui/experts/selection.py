@@ -34,7 +34,8 @@ class Selection:
 
     @property
     def blocks(self) -> list[int]:
-        return list(range(1, self.predictor.settings.model.num_blocks + 1))
+        """The blocks that have experts, from 1."""
+        return list(self.predictor.settings.model.routed_blocks)
 
 
 def open_selection(run: Run, checkpoint: Checkpoint) -> Selection:

@@ -53,7 +53,8 @@ def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
         if changed:
             blocks = ", ".join(map(str, sorted(changed)))
             st.caption(f"Changed blocks: {blocks}. Later blocks receive other inputs, so their weights can change too.")
-            show(image_findings.difference(routed[0] - learned[0], "rerouted", "the learned weights"))
+            rerouted = routed[0] - learned[0]
+            show(image_findings.difference(rerouted, "rerouted", "the learned weights", selection.blocks))
 
 
 def _changed_weights(selection: Selection, caption: str) -> dict[int, list[float]]:
@@ -63,7 +64,7 @@ def _changed_weights(selection: Selection, caption: str) -> dict[int, list[float
     if key not in st.session_state:
         asked = st.query_params.get(WEIGHTS, "") if first else ""
         experts = selection.predictor.settings.model.num_experts
-        st.session_state[key] = interventions.from_text(asked, len(selection.blocks), experts)
+        st.session_state[key] = interventions.from_text(asked, selection.blocks, experts)
     changed: dict[int, list[float]] = st.session_state[key]
     if changed:
         st.query_params[WEIGHTS] = interventions.to_text(changed)

@@ -86,9 +86,10 @@ def _head(run: Run) -> None:
         st.warning(escape(damage), icon=":material/healing:")
     model = settings.model
     widths = " / ".join(map(str, dict.fromkeys(model.block_widths)))
+    where = f" in {', '.join(map(str, model.routed_blocks))} only" if model.expert_blocks else ""
     st.caption(
         f"{escape(dataset_title(settings.data.dataset))} · {counted(model.num_blocks, 'block')} x "
-        f"{counted(model.num_experts, 'expert')}, {widths} channels · {escape(time_text(run.created))}"
+        f"{counted(model.num_experts, 'expert')}{where}, {widths} channels · {escape(time_text(run.created))}"
     )
     if settings.watches_test:
         st.info(
@@ -127,6 +128,13 @@ def _numbers(run: Run, status: Status) -> None:
             percent(status.test_accuracy_mirrored),
             width="content",
             help="With the probabilities averaged over each image and its mirror image.",
+        )
+    if status.test_accuracy_views is not None:
+        figures.metric(
+            "Test accuracy, six views",
+            percent(status.test_accuracy_views),
+            width="content",
+            help="Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored.",
         )
     memory = f" · {status.device_memory / 2**30:.1f} GiB in use" if status.device_memory else ""
     st.caption(escape(f"{status.device or 'Device not chosen yet'}{memory}"))
