@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from expertnet import __version__
 from expertnet.cli import evaluate, export_run, import_run, predict, routing, runs, serve, settings, train
 from expertnet.cli.output import UsageError, say, usage_sentence
 from expertnet.errors import UserError
@@ -17,6 +19,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback(invoke_without_command=True)
+def program(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"expertnet {__version__}")
+    elif context.invoked_subcommand is None:
+        context.fail("Missing command.")
 
 
 for name, command in (

@@ -28,7 +28,7 @@ def routing(
 ) -> None:
     """Print the routing weights of images, or report on the test set.
 
-    The weights are a table with one row per block and one column per expert.
+    Each block is a row, and each expert is a column.
     """
     found = open_store(runs_dir).resolve(run, trained=True)
     if not files and report is None:
@@ -42,7 +42,13 @@ def routing(
             checkpoint,
             as_json,
             lambda answer: {"weights": answer.routing.tolist()},
-            lambda answer: ["", *("  ".join(f"{weight:.3f}" for weight in block) for block in answer.routing)],
+            lambda answer: [
+                "",
+                *(
+                    f"  block {block:<2}  {'  '.join(f'{weight:.3f}' for weight in weights)}"
+                    for block, weights in enumerate(answer.routing.tolist(), 1)
+                ),
+            ],
         )
 
 

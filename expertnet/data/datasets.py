@@ -52,6 +52,8 @@ def is_missing(data: DataSettings) -> bool:
 def refuse_if_missing(data: DataSettings) -> None:
     """Raise DatasetError if the dataset is missing."""
     if is_missing(data):
+        if "/" in data.dataset:
+            raise DatasetError(f"There is no folder or archive {data.dataset!r}. Check the path.")
         raise DatasetError(
             f"There is no dataset {data.dataset!r}.{did_you_mean(data.dataset, BUILTIN)} Use {', '.join(BUILTIN)}, or the "
             "path of a folder or archive of class folders."

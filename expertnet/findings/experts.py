@@ -60,7 +60,7 @@ def _named_first(column: pd.Series) -> pd.Series:
 
 @cached
 def specializations(lab: Lab) -> Finding:
-    """List the class that each expert specialises in, where both halves of the test set agree."""
+    """List the class that each expert specializes in, where both halves of the test set agree."""
     table = lab.specializations.sort_values(["class", "ratio"], ascending=[False, False], key=_named_first)
     named = int((table["class"] != "").sum())
     sentence = (

@@ -134,7 +134,7 @@ def refuse_if_too_large(settings: Settings, num_classes: int, available: int | N
     available = available_memory(device) if available is None else available
     if needed > available:
         raise SettingsError(
-            f"This run needs about {needed / 2**30:.1f} GiB of memory, but only {available / 2**30:.1f} GiB are free. "
+            f"This run needs about {needed / 2**30:.1f} GiB of memory, but only {available / 2**30:.1f} GiB is free. "
             f"{batch_size_text(settings, num_classes, available)}"
         )
 

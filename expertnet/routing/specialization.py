@@ -1,4 +1,4 @@
-"""The classes that experts specialise in, as far as two halves of the test set agree."""
+"""The classes that experts specialize in, as far as two halves of the test set agree."""
 
 from __future__ import annotations
 

@@ -171,10 +171,10 @@ class DataSettings(Section):
     dataset: str = setting("digits", "Dataset", basic=True, min_length=1)
     """A built-in dataset, or the path of a folder or archive of class folders."""
     image_size: int = setting(32, "Image size", unit="pixels", step=8, ge=8, le=128)
-    """Width and height of the images that enter the network."""
+    """Width and height to which images are resized for the network."""
     validation_share: float = setting(0.1, "Validation share", step=0.05, ge=0.0, le=0.5)
     """Share of the training images held out to choose the best epoch.
-    With 0, the test set is monitored, as in the report.
+    With 0, the test set is measured after every epoch, and the last epoch counts as the best.
     """
     crop_padding: int = setting(4, "Crop padding", unit="pixels", ge=0, le=32)
     """Pixels added on each side before a random crop. 0 turns it off."""
@@ -187,10 +187,10 @@ class DataSettings(Section):
     cutout: int = setting(0, "Cutout", unit="pixels", ge=0, le=128)
     """Side of a square erased at a random place in each training image. 0 turns it off."""
     mixup: float = setting(0.0, "Mixup", step=0.1, ge=0.0, le=10.0)
-    """Blend pairs of images by a share from Beta(a, a) (Zhang 2018, arXiv:1710.09412). 0 turns it off."""
+    """Blend pairs of images. This is a in Beta(a, a), which gives the shares (Zhang 2018, arXiv:1710.09412). 0 turns it off."""
     cutmix: float = setting(0.0, "CutMix", step=0.1, ge=0.0, le=10.0)
-    """Paste a rectangle of another image, its share from Beta(a, a) (Yun 2019, arXiv:1905.04899). 0 turns it off.
-    With Mixup on too, each batch uses one of the two.
+    """Paste a rectangle of another image. This is a in Beta(a, a), which gives its share (Yun 2019, arXiv:1905.04899).
+    0 turns it off. If Mixup is on too, each batch uses one of the two.
     """
     six_views: bool = setting(False, "Test with six views")
     """Also measure the test accuracy with six views of each image that is hard: its mirror image, and both moved by one
@@ -210,7 +210,7 @@ class TrainingSettings(Section):
     rest. muon_sgd keeps the size of the kernels, and trains the rest with SGD.
     """
     lr: float = setting(3e-4, "Learning rate", basic=True, gt=0.0, le=10.0)
-    """Peak of the schedule."""
+    """Highest learning rate of the schedule."""
     router_lr_share: float = setting(1.0, "Router learning rate share", step=0.05, gt=0.0, le=1.0)
     """Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse."""
     bias_lr_share: float = setting(1.0, "Norm bias learning rate share", step=0.05, gt=0.0, le=1000.0)
@@ -222,7 +222,7 @@ class TrainingSettings(Section):
     weight_decay: float = setting(1e-3, "Weight decay", ge=0.0, le=10.0)
     """Decoupled with AdamW, an L2 penalty with SGD. With muon_sgd, the share lost per step at the peak."""
     decay_all: bool = setting(True, "Decay all weights")
-    """Decay norms, biases and routers too, as in the report. Off: only convolutions and the classifier."""
+    """Apply weight decay to batch norms, biases and routers too. Off: only to convolutions and the classifier."""
     momentum: float = setting(0.9, "Momentum", step=0.05, ge=0.0, lt=1.0)
     """Nesterov momentum of SGD and Muon."""
     schedule: Literal["cosine", "one_cycle"] = setting("cosine", "Schedule")
@@ -237,14 +237,14 @@ class TrainingSettings(Section):
     """Evaluate a moving average of the weights with this decay per step (Polyak 1992). 0 turns it off."""
     temperature: float = setting(1.0, "Router temperature", step=1.0, ge=1.0, le=1000.0)
     """Initial temperature of the router softmax.
-    It falls to 1, so that all experts learn first (Chen 2020, arXiv:1912.03458).
+    It falls to 1, so that all experts learn at first (Chen 2020, arXiv:1912.03458).
     """
     temperature_share: float = setting(0.1, "Temperature annealing share", step=0.05, gt=0.0, le=1.0)
     """Share of all steps in which the router temperature falls to 1."""
     keep_every: int = setting(0, "Save a checkpoint every", unit="epochs", ge=0, le=10_000)
     """Save extra checkpoints, to see the routing through training. 0 saves only the best and the last."""
     tensorboard: bool = setting(False, "TensorBoard")
-    """Log each epoch for TensorBoard in the run's folder. Requires the package tensorboard."""
+    """Log each epoch for TensorBoard in the run's folder. Requires the tensorboard package."""
 
 
 class HardwareSettings(Section):
@@ -259,7 +259,7 @@ class HardwareSettings(Section):
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting("auto", "Compile")
     """Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU, or on a CPU with bf16."""
     own_process: bool = setting(False, "Separate process")
-    """Train in a separate process, which survives a restart of the app and can be force stopped.
+    """Train in a separate process, which survives a restart of the app and can be stopped by force.
     It starts a few seconds later.
     """
 

@@ -222,7 +222,7 @@ class Run:
     def annotate(self, notes: Notes) -> None:
         """Change the name, tags and note, in any state. Raises RunError if that is not possible."""
         if self.shipped:
-            raise RunError(f"{self.title} is an included example and cannot be changed.")
+            raise RunError(f"“{self.title}” is an included example and cannot be changed.")
         if not self.path.is_dir():
             raise RunError(f"Run {self.id} no longer exists.")
         check_limits(notes)

@@ -38,7 +38,7 @@ def trashed(store: RunStore) -> list[Run]:
 def move_to_trash(run: Run) -> None:
     """Move a run to the trash of its store. Raises RunError if that is not possible."""
     if run.shipped:
-        raise RunError(f"{run.title} is an included example and cannot be deleted.")
+        raise RunError(f"“{run.title}” is an included example and cannot be deleted.")
     if run.state in ACTIVE_STATES:
         raise RunError(f"Run {run.name} is {run.state}. Stop it before you delete it.")
     trash = run.path.parent / TRASH

@@ -28,7 +28,9 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     """Mark a run as queued again, with `epochs` in total if given. Raises RunError or DatasetError if it cannot resume."""
     status = run.status()
     if run.shipped:
-        raise RunError(f"{run.title} is an included example and cannot be changed. Start a new run with its settings.")
+        raise RunError(
+            f"“{run.title}” is an included example and cannot be changed. Start a new run with its settings."
+        )
     if status.state in ACTIVE_STATES:
         raise RunError(f"Run {run.name} is already {status.state}.")
     fault = resume_fault(run)

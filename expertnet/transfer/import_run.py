@@ -51,11 +51,9 @@ class Imported:
         """The outcome, for users."""
         same_id = self.run.id == self.original_id
         if not self.new:
-            return (
-                f"You already have {self.run.title}{'' if same_id else f' as run {self.run.id}'}. Nothing was imported."
-            )
+            return f"You already have “{self.run.title}”{'' if same_id else f' as run {self.run.id}'}. Nothing was imported."
         why = "" if same_id else f", because the ID {self.original_id} is already in use"
-        return f"Imported {self.run.title} as run {self.run.id}{why}."
+        return f"Imported “{self.run.title}” as run {self.run.id}{why}."
 
 
 def import_all(store: RunStore, file: IO[bytes], name: str) -> list[Imported | str]:

@@ -41,7 +41,7 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
         )
     else:
         st.info(
-            "There is no trained network yet. Train one first: the digits take less than a minute.",
+            "There is no trained network yet. Train one first: the digits take about a minute.",
             icon=":material/model_training:",
         )
         link("train", "Go to Train", icon="arrow_forward")

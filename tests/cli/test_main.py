@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from expertnet import __version__
 from tests.support.command import PROGRAM, command, refused
 from tests.support.served import ROOT
 
@@ -13,6 +14,10 @@ from tests.support.served import ROOT
 def test_the_help_describes_each_command_in_one_line():
     lines = command("--help", COLUMNS="80").stdout.split("Commands:")[1].strip().splitlines()
     assert len(lines) == 9 and all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_the_version():
+    assert command("--version").stdout == f"expertnet {__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ def test_the_document(trained, tmp_path):
     (row,) = document("routing", "latest", image, "--checkpoint", "last", **trained.env)
     assert list(row) == ["file", "weights"] and [len(block) for block in row["weights"]] == [3, 3]
     assert all(sum(block) == pytest.approx(1, abs=1e-5) for block in row["weights"])
-    path, *blocks = command("routing", "latest", image, **trained.env).stdout.splitlines()
-    assert path == f"{image}:" and [len(block.split()) for block in blocks] == [3, 3]
+    path, *blocks = command("routing", "latest", image, "--checkpoint", "last", **trained.env).stdout.splitlines()
+    assert path == f"{image}:"
+    for number, (line, weights) in enumerate(zip(blocks, row["weights"], strict=True), 1):
+        assert line.split() == ["block", str(number), *(f"{weight:.3f}" for weight in weights)]
 
 
 @pytest.mark.slow

@@ -267,7 +267,7 @@ def test_a_deletion_can_be_undone(store):
     test = page(run)
     assert any("to the trash" in text.value for text in test.markdown)
     press(test, "Delete this run")
-    assert store.list() == [] and any("\\*mine\\* is in the trash" in text.value for text in test.markdown)
+    assert store.list() == [] and any("“\\*mine\\*” is in the trash" in text.value for text in test.markdown)
     assert any("There are no runs yet" in info.value for info in test.info)
     press(test, "Undo")
     assert [back.id for back in store.list()] == [run.id] and "Undo" not in [button.label for button in test.button]

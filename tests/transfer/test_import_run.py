@@ -123,10 +123,10 @@ def test_a_run_in_the_store_is_not_imported_again(source, store):
     before = sorted(store.root.rglob("*"))
     again = imported(store, archive)
     assert not again.new and again.run.id == first.id and sorted(store.root.rglob("*")) == before
-    assert again.sentence == "You already have renamed since. Nothing was imported."
+    assert again.sentence == "You already have “renamed since”. Nothing was imported."
     assert not imported(RunStore(source.path.parent), archive).new  # where it was trained
     first.path.rename(store.root / "20260101-000000-abcd")  # as if its ID had been in use
-    assert "renamed since as run 20260101-000000-abcd." in imported(store, archive).sentence
+    assert "“renamed since” as run 20260101-000000-abcd." in imported(store, archive).sentence
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,8 @@ def compare_view(selection: Selection, lab: Lab) -> None:
         return
     renumbered = matched(other_lab, lab)
     st.markdown(
-        "The order of experts has no meaning across trainings, so the experts of the second run are renumbered: in each "
-        "block, they are assigned to the experts of the first run so that the mean weights of the classes differ least "
-        "(Hungarian method)."
+        "The numbers of experts are arbitrary, so the experts of the second run are renumbered to match those of the first. "
+        "In each block, the match is the one with the smallest difference in the mean weights of the classes (Hungarian method)."
     )
     block = pick_block(selection.blocks)
     for title, panel in (

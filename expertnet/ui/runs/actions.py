@@ -99,7 +99,7 @@ def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
     ids = [row.id for row in rows]
     one = len(rows) == 1
     key = ids[0] if one else f"{ids[0]} {hash(tuple(ids))}"
-    what = escape(rows[0].title) if one else counted(len(rows), "run")
+    what = f"“{escape(rows[0].title)}”" if one else counted(len(rows), "run")
     with place.popover("Delete" if one else f"Delete {len(rows):,}", icon=":material/delete:", key=f"ask {key}"):
         st.write(
             f"This moves {what} to the trash, with all checkpoints. You can restore everything until the trash is emptied."
@@ -183,7 +183,7 @@ def undo_line(store: RunStore) -> None:
     runs = [in_trash[run_id] for run_id in deleted if run_id in in_trash]
     if not runs:
         return
-    what = f"{escape(cut(runs[0].title, LONGEST))} is" if len(runs) == 1 else f"{len(runs):,} runs are"
+    what = f"“{escape(cut(runs[0].title, LONGEST))}” is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
     if _pressed(place, "Undo", "undo", "undo delete"):

@@ -66,7 +66,9 @@ def import_panel() -> None:
     _results()
     imports = st.session_state.setdefault(IMPORTS, 0)
     with st.expander("Import runs", icon=":material/upload:"):
-        st.caption("Choose zip files written by Export or `expertnet export --format zip`. They are checked first.")
+        st.caption(
+            "Choose zip files written by Export or `expertnet export --format zip`. The files are checked before anything is imported."
+        )
         files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {imports}")
         if st.button("Import", key="import", icon=":material/upload:", **login.reserved(disabled=not files)):
             act(lambda: _import(files))

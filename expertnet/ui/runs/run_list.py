@@ -21,7 +21,7 @@ def run_list(rows: list[RunRow]) -> list[RunRow]:
     """Draw the filters and the table, or what to do without runs. Return the selected rows."""
     if not rows:
         st.info(
-            "There are no runs yet. Train on the digits first, which takes under a minute.",
+            "There are no runs yet. Train on the digits first, which takes about a minute.",
             icon=":material/model_training:",
         )
         link("train", "Go to Train", icon="arrow_forward")

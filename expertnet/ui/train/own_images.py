@@ -77,7 +77,7 @@ def inspect_images(form: Form, data: DataSettings, place: DeltaGenerator) -> str
     _inspected.add(dataset)
     classes = ", ".join(found.classes[:SHOWN]) + (" …" if len(found.classes) > SHOWN else "")
     place.caption(
-        f"{found.sentence}. Classes: {escape(classes)}. Counted by file name. "
-        "Unreadable images are skipped and listed in the run's log."
+        f"{found.sentence}. Classes: {escape(classes)}. "
+        "Training skips images that cannot be read and lists them in the run's log."
     )
     return ""
