@@ -3,6 +3,7 @@
 # make test-fast: lint, types and the fast tests, in under a minute.
 # make test-busy: all tests, five times in a row, while every processor core is busy.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
+# make watching: what open tabs cost the training they show, without a browser.
 # make accuracy PRESET=quick DATA=digits: the accuracy of a preset, with and without its routing, for three seeds each.
 # make benchmark DATA=cifar10-jpeg.tar.xz: the figures of docs/benchmarks.md that this machine can measure.
 PYTHON ?= python3
@@ -20,7 +21,7 @@ ifdef COVERAGE
 COVER := --cov --cov-report=
 endif
 
-.PHONY: run test test-fast test-busy all-tests lint benchmark accuracy hostile clean
+.PHONY: run test test-fast test-busy all-tests lint benchmark accuracy watching hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m expertnet serve --port $(PORT)
@@ -56,6 +57,9 @@ accuracy: $(VENV)/.dev
 	for n in 1 2 3; do for v in learned uniform width parameters; do \
 		$(VENV)/bin/python -m benchmarks.accuracy --preset $(PRESET) --data $(DATA) --variant $$v --seeds $$n --rows $(ROWS) || exit 1; \
 	done; done
+
+watching: $(VENV)/.dev
+	$(VENV)/bin/python -m benchmarks.watching
 
 hostile: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m benchmarks.hostile

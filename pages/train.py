@@ -5,7 +5,7 @@ import streamlit as st
 from expertnet.ui import shell
 from expertnet.ui.train.form import settings_form
 from expertnet.ui.train.live import live_view, run_in_view
-from expertnet.ui.train.queue import queue_panel
+from expertnet.ui.train.queue import queue_panel, watch_queue
 from expertnet.ui.train.start import start_panel
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import write_url
@@ -20,11 +20,13 @@ with left:
     st.header("Train a network of experts")
     form = settings_form()
     start_panel(form)
-    queue_panel()
+    queue_changed = queue_panel()
 with right:
     if run is not None:
-        live_view(run)
+        live_view(run, queue_changed)
         st.divider()
+    else:
+        watch_queue(queue_changed)
     st.subheader("Network and cost")
     if form.settings is not None:
         summary(form.settings)

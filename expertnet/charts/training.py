@@ -14,6 +14,7 @@ from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, color_and_dash, lay
 from expertnet.utils.text import counted
 
 REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
+SMOOTHED = 10  # points of steps.jsonl, of at most 500
 REPORT_FIRST_EPOCH = 61  # earlier epochs of the report look smoothed
 
 
@@ -52,6 +53,19 @@ def learning_curves(
     if not shared:  # a short run uses the full width, and the report has its own axis
         chart = chart.resolve_scale(x="independent")
     return cast(alt.LayerChart, chart.properties(description=f"{described}, with the reference report's in gray"))
+
+
+def step_curve(steps: pd.DataFrame, quantity: str) -> alt.LayerChart:
+    """Draw "loss" or "images_per_second" of the steps so far, smoothed. `steps` has the columns of steps.jsonl."""
+    title, axis = ("Training loss", "cross entropy (nats)") if quantity == "loss" else ("Speed", "images per second")
+    table = steps[["epoch"]].assign(value=steps[quantity].ewm(span=SMOOTHED).mean())
+    lines = alt.Chart(table).mark_line(color=BLUE, point=_points(table) if len(table) < 4 else False)
+    lines = lines.encode(
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(grid=False), scale=alt.Scale(nice=False)),
+        y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False)),
+        tooltip=tooltips(epoch=".2f", value=".4~g"),
+    )
+    return layered(lines, height=220, title=title, description=f"{title} over the steps so far, smoothed")
 
 
 def _quantity_axis(quantity: str) -> alt.Y:

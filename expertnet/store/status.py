@@ -49,6 +49,8 @@ class Status(Process):
     train_loss_now: Number | None = None
     device: str | None = None
     device_memory: Number | None = None  # bytes
+    utilization: Number | None = None  # of the GPU, or of the processor cores by this process, 0 to 1
+    process_memory: Number | None = None  # bytes
     error: str | None = None  # a sentence for users
     error_kind: str | None = None  # "nan", "memory", "data", "disk" or "other"
     seconds: Number | None = None  # of training so far

@@ -21,6 +21,7 @@ from expertnet.store.checks import load_resume_state
 from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
 from expertnet.training.status_writer import StatusWriter
 from expertnet.training.stop import Stop
@@ -104,14 +105,16 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
     trainer = Trainer(settings, data, log=run.log)
     history = _begin(run, data, trainer)
     speed = history[-1].get("images_per_second") if history else None
-    device = device_name(trainer.device)
+    device, writer.device = device_name(trainer.device), trainer.device
     writer.update(device=device, epoch=trainer.epoch, steps=trainer.steps, images_per_second=speed, **_best(trainer))
     before = sum(row.get("seconds") or 0 for row in history)
     started, first_epoch = time.perf_counter(), trainer.epoch
-    with TensorBoardLog(run) as scalars:
+    with TensorBoardLog(run) as scalars, StepLog(run.path, trainer.epoch) as steps:
         for progress in trainer.run():
             seconds = time.perf_counter() - started
             writer.update(**_live(progress, trainer, seconds, first_epoch), seconds=before + seconds)
+            if progress.loss is not None and progress.images_per_second:
+                steps.add(progress.epoch, progress.step, progress.steps, progress.loss, progress.images_per_second)
             if progress.metrics:
                 history.append(progress.metrics)
                 run.checkpoints.commit_epoch(trainer.state_dict(), history, settings.training.keep_every)

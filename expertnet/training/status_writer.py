@@ -7,11 +7,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import torch
+
 from expertnet.store.run import Run
 from expertnet.training.stop import Stop
+from expertnet.utils.devices import process_memory, utilization
 from expertnet.utils.processes import this_process
 
-TICK, WRITE_EVERY, HEARTBEAT_EVERY = 0.1, 0.5, 5.0  # seconds
+TICK, WRITE_EVERY, MEASURE_EVERY, HEARTBEAT_EVERY = 0.1, 0.5, 2.0, 5.0  # seconds
 
 
 class StatusWriter:
@@ -22,7 +25,8 @@ class StatusWriter:
 
     def __init__(self, run: Run, stop: Stop) -> None:
         self.run, self.stop, self.status = run, stop, run.status().changed(process=this_process())
-        self._written = 0.0  # monotonic time
+        self.device: torch.device | None = None  # set it to report how busy the device is
+        self._written = self._measured = 0.0  # monotonic time
         self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._tick, name=f"status {run.id}", daemon=True)
 
@@ -57,9 +61,15 @@ class StatusWriter:
         if not self.stop.is_set() and self.run.stop_asked():
             self.stop.set()
 
+    def _measure(self) -> None:
+        if self.device is not None and time.monotonic() - self._measured > MEASURE_EVERY:
+            self._measured = time.monotonic()
+            self.update(utilization=utilization(self.device), process_memory=process_memory())
+
     def _tick(self) -> None:
         while not self._closed.wait(TICK):
             self._check_stop()
+            self._measure()
             age = time.monotonic() - self._written
             if self._is_stopping() or (self._changed and age > WRITE_EVERY) or age > HEARTBEAT_EVERY:
                 with suppress(OSError):  # the next commit of an epoch reports it

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -67,6 +68,32 @@ def device_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return torch.mps.current_allocated_memory() if device.type == "mps" else None
+
+
+def process_memory() -> int:
+    """Return the bytes of memory that this process uses, without the memory of a GPU."""
+    return int(_process(os.getpid()).memory_info().rss)
+
+
+# One object per process, because it remembers the processor time at the last call.
+@cache
+def _process(pid: int) -> psutil.Process:
+    return psutil.Process(pid)
+
+
+def utilization(device: torch.device) -> float | None:
+    """Return how busy a GPU is, or the processor cores with this process since the last call, 0 to 1; None if unknown.
+
+    NVIDIA GPUs need the optional package nvidia-ml-py.
+    """
+    if device.type == "cuda":
+        try:
+            return torch.cuda.utilization(device) / 100
+        except Exception:  # the package is missing, or has no figure for this GPU; its errors share no other class
+            return None
+    if device.type != "cpu":
+        return None
+    return min(_process(os.getpid()).cpu_percent() / 100 / available_threads(), 1.0)
 
 
 def available_memory(device: torch.device) -> int:

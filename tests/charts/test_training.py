@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from expertnet.charts.base import to_file
-from expertnet.charts.training import REPORT_ACCURACY, learning_curves, report_run
+from expertnet.charts.training import REPORT_ACCURACY, learning_curves, report_run, step_curve
 
 
 def metrics(low=0.1, high=0.9):
@@ -34,3 +34,10 @@ def test_ticks_of_a_narrow_axis_differ(low, high):
     drawn = to_file(learning_curves(metrics(low, high), "accuracy", 12), "svg").decode()
     ticks = re.findall(r">([\d.]+)%<", drawn)
     assert len(ticks) > 2 and len(set(ticks)) == len(ticks)
+
+
+def test_the_loss_by_step_is_smoothed():
+    noisy = pd.DataFrame({"epoch": [n / 200 for n in range(1, 201)], "loss": [n % 2 + 1.0 for n in range(200)]})
+    (rows,) = step_curve(noisy, "loss").to_dict()["datasets"].values()
+    assert len(rows) == 200 and rows[0]["value"] == 1
+    assert all(abs(row["value"] - 1.5) < 0.1 for row in rows[50:])  # alternates between 1 and 2

@@ -7,7 +7,7 @@ from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.training.manager import manager
-from tests.support.opening import finished, opened
+from tests.support.opening import finished, opened, written
 from tests.support.stores import changed, failed, running, stopped_at_once
 
 
@@ -131,3 +131,16 @@ def test_untrained_weights_are_not_offered():
     test = opened("train", run.id)
     assert any("was stopped before it completed an epoch" in caption.value for caption in test.caption)
     assert "View routing" not in [link.proto.label for link in test.get("page_link")]
+
+
+def test_curves_by_step_are_drawn_before_the_first_epoch_and_make_way_for_those_by_epoch():
+    store = RunStore()
+    run = stopped_at_once(store)
+    assert not run.metrics()
+    charts = opened("train", run.id).get("vega_lite_chart")
+    assert [json.loads(chart.proto.spec)["title"] for chart in charts[:2]] == ["Training loss", "Speed"]
+    (run.path / "steps.jsonl").unlink()  # as in runs from older versions
+    assert any("Curves appear after the first steps." in each.value for each in opened("train", run.id).caption)
+    many = written(store, epochs=3)
+    titles = [json.loads(chart.proto.spec).get("title") for chart in opened("train", many.id).get("vega_lite_chart")]
+    assert "Training loss" not in titles and "Loss" in titles

@@ -17,6 +17,7 @@ from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.store.steps import read_steps
 from expertnet.training import updater
 from expertnet.training.manager import Manager
 from expertnet.training.runner import run_training
@@ -159,6 +160,25 @@ def test_a_training_that_cannot_write_its_folder_ends_and_the_manager_lives(stor
     after = manager.submit(settings(**EPOCHS))
     assert manager.join(timeout=LIMIT) and after.state == "finished"
     manager.close()
+
+
+def test_a_training_goes_on_without_its_curve_by_step_if_that_cannot_be_written(store):
+    run = store.create(settings())
+    (run.path / "steps.jsonl").mkdir()  # fails as a full disk does
+    assert run_training(run, Stop()).state == "finished" and not read_steps(run.path)
+
+
+def test_a_resumed_training_continues_the_curve_by_step_of_its_completed_epochs(store):
+    run, stop = store.create(settings(**EPOCHS)), Stop()
+    run_training(run, stop, on_progress=lambda status: status.epoch == 1 and status.step == 2 and stop.set())
+    assert 1 < read_steps(run.path)[-1].epoch < 2
+    before = [point for point in read_steps(run.path) if point.epoch <= 1]
+    prepare_resume(run)
+    run_training(run, Stop())
+    points = read_steps(run.path)
+    assert list(points[: len(before)]) == before and len(points) == 3 * len(before)
+    by_epoch = [sum(point.loss for point in points[at : at + len(before)]) / len(before) for at in (0, len(before))]
+    assert by_epoch == pytest.approx([row["train_loss"] for row in run.metrics()[:2]])
 
 
 def test_a_run_of_a_process_that_was_killed_and_not_waited_for_is_interrupted(store):

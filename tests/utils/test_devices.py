@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -9,7 +10,14 @@ import pytest
 import torch
 
 from expertnet.utils import devices
-from expertnet.utils.devices import GLIBC, available_memory, container_memory, keep_freed_memory, release_freed_memory
+from expertnet.utils.devices import (
+    GLIBC,
+    available_memory,
+    container_memory,
+    keep_freed_memory,
+    release_freed_memory,
+    utilization,
+)
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
@@ -63,6 +71,14 @@ def test_the_smaller_of_machine_and_container_is_available(monkeypatch):
     assert available_memory(torch.device("cpu")) == MIB < free
     monkeypatch.setattr(devices, "container_memory", lambda: [2**62])
     assert MIB < available_memory(torch.device("cpu")) < 2**62
+
+
+def test_the_processor_is_busy_while_this_process_computes():
+    utilization(torch.device("cpu"))  # measures from here on
+    started = time.process_time()
+    while time.process_time() - started < 0.2:
+        pass
+    assert 0 < utilization(torch.device("cpu")) <= 1
 
 
 def main():

@@ -1,7 +1,8 @@
-"""The run in view: numbers every second and charts every epoch, read from the store alone."""
+"""The run in view, read from the store alone: numbers every two seconds, charts when they have changed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.charts.base import specification
-from expertnet.charts.training import entropy_curves, learning_curves
+from expertnet.charts.training import entropy_curves, learning_curves, step_curve
 from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.settings.fields import with_labels
@@ -19,6 +20,7 @@ from expertnet.store.history import read_history
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Status
+from expertnet.store.steps import STEPS_FILE, StepPoint, read_steps
 from expertnet.store.trash import trashed
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
@@ -28,7 +30,8 @@ from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-ACTIVE_TICK, IDLE_TICK = 1.0, 5.0  # seconds between two looks at the store
+TICK, CURVES_TICK, IDLE_TICK = 2.0, 5.0, 5.0  # seconds; each tick takes a little time from a training on the CPU
+FEW_EPOCHS = 3  # too few for curves by epoch alone
 
 
 def run_in_view() -> Run | None:
@@ -52,27 +55,42 @@ def run_in_view() -> Run | None:
     return run
 
 
-def live_view(run: Run) -> None:
-    """Draw the panel of a run. It also watches a run that has ended, which another tab may resume."""
-    state, title = run.state, escape(run.title)
+def live_view(run: Run, queue_changed: Callable[[], bool]) -> None:
+    """Draw the panel of a run, and watch the run and the queue.
 
-    def panel() -> None:
+    A tick sends numbers alone, and nothing once the run has ended. Another tab may still resume it.
+    """
+    drawn, title = run.status(), escape(run.title)
+
+    def look() -> Status:
         if not run.path.is_dir():  # discarded
             st.query_params["run"] = "none"
             st.toast(f"{title} is in the trash. You can restore it on the Runs page.", icon=":material/delete:")
             st.rerun()
         status = run.status()
-        if status.state != state:
+        if status.state != drawn.state or queue_changed():
             st.rerun()  # once, for the buttons and the queue
+        return status
+
+    def numbers() -> None:
         with shown_error():
-            _numbers(run, status)
+            _numbers(run, look())
+
+    def curves() -> None:
+        with shown_error():
             _curves(run)
 
     with shown_error():
         _head(run)
-        login.fragment(panel, run_every=ACTIVE_TICK if state in ACTIVE_STATES else IDLE_TICK)()
+        if drawn.active:
+            login.fragment(numbers, run_every=TICK)()
+            login.fragment(curves, run_every=CURVES_TICK)()
+        else:
+            _numbers(run, drawn)
+            _curves(run)
+            login.fragment(look, run_every=IDLE_TICK)()
         training_actions(run)
-    label, icon = ("Hide (training continues)", "close") if state in ACTIVE_STATES else ("New run", "add")
+    label, icon = ("Hide (training continues)", "close") if drawn.active else ("New run", "add")
     if st.button(label, icon=f":material/{icon}:", key="new"):
         st.query_params["run"] = "none"
         st.rerun()
@@ -136,10 +154,19 @@ def _numbers(run: Run, status: Status) -> None:
             width="content",
             help="Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored.",
         )
-    memory = f" · {status.device_memory / 2**30:.1f} GiB in use" if status.device_memory else ""
-    st.caption(escape(f"{status.device or 'Device not chosen yet'}{memory}"))
+    st.caption(escape(_hardware(status)))
     if status.error:
         st.error(escape(with_labels(status.error)), icon=":material/error:")
+
+
+def _hardware(status: Status) -> str:
+    facts = [status.device or "Device not chosen yet"]
+    if status.training and status.utilization is not None:
+        facts.append(f"{status.utilization:.0%} busy")
+    memory = status.device_memory or (status.process_memory if status.training else None)
+    if memory:
+        facts.append(f"{memory / 2**30:.1f} GiB in use")
+    return " · ".join(facts)
 
 
 def _activity(status: Status) -> None:
@@ -159,11 +186,14 @@ def _how_far(status: Status) -> str:
 
 
 def _curves(run: Run) -> None:
-    metrics = run.metrics()
-    if not metrics:
-        if not run.status().epoch:
-            st.caption("Curves appear after the first epoch.")
-        return
+    epochs = len(run.metrics())
+    if epochs:
+        _epoch_curves(run)
+    if epochs < FEW_EPOCHS:
+        _step_curves(run)
+
+
+def _epoch_curves(run: Run) -> None:
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
     loss, accuracy, entropy = _specs(run.path / "metrics.jsonl", run.settings(), is_cifar10)
@@ -177,6 +207,26 @@ def _curves(run: Run) -> None:
     if entropy is not None:
         st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")
         st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
+
+
+def _step_curves(run: Run) -> None:
+    """Draw loss and speed within the epochs."""
+    try:
+        loss, speed = _step_specs(run.path / STEPS_FILE)
+    except OSError:  # no step yet, or a run from an older version
+        if not run.status().epoch:
+            st.caption("Curves appear after the first steps.")
+        return
+    with st.grid(2, min_column_width=300):
+        st.vega_lite_chart(spec=loss, width="stretch", key=f"loss by step {run.id}")
+        st.vega_lite_chart(spec=speed, width="stretch", key=f"speed by step {run.id}")
+
+
+@cached_on_file(maxsize=64)
+def _step_specs(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the specifications of the curves by step, made once for all tabs."""
+    frame = pd.DataFrame(read_steps(path.parent), columns=StepPoint._fields)
+    return specification(step_curve(frame, "loss")), specification(step_curve(frame, "images_per_second"))
 
 
 @cached_on_file(maxsize=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from expertnet.store.index import row_labels, rows_of
@@ -15,8 +17,8 @@ LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # characters of a title
 
 
-def queue_panel() -> None:
-    """Draw the run in training, unless it is in view, and the queue, unless it is empty."""
+def queue_panel() -> Callable[[], bool]:
+    """Draw the run in training, unless it is in view, and the queue, unless it is empty. Returns a test for changes."""
     drawn = _now()
     waiting, paused, training = manager().waiting(), manager().queue.paused, manager().training()
     if training is not None and training.id != st.query_params.get("run"):
@@ -37,8 +39,14 @@ def queue_panel() -> None:
         if run.has_settings:
             _entry(place, run, labels[run.id])
 
+    return lambda: _now() != drawn
+
+
+def watch_queue(changed: Callable[[], bool]) -> None:
+    """Draw the page again once the queue has changed."""
+
     def look() -> None:
-        if _now() != drawn:
+        if changed():
             st.rerun()
 
     login.fragment(look, run_every=LOOK_EVERY)()
