@@ -82,7 +82,7 @@ class ModelSettings(Section):
     residual: bool = setting(False, "Residual blocks")
     """Add each block's input to its output, which helps deep networks learn (He 2016, arXiv:1512.03385)."""
     expert_blocks: Numbers = setting((), "Blocks with experts", kind="blocks")
-    """Blocks (from 1) that have experts and a router. The others are plain convolutions. None: all blocks have experts."""
+    """Blocks (from 1) that have experts and a router. The others are plain convolutions. Empty: all blocks have experts."""
     activation: Literal["relu", "gelu", "silu"] = setting("relu", "Activation")
     """ReLU, GELU (Hendrycks 2016, arXiv:1606.08415) or SiLU (Elfwing 2017, arXiv:1702.03118)."""
     pool_before_norm: bool = setting(False, "Pool before the norm")
@@ -91,14 +91,14 @@ class ModelSettings(Section):
     """
     whitened_stem: bool = setting(False, "Whitened stem")
     """Start with 24 fixed 2x2 filters that whiten the patches of the training images (Page 2019; Jordan 2024). Only their
-    bias learns, for 3 epochs.
+    bias is trained, for the first 3 epochs.
     """
     dirac: bool = setting(False, "Start as the identity")
-    """Each convolution first passes its input on in its first filters (Dirac; Zagoruyko 2017, arXiv:1706.00388)."""
+    """Initialize convolutions so that their first filters pass the input through (Dirac; Zagoruyko 2017, arXiv:1706.00388)."""
     norm_scale: bool = setting(True, "Learned norm scale")
-    """Learn the scale of each batch norm. Its bias always learns."""
+    """Learn the scale of each batch norm. Its bias is always learned."""
     norm_momentum: float = setting(0.1, "Norm momentum", step=0.1, gt=0.0, le=1.0)
-    """Share of each batch in the running statistics of the batch norms. Short trainings need more."""
+    """Share of each batch in the running statistics of the batch norms. Short runs need a larger share."""
     head: Literal["mean", "max"] = setting("mean", "Pooling of the classifier")
     """mean: the spatial mean of each feature map. max: its largest value, no bias, and logits divided by the width
     (Jordan 2024, arXiv:2404.00498).
@@ -193,7 +193,7 @@ class DataSettings(Section):
     0 turns it off. If Mixup is on too, each batch uses one of the two.
     """
     six_views: bool = setting(False, "Test with six views")
-    """Also measure the test accuracy with six views of each image that is hard: its mirror image, and both moved by one
+    """Also measure the test accuracy with six views of each hard image: its mirror image, and both moved by one
     pixel along the diagonal (Jordan 2024, arXiv:2404.00498). Needs flips.
     """
 
