@@ -41,14 +41,14 @@ def evaluate(
         try:
             split, info = load_test_split(data, own=own)
         except DatasetError as error:
-            raise DatasetError(f"{error} Or test on a dataset with the same classes: --dataset NAME.") from None
+            raise DatasetError(f"{error} Or choose another dataset with the same classes: --dataset NAME.") from None
     else:
         named = build_settings(dataset=dataset).data.dataset
         split, info = load_test_split(data.model_copy(update={"dataset": named}))
     if info.classes != own.classes:
         raise DatasetError(
-            f"Run {found.name} does not know the classes of {dataset!r} ({cut(', '.join(info.classes), 100)}). "
-            "Name a dataset with the classes of the run."
+            f"{dataset!r} has other classes ({cut(', '.join(info.classes), 100)}) than run {found.name} was trained on. "
+            "Choose a dataset with the same classes."
         )
     mirrored, same = flips(data), is_own(own, info)
     views = mirrored and data.six_views
@@ -62,7 +62,7 @@ def evaluate(
     if result.accuracy_views is not None:
         lines.append(f"Accuracy with six views {percent(result.accuracy_views, 2)}")
     if not same:
-        lines.append(f"These images are not those of {own.name} that the run was trained and tested on.")
+        lines.append(f"Note: these are not the {own.name} images that the run was trained and tested on.")
     print_result(
         as_json,
         {

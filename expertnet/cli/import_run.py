@@ -24,7 +24,7 @@ def import_(
     from expertnet.transfer.import_run import import_all
 
     if not file.is_file():
-        raise RunError(f"There is no file {file}. Name a zip from 'expertnet export --format zip'.")
+        raise RunError(f"There is no file {file}. Choose a zip file that 'expertnet export --format zip' wrote.")
     with file.open("rb") as content:
         outcomes = import_all(open_store(runs_dir, creates=True), content, file.name)
     for refusal in outcomes:

@@ -44,5 +44,5 @@ def open_store(runs_dir: Path | None, creates: bool = False) -> RunStore:
     store = RunStore(runs_dir)
     must_exist = not creates and (runs_dir is not None or os.environ.get("EXPERTNET_RUNS"))
     if not store.root.is_dir() and (must_exist or os.path.lexists(store.root)):
-        raise RunError(f"{store.root} is not a folder. Name the folder of the runs with --runs-dir or EXPERTNET_RUNS.")
+        raise RunError(f"{store.root} is not a folder. Set the folder of the runs with --runs-dir or EXPERTNET_RUNS.")
     return store

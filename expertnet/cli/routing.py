@@ -32,7 +32,7 @@ def routing(
     """
     found = open_store(runs_dir).resolve(run, trained=True)
     if not files and report is None:
-        raise RunError("Name image files, or a folder for a report on the test set: --report DIR.")
+        raise RunError("Enter image files, or a folder for a report on the test set: --report DIR.")
     if report is not None:
         _report(found, report, checkpoint, as_json and not files)
     if files:
@@ -56,7 +56,7 @@ def _report(run: Run, folder: Path, checkpoint: CheckpointKind, as_json: bool) -
     from expertnet.findings.report import write_report
 
     if os.path.lexists(folder) and not folder.is_dir():
-        raise RunError(f"{folder} is not a folder. Name a folder for the report, which may be new.")
+        raise RunError(f"{folder} is not a folder. Choose a new or an existing folder for the report.")
     written = write_report(run, folder, checkpoint.value, ActivityPrinter())
     if as_json:
         print_result(True, {"run": run.id, "report": str(folder), "files": [path.name for path in written]}, [])

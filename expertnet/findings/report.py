@@ -73,7 +73,7 @@ def _refuse_other_report(folder: Path, of: str) -> None:
         return
     if of not in index:
         raise RunError(
-            f"{folder} already has an {INDEX} that does not belong to this run and checkpoint. Name an empty or a new folder."
+            f"{folder} already has an {INDEX} that does not belong to this run and checkpoint. Choose an empty or a new folder."
         )
 
 

@@ -110,9 +110,9 @@ class ModelSettings(Section):
             blocks = getattr(self, name)
             entered = f"You entered {format_value(blocks)}."
             if any(not 1 <= block <= self.num_blocks for block in blocks):
-                raise ValueError(f"`model.{name}` must name blocks between 1 and {self.num_blocks}. {entered}")
+                raise ValueError(f"`model.{name}` must list blocks between 1 and {self.num_blocks}. {entered}")
             if len(set(blocks)) != len(blocks):
-                raise ValueError(f"`model.{name}` must name each block once. {entered}")
+                raise ValueError(f"`model.{name}` must list each block once. {entered}")
         return self
 
     @model_validator(mode="after")
@@ -281,7 +281,7 @@ class Settings(Section):
         if maps >> len(self.model.pool_after) < 1:
             raise ValueError(
                 f"`model.pool_after` halves feature maps of {maps} pixels {len(self.model.pool_after)} times, which leaves none. "
-                "Name fewer blocks."
+                "List fewer blocks."
             )
         inside = self.model.pool_before_norm
         # of the last norm's input

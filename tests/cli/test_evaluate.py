@@ -40,7 +40,7 @@ def test_figures_of_other_images_say_so(moved):
     result = document(*words)
     assert (result["dataset"], result["own_images"]) == ("digits", False)
     assert command(*words).stdout.splitlines()[-1] == (
-        "These images are not those of pets that the run was trained and tested on."
+        "Note: these are not the pets images that the run was trained and tested on."
     )
 
 

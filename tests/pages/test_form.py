@@ -85,7 +85,7 @@ def test_fewer_blocks_for_a_moment_lose_no_pooling():
     test = opened("train")
     blocks = test.number_input(key="field 1 model.num_blocks")
     blocks.set_value(1).run()
-    warnings = ["“Pool after blocks” must name blocks between 1 and 1" in warning.value for warning in test.warning]
+    warnings = ["“Pool after blocks” must list blocks between 1 and 1" in warning.value for warning in test.warning]
     assert warnings == [True] * 2
     blocks.set_value(4).run()
     assert list(test.multiselect(key="field 1 model.pool_after").value) == [1, 2] and not test.warning
