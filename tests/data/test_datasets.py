@@ -199,7 +199,7 @@ def test_the_images_of_a_run_are_found_after_their_source_is_gone(kind, root, fo
     for part in ("train", "validation", "test"):
         before, after = getattr(data, part), getattr(again, part)
         assert torch.equal(before.images, after.images) and torch.equal(before.labels, after.labels)
-    with pytest.raises(DatasetError, match="There is no dataset"):
+    with pytest.raises(DatasetError, match="There is no folder or archive"):
         load_dataset(settings(path), seed=3)
 
 
