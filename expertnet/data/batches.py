@@ -14,7 +14,7 @@ from torch import Tensor
 
 from expertnet.data.archives import Entry, entries
 from expertnet.data.builtin import Images
-from expertnet.data.class_folders import Layout
+from expertnet.data.class_folders import Layout, refuse_empty_classes
 from expertnet.data.images import fit, load_image
 from expertnet.errors import ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -54,7 +54,7 @@ def decode_files(
 ) -> Iterator[Batch]:
     """Yield batches of the images that a layout names, in the order the files are stored.
 
-    The paths of unreadable images are added to `unreadable`.
+    The paths of unreadable images are added to `unreadable`. Raises DatasetError at the end if a class has no others.
     """
     # Pillow decodes without Python's lock, so threads share the work. Files are read before, not meanwhile: a thread
     # that holds the lock would make small images ten times as slow.
@@ -68,16 +68,17 @@ def decode_files(
             decoded = pool.map(lambda files: [_decode(data, image_size) for *_, data in files], slices)
             for start, found in enumerate(decoded):
                 images[start::workers] = found
-            unreadable.extend(name for (name, *_), image in zip(batch, images, strict=True) if image is None)
-            for part in ("train", "test"):
-                good = [
-                    (image, label)
-                    for (_, file_part, label, _), image in zip(batch, images, strict=True)
-                    if file_part == part and image is not None
-                ]
-                if good:
-                    yield part, torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])
+            good: dict[str, list[tuple[Tensor, int]]] = {"train": [], "test": []}
+            for (name, part, label, _), image in zip(batch, images, strict=True):
+                if image is None:
+                    unreadable.append(name)
+                else:
+                    good[part].append((image, label))
+            for part, pairs in good.items():
+                if pairs:
+                    yield part, torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
             progress(f"Decoding {path.name}", 1 - len(left) / count)
+    refuse_empty_classes(layout, unreadable, path.name, skipped_text(layout, unreadable))
 
 
 def _file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_File]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,12 +80,12 @@ def store(
     image_size: int,
     classes: tuple[str, ...],
     batches: Iterable[tuple[str, Tensor, Tensor]],
-    finish: Callable[[Tensor, Tensor], str] = lambda train, test: "",
+    note: Callable[[], str] = lambda: "",
 ) -> Decoded:
     """Cache batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key, and map them.
 
-    `finish` gets the labels of both parts (N,), and returns the note or raises an error that rejects the dataset.
-    Everything is written to a temporary folder and renamed, so a kill or a second process does no harm. Raises OSError.
+    `note` is called after the last batch. Everything is written to a temporary folder and renamed, so a kill, a second process
+    or an error of the batches does no harm. Raises OSError.
     """
     parent = data_root() / "decoded"
     parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ def store(
     work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
     try:
         labels: dict[str, list[Tensor]] = {"train": [], "test": []}
-        moments = torch.zeros(3, 3, dtype=torch.float64)  # count, sum and sum of squares of the pixels of each channel
+        sums = torch.zeros(2, 3, dtype=torch.float64)  # of the pixels of each channel, and of their squares
         with ExitStack() as stack:
             files = {part: stack.enter_context((work / f"{part}-images.bin").open("wb")) for part in labels}
             for part, images, numbers in batches:
@@ -100,15 +101,15 @@ def store(
                 labels[part].append(numbers)
                 if part == "train":
                     pixels = images.transpose(0, 1).flatten(1).double()
-                    count = torch.full((3,), pixels.shape[1], dtype=torch.float64)
-                    moments += torch.stack([count, pixels.sum(1), pixels.square().sum(1)])
-        train, test = (torch.cat(found) if found else torch.empty(0, dtype=torch.int64) for found in labels.values())
-        note = finish(train, test)
-        for part, found in (("train", train), ("test", test)):
-            (work / f"{part}-labels.bin").write_bytes(found.numpy().data)
-        mean, std = _mean_and_std(moments)
-        info = {"classes": classes, "mean": mean, "std": std, "image_size": image_size, "note": note}
-        info |= {"train": len(train), "test": len(test), "content": _digest(work)}
+                    sums += torch.stack([pixels.sum(1), pixels.square().sum(1)])
+        info: dict[str, Any] = {"classes": classes, "image_size": image_size, "note": note()}
+        for part, found in labels.items():
+            (work / f"{part}-labels.bin").write_bytes(torch.cat(found).numpy().data)
+            info[part] = sum(map(len, found))
+        # The sums are exact (integers below 2**53), whatever the order of images.
+        mean, square = sums / (info["train"] * image_size**2)
+        std = (square - mean**2).clamp(min=1.0).sqrt()  # or images of one color would lead to division by zero
+        info |= {"mean": (mean / 255).tolist(), "std": (std / 255).tolist(), "content": _digest(work)}
         write_atomically(work / "info.json", json.dumps(info).encode())
         _put(work, parent / key, key)
     finally:
@@ -134,14 +135,6 @@ def _put(work: Path, target: Path, key: str) -> None:
         if load(key) is None:
             shutil.rmtree(target)
             os.replace(work, target)
-
-
-def _mean_and_std(moments: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return both per channel, pixels from 0 to 1. The sums are exact (integers below 2**53), whatever the order of images."""
-    count, total, squares = moments
-    mean = total / count
-    std = (squares / count - mean**2).clamp(min=1.0).sqrt()  # or images of one color would lead to division by zero
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
 
 
 def digest_of(

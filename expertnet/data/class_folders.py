@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from expertnet.data.archives import MAX_DEPTH
 from expertnet.data.images import FORMATS_TEXT, SUFFIXES
@@ -95,10 +94,10 @@ def _no_images(title: str, name: str, part: str) -> DatasetError:
     )
 
 
-def refuse_empty_classes(layout: Layout, train: Tensor, test: Tensor, title: str) -> None:
-    """Raise DatasetError if a class has no image among the labels (N,) of those that could be decoded."""
-    for part, labels in (("train", train), ("test", test)):
-        planned = {label for planned_part, label in layout.images.values() if planned_part == part}
-        lost = sorted(planned - set(labels.unique().tolist()))
-        if lost:
-            raise _no_images(title, layout.classes[lost[0]], part)
+def refuse_empty_classes(layout: Layout, unreadable: Sequence[str], title: str, note: str) -> None:
+    """Raise DatasetError, with a note on the files to fix, if no image of a class in train or test is readable."""
+    readable = {layout.images[name] for name in layout.images.keys() - set(unreadable)}
+    lost = set(layout.images.values()) - readable
+    if lost:
+        part, label = min(lost, key=lambda pair: (pair[0] == "test", pair[1]))
+        raise DatasetError(f"{_no_images(title, layout.classes[label], part)} {note}")

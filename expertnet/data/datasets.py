@@ -7,14 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from expertnet.data import cache
 from expertnet.data.archives import entries
 from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
-from expertnet.data.class_folders import Layout, arrange, refuse_empty_classes
+from expertnet.data.class_folders import Layout, arrange
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
@@ -194,17 +192,8 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
         return cache.store(key, data.image_size, classes, batches)
     path, unreadable = path_of(data), list[str]()
     layout = list_layout(path, progress, cancelled)
-
-    def finish(train: Tensor, test: Tensor) -> str:
-        note = skipped_text(layout, unreadable)
-        try:
-            refuse_empty_classes(layout, train, test, path.name)
-        except DatasetError as error:
-            raise DatasetError(f"{error} {note}") from None  # the note names the files to fix
-        return note
-
     batches = decode_files(path, layout, data.image_size, unreadable, progress, cancelled)
-    decoded = cache.store(key, data.image_size, layout.classes, batches, finish)
+    decoded = cache.store(key, data.image_size, layout.classes, batches, lambda: skipped_text(layout, unreadable))
     if decoded.note:
         progress(decoded.note, None)
     return decoded
