@@ -167,20 +167,28 @@ def test_an_unrelated_key_gets_no_suggestion(typed):
 
 
 @pytest.mark.parametrize(
-    ("size", "blocks", "pools", "batch", "fits"),
+    ("size", "blocks", "pools", "batch", "others", "fits"),
     [
-        (8, 4, (1, 2, 3), 1, False),
-        (15, 4, (1, 2, 3), 1, False),  # 15, 7, 3, 1
-        (8, 4, (1, 2, 3), 2, True),
-        (8, 3, (1, 2, 3), 1, True),  # the last pooling has no batch norm after it
-        (8, 4, (1, 2), 1, True),
-        (16, 4, (1, 2, 3), 1, True),
-        (16, 5, (1, 2, 3, 4), 1, False),
+        (8, 4, (1, 2, 3), 1, {}, False),
+        (15, 4, (1, 2, 3), 1, {}, False),  # 15, 7, 3, 1
+        (8, 4, (1, 2, 3), 2, {}, True),
+        (8, 3, (1, 2, 3), 1, {}, True),  # the last pooling has no batch norm after it
+        (8, 3, (1, 2, 3), 1, {"model.pool_before_norm": True}, False),
+        (8, 4, (1, 2), 1, {}, True),
+        (8, 3, (1, 2), 1, {"model.whitened_stem": True}, False),  # 7, 3, 1
+        (8, 4, (1, 2, 3), 1, {"model.num_experts": 1, "model.routing": "uniform"}, False),
+        (16, 4, (1, 2, 3), 1, {}, True),
+        (16, 5, (1, 2, 3, 4), 1, {}, False),
     ],
 )
-def test_batch_norm_gets_more_than_one_value_per_channel(size, blocks, pools, batch, fits):
+def test_batch_norm_gets_more_than_one_value_per_channel(size, blocks, pools, batch, others, fits):
     """Against torch, which rejects a single value in training."""
-    values = {"data.image_size": size, "model.num_blocks": blocks, "model.pool_after": pools, "model.channels": 8}
+    values = {
+        "data.image_size": size,
+        "model.num_blocks": blocks,
+        "model.pool_after": pools,
+        "model.channels": 8,
+    } | others
     net = ExpertNet(build_settings("report", overrides=values).model, 2)
     images = torch.zeros(batch, 3, size, size)
     with nullcontext() if fits else pytest.raises(ValueError, match="more than 1 value per channel"):
