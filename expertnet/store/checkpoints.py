@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -64,10 +65,9 @@ class Checkpoints:
 
     def epoch(self, kind: Checkpoint) -> int | None:
         """Return the epoch of a checkpoint: 0 for the initial weights, None if it cannot be read."""
-        try:
+        with suppress(SafetensorError, OSError, ValueError):
             return _read_epoch(self.path(kind))
-        except OSError:
-            return None
+        return None
 
     def load(self, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:
         """Return the weights and their epoch. Raises RunError if they are missing or damaged."""
@@ -144,9 +144,6 @@ def epoch_of(metadata: Mapping[str, str] | None) -> int:
 
 
 @cached_on_file(maxsize=4096)
-def _read_epoch(path: Path) -> int | None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return epoch_of(file.metadata())
-    except (SafetensorError, OSError, ValueError):
-        return None
+def _read_epoch(path: Path) -> int:
+    with safe_open(path, framework="pt") as file:
+        return epoch_of(file.metadata())

@@ -42,16 +42,12 @@ def _check_files(run: Run, epochs: Iterable[float]) -> None:
 def check_network(run: Run) -> None:
     """Raise RunError unless a run has a trained network."""
     _check_config(run)
-    kinds = run.checkpoints.present()
-    epochs = [run.checkpoints.epoch(kind) for kind in kinds]
+    epochs = [run.checkpoints.epoch(kind) for kind in run.checkpoints.present()]
     if any(epochs):
         return
-    if kinds and all(epoch is None for epoch in epochs):
-        way = (
-            "Resume training to write a new one."
-            if reader.can_restore(run.path)
-            else "Start a new run with its settings."
-        )
+    if epochs and 0 not in epochs:
+        restore = reader.can_restore(run.path)
+        way = "Resume training to write a new one." if restore else "Start a new run with its settings."
         raise RunError(f"No checkpoint of run {run.name} can be read. {way}")
     status = run.status()
     if status.state in ENDED and not status.epoch:

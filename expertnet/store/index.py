@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from expertnet.data.datasets import dataset_title
-from expertnet.errors import RunError
 from expertnet.settings.fields import flat
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import find_damage
@@ -80,40 +79,30 @@ class RunRow:
 
 
 _cached: dict[Path, tuple[object, RunRow]] = {}
-_lock = threading.Lock()
 
 
 def run_rows(store: RunStore) -> list[RunRow]:
     """Return a row for every run of a store, newest first."""
-    runs = store.list()
-    rows = rows_of(runs)
-    present = {run.path for run in runs}
-    with _lock:
-        for path in [path for path in _cached if path.parent == store.root and path not in present]:
-            del _cached[path]
+    rows = rows_of(store.list())
+    present = {row.run.path for row in rows}
+    for path in list(_cached):  # threads may forget the same run
+        if path.parent == store.root and path not in present:
+            _cached.pop(path, None)
     return rows
 
 
 def rows_of(runs: Iterable[Run]) -> list[RunRow]:
     """Return a row for each run. Whether an active run is still alive is checked every time."""
-    return [_current(_row(run)) for run in runs]
-
-
-def _current(row: RunRow) -> RunRow:
-    if row.state not in ACTIVE_STATES:
-        return row
-    return replace(row, state=row.run.as_of_now(row.status).state)
+    rows = map(_row, runs)
+    return [replace(row, state=row.run.as_of_now(row.status).state) if row.active else row for row in rows]
 
 
 def _row(run: Run) -> RunRow:
-    version = _version(run.path)
-    with _lock:
-        known = _cached.get(run.path)
+    version, known = _version(run.path), _cached.get(run.path)
     if known and known[0] == version:
         return known[1]
     row = _read_row(run)
-    with _lock:
-        _cached[run.path] = version, row
+    _cached[run.path] = version, row
     return row
 
 
@@ -130,10 +119,7 @@ def _version(folder: Path) -> tuple[object, ...]:
 
 def _read_row(run: Run) -> RunRow:
     status, notes, curves = run.written_status(), run.notes(), _curves(run.path / "metrics.jsonl")
-    try:
-        settings = run.settings()
-    except RunError:
-        settings = None
+    settings = run.settings() if run.has_settings else None
     return RunRow(
         run=run,
         title=run.title,
@@ -158,10 +144,9 @@ def _read_row(run: Run) -> RunRow:
 
 
 def _curves(path: Path) -> dict[str, np.ndarray]:
-    try:
+    found: dict[int, list[float]] = {}
+    with suppress(OSError):
         found = read_figures(path, FIGURES)
-    except OSError:
-        found = {}
     figures = np.array(list(found.values()), dtype=np.float64).reshape(len(found), len(FIGURES))
     return {"epoch": np.array(list(found), dtype=np.float64), **dict(zip(FIGURES, figures.T.copy(), strict=True))}
 
@@ -182,18 +167,16 @@ def matching(
     tag: Sequence[str] = (),
 ) -> list[RunRow]:
     """Return the rows that contain every word of `text` and have one of the values of each other argument. Empty means any."""
-    words = text.casefold().split()
-    wanted = {kind.casefold() for kind in tag}
+    words, wanted = text.casefold().split(), {kind.casefold() for kind in tag}
 
     def fits(row: RunRow) -> bool:
-        if words:
-            searched = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
-            if not all(word in searched or (len(word) >= MIN_ID_PART and word in row.id) for word in words):
-                return False
+        searched = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
         one_of = ((dataset, row.dataset), (state, row.state), (preset, row.preset))
-        if any(kinds and value not in kinds for kinds, value in one_of):
-            return False
-        return not wanted or any(kind.casefold() in wanted for kind in row.tags)
+        return (
+            all(word in searched or (len(word) >= MIN_ID_PART and word in row.id) for word in words)
+            and all(not kinds or value in kinds for kinds, value in one_of)
+            and (not wanted or any(kind.casefold() in wanted for kind in row.tags))
+        )
 
     return [row for row in rows if fits(row)]
 

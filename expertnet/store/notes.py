@@ -32,11 +32,9 @@ class Notes:
 
 def check_limits(notes: Notes) -> None:
     """Raise RunError if notes exceed the limits."""
-    for what, text, most in (
-        ("The name", notes.name.strip(), MAX_NAME),
-        *((f"The tag “{tag[:MAX_TAG]}…”", tag, MAX_TAG) for tag in notes.tags),
-        ("The note", notes.note.strip(), MAX_NOTE),
-    ):
+    tags = [(f"The tag “{tag[:MAX_TAG]}…”", tag, MAX_TAG) for tag in notes.tags]
+    for what, text, most in (("The name", notes.name, MAX_NAME), *tags, ("The note", notes.note, MAX_NOTE)):
+        text = text.strip()
         if len(text) > most:
             raise RunError(f"{what} has {len(text):,} characters. Shorten it to at most {most:,}.")
     if len(notes.tags) > MAX_TAGS:
@@ -47,9 +45,7 @@ def read_notes(folder: Path) -> Notes:
     """Return the notes in a run's folder, empty if the file is missing or damaged."""
     path = folder / NOTES_FILE
     try:
-        if not path.is_file() or path.stat().st_size > MAX_NOTES_BYTES:
-            return Notes()
-        return _clean(read_json(path))
+        return _clean(read_json(path)) if path.stat().st_size <= MAX_NOTES_BYTES else Notes()
     except (OSError, ValueError):
         return Notes()
 

@@ -27,7 +27,7 @@ class Entry(BaseModel):
 
     @property
     def is_valid(self) -> bool:
-        """Return whether the entry is valid. It is not if its owner has died."""
+        """Return whether the owner, if any, is alive."""
         return self.owner is None or is_alive(self.owner)
 
     def is_open_to(self, process: Process) -> bool:
@@ -77,10 +77,10 @@ class RunQueue:
         """Append a run. A run that already waits keeps its place and gets the new owner."""
         with self._changing() as queue:
             entry = _entry(queue, run_id)
-            if entry:
-                entry.owner = owner
-            else:
+            if entry is None:
                 queue.waiting.append(Entry(run=run_id, owner=owner))
+            else:
+                entry.owner = owner
 
     def claim(self, run_id: str) -> bool:
         """Make this process the owner of a waiting run, or renew that. Returns False if the run is gone or another's."""

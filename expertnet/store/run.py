@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from expertnet.data.datasets import dataset_title
 from expertnet.data.info import DatasetInfo
@@ -22,6 +22,8 @@ from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
 from expertnet.utils.processes import is_alive
 
 STOP = "stop"  # the file in a run's folder that asks its trainer to stop
+
+T = TypeVar("T")
 
 
 def now() -> str:
@@ -46,11 +48,7 @@ class Run:
     @property
     def has_settings(self) -> bool:
         """Return whether the settings can be read. A run without them can only be deleted."""
-        try:
-            self.settings()
-            return True
-        except RunError:
-            return False
+        return self._if_readable(self.settings) is not None
 
     def notes(self) -> Notes:
         return read_notes(self.path)
@@ -72,10 +70,8 @@ class Run:
     @property
     def dataset(self) -> str:
         """Return the title of the dataset; "" if the settings cannot be read."""
-        try:
-            return dataset_title(self.settings().data.dataset)
-        except RunError:
-            return ""
+        settings = self._if_readable(self.settings)
+        return dataset_title(settings.data.dataset) if settings else ""
 
     @property
     def created(self) -> str:
@@ -104,10 +100,8 @@ class Run:
     @property
     def watches_test(self) -> bool:
         """Return whether the val_* figures are measured on the test set; False if the settings cannot be read."""
-        try:
-            return self.settings().watches_test
-        except RunError:
-            return False
+        settings = self._if_readable(self.settings)
+        return settings is not None and settings.watches_test
 
     @property
     def watched_images(self) -> str:
@@ -115,15 +109,15 @@ class Run:
         return "test set" if self.watches_test else "validation images"
 
     def _config_value(self, key: str) -> str:
-        try:
-            return str(self.config().get(key) or "")
-        except RunError:
-            return ""
+        return str((self._if_readable(self.config) or {}).get(key) or "")
 
     def dataset_info(self) -> DatasetInfo | None:
         """Return the description of the dataset; None before the images were loaded, or if it is damaged."""
+        return self._if_readable(lambda: reader.read_dataset_info(self.path))
+
+    def _if_readable(self, read: Callable[[], T]) -> T | None:
         try:
-            return reader.read_dataset_info(self.path)
+            return read()
         except RunError:
             return None
 

@@ -25,39 +25,32 @@ def fresh_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def default_root() -> Path:
-    """Return EXPERTNET_RUNS, or else runs/ in the checkout or, in an installed copy, in the current folder."""
-    return Path(os.environ.get("EXPERTNET_RUNS") or (Path.cwd() if INSTALLED else HOME) / "runs")
-
-
 class RunStore:
-    """The runs in a folder.
+    """The runs in a folder: `root`, or else EXPERTNET_RUNS, or else runs/ in the checkout.
 
-    Unless `root` or EXPERTNET_RUNS names a folder, an installed copy also finds the examples in its package, which is never
+    An installed copy uses runs/ in the current folder instead, and also finds the examples in its package, which is never
     written to.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root) if root else default_root()
         named = root or os.environ.get("EXPERTNET_RUNS")
+        self.root = Path(named or (Path.cwd() if INSTALLED else HOME) / "runs")
         self._folders = [self.root, HOME / "runs"] if INSTALLED and not named else [self.root]
 
     def list(self) -> list[Run]:
         """Return all runs, newest first, damaged ones included."""
         found: dict[str, Path] = {}
-        for folder in self._folders:
+        for folder in reversed(self._folders):  # own runs replace examples
             with suppress(OSError), os.scandir(folder) as entries:
-                for entry in entries:
-                    if RUN_ID.fullmatch(entry.name) and entry.is_dir():
-                        found.setdefault(entry.name, folder)
-        return [Run(found[name] / name) for name in sorted(found, reverse=True)]
+                runs = (entry.name for entry in entries if RUN_ID.fullmatch(entry.name) and entry.is_dir())
+                found |= {name: folder / name for name in runs}
+        return [Run(found[name]) for name in sorted(found, reverse=True)]
 
     def get(self, run_id: str) -> Run:
         """Return the run with an id. Raises RunError if there is none."""
-        if RUN_ID.fullmatch(run_id):
-            for folder in self._folders:
-                if (folder / run_id).is_dir():
-                    return Run(folder / run_id)
+        for folder in self._folders:
+            if RUN_ID.fullmatch(run_id) and (folder / run_id).is_dir():
+                return Run(folder / run_id)
         raise RunError(f"There is no run {run_id[:80]!r} in {self.root}. To list all runs, use 'expertnet runs'.")
 
     def resolve(self, text: str, trained: bool = False) -> Run:
@@ -77,14 +70,11 @@ class RunStore:
         """Create a run in state "queued". Raises RunError if the name is too long."""
         check_limits(Notes(name))
         self.root.mkdir(parents=True, exist_ok=True)
-        while True:
-            path = self.root / fresh_id()
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                continue
-        run = Run(path)
+        run = Run(self.root / fresh_id())
+        try:
+            run.path.mkdir()
+        except FileExistsError:
+            return self.create(settings, preset, name)  # with another id
         run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
         run.write_status(Status().changed(process=this_process().beating(), epochs=settings.training.epochs))
         return run

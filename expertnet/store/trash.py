@@ -7,32 +7,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from expertnet.errors import RunError
 from expertnet.store.run import Run
-from expertnet.store.run_store import RUN_ID, RunStore
+from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 
 TRASH = ".trash"
 
 
-def trash_folder(store: RunStore) -> Path:
-    return store.root / TRASH
-
-
 def trashed(store: RunStore) -> list[Run]:
     """Return the runs in the trash, newest first."""
-    folder = trash_folder(store)
-    if folder.is_symlink():
-        return []
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if RUN_ID.fullmatch(entry.name) and entry.is_dir()]
-    except OSError:
-        return []
-    return [Run(folder / name) for name in sorted(names, reverse=True)]
+    folder = store.root / TRASH
+    return [] if folder.is_symlink() else RunStore(folder).list()
 
 
 def move_to_trash(run: Run) -> None:
@@ -46,11 +35,9 @@ def move_to_trash(run: Run) -> None:
         raise RunError(f"{trash} is a link. Replace it with a folder to delete runs.")
     if os.path.lexists(trash / run.id):
         raise RunError(f"The trash already has a run {run.id}. Empty it before you delete this one.")
-    try:
+    with _explained(f"Run {run.name} could not be deleted"):
         trash.mkdir(exist_ok=True)
         os.rename(run.path, trash / run.id)
-    except OSError as error:
-        raise RunError(f"Run {run.name} could not be deleted: {error.strerror}.") from None
 
 
 def restore_run(store: RunStore, run_id: str) -> Run:
@@ -62,10 +49,8 @@ def restore_run(store: RunStore, run_id: str) -> Run:
     path = store.root / run_id
     if os.path.lexists(path):
         raise RunError(f"The store already has a run {run_id}. Delete it before you restore this one.")
-    try:
-        os.rename(trash_folder(store) / run_id, path)
-    except OSError as error:
-        raise RunError(f"Run {run_id} could not be restored: {error.strerror}.") from None
+    with _explained(f"Run {run_id} could not be restored"):
+        os.rename(store.root / TRASH / run_id, path)
     return Run(path)
 
 
@@ -77,13 +62,17 @@ def empty_trash(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
     wanted = None if run_ids is None else set(run_ids)
     runs = [run for run in trashed(store) if wanted is None or run.id in wanted]
     for done, run in enumerate(runs):
-        try:
+        with _explained(f"{done} of {len(runs)} runs are deleted. Run {run.id} could not be deleted"):
             if run.path.is_symlink():
                 run.path.unlink()
             else:
                 shutil.rmtree(run.path)
-        except OSError as error:
-            raise RunError(
-                f"Run {run.id} could not be deleted ({error.strerror}). {done} of {len(runs)} runs are deleted."
-            ) from None
     return len(runs)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{what}: {error.strerror}.") from None

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -120,14 +120,16 @@ def _same_run(store: RunStore, run: Run, original_id: str) -> Run | None:
     It may have another ID, if it was imported too. Runs without a history also need the same ID.
     """
     for other in store.list():
-        if other.created != run.created or not (run.metrics() or other.id == original_id):
-            continue
-        if other.metrics() == run.metrics() and not find_damage(other):
-            try:
+        same_id, history = other.id == original_id, run.metrics()
+        if (
+            other.created == run.created
+            and (history or same_id)
+            and other.metrics() == history
+            and not find_damage(other)
+        ):
+            with suppress(RunError):
                 if clean_config(other.config())[0] == clean_config(run.config())[0]:
                     return other
-            except RunError:
-                continue
     return None
 
 

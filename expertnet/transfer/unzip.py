@@ -19,6 +19,7 @@ from expertnet.transfer.validation import one_line
 
 _END = b"PK\5\6"  # begins the record of 22 bytes that ends a zip without a comment
 _LARGE_ZIP = b"PK\6\7"  # begins the record of 20 bytes before it in a zip of more than 4 GiB
+_ENCRYPTED = 1  # a bit of a member's flags
 _ADVICE = "Export the run again and import the file unchanged."
 
 
@@ -82,11 +83,7 @@ def open_exports(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
 def _is_export(member: zipfile.ZipInfo) -> bool:
     stored = member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
     run_id = member.filename.removeprefix("run-").removesuffix(".zip")
-    return stored and not _is_encrypted(member) and bool(RUN_ID.fullmatch(run_id))
-
-
-def _is_encrypted(member: zipfile.ZipInfo) -> bool:
-    return bool(member.flag_bits & 1)
+    return stored and not member.flag_bits & _ENCRYPTED and bool(RUN_ID.fullmatch(run_id))
 
 
 def run_files(archive: zipfile.ZipFile) -> dict[str, Member]:
@@ -98,7 +95,7 @@ def run_files(archive: zipfile.ZipFile) -> dict[str, Member]:
     for info in archive.infolist():
         name = info.filename
         limit = TEXTS.get(name, MAX_UNPACKED if WEIGHTS_NAME.fullmatch(name) else 0)
-        is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not _is_encrypted(info)
+        is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.flag_bits & _ENCRYPTED
         is_readable = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         if not (limit and is_plain and is_readable):
             raise RunError(f"it contains {one_line(name, 80)!r}, which is not part of an exported run. {_ADVICE}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,13 +45,11 @@ _Tensors = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype by name
 
 def parse_object(content: bytes, name: str) -> dict[str, Any]:
     """Return the JSON object in a file called `name`. Raises RunError."""
-    try:
+    with suppress(ValueError):
         value = from_json(content, allow_inf_nan=False)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise RunError(f"its {name} is damaged.")
-    return value
+        if isinstance(value, dict):
+            return value
+    raise RunError(f"its {name} is damaged.")
 
 
 def one_line(value: Any, most: int = MAX_TEXT) -> str:
@@ -61,9 +60,6 @@ def one_line(value: Any, most: int = MAX_TEXT) -> str:
 def clean_text(content: bytes) -> bytes:
     """Return text of several lines without the characters that control a terminal."""
     return printable("\n".join(content.decode(errors="replace").splitlines()), keep="\n\t").encode()
-
-
-# --- config.json -----------------------------------------------------------------------------------------------------
 
 
 def clean_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], Settings, DatasetInfo | None]:
@@ -128,9 +124,6 @@ def _time(value: Any) -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-# --- status.json, metrics.jsonl --------------------------------------------------------------------------------------
-
-
 def clean_status(record: Mapping[str, Any]) -> Status:
     """Return a status.json without its process. A run that was training becomes interrupted. Raises RunError."""
     try:
@@ -161,9 +154,6 @@ def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
     if torn or numbers != list(range(1, len(numbers) + 1)) or len(numbers) < epoch:
         raise RunError("its metrics.jsonl is damaged.")
     return "".join(to_json(line) + "\n" for line in lines).encode()
-
-
-# --- tensors ---------------------------------------------------------------------------------------------------------
 
 
 def check_weights(folder: Path, names: list[str], settings: Settings, info: DatasetInfo | None) -> None:
