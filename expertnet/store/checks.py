@@ -13,7 +13,6 @@ from expertnet.errors import RunError
 from expertnet.store import reader
 from expertnet.store.checkpoints import Checkpoint, ResumeState
 from expertnet.store.run import Run
-from expertnet.store.status import RESUMABLE_STATES
 from expertnet.utils.text import counted
 
 ENDED = {"failed": "failed", "stopped": "was stopped", "interrupted": "was interrupted"}
@@ -86,10 +85,6 @@ def load_resume_state(run: Run, mmap: bool = False) -> ResumeState | None:
 def resume_fault(run: Run) -> str | None:
     """Check that a run can continue from its last completed epoch, or from the start."""
     return _fault(lambda: (run.settings(), load_resume_state(run, mmap=True)))
-
-
-def can_resume(run: Run) -> bool:
-    return run.state in RESUMABLE_STATES and resume_fault(run) is None
 
 
 def _check_config(run: Run) -> None:

@@ -8,12 +8,11 @@ import pytest
 from playwright.sync_api import expect
 
 from expertnet.settings.fields import build_settings
-from expertnet.store.checks import can_resume
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import Manager
 from tests.support.served import ROOT, open_page, serving, settle
-from tests.support.small import until
+from tests.support.small import can_resume, until
 
 
 @pytest.fixture

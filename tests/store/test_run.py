@@ -9,12 +9,13 @@ import torch
 
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
-from expertnet.store.checks import can_resume, check_network, find_damage, has_network, resume_fault
+from expertnet.store.checks import check_network, find_damage, has_network, resume_fault
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
 from expertnet.store.trash import move_to_trash
 from expertnet.utils.files import to_json, write_atomically
 from expertnet.utils.processes import this_process
+from tests.support.small import can_resume
 
 
 @pytest.fixture

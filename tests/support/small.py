@@ -7,7 +7,9 @@ from typing import Any
 
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings
+from expertnet.store.checks import resume_fault
 from expertnet.store.run import Run
+from expertnet.store.status import RESUMABLE_STATES
 
 LIMIT = 300  # seconds that a busy machine may take for what takes a few
 TINY = {
@@ -31,6 +33,11 @@ def settings(**overrides: object) -> Settings:
 def figures(run: Run) -> list[dict[str, Any]]:
     """Return the history of a run without what a clock measured."""
     return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in run.metrics()]
+
+
+def can_resume(run: Run) -> bool:
+    """Return whether the pages offer to resume a run."""
+    return run.state in RESUMABLE_STATES and resume_fault(run) is None
 
 
 def until(condition: Callable[[], object], process: subprocess.Popen[Any] | None = None) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from expertnet.store import queue
-from expertnet.store.checks import can_resume
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.training.lock import train_in_turn, training_lock
@@ -18,7 +17,7 @@ from expertnet.training.manager import Manager
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 from tests.support.hosts import other_host
-from tests.support.small import LIMIT, TINY, settings, until
+from tests.support.small import LIMIT, TINY, can_resume, settings, until
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,6 @@ from PIL import Image
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.fields import build_settings
-from expertnet.store.checks import can_resume
 from expertnet.store.run_store import RunStore
 from expertnet.training import runner
 from expertnet.training.manager import Manager
@@ -17,7 +16,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import Process
-from tests.support.small import TINY, figures, settings, until
+from tests.support.small import TINY, can_resume, figures, settings, until
 
 
 @pytest.fixture

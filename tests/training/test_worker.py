@@ -7,12 +7,11 @@ import psutil
 import pytest
 
 from expertnet.errors import RunError
-from expertnet.store.checks import can_resume
 from expertnet.store.run_store import RunStore
 from expertnet.training import worker
 from expertnet.training.manager import Manager
 from tests.support.hosts import on_another_host
-from tests.support.small import LIMIT, settings, until
+from tests.support.small import LIMIT, can_resume, settings, until
 
 OWN = {"hardware.own_process": True}
 

@@ -14,7 +14,7 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.routing.effects import cached_effects
 from expertnet.settings.fields import build_settings
-from expertnet.store.checks import can_resume, find_damage, resume_fault
+from expertnet.store.checks import find_damage, resume_fault
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -26,6 +26,7 @@ from expertnet.utils.processes import Process
 from tests.support.exports import changed, contents, exported, imported, zipped
 from tests.support.opening import TINY
 from tests.support.served import ROOT
+from tests.support.small import can_resume
 
 SHIPPED = "20261124-123318-dac5"
 

@@ -14,13 +14,14 @@ from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.routing.effects import cached_effects
-from expertnet.store.checks import can_resume, find_damage, has_network
+from expertnet.store.checks import find_damage, has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run
 from tests.support.hostile.inputs import outside
 from tests.support.hostile.watch import Watch, tree
 from tests.support.opening import finished, new_session
+from tests.support.small import can_resume
 
 PAGES = ("train", "runs", "experts", "predict")
 ON_PAGES = 40  # one run in 40 is also opened on the pages, which takes a hundred times as long
