@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,11 @@ class Dataset:
 
 
 def dataset_title(name: str) -> str:
-    """Return the display name: "CIFAR-10", or the name of a folder or archive."""
+    """Return the display name: "CIFAR-10", or the name of a folder or archive without its ending."""
     if name in BUILTIN:
         return BUILTIN[name].title
-    return os.path.basename(os.path.abspath(os.path.expanduser(name))) or name
+    last = os.path.basename(os.path.abspath(os.path.expanduser(name)))
+    return re.sub(r"(?i)(?<=.)(\.zip|\.tgz|\.tar(\.\w+)?)$", "", last) or name
 
 
 def is_missing(data: DataSettings) -> bool:

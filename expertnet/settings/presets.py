@@ -17,7 +17,7 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(
-        "A small network with pooling. Gives a first result in minutes on a laptop CPU.",
+        "A small network with pooling, for first results. The digits take about a minute on a laptop CPU.",
         {
             "model": {"num_blocks": 4, "channels": 32, "pool_after": (1, 2)},
             "training": {"epochs": 12, "lr": 4e-3, "weight_decay": 1e-2, "schedule": "one_cycle", "warmup_share": 0.2},
@@ -25,7 +25,7 @@ PRESETS = {
         },
     ),
     "compact": Preset(
-        "The included photo network: 0.7 M parameters, residual blocks, Muon. Takes a few hours on a laptop CPU.",
+        "The included photo network: 0.7 M parameters, residual blocks, Muon. CIFAR-10 takes a few hours on a laptop CPU.",
         {
             "model": {"num_blocks": 5, "channels": 32, "pool_after": (1, 3), "widths": (16, 48, 128), "residual": True},
             "training": {

@@ -349,8 +349,10 @@ def test_flips_are_off_for_digits_and_on_for_photos(folder):
 
 def test_titles_are_display_names(tmp_path):
     assert dataset_title("cifar10") == "CIFAR-10"
-    assert dataset_title("/some/where/birds.tar.xz") == "birds.tar.xz"
-    assert dataset_title("/some/where/birds/") == "birds"
+    for name in ("birds.tar.xz", "birds.TGZ", "birds.zip", "birds.tar", "birds/"):
+        assert dataset_title(f"/some/where/{name}") == "birds"
+    assert dataset_title("v1.2 (copy).tar.gz") == "v1.2 (copy)"
+    assert dataset_title("/some/.zip") == ".zip"
 
 
 def test_a_folder_named_like_a_built_in_dataset_is_distinct(root, folder):
@@ -361,6 +363,10 @@ def test_a_folder_named_like_a_built_in_dataset_is_distinct(root, folder):
 def test_an_unknown_dataset_is_rejected(folder):
     with pytest.raises(DatasetError, match="There is no dataset 'mnits'. Use digits"):
         refuse_if_missing(settings("mnits"))
+    for path in ("~/images", "./cifar", "some/digits"):
+        with pytest.raises(DatasetError) as raised:
+            refuse_if_missing(settings(path))
+        assert str(raised.value) == f"There is no folder or archive '{path}'. Check the path."
     refuse_if_missing(settings(folder))
     refuse_if_missing(settings("svhn"))
 

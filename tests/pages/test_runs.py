@@ -410,7 +410,7 @@ def test_the_table_names_the_dataset_of_the_settings():
     store = RunStore()
     run = store.create(build_settings("quick", None, {"data.dataset": "/home/me/birds.zip"}))
     run.write_status(run.status().changed(state="failed", error="There is no dataset.", error_kind="data"))
-    assert opened("runs").dataframe[0].value["Dataset"].tolist() == ["birds.zip"]
+    assert opened("runs").dataframe[0].value["Dataset"].tolist() == ["birds"]
 
 
 def test_differing_settings_have_the_labels_of_the_form():

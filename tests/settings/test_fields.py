@@ -19,10 +19,17 @@ from expertnet.settings.fields import (
     settings_from_dict,
     with_labels,
 )
+from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.store.run_store import RunStore
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_a_preset_that_names_a_time_says_for_which_images():
+    for preset in PRESETS.values():
+        if "laptop" in preset.reason:
+            assert "digits take" in preset.reason or "CIFAR-10 takes" in preset.reason
 
 
 def test_messages_show_labels_instead_of_keys():
