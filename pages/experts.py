@@ -44,8 +44,11 @@ with shell.shown_error():
             icon=":material/info:",
         )
     asked = st.query_params.get("view", FIRST)
-    if asked not in VIEWS:
+    named = next((name for name in VIEWS if name.lower() == asked.lower()), None)
+    if named is None:
         shell.toast(f"There is no view “{escape(asked[:80])}”. “{FIRST}” is shown instead.")
+    elif named != asked:
+        st.session_state["view"] = named
     title = st.segmented_control("View", list(VIEWS), default=FIRST, required=True, key="view", bind="query-params")
     lab = lab_of(selection) if title != "Through training" else None
     if lab is not None or title not in WHOLE_TEST_SET:

@@ -5,8 +5,7 @@ import streamlit as st
 from expertnet.data.images import MAX_BYTES
 from expertnet.inference.predictor import load_predictor
 from expertnet.ui import shell
-from expertnet.ui.predict.answers import classify_uploads
-from expertnet.ui.predict.results import show_results
+from expertnet.ui.predict.results import classify_uploads, show_results
 from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import counted, escape
 

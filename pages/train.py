@@ -3,10 +3,9 @@
 import streamlit as st
 
 from expertnet.ui import shell
-from expertnet.ui.train.form import settings_form
+from expertnet.ui.train.form import settings_form, start_panel
 from expertnet.ui.train.live import live_view, run_in_view
 from expertnet.ui.train.queue import queue_panel, watch_queue
-from expertnet.ui.train.start import start_panel
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import write_url
 from expertnet.utils.text import escape
@@ -17,9 +16,9 @@ left, right = st.columns([2, 3], gap="large")
 with right:
     run = run_in_view()
 with left:
-    st.header("Train a network of experts")
-    form = settings_form()
-    start_panel(form)
+    st.header("Train")
+    settings, problem = settings_form()
+    start_panel(settings, problem)
     queue_changed = queue_panel()
 with right:
     if run is not None:
@@ -28,8 +27,8 @@ with right:
     else:
         watch_queue(queue_changed)
     st.subheader("Network and cost")
-    if form.settings is not None:
-        summary(form.settings)
+    if settings is not None:
+        summary(settings)
     else:
-        st.warning(escape(form.problem), icon=":material/block:")
+        st.warning(escape(problem), icon=":material/block:")
 write_url()

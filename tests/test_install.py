@@ -143,6 +143,6 @@ def test_the_installed_studio_is_served_from_any_folder(commands, empty):
         with connected(url) as session:
             answers = session.answers("runs")
             assert "Handwritten digits" in "".join(map(str, answers))
-            assert "Train a network of experts" in session.rerun("train")
+            assert "Start training" in session.rerun("train")
         (new,) = [answer.new_session for answer in answers if answer.HasField("new_session")]
         assert new.config.toolbar_mode == new.config.MINIMAL

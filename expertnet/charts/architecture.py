@@ -1,7 +1,5 @@
 """The network as a diagram."""
 
-from __future__ import annotations
-
 import math
 
 import altair as alt
@@ -15,32 +13,26 @@ def architecture(stages: pd.DataFrame) -> alt.LayerChart:
 
     A column's height is the logarithm of its feature maps' size. Blocks are split into their experts.
     """
-    parts = []
-    stages = stages.assign(
-        maps=[f"{c} x {size} x {size}" for c, size in zip(stages["channels"], stages["size"], strict=True)]
+    channels, size = stages["channels"].astype(str), stages["size"].astype(str)
+    table = stages.assign(
+        stage=stages["name"].str.removeprefix("Block "),
+        maps=channels + " x " + size + " x " + size,
+        text=(size + "²").where(stages["name"] != "Classes", channels),
+        kind=[f"one of {experts} experts" if experts else "layer" for experts in stages["experts"]],
+        top=(stages["size"].map(math.log2) + 1) / 2,
+        parts=stages["experts"].clip(lower=1),
     )
-    for place, stage in enumerate(stages.to_dict("records")):
-        height, experts = math.log2(stage["size"]) + 1, max(stage["experts"], 1)
-        name = str(stage["name"]).removeprefix("Block ")
-        kind = f"one of {experts} experts" if stage["experts"] else "layer"
-        size = f"{stage['size']}²" if name != "Classes" else f"{stage['channels']}"
-        for part in range(experts):
-            low = -height / 2 + height * part / experts
-            high = -height / 2 + height * (part + (0.88 if experts > 1 else 1)) / experts
-            parts.append((place, name, low, high, height / 2, kind, stage["maps"], size))
-    table = pd.DataFrame(parts, columns=["place", "name", "low", "high", "top", "kind", "maps", "size"])
-    once = table.drop_duplicates("place")
+    parts = table.loc[table.index.repeat(table["parts"])]
+    height = 2 * parts["top"] / parts["parts"]
+    low = parts.groupby(level=0).cumcount() * height - parts["top"]
+    parts = parts.assign(low=low, high=low + height * parts["parts"].map(lambda count: 0.88 if count > 1 else 1))
     axis = alt.Axis(labelAngle=0, domain=False, ticks=False, labelOverlap=True)
-    x = alt.X("name:N", sort=once["name"].tolist(), title=None, axis=axis)
+    x = alt.X("stage:N", sort=table["stage"].tolist(), title=None, axis=axis)
     y = alt.Y("low:Q", axis=None, scale=alt.Scale(nice=False, padding=14))
-    kinds = list(dict.fromkeys(table["kind"]))
-    colors = alt.Scale(domain=kinds, range=[BLUE if "of" in kind else GRAY for kind in kinds])
-    color = alt.Color("kind:N", legend=None, scale=colors)
-    maps = alt.Tooltip("maps:N", title="channels, height, width")
-    tooltip = [alt.Tooltip("name:N", title="stage"), maps, *tooltips("kind:N")]
-    bars = alt.Chart(table).mark_bar(cornerRadius=2)
+    color = alt.condition("datum.experts > 0", alt.value(BLUE), alt.value(GRAY))
+    tooltip = [*tooltips("stage:N", "kind:N"), alt.Tooltip("maps:N", title="channels, height, width")]
+    bars = alt.Chart(parts).mark_bar(cornerRadius=2)
     bars = bars.encode(x=x, y=y, y2=alt.Y2("high:Q"), color=color, tooltip=tooltip)
-    sizes = alt.Chart(once).mark_text(dy=-8, color=GRAY, fontSize=11)
-    sizes = sizes.encode(x=x, y=alt.Y("top:Q"), text=alt.Text("size:N"))
-    described = "The network: " + ", ".join(stages["name"] + " " + stages["maps"])
+    sizes = alt.Chart(table).mark_text(dy=-8, color=GRAY, fontSize=11).encode(x=x, y=alt.Y("top:Q"), text="text:N")
+    described = "The network: " + ", ".join(table["name"] + " " + table["maps"])
     return layered(bars, sizes, height=190, description=described)

@@ -4,8 +4,6 @@ Charts are pure functions from tidy data frames to Altair charts, so a notebook 
 Okabe and Ito, for color-blind readers; the blue is lighter, to be as legible on black as on white.
 """
 
-from __future__ import annotations
-
 import io
 from hashlib import sha256
 from typing import Any, Literal, cast
@@ -64,8 +62,13 @@ def dashed_line(field: str, value: float, **channels: Any) -> alt.Chart:
 
 def rows_axis(field: str, title: str | None = None) -> alt.Y:
     """Return a vertical axis with a row per value, in the order of the table."""
-    axis = alt.Axis(domain=False, ticks=False, labelLimit=330, labelFlush=False)
+    axis = alt.Axis(domain=False, ticks=False, labelLimit=160, labelFlush=False)
     return alt.Y(field, title=title, sort=None, axis=axis)
+
+
+def rows_height(count: int, row: int = CELL) -> int:
+    """Return the height of a chart with so many rows, in pixels."""
+    return max(count * row + 30, 3 * CELL)
 
 
 def color_and_dash(
@@ -91,9 +94,10 @@ def color_and_shape(field: str, names: list[Any], title: str | None) -> dict[str
     """Return encodings that give the points of every name a color and, once the colors are used up, another shape."""
     colors = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
     shapes = [SHAPES[i // len(PALETTE) % len(SHAPES)] for i in range(len(names))]
+    legend = alt.Legend(orient="bottom", columns=5, labelLimit=60)  # five fit a phone
     return {
-        "color": alt.Color(field, title=title, scale=alt.Scale(domain=names, range=colors)),
-        "shape": alt.Shape(field, title=title, scale=alt.Scale(domain=names, range=shapes)),
+        "color": alt.Color(field, title=title, legend=legend, scale=alt.Scale(domain=names, range=colors)),
+        "shape": alt.Shape(field, title=title, legend=legend, scale=alt.Scale(domain=names, range=shapes)),
     }
 
 

@@ -1,7 +1,5 @@
 """Class probabilities as bars."""
 
-from __future__ import annotations
-
 import altair as alt
 import pandas as pd
 
@@ -12,11 +10,9 @@ def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
     """Draw class probabilities in the order of the table: columns label, probability."""
     axis = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
     x = alt.X("probability:Q", title=None, axis=axis, scale=alt.Scale(domain=[0, 1.18], nice=False))
-    y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=160))
-    base = alt.Chart(predictions)
-    bars = base.mark_bar(color=BLUE, height=16).encode(x=x, y=y, tooltip=tooltips("label:N", probability=".2%"))
-    text = alt.Text("probability:Q", format=".1%")
-    numbers = base.mark_text(align="left", dx=3, color=GRAY).encode(x=x, y=y, text=text)
+    base = alt.Chart(predictions).encode(x=x, y=rows_axis("label:N"), tooltip=tooltips("label:N", probability=".2%"))
+    bars = base.mark_bar(color=BLUE, height=16)
+    numbers = base.mark_text(align="left", dx=3, color=GRAY).encode(text=alt.Text("probability:Q", format=".1%"))
     height = len(predictions) * ROW + 24
     return layered(bars, numbers, height=height, description="Probabilities of the most likely classes")
 

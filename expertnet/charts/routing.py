@@ -1,7 +1,5 @@
 """Charts of routing: information, entropies, utilization, projections, ablations. Blocks and experts are counted from 1."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -10,7 +8,7 @@ import pandas as pd
 
 from expertnet.charts.base import (
     BLUE,
-    CELL,
+    FIT_WIDTH,
     GRAY,
     ORANGE,
     SHARE,
@@ -18,6 +16,7 @@ from expertnet.charts.base import (
     dashed_line,
     layered,
     rows_axis,
+    rows_height,
     tooltips,
 )
 from expertnet.utils.text import amount, percent
@@ -41,16 +40,15 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
         base.mark_text(align="left", dx=8, color=GRAY).encode(x=alt.X("end:Q", scale=scale), text=alt.Text("label:N")),
-        height=max(len(blocks) * CELL + 30, 3 * CELL),
+        height=rows_height(len(blocks)),
         description="Information about the class in the routing of each block, in bits, with the limit of chance",
     )
 
 
-def scatter(points: pd.DataFrame, explained: list[float], select: str | None = None) -> alt.Chart:
+def scatter(points: pd.DataFrame, explained: list[float]) -> alt.Chart:
     """Draw images by the first two principal components of their routing: columns image, class, taken for, x, y.
 
-    `explained` holds the two components' shares of the variance.
-    With `select`, a click on a point is reported under that name.
+    `explained` holds the two components' shares of the variance. A click on a point is reported under the name "point".
     """
     looks = color_and_shape("class:N", sorted(points["class"].unique().tolist()), None)
     axis = alt.Axis(labels=False, ticks=False, grid=False)
@@ -58,37 +56,39 @@ def scatter(points: pd.DataFrame, explained: list[float], select: str | None = N
     y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis)
     tooltip = [*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")]
     described = f"Routing of {len(points)} test images in two dimensions, colored by class"
-    chart = alt.Chart(points, height=380, description=described).mark_point(filled=True, size=34, opacity=0.8)
+    chart = alt.Chart(points, height=320, autosize=FIT_WIDTH, description=described).mark_point(
+        filled=True, size=34, opacity=0.8
+    )
     chart = chart.encode(x=x, y=y, **looks, tooltip=tooltip)
-    return chart.add_params(alt.selection_point(name=select, fields=["image"])) if select else chart
+    return chart.add_params(alt.selection_point(name="point", fields=["image"]))
 
 
 def interval_dots(
-    table: pd.DataFrame, row: str, value: str, title: str, rule: float | None = None, whole: bool = False
+    table: pd.DataFrame, row: str, value: str, title: str, rule: float, whole: bool = False
 ) -> alt.LayerChart:
-    """Draw a share per row with its interval (columns low and high) and its number on the right.
+    """Draw a share per row with its interval (columns low and high), and a line to compare with at `rule`.
 
-    `rule` draws a line to compare with. `whole` fixes the axis to 0 to 1, so that you can compare two charts.
+    The name and the number of a row are above its interval, which leaves the whole width to the intervals.
+    `whole` fixes the axis to 0 to 1, so that you can compare two charts.
     """
-    ends = [*table["low"], *table["high"], *([rule] if rule is not None else []), *([0, 1] if whole else [])]
+    names = (f"block {name}" if row == "block" else name for name in table[row])
+    table = table.assign(text=[f"{name}: {percent(share)}" for name, share in zip(names, table[value], strict=True)])
+    ends = [0, 1] if whole else [rule, *table["low"], *table["high"]]
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
-    low, high = min(ends) - air, max(ends) + air
-    scale = alt.Scale(domain=[low, high + (high - low) * 0.2], nice=False)  # leaves room for the numbers
-    only_shares = "datum.value < 0 || datum.value > 1 ? '' : datum.label"
-    axis = alt.Axis(format=SHARE, orient="top", tickCount=6, labelExpr=only_shares)
+    scale = alt.Scale(domain=[max(min(ends) - air, 0), min(max(ends) + air, 1)], nice=False)
+    axis = alt.Axis(format=SHARE, orient="top", tickCount=6)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
     tooltip = tooltips(f"{row}:N", **dict.fromkeys((value, "low", "high"), ".1%"))
-    base = alt.Chart(table).encode(y=rows_axis(f"{row}:N", "block" if row == "block" else None), tooltip=tooltip)
-    numbers = base.mark_text(align="right", color=GRAY)
+    base = alt.Chart(table).encode(y=alt.Y(f"{row}:N", sort=None, axis=None), tooltip=tooltip)
     return layered(
-        *([dashed_line("rule", rule, x=x("rule"))] if rule is not None else []),
+        dashed_line("rule", rule, x=x("rule")),
         base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
-        base.mark_point(color=BLUE, filled=True, size=70).encode(x=x(value)),
-        numbers.encode(x=alt.XValue("width"), text=alt.Text(f"{value}:Q", format=".1%")),
-        height=max(len(table) * CELL + 34, 3 * CELL),
+        base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(x=x(value)),
+        base.mark_text(align="left", dy=-15, color=GRAY).encode(x=alt.value(0), text=alt.Text("text:N")),
+        height=rows_height(len(table), 40),
         description=f"{title} by {row}, with intervals",
     )
 
@@ -110,9 +110,8 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
         tooltip=tooltips("block:O", "entropy:N", nats=".4f", share=".1%"),
     )
     line = base.mark_line(color=GRAY).encode(detail=alt.Detail("block:O"))
-    height = max(len(blocks) * CELL + 30, 3 * CELL)
     described = "Two entropies of each block's routing, as shares of their maximum"
-    return layered(line, dots, height=height, description=described)
+    return layered(line, dots, height=rows_height(len(blocks)), description=described)
 
 
 def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
@@ -124,8 +123,8 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
     largest = alt.Tooltip("first:Q", title="largest weight in", format=".1%")
     tooltip = [*tooltips("block:O", "expert:O", utilization=".3f"), largest]
     base = alt.Chart(table).encode(y=rows_axis("name:N"), tooltip=tooltip)
-    title, axis = "utilization (line: fair share, tick: how often largest)", alt.Axis(orient="top")
-    x = alt.X("utilization:Q", title=title, scale=alt.Scale(domainMin=0), axis=axis)
+    axis = alt.Axis(orient="top", tickCount=6)
+    x = alt.X("utilization:Q", title="utilization (line: fair share)", scale=alt.Scale(domainMin=0), axis=axis)
     return layered(
         base.mark_bar(color=BLUE, height=10).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=14).encode(x=alt.X("first_utilization:Q")),
@@ -141,12 +140,12 @@ def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     axis = alt.Axis(values=[0, most / 2, most], format=".2f", orient="top")
     scale = alt.Scale(domain=[0, max(most, 1e-9) * 1.25], nice=False)
     x = alt.X("entropy:Q", title="entropy (nats)", scale=scale, axis=axis)
-    y = alt.Y("block:O", title="block", axis=alt.Axis(domain=False, ticks=False))
-    base = alt.Chart(entropy).encode(x=x, y=y)
-    bars = base.mark_bar(color=BLUE, height=14).encode(tooltip=tooltips("block:O", entropy=".4f"))
+    tooltip = tooltips("block:O", entropy=".4f")
+    base = alt.Chart(entropy).encode(x=x, y=rows_axis("block:O", "block"), tooltip=tooltip)
     text = base.mark_text(align="left", dx=3, color=GRAY).encode(text=alt.Text("entropy:Q", format=".2f"))
-    height = max(len(entropy) * CELL + 30, 3 * CELL)
-    return layered(bars, text, height=height, description="Routing entropy of one image, one bar per block")
+    described = "Routing entropy of one image, one bar per block"
+    bars = base.mark_bar(color=BLUE, height=14)
+    return layered(bars, text, height=rows_height(len(entropy)), description=described)
 
 
 def weight_and_effect(effects: pd.DataFrame) -> alt.LayerChart:

@@ -1,7 +1,5 @@
 """The settings of many runs against their accuracy, as a chart and in words."""
 
-from __future__ import annotations
-
 import json
 import math
 import textwrap
@@ -13,7 +11,7 @@ import altair as alt
 import pandas as pd
 
 from expertnet.charts.base import GRAY, layered
-from expertnet.charts.runs import NAMED, run_looks
+from expertnet.charts.runs import BEST, NAMED, run_looks
 
 FEWEST_RUNS = 8  # below this, a rank correlation says nothing
 FAR_APART = 20  # largest over smallest value from which an axis is logarithmic
@@ -51,22 +49,18 @@ def _places(values: pd.Series, texts: Mapping[str, str]) -> tuple[list[float], l
     return places, shown + ordered[1:][-1:]
 
 
-def parallel(
-    settings: pd.DataFrame, runs: pd.Series, names: Mapping[str, str], text: Callable[[Any], str], title: str
-) -> alt.LayerChart:
+def parallel(settings: pd.DataFrame, runs: pd.Series, text: Callable[[Any], str]) -> alt.LayerChart:
     """Draw parallel coordinates (Inselberg 1985, doi:10.1007/BF01898350): a line per run through its settings to its accuracy.
 
-    `settings` has a row per run and a column per setting. `runs` is as in `run_looks` and may hold more runs. `names` maps
-    setting names to labels, `text(value)` formats a value, and `title` labels the accuracy. Lines run level before each axis,
-    which leaves room for labels above them.
+    `settings` has a row per run and a column per setting, and `text(value)` formats a value. `runs` is as in `run_looks` and
+    may hold more runs. Lines run level before each axis, which leaves room for labels above them.
     """
     accuracy = runs[settings.index]
-    keys = list(map(str, settings.columns))
-    heads = [names.get(key, key) for key in keys] + [title]
+    heads = [*map(str, settings.columns), BEST]
     lines: list[tuple[Any, ...]] = []
     labels: list[tuple[Any, ...]] = []
-    for axis, values in enumerate([*(settings[key] for key in keys), accuracy]):
-        texts = {repr(value): text(value) if axis < len(keys) else f"{value:.1%}" for value in values}
+    for axis, values in enumerate([*(settings[name] for name in settings), accuracy]):
+        texts = {repr(value): f"{value:.1%}" if values is accuracy else text(value) for value in values}
         places, shown = _places(values, texts)
         labels += [(axis, *label) for label in shown]
         for run, place, value, share in zip(settings.index, places, values, accuracy, strict=True):
@@ -83,8 +77,8 @@ def parallel(
     axis_heads = alt.Axis(values=list(range(len(heads))), **labels_above, **grid)
     x = alt.X("x:Q", axis=axis_heads, scale=alt.Scale(domain=[-0.5, len(heads) - 0.5], nice=False))
     y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.08], nice=False))
-    looks = {channel: look.legend(None) for channel, look in run_looks(runs, [], title).items()}
-    tooltip: list[Any] = ["run:N", "setting:N", "value:N", alt.Tooltip("best:Q", title=title, format=".2%")]
+    looks = {channel: look.legend(None) for channel, look in run_looks(runs, []).items()}
+    tooltip: list[Any] = ["run:N", "setting:N", "value:N", alt.Tooltip("best:Q", title=BEST, format=".2%")]
     base = alt.Chart(table).encode(x=x, y=y, tooltip=tooltip, **looks)
     few = len(runs) <= NAMED
     layers: list[Any] = [
@@ -93,7 +87,7 @@ def parallel(
     ]
     ends: dict[str, Any] = {
         "datum.x == 0": ("right", "middle", -8, 0),
-        f"datum.x == {len(keys)}": ("left", "middle", 8, 0),
+        f"datum.x == {len(heads) - 1}": ("left", "middle", 8, 0),
     }
     between = " && ".join(f"!({end})" for end in ends)
     for where, (align, baseline, dx, dy) in (ends | {between: ("right", "bottom", -7, -2)}).items():
@@ -106,9 +100,7 @@ def parallel(
     return layered(*layers, height=320, description=described)
 
 
-def describe_correlations(
-    settings: pd.DataFrame, accuracy: pd.Series, names: Mapping[str, str], text: Callable[[Any], str]
-) -> str:
+def describe_correlations(settings: pd.DataFrame, accuracy: pd.Series, text: Callable[[Any], str]) -> str:
     """Say which settings go with the accuracy, or "" for fewer than FEWEST_RUNS runs.
 
     Uses Spearman's rank correlation of every number and of every choice between two values. At most three settings are named,
@@ -117,8 +109,7 @@ def describe_correlations(
     if len(settings) < FEWEST_RUNS or accuracy.nunique() < 2:
         return ""
     found: list[tuple[float, str]] = []
-    for key in map(str, settings.columns):
-        values, name = settings[key], names.get(key, key)
+    for name, values in settings.items():
         texts = {repr(value): text(value) for value in values}
         if _is_number(values):
             strength = _rank_correlation(values.astype(float), accuracy)

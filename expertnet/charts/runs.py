@@ -1,7 +1,5 @@
 """Curves of many runs in one chart."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -12,13 +10,14 @@ from expertnet.charts.base import BLUE, GREEN, ORANGE, color_and_dash, layered
 from expertnet.utils.text import counted
 
 X_AXES = {"epoch": "epoch", "images": "images seen", "elapsed": "seconds of training"}
+BEST = "Best accuracy"
 NAMED = 30  # runs that colors and dashes tell apart; with more, color shows the accuracy
 MOST_POINTS = 20_000  # per chart, so that the browser stays responsive
 LEGEND_PIXELS = {1: 420, 2: 220, 3: 140}  # width of a name in the legend, by number of columns
 LOW_TO_HIGH = [BLUE, GREEN, ORANGE]  # legible on white and on black, unlike viridis
 
 
-def run_looks(runs: pd.Series, drawn: list[Any], title: str, **legend: Any) -> dict[str, Any]:
+def run_looks(runs: pd.Series, drawn: list[Any], **legend: Any) -> dict[str, Any]:
     """Return encodings that give a run the same look in every chart, whichever runs a chart draws.
 
     `runs` maps labels to best accuracies. Up to NAMED runs differ in color and dash; with more, color shows the accuracy.
@@ -31,7 +30,7 @@ def run_looks(runs: pd.Series, drawn: list[Any], title: str, **legend: Any) -> d
         return {}
     scale = alt.Scale(domain=[float(known.min()), float(known.max())], range=LOW_TO_HIGH, interpolate="lab")
     shown = alt.Legend(format=".0%", orient="bottom", gradientLength=220)
-    return {"color": alt.Color("best:Q", title=title, legend=shown, scale=scale)}
+    return {"color": alt.Color("best:Q", title=BEST, legend=shown, scale=scale)}
 
 
 def smoothed(curves: pd.DataFrame, share: float) -> pd.Series:
@@ -76,7 +75,7 @@ def overlay(
     columns = 1 if len(names) <= 4 else 2 if len(names) <= 10 else 3
     picked = alt.selection_point(name="picked", fields=["run"], bind="legend")
     legend = {"orient": "bottom", "columns": columns, "labelLimit": LEGEND_PIXELS[columns]}
-    looks = {"detail": "run:N"} | run_looks(runs, names, "best accuracy", **legend)
+    looks = {"detail": "run:N"} | run_looks(runs, names, **legend)
     x_scale = alt.Scale(zero=False, nice=False, padding=6)
     axis = alt.Axis(grid=False, format="d" if x == "epoch" else "~s", tickMinStep=1)
     base = alt.Chart(tidy).encode(x=alt.X(f"{x}:Q", title=X_AXES[x], axis=axis, scale=x_scale), **looks)

@@ -1,7 +1,5 @@
 """Curves over the epochs of a training."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from importlib import resources
@@ -10,7 +8,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, color_and_dash, layered, tooltips
+from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, color_and_dash, dashed_line, layered, tooltips
 from expertnet.utils.text import counted
 
 REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
@@ -39,13 +37,16 @@ def learning_curves(
     tidy = metrics[["epoch", *names]].melt("epoch", list(names), "series", "value").dropna()
     tidy["series"] = tidy["series"].map(names)
     tidy["value"] = tidy["value"].astype(float)
-    y = _quantity_axis(quantity)
+    measure, axis = "cross entropy (nats)", alt.Axis()
+    if quantity == "accuracy":
+        measure, axis = "share of images", alt.Axis(format=SHARE)
+    y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False), axis=axis)
     shared = epochs >= REPORT_FIRST_EPOCH
     x = _epochs(max(epochs, 100) if report and shared else epochs)
     looks = color_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]])
     tooltip = ["epoch:Q", "series:N", alt.Tooltip("value:Q", title=quantity, format=".4f")]
     lines = alt.Chart(tidy).mark_line(point=_points(metrics)).encode(x=x, y=y, **looks, tooltip=tooltip)
-    title = "Loss" if quantity == "loss" else "Accuracy"
+    title = quantity.capitalize()
     described = f"{title} over {counted(len(metrics), 'epoch')}: training and {validation}"
     if not report:
         return layered(lines, height=220, title=title, description=described)
@@ -66,12 +67,6 @@ def step_curve(steps: pd.DataFrame, quantity: str) -> alt.LayerChart:
         tooltip=tooltips(epoch=".2f", value=".4~g"),
     )
     return layered(lines, height=220, title=title, description=f"{title} over the steps so far, smoothed")
-
-
-def _quantity_axis(quantity: str) -> alt.Y:
-    if quantity == "loss":
-        return alt.Y("value:Q", title="cross entropy (nats)", scale=alt.Scale(zero=False))
-    return alt.Y("value:Q", title="share of images (%)", scale=alt.Scale(zero=False), axis=alt.Axis(format=SHARE))
 
 
 def _epochs(last: int) -> alt.X:
@@ -104,9 +99,9 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
 
 def _level(field: str, value: float, text: str, y: alt.Y) -> list[alt.Chart]:
     """Return a dashed line across the chart with its text."""
-    base = alt.Chart(pd.DataFrame({field: [value], "text": [text]}))
-    label = base.mark_text(align="left", dx=4, dy=-8, color=GRAY).encode(x=alt.value(0), y=y, text="text:N")
-    return [base.mark_rule(color=GRAY, strokeDash=[2, 3]).encode(y=y), label]
+    line = dashed_line(field, value, y=y)
+    label = line.mark_text(align="left", dx=4, dy=-8, color=GRAY)
+    return [line, label.encode(x=alt.value(0), text=alt.value(text))]
 
 
 def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.LayerChart:
@@ -118,12 +113,9 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
         if value is not None
     ]
     tidy = pd.DataFrame(rows, columns=["epoch", "block", "entropy"])
-    blocks = sorted(tidy["block"].unique().tolist())
     most = math.log(num_experts)
     y = alt.Y("entropy:Q", title="entropy (nats)", scale=alt.Scale(domain=[0, most * 1.12], nice=False))
-    looks = color_and_dash("block:O", blocks, title="block", columns=6)
-    tooltip = ["epoch:Q", "block:O", *tooltips(entropy=".4f")]
-    lines = alt.Chart(tidy).mark_line(point=_points(metrics)).encode(x=_epochs(epochs), y=y, **looks, tooltip=tooltip)
+    lines = _lines(tidy, "entropy", "block").encode(x=_epochs(epochs), y=y)
     title = "Routing entropy of each block"
     described = f"{title} over epochs, with the limit of an even split"
     return layered(*_level("entropy", most, "even split", y), lines, height=220, title=title, description=described)
@@ -131,13 +123,12 @@ def entropy_curves(metrics: pd.DataFrame, num_experts: int, epochs: int) -> alt.
 
 def block_curves(table: pd.DataFrame, value: str, title: str, series: str) -> alt.LayerChart:
     """Draw a quantity over epochs with a line per value of the column `series`: columns epoch, `series`, `value`."""
-    names = sorted(table[series].unique().tolist())
-    axis = alt.Axis(tickMinStep=1, format="d", grid=False)
-    lines = alt.Chart(table).mark_line(point=alt.OverlayMarkDef(size=18))
-    lines = lines.encode(
-        x=alt.X("epoch:Q", axis=axis, scale=alt.Scale(nice=False, padding=6)),
-        y=alt.Y(f"{value}:Q", title=title, scale=alt.Scale(zero=True)),
-        **color_and_dash(f"{series}:O", names, title=series, columns=8),
-        tooltip=tooltips("epoch:Q", f"{series}:O", **{value: ".4f"}),
-    )
+    lines = _lines(table, value, series).encode(x=_epochs(table["epoch"].max()), y=alt.Y(f"{value}:Q", title=title))
     return layered(lines, height=220, description=f"{title} by {series} over epochs")
+
+
+def _lines(table: pd.DataFrame, value: str, series: str) -> alt.Chart:
+    names = sorted(table[series].unique().tolist())
+    looks = color_and_dash(f"{series}:O", names, title=series, columns=8)
+    tooltip = tooltips("epoch:Q", f"{series}:O", **{value: ".4f"})
+    return alt.Chart(table).mark_line(point=_points(table)).encode(**looks, tooltip=tooltip)

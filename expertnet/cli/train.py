@@ -17,7 +17,7 @@ from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import Status
+from expertnet.store.status import TRAINING, Status
 from expertnet.store.trash import move_to_trash
 from expertnet.utils.processes import this_process
 from expertnet.utils.text import counted, percent
@@ -126,7 +126,7 @@ class EpochPrinter:
         self.epoch: int | None = None  # until training starts, the status has the epoch of an earlier training
 
     def __call__(self, status: Status) -> None:
-        if self.epoch is None and status.activity != "Training":
+        if self.epoch is None and status.activity != TRAINING:
             self.activities(status.activity)
         elif self.epoch is None:
             self.epoch = status.epoch

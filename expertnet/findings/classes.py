@@ -16,8 +16,8 @@ POINTS = 2000  # images drawn in two dimensions; more would only cover one anoth
 
 
 @cached
-def classes(lab: Lab, block: int, select: str | None = None) -> Finding:
-    """Show each class's mean weights in a block. `select` names clicks on a cell."""
+def classes(lab: Lab, block: int) -> Finding:
+    """Show each class's mean weights in a block."""
     table = lab.by_class[lab.by_class["block"] == block]
     spread = table.groupby("expert")["weight"].agg(lambda column: column.max() - column.min())
     expert = int(spread.to_numpy().argmax()) + 1
@@ -31,7 +31,7 @@ def classes(lab: Lab, block: int, select: str | None = None) -> Finding:
     method = (
         f"Mean routing weights over each class's test images ({lab.count:,} images in all). Rows are {lab.row_order}."
     )
-    return Finding(f"classes-block-{block}", sentence, class_heatmap(table, block, select), table, method)
+    return Finding(f"classes-block-{block}", sentence, class_heatmap(table, block), table, method)
 
 
 @cached
@@ -61,8 +61,8 @@ def _telling(lab: Lab) -> list[int]:
 
 
 @cached
-def plane(lab: Lab, select: str | None = None) -> Finding:
-    """Show the images in two dimensions by their routing. `select` names clicks on a dot."""
+def plane(lab: Lab) -> Finding:
+    """Show the images in two dimensions by their routing."""
     table, explained = lab.points
     sentence = (
         f"Each dot is a test image, placed by its {counted(len(lab.block_numbers) * lab.num_experts, 'routing weight')}. Dots close "
@@ -74,7 +74,7 @@ def plane(lab: Lab, select: str | None = None) -> Finding:
         + "Directions such as up and left have no meaning."
     )
     drawn = table.iloc[sample(POINTS, lab.count)]
-    return Finding("plane", sentence, scatter(drawn, explained, select), table, method)
+    return Finding("plane", sentence, scatter(drawn, explained), table, method)
 
 
 def sample(count: int, of_all: int, seed: int = 0) -> list[int]:

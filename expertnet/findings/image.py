@@ -38,9 +38,12 @@ def difference(difference_BK: Tensor, name: str, subtracted: str, blocks: Sequen
     table = weights_table(difference_BK, blocks).rename(columns={"weight": "difference"})
     top = table.iloc[int(table["difference"].abs().argmax())]
     place = f"expert {top['expert']:.0f} of block {top['block']:.0f}"
+    sentence = f"The largest difference is {top['difference']:+.2f}, for {place}."
+    if abs(top["difference"]) < 0.005:
+        sentence = "No routing weight differs by more than 0.005."
     chart = difference_heatmap(table, "block", "difference", "difference")
     method = f"Routing weights minus {subtracted}. The differences within a block sum to 0."
-    return Finding(name, f"The largest difference is {top['difference']:+.2f}, for {place}.", chart, table, method)
+    return Finding(name, sentence, chart, table, method)
 
 
 def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Finding:

@@ -61,7 +61,7 @@ def training_utilization(metrics: Sequence[HistoryRow], block: int, watched: str
     last = table[table["epoch"] == epoch].set_index("expert")["utilization"]
     sentence = (
         f"After epoch {epoch}, expert {last.idxmax()} of block {block} is used {last.max():.2f} times a fair share, and expert "
-        f"{last.idxmin()} {last.min():.2f} times."
+        f"{last.idxmin()}, {last.min():.2f} times."
         if last.max() - last.min() >= 0.005
         else ALIKE
     )

@@ -10,6 +10,7 @@ from expertnet.utils.processes import Process
 
 TRAINING_STATES = frozenset({"running", "stopping"})
 ACTIVE_STATES = TRAINING_STATES | {"queued"}
+TRAINING = "Training"  # the activity whose steps are counted
 RESUMABLE_STATES = frozenset({"stopped", "failed", "interrupted"})
 
 Count = Annotated[int, Field(ge=0, le=2**53)]

@@ -20,7 +20,7 @@ from expertnet.network.cost import refuse_if_too_large
 from expertnet.store.checks import load_resume_state
 from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
-from expertnet.store.status import Status
+from expertnet.store.status import TRAINING, Status
 from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
 from expertnet.training.status_writer import StatusWriter
@@ -173,7 +173,7 @@ def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int
         done = progress.epoch - 1 - first_epoch + progress.step / progress.steps
         left = settings.training.epochs - first_epoch - done
         values |= {
-            "activity": "Training",
+            "activity": TRAINING,
             "activity_share": None,
             "step": progress.step,
             "images_per_second": progress.images_per_second,

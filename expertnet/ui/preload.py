@@ -1,7 +1,5 @@
 """What the server does before it answers, and before it ends."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import importlib

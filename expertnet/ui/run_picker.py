@@ -1,8 +1,6 @@
 """Choose a run with a trained network, and one of its checkpoints. The run is stored in the URL."""
 
-from __future__ import annotations
-
-from collections import Counter
+from collections.abc import Iterable
 
 import streamlit as st
 
@@ -10,9 +8,10 @@ from expertnet.data.datasets import is_missing
 from expertnet.errors import RunError
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import check_network, has_network
+from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.ui.shell import NO_RUN, link, shown_error, time_text
+from expertnet.ui.shell import NO_RUN, nothing_yet, shown_error, time_text
 from expertnet.utils.text import escape, percent
 
 CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
@@ -36,20 +35,20 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
             label,
             ids,
             index=ids.index(initial) if initial else None,
-            format_func=descriptions(runs).__getitem__,
+            format_func=descriptions(runs.values()).__getitem__,
             placeholder="Choose a run",
         )
     else:
-        st.info(
-            "There is no trained network yet. Train one first: the digits take about a minute.",
-            icon=":material/model_training:",
-        )
-        link("train", "Go to Train", icon="arrow_forward")
+        nothing_yet("There is no trained network yet.")
         initial = chosen = None
     if chosen is None:
         if asked:
             with shown_error():
-                check_network(_find(store, asked))
+                try:
+                    run = store.get(asked)
+                except RunError:  # whose text names folders and commands
+                    raise RunError(NO_RUN) from None
+                check_network(run)
         return None
     if chosen != initial:
         st.session_state[CHOSEN] = chosen
@@ -75,22 +74,21 @@ def default_run(runs: dict[str, Run], images: bool = False) -> str:
     return [*own, *with_images, *shipped, *runs][0]
 
 
-def descriptions(runs: dict[str, Run]) -> dict[str, str]:
-    """Return a text for each run, by id. No two texts are equal, because Streamlit tells options apart by their text."""
-    texts = {run_id: _description(run) for run_id, run in runs.items()}
-    count = Counter(texts.values())
-    return {run_id: text if count[text] == 1 else f"{text} · {run_id[9:]}" for run_id, text in texts.items()}
+def descriptions(runs: Iterable[Run]) -> dict[str, str]:
+    """Return a text for each run, by id: its title, accuracy, state (unless finished) and date.
 
-
-def _description(run: Run) -> str:
-    """Return a run's title, accuracy, state (unless finished) and date."""
-    status = run.status()
-    is_test = status.test_accuracy is not None or run.watches_test
-    accuracy = status.test_accuracy if status.test_accuracy is not None else status.best_val_accuracy
-    result = f"{percent(accuracy)} {'test' if is_test else 'validation'}" if accuracy is not None else "no result yet"
-    state = "" if status.state == "finished" else f" · {status.state}"
-    date = time_text(run.created).removesuffix(" UTC")  # which a phone has no room for
-    return f"{run.title} · {result}{state} · {date}"
+    No two texts are equal, because Streamlit tells options apart by their text.
+    """
+    rows, texts = rows_of(runs), {}
+    labels = row_labels(rows)
+    for row in rows:
+        accuracy = row.best if row.test is None else row.test
+        measured = "validation" if row.test is None and not row.watches_test else "test"
+        result = "no result yet" if accuracy is None else f"{percent(accuracy)} {measured}"
+        state = "" if row.state == "finished" else f" · {row.state}"
+        date = time_text(row.run.created).removesuffix(" UTC")  # which a phone has no room for
+        texts[row.id] = f"{labels[row.id]} · {result}{state} · {date}"
+    return texts
 
 
 def model_card(run: Run) -> None:
@@ -98,14 +96,6 @@ def model_card(run: Run) -> None:
     if run.shipped:
         with st.expander("About this network, included with ExpertNet Studio", icon=":material/info:"):
             st.markdown(run.card())
-
-
-def _find(store: RunStore, run_id: str) -> Run:
-    """Return a run. The error names no folders and commands, unlike that of the store."""
-    try:
-        return store.get(run_id)
-    except RunError:
-        raise RunError(NO_RUN) from None
 
 
 def _pick_checkpoint(run: Run) -> Checkpoint:

@@ -1,7 +1,5 @@
 """Shared by all pages: navigation, the guard, errors, progress, and the looks of states and times."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
 from expertnet.ui.auth import login
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.home import HOME
+from expertnet.utils.progress import Report
 from expertnet.utils.text import escape
 
 SCRIPT = Path(__file__).with_name("navigation.py")  # what Streamlit runs, and app.py serves
@@ -46,6 +46,12 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None)
     """Draw a link to a page, or to a run on it."""
     icon = f":material/{icon or PAGES[name][1]}:"
     st.page_link(_page(name), label=label, icon=icon, query_params={"run": run} if run else None)
+
+
+def nothing_yet(sentence: str) -> None:
+    """Say that something is missing, with a link to the page that makes it."""
+    st.info(f"{sentence} Train on the digits first, which takes about a minute.", icon=":material/model_training:")
+    link("train", "Go to Train", icon="arrow_forward")
 
 
 def navigate() -> None:
@@ -93,21 +99,25 @@ def act(action: Callable[[], object]) -> None:
         st.rerun()
 
 
+def action(
+    place: DeltaGenerator, label: str, icon: str, key: str, change: Callable[[], object], **options: Any
+) -> None:
+    """Draw a button that changes something. View-only users see it disabled."""
+    if place.button(label, icon=f":material/{icon}:", key=key, **login.reserved(**options)):
+        act(change)
+
+
 def toast(sentence: str) -> None:
     """Say why something in the URL was ignored. The toast outlasts the reruns that correct the URL."""
     st.toast(sentence, icon=":material/info:", duration="long")
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, float | None], None]]:
+def progress_bar() -> Iterator[Report]:
     """Yield a function that shows an activity and the share that is done. The bar disappears at the end."""
     place = st.empty()
-
-    def show(activity: str, share: float | None) -> None:
-        place.progress(share or 0.0, text=f"{escape(activity)} …")
-
     try:
-        yield show
+        yield lambda activity, share: place.progress(share or 0.0, text=f"{escape(activity)} …")
     finally:
         place.empty()
 

@@ -3,12 +3,9 @@
 A task belongs to the process, so it continues when the user leaves or reloads the page, and every tab shows the same task.
 """
 
-from __future__ import annotations
-
 import threading
 import traceback
 from collections.abc import Callable, Hashable
-from functools import cache
 from typing import Any
 
 from expertnet.errors import UserError
@@ -54,29 +51,21 @@ class Task:
             self.error = f"The computation failed with an unexpected error ({type(error).__name__}: {error})."
 
 
-@cache
-def _tasks() -> tuple[dict[Hashable, Task], threading.Lock]:
-    return {}, threading.Lock()
+_tasks: dict[Hashable, Task] = {}
+_lock = threading.Lock()
 
 
 def start(key: Hashable, work: Work) -> Task:
     """Start work under a key and return its task, or the running task with that key."""
-    tasks, lock = _tasks()
-    with lock:
-        if key not in tasks or not tasks[key].running:
-            tasks[key] = Task(work)
-            finished = [old for old, task in tasks.items() if not task.running and old != key]
-            for old in finished[: max(len(tasks) - LIMIT, 0)]:
-                del tasks[old]
-        return tasks[key]
+    with _lock:
+        if key not in _tasks or not _tasks[key].running:
+            _tasks[key] = Task(work)
+            finished = [old for old, task in _tasks.items() if not task.running and old != key]
+            for old in finished[: max(len(_tasks) - LIMIT, 0)]:
+                del _tasks[old]
+        return _tasks[key]
 
 
 def find(key: Hashable) -> Task | None:
     """Return the last task started under a key, or None."""
-    return _tasks()[0].get(key)
-
-
-def join_all(timeout: float) -> None:
-    """Wait until every task has ended, for at most `timeout` seconds each."""
-    for task in list(_tasks()[0].values()):
-        task.join(timeout)
+    return _tasks.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Report = Callable[[str, float | None], None]  # the activity in words; the share done, 0 to 1, or None if unknown
+Report = Callable[[str, float | None], object]  # the activity in words; the share done, 0 to 1, or None if unknown
 ShouldStop = Callable[[], bool]  # called often
 
 

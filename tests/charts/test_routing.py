@@ -3,13 +3,23 @@
 import pandas as pd
 
 from expertnet.charts.base import to_file
-from expertnet.charts.routing import information_bars, weight_and_effect
+from expertnet.charts.routing import information_bars, interval_dots, weight_and_effect
+from tests.support.charts import drawn
 
 
 def test_small_amounts_have_no_exponent():
     blocks = pd.DataFrame({"block": [1, 2], "information": [3.2e-5, 0.4567], "chance": 0.0, "chance_high": 1e-5})
     drawn = to_file(information_bars(blocks), "svg").decode()
     assert ">under 0.001<" in drawn and ">0.457<" in drawn
+
+
+def test_intervals_have_their_names_above_and_an_axis_of_shares():
+    table = pd.DataFrame({"block": [1, 2], "share": [0.98, 1.0], "low": [0.96, 0.97], "high": [0.99, 1.0]})
+    rows, layers = drawn(interval_dots(table, "block", "share", "share", rule=0.9))
+    assert [row["text"] for row in rows if "text" in row] == ["block 1: 98.0%", "block 2: 100.0%"]
+    low, high = layers[0]["encoding"]["x"]["scale"]["domain"]
+    assert 0 <= low < 0.9 and high == 1
+    assert layers[-1]["encoding"]["y"]["axis"] is None
 
 
 def test_labels_are_left_out_where_they_would_overlap():

@@ -107,7 +107,7 @@ def test_a_run_looks_the_same_in_all_charts(count):
     runs = pd.Series({f"run {n}": 0.5 + n / 100 for n in range(count)})
     settings = pd.DataFrame({"lr": range(count)}, index=runs.index).iloc[2:]  # two runs have no readable settings
     drawn_looks = looks(overlay(values[~values["run"].isin(without)], runs, "epoch", "Accuracy"))
-    assert looks(parallel(settings, runs, {}, str, "Best")) == drawn_looks
+    assert looks(parallel(settings, runs, str)) == drawn_looks
     assert (set(drawn_looks) == set(runs.index)) == (count <= NAMED)
 
 

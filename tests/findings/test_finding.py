@@ -55,10 +55,10 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
 
 def test_a_finding_is_made_once_and_drawn_as_by_altair():
     lab = Lab(routed(), ANIMALS)
-    finding = classes.classes(lab, 1, "cell")
-    assert classes.classes(lab, 1, "cell") is finding and classes.classes(lab, 2, "cell") is not finding
-    assert classes.classes(Lab(routed(), ANIMALS), 1, "cell") is not finding
-    for each in (finding, classes.plane(lab, "point"), classes.mistakes(lab)):
+    finding = classes.classes(lab, 1)
+    assert classes.classes(lab, 1) is finding and classes.classes(lab, 2) is not finding
+    assert classes.classes(Lab(routed(), ANIMALS), 1) is not finding
+    for each in (finding, classes.plane(lab), classes.mistakes(lab)):
         spec, whole = each.spec, each.chart.to_dict()
         assert without_data(spec) == without_data(whole)
         assert sorted(map(len, spec["datasets"].values())) == sorted(map(len, whole["datasets"].values()))

@@ -41,5 +41,5 @@ def test_experts_of_a_block_are_ranked_unless_their_use_is_equal():
     assert through_training.training_utilization(history(0.5), 1, "test set").sentence == experts.ALIKE
     uneven = [{"epoch": 1, "expert_usage": [[0.75, 0.25]]}]
     assert through_training.training_utilization(uneven, 1, "test set").sentence == (
-        "After epoch 1, expert 1 of block 1 is used 1.50 times a fair share, and expert 2 0.50 times."
+        "After epoch 1, expert 1 of block 1 is used 1.50 times a fair share, and expert 2, 0.50 times."
     )

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from PIL import Image
 from expertnet.data.cache import data_root
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.store.run_store import RunStore
-from expertnet.ui import tasks
 from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
 from tests.support.small import LIMIT
@@ -23,10 +23,16 @@ def view_of(run, view, **address):
     return settled(opened("experts", run.id, view=view, **address))
 
 
+def join_tasks():
+    for thread in threading.enumerate():
+        if thread.name == "task":
+            thread.join(LIMIT)
+
+
 def settled(test):
     """The page after its tasks have ended, each of which may start another."""
     for _ in range(3):
-        tasks.join_all(LIMIT)
+        join_tasks()
         test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test
@@ -128,7 +134,7 @@ def test_ablations_are_measured_in_the_background_and_shown():
     test = view_of(run, "What if")
     for label in ("Route the test set in six ways", "Switch off each expert in turn"):
         click(test, label)
-        tasks.join_all(LIMIT)
+        join_tasks()
         test.run()
     assert not test.exception and not test.error
     assert "image routing " in text(test) and "costs the most" in text(test)
@@ -148,13 +154,15 @@ def test_ablations_are_measured_in_the_background_and_shown():
 
 def test_the_url_sets_the_block_and_the_image():
     test = view_of(finished(RunStore()), "One image", block="1", image="7")
-    assert test.select_slider(key="block").value == 1
+    assert test.segmented_control(key="block").value == 1
     assert test.number_input(key="image").value == 7
 
 
 def test_a_url_that_asks_for_something_missing_gets_a_message():
     run, other = finished(RunStore()), finished(RunStore())
     assert "There is no view “Nope”" in opened("experts", run.id, view="Nope").toast[0].value
+    named = opened("experts", run.id, view="what IF")
+    assert named.segmented_control(key="view").value == "What if" and not named.toast
     assert opened("experts", run.id, view="Nope", picture="7").segmented_control(key="view").value == "One image"
     test = view_of(run, "One image", image="9999")
     assert "Choose a number from 1 to 359" in text(test) and not test.get("vega_lite_chart")

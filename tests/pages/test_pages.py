@@ -28,7 +28,7 @@ def test_page_opens(page, make):
 @pytest.mark.parametrize("run", ["../../etc", "20200101-000000-abcd", "<script>", ""])
 def test_a_url_of_no_run_gets_a_message(page, run):
     test = opened(page, run)
-    assert run == "" or any("There is no run" in said.value for said in (*test.error, *test.info))
+    assert run == "" or any("There is no run" in said.value for said in (*test.error, *test.toast))
 
 
 def test_an_empty_store_suggests_training():

@@ -7,6 +7,7 @@ from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.training.manager import manager
+from expertnet.ui.shell import NO_RUN
 from tests.support.opening import finished, opened, written
 from tests.support.stores import changed, failed, running, stopped_at_once
 
@@ -21,7 +22,13 @@ def test_the_run_in_training_is_in_view():
 def test_the_url_of_a_run_in_the_trash_says_so():
     run = finished(RunStore())
     move_to_trash(run)
-    assert ["in the trash" in info.value for info in opened("train", run.id).info] == [True]
+    assert ["in the trash" in toast.value for toast in opened("train", run.id).toast] == [True]
+
+
+def test_an_unknown_run_in_the_url_is_named_in_a_toast():
+    test = opened("train", "unknown")
+    assert [toast.value for toast in test.toast] == [NO_RUN] and not test.info
+    assert test.button(key="start")
 
 
 def test_without_validation_images_the_live_view_says_test_set():

@@ -1,7 +1,5 @@
 """Show the progress of a task in the background, and its result once it is there."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import Any
 
@@ -10,7 +8,7 @@ import streamlit as st
 from expertnet.training.manager import manager
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
-from expertnet.ui.shell import shown_error
+from expertnet.ui.shell import action, shown_error
 from expertnet.utils.devices import available_threads
 from expertnet.utils.text import escape
 
@@ -23,29 +21,36 @@ def threads() -> int:
     return 1 if manager().training() else available_threads()
 
 
-def in_background(key: Hashable, label: str, work: tasks.Work) -> Any:
-    """Return the result of a task. Until it is there, show the progress and return None."""
-    task = tasks.find(key)
-    if task is None:
+def in_background(key: Hashable, label: str, work: tasks.Work, ask: bool = False) -> Any:
+    """Return the result of a task. Until it is there, show the progress and return None.
+
+    With `ask`, it starts when the user presses a button.
+    """
+
+    def start() -> tasks.Task:
         task = tasks.start(key, work)
         task.join(GRACE)
+        return task
+
+    found = tasks.find(key)
+    if found is not None and not found.running and found.result is None:
+        st.error(escape(found.error or "The computation was stopped."), icon=":material/error:")
+        action(st.container(), "Try again", "replay", f"start {key}", start)
+        return None
+    if found is None and ask:
+        action(st.container(), label, "science", f"start {key}", start)
+        return None
+    task = found or start()
     if not task.running and task.result is not None:
         return task.result
-    if not task.running:
-        st.error(escape(task.error or "The computation was stopped."), icon=":material/error:")
-        if not st.button("Try again", icon=":material/replay:", key=f"again {key}", **login.reserved()):
-            return None
-        with login.changing():
-            task = tasks.start(key, work)
-    running = task
 
     def progress() -> None:
-        if not running.running:
+        if not task.running:
             st.rerun()
-        st.progress(running.share, text=f"{escape(running.activity or label)}…")
+        st.progress(task.share, text=f"{escape(task.activity or label)}…")
         if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
             with shown_error(), login.changing():
-                running.stop()
+                task.stop()
 
     login.fragment(progress, run_every=TICK)()
     return None

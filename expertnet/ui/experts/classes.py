@@ -1,7 +1,5 @@
 """Classes: which are routed alike, what routing reveals about them, and which class mistakes are routed like."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import streamlit as st
@@ -9,9 +7,8 @@ import streamlit as st
 from expertnet.findings import classes
 from expertnet.findings.finding import Finding
 from expertnet.routing.lab import Lab
-from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.controls import gallery, image_caption, pick_block
 from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.gallery import gallery, image_caption
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
@@ -24,7 +21,7 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         st.subheader("Mean routing by class")
         block = pick_block(selection.blocks)
         st.caption("Click a cell to see the images behind it.")
-        cell = _clicked(classes.classes(lab, block, "cell"), "cell")
+        cell = _clicked(classes.classes(lab, block), "cell")
         if cell:
             _images_of_cell(selection, lab, block, cell["class"], int(cell["expert"]))
         st.subheader("Information about the class")
@@ -32,7 +29,7 @@ def classes_view(selection: Selection, lab: Lab) -> None:
     with right:
         st.subheader("All images by routing")
         st.caption("Click a dot to see its image.")
-        point = _clicked(classes.plane(lab, "point"), "point")
+        point = _clicked(classes.plane(lab), "point")
         if point:
             index = int(point["image"]) - 1
             gallery(selection, [index], [image_caption(lab, index)])
@@ -48,9 +45,7 @@ def show_mistakes(lab: Lab, suffix: str = "") -> None:
     elif lab.accuracy == 1:
         st.caption("This network makes no mistakes on its test set.")
     else:
-        st.caption(
-            "Too few classes have correctly classified images, so there is nothing to compare the mistakes with."
-        )
+        st.caption("Too few classes have correctly classified images to compare the mistakes with.")
 
 
 def _clicked(finding: Finding, name: str) -> dict[str, Any] | None:

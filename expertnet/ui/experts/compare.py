@@ -1,7 +1,5 @@
 """Compare: the routing of two runs side by side, with the experts of the second matched to those of the first."""
 
-from __future__ import annotations
-
 import pandas as pd
 import streamlit as st
 
@@ -15,8 +13,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.classes import show_mistakes
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.selection import Selection, lab_of
-from expertnet.ui.experts.test_images import test_split
+from expertnet.ui.experts.selection import Selection, lab_of, test_split
 from expertnet.ui.run_picker import default_run, descriptions
 from expertnet.ui.shell import toast
 from expertnet.utils.text import escape
@@ -42,7 +39,7 @@ def compare_view(selection: Selection, lab: Lab) -> None:
         ("Mean routing by class", lambda each, suffix: show(classes.classes(each, block), suffix=suffix)),
         ("Information about the class", lambda each, suffix: show(classes.information(each), suffix=suffix)),
         ("Expert usage", lambda each, suffix: show(experts.utilization(each), suffix=suffix)),
-        ("Decisive, varied or unused", lambda each, suffix: show(experts.entropies(each), suffix=suffix)),
+        ("Kinds of routing", lambda each, suffix: show(experts.entropies(each), suffix=suffix)),
         ("Mistakes", show_mistakes),
     ):
         st.subheader(title)
@@ -70,7 +67,7 @@ def _pick_other(selection: Selection) -> Run | None:
     if asked and asked not in others:
         toast("The second run in the URL is not here, or it has other classes, blocks or experts.")
     index = ids.index(asked if asked in others else default_run(others))
-    chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others).__getitem__)
+    chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
     st.query_params["with"] = chosen
     return others[chosen]
 
@@ -100,8 +97,6 @@ def _agreement(lab: Lab, renumbered: Lab) -> None:
     if lab.count == renumbered.count and bool((lab.routed.labels == renumbered.routed.labels).all()):
         first, second = (each.routing.argmax(2) for each in (lab, renumbered))
         table["same first expert"] = (first == second).double().mean(0).tolist()
-        method += (
-            " Same first expert: the share of test images for which both runs give the same expert the largest weight."
-        )
+        method += " Same first expert: the share of test images in which the same expert has the largest weight."
     st.dataframe(table, hide_index=True, width="stretch", alt="Agreement of the two runs, block by block")
     st.caption(method)

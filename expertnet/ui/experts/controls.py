@@ -1,19 +1,96 @@
-"""Widgets that several views share. Their values are stored in the URL."""
+"""Elements that several views share: pickers of a number, a block and an image, and rows of test images."""
 
-from __future__ import annotations
-
+import secrets
 from collections.abc import Sequence
 
 import streamlit as st
+from torch import Tensor
+
+from expertnet.data.images import MAX_BYTES, load_image
+from expertnet.data.splits import Split
+from expertnet.routing.lab import Lab
+from expertnet.ui.experts.selection import Selection
+from expertnet.ui.shell import shown_error
+from expertnet.utils.text import escape
+
+ANY_CLASS = "Any class"
+WIDTH = 84  # pixels of an image in a gallery
 
 
 def pick_number(label: str, numbers: Sequence[int], default: int, key: str) -> int:
-    """Ask for one of some numbers."""
+    """Ask for one of some numbers, stored in the URL."""
     return int(st.segmented_control(label, numbers, default=default, key=key, bind="query-params", required=True))
 
 
 def pick_block(blocks: list[int], key: str = "block") -> int:
     """Ask for a block, at first the last one. A network with one block leaves no choice."""
-    if len(blocks) == 1:
-        return blocks[0]
-    return int(st.select_slider("Block", blocks, value=blocks[-1], key=key, bind="query-params"))
+    return pick_number("Block", blocks, blocks[-1], key) if len(blocks) > 1 else blocks[0]
+
+
+def pick_image(selection: Selection, suffix: str = "") -> tuple[Tensor, str] | None:
+    """Return a uint8 image (3, S, S) and its caption, or None if no image is chosen.
+
+    The choice of a test image is stored in the URL. `suffix` tells apart two pickers on one page.
+    """
+    split, image_size = selection.split, selection.predictor.image_size
+    sources = ["Test set", "Upload"] if split is not None else ["Upload"]
+    source = st.segmented_control("Image from", sources, default=sources[0], key=f"source{suffix}", required=True)
+    if split is None or source == "Upload":
+        uploaded = st.file_uploader("Image", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
+        if uploaded is None:
+            st.caption("Upload an image to see its routing.")
+            return None
+        with shown_error():
+            return load_image(uploaded.getvalue(), image_size), escape(uploaded.name)
+        return None
+    return _test_image(selection.predictor.classes, split, suffix)
+
+
+def _test_image(classes: tuple[str, ...], split: Split, suffix: str) -> tuple[Tensor, str] | None:
+    kind, number, random = st.columns(3, vertical_alignment="bottom")
+    key, class_key = f"image{suffix}", f"class{suffix}"
+
+    def members_of(name: str) -> list[int]:
+        if name == ANY_CLASS:
+            return list(range(len(split)))
+        return (split.labels == classes.index(name)).nonzero().flatten().tolist()
+
+    def stay_in_range() -> None:
+        largest = len(members_of(st.session_state[class_key]))
+        st.session_state[key] = max(min(st.session_state.get(key, 1), largest), 1)
+
+    members = members_of(
+        kind.selectbox("Class", [ANY_CLASS, *classes], key=class_key, bind="query-params", on_change=stay_in_range)
+    )
+    if not members:
+        st.info("The test set has no images of this class.")
+        return None
+    if random.button("Pick at random", width="stretch", key=f"draw{suffix}"):
+        st.session_state[key] = secrets.randbelow(len(members)) + 1
+    # Without an upper limit: beyond one, the field turns red and says nothing.
+    place = number.number_input(f"Image (1 to {len(members):,})", 1, step=1, key=key, bind="query-params")
+    if place > len(members):
+        st.info(f"There is no image {place:,}. Choose a number from 1 to {len(members):,}.", icon=":material/info:")
+        return None
+    index = members[int(place) - 1]
+    return split.images[index], f'Test image {index + 1}: class "{escape(classes[int(split.labels[index])])}"'
+
+
+def gallery(selection: Selection, indices: list[int], captions: list[str]) -> None:
+    """Show test images by index, or only their numbers if the images are not on this machine."""
+    if not indices:
+        st.caption("None.")
+    elif selection.split is None:
+        numbers = ", ".join(str(index + 1) for index in indices)
+        st.caption(f"The images are not on this machine. Their numbers in the test set: {numbers}.")
+    else:
+        with st.container(horizontal=True, gap="small"):
+            for index, caption in zip(indices, captions, strict=True):
+                image = selection.split.images[index].permute(1, 2, 0).numpy()
+                st.image(image, width=WIDTH, caption=escape(caption), alt=f"Test image {index + 1}")
+
+
+def image_caption(lab: Lab, index: int) -> str:
+    """Return the number of a test image, its class and, if the answer is wrong, the predicted class."""
+    true, predicted = (lab.classes[int(labels[index])] for labels in (lab.routed.labels, lab.routed.predictions))
+    return f"#{index + 1}: {true}" + (f", predicted {predicted}" if true != predicted else "")

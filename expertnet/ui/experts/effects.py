@@ -1,7 +1,5 @@
 """What if, for the whole test set: measure other routing policies and the loss of each expert, in the background."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
@@ -13,12 +11,9 @@ from expertnet.routing.ablations import ablation_name, measure_ablations
 from expertnet.routing.effects import Effects, cached_effects, flipped
 from expertnet.routing.lab import Lab
 from expertnet.routing.policies import measure_policies
-from expertnet.ui import tasks
-from expertnet.ui.auth import login
 from expertnet.ui.experts.background import in_background, threads
-from expertnet.ui.experts.controls import pick_number
+from expertnet.ui.experts.controls import gallery, image_caption, pick_number
 from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.gallery import gallery, image_caption
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted
@@ -84,14 +79,8 @@ def _measured(selection: Selection, what: str, label: str, measure: Callable[...
     if split is None:
         st.caption("This needs the images of the test set, which are not on this machine.")
         return None
-    key, count = (what, *selection.key), threads()
 
     def work(progress: Report, cancelled: ShouldStop) -> Effects:
-        return measure(run, split, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=count)
+        return measure(run, split, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=threads())
 
-    if tasks.find(key) is None:
-        if not st.button(label, icon=":material/science:", key=what, **login.reserved()):
-            return None
-        with login.changing():
-            tasks.start(key, work)
-    return in_background(key, label, work)
+    return in_background((what, *selection.key), label, work, ask=True)

@@ -1,15 +1,12 @@
 """Experts: how much each is used, what it is used for, and the images with the largest and smallest weights for it."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from expertnet.findings import experts
 from expertnet.routing.lab import Lab
 from expertnet.routing.weights import extremes
-from expertnet.ui.experts.controls import pick_block, pick_number
+from expertnet.ui.experts.controls import gallery, pick_block, pick_number
 from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.gallery import gallery
 from expertnet.ui.experts.selection import Selection
 
 SHOWN = 10  # images in a gallery
@@ -23,7 +20,7 @@ def experts_view(selection: Selection, lab: Lab) -> None:
         st.subheader("Specializations")
         show(experts.specializations(lab))
     with right:
-        st.subheader("Decisive, varied or unused")
+        st.subheader("Kinds of routing")
         show(experts.entropies(lab), table=True)
     st.subheader("Images by expert")
     st.markdown("The images with the largest and smallest weights for an expert show what it looks for, if anything.")

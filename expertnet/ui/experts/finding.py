@@ -1,10 +1,8 @@
 """Show a finding: its sentence, its chart or table, how it was computed, and downloads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
@@ -12,7 +10,7 @@ from expertnet.charts.base import to_file
 from expertnet.findings.finding import Finding
 from expertnet.utils.text import escape, to_csv
 
-FORMATS: dict[Literal["png", "svg"], str] = {"png": "image/png", "svg": "image/svg+xml"}
+MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
 SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns shown as percentages
 
 
@@ -33,18 +31,11 @@ def show(finding: Finding, select: bool = False, table: bool = False, suffix: st
         st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence)
     with st.expander("How this is computed", type="compact"):
         st.markdown(escape(finding.method))
-    with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
-        _downloads(finding, name)
-    return event
-
-
-def _downloads(finding: Finding, name: str) -> None:
-    """Offer the table and the chart as files, each made when the user asks for it."""
-
-    def offer(label: str, make: Callable[[], bytes | str], suffix: str, mime: str) -> None:
-        st.download_button(label, make, f"{name}.{suffix}", mime, key=f"{suffix} {name}", on_click="ignore")
-
-    offer("Table (CSV)", partial(to_csv, finding.table), "csv", "text/csv")
+    files: dict[str, Callable[[], bytes | str]] = {"csv": partial(to_csv, finding.table)}  # each made on request
     if finding.chart is not None:
-        for format, mime in FORMATS.items():
-            offer(f"Chart ({format.upper()})", partial(to_file, finding.chart, format), format, mime)
+        files |= {"png": partial(to_file, finding.chart, "png"), "svg": partial(to_file, finding.chart, "svg")}
+    with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
+        for ending, make in files.items():
+            label = f"{'Table' if ending == 'csv' else 'Chart'} ({ending.upper()})"
+            st.download_button(label, make, f"{name}.{ending}", MIME[ending], key=f"{ending} {name}", on_click="ignore")
+    return event

@@ -1,7 +1,5 @@
 """One image: its routing weights in every block, their difference from the average or from a second image, and feature maps."""
 
-from __future__ import annotations
-
 import streamlit as st
 import torch
 from torch import Tensor
@@ -9,9 +7,8 @@ from torch import Tensor
 from expertnet.findings import image as image_findings
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
-from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.image_picker import pick_image
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape, percent
 
@@ -20,7 +17,7 @@ MAPS = 16  # feature maps shown per expert
 
 def one_image_view(selection: Selection, lab: Lab | None) -> None:
     if not st.toggle("Compare two images", key="two", bind="query-params"):
-        picked = pick_image(selection.predictor, selection.split)
+        picked = pick_image(selection)
         if picked is not None:
             _routing(selection, lab, *picked)
             _feature_maps(selection, picked[0])
@@ -28,7 +25,7 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
     weights = []
     for suffix, column in zip(("", " 2"), st.columns(2, gap="large"), strict=True):
         with column:
-            picked = pick_image(selection.predictor, selection.split, suffix)
+            picked = pick_image(selection, suffix)
             if picked is not None:
                 weights.append(_routing(selection, lab, *picked, suffix, narrow=True))
     if len(weights) == 2:
@@ -67,7 +64,7 @@ def _routing(
 
 def _feature_maps(selection: Selection, image: Tensor) -> None:
     """Show the output of each expert of a block for the image, and their weighted mix."""
-    st.subheader("What each expert sees")
+    st.subheader("Feature maps by expert")
     block = pick_block(selection.blocks)
     maps_KDHW, mix_DHW, weights_K = feature_maps(selection.predictor, image, block)
     strongest = mix_DHW.mean((1, 2)).argsort(descending=True)[:MAPS]
@@ -77,7 +74,7 @@ def _feature_maps(selection: Selection, image: Tensor) -> None:
         for title, maps in zip((*titles, "Weighted mix"), (*maps_KDHW, mix_DHW), strict=True):
             st.image(
                 mosaic(maps[strongest] / max(top, 1e-9)),
-                width=260,
+                width=250,  # four in a row at 1280 pixels
                 caption=title,
                 alt=f"{title}: feature maps of block {block}",
             )

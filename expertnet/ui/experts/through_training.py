@@ -1,22 +1,15 @@
 """Through training: how the routing developed over the epochs. The view updates while the run trains."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import streamlit as st
 
 from expertnet.findings import classes, experts, through_training
-from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
-from expertnet.store.history import read_history
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of
-from expertnet.utils.files import cached_on_file
 
 TICK = 5.0  # seconds between updates
 
@@ -25,8 +18,8 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
     run = selection.run
 
     def curves() -> None:
-        history, watched = run.path / "metrics.jsonl", run.watched_images
-        findings = _curves(history, watched) if history.is_file() else []
+        metrics, watched = run.metrics(), run.watched_images
+        findings = through_training.through_training(metrics, watched)
         if not findings:
             st.info("The history of this run has no routing figures. They appear after the first epoch.")
             return
@@ -35,22 +28,13 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
                 with st.container():
                     show(finding)
             with st.container():
-                utilization = _utilization(history, watched, pick_block(selection.blocks))
+                block = pick_block(selection.blocks)
+                utilization = through_training.training_utilization(metrics, block, watched)
                 if utilization is not None:
                     show(utilization)
 
     login.fragment(curves, run_every=TICK if run.state in ACTIVE_STATES else None)()
     _saved_epochs(selection)
-
-
-@cached_on_file(maxsize=32)
-def _curves(history: Path, watched: str) -> list[Finding]:
-    return through_training.through_training(read_history(history), watched)
-
-
-@cached_on_file(maxsize=64)
-def _utilization(history: Path, watched: str, block: int) -> Finding | None:
-    return through_training.training_utilization(read_history(history), block, watched)
 
 
 def _saved_epochs(selection: Selection) -> None:
@@ -61,7 +45,10 @@ def _saved_epochs(selection: Selection) -> None:
         st.caption("This run saved no extra checkpoints. To save them, use the setting “Save a checkpoint every”.")
         return
     epochs = list(checkpoints)
-    checkpoint = checkpoints[_pick_epoch(epochs) if len(epochs) > 1 else epochs[0]]
+    epoch = epochs[-1]
+    if len(epochs) > 1:
+        epoch = int(st.select_slider("Epoch", epochs, value=epoch, key="epoch", bind="query-params"))
+    checkpoint = checkpoints[epoch]
     predictor = load_predictor(selection.run, checkpoint, threads=1)
     lab = lab_of(Selection(selection.run, checkpoint, predictor, selection.split))
     if lab is not None:
@@ -70,7 +57,3 @@ def _saved_epochs(selection: Selection) -> None:
             show(experts.utilization(lab))
         with right:
             show(classes.classes(lab, pick_block(selection.blocks, "epoch block")))
-
-
-def _pick_epoch(epochs: list[int]) -> int:
-    return int(st.select_slider("Epoch", epochs, value=epochs[-1], key="epoch", bind="query-params"))

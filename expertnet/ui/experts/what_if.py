@@ -1,8 +1,7 @@
 """What if: change the routing weights of one image and see the answer at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from itertools import combinations
 
 import streamlit as st
 from torch import Tensor
@@ -11,10 +10,9 @@ from expertnet.findings import image as image_findings
 from expertnet.routing import interventions
 from expertnet.routing.lab import Lab
 from expertnet.ui.auth import login
-from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.effects import ablations_panel, policies_panel
 from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.image_picker import pick_image
 from expertnet.ui.experts.selection import Selection
 
 WEIGHTS = "weights"  # in the URL
@@ -28,7 +26,7 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
         icon=":material/info:",
     )
     st.subheader("One image")
-    picked = pick_image(selection.predictor, selection.split)
+    picked = pick_image(selection)
     if picked is not None:
         login.fragment(_one_image)(selection, *picked)
     st.subheader("The whole test set")
@@ -92,18 +90,12 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         buttons = st.container(horizontal=True, gap="small")
         alone = weight > 1 - ALONE
         help = "The other experts are off already, and one must stay on." if alone else None
-        for label, change in (
-            ("Switch off", interventions.ablated(expert)),
-            ("Use alone", interventions.forced(expert)),
-        ):
+        changes = {"Switch off": interventions.ablated(expert), "Use alone": interventions.forced(expert)}
+        for label, change in changes.items():
             buttons.button(label, key=f"{label} {expert}", on_click=apply, args=(change,), disabled=alone, help=help)
     line = st.container(horizontal=True, vertical_alignment="bottom")
     if experts > 1:
-        pairs = [(a, b) for a in range(experts) for b in range(a + 1, experts)]
-        pair = line.selectbox(
-            "Experts", pairs, format_func=lambda two: f"{two[0] + 1} and {two[1] + 1}", key="pair", width=140
-        )
+        pairs = {f"{a + 1} and {b + 1}": (a, b) for a, b in combinations(range(experts), 2)}
+        pair = pairs[line.selectbox("Experts", pairs, key="pair", width=140)]
         line.button("Swap", icon=":material/swap_horiz:", on_click=apply, args=(interventions.swapped(*pair),))
-    line.button(
-        "Reset weights", icon=":material/restart_alt:", on_click=changed.clear, disabled=not changed, key="learned"
-    )
+    line.button("Reset weights", icon=":material/restart_alt:", on_click=changed.clear, disabled=not changed)

@@ -1,24 +1,49 @@
-"""Show answers: a card with charts for the first images, and a table of all files."""
+"""Classify uploads, and show the answers: a card with charts for the first images, and a table of all files."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 from torch import Tensor
 
 from expertnet.charts.base import specification
 from expertnet.charts.heatmaps import routing_heatmap
 from expertnet.charts.predictions import probability_bars
-from expertnet.inference.predictor import Classification
+from expertnet.data.images import load_image
+from expertnet.errors import ImageError
+from expertnet.inference.predictor import Classification, Predictor
 from expertnet.routing.weights import weights_table
-from expertnet.ui.predict.answers import Answer
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.run import Run
 from expertnet.utils.text import escape, percent, to_csv
 
 CARDS = 12
+CACHE = "answers of Predict"  # in the session: the answers for the current uploads
+
+Answer = tuple[Tensor, Classification] | str  # the image (3, S, S) as the network sees it, or why it cannot be read
+
+
+def classify_uploads(
+    run: Run, checkpoint: Checkpoint, predictor: Predictor, files: Sequence[UploadedFile]
+) -> list[Answer]:
+    """Return the answer for each upload. Only new uploads are decoded and classified."""
+    keys = [(run.id, checkpoint, predictor.epoch, file.file_id) for file in files]
+    cached = st.session_state.get(CACHE, {})
+    answers: dict[Hashable, Answer] = {key: cached[key] for key in keys if key in cached}
+    images: dict[Hashable, Tensor] = {}
+    for key, file in zip(keys, files, strict=True):
+        if key not in answers:
+            try:
+                images[key] = load_image(file.getvalue(), predictor.image_size)
+            except ImageError as error:
+                answers[key] = str(error)
+    for new, classification in zip(images, predictor.classify(list(images.values())), strict=True):
+        answers[new] = images[new], classification
+    st.session_state[CACHE] = answers
+    return [answers[key] for key in keys]
 
 
 def show_results(classes: Sequence[str], names: Sequence[str], answers: Sequence[Answer]) -> None:

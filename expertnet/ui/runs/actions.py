@@ -1,7 +1,5 @@
 """What you can do with the selected runs. The key of each button names them, so that it never acts on others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import streamlit as st
@@ -51,10 +49,10 @@ def _one(row: RunRow) -> None:
             if has_network(run):
                 shell.link("experts", "Routing", run.id)
                 shell.link("predict", "Classify", run.id)
-    if resumable and not why_not and not row.shipped and _pressed(buttons, "Resume", "play_arrow", f"resume {run.id}"):
-        shell.act(lambda: manager().resume(run))
-    if row.state in ("queued", "running") and _pressed(buttons, "Stop", "stop_circle", f"stop {run.id}"):
-        shell.act(lambda: manager().stop(run))
+    if resumable and not why_not and not row.shipped:
+        shell.action(buttons, "Resume", "play_arrow", f"resume {run.id}", lambda: manager().resume(run))
+    if row.state in ("queued", "running"):
+        shell.action(buttons, "Stop", "stop_circle", f"stop {run.id}", lambda: manager().stop(run))
     if not row.shipped:
         _edit(buttons, run)
         if not row.active:
@@ -64,10 +62,6 @@ def _one(row: RunRow) -> None:
     if row.note:
         st.text(row.note)  # not as Markdown
     model_card(run)
-
-
-def _pressed(place: DeltaGenerator, label: str, icon: str, key: str) -> bool:
-    return place.button(label, icon=f":material/{icon}:", key=key, **login.reserved())
 
 
 def _edit(place: DeltaGenerator, run: Run) -> None:
@@ -100,23 +94,17 @@ def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
     one = len(rows) == 1
     key = ids[0] if one else f"{ids[0]} {hash(tuple(ids))}"
     what = f"“{escape(rows[0].title)}”" if one else counted(len(rows), "run")
-    with place.popover("Delete" if one else f"Delete {len(rows):,}", icon=":material/delete:", key=f"ask {key}"):
-        st.write(
-            f"This moves {what} to the trash, with all checkpoints. You can restore everything until the trash is emptied."
-        )
-        confirm = "Delete this run" if one else f"Delete {len(rows):,} runs"
-        if st.button(confirm, type="primary", key=f"delete {key}", **login.reserved()):
-            shell.act(lambda: _move_to_trash(rows))
+    ask = place.popover("Delete" if one else f"Delete {len(rows):,}", icon=":material/delete:", key=f"ask {key}")
+    ask.write(f"This moves {what} with all checkpoints to the trash, from where you can restore everything.")
 
-
-def _move_to_trash(rows: list[RunRow]) -> None:
-    moved: list[str] = []
-    try:
+    def delete() -> None:
+        moved = st.session_state[DELETED] = []
         for row in rows:
             move_to_trash(row.run)
             moved.append(row.id)
-    finally:
-        st.session_state[DELETED] = moved
+
+    confirm = "Delete this run" if one else f"Delete {len(rows):,} runs"
+    shell.action(ask, confirm, "delete", f"delete {key}", delete, type="primary")
 
 
 def _several(rows: list[RunRow]) -> None:
@@ -131,18 +119,10 @@ def _several(rows: list[RunRow]) -> None:
     with place:
         export_button(*(row.run for row in rows))
     labels = row_labels(rows)
-    for kind, refused in (
-        ("Included", [row for row in rows if row.shipped]),
-        ("Active", [row for row in own if row.active]),
-    ):
-        if refused:
-            st.caption(f"{kind} runs cannot be deleted: {_titles(refused, labels)}.")
-
-
-def _titles(rows: list[RunRow], labels: dict[str, str]) -> str:
-    """Return the first titles and the number of the others."""
-    named = [f"“{escape(labels[row.id])}”" for row in rows[:NAMED]]
-    return ", ".join(named) + (f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else "")
+    kept = [f"“{escape(labels[row.id])}”" for row in rows if row not in idle]
+    if kept:
+        more = f" and {len(kept) - NAMED:,} more" if len(kept) > NAMED else ""
+        st.caption(f"Active and included runs cannot be deleted: {', '.join(kept[:NAMED])}{more}.")
 
 
 def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
@@ -151,9 +131,7 @@ def _tag(place: DeltaGenerator, rows: list[RunRow]) -> None:
     with place.popover("Tag", icon=":material/label:", key=f"tag {key}"), st.form(f"tags {key}", border=False):
         typed = st.text_input("Tags", key=f"tags typed {key}", help="Separate tags with commas.")
         buttons = st.container(horizontal=True)
-        add = buttons.form_submit_button(
-            f"Add to all {len(rows):,}", type="primary", key=f"add {key}", **login.reserved()
-        )
+        add = buttons.form_submit_button("Add to all", type="primary", key=f"add {key}", **login.reserved())
         remove = buttons.form_submit_button("Remove from all", key=f"remove {key}", **login.reserved())
     tags = split_tags(typed)
     if add and tags:
@@ -170,10 +148,9 @@ def _annotate(rows: Iterable[RunRow], change: Callable[[Notes], Notes]) -> None:
             row.run.annotate(change(row.run.notes()))
         except RunError as error:
             refused.append(str(error))
-    if len(refused) > 1:
-        raise RunError(f"{refused[0]} {counted(len(refused) - 1, 'other run')} could not be changed either.")
     if refused:
-        raise RunError(refused[0])
+        others = f" {counted(len(refused) - 1, 'other run')} could not be changed either." if refused[1:] else ""
+        raise RunError(refused[0] + others)
 
 
 def undo_line(store: RunStore) -> None:
@@ -186,7 +163,6 @@ def undo_line(store: RunStore) -> None:
     what = f"“{escape(cut(runs[0].title, LONGEST))}” is" if len(runs) == 1 else f"{len(runs):,} runs are"
     place = st.container(horizontal=True, vertical_alignment="center")
     place.markdown(f":material/delete: {what} in the trash.", width="content")
-    if _pressed(place, "Undo", "undo", "undo delete"):
-        shell.act(lambda: [restore_run(store, run.id) for run in runs])
+    shell.action(place, "Undo", "undo", "undo delete", lambda: [restore_run(store, run.id) for run in runs])
     if place.button("", icon=":material/close:", key="dismiss undo", type="tertiary", help="Dismiss"):
         shell.act(lambda: st.session_state.pop(DELETED))

@@ -1,12 +1,10 @@
 """Selected runs side by side: their curves, the settings in which they differ, and settings against accuracy."""
 
-from __future__ import annotations
-
 import pandas as pd
 import streamlit as st
 
 from expertnet.charts.run_settings import FEWEST_RUNS, describe_correlations, differing, parallel
-from expertnet.charts.runs import NAMED, X_AXES, overlay
+from expertnet.charts.runs import BEST, NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
 from expertnet.ui.runs.table import height
@@ -15,7 +13,6 @@ from expertnet.utils.text import counted, escape, percent
 SIDE_BY_SIDE = 6  # runs that the table of settings shows as columns; with more, they are its rows
 SETTING_WIDTH = 240  # pixels: fits the longest label of a setting
 AXES = 8  # settings that the chart shows at first; more are too close in a narrow window
-AXIS_LABELS = {"epoch": "Epochs", "images": "Images seen", "elapsed": "Seconds"}
 
 
 def compare_runs(rows: list[RunRow]) -> None:
@@ -24,7 +21,7 @@ def compare_runs(rows: list[RunRow]) -> None:
     settings = settings_of(rows)
     if len(settings) < 2:
         return
-    settings = differing(settings)
+    settings = differing(settings).rename(columns={field.key: field.label for field in setting_fields()})
     st.subheader("Settings that differ")
     if settings.empty:
         st.write("These runs have the same settings.")
@@ -43,7 +40,7 @@ def _curves(rows: list[RunRow]) -> None:
         "Horizontal axis",
         list(X_AXES),
         default="epoch",
-        format_func=AXIS_LABELS.__getitem__,
+        format_func=lambda name: X_AXES[name].capitalize(),
         key="curves over",
         required=True,
     )
@@ -60,13 +57,12 @@ def _curves(rows: list[RunRow]) -> None:
     log = options.toggle("Logarithmic loss", key="curves log")
     on_test = [row for row in rows if row.watches_test]
     measured = "validation" if not on_test else "test set" if len(on_test) == len(rows) else "validation or test set"
-    known, runs = curves[curves[x or "epoch"].notna()], _accuracies(rows, longest)
-    accuracy, loss = (known.assign(value=known[f"val_{quantity}"]) for quantity in ("accuracy", "loss"))
+    known, runs = curves[curves[x].notna()], _accuracies(rows, longest)
     with st.grid(2, min_column_width=420):
-        chart = overlay(accuracy, runs, x or "epoch", f"Accuracy, {measured}", smoothing, percent=True)
-        st.altair_chart(chart, width="stretch", key="accuracy")
-        chart = overlay(loss, runs, x or "epoch", f"Loss in nats, {measured}", smoothing, log)
-        st.altair_chart(chart, width="stretch", key="loss")
+        for quantity, title in (("accuracy", "Accuracy"), ("loss", "Loss in nats")):
+            values, share = known.assign(value=known[f"val_{quantity}"]), quantity == "accuracy"
+            chart = overlay(values, runs, x, f"{title}, {measured}", smoothing, log and not share, percent=share)
+            st.altair_chart(chart, width="stretch", key=quantity)
     _curve_captions(rows, on_test, drawn=curves["run"].nunique(), known=known["run"].nunique())
 
 
@@ -77,26 +73,22 @@ def _curve_captions(rows: list[RunRow], on_test: list[RunRow], drawn: int, known
         st.caption("Click a name below a chart to highlight its curve. Click it again to show all.")
     if known < drawn:
         st.caption(f"{drawn - known} of {drawn} curves are missing, because their runs did not record this axis.")
-    if on_test and len(rows) <= SIDE_BY_SIDE:
-        labels = row_labels(rows)
-        for row in on_test:
-            st.caption(f"{escape(labels[row.id])} has no validation images, so its curve is measured on the test set.")
-    elif on_test:
+    if on_test:
         runs = counted(len(on_test), "run has", "runs have")
-        st.caption(f"{runs} no validation images. The test set replaces them.")
+        st.caption(f"{runs} no validation images. The test set replaces them (see the column “Monitored”).")
     if len({row.dataset for row in rows}) > 1:
         st.caption("These runs use different datasets, so their accuracies are not comparable.")
 
 
 def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
     labels = row_labels(rows)
-    table = settings.map(display_value).rename(columns=_names())
+    table = settings.map(display_value)
     best = {labels[row.id]: percent(row.best) for row in rows}
-    numbers = {"Best accuracy", *(field.label for field in setting_fields() if field.kind in ("int", "float"))}
+    numbers = {BEST, *(field.label for field in setting_fields() if field.kind in ("int", "float"))}
     text = st.column_config.TextColumn
     columns = {name: text(alignment="right") for name in numbers & {*table.columns}}
     if len(table) > SIDE_BY_SIDE:
-        table.insert(0, "Best accuracy", pd.Series(best))
+        table.insert(0, BEST, pd.Series(best))
         table = table.rename_axis("Run")
     else:
         table, columns = table.T.rename_axis("Setting"), {"_index": text(width=SETTING_WIDTH)}
@@ -110,30 +102,20 @@ def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
 
 
 def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
-    runs, names = _accuracies(rows), _names()
+    runs = _accuracies(rows)
     accuracy = runs[settings.index].dropna()
     if len(accuracy) < 3:
         return
     settings = differing(settings.loc[accuracy.index])
-    keys = sorted(map(str, settings.columns), key=lambda key: key == "seed")  # last, because a seed is not a choice
-    if not keys:
+    names = sorted(map(str, settings), key=lambda name: name == "Seed")  # last, because a seed is not a choice
+    if not names:
         return
     st.subheader("Settings and accuracy")
-    shown = keys[:AXES]
-    if len(keys) > 2:
-        shown = st.multiselect(
-            "Settings shown",
-            keys,
-            default=shown,
-            format_func=lambda key: names.get(key, key),
-            key="axes " + " ".join(keys),
-        )
+    shown = names[:AXES]
+    if len(names) > 2:
+        shown = st.multiselect("Settings shown", names, default=shown, key="axes " + " ".join(names))
     if shown:
-        st.altair_chart(
-            parallel(settings[list(shown)], runs, names, display_value, "Best accuracy"),
-            width="stretch",
-            key="parallel",
-        )
+        st.altair_chart(parallel(settings[shown], runs, display_value), width="stretch", key="parallel")
     _describe(rows, settings.loc[accuracy.index], accuracy)
 
 
@@ -144,7 +126,7 @@ def _describe(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -
         return
     labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]
-    sentence = describe_correlations(differing(settings.loc[finished]), accuracy.loc[finished], _names(), display_value)
+    sentence = describe_correlations(differing(settings.loc[finished]), accuracy.loc[finished], display_value)
     if sentence:
         st.write(escape(sentence))
     else:
@@ -155,7 +137,3 @@ def _accuracies(rows: list[RunRow], longest: int = LONGEST) -> pd.Series:
     """Return the best accuracy of each run by its label. All charts choose colors from this."""
     labels = row_labels(rows, longest)
     return pd.Series({labels[row.id]: row.best for row in rows}, dtype=float)
-
-
-def _names() -> dict[str, str]:
-    return {field.key: field.label for field in setting_fields()}

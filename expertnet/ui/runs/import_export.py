@@ -1,7 +1,5 @@
 """Export runs as zip files, and import them."""
 
-from __future__ import annotations
-
 import io
 
 import streamlit as st
@@ -13,8 +11,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run, export_runs, export_size
 from expertnet.transfer.format import MAX_RUNS, MAX_UNPACKED
 from expertnet.transfer.import_run import import_all
-from expertnet.ui.auth import login
-from expertnet.ui.shell import act, link
+from expertnet.ui.shell import action, link
 from expertnet.ui.uploads import forget
 from expertnet.utils.text import escape
 
@@ -23,8 +20,6 @@ IMPORTED, IMPORTS = "imported", "imports"  # in the session: the results to show
 
 def export_button(*runs: Run) -> None:
     """Draw a download of one run's zip, or of a zip of zips. It is made when the user clicks."""
-    if not runs:
-        return
     why_not = _why_not(runs)
     ids = [run.id for run in runs]
     st.download_button(
@@ -70,8 +65,7 @@ def import_panel() -> None:
             "Choose zip files written by Export or `expertnet export --format zip`. The files are checked before anything is imported."
         )
         files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {imports}")
-        if st.button("Import", key="import", icon=":material/upload:", **login.reserved(disabled=not files)):
-            act(lambda: _import(files))
+        action(st.container(), "Import", "upload", "import", lambda: _import(files), disabled=not files)
 
 
 def _results() -> None:

@@ -1,9 +1,9 @@
 """The cells and columns of a table of runs."""
 
-from __future__ import annotations
-
 import hashlib
 import unicodedata
+from collections.abc import Collection
+from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -20,7 +20,8 @@ WIDTHS = {"Run": 250, "Dataset": 150, "Tags": 150}  # pixels of the columns whos
 def table_of(rows: list[RunRow]) -> pd.DataFrame:
     """Return a line per run. Runs with the same title get a part of their id."""
     labels = row_labels(rows, max(len(row.title) for row in rows))
-    return pd.DataFrame([_cells(row, labels[row.id].removeprefix(row.title)) for row in rows])
+    table = pd.DataFrame([_cells(row, labels[row.id].removeprefix(row.title)) for row in rows])
+    return table.assign(**{name: table[name].astype(float) * 100 for name in ("Best", "Test")})
 
 
 def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
     return {
         "Run": fitted(row.title, WIDTHS["Run"], ending),
         "State": state_mark(row.state),
-        "Best": _percent(row.best_validation),
-        "Test": _percent(row.test),
+        "Best": row.best_validation,
+        "Test": row.test,
         "Created": row.created,
         "Accuracy": row.spark,
         "Epochs": f"{row.epoch} of {row.epochs}" if row.epochs else None,
@@ -39,11 +40,27 @@ def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
     }
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else share * 100
+def select_runs(
+    rows: list[RunRow], table: pd.DataFrame, key: str, alt: str, selected: Collection[str] = ()
+) -> list[RunRow]:
+    """Draw the table of the rows and return those that the user selects. `selected` holds the ids selected at first."""
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        height=height(len(rows)),
+        placeholder="–",
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row.id in selected]}},
+        key=key,
+        alt=alt,
+        column_config={name: column for name, column in _columns().items() if name in table},
+    )
+    return [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
 
 
-def columns() -> dict[str, Any]:
+def _columns() -> dict[str, Any]:
     """Return the columns, the most important first, which a narrow window still shows."""
     column = st.column_config
     return {
@@ -66,22 +83,16 @@ def height(count: int) -> int:
     return (min(count, TALLEST) + 1) * ROW + 3
 
 
-def table_key(rows: list[RunRow]) -> str:
+def table_key(rows: list[RunRow], kind: str) -> str:
     """Return a widget key. A selection holds row numbers, so other rows or another order need another table."""
-    return "table " + hashlib.sha256(" ".join(row.id for row in rows).encode()).hexdigest()[:16]
+    return f"{kind} {hashlib.sha256(' '.join(row.id for row in rows).encode()).hexdigest()[:16]}"
 
 
 def fitted(text: str, width: int, ending: str = "") -> str:
     """Return the text cut with an ellipsis to fit a cell of `width` pixels, and its ending. Tables cut without a sign."""
-    room = width - 2 * PADDING - sum(map(_pixels, ending))
-    if sum(map(_pixels, text)) > room:
-        room, start = room - _pixels("…"), ""
-        for char in text:
-            room -= _pixels(char)
-            if room < 0:
-                break
-            start += char
-        text = f"{start.rstrip()}…"
+    room, ends = width - 2 * PADDING - sum(map(_pixels, ending)), list(accumulate(map(_pixels, text)))
+    if text and ends[-1] > room:
+        text = text[: sum(end <= room - _pixels("…") for end in ends)].rstrip() + "…"
     return text + ending
 
 

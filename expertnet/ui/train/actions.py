@@ -1,7 +1,5 @@
 """What you can do with the run in view: stop it, resume it, or start another run from it."""
 
-from __future__ import annotations
-
 import re
 
 import streamlit as st
@@ -17,7 +15,7 @@ from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
 from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act, link
+from expertnet.ui.shell import act, action, link
 from expertnet.ui.train.values import fill, whole
 from expertnet.utils.text import cut, escape
 
@@ -25,32 +23,20 @@ from expertnet.utils.text import cut, escape
 def training_actions(run: Run) -> None:
     """Draw the actions that the run's state allows."""
     status = run.status()
-    state = status.state
-    if state == "queued":
-        paused = manager().queue.paused
-        st.caption("Waiting in the paused queue." if paused else "Waiting in the queue.")
-    elif state == "running":
-        _stop_buttons(run)
-    elif state == "stopping":
+    if status.state == "queued":
+        st.caption("Waiting in the paused queue." if manager().queue.paused else "Waiting in the queue.")
+    elif status.state == "running":
+        buttons, help = st.container(horizontal=True), "Keeps completed epochs."
+        action(buttons, "Stop and keep", "stop_circle", "stop", lambda: manager().stop(run), help=help)
+        ask = buttons.popover("Stop and discard", icon=":material/delete:")
+        ask.write("This moves the run and all its epochs to the trash. You can restore it on the Runs page.")
+        action(ask, "Discard this run", "delete", "discard", lambda: manager().stop(run, discard=True), type="primary")
+    elif status.state == "stopping":
         st.caption("Stopping after the current step. Completed epochs are kept.")
-        if can_force_stop(run) and st.button(
-            "Force stop", icon=":material/dangerous:", key="force", **login.reserved()
-        ):
-            act(lambda: force_stop(run))
+        if can_force_stop(run):
+            action(st.container(), "Force stop", "dangerous", "force", lambda: force_stop(run))
     else:
         _ended(run, status)
-
-
-def _stop_buttons(run: Run) -> None:
-    buttons = st.container(horizontal=True)
-    if buttons.button(
-        "Stop and keep", icon=":material/stop_circle:", key="stop", **login.reserved(help="Keeps completed epochs.")
-    ):
-        act(lambda: manager().stop(run))
-    with buttons.popover("Stop and discard", icon=":material/delete:"):
-        st.write("This moves the run and all its epochs to the trash. You can restore it on the Runs page.")
-        if st.button("Discard this run", type="primary", key="discard", **login.reserved()):
-            act(lambda: manager().stop(run, discard=True))
 
 
 def _ended(run: Run, status: Status) -> None:
@@ -66,19 +52,18 @@ def _ended(run: Run, status: Status) -> None:
         )
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
-        if _primary(buttons, "Start a new run with these settings", "replay", "anew"):
-            act(lambda: _start_another(run, settings))
+        label = "Start a new run with these settings"
+        action(buttons, label, "replay", "anew", lambda: _start_another(run, settings), type="primary")
     elif resumable:
         label = f"Resume from epoch {status.epoch}" if status.epoch else "Start again"
         if status.epoch >= settings.training.epochs:  # it ended before the test, or its status.json is lost
             label = "Evaluate on the test set"
-        if _primary(buttons, label, "play_arrow", "resume"):
-            act(lambda: manager().resume(run))
+        action(buttons, label, "play_arrow", "resume", lambda: manager().resume(run), type="primary")
     if status.error_kind == "memory":
         half = max(settings.training.batch_size // 2, 1)
-        if _primary(buttons, f"Start with half the batch size ({half})", "replay", "half"):
-            smaller = settings.training.model_copy(update={"batch_size": half})
-            act(lambda: _start_another(run, settings.model_copy(update={"training": smaller})))
+        smaller = settings.model_copy(update={"training": settings.training.model_copy(update={"batch_size": half})})
+        label = f"Start with half the batch size ({half})"
+        action(buttons, label, "replay", "half", lambda: _start_another(run, smaller), type="primary")
     try:
         check_network(run)
     except RunError as error:
@@ -87,38 +72,26 @@ def _ended(run: Run, status: Status) -> None:
         with buttons:
             link("experts", "View routing", run.id)
             link("predict", "Classify images", run.id)
-    with buttons.popover("More", icon=":material/more_horiz:"):
-        _more(run, settings, status)
+    _more(buttons.popover("More", icon=":material/more_horiz:"), run, settings, status)
     log = run.log_tail(20)
     if log:
         with st.expander("Log", expanded=status.state == "failed"):
             st.code(log, language=None, wrap_lines=True)
 
 
-def _primary(place: DeltaGenerator, label: str, icon: str, key: str) -> bool:
-    return place.button(label, icon=f":material/{icon}:", type="primary", key=key, **login.reserved())
-
-
-def _more(run: Run, settings: Settings, status: Status) -> None:
+def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) -> None:
     """Train longer, repeat with another seed, or copy the settings to the form."""
     most = int(field_of("training.epochs").maximum or 0)
     if not run.shipped and most > status.epoch > 0 and resume_fault(run) is None:
         planned = max(status.epoch, settings.training.epochs)
-        with st.form("longer", border=False):
+        with menu.form("longer", border=False):
             suggested = float(min(planned + max(planned // 2, 1), most))
             total = whole(st.number_input("Total epochs", value=suggested, step=1.0, format="%g"))
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **login.reserved()):
                 act(lambda: _train_longer(run, total, planned))
-    if st.button("Repeat with another seed", icon=":material/casino:", width="stretch", key="seed", **login.reserved()):
-        act(lambda: _repeat(run, settings))
-    if st.button(
-        "Start from these settings",
-        icon=":material/tune:",
-        width="stretch",
-        key="from",
-        **login.reserved(help="Copies the settings to the form."),
-    ):
-        act(lambda: _copy_to_form(settings, run.preset))
+    label, help = "Start from these settings", "Copies the settings to the form."
+    action(menu, "Repeat with another seed", "casino", "seed", lambda: _repeat(run, settings), width="stretch")
+    action(menu, label, "tune", "from", lambda: _copy_to_form(settings, run.preset), width="stretch", help=help)
 
 
 def _train_longer(run: Run, total: float, planned: int) -> None:

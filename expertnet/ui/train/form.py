@@ -1,8 +1,5 @@
-"""The form of the Train page, generated from the schema of settings."""
+"""The form of the Train page, generated from the schema of settings, and the button that starts or queues a run."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -22,7 +19,9 @@ from expertnet.settings.fields import (
 )
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
+from expertnet.training.manager import manager
 from expertnet.training.start import check_can_start
+from expertnet.ui.shell import action
 from expertnet.ui.train.own_images import inspect_images, path_fields
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync
 from expertnet.utils.text import counted, escape
@@ -34,20 +33,15 @@ FOLDED = {
     "hardware": "Hardware",
     "": "Hardware",
 }
+STARTED = "started"  # in the session: how many runs it has started
 NARROWEST = 150  # pixels of a setting; a narrower toggle cuts its label
 
 
-@dataclass(frozen=True)
-class FormResult:
-    """What the form says. Valid settings may have a problem too, such as too little memory."""
+def settings_form() -> tuple[Settings | None, str]:
+    """Draw the form. Return its settings, or None if they are invalid, and why training cannot start or "".
 
-    preset: str
-    settings: Settings | None  # None if they are invalid
-    problem: str = ""  # why training cannot start
-
-
-def settings_form() -> FormResult:
-    """Draw the form and return its settings."""
+    Valid settings may have a problem too, such as too little memory.
+    """
     form = current_form()
     if form.url_problem:
         st.warning(escape(form.url_problem), icon=":material/link_off:")
@@ -65,19 +59,19 @@ def settings_form() -> FormResult:
     if settings is None:
         first, *others = invalid.values()
         more = f" {counted(len(others), 'more problem is', 'more problems are')} marked in the form." if others else ""
-        return FormResult(form.preset, None, with_labels(first + more))
+        return None, with_labels(first + more)
     if form.source == CUSTOM:
         problem = inspect_images(form, settings.data, below_dataset)
         if problem:
-            return FormResult(form.preset, None, problem)
+            return None, problem
     command = st.expander("Command line", icon=":material/terminal:", key="command line", on_change="rerun")
     if command.open:  # highlighting makes the browser load 1.5 MB
         command.code(command_line(settings, form.preset), language="bash", wrap_lines=True)
     try:
         check_can_start(settings)
     except UserError as error:
-        return FormResult(form.preset, settings, with_labels(str(error)))
-    return FormResult(form.preset, settings)
+        return settings, with_labels(str(error))
+    return settings, ""
 
 
 def _settings(form: Form, fields: list[SettingField]) -> tuple[Settings | None, dict[str, str]]:
@@ -118,9 +112,7 @@ def _preset(form: Form) -> None:
         help="Settings that work well together. You can change each of them below.",
         **bound("preset") | {"on_change": apply, "args": ()},
     )
-    right.button(
-        "Reset", help="Restores the preset's values.", on_click=apply, icon=":material/restart_alt:", width="stretch"
-    )
+    right.button("Reset", help="Restores the preset.", on_click=apply, icon=":material/restart_alt:", width="stretch")
     st.caption(PRESETS[form.preset].reason)
 
 
@@ -175,3 +167,24 @@ def devices(chosen: str) -> tuple[str, ...]:
     accelerators = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     names = ("auto", "cpu", *accelerators, *(["mps"] if torch.backends.mps.is_available() else []))
     return names if chosen in names else (*names, chosen)
+
+
+def start_panel(settings: Settings | None, problem: str) -> None:
+    """Draw the name, the button, and why training cannot start."""
+    count = st.session_state.setdefault(STARTED, 0)  # in the key of the name, so that each start empties the field
+    name = st.text_input("Run name (optional)", key=f"run name {count}", placeholder="What this run tries")
+    if problem:
+        st.warning(escape(problem), icon=":material/block:")
+    queue = manager().queue
+    busy = bool(manager().training() or queue.ids() or queue.paused)
+
+    def submit() -> None:
+        if settings is not None:
+            run = manager().submit(settings, preset=current_form().preset, name=name)
+            st.session_state[STARTED] += 1
+            if not busy:
+                st.query_params["run"] = run.id
+
+    label = "Queue this run" if busy else "Start training"
+    look: dict[str, Any] = {"type": "primary", "width": "stretch", "disabled": bool(problem)}
+    action(st.container(), label, "play_arrow", "start", submit, **look)

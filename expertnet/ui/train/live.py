@@ -19,12 +19,12 @@ from expertnet.store.checks import find_damage
 from expertnet.store.history import read_history
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import ACTIVE_STATES, Status
+from expertnet.store.status import ACTIVE_STATES, TRAINING, Status
 from expertnet.store.steps import STEPS_FILE, StepPoint, read_steps
 from expertnet.store.trash import trashed
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
-from expertnet.ui.shell import NO_RUN, PAGES, TITLE, duration, shown_error, state_label, time_text
+from expertnet.ui.shell import NO_RUN, PAGES, TITLE, duration, shown_error, state_label, time_text, toast
 from expertnet.ui.train.actions import training_actions
 from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape, percent
@@ -46,7 +46,7 @@ def run_in_view() -> Run | None:
         except RunError:
             in_trash = any(run.id == asked for run in trashed(store))
             message = "This run is in the trash. You can restore it on the Runs page." if in_trash else NO_RUN
-            st.info(message, icon=":material/info:")
+            toast(message)  # visible wherever the page is scrolled to
             st.query_params["run"] = "none"
             return None
     run = manager().training()
@@ -171,7 +171,7 @@ def _hardware(status: Status) -> str:
 
 def _activity(status: Status) -> None:
     text, share = escape(status.activity), status.activity_share
-    if status.activity == "Training":
+    if status.activity == TRAINING:
         text += f" · step {status.step} of {status.steps}"
         share = status.step / status.steps if status.steps else 0.0
     st.progress(min(max(share or 0.0, 0.0), 1.0), text=text)

@@ -1,7 +1,5 @@
 """Your own images in the form: their path or upload, and what they contain."""
 
-from __future__ import annotations
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -31,7 +29,7 @@ def path_fields(form: Form) -> None:
         "class folders in each.",
     )
     uploaded = st.file_uploader(
-        "or upload an archive",
+        "Upload an archive instead",
         type=["zip", "tar", "gz", "xz", "tgz"],
         help="A .zip or .tar of class folders. It is saved in the data folder.",
         key=f"archive {form.uploads}",

@@ -1,7 +1,5 @@
 """The queue of runs. It checks the store every few seconds for runs that other tabs and command lines start or queue."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import streamlit as st
@@ -10,7 +8,7 @@ from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act
+from expertnet.ui.shell import action
 from expertnet.utils.text import counted, cut, escape
 
 LOOK_EVERY = 2.0  # seconds
@@ -31,9 +29,8 @@ def queue_panel() -> Callable[[], bool]:
         head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
         head.markdown("**Queue (paused)**" if paused else "**Queue**")
         label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
-        help_ = "A paused queue starts no new run. A run in training continues."
-        if head.button(label, icon=f":material/{icon}:", key="pause", **login.reserved(help=help_)):
-            act(lambda: manager().pause(not paused))
+        help = "A paused queue starts no new run. A run in training continues."
+        action(head, label, icon, "pause", lambda: manager().pause(not paused), help=help)
     labels = row_labels(rows_of(waiting), LONGEST)
     for place, run in enumerate(waiting):
         if run.has_settings:
@@ -65,20 +62,18 @@ def _entry(place: int, run: Run, label: str) -> None:
         f"{place + 1}\\. {escape(label)}  \n"
         f":small[{escape(cut(run.dataset, LONGEST))} · {counted(settings.training.epochs, 'epoch')}]"
     )
-    with change.popover("Change", width="stretch", key=f"change {run.id} {place}"):
-        if place and _pressed("Run next", "vertical_align_top", f"next {run.id}"):
-            act(lambda: manager().queue.run_next(run.id))
-        if place and _pressed("Move up", "arrow_upward", f"up {run.id}"):
-            act(lambda: manager().queue.move_up(run.id))
-        trained = bool(run.metrics())
-        st.caption(
-            "Removing keeps the run and its completed epochs."
-            if trained
-            else "Removing moves the run to the trash, because it has no completed epoch."
+    menu = change.popover("Change", width="stretch", key=f"change {run.id} {place}")
+    queue, trained = manager().queue, bool(run.metrics())
+    if place:
+        action(
+            menu, "Run next", "vertical_align_top", f"next {run.id}", lambda: queue.run_next(run.id), width="stretch"
         )
-        if _pressed("Remove", "close", f"remove {run.id}"):
-            act(lambda: manager().stop(run, discard=not trained))
-
-
-def _pressed(label: str, icon: str, key: str) -> bool:
-    return st.button(label, icon=f":material/{icon}:", width="stretch", key=key, **login.reserved())
+        action(menu, "Move up", "arrow_upward", f"up {run.id}", lambda: queue.move_up(run.id), width="stretch")
+    menu.caption(
+        "Removing keeps the run and its completed epochs."
+        if trained
+        else "Removing moves the run to the trash, because it has no completed epoch."
+    )
+    action(
+        menu, "Remove", "close", f"remove {run.id}", lambda: manager().stop(run, discard=not trained), width="stretch"
+    )

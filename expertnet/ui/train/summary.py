@@ -1,7 +1,5 @@
 """The network that the settings make and what it costs, before training starts."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -13,26 +11,22 @@ from expertnet.charts.architecture import architecture
 from expertnet.data.custom import known_class_count
 from expertnet.network.cost import Stage, estimate
 from expertnet.settings.schema import Settings
-
-ASSUMED_CLASSES = 10
+from expertnet.training.start import CLASSES_IF_UNKNOWN
 
 
 def summary(settings: Settings) -> None:
     """Draw parameters, multiply-adds, memory and a sketch of the network."""
     classes = known_class_count(settings.data)
-    cost = estimate(settings, classes or ASSUMED_CLASSES)
-    left, middle, right = st.columns(3)
-    left.metric("Parameters", _short(cost.parameters), help="Numbers that training adjusts.")
-    middle.metric(
-        "Multiply-adds",
-        _short(cost.multiply_adds),
-        help="For one image, forward only. Training needs about three times as many.",
-    )
-    right.metric(
-        "Memory", f"{cost.memory_bytes / 2**30:.1f} GiB", help="Expected during training, without the dataset."
-    )
+    cost = estimate(settings, classes or CLASSES_IF_UNKNOWN)
+    figures = st.container(horizontal=True, gap="large")
+    for label, value, help in (
+        ("Parameters", _short(cost.parameters), "Numbers that training adjusts."),
+        ("Multiply-adds", _short(cost.multiply_adds), "For one image. Training needs about three times as many."),
+        ("Memory", f"{cost.memory_bytes / 2**30:.1f} GiB", "Expected during training, without the dataset."),
+    ):
+        figures.metric(label, value, help=help, width="content")
     if classes is None:
-        st.caption(f"Assumes {ASSUMED_CLASSES} classes until the images are loaded.")
+        st.caption(f"Assumes {CLASSES_IF_UNKNOWN} classes until the images are loaded.")
     st.vega_lite_chart(spec=_sketch(cost.stages), width="stretch", key="architecture")
 
 

@@ -1,7 +1,5 @@
 """What the form holds: in the session, so that it survives other pages, and in the URL, so that you can reload or share it."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, replace
 from typing import Any

@@ -125,8 +125,8 @@ def dotted(node):
 
 
 def guarded(node):
-    """The parts of a file that run inside act(...) or `with login.changing()`."""
-    if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] == "act":
+    """The parts of a file that run inside act(...), action(...) or `with login.changing()`."""
+    if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] in ("act", "action"):
         return node.args
     asks = isinstance(node, ast.With) and any(
         isinstance(item.context_expr, ast.Call) and dotted(item.context_expr.func).endswith("changing")
@@ -196,6 +196,7 @@ def test_an_unguarded_write_is_found(source):
     [
         "shell.act(lambda: manager().stop(run))",
         "act(run.move_to_trash)",
+        "shell.action(place, 'x', 'delete', 'x', lambda: run.move_to_trash())",
         "def f():\n    run.stop()\nshell.act(lambda: f())",
         "with shown_error(), login.changing():\n    run.stop()",
     ],
