@@ -66,7 +66,7 @@ def test_the_path_of_a_dataset_is_reduced_to_a_name(source, store):
         exported(source), "config.json", lambda config: config["data"].update(dataset="/etc/../home/me/bi:rds.zip")
     )
     run = imported(store, archive).run
-    assert run.settings().data.dataset == "imported/bi_rds.zip" and run.dataset == "bi_rds.zip"
+    assert run.settings().data.dataset == "imported/bi_rds.zip" and run.dataset == "bi_rds"
 
 
 def test_characters_that_control_a_terminal_are_removed(source, store):
