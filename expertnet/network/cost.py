@@ -83,6 +83,8 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
             saved += 4 * (channels + hidden + experts)
         parameters += experts * width * (9 * channels + 2)
         multiply_adds += 9 * channels * experts * width * area
+        if pools and model.pool_before_norm and model.residual:
+            saved += 8 * (size // 2) ** 2 * channels  # the pooled input
         channels = width
         if pools and model.pool_before_norm:
             saved += experts * _pooling(number, size, channels)

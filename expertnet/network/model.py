@@ -194,6 +194,7 @@ class Block(nn.Module):
         if not self.residual:
             return y_NDHW
         missing = y_NDHW.shape[1] - x_NCHW.shape[1]
+        x_NCHW = self.experts.pool(x_NCHW)
         return y_NDHW + (F.pad(x_NCHW, (0, 0, 0, 0, 0, missing)) if missing else x_NCHW)
 
 

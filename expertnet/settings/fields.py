@@ -41,6 +41,7 @@ class SettingField:
     exclusive_maximum: bool
     step: float | None
     basic: bool  # always visible in the form
+    advanced: bool  # in the form's last group
 
     @property
     def range(self) -> str:

@@ -20,14 +20,16 @@ def setting(
     unit: str = "",
     step: float | None = None,
     basic: bool = False,
+    advanced: bool = False,
     kind: str = "",
     **limits: Any,
 ) -> Any:
     """Return a pydantic field with what a form needs. Its help text is the string below the field.
 
-    `basic` settings are always visible. `kind` overrides the kind that follows from the type, such as "blocks".
+    `basic` settings are always visible, and `advanced` ones have a group of their own. `kind` overrides the kind that follows
+    from the type, such as "blocks".
     """
-    shown: dict[str, Any] = {"unit": unit, "step": step, "basic": basic, "kind": kind}
+    shown: dict[str, Any] = {"unit": unit, "step": step, "basic": basic, "advanced": advanced, "kind": kind}
     return Field(default, title=label, json_schema_extra=shown, **limits)
 
 
@@ -83,23 +85,23 @@ class ModelSettings(Section):
     """Add each block's input to its output, which helps deep networks learn (He 2016, arXiv:1512.03385)."""
     expert_blocks: Numbers = setting((), "Blocks with experts", kind="blocks")
     """Blocks (from 1) that have experts and a router. The others are plain convolutions. Empty: all blocks have experts."""
-    activation: Literal["relu", "gelu", "silu"] = setting("relu", "Activation")
+    activation: Literal["relu", "gelu", "silu"] = setting("relu", "Activation", advanced=True)
     """ReLU, GELU (Hendrycks 2016, arXiv:1606.08415) or SiLU (Elfwing 2017, arXiv:1702.03118)."""
-    pool_before_norm: bool = setting(False, "Pool before the norm")
+    pool_before_norm: bool = setting(False, "Pool before the norm", advanced=True)
     """Pool inside a block, before its norm, instead of after it (Jordan 2024, arXiv:2404.00498). The block itself then
     starts a new stage.
     """
-    whitened_stem: bool = setting(False, "Whitened stem")
+    whitened_stem: bool = setting(False, "Whitened stem", advanced=True)
     """Start with 24 fixed 2x2 filters that whiten the patches of the training images (Page 2019; Jordan 2024). Only their
     bias is trained, for the first 3 epochs.
     """
-    dirac: bool = setting(False, "Start as the identity")
+    dirac: bool = setting(False, "Start as the identity", advanced=True)
     """Initialize convolutions so that their first filters pass the input through (Dirac; Zagoruyko 2017, arXiv:1706.00388)."""
-    norm_scale: bool = setting(True, "Learned norm scale")
+    norm_scale: bool = setting(True, "Learned norm scale", advanced=True)
     """Learn the scale of each batch norm. Its bias is always learned."""
-    norm_momentum: float = setting(0.1, "Norm momentum", step=0.1, gt=0.0, le=1.0)
+    norm_momentum: float = setting(0.1, "Norm momentum", advanced=True, step=0.1, gt=0.0, le=1.0)
     """Share of each batch in the running statistics of the batch norms. Short runs need a larger share."""
-    head: Literal["mean", "max"] = setting("mean", "Pooling of the classifier")
+    head: Literal["mean", "max"] = setting("mean", "Pooling of the classifier", advanced=True)
     """mean: the spatial mean of each feature map. max: its largest value, no bias, and logits divided by the width
     (Jordan 2024, arXiv:2404.00498).
     """
@@ -123,20 +125,17 @@ class ModelSettings(Section):
             raise ValueError(f"`model.widths` needs {counted(stages, 'number')}, one per stage. {entered}")
         if any(not 1 <= width <= 1024 for width in self.widths):
             raise ValueError(f"`model.widths` must contain numbers between 1 and 1024. {entered}")
-        if self.residual and sorted(self.widths) != list(self.widths):
-            raise ValueError(f"`model.widths` must not decrease from stage to stage with residual blocks. {entered}")
         return self
 
     @model_validator(mode="after")
-    def _blocks_can_start_as_identity(self) -> ModelSettings:
+    def _no_block_narrows(self) -> ModelSettings:
         widths = (self.stem_width, *self.block_widths)
-        if self.dirac and sorted(widths) != list(widths):
-            listed = ", ".join(map(str, widths))
-            raise ValueError(
-                f"`model.dirac` needs at least as many filters as channels in every convolution. The stem and the blocks have {listed}."
-            )
-        if self.residual and (self.whitened_stem or self.pool_before_norm):
-            raise ValueError("`model.residual` works only without `model.whitened_stem` and `model.pool_before_norm`.")
+        for name in ("dirac", "residual"):
+            if getattr(self, name) and sorted(widths) != list(widths):
+                raise ValueError(
+                    f"`model.{name}` needs blocks that have at least as many channels as they receive. "
+                    f"The stem and the blocks have {', '.join(map(str, widths))}."
+                )
         return self
 
     @property
@@ -178,7 +177,7 @@ class DataSettings(Section):
     """
     crop_padding: int = setting(4, "Crop padding", unit="pixels", ge=0, le=32)
     """Pixels added on each side before a random crop. 0 turns it off."""
-    crop_fill: Literal["zeros", "reflect"] = setting("zeros", "Crop padding with")
+    crop_fill: Literal["zeros", "reflect"] = setting("zeros", "Crop padding with", advanced=True)
     """The added pixels: black, or the image reflected at its edge (Jordan 2024, arXiv:2404.00498)."""
     flip: Literal["auto", "on", "off"] = setting("auto", "Horizontal flip")
     """Mirror half of the training images. auto leaves digits and house numbers unchanged."""
@@ -192,7 +191,7 @@ class DataSettings(Section):
     """Paste a rectangle of another image. This is a in Beta(a, a), which gives its share (Yun 2019, arXiv:1905.04899).
     0 turns it off. If Mixup is on too, each batch uses one of the two.
     """
-    six_views: bool = setting(False, "Test with six views")
+    six_views: bool = setting(False, "Test with six views", advanced=True)
     """Also measure the test accuracy with six views of each hard image: its mirror image, and both moved by one
     pixel along the diagonal (Jordan 2024, arXiv:2404.00498). Needs flips.
     """
@@ -213,11 +212,11 @@ class TrainingSettings(Section):
     """Highest learning rate of the schedule."""
     router_lr_share: float = setting(1.0, "Router learning rate share", step=0.05, gt=0.0, le=1.0)
     """Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse."""
-    bias_lr_share: float = setting(1.0, "Norm bias learning rate share", step=0.05, gt=0.0, le=1000.0)
+    bias_lr_share: float = setting(1.0, "Norm bias learning rate share", advanced=True, step=0.05, gt=0.0, le=1000.0)
     """Biases of norms learn at this multiple of the learning rate (Page 2019; Jordan 2024, arXiv:2404.00498)."""
-    sgd_lr: float = setting(0.67, "SGD learning rate", step=0.1, gt=0.0, le=100.0)
+    sgd_lr: float = setting(0.67, "SGD learning rate", advanced=True, step=0.1, gt=0.0, le=100.0)
     """With muon_sgd, the peak for all but the kernels. It is per image: the loss is summed over the batch."""
-    sgd_momentum: float = setting(0.85, "SGD momentum", step=0.05, ge=0.0, lt=1.0)
+    sgd_momentum: float = setting(0.85, "SGD momentum", advanced=True, step=0.05, ge=0.0, lt=1.0)
     """With muon_sgd, the Nesterov momentum for all but the kernels."""
     weight_decay: float = setting(1e-3, "Weight decay", ge=0.0, le=10.0)
     """Decoupled with AdamW, an L2 penalty with SGD. With muon_sgd, the share lost per step at the peak."""

@@ -15,6 +15,7 @@ from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
 from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
+from expertnet.network.cost import estimate
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
 from expertnet.network.model import ExpertNet, WhitenedStem
 from expertnet.network.whitening import sample
@@ -25,7 +26,8 @@ from expertnet.training.allocation import training_memory
 from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
 
-MIN_STEPS_TO_COMPILE = 2000  # fewer do not save the time that compiling takes
+MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
+MIN_MULTIPLY_ADDS_TO_COMPILE = 2e13  # of all forward passes, on a CPU with bf16: about five minutes of training
 
 
 class TestResult(TypedDict):
@@ -98,8 +100,14 @@ class Trainer:
         self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
     def _compiles(self) -> bool:
-        steps, choice = self.steps * self.settings.training.epochs, self.settings.hardware.compile
-        return choice == "on" or (choice == "auto" and self.device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE)
+        """Decide whether compiling, which takes about a minute, is worth it."""
+        if self.settings.hardware.compile != "auto":
+            return self.settings.hardware.compile == "on"
+        steps = self.steps * self.settings.training.epochs
+        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
+            multiply_adds = estimate(self.settings, self.num_classes).multiply_adds
+            return multiply_adds * steps * self.batch_size >= MIN_MULTIPLY_ADDS_TO_COMPILE
+        return self.device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE
 
     @property
     def evaluated(self) -> ExpertNet:

@@ -73,6 +73,8 @@ def counted(model, image_size, classes, dtype, batch):
         {"model.expert_blocks": (2, 3)},
         {"model.head": "max", "model.whitened_stem": True},
         {"model.head": "max", "model.expert_blocks": (1,), "model.pool_before_norm": True},
+        {"model.residual": True, "model.pool_before_norm": True, "model.expert_blocks": (2,)},
+        {"model.residual": True, "model.whitened_stem": True, "model.activation": "gelu"},
         FAST,
         FAST | {"model.activation": "relu", "model.expert_blocks": (1,)},
     ],

@@ -130,7 +130,7 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
     ("settings", "key", "sentence"),
     [
         ({"model.whitened_stem": True, "model.dirac": True, "model.channels": 16}, "model.dirac", "24, 16, 16, 16, 16"),
-        ({"model.residual": True, "model.pool_before_norm": True}, "model.residual", "without"),
+        ({"model.residual": True, "model.widths": (32, 16, 16)}, "model.residual", "32, 32, 16, 16"),
         (
             {"model.whitened_stem": True, "model.num_blocks": 5, "model.pool_after": (1, 2, 3, 4, 5)},
             "model.pool_after",
@@ -207,7 +207,7 @@ def test_batch_norm_gets_more_than_one_value_per_channel(size, blocks, pools, ba
 
 
 def test_an_unknown_preset_lists_all_presets():
-    with pytest.raises(SettingsError, match="quick, compact, report"):
+    with pytest.raises(SettingsError, match="quick, compact, fast, report"):
         build_settings("fast-and-loose")
 
 

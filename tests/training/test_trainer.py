@@ -322,6 +322,17 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     assert len(said) == 1 and "continues without" in said[0]
 
 
+@pytest.mark.parametrize(
+    ("settings", "compiles"),
+    [({}, True), ({"training.epochs": 30}, False), ({"hardware.precision": "fp32"}, False)],
+    ids=["long", "short", "float32"],
+)
+def test_only_long_runs_are_compiled_on_a_cpu_with_bf16(data, settings, compiles):
+    long = {"model.num_blocks": 12, "model.channels": 64, "training.epochs": 10_000, "hardware.precision": "bf16"}
+    run = trainer(data, **long | settings)
+    assert (run.updater.forward is not run.model) == compiles
+
+
 def test_schedules_against_answers_on_paper():
     cosine = TrainingSettings(lr=2.0)
     assert [learning_rate(cosine, done) for done in (0, 0.5, 1)] == pytest.approx([2, 1, 0])

@@ -34,6 +34,7 @@ FOLDED = {
     "": "Hardware",
 }
 STARTED = "started"  # in the session: how many runs it has started
+ADVANCED = "Advanced"
 NARROWEST = 150  # pixels of a setting; a narrower toggle cuts its label
 
 
@@ -52,9 +53,9 @@ def settings_form() -> tuple[Settings | None, str]:
     fields = [field for field in setting_fields() if field.key != "data.dataset"]
     settings, invalid = _settings(form, fields)
     _rows([field for field in fields if field.basic], form, base, invalid)
-    for title in dict.fromkeys(FOLDED.values()):
+    for title in (*dict.fromkeys(FOLDED.values()), ADVANCED):
         with st.expander(title):
-            folded = [field for field in fields if not field.basic and FOLDED[field.section] == title]
+            folded = [field for field in fields if not field.basic and _group(field) == title]
             _rows(folded, form, base, invalid)
     if settings is None:
         first, *others = invalid.values()
@@ -72,6 +73,10 @@ def settings_form() -> tuple[Settings | None, str]:
     except UserError as error:
         return settings, with_labels(str(error))
     return settings, ""
+
+
+def _group(field: SettingField) -> str:
+    return ADVANCED if field.advanced else FOLDED[field.section]
 
 
 def _settings(form: Form, fields: list[SettingField]) -> tuple[Settings | None, dict[str, str]]:
