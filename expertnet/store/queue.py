@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from pydantic import BaseModel
 
 from expertnet.utils.files import read_json, write_atomically
-from expertnet.utils.locks import file_lock
 from expertnet.utils.processes import Process, is_alive, this_process
 
+FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
 RENEW_AFTER = 20.0  # seconds; other hosts drop an entry whose owner has not renewed it for HEARTBEAT_LIMIT
 
 
@@ -144,7 +145,7 @@ class RunQueue:
     @contextmanager
     def _changing(self) -> Iterator[_Contents]:
         """Yield the queue without invalid entries, locked against other processes, and write it if it changed."""
-        with file_lock(self.root / "queue.lock"):
+        with FileLock(self.root / "queue.lock", mode=FOR_ALL_USERS, thread_local=False):
             queue = self._read(strict=True)
             queue.waiting = [entry for entry in queue.waiting if entry.is_valid]
             before = queue.model_dump_json()

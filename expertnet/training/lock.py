@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from expertnet.errors import RunError
-from expertnet.store.queue import RunQueue
+from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.training.runner import OnProgress, run_training
 from expertnet.training.stop import Stop
-from expertnet.utils.locks import file_lock
 from expertnet.utils.processes import this_process
 
 TICK = 0.5  # seconds between two looks at the queue
 
 
-def training_lock(root: Path) -> AbstractContextManager[bool]:
-    """Try to acquire the training lock of a store, without waiting, and yield whether that worked."""
-    return file_lock(root / "training.lock", wait=False)
+@contextmanager
+def training_lock(root: Path) -> Iterator[bool]:
+    """Try to acquire the training lock of a store, without waiting, and yield whether that worked.
+
+    The system releases it when its process ends in any way. Raises OSError if it cannot be locked.
+    """
+    try:
+        lock = FileLock(root / "training.lock", mode=FOR_ALL_USERS, blocking=False, thread_local=False).acquire()
+    except Timeout:
+        yield False
+        return
+    with lock:
+        yield True
 
 
 def train_if_next(

@@ -1,6 +1,7 @@
 """One training at a time on a store: this process, command lines, and other hosts."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,20 @@ def test_the_lock_is_one_for_all_threads_and_free_again(tmp_path):
             assert not second
     with training_lock(tmp_path) as again:
         assert again
+
+
+def test_every_user_of_a_store_can_take_its_locks_whatever_the_umask(tmp_path):
+    mask = os.umask(0o077)
+    try:
+        RunQueue(tmp_path).pause(True)
+        with training_lock(tmp_path):
+            pass
+    finally:
+        os.umask(mask)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("*.lock")} == {
+        "queue.lock": "0o666",
+        "training.lock": "0o666",
+    }
 
 
 def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
