@@ -8,8 +8,6 @@ round watches with no client, one, none, five and none; every watched phase is c
 it. Prints the mean loss of images per second with its 95% interval, and the CPU time that the server spent besides training.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import tempfile

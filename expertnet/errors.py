@@ -1,7 +1,5 @@
 """Errors whose text is meant for users: what happened, why, and what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """`expertnet evaluate`: the accuracy of a network on a test set."""
 
-from __future__ import annotations
-
 import signal
 from typing import Annotated
 

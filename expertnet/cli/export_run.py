@@ -1,7 +1,5 @@
 """`expertnet export`: a network or a whole run as a file."""
 
-from __future__ import annotations
-
 import json
 from enum import StrEnum
 from pathlib import Path

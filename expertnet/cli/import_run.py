@@ -1,7 +1,5 @@
 """`expertnet import`: runs from another computer."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The program `expertnet`: its commands, and how it ends."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`expertnet predict`: the classes of images."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated
 

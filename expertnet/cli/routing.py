@@ -1,7 +1,5 @@
 """`expertnet routing`: the routing weights of images, or a report on the test set."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`expertnet runs`: the runs in a folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from expertnet.cli.options import Json, RunsDir, open_store

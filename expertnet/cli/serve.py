@@ -1,7 +1,5 @@
 """`expertnet serve`: the studio in the browser."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import signal

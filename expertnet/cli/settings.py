@@ -1,7 +1,5 @@
 """`expertnet settings`: the settings that `expertnet train --set` accepts."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`expertnet train`: a new run, or a resumed one."""
 
-from __future__ import annotations
-
 import signal
 from typing import Annotated, Any
 

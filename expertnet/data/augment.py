@@ -3,8 +3,6 @@
 The generators live on the CPU, so that a run draws the same numbers on every device.
 """
 
-from __future__ import annotations
-
 from random import Random
 
 import torch

@@ -1,7 +1,5 @@
 """Decode images into batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64)."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator

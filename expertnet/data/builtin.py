@@ -4,8 +4,6 @@ Digits are part of scikit-learn. The others are downloaded by download.py and re
 and class names are used unchanged.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

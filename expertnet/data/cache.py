@@ -3,8 +3,6 @@
 A dataset is a folder `decoded/<key>/` with info.json and, for train and test, the images and labels as raw bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Your own images before they are loaded: scan a folder or archive, and save uploads."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter

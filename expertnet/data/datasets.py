@@ -1,7 +1,5 @@
 """Load datasets: RGB images (N, 3, S, S) uint8 with labels (N,), split into train, validation and test."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Download files, with progress, cancellation and checksums."""
 
-from __future__ import annotations
-
 import os
 import urllib.request
 from collections.abc import Sequence

@@ -1,10 +1,8 @@
 """What a run knows about its images, and whether others are the same."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from expertnet.data import cache
 from expertnet.data.cache import Decoded
@@ -29,7 +27,7 @@ class DatasetInfo:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> DatasetInfo:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Read the output of `to_dict`. Raises KeyError, TypeError or ValueError if it is invalid."""
         classes, mean, std = (tuple(values[key]) for key in ("classes", "mean", "std"))
         if not all(isinstance(name, str) for name in classes):

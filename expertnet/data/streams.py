@@ -1,7 +1,5 @@
 """Read packed archives forwards, within limits of memory."""
 
-from __future__ import annotations
-
 import lzma
 import tarfile
 from typing import IO, Any

@@ -1,7 +1,5 @@
 """Open zip files from untrusted sources without letting their listing fill the memory."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from typing import IO

@@ -1,7 +1,5 @@
 """How classes are routed, and which class mistakes are routed like."""
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 

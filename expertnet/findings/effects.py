@@ -1,7 +1,5 @@
 """What switching off experts, and other ways to route, do to the accuracy on the test set."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from expertnet.charts.heatmaps import difference_heatmap

@@ -1,7 +1,5 @@
 """How much each expert is used, and for what."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

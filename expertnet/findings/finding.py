@@ -1,7 +1,5 @@
 """A finding of the routing lab: a sentence, its chart, its table and its method."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any

@@ -3,8 +3,6 @@
 Routing weights of an image are (B, K). `blocks` are those to show, from 1; all if empty.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

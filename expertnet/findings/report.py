@@ -1,7 +1,5 @@
 """The routing lab as files: tables as CSV, charts as SVG and PNG, and an index with every sentence and method."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How the routing developed during training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from expertnet.charts.training import block_curves

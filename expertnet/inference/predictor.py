@@ -3,8 +3,6 @@
 Inference runs on the CPU in float32, so that pages do not slow down training on the GPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

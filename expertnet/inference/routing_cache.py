@@ -1,7 +1,5 @@
 """The routing of a test set, computed once per checkpoint and cached in the run's folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

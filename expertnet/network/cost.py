@@ -4,8 +4,6 @@ Formulas are fast enough for every change in the form. torch's counters take sec
 network; a test compares them with the formulas.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Measures a network on a split: loss, accuracy, confusion matrix and routing."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -5,8 +5,6 @@ Related work: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 
 ODConv (Li 2022, arXiv:2209.07947). Those mix the experts' kernels; this network mixes their outputs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from types import MappingProxyType

@@ -3,8 +3,6 @@
 Shapes: N images, B blocks, K experts. Routing weights (N, B, K) are not negative and sum to 1 over K.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

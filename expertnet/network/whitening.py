@@ -1,7 +1,5 @@
 """A first layer that whitens the patches of the training images (Page 2019; Jordan 2024, arXiv:2404.00498)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

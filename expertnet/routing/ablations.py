@@ -4,8 +4,6 @@ The network's batch norms keep the statistics of the learned routing. The result
 what a network trained without an expert would do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

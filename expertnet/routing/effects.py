@@ -1,7 +1,5 @@
 """The effects of changed routing on the test set: cached results, and their comparison with the learned routing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The feature maps that each expert makes from an image."""
 
-from __future__ import annotations
-
 import math
 from typing import cast
 

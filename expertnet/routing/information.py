@@ -1,7 +1,5 @@
 """How much each block's routing says about the class, and what its entropies mean."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -3,8 +3,6 @@
 A Change maps weights (N, K) to new ones. Experts are counted from 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The tables of a trained network's routing of its test set, each computed once."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cached_property, lru_cache
 

@@ -1,7 +1,5 @@
 """Whether misclassified images are routed like their own class or like the predicted one."""
 
-from __future__ import annotations
-
 import pandas as pd
 from scipy.stats import binomtest
 from torch import Tensor

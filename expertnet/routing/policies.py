@@ -1,7 +1,5 @@
 """The accuracy of the network under six routing policies, on the whole test set."""
 
-from __future__ import annotations
-
 import pandas as pd
 import torch
 

@@ -1,7 +1,5 @@
 """Projection, ordering and matching by similarity of routing."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering

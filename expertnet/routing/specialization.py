@@ -1,7 +1,5 @@
 """The classes that experts specialize in, as far as two halves of the test set agree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

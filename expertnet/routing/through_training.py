@@ -1,7 +1,5 @@
 """The routing of each epoch, from the lines of metrics.jsonl."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

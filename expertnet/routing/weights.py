@@ -1,7 +1,5 @@
 """Routing weights of images, classes and experts as tidy data frames. Blocks and experts are counted from 1."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

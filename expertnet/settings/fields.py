@@ -1,7 +1,5 @@
 """Settings by dotted key: their descriptions for forms and parsers, and conversion from and to text."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

@@ -1,7 +1,5 @@
 """Presets: settings that work well together, each with a one-line reason."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -3,10 +3,8 @@
 The form, the command line and config.json are generated from this schema.
 """
 
-from __future__ import annotations
-
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -107,7 +105,7 @@ class ModelSettings(Section):
     """
 
     @model_validator(mode="after")
-    def _named_blocks_exist(self) -> ModelSettings:
+    def _named_blocks_exist(self) -> Self:
         for name in ("pool_after", "expert_blocks"):
             blocks = getattr(self, name)
             entered = f"You entered {format_value(blocks)}."
@@ -118,7 +116,7 @@ class ModelSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _widths_fit(self) -> ModelSettings:
+    def _widths_fit(self) -> Self:
         entered = f"You entered {format_value(self.widths)}."
         stages = self._stages[-1] + 1
         if self.widths and len(self.widths) != stages:
@@ -128,7 +126,7 @@ class ModelSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _no_block_narrows(self) -> ModelSettings:
+    def _no_block_narrows(self) -> Self:
         widths = (self.stem_width, *self.block_widths)
         for name in ("dirac", "residual"):
             if getattr(self, name) and sorted(widths) != list(widths):
@@ -274,7 +272,7 @@ class Settings(Section):
     hardware: HardwareSettings = HardwareSettings()
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Settings:
+    def _fit_together(self) -> Self:
         size = self.data.image_size
         maps = size - self.model.whitened_stem  # its filters lie inside the image
         if maps >> len(self.model.pool_after) < 1:

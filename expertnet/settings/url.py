@@ -1,7 +1,5 @@
 """Store settings in a URL query and read them back, so that a form can be reloaded and shared."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

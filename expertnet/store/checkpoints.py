@@ -1,7 +1,5 @@
 """The weights of a run and its resume.pt, whose replacement commits an epoch."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

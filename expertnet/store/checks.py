@@ -3,8 +3,6 @@
 A check returns None, or says what is wrong and what you can do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from torch import Tensor

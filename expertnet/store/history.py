@@ -1,7 +1,5 @@
 """The history of a run: one row per epoch, stored as a line of metrics.jsonl."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One row per run, for tables, filters and comparisons of a thousand runs. A run is read again only when a file of it changes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress

@@ -4,8 +4,6 @@ They have their own file because config.json has one writer, the process that tr
 another type count as empty, and long ones are cut.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

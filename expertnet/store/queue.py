@@ -3,8 +3,6 @@
 `queue.json` survives a restart. A process changes it while it holds `queue.lock`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

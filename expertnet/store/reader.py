@@ -3,8 +3,6 @@
 A file that is missing, damaged or from another version raises RunError, which says what the run can still be used for.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run: a folder with its settings, status, history, checkpoints and log."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime

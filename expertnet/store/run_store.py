@@ -1,7 +1,5 @@
 """The folder that holds the runs."""
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

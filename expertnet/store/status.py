@@ -1,7 +1,5 @@
 """The contents of status.json: a run's state, progress and figures, and the process that writes it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -1,10 +1,8 @@
 """Loss and speed within the epochs, in steps.jsonl: a small file for curves, which resuming does not need."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pydantic_core import from_json
 
@@ -64,7 +62,7 @@ class StepLog:
         self._on_disk = None if self._path.exists() else 0  # points in the file; None if it must be written anew
         self._started = self._written = time.monotonic()
 
-    def __enter__(self) -> StepLog:
+    def __enter__(self) -> Self:
         self.write()
         return self
 

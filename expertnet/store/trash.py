@@ -3,8 +3,6 @@
 Only folders named like runs are touched. Of a link, the link is moved and deleted, never what it points to.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """One training at a time per store, whichever server, command line or worker process starts it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

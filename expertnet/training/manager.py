@@ -3,8 +3,6 @@
 Pages ask the manager to start and stop runs, and read everything else from the store.
 """
 
-from __future__ import annotations
-
 import atexit
 import threading
 import traceback

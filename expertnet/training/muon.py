@@ -1,7 +1,5 @@
 """Muon: momentum with orthogonalized steps, for convolution kernels (Jordan 2024, kellerjordan.github.io/posts/muon)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Optimizers, and the schedules of the learning rate and the router temperature."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

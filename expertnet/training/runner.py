@@ -1,7 +1,5 @@
 """Train one run from its settings to its end, for the server and the command line alike."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 import traceback

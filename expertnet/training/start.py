@@ -1,7 +1,5 @@
 """Check that a run can start or resume, before it is queued."""
 
-from __future__ import annotations
-
 from expertnet.data.custom import known_class_count, refuse_changed_images
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError

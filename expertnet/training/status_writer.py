@@ -1,11 +1,9 @@
 """Write status.json while a run trains."""
 
-from __future__ import annotations
-
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -30,7 +28,7 @@ class StatusWriter:
         self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._tick, name=f"status {run.id}", daemon=True)
 
-    def __enter__(self) -> StatusWriter:
+    def __enter__(self) -> Self:
         self._check_stop()
         self._thread.start()
         return self

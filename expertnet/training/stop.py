@@ -1,7 +1,5 @@
 """The event that ends a training early."""
 
-from __future__ import annotations
-
 import threading
 
 

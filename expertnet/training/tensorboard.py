@@ -1,10 +1,8 @@
 """Write a run's figures for TensorBoard, if `training.tensorboard` is on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 
 from expertnet.errors import SettingsError
 from expertnet.settings.schema import Settings
@@ -44,7 +42,7 @@ class TensorBoardLog:
         self.on, self.watches_test = settings.training.tensorboard, settings.watches_test
         self.writer: Any = None
 
-    def __enter__(self) -> TensorBoardLog:
+    def __enter__(self) -> Self:
         return self
 
     def write(self, row: HistoryRow) -> None:

@@ -1,7 +1,5 @@
 """Train a network in memory: no files, no threads, no browser."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Generator, Iterator

@@ -1,7 +1,5 @@
 """One training step: augment a batch, compute the loss, update the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from random import Random

@@ -3,8 +3,6 @@
 The process runs `python -m expertnet.training.worker FOLDER`, where FOLDER is the run's.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

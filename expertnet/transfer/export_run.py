@@ -3,8 +3,6 @@
 resume.pt is left out because it is a pickle, so imported runs cannot be resumed.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import zipfile

@@ -4,8 +4,6 @@ Archives are untrusted: unzip.py limits what is unpacked, and validation.py chec
 completely or not at all.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

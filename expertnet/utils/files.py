@@ -1,7 +1,5 @@
 """Write files so that a kill at any instant leaves them intact, and read JSON."""
 
-from __future__ import annotations
-
 import errno
 import json
 import math

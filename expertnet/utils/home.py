@@ -1,7 +1,5 @@
 """The folder that holds app.py, pages/, .streamlit/ and the runs that ship: the checkout, or part of the installed package."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 _PACKAGED = Path(__file__).parents[1] / "studio"  # only the wheel has this folder (pyproject.toml)

@@ -1,13 +1,11 @@
 """Identify the process that writes a run, and tell whether it is still alive."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,7 +26,7 @@ class Process(BaseModel):
     boot: str | None = None  # ID of the current boot, because pids and start times recur; None if unavailable
     heartbeat: float | None = None  # time of the last write, seconds since 1970; only other hosts need it
 
-    def beating(self) -> Process:
+    def beating(self) -> Self:
         """Return a copy with a heartbeat of now."""
         return self.model_copy(update={"heartbeat": time.time()})
 

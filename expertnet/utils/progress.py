@@ -1,7 +1,5 @@
 """Callbacks of long-running work: one reports progress, the other says whether to stop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 Report = Callable[[str, float | None], object]  # the activity in words; the share done, 0 to 1, or None if unknown

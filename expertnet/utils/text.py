@@ -1,7 +1,5 @@
 """Text for users: numbers in sentences, safe text from outside, and tables as CSV."""
 
-from __future__ import annotations
-
 import csv
 import re
 import unicodedata

@@ -6,8 +6,6 @@ lost, and the resumed training must end with the same bits as an undisturbed one
 its own: it forks, so the process must have a single thread.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # set before torch is loaded, because the process forks

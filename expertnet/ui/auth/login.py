@@ -4,8 +4,6 @@ A page's guard does not run for fragment ticks or widget callbacks, and a user's
 Every action therefore checks the role again, even if its button was drawn for somebody who had it.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import threading
 from collections import OrderedDict

@@ -5,8 +5,6 @@ sign in, because Streamlit checks no login for images, downloads, uploads and se
 (204 or 401), for a reverse proxy such as nginx with auth_request.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

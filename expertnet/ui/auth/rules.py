@@ -1,7 +1,5 @@
 """Access rules from the sections [auth] and [access] of secrets.toml, without any knowledge of a browser."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The run in view, read from the store alone: numbers every two seconds, charts when they have changed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

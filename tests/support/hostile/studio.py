@@ -1,7 +1,5 @@
 """A studio to attack: a store with one trained run, a data folder, and bait beside them that nothing may touch."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

@@ -1,12 +1,10 @@
 """Records what Python does outside the folders a test owns, from the interpreter's audit events."""
 
-from __future__ import annotations
-
 import os
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.served import ROOT
 
@@ -59,7 +57,7 @@ class Watch:
         self.active = False
         sys.addaudithook(self._hook)  # Python never removes a hook
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self.active = True
         return self
 
