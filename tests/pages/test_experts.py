@@ -50,7 +50,15 @@ def text(test):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("overrides", [{}, {"model.num_experts": 1}, {"model.num_blocks": 1, "model.num_experts": 2}])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"model.num_experts": 1},
+        {"model.num_blocks": 1, "model.num_experts": 2},
+        {"model.num_blocks": 3, "model.expert_blocks": (2,), "model.head": "max", "model.activation": "gelu"},
+    ],
+)
 def test_every_view_opens(view, overrides):
     store = RunStore()
     run, _ = finished(store, **overrides), finished(store, **overrides | {"seed": 1})

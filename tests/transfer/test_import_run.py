@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import cached_routing
+from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.routing.effects import cached_effects
 from expertnet.settings.fields import build_settings
 from expertnet.store.checks import find_damage, resume_fault
@@ -24,7 +24,7 @@ from expertnet.transfer.export_run import export_runs
 from expertnet.transfer.import_run import import_all
 from expertnet.utils.processes import Process
 from tests.support.exports import changed, contents, exported, imported, zipped
-from tests.support.opening import TINY
+from tests.support.opening import TINY, finished
 from tests.support.served import ROOT
 from tests.support.small import can_resume
 
@@ -188,3 +188,14 @@ def test_leftovers_of_a_killed_import_are_removed_later(source, store):
     os.utime(left, (0, 0))
     imported(store, exported(source))
     assert not left.exists()
+
+
+def test_a_run_with_plain_blocks_is_imported_with_its_routing(tmp_path, store, monkeypatch, shared_data):
+    monkeypatch.setenv("EXPERTNET_DATA", str(shared_data))
+    model = {"model.num_blocks": 2, "model.expert_blocks": (2,), "model.whitened_stem": True, "model.channels": 24}
+    run = finished(RunStore(tmp_path / "source"), **model)
+    split = load_own_test_set(run)
+    routed = route_test_set(run, split)
+    found = cached_routing(imported(store, exported(run)).run)
+    assert torch.equal(found.routing, routed.routing) and found.blocks == (2,)
+    assert run.metrics()[-1]["routing_entropy"][0] is None
