@@ -13,6 +13,7 @@ import lzma
 import os
 import re
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -34,6 +35,7 @@ MAX_UNPACKED = 4 * 2**30  # bytes of all members together
 MAX_FILES = 200_000  # members
 MAX_DEPTH = 4  # wrapping folder / train / class / image; also stops links that lead in circles
 MAX_PATH = 1024  # characters
+MAX_PATHS = 50 * 2**20  # bytes in memory of all paths together
 # What the archive readers raise for damaged files. RuntimeError: an encrypted member, unknown compression, endless recursion.
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, IndexError, OSError, ValueError, RuntimeError)
 _PACKERS: dict[bytes, Callable[[Any], Any]] = {
@@ -68,11 +70,17 @@ def entries(path: Path, cancelled: ShouldStop = never) -> Iterator[Entry]:
         file.seek(0)
         unpack = next((packer for magic, packer in _PACKERS.items() if start.startswith(magic)), None)
         if start.startswith((b"PK\3\4", b"PK\5\6")):
-            yield from _zip(file, path.name, cancelled)
+            found = _zip(file, path.name, cancelled)
         elif unpack or _is_tar_header(start):
-            yield from _tar(file, unpack, path, cancelled)
+            found = _tar(file, unpack, path, cancelled)
         else:
             raise DatasetError(f"{path.name} is not a zip or tar archive. Choose a folder or archive of class folders.")
+        size = 0
+        for entry in found:
+            size += sys.getsizeof(entry.path)
+            if size > MAX_PATHS:
+                raise DatasetError(f"{path.name} has too many long paths. Use shorter paths, or remove some files.")
+            yield entry
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from expertnet.data.images import FORMATS_TEXT, SUFFIXES
 from expertnet.data.splits import TEST_SEED, TEST_SHARE, held_out
 from expertnet.errors import DatasetError
 
+MAX_CLASSES = 10_000
 LAYOUT_TEXT = "Put the images into <class>/, or into train/<class>/ and test/<class>/"
 
 
@@ -31,9 +32,10 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
     The layout is `train/<class>/*` and `test/<class>/*`, or `<class>/*`, of which a fixed fifth of every class becomes
     the test set. One wrapping folder is ignored. Raises DatasetError unless there are two classes with images in each.
     """
-    files = [path.split("/") for path, is_folder in found if not is_folder]
-    folders = {tuple(parts[:depth]) for parts in files for depth in range(1, min(len(parts), MAX_DEPTH))}
-    folders |= {tuple(path.split("/")) for path, is_folder in found if is_folder}
+    files = [path for path, is_folder in found if not is_folder]
+    folders = {tuple(path.split("/")) for path, is_folder in found if is_folder}
+    for parents in (path.split("/")[:-1] for path in files):
+        folders.update(tuple(parents[:depth]) for depth in range(1, min(len(parents) + 1, MAX_DEPTH)))
     top = {folder[:1] for folder in folders}
     wrapper = top.pop() if len(top) == 1 and any(len(folder) > 1 for folder in folders) else ()
     parts = {(*wrapper, "train"), (*wrapper, "test")}
@@ -44,18 +46,21 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
         if len(folder) == depth and (not has_parts or folder[:-1] in parts):
             members[folder[-2] if has_parts else "train", folder[-1]] = []
     skipped = []
-    for file in files:
+    for path in files:
+        file = path.split("/")
         is_image = os.path.splitext(file[-1])[1].lower() in SUFFIXES
         key = (file[-3] if has_parts else "train", file[-2]) if len(file) == depth + 1 else ("", "")
         if key in members and is_image:
-            members[key].append("/".join(file))
+            members[key].append(path)
         elif key in members or is_image:
-            skipped.append("/".join(file))
+            skipped.append(path)
     return _layout(members, skipped, has_parts, title)
 
 
 def _layout(members: dict[tuple[str, str], list[str]], skipped: list[str], has_parts: bool, title: str) -> Layout:
     classes = tuple(sorted({name for part, name in members if part == "train"}))
+    if len(classes) > MAX_CLASSES:
+        raise DatasetError(f"{title} has more than {MAX_CLASSES:,} classes. {LAYOUT_TEXT}, with fewer classes.")
     if not any(members.values()):
         raise DatasetError(f"{title} contains no images in class folders. {LAYOUT_TEXT}, as {FORMATS_TEXT}.")
     unknown = sorted({name for part, name in members if part == "test"} - set(classes))

@@ -8,19 +8,23 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from expertnet.errors import ImageError
+from expertnet.utils.memory import trim_memory
 
 MAX_BYTES = 50 * 2**20  # of a file
-MAX_PIXELS = 50_000_000  # 4 bytes each as decoded and as RGB: under 400 MiB, however many threads decode
-MAX_WEBP_PIXELS = 24_000_000  # whose decoder keeps four copies
+MAX_PIXELS = 50_000_000  # of up to 4 bytes each, however many threads decode
+MAX_COPIED_PIXELS = 16_000_000  # if the decoder keeps up to three more copies
+LARGE = 4_000_000  # pixels; larger images are decoded one at a time
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
 FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
 SUFFIXES = frozenset(
@@ -37,6 +41,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_MIRRORED_X, _MIRRORED_Y, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)  # keys of _TURNS
 T = TypeVar("T")
 _ORIENTATION = 0x0112  # EXIF tag; its value is a key of _TURNS
 
@@ -55,12 +60,15 @@ class _PixelBudget:
         try:
             yield
         finally:
+            if pixels > LARGE:
+                trim_memory()
             with self.changed:
                 self.used -= pixels
                 self.changed.notify_all()
 
 
 _budget = _PixelBudget(MAX_PIXELS)
+_large_images = ThreadPoolExecutor(1, "large images")  # because each thread may keep the memory that it has freed
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -68,33 +76,30 @@ def read_image(data: bytes) -> Image.Image:
 
     Raises ImageError if it is not an image, is damaged, or exceeds MAX_BYTES or MAX_PIXELS.
     """
-    return _decoded(data, lambda image: image.convert("RGB"))
+    return _decoded(data, lambda upright: upright.whole().convert("RGB"))
 
 
 def load_image(data: bytes, image_size: int) -> Tensor:
     """Return an image file fitted into (3, image_size, image_size) uint8. Raises ImageError as `read_image` does."""
-    return _decoded(data, lambda image: fit(image, image_size))
+    return _decoded(data, lambda upright: upright.fitted(image_size))
 
 
-def _decoded(data: bytes, use: Callable[[Image.Image], T]) -> T:
-    """Return what `use` makes of the upright RGB or grayscale image, while its memory is accounted for."""
+def _decoded(data: bytes, use: Callable[[_Upright], T]) -> T:
+    """Return what `use` makes of the upright image, while its memory is accounted for."""
     if not data:
         raise ImageError("The file is empty. Choose an image.")
     if len(data) > MAX_BYTES:
         raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads only the header
-            most = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+            most = MAX_COPIED_PIXELS if _is_copied(image) else MAX_PIXELS
             pixels = image.width * image.height
             if pixels > most:
                 raise _too_large(most)
             with _budget.reserve(pixels * MAX_PIXELS // most):
-                image.load()
-                turn = _turn(image)
-                plain = _plain(image)
-                if plain is not image:
-                    image.close()  # frees its pixels
-                return use(plain if turn is None else plain.transpose(turn))
+                if pixels > LARGE:
+                    return _large_images.submit(_use_upright, image, use).result()
+                return _use_upright(image, use)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -107,41 +112,100 @@ def _decoded(data: bytes, use: Callable[[Image.Image], T]) -> T:
         raise ImageError("The image is damaged or truncated. Save or copy it again.") from error
 
 
+def _is_copied(image: Image.Image) -> bool:
+    """Return whether the decoder keeps more copies of the pixels than the image."""
+    if isinstance(image, TiffImageFile):  # one of its largest strip or tile
+        tags = image.tag_v2
+        return tags.get(322, image.width) * tags.get(323, tags.get(278, image.height)) > MAX_COPIED_PIXELS
+    return image.format == "WEBP" or "progressive" in image.info
+
+
+def _use_upright(image: Image.Image, use: Callable[[_Upright], T]) -> T:
+    try:
+        image.load()
+        return use(_Upright(image))
+    finally:
+        image.close()  # frees its pixels, which a traceback may refer to
+
+
 def _too_large(most: int) -> ImageError:
     return ImageError(f"The image has more than {most // 10**6} million pixels. Make it smaller.")
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return what turns an image upright according to EXIF. Damaged EXIF data is ignored."""
+class _Upright:
+    """A decoded image that is turned upright, put on white and made RGB or 8-bit gray in small pieces.
+
+    A converted copy of the whole would take as much memory as the image.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self.image, self.turn = image, _turn(image)
+        self.size = image.size[::-1] if self.turn in _SIDEWAYS else image.size
+        self.mode, self.convert = _conversion(image)
+
+    def rows(self, left: int, top: int, right: int, bottom: int) -> Iterator[tuple[int, Image.Image]]:
+        """Yield the rows of a part in strips, each with its first row."""
+        rows = max(_STRIP // (right - left), 1)
+        for first in range(top, bottom, rows):
+            yield first, self._part(left, first, right, min(first + rows, bottom))
+
+    def _part(self, left: int, top: int, right: int, bottom: int) -> Image.Image:
+        width, height = self.size
+        if self.turn in _MIRRORED_X:
+            left, right = width - right, width - left
+        if self.turn in _MIRRORED_Y:
+            top, bottom = height - bottom, height - top
+        box = (top, left, bottom, right) if self.turn in _SIDEWAYS else (left, top, right, bottom)
+        part = self.convert(_crop(self.image, box))
+        return part.transpose(_TURNS[self.turn]) if self.turn in _TURNS else part
+
+    def whole(self) -> Image.Image:
+        whole = Image.new(self.mode, self.size)
+        for first, strip in self.rows(0, 0, *self.size):
+            whole.paste(strip, (0, first))
+        return whole
+
+    def fitted(self, image_size: int) -> Tensor:
+        """Return what `fit` makes of the whole image. Values of large, tall images may differ by 1."""
+        width, height = self.size
+        if width * height <= _STRIP:
+            return fit(self._part(0, 0, width, height), image_size)
+        side = min(self.size)
+        left, top = (width - side) // 2, (height - side) // 2
+        margin = side // image_size + 2  # pixels around the square that the filter sees
+        x, y = max(left - margin, 0), max(top - margin, 0)
+        right, bottom = min(left + side + margin, width), min(top + side + margin, height)
+        narrow = Image.new(self.mode, (image_size, bottom - y))
+        for first, strip in self.rows(x, y, right, bottom):
+            size = (image_size, strip.height)
+            box = (left - x, 0, left - x + side, strip.height)
+            narrow.paste(strip.resize(size, Image.Resampling.BILINEAR, box=box), (0, first - y))
+        return _resized(narrow, image_size, (0, top - y, image_size, top - y + side))
+
+
+def _turn(image: Image.Image) -> int:
+    """Return the EXIF orientation. Damaged EXIF data is ignored."""
     try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # EXIF data can be anything, and the pixels are fine
-        return None
+        return 1
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB or 8-bit grayscale, with transparency on white, in strips that keep the peak of memory low."""
-    if image.mode in ("RGB", "L"):
-        return image if not image.has_transparency_data else _in_strips(image, "RGB", _on_white)
+def _conversion(image: Image.Image) -> tuple[str, Callable[[Image.Image], Image.Image]]:
+    """Return RGB or 8-bit gray, and what converts a part of the image to it, with transparency on white."""
+    if image.has_transparency_data:
+        return "RGB", _on_white
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # Pillow's conversion would clip values at 255
         low, high = _range(image)
-        return _in_strips(image, "L", lambda strip: _eight_bits(strip, low, high))
-    return _in_strips(image, "RGB", _on_white if image.has_transparency_data else lambda strip: strip.convert("RGB"))
+        return "L", lambda part: _eight_bits(part, low, high)
+    mode = "L" if image.mode == "L" else "RGB"
+    return mode, lambda part: part.convert(mode)
 
 
-def _in_strips(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    converted = Image.new(mode, image.size)
-    for top, strip in _strips(image):
-        converted.paste(convert(strip), (0, top))
-    return converted
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    rows = max(_STRIP // image.width, 1)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        strip.info = image.info  # a transparent color is only in there
-        yield top, strip
+def _crop(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    part = image.crop(box)
+    part.info = image.info  # a transparent color is only in there
+    return part
 
 
 def _on_white(strip: Image.Image) -> Image.Image:
@@ -155,7 +219,15 @@ def _values(strip: Image.Image) -> np.ndarray:
 
 def _range(image: Image.Image) -> tuple[float, float]:
     """The values that become 0 and 255: 0 to 65535 for 16 bits, 0 to 1 or 255 for floats, else the image's own range."""
-    ranges = [(float(values.min()), float(values.max())) for values in (_values(strip) for _, strip in _strips(image))]
+    width, height = image.size
+    columns = min(width, _STRIP)
+    rows = _STRIP // columns
+    parts = (
+        _values(image.crop((left, top, min(left + columns, width), min(top + rows, height))))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+    )
+    ranges = [(float(values.min()), float(values.max())) for values in parts]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
     if low >= 0:
@@ -174,7 +246,11 @@ def fit(image: Image.Image, image_size: int) -> Tensor:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     # Cropping within the resize keeps extremely wide images cheap.
-    square = image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return _resized(image, image_size, (left, top, left + side, top + side))
+
+
+def _resized(image: Image.Image, image_size: int, box: tuple[int, int, int, int]) -> Tensor:
+    square = image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
     square = square.convert("RGB")  # gray last, when it is small
     pixels_HW3 = torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8).view(image_size, image_size, 3)
     return pixels_HW3.permute(2, 0, 1).contiguous()

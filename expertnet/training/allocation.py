@@ -10,7 +10,8 @@ import torch
 from expertnet.errors import TrainingError
 from expertnet.network.cost import batch_size_text, estimate
 from expertnet.settings.schema import Settings
-from expertnet.utils.devices import available_memory, keep_freed_memory, release_freed_memory
+from expertnet.utils.devices import available_memory
+from expertnet.utils.memory import keep_freed_memory, release_freed_memory
 
 
 @contextmanager

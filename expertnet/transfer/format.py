@@ -11,7 +11,7 @@ TEXTS = {  # the largest size of each, in bytes
     MANIFEST: 2**16,
     "config.json": 2**22,
     "status.json": 2**16,
-    "metrics.jsonl": 2**26,
+    "metrics.jsonl": 2**25,
     NOTES_FILE: MAX_NOTES_BYTES,
     "log.txt": 2**20,
     "card.md": 2**18,
@@ -21,5 +21,7 @@ WEIGHTS_NAME = re.compile(
 )
 MAX_UNPACKED = 2**30  # bytes of all files of a run together
 MAX_FILES = 20_000  # of a run
+MAX_LINE = 2**20  # bytes of a line of metrics.jsonl
+MAX_HEADER = 2**24  # bytes that describe the tensors of a file
 MAX_RUNS = 20  # in one file
 PIECE = 2**20  # bytes copied at a time

@@ -5,6 +5,7 @@ The text of each RunError continues a sentence that begins with the name of the 
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zipfile
@@ -49,6 +50,30 @@ class Member:
         return b"".join(self.pieces())
 
 
+class _Stored(io.RawIOBase):
+    """A stored member of a zip, in which any place can be read. zipfile would read up to that place from the start."""
+
+    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo) -> None:
+        file.seek(info.header_offset)
+        header = file.read(30)
+        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")  # name, extra field
+        self.file, self.start, self.size, self.place = file, info.header_offset + 30 + lengths, info.file_size, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.place = offset + (0, self.place, self.size)[whence]
+        return self.place
+
+    def read(self, size: int = -1) -> bytes:
+        self.file.seek(self.start + self.place)
+        left = max(self.size - self.place, 0)
+        content = self.file.read(left if size < 0 else min(size, left))
+        self.place += len(content)
+        return content
+
+
 def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
     """Open a zip. Raises RunError if it is none, or if its listing would fill the memory."""
     try:
@@ -74,10 +99,7 @@ def open_exports(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
         return [(file, name)]
     if len(members) > MAX_RUNS:
         raise RunError(f"it contains {len(members):,} runs, and at most {MAX_RUNS} can be imported at once.")
-    try:
-        return [(archive.open(member), f"{member.filename} in {name}") for member in members]
-    except Exception:  # zipfile raises almost any exception for damaged files
-        raise RunError(f"it is damaged. {_ADVICE}") from None
+    return [(_Stored(file, member), f"{member.filename} in {name}") for member in members]
 
 
 def _is_export(member: zipfile.ZipInfo) -> bool:

@@ -5,6 +5,7 @@ The text of each RunError continues a sentence that begins with the name of the 
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 
 from expertnet.data.builtin import BUILTIN
+from expertnet.data.class_folders import MAX_CLASSES
 from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.model import ExpertNet
@@ -29,12 +31,11 @@ from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import epoch_of
 from expertnet.store.history import is_number, parse_history
 from expertnet.store.status import ACTIVE_STATES, RESUMABLE_STATES, Status
-from expertnet.transfer.format import WEIGHTS_NAME
+from expertnet.transfer.format import MAX_HEADER, MAX_LINE, WEIGHTS_NAME
 from expertnet.utils.files import to_json
 from expertnet.utils.processes import Process
 from expertnet.utils.text import printable
 
-MAX_CLASSES = 10_000
 MAX_TEXT = 255  # characters of a name
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
 SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored", "test_accuracy_views")
@@ -142,6 +143,8 @@ def clean_status(record: Mapping[str, Any]) -> Status:
 
 def clean_epochs(content: bytes, settings: Settings, epoch: int) -> bytes:
     """Return the known keys of a metrics.jsonl, in which no epoch up to the last may be missing. Raises RunError."""
+    if max(map(len, io.BytesIO(content)), default=0) > MAX_LINE:
+        raise RunError("its metrics.jsonl is damaged.")
     epochs, torn = parse_history(content)
     lines = list(epochs.values())
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
@@ -179,6 +182,9 @@ def check_weights(folder: Path, names: list[str], settings: Settings, info: Data
 def _tensors(path: Path) -> tuple[_Tensors, int]:
     """Return the tensors of a file and its epoch. Raises RunError."""
     try:
+        with path.open("rb") as content:
+            if int.from_bytes(content.read(8), "little") > MAX_HEADER:
+                raise ValueError("a header that would fill the memory")
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is not a dict)
             found = {name: (tuple(each.get_shape()), each.get_dtype()) for name, each in slices.items()}

@@ -11,13 +11,12 @@ from collections import Counter
 from typing import Any
 
 import streamlit as st
-import torch
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from expertnet.utils.devices import available_memory
+from expertnet.utils.memory import free_memory
 
 BLOCK = 2**20  # bytes; each upload counts as a whole number of blocks, because small files also cost memory
 SESSION_BLOCKS = 1026  # of one tab: one file of server.maxUploadSize in its envelope
@@ -67,7 +66,7 @@ def _refuse_if_full(session: str) -> None:
         raise HTTPException(
             413, "The uploads of this page are larger than 1 GiB together. Reload the page to remove them."
         )
-    free = available_memory(torch.device("cpu")) - _receiving.total() * BLOCK
+    free = free_memory() - _receiving.total() * BLOCK
     if sum(held.values()) + _receiving.total() >= ALL_BLOCKS or free < SPARE:
         raise HTTPException(429, "The server has no room for more uploads. Try again in a few minutes.")
 

@@ -1,30 +1,16 @@
-"""Choose the device and number format of a run, and manage memory."""
+"""Choose the device and number format of a run."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 import psutil
 import torch
 
 from expertnet.errors import SettingsError
+from expertnet.utils.memory import free_memory
 from expertnet.utils.text import counted
-
-GLIBC = platform.libc_ver()[0] == "glibc"
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # options of mallopt
-KEEP_FREED = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
-GLIBC_DEFAULTS = {M_MMAP_MAX: 65_536, M_TRIM_THRESHOLD: 2**17}
-
-# Of control groups of version 2 and 1: folder, limit, use, and what is used for cached files, which can be dropped
-CGROUPS = {
-    "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    "memory": ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -100,53 +86,7 @@ def available_memory(device: torch.device) -> int:
     """Return the bytes that training can use on a device: free memory and what torch has already reserved."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory()
-    return min([psutil.virtual_memory().available, *container_memory()])
-
-
-def container_memory(root: Path = Path("/")) -> list[int]:
-    """Return the bytes that each memory limit of this process leaves it, such as the limit of a container or service."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # not Linux
-        return []
-    left = []
-    for controllers, path in (line.split(":", 2)[1:] for line in lines):
-        if controllers not in CGROUPS:
-            continue
-        mount, limit, usage, cache = CGROUPS[controllers]
-        group = root / mount / path.strip("/")
-        for folder in (group, *group.parents):  # limits apply below; a container sees its own group as the mount
-            try:
-                most, used = (int((folder / name).read_text()) for name in (limit, usage))
-                counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                left.append(most - used + int(counts[cache]))
-            except (OSError, ValueError):  # no group, or "max", which is no limit
-                continue
-    return left
-
-
-def keep_freed_memory() -> None:
-    """Make glibc reuse freed memory in this process until `release_freed_memory`, at the price of a higher peak.
-
-    By default glibc returns each large tensor to the system and faults it in again page by page, which takes much of
-    a training step with large feature maps.
-    """
-    _set_memory_options(KEEP_FREED)
-
-
-def release_freed_memory() -> None:
-    """Return freed memory to the system, now and from now on."""
-    _set_memory_options(GLIBC_DEFAULTS)
-    if GLIBC:
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _set_memory_options(options: Mapping[int, int]) -> None:
-    if GLIBC:
-        for option, value in options.items():
-            ctypes.CDLL(None).mallopt(option, value)
+    return torch.mps.recommended_max_memory() if device.type == "mps" else free_memory()
 
 
 def available_threads() -> int:

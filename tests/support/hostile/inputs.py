@@ -6,7 +6,9 @@ import io
 import stat
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -116,6 +118,13 @@ def set_at(document: Any, path: tuple[Any, ...], value: Any) -> None:
         for key in path[:-1]:
             document = document[key]
         document[path[-1]] = value
+
+
+def shuffle(names: Iterable[str], by: Random) -> list[str]:
+    """Return each name once, in random order."""
+    unique = sorted(set(names))
+    by.shuffle(unique)
+    return unique
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:

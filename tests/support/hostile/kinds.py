@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import resource
 import shutil
 import tempfile
 import time
@@ -29,7 +30,7 @@ from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.settings.schema import DataSettings
 from expertnet.store.checks import find_damage
 from expertnet.transfer.format import TEXTS, WEIGHTS_NAME
-from expertnet.transfer.import_run import import_run
+from expertnet.transfer.import_run import import_all
 from tests.support.hostile.inputs import (
     ARCHIVE_KINDS,
     MEMBER_KINDS,
@@ -41,6 +42,7 @@ from tests.support.hostile.inputs import (
     mutated,
     paths_in,
     set_at,
+    shuffle,
     zip_of,
 )
 from tests.support.hostile.studio import ON_PAGES, PAGES, Studio, assert_sentence, use
@@ -128,16 +130,24 @@ def run_zip_cases(studio: Studio) -> Cases:
             set_at(found[name], path, value)
         return {name: json.dumps(document).encode() for name, document in found.items()}
 
-    repacked = st.one_of(replaced.map(rebuilt), named, notes, damaged).map(lambda changed: zip_of(files | changed))
+    changes = st.one_of(replaced.map(rebuilt), named, notes, damaged)
+    shuffled = st.tuples(changes, st.randoms(use_true_random=False)).map(
+        lambda drawn: zip_of({name: (files | drawn[0])[name] for name in shuffle([*files, *drawn[0]], drawn[1])})
+    )
+    # As written by an export of several runs, whose members zipfile would read from the start at each step back
+    nested = st.builds(
+        lambda inner, by: mutated(zip_of({f"run-{studio.run.id}.zip": inner}), by),
+        shuffled,
+        st.one_of(st.just([]), st.just([]), MUTATIONS),
+    )
     cases = st.one_of(
-        st.binary(max_size=100), st.builds(mutated, st.just(studio.export), MUTATIONS), repacked, repacked, repacked
+        st.binary(max_size=100), st.builds(mutated, st.just(studio.export), MUTATIONS), shuffled, shuffled, nested
     )
 
     def check(content: bytes) -> None:
-        try:
-            imported = import_run(studio.store, io.BytesIO(content), SCRIPT)
-        except RunError as error:
-            studio.refuse(error)
+        (imported,) = import_all(studio.store, io.BytesIO(content), SCRIPT)
+        if isinstance(imported, str):
+            studio.refuse(RunError(imported))
             assert [path.name for path in studio.store.root.iterdir()] == [studio.run.id]
             return
         assert imported.new
@@ -209,9 +219,16 @@ GENERATED = {
 KINDS = (*GENERATED, "cut")
 
 
+def resident() -> float:
+    """Return the most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def generated(studio: Studio, kind: str, cases: int, start: int) -> dict[str, Any]:
     """Check generated cases of one kind and return the counts. Raises at the first case that fails."""
     strategy, check = GENERATED[kind](studio)
+
+    slowest, before = 0.0, resident()
 
     @seed(start)
     @settings(
@@ -220,17 +237,21 @@ def generated(studio: Studio, kind: str, cases: int, start: int) -> dict[str, An
     @given(strategy)
     def each(case: Any) -> None:
         studio.counts["cases"] += 1
+        nonlocal slowest
         studio.watch.violations.clear()
+        started = time.perf_counter()
         with studio.watch:
             check(case)
         assert not studio.watch.violations, studio.watch.violations[:9]
+        slowest = max(slowest, time.perf_counter() - started)
         if kind == "archives":
             shutil.rmtree(studio.data / "uploads", ignore_errors=True)
 
     started = time.perf_counter()
     each()
     assert tree(studio.bait) == studio.bait_before
-    return {"kind": kind, "seed": start, **studio.counts, "seconds": round(time.perf_counter() - started)}
+    seconds = {"seconds": round(time.perf_counter() - started), "slowest": round(slowest, 1)}
+    return {"kind": kind, "seed": start, **studio.counts, **seconds, "peak_mib": round(resident() - before)}
 
 
 def cut(studio: Studio, most: int) -> dict[str, Any]:

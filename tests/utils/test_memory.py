@@ -1,4 +1,4 @@
-"""Memory that training reuses between steps."""
+"""Memory that training reuses between steps, and the limits of a container."""
 
 import subprocess
 import sys
@@ -9,15 +9,9 @@ import psutil
 import pytest
 import torch
 
-from expertnet.utils import devices
-from expertnet.utils.devices import (
-    GLIBC,
-    available_memory,
-    container_memory,
-    keep_freed_memory,
-    release_freed_memory,
-    utilization,
-)
+from expertnet.utils import memory
+from expertnet.utils.devices import available_memory, utilization
+from expertnet.utils.memory import GLIBC, container_memory, keep_freed_memory, release_freed_memory
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]
@@ -37,7 +31,7 @@ def step():
 @pytest.mark.skipif(not GLIBC, reason="needs glibc")
 def test_freed_memory_is_reused_by_the_next_step_and_released_at_the_end():
     """Run main() in a new process, because these steps could reuse memory that other tests have freed."""
-    subprocess.run([sys.executable, "-m", "tests.utils.test_devices"], cwd=ROOT, check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "tests.utils.test_memory"], cwd=ROOT, check=True, timeout=300)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +61,9 @@ def test_a_container_limits_the_memory(tmp_path, membership, files, left):
 
 def test_the_smaller_of_machine_and_container_is_available(monkeypatch):
     free = psutil.virtual_memory().available
-    monkeypatch.setattr(devices, "container_memory", lambda: [MIB, 2**62])
+    monkeypatch.setattr(memory, "container_memory", lambda: [MIB, 2**62])
     assert available_memory(torch.device("cpu")) == MIB < free
-    monkeypatch.setattr(devices, "container_memory", lambda: [2**62])
+    monkeypatch.setattr(memory, "container_memory", lambda: [2**62])
     assert MIB < available_memory(torch.device("cpu")) < 2**62
 
 
