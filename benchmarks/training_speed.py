@@ -32,13 +32,8 @@ from expertnet.data.splits import Split
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings
 from expertnet.training.trainer import Trainer
-from expertnet.utils.devices import (
-    device_name,
-    keep_freed_memory,
-    release_freed_memory,
-    resolve_device,
-    resolve_precision,
-)
+from expertnet.utils.devices import device_name, resolve_device, resolve_precision
+from expertnet.utils.memory import keep_freed_memory, release_freed_memory
 
 
 class BaselineBlock(nn.Module):

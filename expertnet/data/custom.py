@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -45,6 +46,7 @@ class Scan:
 
 # by dataset: what was found, or why it cannot be used, and the versions of the archive or the folders then
 _scans: dict[str, tuple[Scan | str, dict[Path, tuple[int, int, int]]]] = {}
+_listing = threading.Lock()  # one at a time, because unpacking may take MAX_DICTIONARY bytes
 
 
 def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never) -> Scan:
@@ -53,7 +55,8 @@ def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = 
     scanned = _known(data)
     if scanned is None:
         try:
-            scanned, paths = _list(path_of(data), progress, cancelled)
+            with _listing:
+                scanned, paths = _list(path_of(data), progress, cancelled)
             _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
         except OSError as error:
             raise unreadable_error(dataset_title(data.dataset), error) from error

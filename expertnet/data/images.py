@@ -31,7 +31,7 @@ SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 )
 
-_STRIP = 2**17  # pixels converted at a time
+STRIP = 2**17  # pixels converted at a time
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -145,7 +145,7 @@ class _Upright:
 
     def rows(self, left: int, top: int, right: int, bottom: int) -> Iterator[tuple[int, Image.Image]]:
         """Yield the rows of a part in strips, each with its first row."""
-        rows = max(_STRIP // (right - left), 1)
+        rows = max(STRIP // (right - left), 1)
         for first in range(top, bottom, rows):
             yield first, self._part(left, first, right, min(first + rows, bottom))
 
@@ -168,7 +168,7 @@ class _Upright:
     def fitted(self, image_size: int) -> Tensor:
         """Return what `fit` makes of the whole image. Values of large, tall images may differ by 1."""
         width, height = self.size
-        if width * height <= _STRIP:
+        if width * height <= STRIP:
             return fit(self._part(0, 0, width, height), image_size)
         side = min(self.size)
         left, top = (width - side) // 2, (height - side) // 2
@@ -219,15 +219,9 @@ def _values(strip: Image.Image) -> np.ndarray:
 
 def _range(image: Image.Image) -> tuple[float, float]:
     """The values that become 0 and 255: 0 to 65535 for 16 bits, 0 to 1 or 255 for floats, else the image's own range."""
-    width, height = image.size
-    columns = min(width, _STRIP)
-    rows = _STRIP // columns
-    parts = (
-        _values(image.crop((left, top, min(left + columns, width), min(top + rows, height))))
-        for top in range(0, height, rows)
-        for left in range(0, width, columns)
-    )
-    ranges = [(float(values.min()), float(values.max())) for values in parts]
+    rows = max(STRIP // image.width, 1)
+    parts = (image.crop((0, y, image.width, min(y + rows, image.height))) for y in range(0, image.height, rows))
+    ranges = [(float(values.min()), float(values.max())) for values in map(_values, parts)]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     usual = (1.0, 255.0) if image.mode == "F" else (65535.0,)
     if low >= 0:

@@ -99,7 +99,10 @@ def open_exports(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
         return [(file, name)]
     if len(members) > MAX_RUNS:
         raise RunError(f"it contains {len(members):,} runs, and at most {MAX_RUNS} can be imported at once.")
-    return [(_Stored(file, member), f"{member.filename} in {name}") for member in members]
+    try:
+        return [(_Stored(file, member), f"{member.filename} in {name}") for member in members]
+    except ValueError:  # a member that begins before the file
+        raise RunError(f"it is damaged. {_ADVICE}") from None
 
 
 def _is_export(member: zipfile.ZipInfo) -> bool:

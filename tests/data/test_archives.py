@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from expertnet.data import archives, images
+from expertnet.data import archives, class_folders, images
 from expertnet.data.archives import entries
 from expertnet.data.datasets import load_dataset
 from expertnet.errors import DatasetError
@@ -308,6 +308,14 @@ def test_archives_over_the_limits_are_rejected(kind, tmp_path, load, monkeypatch
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
     monkeypatch.setattr(archives, "MAX_FILES", 10)
     with pytest.raises(DatasetError, match="more than 10 files"):
+        load(path)
+    monkeypatch.setattr(archives, "MAX_FILES", 1000)
+    monkeypatch.setattr(archives, "MAX_PATHS", 500)  # ten paths of some 60 bytes
+    with pytest.raises(DatasetError, match="too many long paths"):
+        load(path)
+    monkeypatch.setattr(archives, "MAX_PATHS", 2**20)
+    monkeypatch.setattr(class_folders, "MAX_CLASSES", 1)
+    with pytest.raises(DatasetError, match="more than 1 classes"):
         load(path)
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from expertnet.data import images
-from expertnet.data.images import fit, read_image
+from expertnet.data.images import fit, load_image, read_image
 from expertnet.errors import ImageError
 
 
@@ -212,3 +212,23 @@ def test_fit_averages_when_it_shrinks():
 
 def test_fit_of_a_line_stays_small():
     assert fit(Image.new("RGB", (60_000, 1), (9, 9, 9)), 128).shape == (3, 128, 128)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(300, 200), (900, 7), (7, 900), (64, 64)])
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("RGB", "PNG"), ("RGBA", "PNG"), ("L", "PNG"), ("I;16", "PNG"), ("F", "TIFF")]
+)
+def test_an_image_that_is_read_in_strips_is_that_read_as_a_whole(monkeypatch, orientation, size, mode, kind):
+    monkeypatch.setattr(images, "STRIP", 1000)
+    random = np.random.default_rng(orientation)
+    if mode in ("RGB", "RGBA", "L"):
+        image = Image.fromarray(random.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)).convert(mode)
+    else:
+        gray = random.random((size[1], size[0]))
+        image = Image.fromarray(gray.astype(np.float32) if mode == "F" else (gray * 65535).astype(np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, kind, exif=exif)
+    difference = load_image(data, 16).int() - fit(read_image(data), 16).int()
+    assert difference.abs().max() <= 1 and (difference != 0).float().mean() < 0.5

@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 
+from expertnet.transfer.import_run import import_all
 from tests.support.exports import contents, exported, refusal, zipped
 
 
@@ -58,3 +59,29 @@ def test_a_file_must_have_the_size_in_the_listing(source, store):
     for claimed in (size - 1, size + 1, 2**31):
         archive[place : place + 4] = claimed.to_bytes(4, "little")
         refusal(store, bytes(archive))
+
+
+def test_the_members_of_a_zip_of_zips_are_read_in_any_order_without_reading_it_again(source, store):
+    class Counting(BytesIO):
+        taken = 0
+
+        def read(self, size=-1):
+            content = super().read(size)
+            self.taken += len(content)
+            return content
+
+    files = contents(exported(source)) | {"log.txt": b"a" * 2**19}
+    stored = BytesIO()
+    with zipfile.ZipFile(stored, "w") as archive:
+        for name in sorted(files, reverse=True):
+            archive.writestr(name, files[name])
+        archive.filelist.reverse()
+    outer = Counting(zipped({f"run-{source.id}.zip": stored.getvalue()}))
+    (outcome,) = import_all(store, outer, "runs.zip")
+    assert outcome.new and outer.taken < 1.5 * len(outer.getvalue())
+
+
+def test_a_zip_of_zips_that_begins_before_its_file_is_rejected(source, store):
+    outer = zipped({f"run-{source.id}.zip": exported(source)})
+    (outcome,) = import_all(store, BytesIO(outer[1:]), "runs.zip")
+    assert outcome.startswith("runs.zip was not imported: it is damaged")
