@@ -11,7 +11,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 from expertnet.errors import RunError
 from expertnet.store.run_store import RUN_ID
@@ -100,7 +100,7 @@ def open_exports(file: IO[bytes], name: str) -> list[tuple[IO[bytes], str]]:
     if len(members) > MAX_RUNS:
         raise RunError(f"it contains {len(members):,} runs, and at most {MAX_RUNS} can be imported at once.")
     try:
-        return [(_Stored(file, member), f"{member.filename} in {name}") for member in members]
+        return [(cast(IO[bytes], _Stored(file, member)), f"{member.filename} in {name}") for member in members]
     except ValueError:  # a member that begins before the file
         raise RunError(f"it is damaged. {_ADVICE}") from None
 
