@@ -66,6 +66,7 @@ def test_a_run_of_the_user_hides_a_shipped_run_with_its_id(installed_store):
         (["--port", "0"], "--port"),
         (["--port", "{busy}"], "Port {busy} is not available: Address already in use"),
         (["--runs-dir", "{file}"], "{file}"),
+        (["--runs-dir", "/proc/runs"], "/proc/runs cannot be"),
     ],
 )
 def test_serve_rejects_what_it_cannot_use_in_one_sentence(arguments, says, tmp_path, monkeypatch, capsys):

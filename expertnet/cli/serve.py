@@ -25,6 +25,7 @@ def serve(
 ) -> None:
     """Start the studio. Ctrl-C ends it and keeps the completed epochs of the run in training."""
     store = open_store(runs_dir, creates=True)
+    store.root.mkdir(parents=True, exist_ok=True)  # or fail now, instead of at the first training
     if runs_dir is not None:
         os.environ["EXPERTNET_RUNS"] = str(store.root.resolve())
     refuse_port_in_use(port)
