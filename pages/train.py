@@ -12,9 +12,9 @@ from expertnet.utils.text import escape
 
 shell.require()
 
+run = run_in_view()
+shell.training_strip(run.id if run else None)
 left, right = st.columns([2, 3], gap="large")
-with right:
-    run = run_in_view()
 with left:
     st.header("Train")
     settings, problem = settings_form()

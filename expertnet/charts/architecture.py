@@ -5,7 +5,7 @@ import math
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GRAY, layered, tooltips
+from expertnet.charts.base import BLUE, GRAY, TEXT, layered, tooltips
 
 
 def architecture(stages: pd.DataFrame) -> alt.LayerChart:
@@ -33,6 +33,6 @@ def architecture(stages: pd.DataFrame) -> alt.LayerChart:
     tooltip = [*tooltips("stage:N", "kind:N"), alt.Tooltip("maps:N", title="channels, height, width")]
     bars = alt.Chart(parts).mark_bar(cornerRadius=2)
     bars = bars.encode(x=x, y=y, y2=alt.Y2("high:Q"), color=color, tooltip=tooltip)
-    sizes = alt.Chart(table).mark_text(dy=-8, color=GRAY, fontSize=11).encode(x=x, y=alt.Y("top:Q"), text="text:N")
+    sizes = alt.Chart(table).mark_text(dy=-8, color=TEXT, fontSize=11).encode(x=x, y=alt.Y("top:Q"), text="text:N")
     described = "The network: " + ", ".join(table["name"] + " " + table["maps"])
     return layered(bars, sizes, height=190, description=described)

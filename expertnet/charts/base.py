@@ -14,7 +14,8 @@ import pandas as pd
 BLUE, ORANGE, GREEN, PURPLE, RED, SKY = PALETTE = ["#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # 5 dashes and 6 colors pair up differently 30 times
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-GRAY = "#868E96"  # for text and marks; legible on white and on black
+GRAY = "#868E96"  # for lines and bars, on white and on black
+TEXT = "currentColor"  # the page's text color: no gray has a contrast of 4.5:1 on white and on black
 INK, PALE = "#1C2326", "#D5DBDD"  # text on colored cells, and a neutral cell
 SHARE = "~%"  # axis ticks, with as many decimals as tell them apart
 CELL, ROW = 34, 26  # pixels: heights of a heat map's row and of a bar's row
@@ -44,8 +45,9 @@ def specification(chart: Any) -> dict[str, Any]:
         return part
 
     spec = named(chart).to_dict(validate=False)
-    spec.pop("config", None)  # Altair's theme, which would override Streamlit's
-    return spec | {"datasets": tables}
+    colors = {"labelColor": TEXT, "titleColor": TEXT}
+    # Replaces Altair's theme, which would override Streamlit's.
+    return spec | {"datasets": tables, "config": dict.fromkeys(("axis", "header", "legend"), colors)}
 
 
 def tooltips(*fields: str, **formats: str) -> list[alt.Tooltip]:

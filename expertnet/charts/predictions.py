@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GRAY, ROW, layered, rows_axis, tooltips
+from expertnet.charts.base import BLUE, GRAY, ROW, TEXT, layered, rows_axis, tooltips
 
 
 def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
@@ -12,7 +12,7 @@ def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
     x = alt.X("probability:Q", title=None, axis=axis, scale=alt.Scale(domain=[0, 1.18], nice=False))
     base = alt.Chart(predictions).encode(x=x, y=rows_axis("label:N"), tooltip=tooltips("label:N", probability=".2%"))
     bars = base.mark_bar(color=BLUE, height=16)
-    numbers = base.mark_text(align="left", dx=3, color=GRAY).encode(text=alt.Text("probability:Q", format=".1%"))
+    numbers = base.mark_text(align="left", dx=3, color=TEXT).encode(text=alt.Text("probability:Q", format=".1%"))
     height = len(predictions) * ROW + 24
     return layered(bars, numbers, height=height, description="Probabilities of the most likely classes")
 
@@ -23,7 +23,7 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
     x = alt.X("probability:Q", title=title, scale=alt.Scale(domain=[0, 1.15], nice=False), axis=axis)
     tooltip = tooltips("label:N", probability=".2%", changed=".2%")
     base = alt.Chart(table).encode(y=rows_axis("label:N"), tooltip=tooltip)
-    text = base.mark_text(align="left", dx=4, color=GRAY)
+    text = base.mark_text(align="left", dx=4, color=TEXT)
     return layered(
         base.mark_bar(color=GRAY, height=16, opacity=0.35).encode(x=x),
         base.mark_bar(color=BLUE, height=7).encode(x=alt.X("changed:Q")),

@@ -12,6 +12,7 @@ from expertnet.charts.base import (
     GRAY,
     ORANGE,
     SHARE,
+    TEXT,
     color_and_shape,
     dashed_line,
     layered,
@@ -39,7 +40,7 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     return layered(
         base.mark_bar(color=BLUE, height=14).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
-        base.mark_text(align="left", dx=8, color=GRAY).encode(x=alt.X("end:Q", scale=scale), text=alt.Text("label:N")),
+        base.mark_text(align="left", dx=8, color=TEXT).encode(x=alt.X("end:Q", scale=scale), text=alt.Text("label:N")),
         height=rows_height(len(blocks)),
         description="Information about the class in the routing of each block, in bits, with the limit of chance",
     )
@@ -87,7 +88,7 @@ def interval_dots(
         dashed_line("rule", rule, x=x("rule")),
         base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
         base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(x=x(value)),
-        base.mark_text(align="left", dy=-15, color=GRAY).encode(x=alt.value(0), text=alt.Text("text:N")),
+        base.mark_text(align="left", dy=-15, color=TEXT).encode(x=alt.value(0), text=alt.Text("text:N")),
         height=rows_height(len(table), 40),
         description=f"{title} by {row}, with intervals",
     )
@@ -142,7 +143,7 @@ def entropy_bars(entropy: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     x = alt.X("entropy:Q", title="entropy (nats)", scale=scale, axis=axis)
     tooltip = tooltips("block:O", entropy=".4f")
     base = alt.Chart(entropy).encode(x=x, y=rows_axis("block:O", "block"), tooltip=tooltip)
-    text = base.mark_text(align="left", dx=3, color=GRAY).encode(text=alt.Text("entropy:Q", format=".2f"))
+    text = base.mark_text(align="left", dx=3, color=TEXT).encode(text=alt.Text("entropy:Q", format=".2f"))
     described = "Routing entropy of one image, one bar per block"
     bars = base.mark_bar(color=BLUE, height=14)
     return layered(bars, text, height=rows_height(len(entropy)), description=described)
@@ -165,7 +166,7 @@ def weight_and_effect(effects: pd.DataFrame) -> alt.LayerChart:
         dashed_line("y", 0.0, y=alt.Y("y:Q")),
         base.mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]),
         base.mark_point(filled=True, size=70, opacity=1).encode(y=y, **looks),
-        base.mark_text(align="left", dx=7, dy=-9, color=GRAY).encode(y=y, text=alt.Text("text:N")),
+        base.mark_text(align="left", dx=7, dy=-9, color=TEXT).encode(y=y, text=alt.Text("text:N")),
         height=320,
         description="Change in accuracy when each expert is switched off, against its mean weight",
     )

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import GRAY, layered
+from expertnet.charts.base import GRAY, TEXT, layered
 from expertnet.charts.runs import BEST, NAMED, run_looks
 
 FEWEST_RUNS = 8  # below this, a rank correlation says nothing
@@ -95,7 +95,7 @@ def parallel(settings: pd.DataFrame, runs: pd.Series, text: Callable[[Any], str]
         look: dict[str, Any] = {"align": align, "baseline": baseline, "dx": dx, "dy": dy, "fontSize": 12, "limit": 90}
         halo = alt.ExprRef("background")  # the page's color, which interrupts lines around a label
         layers += [label.mark_text(stroke=halo, fill=halo, strokeWidth=5, strokeJoin="round", **look)]
-        layers += [label.mark_text(color=GRAY, **look)]
+        layers += [label.mark_text(color=TEXT, **look)]
     described = f"Settings of {len(settings)} runs against their accuracy: {', '.join(heads[:-1])}"
     return layered(*layers, height=320, description=described)
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, color_and_dash, dashed_line, layered, tooltips
+from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, TEXT, color_and_dash, dashed_line, layered, tooltips
 from expertnet.utils.text import counted
 
 REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
@@ -87,7 +87,7 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
     """
     table = report_run().rename(columns={quantity: "value"})[["epoch", "value"]]
     table = table.assign(text="reference report, test set")
-    axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=GRAY, labelColor=GRAY, grid=False)
+    axis = alt.Axis(orient="top", title="epoch of the reference report", titleColor=TEXT, labelColor=TEXT, grid=False)
     own = alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=[REPORT_FIRST_EPOCH, 100], nice=False))
     x = alt.X("epoch:Q") if shared else own
     tooltip = ["text:N", "epoch:Q", alt.Tooltip("value:Q", title=quantity, format=".4f")]
@@ -100,7 +100,7 @@ def _report_layers(quantity: str, y: alt.Y, shared: bool) -> list[Any]:
 def _level(field: str, value: float, text: str, y: alt.Y) -> list[alt.Chart]:
     """Return a dashed line across the chart with its text."""
     line = dashed_line(field, value, y=y)
-    label = line.mark_text(align="left", dx=4, dy=-8, color=GRAY)
+    label = line.mark_text(align="left", dx=4, dy=-8, color=TEXT)
     return [line, label.encode(x=alt.value(0), text=alt.value(text))]
 
 

@@ -11,11 +11,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
+from expertnet.store.run import Run
+from expertnet.training.manager import manager
 from expertnet.ui.auth import login
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.home import HOME
 from expertnet.utils.progress import Report
-from expertnet.utils.text import escape
+from expertnet.utils.text import cut, escape
 
 SCRIPT = Path(__file__).with_name("navigation.py")  # what Streamlit runs, and app.py serves
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
@@ -34,6 +36,10 @@ PAGES = {  # file name: title and icon
     "experts": ("Experts", "account_tree"),
     "predict": ("Predict", "image_search"),
 }
+STRIP_TICK = 3.0  # seconds
+LONGEST = 40  # characters of a title in the strip
+# The theme's primary color is legible under white text, and so too dark as text on a dark background.
+STYLE = "<style>button[kind='segmented_controlActive'] {color: inherit; font-weight: 600}</style>"
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
@@ -57,6 +63,8 @@ def nothing_yet(sentence: str) -> None:
 def navigate() -> None:
     """Draw the navigation and run the chosen page."""
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
+    st.logo(ICON, size="large")
+    st.html(STYLE)
     login.guard()  # before the names of the pages are drawn
     pages = {name: _page(name) for name in PAGES}
 
@@ -68,7 +76,43 @@ def navigate() -> None:
     page = st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
     if page in pages.values():
         st.set_page_config(page_title=f"{page.title} · {TITLE}")  # tells browser tabs apart
+        if page is not pages["train"]:  # which knows the run in view
+            training_strip(None)
     page.run()
+
+
+def training_strip(in_view: str | None) -> None:
+    """Draw a line on the run in training, unless it is in view (an id), and keep its numbers fresh.
+
+    Nothing is drawn, and nothing is sent later, if no run trains.
+    """
+    drawn = manager().training()
+    if drawn is None or drawn.id == in_view:
+        return
+
+    def look() -> None:
+        if not drawn.path.is_dir() or not drawn.status().active:
+            if drawn.path.is_dir():
+                toast(f"{escape(cut(drawn.title, LONGEST))}: {drawn.state}.")
+            st.rerun()
+        _strip(drawn)
+
+    with st.container(key="training strip"):
+        login.fragment(look, run_every=STRIP_TICK)()
+
+
+def _strip(run: Run) -> None:
+    status, row = run.status(), st.container(horizontal=True, vertical_alignment="center", gap="small")
+    # Not a link: after a link from the Train page to itself, the browser keeps the old URL.
+    label = f"Now training: {escape(cut(run.title, LONGEST))}"
+    if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
+        st.switch_page(_page("train"), query_params={"run": run.id})
+    epoch = f"epoch {min(status.epoch + 1, max(status.epochs, 1))} of {max(status.epochs, 1)}"
+    left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
+    row.caption("stopping" if status.state == "stopping" else epoch + left, width="content")
+    if status.state == "running":
+        help = "Keeps completed epochs."
+        action(row, "Stop", "stop_circle", "stop training", lambda: manager().stop(run), help=help, type="tertiary")
 
 
 def require() -> None:

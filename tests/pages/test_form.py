@@ -22,7 +22,8 @@ def values(test):
 
 def query_of(test):
     """Return the query that the page writes to the URL."""
-    (query,) = [re.search(r"location.pathname \+ '([^']*)'", html.proto.body)[1] for html in test.get("html")]
+    bodies = [html.proto.body for html in test.get("html")]
+    (query,) = [found[1] for body in bodies if (found := re.search(r"location.pathname \+ '([^']*)'", body))]
     return dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
 
 

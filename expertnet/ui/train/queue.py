@@ -16,15 +16,9 @@ LONGEST = 40  # characters of a title
 
 
 def queue_panel() -> Callable[[], bool]:
-    """Draw the run in training, unless it is in view, and the queue, unless it is empty. Returns a test for changes."""
+    """Draw the queue unless it is empty. Returns a test for changes of it and of the run in training."""
     drawn = _now()
-    waiting, paused, training = manager().waiting(), manager().queue.paused, manager().training()
-    if training is not None and training.id != st.query_params.get("run"):
-        # Not a link: after a link to the same page, the browser keeps the old URL.
-        label = f"Now training: {escape(cut(training.title, LONGEST))}"
-        if st.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
-            st.query_params["run"] = training.id
-            st.rerun()
+    waiting, paused = manager().waiting(), manager().queue.paused
     if waiting or paused:
         head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
         head.markdown("**Queue (paused)**" if paused else "**Queue**")
@@ -50,7 +44,7 @@ def watch_queue(changed: Callable[[], bool]) -> None:
 
 
 def _now() -> tuple[object, ...]:
-    """Return what this panel shows of the store."""
+    """Return the run in training and the queue."""
     training = manager().training()
     return training.id if training else None, manager().queue.ids(), manager().queue.paused
 
