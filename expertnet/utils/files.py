@@ -97,12 +97,14 @@ def version_of(path: Path | str) -> tuple[int, int, int]:
 def cached_on_file(maxsize: int) -> Callable[[Callable[[Path, *Others], T]], Callable[[Path, *Others], T]]:
     """Cache a function of a file's path, and of other hashable arguments, until the file changes.
 
-    The decorated function also raises OSError if the file is missing.
+    The decorated function also raises OSError if there is no such regular file; reading a pipe would block.
     """
 
     def decorate(function: Callable[[Path, *Others], T]) -> Callable[[Path, *Others], T]:
         @lru_cache(maxsize=maxsize)
         def cached(version: tuple[int, int, int], path: Path, *others: *Others) -> T:
+            if not path.is_file():
+                raise OSError(errno.EINVAL, "it is not a regular file", str(path))
             return function(path, *others)
 
         @wraps(function)
