@@ -6,6 +6,7 @@ sign in, because Streamlit checks no login for images, downloads, uploads and se
 """
 
 import json
+import re
 from typing import Any
 
 import streamlit as st
@@ -53,7 +54,7 @@ class Gate:
 
 
 def _foreign(host: str) -> str:
-    name = cut(printable(host.rpartition(":")[0] or host), 100)
+    name = cut(printable(re.sub(r":\d*$", "", host).strip("[]")), 100)  # an IPv6 address is allowed without brackets
     return (
         f"This server does not answer to the host name {name}. If the name is its own, start it with "
         f"`expertnet serve --allowed-host {name}`, or set STREAMLIT_SERVER_ALLOWED_HOSTS (docs/deploy.md)."

@@ -131,6 +131,8 @@ def test_only_the_servers_own_names_reach_it(own_server, path, upgrade, status):
     for host in (f"evil.example:{port}", "evil.example", "localhost.evil.example", "127.0.0.1@evil.example", ""):
         code, text = asked(own_server, host, path, upgrade)
         assert code == 403 and "--allowed-host" in text, host
+    for host in ("[fd00::7]", f"[fd00::7]:{port}"):
+        assert "`expertnet serve --allowed-host fd00::7`" in asked(own_server, host, path, upgrade)[1]
 
 
 @pytest.mark.slow
