@@ -6,7 +6,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from expertnet.errors import RunError
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
@@ -49,9 +48,6 @@ def train_if_next(
                 return status
             run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
             return run_training(run, stop, on_progress=on_progress)
-        except RunError as error:  # the stopped run cannot move to the trash
-            run.log(str(error))
-            return run.status()
         finally:
             queue.done()
 
@@ -66,20 +62,17 @@ def train_in_turn(
 ) -> Status:
     """Claim a run in the queue for this process, train it when its turn comes, and return its final status.
 
-    If it is stopped, or removed from the queue, before its turn, it is not trained.
+    If it is stopped, removed from the queue or claimed by another process before its turn, it is not trained.
     """
     queue, waited = RunQueue(run.path.parent), False
-    try:
-        while queue.claim(run.id):
-            status = train_if_next(run, stop, on_progress, own_process)
-            if status:
-                return status
-            if not waited:
-                on_wait()
-                waited = True
-            if stop.wait(TICK) and queue.remove(run.id):
-                run.leave_queue(stop.state)
-        # whoever removed it has set its state or moved it to the trash
-        return run.status() if run.path.is_dir() else Status(state="stopped")
-    finally:
-        queue.remove(run.id)
+    while queue.claim(run.id):
+        status = train_if_next(run, stop, on_progress, own_process)
+        if status:
+            return status
+        if not waited:
+            on_wait()
+            waited = True
+        if stop.wait(TICK) and queue.remove(run.id):
+            run.leave_queue(stop.state)
+    # whoever removed it has set its state or moved it to the trash
+    return run.status() if run.path.is_dir() else Status(state="stopped")

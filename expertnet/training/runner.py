@@ -60,7 +60,10 @@ def run_training(run: Run, stop: Stop, *, on_progress: OnProgress = lambda statu
         finally:
             writer.update(activity="", activity_share=None, seconds_left=None)
     if run.stop_asked() == "discard" and writer.status.state == "stopped":
-        move_to_trash(run)
+        try:
+            move_to_trash(run)
+        except RunError as error:  # the run stays where it is
+            run.log(str(error))
     run.forget_stop()
     return writer.status
 

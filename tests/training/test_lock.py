@@ -16,7 +16,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.lock import train_in_turn, training_lock
 from expertnet.training.manager import Manager
 from expertnet.training.stop import Stop
-from expertnet.utils.processes import this_process
+from expertnet.utils.processes import process_facts, this_process
 from tests.support.hosts import other_host
 from tests.support.small import LIMIT, TINY, can_resume, settings, until
 
@@ -85,6 +85,12 @@ def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):
         Manager(store).stop(run, discard=True)
         thread.join(LIMIT)
     assert done[0].state == "stopped" and store.list() == []
+
+
+def test_a_process_that_comes_second_leaves_the_run_to_the_first(store):
+    run, queue = store.create(settings()), RunQueue(store.root)
+    queue.add(run.id, process_facts(os.getppid()).beating())
+    assert train_in_turn(run, Stop()).state == "queued" and queue.ids() == [run.id]
 
 
 def test_a_run_that_is_removed_between_two_looks_is_not_queued_again(store, monkeypatch):

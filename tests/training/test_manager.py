@@ -197,7 +197,7 @@ def test_a_run_that_cannot_be_discarded_is_stopped_and_the_next_one_trains(manag
     (store.root / ".trash").symlink_to(tmp_path / "outside")
     manager.stop(run, discard=True)
     assert manager.join(timeout=300) and after.state == "finished"
-    assert run.state == "stopped" and "is a link" in run.log_tail()
+    assert run.state == "stopped" and "is a link" in run.log_tail() and not run.stop_asked()
 
 
 def test_a_training_lock_that_cannot_be_used_fails_the_runs_and_says_so(manager, store):
