@@ -1,11 +1,11 @@
-"""The Predict page: classify uploads or images from the camera."""
+"""The Predict page: classify samples, a drawing, uploads or images from the camera."""
 
 import streamlit as st
 
-from expertnet.data.images import MAX_BYTES
 from expertnet.inference.predictor import load_predictor
 from expertnet.ui import shell
-from expertnet.ui.predict.results import classify_uploads, show_results
+from expertnet.ui.predict.results import classify, pick_tile, show_answer, show_table, show_unreadable
+from expertnet.ui.predict.sources import given_images, pick_source
 from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import counted, escape
 
@@ -19,17 +19,21 @@ if picked is None:
 with shell.shown_error():
     run, checkpoint = picked
     predictor = load_predictor(run, checkpoint, threads=1)
-    files = st.file_uploader("Images", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
-    if st.toggle("Camera", key="with camera"):
-        photo = st.camera_input("Camera", key="camera", width=480, label_visibility="collapsed")
-        files = [photo, *files] if photo else files
-    if files:
-        answers = classify_uploads(run, checkpoint, predictor, files)
-        show_results(predictor.classes, [file.name for file in files], answers)
-    else:
-        more = " and more" if len(predictor.classes) > NAMED else ""
-        st.caption(
-            f"This network knows {counted(len(predictor.classes), 'class', 'classes')}: "
-            f"{escape(', '.join(predictor.classes[:NAMED]))}{more}. It sees the central square of each image, resized to "
-            f"{predictor.image_size} x {predictor.image_size} pixels."
-        )
+    source, split = pick_source(run)
+    left, right = st.columns([3, 5], gap="medium")
+    with left:
+        given = given_images(source, split, predictor)
+        answers = classify(run, checkpoint, predictor, given)
+        show_unreadable(given, answers)
+        tile = pick_tile(given, answers)
+    with right:
+        if tile is not None:
+            show_answer(run, predictor, *tile)
+    if source in ("Upload", "Camera") and given:
+        show_table(predictor.classes, given, answers)
+    more = " and more" if len(predictor.classes) > NAMED else ""
+    st.caption(
+        f"This network knows {counted(len(predictor.classes), 'class', 'classes')}: "
+        f"{escape(', '.join(predictor.classes[:NAMED]))}{more}. It always answers with one of them, whatever an image shows. "
+        f"It sees the central square of each image, resized to {predictor.image_size} x {predictor.image_size} pixels."
+    )

@@ -78,6 +78,8 @@ def main() -> None:
             files = [
                 FilePayload(name=f"{name}.png", mimeType="image/png", buffer=digit(n)) for name, n in DIGITS.items()
             ]
+            page.get_by_role("radio", name="Upload").click()
+            page.locator("input[type=file]").wait_for(state="attached")
             page.set_input_files("input[type=file]", files)
             page.get_by_role("button", name="Download all probabilities").wait_for()
             save(page, folder / "predict.png")

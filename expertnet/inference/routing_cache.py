@@ -9,7 +9,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from expertnet.data.datasets import load_test_split
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.datasets import find_cached, load_test_split
+from expertnet.data.info import find_own
 from expertnet.data.splits import Split
 from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor, load_predictor
@@ -71,6 +73,14 @@ def check_classes(classes: Tensor, num_classes: int) -> None:
     """Raise ValueError unless a tensor holds indices of classes only."""
     if classes.is_floating_point() or classes.min() < 0 or classes.max() >= num_classes:
         raise ValueError("not indices of classes")
+
+
+def has_own_test_set(run: Run) -> bool:
+    """Return whether the test set that a run was trained on is on this machine and needs no reading of a folder or archive."""
+    data, own, spec = run.settings().data, run.dataset_info(), BUILTIN.get(run.settings().data.dataset)
+    if own and find_own(own):
+        return True
+    return find_cached(data) is not None or (spec is not None and not spec.download_bytes)
 
 
 def load_own_test_set(run: Run, progress: Report = silent) -> Split:

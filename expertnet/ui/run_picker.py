@@ -57,9 +57,11 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
     run = runs[chosen]
     with row:
         checkpoint = _pick_checkpoint(run)
+        if run.shipped:
+            with st.popover("About", icon=":material/info:"):
+                st.markdown(run.card())
     if "best" not in run.checkpoints.present():
         st.warning(escape(str(run.checkpoints.unusable("best"))), icon=":material/healing:")
-    model_card(run)
     return run, checkpoint
 
 

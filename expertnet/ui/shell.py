@@ -48,10 +48,10 @@ def _page(name: str) -> Any:
     return st.Page(HOME / "pages" / f"{name}.py", title=title, icon=f":material/{icon}:")
 
 
-def link(name: str, label: str, run: str | None = None, icon: str | None = None) -> None:
-    """Draw a link to a page, or to a run on it."""
+def link(name: str, label: str, run: str | None = None, icon: str | None = None, **query: str) -> None:
+    """Draw a link to a page, or to a run on it. `query` is added to the URL."""
     icon = f":material/{icon or PAGES[name][1]}:"
-    st.page_link(_page(name), label=label, icon=icon, query_params={"run": run} if run else None)
+    st.page_link(_page(name), label=label, icon=icon, query_params=({"run": run} if run else {}) | query or None)
 
 
 def nothing_yet(sentence: str) -> None:

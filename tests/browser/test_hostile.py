@@ -105,6 +105,9 @@ def test_experts(tab, run, view):
 def test_predict(tab, run):
     page = tab("predict", run=run.id)
     expect(page.get_by_text("This network knows 3 classes")).to_be_visible()
+    page.get_by_role("group", name="Test images").get_by_role("button").last.click()
+    page.get_by_role("radio", name="Upload").click()
+    page.locator("input[type=file]").wait_for(state="attached")
     files = [("a", image(9)), ("b", b"no image")]
     uploads = [{"name": kind + FILE, "mimeType": "image/png", "buffer": content} for kind, content in files]
     page.set_input_files("input[type=file]", uploads)

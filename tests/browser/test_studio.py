@@ -129,6 +129,8 @@ def test_uploads_are_classified_and_a_bad_one_is_named(tab, trained):
     image = io.BytesIO()
     Image.fromarray((digits.images[0] * 15).astype("uint8")).resize((200, 200)).save(image, "PNG")
     page = tab("predict", run=trained.id)
+    page.get_by_role("radio", name="Upload").click()
+    page.locator("input[type=file]").wait_for(state="attached")
     page.set_input_files(
         "input[type=file]",
         [

@@ -1,13 +1,15 @@
-"""The Predict page: uploads are classified once, and a file that cannot be read is named."""
+"""The Predict page: samples, uploads that are classified once, and notices."""
 
 import io
+import re
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from expertnet.inference.predictor import Predictor
+from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run_store import RunStore
-from expertnet.ui.predict.results import CARDS
+from expertnet.ui.predict.results import TILES
 from tests.support.opening import finished, opened
 
 
@@ -15,6 +17,21 @@ def png(shade):
     image = io.BytesIO()
     Image.new("L", (8, 8), shade).save(image, "PNG")
     return image.getvalue()
+
+
+def uploading(run=None):
+    """Return the page with its field for uploads."""
+    test = opened("predict", run)
+    sources(test).set_value("Upload").run()
+    return test
+
+
+def sources(test):
+    return next(control for control in test.segmented_control if control.label == "Images from")
+
+
+def answers(test):
+    return [heading.value for heading in test.subheader if heading.value.startswith("Answer: ")]
 
 
 def upload(test, *names):
@@ -44,35 +61,74 @@ def files(test):
 
 def test_an_empty_page_names_the_classes_and_the_image_size():
     finished(RunStore())
-    (caption,) = opened("predict").caption
-    assert "10 classes: 0, 1, 2" in caption.value and "8 x 8 pixels" in caption.value
+    caption = uploading().caption[-1].value
+    assert "10 classes: 0, 1, 2" in caption and "8 x 8 pixels" in caption
+    assert "always answers with one of them" in caption
+
+
+def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routing():
+    run = finished(RunStore())
+    test = opened("predict")
+    assert len(answers(test)) == 1 and len(test.get("vega_lite_chart")) == 2
+    assert any("true class is 0" in caption.value for caption in test.caption)
+    (link,) = test.get("page_link")
+    assert link.proto.label == "See its routing" and f"run={run.id}" in link.proto.query_string
+    place = int(re.search(r"image=(\d+)", link.proto.query_string)[1])
+    assert load_own_test_set(run).labels[place - 1] == 0
+    assert not test.warning
+
+
+def test_without_the_test_images_the_page_begins_with_uploads(tmp_path, monkeypatch):
+    run = finished(RunStore())
+    config = run.config()
+    run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
+    test = opened("predict")
+    assert sources(test).value == "Upload" and "Samples" not in sources(test).options
+    assert not test.error and len(test.file_uploader) == 1
+
+
+def test_dark_on_light_gets_a_notice_and_a_button_that_inverts(classified):
+    finished(RunStore())
+    test = uploading()
+    file, paper = io.BytesIO(), Image.new("L", (80, 80), 240)
+    ImageDraw.Draw(paper).line([(25, 20), (55, 20), (35, 60)], fill=20, width=8)
+    paper.save(file, "PNG")
+    test.file_uploader[0].upload("seven.png", file.getvalue(), "image/png")
+    test.run()
+    assert "dark on light" in test.warning[0].value
+    next(button for button in test.button if button.label == "Invert light and dark").click().run()
+    assert test.toggle(key="invert").value and not any("on light" in warning.value for warning in test.warning)
+    assert sum(classified[1:]) == 2  # once each way
+    test.toggle(key="invert").set_value(False).run()
+    assert "dark on light" in test.warning[0].value
 
 
 def test_an_upload_gets_an_answer_its_probabilities_and_its_routing():
     finished(RunStore())
-    test = upload(opened("predict"), "gray.png")
-    assert any(text.value.startswith("Answer: **") for text in test.markdown)
+    test = upload(uploading(), "gray.png")
+    assert len(answers(test)) == 1
     assert len(test.get("vega_lite_chart")) == 2
     assert files(test) == ["gray.png"]
 
 
 def test_each_upload_is_classified_once(classified):
     finished(RunStore())
-    test = upload(opened("predict"), "dark.png", "light.png")
+    test = upload(uploading(), "dark.png", "light.png")
     test.run()
-    assert files(test) == ["dark.png", "light.png"] and sum(classified) == 2
+    assert files(test) == ["dark.png", "light.png"] and sum(classified) == 1 + 2  # the sample at first
 
 
 def test_another_network_classifies_the_uploads_again(classified):
     runs = [finished(RunStore()), finished(RunStore(), seed=1)]
-    test = upload(opened("predict", runs[0].id), "gray.png")
+    test = upload(uploading(runs[0].id), "gray.png")
     test.selectbox[0].set_value(runs[1].id).run()
-    assert not test.exception and sum(classified) == 2
+    assert not test.exception and sum(classified) == 1 + 2
 
 
 def test_a_file_that_is_no_image_is_named_beside_the_others():
     finished(RunStore())
-    test = opened("predict")
+    test = uploading()
     test.file_uploader[0].upload("<b>no</b>.png", b"not an image", "image/png")
     upload(test, "gray.png")
     (error,) = test.error
@@ -81,16 +137,16 @@ def test_a_file_that_is_no_image_is_named_beside_the_others():
     assert test.dataframe[0].value["error"].notna().tolist() == [True, False]
 
 
-def test_many_uploads_are_all_in_the_table_and_the_first_have_charts():
+def test_many_uploads_are_all_in_the_table_and_one_is_shown_large():
     finished(RunStore())
-    test = upload(opened("predict"), *(f"{number}.png" for number in range(CARDS + 2)))
-    assert len(test.get("vega_lite_chart")) == 2 * CARDS
-    assert len(files(test)) == CARDS + 2
-    assert any(f"All {CARDS + 2} files" in caption.value for caption in test.caption)
+    test = upload(uploading(), *(f"{number}.png" for number in range(TILES + 2)))
+    assert len(test.get("vega_lite_chart")) == 2 and len(answers(test)) == 1
+    assert len(files(test)) == TILES + 2
+    assert any(f"All {TILES + 2} files" in caption.value for caption in test.caption)
 
 
 def test_uploads_stay_while_the_camera_is_used():
     finished(RunStore())
-    test = upload(opened("predict"), "gray.png")
-    test.toggle(key="with camera").set_value(True).run()
+    test = upload(uploading(), "gray.png")
+    sources(test).set_value("Camera").run()
     assert not test.exception and files(test) == ["gray.png"]

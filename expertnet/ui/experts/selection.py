@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import dataset_title, find_cached, is_missing
-from expertnet.data.info import find_own
+from expertnet.data.datasets import dataset_title, is_missing
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
+from expertnet.inference.routing_cache import cached_routing, has_own_test_set, load_own_test_set, route_test_set
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
@@ -49,11 +48,10 @@ def open_selection(run: Run, checkpoint: Checkpoint) -> Selection:
 
 def test_split(run: Run) -> Split | None:
     """Return a run's own test set. If it is not on this machine, say so, offer to get it if possible, and return None."""
-    data, own = run.settings().data, run.dataset_info()
+    data = run.settings().data
     title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
     permission: AbstractContextManager[None] = nullcontext()  # showing images that are cached needs none
-    is_here = (own and find_own(own)) or find_cached(data) or (spec and not spec.download_bytes)
-    if not is_here:
+    if not has_own_test_set(run):
         unread = spec is None and not is_missing(data)
         where = "have not been read yet" if unread else "are not on this machine"
         st.info(f"The images of {title} {where}. You can still upload images.", icon=":material/folder_off:")

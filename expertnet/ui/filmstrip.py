@@ -1,0 +1,68 @@
+"""A strip of small images, one of which is chosen. Every image is a button, so the keyboard reaches it."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+from torch import Tensor
+
+from expertnet.data.data_url import to_data_url
+
+CSS = """
+.strip { display: flex; flex-wrap: wrap; gap: 0.4rem; }
+button { background: none; border: 2px solid transparent; border-radius: var(--st-base-radius); padding: 2px;
+  cursor: pointer; color: var(--st-text-color); font: inherit; font-size: 0.8rem; flex: none; width: 72px; }
+button:hover { border-color: var(--st-border-color); }
+button[aria-pressed=true] { border-color: var(--st-primary-color); }
+button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 1px; }
+img { display: block; width: 100%; aspect-ratio: 1; image-rendering: pixelated; border-radius: 4px; }
+span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+@media (max-width: 640px) { .strip { flex-wrap: nowrap; overflow-x: auto; } button { width: 64px; } }
+"""
+# Texts reach the page as text only, and images as data URLs that this program made
+JS = """
+export default function ({ data, parentElement, setStateValue }) {
+  const strip = parentElement.querySelector(".strip")
+  const tiles = JSON.stringify(data.tiles)
+  if (strip.tiles !== tiles) {
+    strip.tiles = tiles
+    strip.replaceChildren(...data.tiles.map(([image, caption, name]) => {
+      const button = document.createElement("button")
+      button.type = "button"
+      button.title = name
+      button.setAttribute("aria-label", name)
+      const picture = document.createElement("img")
+      picture.src = image
+      picture.alt = ""
+      const text = document.createElement("span")
+      text.textContent = caption
+      button.append(picture, text)
+      return button
+    }))
+  }
+  strip.setAttribute("aria-label", data.label)
+  const press = (picked) =>
+    [...strip.children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === picked)))
+  press(data.picked)
+  ;[...strip.children].forEach((button, place) => {
+    button.onclick = () => { press(place); setStateValue("picked", place) }
+  })
+}
+"""
+_strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)
+
+
+def filmstrip(label: str, images: Sequence[Tensor], captions: Sequence[str], names: Sequence[str], key: str) -> int:
+    """Show uint8 images (3, S, S) and return the place of the chosen one, at first 0.
+
+    `captions` are drawn below the images, and `names` are read out and shown on hovering. Both are plain text.
+    """
+    picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
+    tiles = list(zip(map(to_data_url, images), captions, names, strict=True))
+    data = {"label": label, "tiles": tiles, "picked": picked}
+    _strip(key=key, data=data, on_picked_change=lambda: None)
+    return picked
+
+
+def valid_place(sent: object, count: int) -> int:
+    """Return the place that a browser sent if it is one of `count`, else 0."""
+    return sent if type(sent) is int and 0 <= sent < count else 0

@@ -1,0 +1,72 @@
+"""The Predict page in a browser: the answer is in the first screen, and a drawing is classified."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from expertnet.store.run_store import RunStore
+from tests.support.opening import copy_of_shipped
+from tests.support.served import serving, settle
+
+SCREENS = [(1280, 720), (390, 844)]
+ANSWER = re.compile(r"^Answer: \d \([\d.]+%\)$")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return copy_of_shipped(RunStore(tmp_path_factory.mktemp("predict") / "runs"), "Digits")
+
+
+@pytest.fixture(scope="module")
+def server(run, shared_data):
+    with serving(run.path.parents[1], shared_data) as url:
+        yield url
+
+
+@pytest.fixture(params=SCREENS, ids=str)
+def page(request, tab, run):
+    page = tab("predict", run=run.id)
+    width, height = request.param
+    page.set_viewport_size({"width": width, "height": height})
+    return page
+
+
+def bars(page):
+    return page.locator("[aria-label*='Probabilities of the most likely classes']")
+
+
+def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
+    answer = page.get_by_role("heading", name=ANSWER)
+    expect(answer).to_be_in_viewport(ratio=1)
+    expect(bars(page).first).to_be_in_viewport()
+    sample = page.get_by_role("button", name=re.compile("^Test image .*: class 7"))
+    sample.focus()
+    sample.press("Enter")
+    expect(page.get_by_text("Its true class is 7.")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("heading", name=re.compile("^Answer: 7"))).to_be_in_viewport(ratio=1)
+    expect(sample).to_have_attribute("aria-pressed", "true")
+    expect(sample).to_be_focused()
+    number = re.search(r"\d+", sample.get_attribute("aria-label"))[0]
+    page.get_by_role("link", name="See its routing").click()
+    settle(page.get_by_text(f'Test image {number}: class "7"'))
+
+
+def test_a_drawing_is_classified_and_cleared(page):
+    page.get_by_role("radio", name="Draw").click()
+    canvas = page.get_by_role("img", name="Canvas")
+    expect(canvas).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
+    box = canvas.bounding_box()
+    seven = ((0.25, 0.12), (0.72, 0.12), (0.4, 0.9))
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in seven]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=8)
+    page.mouse.up()
+    expect(page.get_by_role("heading", name=re.compile(r"^Answer: 7 "))).to_be_in_viewport(ratio=1)
+    expect(canvas).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Clear drawing").click()
+    expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
+    expect(page.get_by_text("Draw one of the classes")).to_be_visible()
