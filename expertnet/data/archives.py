@@ -4,8 +4,6 @@ Zip and tar archives (plain, gzip, bzip2 or xz) are recognized by their first by
 as paths, so a hostile archive can do no harm. It is rejected anyway.
 """
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

@@ -1,7 +1,5 @@
 """Find out which files of class folders are images of which class, for training or for the test."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

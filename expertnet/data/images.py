@@ -3,8 +3,6 @@
 All functions are thread-safe and change no global state of Pillow.
 """
 
-from __future__ import annotations
-
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +21,8 @@ from expertnet.utils.memory import trim_memory
 
 MAX_BYTES = 50 * 2**20  # of a file
 MAX_PIXELS = 50_000_000  # of up to 4 bytes each, however many threads decode
-MAX_COPIED_PIXELS = 16_000_000  # if the decoder keeps up to three more copies
+MAX_PROGRESSIVE_PIXELS = 30_000_000  # of a progressive JPEG, whose coefficients the decoder keeps
+MAX_COPIED_PIXELS = 16_000_000  # of a WebP or a TIFF of large strips, whose decoders keep up to three more copies
 LARGE = 4_000_000  # pixels; larger images are decoded one at a time
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
 FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
@@ -84,7 +83,7 @@ def load_image(data: bytes, image_size: int) -> Tensor:
     return _decoded(data, lambda upright: upright.fitted(image_size))
 
 
-def _decoded(data: bytes, use: Callable[[_Upright], T]) -> T:
+def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     """Return what `use` makes of the upright image, while its memory is accounted for."""
     if not data:
         raise ImageError("The file is empty. Choose an image.")
@@ -92,7 +91,7 @@ def _decoded(data: bytes, use: Callable[[_Upright], T]) -> T:
         raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads only the header
-            most = MAX_COPIED_PIXELS if _is_copied(image) else MAX_PIXELS
+            most = _most_pixels(image)
             pixels = image.width * image.height
             if pixels > most:
                 raise _too_large(most)
@@ -112,15 +111,18 @@ def _decoded(data: bytes, use: Callable[[_Upright], T]) -> T:
         raise ImageError("The image is damaged or truncated. Save or copy it again.") from error
 
 
-def _is_copied(image: Image.Image) -> bool:
-    """Return whether the decoder keeps more copies of the pixels than the image."""
-    if isinstance(image, TiffImageFile):  # one of its largest strip or tile
+def _most_pixels(image: Image.Image) -> int:
+    """Return the limit of an image, which depends on what its decoder keeps beside the pixels."""
+    if "progressive" in image.info:
+        return MAX_PROGRESSIVE_PIXELS
+    is_copied = image.format == "WEBP"
+    if isinstance(image, TiffImageFile):  # the largest strip or tile is copied
         tags = image.tag_v2
-        return tags.get(322, image.width) * tags.get(323, tags.get(278, image.height)) > MAX_COPIED_PIXELS
-    return image.format == "WEBP" or "progressive" in image.info
+        is_copied = tags.get(322, image.width) * tags.get(323, tags.get(278, image.height)) > MAX_COPIED_PIXELS
+    return MAX_COPIED_PIXELS if is_copied else MAX_PIXELS
 
 
-def _use_upright(image: Image.Image, use: Callable[[_Upright], T]) -> T:
+def _use_upright(image: Image.Image, use: Callable[["_Upright"], T]) -> T:
     try:
         image.load()
         return use(_Upright(image))

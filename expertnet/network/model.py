@@ -14,50 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from expertnet.network.whitening import whitening_kernels
+from expertnet.network.stem import ACTIVATIONS, Stem, WhitenedStem, make_norm
 from expertnet.settings.schema import ModelSettings
 
 Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> the weights to use instead
 Changes = Mapping[int, Change]  # by block number, from 1
 UNCHANGED: Changes = MappingProxyType({})
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
-
-
-def make_norm(channels: int, model: ModelSettings) -> nn.BatchNorm2d:
-    """Return a batch norm, whose scale stays 1 if it is not learned."""
-    norm = nn.BatchNorm2d(channels, momentum=model.norm_momentum)
-    norm.weight.requires_grad_(model.norm_scale)
-    return norm
-
-
-class Stem(nn.Module):
-    """3x3 convolution, batch norm, activation: (N, 3, H, W) -> (N, C, H, W)."""
-
-    def __init__(self, model: ModelSettings) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, model.stem_width, 3, padding=1, bias=False)  # the norm adds one
-        self.norm = make_norm(model.stem_width, model)
-        self.activation = ACTIVATIONS[model.activation]
-
-    def forward(self, x_N3HW: Tensor) -> Tensor:
-        return self.activation(self.norm(self.conv(x_N3HW)))
-
-
-class WhitenedStem(nn.Module):
-    """2x2 convolution without padding, activation: (N, 3, H, W) -> (N, 24, H-1, W-1). `whiten` sets the fixed kernels."""
-
-    def __init__(self, model: ModelSettings) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, model.stem_width, 2)
-        self.conv.weight.requires_grad_(False)
-        self.activation = ACTIVATIONS[model.activation]
-
-    def whiten(self, images_N3HW: Tensor) -> None:
-        """Take the kernels from normalized training images."""
-        self.conv.weight.copy_(whitening_kernels(images_N3HW))
-
-    def forward(self, x_N3HW: Tensor) -> Tensor:
-        return self.activation(self.conv(x_N3HW))
 
 
 class ExpertBranch(nn.Module):

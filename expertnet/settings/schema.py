@@ -1,6 +1,6 @@
 """All settings of a run: default, label, unit and range, with the help text below.
 
-The form, the command line and config.json are generated from this schema.
+The form, the command line and config.json are generated from this schema. It is one long module because it is one list.
 """
 
 import re

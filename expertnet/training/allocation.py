@@ -1,7 +1,5 @@
 """Memory of a training: faster allocation on a CPU, and an error that names a smaller batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -15,8 +15,8 @@ from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.network.cost import estimate
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
-from expertnet.network.model import ExpertNet, WhitenedStem
-from expertnet.network.whitening import sample
+from expertnet.network.model import ExpertNet
+from expertnet.network.stem import WhitenedStem, sample
 from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow

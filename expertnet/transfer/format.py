@@ -1,7 +1,5 @@
 """The files in the zip of an exported run, and their limits."""
 
-from __future__ import annotations
-
 import re
 
 from expertnet.store.notes import MAX_NOTES_BYTES, NOTES_FILE

@@ -3,8 +3,6 @@
 The text of each RunError continues a sentence that begins with the name of the zip.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import stat

@@ -3,8 +3,6 @@
 Streamlit keeps every upload in memory until its page is closed, and limits the size of each file only.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter

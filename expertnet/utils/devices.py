@@ -1,7 +1,5 @@
 """Choose the device and number format of a run."""
 
-from __future__ import annotations
-
 import os
 from functools import cache
 

@@ -1,7 +1,5 @@
 """The memory of this process: what is free, and when freed memory returns to the system."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 from collections.abc import Mapping

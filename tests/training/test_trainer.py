@@ -15,7 +15,7 @@ from expertnet.data.splits import Split
 from expertnet.errors import TrainingError
 from expertnet.network.evaluation import evaluate
 from expertnet.network.model import ExpertNet
-from expertnet.network.whitening import whitening_kernels
+from expertnet.network.stem import whitening_kernels
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import TrainingSettings
 from expertnet.training import allocation

@@ -1,7 +1,5 @@
 """Building blocks of hostile input: paths that escape a folder, changed bytes, JSON values of every type, odd archives."""
 
-from __future__ import annotations
-
 import io
 import stat
 import tarfile

@@ -5,8 +5,6 @@ outside the store and the data folder. Import this module only in a process of i
 process ends.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -183,7 +183,7 @@ IMAGES = {
     "TIFF in one strip": image("RGBA", "TIFF", compression="tiff_deflate", tiffinfo={278: SIDE}),
     "JPEG of four channels": image("CMYK", "JPEG"),
     "JPEG that is turned": turned,
-    "progressive JPEG of 16 megapixels": image("CMYK", "JPEG", 4000, progressive=True, subsampling=0),
+    "progressive JPEG of 30 megapixels": image("CMYK", "JPEG", 5477, progressive=True, subsampling=0),
     "progressive JPEG": image("CMYK", "JPEG", progressive=True, subsampling=0),
     "GIF with transparency": image("RGBA", "GIF"),
     "WebP of 16 megapixels": image("RGBA", "WEBP", 4000, quality=1, method=0),
