@@ -33,6 +33,7 @@ class Routed:
     labels: Tensor  # (N,) int64: true classes
     predictions: Tensor  # (N,) int64: predicted classes
     routed_blocks: tuple[int, ...] = ()  # those with experts, from 1; empty if all have them
+    images: str | None = None  # the fingerprint of the images; None if their order is not certain
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -45,18 +46,23 @@ def cache_path(run: Run, what: str, checkpoint: Checkpoint) -> Path:
     return run.path / f"{what}-{checkpoint}.safetensors"
 
 
-def cached_routing(run: Run, checkpoint: Checkpoint = "best") -> Routed | None:
-    """Return the cached routing of the test set; None if there is none of this epoch and these images or it is damaged."""
+def cached_routing(run: Run, checkpoint: Checkpoint = "best", split: Split | None = None) -> Routed | None:
+    """Return the cached routing of the test set; None if there is none of this epoch and these images or it is damaged.
+
+    With the test set `split`, also None if the routing may be of its images in another order.
+    """
     try:
-        return _read_routed(cache_path(run, "routing", checkpoint), load_predictor(run, checkpoint))
+        routed = _read_routed(cache_path(run, "routing", checkpoint), load_predictor(run, checkpoint))
     except UNUSABLE:
         return None
+    same = split is None or (routed.images is not None and torch.equal(routed.labels, split.labels))
+    return routed if same else None
 
 
 @cached_on_file(maxsize=32)
 def _read_routed(path: Path, predictor: Predictor) -> Routed:
     """Return the routing in a file. Raises ValueError if it cannot come from this network, as imported files may."""
-    tensors = read_tensors(path, predictor)
+    tensors, images = read_tensors(path, predictor)
     routing, labels, predictions = tensors["routing"].float(), tensors["labels"], tensors["predictions"]
     model, count = predictor.settings.model, len(labels)
     shapes = [tuple(tensor.shape) for tensor in (routing, labels, predictions)]
@@ -66,7 +72,7 @@ def _read_routed(path: Path, predictor: Predictor) -> Routed:
         raise ValueError("not routing weights")
     for classes in (labels, predictions):
         check_classes(classes, len(predictor.classes))
-    return Routed(routing, labels.long(), predictions.long(), model.routed_blocks)
+    return Routed(routing, labels.long(), predictions.long(), model.routed_blocks, images)
 
 
 def check_classes(classes: Tensor, num_classes: int) -> None:
@@ -98,7 +104,7 @@ def route_test_set(
 ) -> Routed:
     """Return the routing of the run's own test set `split`, from the cache if it is there, else computed and cached."""
     predictor = load_predictor(run, checkpoint, threads)
-    found = cached_routing(run, checkpoint)
+    found = cached_routing(run, checkpoint, split)
     if found is not None:
         return found
     weights, predictions = [], []
@@ -108,7 +114,7 @@ def route_test_set(
         weights.append(routing)
         predictions.append(probabilities.argmax(1))
     routing, blocks = torch.cat(weights).half().float(), predictor.settings.model.routed_blocks
-    routed = Routed(routing, split.labels.clone(), torch.cat(predictions), blocks)
+    routed = Routed(routing, split.labels.clone(), torch.cat(predictions), blocks, predictor.info.fingerprint)
     tensors = {
         "routing": routed.routing.half(),
         "labels": routed.labels.to(torch.int16),
@@ -135,13 +141,17 @@ def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, flo
 
 
 @cached_on_file(maxsize=32)
-def read_tensors(path: Path, predictor: Predictor) -> dict[str, Tensor]:
-    """Return cached tensors. Raises ValueError if they were computed with another network or from other images."""
+def read_tensors(path: Path, predictor: Predictor) -> tuple[dict[str, Tensor], str | None]:
+    """Return cached tensors, and the fingerprint of their images, None if their order is not certain.
+
+    Raises ValueError if they were computed with another network or from other images.
+    """
     with safe_open(path, framework="pt") as file:
         metadata, own = file.metadata() or {}, predictor.info.fingerprint
-        images = metadata.get("images")
-        # older versions did not write it, and used the images that a folder held at the time
+        # Older versions did not write it. They used the images that a folder held at the time, and decoded folders and archives in
+        # an order that depended on the number of threads.
+        images = metadata.get("images", None if own.startswith(("folder-", "archive-")) else own)
         trusted = images == own or (images is None and not own.startswith("folder-"))
         if metadata.get("epoch") != str(predictor.epoch) or not trusted:
             raise ValueError("computed for another epoch or from other images")
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return {name: file.get_tensor(name) for name in file.keys()}, images  # noqa: SIM118 (not a dict)

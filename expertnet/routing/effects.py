@@ -53,7 +53,10 @@ def cached_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effe
 @cached_on_file(maxsize=16)
 def _read_effects(path: Path, what: str, routed: Routed, predictor: Predictor) -> Effects:
     """Return the effects in a file. Raises ValueError if they cannot be of this network and this test set."""
-    changed = read_tensors(path, predictor)["changed"]
+    tensors, images = read_tensors(path, predictor)
+    if images != routed.images:  # perhaps in another order
+        raise ValueError("measured with another routing")
+    changed = tensors["changed"]
     count, blocks, experts = routed.routing.shape
     if tuple(changed.shape) != ((len(POLICIES), count) if what == "policies" else (blocks, experts, count)):
         raise ValueError("not the shape of such effects")

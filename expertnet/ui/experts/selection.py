@@ -67,7 +67,7 @@ def test_split(run: Run) -> Split | None:
 def lab_of(selection: Selection) -> Lab | None:
     """Return the routing of the test set, computed in the background once per checkpoint; None until it is there."""
     run, checkpoint, split = selection.run, selection.checkpoint, selection.split
-    routed = cached_routing(run, checkpoint)
+    routed = cached_routing(run, checkpoint, split)
     if routed is None and split is not None:
         routed = in_background(
             ("routing", *selection.key),
