@@ -12,6 +12,7 @@ from expertnet.ui.experts.experts import experts_view
 from expertnet.ui.experts.one_image import one_image_view
 from expertnet.ui.experts.selection import Selection, lab_of, open_selection
 from expertnet.ui.experts.through_training import through_training_view
+from expertnet.ui.experts.verdict import verdict_card
 from expertnet.ui.experts.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import escape
@@ -28,10 +29,10 @@ VIEWS: dict[str, Callable[[Selection, Any], None]] = {
 WHOLE_TEST_SET = ("Classes", "Experts", "Compare")  # views that show nothing without its routing
 
 shell.require()
-st.header("Experts")
-st.caption(
-    "Each block mixes its experts with routing weights that it computes for every image. See these weights, what each expert "
-    "has learned, and whether routing matters."
+st.header(
+    "Experts",
+    help="Each block mixes its experts with routing weights that it computes for every image. See these weights, what each "
+    "expert has learned, and whether routing matters.",
 )
 picked = pick_run(images=True)
 if picked is None:
@@ -49,7 +50,11 @@ with shell.shown_error():
         shell.toast(f"There is no view “{escape(asked[:80])}”. “{FIRST}” is shown instead.")
     elif named != asked:
         st.session_state["view"] = named
-    title = st.segmented_control("View", list(VIEWS), default=FIRST, required=True, key="view", bind="query-params")
+    title = st.segmented_control(
+        "View", list(VIEWS), default=FIRST, required=True, key="view", bind="query-params", label_visibility="collapsed"
+    )
     lab = lab_of(selection) if title != "Through training" else None
+    if lab is not None and lab.num_experts > 1:
+        verdict_card(selection, lab, ask=title != "What if")  # which has the same button
     if lab is not None or title not in WHOLE_TEST_SET:
         VIEWS[title](selection, lab)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from urllib.parse import parse_qsl
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 
 from expertnet.data.cache import data_root
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
+from expertnet.settings.url import from_query
 from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
@@ -117,9 +119,13 @@ def test_sliders_keep_the_sum_of_the_weights_and_change_the_probabilities():
     assert weights()[0] == pytest.approx(0.9)
     assert sum(weights()) == pytest.approx(1, abs=0.01)
     assert bars() != before
-    click(test, "Use alone")
+    click(test, "Use expert 1 of block 2 alone")
     assert weights() == pytest.approx([1, 0, 0])
-    assert [button.disabled for button in test.button if button.label == "Switch off"] == [True, False, False]
+    assert [button.disabled for button in test.button if button.label.startswith("Switch off expert")] == [
+        True,
+        False,
+        False,
+    ]
     click(test, "Reset weights")
     assert bars() == before
 
@@ -128,7 +134,7 @@ def test_changed_weights_are_stored_in_the_url():
     run = finished(RunStore())
     test = view_of(run, "What if")
     assert "weights" not in test.query_params
-    click(test, "Use alone")
+    click(test, "Use expert 1 of block 2 alone")
     again = view_of(run, "What if", weights=test.query_params["weights"])
     assert [slider.value for slider in again.slider if slider.label.startswith("Expert ")] == [1, 0, 0]
     again.number_input(key="image").set_value(2).run()  # which has no changed weights
@@ -250,6 +256,42 @@ def test_two_runs_are_compared_each_on_its_own_images(tmp_path, own_data):
     assert torch.equal(route_test_set(second, load_own_test_set(second)).routing, compared)
 
 
+def verdict(test):
+    """The sentences of the card at the head of the page."""
+    return next(part.value for part in test.markdown if part.value.startswith("Blocks by kind of routing")).replace(
+        "\\", ""
+    )
+
+
+def test_the_first_view_says_what_routing_does_and_offers_to_measure_whether_it_matters():
+    run = finished(RunStore())
+    test = view_of(run, "One image")
+    assert "about the class" in verdict(test) and "-image routing" not in verdict(test)
+    click(test, "Route the test set in six ways")
+    settled(test)
+    for view in ("One image", "Classes", "What if"):
+        test = view_of(run, view)
+        assert "Per-image routing" in verdict(test) and "on this test set" in verdict(test)
+        assert not any(button.label.startswith("Route the test set") for button in test.button)
+
+
+def test_what_if_begins_with_the_whole_test_set_and_offers_to_measure_once():
+    test = view_of(finished(RunStore()), "What if")
+    assert [heading.value for heading in test.subheader] == ["The whole test set", "One image"]
+    assert sum(button.label.startswith("Route the test set") for button in test.button) == 1
+
+
+def test_compare_begins_with_the_agreement_and_offers_a_second_run_if_there_is_none():
+    run = finished(RunStore())
+    (link,) = view_of(run, "Compare").get("page_link")
+    assert link.proto.label == "Repeat with another seed"
+    settings, preset, message = from_query(dict(parse_qsl(link.proto.query_string)))
+    assert not message and preset == run.preset
+    assert settings == run.settings().model_copy(update={"seed": run.settings().seed + 1})
+    finished(RunStore(), seed=1)
+    assert view_of(run, "Compare").subheader[0].value == "Agreement"
+
+
 def test_one_expert_has_nothing_to_route():
     run = finished(RunStore(), **{"model.num_experts": 1})
     assert any("nothing to route" in info.value for info in opened("experts", run.id).info)
@@ -257,5 +299,5 @@ def test_one_expert_has_nothing_to_route():
 
 def test_a_test_image_has_a_caption_without_escapes():
     test = opened("experts", finished(RunStore()).id)
-    captions = [image.caption for shown in test.get("image") for image in shown.proto.imgs]
+    captions = [caption.value for caption in test.caption if "Test image" in caption.value]
     assert re.fullmatch(r'Test image \d+: class "\d"', captions[0])

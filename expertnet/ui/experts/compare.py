@@ -7,6 +7,9 @@ from expertnet.data.info import is_own
 from expertnet.findings import classes, experts
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
+from expertnet.settings.fields import flat
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.url import to_query
 from expertnet.store.checks import has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -15,7 +18,7 @@ from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of, test_split
 from expertnet.ui.run_picker import default_run, descriptions
-from expertnet.ui.shell import toast
+from expertnet.ui.shell import link, toast
 from expertnet.utils.text import escape
 
 
@@ -30,6 +33,7 @@ def compare_view(selection: Selection, lab: Lab) -> None:
     if other_lab is None:
         return
     renumbered = matched(other_lab, lab)
+    _agreement(lab, renumbered)
     st.markdown(
         "The numbers of experts are arbitrary, so the experts of the second run are renumbered to match those of the first. "
         "In each block, the match is the one with the smallest difference in the mean weights of the classes (Hungarian method)."
@@ -50,7 +54,6 @@ def compare_view(selection: Selection, lab: Lab) -> None:
         with right:
             st.caption(escape(other.title))
             panel(renumbered, "-b")
-    _agreement(lab, renumbered)
 
 
 def _pick_other(selection: Selection) -> Run | None:
@@ -62,6 +65,10 @@ def _pick_other(selection: Selection) -> Run | None:
             "and another seed.",
             icon=":material/info:",
         )
+        settings, preset = selection.predictor.settings, selection.run.preset
+        preset = preset if preset in PRESETS else DEFAULT_PRESET
+        query = to_query(preset, settings.data.dataset, flat(settings) | {"seed": settings.seed + 1})
+        link("train", "Repeat with another seed", icon="casino", **query)
         return None
     ids, asked = list(others), st.query_params.get("with")
     if asked and asked not in others:

@@ -34,7 +34,9 @@ def pick_image(selection: Selection, suffix: str = "") -> tuple[Tensor, str] | N
     """
     split, image_size = selection.split, selection.predictor.image_size
     sources = ["Test set", "Upload"] if split is not None else ["Upload"]
-    source = st.segmented_control("Image from", sources, default=sources[0], key=f"source{suffix}", required=True)
+    source = st.segmented_control(
+        "Image from", sources, default=sources[0], key=f"source{suffix}", required=True, label_visibility="collapsed"
+    )
     if split is None or source == "Upload":
         uploaded = st.file_uploader("Image", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
         if uploaded is None:
@@ -47,7 +49,7 @@ def pick_image(selection: Selection, suffix: str = "") -> tuple[Tensor, str] | N
 
 
 def _test_image(classes: tuple[str, ...], split: Split, suffix: str) -> tuple[Tensor, str] | None:
-    kind, number, random = st.columns(3, vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
     key, class_key = f"image{suffix}", f"class{suffix}"
 
     def members_of(name: str) -> list[int]:
@@ -60,15 +62,20 @@ def _test_image(classes: tuple[str, ...], split: Split, suffix: str) -> tuple[Te
         st.session_state[key] = max(min(st.session_state.get(key, 1), largest), 1)
 
     members = members_of(
-        kind.selectbox("Class", [ANY_CLASS, *classes], key=class_key, bind="query-params", on_change=stay_in_range)
+        row.selectbox(
+            "Class", [ANY_CLASS, *classes], key=class_key, bind="query-params", on_change=stay_in_range, width=140
+        )
     )
     if not members:
         st.info("The test set has no images of this class.")
         return None
-    if random.button("Pick at random", width="stretch", key=f"draw{suffix}"):
+
+    def pick_at_random() -> None:
         st.session_state[key] = secrets.randbelow(len(members)) + 1
+
     # Without an upper limit: beyond one, the field turns red and says nothing.
-    place = number.number_input(f"Image (1 to {len(members):,})", 1, step=1, key=key, bind="query-params")
+    place = row.number_input(f"Image (1 to {len(members):,})", 1, step=1, key=key, bind="query-params", width=140)
+    row.button("Pick at random", key=f"draw{suffix}", on_click=pick_at_random)
     if place > len(members):
         st.info(f"There is no image {place:,}. Choose a number from 1 to {len(members):,}.", icon=":material/info:")
         return None

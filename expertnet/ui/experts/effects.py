@@ -25,10 +25,15 @@ BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # wi
 def policies_panel(selection: Selection, lab: Lab) -> None:
     """Compare six ways to route the test set."""
     st.markdown("**Does per-image routing help?**")
-    measure = partial(measure_policies, routed=lab.routed)
-    effects = _measured(selection, "policies", "Route the test set in six ways", measure)
+    effects = policy_effects(selection, lab)
     if effects is not None:
         show(policies(effects))
+
+
+def policy_effects(selection: Selection, lab: Lab) -> Effects | None:
+    """Return the accuracy of six ways to route. If it is not measured yet, show the progress or a button and return None."""
+    measure = partial(measure_policies, routed=lab.routed)
+    return _measured(selection, "policies", "Route the test set in six ways", measure)
 
 
 def ablations_panel(selection: Selection, lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from expertnet.findings import image as image_findings
@@ -16,18 +17,30 @@ MAPS = 16  # feature maps shown per expert
 
 
 def one_image_view(selection: Selection, lab: Lab | None) -> None:
-    if not st.toggle("Compare two images", key="two", bind="query-params"):
-        picked = pick_image(selection)
-        if picked is not None:
-            _routing(selection, lab, *picked)
-            _feature_maps(selection, picked[0])
+    body = st.container()
+    if st.toggle("Compare two images", key="two", bind="query-params"):
+        with body:
+            _two_images(selection, lab)
         return
+    with body:
+        left, right = st.columns([3, 8], gap="medium")
+        with left:
+            answer = st.container()
+            picked = pick_image(selection)
+        if picked is not None:
+            with right:
+                _routing(selection, lab, *picked, answer)
+    if picked is not None:
+        _feature_maps(selection, picked[0])
+
+
+def _two_images(selection: Selection, lab: Lab | None) -> None:
     weights = []
     for suffix, column in zip(("", " 2"), st.columns(2, gap="large"), strict=True):
         with column:
             picked = pick_image(selection, suffix)
             if picked is not None:
-                weights.append(_routing(selection, lab, *picked, suffix, narrow=True))
+                weights.append(_routing(selection, lab, *picked, st.container(), suffix, stacked=True))
     if len(weights) == 2:
         st.subheader("Second image minus first")
         between = weights[1] - weights[0]
@@ -35,27 +48,35 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
 
 
 def _routing(
-    selection: Selection, lab: Lab | None, image: Tensor, caption: str, suffix: str = "", narrow: bool = False
+    selection: Selection,
+    lab: Lab | None,
+    image: Tensor,
+    caption: str,
+    answer: DeltaGenerator,
+    suffix: str = "",
+    stacked: bool = False,
 ) -> Tensor:
-    """Show an image with the answer, its routing weights and their entropies. Return the weights (B, K)."""
+    """Show an image with the answer in `answer`, its routing weights and their entropies. Return the weights (B, K)."""
     probabilities_1C, routing_1BK = selection.predictor(image[None])
     best, weights_BK = int(probabilities_1C[0].argmax()), routing_1BK[0]
-    if narrow:
-        left, middle = st.columns([1, 3], gap="medium")
-        right = st.container()
-    else:
-        left, middle, right = st.columns([2, 4, 4], gap="medium")
-    left.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
     name = escape(selection.predictor.classes[best])
-    left.markdown(f"Answer: **{name}** ({percent(float(probabilities_1C[0, best]))})")
-    with middle:
+    with answer.container(horizontal=True, vertical_alignment="center"):
+        st.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
+        with st.container(width="stretch", gap="xsmall"):
+            st.markdown(f"Answer: **{name}** ({percent(float(probabilities_1C[0, best]))})")
+            st.caption(caption)
+    left, right = st.columns(2, gap="medium") if not stacked else (st.container(), st.container())
+    with left:
         st.markdown("**Routing weights**")
-        if lab is not None and st.toggle("Difference from average", key=f"mean{suffix}", bind="query-params"):
-            difference = weights_BK.double() - lab.usage
-            average = "the average over the test set"
-            show(image_findings.difference(difference, f"difference{suffix}", average, selection.blocks))
-        else:
-            show(image_findings.weights(weights_BK, f"weights{suffix}", selection.blocks))
+        heatmap = st.container()
+        subtract = lab is not None and st.toggle("Difference from average", key=f"mean{suffix}", bind="query-params")
+        with heatmap:
+            if lab is not None and subtract:
+                difference = weights_BK.double() - lab.usage
+                average = "the average over the test set"
+                show(image_findings.difference(difference, f"difference{suffix}", average, selection.blocks))
+            else:
+                show(image_findings.weights(weights_BK, f"weights{suffix}", selection.blocks))
     with right:
         st.markdown("**Entropy by block**")
         show(image_findings.entropies(weights_BK, f"entropy{suffix}", selection.blocks))

@@ -25,14 +25,14 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
         "mismatch, so they do not show what a network trained without an expert would do.",
         icon=":material/info:",
     )
+    if lab is not None:
+        st.subheader("The whole test set")
+        policies_panel(selection, lab)
+        ablations_panel(selection, lab)
     st.subheader("One image")
     picked = pick_image(selection)
     if picked is not None:
         login.fragment(_one_image)(selection, *picked)
-    st.subheader("The whole test set")
-    if lab is not None:
-        policies_panel(selection, lab)
-        ablations_panel(selection, lab)
 
 
 def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
@@ -90,9 +90,13 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
         buttons = st.container(horizontal=True, gap="small")
         alone = weight > 1 - ALONE
         help = "The other experts are off already, and one must stay on." if alone else None
-        changes = {"Switch off": interventions.ablated(expert), "Use alone": interventions.forced(expert)}
+        place = f"expert {expert + 1} of block {block}"
+        changes = {
+            f"Switch off {place}": interventions.ablated(expert),
+            f"Use {place} alone": interventions.forced(expert),
+        }
         for label, change in changes.items():
-            buttons.button(label, key=f"{label} {expert}", on_click=apply, args=(change,), disabled=alone, help=help)
+            buttons.button(label, key=label, on_click=apply, args=(change,), disabled=alone, help=help)
     line = st.container(horizontal=True, vertical_alignment="bottom")
     if experts > 1:
         pairs = {f"{a + 1} and {b + 1}": (a, b) for a, b in combinations(range(experts), 2)}

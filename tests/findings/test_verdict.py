@@ -1,0 +1,42 @@
+"""The verdict uses the words of the findings, and says that routing matters only where this was measured."""
+
+import torch
+
+from expertnet.findings.classes import information
+from expertnet.findings.effects import policies
+from expertnet.findings.experts import entropies
+from expertnet.findings.verdict import verdict
+from expertnet.routing.effects import POLICIES, Effects
+from expertnet.routing.lab import Lab
+from tests.support.lab import ANIMALS, routed
+
+LAB = Lab(routed(), ANIMALS)
+
+
+def measured(wrong):
+    """Policies that all answer as the network does, except that a share of the answers is wrong with another's weights."""
+    labels = LAB.routed.labels
+    changed = labels.expand(len(POLICIES), -1).clone()
+    shuffled = list(POLICIES).index("shuffled")
+    changed[shuffled, : int(wrong * len(labels))] = (labels[: int(wrong * len(labels))] + 1) % 4
+    return Effects(labels, labels, changed)
+
+
+def test_without_a_measurement_it_says_what_routing_reveals_and_nothing_about_its_use():
+    sentences = verdict(LAB)
+    assert sentences == [entropies(LAB).sentence, information(LAB).sentence]
+    assert "difference" not in " ".join(sentences) and "gain" not in " ".join(sentences)
+
+
+def test_with_a_measurement_it_says_whether_routing_matters():
+    for wrong, words in ((0.5, "makes a measurable difference"), (0, "makes no measurable difference")):
+        effects = measured(wrong)
+        sentences = verdict(LAB, effects)
+        assert sentences == [entropies(LAB).sentence, policies(effects).sentence]
+        assert words in sentences[1]
+
+
+def test_constant_routing_is_not_said_to_reveal_anything():
+    constant = routed()
+    constant.routing[:] = torch.tensor([0.2, 0.3, 0.5])
+    assert "says nothing about the class" in verdict(Lab(constant, ANIMALS))[1]
