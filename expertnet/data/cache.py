@@ -22,7 +22,7 @@ from expertnet.data.splits import Split
 from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
-VERSION = 2  # part of every key; raise it if the same source decodes to different numbers
+VERSION = 3  # part of every key; raise it if the same source decodes to different numbers
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ class Dataset:
     train: Split
     validation: Split  # the test set if validation_share is 0
     test: Split
-    note: str = ""  # a sentence on skipped files, or ""
+    note: str = ""  # sentences on skipped files and on images decoded again, or ""
+
+
+DECODED_AGAIN = (
+    "The images were decoded again by another version of ExpertNet, perhaps in another order. The network may have been trained "
+    "on some of the validation images, which raises the validation accuracy."
+)
 
 
 # --- before loading --------------------------------------------------------------------------------------------------
@@ -96,7 +102,10 @@ def load_dataset(
     refuse_without_validation(data, int(decoded.train.labels.bincount().max()))
     train, validation = held_out(decoded.train.labels, data.validation_share, seed)
     raise_if_cancelled(cancelled)
-    return Dataset(info, decoded.train.take(train), decoded.train.take(validation), decoded.test, decoded.note)
+    note = decoded.note
+    if own is not None and own.content != decoded.content and data.dataset not in BUILTIN:
+        note = f"{note} {DECODED_AGAIN}".strip()
+    return Dataset(info, decoded.train.take(train), decoded.train.take(validation), decoded.test, note)
 
 
 def load_test_split(

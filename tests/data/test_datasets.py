@@ -442,7 +442,7 @@ def test_images_that_were_moved_or_touched_are_the_same(root, folder):
 
 def test_the_images_of_a_run_of_an_older_version_are_told_by_their_source(root, folder):
     info = load_dataset(settings(folder), seed=0).info
-    older = replace(info, content="", images=0, fingerprint=info.fingerprint.replace("-v2", "-v1"))
+    older = replace(info, content="", images=0, fingerprint=re.sub(r"-v\d+$", "-v1", info.fingerprint))
     assert DatasetInfo.from_dict({k: v for k, v in older.to_dict().items() if k not in ("content", "images")}) == older
     assert load_dataset(settings(folder), seed=0, own=older).info == older
     another(folder / "train" / "cat")

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from expertnet.data.cache import data_root
+from expertnet.data.datasets import DECODED_AGAIN
 from expertnet.errors import DatasetError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import load_own_test_set
@@ -105,6 +106,18 @@ def test_a_failed_resume_succeeds_once_the_images_are_back(run, images):
     new.unlink()
     os.utime(images / "ant" / "0.png")  # another time, the same image
     assert resumed(run).state == "finished", run.log_tail()
+
+
+def test_a_run_whose_images_are_decoded_by_another_version_says_so(run):
+    config = run.config()
+    run.write_config(config | {"dataset": config["dataset"] | {"content": ""}})  # as older versions wrote it
+    shutil.rmtree(data_root())
+    assert resumed(run).state == "finished" and DECODED_AGAIN in run.log_tail()
+
+
+def test_a_run_whose_images_are_decoded_again_alike_says_nothing(run):
+    shutil.rmtree(data_root())
+    assert resumed(run).state == "finished" and DECODED_AGAIN not in run.log_tail()
 
 
 def test_a_state_of_another_network_is_refused_with_a_sentence(run, images):
