@@ -4,6 +4,7 @@ import http.client
 import shlex
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 
@@ -92,7 +93,8 @@ def test_the_settings_of_the_project_apply(server):
     with connected(server) as session:
         (new,) = [answer.new_session for answer in session.answers("") if answer.HasField("new_session")]
     assert new.config.toolbar_mode == new.config.MINIMAL and not new.config.gather_usage_stats
-    assert "#0072B2" in str(new.custom_theme)
+    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert config["theme"]["dark"]["primaryColor"] in str(new.custom_theme)
 
 
 @pytest.fixture(scope="module")
