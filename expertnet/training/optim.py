@@ -15,7 +15,8 @@ STEM_EPOCHS = 3  # in which the bias of a whitened stem learns
 
 def group_rate(training: TrainingSettings, group: dict[str, Any], done: float) -> float:
     """Return the learning rate of an optimizer's group after the share `done` of all steps."""
-    return learning_rate(training, min(done / group.get("until", 1.0), 1.0)) * group.get("lr_share", 1.0)
+    learning = min(group.get("epochs", training.epochs) / training.epochs, 1.0)  # the share of all steps
+    return learning_rate(training, min(done / learning, 1.0)) * group.get("lr_share", 1.0)
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:
@@ -45,8 +46,9 @@ def matrices_in(model: nn.Module, name: str) -> int:
 def make_optimizers(model: nn.Module, training: TrainingSettings, batch_size: int) -> list[torch.optim.Optimizer]:
     """Return optimizers that together update all parameters.
 
-    Before each step, set "lr" of each group to the learning rate times the group's "lr_share", after the share `done` of
-    all steps over the group's "until". Weights that do not learn are left out. `batch_size` is that of a step.
+    Before each step, set "lr" of each group to its `group_rate`. A group with "epochs" learns only in these. The groups do not
+    depend on `training.epochs`, which a resumed run may raise. Weights that do not learn are left out. `batch_size` is that of
+    a step.
     """
     shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     left = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -61,18 +63,20 @@ def make_optimizers(model: nn.Module, training: TrainingSettings, batch_size: in
         made.append(Muon(kernels, momentum=training.momentum, keeps_norm=keeps_norm, **shared))
     # The gradient is that of the mean loss, and the rate of SGD beside Muon that of its sum.
     rest = training.sgd_lr * batch_size / training.lr if keeps_norm else 1.0
-    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
+    groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
     for name, value in left.items():
         routes, biases = ".branch." in name, name.endswith(("norm.bias", "stem.conv.bias"))
         spared = not training.decay_all and (value.ndim < 2 or routes)
         share = rest * (training.router_lr_share if routes else training.bias_lr_share if biases else 1.0)
-        until = min(STEM_EPOCHS / training.epochs, 1.0) if name == "stem.conv.bias" else 1.0
-        group: dict[str, Any] = {"params": [], "lr_share": share, "until": until}
+        group: dict[str, Any] = {"params": [], "lr_share": share}
+        is_stem = name == "stem.conv.bias"
+        if is_stem:
+            group["epochs"] = STEM_EPOCHS
         if spared:
             group["weight_decay"] = 0.0
         elif keeps_norm:
             group["weight_decay"] = training.weight_decay / (training.lr * share)
-        groups.setdefault((share, until, spared), group)["params"].append(value)
+        groups.setdefault((share, is_stem, spared), group)["params"].append(value)
     if training.optimizer in ("sgd", "muon_sgd"):
         momentum = training.sgd_momentum if keeps_norm else training.momentum
         made.append(torch.optim.SGD(groups.values(), momentum=momentum, nesterov=momentum > 0, fused=True, **shared))

@@ -148,6 +148,20 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, setti
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
 
 
+def test_the_bias_of_a_whitened_stem_learns_for_three_epochs_however_often_a_run_is_prolonged(data):
+    state, biases = None, []
+    for total in (2, 4, 5):
+        made = trainer(data, **FAST | {"training.epochs": total, "training.lr": 0.01})
+        if state is not None:
+            made.load_state_dict(state)
+        for record in made.run():
+            if record.kind == "epoch":
+                state = made.state_dict()
+                biases.append(state["weights"]["stem.conv.bias"])
+    changed = [not torch.equal(before, after) for before, after in itertools.pairwise(biases)]
+    assert changed == [True, True, False, False]
+
+
 def test_a_whitened_stem_whitens_the_training_images_and_only_its_bias_learns(data):
     run = trainer(data, **FAST | {"data.flip": "on", "data.six_views": True, "training.epochs": 2})
     before = run.weights()
