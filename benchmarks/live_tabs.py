@@ -64,6 +64,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page()
             open_page(page, address)
+            page.locator("summary", has_text="Settings").click()
             page.get_by_label("Epochs", exact=True).fill("10000")
             page.get_by_label("Epochs", exact=True).press("Enter")
             page.get_by_role("button", name="Start training").click()

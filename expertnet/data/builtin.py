@@ -41,6 +41,8 @@ class Builtin:
     flips: bool  # whether a mirrored image still shows its class
     download_bytes: int
     read: Read
+    train_images: int
+    test_images: int
 
     @property
     def note(self) -> str:
@@ -116,9 +118,9 @@ _PHOTOS = "60,000 color photos, 32x32 pixels"
 _CLOTHING = "70,000 grayscale images of clothing, 28x28 pixels"
 _NUMBERS = "99,289 color photos of house numbers, 32x32 pixels"
 BUILTIN = {
-    "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits),
-    "cifar10": Builtin("CIFAR-10", _PHOTOS, 10, True, 170_498_071, _read_cifar("cifar10")),
-    "cifar100": Builtin("CIFAR-100", _PHOTOS, 100, True, 169_001_437, _read_cifar("cifar100")),
-    "fashion_mnist": Builtin("Fashion-MNIST", _CLOTHING, 10, True, 30_878_645, _read_fashion_mnist),
-    "svhn": Builtin("SVHN", _NUMBERS, 10, False, 246_316_178, _read_svhn),
+    "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits, 1438, 359),
+    "cifar10": Builtin("CIFAR-10", _PHOTOS, 10, True, 170_498_071, _read_cifar("cifar10"), 50_000, 10_000),
+    "cifar100": Builtin("CIFAR-100", _PHOTOS, 100, True, 169_001_437, _read_cifar("cifar100"), 50_000, 10_000),
+    "fashion_mnist": Builtin("Fashion-MNIST", _CLOTHING, 10, True, 30_878_645, _read_fashion_mnist, 60_000, 10_000),
+    "svhn": Builtin("SVHN", _NUMBERS, 10, False, 246_316_178, _read_svhn, 73_257, 26_032),
 }

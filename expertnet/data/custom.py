@@ -96,6 +96,14 @@ def known_class_count(data: DataSettings) -> int | None:
     return len(found.classes) if found else None
 
 
+def known_train_images(data: DataSettings) -> int | None:
+    """Return the number of training images, including those for validation, or None if unknown without a look at the disk."""
+    if data.dataset in BUILTIN:
+        return BUILTIN[data.dataset].train_images
+    known = _known(data)
+    return known.train if isinstance(known, Scan) else None
+
+
 def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
     """Raise DatasetError if file names tell that a run cannot have its own images again. Reads no images."""
     if own is not None and find_own(own) is not None:

@@ -40,6 +40,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
     with serving(folder, shared_data) as url:
         page = new_page()
         open_page(page, f"{url}/train")
+        page.get_by_role("button", name="Queue (2, paused)").click()
         settle(page.get_by_text(re.compile("1. first")))
         page.get_by_role("button", name="Resume queue").click()
         until(first.metrics)
@@ -59,7 +60,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
         settle(page.get_by_text(re.compile("running · epoch")))
         epochs = len(first.metrics())
         until(lambda: len(first.metrics()) > epochs)
-        page.get_by_role("button", name="Stop and keep").click()
+        page.get_by_role("button", name="Stop", exact=True).click()
         until(lambda: first.state == "stopped")
 
 
@@ -81,7 +82,7 @@ def test_a_training_in_its_own_process_is_found_again_and_an_idle_page_notices_i
         open_page(page, f"{url}/train")
         expect(page.get_by_role("heading", name="own")).to_be_visible()
         process.send_signal(signal.SIGSTOP)  # a halted process cannot react to the request to stop
-        page.get_by_role("button", name="Stop and keep").click()
+        page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_role("button", name="Force stop").click()
         page.get_by_role("button", name=re.compile("Resume from epoch")).wait_for()
     assert run.state == "interrupted" and can_resume(run)

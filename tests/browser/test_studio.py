@@ -47,8 +47,16 @@ def no_training_left(store):
             until(lambda run=run: run.state not in ACTIVE_STATES)
 
 
+def unfold(page):
+    """Unfold the settings."""
+    page.locator("summary", has_text="Settings").click()
+    settle(page.get_by_role("spinbutton", name="Epochs"))
+
+
 def fill(page, label, value, preset):
-    """Type a number into the form and wait until the page marks it as different from the preset."""
+    """Type a number into the settings, unfolding them, and wait until the page marks it as different from the preset."""
+    if not page.get_by_label(label, exact=True).count():
+        unfold(page)
     page.get_by_label(label, exact=True).fill(value)
     page.get_by_label(label, exact=True).press("Enter")
     settle(page.get_by_text(f"preset: {preset}"))
@@ -80,6 +88,8 @@ def test_typed_settings_survive_a_reload_and_one_step_back_leaves_the_page(tab):
     fill(page, "Batch size (images)", "32", preset=128)
     page.wait_for_url(re.compile(r"\?preset=quick&dataset=digits&training.epochs=7&training.batch_size=32$"))
     page.reload()
+    settle(page.get_by_text("Settings (2 changed)"))
+    unfold(page)
     expect(page.get_by_role("spinbutton", name="● Epochs")).to_have_value("7")
     expect(page.get_by_role("spinbutton", name="● Batch size")).to_have_value("32")
     settle(page.get_by_role("button", name="Start training"))
@@ -101,7 +111,7 @@ def test_a_training_is_followed_to_its_end_in_two_tabs(tab):
         expect(watching.get_by_role("heading", name="From the browser")).to_be_visible()
         watching.get_by_text("finished · epoch 12 of 12").wait_for(timeout=600_000)
         expect(watching.locator(CHART).first.locator(POINTS)).to_have_count(24)  # training and validation, 12 epochs
-    settle(page.get_by_role("link", name="View routing"))
+    settle(page.get_by_role("link", name="See routing"))
     accuracy = page.locator("[data-testid=stMetric]", has_text="Test accuracy").inner_text()
     assert float(re.search(r"([\d.]+)%", accuracy)[1]) > 90
 
@@ -147,6 +157,39 @@ def test_uploads_are_classified_and_a_bad_one_is_named(tab, trained):
     assert "zero.png" in table and "not an image" in table
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_start_stop_progress_and_verdict_are_in_the_first_screen(tab, trained, width, height):
+    page = tab("train", run="none")
+    page.set_viewport_size({"width": width, "height": height})
+    expect(page.get_by_role("button", name="Start training")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text(re.compile("^120 steps"))).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Start training").click()
+    for sign in (page.get_by_role("button", name="Stop", exact=True), page.get_by_text(re.compile("running · epoch"))):
+        expect(sign).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("Time left")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="New run")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("button", name=re.compile("Resume from epoch|Start again"))).to_be_in_viewport(ratio=1)
+    open_page(page, f"{page.url.partition('?')[0]}?run={trained.id}")
+    for sign in (
+        page.get_by_text("Recognizes 99.4% of 359 unseen digits; 2 wrong."),
+        page.get_by_role("link", name="Try it"),
+    ):
+        expect(sign).to_be_in_viewport(ratio=1)
+
+
+def test_the_line_on_other_pages_follows_a_training_and_stops_it(tab):
+    page = tab("train", run="none")
+    fill(page, "Epochs", "500", preset=12)
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_text(re.compile("Training · step")).wait_for()  # from here on the time left is known
+    page.get_by_role("link", name="Predict", exact=True).click()
+    settle(page.get_by_role("heading", name="Predict", exact=True))
+    expect(page.get_by_text(re.compile(r"^epoch \d+ of 500 · .* left$"))).to_be_visible()  # numbers come with a tick
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_role("button", name="Now training")).to_have_count(0)
+
+
 def test_stopping_shows_in_every_tab_and_keeps_the_run(tab):
     page = tab("train")
     fill(page, "Epochs", "500", preset=12)
@@ -154,7 +197,7 @@ def test_stopping_shows_in_every_tab_and_keeps_the_run(tab):
     page.get_by_text(re.compile("running · epoch")).wait_for()
     second = tab("train", run="none")  # does not show the run, but offers it
     second.get_by_role("button", name="Now training").click()
-    second.get_by_role("button", name="Stop and keep").click()
+    second.get_by_role("button", name="Stop", exact=True).click()
     for watching in (page, second):
         watching.get_by_role("button", name=re.compile("Resume from epoch|Start again")).wait_for()
         expect(watching.get_by_text(re.compile("stopped · epoch"))).to_be_visible()

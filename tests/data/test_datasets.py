@@ -467,6 +467,16 @@ def test_a_scan_counts_images_and_classes_without_decoding(root, folder):
     assert not find_cached(settings(folder))
 
 
+def test_one_class_of_a_folder_leads_to_its_parent(root, folder):
+    said = "Did you mean its parent, train, with 2 classes?"
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        scan(settings(folder / "train" / "cat"))
+    (folder / "train" / "dog").rename(folder / "dog")
+    with pytest.raises(DatasetError) as alone:
+        load_dataset(settings(folder / "train" / "cat"), 0)
+    assert "Did you mean" not in str(alone.value)
+
+
 def test_a_rejected_folder_is_scanned_again(root, tmp_path):
     own = tmp_path / "own"
     (own / "cat").mkdir(parents=True)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from expertnet.data.custom import save_upload
 from expertnet.store.run_store import RunStore
+from expertnet.training.manager import manager
 from expertnet.ui.train import own_images
 from tests.support.opening import finished, opened
 from tests.support.uploads import archive_of
@@ -20,6 +21,13 @@ def values(test):
     return {widget.key.split()[-1]: widget.value for widget in widgets if (widget.key or "").startswith("field ")}
 
 
+def form(run=None, **query):
+    """Open the page with the settings unfolded."""
+    test = opened("train", run, **query)
+    test.session_state["form"].unfolded = True
+    return test.run()
+
+
 def query_of(test):
     """Return the query that the page writes to the URL."""
     bodies = [html.proto.body for html in test.get("html")]
@@ -28,15 +36,15 @@ def query_of(test):
 
 
 def test_the_form_marks_changed_settings_and_shows_the_command():
-    test = opened("train")
+    test = form()
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert test.number_input(key="field 1 training.epochs").label == "● Epochs (preset: 12)"
-    test.session_state["command line"] = True  # unfolded
+    test.session_state["details"] = True  # unfolded
     assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
 
 def test_a_changed_toggle_is_marked_without_the_preset():
-    test = opened("train")
+    test = form()
     test.toggle(key="field 1 model.residual").set_value(True).run()
     assert test.toggle(key="field 1 model.residual").label == "● Residual blocks"
     test.selectbox(key="field 1 model.routing").set_value("uniform").run()
@@ -56,48 +64,46 @@ def test_a_changed_toggle_is_marked_without_the_preset():
     ],
 )
 def test_an_invalid_number_is_refused_with_the_allowed_values(key, label, value, allowed):
-    test = opened("train")
+    test = form()
     test.number_input(key=f"field 1 {key}").set_value(value).run()
-    assert len(test.warning) == 2  # below the heading and at the button
-    for warning in test.warning:
-        assert f"“{label}” must be" in warning.value and allowed in warning.value.replace("\\", "")
+    (warning,) = test.warning
+    assert f"“{label}” must be" in warning.value and allowed in warning.value.replace("\\", "")
     at_fields = [mark.value.replace("\\", "") for mark in test.markdown if ":red[" in mark.value]
     assert [allowed in text for text in at_fields] == [True]
     assert test.button(key="start").disabled
 
 
 def test_every_invalid_setting_is_marked():
-    test = opened("train")
+    test = form()
     test.number_input(key="field 1 training.epochs").set_value(0).run()
     test.number_input(key="field 1 model.channels").set_value(-8).run()
     assert sum(":red[" in mark.value for mark in test.markdown) == 2
-    assert ["1 more problem is marked in the form" in warning.value for warning in test.warning] == [True] * 2
+    assert ["1 more problem is marked in the form" in warning.value for warning in test.warning] == [True]
 
 
 def test_settings_that_contradict_each_other_block_the_start():
-    test = opened("train")
+    test = form()
     test.number_input(key="field 1 data.cutout").set_value(64).run()
     warnings = [warning.value.replace("\\", "") for warning in test.warning]
-    assert warnings == ["“Cutout” must be at most “Image size” (32). You entered 64."] * 2
+    assert warnings == ["“Cutout” must be at most “Image size” (32). You entered 64."]
     assert test.button(key="start").disabled
 
 
 def test_fewer_blocks_for_a_moment_lose_no_pooling():
-    test = opened("train")
+    test = form()
     blocks = test.number_input(key="field 1 model.num_blocks")
     blocks.set_value(1).run()
     warnings = ["“Pool after blocks” must list blocks between 1 and 1" in warning.value for warning in test.warning]
-    assert warnings == [True] * 2
+    assert warnings == [True]
     blocks.set_value(4).run()
     assert list(test.multiselect(key="field 1 model.pool_after").value) == [1, 2] and not test.warning
     assert not test.button(key="start").disabled
 
 
-def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
-    run = finished(RunStore())
-    test = opened("train", run.id, view="x")
-    assert query_of(test) == {"run": run.id, "view": "x"}
-    test.selectbox(key="field 1 preset").set_value("report").run()
+def test_typed_settings_survive_a_reload_and_leave_the_rest_of_the_url():
+    test = form("none", view="x")
+    assert query_of(test) == {"run": "none", "view": "x"}
+    test.segmented_control(key="field 1 preset").set_value("report").run()
     test.number_input(key="field 2 training.epochs").set_value(3).run()
     test.number_input(key="field 2 training.lr").set_value(0.0015).run()
     test.multiselect(key="field 2 model.pool_after").set_value([2, 4]).run()
@@ -105,7 +111,7 @@ def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
     test.number_input(key="field 2 data.cutout").set_value(64).run()  # invalid, like the widths
     query = query_of(test)
     assert query == {
-        "run": run.id,
+        "run": "none",
         "view": "x",
         "preset": "report",
         "dataset": "digits",
@@ -115,8 +121,7 @@ def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
         "model.widths": "8,16,²",
         "data.cutout": "64",
     }
-    again = opened("train", **query)
-    assert any("mine" in heading.value for heading in again.subheader)
+    again = form(**query)
     assert values(again) == values(test) | {"model.widths": "", "data.cutout": 0}
     assert ["model.widths" in warning.value.replace("\\", "") for warning in again.warning] == [True]
     again.number_input(key="field 1 training.epochs").set_value(4).run()
@@ -125,12 +130,12 @@ def test_typed_settings_survive_a_reload_and_leave_the_run_in_the_url():
 
 def test_settings_copied_from_a_run_are_in_the_url():
     run = finished(RunStore(), **{"training.lr": 1e-9})  # smaller than the step of its field
-    test = opened("train", run.id).button(key="from").click().run()
+    test = form(run.id).button(key="from").click().run()
     assert not test.exception
     query = query_of(test)
     assert query["run"] == "none" and query["training.lr"] == "1e-09" and query["data.image_size"] == "8"
-    assert values(opened("train", **query)) == values(test)
-    test.button[0].click().run()  # Reset
+    assert values(form(**query)) == values(test)
+    test.button(key="reset").click().run()
     assert query_of(test) == {"run": "none"}
 
 
@@ -149,7 +154,7 @@ def test_settings_copied_from_a_run_are_in_the_url():
     ],
 )
 def test_invalid_settings_in_the_url_get_one_message_and_the_others_count(query, says):
-    test = opened("train", **query, **{"training.batch_size": "32"})
+    test = form(**query, **{"training.batch_size": "32"})
     (warning,) = test.warning
     assert says in warning.value.replace("\\", "") and len(warning.value) < 500
     assert values(test)["training.batch_size"] == (128 if "too long" in says else 32)
@@ -162,11 +167,11 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
         (tmp_path / name).mkdir()
         for number in range(3):
             Image.new("L", (8, 8), 99).save(tmp_path / name / f"{number}.png")
-    test = opened("train", dataset=str(tmp_path))
+    test = form(dataset=str(tmp_path))
     assert test.button(key="start").disabled
     assert not any("images in 2 classes" in caption.value for caption in test.caption)
     test.button(key="look").click().run()
-    for shown in (test, opened("train", **query_of(test))):  # a reload does not ask again
+    for shown in (test, form(**query_of(test))):  # a reload does not ask again
         assert not shown.button(key="start").disabled
         assert any(
             "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
@@ -175,19 +180,19 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
 
 
 def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
-    test = opened("train")
+    test = form()
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("images.zip", b"PK\5\6" + bytes(18), "application/zip").run()
     path = next(field for field in test.text_input if field.label == "Path on this computer")
     assert path.value.endswith(".zip") and path.value != str(tmp_path)
     path.set_value(str(tmp_path)).run()
-    test.button[0].click().run()  # Reset
+    test.button(key="reset").click().run()
     assert next(field for field in test.text_input if field.label == "Path on this computer").value == str(tmp_path)
 
 
 @pytest.mark.parametrize("classes", [("cat",), ("cat", "dog")])
 def test_uploaded_images_are_inspected_before_the_start(classes):
-    test = opened("train")
+    test = form()
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("my own.zip", archive_of(*classes), "application/zip").run()
     if len(classes) == 1:
@@ -202,14 +207,39 @@ def test_uploaded_images_are_inspected_before_the_start(classes):
         )
 
 
+def test_few_images_get_smaller_batches_and_more_epochs_which_you_can_undo():
+    test = form()
+    test.selectbox(key="field 1 source").set_value("own").run()
+    test.file_uploader[0].upload("few.zip", archive_of("cat", "dog"), "application/zip").run()
+    said = "Batch size 16 and 300 epochs instead of 128 and 12, so that few images give 300 steps."
+    assert said in [caption.value for caption in test.caption]
+    assert values(test)["training.batch_size"] == 16 and values(test)["training.epochs"] == 300
+    assert any("300 steps" in mark.value for mark in test.markdown)
+    test.button(key="unfit").click().run()
+    assert values(test)["training.batch_size"] == 128 and values(test)["training.epochs"] == 12
+    assert said not in [caption.value for caption in test.caption]
+    assert any("Only 12 steps in all" in mark.value for mark in test.markdown)
+
+
+def test_a_second_press_within_seconds_asks_before_it_queues_a_duplicate():
+    manager().pause(True)
+    test = opened("train")
+    test.button(key="start").click().run()
+    test.button(key="start").click().run()
+    assert len(manager().waiting()) == 1
+    test.button(key="start again").click().run()
+    assert len(manager().waiting()) == 2
+    assert "start again" not in [button.key for button in test.button]
+
+
 def test_an_upload_is_saved_once(monkeypatch):
     saved = []
     monkeypatch.setattr(own_images, "save_upload", lambda *upload: saved.append(upload) or save_upload(*upload))
-    test = opened("train")
+    test = form()
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     assert test.file_uploader[0].value is None  # the server keeps no copy in memory
-    test.number_input(key="field 2 training.epochs").set_value(3).run()
+    test.number_input(key="field 3 training.epochs").set_value(3).run()
     assert len(saved) == 1
     test.file_uploader[0].upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
     assert len(saved) == 2
@@ -224,7 +254,7 @@ def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(own_images, "save_upload", full)
-    test = opened("train")
+    test = form()
     test.selectbox(key="field 1 source").set_value("own").run()
     test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     assert not test.exception and "disk is full" in test.error[0].value

@@ -107,6 +107,8 @@ def test_a_finished_run_can_be_repeated_trained_longer_and_copied_to_the_form():
     manager().stop(run)
     test = opened("train", run.id)
     test.button(key="from").click().run()
+    test.session_state["form"].unfolded = True
+    test.run()
     lr = next(field for field in test.number_input if "Learning rate" in field.label)
     assert lr.value == 0.005 and test.query_params["run"] in ("none", ["none"])
 
@@ -137,7 +139,7 @@ def test_untrained_weights_are_not_offered():
     run = stopped_at_once(RunStore())
     test = opened("train", run.id)
     assert any("was stopped before it completed an epoch" in caption.value for caption in test.caption)
-    assert "View routing" not in [link.proto.label for link in test.get("page_link")]
+    assert "See routing" not in [link.proto.label for link in test.get("page_link")]
 
 
 def test_curves_by_step_are_drawn_before_the_first_epoch_and_make_way_for_those_by_epoch():

@@ -20,14 +20,13 @@ from expertnet.ui.train.values import fill, whole
 from expertnet.utils.text import cut, escape
 
 
-def training_actions(run: Run) -> None:
-    """Draw the actions that the run's state allows."""
-    status = run.status()
+def training_actions(run: Run, status: Status) -> None:
+    """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
         st.caption("Waiting in the paused queue." if manager().queue.paused else "Waiting in the queue.")
     elif status.state == "running":
         buttons, help = st.container(horizontal=True), "Keeps completed epochs."
-        action(buttons, "Stop and keep", "stop_circle", "stop", lambda: manager().stop(run), help=help)
+        action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")
         ask = buttons.popover("Stop and discard", icon=":material/delete:")
         ask.write("This moves the run and all its epochs to the trash. You can restore it on the Runs page.")
         action(ask, "Discard this run", "delete", "discard", lambda: manager().stop(run, discard=True), type="primary")
@@ -35,11 +34,10 @@ def training_actions(run: Run) -> None:
         st.caption("Stopping after the current step. Completed epochs are kept.")
         if can_force_stop(run):
             action(st.container(), "Force stop", "dangerous", "force", lambda: force_stop(run))
-    else:
-        _ended(run, status)
 
 
-def _ended(run: Run, status: Status) -> None:
+def ended_actions(run: Run, status: Status) -> None:
+    """Draw what you can do with a run that has ended."""
     settings, resumable = run.settings(), status.state in RESUMABLE_STATES and not run.shipped
     why_not = resume_fault(run) if resumable else None
     if why_not:
@@ -70,9 +68,13 @@ def _ended(run: Run, status: Status) -> None:
         st.caption(escape(str(error)))
     else:
         with buttons:
-            link("experts", "View routing", run.id)
-            link("predict", "Classify images", run.id)
+            link("predict", "Try it", run.id)
+            link("experts", "See routing", run.id)
     _more(buttons.popover("More", icon=":material/more_horiz:"), run, settings, status)
+
+
+def run_log(run: Run, status: Status) -> None:
+    """Draw the end of the run's log, folded unless it failed."""
     log = run.log_tail(20)
     if log:
         with st.expander("Log", expanded=status.state == "failed"):

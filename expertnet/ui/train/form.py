@@ -1,4 +1,4 @@
-"""The form of the Train page, generated from the schema of settings, and the button that starts or queues a run."""
+"""The form of the Train page, generated from the schema of settings."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ from expertnet.settings.fields import (
 )
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
-from expertnet.training.manager import manager
 from expertnet.training.start import check_can_start
-from expertnet.ui.shell import action
 from expertnet.ui.train.own_images import inspect_images, path_fields
+from expertnet.ui.train.start import name_field
+from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync
 from expertnet.utils.text import counted, escape
 
@@ -33,8 +33,8 @@ FOLDED = {
     "hardware": "Hardware",
     "": "Hardware",
 }
-STARTED = "started"  # in the session: how many runs it has started
 ADVANCED = "Advanced"
+WIDTH = 760  # pixels of the form
 NARROWEST = 150  # pixels of a setting; a narrower toggle cuts its label
 
 
@@ -46,33 +46,54 @@ def settings_form() -> tuple[Settings | None, str]:
     form = current_form()
     if form.url_problem:
         st.warning(escape(form.url_problem), icon=":material/link_off:")
-    _dataset(form)
-    below_dataset = st.container()
-    _preset(form)
-    base = flat(build_settings(form.preset))
-    fields = [field for field in setting_fields() if field.key != "data.dataset"]
-    settings, invalid = _settings(form, fields)
-    _rows([field for field in fields if field.basic], form, base, invalid)
-    for title in (*dict.fromkeys(FOLDED.values()), ADVANCED):
-        with st.expander(title):
-            folded = [field for field in fields if not field.basic and _group(field) == title]
-            _rows(folded, form, base, invalid)
+    with st.container(width=WIDTH):
+        _dataset(form)
+        below_dataset = st.container()
+        _preset(form)
+        base = flat(build_settings(form.preset))
+        fields = [field for field in setting_fields() if field.key != "data.dataset"]
+        settings, invalid = _settings(form, fields)
+        problem = ""
+        if settings is not None and form.source == CUSTOM:
+            problem = inspect_images(form, settings, below_dataset)
+        name_field()
+        changed = sum(form.settings[field.key] != base[field.key] for field in fields)
+        note = f" ({changed} changed)" if changed else ""
+
+        def unfold() -> None:
+            form.unfolded = st.session_state["settings"]
+
+        drawer = st.expander(f"Settings{note}", form.unfolded, icon=":material/tune:", key="settings", on_change=unfold)
+        if drawer.open:  # fifty fields take longer than the rest of the page
+            with drawer:
+                _groups(fields, form, base, invalid)
+        details = st.expander("Details", icon=":material/info:", key="details", on_change="rerun")
+        if details.open and settings is not None:
+            with details:
+                summary(settings)
+                st.caption("On the command line:")
+                st.code(command_line(settings, form.preset), language="bash", wrap_lines=True)
     if settings is None:
         first, *others = invalid.values()
         more = f" {counted(len(others), 'more problem is', 'more problems are')} marked in the form." if others else ""
         return None, with_labels(first + more)
-    if form.source == CUSTOM:
-        problem = inspect_images(form, settings.data, below_dataset)
-        if problem:
-            return None, problem
-    command = st.expander("Command line", icon=":material/terminal:", key="command line", on_change="rerun")
-    if command.open:  # highlighting makes the browser load 1.5 MB
-        command.code(command_line(settings, form.preset), language="bash", wrap_lines=True)
+    if problem:
+        return None, problem
     try:
         check_can_start(settings)
     except UserError as error:
         return settings, with_labels(str(error))
     return settings, ""
+
+
+def _groups(fields: list[SettingField], form: Form, base: dict[str, Any], invalid: dict[str, str]) -> None:
+    """Draw the settings: the most important ones in view, the others folded."""
+    _rows([field for field in fields if field.basic], form, base, invalid)
+    for title in (*dict.fromkeys(FOLDED.values()), ADVANCED):
+        folded = [field for field in fields if not field.basic and _group(field) == title]
+        wrong = any(field.key in invalid for field in folded)
+        with st.expander(f":red[{title}]" if wrong else title, key=f"settings {title}"):
+            _rows(folded, form, base, invalid)
 
 
 def _group(field: SettingField) -> str:
@@ -109,16 +130,21 @@ def _preset(form: Form) -> None:
         sync("preset")
         fill(build_settings(form.preset, form.dataset or None), form.preset)
 
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    left.selectbox(
+    st.segmented_control(
         "Preset",
         list(PRESETS),
-        index=list(PRESETS).index(form.preset),
-        help="Settings that work well together. You can change each of them below.",
+        default=form.preset,
+        required=True,
+        help="Settings that work well together. You can change each of them under “Settings”.",
         **bound("preset") | {"on_change": apply, "args": ()},
     )
-    right.button("Reset", help="Restores the preset.", on_click=apply, icon=":material/restart_alt:", width="stretch")
-    st.caption(PRESETS[form.preset].reason)
+    if flat(build_settings(form.preset, form.dataset or None)) == form.settings:
+        st.caption(PRESETS[form.preset].reason)
+    else:
+        row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+        row.caption(PRESETS[form.preset].reason, width="content")
+        help = "Restores the preset."
+        row.button("Reset", help=help, on_click=apply, icon=":material/restart_alt:", type="tertiary", key="reset")
 
 
 def _rows(fields: list[SettingField], form: Form, base: dict[str, Any], invalid: dict[str, str]) -> None:
@@ -172,24 +198,3 @@ def devices(chosen: str) -> tuple[str, ...]:
     accelerators = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     names = ("auto", "cpu", *accelerators, *(["mps"] if torch.backends.mps.is_available() else []))
     return names if chosen in names else (*names, chosen)
-
-
-def start_panel(settings: Settings | None, problem: str) -> None:
-    """Draw the name, the button, and why training cannot start."""
-    count = st.session_state.setdefault(STARTED, 0)  # in the key of the name, so that each start empties the field
-    name = st.text_input("Run name (optional)", key=f"run name {count}", placeholder="What this run tries")
-    if problem:
-        st.warning(escape(problem), icon=":material/block:")
-    queue = manager().queue
-    busy = bool(manager().training() or queue.ids() or queue.paused)
-
-    def submit() -> None:
-        if settings is not None:
-            run = manager().submit(settings, preset=current_form().preset, name=name)
-            st.session_state[STARTED] += 1
-            if not busy:
-                st.query_params["run"] = run.id
-
-    label = "Queue this run" if busy else "Start training"
-    look: dict[str, Any] = {"type": "primary", "width": "stretch", "disabled": bool(problem)}
-    action(st.container(), label, "play_arrow", "start", submit, **look)

@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.charts.base import specification
 from expertnet.charts.training import entropy_curves, learning_curves, step_curve
 from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
+from expertnet.findings.outcome import outcome
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import find_damage
@@ -23,7 +25,7 @@ from expertnet.store.trash import trashed
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
 from expertnet.ui.shell import NO_RUN, PAGES, TITLE, duration, shown_error, state_label, time_text, toast
-from expertnet.ui.train.actions import training_actions
+from expertnet.ui.train.actions import ended_actions, run_log, training_actions
 from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape, percent
 
@@ -53,8 +55,8 @@ def run_in_view() -> Run | None:
     return run
 
 
-def live_view(run: Run, queue_changed: Callable[[], bool]) -> None:
-    """Draw the panel of a run, and watch the run and the queue.
+def live_view(run: Run, tools: DeltaGenerator, queue_changed: Callable[[], bool]) -> None:
+    """Draw a run, with a button in `tools` that brings the form back, and watch the run and the queue.
 
     A tick sends numbers alone, and nothing once the run has ended. Another tab may still resume it.
     """
@@ -78,25 +80,33 @@ def live_view(run: Run, queue_changed: Callable[[], bool]) -> None:
         with shown_error():
             _curves(run)
 
+    if tools.button("New run", icon=":material/add:", key="new"):  # a training continues
+        st.query_params["run"] = "none"
+        st.rerun()
     with shown_error():
         _head(run)
         if drawn.active:
+            training_actions(run, drawn)
             login.fragment(numbers, run_every=TICK)()
             login.fragment(curves, run_every=CURVES_TICK)()
         else:
+            _outcome(run, drawn)
+            ended_actions(run, drawn)
             _numbers(run, drawn)
             _curves(run)
             login.fragment(look, run_every=IDLE_TICK)()
-        training_actions(run)
-    label, icon = ("Hide (training continues)", "close") if drawn.active else ("New run", "add")
-    if st.button(label, icon=f":material/{icon}:", key="new"):
-        st.query_params["run"] = "none"
-        st.rerun()
+            run_log(run, drawn)
+
+
+def _outcome(run: Run, status: Status) -> None:
+    info = run.dataset_info()
+    sentence = outcome(run.settings(), status, len(info.classes) if info else 0)
+    if sentence:
+        st.markdown(f"**{escape(sentence)}**")
 
 
 def _head(run: Run) -> None:
     settings = run.settings()
-    st.subheader(escape(run.title))
     damage = find_damage(run) if run.state not in ACTIVE_STATES else None  # a running one may be between two writes
     if damage and damage != run.status().error:
         st.warning(escape(damage), icon=":material/healing:")

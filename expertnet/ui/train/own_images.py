@@ -5,13 +5,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.data.custom import save_upload, scan
 from expertnet.errors import AccessError, DatasetError
-from expertnet.settings.fields import with_labels
-from expertnet.settings.schema import DataSettings
+from expertnet.settings.fields import build_settings, with_labels
+from expertnet.settings.schema import Settings
+from expertnet.training.pace import fitted, step_count, training_images
 from expertnet.ui.auth import login
 from expertnet.ui.shell import progress_bar, shown_error
-from expertnet.ui.train.values import Form, bound
+from expertnet.ui.train.values import Form, bound, put
 from expertnet.ui.uploads import forget
-from expertnet.utils.text import escape
+from expertnet.utils.text import counted, escape
 
 SHOWN = 5  # class names
 _inspected: set[str] = set()  # paths that users of this server have chosen to inspect
@@ -46,12 +47,12 @@ def path_fields(form: Form) -> None:
         st.rerun()
 
 
-def inspect_images(form: Form, data: DataSettings, place: DeltaGenerator) -> str:
+def inspect_images(form: Form, settings: Settings, place: DeltaGenerator) -> str:
     """Describe the images at `place`, and return why training cannot start with them, or "" if it can.
 
     A path from the URL is inspected only after you agree, so that no link leads the server through its disk.
     """
-    dataset = data.dataset
+    data, dataset = settings.data, settings.data.dataset
     if not form.dataset:
         return "Enter the path of a folder or archive of class folders, or upload an archive."
     if dataset == form.url_dataset and dataset not in _inspected:
@@ -78,4 +79,27 @@ def inspect_images(form: Form, data: DataSettings, place: DeltaGenerator) -> str
         f"{found.sentence}. Classes: {escape(classes)}. "
         "Training skips images that cannot be read and lists them in the run's log."
     )
+    _fit(form, settings, place)
     return ""
+
+
+def _fit(form: Form, settings: Settings, place: DeltaGenerator) -> None:
+    """Give few images enough steps unless you have changed the preset's, say so, and offer to undo it."""
+    preset, images = build_settings(form.preset, settings.data.dataset).training, training_images(settings)
+    if images is None:
+        return
+    own, now = (preset.batch_size, preset.epochs), (settings.training.batch_size, settings.training.epochs)
+    fit = fitted(settings.model_copy(update={"training": preset}), images)
+    this = form.preset, settings.data.dataset
+    if fit != own == now and form.fitted != this:
+        form.fitted = this
+        put(batch_size=fit[0], epochs=fit[1])
+        st.rerun()
+    if fit != own and now == fit:
+        row = place.container(horizontal=True, vertical_alignment="center")
+        row.caption(
+            f"Batch size {fit[0]} and {fit[1]} epochs instead of {own[0]} and {own[1]}, so that few images give "
+            f"{counted(step_count(settings, images), 'step')}.",
+            width="content",
+        )
+        row.button("Undo", type="tertiary", on_click=put, kwargs={"batch_size": own[0], "epochs": own[1]}, key="unfit")

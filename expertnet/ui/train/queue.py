@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
@@ -15,20 +16,20 @@ LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # characters of a title
 
 
-def queue_panel() -> Callable[[], bool]:
-    """Draw the queue unless it is empty. Returns a test for changes of it and of the run in training."""
+def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
+    """Draw the queue as a button that opens it, unless it is empty. Returns a test for changes of it and of the run in training."""
     drawn = _now()
     waiting, paused = manager().waiting(), manager().queue.paused
     if waiting or paused:
-        head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
-        head.markdown("**Queue (paused)**" if paused else "**Queue**")
-        label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
-        help = "A paused queue starts no new run. A run in training continues."
-        action(head, label, icon, "pause", lambda: manager().pause(not paused), help=help)
-    labels = row_labels(rows_of(waiting), LONGEST)
-    for place, run in enumerate(waiting):
-        if run.has_settings:
-            _entry(place, run, labels[run.id])
+        said = ", paused" if paused else ""
+        with place.popover(f"Queue ({len(waiting)}{said})", icon=":material/format_list_numbered:", key="queue"):
+            label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
+            help = "A paused queue starts no new run. A run in training continues."
+            action(st.container(), label, icon, "pause", lambda: manager().pause(not paused), help=help)
+            labels = row_labels(rows_of(waiting), LONGEST)
+            for number, run in enumerate(waiting):
+                if run.has_settings:
+                    _entry(number, run, labels[run.id])
 
     return lambda: _now() != drawn
 
@@ -50,24 +51,22 @@ def _now() -> tuple[object, ...]:
 
 
 def _entry(place: int, run: Run, label: str) -> None:
-    text, change = st.columns([5, 3], vertical_alignment="center")
-    settings = run.settings()
-    text.markdown(
+    st.markdown(
         f"{place + 1}\\. {escape(label)}  \n"
-        f":small[{escape(cut(run.dataset, LONGEST))} · {counted(settings.training.epochs, 'epoch')}]"
+        f":small[{escape(cut(run.dataset, LONGEST))} · {counted(run.settings().training.epochs, 'epoch')}]"
     )
-    menu = change.popover("Change", width="stretch", key=f"change {run.id} {place}")
-    queue, trained = manager().queue, bool(run.metrics())
+    row, queue, trained = st.container(horizontal=True), manager().queue, bool(run.metrics())
+    look = {"type": "tertiary"}
     if place:
-        action(
-            menu, "Run next", "vertical_align_top", f"next {run.id}", lambda: queue.run_next(run.id), width="stretch"
-        )
-        action(menu, "Move up", "arrow_upward", f"up {run.id}", lambda: queue.move_up(run.id), width="stretch")
-    menu.caption(
-        "Removing keeps the run and its completed epochs."
+        action(row, "Run next", "vertical_align_top", f"next {run.id}", lambda: queue.run_next(run.id), **look)
+        action(row, "Move up", "arrow_upward", f"up {run.id}", lambda: queue.move_up(run.id), **look)
+    help = (
+        "Keeps the run and its completed epochs."
         if trained
-        else "Removing moves the run to the trash, because it has no completed epoch."
+        else "Moves the run to the trash: it has no completed epoch."
     )
-    action(
-        menu, "Remove", "close", f"remove {run.id}", lambda: manager().stop(run, discard=not trained), width="stretch"
-    )
+
+    def remove() -> None:
+        manager().stop(run, discard=not trained)
+
+    action(row, "Remove", "close", f"remove {run.id}", remove, help=help, **look)

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.charts.architecture import architecture
+from expertnet.charts.base import specification
 from expertnet.data.custom import known_class_count
 from expertnet.network.cost import Stage, estimate
 from expertnet.settings.schema import Settings
@@ -33,7 +34,7 @@ def summary(settings: Settings) -> None:
 @lru_cache(maxsize=64)
 def _sketch(stages: tuple[Stage, ...]) -> dict[str, Any]:
     """Return the chart's specification, which takes longer to make than the rest of the page."""
-    return architecture(pd.DataFrame([asdict(stage) for stage in stages])).to_dict()
+    return specification(architecture(pd.DataFrame([asdict(stage) for stage in stages])))
 
 
 def _short(number: int) -> str:

@@ -27,6 +27,8 @@ class Form:
     path: str  # of your own images
     settings: dict[str, Any]  # by dotted key; `dataset` replaces data.dataset
     generation: int = 1  # in the key of each widget; filling the form increases it, which makes new widgets
+    unfolded: bool = False  # whether the settings are in view
+    fitted: tuple[str, str] = ("", "")  # the preset and your own images to whose number the settings were last fitted
     uploads: int = 0  # files that were uploaded
     url_dataset: str = ""  # the dataset in the URL when the session began
     url_problem: str = ""  # what was wrong with the URL, until a widget changes
@@ -57,7 +59,8 @@ def fill(settings: Settings, preset: str) -> None:
     )
     old = st.session_state.get(FORM)
     if old is not None:
-        filled = replace(filled, generation=old.generation + 1, uploads=old.uploads, url_dataset=old.url_dataset)
+        kept = {name: getattr(old, name) for name in ("uploads", "url_dataset", "unfolded")}
+        filled = replace(filled, generation=old.generation + 1, **kept)
     st.session_state[FORM] = filled
 
 
@@ -74,6 +77,13 @@ def sync(key: str) -> None:
         setattr(form, key, value)
     else:
         form.settings[key] = _setting(key, value)
+
+
+def put(**values: Any) -> None:
+    """Replace settings, by the names of `training`, in the form and in its widgets."""
+    form = current_form()
+    form.settings |= {f"training.{name}": value for name, value in values.items()}
+    form.generation += 1
 
 
 def _widget_key(key: str) -> str:

@@ -1,0 +1,73 @@
+"""How many steps a training takes, whether these are enough, and how long they take on this computer."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from expertnet.data.custom import known_class_count, known_train_images
+from expertnet.errors import SettingsError
+from expertnet.network.cost import estimate
+from expertnet.settings.schema import Settings
+from expertnet.store.index import RunRow
+from expertnet.training.start import CLASSES_IF_UNKNOWN
+from expertnet.utils.devices import resolve_device
+
+ENOUGH_STEPS = 300  # that few images are given
+FEW_STEPS = 100  # fewer teach a network little
+SMALLEST_BATCH = 16  # images; the batch norms of smaller batches are noisy
+ALIKE = 4.0  # how many times as many multiply-adds a network may need for its speed to tell that of another
+
+
+def training_images(settings: Settings) -> int | None:
+    """Return the number of images in an epoch, without those for validation; None if unknown."""
+    images = known_train_images(settings.data)
+    return None if images is None else max(images - round(images * settings.data.validation_share), 1)
+
+
+def step_count(settings: Settings, images: int) -> int:
+    """Return the number of steps of a whole training on `images`."""
+    size = settings.training.batch_size
+    return settings.training.epochs * max(images // size, 1)
+
+
+def fitted(settings: Settings, images: int) -> tuple[int, int]:
+    """Return a batch size and a number of epochs that give few images ENOUGH_STEPS.
+
+    Smaller batches come first, because they take hardly any longer. Settings with enough steps keep theirs.
+    """
+    size, epochs = settings.training.batch_size, settings.training.epochs
+    while epochs * max(images // size, 1) < ENOUGH_STEPS and size >= 2 * SMALLEST_BATCH:
+        size //= 2
+    return size, max(epochs, math.ceil(ENOUGH_STEPS / max(images // size, 1)))
+
+
+def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) -> float | None:
+    """Estimate how long a training takes from earlier ones on this computer, or return None if none is alike.
+
+    The newest run on the same kind of device whose network needs up to ALIKE times as many or few multiply-adds tells the
+    images per second, including evaluations. They are scaled by the multiply-adds.
+    """
+    cost, kind = _multiply_adds(settings), _device_type(settings)
+    for row in rows:
+        seconds = row.curves["seconds"]
+        device = row.status.device
+        if not (row.settings and row.images and len(seconds) and device and row.status.is_here):
+            continue
+        ratio = cost / _multiply_adds(row.settings)
+        if (kind == "cpu") == device.startswith("CPU") and 1 / ALIKE <= ratio <= ALIKE:
+            per_image = float(torch.tensor(seconds).nanmedian()) / row.images
+            if math.isfinite(per_image):
+                return settings.training.epochs * images * per_image * ratio
+    return None
+
+
+def _multiply_adds(settings: Settings) -> int:
+    return estimate(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN).multiply_adds
+
+
+def _device_type(settings: Settings) -> str:
+    try:
+        return resolve_device(settings.hardware.device).type
+    except SettingsError:
+        return "cpu"

@@ -1,0 +1,39 @@
+"""What a training came to, in a sentence."""
+
+import pytest
+
+from expertnet.findings.outcome import outcome
+from expertnet.settings.fields import build_settings
+from expertnet.store.status import Status
+
+ENDED = {"state": "finished", "epoch": 12, "epochs": 12, "steps": 10}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "status", "sentence"),
+    [
+        ("digits", {"test_accuracy": 357 / 359}, "Recognizes 99.4% of 359 unseen digits; 2 wrong."),
+        ("cifar10", {"test_accuracy": 0.865}, "Recognizes 86.5% of 10,000 unseen images; 1,350 wrong."),
+        ("/own/images", {"test_accuracy": 0.968}, "Recognizes 96.8% of the unseen test images."),
+        (
+            "/own/images",
+            {"test_accuracy": 0.47, "steps": 1},
+            "Barely learned: 47.0% of the unseen images are right after 12 steps in all. Train longer.",
+        ),
+        ("/own/images", {"test_accuracy": 0.97, "steps": 1}, "Recognizes 97.0% of the unseen test images."),
+        (
+            "digits",
+            {"state": "stopped", "epoch": 3, "best_val_accuracy": 0.91},
+            "Recognizes 91.0% of the validation images after 3 of 12 epochs.",
+        ),
+        ("digits", {"state": "stopped", "epoch": 0}, ""),
+    ],
+)
+def test_an_outcome_is_one_sentence(dataset, status, sentence):
+    assert outcome(build_settings("quick", dataset), Status(**(ENDED | status)), 3) == sentence
+
+
+def test_without_validation_images_the_accuracy_is_the_test_sets():
+    settings = build_settings("quick", "digits", {"data.validation_share": 0.0})
+    status = Status(**(ENDED | {"state": "failed", "epoch": 3, "best_val_accuracy": 0.5}))
+    assert "of the test images" in outcome(settings, status, 10)

@@ -1,0 +1,63 @@
+"""Steps and times of a training before it starts."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.datasets import load_dataset
+from expertnet.settings.fields import build_settings
+from expertnet.training.pace import ENOUGH_STEPS, expected_seconds, fitted, step_count, training_images
+from expertnet.utils.processes import this_process
+
+
+def earlier(seconds=2.0, device="CPU, 2 threads", process=None, images=1280, **overrides):
+    """Return the row of a run that took so many seconds for each of three epochs."""
+    status = (SimpleNamespace(device=device, is_here=process is None),)
+    settings = build_settings("quick", "digits", overrides)
+    curves = {"seconds": np.array([9.0, seconds, seconds])}
+    return SimpleNamespace(settings=settings, images=images, curves=curves, status=status[0])
+
+
+def test_the_images_and_steps_of_the_digits_are_those_of_their_training():
+    settings = build_settings("quick", "digits")
+    data = load_dataset(settings.data, 0)
+    known = BUILTIN["digits"]
+    assert (len(data.train) + len(data.validation), len(data.test)) == (known.train_images, known.test_images)
+    assert abs(training_images(settings) - len(data.train)) <= 10  # rounded in each class
+    assert step_count(settings, len(data.train)) == 12 * (len(data.train) // 128)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (5000, (128, 12)),  # 468 steps
+        (1200, (32, 12)),  # 444 steps; 64 would give 216
+        (300, (16, 17)),  # 18 steps an epoch
+        (30, (16, 300)),
+        (3, (16, 300)),
+    ],
+)
+def test_few_images_get_enough_steps(images, expected):
+    settings = build_settings("quick")
+    size, epochs = fitted(settings, images)
+    assert (size, epochs) == expected
+    assert epochs * max(images // size, 1) >= ENOUGH_STEPS
+
+
+def test_the_time_is_that_of_the_newest_alike_run_on_this_computer():
+    settings = build_settings("quick", "digits", {"hardware.device": "cpu"})
+    assert expected_seconds(settings, 1280, [earlier()]) == pytest.approx(24)  # 12 epochs of 2 seconds
+    assert expected_seconds(settings, 640, [earlier(3.0), earlier()]) == pytest.approx(18)
+    twice = expected_seconds(settings, 1280, [earlier(**{"model.channels": 64})])
+    assert twice == pytest.approx(24 / 4, rel=0.1)  # four times as many multiply-adds
+    for other in (
+        earlier(process=this_process()),
+        earlier(device="NVIDIA H100"),
+        earlier(images=0),
+        earlier(float("nan")),
+        earlier(**{"model.channels": 256}),
+    ):
+        other.curves["seconds"][0] = np.nan if np.isnan(other.curves["seconds"][1]) else 9.0
+        assert expected_seconds(settings, 1280, [other]) is None
