@@ -48,9 +48,9 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    if hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Make a rename survive a power cut, where the system can open and sync folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
