@@ -10,7 +10,9 @@ def probability_bars(predictions: pd.DataFrame) -> alt.LayerChart:
     """Draw class probabilities in the order of the table: columns label, probability."""
     axis = alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
     x = alt.X("probability:Q", title=None, axis=axis, scale=alt.Scale(domain=[0, 1.18], nice=False))
-    base = alt.Chart(predictions).encode(x=x, y=rows_axis("label:N"), tooltip=tooltips("label:N", probability=".2%"))
+    # The order is part of the chart, because a page that updates one keeps its rows in their old order
+    y = rows_axis("label:N").sort(predictions["label"].tolist())
+    base = alt.Chart(predictions).encode(x=x, y=y, tooltip=tooltips("label:N", probability=".2%"))
     bars = base.mark_bar(color=BLUE, height=16)
     numbers = base.mark_text(align="left", dx=3, color=TEXT).encode(text=alt.Text("probability:Q", format=".1%"))
     height = len(predictions) * ROW + 24
@@ -22,7 +24,7 @@ def probability_pairs(table: pd.DataFrame) -> alt.LayerChart:
     title, axis = "pale: own routing, full: changed weights", alt.Axis(format=".0%", values=[0, 0.5, 1])
     x = alt.X("probability:Q", title=title, scale=alt.Scale(domain=[0, 1.15], nice=False), axis=axis)
     tooltip = tooltips("label:N", probability=".2%", changed=".2%")
-    base = alt.Chart(table).encode(y=rows_axis("label:N"), tooltip=tooltip)
+    base = alt.Chart(table).encode(y=rows_axis("label:N").sort(table["label"].tolist()), tooltip=tooltip)
     text = base.mark_text(align="left", dx=4, color=TEXT)
     return layered(
         base.mark_bar(color=GRAY, height=16, opacity=0.35).encode(x=x),

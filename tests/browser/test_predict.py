@@ -45,6 +45,8 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     sample.press("Enter")
     expect(page.get_by_text("Its true class is 7.")).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("heading", name=re.compile("^Answer: 7"))).to_be_in_viewport(ratio=1)
+    labels = bars(page).first.locator("text").filter(has_text=re.compile(r"^\d$"))
+    expect(labels.first).to_have_text("7")  # the likeliest class comes first
     expect(sample).to_have_attribute("aria-pressed", "true")
     expect(sample).to_be_focused()
     number = re.search(r"\d+", sample.get_attribute("aria-label"))[0]
