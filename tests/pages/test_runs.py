@@ -394,7 +394,7 @@ def test_notes_that_cannot_be_read_do_not_stop_the_page(store):
 def test_other_pages_use_a_run_s_new_name(store):
     run = written(store, "before")
     run.annotate(Notes("after", (), ""))
-    assert any("after" in heading.value for heading in opened("train", run.id).subheader)
+    assert any("after" in heading.value for heading in opened("train", run.id).header)
 
 
 def test_a_selection_does_not_move_to_another_run_when_one_is_added():
