@@ -197,6 +197,7 @@ def test_stopping_shows_in_every_tab_and_keeps_the_run(tab):
     page.get_by_text(re.compile("running · epoch")).wait_for()
     second = tab("train", run="none")  # does not show the run, but offers it
     second.get_by_role("button", name="Now training").click()
+    settle(second.get_by_role("button", name="Stop and discard"))  # the line that led here has a button Stop too
     second.get_by_role("button", name="Stop", exact=True).click()
     for watching in (page, second):
         watching.get_by_role("button", name=re.compile("Resume from epoch|Start again")).wait_for()
