@@ -109,6 +109,8 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
     device, writer.device = device_name(trainer.device), trainer.device
     writer.update(device=device, epoch=trainer.epoch, steps=trainer.steps, images_per_second=speed, **_best(trainer))
     before = sum(row.get("seconds") or 0 for row in history)
+    if trainer.compiles:
+        report("Compiling the network, which can take some minutes")
     started, first_epoch = time.perf_counter(), trainer.epoch
     with TensorBoardLog(run) as scalars, StepLog(run.path, trainer.epoch) as steps:
         for progress in trainer.run():

@@ -25,7 +25,7 @@ from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
 
 MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
-MIN_MULTIPLY_ADDS_TO_COMPILE = 2e13  # of all forward passes, on a CPU with bf16: about five minutes of training
+MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14  # of all forward passes, on a CPU with bf16: about an hour of training
 
 
 class TestResult(TypedDict):
@@ -91,14 +91,15 @@ class Trainer:
         self.steps = (
             len(self.train) // self.batch_size
         )  # per epoch; the last, partial batch is dropped, even a single image
+        self.compiles = self._compiles()
         self.updater = Updater(
-            self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self._compiles(), log
+            self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log
         )
         self.epoch = 0  # completed
         self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
     def _compiles(self) -> bool:
-        """Decide whether compiling, which takes about a minute, is worth it."""
+        """Decide whether compiling, which takes some minutes on a busy CPU, is worth it."""
         if self.settings.hardware.compile != "auto":
             return self.settings.hardware.compile == "on"
         steps = self.steps * self.settings.training.epochs

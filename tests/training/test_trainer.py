@@ -342,7 +342,7 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     ids=["long", "short", "float32"],
 )
 def test_only_long_runs_are_compiled_on_a_cpu_with_bf16(data, settings, compiles):
-    long = {"model.num_blocks": 12, "model.channels": 64, "training.epochs": 10_000, "hardware.precision": "bf16"}
+    long = {"model.num_blocks": 12, "model.channels": 256, "training.epochs": 10_000, "hardware.precision": "bf16"}
     run = trainer(data, **long | settings)
     assert (run.updater.forward is not run.model) == compiles
 
