@@ -39,9 +39,7 @@ PAGES = {  # file name: title and icon
 STRIP_TICK = 3.0  # seconds
 LONGEST = 40  # characters of a title in the strip
 # The theme's primary color is legible under white text, and so too dark as text on a dark background.
-STYLE = (
-    "<style>button[data-variant='segmented_control'][aria-checked='true'] {color: inherit; font-weight: 600}</style>"
-)
+STYLE = "<style>button[data-variant='segmented_control'][data-selected][aria-checked='true'] {color: inherit; font-weight: 600}</style>"
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 

@@ -37,6 +37,14 @@ def test_the_verdict_the_image_and_its_heat_map_are_in_the_first_screen(tab, run
     expect(image.or_(page.get_by_role("img", name=re.compile("^Test image")))).to_have_count(1)
 
 
+def test_the_selected_view_is_written_in_the_text_color_which_has_more_contrast(tab, run):
+    page = tab("experts", run=run.id)
+    color = "element => getComputedStyle(element.querySelector('p') ?? element).color"
+    selected, other = (page.get_by_role("radio", name=name, exact=True) for name in ("One image", "Classes"))
+    assert selected.get_attribute("aria-checked") == "true"
+    assert selected.evaluate(color) == other.evaluate(color)
+
+
 def test_what_if_names_every_button_by_its_expert_and_block(tab, run):
     page = tab("experts", run=run.id, view="What if")
     settle(page.get_by_role("button", name="Switch off expert 2 of block 4", exact=True))
