@@ -1,6 +1,6 @@
 """Read untrusted bytes as an image and fit it into a tensor, within limits of memory. All limits on a single image are here.
 
-All functions are thread-safe and change no global state of Pillow.
+All functions are thread-safe and change no global state of Pillow. The module is long because its limits depend on its steps.
 """
 
 import io

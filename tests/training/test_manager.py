@@ -19,18 +19,6 @@ from expertnet.utils.processes import Process
 from tests.support.small import TINY, can_resume, figures, settings, until
 
 
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(tmp_path / "runs")
-
-
-@pytest.fixture
-def manager(store):
-    made = Manager(store)
-    yield made
-    made.close()
-
-
 def stop_after_epoch(epoch):
     """A stop event and a callback that sets it in the epoch after `epoch`."""
     stop = Stop()

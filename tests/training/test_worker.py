@@ -7,25 +7,12 @@ import psutil
 import pytest
 
 from expertnet.errors import RunError
-from expertnet.store.run_store import RunStore
 from expertnet.training import worker
 from expertnet.training.manager import Manager
 from tests.support.hosts import on_another_host
 from tests.support.small import LIMIT, can_resume, settings, until
 
 OWN = {"hardware.own_process": True}
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(tmp_path / "runs")
-
-
-@pytest.fixture
-def manager(store):
-    made = Manager(store)
-    yield made
-    made.close()
 
 
 def processes(run):

@@ -32,6 +32,8 @@ from expertnet.utils.text import counted, escape, percent
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 TICK, CURVES_TICK, IDLE_TICK = 2.0, 5.0, 5.0  # seconds; each tick takes a little time from a training on the CPU
 FEW_EPOCHS = 3  # too few for curves by epoch alone
+MIRRORED = "With the probabilities averaged over each image and its mirror image."
+SIX_VIEWS = "Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored."
 
 
 def run_in_view() -> Run | None:
@@ -148,20 +150,12 @@ def _numbers(run: Run, status: Status) -> None:
             width="content",
             help="Measured once, at the end, with the weights of the best epoch.",
         )
-    if status.test_accuracy_mirrored is not None:
-        figures.metric(
-            "Test accuracy, mirrored views",
-            percent(status.test_accuracy_mirrored),
-            width="content",
-            help="With the probabilities averaged over each image and its mirror image.",
-        )
-    if status.test_accuracy_views is not None:
-        figures.metric(
-            "Test accuracy, six views",
-            percent(status.test_accuracy_views),
-            width="content",
-            help="Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored.",
-        )
+    for views, accuracy, explanation in (
+        ("mirrored views", status.test_accuracy_mirrored, MIRRORED),
+        ("six views", status.test_accuracy_views, SIX_VIEWS),
+    ):
+        if accuracy is not None:
+            figures.metric(f"Test accuracy, {views}", percent(accuracy), width="content", help=explanation)
     st.caption(escape(_hardware(status)))
     if status.error:
         st.error(escape(with_labels(status.error)), icon=":material/error:")
