@@ -4,14 +4,15 @@
 # make test-busy: all tests, five times in a row, while every processor core is busy.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
-# make accuracy PRESET=quick DATA=digits: the accuracy of a preset, with and without its routing, for three seeds each.
+# make accuracy PRESET=quick DATA=digits: in the background, the accuracy of a preset with and without its routing, for three
+#   seeds each. After an interruption, the same command goes on. THREADS=1 leaves a processor free, OPTIONS=... adds options.
 # make benchmark DATA=cifar10-jpeg.tar.xz: the figures of docs/benchmarks.md that this machine can measure.
 PYTHON ?= python3
 VENV := .venv
 PORT ?= 8501
 DATA ?= cifar10
 PRESET ?= quick
-ROWS ?= accuracy.jsonl
+VARIANTS ?= learned uniform width parameters
 WORKERS ?= 2
 ifndef SEED
 SEED := $(shell date +%s)
@@ -54,9 +55,10 @@ benchmark: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.routing_lab --dataset $(DATA)
 
 accuracy: $(VENV)/.dev
-	for n in 1 2 3; do for v in learned uniform width parameters; do \
-		$(VENV)/bin/python -m benchmarks.accuracy --preset $(PRESET) --data $(DATA) --variant $$v --seeds $$n --rows $(ROWS) || exit 1; \
-	done; done
+	@mkdir -p benchmarks/results
+	@nohup nice $(VENV)/bin/python -m benchmarks.accuracy --preset $(PRESET) --data "$(DATA)" --variant $(VARIANTS) \
+		$(if $(THREADS),--threads $(THREADS)) $(OPTIONS) </dev/null >>benchmarks/results/$(PRESET).log 2>&1 & \
+	echo "Training in the background, as process $$!. Progress and tables: benchmarks/results/$(PRESET).log. Stop: kill $$!"
 
 watching: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.watching

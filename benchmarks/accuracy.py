@@ -1,60 +1,77 @@
-"""Measure the accuracy of a preset: python -m benchmarks.accuracy --preset P [--seeds 3] [--data D] [--variant V] [--set KEY=VALUE ...]
+"""Measure the accuracy of a preset: python -m benchmarks.accuracy --preset P [--data D] [--variant V ...] [--seeds 3]
 
-Trains the preset and prints a row with the mean and standard deviation over the seeds. The validation set chooses the
-epoch; the test set is measured once, at the end. Variants show what routing contributes, with the same trainer, data,
-epochs and recipe:
+Trains the preset with each seed and prints tables with the mean and standard deviation (benchmarks.rows). The validation set
+chooses the epoch, and the test set is measured once, at the end; --all-images instead trains on all training images and
+measures the last epoch. Variants show what routing contributes, with the same trainer, data, epochs and recipe:
 
     learned     the preset as it is
     uniform     every routing weight fixed at 1/K
     width       one expert per block (K = 1) of the same width
     parameters  one expert per block, wider, with as many parameters
-    resnet18    torchvision's ResNet-18 with a 3x3 stem and no pooling after it
+    resnet18    torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
 
-With --rows FILE, each training is saved there as a line of JSON, and a saved training is not repeated. `make accuracy`
-uses this to continue after an interruption.
+Each training is a run in a store of its own, in benchmarks/results. The same command goes on after an interruption, from the
+last completed epoch. A finished training is a line of JSON in --rows, and is not repeated.
 """
 
 import argparse
-import json
-import platform
-import time
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, cast
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from expertnet.data.datasets import load_dataset
+from benchmarks import rows
+from expertnet.cli.output import say
+from expertnet.cli.train import EpochPrinter
+from expertnet.data.datasets import dataset_title, load_dataset
+from expertnet.errors import UserError
 from expertnet.network.cost import estimate
-from expertnet.network.model import ExpertNet
+from expertnet.network.model import Classifier, ExpertNet, MaxClassifier
+from expertnet.network.stem import make_norm
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import PRESETS
-from expertnet.settings.schema import Settings
-from expertnet.training.trainer import Trainer
-from expertnet.utils.devices import device_name, resolve_device
+from expertnet.settings.schema import ModelSettings, Settings
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.training.lock import training_lock
+from expertnet.training.runner import run_training
+from expertnet.training.start import prepare_resume
+from expertnet.training.stop import Stop
 
 VARIANTS = ("learned", "uniform", "width", "parameters", "resnet18")
+TITLES = {"cifar10-jpeg": rows.JPEG_COPY}  # by the name of an archive
 
 
 class Peer(nn.Module):
     """A network without experts with the interface of ExpertNet; its routing is that of a single expert."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, body: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
-        self.net = net
+        self.stem, self.body, self.classifier = nn.Identity(), body, classifier
 
-    def forward(self, images_N3HW: Tensor, return_routing: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        logits = self.net(images_N3HW)
+    def forward(
+        self, images_N3HW: Tensor, return_routing: bool = False, changes: object = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        logits = self.classifier(self.body(images_N3HW))
         return (logits, logits.new_ones(len(logits), 1, 1)) if return_routing else logits
 
 
-def resnet18(num_classes: int) -> ExpertNet:
-    net = torchvision.models.resnet18(num_classes=num_classes)
+def resnet18(num_classes: int, model: ModelSettings | None = None) -> ExpertNet:
+    """Return a ResNet-18 for small images, with the norms and the classifier that a recipe needs."""
+    model = model or ModelSettings()
+    net = torchvision.models.resnet18(norm_layer=partial(make_norm, model=model))
     net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     net.maxpool = nn.Identity()
-    return cast(ExpertNet, Peer(net))
+    classifier = (MaxClassifier if model.head == "max" else Classifier)(512, num_classes)
+    return cast(ExpertNet, Peer(nn.Sequential(*list(net.children())[:-2]), classifier))  # without its own classifier
 
 
 def changed(settings: Settings, variant: str, num_classes: int) -> Settings:
@@ -80,67 +97,125 @@ def _wider(settings: Settings, factor: float) -> Settings:
     return _with_model(settings, num_experts=1, widths=widths, channels=round(model.channels * factor))
 
 
-def train(settings: Settings, variant: str) -> dict[str, float]:
-    """Train once and return the parameters, seconds, validation accuracy and test figures."""
-    data = load_dataset(settings.data, settings.seed)
-    classes = len(data.info.classes)
-    network = (lambda: resnet18(classes)) if variant == "resnet18" else None
-    trainer = Trainer(settings, data, network=network)
-    started, found = time.perf_counter(), {"parameters": float(sum(p.numel() for p in trainer.model.parameters()))}
-    for progress in trainer.run():
-        for figures in (progress.metrics, progress.test):
-            found |= {name: value for name, value in (figures or {}).items() if isinstance(value, float)}
-    best = trainer.best["accuracy"]
-    return found | {"seconds": time.perf_counter() - started, "validation": best if best is not None else float("nan")}
+def data_title(dataset: str) -> str:
+    """Return the name of a dataset for tables."""
+    title = dataset_title(dataset)
+    return TITLES.get(title, title)
 
 
-def trained(settings: Settings, variant: str, file: Path | None) -> dict[str, float]:
-    """Return the figures of a training from the file, or train and add them to it."""
-    key = {"variant": variant, "settings": settings.model_dump(mode="json"), "torch": torch.__version__}
-    for line in file.read_text().splitlines() if file and file.exists() else ():
-        saved = json.loads(line)
-        if saved["key"] == key:
-            return saved["figures"]
-    figures = train(settings, variant)
-    if file:
-        with file.open("a") as rows:
-            rows.write(json.dumps({"key": key, "figures": figures}) + "\n")
-    return figures
+def peer(variant: str, settings: Settings) -> Callable[[int], ExpertNet] | None:
+    """Return what makes the network of a variant for a number of classes; None if it is an ExpertNet."""
+    return partial(resnet18, model=settings.model) if variant == "resnet18" else None
 
 
-def spread(values: list[float]) -> str:
-    return f"{mean(values):.2%}" + (f" ± {stdev(values):.2%}" if len(values) > 1 else "")
+def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: Stop) -> Run:
+    """Train a run to its end, or go on with the one that was cut off, and return it. Raises UserError if that fails."""
+    known = (run for run in store.list() if run.has_settings and run.given_name == variant)
+    run = next((run for run in known if run.settings() == settings), None)
+    if run is None:
+        run = store.create(settings, preset, variant)
+    elif run.state == "finished":
+        return run
+    else:
+        prepare_resume(run)
+    say(f"{variant}, seed {settings.seed}, run {run.id}")
+    on_progress = EpochPrinter("test" if settings.watches_test else "validation")
+    status = run_training(run, stop, on_progress=on_progress, network=peer(variant, settings))
+    if status.state != "finished":
+        raise UserError(status.error or "Interrupted. The same command goes on from the last completed epoch.")
+    return run
+
+
+def measured(run: Run, preset: str, variant: str, changes: list[str]) -> rows.Row:
+    """Return the row of a finished run."""
+    settings, status, history, environment = (
+        run.settings(),
+        run.written_status(),
+        run.metrics(),
+        run.config()["environment"],
+    )
+    assert status.test_accuracy is not None
+    data = load_dataset(settings.data, settings.seed, own=run.dataset_info())
+    make = peer(variant, settings) or partial(ExpertNet, settings.model)
+    images = status.steps * min(settings.training.batch_size, len(data.train))
+    training = sum(images / (epoch["images_per_second"] or float("inf")) for epoch in history)
+    seconds = sum(epoch["seconds"] or 0 for epoch in history)
+    return {
+        "preset": preset,
+        "data": data_title(settings.data.dataset),
+        "variant": variant,
+        "seed": settings.seed,
+        "changes": changes,
+        "settings": titled(settings).model_dump(mode="json"),
+        "parameters": sum(value.numel() for value in make(len(data.info.classes)).parameters()),
+        "validation_accuracy": None if settings.watches_test else status.best_val_accuracy,
+        "test_accuracy": status.test_accuracy,
+        "test_accuracy_mirrored": status.test_accuracy_mirrored,
+        "test_accuracy_views": status.test_accuracy_views,
+        "seconds": status.seconds or seconds,
+        "evaluation_share": 1 - training / seconds,
+        "minutes_to": rows.minutes_to(history),
+        "processor": processor(),
+        "device": environment["device"],
+        "torch": environment["torch"],
+        "revision": environment["git_revision"],
+    }
+
+
+def titled(settings: Settings) -> Settings:
+    """Replace the path of the dataset, which another machine does not have, by its title."""
+    data = settings.data.model_copy(update={"dataset": data_title(settings.data.dataset)})
+    return settings.model_copy(update={"data": data})
+
+
+def processor() -> str:
+    """Return the name of the processor and the widest instructions for training that it has."""
+    named = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else None
+    known = torch.cpu.get_capabilities()
+    kinds = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512_f": "AVX512", "avx2": "AVX2"}
+    kind = next((kind for name, kind in kinds.items() if known.get(name)), known["architecture"])
+    return f"{named[1]} ({kind})" if named else str(kind)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
-    parser.add_argument("--variant", choices=VARIANTS, default="learned")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variant", choices=VARIANTS, nargs="+", default=["learned"])
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from seed 0")
     parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
-    parser.add_argument("--rows", type=Path, help="file that saves each training, so that none is repeated")
+    parser.add_argument("--all-images", action="store_true", help="no validation images; the last epoch counts")
+    parser.add_argument("--threads", type=int, help="processor threads of a new training (default: all)")
+    parser.add_argument(
+        "--rows", type=Path, help="file of the rows (default: one per preset and data in benchmarks/results)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args()
-    settings = build_settings(options.preset, options.data, parse_assignments(options.set))
-    classes = len(load_dataset(settings.data, settings.seed).info.classes)
-    settings = changed(settings, options.variant, classes)
-    rows = [
-        trained(settings.model_copy(update={"seed": seed}), options.variant, options.rows)
-        for seed in range(options.seeds)
-    ]
-    device = device_name(resolve_device(settings.hardware.device))
-    changes = " ".join(options.set)
-    print(
-        f"{options.preset} {options.variant} {changes}: {rows[0]['parameters'] / 1e6:.3f} M parameters, {settings.training.epochs} epochs, "
-        f"{settings.data.dataset}, n = {len(rows)}, {mean(row['seconds'] for row in rows):.0f} s each on {device} ({platform.machine()})"
-    )
-    validation = "test, last epoch" if settings.watches_test else "validation, best epoch"
-    print(f"  {validation}: {spread([row['validation'] for row in rows])}")
-    print(f"  test: {spread([row['test_accuracy'] for row in rows])}")
-    if "test_accuracy_mirrored" in rows[0]:
-        print(f"  test with mirrored views: {spread([row['test_accuracy_mirrored'] for row in rows])}")
-    if "test_accuracy_views" in rows[0]:
-        print(f"  test with six views: {spread([row['test_accuracy_views'] for row in rows])}")
+    changes = options.set + ["data.validation_share=0"] * options.all_images
+    name = re.sub(r"\W+", "-", f"accuracy-{options.preset}-{data_title(options.data).lower()}").strip("-")
+    file = options.rows or rows.RESULTS / f"{name}.jsonl"
+    if options.threads:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    stop = Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.interrupt())
+    try:
+        # six views are measured at the end, and change nothing else
+        settings = build_settings(options.preset, options.data, {"data.six_views": True} | parse_assignments(changes))
+        classes = len(load_dataset(settings.data, settings.seed).info.classes)
+        store = RunStore(file.with_suffix(".runs"))
+        store.root.mkdir(parents=True, exist_ok=True)
+        with training_lock(store.root) as free:
+            if not free:
+                sys.exit(f"Another benchmark is training in {store.root}. Wait until it has ended.")
+            for seed in range(options.seeds):
+                for variant in options.variant:
+                    own = changed(settings.model_copy(update={"seed": seed}), variant, classes)
+                    if rows.find(rows.read(file), variant, titled(own)) is None:
+                        run = train(own, options.preset, variant, store, stop)
+                        rows.add(file, measured(run, options.preset, variant, changes))
+    except UserError as error:
+        sys.exit(str(error))
+    print(rows.tables(rows.read(file)))
 
 
 if __name__ == "__main__":

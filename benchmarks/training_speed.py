@@ -1,13 +1,15 @@
-"""Compare the trainer with a conventional training loop on the report's network, in one process.
+"""Compare the trainer with a conventional training loop, and with the machine's ceiling, in one process.
 
-    python -m benchmarks.training_speed --data cifar10-jpeg.tar.xz [--repeats 5] [--steps N] [--blocks N] [--device cpu]
+    python -m benchmarks.training_speed --data cifar10-jpeg.tar.xz [--preset fast] [--repeats 5] [--steps N] [--device cpu]
 
-The baseline uses K separate convolution modules, float32, the default memory layout, a DataLoader with two workers that
-transforms one image at a time, and loss.item() after every step. The trainer trains the same network with the same batch
-size, eager and compiled. "Convolutions only" runs the convolutions of the blocks as the trainer calls them, forward and
-backward: the speed of a step in which everything else took no time. Repeats alternate between the ways; a repeat is one
-warm-up step and N measured steps. Prints images per second (median, minimum, maximum), the ratios of the medians, the
-seconds to the first finished step, and the peak memory.
+The baseline trains the report's network with K separate convolution modules, float32, the default memory layout, a
+DataLoader with two workers that transforms one image at a time, and loss.item() after every step. The trainer trains the
+network of the preset with the same batch size, eager and compiled. "Convolutions only" is the ceiling: the convolutions of
+a step as the trainer calls them, forward and backward, as if everything else took no time (benchmarks.ceiling).
+
+Repeats alternate between the ways; a repeat is one warm-up step and N measured steps. Prints images per second (median,
+minimum, maximum), the ratios of the medians to the baseline and to the ceiling, the seconds to the first finished step,
+and the peak memory.
 """
 
 import argparse
@@ -27,12 +29,14 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
+from benchmarks.ceiling import convolutions, convolutions_of, multiply_adds
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.data.splits import Split
-from expertnet.settings.fields import build_settings
+from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.training.trainer import Trainer
-from expertnet.utils.devices import device_name, resolve_device, resolve_precision
+from expertnet.utils.devices import device_name, resolve_device
 from expertnet.utils.memory import keep_freed_memory, release_freed_memory
 
 
@@ -106,25 +110,6 @@ def trained(settings: Settings, data: Dataset) -> Iterator[None]:
             yield None
 
 
-def convolutions(settings: Settings, device: torch.device) -> Iterator[None]:
-    """Convolve endlessly and yield after as many convolutions as the blocks run in a step."""
-    model, size, batch = settings.model, settings.data.image_size, settings.training.batch_size
-    dtype = resolve_precision(settings.hardware.precision, device)
-    experts = model.num_experts if device.type == "cpu" else 1  # elsewhere one convolution computes all experts
-    channels_out = model.channels * model.num_experts // experts
-
-    def drawn(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
-
-    x, gradient = (drawn(batch, channels, size, size) for channels in (model.channels, channels_out))
-    kernel = drawn(channels_out, model.channels, 3, 3).requires_grad_()
-    x.requires_grad_()
-    while True:
-        for _ in range(model.num_blocks * experts):
-            torch.autograd.grad(F.conv2d(x, kernel, padding=1), (x, kernel), gradient)
-        yield None
-
-
 def timed(way: Iterator[Any], steps: int, device: torch.device) -> float:
     """Return the seconds that a number of steps take, after one warm-up step."""
     next(way)
@@ -144,17 +129,21 @@ def _wait(device: torch.device) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="report", help="only the report's has a baseline")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--steps", type=int, help="measured steps in a repeat (default: 1 on a CPU, else 50)")
-    parser.add_argument(
-        "--blocks", type=int, default=8, help="fewer blocks take less time; the output names the number"
-    )
+    parser.add_argument("--blocks", type=int, help="fewer blocks of the report's network take less time")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args()
-    overrides = {"model.num_blocks": options.blocks, "hardware.device": options.device, "hardware.compile": "off"}
-    settings = build_settings("report", options.data, overrides)
-    compiled = build_settings("report", options.data, overrides | {"hardware.compile": "on"})
-    device, batch = resolve_device(options.device), settings.training.batch_size
+    overrides = {"hardware.device": options.device} | parse_assignments(options.set)
+    if options.blocks:
+        overrides["model.num_blocks"] = str(options.blocks)
+    settings, compiled = (
+        build_settings(options.preset, options.data, overrides | {"hardware.compile": compile})
+        for compile in ("off", "on")
+    )
+    device, batch = resolve_device(settings.hardware.device), settings.training.batch_size
     steps = options.steps or (1 if device.type == "cpu" else 50)
     data = load_dataset(settings.data, settings.seed)
     started = time.perf_counter()
@@ -168,12 +157,10 @@ def main() -> None:
     next(fast)
     _wait(device)
     compiling = time.perf_counter() - started
-    ways: dict[str, Iterator[Any]] = {
-        "baseline": baseline(settings, data, device),
-        "trainer, eager": eager,
-        "trainer, compiled": fast,
-        "convolutions only": convolutions(settings, device),
-    }
+    ways: dict[str, Iterator[Any]] = {"trainer, eager": eager, "trainer, compiled": fast}
+    if options.preset == "report":
+        ways = {"baseline": baseline(settings, data, device)} | ways
+    ways["convolutions only"] = convolutions(settings, device)
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeats):
         for name, way in ways.items():
@@ -181,14 +168,16 @@ def main() -> None:
             (release_freed_memory if name == "baseline" else keep_freed_memory)()
             speeds[name].append(steps * batch / timed(way, steps, device))
     print(
-        f"The report's network, {options.blocks} blocks, batch {batch}, {Path(options.data).name}, {device_name(device)}, "
-        f"{platform.machine()}, torch {torch.__version__}; {options.repeats} repeats of {steps} steps; images/s"
+        f"The network of {options.preset}, {settings.model.num_blocks} blocks, batch {batch}, {Path(options.data).name}, "
+        f"{device_name(device)}, {platform.machine()}, torch {torch.__version__}; {options.repeats} repeats of {steps} steps; images/s"
     )
-    base = median(speeds["baseline"])
+    base, best = (median(speeds[name]) for name in (next(iter(ways)), "convolutions only"))
+    per_image = 2 * multiply_adds(convolutions_of(settings, device))
     for name, values in speeds.items():
         print(
             f"{name:<18} median {median(values):8.1f}  min {min(values):8.1f}  max {max(values):8.1f}  "
-            f"x {median(values) / base:.2f}  an epoch of 50,000 images: {50_000 / median(values):.1f} s"
+            f"x {median(values) / base:.2f}  {median(values) / best:.0%} of the ceiling  "
+            f"{median(values) * per_image / 1e9:.0f} GFLOP/s  an epoch of 50,000 images: {50_000 / median(values):.1f} s"
         )
     print(
         f"from the start to the first finished step, with decoded data: {first_step:.1f} s eager, {compiling:.1f} s compiled"

@@ -125,15 +125,21 @@ asyncio.run(served())
 # --- tests, benchmarks and tools -------------------------------------------------------------------------------------
 
 
-def test_tests_import_neither_benchmarks_nor_tools():
-    assert (
-        found_in(TESTS, lambda path: (name for name in imports(path) if re.match("(benchmarks|tools)\\b", name))) == {}
-    )
+def test_tests_import_no_tools_and_only_those_of_benchmarks_import_benchmarks():
+    def wrong(path):
+        other = r"tools\b" if path.parent.name == "benchmarks" else r"(benchmarks|tools)\b"
+        return (name for name in imports(path) if re.match(other, name))
+
+    assert found_in(TESTS, wrong) == {}
 
 
 def test_benchmarks_and_tools_share_only_the_helpers_of_the_tests():
-    other = re.compile(r"(benchmarks|tools|tests(?!\.support\.))\b")
-    assert found_in([*BENCHMARKS, *TOOLS], lambda path: filter(other.match, imports(path))) == {}
+    def wrong(path):
+        own = path.relative_to(ROOT).parts[0] + "."
+        other = re.compile(r"(benchmarks|tools|tests(?!\.support\.))\b")
+        return (name for name in imports(path) if other.match(name) and not name.startswith(own))
+
+    assert found_in([*BENCHMARKS, *TOOLS], wrong) == {}
 
 
 # --- private names ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ The generators live on the CPU, so that a run draws the same numbers on every de
 from random import Random
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from expertnet.settings.schema import DataSettings
@@ -20,7 +21,7 @@ def random_crop(images_NCHW: Tensor, padding: int, generator: Generator, reflect
     """Pad each image on all sides, with zeros or its reflection, and crop it back to its size at a random place."""
     n, _, height, width = images_NCHW.shape
     device = images_NCHW.device
-    padded = reflected(images_NCHW, padding) if reflect else torch.nn.functional.pad(images_NCHW, (padding,) * 4)
+    padded = reflected(images_NCHW, padding) if reflect else F.pad(images_NCHW, (padding,) * 4)
     top, left = (_draw(2 * padding + 1, n, generator, device) for _ in range(2))
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, places, places, H, W), a view
     return windows[torch.arange(n, device=device), :, top, left]
@@ -87,6 +88,13 @@ def augment(
 def normalize(images_N3HW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Return uint8 images as float32, normalized with the dataset's mean (3,) and standard deviation (3,)."""
     return (images_N3HW.float() / 255 - mean[:, None, None]) / std[:, None, None]
+
+
+def resized(images_NCHW: Tensor, size: int) -> Tensor:
+    """Resize float images to size x size pixels with a triangle filter, which averages the pixels it merges."""
+    if images_NCHW.shape[-1] == size:
+        return images_NCHW
+    return F.interpolate(images_NCHW, (size, size), mode="bilinear", antialias=True)
 
 
 def mix(images_NCHW: Tensor, data: DataSettings, random: Random, generator: Generator) -> tuple[Tensor, Tensor, float]:

@@ -76,7 +76,7 @@ PRESETS = {
         },
     ),
     "report": Preset(
-        "The reference report's network and hyperparameters (90.53% on CIFAR-10). Measures the test set after every epoch.",
+        "The reference report's network and hyperparameters (90.53% on the original CIFAR-10). Measures the test set after every epoch.",
         {"data": {"validation_share": 0.0}},
     ),
 }

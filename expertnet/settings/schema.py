@@ -189,6 +189,10 @@ class DataSettings(Section):
     """Paste a rectangle of another image. This is a in Beta(a, a), which gives its share (Yun 2019, arXiv:1905.04899).
     0 turns it off. If Mixup is on too, each batch uses one of the two.
     """
+    resolutions: Numbers = setting((), "Resolutions through training", unit="pixels", advanced=True)
+    """Resize the training images to each of these sizes for an equal share of the steps, such as 24,28,32. Early steps
+    then cost less (Tan 2021, arXiv:2104.00298). Empty: the image size throughout.
+    """
     six_views: bool = setting(False, "Test with six views", advanced=True)
     """Also measure the test accuracy with six views of each hard image: its mirror image, and both moved by one
     pixel along the diagonal (Jordan 2024, arXiv:2404.00498). Needs flips.
@@ -230,6 +234,10 @@ class TrainingSettings(Section):
     """Share of the target spread evenly over all classes."""
     gradient_clip: float = setting(0.0, "Gradient clipping", step=0.5, ge=0.0, le=1000.0)
     """Maximum norm of the gradient of all weights together. 0 turns it off."""
+    expert_dropout: float = setting(0.0, "Expert dropout", advanced=True, step=0.05, ge=0.0, lt=1.0)
+    """Probability with which each expert of a block is left out for an image of a step. The others share its routing
+    weight, and one always remains (drop-path; Larsson 2016, arXiv:1605.07648). 0 turns it off.
+    """
     ema: float = setting(0.0, "Weight averaging", step=0.001, ge=0.0, lt=1.0)
     """Evaluate a moving average of the weights with this decay per step (Polyak 1992). 0 turns it off."""
     temperature: float = setting(1.0, "Router temperature", step=1.0, ge=1.0, le=1000.0)
@@ -273,15 +281,21 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        size = self.data.image_size
-        maps = size - self.model.whitened_stem  # its filters lie inside the image
-        if maps >> len(self.model.pool_after) < 1:
+        size, pools, lost = self.data.image_size, len(self.model.pool_after), int(self.model.whitened_stem)
+        if (size - lost) >> pools < 1:  # the filters of a whitened stem lie inside the image
             raise ValueError(
-                f"`model.pool_after` halves feature maps of {maps} pixels {len(self.model.pool_after)} times, which leaves none. "
+                f"`model.pool_after` halves feature maps of {size - lost} pixels {pools} times, which leaves none. "
                 "List fewer blocks."
+            )
+        least = 2**pools + lost
+        if any(not least <= resolution <= size for resolution in self.data.resolutions):
+            raise ValueError(
+                f"`data.resolutions` must list sizes between {least}, the fewest pixels that `model.pool_after` can halve, and "
+                f"`data.image_size` ({size}). You entered {format_value(self.data.resolutions)}."
             )
         inside = self.model.pool_before_norm
         # of the last norm's input
+        maps = min((size, *self.data.resolutions)) - lost
         smallest = maps >> sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
         if smallest == self.training.batch_size == 1:
             raise ValueError(

@@ -58,18 +58,20 @@ def make_optimizers(model: nn.Module, training: TrainingSettings, batch_size: in
         kernels = [
             {"params": [left.pop(f"{name}.weight")], "matrices": matrices_in(model, name), "lr_share": 1.0}
             for name, module in model.named_modules()
-            if isinstance(module, nn.Conv2d) and module.in_channels > 3
+            if isinstance(module, nn.Conv2d)
+            and (module.in_channels > 3 or (keeps_norm and module.weight.requires_grad))
         ]
         made.append(Muon(kernels, momentum=training.momentum, keeps_norm=keeps_norm, **shared))
     # The gradient is that of the mean loss, and the rate of SGD beside Muon that of its sum.
     rest = training.sgd_lr * batch_size / training.lr if keeps_norm else 1.0
+    norms = {f"{name}.bias" for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
     for name, value in left.items():
-        routes, biases = ".branch." in name, name.endswith(("norm.bias", "stem.conv.bias"))
+        is_stem = name == "stem.conv.bias"
+        routes, biases = ".branch." in name, is_stem or name in norms
         spared = not training.decay_all and (value.ndim < 2 or routes)
         share = rest * (training.router_lr_share if routes else training.bias_lr_share if biases else 1.0)
         group: dict[str, Any] = {"params": [], "lr_share": share}
-        is_stem = name == "stem.conv.bias"
         if is_stem:
             group["epochs"] = STEM_EPOCHS
         if spared:

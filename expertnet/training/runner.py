@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from expertnet import __version__
 from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_dataset
 from expertnet.errors import DatasetError, RunError, TrainingError, UserError
 from expertnet.network.cost import refuse_if_too_large
+from expertnet.network.model import ExpertNet
 from expertnet.store.checks import load_resume_state
 from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
@@ -35,16 +36,22 @@ WARM_UP = 3.0  # seconds; the first steps are too slow to estimate the time left
 OnProgress = Callable[[Status], object]
 
 
-def run_training(run: Run, stop: Stop, *, on_progress: OnProgress = lambda status: None) -> Status:
+def run_training(
+    run: Run,
+    stop: Stop,
+    *,
+    on_progress: OnProgress = lambda status: None,
+    network: Callable[[int], ExpertNet] | None = None,
+) -> Status:
     """Train a run, from its last completed epoch if it has one, and return its final status.
 
     `stop` takes effect after a step, an evaluation batch or a part of a download, as does Run.ask_to_stop. A failure sets the
-    state "failed", with its reason in the status and its traceback in the log. Raises OSError only if the status
-    cannot be written.
+    state "failed", with its reason in the status and its traceback in the log. `network` creates another network with the
+    interface of ExpertNet for a number of classes. Raises OSError only if the status cannot be written.
     """
     with StatusWriter(run, stop) as writer:
         try:
-            _train(run, stop, writer, on_progress)
+            _train(run, stop, writer, on_progress, network)
         except Cancelled:
             writer.update(state=stop.state)
             run.log(f"{stop.state.capitalize()} in epoch {writer.status.epoch + 1}. The last completed epoch is kept.")
@@ -76,7 +83,9 @@ def _fail(run: Run, writer: StatusWriter, reason: str, kind: str) -> None:
         run.log(f"Failed: {reason}{details}")
 
 
-def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) -> None:
+def _train(
+    run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress, network: Callable[[int], ExpertNet] | None
+) -> None:
     settings = run.settings()
 
     def report(activity: str, share: float | None = None) -> None:
@@ -103,7 +112,8 @@ def _train(run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress) 
     raise_if_cancelled(stop.is_set)
     refuse_if_too_large(settings, len(data.info.classes))
     report("Setting up the network")
-    trainer = Trainer(settings, data, log=run.log)
+    make = partial(network, len(data.info.classes)) if network else None
+    trainer = Trainer(settings, data, log=run.log, network=make)
     history = _begin(run, data, trainer)
     speed = history[-1].get("images_per_second") if history else None
     device, writer.device = device_name(trainer.device), trainer.device

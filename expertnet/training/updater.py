@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from expertnet.data.augment import augment, mix, normalize
+from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
 from expertnet.data.splits import Split
 from expertnet.network.model import ExpertBranch, ExpertNet
 from expertnet.settings.schema import Settings
+from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import group_rate, make_optimizers, temperature
 
 
@@ -48,6 +49,8 @@ class Updater:
         self.flips = flips(settings.data)
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
+        share, experts = settings.training.expert_dropout, settings.model.num_experts
+        self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
         self.forward: Callable[..., Any] = torch.compile(model) if compiled else model
         self.compiled_works = False  # until a first step, which is when the compiler runs
 
@@ -70,12 +73,16 @@ class Updater:
         coins = None if self.coins is None else self.coins[chosen]
         images = augment(self.train.images[chosen], data, self.flips, self.generator, coins, epoch)
         images = normalize(images, self.mean, self.std)
+        if data.resolutions:
+            images = resized(images, data.resolutions[int(done * len(data.resolutions))])
         targets = [(labels, 1.0)]  # labels, and their share in each image
         if data.mixup or data.cutmix:
             images, partner, share = mix(images, data, self.random, self.generator)
             targets = [(labels, share), (labels[partner], 1 - share)]
         if self.settings.hardware.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        for dropout in self.dropouts.values():
+            dropout.draw(len(images), self.generator, images.device)
         loss, logits = self._gradients(images, targets)
         if training.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
@@ -127,7 +134,7 @@ class Updater:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            logits = self.forward(images)
+            logits = self.forward(images, changes=self.dropouts) if self.dropouts else self.forward(images)
         smoothing = self.settings.training.label_smoothing
         losses = [
             F.cross_entropy(logits.float(), answers, label_smoothing=smoothing) * share for answers, share in targets

@@ -102,3 +102,15 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation():
     image = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
     out = augment.normalize(image, torch.tensor([0.5, 0.2, 0.0]), torch.tensor([0.5, 1.0, 2.0]))
     torch.testing.assert_close(out.flatten(), torch.tensor([-1.0, 0.0, 0.5]))
+
+
+@pytest.mark.parametrize("size", [3, 5, 8])
+def test_resizing_averages_with_a_triangle_as_wide_as_the_pixels_it_merges(size):
+    """Against the filter written out: a new pixel's center weights the old ones by their distance, at most `scale` away."""
+    images = random_images(4).float()
+    scale = 8 / size
+    weights = torch.tensor(
+        [[max(0.0, 1 - abs(old + 0.5 - (new + 0.5) * scale) / scale) for old in range(8)] for new in range(size)]
+    )
+    weights /= weights.sum(1, keepdim=True)
+    torch.testing.assert_close(augment.resized(images, size), weights @ images @ weights.T, rtol=1e-4, atol=1e-2)

@@ -141,6 +141,13 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
             "data.crop_padding",
             "less than `data.image_size` (8)",
         ),
+        ({"data.resolutions": (3, 32), "model.pool_after": (1, 2)}, "data.resolutions", "between 4, the fewest pixels"),
+        (
+            {"data.resolutions": (8,), "model.pool_after": (1, 2, 3), "model.whitened_stem": True},
+            "data.resolutions",
+            "between 9, the fewest pixels that `model.pool_after` can halve, and `data.image_size` (32). You entered 8.",
+        ),
+        ({"data.resolutions": (24, 33)}, "data.resolutions", "`data.image_size` (32). You entered 24,33."),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(settings, key, sentence):

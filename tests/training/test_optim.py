@@ -120,6 +120,14 @@ def test_the_rates_of_muon_with_sgd():
     assert group_rate(training, groups[id(names["stem.conv.bias"])], 0.9) == 0
 
 
+def test_muon_with_sgd_moves_the_kernels_of_an_ordinary_stem_too():
+    """At SGD's rate, which is for a sum over the batch, they would be thrown far off."""
+    net = ExpertNet(ModelSettings(num_blocks=1, channels=8), 10)
+    kernels, _ = make_optimizers(net, TrainingSettings(optimizer="muon_sgd"), 100)
+    moved = {id(value) for group in kernels.param_groups for value in group["params"]}
+    assert moved == {id(net.stem.conv.weight), id(net.backbone.blocks[0].experts.conv.weight)}
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("decay_all", [True, False])
 def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimizer, decay_all):

@@ -109,6 +109,8 @@ ALL = {  # everything that a resumed run must remember
     "data.cutmix": 1.0,
     "model.residual": True,
     "model.widths": (8, 12),
+    "training.expert_dropout": 0.3,
+    "data.resolutions": (4, 6, 8),
 }
 
 
@@ -146,6 +148,18 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, setti
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert epochs(second.run()) == expected[1:]
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
+
+
+def test_the_resolution_grows_in_equal_shares_of_the_steps_and_evaluation_is_at_the_full_one(data):
+    run, trained, evaluated = trainer(data, **{"data.resolutions": (4, 6, 8)}), [], []
+
+    def record(stem, inputs):
+        (trained if stem.training else evaluated).append(inputs[0].shape[-1])
+
+    run.model.stem.register_forward_pre_hook(record)
+    list(run.run())
+    assert trained == [4] * 6 + [6] * 6 + [8] * 6
+    assert set(evaluated) == {8}
 
 
 def test_the_bias_of_a_whitened_stem_learns_for_three_epochs_however_often_a_run_is_prolonged(data):

@@ -1,0 +1,226 @@
+"""The trainings that benchmarks.accuracy measured, and tables of them: python -m benchmarks.rows [FILE ...]
+
+Prints the tables of docs/benchmarks.md from rows, by default from all in benchmarks/results. Means are with the standard
+deviation over the seeds. A control is compared with `learned` by the paired differences of the seeds that both have: their
+mean, its 95% interval (Student's t), and the smallest difference that so many seeds would show with a probability of 80%.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, TypedDict
+
+from expertnet.settings.fields import settings_from_dict
+from expertnet.settings.schema import Settings
+from expertnet.store.history import HistoryRow
+from expertnet.utils.files import to_json, write_atomically
+
+RESULTS = Path(__file__).parent / "results"
+LEVELS = (0.80, 0.85, 0.87, 0.89, 0.90)  # accuracies whose time is measured
+JPEG_COPY = "CIFAR-10 (JPEG copy)"
+JPEG_NOTE = "On this copy, accuracies are about 3.5 points lower than on the original pixels."
+ALPHA, POWER = 0.05, 0.8  # two-sided
+
+
+class Row(TypedDict):
+    """One training. Accuracies are fractions; None where a figure was not measured or not reached."""
+
+    preset: str
+    data: str  # title of the dataset
+    variant: str
+    seed: int
+    changes: list[str]  # of the preset's settings, as KEY=VALUE
+    settings: dict[str, Any]  # all, with the title instead of the path of the dataset
+    parameters: int
+    validation_accuracy: float | None  # best epoch; None without validation images
+    test_accuracy: float  # one view
+    test_accuracy_mirrored: float | None
+    test_accuracy_views: float | None  # six views
+    seconds: float  # of training, with evaluation
+    evaluation_share: float  # of the seconds of all epochs
+    minutes_to: dict[str, float | None]  # by accuracy, such as "87%"
+    processor: str
+    device: str
+    torch: str
+    revision: str | None  # of the code
+
+
+def read(file: Path) -> list[Row]:
+    """Return the rows of a file, without damaged lines; none if there is no file."""
+    rows: list[Row] = []
+    for line in file.read_text().splitlines() if file.exists() else ():
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
+
+
+def add(file: Path, row: Row) -> None:
+    """Add a row to a file, which a kill at any instant leaves intact."""
+    lines = [to_json(each) for each in (*read(file), row)]
+    write_atomically(file, "".join(f"{line}\n" for line in lines).encode())
+
+
+def find(rows: Iterable[Row], variant: str, settings: Settings) -> Row | None:
+    """Return the row of a training. Settings that are newer than the row have their defaults there."""
+    for row in rows:
+        if row["variant"] == variant and settings_from_dict(row["settings"]) == settings:
+            return row
+    return None
+
+
+def minutes_to(history: Sequence[HistoryRow]) -> dict[str, float | None]:
+    """Return the minutes until the validation accuracy first reached each of LEVELS; None if it never did."""
+    seconds, reached = 0.0, dict.fromkeys(LEVELS, None) | {}
+    for epoch in history:
+        seconds += epoch["seconds"] or 0
+        for level in LEVELS:
+            if reached[level] is None and (epoch["val_accuracy"] or 0) >= level:
+                reached[level] = seconds / 60
+    return {f"{level:.0%}": minutes for level, minutes in reached.items()}
+
+
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean paired difference, its 95% interval, and the smallest difference that so many pairs show."""
+
+    mean: float
+    low: float
+    high: float
+    smallest: float
+
+
+def difference(values: Sequence[float]) -> Difference | None:
+    """Summarize paired differences by Student's t; None for fewer than two."""
+    from scipy.stats import t  # loading it takes a second, which only tables need
+
+    if len(values) < 2:
+        return None
+    error = stdev(values) / len(values) ** 0.5
+    half = t.ppf(1 - ALPHA / 2, len(values) - 1) * error
+    return Difference(mean(values), mean(values) - half, mean(values) + half, smallest_in_errors(len(values)) * error)
+
+
+def smallest_in_errors(pairs: int) -> float:
+    """Return the true difference, in standard errors of its estimate, that a two-sided paired t-test at 5% finds with a
+    probability of 80%. The statistic then has the noncentral t distribution.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import nct, t
+
+    freedom = pairs - 1
+    critical = t.ppf(1 - ALPHA / 2, freedom)
+    # between infinitely many pairs, 2.8, and two, 16.3; the probability of finding it with the wrong sign is below 1e-6
+    return float(brentq(lambda errors: nct.sf(critical, freedom, errors) - POWER, 1.0, 25.0))
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def tables(rows: Iterable[Row]) -> str:
+    """Return the accuracies and the times of rows as Markdown: a table for each recipe, and one of minutes for all."""
+    recipes: dict[
+        str, dict[str, dict[int, Row]]
+    ] = {}  # by title; then by variant and seed, of which the last row counts
+    for row in rows:
+        recipes.setdefault(_title(row), {}).setdefault(row["variant"], {})[row["seed"]] = row
+    parts = [part for title, variants in recipes.items() for part in (title, _accuracies(variants), _caption(variants))]
+    return "\n\n".join([*parts, "### Minutes to an accuracy", _minutes(recipes)])
+
+
+def _title(row: Row) -> str:
+    """Name a recipe: preset, changes and data."""
+    changes = f" with {', '.join(f'`{change}`' for change in row['changes'])}" if row["changes"] else ""
+    return f"### `{row['preset']}`{changes}, {row['data']}"
+
+
+def _accuracies(variants: dict[str, dict[int, Row]]) -> str:
+    rows = []
+    for variant, by_seed in variants.items():
+        found = list(by_seed.values())
+        learned = variants.get("learned", {})
+        both = [] if variant == "learned" else sorted(learned.keys() & by_seed.keys())
+        compared = difference([by_seed[seed]["test_accuracy"] - learned[seed]["test_accuracy"] for seed in both])
+        rows.append(
+            [
+                variant,
+                str(len(found)),
+                f"{found[0]['parameters'] / 1e6:.3f} M",
+                *(
+                    _spread([row[key] for row in found])
+                    for key in ("validation_accuracy", "test_accuracy", "test_accuracy_views")
+                ),
+                f"{mean(row['seconds'] for row in found) / 60:.1f}",
+                *(_points(compared) if compared else ("", "", "")),
+            ]
+        )
+    heads = ["Variant", "Seeds", "Parameters", "Validation", "Test", "Test, six views", "Minutes"]
+    heads += ["Difference to learned, in points", "95% interval", "Smallest that would show"]
+    return _markdown(heads, rows)
+
+
+def _points(compared: Difference) -> tuple[str, str, str]:
+    low, high = compared.low * 100, compared.high * 100
+    return f"{compared.mean * 100:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{compared.smallest * 100:.2f}"
+
+
+def _caption(variants: dict[str, dict[int, Row]]) -> str:
+    rows = [row for by_seed in variants.values() for row in by_seed.values()]
+    settings = [settings_from_dict(row["settings"]) for row in rows]
+    epochs = ", ".join(sorted({str(each.training.epochs) for each in settings}))
+    machines = "; ".join(sorted({f"{row['processor']}, {row['device']}, torch {row['torch']}" for row in rows}))
+    chosen = (
+        "All training images; the last epoch, which nothing chose."
+        if settings[0].watches_test
+        else "The validation images chose the epoch; the test images were measured once."
+    )
+    note = f" {JPEG_NOTE}" if rows[0]["data"] == JPEG_COPY else ""
+    evaluation = max(row["evaluation_share"] for row in rows)
+    return f"{epochs} epochs on {machines}. Evaluation took at most {evaluation:.1%} of an epoch. {chosen}{note}"
+
+
+def _minutes(recipes: dict[str, dict[str, dict[int, Row]]]) -> str:
+    """Return the minutes to each accuracy, the mean of the seeds that reached it, and how many did if not all."""
+    rows = []
+    for title, variants in recipes.items():
+        for variant, by_seed in variants.items():
+            cells = []
+            for level in LEVELS:
+                times = [row["minutes_to"].get(f"{level:.0%}") for row in by_seed.values()]
+                reached = [time for time in times if time is not None]
+                share = "" if len(reached) == len(times) else f" ({len(reached)} of {len(times)})"
+                cells.append(f"{mean(reached):.1f}{share}" if reached else "not reached")
+            whole = mean(row["seconds"] for row in by_seed.values()) / 60
+            rows.append([title.removeprefix("### "), variant, *cells, f"{whole:.1f}"])
+    return _markdown(["Recipe", "Variant", *(f"{level:.0%}" for level in LEVELS), "All epochs"], rows)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    """Return the mean and the standard deviation of accuracies; "" unless all were measured."""
+    measured = [value for value in values if value is not None and math.isfinite(value)]
+    if len(measured) < len(values):
+        return ""
+    return f"{mean(measured):.2%}" + (f" ± {stdev(measured):.2%}" if len(measured) > 1 else "")
+
+
+def _markdown(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
+    files = parser.parse_args().files or sorted(RESULTS.glob("accuracy-*.jsonl"))
+    print(tables(row for file in files for row in read(file)))
+
+
+if __name__ == "__main__":
+    main()
