@@ -298,6 +298,15 @@ def test_an_archive_that_points_outside_is_rejected_and_writes_nothing(kind, bad
     assert not list(data_root.glob("decoded/*"))
 
 
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz"])
+def test_a_path_of_thousands_of_parts_is_rejected(kind, tmp_path, load):
+    path = write(tmp_path / kind, class_files() | {"cat/" + "a/" * 16_000 + "x.png": png()})
+    with pytest.raises(
+        DatasetError, match=r"contains a path of 32,009 characters, 'cat/a/a.*'\.\.\. Use shorter paths\."
+    ):
+        load(path)
+
+
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.xz"])
 def test_archives_over_the_limits_are_rejected(kind, tmp_path, load, monkeypatch):
     path = write(tmp_path / kind, class_files() | {"cat/big.bin": b"\0" * 100_000})

@@ -1,6 +1,7 @@
 """Atomic writes, and leftovers of killed processes."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -42,12 +43,14 @@ def test_threads_that_write_one_file_never_tear_it(tmp_path):
 
 
 def test_leftovers_are_deleted_after_a_day(tmp_path):
+    hour, now = 3600, time.time()
     for name in ("old.part", "new.part", "old.txt"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.part").mkdir()
     (tmp_path / "folder.part" / "inside").write_bytes(b"x")
     for name in ("old.part", "old.txt", "folder.part"):
-        os.utime(tmp_path / name, (1, 1))
+        os.utime(tmp_path / name, (now - 25 * hour,) * 2)
+    os.utime(tmp_path / "new.part", (now - 23 * hour,) * 2)
     remove_leftovers(tmp_path, "*.part")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.part", "old.txt"]
 
