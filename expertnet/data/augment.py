@@ -103,7 +103,7 @@ def mix(images_NCHW: Tensor, data: DataSettings, random: Random, generator: Gene
     Mixup blends (Zhang 2018, arXiv:1710.09412), CutMix pastes a rectangle (Yun 2019, arXiv:1905.04899). Returns the
     images, the index of each image's partner (N,), and the share of the image itself, one per batch as in both papers.
     """
-    partner = torch.randperm(len(images_NCHW), generator=generator).to(images_NCHW.device)
+    partner = torch.randperm(len(images_NCHW), generator=generator).to(images_NCHW.device, non_blocking=True)
     blend = data.mixup > 0 and (not data.cutmix or random.random() < 0.5)
     alpha = data.mixup if blend else data.cutmix
     share = random.betavariate(alpha, alpha)

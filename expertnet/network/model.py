@@ -82,9 +82,9 @@ class ExpertConvs(nn.Module):
 
     def forward_fused(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute all experts in one convolution."""
-        y = self.unmixed(x_NCHW)
-        y_NKDHW = y.unflatten(1, (self.num_experts, -1))
-        return torch.einsum("nkdhw,nk->ndhw", y_NKDHW, weights_NK.to(y.dtype))
+        y_NKDHW = self.unmixed(x_NCHW).unflatten(1, (self.num_experts, -1))
+        # Not einsum, whose matrix product cannot be fused with the norm and the activation
+        return (y_NKDHW * weights_NK.to(y_NKDHW.dtype)[:, :, None, None, None]).sum(1)
 
     def unmixed(self, x_NCHW: Tensor) -> Tensor:
         """Return the outputs of all experts side by side: (N, K*D, H, W)."""

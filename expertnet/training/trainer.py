@@ -127,7 +127,7 @@ class Trainer:
             "epoch": self.epoch,
             "weights": self.weights(),
             "raw": self.weights(self.model) if average is not None else None,
-            "averaged": int(average.n_averaged) if average is not None else 0,
+            "averaged": self.updater.averaged,
             "average_warms_up": self.updater.average_warms_up,
             "optimizers": [optimizer.state_dict() for optimizer in self.updater.optimizers],
             "best": self.best,
@@ -144,7 +144,7 @@ class Trainer:
         if average is not None:
             assert state["raw"] is not None
             self.model.load_state_dict(state["raw"])
-            average.n_averaged.fill_(state["averaged"])
+            self.updater.averaged = state["averaged"]
             self.updater.average_warms_up = state.get("average_warms_up", False)
         for optimizer, saved in zip(self.updater.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -164,7 +164,7 @@ class Trainer:
     def _run_epoch(self) -> Iterator[Progress]:
         started, epoch = time.perf_counter(), self.epoch + 1
         self.model.train()
-        order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
+        order = torch.randperm(len(self.train), generator=self.generator).to(self.device, non_blocking=True)
         precise = torch.float64 if self.device.type != "mps" else torch.float32
         totals = torch.zeros(2, dtype=precise, device=self.device)  # loss, correct predictions
         read_every = 1 if self.device.type == "cpu" else 20  # reading a loss makes a GPU wait

@@ -1,14 +1,15 @@
 """One training step: augment a batch, compute the loss, update the weights."""
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
@@ -42,9 +43,8 @@ class Updater:
         self.generator, self.dtype, self.log = generator, dtype, log
         self.random = Random(settings.seed)
         self.average_warms_up = True  # runs of older versions resume without
-        self.average = (
-            AveragedModel(model, multi_avg_fn=self._average, use_buffers=True) if settings.training.ema else None
-        )
+        self.average = copy.deepcopy(model) if settings.training.ema else None
+        self.averaged = 0  # updates of the average so far
         self.optimizers = make_optimizers(model, settings.training, min(settings.training.batch_size, len(train)))
         self.flips = flips(settings.data)
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
@@ -57,7 +57,7 @@ class Updater:
     @property
     def evaluated(self) -> ExpertNet:
         """The network to evaluate: the averaged one if averaging is on."""
-        return self.model if self.average is None else cast(ExpertNet, self.average.module)
+        return self.model if self.average is None else self.average
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.mean.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -89,17 +89,26 @@ class Updater:
         for optimizer in self.optimizers:
             optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self._update_average(self.average)
         predicted = logits.detach().argmax(1)
         correct = torch.stack([(predicted == answers).sum() * share for answers, share in targets]).sum()
         return loss.detach(), correct
 
-    def _average(self, averaged: Any, current: Any, updates: Tensor | int) -> None:
-        """Move the average towards the current weights: fast at first, so that a short run does not evaluate its first step."""
-        decay, count = self.settings.training.ema, int(updates)
+    def _update_average(self, average: ExpertNet) -> None:
+        """Move the average towards the current weights: fast at first, so that a short run does not evaluate its first step.
+
+        torch's AveragedModel would make a GPU wait for its counter in every step.
+        """
+        decay = self.settings.training.ema if self.averaged else 0.0
         if self.average_warms_up:
-            decay = min(decay, (1 + count) / (10 + count))
-        get_ema_multi_avg_fn(decay)(averaged, current, updates)
+            decay = min(decay, (1 + self.averaged) / (10 + self.averaged))
+        ours, latest = ([*network.parameters(), *network.buffers()] for network in (average, self.model))
+        for group in (True, False):  # the buffers that count batches are integers
+            own, new = (
+                [tensor for tensor in tensors if tensor.is_floating_point() is group] for tensors in (ours, latest)
+            )
+            get_ema_multi_avg_fn(decay)(own, new, self.averaged)
+        self.averaged += 1
 
     def _schedule(self, done: float) -> None:
         """Set the learning rate and the temperature."""
