@@ -13,6 +13,7 @@ from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
 from expertnet.store.run import Run
 from expertnet.training.manager import manager
+from expertnet.ui.announce import announce
 from expertnet.ui.auth import login
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.home import HOME
@@ -39,7 +40,11 @@ PAGES = {  # file name: title and icon
 STRIP_TICK = 3.0  # seconds
 LONGEST = 40  # characters of a title in the strip
 # The theme's primary color is legible under white text, and so too dark as text on a dark background.
-STYLE = "<style>button[data-variant='segmented_control'][data-selected][aria-checked='true'] {color: inherit; font-weight: 600}</style>"
+STYLE = """<style>
+button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
+div[data-testid='stSliderThumbValue'] {color: inherit}
+.st-key-announcer {display: none}
+</style>"""
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
@@ -78,7 +83,10 @@ def navigate() -> None:
         st.set_page_config(page_title=f"{page.title} · {TITLE}")  # tells browser tabs apart
         if page is not pages["train"]:  # which knows the run in view
             training_strip(None)
-    page.run()
+    try:
+        page.run()
+    finally:  # last, because what is loaded late moves what is below
+        announce()
 
 
 def training_strip(in_view: str | None) -> None:

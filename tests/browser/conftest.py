@@ -9,9 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.support.served import CHROMIUM, open_page, serving
-
-PATIENCE = 120_000  # milliseconds that a busy machine may take for what takes a second or two
+from tests.support.served import CHROMIUM, PATIENCE, open_page, serving
 
 
 def pytest_collection_modifyitems(items):

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 from expertnet.errors import RunError
 from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
+from tests.support.axe import serious_findings
 from tests.support.opening import copy_of_shipped
 from tests.support.raw import connected
 from tests.support.served import ROOT, answers, free_port, serving, settle
@@ -129,6 +130,10 @@ def test_a_direct_link_shows_only_the_sign_in(visitor, run, path):
     seen = page.locator("[data-testid=stApp]").inner_text()
     for word in ("Kept from strangers", run.id, *map(str.capitalize, PAGES)):
         assert word not in seen
+
+
+def test_axe_finds_nothing_serious_where_you_sign_in(visitor):
+    assert serious_findings(visitor()) == []
 
 
 def test_signing_in_leads_back_to_the_page_that_was_asked_for(visitor, server, run):

@@ -56,7 +56,7 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
 
 def test_a_drawing_is_classified_and_cleared(page):
     page.get_by_role("radio", name="Draw").click()
-    canvas = page.get_by_role("img", name="Canvas")
+    canvas = page.get_by_role("application", name="Canvas")
     expect(canvas).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
     box = canvas.bounding_box()

@@ -20,6 +20,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 SCRIPT_ENDED = "[data-testid=stApp][data-test-script-state=notRunning]"
 START_LIMIT = 600  # seconds
+PATIENCE = 120_000  # milliseconds that a busy machine may take for what takes a second or two
 
 
 @contextmanager

@@ -1,19 +1,28 @@
-"""A canvas to draw on with a mouse, a pen or a finger. The drawing arrives as bytes, like an upload."""
+"""A canvas to draw on with a mouse, a pen, a finger or the keyboard. The drawing arrives as bytes, like an upload."""
 
 import streamlit as st
 
 from expertnet.data.data_url import from_data_url
 
 HTML = """
-<div>
-<canvas width="280" height="280" role="img"
-  aria-label="Canvas. Draw with a mouse, a pen or a finger. Without one, use Upload."></canvas>
+<div class="row">
+<div class="board">
+<canvas width="280" height="280" tabindex="0" role="application"
+  aria-label="Canvas. Space lowers and lifts the pen, the arrow keys move it."></canvas>
+<i class="pen"></i>
+</div>
 <button type="button">Clear drawing</button>
 </div>
 """
 CSS = """
-div { display: flex; flex-wrap: wrap; align-items: end; gap: 0.5rem; }
-canvas { width: 280px; aspect-ratio: 1; touch-action: none; cursor: crosshair;
+.row { display: flex; flex-wrap: wrap; align-items: end; gap: 0.5rem; }
+.board { position: relative; }
+canvas:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
+.pen { display: none; position: absolute; width: 1rem; height: 1rem; margin: -0.5rem; border: 2px solid #888;
+  border-radius: 50%; pointer-events: none; }
+.pen.down { background: #888; }
+canvas:focus-visible + .pen { display: block; }
+canvas { display: block; width: 280px; aspect-ratio: 1; touch-action: none; cursor: crosshair;
   border: 1px solid var(--st-border-color); border-radius: var(--st-base-radius); }
 @media (max-width: 640px) { canvas { width: 210px; } }
 button { padding: 0.25rem 0.75rem; font: inherit; color: var(--st-text-color); cursor: pointer;
@@ -21,6 +30,9 @@ button { padding: 0.25rem 0.75rem; font: inherit; color: var(--st-text-color); c
 button:hover, button:focus-visible { border-color: var(--st-primary-color); }
 """
 JS = """
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
+const STEP = 14  // pixels of the canvas, which has 280
+
 export default function ({ data, parentElement, setStateValue }) {
   const canvas = parentElement.querySelector("canvas")
   const context = canvas.getContext("2d")
@@ -35,8 +47,7 @@ export default function ({ data, parentElement, setStateValue }) {
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale]
   }
   let last = null
-  const line = (event) => {
-    const next = place(event)
+  const lineTo = (next) => {
     context.strokeStyle = data.ink
     context.lineWidth = canvas.width / 6  // about as thick as in the digits
     context.lineCap = context.lineJoin = "round"
@@ -49,14 +60,40 @@ export default function ({ data, parentElement, setStateValue }) {
   canvas.onpointerdown = (event) => {
     canvas.setPointerCapture(event.pointerId)
     last = place(event)
-    line(event)
+    lineTo(last)
   }
-  canvas.onpointermove = (event) => { if (last) line(event) }
-  canvas.onpointerup = canvas.onpointercancel = () => {
+  canvas.onpointermove = (event) => { if (last) lineTo(place(event)) }
+  const finish = () => {
     if (!last) return
     last = null
     setStateValue("drawing", canvas.toDataURL("image/png"))
   }
+  canvas.onpointerup = canvas.onpointercancel = finish
+
+  const pen = parentElement.querySelector(".pen")
+  const at = canvas.at ??= [canvas.width / 2, canvas.height / 2]
+  const show = () => {
+    pen.style.left = `${(100 * at[0]) / canvas.width}%`
+    pen.style.top = `${(100 * at[1]) / canvas.height}%`
+    pen.classList.toggle("down", Boolean(last))
+  }
+  canvas.onkeydown = (event) => {
+    const step = STEPS[event.key]
+    if (!step && event.key !== " ") return
+    event.preventDefault()  // scrolls otherwise
+    if (step) {
+      step.forEach((way, axis) => { at[axis] = Math.min(Math.max(at[axis] + way * STEP, 0), canvas.width) })
+      if (last) lineTo([...at])
+    } else if (last) {
+      finish()
+    } else if (!event.repeat) {
+      last = [...at]
+      lineTo(last)
+    }
+    show()
+  }
+  canvas.onblur = () => { finish(); show() }
+  show()
   parentElement.querySelector("button").onclick = () => { clear(); setStateValue("drawing", "") }
 }
 """

@@ -59,7 +59,10 @@ def given_images(source: str, split: Split | None, predictor: Predictor) -> list
     if source == DRAW:
         drawing = draw(_learned_light_on_dark(predictor), key="canvas")
         if drawing is None:
-            st.caption("Draw one of the classes, as large as the square.")
+            st.caption(
+                "Draw one of the classes, as large as the square. On the keyboard, Space lowers and lifts the pen, and the "
+                "arrow keys move it."
+            )
             return []
         return [Given("drawing", sha256(drawing).digest(), partial(load_image, drawing, predictor.image_size))]
     photo = st.camera_input("Camera", key="camera", label_visibility="collapsed") if source == CAMERA else None

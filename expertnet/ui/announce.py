@@ -1,0 +1,60 @@
+"""What a screen reader says when a training starts, stops or ends, and where the focus goes when what had it has vanished."""
+
+import streamlit as st
+
+from expertnet.store.run import Run
+from expertnet.store.status import ACTIVE_STATES
+from expertnet.training.manager import manager
+from expertnet.utils.text import cut
+
+HEARD = "heard"  # in the session: the states of the trainings that go on, by id, and what was said last
+STARTED = {"queued": "about to start", "running": "started"}
+LONGEST = 40  # characters of a title
+# A module runs once in a tab, so the region outlives the pages: one that is new on a page is not read out. The focus is
+# looked for a little later than it is lost, because closing menus return it to their buttons themselves.
+JS = """
+const region = document.createElement("p")
+region.role = "status"
+region.ariaLive = "polite"
+region.style.cssText = "position: absolute; top: 0; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%)"
+document.body.append(region)
+
+let focused = null
+let waiting = false
+const lost = () => focused && !focused.isConnected && document.activeElement === document.body
+document.addEventListener("pointerdown", () => { focused = null })
+document.addEventListener("focusin", (event) => { focused = event.target })
+new MutationObserver(() => {
+  if (waiting || !lost()) return
+  waiting = true
+  setTimeout(() => {
+    waiting = false
+    const heading = document.querySelector("[data-testid=stMain] h2")
+    if (!lost() || !heading) return
+    heading.tabIndex = -1
+    heading.focus({ preventScroll: true })
+  }, 100)
+}).observe(document.body, { childList: true, subtree: true })
+
+export default function ({ data }) {
+  if (region.textContent !== data.said) region.textContent = data.said
+}
+"""
+_region = st.components.v2.component("announcer", js=JS)
+
+
+def announce() -> None:
+    """Say which trainings have started or ended since this session last drew a page, and keep the focus on the page."""
+    known, said = st.session_state.get(HEARD, (None, ""))
+    training = manager().training()
+    ids = dict.fromkeys([*(known or {}), *([training.id] if training else [])])
+    runs = [run for run in (Run(manager().store.root / run_id) for run_id in ids) if run.path.is_dir()]
+    states = {run.id: run.state for run in runs}
+    if known is not None:  # a new session has missed nothing
+        said = " ".join(_news(run.title, states[run.id]) for run in runs if states[run.id] != known.get(run.id)) or said
+    st.session_state[HEARD] = {run_id: state for run_id, state in states.items() if state in ACTIVE_STATES}, said
+    _region(key="announcer", data={"said": said})
+
+
+def _news(title: str, state: str) -> str:
+    return f"Training {STARTED.get(state, state)}: {cut(title, LONGEST)}."

@@ -1,0 +1,74 @@
+"""No page has a serious finding of axe-core, in light and in dark."""
+
+import re
+import shutil
+
+import pytest
+from playwright.sync_api import expect
+
+from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
+from expertnet.utils.processes import this_process
+from tests.support.axe import serious_findings
+from tests.support.opening import copy_of_shipped, written
+from tests.support.served import PATIENCE, open_page, serving, settle
+
+VIEWS = {
+    "Train, idle": "train?run=none",
+    "Train, live": "train?run={live}",
+    "Train, finished": "train?run={finished}",
+    "Runs": "runs",
+    "Runs, one selected": "runs?selected={finished}",
+    "Runs, two selected": "runs?selected={finished},{live}",
+    **{
+        f"Experts, {view}": f"experts?run={{finished}}&view={view.replace(' ', '+')}"
+        for view in ("One image", "Classes", "Experts", "What if", "Through training", "Compare")
+    },
+    "Predict, Samples": "predict?run={finished}",
+    "Predict, Draw": "predict?run={finished}",
+    "Predict, Upload": "predict?run={finished}",
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    store = RunStore(tmp_path_factory.mktemp("every page") / "runs")
+    live = written(store, "Live")
+    live.write_status(live.status().changed(process=this_process(), state="running", activity="Training", epochs=9))
+    RunQueue(store.root).add(live.id)
+    RunQueue(store.root).take(live.id)
+    finished = copy_of_shipped(store, "Digits")
+    shutil.copy(finished.path / "metrics.jsonl", live.path)
+    return {"live": live, "finished": finished}
+
+
+@pytest.fixture(scope="module")
+def server(runs, shared_data):
+    with serving(runs["live"].path.parents[1], shared_data) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def window(chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module", params=VIEWS)
+def page(request, window, server, runs):
+    """Return a page that has just been drawn."""
+    open_page(window, f"{server}/{VIEWS[request.param].format(**{name: run.id for name, run in runs.items()})}")
+    if request.param in ("Predict, Draw", "Predict, Upload"):
+        window.get_by_role("radio", name=request.param.split()[-1]).click()
+        settle(window.get_by_text(re.compile("^(Draw one of the classes|Invert)")))
+    expect(window.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(window.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
+    if request.param.startswith("Experts"):  # computes some views first
+        expect(window.get_by_role("progressbar")).to_have_count(0)
+    return window
+
+
+def test_axe_finds_nothing_serious_in_light_and_dark(page):
+    assert serious_findings(page) == []
