@@ -348,6 +348,20 @@ def test_a_tar_header_that_claims_gigabytes_is_not_read(kind, tmp_path):
         list(entries(path))
 
 
+def test_global_headers_that_add_up_from_member_to_member_are_rejected(tmp_path):
+    """Each is small, but every member that follows copies all of them."""
+    image, path = png(), tmp_path / "a.tar"
+    with path.open("wb") as file:
+        for number in range(8):
+            file.write(tarfile.TarInfo.create_pax_global_header({f"key{number}": "x" * 60_000}))
+            member = tarfile.TarInfo(f"cat/{number}.png")
+            member.size = len(image)
+            file.write(member.tobuf() + image.ljust(-(-len(image) // 512) * 512, b"\0"))
+        file.write(b"\0" * 1024)
+    with pytest.raises(DatasetError, match="headers that are too large"):
+        list(entries(path))
+
+
 def test_deeply_nested_long_name_headers_are_rejected(tmp_path):
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.GNUTYPE_LONGNAME, 4
