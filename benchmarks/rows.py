@@ -16,9 +16,10 @@ from statistics import mean, stdev
 from typing import Any, TypedDict
 
 from expertnet.settings.fields import settings_from_dict
-from expertnet.settings.schema import Settings
+from expertnet.settings.schema import DataSettings, Settings, TrainingSettings
 from expertnet.store.history import HistoryRow
 from expertnet.utils.files import to_json, write_atomically
+from expertnet.utils.text import counted
 
 RESULTS = Path(__file__).parent / "results"
 LEVELS = (0.80, 0.85, 0.87, 0.89, 0.90)  # accuracies whose time is measured
@@ -74,7 +75,10 @@ def find(rows: Iterable[Row], variant: str, settings: Settings) -> Row | None:
 
 
 def minutes_to(history: Sequence[HistoryRow]) -> dict[str, float | None]:
-    """Return the minutes until the validation accuracy first reached each of LEVELS; None if it never did."""
+    """Return the minutes until the validation accuracy first reached each of LEVELS; None if it never did.
+
+    Without validation images, it is the test accuracy.
+    """
     seconds, reached = 0.0, dict.fromkeys(LEVELS, None) | {}
     for epoch in history:
         seconds += epoch["seconds"] or 0
@@ -124,24 +128,30 @@ def smallest_in_errors(pairs: int) -> float:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
+Variants = dict[str, dict[int, Row]]  # by variant and seed
+Recipes = dict[tuple[str, DataSettings, TrainingSettings], Variants]  # by title and settings
+
+
 def tables(rows: Iterable[Row]) -> str:
     """Return the accuracies and the times of rows as Markdown: a table for each recipe, and one of minutes for all."""
-    recipes: dict[
-        str, dict[str, dict[int, Row]]
-    ] = {}  # by title; then by variant and seed, of which the last row counts
+    recipes: Recipes = {}
     for row in rows:
-        recipes.setdefault(_title(row), {}).setdefault(row["variant"], {})[row["seed"]] = row
-    parts = [part for title, variants in recipes.items() for part in (title, _accuracies(variants), _caption(variants))]
+        own = settings_from_dict(row["settings"])  # the preset may have changed since
+        variants = recipes.setdefault((_title(row), own.data, own.training), {})
+        variants.setdefault(row["variant"], {})[row["seed"]] = row  # the last one counts
+    parts = []
+    for (title, *_), variants in recipes.items():
+        parts += [f"### {title}", _accuracies(variants), _caption(variants)]
     return "\n\n".join([*parts, "### Minutes to an accuracy", _minutes(recipes)])
 
 
 def _title(row: Row) -> str:
     """Name a recipe: preset, changes and data."""
     changes = f" with {', '.join(f'`{change}`' for change in row['changes'])}" if row["changes"] else ""
-    return f"### `{row['preset']}`{changes}, {row['data']}"
+    return f"`{row['preset']}`{changes}, {row['data']}"
 
 
-def _accuracies(variants: dict[str, dict[int, Row]]) -> str:
+def _accuracies(variants: Variants) -> str:
     rows = []
     for variant, by_seed in variants.items():
         found = list(by_seed.values())
@@ -171,25 +181,25 @@ def _points(compared: Difference) -> tuple[str, str, str]:
     return f"{compared.mean * 100:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{compared.smallest * 100:.2f}"
 
 
-def _caption(variants: dict[str, dict[int, Row]]) -> str:
+def _caption(variants: Variants) -> str:
     rows = [row for by_seed in variants.values() for row in by_seed.values()]
-    settings = [settings_from_dict(row["settings"]) for row in rows]
-    epochs = ", ".join(sorted({str(each.training.epochs) for each in settings}))
+    settings = settings_from_dict(rows[0]["settings"])
     machines = "; ".join(sorted({f"{row['processor']}, {row['device']}, torch {row['torch']}" for row in rows}))
     chosen = (
         "All training images; the last epoch, which nothing chose."
-        if settings[0].watches_test
+        if settings.watches_test
         else "The validation images chose the epoch; the test images were measured once."
     )
     note = f" {JPEG_NOTE}" if rows[0]["data"] == JPEG_COPY else ""
     evaluation = max(row["evaluation_share"] for row in rows)
-    return f"{epochs} epochs on {machines}. Evaluation took at most {evaluation:.1%} of an epoch. {chosen}{note}"
+    epochs = counted(settings.training.epochs, "epoch")
+    return f"{epochs} on {machines}, of which evaluation took at most {evaluation:.1%}. {chosen}{note}"
 
 
-def _minutes(recipes: dict[str, dict[str, dict[int, Row]]]) -> str:
+def _minutes(recipes: Recipes) -> str:
     """Return the minutes to each accuracy, the mean of the seeds that reached it, and how many did if not all."""
     rows = []
-    for title, variants in recipes.items():
+    for (title, *_), variants in recipes.items():
         for variant, by_seed in variants.items():
             cells = []
             for level in LEVELS:
@@ -198,7 +208,7 @@ def _minutes(recipes: dict[str, dict[str, dict[int, Row]]]) -> str:
                 share = "" if len(reached) == len(times) else f" ({len(reached)} of {len(times)})"
                 cells.append(f"{mean(reached):.1f}{share}" if reached else "not reached")
             whole = mean(row["seconds"] for row in by_seed.values()) / 60
-            rows.append([title.removeprefix("### "), variant, *cells, f"{whole:.1f}"])
+            rows.append([title, variant, *cells, f"{whole:.1f}"])
     return _markdown(["Recipe", "Variant", *(f"{level:.0%}" for level in LEVELS), "All epochs"], rows)
 
 

@@ -91,6 +91,14 @@ def test_rows_survive_a_torn_line_and_settings_that_are_newer(tmp_path):
     assert rows.find(rows.read(file), "learned", SETTINGS.model_copy(update={"seed": 2})) is None
 
 
+def test_rows_from_before_a_preset_changed_have_a_table_of_their_own():
+    old, new = row(test=0.5), row("uniform", test=0.9)
+    old["settings"]["training"]["epochs"] += 1
+    text = rows.tables([old, row(test=0.8), new])
+    assert text.count("| learned | 1 |") == 2 and text.count("| uniform | 1 |") == 1
+    assert "13 epochs on" in text and "12 epochs on" in text
+
+
 def test_tables():
     text = rows.tables(
         [
