@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.ui import shell
 from expertnet.ui.experts.classes import classes_view
@@ -28,13 +29,34 @@ VIEWS: dict[str, Callable[[Selection, Any], None]] = {
 }
 WHOLE_TEST_SET = ("Classes", "Experts", "Compare")  # views that show nothing without its routing
 
+
+def _pick_view(row: DeltaGenerator) -> str:
+    """Ask for a view. The URL decides, and every choice is an entry of the browser's history."""
+    asked = st.query_params.get("view", FIRST)
+    named = next((name for name in VIEWS if name.lower() == asked.lower()), FIRST)
+    if named.lower() != asked.lower():
+        shell.toast(f"There is no view “{escape(asked[:80])}”. “{FIRST}” is shown instead.")
+        del st.query_params["view"]
+    st.session_state["view"] = named
+
+    def follow() -> None:
+        st.query_params["view"] = st.session_state["view"]
+
+    return str(
+        row.segmented_control(
+            "View", list(VIEWS), required=True, key="view", on_change=follow, label_visibility="collapsed"
+        )
+    )
+
+
 shell.require()
 st.header(
     "Experts",
     help="Each block mixes its experts with routing weights that it computes for every image. See these weights, what each "
     "expert has learned, and whether routing matters.",
 )
-picked = pick_run(images=True)
+header = st.container(horizontal=True, vertical_alignment="center", gap="small", key="header")
+picked = pick_run(images=True, row=header)
 if picked is None:
     st.stop()
 with shell.shown_error():
@@ -44,15 +66,7 @@ with shell.shown_error():
             "This network has one expert per block, so there is nothing to route: every weight is 1.",
             icon=":material/info:",
         )
-    asked = st.query_params.get("view", FIRST)
-    named = next((name for name in VIEWS if name.lower() == asked.lower()), None)
-    if named is None:
-        shell.toast(f"There is no view “{escape(asked[:80])}”. “{FIRST}” is shown instead.")
-    elif named != asked:
-        st.session_state["view"] = named
-    title = st.segmented_control(
-        "View", list(VIEWS), default=FIRST, required=True, key="view", bind="query-params", label_visibility="collapsed"
-    )
+    title = _pick_view(header)
     lab = lab_of(selection) if title != "Through training" else None
     if lab is not None and lab.num_experts > 1:
         verdict_card(selection, lab, ask=title != "What if")  # which has the same button

@@ -62,8 +62,8 @@ def test_a_run_of_the_user_hides_a_shipped_run_with_its_id(installed_store):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--port", "much"], "--port"),
-        (["--port", "0"], "--port"),
+        (["--port", "much"], "Choose a port from 1 to 65535."),
+        (["--port", "0"], "Choose a port from 1 to 65535."),
         (["--port", "{busy}"], "Port {busy} is not available: Address already in use"),
         (["--runs-dir", "{file}"], "{file}"),
         (["--runs-dir", "/proc/runs"], "/proc/runs cannot be"),

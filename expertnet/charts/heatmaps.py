@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import CELL, INK, ORANGE, PALE, ROW, SKY, layered, rows_axis, rows_height, tooltips
+from expertnet.charts.base import CELL, INK, ORANGE, PALE, ROW, SKY, TEXT, layered, rows_axis, rows_height, tooltips
 
 
 def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
@@ -13,10 +13,14 @@ def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
     return _weights(weights, "block", "weight", "Routing weights of one image, blocks by experts, with numbers")
 
 
-def class_heatmap(table: pd.DataFrame, block: int) -> alt.LayerChart:
-    """Draw the mean weights of each class in one block, classes by experts: columns class, block, expert, weight."""
+def class_heatmap(table: pd.DataFrame, block: int, highlighted: str | None = None) -> alt.LayerChart:
+    """Draw the mean weights of each class in one block, classes by experts: columns class, block, expert, weight.
+
+    The row of the `highlighted` class has a frame.
+    """
     described = f"Mean routing weights of each class in block {block}, with numbers"
-    return _weights(table[table["block"] == block], "class", "mean weight", described)
+    table = table[table["block"] == block]
+    return _weights(table.assign(frame=table["class"] == highlighted), "class", "mean weight", described)
 
 
 def _weights(table: pd.DataFrame, row: str, title: str, description: str) -> alt.LayerChart:
@@ -52,6 +56,9 @@ def _heatmap(
     base = alt.Chart(table).encode(x=x, y=y)
     color = alt.Color(exact.shorthand, legend=None, scale=colors)
     cells = base.mark_rect().encode(color=color, tooltip=[*tooltips(f"{row}:O", "expert:O"), exact])
+    if "frame" in table:
+        width = alt.StrokeWidth("frame:N", legend=None, scale=alt.Scale(domain=[False, True], range=[0, 3]))
+        cells = cells.mark_rect(stroke=TEXT).encode(strokeWidth=width)
     cells = cells.add_params(alt.selection_point(name="cell", fields=[row, "expert"]))
     height = rows_height(table[row].nunique(), ROW if row == "class" else CELL)
     return layered(cells, base.mark_text(fontSize=12).encode(**number), height=height, description=description)

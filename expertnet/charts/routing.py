@@ -46,17 +46,30 @@ def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
     )
 
 
-def scatter(points: pd.DataFrame, explained: list[float]) -> alt.Chart:
+def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | None = None) -> alt.Chart:
     """Draw images by the first two principal components of their routing: columns image, class, taken for, x, y.
 
     `explained` holds the two components' shares of the variance. A click on a point is reported under the name "point".
+    The `highlighted` class is drawn in color over the others in gray, because more than six hues are hard to tell apart.
     """
-    looks = color_and_shape("class:N", sorted(points["class"].unique().tolist()), None)
+    if highlighted is None:
+        looks = color_and_shape("class:N", sorted(points["class"].unique().tolist()), None)
+    else:
+        points = points.assign(own=points["class"] == highlighted).sort_values("own", kind="stable")
+        looks = {
+            name: channel("own:N", legend=None, scale=alt.Scale(domain=[False, True], range=values))
+            for name, channel, values in (
+                ("color", alt.Color, [GRAY, ORANGE]),
+                ("opacity", alt.Opacity, [0.35, 1]),
+                ("size", alt.Size, [24, 60]),
+            )
+        }
     axis = alt.Axis(labels=False, ticks=False, grid=False)
     x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis)
     y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis)
     tooltip = [*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")]
-    described = f"Routing of {len(points)} test images in two dimensions, colored by class"
+    shown = "colored by class" if highlighted is None else f"class {highlighted} highlighted"
+    described = f"Routing of {len(points)} test images in two dimensions, {shown}"
     chart = alt.Chart(points, height=320, autosize=FIT_WIDTH, description=described).mark_point(
         filled=True, size=34, opacity=0.8
     )

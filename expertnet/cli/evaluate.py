@@ -7,10 +7,12 @@ import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
 from expertnet.cli.output import print_result
-from expertnet.data.datasets import flips, load_test_split
+from expertnet.data.datasets import flips, is_missing, load_test_split
 from expertnet.data.info import is_own
 from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
+from expertnet.store.checks import has_network
+from expertnet.store.run import Run
 from expertnet.utils.text import counted, cut, percent
 
 
@@ -30,7 +32,8 @@ def evaluate(
     from expertnet.inference.predictor import load_predictor
     from expertnet.network.evaluation import evaluate as measure
 
-    found = open_store(runs_dir).resolve(run, trained=True)
+    store = open_store(runs_dir)
+    found = store.resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
     data, own = predictor.settings.data, predictor.info
     # Ctrl-C raises KeyboardInterrupt from here on, so that half a download or decoding is cleaned up.
@@ -39,7 +42,11 @@ def evaluate(
         try:
             split, info = load_test_split(data, own=own)
         except DatasetError as error:
-            raise DatasetError(f"{error} Or choose another dataset with the same classes: --dataset NAME.") from None
+            advice = "Or choose another dataset with the same classes: --dataset NAME."
+            here = next((other for other in store.list() if other.id != found.id and _has_images(other)), None)
+            if here is not None:
+                advice += f" Or use 'expertnet evaluate {here.id}': the images of {here.title!r} are here."
+            raise DatasetError(f"{error} {advice}") from None
     else:
         named = build_settings(dataset=dataset).data.dataset
         split, info = load_test_split(data.model_copy(update={"dataset": named}))
@@ -76,3 +83,8 @@ def evaluate(
         },
         lines,
     )
+
+
+def _has_images(run: Run) -> bool:
+    """Return whether a run can be evaluated: it has a network, and its images are on this machine or can be downloaded."""
+    return has_network(run) and not is_missing(run.settings().data)

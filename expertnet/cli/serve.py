@@ -15,8 +15,15 @@ from expertnet.errors import UserError
 from expertnet.utils.home import HOME
 
 
+def port_number(text: str | int) -> int:
+    """Return a port as a number. Raises UserError."""
+    if not str(text).isdecimal() or not 1 <= int(text) <= 65535:
+        raise UserError("Choose a port from 1 to 65535.")
+    return int(text)
+
+
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501,
+    port: Annotated[int, typer.Option(parser=port_number, metavar="PORT", help="The port to listen on.")] = 8501,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(help="A host name of this server besides localhost, such as studio.example.org. May be repeated."),

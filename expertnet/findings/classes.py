@@ -1,5 +1,7 @@
 """How classes are routed, and which class mistakes are routed like."""
 
+from functools import partial
+
 import pandas as pd
 import torch
 
@@ -14,8 +16,8 @@ POINTS = 2000  # images drawn in two dimensions; more would only cover one anoth
 
 
 @cached
-def classes(lab: Lab, block: int) -> Finding:
-    """Show each class's mean weights in a block."""
+def classes(lab: Lab, block: int, highlighted: str | None = None) -> Finding:
+    """Show each class's mean weights in a block, with a frame around the row of one class."""
     table = lab.by_class[lab.by_class["block"] == block]
     spread = table.groupby("expert")["weight"].agg(lambda column: column.max() - column.min())
     expert = int(spread.to_numpy().argmax()) + 1
@@ -29,7 +31,8 @@ def classes(lab: Lab, block: int) -> Finding:
     method = (
         f"Mean routing weights over each class's test images ({lab.count:,} images in all). Rows are {lab.row_order}."
     )
-    return Finding(f"classes-block-{block}", sentence, class_heatmap(table, block), table, method)
+    chart = partial(class_heatmap, table, block, highlighted)
+    return Finding(f"classes-block-{block}", "class heat map", sentence, chart, table, method)
 
 
 @cached
@@ -50,7 +53,7 @@ def information(lab: Lab) -> Finding:
         f"passes its tick is 5%. It comes from {DRAWS} permutations of the labels, and is corrected for the number of blocks "
         "(Westfall and Young's maxT)."
     )
-    return Finding("information", sentence, information_bars(table), table, method)
+    return Finding("information", "information chart", sentence, partial(information_bars, table), table, method)
 
 
 def _telling(lab: Lab) -> list[int]:
@@ -59,8 +62,8 @@ def _telling(lab: Lab) -> list[int]:
 
 
 @cached
-def plane(lab: Lab) -> Finding:
-    """Show the images in two dimensions by their routing."""
+def plane(lab: Lab, highlighted: str | None = None) -> Finding:
+    """Show the images in two dimensions by their routing, those of one class before the others if it is `highlighted`."""
     table, explained = lab.points
     sentence = (
         f"Each dot is a test image, placed by its {counted(len(lab.block_numbers) * lab.num_experts, 'routing weight')}. Dots close "
@@ -72,7 +75,7 @@ def plane(lab: Lab) -> Finding:
         + "Directions such as up and left have no meaning."
     )
     drawn = table.iloc[sample(POINTS, lab.count)]
-    return Finding("plane", sentence, scatter(drawn, explained), table, method)
+    return Finding("plane", "map of images", sentence, partial(scatter, drawn, explained, highlighted), table, method)
 
 
 def sample(count: int, of_all: int, seed: int = 0) -> list[int]:
@@ -101,8 +104,10 @@ def mistakes(lab: Lab) -> Finding | None:
         "are Wilson's at 95% for all blocks together (Bonferroni: each is widened, so that all of them hold at once). The "
         "sentence names only blocks whose routing says more about the class than chance would."
     )
-    chart = interval_dots(table, "block", "share", "share of the mistakes (line: no preference)", rule=0.5, whole=True)
-    return Finding("mistakes", _routed_like(table, _telling(lab)), chart, table, method)
+    axis = "share of the mistakes (line: no preference)"
+    chart = partial(interval_dots, table, "block", "share", axis, rule=0.5, whole=True)
+    sentence = _routed_like(table, _telling(lab))
+    return Finding("mistakes", "chart of mistakes", sentence, chart, table, method)
 
 
 def _routed_like(table: pd.DataFrame, telling: list[int]) -> str:

@@ -1,14 +1,17 @@
 """What switching off experts, and other ways to route, do to the accuracy on the test set."""
 
+from functools import partial
+
 import pandas as pd
 
 from expertnet.charts.heatmaps import difference_heatmap
 from expertnet.charts.routing import interval_dots, weight_and_effect
 from expertnet.findings.finding import Finding, cached, lowest
-from expertnet.routing.ablations import DEAD_BELOW, DEAD_FLIPS, ablation_table, class_effects
+from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects
 from expertnet.routing.effects import Effects
 from expertnet.routing.lab import Lab
 from expertnet.routing.policies import policy_table
+from expertnet.routing.weights import HARDLY_USED
 from expertnet.utils.text import counted, percent, points
 
 NAMED = 4  # dead experts named in a sentence
@@ -31,12 +34,13 @@ def ablation(effects: Effects, lab: Lab, renormalize: bool) -> Finding:
         "The change in accuracy is from the network's own routing. Its 95% interval, from low to high, compares each image with itself. "
         "In the chart, 2.1 is expert 1 of block 2. In the table, weight is the expert's mean weight, flipped counts the images "
         "that get another class, and first is the share of images in which the expert has the largest weight. An expert is dead "
-        f"if its utilization (K times its mean weight) is below {DEAD_BELOW} and at most {percent(DEAD_FLIPS)} of the images get "
+        f"if its utilization (K times its mean weight) is below {HARDLY_USED} and at most {percent(DEAD_FLIPS)} of the images get "
         f"another class. {_correlation(table)}{NORMS}"
     )
     # names of files in earlier reports
     name = "silencing-renormalised" if renormalize else "silencing"
-    return Finding(name, f"{cost} {_dead(table[table['dead']])}", weight_and_effect(table), table, method)
+    sentence = f"{cost} {_dead(table[table['dead']])}"
+    return Finding(name, "chart of switched-off experts", sentence, partial(weight_and_effect, table), table, method)
 
 
 def _dead(table: pd.DataFrame) -> str:
@@ -72,8 +76,9 @@ def ablation_by_class(effects: Effects, lab: Lab, block: int) -> Finding:
         else f"No class loses accuracy when an expert of block {block} is switched off."
     )
     method = f"Change in accuracy on each class's test images when the expert is switched off. {NORMS}"
-    chart = difference_heatmap(here, "class", "change", "change in accuracy", shares=True)
-    return Finding(f"silencing-by-class-block-{block}", sentence, chart, here, method)
+    chart = partial(difference_heatmap, here, "class", "change", "change in accuracy", shares=True)
+    name = f"silencing-by-class-block-{block}"
+    return Finding(name, "heat map of losses by class", sentence, chart, here, method)
 
 
 @cached
@@ -99,5 +104,6 @@ def policies(effects: Effects) -> Finding:
     )
     shift = table["accuracy"] - table["change"]  # the learned accuracy, around which differences are drawn
     shown = table.assign(low=shift + table["low"], high=shift + table["high"])
-    chart = interval_dots(shown, "routing", "accuracy", "accuracy (line: own routing)", rule=learned["accuracy"])
-    return Finding("routings", sentence, chart, table, method)
+    axis, own = "accuracy (line: own routing)", learned["accuracy"]
+    chart = partial(interval_dots, shown, "routing", "accuracy", axis, rule=own)
+    return Finding("routings", "chart of six ways to route", sentence, chart, table, method)

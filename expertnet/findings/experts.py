@@ -1,17 +1,22 @@
 """How much each expert is used, and for what."""
 
 import math
+from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
+from torch import Tensor
 
 from expertnet.charts.routing import entropy_pairs, expert_bars
 from expertnet.findings.finding import Finding, cached, highest, lowest
 from expertnet.routing.information import LOW, UNUSED
 from expertnet.routing.lab import Lab
 from expertnet.routing.specialization import NOTABLE
+from expertnet.routing.weights import HARDLY_USED, extremes
 from expertnet.utils.text import amount, percent
 
 ALIKE = "Every expert gets its fair share of use."
+VARIES = 0.05  # range of a weight below which its largest and smallest values mean nothing
 
 
 @cached
@@ -29,7 +34,32 @@ def utilization(lab: Lab) -> Finding:
         "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line). The tick is the share of "
         "images in which the expert has the largest weight, on the same scale."
     )
-    return Finding("utilization", sentence, expert_bars(table), table, method)
+    return Finding("utilization", "usage chart", sentence, partial(expert_bars, table), table, method)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The test images (from 0) that give an expert the most and the least weight, and a sentence on the expert."""
+
+    sentence: str
+    largest: list[int]  # none if the weight hardly varies
+    smallest: list[int]
+    weights_N: Tensor = field(repr=False)
+
+
+@cached
+def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
+    """Say how an expert is used, and find the `count` images with the largest and with the smallest weights for it."""
+    weights_N = lab.routed.routing[:, block - 1, expert - 1]
+    here = (lab.experts["block"] == block) & (lab.experts["expert"] == expert)
+    use, named = lab.experts[here].iloc[0], lab.specializations[here].iloc[0]
+    sentence = f"{use['utilization']:.2f} times a fair share of use; the largest weight in {percent(use['first'])} of the images."
+    low, high = weights_N.min().item(), weights_N.max().item()
+    if high - low < VARIES:
+        return Examples(f"{sentence} Its weight hardly varies: from {low:.2f} to {high:.2f}.", [], [], weights_N)
+    if named["class"]:
+        sentence += f" Class {named['class']} raises its weight the most, {named['ratio']:.2f} times."
+    return Examples(sentence, *extremes(lab.routed.routing, block, expert, count), weights_N)
 
 
 @cached
@@ -47,9 +77,10 @@ def entropies(lab: Lab) -> Finding:
         "is, routing is decisive and varied: images choose, and choose different experts. If the second is above "
         f"{percent(UNUSED, 0)}, routing is unused. Otherwise it is soft: images prefer some experts but use the others too."
     )
-    chart = entropy_pairs(table, lab.num_experts)
+    chart = partial(entropy_pairs, table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}
-    return Finding("entropies", sentence, chart, table.rename(columns=nats), method)
+    table = table.rename(columns=nats)
+    return Finding("entropies", "chart of routing kinds", sentence, chart, table, method)
 
 
 def _named_first(column: pd.Series) -> pd.Series:
@@ -66,6 +97,7 @@ def specializations(lab: Lab) -> Finding:
     )
     method = (
         "The class is chosen on one half of the test images. It is named only if the other half agrees and gives the expert "
-        f"more than {NOTABLE} times its mean weight there. That factor is the ratio."
+        f"more than {NOTABLE} times its mean weight there, and if the expert gets at least {HARDLY_USED} times a fair share of use. "
+        "The ratio is the factor by which the class raises the weight."
     )
-    return Finding("specializations", sentence, None, table, method)
+    return Finding("specializations", "table of specializations", sentence, None, table, method)

@@ -1,5 +1,6 @@
 """A finding of the routing lab: a sentence, its chart, its table and its method."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,10 +17,16 @@ class Finding:
     """One result for pages, notebooks and reports. All texts are plain, without markup."""
 
     name: str  # of its files, without extension
+    title: str  # what it is, in the singular, as its buttons name it: "routing heat map"
     sentence: str  # what the chart or table shows
-    chart: Chart | None
+    draw: Callable[[], Chart] | None  # makes the chart; None if there is only a table
     table: pd.DataFrame
     method: str  # how it was computed, with technical terms explained and the source
+
+    @cached_property
+    def chart(self) -> Chart | None:
+        """Return the chart, drawn on first use: the verdict needs only sentences, and drawing takes the longest."""
+        return None if self.draw is None else self.draw()
 
     @cached_property
     def spec(self) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ Routing weights of an image are (B, K). `blocks` are those to show, from 1; all 
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 from torch import Tensor
@@ -28,7 +29,7 @@ def weights(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Findin
         "The softmax of each block's expert branch, which routes the image. The weights of a block sum to 1 "
         "(as in Dynamic Convolution, Chen 2020, arXiv:1912.03458)."
     )
-    return Finding(name, sentence, routing_heatmap(table), table, method)
+    return Finding(name, "routing heat map", sentence, partial(routing_heatmap, table), table, method)
 
 
 def difference(difference_BK: Tensor, name: str, subtracted: str, blocks: Sequence[int] = ()) -> Finding:
@@ -39,9 +40,9 @@ def difference(difference_BK: Tensor, name: str, subtracted: str, blocks: Sequen
     sentence = f"The largest difference is {top['difference']:+.2f}, for {place}."
     if abs(top["difference"]) < 0.005:
         sentence = "No routing weight differs by more than 0.005."
-    chart = difference_heatmap(table, "block", "difference", "difference")
+    chart = partial(difference_heatmap, table, "block", "difference", "difference")
     method = f"Routing weights minus {subtracted}. The differences within a block sum to 0."
-    return Finding(name, sentence, chart, table, method)
+    return Finding(name, "heat map of differences", sentence, chart, table, method)
 
 
 def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Finding:
@@ -56,7 +57,7 @@ def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Find
         "Entropy, in nats (natural-log units), measures how evenly a block spreads its weight. It is 0 if one expert has all of it, "
         f"and ln {experts} = {math.log(experts):.2f} if all experts have the same."
     )
-    return Finding(name, sentence, entropy_bars(table, experts), table, method)
+    return Finding(name, "entropy chart", sentence, partial(entropy_bars, table, experts), table, method)
 
 
 def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> Finding:
@@ -66,4 +67,5 @@ def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> 
     sentence = f"The answer is still {after}." if before == after else f"The answer changes from {before} to {after}."
     likeliest = table[["probability", "changed"]].max(axis=1).nlargest(SHOWN).index
     method = "Pale bars: the network's own routing. Full bars: the weights you set. The classes most likely in either are shown."
-    return Finding("probabilities", sentence, probability_pairs(table.loc[likeliest]), table, method)
+    chart = partial(probability_pairs, table.loc[likeliest])
+    return Finding("probabilities", "probability chart", sentence, chart, table, method)

@@ -1,6 +1,7 @@
 """How the routing developed during training."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from expertnet.charts.training import block_curves
 from expertnet.findings.experts import ALIKE
@@ -21,28 +22,31 @@ CURVES = {  # column: name, unit, method
 
 
 def through_training(metrics: Sequence[HistoryRow], watched: str) -> list[Finding]:
-    """Show both entropies and the information of each block over epochs, or nothing if `metrics` holds no routing.
+    """Return `training_curve` of every figure, or nothing if `metrics` holds no routing."""
+    found = (training_curve(metrics, column, watched) for column in CURVES)
+    return [finding for finding in found if finding is not None]
 
-    `watched` says what they were measured on: "validation images" or "test set".
+
+def training_curve(metrics: Sequence[HistoryRow], column: str, watched: str) -> Finding | None:
+    """Show one of CURVES of each block over epochs, or None if `metrics` holds no routing.
+
+    `watched` says what it was measured on: "validation images" or "test set".
     """
     table = training_table(metrics)
     if table.empty:
-        return []
-    findings = []
-    for column, (name, unit, method) in CURVES.items():
-        mean = table.groupby("epoch")[column].mean()
-        first, last = (amount(value, unit if unit == "bits" else "") for value in (mean.iloc[0], mean.iloc[-1]))
-        if first != last:
-            course = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
-        else:
-            earlier = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
-            course = f"is {last} after epoch {mean.index[-1]}{earlier}"
-        sentence = f"Averaged over the blocks, the {name} {course}."
-        chart = block_curves(table, column, f"{name} ({unit})", "block")
-        rows = table[["epoch", "block", column]]
-        file_name = f"training-{column.replace('_', '-')}"
-        findings.append(Finding(file_name, sentence, chart, rows, f"{method} {_measured(watched)}"))
-    return findings
+        return None
+    name, unit, method = CURVES[column]
+    mean = table.groupby("epoch")[column].mean()
+    first, last = (amount(value, unit if unit == "bits" else "") for value in (mean.iloc[0], mean.iloc[-1]))
+    if first != last:
+        course = f"went from {first} to {last} between epochs {mean.index[0]} and {mean.index[-1]}"
+    else:
+        earlier = f", as after epoch {mean.index[0]}" if len(mean) > 1 else ""
+        course = f"is {last} after epoch {mean.index[-1]}{earlier}"
+    sentence = f"Averaged over the blocks, the {name} {course}."
+    chart = partial(block_curves, table, column, f"{name} ({unit})", "block")
+    rows, file_name = table[["epoch", "block", column]], f"training-{column.replace('_', '-')}"
+    return Finding(file_name, f"chart of the {name}", sentence, chart, rows, f"{method} {_measured(watched)}")
 
 
 def _measured(watched: str) -> str:
@@ -63,6 +67,6 @@ def training_utilization(metrics: Sequence[HistoryRow], block: int, watched: str
         if last.max() - last.min() >= 0.005
         else ALIKE
     )
-    chart = block_curves(table, "utilization", "utilization", "expert")
+    chart = partial(block_curves, table, "utilization", "utilization", "expert")
     method = f"Utilization is K times the mean weight, so 1 is a fair share. {_measured(watched)}"
-    return Finding(f"training-utilization-block-{block}", sentence, chart, table, method)
+    return Finding(f"training-utilization-block-{block}", "utilization chart", sentence, chart, table, method)

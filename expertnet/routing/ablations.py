@@ -17,13 +17,12 @@ from expertnet.inference.routing_cache import Routed, in_batches
 from expertnet.network.model import Block
 from expertnet.routing.effects import Effects, paired_change, save_effects
 from expertnet.routing.interventions import ablated
+from expertnet.routing.weights import HARDLY_USED
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
-# an expert is dead if both its utilization and the share of images whose class its ablation changes are this low
-DEAD_BELOW = 0.1
-DEAD_FLIPS = 0.001
+DEAD_FLIPS = 0.001  # share of images whose class changes without a hardly used expert, at most which it is dead
 
 
 def measure_ablations(
@@ -94,7 +93,7 @@ def ablation_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
     rows = [paired_change(effects, effects.changed[place]) for place in places]
     table = pd.concat([experts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     without_effect = table["flipped"] <= DEAD_FLIPS * len(effects.labels)
-    table = table.assign(dead=(table["utilization"] < DEAD_BELOW) & without_effect)
+    table = table.assign(dead=(table["utilization"] < HARDLY_USED) & without_effect)
     # the columns that a narrow page has room for come first
     first = ["block", "expert", "weight", "change", "low", "high", "flipped", "dead"]
     return table[[*first, *table.columns.difference(first, sort=False)]]

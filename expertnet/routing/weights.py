@@ -8,6 +8,8 @@ from torch import Tensor
 
 from expertnet.network.routing_metrics import class_means, usage
 
+HARDLY_USED = 0.1  # utilization below which an expert may be dead, and specializes in nothing
+
 
 def weights_table(routing_BK: Tensor, blocks: Sequence[int] = ()) -> pd.DataFrame:
     """Return a row per block and expert from one image's weights (B, K): block, expert, weight; of `blocks` alone if given."""

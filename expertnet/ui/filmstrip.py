@@ -1,6 +1,6 @@
 """A strip of small images, one of which is chosen. Every image is a button, so the keyboard reaches it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from torch import Tensor
@@ -10,7 +10,7 @@ from expertnet.data.data_url import to_data_url
 CSS = """
 .strip { display: flex; flex-wrap: wrap; gap: 0.4rem; }
 button { background: none; border: 2px solid transparent; border-radius: var(--st-base-radius); padding: 2px;
-  cursor: pointer; color: var(--st-text-color); font: inherit; font-size: 0.8rem; flex: none; width: 72px; }
+  cursor: pointer; color: var(--st-text-color); font: inherit; font-size: 0.8rem; flex: none; width: 68px; }
 button:hover { border-color: var(--st-border-color); }
 button[aria-pressed=true] { border-color: var(--st-primary-color); }
 button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 1px; }
@@ -20,7 +20,7 @@ span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: n
 """
 # Texts reach the page as text only, and images as data URLs that this program made
 JS = """
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const strip = parentElement.querySelector(".strip")
   const tiles = JSON.stringify(data.tiles)
   if (strip.tiles !== tiles) {
@@ -44,22 +44,41 @@ export default function ({ data, parentElement, setStateValue }) {
     [...strip.children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === picked)))
   press(data.picked)
   ;[...strip.children].forEach((button, place) => {
-    button.onclick = () => { press(place); setStateValue("picked", place) }
+    button.onclick = () => {
+      press(place)
+      data.keeps ? setStateValue("picked", place) : setTriggerValue("pressed", place)
+    }
   })
 }
 """
 _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)
 
 
-def filmstrip(label: str, images: Sequence[Tensor], captions: Sequence[str], names: Sequence[str], key: str) -> int:
+def filmstrip(
+    label: str,
+    images: Sequence[Tensor],
+    captions: Sequence[str],
+    names: Sequence[str],
+    key: str,
+    picked: int | None = None,
+    on_pick: Callable[[int], None] | None = None,
+) -> int:
     """Show uint8 images (3, S, S) and return the place of the chosen one, at first 0.
 
-    `captions` are drawn below the images, and `names` are read out and shown on hovering. Both are plain text.
+    `captions` are drawn below the images, and `names` are read out and shown on hovering. Both are plain text. With `on_pick`,
+    the strip keeps no choice of its own: it shows `picked` as chosen, and calls `on_pick` with the place of a pressed image.
     """
-    picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
+    if on_pick is None or picked is None:
+        picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
+
+    def pressed() -> None:
+        sent = st.session_state[key].get("pressed")
+        if on_pick is not None and valid_place(sent, len(images)) == sent:
+            on_pick(sent)
+
     tiles = list(zip(map(to_data_url, images), captions, names, strict=True))
-    data = {"label": label, "tiles": tiles, "picked": picked}
-    _strip(key=key, data=data, on_picked_change=lambda: None)
+    data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None}
+    _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
 
 

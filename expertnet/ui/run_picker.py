@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.utils import LabelVisibility
 
-from expertnet.data.datasets import is_missing
 from expertnet.errors import RunError
+from expertnet.inference.routing_cache import has_own_test_set
+from expertnet.routing.through_training import variety
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import check_network, has_network
 from expertnet.store.index import row_labels, rows_of
@@ -17,8 +20,12 @@ from expertnet.utils.text import escape, percent
 CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
 
 
-def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint] | None:
+def pick_run(
+    label: str = "Run", images: bool = False, row: DeltaGenerator | None = None
+) -> tuple[Run, Checkpoint] | None:
     """Return the run and the checkpoint that the user chose, or None after saying what to do.
+
+    In a `row` of other controls, the labels are hidden.
 
     The run comes from ?run=ID, else from what the user chose on another page, else from `default_run`. If the run in the URL
     cannot be used, say why and choose no other. `images` is passed to `default_run`.
@@ -27,7 +34,8 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
     runs = {run.id: run for run in store.list() if has_network(run)}
     if not asked and st.session_state.get(CHOSEN) in runs:
         asked = st.session_state[CHOSEN]
-    row = st.container(horizontal=True, vertical_alignment="bottom")
+    labels: LabelVisibility = "visible" if row is None else "collapsed"
+    row = row or st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
         ids = list(runs)
         initial = asked if asked in runs else None if asked else default_run(runs, images)
@@ -37,6 +45,7 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
             index=ids.index(initial) if initial else None,
             format_func=descriptions(runs.values()).__getitem__,
             placeholder="Choose a run",
+            label_visibility=labels,
         )
     else:
         nothing_yet("There is no trained network yet.")
@@ -56,7 +65,7 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
         st.query_params["run"] = chosen
     run = runs[chosen]
     with row:
-        checkpoint = _pick_checkpoint(run)
+        checkpoint = _pick_checkpoint(run, labels)
         if run.shipped:
             with st.popover("About", icon=":material/info:"):
                 st.markdown(run.card())
@@ -68,12 +77,24 @@ def pick_run(label: str = "Run", images: bool = False) -> tuple[Run, Checkpoint]
 def default_run(runs: dict[str, Run], images: bool = False) -> str:
     """Return the id of the newest finished run of the user, else of a run included with the studio, else of the newest run.
 
-    With `images`, included runs whose test images are on this machine come first among the included ones.
+    With `images`, the finished run whose routing differs most between images comes first, if its images are on this machine.
     """
+    if images:
+        finished = [run for run in runs.values() if run.state == "finished"]
+        telling = sorted(finished, key=lambda run: (_variety(run), not run.shipped), reverse=True)
+        found = next(filter(has_own_test_set, telling), None)
+        if found is not None:
+            return found.id
     own = [run_id for run_id, run in runs.items() if not run.shipped and run.state == "finished"]
     shipped = [run_id for run_id, run in runs.items() if run.shipped]
-    with_images = [run_id for run_id in shipped if images and not is_missing(runs[run_id].settings().data)]
-    return [*own, *with_images, *shipped, *runs][0]
+    return [*own, *shipped, *runs][0]
+
+
+def _variety(run: Run) -> float:
+    try:
+        return variety(run.path / "metrics.jsonl")
+    except OSError:
+        return 0.0
 
 
 def descriptions(runs: Iterable[Run]) -> dict[str, str]:
@@ -100,7 +121,7 @@ def model_card(run: Run) -> None:
             st.markdown(run.card())
 
 
-def _pick_checkpoint(run: Run) -> Checkpoint:
+def _pick_checkpoint(run: Run, labels: LabelVisibility) -> Checkpoint:
     checkpoints = run.checkpoints.present()
     if len(checkpoints) < 2:
         return checkpoints[0]
@@ -109,4 +130,6 @@ def _pick_checkpoint(run: Run) -> Checkpoint:
         epoch = run.checkpoints.epoch(checkpoint)
         return f"{checkpoint}, damaged" if epoch is None else f"{checkpoint}, epoch {epoch}"
 
-    return st.selectbox("Checkpoint", checkpoints, format_func=label, key=f"weights {run.id}", width=180)
+    return st.selectbox(
+        "Checkpoint", checkpoints, format_func=label, key=f"weights {run.id}", width=150, label_visibility=labels
+    )

@@ -9,6 +9,8 @@ from expertnet.store.run_store import RunStore
 from tests.support.opening import copy_of_shipped
 from tests.support.served import serving, settle
 
+SCREENS = [(1280, 720), (390, 844)]
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -21,20 +23,92 @@ def server(run, shared_data):
         yield url
 
 
-def test_the_verdict_the_image_and_its_heat_map_are_in_the_first_screen(tab, run):
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+def test_the_verdict_the_image_and_its_heat_map_are_in_the_first_screen(tab, run, size):
+    page = tab("experts", run=run.id)
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    expect(page.get_by_role("img", name=re.compile("^Test image 1: class"))).to_be_in_viewport(ratio=1)
+    for words in ("Per-image routing makes", re.compile("^Answer: ")):
+        expect(page.get_by_text(words)).to_be_in_viewport(ratio=1)
+    ratio = 1 if size[0] > 640 else 0.1
+    expect(page.locator("[aria-label*='Routing weights of one image']").first).to_be_in_viewport(ratio=ratio)
+    for control in (page.get_by_role("radio", name="One image"), page.get_by_role("combobox", name="Run")):
+        expect(control).to_be_in_viewport(ratio=1)
+
+
+def test_the_run_its_weights_and_the_views_are_in_one_row(tab, run):
     page = tab("experts", run=run.id)
     page.set_viewport_size({"width": 1280, "height": 720})
-    image = page.get_by_role("img", name=re.compile("^Test image 1: class"))
-    settle(image)
-    heat_map = page.locator("[aria-label*='Routing weights of one image']").first
-    for shown in (page.get_by_text("Per-image routing makes"), image, page.get_by_text(re.compile("^Answer: "))):
-        expect(shown).to_be_in_viewport(ratio=1)
-    expect(heat_map).to_be_in_viewport(ratio=1)
-    page.set_viewport_size({"width": 390, "height": 844})
-    for shown in (page.get_by_text("Per-image routing makes"), image, page.get_by_text(re.compile("^Answer: "))):
-        expect(shown).to_be_in_viewport(ratio=1)
+    header = page.locator(".st-key-header")
+    expect(header.get_by_role("radio", name="Compare")).to_be_in_viewport(ratio=1)
+    expect(header.get_by_role("combobox", name="Run")).to_be_in_viewport(ratio=1)
+    assert header.bounding_box()["height"] < 50
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+def test_an_image_is_picked_from_the_strip_by_keyboard_and_at_random(tab, run, size):
+    page = tab("experts", run=run.id)
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    tile = page.get_by_role("group", name="Test images").get_by_role("button", name=re.compile("^Test image 5: class"))
+    tile.press("Enter")
+    expect(page.get_by_text(re.compile("^Test image 5: class"))).to_be_in_viewport(ratio=1)
+    expect(tile).to_have_attribute("aria-pressed", "true")
+    expect(tile).to_be_focused()
+    page.wait_for_url(re.compile("image=5"))
     page.get_by_role("button", name="Pick at random").press("Enter")
-    expect(image.or_(page.get_by_role("img", name=re.compile("^Test image")))).to_have_count(1)
+    page.wait_for_url(lambda url: "image=5&" not in url and not url.endswith("image=5"))
+    pressed = page.get_by_role("group", name="Test images").locator("[aria-pressed=true]")
+    expect(pressed).to_have_count(1)
+    expect(pressed).not_to_have_attribute("aria-label", re.compile("^Test image 5: "))
+
+
+def test_back_leads_to_the_view_before(tab, run):
+    page = tab("experts", run=run.id)
+    for view, sign in (("Classes", "Mean routing by class"), ("Experts", "Expert usage")):
+        page.get_by_role("radio", name=view, exact=True).click()
+        settle(page.get_by_role("heading", name=sign))
+    page.go_back()
+    expect(page.get_by_role("heading", name="Mean routing by class")).to_be_visible()
+    expect(page.get_by_role("radio", name="Classes", exact=True)).to_be_checked()
+    page.go_back()
+    expect(page.get_by_text(re.compile("^Answer: "))).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_role("radio", name="Classes", exact=True)).to_be_checked()
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+def test_a_class_is_highlighted_by_a_click_and_by_keyboard(tab, run, size):
+    page = tab("experts", run=run.id, view="Classes")
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    picker = page.get_by_role("combobox", name="Highlight a class")
+    cells = page.locator("[aria-label*='Mean routing weights of each class'] .mark-rect path")
+    expect(cells).to_have_count(30)
+    cells.first.click()
+    images = page.get_by_text(re.compile("^Images of class . with the largest weights for expert 1 in block 4:"))
+    expect(images).to_be_visible()
+    points = page.locator("[aria-label*='Routing of 359 test images']")
+    expect(points.first).to_have_attribute("aria-label", re.compile("class . highlighted"))
+    picker.press("Enter")
+    page.keyboard.type("7")
+    picker.press("Enter")
+    expect(page.get_by_text(re.compile("^Images of class 7 "))).to_be_visible()
+    expect(points.first).to_have_attribute("aria-label", re.compile("class 7 highlighted"))
+    page.wait_for_url(re.compile("highlight=7"))
+
+
+def test_every_expert_has_one_row_of_controls(tab, run):
+    page = tab("experts", run=run.id, view="What if")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    for expert in (1, 2, 3):
+        parts = [page.get_by_role("slider", name=f"Expert {expert}")]
+        parts += [
+            page.get_by_role("button", name=re.compile(f"{verb} expert {expert} ")) for verb in ("Switch off", "Use")
+        ]
+        parts[0].scroll_into_view_if_needed()
+        for part in parts:
+            expect(part).to_be_in_viewport(ratio=1)
+        middles = [box["y"] + box["height"] / 2 for box in (part.bounding_box() for part in parts)]
+        assert max(middles) - min(middles) < 40, middles
 
 
 def test_the_selected_view_is_written_in_the_text_color_which_has_more_contrast(tab, run):

@@ -129,6 +129,7 @@ def test_the_routing_of_a_test_image(tab, trained):
     for start in range(0, 12, 3):
         assert sum(rows[start : start + 3]) == pytest.approx(1, abs=0.02)
     expect(image).to_have_text(re.compile("^Test image 1: "))
+    page.get_by_role("button", name="Find").click()
     page.get_by_role("spinbutton").fill("2")
     page.get_by_role("spinbutton").press("Enter")
     expect(image).to_have_text(re.compile("^Test image 2: "))

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from expertnet.charts.base import to_file
-from expertnet.charts.routing import information_bars, interval_dots, weight_and_effect
+from expertnet.charts.base import GRAY, ORANGE, to_file
+from expertnet.charts.heatmaps import class_heatmap
+from expertnet.charts.routing import information_bars, interval_dots, scatter, weight_and_effect
 from tests.support.charts import drawn
 
 
@@ -30,3 +31,18 @@ def test_labels_are_left_out_where_they_would_overlap():
     layers = weight_and_effect(table).to_dict()
     named = [[row["text"] for row in rows if "text" in row] for rows in layers["datasets"].values()]
     assert ["", "", "2.1"] in named
+
+
+def test_a_highlighted_class_is_drawn_in_color_over_the_others_in_gray():
+    points = pd.DataFrame({"image": [1, 2, 3], "class": ["cat", "dog", "cat"], "taken for": "dog", "x": 0.0, "y": 0.0})
+    svg = to_file(scatter(points, [0.6, 0.3], "cat"), "svg").decode().lower()
+    assert svg.count(f'fill="{ORANGE.lower()}"') == 2 and svg.count(f'fill="{GRAY.lower()}"') == 1
+    assert svg.index(GRAY.lower()) < svg.index(ORANGE.lower())
+    descriptions = [scatter(points, [0.6, 0.3], *name).to_dict()["description"] for name in ((), ("cat",))]
+    assert "colored by class" in descriptions[0] and "class cat highlighted" in descriptions[1]
+
+
+def test_the_row_of_a_highlighted_class_has_a_frame():
+    table = pd.DataFrame({"class": ["cat", "dog"], "block": 1, "expert": 1, "weight": [0.2, 0.8]})
+    svg = [to_file(class_heatmap(table, 1, name), "svg").decode() for name in (None, "dog")]
+    assert [drawn.count('stroke-width="3"') for drawn in svg] == [0, 1]

@@ -35,6 +35,12 @@ def test_without_the_images_another_dataset_is_needed(moved):
     assert "'pets'" in message and "--dataset" in message
 
 
+def test_without_the_images_a_network_whose_images_are_here_is_named(trained, moved):
+    shutil.copytree(trained.run.path, moved.path.parent / "20200101-000000-abcd")
+    message = refused(command("evaluate", "latest", "--runs-dir", moved.path.parent))
+    assert "expertnet evaluate 20200101-000000-abcd" in message
+
+
 def test_figures_of_other_images_say_so(moved):
     words = ("evaluate", "latest", "--dataset", "digits", "--runs-dir", moved.path.parent)
     result = document(*words)

@@ -26,3 +26,21 @@ def test_specializations_are_counted_and_come_first():
     finding = experts.specializations(Lab(Routed(one_hot(LABELS % 2, 3), LABELS % 2, LABELS % 2), ANIMALS[:2]))
     assert finding.sentence.startswith("For 2 of 3 experts, the same class gives the most weight in both halves")
     assert finding.table["class"].tolist() == ["cat", "dog", ""]
+
+
+def test_the_images_of_an_expert_are_those_with_extreme_weights():
+    routing = one_hot(LABELS % 2, 3)  # images with even labels go to expert 1, the others to expert 2
+    found = experts.examples(Lab(Routed(routing, LABELS, LABELS), ANIMALS), 1, 1, 5)
+    assert [LABELS[image] % 2 for image in found.largest] == [0] * 5
+    assert [LABELS[image] % 2 for image in found.smallest] == [1] * 5
+    assert found.sentence.startswith("1.50 times a fair share of use; the largest weight in 50.0% of the images.")
+
+
+def test_an_expert_whose_weight_hardly_varies_has_no_most_and_least():
+    weight = torch.linspace(0, 0.01, 40)[:, None]
+    routing = torch.stack([weight, 1 - weight], 2)
+    found = experts.examples(Lab(Routed(routing, LABELS, LABELS), ANIMALS), 1, 1, 5)
+    assert found.largest == found.smallest == []
+    assert found.sentence == (
+        "0.01 times a fair share of use; the largest weight in 0.0% of the images. Its weight hardly varies: from 0.00 to 0.01."
+    )

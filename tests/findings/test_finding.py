@@ -44,7 +44,7 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
         *through_training.through_training(history, "test set"),
         through_training.training_utilization(history, 1, "test set"),
     ]
-    assert len({finding.name for finding in made}) == len(made)
+    assert len({finding.name for finding in made}) == len({finding.title for finding in made}) == len(made)
     for finding in made:
         assert finding.sentence.endswith(".") and finding.method.endswith(".") and "nan" not in finding.sentence
         assert len(finding.table)

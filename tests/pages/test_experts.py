@@ -203,7 +203,7 @@ def test_runs_that_cannot_be_compared_are_not_offered():
 def test_the_routing_of_saved_epochs_is_shown():
     run = finished(RunStore(), **{"training.keep_every": 1})
     test = view_of(run, "Through training", epoch="1")
-    assert test.select_slider(key="epoch").value == 1
+    assert test.segmented_control(key="epoch").value == 1
     assert (run.path / "routing-epoch-0001.safetensors").is_file()
     assert "saved no extra checkpoints" in text(view_of(finished(RunStore()), "Through training"))
 
@@ -301,3 +301,60 @@ def test_a_test_image_has_a_caption_without_escapes():
     test = opened("experts", finished(RunStore()).id)
     captions = [caption.value for caption in test.caption if "Test image" in caption.value]
     assert re.fullmatch(r'Test image \d+: class "\d"', captions[0])
+
+
+def test_every_choice_of_a_view_is_in_the_url():
+    test = opened("experts", finished(RunStore()).id)
+    assert "view" not in test.query_params
+    test.segmented_control(key="view").set_value("Compare").run()
+    assert test.query_params["view"] in ("Compare", ["Compare"])
+    test.query_params["view"] = "Classes"  # as the browser's Back does
+    assert test.run().segmented_control(key="view").value == "Classes"
+
+
+def test_a_class_is_highlighted_with_its_images_for_an_expert():
+    run = finished(RunStore())
+    test = view_of(run, "Classes", highlight="3", block="1", expert="2")
+    assert "Images of class 3 with the largest weights for expert 2 in block 1:" in text(test)
+    specs = [chart.proto.spec for chart in test.get("vega_lite_chart")]
+    assert any("class 3 highlighted" in spec for spec in specs) and not any(
+        "colored by class" in spec for spec in specs
+    )
+    test.selectbox(key="highlight").set_value(None).run()
+    assert "Images of class" not in text(test)
+
+
+def test_information_and_mistakes_are_folded_on_classes():
+    test = view_of(finished(RunStore()), "Classes")
+    assert {"Information about the class", "Mistakes"} < {folded.label for folded in test.expander}
+    assert len(test.get("vega_lite_chart")) == 2
+
+
+def test_every_expert_of_a_block_has_a_card_with_its_images():
+    test = view_of(finished(RunStore()), "Experts", block="2")
+    for expert in (1, 2, 3):
+        assert f"**Expert {expert} of block 2**" in text(test)
+    assert text(test).count("; the largest weight in ") == 3
+
+
+def test_through_training_draws_one_figure_at_a_time():
+    test = view_of(finished(RunStore()), "Through training")
+    assert len(test.get("vega_lite_chart")) == 1 and "entropy of the mean routing" in text(test)
+    test.segmented_control(key="figure").set_value("Usage of each expert").run()
+    assert len(test.get("vega_lite_chart")) == 1 and "times a fair share" in text(test)
+
+
+def named_twice(test):
+    labels = [part.proto.popover.label for part in test.get("popover")] + [button.label for button in test.button]
+    return {label for label in labels if labels.count(label) > 1}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_button_has_a_name_of_its_own(view):
+    store = RunStore()
+    run, _ = finished(store), finished(store, seed=1)
+    test = view_of(run, view, two="true")
+    for label in ("Route the test set in six ways", "Switch off each expert in turn") if view == "What if" else ():
+        click(test, label)
+        settled(test)
+    assert not named_twice(test)

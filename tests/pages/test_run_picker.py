@@ -1,5 +1,6 @@
 """Choosing a run and its weights on the Experts and Predict pages."""
 
+import json
 import shutil
 
 import pytest
@@ -43,8 +44,24 @@ def test_the_first_choice_is_your_newest_finished_run_or_else_an_included_one(pa
     config = runs["shipped"].config()
     # An included run without its images
     without_images = Run(shutil.copytree(runs["shipped"].path, store.root / "29990101-000000-abcd"))
-    without_images.write_config(config | {"data": config["data"] | {"dataset": "gone.zip"}})
+    gone = {
+        "data": config["data"] | {"dataset": "gone.zip"},
+        "dataset": config["dataset"] | {"fingerprint": "archive-0"},
+    }
+    without_images.write_config(config | gone)
     assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else without_images).id
+
+
+def test_experts_opens_on_the_finished_run_whose_routing_differs_most_between_images():
+    store = RunStore()
+    runs = [finished(store) for _ in range(3)]
+    for run, entropy in zip(runs, (0.9, 0.1, 0.0), strict=True):
+        row = {"epoch": 2, "expert_usage": [[0.4, 0.3, 0.3]], "routing_entropy": [entropy]}
+        (run.path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    runs[2].write_status(runs[2].status().changed(state="stopped"))
+    assert opened("experts").selectbox[0].value == runs[1].id
+    assert opened("experts", runs[0].id).selectbox[0].value == runs[0].id
+    assert opened("predict").selectbox[0].value == max(run.id for run in runs[:2])
 
 
 def test_the_chosen_run_is_chosen_on_the_other_page_too():

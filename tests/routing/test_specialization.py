@@ -29,3 +29,11 @@ def test_no_specialization_is_named_if_halves_disagree_or_nothing_differs():
     contrary[first], contrary[second] = BY_CLASS[first], one_hot((LABELS + 1) % 4, 4)[second]
     assert set(specializations(contrary, LABELS, ANIMALS)["class"]) == {""}
     assert set(specializations(CONSTANT, LABELS, ANIMALS)["class"]) == {""}
+
+
+def test_an_expert_that_is_hardly_used_specializes_in_nothing():
+    routing = 0.01 * BY_CLASS  # each class raises the weight of its expert, but a fifth expert takes nearly all of it
+    routing = torch.cat([routing, 1 - routing.sum(2, keepdim=True)], 2)
+    table = specializations(routing, LABELS, ANIMALS)
+    assert table["ratio"].tolist()[:4] == pytest.approx([4, 4, 4, 4])
+    assert set(table["class"]) == {""}

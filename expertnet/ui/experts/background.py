@@ -35,7 +35,7 @@ def in_background(key: Hashable, label: str, work: tasks.Work, ask: bool = False
     found = tasks.find(key)
     if found is not None and not found.running and found.result is None:
         st.error(escape(found.error or "The computation was stopped."), icon=":material/error:")
-        action(st.container(), "Try again", "replay", f"start {key}", start)
+        action(st.container(), f"Try again: {label}", "replay", f"start {key}", start)
         return None
     if found is None and ask:
         action(st.container(), label, "science", f"start {key}", start)
@@ -48,7 +48,7 @@ def in_background(key: Hashable, label: str, work: tasks.Work, ask: bool = False
         if not task.running:
             st.rerun()
         st.progress(task.share, text=f"{escape(task.activity or label)}…")
-        if st.button("Stop", icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
+        if st.button(f"Stop: {label}", icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
             with shown_error(), login.changing():
                 task.stop()
 

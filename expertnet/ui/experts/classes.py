@@ -1,57 +1,79 @@
 """Classes: which are routed alike, what routing reveals about them, and which class mistakes are routed like."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from expertnet.findings import classes
-from expertnet.findings.finding import Finding
 from expertnet.routing.lab import Lab
-from expertnet.ui.experts.controls import gallery, image_caption, pick_block
+from expertnet.ui.experts.controls import gallery, image_caption, pick_block, pick_number
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
 SHOWN = 12  # images behind a cell
+HIGHLIGHTED, EXPERT, IMAGE = "highlight", "expert", "clicked image"  # widgets, and a value of the session
 
 
 def classes_view(selection: Selection, lab: Lab) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        block = pick_block(selection.blocks)
+        names = sorted(set(lab.by_class["class"]), key=lab.classes.index)
+        highlighted = st.selectbox(
+            "Highlight a class", names, index=None, key=HIGHLIGHTED, bind="query-params", placeholder="None", width=180
+        )
+        st.caption("To see images, click a cell or a dot, or choose a class.", width="content")
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Mean routing by class")
-        block = pick_block(selection.blocks)
-        st.caption("Click a cell to see the images behind it.")
-        cell = _clicked(classes.classes(lab, block), "cell")
-        if cell:
-            _images_of_cell(selection, lab, block, cell["class"], int(cell["expert"]))
-        st.subheader("Information about the class")
-        show(classes.information(lab))
+        show(classes.classes(lab, block, highlighted), clicked=_choose_cell)
+        if highlighted is not None:
+            expert = pick_number("Expert", range(1, lab.num_experts + 1), 1, EXPERT)
+            _images_of_cell(selection, lab, block, highlighted, expert)
     with right:
         st.subheader("All images by routing")
-        st.caption("Click a dot to see its image.")
-        point = _clicked(classes.plane(lab), "point")
-        if point:
-            index = int(point["image"]) - 1
+        show(classes.plane(lab, highlighted), clicked=partial(_choose_image, selection, lab))
+        index = _chosen_image(selection)
+        if index is not None:
             gallery(selection, [index], [image_caption(lab, index)])
-        st.subheader("Mistakes")
-        show_mistakes(lab)
+    for title, panel in (
+        ("Information about the class", lambda: show(classes.information(lab))),
+        ("Mistakes", lambda: show_mistakes(lab)),
+    ):
+        folded = st.expander(title, on_change="rerun", key=title)
+        if folded.open:
+            with folded:
+                panel()
 
 
-def show_mistakes(lab: Lab, suffix: str = "") -> None:
+def _choose_cell(cell: dict[str, Any]) -> None:
+    st.session_state[HIGHLIGHTED] = cell.get("class")
+    if cell:
+        st.session_state[EXPERT] = int(cell["expert"])
+
+
+def _choose_image(selection: Selection, lab: Lab, point: dict[str, Any]) -> None:
+    index = int(point["image"]) - 1 if point else None
+    st.session_state[HIGHLIGHTED] = lab.classes[int(lab.routed.labels[index])] if index is not None else None
+    st.session_state[IMAGE] = selection.key, index
+
+
+def _chosen_image(selection: Selection) -> int | None:
+    """Return the image (from 0) whose dot was clicked, if it was one of this selection."""
+    key, index = st.session_state.get(IMAGE, (None, None))
+    return index if key == selection.key else None
+
+
+def show_mistakes(lab: Lab, of: str = "") -> None:
     """Show which class mistakes are routed like, or why this cannot be said."""
     finding = classes.mistakes(lab)
     if finding is not None:
-        show(finding, suffix=suffix)
+        show(finding, of=of)
     elif lab.accuracy == 1:
         st.caption("This network makes no mistakes on its test set.")
     else:
         st.caption("Too few classes have correctly classified images to compare the mistakes with.")
-
-
-def _clicked(finding: Finding, name: str) -> dict[str, Any] | None:
-    """Show a finding and return what the user clicked in its chart."""
-    selected = show(finding, select=True).selection.get(name)
-    return selected[0] if selected else None
 
 
 def _images_of_cell(selection: Selection, lab: Lab, block: int, name: str, expert: int) -> None:

@@ -40,20 +40,20 @@ def compare_view(selection: Selection, lab: Lab) -> None:
     )
     block = pick_block(selection.blocks)
     for title, panel in (
-        ("Mean routing by class", lambda each, suffix: show(classes.classes(each, block), suffix=suffix)),
-        ("Information about the class", lambda each, suffix: show(classes.information(each), suffix=suffix)),
-        ("Expert usage", lambda each, suffix: show(experts.utilization(each), suffix=suffix)),
-        ("Kinds of routing", lambda each, suffix: show(experts.entropies(each), suffix=suffix)),
+        ("Mean routing by class", lambda each, of: show(classes.classes(each, block), of=of)),
+        ("Information about the class", lambda each, of: show(classes.information(each), of=of)),
+        ("Expert usage", lambda each, of: show(experts.utilization(each), of=of)),
+        ("Kinds of routing", lambda each, of: show(experts.entropies(each), of=of)),
         ("Mistakes", show_mistakes),
     ):
         st.subheader(title)
         left, right = st.columns(2, gap="large")
         with left:
             st.caption(escape(selection.run.title))
-            panel(lab, "-a")
+            panel(lab, "first run")
         with right:
             st.caption(escape(other.title))
-            panel(renumbered, "-b")
+            panel(renumbered, "second run")
 
 
 def _pick_other(selection: Selection) -> Run | None:

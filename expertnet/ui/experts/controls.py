@@ -4,21 +4,28 @@ import secrets
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.data.splits import Split
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.shell import shown_error
 from expertnet.utils.text import escape
 
 ANY_CLASS = "Any class"
-WIDTH = 84  # pixels of an image in a gallery
+SEGMENTS = 12  # options beside one another
+STRIP = 8  # images in the strip
+WIDTH, PICKER = 84, 140  # pixels: an image in a gallery, a list of numbers
 
 
 def pick_number(label: str, numbers: Sequence[int], default: int, key: str) -> int:
-    """Ask for one of some numbers, stored in the URL."""
+    """Ask for one of some numbers, stored in the URL. Many become a list instead of segments."""
+    if len(numbers) > SEGMENTS:
+        place = numbers.index(default)
+        return int(st.selectbox(label, numbers, index=place, key=key, bind="query-params", width=PICKER))
     return int(st.segmented_control(label, numbers, default=default, key=key, bind="query-params", required=True))
 
 
@@ -27,29 +34,38 @@ def pick_block(blocks: list[int], key: str = "block") -> int:
     return pick_number("Block", blocks, blocks[-1], key) if len(blocks) > 1 else blocks[0]
 
 
-def pick_image(selection: Selection, suffix: str = "") -> tuple[Tensor, str] | None:
+def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str] | None:
     """Return a uint8 image (3, S, S) and its caption, or None if no image is chosen.
 
-    The choice of a test image is stored in the URL. `suffix` tells apart two pickers on one page.
+    The choice of a test image is stored in the URL. `second` is for the second picker of a page.
     """
     split, image_size = selection.split, selection.predictor.image_size
+    suffix, of = (" 2", " (second image)") if second else ("", "")
+    strip, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
     sources = ["Test set", "Upload"] if split is not None else ["Upload"]
-    source = st.segmented_control(
-        "Image from", sources, default=sources[0], key=f"source{suffix}", required=True, label_visibility="collapsed"
+    source = row.segmented_control(
+        f"Image from{of}",
+        sources,
+        default=sources[0],
+        key=f"source{suffix}",
+        required=True,
+        label_visibility="collapsed",
     )
     if split is None or source == "Upload":
-        uploaded = st.file_uploader("Image", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
+        uploaded = st.file_uploader(f"Image{of}", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
         if uploaded is None:
             st.caption("Upload an image to see its routing.")
             return None
         with shown_error():
             return load_image(uploaded.getvalue(), image_size), escape(uploaded.name)
         return None
-    return _test_image(selection.predictor.classes, split, suffix)
+    return _test_image(selection.predictor.classes, split, strip, row, suffix, of)
 
 
-def _test_image(classes: tuple[str, ...], split: Split, suffix: str) -> tuple[Tensor, str] | None:
-    row = st.container(horizontal=True, vertical_alignment="bottom")
+def _test_image(
+    classes: tuple[str, ...], split: Split, strip: DeltaGenerator, row: DeltaGenerator, suffix: str, of: str
+) -> tuple[Tensor, str] | None:
+    """Ask for a test image: by its picture in `strip`, or in `row` at random or by its class and number."""
     key, class_key = f"image{suffix}", f"class{suffix}"
 
     def members_of(name: str) -> list[int]:
@@ -61,29 +77,41 @@ def _test_image(classes: tuple[str, ...], split: Split, suffix: str) -> tuple[Te
         largest = len(members_of(st.session_state[class_key]))
         st.session_state[key] = max(min(st.session_state.get(key, 1), largest), 1)
 
-    members = members_of(
-        row.selectbox(
-            "Class", [ANY_CLASS, *classes], key=class_key, bind="query-params", on_change=stay_in_range, width=140
-        )
-    )
-    if not members:
-        st.info("The test set has no images of this class.")
-        return None
-
     def pick_at_random() -> None:
         st.session_state[key] = secrets.randbelow(len(members)) + 1
 
-    # Without an upper limit: beyond one, the field turns red and says nothing.
-    place = row.number_input(f"Image (1 to {len(members):,})", 1, step=1, key=key, bind="query-params", width=140)
-    row.button("Pick at random", key=f"draw{suffix}", on_click=pick_at_random)
+    with row.popover(f"Find{of}", icon=":material/search:", type="tertiary", key=f"find{suffix}"):
+        options, label = [ANY_CLASS, *classes], f"Class{of}"
+        name = st.selectbox(label, options, key=class_key, bind="query-params", on_change=stay_in_range)
+        members = members_of(name)
+        if members:
+            # Without an upper limit: beyond one, the field turns red and says nothing.
+            label = f"Image (1 to {len(members):,}){of}"
+            place = int(st.number_input(label, 1, step=1, key=key, bind="query-params"))
+    if not members:
+        st.info("The test set has no images of this class.")
+        return None
+    draw = {"icon": ":material/shuffle:", "type": "tertiary", "key": f"draw{suffix}"}
+    row.button(f"Pick at random{of}", on_click=pick_at_random, **draw)
     if place > len(members):
         st.info(f"There is no image {place:,}. Choose a number from 1 to {len(members):,}.", icon=":material/info:")
         return None
-    index = members[int(place) - 1]
+    first = (place - 1) // STRIP * STRIP
+    shown = members[first : first + STRIP]
+    captions = [classes[int(split.labels[index])] for index in shown]
+    names = [f"Test image {index + 1}: class {caption}" for index, caption in zip(shown, captions, strict=True)]
+
+    def pick(tile: int) -> None:
+        st.session_state[key] = first + tile + 1
+
+    with strip:
+        images = [split.images[index] for index in shown]
+        filmstrip(f"Test images{of}", images, captions, names, f"strip{suffix}", place - 1 - first, pick)
+    index = members[place - 1]
     return split.images[index], f'Test image {index + 1}: class "{escape(classes[int(split.labels[index])])}"'
 
 
-def gallery(selection: Selection, indices: list[int], captions: list[str]) -> None:
+def gallery(selection: Selection, indices: list[int], captions: list[str], width: int = WIDTH) -> None:
     """Show test images by index, or only their numbers if the images are not on this machine."""
     if not indices:
         st.caption("None.")
@@ -94,7 +122,7 @@ def gallery(selection: Selection, indices: list[int], captions: list[str]) -> No
         with st.container(horizontal=True, gap="small"):
             for index, caption in zip(indices, captions, strict=True):
                 image = selection.split.images[index].permute(1, 2, 0).numpy()
-                st.image(image, width=WIDTH, caption=escape(caption), alt=f"Test image {index + 1}")
+                st.image(image, width=width, caption=escape(caption), alt=f"Test image {index + 1}")
 
 
 def image_caption(lab: Lab, index: int) -> str:

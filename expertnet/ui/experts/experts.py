@@ -1,18 +1,24 @@
-"""Experts: how much each is used, what it is used for, and the images with the largest and smallest weights for it."""
+"""Experts: the images that each expert of a block looks for, if any, how much it is used, and what for."""
 
 import streamlit as st
 
 from expertnet.findings import experts
 from expertnet.routing.lab import Lab
-from expertnet.routing.weights import extremes
-from expertnet.ui.experts.controls import gallery, pick_block, pick_number
+from expertnet.ui.experts.controls import gallery, pick_block
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
+from expertnet.utils.text import escape
 
-SHOWN = 10  # images in a gallery
+SHOWN, WIDTH = 10, 56  # images in a gallery, and their width in pixels
+CARD = 330  # pixels: width below which cards are drawn below one another
 
 
 def experts_view(selection: Selection, lab: Lab) -> None:
+    block = pick_block(selection.blocks)
+    with st.grid(min(lab.num_experts, 4), min_column_width=CARD):
+        for expert in range(1, lab.num_experts + 1):
+            with st.container(border=True, key=f"expert {expert}"):
+                _card(selection, lab, block, expert)
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Expert usage")
@@ -22,15 +28,14 @@ def experts_view(selection: Selection, lab: Lab) -> None:
     with right:
         st.subheader("Kinds of routing")
         show(experts.entropies(lab), table=True)
-    st.subheader("Images by expert")
-    st.markdown("The images with the largest and smallest weights for an expert show what it looks for, if anything.")
-    left, right = st.columns(2, gap="large")
-    with left:
-        block = pick_block(selection.blocks)
-    with right:
-        expert = pick_number("Expert", range(1, lab.num_experts + 1), 1, "expert")
-    largest, smallest = extremes(lab.routed.routing, block, expert, SHOWN)
-    weights = lab.routed.routing[:, block - 1, expert - 1]
-    for title, indices in (("Largest weights", largest), ("Smallest weights", smallest)):
-        st.caption(title)
-        gallery(selection, indices, [f"{weights[index]:.2f}" for index in indices])
+
+
+def _card(selection: Selection, lab: Lab, block: int, expert: int) -> None:
+    """Show the images with the largest and smallest weights for an expert, which show what it looks for, if anything."""
+    found = experts.examples(lab, block, expert, SHOWN)
+    st.markdown(f"**Expert {expert} of block {block}**")
+    st.caption(escape(found.sentence))
+    for title, indices in (("Largest weights", found.largest), ("Smallest weights", found.smallest)):
+        if indices:
+            st.markdown(title)
+            gallery(selection, indices, [f"{found.weights_N[index]:.2f}" for index in indices], WIDTH)

@@ -13,29 +13,36 @@ from expertnet.utils.text import escape, to_csv
 MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
 SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns shown as percentages
 
+Clicked = Callable[[dict[str, Any]], None]  # takes the fields of what was clicked, none of them after a click elsewhere
 
-def show(finding: Finding, select: bool = False, table: bool = False, suffix: str = "") -> Any:
+
+def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked | None = None) -> None:
     """Show a finding, with its table below the chart if `table` is set.
 
-    With `select`, return what the user clicked in the chart. `suffix` tells apart two findings with the same name.
+    `of` tells apart two of the same kind, such as "first run". `clicked` is called after a click in the chart.
     """
-    name = finding.name + suffix
+    key, title = (finding.name, finding.title) if not of else (f"{finding.name} {of}", f"{finding.title} ({of})")
     st.markdown(escape(finding.sentence))
-    event = None
     if finding.chart is not None:
-        selecting: dict[str, Any] = {"on_select": "rerun"} if select else {}
-        event = st.vega_lite_chart(spec=finding.spec, width="stretch", key=name, **selecting)
+
+        def on_select() -> None:
+            picked = [fields for found in st.session_state[key].selection.values() for fields in found]
+            assert clicked is not None
+            clicked(picked[0] if picked else {})
+
+        selecting: dict[str, Any] = {"on_select": on_select} if clicked else {}
+        st.vega_lite_chart(spec=finding.spec, width="stretch", key=key, **selecting)
     if finding.chart is None or table:
         rows = finding.table.round(4).replace("", "–").rename(columns=lambda column: column.replace("_", " "))
         percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}
         st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence)
-    with st.expander("How this is computed", type="compact"):
+    with st.expander(f"How the {title} is computed", type="compact"):
         st.markdown(escape(finding.method))
     files: dict[str, Callable[[], bytes | str]] = {"csv": partial(to_csv, finding.table)}  # each made on request
     if finding.chart is not None:
         files |= {"png": partial(to_file, finding.chart, "png"), "svg": partial(to_file, finding.chart, "svg")}
-    with st.popover("Save", icon=":material/download:", type="tertiary", key=f"save {name}"):
+    with st.popover(f"Save {title}", icon=":material/download:", type="tertiary", key=f"save {key}"):
         for ending, make in files.items():
             label = f"{'Table' if ending == 'csv' else 'Chart'} ({ending.upper()})"
-            st.download_button(label, make, f"{name}.{ending}", MIME[ending], key=f"{ending} {name}", on_click="ignore")
-    return event
+            file = f"{key.replace(' ', '-')}.{ending}"
+            st.download_button(label, make, file, MIME[ending], key=f"{ending} {key}", on_click="ignore")

@@ -14,6 +14,7 @@ from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps shown per expert
+FIRST, SECOND = "first image", "second image"
 
 
 def one_image_view(selection: Selection, lab: Lab | None) -> None:
@@ -23,7 +24,7 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
             _two_images(selection, lab)
         return
     with body:
-        left, right = st.columns([3, 8], gap="medium")
+        left, right = st.columns([2, 5], gap="medium")
         with left:
             answer = st.container()
             picked = pick_image(selection)
@@ -36,11 +37,12 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
 
 def _two_images(selection: Selection, lab: Lab | None) -> None:
     weights = []
-    for suffix, column in zip(("", " 2"), st.columns(2, gap="large"), strict=True):
+    for of, column in zip((FIRST, SECOND), st.columns(2, gap="large"), strict=True):
         with column:
-            picked = pick_image(selection, suffix)
+            answer = st.container()
+            picked = pick_image(selection, second=of == SECOND)
             if picked is not None:
-                weights.append(_routing(selection, lab, *picked, st.container(), suffix, stacked=True))
+                weights.append(_routing(selection, lab, *picked, answer, of))
     if len(weights) == 2:
         st.subheader("Second image minus first")
         between = weights[1] - weights[0]
@@ -48,15 +50,12 @@ def _two_images(selection: Selection, lab: Lab | None) -> None:
 
 
 def _routing(
-    selection: Selection,
-    lab: Lab | None,
-    image: Tensor,
-    caption: str,
-    answer: DeltaGenerator,
-    suffix: str = "",
-    stacked: bool = False,
+    selection: Selection, lab: Lab | None, image: Tensor, caption: str, answer: DeltaGenerator, of: str = ""
 ) -> Tensor:
-    """Show an image with the answer in `answer`, its routing weights and their entropies. Return the weights (B, K)."""
+    """Show an image with the answer in `answer`, its routing weights and their entropies. Return the weights (B, K).
+
+    `of` tells apart two images on one page, which leave less room.
+    """
     probabilities_1C, routing_1BK = selection.predictor(image[None])
     best, weights_BK = int(probabilities_1C[0].argmax()), routing_1BK[0]
     name = escape(selection.predictor.classes[best])
@@ -65,21 +64,22 @@ def _routing(
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"Answer: **{name}** ({percent(float(probabilities_1C[0, best]))})")
             st.caption(caption)
-    left, right = st.columns(2, gap="medium") if not stacked else (st.container(), st.container())
+    left, right = (st.container(), st.container()) if of else st.columns(2, gap="medium")
     with left:
         st.markdown("**Routing weights**")
         heatmap = st.container()
-        subtract = lab is not None and st.toggle("Difference from average", key=f"mean{suffix}", bind="query-params")
+        label, key = f"Difference from average{of and f' ({of})'}", "mean 2" if of == SECOND else "mean"
+        subtract = lab is not None and st.toggle(label, key=key, bind="query-params")
         with heatmap:
             if lab is not None and subtract:
                 difference = weights_BK.double() - lab.usage
                 average = "the average over the test set"
-                show(image_findings.difference(difference, f"difference{suffix}", average, selection.blocks))
+                show(image_findings.difference(difference, "difference", average, selection.blocks), of=of)
             else:
-                show(image_findings.weights(weights_BK, f"weights{suffix}", selection.blocks))
+                show(image_findings.weights(weights_BK, "weights", selection.blocks), of=of)
     with right:
         st.markdown("**Entropy by block**")
-        show(image_findings.entropies(weights_BK, f"entropy{suffix}", selection.blocks))
+        show(image_findings.entropies(weights_BK, "entropy", selection.blocks), of=of)
     return weights_BK
 
 

@@ -7,31 +7,34 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui.auth import login
-from expertnet.ui.experts.controls import pick_block
+from expertnet.ui.experts.controls import pick_block, pick_number
 from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of
 
 TICK = 5.0  # seconds between updates
+FIGURES: dict[str, str | None] = {  # name: column of `training_curve`, None for the usage in one block
+    **{name[0].upper() + name[1:]: column for column, (name, _, _) in through_training.CURVES.items()},
+    "Usage of each expert": None,
+}
 
 
 def through_training_view(selection: Selection, lab: Lab | None) -> None:
     run = selection.run
 
     def curves() -> None:
+        figure = st.segmented_control(
+            "Figure", list(FIGURES), default=next(iter(FIGURES)), key="figure", bind="query-params", required=True
+        )
         metrics, watched = run.metrics(), run.watched_images
-        findings = through_training.through_training(metrics, watched)
-        if not findings:
+        column = FIGURES[figure]
+        if column is None:
+            finding = through_training.training_utilization(metrics, pick_block(selection.blocks), watched)
+        else:
+            finding = through_training.training_curve(metrics, column, watched)
+        if finding is None:
             st.info("The history of this run has no routing figures. They appear after the first epoch.")
-            return
-        with st.grid(2, min_column_width=420):
-            for finding in findings:
-                with st.container():
-                    show(finding)
-            with st.container():
-                block = pick_block(selection.blocks)
-                utilization = through_training.training_utilization(metrics, block, watched)
-                if utilization is not None:
-                    show(utilization)
+        else:
+            show(finding)
 
     login.fragment(curves, run_every=TICK if run.state in ACTIVE_STATES else None)()
     _saved_epochs(selection)
@@ -45,9 +48,7 @@ def _saved_epochs(selection: Selection) -> None:
         st.caption("This run saved no extra checkpoints. To save them, use the setting “Save a checkpoint every”.")
         return
     epochs = list(checkpoints)
-    epoch = epochs[-1]
-    if len(epochs) > 1:
-        epoch = int(st.select_slider("Epoch", epochs, value=epoch, key="epoch", bind="query-params"))
+    epoch = pick_number("Epoch", epochs, epochs[-1], "epoch") if len(epochs) > 1 else epochs[0]
     checkpoint = checkpoints[epoch]
     predictor = load_predictor(selection.run, checkpoint, threads=1)
     lab = lab_of(Selection(selection.run, checkpoint, predictor, selection.split))

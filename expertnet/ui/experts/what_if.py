@@ -16,23 +16,30 @@ from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
 
 WEIGHTS = "weights"  # in the URL
+MISMATCH = (
+    "The network's batch norms keep the statistics of the routing it was trained with. The results here include that mismatch, "
+    "so they do not show what a network trained without an expert would do."
+)
 ALONE = 1e-4  # at most this weight for the other experts, which then show as 0
 
 
 def what_if_view(selection: Selection, lab: Lab | None) -> None:
-    st.info(
-        "The network's batch norms keep the statistics of the routing it was trained with. The results here include that "
-        "mismatch, so they do not show what a network trained without an expert would do.",
-        icon=":material/info:",
-    )
     if lab is not None:
         st.subheader("The whole test set")
+        st.caption(MISMATCH)
         policies_panel(selection, lab)
         ablations_panel(selection, lab)
     st.subheader("One image")
-    picked = pick_image(selection)
+    st.caption(MISMATCH)
+    left, right = st.columns([2, 5], gap="medium")
+    with left:
+        shown = st.container()
+        picked = pick_image(selection)
     if picked is not None:
-        login.fragment(_one_image)(selection, *picked)
+        image, caption = picked
+        shown.image(image.permute(1, 2, 0).numpy(), width=112, caption=caption, alt=caption)
+        with right:
+            login.fragment(_one_image)(selection, *picked)
 
 
 def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
@@ -41,14 +48,13 @@ def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
     before, learned = selection.predictor(image[None])
     changes = {block: interventions.given(weights) for block, weights in changed.items()}
     after, routed = selection.predictor(image[None], changes)
-    left, middle, right = st.columns([2, 4, 4], gap="large")
-    left.image(image.permute(1, 2, 0).numpy(), width="stretch", caption=caption, alt=caption)
-    with middle:
-        block = pick_block(selection.blocks)
-        _sliders(changed, block, changed.get(block) or routed[0, block - 1].tolist())
-    with right:
+    block = pick_block(selection.blocks)
+    _sliders(changed, block, changed.get(block) or routed[0, block - 1].tolist())
+    left, right = st.columns(2, gap="medium")
+    with left:
         show(image_findings.probabilities(before[0], after[0], selection.predictor.classes))
-        if changed:
+    if changed:
+        with right:
             blocks = ", ".join(map(str, sorted(changed)))
             st.caption(f"Changed blocks: {blocks}. Later blocks receive other inputs, so their weights can change too.")
             rerouted = routed[0] - learned[0]
@@ -86,8 +92,8 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
 
     for expert, weight in enumerate(weights):
         st.session_state[key(expert)] = round(weight, 4)
-        st.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=set_weight, args=(expert,))
-        buttons = st.container(horizontal=True, gap="small")
+        row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+        row.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=set_weight, args=(expert,))
         alone = weight > 1 - ALONE
         help = "The other experts are off already, and one must stay on." if alone else None
         place = f"expert {expert + 1} of block {block}"
@@ -96,7 +102,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
             f"Use {place} alone": interventions.forced(expert),
         }
         for label, change in changes.items():
-            buttons.button(label, key=label, on_click=apply, args=(change,), disabled=alone, help=help)
+            row.button(label, key=label, on_click=apply, args=(change,), disabled=alone, help=help)
     line = st.container(horizontal=True, vertical_alignment="bottom")
     if experts > 1:
         pairs = {f"{a + 1} and {b + 1}": (a, b) for a, b in combinations(range(experts), 2)}
