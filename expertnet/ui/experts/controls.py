@@ -91,8 +91,8 @@ def _test_image(
     if not members:
         st.info("The test set has no images of this class.")
         return None
-    draw = {"icon": ":material/shuffle:", "type": "tertiary", "key": f"draw{suffix}"}
-    row.button(f"Pick at random{of}", on_click=pick_at_random, **draw)
+    label, icon = f"Pick at random{of}", ":material/shuffle:"
+    row.button(label, icon=icon, type="tertiary", key=f"draw{suffix}", on_click=pick_at_random)
     if place > len(members):
         st.info(f"There is no image {place:,}. Choose a number from 1 to {len(members):,}.", icon=":material/info:")
         return None

@@ -37,7 +37,8 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
         picked = pick_image(selection)
     if picked is not None:
         image, caption = picked
-        shown.image(image.permute(1, 2, 0).numpy(), width=112, caption=caption, alt=caption)
+        shown.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
+        shown.caption(caption)
         with right:
             login.fragment(_one_image)(selection, *picked)
 
@@ -92,7 +93,7 @@ def _sliders(changed: dict[int, list[float]], block: int, weights: list[float]) 
 
     for expert, weight in enumerate(weights):
         st.session_state[key(expert)] = round(weight, 4)
-        row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+        row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"row of expert {expert + 1}")
         row.slider(f"Expert {expert + 1}", 0.0, 1.0, step=0.01, key=key(expert), on_change=set_weight, args=(expert,))
         alone = weight > 1 - ALONE
         help = "The other experts are off already, and one must stay on." if alone else None
