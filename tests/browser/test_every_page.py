@@ -1,7 +1,8 @@
-"""No page has a serious finding of axe-core, in light and in dark."""
+"""On every page, axe-core finds nothing serious in light and dark, and no two buttons have the same name."""
 
 import re
 import shutil
+from collections import Counter
 
 import pytest
 from playwright.sync_api import expect
@@ -28,6 +29,8 @@ VIEWS = {
     "Predict, Draw": "predict?run={finished}",
     "Predict, Upload": "predict?run={finished}",
 }
+
+STREAMLIT = re.compile("Show data|Fullscreen|Open|Download as .*|.*spec")  # buttons of its own, which cannot be named
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,8 @@ def page(request, window, server, runs):
 
 def test_axe_finds_nothing_serious_in_light_and_dark(page):
     assert serious_findings(page) == []
+
+
+def test_no_two_buttons_have_the_same_name(page):
+    names = Counter(re.findall(r'- button "(.+?)"', page.get_by_test_id("stMain").aria_snapshot()))
+    assert [name for name, count in names.items() if count > 1 and not STREAMLIT.fullmatch(name)] == []
