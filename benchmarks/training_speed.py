@@ -80,8 +80,10 @@ class Images(TorchDataset[Any]):
         return self.transform(self.images[index]), int(self.labels[index])
 
 
-def baseline(settings: Settings, data: Dataset, device: torch.device) -> Iterator[float]:
-    """Train endlessly and yield the loss after every step."""
+def baseline(
+    settings: Settings, data: Dataset, device: torch.device, network: nn.Module | None = None
+) -> Iterator[float]:
+    """Train the report's network, or another, endlessly and yield the loss after every step."""
     steps = [
         transforms.RandomCrop(settings.data.image_size, padding=settings.data.crop_padding),
         transforms.RandomHorizontalFlip(),
@@ -90,7 +92,7 @@ def baseline(settings: Settings, data: Dataset, device: torch.device) -> Iterato
     ]
     inputs = Images(data.train, transforms.Compose(steps))
     loader = DataLoader(inputs, settings.training.batch_size, shuffle=True, num_workers=2, drop_last=True)
-    net = baseline_network(settings).to(device).train()
+    net = (network or baseline_network(settings)).to(device).train()
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=settings.training.lr, weight_decay=settings.training.weight_decay
     )

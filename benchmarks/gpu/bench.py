@@ -1,0 +1,132 @@
+"""What every row shares: the device, the images, the time that is left, and the file of rows."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.accuracy import data_title
+from expertnet.data.datasets import Dataset, load_dataset
+from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import Settings
+from expertnet.utils.devices import device_name, resolve_device
+
+MINIATURE: dict[str, Any] = {"data.image_size": 16, "training.batch_size": 8, "training.epochs": 2}
+MINIATURE_MODEL: dict[str, dict[str, Any]] = {
+    "report": {"model.num_blocks": 2, "model.channels": 8},
+    "fast": {"model.widths": (24, 24, 24)},
+}
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and with what to measure. `miniature` shrinks every row, so that a test can run them all on a CPU."""
+
+    device_setting: str
+    data_setting: str
+    runs: Path  # the folder of the trainings
+    deadline: float  # time.monotonic() at which measuring ends
+    miniature: bool
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device. Raises SettingsError if this computer has none."""
+        return resolve_device(self.device_setting)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images, of which none are held out."""
+        settings = self.settings("report")
+        return load_dataset(settings.data, settings.seed)
+
+    def settings(self, preset: str, overrides: Mapping[str, Any] | None = None) -> Settings:
+        """Return the settings of a preset that trains on all training images and tests the last epoch."""
+        fixed = {"hardware.device": self.device_setting, "data.validation_share": 0.0, "data.six_views": True}
+        small = MINIATURE | MINIATURE_MODEL[preset] if self.miniature else {}
+        return build_settings(preset, self.data_setting, fixed | dict(overrides or {}) | small)
+
+    def compiled(self, network: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """Return a compiled network. The miniature does not call it, because a CPU takes a minute to compile."""
+        compiled = torch.compile(network, **options)
+        return network if self.miniature else compiled
+
+    def wait(self) -> None:
+        """Wait until the device has finished what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @property
+    def repeats(self) -> int:
+        """How often a speed is measured."""
+        return 2 if self.miniature else 5
+
+    @property
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something to measure. `measure` returns None if time ran out; the next call continues then."""
+
+    name: str
+    measure: Callable[[], Figures | None]
+    settings: Settings | None = None  # None if no images are needed
+    seconds: float = 30  # that must be left
+    n: int = 1  # trainings, or repeats of a measurement
+    on_any_device: bool = False  # whether a row from another device will do, as for accuracies
+
+
+class Rows:
+    """The file of rows: one line of JSON each. A line that was cut off is ignored."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def read(self) -> list[dict[str, Any]]:
+        found = []
+        for line in self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else ():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def has(self, row: Row, bench: Bench) -> bool:
+        wanted = _key(row, bench)
+        if row.on_any_device:
+            del wanted["device"], wanted["torch"]
+        return any(wanted.items() <= line.items() for line in self.read())
+
+    def add(self, row: Row, bench: Bench, figures: Figures) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        cut = self.file.exists() and not self.file.read_bytes().endswith(b"\n")
+        with self.file.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut + json.dumps(_key(row, bench) | {"n": row.n, "figures": figures}) + "\n")
+
+
+def _key(row: Row, bench: Bench) -> dict[str, Any]:
+    """Return what identifies a measurement: the same code, settings, images and device."""
+    key: dict[str, Any] = {"row": row.name, "device": device_name(bench.device), "torch": torch.__version__}
+    if row.settings:
+        key |= {
+            "data": data_title(bench.data_setting),
+            "images": bench.dataset.info.content,
+            "settings": digest(row.settings),
+        }
+    return key
+
+
+def digest(settings: Settings) -> str:
+    """Return a digest of the settings that decide a result: all but the device and the path of the images."""
+    values = settings.model_dump(mode="json")
+    del values["hardware"]["device"], values["data"]["dataset"]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,110 @@
+"""How fast training steps are, and how fast the device could be."""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.ceiling import convolutions, convolutions_of, multiply_adds
+from benchmarks.gpu.bench import Bench, Figures
+from benchmarks.training_speed import baseline, timed
+from expertnet.network.cost import estimate
+from expertnet.network.model import ExpertNet
+from expertnet.settings.schema import Settings
+from expertnet.training.trainer import Trainer
+
+WARM_UP = 10  # steps; a CUDA graph is recorded in the first ones
+WAYS: dict[str, dict[str, Any]] = {
+    "ordinary loop": {},
+    "ordinary step": {"hardware.precision": "fp32", "hardware.channels_last": False},
+    "eager": {},
+    "compiled": {},
+    "CUDA graph": {},
+    "convolutions only": {},
+}
+COMPILED: dict[str, dict[str, Any]] = {"compiled": {}, "CUDA graph": {"mode": "reduce-overhead"}}
+
+
+def way_settings(bench: Bench, preset: str, way: str) -> Settings:
+    """Return the settings of a way to train, which never end."""
+    settings = bench.settings(preset, WAYS[way] | {"hardware.compile": "off"})
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 10_000})})
+
+
+def speed(bench: Bench, settings: Settings, preset: str, way: str) -> Figures:
+    """Return the images per second of a way to train: the median repeat, the slowest and the fastest."""
+    count, batch = (1 if bench.miniature else 100), settings.training.batch_size
+    if bench.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(bench.device)
+    started = time.perf_counter()
+    steps = _steps(bench, settings, preset, way)
+    next(steps)
+    bench.wait()
+    first = time.perf_counter() - started
+    for _ in range(1 if bench.miniature else WARM_UP):
+        next(steps)
+    speeds = [count * batch / timed(steps, count, bench.device) for _ in range(bench.repeats)]
+    steps.close()
+    cost = estimate(settings, len(bench.dataset.info.classes))
+    return {
+        "images_per_second": median(speeds),
+        "slowest": min(speeds),
+        "fastest": max(speeds),
+        "first_step_seconds": first,
+        "steps": count,
+        "flops_per_image": 2 * multiply_adds(convolutions_of(settings, torch.device("cpu"))),
+        "bytes_per_image": 2 * cost.image_bytes,  # what the backward pass needs is written once and read once
+        "peak_bytes": torch.cuda.max_memory_allocated(bench.device) if bench.device.type == "cuda" else None,
+    }
+
+
+def _steps(bench: Bench, settings: Settings, preset: str, way: str) -> Generator[Any]:
+    """Train endlessly and yield after every step."""
+    data = bench.dataset
+    # Evaluation is measured with the whole trainings.
+    data = replace(data, validation=data.test.take(torch.arange(2)), test=data.test.take(torch.arange(2)))
+    if way == "ordinary loop":
+        network = None if preset == "report" else ExpertNet(settings.model, len(data.info.classes))
+        yield from baseline(settings, data, bench.device, network)
+    if way == "convolutions only":
+        yield from convolutions(settings, bench.device)
+    trainer = Trainer(settings, data, log=_fail)
+    if way in COMPILED:
+        trainer.updater.forward = bench.compiled(trainer.model, **COMPILED[way])
+    for progress in trainer.run():
+        if progress.kind == "step":
+            yield None
+
+
+def _fail(sentence: str) -> None:
+    """Do not measure the eager network in place of the compiled one."""
+    raise RuntimeError(sentence)
+
+
+def ceilings(bench: Bench) -> Figures:
+    """Return the operations and bytes per second that the device reaches in a large matrix product and a large copy."""
+    size, length = (256, 2**20) if bench.miniature else (8192, 2**32)
+    a, b = (torch.randn(size, size, device=bench.device, dtype=torch.bfloat16) for _ in range(2))
+    target = torch.empty_like(a)
+    product = _seconds(bench, lambda: torch.mm(a, b, out=target))
+    source = torch.randint(256, (length,), device=bench.device, dtype=torch.uint8)
+    copy = torch.empty_like(source)
+    copying = _seconds(bench, lambda: copy.copy_(source))
+    return {"matmul_flops": 2 * size**3 / product, "copy_bytes": 2 * length / copying}
+
+
+def _seconds(bench: Bench, run: Callable[[], Any]) -> float:
+    """Return the median seconds of a call, from rounds of ten after a warm-up round."""
+    rounds = []
+    for _ in range(1 + bench.repeats):
+        bench.wait()
+        started = time.perf_counter()
+        for _ in range(10):
+            run()
+        bench.wait()
+        rounds.append((time.perf_counter() - started) / 10)
+    return median(rounds[1:])

@@ -1,0 +1,126 @@
+"""The benchmarks for a GPU, in miniature on a CPU."""
+
+import json
+import math
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.gpu import __main__ as command
+from benchmarks.gpu import plan, trainings
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.speed import WAYS
+from benchmarks.gpu.tables import NOT_MEASURED, tables
+from expertnet.store.run_store import RunStore
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of a few images."""
+    generator = torch.Generator().manual_seed(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for label, color in enumerate(("red", "blue")):
+            path = tmp_path / "colors" / part / color
+            path.mkdir(parents=True)
+            for number in range(count):
+                pixels = torch.randint(0, 120, (16, 16, 3), generator=generator)
+                pixels[:, :, 2 * label] += 100
+                Image.fromarray(pixels.to(torch.uint8).numpy()).save(path / f"{number}.png")
+    return tmp_path / "colors"
+
+
+@pytest.fixture
+def call(tmp_path, folder, monkeypatch, capsys):
+    """Run the command in miniature, and return its exit status and what it prints."""
+
+    def run(*words):
+        given = ["--rows", tmp_path / "rows.jsonl", "--device", "cpu", "--miniature", "--data", folder, *words]
+        monkeypatch.setattr(sys, "argv", ["gpu", *map(str, given)])
+        status = None
+        try:
+            command.main()
+        except SystemExit as ended:
+            status = ended.code
+        return status, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.slow
+def test_everything_is_measured_once_and_becomes_a_table(call, tmp_path):
+    status, printed = call()
+    assert status == 0, printed
+    file = tmp_path / "rows.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    names = [line["row"] for line in lines]
+    assert len(names) == len(set(names)) and names[:3] == ["correct report", "correct fast", "ceilings"]
+    assert {plan.speed_name(preset, way) for preset in plan.PRESETS for way in WAYS} < set(names)
+    assert {plan.training_name(network, "learned", 0) for network in plan.NETWORKS} < set(names)
+    for line in lines:
+        assert line["device"].startswith("CPU") and line["torch"] == torch.__version__ and line["n"] >= 1
+        if line["row"].startswith(("speed", "train")):
+            assert line["data"] == "colors" and len(line["images"]) == 32
+
+    file.write_text(file.read_text() + '{"row": "cut o')  # as if the machine had been taken away
+    status, printed = call()
+    assert status == 0
+    assert printed.splitlines()[1:] == [f"{name}: already measured" for name in names]
+
+    status, printed = call("--merge")
+    assert status is None
+    for preset in plan.PRESETS:
+        assert all(f"| `{preset}` | {way} |" in printed for way in WAYS)
+    assert NOT_MEASURED not in printed.replace(f"Live pages: {NOT_MEASURED}", "").replace(f"| {NOT_MEASURED} |\n", "")
+    assert "### `fast`, colors" in printed and "Equals a CPU in float64: `report`, `fast`." in printed
+
+
+def test_a_device_that_computes_something_else_ends_it(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(Bench, "compiled", lambda self, network, **_: lambda images: 1.01 * network(images))
+    status, printed = call()
+    assert "float32, compiled: the logits differ by 0.01, the limit is 0.001" in status
+    assert not (tmp_path / "rows.jsonl").exists() and len(printed.splitlines()) == 1
+
+
+def test_without_time_nothing_begins(call, tmp_path):
+    status, printed = call("--minutes", "0")
+    assert status == 0 and not (tmp_path / "rows.jsonl").exists()
+    assert all(line.endswith(": no time left") for line in printed.splitlines()[1:])
+
+
+def test_a_training_that_ran_out_of_time_goes_on(tmp_path, folder):
+    def train(deadline):
+        bench = Bench("cpu", str(folder), tmp_path / "trainings", deadline, True)
+        return trainings.train(bench, trainings.training_settings(bench, "report", "learned", 0), "report", "learned")
+
+    assert train(time.monotonic()) is None
+    assert train(math.inf)["test_accuracy"] is not None
+    assert len(RunStore(tmp_path / "trainings").list()) == 1
+
+
+def test_without_a_gpu_it_says_so(call):
+    if torch.cuda.is_available():
+        pytest.skip("this computer has a GPU")
+    status, printed = call("--device", "cuda")
+    assert "this computer has no such device" in status and printed == ""
+
+
+def test_what_was_not_measured_says_so():
+    text = tables([])
+    assert text.startswith("### Speed: GPU")
+    rows = [f"| `{preset}` | every way | {NOT_MEASURED} |" for preset in plan.PRESETS]
+    rows += [f"| `{network}` | {NOT_MEASURED} |" for network in plan.NETWORKS]
+    assert all(row in text for row in rows)
+    one = {"row": "speed fast eager", "device": "Card", "torch": "2", "data": "CIFAR-10", "images": "0" * 32, "n": 5}
+    figures = {
+        "images_per_second": 1000.0,
+        "slowest": 900.0,
+        "fastest": 1100.0,
+        "first_step_seconds": 1.0,
+        "peak_bytes": None,
+    }
+    text = tables([one | {"figures": figures}])
+    assert f"| `fast` | compiled | {NOT_MEASURED} |" in text and f"| `report` | every way | {NOT_MEASURED} |" in text
+    assert f"| `fast` | eager | 1,000 (900 to 1,100, n = 5) | {NOT_MEASURED} | 50.00 s |" in text
