@@ -72,8 +72,7 @@ class ExpertConvs(nn.Module):
         self.norm = make_norm(num_experts * channels_out, model)
         if model.dirac:
             with torch.no_grad():
-                for kernel_DCHW in self.conv.weight.chunk(num_experts):
-                    nn.init.dirac_(kernel_DCHW[:channels])
+                nn.init.dirac_(self.conv.weight[:channels])  # of the first expert; equal experts would stay alike
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         if x_NCHW.device.type == "cpu":

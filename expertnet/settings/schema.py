@@ -94,7 +94,9 @@ class ModelSettings(Section):
     bias is trained, for the first 3 epochs.
     """
     dirac: bool = setting(False, "Start as the identity", advanced=True)
-    """Initialize convolutions so that their first filters pass the input through (Dirac; Zagoruyko 2017, arXiv:1706.00388)."""
+    """Initialize convolutions so that their first filters pass the input through (Dirac; Zagoruyko 2017, arXiv:1706.00388).
+    Of several experts, only the first starts so, because equal experts would stay alike.
+    """
     norm_scale: bool = setting(True, "Learned norm scale", advanced=True)
     """Learn the scale of each batch norm. Its bias is always learned."""
     norm_momentum: float = setting(0.1, "Norm momentum", advanced=True, step=0.1, gt=0.0, le=1.0)
