@@ -24,7 +24,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
-from expertnet.ui.runs.run_list import SELECTED
+from expertnet.ui.runs.state import SELECTED
 from tests.support.opening import new_session
 from tests.support.served import CHROMIUM, open_page, serving, settle
 

@@ -5,22 +5,29 @@ import streamlit as st
 from expertnet.store.index import run_rows
 from expertnet.store.run_store import RunStore
 from expertnet.ui import shell
-from expertnet.ui.runs.actions import run_actions, undo_line
+from expertnet.ui.runs.actions import undo_line
 from expertnet.ui.runs.compare import compare_runs
-from expertnet.ui.runs.import_export import import_panel
-from expertnet.ui.runs.run_list import follow, run_list
-from expertnet.ui.runs.trash import trash_panel
+from expertnet.ui.runs.drawer import page_menu, show_drawer
+from expertnet.ui.runs.import_export import import_results
+from expertnet.ui.runs.run_list import find_runs, follow, run_table
 
 shell.require()
-
-st.header("Runs")
 store = RunStore()
 rows = run_rows(store)
-selected = run_list(rows)
-undo_line(store)
-if selected:
-    run_actions(selected)
-    compare_runs(selected)
-import_panel()
-trash_panel(store)
+head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+head.header("Runs", width="content")
+page_menu(head, store)
+import_results()
+if rows:
+    shown, compared = find_runs(rows)
+    left, *right = st.columns([5, 9] if compared else 1)
+    with left:
+        run_table(rows, shown, compared)
+        undo_line(store)
+    if compared:
+        compare_runs(compared, *right)
+else:
+    shell.nothing_yet("There are no runs yet.")
+    undo_line(store)
+show_drawer(rows, store)
 follow(rows)

@@ -2,18 +2,20 @@
 
 import math
 from typing import Any
+from urllib.parse import quote
 
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GREEN, ORANGE, color_and_dash, layered
+from expertnet.charts.base import BLUE, DASHES, GREEN, ORANGE, PALETTE, color_and_dash, layered
 from expertnet.utils.text import counted
 
 X_AXES = {"epoch": "epoch", "images": "images seen", "elapsed": "seconds of training"}
 BEST = "Best accuracy"
 NAMED = 30  # runs that colors and dashes tell apart; with more, color shows the accuracy
 MOST_POINTS = 20_000  # per chart, so that the browser stays responsive
-LEGEND_PIXELS = {1: 420, 2: 220, 3: 140}  # width of a name in the legend, by number of columns
+LEGEND_ROWS = 6  # runs from which the legend has two columns
+LEGEND_PIXELS = {1: 240, 2: 100}  # width of a name in the legend, by number of columns; fits a phone
 LOW_TO_HIGH = [BLUE, GREEN, ORANGE]  # legible on white and on black, unlike viridis
 
 
@@ -31,6 +33,13 @@ def run_looks(runs: pd.Series, drawn: list[Any], **legend: Any) -> dict[str, Any
     scale = alt.Scale(domain=[float(known.min()), float(known.max())], range=LOW_TO_HIGH, interpolate="lab")
     shown = alt.Legend(format=".0%", orient="bottom", gradientLength=220)
     return {"color": alt.Color("best:Q", title=BEST, legend=shown, scale=scale)}
+
+
+def line_sample(index: int) -> str:
+    """Return an image, as a data URL, of the line of the run at a position in `run_looks`, which must hold at most NAMED."""
+    color, dash = PALETTE[index % len(PALETTE)], ",".join(map(str, DASHES[index % len(DASHES)]))
+    line = f'<line x1="1" y1="8" x2="23" y2="8" stroke="{color}" stroke-width="4" stroke-dasharray="{dash}"/>'
+    return "data:image/svg+xml," + quote(f'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="16">{line}</svg>')
 
 
 def smoothed(curves: pd.DataFrame, share: float) -> pd.Series:
@@ -72,7 +81,7 @@ def overlay(
     tidy = thinned(tidy.assign(smooth=smoothed(tidy, share))[["run", "best", "epoch", x, "value", "smooth"]].copy())
     tidy = tidy.loc[:, ~tidy.columns.duplicated()]
     names = list(dict.fromkeys(tidy["run"]))
-    columns = 1 if len(names) <= 4 else 2 if len(names) <= 10 else 3
+    columns = 1 if len(names) <= LEGEND_ROWS else 2
     picked = alt.selection_point(name="picked", fields=["run"], bind="legend")
     legend = {"orient": "bottom", "columns": columns, "labelLimit": LEGEND_PIXELS[columns]}
     looks = {"detail": "run:N"} | run_looks(runs, names, **legend)
@@ -102,4 +111,4 @@ def overlay(
         faint = base.mark_line(strokeWidth=1, clip=True)
         layers.insert(0, faint.encode(y=y("value"), opacity=alt.condition(picked, alt.value(0.22), alt.value(0.03))))
     described = f"{title} of {counted(len(names), 'run')} over {X_AXES[x]}"
-    return layered(*layers, height=280, description=described)
+    return layered(*layers, height=220, description=described)

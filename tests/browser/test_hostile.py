@@ -84,7 +84,9 @@ def test_train(tab, run):
 def test_runs(tab):
     page = tab("runs")
     expect(page.locator("[data-testid=stDataFrame]").first).to_be_visible()
+    page.get_by_role("button", name="More").click()
     page.get_by_text("Import runs").click()
+    settle(page.get_by_role("dialog"))
     file = {"name": f"{FILE}.zip", "mimeType": "application/zip", "buffer": b"PK"}
     page.set_input_files("input[type=file]", [file])
     expect(page.get_by_role("button", name="Import", exact=True)).to_be_enabled()

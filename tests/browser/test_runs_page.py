@@ -1,6 +1,7 @@
-"""The Runs page in a real browser: typed text stays text, a deletion can be undone, and the table follows a training."""
+"""The Runs page in a real browser: the drawer, comparisons by keyboard and on a phone, Back, and a training in the table."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
@@ -39,6 +40,11 @@ def select_all(page):
     page.get_by_test_id("stDataFrame").first.click(position={"x": 16, "y": 17})
 
 
+def click_name(page, row):
+    """Click the name in a row of the table, counted from 0."""
+    page.get_by_test_id("stDataFrame").first.click(position={"x": 56, "y": 52 + 35 * row})
+
+
 def test_typed_text_stays_text_and_a_deletion_can_be_undone(page, store):
     dialogs = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
@@ -49,8 +55,8 @@ def test_typed_text_stays_text_and_a_deletion_can_be_undone(page, store):
     expect(cells(page, "second")).to_have_count(0)
     expect(cells(page, "first")).to_have_count(1)
 
-    select_all(page)
-    settle(page.get_by_role("button", name="Edit"))
+    click_name(page, 0)
+    settle(page.get_by_role("dialog", name="first"))
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("textbox", name="Name", exact=True).fill(f"first {HOSTILE}"[:80])
     page.get_by_role("textbox", name="Tags", exact=True).fill(f"{HOSTILE}"[:40])
@@ -93,13 +99,112 @@ def test_the_table_follows_a_training_and_keeps_what_you_type(page, store):
     tag.click()
     page.get_by_role("textbox", name="Tags", exact=True).fill("half typ")
     advance("running", 2, 0.375)
-    expect(cells(page, "2 of 9")).to_have_count(1)
     expect(cells(page, "37.5")).to_have_count(1)
-    advance("running", 3, 0.5)
-    expect(cells(page, "3 of 9")).to_have_count(1)
+    advance("running", 3, 0.625)
+    expect(cells(page, "62.5")).to_have_count(1)
     expect(page.get_by_role("textbox", name="Tags", exact=True)).to_have_value("half typ")
-    expect(page.get_by_text("3 runs selected")).to_be_visible()
+    expect(page.get_by_role("button", name="Export 3")).to_be_visible()
     expect(page.get_by_text("Active and included runs cannot be deleted: “live”")).to_be_visible()
-    advance("finished", 4, 0.5)
-    expect(cells(page, "✓ finished")).to_have_count(3)
+    advance("finished", 4, 0.625)
     expect(page.get_by_text("runs cannot be deleted")).to_have_count(0)
+    page.keyboard.press("Escape")
+    select_all(page)  # unticks them
+    expect(cells(page, "✓ finished")).to_have_count(3)
+
+
+# --- several runs, in a server that the tests below share ------------------------------------------------------------
+
+SIZES = {"laptop": (1280, 720), "phone": (390, 844)}
+CHART = "[data-testid=stVegaLiteChart]"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Return runs with an accuracy of 70.0%, 71.0%, and so on."""
+    store = RunStore(tmp_path_factory.mktemp("several") / "runs")
+    return [written(store, f"run {n}", accuracy=0.7 + n / 100, **{"training.lr": (n + 1) / 1000}) for n in range(6)]
+
+
+@pytest.fixture(scope="module")
+def server(several, shared_data):
+    with serving(several[0].path.parents[1], shared_data) as url:
+        yield url
+
+
+@pytest.fixture
+def sized(new_page, server):
+    """Return a function that opens the Runs page at a size in SIZES: sized("phone", selected=IDS)."""
+
+    def opened(size, **query):
+        page = new_page()
+        width, height = SIZES[size]
+        page.set_viewport_size({"width": width, "height": height})
+        open_page(page, f"{server}/runs?{urlencode({'order': 'name'} | query)}")
+        return page
+
+    return opened
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_accuracies_and_curves_are_in_the_first_screen(sized, several, size):
+    page = sized(size)
+    expect(cells(page, re.compile("^75$"))).to_have_count(1)  # a table has cells only for what it shows
+    page = sized(size, selected=f"{several[0].id},{several[3].id}")
+    expect(cells(page, re.compile("^75$"))).to_have_count(1)
+    expect(page.locator(CHART).first).to_be_in_viewport()
+    if size == "laptop":
+        expect(page.get_by_role("heading", name="Settings that differ")).to_be_in_viewport()
+
+
+def test_runs_are_compared_and_opened_by_keyboard_and_back_undoes_each_step(sized, several):
+    page = sized("laptop")
+    choice = page.get_by_role("combobox", name="Compared runs")
+    one, two = (page.get_by_role("button", name=name, exact=True) for name in ("Delete", "Delete 2"))
+    for number, sign in (1, one), (4, two):
+        choice.focus()
+        page.keyboard.type(f"run {number}")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")  # closes the list of runs
+        settle(sign)
+    both = f"selected={several[1].id}%2C{several[4].id}"
+    expect(page).to_have_url(re.compile(f"{both}$"))
+    page.get_by_role("button", name="Open", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    drawer = page.get_by_role("dialog", name="run 1")
+    settle(drawer)
+    expect(page).to_have_url(re.compile(f"{both}&open={several[1].id}$"))
+
+    page.go_back()
+    expect(drawer).to_have_count(0)
+    expect(two).to_be_visible()
+    page.go_back()
+    expect(one).to_be_visible()
+    page.go_forward()
+    expect(two).to_be_visible()
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+
+
+def test_a_name_opens_its_run_and_escape_closes_it(sized, several):
+    page = sized("phone", selected=several[2].id)
+    click_name(page, 5)
+    drawer = page.get_by_role("dialog", name="run 5")
+    settle(drawer)
+    expect(drawer.locator(CHART)).to_have_count(2)
+    expect(drawer.get_by_role("link", name="Training")).to_be_visible()
+    page.reload()
+    settle(drawer)
+    page.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+    expect(page).to_have_url(re.compile(f"selected={several[2].id}$"))
+
+
+def test_the_menu_opens_the_import(sized):
+    page = sized("phone")
+    page.get_by_role("button", name="More").click()
+    page.get_by_text("Import runs").click()
+    drawer = page.get_by_role("dialog", name="Import runs")
+    settle(drawer)
+    expect(drawer.get_by_role("button", name="Import", exact=True)).to_be_disabled()

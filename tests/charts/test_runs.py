@@ -1,12 +1,13 @@
 """Curves of many runs: what is drawn is what was measured, and a run looks the same everywhere."""
 
 import math
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 
 from expertnet.charts.run_settings import parallel
-from expertnet.charts.runs import NAMED, overlay, smoothed, thinned
+from expertnet.charts.runs import NAMED, line_sample, overlay, run_looks, smoothed, thinned
 from tests.support.charts import drawn
 
 
@@ -116,3 +117,13 @@ def test_the_legend_names_the_drawn_curves():
     runs = pd.Series({f"run {n}": 0.5 for n in range(5)})
     (lines,) = drawn(overlay(values[values["run"] != "run 1"], runs, "epoch", "Accuracy"))[1]
     assert lines["encoding"]["color"]["legend"]["values"] == ["run 0", "run 2", "run 3", "run 4"]
+
+
+def test_the_sample_of_a_line_has_its_color_and_dash():
+    names = [f"run {n}" for n in range(NAMED)]
+    looks = run_looks(pd.Series(dict.fromkeys(names, 0.5)), names)
+    color, dash = (looks[channel].to_dict()["scale"]["range"] for channel in ("color", "strokeDash"))
+    for index in range(NAMED):
+        image = unquote(line_sample(index))
+        assert f'stroke="{color[index]}"' in image
+        assert f'stroke-dasharray="{",".join(map(str, dash[index]))}"' in image

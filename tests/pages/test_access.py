@@ -10,7 +10,6 @@ from streamlit.testing.v1 import AppTest
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
-from expertnet.ui.runs import run_list
 from expertnet.ui.shell import PAGES
 from tests.support import opening
 from tests.support.opening import TINY, finished
@@ -33,12 +32,12 @@ def fresh_server(monkeypatch):
     monkeypatch.setattr(login, "login_required", threading.Event())
 
 
-def visit(page, user, secrets=SECRETS, run=None, test=None):
+def visit(page, user, secrets=SECRETS, test=None, **query):
     """A user's first visit to a page, through the navigation unless `test` says otherwise."""
     test = test or opening.new_session(page)
     test.secrets, test.user = secrets, user
-    if run is not None:
-        test.query_params["run"] = run.id
+    for name, value in query.items():
+        test.query_params[name] = value
     test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test
@@ -74,7 +73,7 @@ def queued(store):
 def test_users_without_access_see_one_message_and_nothing_else(page, navigated, user, kind, says):
     """Even if a page's script runs without the navigation, which has a guard of its own."""
     alone = None if navigated else AppTest.from_file(f"../../pages/{page}.py", default_timeout=300)
-    test = visit(page, user, run=queued(RunStore()), test=alone)
+    test = visit(page, user, run=queued(RunStore()).id, test=alone)
     assert drawn(test) == [kind, "button"]
     assert says in getattr(test, kind)[0].value
 
@@ -83,7 +82,7 @@ def test_users_without_access_see_one_message_and_nothing_else(page, navigated, 
 def test_users_with_access_see_the_pages_and_their_email(user, role):
     run = finished(RunStore())
     for page in PAGES:
-        test = visit(page, user, run=run)
+        test = visit(page, user, run=run.id)
         assert test.caption[0].value == user["email"] + role
         assert test.header and not test.error
         test.button(key="sign out").click().run()
@@ -105,32 +104,30 @@ def pressed(test, key, user=None):
 
 
 @pytest.fixture
-def only_run(monkeypatch):
-    """A run that is selected on the Runs page."""
-    monkeypatch.setattr(run_list, "run_list", lambda rows: rows)
+def only_run():
     return finished(RunStore())
 
 
 def test_view_only_users_find_the_buttons_disabled(only_run):
-    test = visit("runs", GUEST)
+    test = visit("runs", GUEST, open=only_run.id)
     button = test.button(key=f"delete {only_run.id}")
     assert button.disabled and "view-only access" in button.help
     assert visit("train", GUEST).button(key="start").disabled
-    test = visit("runs", BOSS)
+    test = visit("runs", BOSS, open=only_run.id)
     assert not test.button(key=f"delete {only_run.id}").disabled
     assert not visit("train", BOSS).button(key="start").disabled
 
 
 def test_pressing_a_disabled_button_changes_nothing(only_run):
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
-        assert pressed(visit(page, GUEST), key)
+        assert pressed(visit(page, GUEST, open=only_run.id), key)
         assert [run.id for run in RunStore().list()] == [only_run.id]
 
 
 def test_an_action_checks_the_role_even_if_its_button_was_enabled(only_run, monkeypatch):
     monkeypatch.setattr(login, "reserved", lambda **own: own)
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
-        test = visit(page, GUEST)
+        test = visit(page, GUEST, open=only_run.id)
         assert not pressed(test, key)
         assert ["stop or delete runs" in error.value for error in test.error] == [True]
         assert [run.id for run in RunStore().list()] == [only_run.id]
@@ -138,7 +135,7 @@ def test_an_action_checks_the_role_even_if_its_button_was_enabled(only_run, monk
 
 @pytest.mark.parametrize("later", [GUEST, STRANGER, OUT])
 def test_a_role_lost_after_the_page_was_drawn_changes_nothing(only_run, later):
-    test = visit("runs", BOSS)
+    test = visit("runs", BOSS, open=only_run.id)
     assert not pressed(test, f"delete {only_run.id}", later)
     assert RunStore().list()
     if later is not GUEST:
@@ -146,7 +143,7 @@ def test_a_role_lost_after_the_page_was_drawn_changes_nothing(only_run, later):
 
 
 def test_users_with_full_access_can_delete(only_run):
-    test = visit("runs", BOSS)
+    test = visit("runs", BOSS, open=only_run.id)
     assert not pressed(test, f"delete {only_run.id}")
     assert not RunStore().list()
 

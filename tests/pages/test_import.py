@@ -15,7 +15,7 @@ def upload(test, *files):
 
 def test_a_run_is_imported_into_an_empty_store(tmp_path):
     archive = exported(finished(RunStore(tmp_path / "elsewhere")))
-    test = upload(opened("runs"), ("*a*.zip", archive))
+    test = upload(opened("runs", open="import"), ("*a*.zip", archive))
     (run,) = RunStore().list()
     assert run.imported and run.id in test.success[0].value.replace("\\", "")
     assert not test.run().success and len(RunStore().list()) == 1
@@ -23,9 +23,9 @@ def test_a_run_is_imported_into_an_empty_store(tmp_path):
 
 def test_a_run_that_you_already_have_is_named_and_not_imported_again(tmp_path):
     archive = exported(finished(RunStore(tmp_path / "elsewhere")))
-    upload(opened("runs"), ("a.zip", archive))
+    upload(opened("runs", open="import"), ("a.zip", archive))
     (run,) = RunStore().list()
-    test = upload(opened("runs"), ("a.zip", archive))
+    test = upload(opened("runs", open="import"), ("a.zip", archive))
     assert "You already have" in test.info[0].value and run.id not in test.info[0].value
     assert [link.proto.label for link in test.get("page_link")].count("Open") == 1
     assert not test.success and len(RunStore().list()) == 1
@@ -33,20 +33,20 @@ def test_a_run_that_you_already_have_is_named_and_not_imported_again(tmp_path):
 
 def test_a_refused_file_does_not_stop_the_others(tmp_path):
     archive = exported(finished(RunStore(tmp_path / "elsewhere")))
-    test = upload(opened("runs"), ("a.zip", b"PK"), ("b.zip", archive))
+    test = upload(opened("runs", open="import"), ("a.zip", b"PK"), ("b.zip", archive))
     assert len(test.error) == len(test.success) == len(RunStore().list()) == 1
 
 
 def test_a_file_that_is_not_a_run_gets_a_message():
-    test = upload(opened("runs"), ("<b>.zip", b"PK"))
+    test = upload(opened("runs", open="import"), ("<b>.zip", b"PK"))
     assert "was not imported" in test.error[0].value and "<b>" not in test.error[0].value
     assert RunStore().list() == []
 
 
 def test_a_selected_run_can_be_exported_unless_it_is_damaged():
     run = finished(RunStore())
-    (button,) = opened("runs", selected=run.id).get("download_button")
+    (button,) = opened("runs", open=run.id).get("download_button")
     assert button.proto.label == "Export" and not button.proto.disabled
     write_atomically(run.path / "best.safetensors", b"")
-    (button,) = opened("runs", selected=run.id).get("download_button")
+    (button,) = opened("runs", open=run.id).get("download_button")
     assert button.proto.disabled and "damaged" in button.proto.help

@@ -5,11 +5,12 @@ import os
 
 import pytest
 
+from expertnet.charts.base import TEXT
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash, trashed
-from expertnet.ui.runs.run_list import SELECTED
+from expertnet.ui.runs.state import SELECTED
 from expertnet.ui.runs.table import fitted
 from expertnet.utils.processes import this_process
 from tests.support.opening import TINY, finished, new_session, opened, written
@@ -79,27 +80,26 @@ def test_runs_with_the_same_title_get_a_part_of_their_id(store):
     assert sorted(names(page())) == sorted([*alike, "another"])
     for run in runs:
         move_to_trash(run)
-    test = page()
-    test.session_state["trash"] = True  # unfolded
-    assert sorted(names(sound(test.run()))) == sorted([*alike, "another"])
+    assert sorted(names(page(open="trash"))) == sorted([*alike, "another"])
 
 
 def test_few_runs_have_only_a_search_and_a_single_run_has_none(store):
     written(store, "one")
     test = page()
     assert not test.text_input and not test.multiselect and not test.selectbox
-    assert "1 run. Select" in said(test)
+    assert "1 run. Click a name" in said(test)
     written(store, "two", dataset="cifar10")
     test = page()
-    assert [field.label for field in test.text_input] == ["Search"] and not test.multiselect and not test.selectbox
+    assert [field.label for field in test.text_input] == ["Search"] and not test.selectbox
+    assert [field.label for field in test.multiselect] == ["Compared runs"]
 
 
 def test_only_filters_with_a_choice_are_shown(store):
     runs = several(store)
-    assert [choice.label for choice in page().multiselect] == ["Dataset", "State", "Preset"]
+    assert [choice.label for choice in page().multiselect] == ["Dataset", "State", "Preset", "Compared runs"]
     runs[0].annotate(Notes("", ("baseline",), ""))
     test = page()
-    assert [choice.label for choice in test.multiselect] == ["Dataset", "State", "Preset", "Tag"]
+    assert [choice.label for choice in test.multiselect] == ["Dataset", "State", "Preset", "Tag", "Compared runs"]
     test.multiselect(key="tag").set_value(["baseline"])
     assert names(sound(test.run())) == ["Run 0"] and "1 of 7 runs" in said(test)
 
@@ -130,31 +130,43 @@ def test_filters_without_a_match_can_be_cleared(store):
     assert len(names(sound(test.run()))) == 7 and test.text_input(key="q").value == ""
 
 
-def test_a_selection_survives_another_order_and_ends_when_a_filter_hides_the_run(store):
+def test_a_comparison_survives_another_order_and_a_filter_that_hides_its_runs(store):
     runs = several(store)
-    test = page(runs[2])
-    assert [link.proto.label for link in test.get("page_link")].count("Open") == 1
+    test = page(runs[2], runs[0])
     test.selectbox(key="order").set_value("name")
-    assert f"delete {runs[2].id}" in [button.key for button in sound(test.run()).button]
-    assert test.session_state[SELECTED] == (runs[2].id,)
     test.multiselect(key="dataset").set_value(["Digits"])
+    assert "Run 2" not in names(sound(test.run())) and button(test, "Delete 2 runs")
+    assert test.session_state[SELECTED] == (runs[2].id, runs[0].id)
+
+
+def test_the_multiselect_compares_and_ticks(store):
+    runs = several(store)
+    test = page()
+    assert not specs(test)
+    test.multiselect(key="compared").set_value([runs[5].id, runs[1].id])
     sound(test.run())
-    assert test.session_state[SELECTED] == () and "Open" not in [link.proto.label for link in test.get("page_link")]
-    test.multiselect(key="dataset").set_value([])
-    assert sound(test.run()).session_state[SELECTED] == ()
+    assert test.query_params["selected"] == f"{runs[5].id},{runs[1].id}" and len(specs(test)) == 2
+    assert all(spec["config"]["axis"]["titleColor"] == TEXT for spec in specs(test))  # not Altair's gray
+    table = test.dataframe[0]
+    ticked = json.loads(table.proto.selection_state)["selection"]["rows"]
+    assert sorted(names(test)[place] for place in ticked) == ["Run 1", "Run 5"]
+    lines = dict(zip(names(test), table.value["Line"], strict=True))
+    assert sorted(name for name, line in lines.items() if line) == ["Run 1", "Run 5"]
+    test.multiselect(key="compared").set_value([])
+    assert "selected" not in sound(test.run()).query_params and not specs(test)
 
 
 def test_a_comparison_is_in_the_url(store):
     ids = {run.id for run in several(store)[2:4]}
     test = sound(opened("runs", selected=",".join([*ids, "20200101-000000-abcd"])))
-    assert set(test.session_state[SELECTED]) == ids and "2 runs" in said(test)
+    assert set(test.session_state[SELECTED]) == ids and button(test, "Delete 2 runs")
     assert all(run_id in str(test.query_params["selected"]) for run_id in ids)
     assert "abcd" not in str(test.query_params["selected"])
 
 
 def test_a_button_acts_on_the_selected_run_although_another_was_added_above_it(store):
     run = written(store, "old")
-    test = page(run)
+    test = page(open=run.id)
     newer = written(store, "new")
     newer.path.rename(store.root / "29990101-000000-abcd")  # now the first row
     press(test, "Delete this run")
@@ -163,7 +175,7 @@ def test_a_button_acts_on_the_selected_run_although_another_was_added_above_it(s
 
 def test_one_form_changes_name_tags_and_note(store):
     run = written(store, "before")
-    test = page(run)
+    test = page(open=run.id)
     field(test, "Name").set_value("<script>alert(1)</script>")
     field(test, "Tags").set_value("baseline, to *repeat*, Baseline")
     field(test, "Note").set_value("# no heading")
@@ -179,7 +191,7 @@ def test_one_form_changes_name_tags_and_note(store):
 
 def test_text_that_is_too_long_is_refused_with_the_limit(store):
     run = written(store, "before")
-    test = page(run)
+    test = page(open=run.id)
     field(test, "Name").set_value("n" * 81)
     assert [error.value for error in press(test, "Save").error] == [
         "The name has 81 characters. Shorten it to at most 80."
@@ -197,14 +209,14 @@ def test_text_that_is_too_long_is_refused_with_the_limit(store):
 
 def test_saving_the_form_as_it_is_gives_no_new_name(store):
     run = written(store, "before")
-    test = page(run)
+    test = page(open=run.id)
     press(test, "Save")
     assert run.notes() == Notes()
 
 
 def test_the_form_shows_what_another_tab_has_saved(store):
     run = written(store, "before")
-    test = page(run)
+    test = page(open=run.id)
     field(test, "Name").set_value("typed here")
     run.annotate(Notes("saved there", ("new",), ""))
     sound(test.run())
@@ -214,7 +226,7 @@ def test_the_form_shows_what_another_tab_has_saved(store):
 def test_a_run_can_be_named_while_it_trains_but_not_deleted(store):
     run = written(store, "live")
     run.write_status(run.written_status().changed(process=this_process(), state="running"))
-    test = page(run)
+    test = page(open=run.id)
     labels = [button.label for button in test.button]
     assert "Stop" in labels and "Save" in labels and "Delete this run" not in labels
 
@@ -223,7 +235,7 @@ def test_a_shipped_run_stays_as_it_is(store):
     run = written(store, "example")
     run.write_config(run.config() | {"shipped": True})
     other = written(store, "mine")
-    labels = [button.label for button in page(run).button]
+    labels = [button.label for button in page(open=run.id).button]
     assert "Save" not in labels and "Delete this run" not in labels
     test = page(run, other)
     assert "Active and included runs cannot be deleted: “example”." in said(test)
@@ -256,15 +268,25 @@ def test_text_that_does_not_fit_a_cell_ends_in_an_ellipsis(text):
     assert 10 < len(fitted(text, 250)) < 60 or len(text) < 10
 
 
-def test_the_full_name_of_the_selected_run_is_below_the_table(store):
-    run = written(store, "n" * 80)
-    test = page(run)
-    assert names(test)[0].endswith("n…") and f"**{'n' * 80}**" in said(test)
+def test_the_drawer_shows_the_full_name_the_curves_and_the_settings(store):
+    run = written(store, "n" * 80, **{"training.lr": 0.0125})
+    assert names(page())[0].endswith("n…")
+    test = page(open=run.id)
+    assert [dialog.proto.dialog.title for dialog in test.get("dialog")] == ["n" * 80]
+    assert [spec["title"] for spec in specs(test)] == ["Accuracy", "Loss"]
+    settings = test.dataframe[1].value.set_index("Setting")["Value"]
+    assert settings["Learning rate"] == "0.0125"
+
+
+def test_a_run_in_the_url_that_is_gone_is_named(store):
+    written(store, "one")
+    test = page(open="20200101-000000-abcd")
+    assert ["no run at this URL" in toast.value for toast in test.toast] == [True] and "open" not in test.query_params
 
 
 def test_a_deletion_can_be_undone(store):
     run = written(store, "*mine*")
-    test = page(run)
+    test = page(open=run.id)
     assert any("to the trash" in text.value for text in test.markdown)
     press(test, "Delete this run")
     assert store.list() == [] and any("“\\*mine\\*” is in the trash" in text.value for text in test.markdown)
@@ -285,7 +307,7 @@ def test_several_runs_are_deleted_and_restored_together(store):
 
 def test_a_failed_undo_says_why(store):
     run = written(store, "mine")
-    test = page(run)
+    test = page(open=run.id)
     press(test, "Delete this run")
     run.path.mkdir()
     assert any("has a run" in error.value for error in press(test, "Undo").error)
@@ -305,22 +327,17 @@ def test_a_tag_is_added_to_all_selected_runs_and_removed(store):
     assert runs[0].notes().tags == ("first", "third") and runs[1].notes().tags == ("third",)
 
 
-def test_the_trash_is_read_when_unfolded_and_can_be_restored_or_emptied(store):
+def test_deleted_runs_can_be_restored_or_deleted_for_good(store):
     for number in range(3):
         move_to_trash(written(store, f"gone {number}"))
-    test = page()
-    assert not test.dataframe and [panel.label for panel in test.expander] == ["Import runs", "Trash (3)"]
-    test.session_state["trash"] = True
-    sound(test.run())
+    assert not page().dataframe
+    test = page(open="trash")
     assert sorted(test.dataframe[0].value["Run"]) == ["gone 0", "gone 1", "gone 2"]
     press(test, "Restore all")
-    assert len(store.list()) == 3 and [panel.label for panel in test.expander] == ["Import runs"]
+    assert len(store.list()) == 3 and "The trash is empty." in said(test)
     for run in store.list():
         move_to_trash(run)
-    test = page()
-    test.session_state["trash"] = True
-    sound(test.run())
-    press(test, "Delete permanently")
+    press(page(open="trash"), "Delete permanently")
     assert trashed(store) == [] and not list((store.root / ".trash").iterdir())
 
 
@@ -340,6 +357,19 @@ def test_curves_follow_the_options(store):
     assert loss["layer"][0]["encoding"]["x"]["field"] == "images"
     assert loss["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
     assert accuracy["layer"][0]["encoding"]["y"]["scale"]["type"] == "linear"
+
+
+def test_two_runs_whose_routing_fits_lead_to_its_comparison(store):
+    one, other, untrained = finished(store), finished(store), written(store)
+
+    def links(*runs):
+        return [link.proto for link in page(*runs).get("page_link") if link.proto.label == "Compare routing"]
+
+    (link,) = links(other, one)
+    assert link.query_string == f"run={other.id}&view=Compare&with={one.id}"
+    assert not links(one, untrained)
+    other.write_config(other.config() | {"model": other.config()["model"] | {"num_experts": 2}})
+    assert not links(other, one)
 
 
 def test_a_toggle_is_on_or_off_and_a_long_name_is_cut(store):
@@ -362,6 +392,7 @@ def test_settings_are_related_to_accuracy_only_within_one_dataset(store):
     assert "a higher “Learning rate”" in said(test).replace("\\", "")
     assert len(specs(test)) == 3
     assert "Select at least 8 finished runs" in said(page(*runs[3:8]))
+    assert len(specs(page(*runs[3:7]))) == 2  # four runs are too few for parallel coordinates
 
 
 def test_an_unknown_state_is_shown_unchanged(store):
@@ -376,7 +407,7 @@ def test_damaged_runs_are_listed_and_can_be_deleted(store):
     (other.path / "status.json").write_text('{"best_val_accuracy": "x"}')
     test = page(run, other)
     assert all(name.endswith("(damaged)") for name in names(test))
-    test = page(run)
+    test = page(open=run.id)
     assert any("You can only delete" in error.value for error in test.error)
     press(test, "Delete this run")
     assert [left.id for left in store.list()] == [other.id]
@@ -385,7 +416,7 @@ def test_damaged_runs_are_listed_and_can_be_deleted(store):
 def test_notes_that_cannot_be_read_do_not_stop_the_page(store):
     run = written(store, "mine")
     os.mkfifo(run.path / "notes.json")  # reading a pipe would block
-    test = page(run)
+    test = page(open=run.id)
     assert names(test) == ["mine"]
     field(test, "Name").set_value("other")
     assert any("could not be written" in error.value for error in press(test, "Save").error)

@@ -10,7 +10,7 @@ from expertnet.routing.lab import Lab, matched
 from expertnet.settings.fields import flat
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.url import to_query
-from expertnet.store.checks import has_network
+from expertnet.store.checks import routing_fits
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.classes import show_mistakes
@@ -58,7 +58,9 @@ def compare_view(selection: Selection, lab: Lab) -> None:
 
 def _pick_other(selection: Selection) -> Run | None:
     """Ask for the second run, stored in the URL; None if no run has the same classes, blocks and experts."""
-    others = {run.id: run for run in RunStore().list() if run.id != selection.run.id and _is_comparable(selection, run)}
+    others = {
+        run.id: run for run in RunStore().list() if run.id != selection.run.id and routing_fits(selection.run, run)
+    }
     if not others:
         st.info(
             "No other trained network has the same classes, blocks and experts. To get one, train with the same settings "
@@ -77,18 +79,6 @@ def _pick_other(selection: Selection) -> Run | None:
     chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
     st.query_params["with"] = chosen
     return others[chosen]
-
-
-def _is_comparable(selection: Selection, run: Run) -> bool:
-    if not has_network(run):
-        return False
-    info, own, other = run.dataset_info(), selection.predictor.settings.model, run.settings().model
-    return (
-        info is not None
-        and info.classes == selection.predictor.classes
-        and (own.num_blocks, own.routed_blocks, own.num_experts)
-        == (other.num_blocks, other.routed_blocks, other.num_experts)
-    )
 
 
 def _agreement(lab: Lab, renumbered: Lab) -> None:

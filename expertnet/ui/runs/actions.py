@@ -1,4 +1,4 @@
-"""What you can do with the selected runs. The key of each button names them, so that it never acts on others."""
+"""What you can do with a run, or with several. The key of each button names them, so that it never acts on others."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import RunError
 from expertnet.store import notes
-from expertnet.store.checks import has_network, resume_fault
+from expertnet.store.checks import has_network, resume_fault, routing_fits
 from expertnet.store.index import LONGEST, RunRow, row_labels
 from expertnet.store.notes import Notes, split_tags
 from expertnet.store.run import Run
@@ -17,25 +17,17 @@ from expertnet.store.trash import move_to_trash, restore_run, trashed
 from expertnet.training.manager import manager
 from expertnet.ui import shell
 from expertnet.ui.auth import login
-from expertnet.ui.run_picker import model_card
 from expertnet.ui.runs.import_export import export_button
+from expertnet.ui.runs.state import close_drawer, open_drawer
 from expertnet.utils.text import counted, cut, escape
 
 DELETED = "deleted runs"  # in the session: the ids that Undo restores
 NAMED = 5  # runs named in a sentence
 
 
-def run_actions(rows: list[RunRow]) -> None:
-    """Draw the actions on one run or on several."""
-    if len(rows) == 1:
-        _one(rows[0])
-    elif rows:
-        _several(rows)
-
-
-def _one(row: RunRow) -> None:
+def run_actions(row: RunRow) -> None:
+    """Draw the actions on one run."""
     run = row.run
-    st.markdown(f"**{escape(row.title)}**")  # in full, because the table may have cut it
     if row.damage:
         st.error(escape(row.damage), icon=":material/error:")
     resumable = bool(row.settings) and row.state in RESUMABLE_STATES
@@ -45,7 +37,7 @@ def _one(row: RunRow) -> None:
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if row.settings:
         with buttons:
-            shell.link("train", "Open", run.id)
+            shell.link("train", "Training", run.id)
             if has_network(run):
                 shell.link("experts", "Routing", run.id)
                 shell.link("predict", "Classify", run.id)
@@ -56,12 +48,9 @@ def _one(row: RunRow) -> None:
     if not row.shipped:
         _edit(buttons, run)
         if not row.active:
-            _delete(buttons, [row])
+            _delete(buttons, [row], run.id)
     with buttons:
         export_button(run)
-    if row.note:
-        st.text(row.note)  # not as Markdown
-    model_card(run)
 
 
 def _edit(place: DeltaGenerator, run: Run) -> None:
@@ -89,10 +78,8 @@ def _edit(place: DeltaGenerator, run: Run) -> None:
             shell.act(lambda: run.annotate(Notes(renamed, split_tags(tags), note)))
 
 
-def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
-    ids = [row.id for row in rows]
+def _delete(place: DeltaGenerator, rows: list[RunRow], key: str) -> None:
     one = len(rows) == 1
-    key = ids[0] if one else f"{ids[0]} {hash(tuple(ids))}"
     what = f"“{escape(rows[0].title)}”" if one else counted(len(rows), "run")
     ask = place.popover("Delete" if one else f"Delete {len(rows):,}", icon=":material/delete:", key=f"ask {key}")
     ask.write(f"This moves {what} with all checkpoints to the trash, from where you can restore everything.")
@@ -102,25 +89,36 @@ def _delete(place: DeltaGenerator, rows: list[RunRow]) -> None:
         for row in rows:
             move_to_trash(row.run)
             moved.append(row.id)
+        close_drawer()
 
     confirm = "Delete this run" if one else f"Delete {len(rows):,} runs"
     shell.action(ask, confirm, "delete", f"delete {key}", delete, type="primary")
 
 
-def _several(rows: list[RunRow]) -> None:
+def group_actions(place: DeltaGenerator, rows: list[RunRow]) -> None:
+    """Draw the actions on all compared runs."""
     own = [row for row in rows if not row.shipped]
     idle = [row for row in own if not row.active]
-    place = st.container(horizontal=True, vertical_alignment="center")
-    place.markdown(f"**{len(rows):,} runs** selected", width="content")
+    labels = {run_id: escape(label) for run_id, label in row_labels(rows).items()}
+    icon = ":material/right_panel_open:"
+    if len(rows) == 1:
+        place.button("Open", icon=icon, key=f"open {rows[0].id}", on_click=open_drawer, args=(rows[0].id,))
+    else:
+        chosen = place.menu_button("Open", list(labels), format_func=labels.__getitem__, icon=icon, key="open one")
+        if chosen:
+            open_drawer(chosen)
+    if len(rows) == 2 and routing_fits(rows[0].run, rows[1].run):
+        with place:
+            one, other = rows
+            shell.link("experts", "Compare routing", one.id, view="Compare", **{"with": other.id})
     if own:
         _tag(place, own)
     if idle:
-        _delete(place, idle)
+        _delete(place, idle, f"selected {hash(tuple(row.id for row in idle))}")
     with place:
-        export_button(*(row.run for row in rows))
-    labels = row_labels(rows)
-    kept = [f"“{escape(labels[row.id])}”" for row in rows if row not in idle]
-    if kept:
+        export_button(*(row.run for row in rows), key="selected")
+    kept = [f"“{labels[row.id]}”" for row in rows if row not in idle]
+    if kept and len(rows) > 1:
         more = f" and {len(kept) - NAMED:,} more" if len(kept) > NAMED else ""
         st.caption(f"Active and included runs cannot be deleted: {', '.join(kept[:NAMED])}{more}.")
 

@@ -1,41 +1,49 @@
-"""Selected runs side by side: their curves, the settings in which they differ, and settings against accuracy."""
+"""Compared runs: their curves, the settings in which they differ, and settings against accuracy."""
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from expertnet.charts.base import specification
 from expertnet.charts.run_settings import FEWEST_RUNS, describe_correlations, differing, parallel
-from expertnet.charts.runs import BEST, NAMED, X_AXES, overlay
+from expertnet.charts.runs import BEST, LEGEND_ROWS, NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
+from expertnet.ui.runs.actions import group_actions
 from expertnet.ui.runs.table import height
 from expertnet.utils.text import counted, escape, percent
 
 SIDE_BY_SIDE = 6  # runs that the table of settings shows as columns; with more, they are its rows
 SETTING_WIDTH = 240  # pixels: fits the longest label of a setting
+FEWEST_LINES = 5  # runs from which a line per run shows a pattern
 AXES = 8  # settings that the chart shows at first; more are too close in a narrow window
 
 
-def compare_runs(rows: list[RunRow]) -> None:
-    """Draw the curves of the runs, and what differs between them."""
-    _curves(rows)
-    settings = settings_of(rows)
-    if len(settings) < 2:
-        return
-    settings = differing(settings).rename(columns={field.key: field.label for field in setting_fields()})
-    st.subheader("Settings that differ")
-    if settings.empty:
-        st.write("These runs have the same settings.")
-        return
-    _difference_table(rows, settings)
+def compare_runs(rows: list[RunRow], beside: DeltaGenerator) -> None:
+    """Draw the runs' curves and what differs between them beside the table, and settings against accuracy below."""
+    with beside:
+        bar = st.container(horizontal=True, vertical_alignment="center", wrap=False)
+        group_actions(bar, rows)
+        _curves(bar, rows)
+        settings = settings_of(rows)
+        if len(settings) < 2:
+            return
+        settings = differing(settings).rename(columns={field.key: field.label for field in setting_fields()})
+        st.subheader("Settings that differ")
+        if settings.empty:
+            st.write("These runs have the same settings.")
+            return
+        _difference_table(rows, settings)
     _parallel(rows, settings)
 
 
-def _curves(rows: list[RunRow]) -> None:
-    longest = LONGEST if len(rows) <= 4 else 20 if len(rows) <= 10 else 11  # fits the columns of the legend
+def _curves(bar: DeltaGenerator, rows: list[RunRow]) -> None:
+    """Draw the curves, with their options in the bar."""
+    longest = LONGEST if len(rows) <= LEGEND_ROWS else 14  # fits the columns of the legend
     curves = curves_of(rows, longest)
     if curves.empty:
         return
-    options = st.container(horizontal=True, vertical_alignment="bottom")
+    options = bar.popover("Display", icon=":material/tune:")
     x = options.segmented_control(
         "Horizontal axis",
         list(X_AXES),
@@ -51,26 +59,25 @@ def _curves(rows: list[RunRow]) -> None:
         0.0,
         0.01,
         key="curves smoothing",
-        width=150,  # leaves room for the toolbar that a chart shows on hover
         help="Decay of the moving average. The measured values stay faintly visible.",
     )
     log = options.toggle("Logarithmic loss", key="curves log")
+    if curves["run"].nunique() > 1 and len(rows) <= NAMED:
+        options.caption("Click a name below a chart to highlight its curve. Click it again to show all.")
     on_test = [row for row in rows if row.watches_test]
     measured = "validation" if not on_test else "test set" if len(on_test) == len(rows) else "validation or test set"
     known, runs = curves[curves[x].notna()], _accuracies(rows, longest)
-    with st.grid(2, min_column_width=420):
+    with st.grid(2, min_column_width=320):
         for quantity, title in (("accuracy", "Accuracy"), ("loss", "Loss in nats")):
             values, share = known.assign(value=known[f"val_{quantity}"]), quantity == "accuracy"
             chart = overlay(values, runs, x, f"{title}, {measured}", smoothing, log and not share, percent=share)
-            st.altair_chart(chart, width="stretch", key=quantity)
+            st.vega_lite_chart(spec=specification(chart), width="stretch", key=quantity)
     _curve_captions(rows, on_test, drawn=curves["run"].nunique(), known=known["run"].nunique())
 
 
 def _curve_captions(rows: list[RunRow], on_test: list[RunRow], drawn: int, known: int) -> None:
     if len(rows) > NAMED:
         st.caption(f"{len(rows):,} runs are too many for separate colors. Hover over a curve to see its run.")
-    elif drawn > 1:
-        st.caption("Click a name below a chart to highlight its curve. Click it again to show all.")
     if known < drawn:
         st.caption(f"{drawn - known} of {drawn} curves are missing, because their runs did not record this axis.")
     if on_test:
@@ -104,7 +111,7 @@ def _difference_table(rows: list[RunRow], settings: pd.DataFrame) -> None:
 def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
     runs = _accuracies(rows)
     accuracy = runs[settings.index].dropna()
-    if len(accuracy) < 3:
+    if len(accuracy) < FEWEST_LINES:
         return
     settings = differing(settings.loc[accuracy.index])
     names = sorted(map(str, settings), key=lambda name: name == "Seed")  # last, because a seed is not a choice
@@ -115,7 +122,8 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
     if len(names) > 2:
         shown = st.multiselect("Settings shown", names, default=shown, key="axes " + " ".join(names))
     if shown:
-        st.altair_chart(parallel(settings[shown], runs, display_value), width="stretch", key="parallel")
+        chart = parallel(settings[shown], runs, display_value)
+        st.vega_lite_chart(spec=specification(chart), width="stretch", key="parallel")
     _describe(rows, settings.loc[accuracy.index], accuracy)
 
 

@@ -11,6 +11,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_run import export_run, export_runs, export_size
 from expertnet.transfer.format import MAX_RUNS, MAX_UNPACKED
 from expertnet.transfer.import_run import import_all
+from expertnet.ui.runs.state import close_drawer
 from expertnet.ui.shell import action, link
 from expertnet.ui.uploads import forget
 from expertnet.utils.text import escape
@@ -18,16 +19,16 @@ from expertnet.utils.text import escape
 IMPORTED, IMPORTS = "imported", "imports"  # in the session: the results to show, and a counter in the uploader's key
 
 
-def export_button(*runs: Run) -> None:
+def export_button(*runs: Run, key: str = "") -> None:
     """Draw a download of one run's zip, or of a zip of zips. It is made when the user clicks."""
     why_not = _why_not(runs)
     ids = [run.id for run in runs]
     st.download_button(
-        "Export" if len(runs) == 1 else f"Export {len(runs):,} runs",
+        "Export" if len(runs) == 1 else f"Export {len(runs):,}",
         lambda: _packed(runs),
         f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
         "application/zip",
-        key=f"export {' '.join(ids[: MAX_RUNS + 1])}",
+        key=f"export {key} {' '.join(ids[: MAX_RUNS + 1])}",
         help=escape(why_not) or "Downloads weights, settings, metrics and notes as a zip file to import elsewhere.",
         on_click="ignore",  # nothing on the page changes
         icon=":material/download:",
@@ -57,18 +58,17 @@ def _packed(runs: tuple[Run, ...]) -> bytes:
 
 
 def import_panel() -> None:
-    """Draw the results of the last import, and a folded panel for the next."""
-    _results()
+    """Draw the upload of exported runs."""
     imports = st.session_state.setdefault(IMPORTS, 0)
-    with st.expander("Import runs", icon=":material/upload:"):
-        st.caption(
-            "Choose zip files written by Export or `expertnet export --format zip`. The files are checked before anything is imported."
-        )
-        files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {imports}")
-        action(st.container(), "Import", "upload", "import", lambda: _import(files), disabled=not files)
+    st.caption(
+        "Choose zip files written by Export or `expertnet export --format zip`. The files are checked before anything is imported."
+    )
+    files = st.file_uploader("Exported runs", "zip", accept_multiple_files=True, key=f"run zips {imports}")
+    action(st.container(), "Import", "upload", "import", lambda: _import(files), disabled=not files)
 
 
-def _results() -> None:
+def import_results() -> None:
+    """Draw the results of the last import, once."""
     results = st.session_state.setdefault(IMPORTED, [])
     for result in results:
         if isinstance(result, str):
@@ -85,8 +85,9 @@ def _results() -> None:
 
 
 def _import(files: list) -> None:
-    """Import the files one by one, whether or not others fail, and empty the uploader."""
+    """Import the files one by one, whether or not others fail. Then empty the uploader and show the results on the page."""
     for file in files:
         st.session_state[IMPORTED] += import_all(RunStore(), file, file.name)
     st.session_state[IMPORTS] += 1
     forget(*files)
+    close_drawer()

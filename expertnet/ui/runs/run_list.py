@@ -1,46 +1,34 @@
-"""The list of runs: filters, and a table from which you select some. Both are in the URL; the selection survives other pages."""
+"""The list of runs: filters, a table, and the choice of the runs to compare."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from expertnet.store.index import ORDERS, RunRow, matching, ordered, rows_of
+from expertnet.charts.runs import NAMED, line_sample
+from expertnet.store.index import ORDERS, RunRow, matching, ordered, row_labels, rows_of
 from expertnet.ui.auth import login
-from expertnet.ui.runs.table import TALLEST, select_runs, table_key, table_of
-from expertnet.ui.shell import STATES, nothing_yet
+from expertnet.ui.runs import state
+from expertnet.ui.runs.table import TALLEST, draw_table, table_key, table_of, ticked_rows
+from expertnet.ui.shell import STATES
 from expertnet.utils.text import counted
 
-SELECTED = "selected runs"  # in the session: ids
-IN_URL = "selected"  # the query key
-MOST_IN_URL = 50  # ids; some servers refuse long URLs
 LOOK_EVERY, LOOK_EVERY_PER_ROW = 2.0, 0.005  # seconds between looks at active runs, and the extra for each row
 FEW = 5  # runs that need no filters
+BESIDE = 7  # rows beside a comparison, which then begins in the first screen of a phone
 CHOICES = ("dataset", "state", "preset", "tag")
 KEYS = ("q", *CHOICES)  # of the filters and the URL
 
 
-def run_list(rows: list[RunRow]) -> list[RunRow]:
-    """Draw the filters and the table, or what to do without runs. Return the selected rows."""
-    if not rows:
-        nothing_yet("There are no runs yet.")
-        return []
-    shown = _filtered(rows)
-    if not shown:
-        _remember([])
-        st.info("No run matches the filters.", icon=":material/filter_alt_off:")
-        st.button("Clear filters", key="clear filters", on_click=_clear, icon=":material/close:")
-        return []
-    count = counted(len(rows), "run")
-    if len(shown) < len(rows):
-        count = f"{len(shown):,} of {count}"
-    scroll = " Scroll the table to see all." if len(shown) > TALLEST else ""
-    st.caption(f"{count}.{scroll} Select one run to act on it, or several to compare them.")
-    return _table(shown)
+def find_runs(rows: list[RunRow]) -> tuple[list[RunRow], list[RunRow]]:
+    """Draw the filters that have something to choose from. Return the rows that pass them, and those to compare."""
+    by_id = {row.id: row for row in rows}
+    state.read_url(by_id)
+    if len(rows) > 1 or _in_url():
+        rows = _controls(rows)
+    compared = state.write_url()
+    return rows, [by_id[run_id] for run_id in compared]
 
 
-def _filtered(rows: list[RunRow]) -> list[RunRow]:
-    """Draw the filters that have something to choose from, and return the rows that pass them."""
-    if len(rows) < 2 and not _in_url():
-        return rows
+def _controls(rows: list[RunRow]) -> list[RunRow]:
     place = st.container(horizontal=True, vertical_alignment="bottom")
     text = place.text_input(
         "Search",
@@ -50,28 +38,48 @@ def _filtered(rows: list[RunRow]) -> list[RunRow]:
         live="300ms",
         icon=":material/search:",
         placeholder="Name, tag, note, dataset …",
-        width=240,
+        width=230,
     )
-    chosen = {key: _choose(place, rows, key) for key in CHOICES} if len(rows) > FEW or _in_url() else {}
-    order = "newest"
-    if len(rows) > FEW or "order" in st.query_params:
-        order = place.selectbox("Order", ORDERS, key="order", bind="query-params", width=185)
+    chosen, order = _filters(place, rows)
+    labels = row_labels(rows)
+    place.multiselect(
+        "Compared runs",
+        list(labels),
+        format_func=labels.__getitem__,
+        key=state.COMPARED,
+        placeholder="Choose runs here, or tick them in the table",
+        select_all=False,  # or Enter would choose all instead of the first match
+    )
     return ordered(matching(rows, text or "", **chosen), order)
+
+
+def _filters(place: DeltaGenerator, rows: list[RunRow]) -> tuple[dict[str, list[str]], str]:
+    """Draw the filters and the order, and return both."""
+    if len(rows) <= FEW and not _in_url() and "order" not in st.query_params:
+        return {}, "newest"
+    active = sum(bool(_chosen(key)) for key in CHOICES)
+    panel = place.popover(f"Filters ({active})" if active else "Filters", icon=":material/filter_list:", key="filters")
+    chosen = {key: _choose(panel, rows, key) for key in CHOICES}
+    return chosen, panel.selectbox("Order", ORDERS, key="order", bind="query-params")
 
 
 def _in_url() -> bool:
     return any(key in st.query_params for key in KEYS)
 
 
+def _chosen(key: str) -> list[str]:
+    return [value for value in st.session_state.get(key, st.query_params.get_all(key)) if value]
+
+
 def _choose(place: DeltaGenerator, rows: list[RunRow], key: str) -> list[str]:
     """Draw one filter. It keeps offering what is chosen, even if no run has it any more, since the URL still says it."""
     present = {value for row in rows for value in (row.tags if key == "tag" else [getattr(row, key)]) if value}
-    chosen = [value for value in st.session_state.get(key, st.query_params.get_all(key)) if value]
+    chosen = _chosen(key)
     if not chosen and len(present) < (1 if key == "tag" else 2):
         return []
     states = list(STATES)
     options = sorted(present | set(chosen), key=lambda value: (states.index(value) if value in states else -1, value))
-    return place.multiselect(key.capitalize(), options, key=key, bind="query-params", placeholder="Any", width=170)
+    return place.multiselect(key.capitalize(), options, key=key, bind="query-params", placeholder="Any")
 
 
 def _clear() -> None:
@@ -80,30 +88,44 @@ def _clear() -> None:
             st.session_state[key] = "" if key == "q" else []
 
 
-def _table(rows: list[RunRow]) -> list[RunRow]:
-    table = table_of(rows)
+def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -> None:
+    """Draw a table of the rows that are `shown`. A name opens its run, and ticks choose the runs to compare."""
+    if not shown:
+        st.info("No run matches the filters.", icon=":material/filter_alt_off:")
+        st.button("Clear filters", key="clear filters", on_click=_clear, icon=":material/close:")
+        return
+    table, looks = table_of(shown), {row.id: index for index, row in enumerate(compared)}
+    if 1 < len(compared) <= NAMED:
+        samples = [line_sample(looks[row.id]) if row.id in looks else "" for row in shown]
+        table.insert(0, "Line", samples)
     if not table["Tags"].map(len).any():
         table = table.drop(columns="Tags")
-    if not any(row.watches_test for row in rows):
+    if not any(row.watches_test for row in shown):
         table = table.drop(columns="Monitored")
-    selected = st.session_state.get(SELECTED)
-    if selected is None:  # a new session
-        selected = st.query_params.get(IN_URL, "").split(",")
-    about = "Runs with their state, accuracy, date, epochs and dataset"
-    chosen = select_runs(rows, table, table_key(rows, "table"), about, selected)
-    _remember(chosen)
-    return chosen
+    key, ids = table_key(shown, "table"), [row.id for row in shown]
 
+    def tick() -> None:
+        ticked = [ids[place] for place in ticked_rows(key)]
+        kept = [run_id for run_id in st.session_state[state.COMPARED] if run_id in ticked or run_id not in ids]
+        state.compare(kept + [run_id for run_id in ticked if run_id not in kept])
 
-def _remember(rows: list[RunRow]) -> None:
-    st.session_state[SELECTED] = ids = tuple(row.id for row in rows)
-    text = ",".join(ids) if len(ids) <= MOST_IN_URL else ""
-    if text == st.query_params.get(IN_URL, ""):
-        return  # setting it again would add a step to the browser's history
-    if text:
-        st.query_params[IN_URL] = text
-    else:
-        del st.query_params[IN_URL]
+    wanted = [place for place, run_id in enumerate(ids) if run_id in looks]
+    if sorted(ticked_rows(key)) != wanted:
+        st.session_state[key] = {"selection": {"rows": wanted}}
+    draw_table(
+        table,
+        key,
+        alt="Runs with their accuracy, state, date, epochs and dataset",
+        on_select=tick,
+        on_open=lambda place: state.open_drawer(ids[place]),
+        most=BESIDE if compared else TALLEST,
+    )
+    if compared:
+        return  # leaves a phone more room for the comparison
+    count = counted(len(rows), "run")
+    if len(shown) < len(rows):
+        count = f"{len(shown):,} of {count}"
+    st.caption(f"{count}. Click a name to open a run. Tick runs to compare them.")
 
 
 def follow(rows: list[RunRow]) -> None:

@@ -2,9 +2,9 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +14,7 @@ from expertnet.ui.shell import state_mark
 
 TALLEST = 20  # rows; a longer table scrolls
 ROW, PADDING, CHIP = 35, 8, 16  # pixels: height of a row, space on each side of a cell's text, space around a tag
-WIDTHS = {"Run": 250, "Dataset": 150, "Tags": 150}  # pixels of the columns whose texts users choose
+WIDTHS = {"Run": 200, "Dataset": 150, "Tags": 150}  # pixels of the columns whose texts users choose
 
 
 def table_of(rows: list[RunRow]) -> pd.DataFrame:
@@ -28,9 +28,9 @@ def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
     ending = f"{id_part} (damaged)" if row.damage else id_part
     return {
         "Run": fitted(row.title, WIDTHS["Run"], ending),
-        "State": state_mark(row.state),
         "Best": row.best_validation,
         "Test": row.test,
+        "State": state_mark(row.state),
         "Created": row.created,
         "Accuracy": row.spark,
         "Epochs": f"{row.epoch} of {row.epochs}" if row.epochs else None,
@@ -40,36 +40,59 @@ def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
     }
 
 
-def select_runs(
-    rows: list[RunRow], table: pd.DataFrame, key: str, alt: str, selected: Collection[str] = ()
-) -> list[RunRow]:
-    """Draw the table of the rows and return those that the user selects. `selected` holds the ids selected at first."""
-    event = st.dataframe(
+def select_runs(rows: list[RunRow], table: pd.DataFrame, key: str, alt: str) -> list[RunRow]:
+    """Draw the table of the rows and return those that the user selects."""
+    draw_table(table, key, alt)
+    return [rows[place] for place in ticked_rows(key) if place < len(rows)]
+
+
+def ticked_rows(key: str) -> list[int]:
+    """Return the numbers of the ticked rows of a table."""
+    return list(st.session_state.get(key, {}).get("selection", {}).get("rows", ()))
+
+
+def draw_table(
+    table: pd.DataFrame,
+    key: str,
+    alt: str,
+    on_select: Callable[[], None] | Literal["rerun"] = "rerun",
+    on_open: Callable[[int], None] | None = None,
+    most: int = TALLEST,
+) -> None:
+    """Draw a table with a box to tick in every row. With `on_open`, each name is a button that calls it with its row number."""
+    columns = _columns()
+    if on_open is not None:
+        opener = f"open {key}"
+        columns["Run"] = st.column_config.ButtonColumn(
+            width=WIDTHS["Run"],
+            type="tertiary",
+            alignment="left",
+            key=opener,
+            on_click=lambda: on_open(st.session_state[opener]["row"]),
+        )
+    st.dataframe(
         table,
         hide_index=True,
         width="stretch",
-        height=height(len(rows)),
+        height=height(len(table), most),
         placeholder="–",
-        on_select="rerun",
+        on_select=on_select,
         selection_mode="multi-row",
-        selection_default={"selection": {"rows": [place for place, row in enumerate(rows) if row.id in selected]}},
         key=key,
         alt=alt,
-        column_config={name: column for name, column in _columns().items() if name in table},
+        column_config={name: column for name, column in columns.items() if name in table},
     )
-    return [rows[index] for index in event["selection"]["rows"] if index < len(rows)]
 
 
 def _columns() -> dict[str, Any]:
     """Return the columns, the most important first, which a narrow window still shows."""
     column = st.column_config
     return {
+        "Line": column.ImageColumn("", width=44, help="The run's line in the charts."),
         "Run": column.TextColumn(width=WIDTHS["Run"]),
+        "Best": column.NumberColumn(format="%.1f%%", width=75, help="Best accuracy of an epoch on the validation set."),
+        "Test": column.NumberColumn(format="%.1f%%", width=75, help="Accuracy on the test set."),
         "State": column.TextColumn(width=115),  # fits "interrupted", the longest
-        "Best": column.NumberColumn(
-            "Best validation", format="%.1f%%", width=115, help="Accuracy of the best epoch on the validation set."
-        ),
-        "Test": column.NumberColumn("Test", format="%.1f%%", width=75, help="Accuracy on the test set."),
         "Created": column.DatetimeColumn(format="distance", width=115),
         "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
         "Epochs": column.TextColumn(alignment="right", width=95),
@@ -79,8 +102,8 @@ def _columns() -> dict[str, Any]:
     }
 
 
-def height(count: int) -> int:
-    return (min(count, TALLEST) + 1) * ROW + 3
+def height(count: int, most: int = TALLEST) -> int:
+    return (min(count, most) + 1) * ROW + 3
 
 
 def table_key(rows: list[RunRow], kind: str) -> str:

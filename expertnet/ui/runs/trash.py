@@ -9,27 +9,23 @@ from expertnet.ui.runs.table import select_runs, table_key, table_of
 from expertnet.ui.shell import action
 from expertnet.utils.text import counted
 
-SHOWN = ["Run", "State", "Best", "Test", "Created", "Dataset"]
+SHOWN = ["Run", "Best", "Test", "State", "Created", "Dataset"]
 
 
 def trash_panel(store: RunStore) -> None:
-    """Draw a folded list, unless the trash is empty. Its runs are read when it is unfolded."""
-    runs = trashed(store)
-    if not runs:
+    """Draw the list of deleted runs."""
+    rows = rows_of(trashed(store))
+    if not rows:
+        st.caption("The trash is empty.")
         return
-    panel = st.expander(f"Trash ({len(runs):,})", icon=":material/delete:", on_change="rerun", key="trash")
-    if not panel.open:
-        return
-    rows = rows_of(runs)
-    with panel:
-        key = table_key(rows, "trash")
-        selected = select_runs(rows, table_of(rows)[SHOWN], key, alt="Deleted runs with their state, accuracy and date")
-        ids = [row.id for row in selected or rows]
-        buttons = st.container(horizontal=True, vertical_alignment="center")
-        restore = f"Restore {len(selected):,}" if selected else "Restore all" if len(rows) > 1 else "Restore"
-        action(buttons, restore, "undo", f"back {key}", lambda: [restore_run(store, run_id) for run_id in ids])
-        delete = f"Delete {len(selected):,} permanently" if selected else "Empty trash"
-        ask = buttons.popover(delete, icon=":material/delete:", key=f"ask empty {key} {len(selected)}")
-        ask.write(f"This permanently deletes {counted(len(ids), 'run')} and all checkpoints. You cannot undo this.")
-        icon = "delete_forever"
-        action(ask, "Delete permanently", icon, f"empty {key}", lambda: empty_trash(store, ids), type="primary")
+    key = table_key(rows, "trash")
+    selected = select_runs(rows, table_of(rows)[SHOWN], key, alt="Deleted runs with their state, accuracy and date")
+    ids = [row.id for row in selected or rows]
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    restore = f"Restore {len(selected):,}" if selected else "Restore all" if len(rows) > 1 else "Restore"
+    action(buttons, restore, "undo", f"back {key}", lambda: [restore_run(store, run_id) for run_id in ids])
+    delete = f"Delete {len(selected):,} permanently" if selected else "Empty trash"
+    ask = buttons.popover(delete, icon=":material/delete:", key=f"ask empty {key} {len(selected)}")
+    ask.write(f"This permanently deletes {counted(len(ids), 'run')} and all checkpoints. You cannot undo this.")
+    icon = "delete_forever"
+    action(ask, "Delete permanently", icon, f"empty {key}", lambda: empty_trash(store, ids), type="primary")

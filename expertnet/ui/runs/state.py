@@ -1,0 +1,71 @@
+"""Which runs the page compares, and what its drawer shows. Both are in the URL, and each change can be undone with Back."""
+
+from collections.abc import Callable, Collection
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from expertnet.ui.auth import login
+
+COMPARED = "compared"  # the key of the multiselect: ids, in the order in which they were chosen
+SELECTED = "selected runs"  # in the session: the same ids, which survive other pages
+IN_URL, OPEN = "selected", "open"  # the query keys
+MOST_IN_URL = 50  # ids; some servers refuse long URLs
+IMPORT, TRASH = "import", "trash"  # what the drawer shows besides a run
+
+
+def read_url(known: Collection[str]) -> None:
+    """Compare what the URL says when the page is opened, and after Back and Forward. Forget runs that are not `known`."""
+    state, in_url = st.session_state, st.query_params.get(IN_URL, "")
+    context = get_script_run_ctx()
+    ids = state.get(COMPARED)
+    if (context is not None and context.is_history_navigation) or (ids is None and in_url):
+        ids = in_url.split(",")
+    elif ids is None:
+        ids = state.get(SELECTED, ())
+    compare([run_id for run_id in ids if run_id in known])
+
+
+def compare(ids: list[str]) -> None:
+    """Compare these runs from now on."""
+    if st.session_state.get(COMPARED) != ids:
+        st.session_state[COMPARED] = ids
+
+
+def write_url() -> tuple[str, ...]:
+    """Keep the comparison in the session and in the URL. Return its ids."""
+    st.session_state[SELECTED] = ids = tuple(st.session_state[COMPARED])
+    text = ",".join(ids) if len(ids) <= MOST_IN_URL else ""
+    if text != st.query_params.get(IN_URL, ""):  # setting it again would add a step to the browser's history
+        _set(IN_URL, text)
+    return ids
+
+
+def opened() -> str:
+    """Return what the drawer shows: the id of a run, IMPORT, TRASH, or "" if it is closed."""
+    return st.query_params.get(OPEN, "")
+
+
+def open_drawer(what: str) -> None:
+    _set(OPEN, what)
+
+
+def close_drawer() -> None:
+    _set(OPEN, "")
+
+
+def _set(key: str, text: str) -> None:
+    if text:
+        st.query_params[key] = text
+    else:
+        st.query_params.pop(key, None)
+
+
+def drawer(title: str, content: Callable[[], None], width: int = 480) -> None:
+    """Draw the drawer, which stays open until the URL no longer says so."""
+
+    def guarded() -> None:
+        login.guard()  # the page's guard does not run for clicks in the drawer
+        content()
+
+    st.dialog(title, width=width, position="right", on_dismiss=close_drawer)(guarded)()
