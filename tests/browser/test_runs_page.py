@@ -168,9 +168,8 @@ def test_runs_are_compared_and_opened_by_keyboard_and_back_undoes_each_step(size
         settle(sign)
     both = f"selected={several[1].id}%2C{several[4].id}"
     expect(page).to_have_url(re.compile(f"{both}$"))
-    page.get_by_role("button", name="Open", exact=True).focus()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Open run").press("Enter")
+    page.get_by_role("menuitem", name="run 1").press("Enter")
     drawer = page.get_by_role("dialog", name="run 1")
     settle(drawer)
     expect(page).to_have_url(re.compile(f"{both}&open={several[1].id}$"))

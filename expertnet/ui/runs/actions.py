@@ -102,9 +102,9 @@ def group_actions(place: DeltaGenerator, rows: list[RunRow]) -> None:
     labels = {run_id: escape(label) for run_id, label in row_labels(rows).items()}
     icon = ":material/right_panel_open:"
     if len(rows) == 1:
-        place.button("Open", icon=icon, key=f"open {rows[0].id}", on_click=open_drawer, args=(rows[0].id,))
+        place.button("Open run", icon=icon, key=f"open {rows[0].id}", on_click=open_drawer, args=(rows[0].id,))
     else:
-        chosen = place.menu_button("Open", list(labels), format_func=labels.__getitem__, icon=icon, key="open one")
+        chosen = place.menu_button("Open run", list(labels), format_func=labels.__getitem__, icon=icon, key="open one")
         if chosen:
             open_drawer(chosen)
     if len(rows) == 2 and routing_fits(rows[0].run, rows[1].run):

@@ -104,12 +104,16 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
         table = table.drop(columns="Monitored")
     key, ids = table_key(shown, "table"), [row.id for row in shown]
 
+    wanted = [place for place, run_id in enumerate(ids) if run_id in looks]
+
     def tick() -> None:
-        ticked = [ids[place] for place in ticked_rows(key)]
+        places = ticked_rows(key)
+        if sorted(places) == wanted:
+            return  # the browser has only confirmed what the page has ticked
+        ticked = [ids[place] for place in places]
         kept = [run_id for run_id in st.session_state[state.COMPARED] if run_id in ticked or run_id not in ids]
         state.compare(kept + [run_id for run_id in ticked if run_id not in kept])
 
-    wanted = [place for place, run_id in enumerate(ids) if run_id in looks]
     if sorted(ticked_rows(key)) != wanted:
         st.session_state[key] = {"selection": {"rows": wanted}}
     draw_table(
