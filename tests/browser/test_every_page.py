@@ -21,6 +21,7 @@ VIEWS = {
     "Runs": "runs",
     "Runs, one selected": "runs?selected={finished}",
     "Runs, two selected": "runs?selected={finished},{live}",
+    "Runs, one open": "runs?open={finished}",
     **{
         f"Experts, {view}": f"experts?run={{finished}}&view={view.replace(' ', '+')}"
         for view in ("One image", "Classes", "Experts", "What if", "Through training", "Compare")
