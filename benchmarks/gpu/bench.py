@@ -55,6 +55,7 @@ class Bench:
 
     def compiled(self, network: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """Return a compiled network. The miniature does not call it, because a CPU takes a minute to compile."""
+        torch.compiler.reset()  # as a training does
         compiled = torch.compile(network, **options)
         return network if self.miniature else compiled
 

@@ -14,7 +14,7 @@ from benchmarks.gpu.trainings import CONTROLS
 PRESETS = ("report", "fast")
 NETWORKS = ("report", "fast", "report-tuned")
 SEEDS = (0, 1, 2)
-ROUNDS = 4  # of watching
+ROUNDS, SECONDS = 4, 10  # of watching
 COMPILING = 120  # seconds that compiling may take
 
 
@@ -32,7 +32,7 @@ def plan(bench: Bench) -> list[Row]:
         _training(bench, network, control, seed) for network in PRESETS[::-1] for seed in seeds for control in CONTROLS
     ]
     if not bench.miniature and all(find_spec(name) for name in ("streamlit", "altair", "sklearn", "websockets")):
-        rows.append(Row("pages", watch, seconds=ROUNDS * 200, n=ROUNDS))
+        rows.append(Row("pages", watch, seconds=480, n=ROUNDS))
     return rows
 
 
@@ -63,6 +63,6 @@ def _training(bench: Bench, network: str, variant: str = "learned", seed: int = 
 
 def watch() -> Figures:
     """Return what benchmarks.watching prints last: the cost of no, one and five live pages."""
-    command = [sys.executable, "-m", "benchmarks.watching", "--rounds", str(ROUNDS)]
+    command = [sys.executable, "-m", "benchmarks.watching", "--rounds", str(ROUNDS), "--seconds", str(SECONDS)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True, check=True)
     return {"printed": done.stdout.splitlines()[-4:]}

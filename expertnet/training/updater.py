@@ -51,6 +51,8 @@ class Updater:
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
         share, experts = settings.training.expert_dropout, settings.model.num_experts
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
+        if compiled:
+            torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
         self.forward: Callable[..., Any] = torch.compile(model) if compiled else model
         self.compiled_works = False  # until a first step, which is when the compiler runs
 

@@ -350,6 +350,26 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     assert len(said) == 1 and "continues without" in said[0]
 
 
+@pytest.mark.slow
+def test_a_process_that_has_compiled_many_networks_compiles_the_next_one_too(data, monkeypatch):
+    """torch compiles only a number of networks of a class, which is 8 by default, and runs the others as they are."""
+    compile, calls = torch.compile, []
+
+    def backend(graph, inputs):
+        def run(*arguments):
+            calls.append(graph)
+            return graph(*arguments)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", lambda model: compile(model, backend=backend))
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for width in (8, 12):
+            calls.clear()
+            next(trainer(data, **{"hardware.compile": "on", "model.channels": width}).run())
+            assert calls, width
+
+
 @pytest.mark.parametrize(
     ("settings", "compiles"),
     [({}, True), ({"training.epochs": 30}, False), ({"hardware.precision": "fp32"}, False)],
