@@ -75,7 +75,8 @@ def page(request, window, server, runs):
 
 
 def test_axe_finds_nothing_serious_in_light_and_dark(page):
-    assert serious_findings(page) == []
+    findings = serious_findings(page)
+    assert not findings, "\n".join(findings)
 
 
 def test_no_two_buttons_have_the_same_name(page):
