@@ -59,6 +59,7 @@ header = st.container(horizontal=True, vertical_alignment="center", gap="small",
 picked = pick_run(images=True, row=header)
 if picked is None:
     st.stop()
+title = _pick_view(header)
 with shell.shown_error():
     selection = open_selection(*picked)
     if selection.predictor.settings.model.num_experts == 1:
@@ -66,7 +67,6 @@ with shell.shown_error():
             "This network has one expert per block, so there is nothing to route: every weight is 1.",
             icon=":material/info:",
         )
-    title = _pick_view(header)
     lab = lab_of(selection) if title != "Through training" else None
     if lab is not None and lab.num_experts > 1:
         verdict_card(selection, lab, ask=title != "What if")  # which has the same button
