@@ -144,6 +144,6 @@ def test_the_installed_studio_is_served_from_any_folder(commands, empty):
         with connected(url) as session:
             answers = session.answers("runs")
             assert "Handwritten digits" in "".join(map(str, answers))
-            assert "Start training" in session.rerun("train")
+            assert "Start training" in session.rerun("train", "run=none")
         (new,) = [answer.new_session for answer in answers if answer.HasField("new_session")]
         assert new.config.toolbar_mode == new.config.MINIMAL

@@ -61,7 +61,7 @@ def main() -> None:
         train(work)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with serving(work, work / "data") as address:
-            page = opened(browser, address, 860)
+            page = opened(browser, f"{address}/train?run=none", 860)
             page.get_by_role("button", name="Start training").click()
             page.get_by_text("running · epoch 7 of 12").wait_for(timeout=120_000)
             save(page, folder / "train.png")

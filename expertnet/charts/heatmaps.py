@@ -1,4 +1,4 @@
-"""Heat maps with a column per expert. Blocks and experts are counted from 1."""
+"""Heat maps with a column per expert, and the confusion matrix. Blocks and experts are counted from 1."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import altair as alt
 import pandas as pd
 
 from expertnet.charts.base import CELL, INK, ORANGE, PALE, ROW, SKY, TEXT, layered, rows_axis, rows_height, tooltips
+
+NUMBERED, WORD = 12, 5  # classes whose cells have room for numbers, and letters of a name that stays horizontal
 
 
 def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
@@ -62,3 +64,25 @@ def _heatmap(
     cells = cells.add_params(alt.selection_point(name="cell", fields=[row, "expert"]))
     height = rows_height(table[row].nunique(), ROW if row == "class" else CELL)
     return layered(cells, base.mark_text(fontSize=12).encode(**number), height=height, description=description)
+
+
+def confusion_matrix(table: pd.DataFrame) -> alt.LayerChart:
+    """Draw how often each class is taken for each: columns class, answer, images, share (of the class).
+
+    Right answers are blue, and mistakes are the more orange the larger their share. Empty cells stay empty.
+    """
+    names = list(dict.fromkeys(table["class"]))
+    angle = 0 if max(map(len, names)) <= WORD and len(names) <= NUMBERED else -45
+    axis = alt.Axis(labelAngle=angle, orient="top", domain=False, ticks=False, labelLimit=80)
+    x = alt.X("answer:N", axis=axis, sort=names, scale=alt.Scale(domain=names))
+    y = rows_axis("class:N", "class").scale(alt.Scale(domain=names))
+    shown = table[table["images"] > 0]
+    base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltips("class:N", "answer:N", images=",d", share=".1%"))
+    most = max(float(shown[shown["class"] != shown["answer"]]["share"].max()), 1e-6)
+    colors = alt.Color("share:Q", legend=None, scale=alt.Scale(domain=[0, most], range=[PALE, ORANGE], clamp=True))
+    color = alt.condition("datum.class === datum.answer", alt.value(SKY), colors)
+    layers = [base.mark_rect().encode(color=color)]
+    if len(names) <= NUMBERED:
+        layers.append(base.mark_text(fontSize=12, color=INK).encode(text=alt.Text("images:Q", format=",d")))
+    described = f"Confusion matrix: {len(names)} classes by the network's answers, with numbers of images"
+    return layered(*layers, height=rows_height(len(names), ROW), description=described)

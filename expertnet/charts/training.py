@@ -13,6 +13,7 @@ from expertnet.utils.text import counted
 
 REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
 SMOOTHED = 10  # points of steps.jsonl, of at most 500
+LEGEND = 52  # pixels
 REPORT_FIRST_EPOCH = 61  # earlier epochs of the report look smoothed
 
 
@@ -66,7 +67,8 @@ def step_curve(steps: pd.DataFrame, quantity: str) -> alt.LayerChart:
         y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False)),
         tooltip=tooltips(epoch=".2f", value=".4~g"),
     )
-    return layered(lines, height=220, title=title, description=f"{title} over the steps so far, smoothed")
+    # as tall as a chart with a legend, whose place it takes
+    return layered(lines, height=220 + LEGEND, title=title, description=f"{title} over the steps so far, smoothed")
 
 
 def _epochs(last: int) -> alt.X:

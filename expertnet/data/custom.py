@@ -1,9 +1,12 @@
 """Your own images before they are loaded: scan a folder or archive, and save uploads."""
 
 import hashlib
+import io
 import re
 import threading
+import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -111,6 +114,15 @@ def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
     refuse_if_missing(data)
     if own is not None and data.dataset not in BUILTIN:
         refuse_other_images(dataset_title(data.dataset), own, replace(own, classes=scan(data).classes))
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Return files by path as a zip, the same one for the same files."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:  # stored, because images are compressed already
+        for name in sorted(files):
+            writer.writestr(zipfile.ZipInfo(name), files[name])
+    return archive.getvalue()
 
 
 def save_upload(name: str, content: bytes) -> Path:

@@ -120,6 +120,15 @@ def load_test_split(
     return decoded.test, info
 
 
+def load_validation_split(
+    data: DataSettings, seed: int, progress: Report = silent, own: DatasetInfo | None = None
+) -> Split:
+    """Return the images that load_dataset holds out by the seed, without copying the others. Errors are those of load_dataset."""
+    _, decoded = _load(data, progress, never, own)
+    _, held = held_out(decoded.train.labels, data.validation_share, seed)
+    return decoded.train.take(held)
+
+
 def has_changed(data: DataSettings, own: DatasetInfo) -> bool:
     """Return whether file names, sizes and times say that a dataset has changed since a run was trained."""
     key = _known_key(data)

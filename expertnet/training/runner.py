@@ -29,7 +29,7 @@ from expertnet.training.trainer import Progress, TestResult, Trainer
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.progress import Cancelled, raise_if_cancelled
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, percent
 
 WARM_UP = 3.0  # seconds; the first steps are too slow to estimate the time left
 
@@ -54,7 +54,9 @@ def run_training(
             _train(run, stop, writer, on_progress, network)
         except Cancelled:
             writer.update(state=stop.state)
-            run.log(f"{stop.state.capitalize()} in epoch {writer.status.epoch + 1}. The last completed epoch is kept.")
+            run.log(
+                f"{stop.state.capitalize()} in epoch {writer.status.epoch + 1:,}. The last completed epoch is kept."
+            )
         except TrainingError as error:
             _fail(run, writer, str(error), error.kind)
         except UserError as error:
@@ -144,7 +146,7 @@ def _train(
             if not progress.test:
                 raise_if_cancelled(stop.is_set)
     writer.update(state="finished", step=trainer.steps)
-    run.log(f"Finished after epoch {trainer.epoch}. Test accuracy: {writer.status.test_accuracy:.4f}.")
+    run.log(f"Finished after epoch {trainer.epoch:,}. Test accuracy: {percent(writer.status.test_accuracy, 2)}.")
 
 
 def _begin(run: Run, data: Dataset, trainer: Trainer) -> list[HistoryRow]:
@@ -156,8 +158,8 @@ def _begin(run: Run, data: Dataset, trainer: Trainer) -> list[HistoryRow]:
     if state is None:
         _describe(run, data, trainer)
         run.checkpoints.commit_epoch(trainer.state_dict(), [], settings.training.keep_every)
-        dataset, images = settings.data.dataset, len(trainer.train)
-        run.log(f"Started: {dataset}, {images} training images, {device_name(trainer.device)}.")
+        images = counted(len(trainer.train), "training image")
+        run.log(f"Started: {settings.data.dataset}, {images}, {device_name(trainer.device)}.")
         return []
     try:
         trainer.load_state_dict(state)
@@ -168,7 +170,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer) -> list[HistoryRow]:
         ) from None
     run.checkpoints.roll_back(state)
     _describe(run, data, trainer)
-    run.log(f"Resumed from epoch {trainer.epoch}.")
+    run.log(f"Resumed from epoch {trainer.epoch:,}.")
     if has_changed(settings.data, data.info):
         run.log(f"{dataset_title(settings.data.dataset)} has changed. The run keeps the images that it began with.")
     return run.metrics()

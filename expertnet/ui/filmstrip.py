@@ -1,4 +1,4 @@
-"""A strip of small images, one of which is chosen. Every image is a button, so the keyboard reaches it."""
+"""A strip of small images or cards, one of which is chosen. Each is a button, so the keyboard reaches it."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,8 +15,15 @@ button:hover { border-color: var(--st-border-color); }
 button[aria-pressed=true] { border-color: var(--st-primary-color); }
 button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 1px; }
 img { display: block; width: 100%; aspect-ratio: 1; image-rendering: pixelated; border-radius: 4px; }
+.blank { display: grid; place-items: center; width: 100%; aspect-ratio: 1; border-radius: 4px; box-sizing: border-box;
+  border: 1px dashed var(--st-border-color); white-space: pre-line; }
 span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 @media (max-width: 640px) { .strip { flex-wrap: nowrap; overflow-x: auto; } button { width: 64px; } }
+.cards { flex-wrap: wrap; overflow: visible; }
+.cards button { width: 116px; border-color: var(--st-border-color); padding: 5px; }
+.cards button[aria-pressed=true] { border-color: var(--st-primary-color); font-weight: 600; }
+.cards :is(img, .blank) { aspect-ratio: 3 / 2; }
+@media (max-width: 640px) { .cards button { width: calc((100% - 0.8rem) / 3); } }
 """
 # Texts reach the page as text only, and images as data URLs that this program made
 JS = """
@@ -30,9 +37,15 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       button.type = "button"
       button.title = name
       button.setAttribute("aria-label", name)
-      const picture = document.createElement("img")
-      picture.src = image
-      picture.alt = ""
+      const isImage = image.startsWith("data:")
+      const picture = document.createElement(isImage ? "img" : "div")
+      if (isImage) {
+        picture.src = image
+        picture.alt = ""
+      } else {
+        picture.className = "blank"
+        picture.textContent = image
+      }
       const text = document.createElement("span")
       text.textContent = caption
       button.append(picture, text)
@@ -40,6 +53,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     }))
   }
   strip.setAttribute("aria-label", data.label)
+  strip.classList.toggle("cards", data.cards)
   const press = (picked) =>
     [...strip.children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === picked)))
   press(data.picked)
@@ -56,17 +70,19 @@ _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="
 
 def filmstrip(
     label: str,
-    images: Sequence[Tensor],
+    images: Sequence[Tensor | str],
     captions: Sequence[str],
     names: Sequence[str],
     key: str,
     picked: int | None = None,
     on_pick: Callable[[int], None] | None = None,
+    cards: bool = False,
 ) -> int:
-    """Show uint8 images (3, S, S) and return the place of the chosen one, at first 0.
+    """Show uint8 images (3, H, W), or texts in their place, and return the place of the chosen one, at first 0.
 
     `captions` are drawn below the images, and `names` are read out and shown on hovering. Both are plain text. With `on_pick`,
     the strip keeps no choice of its own: it shows `picked` as chosen, and calls `on_pick` with the place of a pressed image.
+    `cards` are larger.
     """
     if on_pick is None or picked is None:
         picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
@@ -76,8 +92,9 @@ def filmstrip(
         if on_pick is not None and valid_place(sent, len(images)) == sent:
             on_pick(sent)
 
-    tiles = list(zip(map(to_data_url, images), captions, names, strict=True))
-    data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None}
+    urls = (to_data_url(image) if isinstance(image, Tensor) else image for image in images)
+    tiles = list(zip(urls, captions, names, strict=True))
+    data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None, "cards": cards}
     _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
 

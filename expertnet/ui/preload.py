@@ -5,7 +5,7 @@ import gc
 import importlib
 import threading
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import streamlit as st
 
@@ -35,7 +35,9 @@ def load_modules() -> None:
 
 
 def read_runs() -> None:
-    """Read every run of the store into the index for the first page, and delete what killed processes left there."""
+    """Read every run of the store into the index for the first page, delete what killed processes left, and decode samples."""
+    from expertnet.data.samples import prepare_samples
+    from expertnet.errors import DatasetError
     from expertnet.store.index import run_rows
     from expertnet.store.run_store import RunStore
     from expertnet.utils.files import TEMPORARY, remove_leftovers
@@ -44,3 +46,5 @@ def read_runs() -> None:
     run_rows(store)
     for run in store.list():
         remove_leftovers(run.path, TEMPORARY)
+    with suppress(DatasetError):  # there are cards without images
+        prepare_samples()

@@ -190,7 +190,7 @@ def test_widget_events_change_nothing_without_the_right_to(server, visitor, run,
     """A stranger, a forger and a user with read-only access send the events of a user who may start runs."""
     boss = cookies_of(visitor("boss@team.org"))
     with connected(server, boss) as allowed:
-        allowed.rerun("train")
+        allowed.rerun("train", "run=none")
         start = allowed.button_id("start")
         assert "Kept from strangers" in allowed.rerun("train", f"run={run.id}")
     guest = cookies_of(visitor("guest@team.org"))
@@ -198,13 +198,13 @@ def test_widget_events_change_nothing_without_the_right_to(server, visitor, run,
     before = [each.id for each in RunStore(folder / "runs").list()]
     for cookies in (None, forged, guest):
         with connected(server, cookies) as sender:
-            sender.rerun("train")
-            said = sender.rerun("train", pressed=[start])
+            sender.rerun("train", "run=none")
+            said = sender.rerun("train", "run=none", [start])
             assert ("Sign in to see this page." in said) is (cookies is not guest)
     assert [each.id for each in RunStore(folder / "runs").list()] == before
     with connected(server, boss) as allowed:
-        allowed.rerun("train")
-        allowed.rerun("train", pressed=[start])
+        allowed.rerun("train", "run=none")
+        allowed.rerun("train", "run=none", [start])
     (started,) = [each for each in RunStore(folder / "runs").list() if each.id not in before]
     with suppress(RunError):  # raised if it has ended already
         started.ask_to_stop(discard=True)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import zipfile
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from expertnet.store.status import ACTIVE_STATES
 from tests.support.opening import copy_of_shipped
 from tests.support.served import open_page, serving, settle
 from tests.support.small import until
+from tests.support.uploads import archive_of
 
 CHART = "[data-testid=stVegaLiteChart]"
 POINTS = ".mark-symbol.role-mark path"  # of a curve
@@ -72,7 +74,7 @@ def test_an_empty_store_leads_to_the_first_run(new_page, tmp_path, shared_data):
 
 
 def test_typed_settings_survive_a_visit_to_another_page(tab):
-    page = tab("train")
+    page = tab("train", run="none")
     fill(page, "Epochs", "7", preset=12)
     page.get_by_role("link", name="Runs").click()
     settle(page.get_by_role("heading", name="Runs", exact=True))
@@ -80,13 +82,14 @@ def test_typed_settings_survive_a_visit_to_another_page(tab):
     expect(page.get_by_role("spinbutton", name="● Epochs")).to_have_value("7")
 
 
-def test_typed_settings_survive_a_reload_and_one_step_back_leaves_the_page(tab):
+def test_typed_settings_survive_a_reload_and_are_no_steps_back(tab):
     page = tab("runs")
     page.get_by_role("link", name="Train", exact=True).click()
+    page.get_by_role("button", name="New run").click()  # the last run is in view
     settle(page.get_by_role("button", name="Start training"))
     fill(page, "Epochs", "7", preset=12)
     fill(page, "Batch size (images)", "32", preset=128)
-    page.wait_for_url(re.compile(r"\?preset=quick&dataset=digits&training.epochs=7&training.batch_size=32$"))
+    page.wait_for_url(re.compile(r"\?run=none&preset=quick&dataset=digits&training.epochs=7&training.batch_size=32$"))
     page.reload()
     settle(page.get_by_text("Settings (2 changed)"))
     unfold(page)
@@ -94,11 +97,13 @@ def test_typed_settings_survive_a_reload_and_one_step_back_leaves_the_page(tab):
     expect(page.get_by_role("spinbutton", name="● Batch size")).to_have_value("32")
     settle(page.get_by_role("button", name="Start training"))
     page.go_back()
+    settle(page.get_by_role("heading", name="Trained before"))
+    page.go_back()
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
 
 
 def test_a_training_is_followed_to_its_end_in_two_tabs(tab):
-    page = tab("train")
+    page = tab("train", run="none")
     fill(page, "Channels (feature maps)", "16", preset=32)  # trains faster
     page.get_by_label("Run name (optional)").fill("From the browser")
     page.get_by_role("button", name="Start training").click()
@@ -167,7 +172,7 @@ def test_start_stop_progress_and_verdict_are_in_the_first_screen(tab, trained, w
     page.get_by_role("button", name="Start training").click()
     for sign in (page.get_by_role("button", name="Stop", exact=True), page.get_by_text(re.compile("running · epoch"))):
         expect(sign).to_be_in_viewport(ratio=1)
-    expect(page.get_by_text("Time left")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("Training loss").first).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="New run")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_role("button", name=re.compile("Resume from epoch|Start again"))).to_be_in_viewport(ratio=1)
@@ -177,6 +182,50 @@ def test_start_stop_progress_and_verdict_are_in_the_first_screen(tab, trained, w
         page.get_by_role("link", name="Try it"),
     ):
         expect(sign).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_the_mistakes_of_a_run_are_one_press_away(tab, trained, width, height):
+    page = tab("train", run=trained.id)
+    page.set_viewport_size({"width": width, "height": height})
+    button = page.get_by_role("button", name="See mistakes")
+    expect(button).to_be_in_viewport(ratio=1)
+    button.press("Enter")
+    expect(page.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text("2 mistakes in 359 test images.")).to_be_in_viewport(ratio=1)  # computed in the background
+    expect(page.locator("[aria-label*='Confusion matrix']")).to_be_visible()
+    expect(page.locator("img[alt*=', answer ']")).to_have_count(2)
+    page.get_by_role("radio", name="Validation images").click()
+    expect(page.get_by_text(re.compile(r"in 1\d\d validation images"))).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_datasets_are_cards_for_the_keyboard_too(tab, width, height):
+    page = tab("train", run="none")
+    page.set_viewport_size({"width": width, "height": height})
+    cards = page.get_by_role("group", name="Dataset").get_by_role("button")
+    expect(cards).to_have_count(6)
+    expect(cards.first).to_be_in_viewport(ratio=1)
+    expect(cards.first).to_have_attribute("aria-pressed", "true")
+    expect(cards.first.locator("img")).to_have_count(1)  # the digits are on this computer
+    page.get_by_role("button", name="CIFAR-10", exact=True).press("Enter")
+    expect(page.get_by_text("60,000 color photos, 32x32 pixels, 10 classes. Downloads 170 MB.")).to_be_visible()
+    page.wait_for_url(re.compile("dataset=cifar10"))
+    page.get_by_role("button", name="Your own images").press("Enter")
+    expect(page.get_by_text("Upload a folder", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
+
+
+def test_an_uploaded_folder_is_trained_on(tab, tmp_path):
+    with zipfile.ZipFile(io.BytesIO(archive_of("rose", "tulip"))) as archive:
+        archive.extractall(tmp_path / "flowers")
+    page = tab("train", run="none")
+    page.get_by_role("button", name="Your own images").click()
+    settle(page.get_by_text("Upload a folder", exact=True))
+    page.locator("input[type=file][webkitdirectory]").set_input_files(tmp_path / "flowers")
+    page.get_by_role("button", name="Use 6 uploaded images").click()
+    expect(page.get_by_text("6 images in 2 classes: 4 for training, 2 held out for the test.")).to_be_visible()
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
 def test_the_line_on_other_pages_follows_a_training_and_stops_it(tab):
@@ -192,7 +241,7 @@ def test_the_line_on_other_pages_follows_a_training_and_stops_it(tab):
 
 
 def test_stopping_shows_in_every_tab_and_keeps_the_run(tab):
-    page = tab("train")
+    page = tab("train", run="none")
     fill(page, "Epochs", "500", preset=12)
     page.get_by_role("button", name="Start training").click()
     page.get_by_text(re.compile("running · epoch")).wait_for()

@@ -1,6 +1,11 @@
 """What is said about the course of a training."""
 
+import math
+
+import pytest
+
 from expertnet.findings import experts, through_training
+from expertnet.findings.through_training import routing_so_far
 
 
 def history(*bits):
@@ -43,3 +48,31 @@ def test_experts_of_a_block_are_ranked_unless_their_use_is_equal():
     assert through_training.training_utilization(uneven, 1, "test set").sentence == (
         "After epoch 1, expert 1 of block 1 is used 1.50 times a fair share, and expert 2, 0.50 times."
     )
+
+
+EVEN, CHOSEN, MIXED = math.log(2), 0.1, 0.5  # mean entropies of images, for two experts
+
+
+@pytest.mark.parametrize(
+    ("usage", "entropies", "sentence"),
+    [
+        (
+            [[0.5, 0.5]] * 4,
+            [EVEN, EVEN, EVEN, CHOSEN],
+            "Block 4 chooses an expert for each image; blocks 1 to 3 share evenly.",
+        ),
+        ([[0.99, 0.01]] * 2, [0.05, 0.05], "Blocks 1 and 2 send nearly every image to the same expert."),
+        (
+            [[0.5, 0.5]] * 6,
+            [MIXED, MIXED, MIXED, EVEN, MIXED, None],
+            "Blocks 1 to 3 and 5 mix their experts unevenly; block 4 shares evenly.",
+        ),
+    ],
+)
+def test_the_routing_so_far_is_one_sentence(usage, entropies, sentence):
+    row = {"epoch": 3, "expert_usage": usage, "routing_entropy": entropies, "routing_information": [0.1] * len(usage)}
+    assert routing_so_far([{"epoch": 2}, row], 2) == sentence
+
+
+def test_without_a_measured_routing_nothing_is_said():
+    assert routing_so_far([], 3) == routing_so_far([{"epoch": 1}], 3) == ""

@@ -112,22 +112,22 @@ def test_view_only_users_find_the_buttons_disabled(only_run):
     test = visit("runs", GUEST, open=only_run.id)
     button = test.button(key=f"delete {only_run.id}")
     assert button.disabled and "view-only access" in button.help
-    assert visit("train", GUEST).button(key="start").disabled
+    assert visit("train", GUEST, run="none").button(key="start").disabled
     test = visit("runs", BOSS, open=only_run.id)
     assert not test.button(key=f"delete {only_run.id}").disabled
-    assert not visit("train", BOSS).button(key="start").disabled
+    assert not visit("train", BOSS, run="none").button(key="start").disabled
 
 
 def test_pressing_a_disabled_button_changes_nothing(only_run):
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
-        assert pressed(visit(page, GUEST, open=only_run.id), key)
+        assert pressed(visit(page, GUEST, open=only_run.id, run="none"), key)
         assert [run.id for run in RunStore().list()] == [only_run.id]
 
 
 def test_an_action_checks_the_role_even_if_its_button_was_enabled(only_run, monkeypatch):
     monkeypatch.setattr(login, "reserved", lambda **own: own)
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
-        test = visit(page, GUEST, open=only_run.id)
+        test = visit(page, GUEST, open=only_run.id, run="none")
         assert not pressed(test, key)
         assert ["stop or delete runs" in error.value for error in test.error] == [True]
         assert [run.id for run in RunStore().list()] == [only_run.id]
@@ -152,8 +152,9 @@ def test_users_with_full_access_can_delete(only_run):
 def test_view_only_users_cannot_upload_an_archive(user, kept, tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
     test = visit("train", user)
-    test.selectbox(key="field 1 source").set_value("own").run()
-    uploader = test.file_uploader[0]
+    test.session_state["form"].source = "own"
+    test.run()
+    uploader = next(each for each in test.file_uploader if each.label == "Upload an archive")
     assert uploader.proto.disabled is not kept
     uploader.proto.disabled = False
     uploader.upload("images.zip", archive_of("cat", "dog"), "application/zip").run()

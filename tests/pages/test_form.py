@@ -1,8 +1,8 @@
 """The form of the Train page: settings, your own images, and the URL."""
 
 import errno
-import re
-from urllib.parse import parse_qsl
+import io
+import zipfile
 
 import pytest
 from PIL import Image
@@ -11,7 +11,7 @@ from expertnet.data.custom import save_upload
 from expertnet.store.run_store import RunStore
 from expertnet.training.manager import manager
 from expertnet.ui.train import own_images
-from tests.support.opening import finished, opened
+from tests.support.opening import finished, opened, query_of
 from tests.support.uploads import archive_of
 
 
@@ -28,11 +28,15 @@ def form(run=None, **query):
     return test.run()
 
 
-def query_of(test):
-    """Return the query that the page writes to the URL."""
-    bodies = [html.proto.body for html in test.get("html")]
-    (query,) = [found[1] for body in bodies if (found := re.search(r"location.pathname \+ '([^']*)'", body))]
-    return dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
+def own_images_form():
+    """Open the page with the card of your own images chosen."""
+    test = form()
+    test.session_state["form"].source = "own"
+    return test.run()
+
+
+def archive_uploader(test):
+    return next(uploader for uploader in test.file_uploader if uploader.label == "Upload an archive")
 
 
 def test_the_form_marks_changed_settings_and_shows_the_command():
@@ -180,9 +184,8 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
 
 
 def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
-    test = form()
-    test.selectbox(key="field 1 source").set_value("own").run()
-    test.file_uploader[0].upload("images.zip", b"PK\5\6" + bytes(18), "application/zip").run()
+    test = own_images_form()
+    archive_uploader(test).upload("images.zip", b"PK\5\6" + bytes(18), "application/zip").run()
     path = next(field for field in test.text_input if field.label == "Path on this computer")
     assert path.value.endswith(".zip") and path.value != str(tmp_path)
     path.set_value(str(tmp_path)).run()
@@ -192,11 +195,11 @@ def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
 
 @pytest.mark.parametrize("classes", [("cat",), ("cat", "dog")])
 def test_uploaded_images_are_inspected_before_the_start(classes):
-    test = form()
-    test.selectbox(key="field 1 source").set_value("own").run()
-    test.file_uploader[0].upload("my own.zip", archive_of(*classes), "application/zip").run()
+    test = own_images_form()
+    archive_uploader(test).upload("my own.zip", archive_of(*classes), "application/zip").run()
     if len(classes) == 1:
-        assert "only one class" in test.error[0].value
+        said = [each.value for each in (*test.error, *test.warning) if "only one class" in each.value]
+        assert len(said) == 1
         assert test.button(key="start").disabled
     else:
         assert not test.error
@@ -207,10 +210,22 @@ def test_uploaded_images_are_inspected_before_the_start(classes):
         )
 
 
+def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_whole():
+    test = own_images_form()
+    folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
+    with zipfile.ZipFile(io.BytesIO(archive_of("cat", "dog"))) as archive:
+        folder.set_value([(f"pets/{name}", archive.read(name), "image/png") for name in archive.namelist()]).run()
+    button = test.button(key="use folder")
+    assert button.label == "Use 6 uploaded images" and values(test)["path"] == ""
+    button.click().run()
+    assert values(test)["path"].endswith("pets.zip") and not test.button(key="start").disabled
+    assert any("6 images in 2 classes" in caption.value for caption in test.caption)
+    assert "use folder" not in [each.key for each in test.button]
+
+
 def test_few_images_get_smaller_batches_and_more_epochs_which_you_can_undo():
-    test = form()
-    test.selectbox(key="field 1 source").set_value("own").run()
-    test.file_uploader[0].upload("few.zip", archive_of("cat", "dog"), "application/zip").run()
+    test = own_images_form()
+    archive_uploader(test).upload("few.zip", archive_of("cat", "dog"), "application/zip").run()
     said = "Batch size 16 and 300 epochs instead of 128 and 12, so that few images give 300 steps."
     assert said in [caption.value for caption in test.caption]
     assert values(test)["training.batch_size"] == 16 and values(test)["training.epochs"] == 300
@@ -235,13 +250,12 @@ def test_a_second_press_within_seconds_asks_before_it_queues_a_duplicate():
 def test_an_upload_is_saved_once(monkeypatch):
     saved = []
     monkeypatch.setattr(own_images, "save_upload", lambda *upload: saved.append(upload) or save_upload(*upload))
-    test = form()
-    test.selectbox(key="field 1 source").set_value("own").run()
-    test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
-    assert test.file_uploader[0].value is None  # the server keeps no copy in memory
+    test = own_images_form()
+    archive_uploader(test).upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
+    assert archive_uploader(test).value is None  # the server keeps no copy in memory
     test.number_input(key="field 3 training.epochs").set_value(3).run()
     assert len(saved) == 1
-    test.file_uploader[0].upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
+    archive_uploader(test).upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
     assert len(saved) == 2
     assert any("Classes: cat, eel" in caption.value for caption in test.caption)
 
@@ -254,9 +268,8 @@ def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(own_images, "save_upload", full)
-    test = form()
-    test.selectbox(key="field 1 source").set_value("own").run()
-    test.file_uploader[0].upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
+    test = own_images_form()
+    archive_uploader(test).upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     assert not test.exception and "disk is full" in test.error[0].value
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert tried == ["images.zip"] and not test.exception

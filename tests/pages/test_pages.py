@@ -52,7 +52,7 @@ def test_a_read_only_store_gets_a_message_and_pages_open(tmp_path):
     elif read_only.returncode:
         pytest.skip("root can write everywhere, and cannot mount a disk here")
     try:
-        test = opened("train")
+        test = opened("train", "none")
         test.button(key="start").click().run()
         assert not test.exception and any("write access" in error.value for error in test.error)
         opened("runs")

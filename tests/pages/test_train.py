@@ -1,6 +1,7 @@
 """The Train page: the run in view, what you can do with it, and the queue."""
 
 import json
+import re
 
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
@@ -8,14 +9,15 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.training.manager import manager
 from expertnet.ui.shell import NO_RUN
-from tests.support.opening import finished, opened, written
+from tests.support.opening import finished, opened, query_of, to_page, written
+from tests.support.small import until
 from tests.support.stores import changed, failed, running, stopped_at_once
 
 
 def test_the_run_in_training_is_in_view():
     run = running(RunStore())
     test = opened("train")
-    assert test.query_params["run"] in (run.id, [run.id])
+    assert query_of(test)["run"] == run.id
     assert any("mine" in heading.value for heading in test.header)
 
 
@@ -31,6 +33,68 @@ def test_an_unknown_run_in_the_url_is_named_in_a_toast():
     assert test.button(key="start")
 
 
+def test_bare_train_shows_the_newest_run_that_has_ended_until_you_ask_for_another():
+    store = RunStore()
+    for name in "ab":
+        written(store, name)
+    run, older = store.list()
+    test = opened("train")
+    assert [heading.value for heading in test.header] == [run.title] and query_of(test)["run"] == run.id
+    opened("train", older.id)  # another session
+    for bare in (test, opened("train", older.id)):  # this one has seen the older run
+        title = bare.header[0].value
+        to_page(bare, "predict").run()
+        bare.query_params.clear()
+        assert to_page(bare, "train").run().header[0].value == title
+    test.button(key="new").click().run()
+    to_page(test, "predict").run()
+    test.query_params.clear()
+    assert to_page(test, "train").run().button(key="start")
+
+
+def test_a_url_with_settings_and_included_runs_lead_to_the_form():
+    run = written(RunStore())
+    assert opened("train", **{"training.epochs": "3"}).button(key="start")
+    run.write_config(run.config() | {"shipped": True})
+    assert opened("train").button(key="start")
+
+
+def test_the_mistakes_are_a_confusion_matrix_and_images_of_either_set():
+    run = finished(RunStore())
+    test = opened("train", run.id)
+    test.button(key="mistakes").click().run()
+    for part in ("test", "validation"):
+        said = re.compile(rf"mistakes? in \d+ {part} images")
+        until(
+            lambda said=said: any(said.search(mark.value) for mark in test.run().markdown)
+        )  # computed in the background
+        assert not test.exception and not test.error
+        chart = json.loads(test.get("vega_lite_chart")[0].proto.spec)
+        assert chart["description"].startswith("Confusion matrix: 10 classes")
+        assert any(caption.value.count("Answer: ") == 1 for caption in test.caption)
+        other = next(control for control in test.segmented_control if "Validation images" in control.options)
+        other.set_value("Validation images").run()
+
+
+def test_the_settings_of_a_run_that_has_ended_name_those_that_differ_from_the_preset():
+    run = finished(RunStore(), **{"training.lr": 0.005})
+    test = opened("train", run.id)
+    test.session_state[f"tab {run.id}"] = "Settings"
+    test.run()
+    table = test.dataframe[0].value.set_index("Key")
+    assert list(table.loc["training.lr"]) == ["Learning rate", "0.005", "0.004"]
+    first = [str(row.Value) != str(row.Preset) for row in test.dataframe[0].value.itertuples()]
+    assert first == sorted(first, reverse=True) and any(first)
+    assert any("training.lr=0.005" in code.value for code in test.code)
+
+
+def test_the_log_has_plain_dates():
+    run = failed(RunStore())
+    run.log("One more line\n2 of it")
+    test = opened("train", run.id)  # a run that failed shows it at once
+    assert re.search(r"\n\d{1,2} \w{3} \d{4}, \d\d:\d\d UTC  One more line\n2 of it", test.code[0].value)
+
+
 def test_without_validation_images_the_live_view_says_test_set():
     run = finished(RunStore(), **{"data.validation_share": 0.0})
     test = opened("train", run.id)
@@ -40,7 +104,7 @@ def test_without_validation_images_the_live_view_says_test_set():
 
 def test_a_single_epoch_is_drawn_as_points():
     test = opened("train", finished(RunStore(), **{"training.epochs": 1}).id)
-    for chart in test.get("vega_lite_chart")[:3]:
+    for chart in test.get("vega_lite_chart")[:2]:
         spec = json.loads(chart.proto.spec)
         lines = [
             layer for layer in spec["layer"] if isinstance(layer["mark"], dict) and layer["mark"]["type"] == "line"

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from streamlit.testing.v1 import AppTest
 
@@ -101,3 +103,10 @@ def opened(page: str, run: str | None = None, **query: str) -> AppTest:
     test.run()
     assert not test.exception, [error.value for error in test.exception]
     return test
+
+
+def query_of(test: AppTest) -> dict[str, str]:
+    """Return the query that the Train page writes to the URL."""
+    bodies = [html.proto.body for html in test.get("html")]
+    (query,) = [found[1] for body in bodies if (found := re.search(r"location.pathname \+ '([^']*)'", body))]
+    return dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))

@@ -1,6 +1,7 @@
 """What you can do with the run in view: stop it, resume it, or start another run from it."""
 
 import re
+from collections.abc import Callable
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,8 +16,9 @@ from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
 from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
+from expertnet.ui.runs.import_export import export_button
 from expertnet.ui.shell import act, action, link
-from expertnet.ui.train.values import fill, whole
+from expertnet.ui.train.values import NONE, fill, whole
 from expertnet.utils.text import cut, escape
 
 
@@ -36,8 +38,8 @@ def training_actions(run: Run, status: Status) -> None:
             action(st.container(), "Force stop", "dangerous", "force", lambda: force_stop(run))
 
 
-def ended_actions(run: Run, status: Status) -> None:
-    """Draw what you can do with a run that has ended."""
+def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) -> None:
+    """Draw what you can do with a run that has ended. `see_mistakes` is the callback of its button."""
     settings, resumable = run.settings(), status.state in RESUMABLE_STATES and not run.shipped
     why_not = resume_fault(run) if resumable else None
     if why_not:
@@ -69,16 +71,11 @@ def ended_actions(run: Run, status: Status) -> None:
     else:
         with buttons:
             link("predict", "Try it", run.id)
+            st.button("See mistakes", icon=":material/rule:", type="tertiary", key="mistakes", on_click=see_mistakes)
             link("experts", "See routing", run.id)
+    with buttons:
+        export_button(run)
     _more(buttons.popover("More", icon=":material/more_horiz:"), run, settings, status)
-
-
-def run_log(run: Run, status: Status) -> None:
-    """Draw the end of the run's log, folded unless it failed."""
-    log = run.log_tail(20)
-    if log:
-        with st.expander("Log", expanded=status.state == "failed"):
-            st.code(log, language=None, wrap_lines=True)
 
 
 def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) -> None:
@@ -119,4 +116,4 @@ def _repeat(run: Run, settings: Settings) -> None:
 
 def _copy_to_form(settings: Settings, preset: str) -> None:
     fill(settings, preset)
-    st.query_params["run"] = "none"
+    st.query_params["run"] = NONE

@@ -6,6 +6,7 @@ import streamlit as st
 import torch
 
 from expertnet.data.builtin import BUILTIN
+from expertnet.data.samples import samples
 from expertnet.errors import SettingsError, UserError
 from expertnet.settings.fields import (
     SettingField,
@@ -20,10 +21,11 @@ from expertnet.settings.fields import (
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
 from expertnet.training.start import check_can_start
+from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.train.own_images import inspect_images, path_fields
 from expertnet.ui.train.start import name_field
 from expertnet.ui.train.summary import summary
-from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync
+from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
 from expertnet.utils.text import counted, escape
 
 FOLDED = {
@@ -110,15 +112,20 @@ def _settings(form: Form, fields: list[SettingField]) -> tuple[Settings | None, 
 
 
 def _dataset(form: Form) -> None:
-    titles = {name: spec.title for name, spec in BUILTIN.items()} | {CUSTOM: "Your own images"}
-    st.selectbox(
-        "Dataset",
-        list(titles),
-        index=list(titles).index(form.source),
-        format_func=titles.__getitem__,
-        help="What the network learns from.",
-        **bound("source"),
-    )
+    sources = [*BUILTIN, CUSTOM]
+
+    def choose(place: int) -> None:
+        form.source, form.url_problem = sources[place], ""
+
+    titles = [*(spec.title for spec in BUILTIN.values()), "Your own images"]
+    sizes = [
+        f"{spec.download_bytes / 1e6:.0f} MB\nto download" if spec.download_bytes else "" for spec in BUILTIN.values()
+    ]
+    found = [samples(name) for name in BUILTIN]
+    images = [size if image is None else image for image, size in zip(found, sizes, strict=True)]
+    st.markdown(":small[Dataset]", help="What the network learns from.")
+    place, key = sources.index(form.source), widget_key("source")
+    filmstrip("Dataset", [*images, "+"], titles, titles, key, place, choose, cards=True)
     if form.source == CUSTOM:
         path_fields(form)
     else:

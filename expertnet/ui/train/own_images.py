@@ -2,14 +2,16 @@
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from expertnet.data.custom import save_upload, scan
+from expertnet.data.custom import packed, save_upload, scan
+from expertnet.data.images import SUFFIXES
 from expertnet.errors import AccessError, DatasetError
 from expertnet.settings.fields import build_settings, with_labels
 from expertnet.settings.schema import Settings
 from expertnet.training.pace import fitted, step_count, training_images
 from expertnet.ui.auth import login
-from expertnet.ui.shell import progress_bar, shown_error
+from expertnet.ui.shell import act, action, progress_bar
 from expertnet.ui.train.values import Form, bound, put
 from expertnet.ui.uploads import forget
 from expertnet.utils.text import counted, escape
@@ -19,32 +21,54 @@ _inspected: set[str] = set()  # paths that users of this server have chosen to i
 
 
 def path_fields(form: Form) -> None:
-    """Draw the fields for a path and an upload. A finished upload is saved once and its path filled in."""
-    st.text_input(
-        "Path on this computer",
-        value=form.path,
-        **bound("path"),
-        placeholder="/home/me/flowers.zip",
-        disabled=not login.may_change(),
-        help="A folder, .zip or .tar of class folders, such as rose/1.jpg and tulip/1.jpg, or of train/ and test/ with "
-        "class folders in each.",
-    )
-    uploaded = st.file_uploader(
-        "Upload an archive instead",
-        type=["zip", "tar", "gz", "xz", "tgz"],
-        help="A .zip or .tar of class folders. It is saved in the data folder.",
-        key=f"archive {form.uploads}",
+    """Draw the fields for a folder or an archive to upload, and for a path. An upload is saved once and its path filled in."""
+    files = st.file_uploader(
+        "Upload a folder",
+        type=sorted(SUFFIXES),
+        accept_multiple_files="directory",
+        help="A folder of class folders, such as rose/1.jpg and tulip/1.jpg, or of train/ and test/ with class folders in each. "
+        "For more than 1,000 images, upload an archive.",
+        key=f"folder {form.uploads}",
         disabled=not login.may_change(),
     )
-    if uploaded is None:
-        return
-    form.uploads += 1  # the next rerun draws an empty uploader, so that a file is saved and held in memory once
-    forget(uploaded)
-    with shown_error():
-        with login.changing():
-            form.path = str(save_upload(uploaded.name, uploaded.getvalue()))
-        form.generation += 1
-        st.rerun()
+    if files:  # not at once, so that you see which files could not be uploaded
+        images = counted(len(files), "uploaded image")
+        action(
+            st.container(), f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary"
+        )
+    with st.expander("Archive or path on this computer", expanded=bool(form.path), key=f"elsewhere {form.generation}"):
+        uploaded = st.file_uploader(
+            "Upload an archive",
+            type=["zip", "tar", "gz", "xz", "tgz"],
+            help="A .zip or .tar of class folders. It is saved in the data folder.",
+            key=f"archive {form.uploads}",
+            disabled=not login.may_change(),
+        )
+        st.text_input(
+            "Path on this computer",
+            value=form.path,
+            **bound("path"),
+            placeholder="/home/me/flowers.zip",
+            disabled=not login.may_change(),
+            help="Of a folder, .zip or .tar.",
+        )
+    if uploaded is not None:
+        forget(uploaded)
+        form.uploads += 1  # the next rerun draws an empty uploader, so that a file is saved and held in memory once
+        act(lambda: _save(form, uploaded.name, uploaded.getvalue()))
+
+
+def _save_folder(form: Form, files: list[UploadedFile]) -> None:
+    archive = packed({file.name: file.getvalue() for file in files})
+    folder = files[0].name.partition("/")[0]
+    forget(*files)
+    form.uploads += 1
+    _save(form, f"{folder}.zip", archive)
+
+
+def _save(form: Form, name: str, content: bytes) -> None:
+    form.path = str(save_upload(name, content))
+    form.generation += 1
 
 
 def inspect_images(form: Form, settings: Settings, place: DeltaGenerator) -> str:
@@ -54,7 +78,7 @@ def inspect_images(form: Form, settings: Settings, place: DeltaGenerator) -> str
     """
     data, dataset = settings.data, settings.data.dataset
     if not form.dataset:
-        return "Enter the path of a folder or archive of class folders, or upload an archive."
+        return "Upload a folder or an archive of class folders, or enter its path."
     if dataset == form.url_dataset and dataset not in _inspected:
         place.button(
             "Inspect these images",
@@ -68,11 +92,8 @@ def inspect_images(form: Form, settings: Settings, place: DeltaGenerator) -> str
     try:
         with login.changing(), place, progress_bar() as progress:
             found = scan(data, progress)
-    except AccessError as error:
-        return str(error)
-    except DatasetError as error:
-        place.error(escape(with_labels(str(error))), icon=":material/error:")
-        return "These images cannot be used. The message under “Dataset” says why."
+    except (AccessError, DatasetError) as error:
+        return with_labels(str(error))
     _inspected.add(dataset)
     classes = ", ".join(found.classes[:SHOWN]) + (" …" if len(found.classes) > SHOWN else "")
     place.caption(

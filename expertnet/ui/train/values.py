@@ -14,6 +14,8 @@ from expertnet.settings.schema import Settings, parse_numbers
 from expertnet.settings.url import from_query, is_form_key, to_query
 
 FORM = "form"  # its key in the session
+SHOWN = "run in view"  # in the session: the id of the run that was in view last, NONE for the form, or ""
+NONE = "none"  # also in the URL
 CUSTOM = "own"  # the source of your own images
 EXACT = 2**53  # from here on, floats skip whole numbers
 
@@ -65,15 +67,15 @@ def fill(settings: Settings, preset: str) -> None:
 
 
 def bound(key: str) -> dict[str, Any]:
-    """Return the keywords of a widget that writes to the form: to `preset`, `source`, `path` or a setting."""
-    return {"key": _widget_key(key), "on_change": sync, "args": (key,)}
+    """Return the keywords of a widget that writes to the form: to `preset`, `path` or a setting."""
+    return {"key": widget_key(key), "on_change": sync, "args": (key,)}
 
 
 def sync(key: str) -> None:
     """Copy a widget's value to the form."""
-    form, value = current_form(), st.session_state[_widget_key(key)]
+    form, value = current_form(), st.session_state[widget_key(key)]
     form.url_problem = ""
-    if key in ("preset", "source", "path"):
+    if key in ("preset", "path"):
         setattr(form, key, value)
     else:
         form.settings[key] = _setting(key, value)
@@ -86,7 +88,8 @@ def put(**values: Any) -> None:
     form.generation += 1
 
 
-def _widget_key(key: str) -> str:
+def widget_key(key: str) -> str:
+    """Return the key of the widget of `preset`, `source`, `path` or a setting."""
     return f"field {current_form().generation} {key}"
 
 
@@ -103,9 +106,11 @@ def whole(value: float) -> float:
 
 
 def write_url() -> None:
-    """Put the form into the browser's URL. Call it at the end of the page."""
-    form = current_form()
-    others = {name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name)}
+    """Put the run in view and the form into the browser's URL. Call it at the end of the page."""
+    form, shown = current_form(), st.session_state[SHOWN]
+    others = ({"run": [shown]} if shown else {}) | {
+        name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name)
+    }
     # Contains only letters, digits and %-+_.~&=, so it can be put into a script.
     query = urlencode(others | to_query(form.preset, form.dataset, form.settings), doseq=True)
     mark = "?" if query else ""

@@ -1,0 +1,58 @@
+"""Which classes a network takes for which."""
+
+from functools import partial
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from expertnet.charts.heatmaps import confusion_matrix
+from expertnet.findings.finding import Finding, cached
+from expertnet.inference.mistakes import Mistakes
+from expertnet.inference.routing_cache import Routed
+from expertnet.utils.text import counted
+
+DRAWN = 20  # classes
+
+
+@cached
+def confusion(found: Mistakes | Routed, classes: tuple[str, ...], part: str) -> Finding:
+    """Show how often each class is taken for each in the "test" or "validation" images, which is `part`."""
+    number = len(classes)
+    counts_CC = torch.bincount(found.labels * number + found.predictions, minlength=number**2).view(number, number)
+    share_CC = counts_CC / counts_CC.sum(1, keepdim=True).clamp_min(1)
+    table = pd.DataFrame(
+        {
+            "class": [name for name in classes for _ in classes],
+            "answer": list(classes) * number,
+            "images": counts_CC.flatten().tolist(),
+            "share": share_CC.double().flatten().tolist(),
+        }
+    )
+    mistakes_CC = counts_CC - counts_CC.diag().diag()
+    by_class = (mistakes_CC.sum(0) + mistakes_CC.sum(1)).argsort(descending=True, stable=True)[:DRAWN]
+    drawn = [classes[place] for place in sorted(by_class.tolist())]
+    chart = partial(confusion_matrix, table[table["class"].isin(drawn) & table["answer"].isin(drawn)])
+    method = (
+        f"Counts the {part} images of each class (rows) by the network's answer (columns). Blue cells are right answers. The share "
+        "in the table is of the images of the class."
+    ) + (
+        f" The chart shows the {DRAWN} classes with the most mistakes; the table has them all."
+        if number > DRAWN
+        else ""
+    )
+    return Finding(
+        f"confusion-{part}", "confusion matrix", _sentence(counts_CC, mistakes_CC, classes, part), chart, table, method
+    )
+
+
+def _sentence(counts_CC: Tensor, mistakes_CC: Tensor, classes: tuple[str, ...], part: str) -> str:
+    wrong, images = int(mistakes_CC.sum()), counted(int(counts_CC.sum()), f"{part} image")
+    if not wrong:
+        return f"No mistakes in {images}."
+    place = int(mistakes_CC.argmax())
+    true, answer = divmod(place, len(classes))
+    most, said = int(mistakes_CC.max()), f"{counted(wrong, 'mistake')} in {images}."
+    if most == 1 or int((mistakes_CC == most).sum()) > 1:  # no pair stands out
+        return said
+    return f"{said} The most frequent: {classes[true]} is taken for {classes[answer]} in {most:,} of {int(counts_CC[true].sum()):,} images."

@@ -1,0 +1,88 @@
+"""A run that has ended: what came of it, what you can do next, and tabs with its curves, mistakes, settings and log."""
+
+import re
+
+import pandas as pd
+import streamlit as st
+
+from expertnet.errors import RunError
+from expertnet.findings.outcome import outcome
+from expertnet.settings.fields import build_settings, command_line, differences, display_value, flat, setting_fields
+from expertnet.settings.presets import PRESETS
+from expertnet.store.checks import check_network
+from expertnet.store.run import Run
+from expertnet.store.status import Status
+from expertnet.ui.shell import shown_error, time_text
+from expertnet.ui.train.actions import ended_actions
+from expertnet.ui.train.mistakes import mistakes_view
+from expertnet.ui.train.overview import curves, final_numbers
+from expertnet.ui.train.summary import summary
+from expertnet.utils.text import counted, escape
+
+OVERVIEW, MISTAKES, SETTINGS, LOG = TABS = ["Overview", "Mistakes", "Settings", "Log"]
+LINES = 200  # of the log
+
+
+def ended_view(run: Run, status: Status) -> None:
+    """Draw the outcome, the actions and the tabs. Only the content of the open tab is computed."""
+    info, key = run.dataset_info(), f"tab {run.id}"
+
+    def see_mistakes() -> None:
+        st.session_state[key] = MISTAKES
+
+    sentence = outcome(run.settings(), status, len(info.classes) if info else 0)
+    if sentence:
+        st.markdown(f"**{escape(sentence)}**")
+    ended_actions(run, status, see_mistakes)
+    for tab, title in zip(st.tabs(TABS, key=key, on_change="rerun"), TABS, strict=True):
+        if tab.open:
+            with tab, shown_error():
+                if title == OVERVIEW:
+                    final_numbers(run, status)
+                    curves(run, live=False)
+                    if status.state == "failed":
+                        _log(run)
+                elif title == MISTAKES:
+                    _mistakes(run)
+                elif title == SETTINGS:
+                    _settings(run)
+                else:
+                    _log(run)
+
+
+def _mistakes(run: Run) -> None:
+    try:
+        check_network(run)
+    except RunError as error:
+        st.caption(escape(str(error)))
+    else:
+        mistakes_view(run)
+
+
+def _settings(run: Run) -> None:
+    """Draw the network, the command line, and all settings, those that differ from the preset first."""
+    settings = run.settings()
+    preset = run.preset if run.preset in PRESETS else ""
+    base = build_settings(preset, settings.data.dataset) if preset else settings
+    changed = {key for key, *_ in differences(settings, base)}
+    summary(settings)
+    if preset:
+        st.caption("On the command line:")
+        st.code(command_line(settings, preset), language="bash", wrap_lines=True)
+        count = counted(len(changed), "setting differs", "settings differ")
+        st.caption(f"{count} from the preset “{escape(preset)}”." + (" They come first." if changed else ""))
+    values, usual = flat(settings), flat(base)
+    fields = sorted(setting_fields(), key=lambda field: field.key not in changed)
+    rows = [
+        (field.label, display_value(values[field.key]), field.key, display_value(usual[field.key])) for field in fields
+    ]
+    table = pd.DataFrame(rows, columns=["Setting", "Value", "Key", "Preset"])
+    st.dataframe(table if preset else table.drop(columns="Preset"), hide_index=True, alt="All settings of the run")
+
+
+def _log(run: Run) -> None:
+    log = re.sub(r"^(\S+)  ", lambda found: f"{time_text(found[1])}  ", run.log_tail(LINES), flags=re.MULTILINE)
+    if log:
+        st.code(log, language=None, wrap_lines=True)
+    else:
+        st.caption("The log is empty.")

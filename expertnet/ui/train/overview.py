@@ -1,0 +1,220 @@
+"""The numbers and the curves of a run, read from the store alone."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from expertnet.charts.base import specification
+from expertnet.charts.sparkline import sparkline
+from expertnet.charts.training import entropy_curves, learning_curves, step_curve
+from expertnet.findings.through_training import routing_so_far
+from expertnet.settings.fields import with_labels
+from expertnet.settings.schema import Settings
+from expertnet.store.history import HistoryRow, read_history
+from expertnet.store.run import Run
+from expertnet.store.status import TRAINING, Status
+from expertnet.store.steps import STEPS_FILE, StepPoint, read_steps
+from expertnet.ui.shell import PAGES, TITLE, duration, state_label
+from expertnet.utils.files import cached_on_file
+from expertnet.utils.text import counted, escape, percent
+
+CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+FEW_EPOCHS = 3  # too few for curves by epoch alone
+MIRRORED = "With the probabilities averaged over each image and its mirror image."
+SIX_VIEWS = "Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored."
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def live_progress(status: Status) -> None:
+    """Draw how far a run is that waits or trains, and what it runs on."""
+    st.set_page_config(page_title=f"{status.progress:.0%} · {PAGES['train'][0]} · {TITLE}")
+    left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
+    st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{left}")
+    if status.state == "running" and status.activity:
+        _activity(status)
+    _foot(status)
+
+
+def live_metrics(run: Run) -> None:
+    """Draw four metrics of a run that waits or trains, with their course."""
+    status, steps, history = run.status(), read_steps(run.path), run.metrics()
+    loss, running = status.train_loss_now, status.state != "queued"  # a queued run's numbers are from before
+    speed = status.images_per_second if running else None
+    measured = "Test" if run.settings().watches_test else "Validation"
+    accuracy = {name: [row[name] for row in history] for name in ("train_accuracy", "val_accuracy")}
+    with st.grid(4, min_column_width=150):
+        for label, value, course in (
+            ("Training loss", f"{loss:.3f}" if loss is not None and running else "–", [point.loss for point in steps]),
+            ("Training accuracy", percent(_last(accuracy["train_accuracy"])), accuracy["train_accuracy"]),
+            (f"{measured} accuracy", percent(_last(accuracy["val_accuracy"])), accuracy["val_accuracy"]),
+            ("Images per second", f"{speed:,.0f}" if speed else "–", [point.images_per_second for point in steps]),
+        ):
+            known = [figure for figure in course if figure is not None]
+            alt = f"{label} so far: from {known[0]:.4g} to {known[-1]:.4g}" if known else ""
+            with st.container(gap=None):  # st.metric draws one too, but without a text alternative
+                st.metric(label, value)
+                st.image(sparkline(known), width="stretch", alt=alt)
+
+
+def final_numbers(run: Run, status: Status) -> None:
+    """Draw the figures of a run that has ended."""
+    st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}")
+    monitors_test = run.settings().watches_test
+    figures = st.container(horizontal=True, gap="medium")
+    figures.metric("Time taken", duration(status.seconds), width="content")
+    speed = status.images_per_second
+    figures.metric("Images per second", f"{speed:,.0f}" if speed else "–", width="content")
+    best = "Test accuracy, last epoch" if monitors_test else "Best validation accuracy"
+    figures.metric(best, percent(status.best_val_accuracy), width="content")
+    if not monitors_test:
+        help = "Measured once, at the end, with the weights of the best epoch."
+        figures.metric("Test accuracy", percent(status.test_accuracy), width="content", help=help)
+    for views, accuracy, explanation in (
+        ("mirrored views", status.test_accuracy_mirrored, MIRRORED),
+        ("six views", status.test_accuracy_views, SIX_VIEWS),
+    ):
+        if accuracy is not None:
+            figures.metric(f"Test accuracy, {views}", percent(accuracy), width="content", help=explanation)
+    _foot(status)
+
+
+def _foot(status: Status) -> None:
+    facts = [status.device or "Device not chosen yet"]
+    if status.training and status.utilization is not None:
+        facts.append(f"{status.utilization:.0%} busy")
+    memory = status.device_memory or (status.process_memory if status.training else None)
+    if memory:
+        facts.append(f"{memory / 2**30:.1f} GiB in use")
+    st.caption(escape(" · ".join(facts)))
+    if status.error:
+        st.error(escape(with_labels(status.error)), icon=":material/error:")
+
+
+def _last(values: Iterable[float | None]) -> float | None:
+    return next((value for value in reversed([*values]) if value is not None), None)
+
+
+def _activity(status: Status) -> None:
+    text, share = escape(status.activity), status.activity_share
+    if status.activity == TRAINING:
+        text += f" · step {status.step:,} of {status.steps:,}"
+        share = status.step / status.steps if status.steps else 0.0
+    st.progress(min(max(share or 0.0, 0.0), 1.0), text=text)
+
+
+def _how_far(status: Status) -> str:
+    """Return the epoch in progress, or the last one of a run that is not training."""
+    epoch, epochs = status.epoch, max(status.epochs, 1)
+    if status.state == "queued":
+        return f"resumes from epoch {epoch:,} of {epochs:,}" if epoch else counted(epochs, "epoch")
+    return f"epoch {min(epoch + status.training, epochs):,} of {epochs:,}"
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def curves(run: Run, live: bool) -> None:
+    """Draw loss and accuracy, and the routing in a sentence with its chart folded.
+
+    While a run trains, the frames are there before the first epoch, so that nothing moves when it ends, and the first of them
+    shows the loss by step until there are a few epochs.
+    """
+    few = len(run.metrics()) < FEW_EPOCHS
+    info = run.dataset_info()
+    is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
+    loss, accuracy, entropy, routing = _charts(run, is_cifar10)
+    step_loss, speed = _step_charts(run)
+    if live or run.metrics():
+        with st.grid(2, min_column_width=300):
+            st.vega_lite_chart(spec=step_loss if live and few else loss, width="stretch", key=f"loss {run.id}")
+            st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
+        if is_cifar10:
+            st.caption(
+                "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
+                "On images that were compressed as JPEG of quality 75, accuracies are about 3.5 points lower."
+            )
+        if entropy is not None:
+            _routing(run, entropy, routing)
+    if not live and not read_steps(run.path):  # stopped before the first step, or a run from an older version
+        if not run.metrics():
+            st.caption("Curves appear after the first steps.")
+        return
+    # Unfolded where curves by epoch say little
+    unfolded = few and not live
+    steps = st.expander("Loss and speed by step", unfolded, key=f"steps {run.id} {unfolded}", on_change="rerun")
+    if steps.open:
+        with steps, st.grid(2, min_column_width=300):
+            st.vega_lite_chart(spec=step_loss, width="stretch", key=f"loss by step {run.id}")
+            st.vega_lite_chart(spec=speed, width="stretch", key=f"speed by step {run.id}")
+
+
+def _routing(run: Run, entropy: dict[str, Any], sentence: str) -> None:
+    st.markdown(sentence or "The routing is measured after every epoch.")
+    folded = st.expander("Routing entropy", key=f"routing {run.id}", on_change="rerun")
+    if folded.open:
+        with folded:
+            st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")
+            st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
+
+
+Charts = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, str]
+StepCharts = tuple[dict[str, Any], dict[str, Any]]
+
+
+def _charts(run: Run, report: bool) -> Charts:
+    """Return the specifications of loss, accuracy and routing entropy by epoch, and a sentence on the routing."""
+    try:
+        return _drawn(run.path / "metrics.jsonl", run.settings(), report)
+    except OSError:  # no epoch yet
+        return _frames(run.settings(), report)
+
+
+@cached_on_file(maxsize=64)
+def _drawn(history: Path, settings: Settings, report: bool) -> Charts:
+    """Return the charts, made once per epoch for all tabs."""
+    return _draw(read_history(history), settings, report)
+
+
+@lru_cache(maxsize=16)
+def _frames(settings: Settings, report: bool) -> Charts:
+    return _draw([], settings, report)
+
+
+def _draw(history: Sequence[HistoryRow], settings: Settings, report: bool) -> Charts:
+    frame = pd.DataFrame(history, columns=list(HistoryRow.__annotations__))
+    validation = "test set" if settings.watches_test else "validation"
+    epochs, experts = settings.training.epochs, settings.model.num_experts
+    loss, accuracy = (
+        specification(learning_curves(frame, quantity, epochs, validation, report)) for quantity in ("loss", "accuracy")
+    )
+    entropy = specification(entropy_curves(frame, experts, epochs)) if experts > 1 else None
+    return loss, accuracy, entropy, routing_so_far(history, experts)
+
+
+def _step_charts(run: Run) -> StepCharts:
+    """Return the specifications of loss and speed within the epochs."""
+    try:
+        return _step_drawn(run.path / STEPS_FILE)
+    except OSError:  # no step yet
+        return _step_frames()
+
+
+@cached_on_file(maxsize=64)
+def _step_drawn(path: Path) -> StepCharts:
+    return _step_draw(read_steps(path.parent))
+
+
+@lru_cache(maxsize=1)
+def _step_frames() -> StepCharts:
+    return _step_draw(())
+
+
+def _step_draw(steps: Sequence[StepPoint]) -> StepCharts:
+    frame = pd.DataFrame(steps, columns=StepPoint._fields)
+    return specification(step_curve(frame, "loss")), specification(step_curve(frame, "images_per_second"))

@@ -1,0 +1,23 @@
+"""Sample images of datasets, taken from the cache alone."""
+
+import torch
+
+from expertnet.data import samples
+from expertnet.data.datasets import load_dataset
+from expertnet.settings.schema import DataSettings
+
+
+def test_samples_are_test_images_of_different_classes():
+    samples.prepare_samples()
+    found = samples.samples("digits")
+    assert tuple(found.shape) == (3, 64, 96)
+    split = load_dataset(DataSettings(dataset="digits"), 0).test
+    for place in range(6):
+        top, left = 32 * (place // 3), 32 * (place % 3)
+        first = int((split.labels == place).nonzero()[0])
+        assert torch.equal(found[:, top : top + 32, left : left + 32], split.images[first])
+
+
+def test_a_dataset_that_is_not_here_has_no_samples(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
+    assert samples.samples("svhn") is None and not list(tmp_path.iterdir())

@@ -1,0 +1,41 @@
+"""Which classes are taken for which, against an example on paper."""
+
+import torch
+
+from expertnet.findings.confusion import DRAWN, confusion
+from expertnet.inference.mistakes import Mistakes
+
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
+
+
+def test_the_confusion_counts_and_names_the_most_frequent_mistake():
+    finding = confusion(Mistakes(LABELS, torch.tensor([0, 1, 1, 1, 2, 2]), ()), ("cat", "dog", "eel"), "test")
+    assert finding.table["images"].tolist() == [1, 2, 0, 0, 1, 1, 0, 0, 1]
+    assert finding.table["share"].round(3).tolist() == [0.333, 0.667, 0, 0, 0.5, 0.5, 0, 0, 1]
+    assert finding.sentence == (
+        "3 mistakes in 6 test images. The most frequent: cat is taken for dog in 2 of 3 images."
+    )
+    assert {"class": "cat", "answer": "dog", "images": 2} in [
+        {key: row[key] for key in ("class", "answer", "images")}
+        for table in finding.spec["datasets"].values()
+        for row in table.to_dict("records")
+    ]
+
+
+def test_no_mistake_is_named_if_none_stands_out():
+    single = confusion(Mistakes(LABELS, torch.tensor([0, 0, 1, 1, 1, 2]), ()), ("cat", "dog", "eel"), "validation")
+    assert single.sentence == "1 mistake in 6 validation images."
+    assert (
+        confusion(Mistakes(LABELS, LABELS, ()), ("cat", "dog", "eel"), "test").sentence
+        == "No mistakes in 6 test images."
+    )
+
+
+def test_many_classes_are_drawn_as_far_as_they_have_mistakes():
+    labels = torch.arange(30)
+    answers = labels.clone()
+    answers[29] = 28
+    finding = confusion(Mistakes(labels, answers, ()), tuple(f"class {number}" for number in range(30)), "test")
+    (drawn,) = finding.spec["datasets"].values()
+    assert len(finding.table) == 900 and drawn["class"].nunique() <= DRAWN
+    assert {"class 28", "class 29"} <= set(drawn["class"])
