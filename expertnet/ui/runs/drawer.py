@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.charts.base import specification
 from expertnet.charts.training import learning_curves
-from expertnet.settings.fields import display_value, flat, setting_fields
+from expertnet.settings.fields import display_value, flat, setting_fields, with_labels
 from expertnet.settings.schema import Settings
 from expertnet.store.history import read_history
 from expertnet.store.index import RunRow
@@ -77,7 +77,7 @@ def _facts(row: RunRow) -> None:
     if row.tags:
         st.caption(f"Tags: {escape(', '.join(row.tags))}")
     if row.status.error:
-        st.error(escape(row.status.error), icon=":material/error:")
+        st.error(escape(with_labels(row.status.error)), icon=":material/error:")
 
 
 def _curves(row: RunRow, settings: Settings) -> None:

@@ -103,7 +103,6 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
     if not any(row.watches_test for row in shown):
         table = table.drop(columns="Monitored")
     key, ids = table_key(shown, "table"), [row.id for row in shown]
-
     wanted = [place for place, run_id in enumerate(ids) if run_id in looks]
 
     def tick() -> None:
