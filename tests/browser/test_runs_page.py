@@ -188,6 +188,7 @@ def test_runs_are_compared_and_opened_by_keyboard_and_back_undoes_each_step(size
 
 def test_a_name_opens_its_run_and_escape_closes_it(sized, several):
     page = sized("phone", selected=several[2].id)
+    expect(cells(page, "run 5")).to_have_count(1)  # the table is drawn
     click_name(page, 5)
     drawer = page.get_by_role("dialog", name="run 5")
     settle(drawer)
