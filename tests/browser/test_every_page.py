@@ -31,6 +31,25 @@ VIEWS = {
     "Predict, Upload": "predict?run={finished}",
 }
 
+RECORD = """
+window.shifts = []
+new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({ type: "layout-shift", buffered: true })
+const watch = new MutationObserver(() => {
+  if (!document.querySelector("[data-testid=stMain] h2")) return
+  watch.disconnect()
+  requestAnimationFrame(() => setTimeout(() => { window.firstContent = performance.now() }))  // once it is painted
+})
+watch.observe(document, { childList: true, subtree: true })
+"""
+JUMPED = """async () => {
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+  const name = ({ node }) => node?.closest?.("[data-testid]")?.dataset.testid + ": " + node?.textContent?.slice(0, 40)
+  return shifts
+    .filter((shift) => !shift.hadRecentInput && shift.startTime > firstContent)
+    .map((shift) => [shift.value, shift.sources.map(name).join(", ")])
+}"""
+MOST_SHIFT = 0.05
+STEADY = ["Runs", "Predict, Samples"]  # nothing in them grows while the browser loads what draws it
 STREAMLIT = re.compile("Show data|Fullscreen|Open|Download as .*|.*spec")  # buttons of its own, which cannot be named
 
 
@@ -56,6 +75,7 @@ def server(runs, shared_data):
 def window(chromium):
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(PATIENCE)
+    context.add_init_script(RECORD)
     yield context.new_page()
     context.close()
 
@@ -72,6 +92,12 @@ def page(request, window, server, runs):
     if request.param.startswith("Experts"):  # computes some views first
         expect(window.get_by_role("progressbar")).to_have_count(0)
     return window
+
+
+@pytest.mark.parametrize("page", STEADY, indirect=True)
+def test_nothing_jumps_after_the_first_content(page):
+    jumps = page.evaluate(JUMPED)
+    assert sum(value for value, _ in jumps) < MOST_SHIFT, jumps
 
 
 def test_axe_finds_nothing_serious_in_light_and_dark(page):
