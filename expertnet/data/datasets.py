@@ -244,8 +244,7 @@ def _parent_meant(path: Path) -> str:
         path = path.resolve()
         if not path.is_dir() or not has_image(path):
             return ""
-        siblings = (folder for folder in islice(path.parent.iterdir(), LOOKED_AT) if folder.is_dir())
-        classes = sum(map(has_image, siblings))
+        classes = sum(folder.is_dir() and has_image(folder) for folder in islice(path.parent.iterdir(), LOOKED_AT))
     except OSError:
         return ""
     return f" Did you mean its parent, {path.parent.name}, with {classes} classes?" if classes > 1 else ""
