@@ -78,6 +78,9 @@ def test_train(tab, run):
     expect(page.locator(CHART).first).to_be_visible()
     page.get_by_text("Log", exact=True).click()
     expect(page.locator("[data-testid=stCode]").get_by_text(SCRIPT)).to_be_visible()
+    page.get_by_role("tab", name="Mistakes").click()
+    expect(page.locator("[aria-label*='Confusion matrix']")).to_be_visible()
+    settle(page.get_by_text("most certain answers first"))
     assert_nothing_ran(page)
 
 
