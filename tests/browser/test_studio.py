@@ -85,7 +85,8 @@ def test_typed_settings_survive_a_visit_to_another_page(tab):
 def test_typed_settings_survive_a_reload_and_are_no_steps_back(tab):
     page = tab("runs")
     page.get_by_role("link", name="Train", exact=True).click()
-    page.get_by_role("button", name="New run").click()  # the last run is in view
+    page.wait_for_url(re.compile(r"train\?run=2"))  # the last run is in view
+    page.get_by_role("button", name="New run").click()
     settle(page.get_by_role("button", name="Start training"))
     fill(page, "Epochs", "7", preset=12)
     fill(page, "Batch size (images)", "32", preset=128)
