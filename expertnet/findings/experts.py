@@ -58,7 +58,7 @@ def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
     if high - low < VARIES:
         return Examples(f"{sentence} Its weight hardly varies: from {low:.2f} to {high:.2f}.", [], [], weights_N)
     if named["class"]:
-        sentence += f" Class {named['class']} raises its weight the most, {named['ratio']:.2f} times."
+        sentence += f" Class {named['class']} raises its weight the most, by a factor of {named['ratio']:.2f}."
     return Examples(sentence, *extremes(lab.routed.routing, block, expert, count), weights_N)
 
 
