@@ -4,8 +4,8 @@
 # make test-busy: all tests, five times in a row, while every processor core is busy.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
-# make accuracy PRESET=quick DATA=digits: in the background, the accuracy of a preset with and without its routing, for three
-#   seeds each. After an interruption, the same command goes on. THREADS=1 leaves a processor free, OPTIONS=... adds options.
+# make accuracy PRESET=quick DATA=digits: train a preset in the background, with and without its routing, three seeds each.
+#   After an interruption, the same command resumes. THREADS=1 uses one processor core, OPTIONS=... adds options.
 # make benchmark DATA=cifar10-jpeg.tar.xz: the figures of docs/benchmarks.md that this machine can measure.
 PYTHON ?= python3
 VENV := .venv

@@ -10,7 +10,7 @@ measures the last epoch. Variants show what routing contributes, with the same t
     parameters  one expert per block, wider, with as many parameters
     resnet18    torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
 
-Each training is a run in a store of its own, in benchmarks/results. The same command goes on after an interruption, from the
+Each training is a run in a store of its own, in benchmarks/results. After an interruption, the same command resumes from the
 last completed epoch. A finished training is a line of JSON in --rows, and is not repeated.
 """
 
@@ -109,7 +109,7 @@ def peer(variant: str, settings: Settings) -> Callable[[int], ExpertNet] | None:
 
 
 def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: Stop) -> Run:
-    """Train a run to its end, or go on with the one that was cut off, and return it. Raises UserError if that fails."""
+    """Train a run to its end, resuming one that was interrupted, and return it. Raises UserError if that fails."""
     known = (run for run in store.list() if run.has_settings and run.given_name == variant)
     run = next((run for run in known if run.settings() == settings), None)
     if run is None:
@@ -122,7 +122,7 @@ def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: 
     on_progress = EpochPrinter("test" if settings.watches_test else "validation")
     status = run_training(run, stop, on_progress=on_progress, network=peer(variant, settings))
     if status.state != "finished":
-        raise UserError(status.error or "Interrupted. The same command goes on from the last completed epoch.")
+        raise UserError(status.error or "Interrupted. To resume, run the same command again.")
     return run
 
 

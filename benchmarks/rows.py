@@ -2,7 +2,7 @@
 
 Prints the tables of docs/benchmarks.md from rows, by default from all in benchmarks/results. Means are with the standard
 deviation over the seeds. A control is compared with `learned` by the paired differences of the seeds that both have: their
-mean, its 95% interval (Student's t), and the smallest difference that so many seeds would show with a probability of 80%.
+mean, its 95% interval (Student's t), and the smallest difference that this many seeds can detect with a probability of 80%.
 """
 
 import argparse
@@ -172,7 +172,7 @@ def _accuracies(variants: Variants) -> str:
             ]
         )
     heads = ["Variant", "Seeds", "Parameters", "Validation", "Test", "Test, six views", "Minutes"]
-    heads += ["Difference to learned, in points", "95% interval", "Smallest that would show"]
+    heads += ["Difference from learned, in points", "95% interval", "Smallest detectable"]
     return _markdown(heads, rows)
 
 

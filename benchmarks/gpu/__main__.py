@@ -1,7 +1,7 @@
 """Measure everything that needs a GPU: python -m benchmarks.gpu [--minutes M] [--data PATH] [--rows FILE] [--merge]
 
-Checks that the GPU computes what a CPU computes in float64, and stops with an error if it does not. Then measures, in order
-of worth, the speed of the ways to train, the accuracy of whole trainings, and what live pages cost. Each row is written to
+Checks that the GPU computes what a CPU computes in float64, and stops with an error if it does not. Then measures, in this
+order, the speed of the ways to train, the accuracy of whole trainings, and what live pages cost. Each row is written to
 FILE as soon as it is measured, and skipped if it is there. A training that runs out of time is resumed by the next call.
 With --merge, prints the tables of docs/benchmarks.md from FILE instead. README.md says what the machine needs, METHOD.md
 what each row measures.
@@ -64,7 +64,7 @@ def measure(bench: Bench, rows: Rows) -> int:
         try:
             figures = row.measure()
         except WrongError as error:
-            sys.exit(f"{row.name}: this device computes something else than a CPU in float64.\n{error}")
+            sys.exit(f"{row.name}: the results differ too much from those of a CPU in float64.\n{error}")
         except Exception:  # a row that fails must not cost the others
             print(f"{row.name}: failed", flush=True)
             traceback.print_exc()

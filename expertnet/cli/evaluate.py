@@ -45,7 +45,7 @@ def evaluate(
             advice = "Or choose another dataset with the same classes: --dataset NAME."
             here = next((other for other in store.list() if other.id != found.id and _has_images(other)), None)
             if here is not None:
-                advice += f" Or use 'expertnet evaluate {here.id}': the images of {here.title!r} are here."
+                advice += f" Or use 'expertnet evaluate {here.id}': the images of {here.title!r} are here or can be downloaded."
             raise DatasetError(f"{error} {advice}") from None
     else:
         named = build_settings(dataset=dataset).data.dataset

@@ -34,8 +34,8 @@ def confusion(found: Mistakes | Routed, classes: tuple[str, ...], part: str) -> 
     drawn = [classes[place] for place in sorted(by_class.tolist())]
     chart = partial(confusion_matrix, table[table["class"].isin(drawn) & table["answer"].isin(drawn)])
     method = (
-        f"Counts the {part} images of each class (rows) by the network's answer (columns). Blue cells are right answers. The share "
-        "in the table is of the images of the class."
+        f"Counts the {part} images of each class (rows) by the network's answer (columns). Blue cells are right answers. In the "
+        "table, the share is that of the class's images."
     ) + (
         f" The chart shows the {DRAWN} classes with the most mistakes; the table has them all."
         if number > DRAWN
@@ -55,4 +55,5 @@ def _sentence(counts_CC: Tensor, mistakes_CC: Tensor, classes: tuple[str, ...], 
     most, said = int(mistakes_CC.max()), f"{counted(wrong, 'mistake')} in {images}."
     if most == 1 or int((mistakes_CC == most).sum()) > 1:  # no pair stands out
         return said
-    return f"{said} The most frequent: {classes[true]} is taken for {classes[answer]} in {most:,} of {int(counts_CC[true].sum()):,} images."
+    of_class = f"{most:,} of {int(counts_CC[true].sum()):,} images"
+    return f"{said} Most often, {classes[true]} is mistaken for {classes[answer]}: in {of_class}."

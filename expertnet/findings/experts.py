@@ -58,7 +58,7 @@ def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
     if high - low < VARIES:
         return Examples(f"{sentence} Its weight hardly varies: from {low:.2f} to {high:.2f}.", [], [], weights_N)
     if named["class"]:
-        sentence += f" Class {named['class']} raises its weight the most, {named['ratio']:.2f} times."
+        sentence += f" Class {named['class']} raises its weight the most, by a factor of {named['ratio']:.2f}."
     return Examples(sentence, *extremes(lab.routed.routing, block, expert, count), weights_N)
 
 
@@ -92,9 +92,7 @@ def specializations(lab: Lab) -> Finding:
     """List the class that each expert specializes in, where both halves of the test set agree."""
     table = lab.specializations.sort_values(["class", "ratio"], ascending=[False, False], key=_named_first)
     named = int((table["class"] != "").sum())
-    sentence = (
-        f"For {named} of {len(table)} experts, the same class gives the most weight in both halves of the test set."
-    )
+    sentence = f"Experts in use that favor the same class in both halves of the test set: {named} of {len(table)}."
     method = (
         "The class is chosen on one half of the test images. It is named only if the other half agrees and gives the expert "
         f"more than {NOTABLE} times its mean weight there, and if the expert gets at least {HARDLY_USED} times a fair share of use. "

@@ -25,7 +25,7 @@ CURVES = {  # column: name, unit, method
 DOES = {  # kind of routing: what one block of it does, and several
     "decisive and varied": ("chooses an expert for each image", "choose an expert for each image"),
     "soft": ("mixes its experts unevenly", "mix their experts unevenly"),
-    "routing unused": ("shares evenly", "share evenly"),
+    "routing unused": ("mixes its experts evenly", "mix their experts evenly"),
     "collapse": ("sends nearly every image to the same expert", "send nearly every image to the same expert"),
 }
 

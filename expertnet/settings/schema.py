@@ -95,7 +95,7 @@ class ModelSettings(Section):
     """
     dirac: bool = setting(False, "Start as the identity", advanced=True)
     """Initialize convolutions so that their first filters pass the input through (Dirac; Zagoruyko 2017, arXiv:1706.00388).
-    Of several experts, only the first starts so, because equal experts would stay alike.
+    Of several experts, only the first starts this way, because equal experts would stay equal.
     """
     norm_scale: bool = setting(True, "Learned norm scale", advanced=True)
     """Learn the scale of each batch norm. Its bias is always learned."""

@@ -73,7 +73,7 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(folder, tmp_path):
     settings = build_settings("fast", str(folder), TINY)
     whole, cut = RunStore(tmp_path / "whole"), RunStore(tmp_path / "cut")
     one = accuracy.train(settings, "fast", "learned", whole, Stop())
-    with pytest.raises(UserError, match="Interrupted. The same command goes on"):
+    with pytest.raises(UserError, match="Interrupted. To resume"):
         accuracy.train(settings, "fast", "learned", cut, CutOff(cut))
     other = accuracy.train(settings, "fast", "learned", cut, Stop())
     assert cut.list()[0].id == other.id and len(cut.list()) == 1 and "Resumed from epoch 1" in other.log_tail()

@@ -12,9 +12,7 @@ def test_the_confusion_counts_and_names_the_most_frequent_mistake():
     finding = confusion(Mistakes(LABELS, torch.tensor([0, 1, 1, 1, 2, 2]), ()), ("cat", "dog", "eel"), "test")
     assert finding.table["images"].tolist() == [1, 2, 0, 0, 1, 1, 0, 0, 1]
     assert finding.table["share"].round(3).tolist() == [0.333, 0.667, 0, 0, 0.5, 0.5, 0, 0, 1]
-    assert finding.sentence == (
-        "3 mistakes in 6 test images. The most frequent: cat is taken for dog in 2 of 3 images."
-    )
+    assert finding.sentence == "3 mistakes in 6 test images. Most often, cat is mistaken for dog: in 2 of 3 images."
     assert {"class": "cat", "answer": "dog", "images": 2} in [
         {key: row[key] for key in ("class", "answer", "images")}
         for table in finding.spec["datasets"].values()

@@ -24,7 +24,7 @@ def test_blocks_are_counted_by_kind_of_routing():
 
 def test_specializations_are_counted_and_come_first():
     finding = experts.specializations(Lab(Routed(one_hot(LABELS % 2, 3), LABELS % 2, LABELS % 2), ANIMALS[:2]))
-    assert finding.sentence.startswith("For 2 of 3 experts, the same class gives the most weight in both halves")
+    assert finding.sentence.endswith("favor the same class in both halves of the test set: 2 of 3.")
     assert finding.table["class"].tolist() == ["cat", "dog", ""]
 
 

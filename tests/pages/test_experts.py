@@ -88,7 +88,7 @@ def test_without_the_test_images_cached_routing_still_shows(view, tmp_path, monk
     run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
     test = view_of(run, view)
-    assert "are not on this machine" in text(test)
+    assert "are not on this computer" in text(test)
     if view in ("Classes", "Experts"):
         assert test.get("vega_lite_chart")
 

@@ -112,12 +112,12 @@ def _test_image(
 
 
 def gallery(selection: Selection, indices: list[int], captions: list[str], width: int = WIDTH) -> None:
-    """Show test images by index, or only their numbers if the images are not on this machine."""
+    """Show test images by index, or only their numbers if the images are not on this computer."""
     if not indices:
         st.caption("None.")
     elif selection.split is None:
         numbers = ", ".join(str(index + 1) for index in indices)
-        st.caption(f"The images are not on this machine. Their numbers in the test set: {numbers}.")
+        st.caption(f"The images are not on this computer. Their numbers in the test set: {numbers}.")
     else:
         with st.container(horizontal=True, gap="small"):
             for index, caption in zip(indices, captions, strict=True):

@@ -82,7 +82,7 @@ def _measured(selection: Selection, what: str, label: str, measure: Callable[...
     if cached is not None:
         return cached
     if split is None:
-        st.caption("This needs the images of the test set, which are not on this machine.")
+        st.caption("This needs the images of the test set, which are not on this computer.")
         return None
 
     def work(progress: Report, cancelled: ShouldStop) -> Effects:

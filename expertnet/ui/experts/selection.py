@@ -53,7 +53,7 @@ def test_split(run: Run) -> Split | None:
     permission: AbstractContextManager[None] = nullcontext()  # showing images that are cached needs none
     if not has_own_test_set(run):
         unread = spec is None and not is_missing(data)
-        where = "have not been read yet" if unread else "are not on this machine"
+        where = "have not been read yet" if unread else "are not on this computer"
         st.info(f"The images of {title} {where}. You can still upload images.", icon=":material/folder_off:")
         label = "Read the images" if unread else "Download the images"
         if is_missing(data) or not st.button(label, icon=":material/download:", **login.reserved()):
@@ -75,5 +75,5 @@ def lab_of(selection: Selection) -> Lab | None:
             lambda progress, cancelled: route_test_set(run, split, checkpoint, progress, threads(), cancelled),
         )
     elif routed is None:
-        st.caption("Results for the whole test set cannot be shown, because its images are not on this machine.")
+        st.caption("Results for the whole test set cannot be shown, because its images are not on this computer.")
     return open_lab(routed, selection.predictor.classes) if routed is not None else None

@@ -24,7 +24,7 @@ from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 FEW_EPOCHS = 3  # too few for curves by epoch alone
-MIRRORED = "With the probabilities averaged over each image and its mirror image."
+MIRRORED = "With the network's outputs averaged over each image and its mirror image."
 SIX_VIEWS = "Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored."
 
 
@@ -137,7 +137,7 @@ def curves(run: Run, live: bool) -> None:
         if is_cifar10:
             st.caption(
                 "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
-                "On images that were compressed as JPEG of quality 75, accuracies are about 3.5 points lower."
+                "On images compressed as JPEG (quality 75), accuracies are about 3.5 points lower."
             )
         if entropy is not None:
             _routing(run, entropy, routing)

@@ -50,7 +50,7 @@ def path_fields(form: Form) -> None:
             **bound("path"),
             placeholder="/home/me/flowers.zip",
             disabled=not login.may_change(),
-            help="Of a folder, .zip or .tar.",
+            help="The path of a folder, .zip or .tar.",
         )
     if uploaded is not None:
         forget(uploaded)
