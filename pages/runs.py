@@ -8,7 +8,7 @@ from expertnet.ui import shell
 from expertnet.ui.runs.actions import undo_line
 from expertnet.ui.runs.compare import compare_runs
 from expertnet.ui.runs.drawer import page_menu, show_drawer
-from expertnet.ui.runs.import_export import import_results
+from expertnet.ui.runs.imports import import_results
 from expertnet.ui.runs.run_list import find_runs, follow, run_table
 
 shell.require()

@@ -76,6 +76,20 @@ def test_a_room_imports_only_rooms_below_it():
     assert found_in(PACKAGE, wrong) == {}
 
 
+def test_the_rooms_of_the_pages_do_not_import_one_another():
+    pages = {"train", "runs", "experts", "predict"}
+
+    def wrong(path):
+        own = MODULES[path].split(".")[2]
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[:2] == ["expertnet", "ui"] and parts[2] in pages - {own}:
+                yield name
+
+    in_pages = [path for path in PACKAGE if path.parent.parent.name == "ui" and path.parent.name in pages]
+    assert in_pages and found_in(in_pages, wrong) == {}
+
+
 def test_no_modules_import_one_another_in_a_circle():
     known = set(MODULES.values())
     graph = {

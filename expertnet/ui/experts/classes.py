@@ -8,8 +8,8 @@ import streamlit as st
 from expertnet.findings import classes
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import gallery, image_caption, pick_block, pick_number
-from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.finding import show
 from expertnet.utils.text import escape
 
 SHOWN = 12  # images behind a cell

@@ -15,8 +15,9 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.classes import show_mistakes
 from expertnet.ui.experts.controls import pick_block
-from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.selection import Selection, lab_of, test_split
+from expertnet.ui.experts.selection import Selection, lab_of
+from expertnet.ui.finding import show
+from expertnet.ui.own_test_set import own_test_set
 from expertnet.ui.run_picker import default_run, descriptions
 from expertnet.ui.shell import link, toast
 from expertnet.utils.text import escape
@@ -29,7 +30,7 @@ def compare_view(selection: Selection, lab: Lab) -> None:
     checkpoint = other.checkpoints.present()[0]
     predictor = load_predictor(other, checkpoint, threads=1)
     same_images = is_own(predictor.info, selection.predictor.info)
-    other_lab = lab_of(Selection(other, checkpoint, predictor, selection.split if same_images else test_split(other)))
+    other_lab = lab_of(Selection(other, checkpoint, predictor, selection.split if same_images else own_test_set(other)))
     if other_lab is None:
         return
     renumbered = matched(other_lab, lab)

@@ -11,10 +11,10 @@ from expertnet.routing.ablations import ablation_name, measure_ablations
 from expertnet.routing.effects import Effects, cached_effects, flipped
 from expertnet.routing.lab import Lab
 from expertnet.routing.policies import measure_policies
-from expertnet.ui.experts.background import in_background, threads
+from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import gallery, image_caption, pick_number
-from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.finding import show
 from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted
 

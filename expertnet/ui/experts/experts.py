@@ -5,8 +5,8 @@ import streamlit as st
 from expertnet.findings import experts
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import gallery, pick_block
-from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.finding import show
 from expertnet.utils.text import escape
 
 SHOWN, WIDTH = 10, 56  # images in a gallery, and their width in pixels

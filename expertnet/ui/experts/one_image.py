@@ -9,8 +9,8 @@ from expertnet.findings import image as image_findings
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import pick_block, pick_image
-from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.finding import show
 from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps shown per expert

@@ -8,8 +8,8 @@ from expertnet.routing.lab import Lab
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block, pick_number
-from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection, lab_of
+from expertnet.ui.finding import show
 
 TICK = 5.0  # seconds between updates
 FIGURES: dict[str, str | None] = {  # name: column of `training_curve`, None for the usage in one block

@@ -12,8 +12,8 @@ from expertnet.routing.lab import Lab
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.effects import ablations_panel, policies_panel
-from expertnet.ui.experts.finding import show
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.finding import show
 
 WEIGHTS = "weights"  # in the URL
 MISMATCH = (

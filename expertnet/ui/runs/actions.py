@@ -17,7 +17,7 @@ from expertnet.store.trash import move_to_trash, restore_run, trashed
 from expertnet.training.manager import manager
 from expertnet.ui import shell
 from expertnet.ui.auth import login
-from expertnet.ui.runs.import_export import export_button
+from expertnet.ui.export import export_button
 from expertnet.ui.runs.state import close_drawer, open_drawer
 from expertnet.utils.text import counted, cut, escape
 

@@ -17,7 +17,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.runs.actions import run_actions
-from expertnet.ui.runs.import_export import import_panel
+from expertnet.ui.runs.imports import import_panel
 from expertnet.ui.runs.state import IMPORT, TRASH, close_drawer, drawer, open_drawer, opened
 from expertnet.ui.runs.trash import trash_panel
 from expertnet.ui.shell import NO_RUN, shown_error, state_label, time_text, toast

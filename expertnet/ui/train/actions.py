@@ -16,7 +16,7 @@ from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
 from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
-from expertnet.ui.runs.import_export import export_button
+from expertnet.ui.export import export_button
 from expertnet.ui.shell import act, action, link
 from expertnet.ui.train.values import NONE, fill, whole
 from expertnet.utils.text import cut, escape

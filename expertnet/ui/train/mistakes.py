@@ -7,9 +7,9 @@ from expertnet.inference.mistakes import Mistake, Mistakes, Part, find_mistakes
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.store.run import Run
-from expertnet.ui.experts.background import in_background, threads
-from expertnet.ui.experts.finding import show
-from expertnet.ui.experts.selection import test_split
+from expertnet.ui.background import in_background, threads
+from expertnet.ui.finding import show
+from expertnet.ui.own_test_set import own_test_set
 from expertnet.utils.text import escape, percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
@@ -22,7 +22,7 @@ def mistakes_view(run: Run) -> None:
     titles = list(PARTS) if not run.settings().watches_test else list(PARTS)[:1]
     title = st.segmented_control("Images", titles, default=titles[0], required=True, label_visibility="collapsed")
     part, classes = PARTS[title], predictor.classes
-    if test_split(run) is None:
+    if own_test_set(run) is None:
         routed = cached_routing(run)
         if routed is not None and part == "test":
             show(confusion(routed, classes, part))

@@ -1,0 +1,32 @@
+"""Get the test images of a run, or offer to read or download them."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import streamlit as st
+
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.datasets import dataset_title, is_missing
+from expertnet.data.splits import Split
+from expertnet.inference.routing_cache import has_own_test_set, load_own_test_set
+from expertnet.store.run import Run
+from expertnet.ui.auth import login
+from expertnet.ui.shell import progress_bar, shown_error
+from expertnet.utils.text import escape
+
+
+def own_test_set(run: Run) -> Split | None:
+    """Return a run's own test set. If it is not on this computer, say so, offer to get it if possible, and return None."""
+    data = run.settings().data
+    title, spec = escape(dataset_title(data.dataset)), BUILTIN.get(data.dataset)
+    permission: AbstractContextManager[None] = nullcontext()  # showing images that are cached needs none
+    if not has_own_test_set(run):
+        unread = spec is None and not is_missing(data)
+        where = "have not been read yet" if unread else "are not on this computer"
+        st.info(f"The images of {title} {where}. You can still upload images.", icon=":material/folder_off:")
+        label = "Read the images" if unread else "Download the images"
+        if is_missing(data) or not st.button(label, icon=":material/download:", **login.reserved()):
+            return None
+        permission = login.changing()
+    with shown_error(), permission, progress_bar() as show:
+        return load_own_test_set(run, show)
+    return None
