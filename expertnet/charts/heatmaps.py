@@ -78,7 +78,8 @@ def confusion_matrix(table: pd.DataFrame) -> alt.LayerChart:
     y = rows_axis("class:N", "class").scale(alt.Scale(domain=names))
     shown = table[table["images"] > 0]
     base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltips("class:N", "answer:N", images=",d", share=".1%"))
-    most = max(float(shown[shown["class"] != shown["answer"]]["share"].max()), 1e-6)
+    mistakes = shown[shown["class"] != shown["answer"]]["share"]
+    most = float(mistakes.max()) if len(mistakes) else 1.0  # JSON has no NaN
     colors = alt.Color("share:Q", legend=None, scale=alt.Scale(domain=[0, most], range=[PALE, ORANGE], clamp=True))
     color = alt.condition("datum.class === datum.answer", alt.value(SKY), colors)
     layers = [base.mark_rect().encode(color=color)]

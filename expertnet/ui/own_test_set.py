@@ -22,7 +22,7 @@ def own_test_set(run: Run) -> Split | None:
     if not has_own_test_set(run):
         unread = spec is None and not is_missing(data)
         where = "have not been read yet" if unread else "are not on this computer"
-        st.info(f"The images of {title} {where}. You can still upload images.", icon=":material/folder_off:")
+        st.info(f"The images of {title} {where}.", icon=":material/folder_off:")
         label = "Read the images" if unread else "Download the images"
         if is_missing(data) or not st.button(label, icon=":material/download:", **login.reserved()):
             return None

@@ -14,7 +14,7 @@ from expertnet.store.checks import check_network, has_network
 from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.ui.shell import NO_RUN, nothing_yet, shown_error, time_text
+from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, time_text
 from expertnet.utils.text import escape, percent
 
 CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
@@ -130,6 +130,6 @@ def _pick_checkpoint(run: Run, labels: LabelVisibility) -> Checkpoint:
         epoch = run.checkpoints.epoch(checkpoint)
         return f"{checkpoint}, damaged" if epoch is None else f"{checkpoint}, epoch {epoch}"
 
-    return st.selectbox(
-        "Checkpoint", checkpoints, format_func=label, key=f"weights {run.id}", width=150, label_visibility=labels
-    )
+    key = f"weights {run.id}"
+    keep_choice(key, list(map(label, checkpoints)))
+    return st.selectbox("Checkpoint", checkpoints, format_func=label, key=key, width=150, label_visibility=labels)

@@ -159,6 +159,17 @@ def action(
         act(change)
 
 
+def keep_choice(key: str, labels: list[str]) -> None:
+    """Keep what is chosen in a widget whose labels have changed. Call it before the widget.
+
+    A browser sends the labels that it has drawn, and old ones would be taken for no choice.
+    """
+    drawn = f"labels of {key}"
+    if key in st.session_state and st.session_state.get(drawn) != labels:
+        st.session_state[key] = st.session_state[key]  # sends the new labels
+    st.session_state[drawn] = labels
+
+
 def toast(sentence: str) -> None:
     """Say why something in the URL was ignored. The toast outlasts the reruns that correct the URL."""
     st.toast(sentence, icon=":material/info:", duration="long")

@@ -1,5 +1,7 @@
 """Which classes are taken for which, against an example on paper."""
 
+import json
+
 import torch
 
 from expertnet.findings.confusion import DRAWN, confusion
@@ -27,6 +29,11 @@ def test_no_mistake_is_named_if_none_stands_out():
         confusion(Mistakes(LABELS, LABELS, ()), ("cat", "dog", "eel"), "test").sentence
         == "No mistakes in 6 test images."
     )
+
+
+def test_the_chart_of_a_network_without_mistakes_is_json():
+    spec = confusion(Mistakes(LABELS, LABELS, ()), ("cat", "dog", "eel"), "test").spec
+    json.dumps({key: value for key, value in spec.items() if key != "datasets"}, allow_nan=False)
 
 
 def test_many_classes_are_drawn_as_far_as_they_have_mistakes():

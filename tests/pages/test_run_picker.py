@@ -94,3 +94,14 @@ def test_if_the_best_checkpoint_is_damaged_the_last_can_be_chosen(page):
     assert weights.options == ["best, damaged", "last, epoch 2"]
     weights.set_value("last").run()
     assert not test.exception and not test.error
+
+
+def test_the_browser_gets_the_new_label_of_the_chosen_weights():
+    run = finished(RunStore())
+    test = opened("predict", run.id)
+    test.selectbox(key=f"weights {run.id}").set_value("last").run()
+    changed(run, "best.safetensors", b"")
+    for is_sent in (True, False):
+        weights = test.run().selectbox(key=f"weights {run.id}")
+        assert weights.value == "last"
+        assert weights.proto.set_value is is_sent and weights.proto.raw_value == "last, epoch 2" * is_sent

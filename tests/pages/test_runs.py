@@ -156,6 +156,16 @@ def test_the_multiselect_compares_and_ticks(store):
     assert "selected" not in sound(test.run()).query_params and not specs(test)
 
 
+def test_the_browser_gets_the_new_name_of_a_compared_run(store):
+    runs = several(store, 2)
+    test = page(*runs)
+    runs[0].annotate(Notes("Renamed", (), ""))
+    for is_sent in (True, False):
+        sent = sound(test.run()).multiselect(key="compared").proto
+        assert sent.set_value is is_sent and list(sent.raw_values) == ["Renamed", "Run 1"] * is_sent
+        assert test.session_state[SELECTED] == (runs[0].id, runs[1].id)
+
+
 def test_a_comparison_is_in_the_url(store):
     ids = {run.id for run in several(store)[2:4]}
     test = sound(opened("runs", selected=",".join([*ids, "20200101-000000-abcd"])))

@@ -8,7 +8,7 @@ from expertnet.store.index import ORDERS, RunRow, matching, ordered, row_labels,
 from expertnet.ui.auth import login
 from expertnet.ui.runs import state
 from expertnet.ui.runs.table import TALLEST, draw_table, table_key, table_of, ticked_rows
-from expertnet.ui.shell import STATES
+from expertnet.ui.shell import STATES, keep_choice
 from expertnet.utils.text import counted
 
 LOOK_EVERY, LOOK_EVERY_PER_ROW = 2.0, 0.005  # seconds between looks at active runs, and the extra for each row
@@ -42,6 +42,7 @@ def _controls(rows: list[RunRow]) -> list[RunRow]:
     )
     chosen, order = _filters(place, rows)
     labels = row_labels(rows)
+    keep_choice(state.COMPARED, list(labels.values()))
     place.multiselect(
         "Compared runs",
         list(labels),
