@@ -102,6 +102,16 @@ def test_without_validation_images_the_live_view_says_test_set():
     assert any(metric.label == "Test accuracy, last epoch" for metric in test.metric)
 
 
+def test_the_course_of_a_metric_is_read_out_in_the_format_of_its_value():
+    run = running(RunStore())
+    points = [{"epoch": n, "steps": 1, "loss": 2.0 / n, "images_per_second": 9876.0 * n} for n in (1, 2)]
+    (run.path / "steps.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
+    images = [image.proto.imgs[0].alt for image in opened("train", run.id).get("image")]
+    assert images[0] == "Training loss so far: from 2.000 to 1.000"
+    assert images[3] == "Images per second so far: from 9,876 to 19,752"
+    assert all(" so far: from " in alt and alt.count("%") == 2 for alt in images[1:3])
+
+
 def test_a_single_epoch_is_drawn_as_points():
     test = opened("train", finished(RunStore(), **{"training.epochs": 1}).id)
     for chart in test.get("vega_lite_chart")[:2]:

@@ -49,16 +49,16 @@ def live_metrics(run: Run) -> None:
     measured = "Test" if run.settings().watches_test else "Validation"
     accuracy = {name: [row[name] for row in history] for name in ("train_accuracy", "val_accuracy")}
     with st.grid(4, min_column_width=150):
-        for label, value, course in (
-            ("Training loss", f"{loss:.3f}" if loss is not None and running else "–", [point.loss for point in steps]),
-            ("Training accuracy", percent(_last(accuracy["train_accuracy"])), accuracy["train_accuracy"]),
-            (f"{measured} accuracy", percent(_last(accuracy["val_accuracy"])), accuracy["val_accuracy"]),
-            ("Images per second", f"{speed:,.0f}" if speed else "–", [point.images_per_second for point in steps]),
+        for label, text, value, course in (
+            ("Training loss", "{:.3f}".format, loss if running else None, [point.loss for point in steps]),
+            ("Training accuracy", percent, _last(accuracy["train_accuracy"]), accuracy["train_accuracy"]),
+            (f"{measured} accuracy", percent, _last(accuracy["val_accuracy"]), accuracy["val_accuracy"]),
+            ("Images per second", "{:,.0f}".format, speed or None, [point.images_per_second for point in steps]),
         ):
             known = [figure for figure in course if figure is not None]
-            alt = f"{label} so far: from {known[0]:.4g} to {known[-1]:.4g}" if known else ""
+            alt = f"{label} so far: from {text(known[0])} to {text(known[-1])}" if known else ""
             with st.container(gap=None):  # st.metric draws one too, but without a text alternative
-                st.metric(label, value)
+                st.metric(label, "–" if value is None else text(value))
                 st.image(sparkline(known), width="stretch", alt=alt)
 
 
