@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash, trashed
+from expertnet.ui.runs import state
 from expertnet.ui.runs.state import SELECTED
 from expertnet.ui.runs.table import fitted
 from expertnet.utils.processes import this_process
@@ -172,6 +174,16 @@ def test_a_comparison_is_in_the_url(store):
     assert set(test.session_state[SELECTED]) == ids and button(test, "Delete 2 runs")
     assert all(run_id in str(test.query_params["selected"]) for run_id in ids)
     assert "abcd" not in str(test.query_params["selected"])
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_back_keeps_a_comparison_that_is_too_long_for_the_url(store, monkeypatch, most):
+    monkeypatch.setattr(state, "MOST_IN_URL", most)
+    test = page(*several(store, 2))
+    assert ("selected" in test.query_params) is (most == 2)
+    test.query_params.clear()
+    monkeypatch.setattr(state, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
+    assert len(sound(test.run()).session_state[SELECTED]) == (2 if most == 1 else 0)
 
 
 def test_a_button_acts_on_the_selected_run_although_another_was_added_above_it(store):

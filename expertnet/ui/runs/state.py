@@ -19,7 +19,10 @@ def read_url(known: Collection[str]) -> None:
     state, in_url = st.session_state, st.query_params.get(IN_URL, "")
     context = get_script_run_ctx()
     ids = state.get(COMPARED)
-    if (context is not None and context.is_history_navigation) or (ids is None and in_url):
+    went_back = context is not None and context.is_history_navigation
+    if not in_url and len(ids or ()) > MOST_IN_URL:
+        went_back = False  # the URL had no room for them
+    if went_back or (ids is None and in_url):
         ids = in_url.split(",")
     elif ids is None:
         ids = state.get(SELECTED, ())
