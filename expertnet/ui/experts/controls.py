@@ -78,7 +78,8 @@ def _test_image(
         st.session_state[key] = max(min(st.session_state.get(key, 1), largest), 1)
 
     def pick_at_random() -> None:
-        st.session_state[key] = secrets.randbelow(len(members)) + 1
+        another = secrets.randbelow(max(len(members) - 1, 1))
+        st.session_state[key] = (place + another) % len(members) + 1
 
     with row.popover(f"Find{of}", icon=":material/search:", type="tertiary", key=f"find{suffix}"):
         options, label = [ANY_CLASS, *classes], f"Class{of}"
