@@ -77,7 +77,8 @@ def pick_run(
 def default_run(runs: dict[str, Run], images: bool = False) -> str:
     """Return the id of the newest finished run of the user, else of a run included with the studio, else of the newest run.
 
-    With `images`, the finished run whose routing differs most between images comes first, if its images are on this machine.
+    Of the included runs, those whose images are on this computer come first. With `images`, the finished run whose routing
+    differs most between images comes before all others, if its images are here.
     """
     if images:
         finished = [run for run in runs.values() if run.state == "finished"]
@@ -87,7 +88,7 @@ def default_run(runs: dict[str, Run], images: bool = False) -> str:
             return found.id
     own = [run_id for run_id, run in runs.items() if not run.shipped and run.state == "finished"]
     shipped = [run_id for run_id, run in runs.items() if run.shipped]
-    return [*own, *shipped, *runs][0]
+    return [*own, *sorted(shipped, key=lambda run_id: not has_own_test_set(runs[run_id])), *runs][0]
 
 
 def _variety(run: Run) -> float:

@@ -49,7 +49,7 @@ def test_the_first_choice_is_your_newest_finished_run_or_else_an_included_one(pa
         "dataset": config["dataset"] | {"fingerprint": "archive-0"},
     }
     without_images.write_config(config | gone)
-    assert opened(page).selectbox[0].value == (runs["shipped"] if page == "experts" else without_images).id
+    assert opened(page).selectbox[0].value == runs["shipped"].id
 
 
 def test_experts_opens_on_the_finished_run_whose_routing_differs_most_between_images():

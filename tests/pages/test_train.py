@@ -139,7 +139,10 @@ def test_a_run_removed_from_the_queue_goes_to_the_trash_only_without_a_completed
 def test_the_queue_can_be_reordered_and_paused():
     manager().pause(True)
     runs = [manager().submit(build_settings("quick", "digits"), name=name) for name in "abc"]
-    opened("train").button(key=f"next {runs[2].id}").click().run()
+    test = opened("train")
+    labels = [button.label for button in test.button]
+    assert len(labels) == len(set(labels)) and {"Remove 1", "Run 3 next", "Move 2 up"} < set(labels)
+    test.button(key=f"next {runs[2].id}").click().run()
     opened("train").button(key=f"up {runs[1].id}").click().run()
     assert [run.name for run in manager().waiting()] == ["c", "b", "a"]
     assert opened("train").button(key="start").label == "Queue this run"

@@ -23,7 +23,7 @@ def import_panel() -> None:
 
 
 def import_results() -> None:
-    """Draw the results of the last import, once."""
+    """Draw the results of the last import until they are dismissed or there is another."""
     results = st.session_state.setdefault(IMPORTED, [])
     for result in results:
         if isinstance(result, str):
@@ -36,11 +36,13 @@ def import_results() -> None:
             row.info(escape(result.sentence), icon=":material/info:")
         with row:
             link("train", "Open", result.run.id)
-    results.clear()
+    if results:
+        st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=results.clear)
 
 
 def _import(files: list) -> None:
     """Import the files one by one, whether or not others fail. Then empty the uploader and show the results on the page."""
+    st.session_state[IMPORTED] = []
     for file in files:
         st.session_state[IMPORTED] += import_all(RunStore(), file, file.name)
     st.session_state[IMPORTS] += 1

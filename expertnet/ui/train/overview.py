@@ -139,7 +139,7 @@ def curves(run: Run, live: bool) -> None:
                 "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
                 "On images compressed as JPEG (quality 75), accuracies are about 3.5 points lower."
             )
-        if entropy is not None:
+        if entropy is not None and (live or routing):  # older versions did not measure it
             _routing(run, entropy, routing)
     if not live and not read_steps(run.path):  # stopped before the first step, or a run from an older version
         if not run.metrics():

@@ -58,8 +58,10 @@ def _entry(place: int, run: Run, label: str) -> None:
     row, queue, trained = st.container(horizontal=True), manager().queue, bool(run.metrics())
     look = {"type": "tertiary"}
     if place:
-        action(row, "Run next", "vertical_align_top", f"next {run.id}", lambda: queue.run_next(run.id), **look)
-        action(row, "Move up", "arrow_upward", f"up {run.id}", lambda: queue.move_up(run.id), **look)
+        action(
+            row, f"Run {place + 1} next", "vertical_align_top", f"next {run.id}", lambda: queue.run_next(run.id), **look
+        )
+        action(row, f"Move {place + 1} up", "arrow_upward", f"up {run.id}", lambda: queue.move_up(run.id), **look)
     help = (
         "Keeps the run and its completed epochs."
         if trained
@@ -69,4 +71,4 @@ def _entry(place: int, run: Run, label: str) -> None:
     def remove() -> None:
         manager().stop(run, discard=not trained)
 
-    action(row, "Remove", "close", f"remove {run.id}", remove, help=help, **look)
+    action(row, f"Remove {place + 1}", "close", f"remove {run.id}", remove, help=help, **look)
