@@ -8,6 +8,7 @@ import streamlit as st
 
 from expertnet.charts.base import to_file
 from expertnet.findings.finding import Finding
+from expertnet.ui.chart import show_chart
 from expertnet.utils.text import escape, to_csv
 
 MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
@@ -23,7 +24,7 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
     """
     key, title = (finding.name, finding.title) if not of else (f"{finding.name} {of}", f"{finding.title} ({of})")
     st.markdown(escape(finding.sentence))
-    if finding.chart is not None:
+    if finding.spec is not None:
 
         def on_select() -> None:
             picked = [fields for found in st.session_state[key].selection.values() for fields in found]
@@ -31,7 +32,7 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
             clicked(picked[0] if picked else {})
 
         selecting: dict[str, Any] = {"on_select": on_select} if clicked else {}
-        st.vega_lite_chart(spec=finding.spec, width="stretch", key=key, **selecting)
+        show_chart(finding.spec, key, **selecting)
     if finding.chart is None or table:
         rows = finding.table.round(4).replace("", "–").rename(columns=lambda column: column.replace("_", " "))
         percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}

@@ -49,7 +49,15 @@ JUMPED = """async () => {
     .map((shift) => [shift.value, shift.sources.map(name).join(", ")])
 }"""
 MOST_SHIFT = 0.05
-STEADY = ["Runs", "Predict, Samples"]  # nothing in them grows while the browser loads what draws it
+STEADY = [
+    "Train, idle",
+    "Train, live",
+    "Runs",
+    "Experts, Classes",
+    "Experts, What if",
+    "Experts, Compare",
+    "Predict, Samples",
+]
 STREAMLIT = re.compile("Show data|Fullscreen|Open|Download as .*|.*spec")  # buttons of its own, which cannot be named
 
 

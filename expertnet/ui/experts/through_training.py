@@ -23,7 +23,13 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
 
     def curves() -> None:
         figure = st.segmented_control(
-            "Figure", list(FIGURES), default=next(iter(FIGURES)), key="figure", bind="query-params", required=True
+            "Figure",
+            list(FIGURES),
+            default=next(iter(FIGURES)),
+            key="figure",
+            bind="query-params",
+            required=True,
+            label_visibility="collapsed",
         )
         metrics, watched = run.metrics(), run.watched_images
         column = FIGURES[figure]

@@ -18,6 +18,7 @@ from expertnet.routing.weights import weights_table
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.ui import shell
+from expertnet.ui.chart import show_chart
 from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.predict.sources import INVERT, Given
 from expertnet.utils.text import escape, percent, to_csv
@@ -79,11 +80,11 @@ def show_answer(run: Run, predictor: Predictor, given: Given, image: Tensor, cla
     _notice(predictor, given, image)
     left, right = st.columns(2, gap="medium")
     bars = probability_bars(pd.DataFrame([asdict(prediction) for prediction in classification.predictions]))
-    left.vega_lite_chart(spec=specification(bars), width="stretch", key="bars")
+    show_chart(specification(bars), "bars", left)
     if classification.routing.shape[1] > 1:
         heatmap = routing_heatmap(weights_table(classification.routing))
         right.markdown("**Routing weights**")
-        right.vega_lite_chart(spec=specification(heatmap), width="stretch", key="heat")
+        show_chart(specification(heatmap), "heat", right)
 
 
 def _notice(predictor: Predictor, given: Given, image: Tensor) -> None:

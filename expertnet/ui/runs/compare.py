@@ -9,6 +9,7 @@ from expertnet.charts.run_settings import FEWEST_RUNS, describe_correlations, di
 from expertnet.charts.runs import BEST, LEGEND_ROWS, NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
 from expertnet.store.index import LONGEST, RunRow, curves_of, row_labels, settings_of
+from expertnet.ui.chart import show_chart
 from expertnet.ui.runs.actions import group_actions
 from expertnet.ui.runs.table import height
 from expertnet.utils.text import counted, escape, percent
@@ -71,7 +72,7 @@ def _curves(bar: DeltaGenerator, rows: list[RunRow]) -> None:
         for quantity, title in (("accuracy", "Accuracy"), ("loss", "Loss in nats")):
             values, share = known.assign(value=known[f"val_{quantity}"]), quantity == "accuracy"
             chart = overlay(values, runs, x, f"{title}, {measured}", smoothing, log and not share, percent=share)
-            st.vega_lite_chart(spec=specification(chart), width="stretch", key=quantity)
+            show_chart(specification(chart), quantity)
     _curve_captions(rows, on_test, drawn=curves["run"].nunique(), known=known["run"].nunique())
 
 
@@ -123,7 +124,7 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
         shown = st.multiselect("Settings shown", names, default=shown, key="axes " + " ".join(names))
     if shown:
         chart = parallel(settings[shown], runs, display_value)
-        st.vega_lite_chart(spec=specification(chart), width="stretch", key="parallel")
+        show_chart(specification(chart), "parallel")
     _describe(rows, settings.loc[accuracy.index], accuracy)
 
 

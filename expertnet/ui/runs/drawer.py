@@ -15,6 +15,7 @@ from expertnet.store.history import read_history
 from expertnet.store.index import RunRow
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import trashed
+from expertnet.ui.chart import show_chart
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.runs.actions import run_actions
 from expertnet.ui.runs.imports import import_panel
@@ -83,7 +84,7 @@ def _facts(row: RunRow) -> None:
 def _curves(row: RunRow, settings: Settings) -> None:
     with st.grid(2, min_column_width=260):
         for quantity, spec in zip(("accuracy", "loss"), _specs(row.run.path / "metrics.jsonl", settings), strict=True):
-            st.vega_lite_chart(spec=spec, width="stretch", key=f"{quantity} {row.id}")
+            show_chart(spec, f"{quantity} {row.id}")
 
 
 @cached_on_file(maxsize=16)

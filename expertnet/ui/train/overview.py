@@ -18,6 +18,7 @@ from expertnet.store.history import HistoryRow, read_history
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.steps import STEPS_FILE, StepPoint, read_steps
+from expertnet.ui.chart import show_chart
 from expertnet.ui.shell import PAGES, TITLE, duration, state_label
 from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape, percent
@@ -132,8 +133,8 @@ def curves(run: Run, live: bool) -> None:
     step_loss, speed = _step_charts(run)
     if live or run.metrics():
         with st.grid(2, min_column_width=300):
-            st.vega_lite_chart(spec=step_loss if live and few else loss, width="stretch", key=f"loss {run.id}")
-            st.vega_lite_chart(spec=accuracy, width="stretch", key=f"accuracy {run.id}")
+            show_chart(step_loss if live and few else loss, f"loss {run.id}")
+            show_chart(accuracy, f"accuracy {run.id}")
         if is_cifar10:
             st.caption(
                 "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
@@ -150,8 +151,8 @@ def curves(run: Run, live: bool) -> None:
     steps = st.expander("Loss and speed by step", unfolded, key=f"steps {run.id} {unfolded}", on_change="rerun")
     if steps.open:
         with steps, st.grid(2, min_column_width=300):
-            st.vega_lite_chart(spec=step_loss, width="stretch", key=f"loss by step {run.id}")
-            st.vega_lite_chart(spec=speed, width="stretch", key=f"speed by step {run.id}")
+            show_chart(step_loss, f"loss by step {run.id}")
+            show_chart(speed, f"speed by step {run.id}")
 
 
 def _routing(run: Run, entropy: dict[str, Any], sentence: str) -> None:
@@ -159,7 +160,7 @@ def _routing(run: Run, entropy: dict[str, Any], sentence: str) -> None:
     folded = st.expander("Routing entropy", key=f"routing {run.id}", on_change="rerun")
     if folded.open:
         with folded:
-            st.vega_lite_chart(spec=entropy, width="stretch", key=f"entropy {run.id}")
+            show_chart(entropy, f"entropy {run.id}")
             st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
 
 

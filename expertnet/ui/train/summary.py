@@ -13,6 +13,7 @@ from expertnet.data.custom import known_class_count
 from expertnet.network.cost import Stage, estimate
 from expertnet.settings.schema import Settings
 from expertnet.training.start import CLASSES_IF_UNKNOWN
+from expertnet.ui.chart import show_chart
 
 
 def summary(settings: Settings) -> None:
@@ -28,7 +29,7 @@ def summary(settings: Settings) -> None:
         figures.metric(label, value, help=help, width="content")
     if classes is None:
         st.caption(f"Assumes {CLASSES_IF_UNKNOWN} classes until the images are loaded.")
-    st.vega_lite_chart(spec=_sketch(cost.stages), width="stretch", key="architecture")
+    show_chart(_sketch(cost.stages), "architecture")
 
 
 @lru_cache(maxsize=64)
