@@ -6,16 +6,14 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+FIT = {"autosize": {"type": "fit", "contains": "padding"}}  # the plot takes what axes and legend leave of the height
 AXIS, TITLE, LEGEND, LEGEND_ROW = 80, 40, 32, 20  # pixels, with the margins of Streamlit's theme
 
 
 def show_chart(spec: dict[str, Any], key: str, place: DeltaGenerator | None = None, **options: Any) -> None:
     """Draw a Vega-Lite specification as wide as its place. `options` are those of st.vega_lite_chart."""
-    fit = {
-        "autosize": {"type": "fit", "contains": "padding"}
-    }  # the plot takes what axes and legend leave of the height
     target: Any = place or st
-    target.vega_lite_chart(spec=spec | fit, width="stretch", height=frame_height(spec), key=key, **options)
+    target.vega_lite_chart(spec=spec | FIT, width="stretch", height=frame_height(spec), key=key, **options)
 
 
 def frame_height(spec: dict[str, Any]) -> int:
