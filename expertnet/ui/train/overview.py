@@ -126,96 +126,93 @@ def curves(run: Run, live: bool) -> None:
     While a run trains, the frames are there before the first epoch, so that nothing moves when it ends, and the first of them
     shows the loss by step until there are a few epochs.
     """
-    few = len(run.metrics()) < FEW_EPOCHS
+    history, steps = run.metrics(), read_steps(run.path)
+    few = len(history) < FEW_EPOCHS
     info = run.dataset_info()
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
-    loss, accuracy, entropy, routing = _charts(run, is_cifar10)
-    step_loss, speed = _step_charts(run)
-    if live or run.metrics():
+    if live or history:
         with st.grid(2, min_column_width=300):
-            show_chart(step_loss if live and few else loss, f"loss {run.id}")
-            show_chart(accuracy, f"accuracy {run.id}")
+            loss = _step_chart(run, "loss") if live and few else _epoch_chart(run, "loss", is_cifar10)
+            show_chart(loss, f"loss {run.id}")
+            show_chart(_epoch_chart(run, "accuracy", is_cifar10), f"accuracy {run.id}")
         if is_cifar10:
             st.caption(
                 "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
                 "On images compressed as JPEG (quality 75), accuracies are about 3.5 points lower."
             )
-        if entropy is not None and (live or routing):  # older versions did not measure it
-            _routing(run, entropy, routing)
-    if not live and not read_steps(run.path):  # stopped before the first step, or a run from an older version
-        if not run.metrics():
+        _routing(run, history, live)
+    if not live and not steps:  # stopped before the first step, or a run from an older version
+        if not history:
             st.caption("Curves appear after the first steps.")
         return
     # Unfolded where curves by epoch say little
     unfolded = few and not live
-    steps = st.expander("Loss and speed by step", unfolded, key=f"steps {run.id} {unfolded}", on_change="rerun")
-    if steps.open:
-        with steps, st.grid(2, min_column_width=300):
-            show_chart(step_loss, f"loss by step {run.id}")
-            show_chart(speed, f"speed by step {run.id}")
+    folded = st.expander("Loss and speed by step", unfolded, key=f"steps {run.id} {unfolded}", on_change="rerun")
+    if folded.open:
+        with folded, st.grid(2, min_column_width=300):
+            show_chart(_step_chart(run, "loss"), f"loss by step {run.id}")
+            show_chart(_step_chart(run, "images_per_second"), f"speed by step {run.id}")
 
 
-def _routing(run: Run, entropy: dict[str, Any], sentence: str) -> None:
+def _routing(run: Run, history: Sequence[HistoryRow], live: bool) -> None:
+    experts = run.settings().model.num_experts
+    sentence = routing_so_far(history, experts)
+    if experts < 2 or not (live or sentence):  # older versions did not measure it
+        return
     st.markdown(sentence or "The routing is measured after every epoch.")
     folded = st.expander("Routing entropy", key=f"routing {run.id}", on_change="rerun")
     if folded.open:
         with folded:
-            show_chart(entropy, f"entropy {run.id}")
+            show_chart(_epoch_chart(run, "entropy", False), f"entropy {run.id}")
             st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
 
 
-Charts = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, str]
-StepCharts = tuple[dict[str, Any], dict[str, Any]]
+# Charts take 10 ms and more to make, so only what is shown is made, once for all tabs.
 
 
-def _charts(run: Run, report: bool) -> Charts:
-    """Return the specifications of loss, accuracy and routing entropy by epoch, and a sentence on the routing."""
+def _epoch_chart(run: Run, quantity: str, report: bool) -> dict[str, Any]:
+    """Return the specification of "loss", "accuracy" or routing "entropy" by epoch."""
     try:
-        return _drawn(run.path / "metrics.jsonl", run.settings(), report)
+        return _by_epoch(run.path / "metrics.jsonl", quantity, run.settings(), report)
     except OSError:  # no epoch yet
-        return _frames(run.settings(), report)
+        return _before_epochs(quantity, run.settings(), report)
 
 
 @cached_on_file(maxsize=64)
-def _drawn(history: Path, settings: Settings, report: bool) -> Charts:
-    """Return the charts, made once per epoch for all tabs."""
-    return _draw(read_history(history), settings, report)
+def _by_epoch(history: Path, quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
+    return _draw(read_history(history), quantity, settings, report)
 
 
 @lru_cache(maxsize=16)
-def _frames(settings: Settings, report: bool) -> Charts:
-    return _draw([], settings, report)
+def _before_epochs(quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
+    return _draw([], quantity, settings, report)
 
 
-def _draw(history: Sequence[HistoryRow], settings: Settings, report: bool) -> Charts:
-    frame = pd.DataFrame(history, columns=list(HistoryRow.__annotations__))
+def _draw(history: Sequence[HistoryRow], quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
+    frame, epochs = pd.DataFrame(history, columns=list(HistoryRow.__annotations__)), settings.training.epochs
+    if quantity == "entropy":
+        return specification(entropy_curves(frame, settings.model.num_experts, epochs))
     validation = "test set" if settings.watches_test else "validation"
-    epochs, experts = settings.training.epochs, settings.model.num_experts
-    loss, accuracy = (
-        specification(learning_curves(frame, quantity, epochs, validation, report)) for quantity in ("loss", "accuracy")
-    )
-    entropy = specification(entropy_curves(frame, experts, epochs)) if experts > 1 else None
-    return loss, accuracy, entropy, routing_so_far(history, experts)
+    return specification(learning_curves(frame, quantity, epochs, validation, report))
 
 
-def _step_charts(run: Run) -> StepCharts:
-    """Return the specifications of loss and speed within the epochs."""
+def _step_chart(run: Run, quantity: str) -> dict[str, Any]:
+    """Return the specification of "loss" or "images_per_second" within the epochs."""
     try:
-        return _step_drawn(run.path / STEPS_FILE)
+        return _by_step(run.path / STEPS_FILE, quantity)
     except OSError:  # no step yet
-        return _step_frames()
+        return _before_steps(quantity)
 
 
 @cached_on_file(maxsize=64)
-def _step_drawn(path: Path) -> StepCharts:
-    return _step_draw(read_steps(path.parent))
+def _by_step(path: Path, quantity: str) -> dict[str, Any]:
+    return _draw_steps(read_steps(path.parent), quantity)
 
 
-@lru_cache(maxsize=1)
-def _step_frames() -> StepCharts:
-    return _step_draw(())
+@lru_cache(maxsize=2)
+def _before_steps(quantity: str) -> dict[str, Any]:
+    return _draw_steps((), quantity)
 
 
-def _step_draw(steps: Sequence[StepPoint]) -> StepCharts:
-    frame = pd.DataFrame(steps, columns=StepPoint._fields)
-    return specification(step_curve(frame, "loss")), specification(step_curve(frame, "images_per_second"))
+def _draw_steps(steps: Sequence[StepPoint], quantity: str) -> dict[str, Any]:
+    return specification(step_curve(pd.DataFrame(steps, columns=StepPoint._fields), quantity))
