@@ -1,7 +1,7 @@
 # make run: install everything into .venv and start the studio.
 # make test: lint, types and all tests, in random order; make test SEED=123 repeats an order.
 # make test-fast: lint, types and the fast tests, in under a minute.
-# make test-busy: all tests, five times in a row, while every processor core is busy.
+# make test-busy: all tests, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by that command.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
 # make accuracy PRESET=quick DATA=digits: train a preset in the background, with and without its routing, three seeds each.
@@ -41,7 +41,7 @@ test-fast: lint
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests
 
 test-busy: $(VENV)/.dev
-	$(VENV)/bin/python -m tools.busy --times 5 $(MAKE) all-tests
+	$(VENV)/bin/python -m tools.busy --times 5 $(if $(BESIDE),--beside "$(BESIDE)") $(MAKE) all-tests
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
