@@ -56,6 +56,7 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
 def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
     """Return the parameters, and per image the multiply-adds and the bytes that the forward pass saves for the backward pass."""
     number = dtype.itemsize  # bytes per output of a convolution
+    cast = number if dtype != torch.float32 else 0  # bytes per float32 number that is converted
     keeps_input = model.activation != "relu"  # ReLU saves its output, which the next step saves too
     area, channels = image_size**2, model.stem_width
     saved = number * 3 * area  # the image
@@ -74,11 +75,11 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
         area = size**2
         if not is_saved:
             saved += number * area * channels
-        if routed and model.routing == "learned":
+        if routed and model.routing != "uniform":
             hidden = max(channels // model.reduction, 1)
             parameters += (channels + 1) * hidden + (hidden + 1) * experts
             multiply_adds += channels * hidden + hidden * experts
-            saved += 4 * (channels + hidden + experts)
+            saved += 4 * (hidden + experts + (channels if model.routing == "learned" else 0))
         parameters += experts * width * (9 * channels + 2)
         multiply_adds += 9 * channels * experts * width * area
         if pools and model.pool_before_norm and model.residual:
@@ -93,6 +94,11 @@ def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.
         if routed or not keeps_input:
             saved += experts * number * area * channels
         saved += experts * number if routed else 0  # weights
+        if routed and model.gates == "se":
+            hidden = max(channels // model.reduction, 1)
+            parameters += (channels + 1) * hidden + (hidden + 1) * channels
+            multiply_adds += 2 * channels * hidden
+            saved += number * area * channels + 4 * (2 * channels + hidden) + cast * channels
         if pools and not model.pool_before_norm:
             saved += _pooling(number, size, channels) - (number * area * channels if is_saved else 0)
             size //= 2

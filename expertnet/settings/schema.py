@@ -72,9 +72,15 @@ class ModelSettings(Section):
     num_experts: int = setting(3, "Experts per block", basic=True, ge=1, le=16)
     """Parallel convolutions in each block (K). With 1 there is nothing to route."""
     reduction: int = setting(8, "Router reduction", ge=1, le=256)
-    """The router's hidden layer has this many times fewer units than its input."""
-    routing: Literal["learned", "uniform"] = setting("learned", "Routing")
-    """learned: a router weights the experts for each image. uniform: every expert gets 1/K, as a control."""
+    """The hidden layer of a router or channel gate has this many times fewer units than its input."""
+    routing: Literal["learned", "random", "uniform"] = setting("learned", "Routing")
+    """learned: a router weights the experts for each image. As controls, random: the router keeps its initial weights, while
+    the rest of the network learns; uniform: every expert gets 1/K.
+    """
+    gates: Literal["none", "se"] = setting("none", "Channel gates", advanced=True)
+    """se: scale the channels that a block with experts outputs, for each image (squeeze-and-excitation; Hu 2018,
+    arXiv:1709.01507). A single expert per block can have gates too.
+    """
     pool_after: Numbers = setting((), "Pool after blocks", kind="blocks")
     """Blocks (from 1) followed by 2x2 max pooling, which makes later blocks four times cheaper."""
     widths: Numbers = setting((), "Channels per stage", unit="feature maps")
@@ -215,7 +221,9 @@ class TrainingSettings(Section):
     lr: float = setting(3e-4, "Learning rate", basic=True, gt=0.0, le=10.0)
     """Highest learning rate of the schedule."""
     router_lr_share: float = setting(1.0, "Router learning rate share", step=0.05, gt=0.0, le=1.0)
-    """Routers learn at this share of the learning rate. At rates that suit the kernels, routers can collapse."""
+    """Routers and channel gates learn at this share of the learning rate. At rates that suit the kernels, routers can
+    collapse.
+    """
     bias_lr_share: float = setting(1.0, "Norm bias learning rate share", advanced=True, step=0.05, gt=0.0, le=1000.0)
     """Biases of norms learn at this multiple of the learning rate (Page 2019; Jordan 2024, arXiv:2404.00498)."""
     sgd_lr: float = setting(0.67, "SGD learning rate", advanced=True, step=0.1, gt=0.0, le=100.0)
@@ -225,7 +233,9 @@ class TrainingSettings(Section):
     weight_decay: float = setting(1e-3, "Weight decay", ge=0.0, le=10.0)
     """Decoupled with AdamW, an L2 penalty with SGD. With muon_sgd, the share lost per step at the peak."""
     decay_all: bool = setting(True, "Decay all weights")
-    """Apply weight decay to batch norms, biases and routers too. Off: only to convolutions and the classifier."""
+    """Apply weight decay to batch norms, biases, routers and channel gates too. Off: only to convolutions and the
+    classifier.
+    """
     momentum: float = setting(0.9, "Momentum", step=0.05, ge=0.0, lt=1.0)
     """Nesterov momentum of SGD and Muon."""
     schedule: Literal["cosine", "one_cycle"] = setting("cosine", "Schedule")

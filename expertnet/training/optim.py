@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from expertnet.network.model import ExpertConvs
+from expertnet.network.mixing import ExpertConvs
 from expertnet.settings.schema import TrainingSettings
 from expertnet.training.muon import Muon
 
@@ -68,7 +68,8 @@ def make_optimizers(model: nn.Module, training: TrainingSettings, batch_size: in
     groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
     for name, value in left.items():
         is_stem = name == "stem.conv.bias"
-        routes, biases = ".branch." in name, is_stem or name in norms
+        routes = ".branch." in name or ".gate." in name
+        biases = is_stem or name in norms
         spared = not training.decay_all and (value.ndim < 2 or routes)
         share = rest * (training.router_lr_share if routes else training.bias_lr_share if biases else 1.0)
         group: dict[str, Any] = {"params": [], "lr_share": share}

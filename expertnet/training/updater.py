@@ -14,7 +14,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
 from expertnet.data.splits import Split
-from expertnet.network.model import ExpertBranch, ExpertNet
+from expertnet.network.model import ExpertNet
+from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import group_rate, make_optimizers, temperature
@@ -120,7 +121,7 @@ class Updater:
                 group["lr"] = group_rate(training, group, done)
         if training.temperature > 1:
             for module in (*self.model.modules(), *self.evaluated.modules()):
-                if isinstance(module, ExpertBranch):
+                if isinstance(module, Router):
                     module.temperature.fill_(temperature(training, done))
 
     def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:

@@ -4,17 +4,21 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from expertnet.network.model import ExpertConvs, ExpertNet
+from expertnet.network.mixing import ExpertConvs
+from expertnet.network.model import ExpertNet
 from expertnet.routing.interventions import ablated, forced, given, swapped, top1, uniform
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import ModelSettings
 from tests.support.gpu import CUDA, pretend
+from tests.support.kinds import KINDS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["report", "fast"])
-def test_routing_can_be_read_and_changed(monkeypatch, preset):
-    model = build_settings(preset, "digits").model
+@pytest.mark.parametrize(
+    ("preset", "more"), [("report", {}), ("fast", {}), *(("report", more) for more in KINDS)], ids=str
+)
+def test_routing_can_be_read_and_changed(monkeypatch, preset, more):
+    model = build_settings(preset, "digits", {f"model.{name}": value for name, value in more.items()}).model
     network = ExpertNet(model, 10).eval()
     with pretend(monkeypatch):
         network = network.to(CUDA, memory_format=torch.channels_last)

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from expertnet.network.model import ExpertConvs, ExpertNet
+from expertnet.network.mixing import ExpertConvs
+from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import ModelSettings
 
 

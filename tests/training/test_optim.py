@@ -131,7 +131,7 @@ def test_muon_with_sgd_moves_the_kernels_of_an_ordinary_stem_too():
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("decay_all", [True, False])
 def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimizer, decay_all):
-    net = ExpertNet(ModelSettings(num_blocks=2, channels=8), 10)
+    net = ExpertNet(ModelSettings(num_blocks=2, channels=8, gates="se"), 10)
     training = TrainingSettings(optimizer=optimizer, decay_all=decay_all, weight_decay=0.5)
     decay = {
         id(value): (type(made).__name__, group["weight_decay"])
@@ -146,6 +146,7 @@ def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimiz
     for name in (
         "backbone.blocks.0.experts.norm.weight",
         "backbone.blocks.1.branch.squeeze.weight",
+        "backbone.blocks.1.gate.excite.weight",
         "classifier.head.bias",
     ):
         assert decay[id(names[name])][1] == (0.5 if decay_all else 0.0)
@@ -153,8 +154,8 @@ def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimiz
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
-def test_routers_take_their_share_of_the_learning_rate_and_nothing_else_does(optimizer):
-    net = ExpertNet(ModelSettings(num_blocks=2, channels=8), 10)
+def test_routers_and_gates_take_their_share_of_the_learning_rate_and_nothing_else_does(optimizer):
+    net = ExpertNet(ModelSettings(num_blocks=2, channels=8, gates="se"), 10)
     training = TrainingSettings(optimizer=optimizer, router_lr_share=0.1)
     share = {
         id(value): group["lr_share"]
@@ -163,7 +164,7 @@ def test_routers_take_their_share_of_the_learning_rate_and_nothing_else_does(opt
         for value in group["params"]
     }
     for name, value in net.named_parameters():
-        assert share[id(value)] == (0.1 if ".branch." in name else 1.0), name
+        assert share[id(value)] == (0.1 if ".branch." in name or ".gate." in name else 1.0), name
 
 
 def test_temperature_falls_in_a_straight_line():

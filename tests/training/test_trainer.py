@@ -130,10 +130,13 @@ FAST = {
 }
 
 
+CONTROLS = {"model.routing": "random", "model.gates": "se", "training.ema": 0.9, "training.optimizer": "muon"}
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST],
-    ids=["adamw", "sgd", "all", "fast"],
+    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST, CONTROLS],
+    ids=["adamw", "sgd", "all", "fast", "controls"],
 )
 def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, settings, tmp_path):
     settings = settings | {"training.lr": 0.01}
@@ -148,6 +151,25 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, setti
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert epochs(second.run()) == expected[1:]
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon", "muon_sgd"])
+def test_a_random_router_keeps_the_initial_weights_of_one_that_learns(data, optimizer):
+    same = {"training.optimizer": optimizer, "training.weight_decay": 0.1, "training.epochs": 1, "seed": 3}
+    learned = trainer(data, **same).weights()
+    training = trainer(data, **same | {"model.routing": "random", "training.ema": 0.9, "training.gradient_clip": 1.0})
+    assert training.weights().keys() == learned.keys()
+    assert all(torch.equal(value, learned[name]) for name, value in training.weights().items())
+    list(training.run())
+    for weights in (training.weights(), training.weights(training.model)):
+        for name, value in weights.items():
+            if name.endswith("weight"):
+                assert torch.equal(value, learned[name]) == (".branch." in name), name
+    other = trainer(data, **same | {"seed": 4, "model.routing": "random"}).weights()
+    name = "backbone.blocks.0.branch.route.weight"
+    assert not torch.equal(other[name], learned[name])
+    images = normalize(data.test.images, training.mean, training.std)
+    assert training.evaluated.eval()(images, True)[1].std(0).min() > 0  # it depends on the image
 
 
 def test_the_resolution_grows_in_equal_shares_of_the_steps_and_evaluation_is_at_the_full_one(data):
