@@ -2,22 +2,22 @@
 
 import re
 
-import pandas as pd
 import streamlit as st
 
 from expertnet.errors import RunError
 from expertnet.findings.outcome import outcome
-from expertnet.settings.fields import build_settings, command_line, differences, display_value, flat, setting_fields
+from expertnet.settings.fields import command_line
 from expertnet.settings.presets import PRESETS
 from expertnet.store.checks import check_network
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.ui.run_details import settings_table
 from expertnet.ui.shell import shown_error, time_text
 from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
-from expertnet.utils.text import counted, escape
+from expertnet.utils.text import escape
 
 OVERVIEW, MISTAKES, SETTINGS, LOG = TABS = ["Overview", "Mistakes", "Settings", "Log"]
 LINES = 200  # of the log
@@ -60,24 +60,13 @@ def _mistakes(run: Run) -> None:
 
 
 def _settings(run: Run) -> None:
-    """Draw the network, the command line, and all settings, those that differ from the preset first."""
+    """Draw the network, the command line and all settings."""
     settings = run.settings()
-    preset = run.preset if run.preset in PRESETS else ""
-    base = build_settings(preset, settings.data.dataset) if preset else settings
-    changed = {key for key, *_ in differences(settings, base)}
     summary(settings)
-    if preset:
+    if run.preset in PRESETS:
         st.caption("On the command line:")
-        st.code(command_line(settings, preset), language="bash", wrap_lines=True)
-        count = counted(len(changed), "setting differs", "settings differ")
-        st.caption(f"{count} from the preset “{escape(preset)}”." + (" They come first." if changed else ""))
-    values, usual = flat(settings), flat(base)
-    fields = sorted(setting_fields(), key=lambda field: field.key not in changed)
-    rows = [
-        (field.label, display_value(values[field.key]), field.key, display_value(usual[field.key])) for field in fields
-    ]
-    table = pd.DataFrame(rows, columns=["Setting", "Value", "Key", "Preset"])
-    st.dataframe(table if preset else table.drop(columns="Preset"), hide_index=True, alt="All settings of the run")
+        st.code(command_line(settings, run.preset), language="bash", wrap_lines=True)
+    settings_table(run)
 
 
 def _log(run: Run) -> None:

@@ -1,26 +1,19 @@
 """The numbers and the curves of a run, read from the store alone."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from expertnet.charts.base import specification
 from expertnet.charts.sparkline import sparkline
-from expertnet.charts.training import entropy_curves, learning_curves, step_curve
 from expertnet.findings.through_training import routing_so_far
 from expertnet.settings.fields import with_labels
-from expertnet.settings.schema import Settings
-from expertnet.store.history import HistoryRow, read_history
+from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING, Status
-from expertnet.store.steps import STEPS_FILE, StepPoint, read_steps
+from expertnet.store.steps import read_steps
 from expertnet.ui.chart import show_chart
+from expertnet.ui.run_details import epoch_chart, step_chart
 from expertnet.ui.shell import PAGES, TITLE, duration, state_label
-from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -132,9 +125,9 @@ def curves(run: Run, live: bool) -> None:
     is_cifar10 = info is not None and (info.name == "cifar10" or set(info.classes) == CIFAR10)
     if live or history:
         with st.grid(2, min_column_width=300):
-            loss = _step_chart(run, "loss") if live and few else _epoch_chart(run, "loss", is_cifar10)
+            loss = step_chart(run, "loss") if live and few else epoch_chart(run, "loss", is_cifar10)
             show_chart(loss, f"loss {run.id}")
-            show_chart(_epoch_chart(run, "accuracy", is_cifar10), f"accuracy {run.id}")
+            show_chart(epoch_chart(run, "accuracy", is_cifar10), f"accuracy {run.id}")
         if is_cifar10:
             st.caption(
                 "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
@@ -150,8 +143,8 @@ def curves(run: Run, live: bool) -> None:
     folded = st.expander("Loss and speed by step", unfolded, key=f"steps {run.id} {unfolded}", on_change="rerun")
     if folded.open:
         with folded, st.grid(2, min_column_width=300):
-            show_chart(_step_chart(run, "loss"), f"loss by step {run.id}")
-            show_chart(_step_chart(run, "images_per_second"), f"speed by step {run.id}")
+            show_chart(step_chart(run, "loss"), f"loss by step {run.id}")
+            show_chart(step_chart(run, "images_per_second"), f"speed by step {run.id}")
 
 
 def _routing(run: Run, history: Sequence[HistoryRow], live: bool) -> None:
@@ -163,56 +156,5 @@ def _routing(run: Run, history: Sequence[HistoryRow], live: bool) -> None:
     folded = st.expander("Routing entropy", key=f"routing {run.id}", on_change="rerun")
     if folded.open:
         with folded:
-            show_chart(_epoch_chart(run, "entropy", False), f"entropy {run.id}")
+            show_chart(epoch_chart(run, "entropy"), f"entropy {run.id}")
             st.caption("Routing entropy is 0 if each image uses a single expert. The dashed line is an even split.")
-
-
-# Charts take 10 ms and more to make, so only what is shown is made, once for all tabs.
-
-
-def _epoch_chart(run: Run, quantity: str, report: bool) -> dict[str, Any]:
-    """Return the specification of "loss", "accuracy" or routing "entropy" by epoch."""
-    try:
-        return _by_epoch(run.path / "metrics.jsonl", quantity, run.settings(), report)
-    except OSError:  # no epoch yet
-        return _before_epochs(quantity, run.settings(), report)
-
-
-@cached_on_file(maxsize=64)
-def _by_epoch(history: Path, quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
-    return _draw(read_history(history), quantity, settings, report)
-
-
-@lru_cache(maxsize=16)
-def _before_epochs(quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
-    return _draw([], quantity, settings, report)
-
-
-def _draw(history: Sequence[HistoryRow], quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
-    frame, epochs = pd.DataFrame(history, columns=list(HistoryRow.__annotations__)), settings.training.epochs
-    if quantity == "entropy":
-        return specification(entropy_curves(frame, settings.model.num_experts, epochs))
-    validation = "test set" if settings.watches_test else "validation"
-    return specification(learning_curves(frame, quantity, epochs, validation, report))
-
-
-def _step_chart(run: Run, quantity: str) -> dict[str, Any]:
-    """Return the specification of "loss" or "images_per_second" within the epochs."""
-    try:
-        return _by_step(run.path / STEPS_FILE, quantity)
-    except OSError:  # no step yet
-        return _before_steps(quantity)
-
-
-@cached_on_file(maxsize=64)
-def _by_step(path: Path, quantity: str) -> dict[str, Any]:
-    return _draw_steps(read_steps(path.parent), quantity)
-
-
-@lru_cache(maxsize=2)
-def _before_steps(quantity: str) -> dict[str, Any]:
-    return _draw_steps((), quantity)
-
-
-def _draw_steps(steps: Sequence[StepPoint], quantity: str) -> dict[str, Any]:
-    return specification(step_curve(pd.DataFrame(steps, columns=StepPoint._fields), quantity))
