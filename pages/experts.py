@@ -56,7 +56,7 @@ st.header(
     "expert has learned, and whether routing matters.",
 )
 header = st.container(horizontal=True, vertical_alignment="center", gap="small", key="header")
-picked = pick_run(images=True, row=header)
+picked = pick_run(header, images=True)
 if picked is None:
     st.stop()
 title = _pick_view(header)

@@ -13,7 +13,7 @@ NAMED = 20  # classes
 
 shell.require()
 st.header("Predict")
-picked = pick_run("Network", row=st.container(horizontal=True))
+picked = pick_run(st.container(horizontal=True))
 if picked is None:
     st.stop()
 with shell.shown_error():

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.elements.lib.utils import LabelVisibility
 
 from expertnet.errors import RunError
 from expertnet.inference.routing_cache import has_own_test_set
@@ -20,12 +19,8 @@ from expertnet.utils.text import escape, percent
 CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
 
 
-def pick_run(
-    label: str = "Run", images: bool = False, row: DeltaGenerator | None = None
-) -> tuple[Run, Checkpoint] | None:
-    """Return the run and the checkpoint that the user chose, or None after saying what to do.
-
-    In a `row` of other controls, the labels are hidden.
+def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint] | None:
+    """Ask for a run and a checkpoint in a row of controls, and return both, or None after saying what to do.
 
     The run comes from ?run=ID, else from what the user chose on another page, else from `default_run`. If the run in the URL
     cannot be used, say why and choose no other. `images` is passed to `default_run`.
@@ -34,18 +29,16 @@ def pick_run(
     runs = {run.id: run for run in store.list() if has_network(run)}
     if not asked and st.session_state.get(CHOSEN) in runs:
         asked = st.session_state[CHOSEN]
-    labels: LabelVisibility = "visible" if row is None else "collapsed"
-    row = row or st.container(horizontal=True, vertical_alignment="bottom")
     if runs:
         ids = list(runs)
         initial = asked if asked in runs else None if asked else default_run(runs, images)
         chosen = row.selectbox(
-            label,
+            "Run",
             ids,
             index=ids.index(initial) if initial else None,
             format_func=descriptions(runs.values()).__getitem__,
             placeholder="Choose a run",
-            label_visibility=labels,
+            label_visibility="collapsed",
         )
     else:
         nothing_yet("There is no trained network yet.")
@@ -65,7 +58,7 @@ def pick_run(
         st.query_params["run"] = chosen
     run = runs[chosen]
     with row:
-        checkpoint = _pick_checkpoint(run, labels)
+        checkpoint = _pick_checkpoint(run)
         if run.shipped:
             with st.popover("About", icon=":material/info:"):
                 st.markdown(run.card())
@@ -122,7 +115,7 @@ def model_card(run: Run) -> None:
             st.markdown(run.card())
 
 
-def _pick_checkpoint(run: Run, labels: LabelVisibility) -> Checkpoint:
+def _pick_checkpoint(run: Run) -> Checkpoint:
     checkpoints = run.checkpoints.present()
     if len(checkpoints) < 2:
         return checkpoints[0]
@@ -133,4 +126,4 @@ def _pick_checkpoint(run: Run, labels: LabelVisibility) -> Checkpoint:
 
     key = f"weights {run.id}"
     keep_choice(key, list(map(label, checkpoints)))
-    return st.selectbox("Checkpoint", checkpoints, format_func=label, key=key, width=150, label_visibility=labels)
+    return st.selectbox("Checkpoint", checkpoints, format_func=label, key=key, width=150, label_visibility="collapsed")

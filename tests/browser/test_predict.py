@@ -50,7 +50,7 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     expect(sample).to_have_attribute("aria-pressed", "true")
     expect(sample).to_be_focused()
     number = re.search(r"\d+", sample.get_attribute("aria-label"))[0]
-    page.get_by_role("link", name="See its routing").click()
+    page.get_by_role("link", name="See routing").click()
     settle(page.get_by_text(f'Test image {number}: class "7"'))
 
 

@@ -193,7 +193,7 @@ def test_a_name_opens_its_run_and_escape_closes_it(sized, several):
     drawer = page.get_by_role("dialog", name="run 5")
     settle(drawer)
     expect(drawer.locator(CHART)).to_have_count(2)
-    expect(drawer.get_by_role("link", name="Training")).to_be_visible()
+    expect(drawer.get_by_role("link", name="See training")).to_be_visible()
     page.reload()
     settle(drawer)
     page.keyboard.press("Escape")

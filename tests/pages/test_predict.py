@@ -72,7 +72,7 @@ def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routin
     assert len(answers(test)) == 1 and len(test.get("vega_lite_chart")) == 2
     assert any("true class is 0" in caption.value for caption in test.caption)
     (link,) = test.get("page_link")
-    assert link.proto.label == "See its routing" and f"run={run.id}" in link.proto.query_string
+    assert link.proto.label == "See routing" and f"run={run.id}" in link.proto.query_string
     place = int(re.search(r"image=(\d+)", link.proto.query_string)[1])
     assert load_own_test_set(run).labels[place - 1] == 0
     assert not test.warning

@@ -409,11 +409,11 @@ def test_with_many_runs_each_is_a_row_of_the_differences(store):
 
 def test_settings_are_related_to_accuracy_only_within_one_dataset(store):
     runs = several(store, 23)
-    assert "Select runs of a single dataset" in said(page(*runs))
+    assert "Compare runs of a single dataset" in said(page(*runs))
     test = page(*runs[3:])
     assert "a higher “Learning rate”" in said(test).replace("\\", "")
     assert len(specs(test)) == 3
-    assert "Select at least 8 finished runs" in said(page(*runs[3:8]))
+    assert "Compare at least 8 finished runs" in said(page(*runs[3:8]))
     assert len(specs(page(*runs[3:7]))) == 2  # four runs are too few for parallel coordinates
 
 

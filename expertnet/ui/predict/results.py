@@ -76,7 +76,7 @@ def show_answer(run: Run, predictor: Predictor, given: Given, image: Tensor, cla
             st.subheader(f"Answer: {escape(best.label)} ({percent(best.probability)})", anchor=False)
             st.caption(escape(given.note or given.name))
             if given.place is not None and classification.routing.shape[1] > 1:
-                shell.link("experts", "See its routing", run.id, image=str(given.place + 1))
+                shell.link("experts", "See routing", run.id, image=str(given.place + 1))
     _notice(predictor, given, image)
     left, right = st.columns(2, gap="medium")
     bars = probability_bars(pd.DataFrame([asdict(prediction) for prediction in classification.predictions]))

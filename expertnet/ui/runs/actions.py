@@ -37,10 +37,10 @@ def run_actions(row: RunRow) -> None:
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if row.settings:
         with buttons:
-            shell.link("train", "Training", run.id)
+            shell.link("train", "See training", run.id)
             if has_network(run):
-                shell.link("experts", "Routing", run.id)
-                shell.link("predict", "Classify", run.id)
+                shell.link("experts", "See routing", run.id)
+                shell.link("predict", "Try it", run.id)
     if resumable and not why_not and not row.shipped:
         shell.action(buttons, "Resume", "play_arrow", f"resume {run.id}", lambda: manager().resume(run))
     if row.state in ("queued", "running"):

@@ -131,7 +131,7 @@ def _parallel(rows: list[RunRow], settings: pd.DataFrame) -> None:
 def _describe(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -> None:
     """Say which settings go with better accuracy, among finished runs of one dataset."""
     if len({row.dataset for row in rows if row.settings}) > 1:
-        st.caption("Select runs of a single dataset to see which settings go with better accuracy.")
+        st.caption("Compare runs of a single dataset to see which settings go with better accuracy.")
         return
     labels = row_labels(rows)
     finished = [labels[row.id] for row in rows if row.state == "finished" and labels[row.id] in accuracy.index]
@@ -139,7 +139,7 @@ def _describe(rows: list[RunRow], settings: pd.DataFrame, accuracy: pd.Series) -
     if sentence:
         st.write(escape(sentence))
     else:
-        st.caption(f"Select at least {FEWEST_RUNS} finished runs to see which settings go with better accuracy.")
+        st.caption(f"Compare at least {FEWEST_RUNS} finished runs to see which settings go with better accuracy.")
 
 
 def _accuracies(rows: list[RunRow], longest: int = LONGEST) -> pd.Series:
