@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from expertnet.ui import shell
+from expertnet.ui import choices, shell
 from expertnet.ui.experts.classes import classes_view
 from expertnet.ui.experts.compare import compare_view
 from expertnet.ui.experts.experts import experts_view
@@ -31,20 +31,20 @@ WHOLE_TEST_SET = ("Classes", "Experts", "Compare")  # views that show nothing wi
 
 
 def _pick_view(row: DeltaGenerator) -> str:
-    """Ask for a view. The URL decides, and every choice is an entry of the browser's history."""
-    asked = st.query_params.get("view", FIRST)
+    """Ask for a view. Every choice is a step in the browser's history."""
+    asked = choices.read("view") or FIRST
     named = next((name for name in VIEWS if name.lower() == asked.lower()), FIRST)
     if named.lower() != asked.lower():
         shell.toast(f"There is no view “{escape(asked[:80])}”. “{FIRST}” is shown instead.")
-        del st.query_params["view"]
+        choices.write("view", "")
     st.session_state["view"] = named
 
-    def follow() -> None:
-        st.query_params["view"] = st.session_state["view"]
+    def choose() -> None:
+        choices.write("view", st.session_state["view"])
 
     return str(
         row.segmented_control(
-            "View", list(VIEWS), required=True, key="view", on_change=follow, label_visibility="collapsed"
+            "View", list(VIEWS), required=True, key="view", on_change=choose, label_visibility="collapsed"
         )
     )
 

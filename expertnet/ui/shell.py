@@ -13,6 +13,7 @@ from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
 from expertnet.store.run import Run
 from expertnet.training.manager import manager
+from expertnet.ui import choices
 from expertnet.ui.announce import announce
 from expertnet.ui.auth import login
 from expertnet.utils.files import os_error_sentence
@@ -79,6 +80,7 @@ def navigate() -> None:
 
     # The default page has no name in the URL, so a link could not name it. A hidden page leads to the first one instead.
     page = st.navigation([*pages.values(), st.Page(start, default=True, visibility="hidden")], position="top")
+    choices.follow_url(page.title)
     if page in pages.values():
         st.set_page_config(page_title=f"{page.title} · {TITLE}")  # tells browser tabs apart
         if page is not pages["train"]:  # which knows the run in view

@@ -3,6 +3,8 @@
 import re
 import shutil
 import threading
+from io import BytesIO
+from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
 import pytest
@@ -13,6 +15,7 @@ from expertnet.data.cache import data_root
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.settings.url import from_query
 from expertnet.store.run_store import RunStore
+from expertnet.ui import choices
 from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
 from tests.support.small import LIMIT
@@ -297,19 +300,38 @@ def test_one_expert_has_nothing_to_route():
     assert any("nothing to route" in info.value for info in opened("experts", run.id).info)
 
 
-def test_a_test_image_has_a_caption_without_escapes():
+def test_a_test_image_has_its_number_and_class_as_caption_and_as_text_alternative():
     test = opened("experts", finished(RunStore()).id)
-    captions = [caption.value for caption in test.caption if "Test image" in caption.value]
-    assert re.fullmatch(r'Test image \d+: class "\d"', captions[0])
+    (alt,) = [image.proto.imgs[0].alt for image in test.get("image") if "Test image" in image.proto.imgs[0].alt]
+    assert re.fullmatch(r'Test image \d+: class "\d"', alt)
+    assert alt.replace(":", r"\:") in [caption.value for caption in test.caption]
 
 
-def test_every_choice_of_a_view_is_in_the_url():
+@pytest.mark.parametrize("view", ["One image", "What if"])
+def test_an_uploaded_image_has_its_file_name_as_caption_and_as_text_alternative(view):
+    test = opened("experts", finished(RunStore()).id, view=view)
+    test.segmented_control(key="source").set_value("Upload").run()
+    file = BytesIO()
+    Image.new("L", (8, 8), 99).save(file, "PNG")
+    test.file_uploader[0].upload("my_*4*.png", file.getvalue(), "image/png")
+    test.run()
+    assert "my_*4*.png" in [image.proto.imgs[0].alt for image in test.get("image")]
+    assert "my\\_\\*4\\*.png" in [caption.value for caption in test.caption]
+
+
+def test_every_choice_of_a_view_is_in_the_url_and_back_undoes_it(monkeypatch):
     test = opened("experts", finished(RunStore()).id)
     assert "view" not in test.query_params
     test.segmented_control(key="view").set_value("Compare").run()
+
+    def shown(url):
+        test.query_params["view"] = url
+        return test.run().segmented_control(key="view").value
+
+    assert shown("One image") == "Compare"  # a click that the browser sent before it had the new URL
     assert test.query_params["view"] in ("Compare", ["Compare"])
-    test.query_params["view"] = "Classes"  # as the browser's Back does
-    assert test.run().segmented_control(key="view").value == "Classes"
+    monkeypatch.setattr(choices, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
+    assert shown("Classes") == "Classes"
 
 
 def test_a_class_is_highlighted_with_its_images_for_an_expert():

@@ -11,11 +11,12 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash, trashed
+from expertnet.ui import choices
 from expertnet.ui.runs import state
 from expertnet.ui.runs.state import SELECTED
 from expertnet.ui.runs.table import fitted
 from expertnet.utils.processes import this_process
-from tests.support.opening import TINY, finished, new_session, opened, written
+from tests.support.opening import TINY, finished, new_session, opened, to_page, written
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ def test_back_keeps_a_comparison_that_is_too_long_for_the_url(store, monkeypatch
     test = page(*several(store, 2))
     assert ("selected" in test.query_params) is (most == 2)
     test.query_params.clear()
-    monkeypatch.setattr(state, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
+    monkeypatch.setattr(choices, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
     assert len(sound(test.run()).session_state[SELECTED]) == (2 if most == 1 else 0)
 
 
@@ -304,6 +305,21 @@ def test_a_run_in_the_url_that_is_gone_is_named(store):
     written(store, "one")
     test = page(open="20200101-000000-abcd")
     assert ["no run at this URL" in toast.value for toast in test.toast] == [True] and "open" not in test.query_params
+
+
+def test_the_drawer_stays_open_if_the_browser_sends_the_url_from_before_and_is_closed_after_another_page(store):
+    run = written(store, "one")
+    test = press(page(run), "Open run")
+
+    def drawers():
+        return len(sound(test.run()).get("dialog"))
+
+    del test.query_params["open"]
+    assert drawers() == 1 and test.query_params["open"] == run.id
+    for name in ("train", "runs"):
+        to_page(test, name)
+        test.query_params.clear()
+        assert drawers() == 0
 
 
 def test_a_deletion_can_be_undone(store):

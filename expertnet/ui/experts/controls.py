@@ -35,7 +35,7 @@ def pick_block(blocks: list[int], key: str = "block") -> int:
 
 
 def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str] | None:
-    """Return a uint8 image (3, S, S) and its caption, or None if no image is chosen.
+    """Return a uint8 image (3, S, S) and its caption as plain text, or None if no image is chosen.
 
     The choice of a test image is stored in the URL. `second` is for the second picker of a page.
     """
@@ -57,7 +57,7 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
             st.caption("Upload an image to see its routing.")
             return None
         with shown_error():
-            return load_image(uploaded.getvalue(), image_size), escape(uploaded.name)
+            return load_image(uploaded.getvalue(), image_size), uploaded.name
         return None
     return _test_image(selection.predictor.classes, split, strip, row, suffix, of)
 
@@ -109,7 +109,7 @@ def _test_image(
         images = [split.images[index] for index in shown]
         filmstrip(f"Test images{of}", images, captions, names, f"strip{suffix}", place - 1 - first, pick)
     index = members[place - 1]
-    return split.images[index], f'Test image {index + 1}: class "{escape(classes[int(split.labels[index])])}"'
+    return split.images[index], f'Test image {index + 1}: class "{classes[int(split.labels[index])]}"'
 
 
 def gallery(selection: Selection, indices: list[int], captions: list[str], width: int = WIDTH) -> None:

@@ -63,7 +63,7 @@ def _routing(
         st.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"Answer: **{name}** ({percent(float(probabilities_1C[0, best]))})")
-            st.caption(caption)
+            st.caption(escape(caption))
     left, right = (st.container(), st.container()) if of else st.columns(2, gap="medium")
     with left:
         st.markdown("**Routing weights**")

@@ -14,6 +14,7 @@ from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.effects import ablations_panel, policies_panel
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
+from expertnet.utils.text import escape
 
 WEIGHTS = "weights"  # in the URL
 MISMATCH = (
@@ -38,7 +39,7 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
     if picked is not None:
         image, caption = picked
         shown.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
-        shown.caption(caption)
+        shown.caption(escape(caption))
         with right:
             login.fragment(_one_image)(selection, *picked)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from expertnet.ui import choices
 from expertnet.ui.auth import login
 
 COMPARED = "compared"  # the key of the multiselect: ids, in the order in which they were chosen
@@ -17,12 +17,9 @@ IMPORT, TRASH = "import", "trash"  # what the drawer shows besides a run
 def read_url(known: Collection[str]) -> None:
     """Compare what the URL says when the page is opened, and after Back and Forward. Forget runs that are not `known`."""
     state, in_url = st.session_state, st.query_params.get(IN_URL, "")
-    context = get_script_run_ctx()
     ids = state.get(COMPARED)
-    went_back = context is not None and context.is_history_navigation
-    if not in_url and len(ids or ()) > MOST_IN_URL:
-        went_back = False  # the URL had no room for them
-    if went_back or (ids is None and in_url):
+    had_room = in_url or len(ids or ()) <= MOST_IN_URL
+    if (choices.went_back() and had_room) or (ids is None and in_url):
         ids = in_url.split(",")
     elif ids is None:
         ids = state.get(SELECTED, ())
@@ -40,32 +37,25 @@ def write_url() -> tuple[str, ...]:
     st.session_state[SELECTED] = ids = tuple(st.session_state[COMPARED])
     text = ",".join(ids) if len(ids) <= MOST_IN_URL else ""
     if text != st.query_params.get(IN_URL, ""):  # setting it again would add a step to the browser's history
-        _set(IN_URL, text)
+        choices.write(IN_URL, text)
     return ids
 
 
 def opened() -> str:
     """Return what the drawer shows: the id of a run, IMPORT, TRASH, or "" if it is closed."""
-    return st.query_params.get(OPEN, "")
+    return choices.read(OPEN)
 
 
 def open_drawer(what: str) -> None:
-    _set(OPEN, what)
+    choices.write(OPEN, what)
 
 
 def close_drawer() -> None:
-    _set(OPEN, "")
-
-
-def _set(key: str, text: str) -> None:
-    if text:
-        st.query_params[key] = text
-    else:
-        st.query_params.pop(key, None)
+    choices.write(OPEN, "")
 
 
 def drawer(title: str, content: Callable[[], None], width: int = 480) -> None:
-    """Draw the drawer, which stays open until the URL no longer says so."""
+    """Draw the drawer, which stays open until it is closed."""
 
     def guarded() -> None:
         login.guard()  # the page's guard does not run for clicks in the drawer
