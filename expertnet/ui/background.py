@@ -1,6 +1,7 @@
 """Show the progress of a task in the background, and its result once it is there."""
 
 from collections.abc import Hashable
+from math import inf
 from typing import Any
 
 import streamlit as st
@@ -21,27 +22,27 @@ def threads() -> int:
     return 1 if manager().training() else available_threads()
 
 
-def in_background(key: Hashable, label: str, work: tasks.Work, ask: bool = False) -> Any:
+def in_background(key: Hashable, label: str, work: tasks.Work, unasked: float = inf) -> Any:
     """Return the result of a task. Until it is there, show the progress and return None.
 
-    With `ask`, it starts when the user presses a button.
+    Work that takes more than `unasked` seconds starts when the user presses a button.
     """
 
-    def start() -> tasks.Task:
-        task = tasks.start(key, work)
+    def start(within: float = inf) -> tasks.Task:
+        task = tasks.start(key, work, within)
         task.join(GRACE)
         return task
 
-    found = tasks.find(key)
-    if found is not None and not found.running and found.result is None:
-        st.error(escape(found.error or "The computation was stopped."), icon=":material/error:")
-        action(st.container(), f"Try again: {label}", "replay", f"start {key}", start)
-        return None
-    if found is None and ask:
+    task = tasks.find(key)
+    if task is None and unasked:
+        task = start(unasked)
+    if task is None or task.too_slow:
         action(st.container(), label, "science", f"start {key}", start)
         return None
-    task = found or start()
-    if not task.running and task.result is not None:
+    if not task.running:
+        if task.result is None:
+            st.error(escape(task.error or "The computation was stopped."), icon=":material/error:")
+            action(st.container(), f"Try again: {label}", "replay", f"start {key}", start)
         return task.result
 
     def progress() -> None:

@@ -4,8 +4,10 @@ A task belongs to the process, so it continues when the user leaves or reloads t
 """
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Hashable
+from math import inf
 from typing import Any
 
 from expertnet.errors import UserError
@@ -13,15 +15,19 @@ from expertnet.utils.progress import Cancelled, Report, ShouldStop
 
 Work = Callable[[Report, ShouldStop], object]
 LIMIT = 32  # tasks; beyond it, the oldest finished ones are forgotten
+JUDGED_AFTER = 1.0  # seconds; the first ones are too slow to estimate the rest
 
 
 class Task:
-    """Work in a background thread. Its attributes may be read at any time; `result` is None until the work succeeds."""
+    """Work in a background thread. Its attributes may be read at any time; `result` is None until the work succeeds.
 
-    def __init__(self, work: Work) -> None:
-        self.activity, self.share, self.error = "", 0.0, ""
+    The work ends `too_slow`, without a result, once its progress says that it will take more than `within` seconds.
+    """
+
+    def __init__(self, work: Work, within: float = inf) -> None:
+        self.activity, self.share, self.error, self.too_slow = "", 0.0, "", False
         self.result: Any = None
-        self._work, self._stop = work, threading.Event()
+        self._work, self._stop, self._within, self._started = work, threading.Event(), within, time.monotonic()
         self._thread = threading.Thread(target=self._run, name="task", daemon=True)
         self._thread.start()
 
@@ -38,6 +44,10 @@ class Task:
 
     def _report(self, activity: str, share: float | None) -> None:
         self.activity, self.share = activity, share or 0.0
+        seconds = time.monotonic() - self._started
+        if seconds >= JUDGED_AFTER and seconds > self._within * self.share > 0:
+            self.too_slow = True
+            raise Cancelled
 
     def _run(self) -> None:
         try:
@@ -55,11 +65,11 @@ _tasks: dict[Hashable, Task] = {}
 _lock = threading.Lock()
 
 
-def start(key: Hashable, work: Work) -> Task:
-    """Start work under a key and return its task, or the running task with that key."""
+def start(key: Hashable, work: Work, within: float = inf) -> Task:
+    """Start work under a key and return its task, or the running task with that key. `within` is that of Task."""
     with _lock:
         if key not in _tasks or not _tasks[key].running:
-            _tasks[key] = Task(work)
+            _tasks[key] = Task(work, within)
             finished = [old for old, task in _tasks.items() if not task.running and old != key]
             for old in finished[: max(len(_tasks) - LIMIT, 0)]:
                 del _tasks[old]

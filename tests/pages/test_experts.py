@@ -15,7 +15,8 @@ from expertnet.data.cache import data_root
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.settings.url import from_query
 from expertnet.store.run_store import RunStore
-from expertnet.ui import choices
+from expertnet.ui import choices, tasks
+from expertnet.ui.experts import effects
 from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
 from tests.support.small import LIMIT
@@ -149,11 +150,9 @@ def test_changed_weights_are_stored_in_the_url():
 def test_ablations_are_measured_in_the_background_and_shown():
     run = finished(RunStore())
     test = view_of(run, "What if")
-    for label in ("Route the test set in six ways", "Switch off each expert in turn"):
-        click(test, label)
-        join_tasks()
-        test.run()
-    assert not test.exception and not test.error
+    click(test, "Switch off each expert in turn")
+    settled(test)
+    assert not test.error
     assert "image routing " in text(test) and "costs the most" in text(test)
     assert (run.path / "policies-best.safetensors").is_file()
 
@@ -266,22 +265,31 @@ def verdict(test):
     )
 
 
-def test_the_first_view_says_what_routing_does_and_offers_to_measure_whether_it_matters():
+def test_the_first_view_says_what_routing_does_and_whether_it_matters():
     run = finished(RunStore())
     test = view_of(run, "One image")
-    assert "about the class" in verdict(test) and "-image routing" not in verdict(test)
-    click(test, "Route the test set in six ways")
+    assert "Per-image routing" in verdict(test) and "on this test set" in verdict(test)
+    assert (run.path / "policies-best.safetensors").is_file()
+
+
+def test_what_takes_longer_is_measured_once_asked_for(monkeypatch):
+    monkeypatch.setattr(effects, "UNASKED", 1e-9)
+    monkeypatch.setattr(tasks, "JUDGED_AFTER", 0.0)
+    run, measure = finished(RunStore()), "Route the test set in six ways"
+    for view in ("One image", "Classes", "What if"):
+        test = view_of(run, view)
+        assert "about the class" in verdict(test) and "-image routing" not in verdict(test)
+        assert [button.label for button in test.button].count(measure) == 1 and not test.error
+    click(test, measure)
     settled(test)
     for view in ("One image", "Classes", "What if"):
         test = view_of(run, view)
-        assert "Per-image routing" in verdict(test) and "on this test set" in verdict(test)
-        assert not any(button.label.startswith("Route the test set") for button in test.button)
+        assert "Per-image routing" in verdict(test) and measure not in [button.label for button in test.button]
 
 
-def test_what_if_begins_with_the_whole_test_set_and_offers_to_measure_once():
+def test_what_if_begins_with_the_whole_test_set():
     test = view_of(finished(RunStore()), "What if")
     assert [heading.value for heading in test.subheader] == ["The whole test set", "One image"]
-    assert sum(button.label.startswith("Route the test set") for button in test.button) == 1
 
 
 def test_compare_begins_with_the_agreement_and_offers_a_second_run_if_there_is_none():
@@ -376,7 +384,7 @@ def test_every_button_has_a_name_of_its_own(view):
     store = RunStore()
     run, _ = finished(store), finished(store, seed=1)
     test = view_of(run, view, two="true")
-    for label in ("Route the test set in six ways", "Switch off each expert in turn") if view == "What if" else ():
-        click(test, label)
+    if view == "What if":
+        click(test, "Switch off each expert in turn")
         settled(test)
     assert not named_twice(test)

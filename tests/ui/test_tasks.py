@@ -41,6 +41,20 @@ def test_a_task_stops_on_request():
     assert not task.running and not task.error
 
 
+def test_a_task_that_takes_too_long_ends_without_a_result(monkeypatch):
+    monkeypatch.setattr(tasks, "JUDGED_AFTER", 0.0)
+
+    def work(progress, cancelled):
+        for share in (0.0, 1e-9, 0.5):
+            progress("counting", share)
+        return "done"
+
+    for within, result in ((1.0, None), (1e9, "done")):  # at a billionth of the work
+        task = tasks.start(within, work, within)
+        task.join(300)
+        assert (task.result, task.too_slow, task.error) == (result, result is None, "")
+
+
 def test_an_error_becomes_one_sentence():
     def refused(progress, cancelled):
         raise DatasetError("The images are gone.")

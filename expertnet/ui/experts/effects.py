@@ -19,6 +19,7 @@ from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted
 
 SHOWN = 16  # images with another answer
+UNASKED = 10.0  # seconds that measuring the policies may take without a press on the button
 BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # widgets, and the table they belong to
 
 
@@ -33,7 +34,8 @@ def policies_panel(selection: Selection, lab: Lab) -> None:
 def policy_effects(selection: Selection, lab: Lab) -> Effects | None:
     """Return the accuracy of six ways to route. If it is not measured yet, show the progress or a button and return None."""
     measure = partial(measure_policies, routed=lab.routed)
-    return _measured(selection, "policies", "Route the test set in six ways", measure)
+    unasked = 0.0 if selection.run.status().training else UNASKED  # whose results are not kept
+    return _measured(selection, "policies", "Route the test set in six ways", measure, unasked)
 
 
 def ablations_panel(selection: Selection, lab: Lab) -> None:
@@ -75,8 +77,13 @@ def _flipped_images(selection: Selection, lab: Lab, effects: Effects, block: int
         st.caption(f"The first {SHOWN} are shown.")
 
 
-def _measured(selection: Selection, what: str, label: str, measure: Callable[..., Effects]) -> Effects | None:
-    """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None."""
+def _measured(
+    selection: Selection, what: str, label: str, measure: Callable[..., Effects], unasked: float = 0.0
+) -> Effects | None:
+    """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None.
+
+    `unasked` is how many seconds measuring may take without a press on the button.
+    """
     run, checkpoint, split = selection.run, selection.checkpoint, selection.split
     cached = cached_effects(run, what, checkpoint)
     if cached is not None:
@@ -88,4 +95,4 @@ def _measured(selection: Selection, what: str, label: str, measure: Callable[...
     def work(progress: Report, cancelled: ShouldStop) -> Effects:
         return measure(run, split, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=threads())
 
-    return in_background((what, *selection.key), label, work, ask=True)
+    return in_background((what, *selection.key), label, work, unasked)
