@@ -1,6 +1,7 @@
 """Turn a finished run into one that ships with the project: python -m tools.ship RUN --runs-dir DIR [--folder runs]
 
-Copies the settings, the history and the best weights, measures the routing of the test images, and writes the model card.
+Copies the settings, the history and the best weights, measures the routing of the test images and what the network
+relies on, and writes the model card.
 Leaves out everything that only resuming needs or that describes this machine.
 """
 
@@ -12,7 +13,8 @@ from expertnet.data.datasets import load_test_split
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
 from expertnet.routing.ablations import measure_ablations
-from expertnet.routing.policies import measure_policies
+from expertnet.routing.effects import load_images, parts
+from expertnet.routing.policies import measure_routings
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -83,10 +85,10 @@ def main() -> None:
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})
     split, _ = load_test_split(data, own=source.dataset_info())
-    routed = route_test_set(target, split)
-    measure_policies(target, split, routed)
-    for renormalize in (True, False):
-        measure_ablations(target, split, routed, renormalize)
+    route_test_set(target, split)
+    images = load_images(target, parts(target)[0], data=data)
+    measure_routings(target, images)
+    measure_ablations(target, images)
     write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")

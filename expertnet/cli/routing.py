@@ -20,6 +20,12 @@ def routing(
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write tables and charts of the whole test set to this folder.")
     ] = None,
+    on_test: Annotated[
+        bool,
+        typer.Option(
+            "--on-test", help="In the report, change the routing of the test images instead of the validation images."
+        ),
+    ] = False,
     checkpoint: Checkpoint = CheckpointKind.BEST,
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -32,7 +38,7 @@ def routing(
     if not files and report is None:
         raise RunError("Enter image files, or a folder for a report on the test set: --report DIR.")
     if report is not None:
-        _report(found, report, checkpoint, as_json and not files)
+        _report(found, report, checkpoint, as_json and not files, on_test)
     if files:
         classify_files(
             found,
@@ -50,12 +56,12 @@ def routing(
         )
 
 
-def _report(run: Run, folder: Path, checkpoint: CheckpointKind, as_json: bool) -> None:
+def _report(run: Run, folder: Path, checkpoint: CheckpointKind, as_json: bool, on_test: bool) -> None:
     from expertnet.findings.report import write_report
 
     if os.path.lexists(folder) and not folder.is_dir():
         raise RunError(f"{folder} is not a folder. Choose a new or an existing folder for the report.")
-    written = write_report(run, folder, checkpoint.value, ActivityPrinter())
+    written = write_report(run, folder, checkpoint.value, ActivityPrinter(), "test" if on_test else None)
     if as_json:
         print_result(True, {"run": run.id, "report": str(folder), "files": [path.name for path in written]}, [])
     else:

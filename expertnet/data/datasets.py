@@ -100,7 +100,7 @@ def load_dataset(
     dataset has changed or is gone, as long as they are cached. Raises Cancelled, or DatasetError, also if only other images
     than a run's own are there.
     """
-    info, decoded = _load(data, progress, cancelled, own)
+    info, decoded = load_decoded(data, progress, cancelled, own)
     if data.validation_share == 0:
         return Dataset(info, decoded.train, decoded.test, decoded.test, decoded.note)
     refuse_without_validation(data, int(decoded.train.labels.bincount().max()))
@@ -116,17 +116,8 @@ def load_test_split(
     data: DataSettings, progress: Report = silent, own: DatasetInfo | None = None
 ) -> tuple[Split, DatasetInfo]:
     """Return the test set alone, memory-mapped. `own` and the errors are those of load_dataset."""
-    info, decoded = _load(data, progress, never, own)
+    info, decoded = load_decoded(data, progress, never, own)
     return decoded.test, info
-
-
-def load_validation_split(
-    data: DataSettings, seed: int, progress: Report = silent, own: DatasetInfo | None = None
-) -> Split:
-    """Return the images that load_dataset holds out by the seed, without copying the others. Errors are those of load_dataset."""
-    _, decoded = _load(data, progress, never, own)
-    _, held = held_out(decoded.train.labels, data.validation_share, seed)
-    return decoded.train.take(held)
 
 
 def has_changed(data: DataSettings, own: DatasetInfo) -> bool:
@@ -135,9 +126,10 @@ def has_changed(data: DataSettings, own: DatasetInfo) -> bool:
     return key is not None and source_of(key) != source_of(own.fingerprint)
 
 
-def _load(
+def load_decoded(
     data: DataSettings, progress: Report, cancelled: ShouldStop, own: DatasetInfo | None
 ) -> tuple[DatasetInfo, Decoded]:
+    """Return all images, memory-mapped. `own` and the errors are those of load_dataset."""
     title = dataset_title(data.dataset)
     try:
         if own is not None and (kept := find_own(own)) is not None:

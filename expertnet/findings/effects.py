@@ -1,46 +1,142 @@
-"""What switching off experts, and other ways to route, do to the accuracy on the test set."""
+"""What a trained network relies on: its accuracy with other routing policies, and without each expert."""
 
 from functools import partial
 
 import pandas as pd
 
+from expertnet.charts.effects import policy_dots, weight_and_effect
 from expertnet.charts.heatmaps import difference_heatmap
-from expertnet.charts.routing import interval_dots, weight_and_effect
 from expertnet.findings.finding import Finding, cached, lowest
-from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects
-from expertnet.routing.effects import Effects
-from expertnet.routing.lab import Lab
+from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects, costly
+from expertnet.routing.effects import AVERAGED, KINDS, SHUFFLES, Ablations, Routings
+from expertnet.routing.paired import DRAWS, paired_interval
+from expertnet.routing.passes import ESTIMATED_ON
 from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
 from expertnet.utils.text import counted, percent, points
 
 NAMED = 4  # dead experts named in a sentence
-NORMS = "The batch norms rescale values by statistics of the network's own routing. The results include that mismatch."
+NORMS = (
+    "After each change, the batch norms behind it are estimated again: their means and variances are taken from "
+    f"{ESTIMATED_ON} training images, augmented as in training (or from all, if they are fewer). The unchanged network that it is "
+    "compared with has re-estimated batch norms, too. “As shipped” is the same change without that, so it includes the mismatch "
+    "between the batch norms and the changed routing (Wu and Johnson 2021, arXiv:2105.07576)."
+)
+RELIES = (
+    "This says what the trained network relies on. Whether routing improves a network can only be said after networks without it "
+    "have been trained, too."
+)
+DOING = {"zero": "Switching off", "mean": "Replacing by its mean"}
+HOW = {
+    "zero": "The expert's weight is set to 0, and the other weights grow in proportion to sum to 1.",
+    "mean": "What the expert adds to the block's output (its weight times its output) is replaced by the mean of this over training "
+    "images, the same for every image (mean-ablation, Wang 2022, arXiv:2211.00593). The other weights stay as they are. This "
+    "takes away what the expert says about an image, but leaves the scale of the block's output.",
+}
+# names of files in reports; those of earlier versions had other meanings
+FILES = {"zero": "switched-off", "mean": "replaced-by-mean"}
 
 
 @cached
-def ablation(effects: Effects, lab: Lab, renormalize: bool) -> Finding:
-    """Compare the loss of accuracy without each expert with the expert's mean weight."""
-    table = ablation_table(effects, lab.experts)
-    worst = lowest(table, "change")
-    cost = (
-        f"Switching off expert {worst['expert']:.0f} of block {worst['block']:.0f} costs the most accuracy: "
-        f"{points(worst['change'])}."
-        if worst["change"] < 0
-        else "Switching off any single expert costs no accuracy."
+def policies(effects: Routings) -> Finding:
+    """Say whether the network relies on the routing of single images, and compare its accuracy under all policies."""
+    table = policy_table(effects)
+    mean = dict(zip(table, table[table["policy"] == "mean"].to_numpy()[0], strict=True))
+    accuracy, interval = percent(mean["accuracy"]), f"95% interval {_signed(mean['low'])} to {_signed(mean['high'])}"
+    shipped = f"as shipped: {_signed(mean['as_shipped'])}"
+    changes = (
+        f"with the mean weights for every image, accuracy on the {effects.part} images changes by {_signed(mean['change'])} points "
+        f"to {accuracy} ({interval}; {shipped})."
     )
+    if mean["high"] < 0:
+        sentence = f"The network relies on per-image routing: {changes}"
+    elif mean["low"] > 0:
+        sentence = f"The network is better without per-image routing: {changes}"
+    else:
+        sentence = f"The network does not measurably rely on per-image routing: {changes}"
     method = (
-        f"The expert's weight is set to 0, and the other weights {'grow to sum to 1' if renormalize else 'stay as they are'}. "
-        "The change in accuracy is from the network's own routing. Its 95% interval, from low to high, compares each image with itself. "
-        "In the chart, 2.1 is expert 1 of block 2. In the table, weight is the expert's mean weight, flipped counts the images "
-        "that get another class, and first is the share of images in which the expert has the largest weight. An expert is dead "
-        f"if its utilization (K times its mean weight) is below {HARDLY_USED} and at most {percent(DEAD_FLIPS)} of the images get "
-        f"another class. {_correlation(table)}{NORMS}"
+        f"The change in accuracy on the same {len(effects.labels):,} {effects.part} images from the network's own routing (the line), "
+        "in points. Each image is compared with itself, and the 95% interval is that of Agresti and Min (2005), which holds for "
+        f"few changes, too. The mean weights are those of at most {AVERAGED:,} training images, as are the mean weights of each "
+        "class. A network does not know the true class. The weights of another image are drawn "
+        f"{SHUFFLES} times; the dot is the mean of the draws, and the line goes from the lowest to the highest. They do damage of "
+        f"their own, since they can be the opposite of an image's own. {NORMS} {RELIES}"
     )
-    # names of files in earlier reports
-    name = "silencing-renormalised" if renormalize else "silencing"
-    sentence = f"{cost} {_dead(table[table['dead']])}"
-    return Finding(name, "chart of switched-off experts", sentence, partial(weight_and_effect, table), table, method)
+    return Finding("routings", "chart of ways to route", sentence, partial(policy_dots, table), table, method)
+
+
+@cached
+def ablation(effects: Ablations, kind: str, blocks: tuple[int, ...]) -> Finding:
+    """Compare the loss of accuracy without each expert of these blocks with the expert's mean weight.
+
+    `kind` is one of KINDS.
+    """
+    table = ablation_table(effects, kind, blocks)
+    other = next(name for name in KINDS if name != kind)
+    beside = ablation_table(effects, other, blocks)["change"]
+    table.insert(list(table).index("as_shipped") + 1, KINDS[other].replace(" ", "_"), beside)
+    if kind == "mean":  # which is not measured as shipped
+        table = table.drop(columns="as_shipped")
+    method = (
+        f"{HOW[kind]} The change in accuracy on {len(effects.labels):,} {effects.part} images is from the network's own routing, and "
+        "compares each image with itself. The intervals, from low to high, are those of Agresti and Min (2005) at 95% for all "
+        "experts together. p is the probability that chance alone makes any expert's effect as large. Both are corrected for the "
+        f"number of experts with {DRAWS} random flips of the images' signs (maxT, Westfall and Young 1993). An expert costs accuracy "
+        "if its p is at most 0.05. It costs the most if the interval of its difference from the next one excludes 0, which needs no "
+        "correction (Hung and Fithian 2019). In the chart, 2.1 is expert 1 of block 2. In the table, "
+        f"weight is the expert's mean weight, {KINDS[other]} is the change if the expert is {KINDS[other]} instead, and flipped "
+        "counts the images that get another class. An expert is dead if its utilization (K times its mean weight) is below "
+        f"{HARDLY_USED} and at most {percent(DEAD_FLIPS)} of the images get another class. {_correlation(table)}{NORMS}"
+    )
+    sentence = f"{_cost(effects, kind, table)} {_dead(table[table['dead']])}"
+    title = f"chart of experts {KINDS[kind]}"
+    return Finding(FILES[kind], title, sentence, partial(weight_and_effect, table, KINDS[kind]), table, method)
+
+
+def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
+    """Say which expert costs the most, as far as the data tell, and in which blocks no single one matters."""
+    worst, doing, images = costly(table), DOING[kind], f"the {len(effects.labels):,} {effects.part} images"
+    if worst.empty:
+        return (
+            f"{doing} any single expert makes no measurable difference on {images}: it costs at most "
+            f"{points(min(table['low'].min(), 0.0))} (95% for all experts together)."
+        )
+    first = worst.iloc[0]
+    costs, lost = f"{doing} {_place(first)} costs", f"{points(first['change'])} on {images}"
+    if _told_apart(effects, kind, table):
+        sentence = f"{costs} the most accuracy: {lost}."
+    else:
+        following = table.sort_values("change", kind="stable").iloc[1]
+        sentence = (
+            f"{costs} {lost}, which cannot be told apart from {_place(following)} ({points(following['change'])})."
+        )
+    rest = [block for block in dict.fromkeys(table["block"]) if block not in set(worst["block"])]
+    if not rest:
+        return sentence
+    return (
+        f"{sentence} In {'block' if len(rest) == 1 else 'blocks'} {', '.join(map(str, rest))}, no expert matters: any single one can be "
+        f"{KINDS[kind]} without a measurable loss, which is not to say that all of them can."
+    )
+
+
+def _told_apart(effects: Ablations, kind: str, table: pd.DataFrame) -> bool:
+    """Return whether the most costly expert costs more than the next one, beyond chance."""
+    first, *others = table.sort_values("change", kind="stable")[["block", "expert"]].to_numpy().tolist()
+    if not others:
+        return True
+    without, next_one = (effects.without(kind, *place) == effects.labels for place in (first, others[0]))
+    lost, won = int((next_one & ~without).sum()), int((without & ~next_one).sum())
+    return paired_interval(lost, won, len(effects.labels))[1] < 0
+
+
+def _place(row: pd.Series) -> str:
+    return f"expert {row['expert']:.0f} of block {row['block']:.0f}"
+
+
+def _signed(change: float) -> str:
+    """Return a change in points with its sign, such as "-1.7", and never "-0.0"."""
+    rounded = round(100 * change, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 def _dead(table: pd.DataFrame) -> str:
@@ -64,46 +160,23 @@ def _correlation(table: pd.DataFrame) -> str:
 
 
 @cached
-def ablation_by_class(effects: Effects, lab: Lab, block: int) -> Finding:
+def ablation_by_class(effects: Ablations, kind: str, classes: tuple[str, ...], block: int) -> Finding:
     """Show the change in accuracy on each class without each expert of a block."""
-    table = class_effects(effects, lab.classes)
+    table = class_effects(effects, kind, classes)
     here = table[table["block"] == block]
     worst = lowest(here, "change")
+    size = int((effects.labels == classes.index(worst["class"])).sum())
     sentence = (
         f"In block {block}, class {worst['class']} loses the most without expert {worst['expert']:.0f}: "
-        f"{percent(-worst['change'])} of its images."
+        f"{percent(-worst['change'])} of its {counted(size, 'image')}."
         if worst["change"] < 0
-        else f"No class loses accuracy when an expert of block {block} is switched off."
+        else f"No class loses accuracy when an expert of block {block} is {KINDS[kind]}."
     )
-    method = f"Change in accuracy on each class's test images when the expert is switched off. {NORMS}"
-    chart = partial(difference_heatmap, here, "class", "change", "change in accuracy", shares=True)
-    name = f"silencing-by-class-block-{block}"
-    return Finding(name, "heat map of losses by class", sentence, chart, here, method)
-
-
-@cached
-def policies(effects: Effects) -> Finding:
-    """Compare the accuracy of all policies, and say whether per-image routing matters."""
-    table = policy_table(effects)
-    by_name = table.set_index("policy")
-    learned, shuffled = (by_name.loc[policy].to_dict() for policy in ("learned", "shuffled"))
-    both = f"accuracy is {percent(shuffled['accuracy'])} with another image's weights and {percent(learned['accuracy'])} with its own."
-    if shuffled["high"] < 0:
-        sentence = (
-            "Per-image routing makes a measurable difference on this test set: with another image's weights, accuracy falls by "
-            f"{points(shuffled['change'])} to {percent(shuffled['accuracy'])}."
-        )
-    elif shuffled["low"] > 0:
-        sentence = f"Per-image routing brings no gain on this test set: {both}"
-    else:
-        sentence = f"Per-image routing makes no measurable difference on this test set: {both}"
     method = (
-        f"Accuracy on the same {len(effects.labels):,} test images. The 95% intervals are of the difference from the network's own "
-        "routing (the line), and compare each image with itself. The weights of the true class need labels, which a network does "
-        f"not have. {NORMS}"
+        f"Change in accuracy on each class's {effects.part} images when the expert is {KINDS[kind]}. These are the data themselves, "
+        f"without intervals: a class with few images can lose some by chance. {HOW[kind]} {NORMS}"
     )
-    shift = table["accuracy"] - table["change"]  # the learned accuracy, around which differences are drawn
-    shown = table.assign(low=shift + table["low"], high=shift + table["high"])
-    axis, own = "accuracy (line: own routing)", learned["accuracy"]
-    chart = partial(interval_dots, shown, "routing", "accuracy", axis, rule=own)
-    return Finding("routings", "chart of six ways to route", sentence, chart, table, method)
+    chart = partial(difference_heatmap, here, "class", "change", "change in accuracy", shares=True)
+    return Finding(
+        f"{FILES[kind]}-by-class-block-{block}", "heat map of losses by class", sentence, chart, here, method
+    )

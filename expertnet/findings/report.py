@@ -8,12 +8,13 @@ from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
 from expertnet.findings import classes, effects, experts, through_training
 from expertnet.findings.finding import Finding
+from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
-from expertnet.routing.ablations import ablation_name, measure_ablations
-from expertnet.routing.effects import cached_effects
+from expertnet.routing.ablations import measure_ablations
+from expertnet.routing.effects import KINDS, cached_ablations, cached_routings, load_images, parts
 from expertnet.routing.lab import Lab, open_lab
-from expertnet.routing.policies import measure_policies
+from expertnet.routing.policies import measure_routings
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.files import write_atomically
@@ -23,9 +24,12 @@ from expertnet.utils.text import escape_for_file, to_csv
 INDEX = "index.md"
 
 
-def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent) -> list[Path]:
+def write_report(
+    run: Run, folder: Path, checkpoint: Checkpoint = "best", progress: Report = silent, part: Part | None = None
+) -> list[Path]:
     """Write all findings of a run into a folder, which is created if needed, and return the files.
 
+    Changes of the routing are measured on `part`, by default on the validation images, or on the test images if there are none.
     Measures what is not cached yet. Without the test images, only cached findings are written, and the index says so.
     Raises RunError if nothing is cached, or if the folder holds the index of another report.
     """
@@ -46,7 +50,7 @@ def write_report(run: Run, folder: Path, checkpoint: Checkpoint = "best", progre
     folder.mkdir(parents=True, exist_ok=True)
     # written first, so that a report that is cut off can be written again
     write_atomically(folder / INDEX, "\n".join(lines).encode())
-    for finding in _findings(run, checkpoint, lab, split, progress):
+    for finding in _findings(run, checkpoint, lab, split, progress, part or parts(run)[0]):
         progress(f"Writing {finding.name}", None)
         files = {"csv": to_csv(finding.table).encode()}
         if finding.chart is not None:
@@ -75,7 +79,9 @@ def _refuse_other_report(folder: Path, of: str) -> None:
         )
 
 
-def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report) -> Iterator[Finding]:
+def _findings(
+    run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, progress: Report, part: Part
+) -> Iterator[Finding]:
     """Yield every finding that can be made; without `split`, only from cached effects."""
     blocks = lab.block_numbers
     yield from (classes.classes(lab, block) for block in blocks)
@@ -87,19 +93,25 @@ def _findings(run: Run, checkpoint: Checkpoint, lab: Lab, split: Split | None, p
     yield experts.utilization(lab)
     yield experts.entropies(lab)
     yield experts.specializations(lab)
-    policies = cached_effects(run, "policies", checkpoint)
-    if policies is None and split is not None:
-        policies = measure_policies(run, split, lab.routed, checkpoint, progress)
-    if policies is not None:
-        yield effects.policies(policies)
-    for renormalize in (True, False):
-        ablations = cached_effects(run, ablation_name(renormalize), checkpoint)
-        if ablations is None and split is not None:
-            ablations = measure_ablations(run, split, lab.routed, renormalize, checkpoint, progress)
-        if ablations is not None:
-            yield effects.ablation(ablations, lab, renormalize)
-            if renormalize:
-                yield from (effects.ablation_by_class(ablations, lab, block) for block in blocks)
+    if lab.num_experts > 1:
+        yield from _effects(run, checkpoint, lab, split is not None, progress, part)
     yield from through_training.through_training(run.metrics(), run.watched_images)
     used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)
     yield from (finding for finding in used if finding is not None)
+
+
+def _effects(
+    run: Run, checkpoint: Checkpoint, lab: Lab, measures: bool, progress: Report, part: Part
+) -> Iterator[Finding]:
+    """Yield the findings on changes of the routing; unless `measures`, only those that are cached."""
+    routings, ablations = cached_routings(run, part, checkpoint), cached_ablations(run, part, checkpoint)
+    if measures and (routings is None or ablations is None):
+        images = load_images(run, part, progress)
+        routings = routings or measure_routings(run, images, checkpoint, progress)
+        ablations = ablations or measure_ablations(run, images, checkpoint, progress)
+    if routings is not None:
+        yield effects.policies(routings)
+    if ablations is not None:
+        for kind in KINDS:
+            yield effects.ablation(ablations, kind, lab.block_numbers)
+        yield from (effects.ablation_by_class(ablations, "zero", lab.classes, block) for block in lab.block_numbers)

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from expertnet.data.datasets import load_validation_split
+from expertnet.data.parts import load_validation_split
 from expertnet.inference.predictor import BATCH, load_predictor
 from expertnet.inference.routing_cache import in_batches, load_own_test_set, route_test_set
 from expertnet.store.checkpoints import Checkpoint

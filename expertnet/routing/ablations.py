@@ -1,112 +1,184 @@
-"""Each expert of each block ablated in turn, on the whole test set.
+"""Each expert of each block ablated in turn, in two ways, with batch norms that are estimated again.
 
-The network's batch norms keep the statistics of the learned routing. The results include that mismatch, so they do not say
-what a network trained without an expert would do.
+Switched off, an expert has the weight 0, and the other weights grow in proportion to keep their sum. Replaced by its mean, its
+part of the block's output (its weight times its output) is the same for all images: the mean over training images at each
+channel and place, as in the mean-ablation of Wang 2022 (arXiv:2211.00593). The other weights then stay as they are. That takes
+away what the expert says about an image, but not its share of the output's scale. So only switching off is also measured
+without estimating the batch norms again.
 """
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import Routed, in_batches
-from expertnet.network.model import Block
-from expertnet.routing.effects import Effects, paired_change, save_effects
+from expertnet.inference.routing_cache import in_batches
+from expertnet.routing.effects import KINDS, Ablations, Images, save_effects
 from expertnet.routing.interventions import ablated
+from expertnet.routing.paired import SIGNIFICANT, max_t, paired_change
+from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
 from expertnet.routing.weights import HARDLY_USED
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 DEAD_FLIPS = 0.001  # share of images whose class changes without a hardly used expert, at most which it is dead
+
+_Site = tuple[str, int, int]  # one of KINDS, block and expert (from 1)
+_Means = dict[tuple[int, int], Tensor]  # of an expert's part of the output: (D, H, W), by block and expert (from 1)
 
 
 def measure_ablations(
     run: Run,
-    split: Split,
-    routed: Routed,
-    renormalize: bool,
+    images: Images,
     checkpoint: Checkpoint = "best",
     progress: Report = silent,
     cancelled: ShouldStop = never,
     threads: int | None = None,
-) -> Effects:
-    """Classify the test set with each expert of each block ablated in turn, and cache the result in the run's folder.
+) -> Ablations:
+    """Classify the images with each expert of each block ablated in turn, and cache the result in the run's folder.
 
-    With `renormalize`, the other experts' weights grow to keep their sum. Raises Cancelled when `cancelled` returns True.
-    The blocks before the ablated one and the outputs of its experts are computed once for all experts. That takes
-    K B (B - 1) / 2 + B blocks instead of K B B: for 8 blocks of 3 experts, 11.5 passes instead of 24. Blocks without experts
-    count as unchanged.
+    Raises Cancelled when `cancelled` returns True.
     """
     predictor = load_predictor(run, checkpoint, threads)
-    batches = []
-    for here, share in in_batches(split, cancelled):
-        progress("Switching off each expert in turn", share)
-        batches.append(ablate_batch(predictor, split.images[here], renormalize))
-    changed = torch.cat(batches, dim=2)
-    effects = Effects(routed.labels, routed.predictions, torch.where(changed < 0, routed.predictions, changed))
-    return save_effects(effects, ablation_name(renormalize), run, checkpoint, predictor)
+    effects = ablate_all(predictor, images, progress, cancelled)
+    save_effects(effects, run, checkpoint, predictor)
+    return effects
 
 
-def ablation_name(renormalize: bool) -> str:
-    """Return the name under which effects are cached."""
-    return "silenced-renormalised" if renormalize else "silenced"
+def ablate_all(
+    predictor: Predictor, images: Images, progress: Report = silent, cancelled: ShouldStop = never
+) -> Ablations:
+    """Return what `measure_ablations` does, without a run.
 
-
-@torch.inference_mode()
-def ablate_batch(predictor: Predictor, images_N3SS: Tensor, renormalize: bool) -> Tensor:
-    """Return the classes predicted for uint8 images with each expert ablated: (B, K, N), -1 in blocks without experts."""
-    model = predictor.model
-    backbone = model.backbone
-    blocks = cast(list[Block], list(backbone.blocks))
-    answers = torch.full((len(blocks), backbone.num_experts, len(images_N3SS)), -1)
-    x = model.stem(predictor.normalized(images_N3SS))
-    for number, block in enumerate(blocks, start=1):
-        if block.plain:
-            x = backbone.pool(number, block(x)[0])
-            continue
-        outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
-        changes = [ablated(expert, renormalize)(weights_NK) for expert in range(len(outputs))]
-        mixed = [
-            backbone.pool(number, block.add(x, block.experts.mix(outputs, weights)))
-            for weights in (*changes, weights_NK)
-        ]
-        for expert, y in enumerate(mixed[:-1]):
-            for later in range(number + 1, len(blocks) + 1):
-                y = backbone.pool(later, blocks[later - 1](y)[0])
-            answers[number - 1, expert] = model.classifier(y).argmax(1)
-        x = mixed[-1]
-    return answers
-
-
-def ablation_table(effects: Effects, experts: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per block and expert: the columns of `experts` (see `expert_table`) and the effect of its ablation.
-
-    Adds accuracy, change, low, high (fractions), flipped (how many images get another class) and dead. A dead expert is little
-    used and without effect. Low use alone is not enough, since a softmax never gives an expert a weight of 0.
+    The blocks before the ablated one are computed once for all experts, since they keep the statistics of the control. With B
+    blocks of K experts that cost the same, that takes 2 + 3K(B - 1)/2 passes over the evaluated images (20 for 5 blocks of 3
+    experts) and 2 + K(B - 1) over ESTIMATED_ON training images (14).
     """
-    places = zip(experts["block"] - 1, experts["expert"] - 1, strict=True)
-    rows = [paired_change(effects, effects.changed[place]) for place in places]
-    table = pd.concat([experts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
-    without_effect = table["flipped"] <= DEAD_FLIPS * len(effects.labels)
-    table = table.assign(dead=(table["utilization"] < HARDLY_USED) & without_effect)
-    # the columns that a narrow page has room for come first
-    first = ["block", "expert", "weight", "change", "low", "high", "flipped", "dead"]
-    return table[[*first, *table.columns.difference(first, sort=False)]]
+    calibration, _ = calibration_images(predictor, images.training)
+    with torch.no_grad():
+        sweep = _Sweep(predictor, calibration, progress, cancelled)
+        batches = []
+        for here, share in in_batches(images.evaluated, cancelled):
+            progress("Switching off each expert in turn", share)
+            batches.append(sweep.answers(predictor.normalized(images.evaluated.images[here]), cancelled))
+    answers, unchanged, routing = (
+        torch.cat(found, dim) for found, dim in zip(zip(*batches, strict=True), (3, 1, 0), strict=True)
+    )
+    answers = torch.where(answers < 0, unchanged[[0, 1, 1], None, None], answers)
+    labels = images.evaluated.labels.clone()
+    return Ablations(images.part, labels, unchanged, answers[0], answers[1:], routing.mean(0))
 
 
-def class_effects(effects: Effects, classes: Sequence[str]) -> pd.DataFrame:
-    """Return a row per class, block and expert: the change in accuracy on the class's images without the expert."""
+class _Sweep:
+    """Ablates every expert: in the network as shipped, and in one whose batch norms are estimated again for each ablation."""
+
+    def __init__(self, predictor: Predictor, calibration: Tensor, progress: Report, cancelled: ShouldStop) -> None:
+        """Find the mean part of each expert, and the statistics of the batch norms after each ablation, from training images."""
+        self.shipped, self.control, self.work = Passes(predictor), estimated(predictor, calibration), Passes(predictor)
+        self.means: _Means = {}
+        self.statistics: dict[_Site, Statistics] = {}
+        for site, x in _ablated(self.control, self.control.model.stem(calibration), tuple(KINDS), self.means):
+            raise_if_cancelled(cancelled)
+            progress("Estimating the batch norms again", None)
+            if site is not None:
+                self.work.after(site[1], x, estimate=True)
+                self.statistics[site] = self.work.statistics(site[1])
+
+    def answers(self, images: Tensor, cancelled: ShouldStop) -> tuple[Tensor, Tensor, Tensor]:
+        """Return predicted classes: (3, B, K, N) without each expert, and (2, N) with all of them.
+
+        The first row is as shipped, and the next ones are KINDS with re-estimated batch norms. Blocks without experts have -1. The
+        third tensor is the routing (N, B, K) of the network as shipped.
+        """
+        blocks, experts = len(self.shipped.blocks), self.shipped.model.backbone.num_experts
+        answers, unchanged = torch.full((3, blocks, experts, len(images)), -1), []
+        routing = torch.zeros(len(images), blocks, experts)
+        for network, kinds, weights in ((self.shipped, ("zero",), routing), (self.control, tuple(KINDS), None)):
+            for site, x in _ablated(network, network.model.stem(images), kinds, self.means, weights):
+                raise_if_cancelled(cancelled)
+                if site is None:
+                    unchanged.append(network.model.classifier(x).argmax(1))
+                    continue
+                kind, block, expert = site
+                row, last = 0, network
+                if network is self.control:
+                    row, last = 1 + list(KINDS).index(kind), self.work
+                    last.set_statistics(block, self.statistics[site])
+                answers[row, block - 1, expert - 1] = last.after(block, x).argmax(1)
+        return answers, torch.stack(unchanged), routing
+
+
+def _ablated(
+    network: Passes, x: Tensor, kinds: Sequence[str], means: _Means, routing_NBK: Tensor | None = None
+) -> Iterator[tuple[_Site | None, Tensor]]:
+    """Yield the input of the block after each ablated one, and at the end (None) the features without an ablation.
+
+    `means` is filled from these images if it is empty, and the routing weights are written to `routing_NBK`.
+    """
+    for number, block in enumerate(network.blocks, start=1):
+        if block.plain:
+            x, weights_NK = network.block(number, x)
+        else:
+            outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
+            for expert, output in enumerate(outputs):
+                site = number, expert + 1
+                if "zero" in kinds:
+                    off = block.experts.mix(outputs, ablated(expert)(weights_NK))
+                    yield ("zero", *site), network.mixed(number, x, off)
+                if "mean" in kinds:
+                    if site not in means:
+                        means[site] = (output * weights_NK[:, expert, None, None, None]).mean(0)
+                    rest = block.experts.mix(outputs, ablated(expert, renormalize=False)(weights_NK))
+                    yield ("mean", *site), network.mixed(number, x, rest + means[site])
+            x = network.mixed(number, x, block.experts.mix(outputs, weights_NK))
+        if routing_NBK is not None:
+            routing_NBK[:, number - 1, : weights_NK.shape[1]] = weights_NK
+    yield None, x
+
+
+def ablation_table(effects: Ablations, kind: str, blocks: Sequence[int]) -> pd.DataFrame:
+    """Return a row per expert of these blocks with the effect of its ablation, with re-estimated batch norms.
+
+    The columns are block, expert, weight (mean), change, low, high (fractions), p, as_shipped (the change by switching it off
+    without estimating the batch norms again), flipped (how many images get another class), dead, utilization and accuracy.
+    Intervals and p-values are corrected for the number of rows (see `max_t`). A dead expert is little used and without effect.
+    Low use alone is not enough, since a softmax never gives an expert a weight of 0.
+    """
+    experts = effects.weights.shape[1]
+    places = [(block, expert) for block in blocks for expert in range(1, experts + 1)]
+    changed = torch.stack([effects.without(kind, *place) for place in places])
+    right, was_right = changed == effects.labels, effects.learned[1] == effects.labels
+    p, wide = max_t(right.double() - was_right.double())
     rows = []
+    for (block, expert), answers, corrected in zip(places, changed, p.tolist(), strict=True):
+        weight, shipped = effects.weights[block - 1, expert - 1].item(), effects.shipped[block - 1, expert - 1]
+        as_shipped = paired_change(effects.labels, effects.learned[0], shipped)["change"]
+        found = paired_change(effects.labels, effects.learned[1], answers, wide)
+        dead = experts * weight < HARDLY_USED and found["flipped"] <= DEAD_FLIPS * len(effects.labels)
+        own = {"block": block, "expert": expert, "weight": weight, "utilization": experts * weight, "dead": dead}
+        rows.append(own | found | {"p": corrected, "as_shipped": as_shipped})
+    # the columns that a narrow page has room for come first
+    order = ["block", "expert", "weight", "change", "low", "high", "p", "as_shipped", "flipped", "dead"]
+    return pd.DataFrame(rows)[[*order, "utilization", "accuracy"]]
+
+
+def costly(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `ablation_table` in which the ablation costs accuracy, the most costly first."""
+    lost = table[(table["change"] < 0) & (table["p"] <= SIGNIFICANT)]
+    return lost.sort_values("change", kind="stable")
+
+
+def class_effects(effects: Ablations, kind: str, classes: Sequence[str]) -> pd.DataFrame:
+    """Return a row per class, block and expert: the change in accuracy on the class's images without the expert."""
+    rows, changed = [], effects.changed[list(KINDS).index(kind)]
     for label, name in enumerate(classes):
         members = effects.labels == label
         if members.any():
-            before = (effects.learned[members] == label).double().mean()
-            after = (effects.changed[..., members] == label).double().mean(-1) - before
+            before = (effects.learned[1, members] == label).double().mean()
+            after = (changed[..., members] == label).double().mean(-1) - before
             rows += [
                 (name, block, expert, value)
                 for block, row in enumerate(after.tolist(), 1)

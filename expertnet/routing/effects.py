@@ -1,4 +1,4 @@
-"""The effects of changed routing on the test set: cached results, and their comparison with the learned routing."""
+"""The answers of a network with changed routing, for its validation or its test images: how they are kept."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,89 +6,156 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from expertnet.data.datasets import load_test_split
+from expertnet.data.parts import load_training_sample, load_validation_split
+from expertnet.data.splits import Split
+from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import (
-    UNUSABLE,
-    Routed,
-    cache_path,
-    cache_tensors,
-    cached_routing,
-    check_classes,
-    read_tensors,
-)
+from expertnet.inference.routing_cache import UNUSABLE, cache_path, cache_tensors, check_classes, read_tensors
+from expertnet.settings.schema import DataSettings
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.files import cached_on_file
+from expertnet.utils.progress import Report, silent
 
+STATISTICS = ("as shipped", "re-estimated")  # of the batch norms (see passes.py)
 POLICIES = {
     "learned": "the network's own routing",
     "uniform": "equal weights, 1/K each",
     "first": "only each image's top expert",
-    "mean": "mean weights of the test set",
+    "mean": "mean weights of the training images",
     "class": "mean weights of the image's true class",
-    "shuffled": "weights of another image, drawn at random",
 }
+SHUFFLED = {"shuffled": "weights of another image", "shuffled within classes": "weights of another image of its class"}
+SHUFFLES = 20  # times that the other images are drawn
+KINDS = {"zero": "switched off", "mean": "replaced by its mean"}  # of ablations
+AVERAGED = 2000  # training images whose weights are averaged
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The images that changes of the routing are measured on, and training images that they are estimated from."""
+
+    part: Part
+    evaluated: Split
+    training: Split  # a sample, not augmented
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, as Routed, to serve as a cache key
-class Effects:
-    """The classes predicted for N test images, with the learned routing and with changed routings."""
+class Routings:
+    """The classes predicted for N images under each policy, and the accuracies with the weights of other images."""
 
+    part: Part
     labels: Tensor  # (N,): true classes
-    learned: Tensor  # (N,)
-    changed: Tensor  # (B, K, N) with each expert ablated, or (len(POLICIES), N)
+    answers: Tensor  # (len(STATISTICS), len(POLICIES), N)
+    shuffled: Tensor  # (len(STATISTICS), len(SHUFFLED), SHUFFLES): accuracies, as fractions
 
 
-def cached_effects(run: Run, what: str, checkpoint: Checkpoint = "best") -> Effects | None:
-    """Return effects measured before, or None. `what` is "policies" or an `ablation_name`."""
-    routed = cached_routing(run, checkpoint)
-    if routed is None:
-        return None
+@dataclass(frozen=True, eq=False)
+class Ablations:
+    """The classes predicted for N images without each expert. Blocks without experts count as unchanged."""
+
+    part: Part
+    labels: Tensor  # (N,): true classes
+    learned: Tensor  # (len(STATISTICS), N): with all experts
+    shipped: Tensor  # (B, K, N): switched off, with the batch norms as shipped
+    changed: Tensor  # (len(KINDS), B, K, N): with re-estimated batch norms
+    weights: Tensor  # (B, K): mean routing weights of the N images
+
+    def without(self, kind: str, block: int, expert: int) -> Tensor:
+        """Return the answers (N,) without an expert (block and expert from 1), with re-estimated batch norms."""
+        return self.changed[list(KINDS).index(kind), block - 1, expert - 1]
+
+    def flipped(self, kind: str, block: int, expert: int) -> list[int]:
+        """Return the images (from 0) that get another class without an expert."""
+        return (self.without(kind, block, expert) != self.learned[1]).nonzero()[:, 0].tolist()
+
+
+def parts(run: Run) -> tuple[Part, ...]:
+    """Return the sets that changes can be measured on, the default first. The test set alone if nothing was held out."""
+    return ("validation", "test") if run.settings().data.validation_share else ("test",)
+
+
+def load_part(run: Run, part: Part, progress: Report = silent, data: DataSettings | None = None) -> Split:
+    """Return the validation or the test images of a run. `data` says where they are now, by default where they were.
+
+    Raises DatasetError if they are gone.
+    """
+    settings, own = run.settings(), run.dataset_info()
+    if part == "test":
+        return load_test_split(data or settings.data, progress, own)[0]
+    return load_validation_split(data or settings.data, settings.seed, progress, own)
+
+
+def load_images(run: Run, part: Part, progress: Report = silent, data: DataSettings | None = None) -> Images:
+    """Return the images to measure on, and a sample of the training images. `data` and the error are those of `load_part`."""
+    settings = run.settings()
+    training = load_training_sample(data or settings.data, settings.seed, AVERAGED, progress, run.dataset_info())
+    return Images(part, load_part(run, part, progress, data), training)
+
+
+def cached_routings(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Routings | None:
+    """Return what `measure_routings` has measured before, or None."""
     try:
-        return _read_effects(cache_path(run, what, checkpoint), what, routed, load_predictor(run, checkpoint))
+        return _read_routings(cache_path(run, f"routings-{part}", checkpoint), part, load_predictor(run, checkpoint))
     except UNUSABLE:
         return None
 
 
-@cached_on_file(maxsize=16)
-def _read_effects(path: Path, what: str, routed: Routed, predictor: Predictor) -> Effects:
-    """Return the effects in a file. Raises ValueError if they cannot be of this network and this test set."""
-    tensors, images = read_tensors(path, predictor)
-    if images != routed.images:  # perhaps in another order
-        raise ValueError("measured with another routing")
-    changed = tensors["changed"]
-    count, blocks, experts = routed.routing.shape
-    if tuple(changed.shape) != ((len(POLICIES), count) if what == "policies" else (blocks, experts, count)):
-        raise ValueError("not the shape of such effects")
-    check_classes(changed, len(predictor.classes))
-    return Effects(routed.labels, routed.predictions, changed.long())
+def cached_ablations(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Ablations | None:
+    """Return what `measure_ablations` has measured before, or None."""
+    try:
+        return _read_ablations(cache_path(run, f"ablations-{part}", checkpoint), part, load_predictor(run, checkpoint))
+    except UNUSABLE:
+        return None
 
 
-def save_effects(effects: Effects, what: str, run: Run, checkpoint: Checkpoint, predictor: Predictor) -> Effects:
-    """Cache effects in the run's folder and return them."""
-    few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
-    cache_tensors(run, what, checkpoint, predictor, {"changed": effects.changed.to(few)})
-    return effects
-
-
-def paired_change(effects: Effects, changed_N: Tensor) -> dict[str, float]:
-    """Compare changed predictions with the learned routing's: accuracy, change, low, high (fractions) and flipped (a count).
-
-    low and high bound a 95% interval of the paired difference (each image is its own control), by normal approximation.
-    """
-    right, before = (changed_N == effects.labels).double(), (effects.learned == effects.labels).double()
-    difference = right - before
-    half = 1.96 * float(difference.std(correction=0)) / len(difference) ** 0.5
-    change = float(difference.mean())
+def shapes(what: str, count: int, blocks: int, experts: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in a file of "routings" or "ablations" of N images."""
+    if what == "routings":
+        shuffled = (len(STATISTICS), len(SHUFFLED), SHUFFLES)
+        return {"labels": (count,), "answers": (len(STATISTICS), len(POLICIES), count), "shuffled": shuffled}
     return {
-        "accuracy": float(right.mean()),
-        "change": change,
-        "low": change - half,
-        "high": change + half,
-        "flipped": int((changed_N != effects.learned).sum()),
+        "labels": (count,),
+        "learned": (len(STATISTICS), count),
+        "shipped": (blocks, experts, count),
+        "changed": (len(KINDS), blocks, experts, count),
+        "weights": (blocks, experts),
     }
 
 
-def flipped(effects: Effects, block: int, expert: int) -> list[int]:
-    """Return the images (from 0) that get another class when an expert (block and expert from 1) is ablated."""
-    return (effects.changed[block - 1, expert - 1] != effects.learned).nonzero()[:, 0].tolist()
+@cached_on_file(maxsize=16)
+def _read_routings(path: Path, part: Part, predictor: Predictor) -> Routings:
+    tensors = _read(path, "routings", predictor, ("labels", "answers"))
+    return Routings(part, tensors["labels"].long(), tensors["answers"].long(), tensors["shuffled"])
+
+
+@cached_on_file(maxsize=16)
+def _read_ablations(path: Path, part: Part, predictor: Predictor) -> Ablations:
+    tensors = _read(path, "ablations", predictor, ("labels", "learned", "shipped", "changed"))
+    labels, learned, shipped, changed = (tensors[name].long() for name in ("labels", "learned", "shipped", "changed"))
+    return Ablations(part, labels, learned, shipped, changed, tensors["weights"])
+
+
+def _read(path: Path, what: str, predictor: Predictor, classes: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return the tensors in a file. Raises ValueError if they cannot be of this network, as in imported files."""
+    tensors, _ = read_tensors(path, predictor)
+    model = predictor.settings.model
+    expected = shapes(what, len(tensors["labels"]), model.num_blocks, model.num_experts)
+    if not len(tensors["labels"]) or {name: tuple(each.shape) for name, each in tensors.items()} != expected:
+        raise ValueError("not the shape of such effects")
+    for name, tensor in tensors.items():
+        if name in classes:
+            check_classes(tensor, len(predictor.classes))
+        elif not ((tensor >= 0) & (tensor <= 1.001)).all():  # a mean of weights may be rounded up
+            raise ValueError("not shares")
+    return tensors
+
+
+def save_effects(effects: Routings | Ablations, run: Run, checkpoint: Checkpoint, predictor: Predictor) -> None:
+    """Cache effects in the run's folder."""
+    few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
+    what = "routings" if isinstance(effects, Routings) else "ablations"
+    tensors = {name: value for name, value in vars(effects).items() if name != "part"}
+    kept = {name: each if each.is_floating_point() else each.to(few) for name, each in tensors.items()}
+    cache_tensors(run, f"{what}-{effects.part}", checkpoint, predictor, kept)

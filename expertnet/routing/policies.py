@@ -1,55 +1,187 @@
-"""The accuracy of the network under six routing policies, on the whole test set."""
+"""The answers of the network under other routing policies, before and after the batch norms are estimated again.
+
+Mean weights come from training images, never from the images that the network is judged on. The weights of another image do
+damage of their own, since they can be the opposite of an image's own: they are drawn many times, and nothing rests on them.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import Routed, in_batches
-from expertnet.network.model import Changes
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import in_batches
+from expertnet.network.model import Change, Changes
 from expertnet.network.routing_metrics import class_means, usage
-from expertnet.routing.effects import POLICIES, Effects, paired_change, save_effects
+from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings, save_effects
 from expertnet.routing.interventions import given, top1, uniform
+from expertnet.routing.paired import paired_change
+from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
+
+_Policy = tuple[str, Callable[[slice], Changes]]  # its name, and the changes to the routing of a batch of images
 
 
-def measure_policies(
+def measure_routings(
     run: Run,
-    split: Split,
-    routed: Routed,
+    images: Images,
     checkpoint: Checkpoint = "best",
     progress: Report = silent,
     cancelled: ShouldStop = never,
     threads: int | None = None,
-) -> Effects:
-    """Classify the test set under each of the POLICIES, and cache the result in the run's folder.
+) -> Routings:
+    """Classify the images under each policy, with SHUFFLES draws of other images, and cache the result in the run's folder.
 
-    `routed` is the learned routing of `split`. Raises Cancelled when `cancelled` returns True.
+    Raises Cancelled when `cancelled` returns True.
     """
     predictor = load_predictor(run, checkpoint, threads)
-    routing, labels = routed.routing, routed.labels
-    other = routing[torch.randperm(len(routing), generator=torch.Generator().manual_seed(0))]
-    by_class = class_means(routing, labels, len(predictor.classes))[labels]
-
-    def changes(policy: str, here: slice) -> Changes:
-        if policy in ("uniform", "first"):
-            return dict.fromkeys(routed.blocks, uniform if policy == "uniform" else top1)
-        source = {"mean": usage(routing).expand_as(routing), "class": by_class, "shuffled": other}[policy]
-        return {block: given(source[here, block - 1]) for block in routed.blocks}
-
-    rows = [routed.predictions]
-    for policy in list(POLICIES)[1:]:
-        done = []
-        for here, share in in_batches(split, cancelled):
-            progress(f"Routing with {POLICIES[policy]}", (len(rows) - 1 + share) / (len(POLICIES) - 1))
-            done.append(predictor(split.images[here], changes(policy, here))[0].argmax(1))
-        rows.append(torch.cat(done))
-    return save_effects(Effects(labels, rows[0], torch.stack(rows)), "policies", run, checkpoint, predictor)
+    effects = route_all(predictor, images, progress, cancelled)
+    save_effects(effects, run, checkpoint, predictor)
+    return effects
 
 
-def policy_table(effects: Effects) -> pd.DataFrame:
-    """Return a row per policy: policy, routing (in words), and the columns of `paired_change`."""
-    rows = [paired_change(effects, changed) for changed in effects.changed]
-    return pd.DataFrame({"policy": list(POLICIES), "routing": list(POLICIES.values())}).join(pd.DataFrame(rows))
+def route_all(
+    predictor: Predictor, images: Images, progress: Report = silent, cancelled: ShouldStop = never
+) -> Routings:
+    """Return what `measure_routings` does, without a run.
+
+    What comes before the first mix of experts is computed once for all policies.
+    """
+    with torch.no_grad():
+        calibration = calibration_images(predictor, images.training)
+        networks = Passes(predictor), estimated(predictor, calibration[0])
+        found = []
+        for row, network in enumerate(networks):
+
+            def report(share: float, row: int = row) -> None:
+                progress("Routing the images in other ways", (row + share) / len(networks))
+
+            policies = _Policies(network, predictor, images.training)
+            if row == 1:
+                policies.calibrate(*calibration)
+            found.append(policies.answers(images.evaluated, report, cancelled))
+    answers, shuffled = (torch.stack(parts) for parts in zip(*found, strict=True))
+    return Routings(images.part, images.evaluated.labels.clone(), answers, shuffled)
+
+
+class _Policies:
+    """Routes images under each policy through a network, whose mean weights come from a sample of training images."""
+
+    def __init__(self, network: Passes, predictor: Predictor, training: Split) -> None:
+        self.network, self.work, self.predictor = network, copy.deepcopy(network), predictor
+        self.routed_blocks = [number for number, block in enumerate(network.blocks, 1) if not block.plain]
+        _, routing_NBK = self._routed(training, never)
+        self.mean_BK = usage(routing_NBK)
+        by_class_CBK = class_means(routing_NBK, training.labels, len(predictor.classes))
+        self.by_class_CBK = torch.where(by_class_CBK.isnan(), self.mean_BK, by_class_CBK)
+        self.statistics: dict[str, Statistics] = {}
+
+    def calibrate(self, images: Tensor, labels: Tensor) -> None:
+        """Estimate the batch norms again for each policy, from augmented training images (M, 3, S, S)."""
+        _, routing_NBK = self.network.model(images, True)
+        mixed = self._begin(images)
+        for name, changes_of in self._all(routing_NBK, labels, 1):
+            changes = changes_of(slice(None))
+            self.work.after(self.routed_blocks[0], mixed(changes), changes, estimate=True)
+            self.statistics[name] = self.work.statistics(self.routed_blocks[0])
+
+    def answers(
+        self, evaluated: Split, report: Callable[[float], None], cancelled: ShouldStop
+    ) -> tuple[Tensor, Tensor]:
+        """Return the predicted classes (len(POLICIES), N), and the accuracies with other images' weights."""
+        learned_N, routing_NBK = self._routed(evaluated, cancelled)
+        policies, parts = list(self._all(routing_NBK, evaluated.labels, SHUFFLES)), []
+        for here, share in in_batches(evaluated, cancelled):
+            mixed, rows = self._begin(self.predictor.normalized(evaluated.images[here])), []
+            for done, (name, changes_of) in enumerate(policies):
+                raise_if_cancelled(cancelled)
+                report(share + done / len(policies) * len(evaluated.labels[here]) / len(evaluated))
+                if self.statistics:
+                    self.work.set_statistics(self.routed_blocks[0], self.statistics[name])
+                changes = changes_of(here)
+                rows.append(self.work.after(self.routed_blocks[0], mixed(changes), changes).argmax(1))
+            parts.append(torch.stack(rows))
+        changed_PN, once = torch.cat(parts, dim=1), len(POLICIES) - 1
+        right = (changed_PN[once:] == evaluated.labels).float().mean(1)
+        return torch.cat([learned_N[None], changed_PN[:once]]), right.view(len(SHUFFLED), SHUFFLES)
+
+    def _routed(self, split: Split, cancelled: ShouldStop) -> tuple[Tensor, Tensor]:
+        """Return the predicted classes (N,) and the learned routing (N, B, K)."""
+        found = [
+            self.network.model(self.predictor.normalized(split.images[here]), True)
+            for here, _ in in_batches(split, cancelled)
+        ]
+        logits_NC, routing_NBK = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return logits_NC.argmax(1), routing_NBK
+
+    def _begin(self, images: Tensor) -> Callable[[Changes], Tensor]:
+        """Return the function from changes to the input of the block after the first one with a router."""
+        first, x = self.routed_blocks[0], self.network.model.stem(images)
+        for number in range(1, first):
+            x, _ = self.network.block(number, x)
+        block = self.network.blocks[first - 1]
+        outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
+        return lambda changes: self.network.mixed(first, x, block.experts.mix(outputs, changes[first](weights_NK)))
+
+    def _all(self, routing_NBK: Tensor, labels_N: Tensor, draws: int) -> Iterator[_Policy]:
+        """Yield every policy but the learned one for images with this learned routing, each of SHUFFLED `draws` times."""
+        for name, change in (("uniform", uniform), ("first", top1)):
+            yield name, partial(self._same, change)
+        for name, weights_NBK in (
+            ("mean", self.mean_BK.expand_as(routing_NBK)),
+            ("class", self.by_class_CBK[labels_N]),
+        ):
+            yield name, partial(self._given, weights_NBK)
+        generator = torch.Generator().manual_seed(0)
+        for name in SHUFFLED:
+            for _ in range(draws):
+                groups = labels_N if name == "shuffled within classes" else torch.zeros_like(labels_N)
+                yield name, partial(self._given, routing_NBK[shuffled(groups, generator)])
+
+    def _same(self, change: Change, here: slice) -> Changes:
+        return dict.fromkeys(self.routed_blocks, change)
+
+    def _given(self, weights_NBK: Tensor, here: slice) -> Changes:
+        return {block: given(weights_NBK[here, block - 1]) for block in self.routed_blocks}
+
+
+def shuffled(groups_N: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a random permutation of N images that leaves each in the places of its group."""
+    order = torch.randperm(len(groups_N), generator=generator)
+    permutation = torch.empty_like(order)
+    permutation[groups_N.argsort(stable=True)] = order[groups_N[order].argsort(stable=True)]
+    return permutation
+
+
+def policy_table(effects: Routings) -> pd.DataFrame:
+    """Return a row per policy: policy, routing (in words), accuracy, change, low, high (fractions), as_shipped.
+
+    All figures are with re-estimated batch norms, except `as_shipped`, the change without estimating them again. Low and high
+    bound a 95% interval of the paired change; in the rows of SHUFFLED, they are the lowest and the highest of the draws.
+    """
+    rows = []
+    for place, (policy, routing) in enumerate(POLICIES.items()):
+        shipped, found = (paired_change(effects.labels, answers[0], answers[place]) for answers in effects.answers)
+        rows.append({"policy": policy, "routing": routing} | found | {"as_shipped": shipped["change"]})
+    learned_S = (effects.answers[:, 0] == effects.labels).double().mean(1)
+    for place, (policy, routing) in enumerate(SHUFFLED.items()):
+        shipped_D, change_D = effects.shuffled[:, place].double() - learned_S[:, None]
+        low, high = change_D.aminmax()
+        rows.append(
+            {
+                "policy": policy,
+                "routing": f"{routing}, {SHUFFLES} times",
+                "accuracy": (learned_S[1] + change_D.mean()).item(),
+                "change": change_D.mean().item(),
+                "low": low.item(),
+                "high": high.item(),
+                "as_shipped": shipped_D.mean().item(),
+            }
+        )
+    return pd.DataFrame(rows)[["policy", "routing", "accuracy", "change", "low", "high", "as_shipped"]]

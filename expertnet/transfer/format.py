@@ -15,7 +15,8 @@ TEXTS = {  # the largest size of each, in bytes
     "card.md": 2**18,
 }
 WEIGHTS_NAME = re.compile(
-    r"(?:(routing|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
+    r"(?:(routing|(?:routings|ablations)-(?:validation|test)"  # and those of earlier versions, which nothing reads now:
+    r"|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
 )
 MAX_UNPACKED = 2**30  # bytes of all files of a run together
 MAX_FILES = 20_000  # of a run

@@ -23,7 +23,7 @@ from expertnet.data.class_folders import MAX_CLASSES
 from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.model import ExpertNet
-from expertnet.routing.effects import POLICIES
+from expertnet.routing.effects import shapes as shapes_of
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import epoch_of
@@ -192,12 +192,15 @@ def _tensors(path: Path) -> tuple[_Tensors, int]:
 
 
 def _is_table(table: str, found: _Tensors, settings: Settings) -> bool:
-    """Return whether the routing lab caches such tensors for N test images. It checks their values when it reads them."""
+    """Return whether the routing lab caches such tensors for N images. It checks their values when it reads them."""
     blocks, experts = settings.model.num_blocks, settings.model.num_experts
     shapes = {name: shape for name, (shape, _) in found.items()}
-    count = next(iter(shapes.values()), (0,))[0 if table == "routing" else -1] if all(shapes.values()) else 0
-    expected = {
-        "routing": {"routing": (count, blocks, experts), "labels": (count,), "predictions": (count,)},
-        "policies": {"changed": (len(POLICIES), count)},
-    }.get(table, {"changed": (blocks, experts, count)})
+    (*_, count) = shapes.get("labels") or shapes.get("changed") or (0,)
+    what, _, part = table.partition("-")
+    if table == "routing":
+        expected = {"routing": (count, blocks, experts), "labels": (count,), "predictions": (count,)}
+    elif part in ("validation", "test"):
+        expected = shapes_of(what, count, blocks, experts)
+    else:  # of earlier versions
+        expected = {"changed": (6, count) if table == "policies" else (blocks, experts, count)}
     return count > 0 and math.prod((count, blocks, experts)) < 2**31 and shapes == expected

@@ -8,11 +8,21 @@ import streamlit as st
 
 from expertnet.charts.base import to_file
 from expertnet.findings.finding import Finding
+from expertnet.routing.effects import KINDS
 from expertnet.ui.chart import show_chart
 from expertnet.utils.text import escape, to_csv
 
 MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
-SHARES = ("first", "accuracy", "change", "low", "high", "share")  # columns shown as percentages
+SHARES = (
+    "first",
+    "accuracy",
+    "change",
+    "low",
+    "high",
+    "share",
+    "as shipped",
+    *KINDS.values(),
+)  # columns shown as percentages
 
 Clicked = Callable[[dict[str, Any]], None]  # takes the fields of what was clicked, none of them after a click elsewhere
 

@@ -12,7 +12,7 @@ import streamlit as st
 MODULES = (
     "expertnet.training.manager",  # with torch
     "expertnet.charts.training",  # with pandas and altair
-    "expertnet.findings.effects",  # with scipy and scikit-learn
+    "expertnet.findings.verdict",  # with scipy and scikit-learn
     "expertnet.inference.routing_cache",
 )
 

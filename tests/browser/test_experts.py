@@ -31,7 +31,7 @@ def test_the_verdict_the_image_and_its_heat_map_are_in_the_first_screen(tab, run
     page = tab("experts", run=run.id)
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     expect(page.get_by_role("img", name=re.compile("^Test image 1: class"))).to_be_in_viewport(ratio=1)
-    for words in ("Per-image routing makes", re.compile("^Answer: ")):
+    for words in ("per-image routing", re.compile("^Answer: ")):
         expect(page.get_by_text(words)).to_be_in_viewport(ratio=1)
     ratio = 1 if size[0] > 640 else 0.1
     expect(page.locator("[aria-label*='Routing weights of one image']").first).to_be_in_viewport(ratio=ratio)

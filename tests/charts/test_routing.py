@@ -4,7 +4,7 @@ import pandas as pd
 
 from expertnet.charts.base import GRAY, ORANGE, to_file
 from expertnet.charts.heatmaps import class_heatmap
-from expertnet.charts.routing import information_bars, interval_dots, scatter, weight_and_effect
+from expertnet.charts.routing import information_bars, interval_dots, scatter
 from tests.support.charts import drawn
 
 
@@ -21,16 +21,6 @@ def test_intervals_have_their_names_above_and_an_axis_of_shares():
     low, high = layers[0]["encoding"]["x"]["scale"]["domain"]
     assert 0 <= low < 0.9 and high == 1
     assert layers[-1]["encoding"]["y"]["axis"] is None
-
-
-def test_labels_are_left_out_where_they_would_overlap():
-    table = pd.DataFrame(
-        {"block": [1, 1, 2], "expert": [1, 2, 1], "weight": [0.3, 0.31, 0.9], "change": [-0.1, -0.1, -0.2]}
-    )
-    table = table.assign(low=table["change"] - 0.01, high=table["change"] + 0.01, flipped=3)
-    layers = weight_and_effect(table).to_dict()
-    named = [[row["text"] for row in rows if "text" in row] for rows in layers["datasets"].values()]
-    assert ["", "", "2.1"] in named
 
 
 def test_a_highlighted_class_is_drawn_in_color_over_the_others_in_gray():

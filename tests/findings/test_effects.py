@@ -1,77 +1,118 @@
-"""What is said about experts that are switched off, and about per-image routing."""
+"""What is said about experts that are switched off, and about relying on per-image routing."""
 
 import re
 
+import pytest
 import torch
 
 from expertnet.charts.base import to_file
 from expertnet.findings.effects import ablation, ablation_by_class, policies
-from expertnet.inference.routing_cache import Routed
-from expertnet.routing.effects import POLICIES, Effects
-from expertnet.routing.lab import Lab
+from expertnet.routing.effects import KINDS, POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
 from tests.support.lab import ANIMALS
 
 LABELS = torch.arange(1000) % 4
-SHUFFLED = list(POLICIES).index("shuffled")
+WRONG = (LABELS + 1) % 4
+
+
+def ablations(*wrong, blocks=1, weights=None, part="validation"):
+    """The first so many images are misclassified without each expert of each block."""
+    changed = LABELS.expand(len(KINDS), blocks, len(wrong) // blocks, -1).clone()
+    for place, count in enumerate(wrong):
+        changed.view(len(KINDS), len(wrong), -1)[:, place, :count] = WRONG[:count]
+    weights = torch.full(changed.shape[1:3], 1 / changed.shape[2]) if weights is None else weights
+    return Ablations(part, LABELS, LABELS.expand(2, -1), changed[0].clone(), changed, weights)
+
+
+def sentence(effects, kind="zero"):
+    blocks = tuple(range(1, effects.weights.shape[0] + 1))
+    return ablation(effects, kind, blocks).sentence
 
 
 def test_only_the_first_dead_experts_are_named():
-    routing = torch.full((20, 3, 3), 0.01)
-    routing[..., 1] = 0.98  # experts 1 and 3 of each block are hardly used, and ablating any expert changes nothing
-    labels = torch.arange(20) % 4
-    lab = Lab(Routed(routing, labels, labels), ANIMALS)
-    sentence = ablation(Effects(labels, labels, labels.expand(3, 3, -1)), lab, True).sentence
+    weights = torch.tensor([[0.01, 0.98, 0.01]] * 3)  # experts 1 and 3 of each block are hardly used
     named = "block 1, expert 1; block 1, expert 3; block 2, expert 1; block 2, expert 3; and 2 more"
-    assert f"6 dead experts: {named}." in sentence
-    changed = labels.expand(3, 3, -1).clone()
-    changed[:, 0] = changed[:2, 2] = 0  # only the last of them is without effect
-    sentence = ablation(Effects(labels, labels, changed), lab, True).sentence
-    assert "1 dead expert: block 3, expert 3." in sentence
+    assert f"6 dead experts: {named}." in sentence(ablations(*[0] * 9, blocks=3, weights=weights))
+    some = ablations(50, 0, 50, 50, 0, 50, 50, 0, 0, blocks=3, weights=weights)
+    assert "1 dead expert: block 3, expert 3." in sentence(some)
+
+
+def test_the_expert_that_costs_the_most_is_named_if_the_next_one_costs_less_beyond_chance():
+    assert sentence(ablations(20, 114, 0, 0, blocks=2)).startswith(
+        "Switching off expert 2 of block 1 costs the most accuracy: 11.4 points on the 1,000 validation images. In block 2, no "
+        "expert matters: any single one can be switched off without a measurable loss, which is not to say that all of them can."
+    )
+
+
+def test_experts_that_chance_may_have_ordered_are_both_named():
+    """30 images are lost without either; 4 more without expert 2. An interval of 4 of 1,000 (Agresti-Min) holds 0."""
+    assert sentence(ablations(30, 34)).startswith(
+        "Switching off expert 2 of block 1 costs 3.4 points on the 1,000 validation images, which cannot be told apart from expert "
+        "1 of block 1 (3.0 points)."
+    )
+    assert "costs the most" in sentence(ablations(30, 40))  # ten more, all in one direction
+
+
+def test_no_cost_is_claimed_within_chance():
+    """Two of 1,000 lost: the sign test gives 1/2."""
+    found = sentence(ablations(2, 0, part="test"), "mean")
+    assert found.startswith(
+        "Replacing by its mean any single expert makes no measurable difference on the 1,000 test images: it costs at most 0."
+    )
 
 
 def test_shares_are_percentages_and_differences_are_points():
-    labels = torch.arange(1000) % 4
-    changed = labels.expand(2, 2, -1).clone()
-    changed[0, 1, :114] = (labels[:114] + 1) % 4
-    effects = Effects(labels, labels, changed)
-    lab = Lab(Routed(torch.full((1000, 2, 2), 0.5), labels, labels), ANIMALS)
-    assert ablation(effects, lab, True).sentence.startswith(
-        "Switching off expert 2 of block 1 costs the most accuracy: 11.4 points."
-    )
-    finding = ablation_by_class(effects, lab, 1)
-    assert finding.sentence == "In block 1, class cat loses the most without expert 2: 11.6% of its images."
+    finding = ablation_by_class(ablations(0, 114, 0, 0, blocks=2), "zero", ANIMALS, 1)
+    assert finding.sentence == "In block 1, class cat loses the most without expert 2: 11.6% of its 250 images."
     numbers = re.findall(r">([+\u2212-]?[\d.]+%?)</text>", to_file(finding.chart, "svg").decode())
     assert numbers.count("0") == 4 and sum(number.endswith("11.6%") for number in numbers) == 2
 
 
-def routing_sentence(wrong_learned, wrong_shuffled):
-    """The finding if the first so many images are misclassified with either routing."""
-    changed = LABELS.expand(len(POLICIES), -1).clone()
-    changed[:, :wrong_learned] = (LABELS[:wrong_learned] + 1) % 4
-    changed[SHUFFLED] = LABELS
-    changed[SHUFFLED, :wrong_shuffled] = (LABELS[:wrong_shuffled] + 1) % 4
-    return policies(Effects(LABELS, changed[0], changed)).sentence
+def test_both_ablations_and_both_figures_are_in_the_table_and_the_texts_say_which_images():
+    for part in ("validation", "test"):
+        effects = ablations(20, 114, part=part)
+        effects.shipped[0, 1] = WRONG  # as shipped, everything is lost
+        effects.changed[1, 0, 1] = LABELS  # replaced by its mean, nothing
+        finding = ablation(effects, "zero", (1,))
+        assert finding.table["change"].tolist() == [-0.02, -0.114]
+        assert finding.table["as_shipped"].tolist() == [-0.02, -1]
+        assert finding.table["replaced_by_its_mean"].tolist() == [-0.02, 0]
+        assert f"1,000 {part} images" in finding.method
+        assert f"{part} images" in ablation_by_class(effects, "zero", ANIMALS, 1).method
 
 
-def test_no_difference_is_claimed_where_all_predict_the_same():
-    assert routing_sentence(10, 10) == (
-        "Per-image routing makes no measurable difference on this test set: accuracy is 99.0% with another image's weights and "
-        "99.0% with its own."
+def routings(wrong_learned, wrong_mean, shuffled=0.5, part="validation"):
+    """The first so many images are misclassified with the learned and with the mean weights."""
+    answers = LABELS.expand(2, len(POLICIES), -1).clone()
+    answers[:, :, :wrong_learned] = WRONG[:wrong_learned]
+    mean = list(POLICIES).index("mean")
+    answers[:, mean] = LABELS
+    answers[:, mean, :wrong_mean] = WRONG[:wrong_mean]
+    return Routings(part, LABELS, answers, torch.full((2, len(SHUFFLED), SHUFFLES), shuffled))
+
+
+def test_a_loss_with_the_mean_weights_beyond_the_interval_is_reliance():
+    effects = routings(0, 31)
+    effects.answers[0, list(POLICIES).index("mean"), :50] = WRONG[:50]
+    assert policies(effects).sentence == (
+        "The network relies on per-image routing: with the mean weights for every image, accuracy on the validation images "
+        "changes by -3.1 points to 96.9% (95% interval -4.2 to -2.0; as shipped: -5.0)."
     )
 
 
-def test_no_difference_is_claimed_within_the_interval():
-    assert "no measurable difference" in routing_sentence(0, 2)
-
-
-def test_a_loss_beyond_the_interval_is_a_measurable_difference():
-    assert routing_sentence(0, 31) == (
-        "Per-image routing makes a measurable difference on this test set: with another image's weights, accuracy falls by "
-        "3.1 points to 96.9%."
+@pytest.mark.parametrize(("learned", "mean"), [(10, 10), (0, 2), (12, 10)])
+def test_no_reliance_is_claimed_within_the_interval_however_bad_other_images_weights_are(learned, mean):
+    assert policies(routings(learned, mean, shuffled=0.1)).sentence.startswith(
+        "The network does not measurably rely on per-image routing: "
     )
 
 
-def test_other_images_weights_that_do_better_are_no_gain():
-    assert routing_sentence(31, 0).startswith(
-        "Per-image routing brings no gain on this test set: accuracy is 100.0% with"
-    )
+def test_mean_weights_that_do_better_are_said_to_be_better():
+    found = policies(routings(31, 0, part="test"))
+    assert found.sentence.startswith("The network is better without per-image routing: ")
+    assert "accuracy on the test images changes by +3.1 points to 100.0%" in found.sentence
+    assert "1,000 test images" in found.method
+
+
+def test_nothing_is_said_to_be_earned_without_trained_controls():
+    for finding in (policies(routings(0, 31)), ablation(ablations(20, 114), "zero", (1,))):
+        assert "earn" not in finding.sentence + finding.method

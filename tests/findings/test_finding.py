@@ -5,7 +5,7 @@ import torch
 
 from expertnet.charts.base import to_file
 from expertnet.findings import classes, effects, experts, image, through_training
-from expertnet.routing.effects import POLICIES, Effects
+from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
 from expertnet.routing.lab import Lab
 from tests.support.lab import ANIMALS, routed
 
@@ -14,9 +14,11 @@ from tests.support.lab import ANIMALS, routed
 def test_every_finding_can_be_made_and_saved(blocks, num_experts):
     found = routed(blocks=blocks, experts=num_experts)
     lab = Lab(found, ANIMALS)
-    everyone = found.predictions.expand(blocks, num_experts, -1)
-    ablated = Effects(found.labels, found.predictions, everyone.roll(1, -1))
-    six = Effects(found.labels, found.predictions, found.predictions.expand(len(POLICIES), -1))
+    learned = found.predictions.expand(2, -1)
+    changed = found.predictions.expand(2, blocks, num_experts, -1).roll(1, -1)
+    ablated = Ablations("test", found.labels, learned, changed[0], changed, lab.usage.float())
+    draws = torch.full((2, len(SHUFFLED), SHUFFLES), 0.5)
+    policies = Routings("test", found.labels, learned[:, None].expand(-1, len(POLICIES), -1), draws)
     history = [
         {
             "epoch": n,
@@ -34,9 +36,10 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
         experts.utilization(lab),
         experts.entropies(lab),
         experts.specializations(lab),
-        effects.policies(six),
-        effects.ablation(ablated, lab, True),
-        effects.ablation_by_class(ablated, lab, 1),
+        effects.policies(policies),
+        effects.ablation(ablated, "zero", lab.block_numbers),
+        effects.ablation(ablated, "mean", lab.block_numbers),
+        effects.ablation_by_class(ablated, "zero", ANIMALS, 1),
         image.weights(lab.usage, "weights"),
         image.difference(lab.usage - lab.usage.mean(1, keepdim=True), "difference", "their mean"),
         image.entropies(lab.usage, "entropy"),

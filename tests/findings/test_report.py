@@ -7,16 +7,19 @@ import pytest
 from expertnet.errors import RunError
 from expertnet.findings.report import write_report
 from expertnet.inference.routing_cache import route_test_set
-from expertnet.routing.policies import measure_policies
+from expertnet.routing.ablations import measure_ablations
+from expertnet.routing.policies import measure_routings
 from expertnet.store.notes import Notes
-from tests.support.lab import random_split, saved_run
+from tests.support.lab import measured_images, random_split, saved_run
 
 
 @pytest.mark.slow
 def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()
-    measure_policies(run, split, route_test_set(run, split))
+    route_test_set(run, split)
+    measure_routings(run, measured_images())
+    measure_ablations(run, measured_images(30, "test"))
     run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
     written = write_report(run, tmp_path / "report")
@@ -30,6 +33,9 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
         path.name for path in written if path.suffix in (".csv", ".svg")
     }
     assert "gone.zip" in text.splitlines()[-1]
+    assert "routings.csv" in text and "switched-off.csv" not in text  # which was measured on the test images
+    on_test = write_report(run, tmp_path / "on test", part="test")
+    assert {"switched-off.csv", "replaced-by-mean.svg"} < {path.name for path in on_test}
     assert (
         write_report(run, tmp_path / "report") == written
     )  # of the same network, so nothing else's files stay among them

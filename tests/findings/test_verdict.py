@@ -1,4 +1,4 @@
-"""The verdict uses the words of the findings, and says that routing matters only where this was measured."""
+"""The verdict uses the words of the findings, and says that the network relies on routing only where this was measured."""
 
 import torch
 
@@ -6,7 +6,7 @@ from expertnet.findings.classes import information
 from expertnet.findings.effects import policies
 from expertnet.findings.experts import entropies
 from expertnet.findings.verdict import verdict
-from expertnet.routing.effects import POLICIES, Effects
+from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Routings
 from expertnet.routing.lab import Lab
 from tests.support.lab import ANIMALS, routed
 
@@ -14,22 +14,22 @@ LAB = Lab(routed(), ANIMALS)
 
 
 def measured(wrong):
-    """Policies that all answer as the network does, except that a share of the answers is wrong with another's weights."""
+    """Policies that all answer as the network does, except that a share of the answers is wrong with the mean weights."""
     labels = LAB.routed.labels
-    changed = labels.expand(len(POLICIES), -1).clone()
-    shuffled = list(POLICIES).index("shuffled")
-    changed[shuffled, : int(wrong * len(labels))] = (labels[: int(wrong * len(labels))] + 1) % 4
-    return Effects(labels, labels, changed)
+    answers = labels.expand(2, len(POLICIES), -1).clone()
+    mean = list(POLICIES).index("mean")
+    answers[:, mean, : int(wrong * len(labels))] = (labels[: int(wrong * len(labels))] + 1) % 4
+    return Routings("validation", labels, answers, torch.ones(2, len(SHUFFLED), SHUFFLES))
 
 
 def test_without_a_measurement_it_says_what_routing_reveals_and_nothing_about_its_use():
     sentences = verdict(LAB)
     assert sentences == [entropies(LAB).sentence, information(LAB).sentence]
-    assert "difference" not in " ".join(sentences) and "gain" not in " ".join(sentences)
+    assert "relies" not in " ".join(sentences) and "rely" not in " ".join(sentences)
 
 
-def test_with_a_measurement_it_says_whether_routing_matters():
-    for wrong, words in ((0.5, "makes a measurable difference"), (0, "makes no measurable difference")):
+def test_with_a_measurement_it_says_whether_the_network_relies_on_routing():
+    for wrong, words in ((0.5, "relies on per-image routing"), (0, "does not measurably rely on per-image routing")):
         effects = measured(wrong)
         sentences = verdict(LAB, effects)
         assert sentences == [entropies(LAB).sentence, policies(effects).sentence]

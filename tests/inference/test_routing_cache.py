@@ -5,8 +5,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from expertnet.inference.routing_cache import cache_tensors, cached_routing, route_test_set
-from expertnet.routing.effects import cached_effects
-from expertnet.routing.policies import measure_policies
 from tests.support.lab import COLORS, predictor, random_split, saved_run
 
 
@@ -72,15 +70,13 @@ def test_a_routing_whose_order_is_not_certain_is_used_only_without_the_images(tm
     run, split = saved_run(tmp_path / "runs"), random_split()
     run.write_config(run.config() | {"dataset": COLORS.to_dict() | {"fingerprint": "archive-0-8px-v2"}})
     routed = route_test_set(run, split)
-    measure_policies(run, split, routed)
-    for what in ("routing", "policies"):  # as an older version, in another order within each class
-        path = run.path / f"{what}-best.safetensors"
-        tensors = {name: tensor.flip(-1 if what == "policies" else 0) for name, tensor in load_file(path).items()}
-        save_file(tensors | ({"labels": routed.labels.short()} if what == "routing" else {}), path, {"epoch": "1"})
+    path = run.path / "routing-best.safetensors"
+    tensors = {name: tensor.flip(0) for name, tensor in load_file(path).items()}
+    # as an older version, in another order within each class
+    save_file(tensors | {"labels": routed.labels.short()}, path, {"epoch": "1"})
     assert torch.equal(cached_routing(run).predictions, routed.predictions.flip(0))
-    assert cached_effects(run, "policies") is not None and cached_routing(run, split=split) is None
+    assert cached_routing(run, split=split) is None
     assert torch.equal(route_test_set(run, split).predictions, routed.predictions)
-    assert cached_effects(run, "policies") is None  # their images are in another order than the new routing's
 
 
 def test_a_routing_of_other_labels_is_computed_again(tmp_path):

@@ -21,6 +21,7 @@ from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
 from tests.support.small import LIMIT
 
+MEASURE_ABLATIONS = "Switch off each expert in turn"
 VIEWS = ["One image", "Classes", "Experts", "What if", "Through training", "Compare"]
 
 
@@ -150,22 +151,42 @@ def test_changed_weights_are_stored_in_the_url():
 def test_ablations_are_measured_in_the_background_and_shown():
     run = finished(RunStore())
     test = view_of(run, "What if")
-    click(test, "Switch off each expert in turn")
+    click(test, MEASURE_ABLATIONS)
     settled(test)
     assert not test.error
-    assert "image routing " in text(test) and "costs the most" in text(test)
-    assert (run.path / "policies-best.safetensors").is_file()
+    assert "per-image routing: " in text(test) and "on the 143 validation images" in text(test)
+    assert (run.path / "routings-validation-best.safetensors").is_file()
 
-    def worst_and_selected():
-        (costs,) = re.findall(r"Switching off expert (\d) of block (\d) costs the most", text(test))
-        (shown,) = re.findall(r"Without expert (\d) of block (\d),", text(test))
-        return costs, shown
+    def assert_worst_is_selected(what):
+        (shown,) = re.findall(rf"With expert (\d) of block (\d) {what}, the answer changes", text(test))
+        table = next(each.value for each in test.dataframe if "utilization" in each.value)
+        worst = table.iloc[int(table["change"].argmin())]
+        assert tuple(map(int, shown)) == (worst["expert"], worst["block"])
 
-    assert len(set(worst_and_selected())) == 1
-    test.toggle(key="renormalize").set_value(False).run()
-    click(test, "Switch off each expert in turn")
+    assert_worst_is_selected("switched off")
+    test.segmented_control(key="ablation").set_value("Replaced by its mean").run()
+    assert_worst_is_selected("replaced by its mean")
+
+
+def test_changes_are_measured_on_the_test_images_on_request_and_alone_if_no_others_were_held_out():
+    run = finished(RunStore())
+    test = view_of(run, "What if")
+    test.segmented_control(key="measured on").set_value("Test images").run()
     settled(test)
-    assert len(set(worst_and_selected())) == 1  # with the worst expert of the other table
+    click(test, MEASURE_ABLATIONS)
+    settled(test)
+    assert "accuracy on the test images" in text(test)
+    assert "on the 359 test images" in text(test) and (run.path / "ablations-test-best.safetensors").is_file()
+    test = view_of(finished(RunStore(), **{"data.validation_share": 0}), "What if")
+    assert "held out no validation images" in text(test) and not test.exception
+
+
+def test_a_measurement_without_the_training_images_says_so(tmp_path, monkeypatch):
+    run = finished(RunStore())
+    config = run.config()
+    run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
+    assert text(view_of(run, "What if")).count("This needs the images that the network was trained on") == 2
 
 
 def test_the_url_sets_the_block_and_the_image():
@@ -268,14 +289,14 @@ def verdict(test):
 def test_the_first_view_says_what_routing_does_and_whether_it_matters():
     run = finished(RunStore())
     test = view_of(run, "One image")
-    assert "Per-image routing" in verdict(test) and "on this test set" in verdict(test)
-    assert (run.path / "policies-best.safetensors").is_file()
+    assert "per-image routing" in verdict(test) and "on the validation images" in verdict(test)
+    assert (run.path / "routings-validation-best.safetensors").is_file()
 
 
 def test_what_takes_longer_is_measured_once_asked_for(monkeypatch):
     monkeypatch.setattr(effects, "UNASKED", 1e-9)
     monkeypatch.setattr(tasks, "JUDGED_AFTER", 0.0)
-    run, measure = finished(RunStore()), "Route the test set in six ways"
+    run, measure = finished(RunStore()), "Route the images in other ways"
     for view in ("One image", "Classes", "What if"):
         test = view_of(run, view)
         assert "about the class" in verdict(test) and "-image routing" not in verdict(test)
@@ -284,12 +305,12 @@ def test_what_takes_longer_is_measured_once_asked_for(monkeypatch):
     settled(test)
     for view in ("One image", "Classes", "What if"):
         test = view_of(run, view)
-        assert "Per-image routing" in verdict(test) and measure not in [button.label for button in test.button]
+        assert "per-image routing" in verdict(test) and measure not in [button.label for button in test.button]
 
 
-def test_what_if_begins_with_the_whole_test_set():
+def test_what_if_begins_with_all_images():
     test = view_of(finished(RunStore()), "What if")
-    assert [heading.value for heading in test.subheader] == ["The whole test set", "One image"]
+    assert [heading.value for heading in test.subheader] == ["All images", "One image"]
 
 
 def test_compare_begins_with_the_agreement_and_offers_a_second_run_if_there_is_none():
@@ -385,6 +406,6 @@ def test_every_button_has_a_name_of_its_own(view):
     run, _ = finished(store), finished(store, seed=1)
     test = view_of(run, view, two="true")
     if view == "What if":
-        click(test, "Switch off each expert in turn")
+        click(test, MEASURE_ABLATIONS)
         settled(test)
     assert not named_twice(test)

@@ -1,47 +1,80 @@
-"""Cached effects belong to the network that they were measured on."""
+"""Cached effects belong to the network and the images that they were measured on."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from expertnet.inference.routing_cache import cache_tensors, cached_routing, route_test_set
-from expertnet.routing.effects import Effects, cached_effects, save_effects
-from expertnet.routing.policies import measure_policies
-from tests.support.lab import predictor, random_split, save_best, saved_run
+from expertnet.inference.routing_cache import cache_tensors
+from expertnet.routing.ablations import measure_ablations
+from expertnet.routing.effects import cached_ablations, cached_routings, load_images, load_part, parts, save_effects
+from expertnet.routing.policies import measure_routings
+from expertnet.store.run_store import RunStore
+from tests.support.lab import measured_images, predictor, save_best, saved_run
+from tests.support.small import settings
 
 
 def test_cached_effects_are_one_object_until_they_change(tmp_path):
     run = saved_run(tmp_path / "runs")
-    split = random_split()
-    effects = measure_policies(run, split, route_test_set(run, split))
-    cached = cached_effects(run, "policies")
-    assert torch.equal(cached.changed, effects.changed)
-    assert cached_effects(run, "policies") is cached  # so that its findings are made once
-    reversed_effects = Effects(effects.labels, effects.learned, effects.changed.flip(0))
-    save_effects(reversed_effects, "policies", run, "best", predictor())
-    assert torch.equal(cached_effects(run, "policies").changed, reversed_effects.changed)
+    effects = measure_routings(run, measured_images())
+    cached = cached_routings(run, "validation")
+    assert torch.equal(cached.answers, effects.answers) and torch.equal(cached.shuffled, effects.shuffled)
+    assert cached_routings(run, "validation") is cached  # so that its findings are made once
+    save_effects(replace(effects, answers=effects.answers.flip(1)), run, "best", predictor())
+    assert torch.equal(cached_routings(run, "validation").answers, effects.answers.flip(1))
+
+
+def test_the_validation_and_the_test_images_have_files_of_their_own(tmp_path):
+    run = saved_run(tmp_path / "runs")
+    for part, count in (("validation", 40), ("test", 30)):
+        measure_routings(run, measured_images(count, part))
+        measure_ablations(run, measured_images(count, part))
+    for cached in (cached_routings, cached_ablations):
+        found = [cached(run, part) for part in ("validation", "test")]
+        assert [(each.part, len(each.labels)) for each in found] == [("validation", 40), ("test", 30)]
 
 
 def test_effects_of_another_epoch_are_ignored(tmp_path):
     run = saved_run(tmp_path / "runs")
-    split = random_split()
-    measure_policies(run, split, route_test_set(run, split))
+    measure_routings(run, measured_images())
     save_best(run, 2)
-    assert cached_routing(run) is None
-    assert cached_effects(run, "policies") is None
+    assert cached_routings(run, "validation") is None
 
 
 @pytest.mark.parametrize(
-    "tensors",
+    "change",
     [
-        {"other": torch.zeros(6, 40, dtype=torch.uint8)},
-        {"changed": torch.full((6, 40), 99, dtype=torch.uint8)},
-        {"changed": torch.zeros(6, 39, dtype=torch.uint8)},
-        {"changed": torch.zeros(5, 40, dtype=torch.uint8)},
-        {"changed": torch.zeros(6, 40)},
+        {"answers": torch.full((2, 5, 40), 99, dtype=torch.uint8)},
+        {"answers": torch.zeros(2, 5, 39, dtype=torch.uint8)},
+        {"answers": torch.zeros(2, 6, 40, dtype=torch.uint8)},
+        {"answers": torch.zeros(2, 5, 40)},
+        {"shuffled": torch.full((2, 2, 20), 1.5)},
+        {"shuffled": torch.full((2, 2, 20), float("nan"))},
+        {"other": torch.zeros(40)},
     ],
 )
-def test_effects_of_another_network_are_ignored(tmp_path, tensors):
+def test_effects_of_another_network_are_ignored(tmp_path, change):
     run = saved_run(tmp_path / "runs")
-    route_test_set(run, random_split())
-    cache_tensors(run, "policies", "best", predictor(), tensors)
-    assert cached_effects(run, "policies") is None
+    measure_routings(run, measured_images())
+    tensors = load_file(run.path / "routings-validation-best.safetensors")
+    cache_tensors(run, "routings-validation", "best", predictor(), tensors)
+    assert cached_routings(run, "validation") is not None
+    cache_tensors(run, "routings-validation", "best", predictor(), tensors | change)
+    assert cached_routings(run, "validation") is None
+
+
+def test_the_validation_images_are_measured_by_default_and_the_test_images_if_there_are_none(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    assert parts(store.create(settings())) == ("validation", "test")
+    assert parts(store.create(settings(**{"data.validation_share": 0}))) == ("test",)
+
+
+def test_the_images_of_a_run_are_those_that_it_was_trained_and_validated_with(tmp_path):
+    run = RunStore(tmp_path / "runs").create(settings())
+    images = load_images(run, "validation")
+    pixels = [{image.numpy().tobytes() for image in split.images} for split in (images.evaluated, images.training)]
+    assert len(images.evaluated) == 143 and len(images.training) == 1295
+    assert not pixels[0] & pixels[1]
+    assert torch.equal(load_images(run, "test").evaluated.labels, load_part(run, "test").labels)
+    assert len(load_part(run, "test")) == 359

@@ -9,6 +9,8 @@ from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import Routed
 from expertnet.network.model import ExpertNet
+from expertnet.routing.effects import Images
+from expertnet.routing.passes import estimated
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import ModelSettings
 from expertnet.store.run_store import RunStore
@@ -42,6 +44,11 @@ def random_split(n=40):
     return Split(random_images(n), torch.arange(n) % 2)
 
 
+def measured_images(n=40, part="validation"):
+    """Images to measure changes of the routing on, and 30 other ones as a sample of the training images."""
+    return Images(part, random_split(n), Split(random_images(30, seed=5), torch.arange(30) % 2))
+
+
 def network(**overrides):
     """A network with random weights, whose experts differ and which predicts both classes about equally often."""
     settings = ModelSettings(**({"num_blocks": 3, "channels": 8, "reduction": 2, "pool_after": (1,)} | overrides))
@@ -62,6 +69,15 @@ def network(**overrides):
 
 def predictor(**overrides):
     return Predictor(network(**overrides), build_settings("quick", "digits"), COLORS, 1)
+
+
+@torch.no_grad()
+def fitted(net):
+    """A predictor with batch norms that fit random images, so that estimating them again on others changes little."""
+    model = estimated(net, net.normalized(random_images(60, seed=6))).model
+    logits = model(net.normalized(random_images(40)))
+    model.classifier.head.bias[1] += (logits[:, 0] - logits[:, 1]).median()
+    return Predictor(model, net.settings, net.info, 1)
 
 
 def saved_run(folder, **model):

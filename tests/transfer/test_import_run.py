@@ -7,12 +7,12 @@ import zipfile
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
-from expertnet.routing.effects import cached_effects
+from expertnet.routing.effects import cached_ablations, cached_routings
 from expertnet.settings.fields import build_settings
 from expertnet.store.checks import find_damage, resume_fault
 from expertnet.store.notes import Notes
@@ -91,8 +91,19 @@ def test_cached_routing_of_a_shipped_run_is_imported(store):
     shipped = Run(ROOT / "runs" / SHIPPED)
     run = imported(store, exported(shipped)).run
     assert torch.equal(cached_routing(run).routing, cached_routing(shipped).routing)
-    for what in ("policies", "silenced", "silenced-renormalised"):
-        assert torch.equal(cached_effects(run, what).changed, cached_effects(shipped, what).changed)
+    routings, ablations = cached_routings(run, "validation"), cached_ablations(run, "validation")
+    assert torch.equal(routings.answers, cached_routings(shipped, "validation").answers)
+    assert torch.equal(ablations.changed, cached_ablations(shipped, "validation").changed)
+
+
+def test_results_that_an_earlier_version_cached_are_imported(store):
+    earlier = {
+        "policies": torch.zeros(6, 359, dtype=torch.uint8),
+        "silenced": torch.zeros(4, 3, 359, dtype=torch.uint8),
+    }
+    files = {f"{what}-best.safetensors": save({"changed": each}, {"epoch": "8"}) for what, each in earlier.items()}
+    run = imported(store, zipped(contents(exported(Run(ROOT / "runs" / SHIPPED))) | files)).run
+    assert all((run.path / name).is_file() for name in files)
 
 
 def test_an_imported_copy_of_a_shipped_run_is_not_protected(store):

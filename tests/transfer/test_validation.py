@@ -55,6 +55,7 @@ def test_an_invalid_history_is_rejected(source, store, lines, why):
         ({"epoch-0007.safetensors": save({"x": torch.ones(1)}, {"epoch": "7"})}, "another network"),
         ({"epoch-0007.safetensors": save({}, {"epoch": "8"})}, "of epoch 8"),
         ({"silenced-best.safetensors": save({"changed": torch.zeros(3, 3, 9)}, {"epoch": "1"})}, "another network"),
+        ({"ablations-test-best.safetensors": save({"labels": torch.zeros(9)}, {"epoch": "1"})}, "another network"),
     ],
 )
 def test_invalid_weights_are_rejected(source, store, weights, why):

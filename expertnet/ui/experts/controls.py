@@ -9,6 +9,7 @@ from torch import Tensor
 
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.data.splits import Split
+from expertnet.inference.mistakes import Part
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.filmstrip import filmstrip
@@ -112,18 +113,20 @@ def _test_image(
     return split.images[index], f'Test image {index + 1}: class "{classes[int(split.labels[index])]}"'
 
 
-def gallery(selection: Selection, indices: list[int], captions: list[str], width: int = WIDTH) -> None:
-    """Show test images by index, or only their numbers if the images are not on this computer."""
+def gallery(
+    selection: Selection, indices: list[int], captions: list[str], width: int = WIDTH, part: Part = "test"
+) -> None:
+    """Show images of the selection's `split`, which is `part`, or only their numbers if they are not on this computer."""
     if not indices:
         st.caption("None.")
     elif selection.split is None:
         numbers = ", ".join(str(index + 1) for index in indices)
-        st.caption(f"The images are not on this computer. Their numbers in the test set: {numbers}.")
+        st.caption(f"The images are not on this computer. Their numbers in the {part} set: {numbers}.")
     else:
         with st.container(horizontal=True, gap="small"):
             for index, caption in zip(indices, captions, strict=True):
                 image = selection.split.images[index].permute(1, 2, 0).numpy()
-                st.image(image, width=width, caption=escape(caption), alt=f"Test image {index + 1}")
+                st.image(image, width=width, caption=escape(caption), alt=f"{part.capitalize()} image {index + 1}")
 
 
 def image_caption(lab: Lab, index: int) -> str:

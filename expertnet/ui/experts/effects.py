@@ -1,18 +1,29 @@
-"""What if, for the whole test set: measure other routing policies and the loss of each expert, in the background."""
+"""What if, for all validation or test images: measure other routing policies and the loss of each expert, in the background."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import streamlit as st
+import torch
 
 from expertnet.findings.effects import ablation, ablation_by_class, policies
 from expertnet.findings.finding import lowest
-from expertnet.routing.ablations import ablation_name, measure_ablations
-from expertnet.routing.effects import Effects, cached_effects, flipped
-from expertnet.routing.lab import Lab
-from expertnet.routing.policies import measure_policies
+from expertnet.inference.mistakes import Part
+from expertnet.routing.ablations import measure_ablations
+from expertnet.routing.effects import (
+    KINDS,
+    Ablations,
+    Routings,
+    cached_ablations,
+    cached_routings,
+    load_images,
+    load_part,
+    parts,
+)
+from expertnet.routing.policies import measure_routings
 from expertnet.ui.background import in_background, threads
-from expertnet.ui.experts.controls import gallery, image_caption, pick_number
+from expertnet.ui.experts.controls import gallery, pick_number
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.utils.progress import Report, ShouldStop
@@ -21,40 +32,56 @@ from expertnet.utils.text import counted
 SHOWN = 16  # images with another answer
 UNASKED = 10.0  # seconds that measuring the policies may take without a press on the button
 BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # widgets, and the table they belong to
+OPTIONS = {f"{kind[0].upper()}{kind[1:]}": name for name, kind in KINDS.items()}
+
+T = TypeVar("T", Routings, Ablations)
 
 
-def policies_panel(selection: Selection, lab: Lab) -> None:
-    """Compare six ways to route the test set."""
-    st.markdown("**Does per-image routing help?**")
-    effects = policy_effects(selection, lab)
+def pick_part(selection: Selection) -> Part:
+    """Ask for the images to measure on, or say that there is no choice."""
+    offered = {f"{part.capitalize()} images": part for part in parts(selection.run)}
+    if len(offered) == 1:
+        st.caption("This run held out no validation images, so everything here is measured on the test images.")
+        return "test"
+    label = st.segmented_control(
+        "Images", list(offered), default=next(iter(offered)), key="measured on", bind="query-params", required=True
+    )
+    return offered[label]
+
+
+def policies_panel(selection: Selection, part: Part) -> None:
+    """Compare the ways to route the images."""
+    st.markdown("**Does the network rely on per-image routing?**")
+    effects = policy_effects(selection, part)
     if effects is not None:
         show(policies(effects))
 
 
-def policy_effects(selection: Selection, lab: Lab) -> Effects | None:
-    """Return the accuracy of six ways to route. If it is not measured yet, show the progress or a button and return None."""
-    measure = partial(measure_policies, routed=lab.routed)
+def policy_effects(selection: Selection, part: Part) -> Routings | None:
+    """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
     unasked = 0.0 if selection.run.status().training else UNASKED  # whose results are not kept
-    return _measured(selection, "policies", "Route the test set in six ways", measure, unasked)
+    return _measured(selection, part, "Route the images in other ways", cached_routings, measure_routings, unasked)
 
 
-def ablations_panel(selection: Selection, lab: Lab) -> None:
+def ablations_panel(selection: Selection, part: Part) -> None:
     """Switch off each expert in turn, and show the images that get another class without one of them."""
-    st.markdown("**What is lost when an expert is switched off?**")
-    renormalize = st.toggle(
-        "Rescale the other weights to sum to 1",
-        value=True,
-        key="renormalize",
-        bind="query-params",
-        help="If this is off, the other weights stay as they are.",
-    )
-    measure = partial(measure_ablations, routed=lab.routed, renormalize=renormalize)
-    effects = _measured(selection, ablation_name(renormalize), "Switch off each expert in turn", measure)
+    st.markdown("**What is lost without an expert?**")
+    effects = _measured(selection, part, "Switch off each expert in turn", cached_ablations, measure_ablations)
     if effects is None:
         return
+    kind = OPTIONS[
+        st.segmented_control(
+            "The expert is",
+            list(OPTIONS),
+            default=next(iter(OPTIONS)),
+            key="ablation",
+            bind="query-params",
+            required=True,
+        )
+    ]
     left, right = st.columns(2, gap="large")
-    finding = ablation(effects, lab, renormalize)
-    worst, table = lowest(finding.table, "change"), (selection.key, renormalize)
+    finding = ablation(effects, kind, tuple(selection.blocks))
+    worst, table = lowest(finding.table, "change"), (selection.key, part, kind)
     if st.session_state.get(TABLE, table) != table:  # each table begins with its own worst expert
         for key in (BLOCK, EXPERT):
             st.session_state.pop(key, None)
@@ -62,37 +89,53 @@ def ablations_panel(selection: Selection, lab: Lab) -> None:
     with left:
         show(finding, table=True)
     with right:
-        block = pick_number("Block", lab.block_numbers, int(worst["block"]), BLOCK)
-        show(ablation_by_class(effects, lab, block))
-        expert = pick_number("Expert", range(1, lab.num_experts + 1), int(worst["expert"]), EXPERT)
-        _flipped_images(selection, lab, effects, block, expert)
+        block = pick_number("Block", selection.blocks, int(worst["block"]), BLOCK)
+        show(ablation_by_class(effects, kind, selection.predictor.classes, block))
+        expert = pick_number("Expert", range(1, effects.weights.shape[1] + 1), int(worst["expert"]), EXPERT)
+        _flipped_images(selection, effects, kind, block, expert)
 
 
-def _flipped_images(selection: Selection, lab: Lab, effects: Effects, block: int, expert: int) -> None:
-    indices = flipped(effects, block, expert)
-    st.markdown(f"Without expert {expert} of block {block}, the answer changes for {counted(len(indices), 'image')}.")
-    shown, answers = indices[:SHOWN], effects.changed[block - 1, expert - 1]
-    gallery(selection, shown, [f"{image_caption(lab, index)} → {lab.classes[int(answers[index])]}" for index in shown])
+def _flipped_images(selection: Selection, effects: Ablations, kind: str, block: int, expert: int) -> None:
+    indices, classes = effects.flipped(kind, block, expert), selection.predictor.classes
+    st.markdown(
+        f"With expert {expert} of block {block} {KINDS[kind]}, the answer changes for {counted(len(indices), 'image')}."
+    )
+    shown, answers = indices[:SHOWN], effects.without(kind, block, expert)
+    captions = [
+        f"#{index + 1}: {classes[effects.labels[index]]}, {classes[effects.learned[1, index]]} → {classes[answers[index]]}"
+        for index in shown
+    ]
+    split = load_part(selection.run, effects.part) if selection.split is not None else None
+    if split is not None and not torch.equal(split.labels, effects.labels):
+        split = None  # decoded again in another order
+    gallery(replace(selection, split=split), shown, captions, part=effects.part)
     if len(indices) > SHOWN:
         st.caption(f"The first {SHOWN} are shown.")
 
 
 def _measured(
-    selection: Selection, what: str, label: str, measure: Callable[..., Effects], unasked: float = 0.0
-) -> Effects | None:
+    selection: Selection,
+    part: Part,
+    label: str,
+    cached: Callable[[Any, Part, str], T | None],
+    measure: Callable[..., T],
+    unasked: float = 0.0,
+) -> T | None:
     """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None.
 
     `unasked` is how many seconds measuring may take without a press on the button.
     """
-    run, checkpoint, split = selection.run, selection.checkpoint, selection.split
-    cached = cached_effects(run, what, checkpoint)
-    if cached is not None:
-        return cached
-    if split is None:
-        st.caption("This needs the images of the test set, which are not on this computer.")
+    run, checkpoint = selection.run, selection.checkpoint
+    found = cached(run, part, checkpoint)
+    if found is not None:
+        return found
+    if selection.split is None:
+        st.caption("This needs the images that the network was trained on, which are not on this computer.")
         return None
 
-    def work(progress: Report, cancelled: ShouldStop) -> Effects:
-        return measure(run, split, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=threads())
+    def work(progress: Report, cancelled: ShouldStop) -> T:
+        images = load_images(run, part, progress)
+        return measure(run, images, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=threads())
 
-    return in_background((what, *selection.key), label, work, unasked)
+    result: T | None = in_background((measure.__name__, part, *selection.key), label, work, unasked)
+    return result

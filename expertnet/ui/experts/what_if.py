@@ -11,7 +11,7 @@ from expertnet.routing import interventions
 from expertnet.routing.lab import Lab
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block, pick_image
-from expertnet.ui.experts.effects import ablations_panel, policies_panel
+from expertnet.ui.experts.effects import ablations_panel, pick_part, policies_panel
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.utils.text import escape
@@ -25,11 +25,11 @@ ALONE = 1e-4  # at most this weight for the other experts, which then show as 0
 
 
 def what_if_view(selection: Selection, lab: Lab | None) -> None:
-    if lab is not None:
-        st.subheader("The whole test set")
-        st.caption(MISMATCH)
-        policies_panel(selection, lab)
-        ablations_panel(selection, lab)
+    if selection.predictor.settings.model.num_experts > 1:  # one expert can be neither routed nor spared
+        st.subheader("All images")
+        part = pick_part(selection)
+        policies_panel(selection, part)
+        ablations_panel(selection, part)
     st.subheader("One image")
     st.caption(MISMATCH)
     left, right = st.columns([2, 5], gap="medium")

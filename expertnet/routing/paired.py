@@ -1,0 +1,53 @@
+"""Two sets of answers for the same images: the interval of their difference in accuracy, and tests of many differences."""
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+Z95 = 1.96  # standard deviations of a 95% interval
+DRAWS = 999  # random signs; with the data themselves, 1,000 equally likely cases
+SIGNIFICANT = 0.05
+
+
+def paired_interval(lost: int, won: int, count: int, z: float = Z95) -> tuple[float, float]:
+    """Return an interval of a change in accuracy, as fractions, if `lost` of `count` images became wrong and `won` right.
+
+    Adds half an image to each of the four cases, so that few changes do not make the interval too narrow, and none do not make
+    it empty (Agresti and Min 2005, doi:10.1002/sim.1781).
+    """
+    middle = (won - lost) / (count + 2)
+    half = z * sqrt(lost + won + 1 - (won - lost) ** 2 / (count + 2)) / (count + 2)
+    return max(middle - half, -1.0), min(middle + half, 1.0)
+
+
+def paired_change(labels_N: Tensor, before_N: Tensor, after_N: Tensor, z: float = Z95) -> dict[str, float]:
+    """Compare two sets of predicted classes: accuracy (after), change, low, high (fractions) and flipped (a count)."""
+    was, now = before_N == labels_N, after_N == labels_N
+    lost, won, count = int((was & ~now).sum()), int((now & ~was).sum()), len(labels_N)
+    low, high = paired_interval(lost, won, count, z)
+    flipped = int((before_N != after_N).sum())
+    return {
+        "accuracy": int(now.sum()) / count,
+        "change": (won - lost) / count,
+        "low": low,
+        "high": high,
+        "flipped": flipped,
+    }
+
+
+def max_t(differences_JN: Tensor, seed: int = 0) -> tuple[Tensor, float]:
+    """Test J changes on the same N images at once. `differences_JN` is -1 where an image became wrong, 1 where right, else 0.
+
+    Returns p-values corrected for J (J,), and how many standard deviations wide intervals must be to hold for all J together.
+    Without any effect, an image is as likely to become wrong as right, so its signs may be flipped, in all J changes alike.
+    Each change is compared with the largest of the J statistics (maxT; Westfall and Young, Resampling-Based Multiple
+    Testing, 1993), and p is (1 + the number of draws with a larger one) / (DRAWS + 1).
+    """
+    changed = differences_JN[:, (differences_JN != 0).any(0)].double()  # the other images count for nothing
+    scale_J = changed.square().sum(1).sqrt().clamp_min(1)
+    signs = 2.0 * torch.randint(2, (DRAWS, changed.shape[1]), generator=torch.Generator().manual_seed(seed)) - 1
+    largest = ((signs.double() @ changed.T).abs() / scale_J).amax(1)
+    observed_J = changed.sum(1).abs() / scale_J
+    larger_J = (largest[:, None] >= observed_J - 1e-9).sum(0)
+    return (1 + larger_J) / (DRAWS + 1), max(float(largest.quantile(1 - SIGNIFICANT)), Z95)

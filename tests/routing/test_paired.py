@@ -1,0 +1,86 @@
+"""Intervals and tests of paired differences, against a textbook, exact probabilities and answers on paper."""
+
+from itertools import product
+from math import sqrt
+
+import pytest
+import torch
+from scipy.stats import binom
+
+from expertnet.routing.paired import DRAWS, Z95, max_t, paired_change, paired_interval
+
+
+def test_the_interval_of_a_textbook():
+    """1,600 people, of whom 150 and 86 changed their minds (Agresti, Categorical Data Analysis: 0.02 to 0.06)."""
+    low, high = paired_interval(86, 150, 1600)
+    assert (round(low, 3), round(high, 3)) == (0.021, 0.059)
+
+
+def test_the_interval_on_paper():
+    assert paired_interval(6, 0, 359) == pytest.approx((-0.030882, -0.002358), abs=1e-6)
+    assert paired_interval(0, 0, 359) == pytest.approx((-Z95 / 361, Z95 / 361))  # never empty
+    assert paired_interval(3, 0, 3)[0] == -1
+
+
+def wald(lost, won, count):
+    middle = (won - lost) / count
+    half = Z95 * sqrt(lost + won - (won - lost) ** 2 / count) / count
+    return middle - half, middle + half
+
+
+def coverage(interval, loses, wins, count=359, most=40):
+    """The exact probability that the interval holds the true difference, if an image loses or wins with these probabilities."""
+    total = 0.0
+    for lost, won in product(range(most), repeat=2):
+        low, high = interval(lost, won, count)
+        chance = binom.pmf(lost, count, loses) * binom.pmf(won, count - lost, wins / (1 - loses))
+        total += chance * (low <= wins - loses <= high)
+    return total
+
+
+@pytest.mark.parametrize(("loses", "wins"), [(0.004, 0), (0.003, 0.001), (0.006, 0.002), (0.003, 0.003), (0.02, 0.01)])
+def test_intervals_hold_as_often_as_they_say_with_few_changed_images(loses, wins):
+    assert 0.945 < coverage(paired_interval, loses, wins) <= 1
+    if loses + wins < 0.005:
+        assert coverage(wald, loses, wins) < 0.8  # the normal approximation
+
+
+def test_the_comparison_of_two_answers_by_hand():
+    labels, before = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 0])
+    found = paired_change(labels, before, torch.tensor([1, 1, 1, 1]))  # two lost, one won
+    assert found["accuracy"] == 0.5 and found["change"] == -0.25 and found["flipped"] == 3
+    assert (found["low"], found["high"]) == paired_interval(2, 1, 4)
+
+
+def losing(*images, count=40):
+    differences = torch.zeros(count)
+    differences[list(images)] = -1
+    return differences
+
+
+def near(p, exact):
+    """Whether a p-value of DRAWS draws may be of this exact one: within four standard errors."""
+    return abs(p - exact) <= 4 * sqrt(exact * (1 - exact) / DRAWS) + 1 / DRAWS
+
+
+def test_one_change_has_the_p_of_the_sign_test():
+    p, _ = max_t(losing(0, 1, 2, 3, 4)[None])
+    assert near(p.item(), 2 / 2**5)  # all five signs alike
+    p, wide = max_t(torch.zeros(3, 40))
+    assert p.tolist() == [1, 1, 1] and wide == Z95
+    p, _ = max_t(losing(*range(20))[None])
+    assert p.item() == pytest.approx(1 / (DRAWS + 1))  # never 0
+
+
+def test_independent_changes_are_corrected_for_their_number_and_equal_ones_are_not():
+    alone = losing(0, 1, 2, 3, 4)
+    p, _ = max_t(torch.stack([losing(*range(5 * part, 5 * part + 5)) for part in range(4)]))
+    assert all(near(each, 1 - (1 - 2 / 2**5) ** 4) for each in p.tolist())
+    p, _ = max_t(alone.expand(4, -1))
+    assert all(near(each, 2 / 2**5) for each in p.tolist())
+
+
+def test_corrected_intervals_are_wider():
+    several = torch.stack([losing(*range(9 * part, 9 * part + 9), count=200) for part in range(20)])
+    _, wide = max_t(several)
+    assert 2.5 < wide < 3.5  # 3.0 for 20 independent normal statistics (Sidak)
