@@ -2,12 +2,15 @@
 
 import io
 import struct
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import PngImageFile
 
 from expertnet.data import images
 from expertnet.data.images import fit, load_image, read_image
@@ -170,6 +173,32 @@ def bomb(side):
 def test_decompression_bombs_are_rejected_by_their_header(side):
     with pytest.raises(ImageError, match="million pixels"):
         read_image(bomb(side))
+
+
+@pytest.mark.parametrize(("side", "together"), [(2000, 12), (2001, 1)])
+def test_at_most_fifty_million_pixels_and_one_large_image_are_decoded_at_once(monkeypatch, side, together):
+    changed, inside, most = threading.Condition(), 0, 0
+    load = PngImageFile.load
+
+    def counted(image):
+        nonlocal inside, most
+        with changed:
+            inside += 1
+            most = max(most, inside)
+            changed.notify_all()
+            changed.wait_for(lambda: most > together, timeout=0.25)  # one too many comes in by then if it may
+        try:
+            return load(image)
+        finally:
+            with changed:
+                inside -= 1
+
+    monkeypatch.setattr(PngImageFile, "load", counted)
+    data = encoded(Image.new("L", (side, side)), "PNG")
+    count = together + 1
+    with ThreadPoolExecutor(count) as threads:
+        assert all(tensor.shape == (3, 8, 8) for tensor in threads.map(load_image, [data] * count, [8] * count))
+    assert 0 < most <= together
 
 
 def test_a_file_over_the_limit_is_rejected_unread(monkeypatch):
