@@ -1,5 +1,7 @@
 """A strip of small images or cards, one of which is chosen. Each is a button, so the keyboard reaches it."""
 
+import math
+import re
 from collections.abc import Callable, Sequence
 
 import streamlit as st
@@ -65,6 +67,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   })
 }
 """
+CARD, COLUMNS = 106, (6, 3)  # pixels: height of a row of cards; cards in a row of the form, and on a phone
 _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)
 
 
@@ -84,6 +87,8 @@ def filmstrip(
     the strip keeps no choice of its own: it shows `picked` as chosen, and calls `on_pick` with the place of a pressed image.
     `cards` are larger.
     """
+    if cards:
+        _keep_room(key, len(images))
     if on_pick is None or picked is None:
         picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
 
@@ -97,6 +102,14 @@ def filmstrip(
     data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None, "cards": cards}
     _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
+
+
+def _keep_room(key: str, count: int) -> None:
+    """Keep the height of a number of cards while the browser loads what draws them."""
+    name = re.sub("[^a-zA-Z0-9_-]", "-", key)  # as Streamlit names the class of an element with a key
+    wide, narrow = (CARD * math.ceil(count / columns) for columns in COLUMNS)
+    rule = ".st-key-%s {min-height: %dpx}"
+    st.html(f"<style>{rule % (name, wide)} @media (max-width: 640px) {{{rule % (name, narrow)}}}</style>")
 
 
 def valid_place(sent: object, count: int) -> int:

@@ -40,11 +40,13 @@ PAGES = {  # file name: title and icon
 }
 STRIP_TICK = 3.0  # seconds
 LONGEST = 40  # characters of a title in the strip
-# The theme's primary color is legible under white text, and so too dark as text on a dark background.
+# The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
+# still loads is about as wide as a button, or the others would move further.
 STYLE = """<style>
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
 div[data-testid='stSliderThumbValue'] {color: inherit}
 .st-key-announcer {display: none}
+div[data-testid='stSkeleton'] {min-width: 7rem}
 </style>"""
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
@@ -96,7 +98,8 @@ def training_strip(in_view: str | None) -> None:
 
     Nothing is drawn, and nothing is sent later, if no run trains.
     """
-    drawn = manager().training()
+    # Always there, or the browser would draw a canvas below it anew, and empty, when the line comes or goes
+    place, drawn = st.container(key="training strip"), manager().training()
     if drawn is None or drawn.id == in_view:
         return
 
@@ -107,7 +110,7 @@ def training_strip(in_view: str | None) -> None:
             st.rerun()
         _strip(drawn)
 
-    with st.container(key="training strip"):
+    with place:
         login.fragment(look, run_every=STRIP_TICK)()
 
 

@@ -49,7 +49,8 @@ JUMPED = """async () => {
     .map((shift) => [shift.value, shift.sources.map(name).join(", ")])
 }"""
 MOST_SHIFT = 0.05
-STEADY = ["Runs"]  # the shift of other pages depends on what the browser has loaded before
+# The shift of other pages depends on what the browser has loaded before, and on how fast a view is computed
+STEADY = ["Train, idle", "Train, live", "Runs", "Predict, Samples"]
 STREAMLIT = re.compile("Show data|Fullscreen|Open|Download as .*|.*spec")  # buttons of its own, which cannot be named
 
 

@@ -5,8 +5,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
-from tests.support.opening import copy_of_shipped
+from expertnet.utils.processes import this_process
+from tests.support.opening import copy_of_shipped, written
 from tests.support.served import serving, settle
 
 SCREENS = [(1280, 720), (390, 844)]
@@ -72,3 +74,30 @@ def test_a_drawing_is_classified_and_cleared(page):
     page.get_by_role("button", name="Clear drawing").click()
     expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
     expect(page.get_by_text("Draw one of the classes")).to_be_visible()
+
+
+def test_a_drawing_stays_and_the_pen_stays_down_when_the_line_on_a_training_goes(tab, run):
+    store = RunStore(run.path.parent)
+    live = written(store, "Live")
+    status = live.status()
+    live.write_status(status.changed(process=this_process(), state="running"))
+    queue = RunQueue(store.root)
+    queue.add(live.id)
+    queue.take(live.id)
+    page = tab("predict", run=run.id)
+    strip = page.get_by_role("button", name="Now training: Live")
+    expect(strip).to_be_visible()
+    page.get_by_role("radio", name="Draw").click()
+    canvas = page.get_by_role("application", name="Canvas")
+    canvas.press("Space")
+    live.write_status(status)
+    queue.done()
+    expect(strip).to_have_count(0)
+    for key in (*["ArrowDown"] * 6, "Space"):
+        page.keyboard.press(key)
+    expect(page.get_by_role("heading", name=ANSWER)).to_be_visible()
+    height = """canvas => {
+        const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+        return [...Array(height).keys()].filter((y) => data[4 * (y * width + width / 2)] > 127).length
+    }"""
+    assert canvas.evaluate(height) > 84  # pixels: six steps of 14 and the pen
