@@ -29,7 +29,7 @@ def test_a_run_that_you_already_have_is_named_and_not_imported_again(tmp_path):
     (run,) = RunStore().list()
     test = upload(opened("runs", open="import"), ("a.zip", archive))
     assert "You already have" in test.info[0].value and run.id not in test.info[0].value
-    assert [link.proto.label for link in test.get("page_link")].count("Open") == 1
+    assert [link.proto.label for link in test.get("page_link")].count("See training") == 1
     assert not test.success and len(RunStore().list()) == 1
 
 

@@ -35,7 +35,7 @@ def import_results() -> None:
         else:
             row.info(escape(result.sentence), icon=":material/info:")
         with row:
-            link("train", "Open", result.run.id)
+            link("train", "See training", result.run.id)
     if results:
         st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=results.clear)
 
