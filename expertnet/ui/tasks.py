@@ -28,6 +28,7 @@ class Task:
         self.activity, self.share, self.error, self.too_slow = "", 0.0, "", False
         self.result: Any = None
         self._work, self._stop, self._within, self._started = work, threading.Event(), within, time.monotonic()
+        self._begun = self._started, 0.0  # when the activity began, and its share then
         self._thread = threading.Thread(target=self._run, name="task", daemon=True)
         self._thread.start()
 
@@ -43,11 +44,17 @@ class Task:
         self._thread.join(timeout)
 
     def _report(self, activity: str, share: float | None) -> None:
-        self.activity, self.share = activity, share or 0.0
-        seconds = time.monotonic() - self._started
-        if seconds >= JUDGED_AFTER and seconds > self._within * self.share > 0:
-            self.too_slow = True
-            raise Cancelled
+        now, share = time.monotonic(), share or 0.0
+        if activity != self.activity:
+            self._begun = now, share
+        self.activity, self.share = activity, share
+        begun, first = self._begun
+        seconds = now - self._started
+        if seconds >= JUDGED_AFTER and share > first:
+            left = (now - begun) / (share - first) * (1 - share)
+            if seconds + left > self._within:
+                self.too_slow = True
+                raise Cancelled
 
     def _run(self) -> None:
         try:

@@ -1,6 +1,9 @@
 """Background tasks: progress, stopping, and errors."""
 
 import threading
+from types import SimpleNamespace
+
+import pytest
 
 from expertnet.errors import DatasetError
 from expertnet.ui import tasks
@@ -41,18 +44,26 @@ def test_a_task_stops_on_request():
     assert not task.running and not task.error
 
 
-def test_a_task_that_takes_too_long_ends_without_a_result(monkeypatch):
-    monkeypatch.setattr(tasks, "JUDGED_AFTER", 0.0)
+@pytest.mark.parametrize(("within", "result"), [(20.0, None), (21.0, "done")])
+def test_a_task_that_will_take_too_long_ends_without_a_result(monkeypatch, within, result):
+    # it begins at 0 s; loads for 4 s; by its progress from 5 s to 9 s it will count until 21 s
+    times = iter([0.0, 1.0, 4.0, 5.0, 9.0, 20.0])
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: next(times)))
 
     def work(progress, cancelled):
-        for share in (0.0, 1e-9, 0.5):
-            progress("counting", share)
+        for activity, share in (
+            ("loading", 0.0),
+            ("loading", 1.0),
+            ("counting", 0.0),
+            ("counting", 0.25),
+            ("counting", 1.0),
+        ):
+            progress(activity, share)
         return "done"
 
-    for within, result in ((1.0, None), (1e9, "done")):  # at a billionth of the work
-        task = tasks.start(within, work, within)
-        task.join(300)
-        assert (task.result, task.too_slow, task.error) == (result, result is None, "")
+    task = tasks.start(within, work, within)
+    task.join(300)
+    assert (task.result, task.too_slow, task.error) == (result, result is None, "")
 
 
 def test_an_error_becomes_one_sentence():
