@@ -26,7 +26,7 @@ def weights(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Findin
     top = highest(table, "weight")
     sentence = f"The largest weight is {top['weight']:.2f}, for expert {top['expert']:.0f} of block {top['block']:.0f}."
     method = (
-        "The softmax of each block's expert branch, which routes the image. The weights of a block sum to 1 "
+        "The weights from each block's router, which routes the image. The weights of a block sum to 1 "
         "(as in Dynamic Convolution, Chen 2020, arXiv:1912.03458)."
     )
     return Finding(name, "routing heat map", sentence, partial(routing_heatmap, table), table, method)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from expertnet.errors import SettingsError
-from expertnet.settings.schema import ModelSettings, Settings
+from expertnet.network.counts import Counts
+from expertnet.settings.schema import Settings
 from expertnet.utils.devices import available_memory, resolve_device, resolve_precision
 
 RUNTIME_BYTES = 300 * 2**20  # of the process besides tensors, measured on a CPU
@@ -44,75 +45,14 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
         device = torch.device("cpu")
     dtype = resolve_precision(settings.hardware.precision, device)
     training = settings.training
-    parameters, multiply_adds, saved = _cost(settings.model, settings.data.image_size, num_classes, dtype)
+    counts = Counts(settings.model, settings.data.image_size, num_classes, dtype)
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
     cast = dtype.itemsize if dtype != torch.float32 else 0  # weights in a lower precision
     per_parameter = 4 * copies + cast
     images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalized, float32
-    memory = RUNTIME_BYTES + per_parameter * parameters + training.batch_size * (saved + images)
-    return Estimate(parameters, multiply_adds, memory, saved + images, stages(settings, num_classes))
-
-
-def _cost(model: ModelSettings, image_size: int, num_classes: int, dtype: torch.dtype) -> tuple[int, int, int]:
-    """Return the parameters, and per image the multiply-adds and the bytes that the forward pass saves for the backward pass."""
-    number = dtype.itemsize  # bytes per output of a convolution
-    cast = number if dtype != torch.float32 else 0  # bytes per float32 number that is converted
-    keeps_input = model.activation != "relu"  # ReLU saves its output, which the next step saves too
-    area, channels = image_size**2, model.stem_width
-    saved = number * 3 * area  # the image
-    if model.whitened_stem:
-        size = image_size - 1
-        parameters, multiply_adds = 13 * channels, 12 * channels * size**2
-        saved += number * size**2 * channels * (1 + keeps_input)
-    else:
-        size = image_size
-        parameters, multiply_adds = (27 + 2) * channels, 27 * channels * area
-        saved += number * area * channels * (2 + keeps_input)
-    is_saved = True  # the input of the next step
-    for block, width in enumerate(model.block_widths, 1):
-        routed = block in model.routed_blocks
-        pools, experts = block in model.pool_after, model.num_experts if routed else 1
-        area = size**2
-        if not is_saved:
-            saved += number * area * channels
-        if routed and model.routing != "uniform":
-            hidden = max(channels // model.reduction, 1)
-            parameters += (channels + 1) * hidden + (hidden + 1) * experts
-            multiply_adds += channels * hidden + hidden * experts
-            saved += 4 * (hidden + experts + (channels if model.routing == "learned" else 0))
-        parameters += experts * width * (9 * channels + 2)
-        multiply_adds += 9 * channels * experts * width * area
-        if pools and model.pool_before_norm and model.residual:
-            saved += 8 * (size // 2) ** 2 * channels  # the pooled input
-        channels = width
-        if pools and model.pool_before_norm:
-            saved += experts * _pooling(number, size, channels)
-            size //= 2
-            area = size**2
-        saved += experts * number * area * channels * (1 + keeps_input)  # each norm's and activation's input
-        is_saved = not routed and not model.residual and not keeps_input
-        if routed or not keeps_input:
-            saved += experts * number * area * channels
-        saved += experts * number if routed else 0  # weights
-        if routed and model.gates == "se":
-            hidden = max(channels // model.reduction, 1)
-            parameters += (channels + 1) * hidden + (hidden + 1) * channels
-            multiply_adds += 2 * channels * hidden
-            saved += number * area * channels + 4 * (2 * channels + hidden) + cast * channels
-        if pools and not model.pool_before_norm:
-            saved += _pooling(number, size, channels) - (number * area * channels if is_saved else 0)
-            size //= 2
-            is_saved = False
-    head = channels * num_classes + (num_classes if model.head == "mean" else 0)
-    if model.head == "max" and not is_saved:
-        saved += number * size**2 * channels
-    saved += number * channels
-    return parameters + head, multiply_adds + channels * num_classes, saved
-
-
-def _pooling(number: int, size: int, channels: int) -> int:
-    """Return the bytes that 2x2 max pooling saves: its input, and the places of the maxima."""
-    return channels * (number * size**2 + 8 * (size // 2) ** 2)
+    memory = RUNTIME_BYTES + per_parameter * counts.parameters + training.batch_size * (counts.saved + images)
+    steps = stages(settings, num_classes)
+    return Estimate(counts.parameters, counts.multiply_adds, memory, counts.saved + images, steps)
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:

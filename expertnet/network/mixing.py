@@ -3,32 +3,69 @@
 Shapes: N images, C channels in, D channels out, K experts, H x W pixels.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expertnet.network.gates import KernelGate
 from expertnet.network.stem import ACTIVATIONS, make_norm
 from expertnet.settings.schema import ModelSettings
 
 
-class ExpertConvs(nn.Module):
-    """K 3x3 convolutions, each with its own batch norm and activation, summed with the routing weights.
+class Experts(nn.Module, ABC):
+    """K 3x3 kernels for each of D channels: (N, C, H, W) and routing weights (N, K) -> (N, D, H, W).
 
-    (N, C, H, W) and (N, K) -> (N, D, H, W), or half of H and W if `pools`, which pools before the norm. A single convolution
-    C -> K*D holds the K kernels. A GPU computes it in one call; a CPU is faster expert by expert, since each output is mixed
-    while it is still in the cache. Both use the same parameters.
+    A single convolution C -> K*D holds the kernels. With `pools`, H and W are halved before the norm.
     """
+
+    own_norms: bool  # whether each expert has a norm of its own
 
     def __init__(self, channels: int, channels_out: int, num_experts: int, model: ModelSettings, pools: bool) -> None:
         super().__init__()
         self.num_experts, self.pools, self.activation = num_experts, pools, ACTIVATIONS[model.activation]
         self.conv = nn.Conv2d(channels, num_experts * channels_out, 3, padding=1, bias=False)
-        self.norm = make_norm(num_experts * channels_out, model)
+        self.norm = make_norm((num_experts if self.own_norms else 1) * channels_out, model)
         if model.dirac:
             with torch.no_grad():
                 nn.init.dirac_(self.conv.weight[:channels])  # of the first expert; equal experts would stay alike
+
+    def finish(self, z_NDHW: Tensor) -> Tensor:
+        """Apply what follows a convolution."""
+        return self.activation(self.norm(self.pool(z_NDHW)))
+
+    def pool(self, z_NDHW: Tensor) -> Tensor:
+        return F.max_pool2d(z_NDHW, 2) if self.pools else z_NDHW
+
+    @abstractmethod
+    def parts(self, x_NCHW: Tensor) -> Iterator[Tensor]:
+        """Yield what the weights mix, expert by expert."""
+
+    @abstractmethod
+    def complete(self, x_NCHW: Tensor, mix: Tensor) -> Tensor:
+        """Return the output (N, D, H, W) from the mix of the parts."""
+
+    @staticmethod
+    def mix(parts: Iterable[Tensor], weights_NK: Tensor) -> Tensor:
+        """Return the sum of the parts, each times its weight."""
+        total: Tensor | None = None
+        for part, weight_N in zip(parts, weights_NK.unbind(1), strict=True):
+            share = weight_N.to(part.dtype)[:, None, None, None]
+            total = part * share if total is None else torch.addcmul(total, part, share)
+        assert total is not None
+        return total
+
+
+class ExpertConvs(Experts):
+    """Mixes the experts' outputs: each has its own batch norm and activation, and the routing weights sum them up.
+
+    A GPU computes all experts in one call. A CPU is faster expert by expert, since each output is mixed while it is still in the
+    cache. Both use the same parameters.
+    """
+
+    own_norms = True
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         if x_NCHW.device.type == "cpu":
@@ -37,22 +74,15 @@ class ExpertConvs(nn.Module):
 
     def forward_fused(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute all experts in one convolution."""
-        y_NKDHW = self.unmixed(x_NCHW).unflatten(1, (self.num_experts, -1))
+        y_NKDHW = self.finish(self.conv(x_NCHW)).unflatten(1, (self.num_experts, -1))
         # Not einsum, whose matrix product cannot be fused with the norm and the activation
         return (y_NKDHW * weights_NK.to(y_NKDHW.dtype)[:, :, None, None, None]).sum(1)
 
-    def unmixed(self, x_NCHW: Tensor) -> Tensor:
-        """Return the outputs of all experts side by side: (N, K*D, H, W)."""
-        return self.activation(self.norm(self.pool(self.conv(x_NCHW))))
-
-    def pool(self, z_NDHW: Tensor) -> Tensor:
-        return F.max_pool2d(z_NDHW, 2) if self.pools else z_NDHW
-
     def forward_per_expert(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute the experts one after another."""
-        return self.mix(self.outputs(x_NCHW), weights_NK)
+        return self.mix(self.parts(x_NCHW), weights_NK)
 
-    def outputs(self, x_NCHW: Tensor) -> Iterator[Tensor]:
+    def parts(self, x_NCHW: Tensor) -> Iterator[Tensor]:
         """Yield the output of each expert: K times (N, D, H, W)."""
         norm = self.norm
         if self.training and norm.num_batches_tracked is not None:
@@ -60,18 +90,48 @@ class ExpertConvs(nn.Module):
         assert norm.running_mean is not None and norm.running_var is not None
         # Views, one per expert; batch_norm updates those of the running statistics in place.
         tensors = (self.conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        parts = zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True)
-        for kernel, scale, shift, mean, variance in parts:
+        slices = zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True)
+        for kernel, scale, shift, mean, variance in slices:
             z = self.pool(F.conv2d(x_NCHW, kernel, padding=1))
             z = F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps)
             yield self.activation(z)
 
+    def complete(self, x_NCHW: Tensor, mix: Tensor) -> Tensor:
+        return mix
+
+
+class KernelConvs(Experts):
+    """Mixes the experts' kernels for each image, with one batch norm and activation after the convolution.
+
+    CondConv (Yang 2019, arXiv:1904.04971) and Dynamic Convolution (Chen 2020, arXiv:1912.03458); with gates, ODConv (Li 2022,
+    arXiv:2209.07947). The images become groups of one convolution, since each has its own kernel.
+    """
+
+    own_norms = False
+
+    def __init__(self, channels: int, channels_out: int, num_experts: int, model: ModelSettings, pools: bool) -> None:
+        super().__init__(channels, channels_out, num_experts, model, pools)
+        self.gate = KernelGate(channels, channels_out, model.reduction) if model.gates == "odconv" else None
+
+    def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        kernels_NS = weights_NK @ self.conv.weight.reshape(self.num_experts, -1)
+        return self.complete(x_NCHW, kernels_NS.view(len(x_NCHW), -1, x_NCHW.shape[1], 9))
+
+    def parts(self, x_NCHW: Tensor) -> Iterator[Tensor]:
+        """Yield the kernels of each expert: K times (1, D, C, 9)."""
+        yield from self.conv.weight.flatten(2)[None].chunk(self.num_experts, dim=1)
+
+    def complete(self, x_NCHW: Tensor, mix: Tensor) -> Tensor:
+        if self.gate is None:
+            return self.finish(self.convolve(x_NCHW, mix))
+        inputs_NC, outputs_ND, places_N9 = self.gate(x_NCHW)
+        z_NDHW = self.convolve(x_NCHW * inputs_NC[:, :, None, None], mix * places_N9[:, None, None])
+        return self.finish(z_NDHW * outputs_ND[:, :, None, None])
+
     @staticmethod
-    def mix(outputs: Iterable[Tensor], weights_NK: Tensor) -> Tensor:
-        """Return the sum of the experts' outputs (N, D, H, W), each times its weight."""
-        total: Tensor | None = None
-        for z, weight_N in zip(outputs, weights_NK.unbind(1), strict=True):
-            share = weight_N.to(z.dtype)[:, None, None, None]
-            total = z * share if total is None else torch.addcmul(total, z, share)
-        assert total is not None
-        return total
+    def convolve(x_NCHW: Tensor, kernels_NDC9: Tensor) -> Tensor:
+        """Apply its own kernels to each image."""
+        count, _, channels, _ = kernels_NDC9.shape
+        images = x_NCHW.reshape(1, -1, *x_NCHW.shape[2:])
+        z = F.conv2d(images, kernels_NDC9.reshape(-1, channels, 3, 3), padding=1, groups=count)
+        return z.unflatten(1, (count, -1))[0]

@@ -2,7 +2,7 @@
 
 Shapes: N images, C channels in, D channels out, K experts, B blocks, H x W pixels.
 Related work: CondConv (Yang 2019, arXiv:1904.04971), Dynamic Convolution (Chen 2020, arXiv:1912.03458),
-ODConv (Li 2022, arXiv:2209.07947). Those mix the experts' kernels; this network mixes their outputs.
+ODConv (Li 2022, arXiv:2209.07947). Those mix the experts' kernels; the report's network mixes their outputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expertnet.network.gates import ChannelGate
-from expertnet.network.mixing import ExpertConvs
+from expertnet.network.mixing import ExpertConvs, Experts, KernelConvs
 from expertnet.network.router import Router, UniformRouter
 from expertnet.network.stem import Stem, WhitenedStem
 from expertnet.settings.schema import ModelSettings
@@ -23,11 +23,13 @@ from expertnet.settings.schema import ModelSettings
 Change = Callable[[Tensor], Tensor]  # a block's routing weights (N, K) -> the weights to use instead
 Changes = Mapping[int, Change]  # by block number, from 1
 UNCHANGED: Changes = MappingProxyType({})
+SMALLEST = 1e-30  # sum of an image's sigmoids, so that it can be divided by
 
 
 class Block(nn.Module):
     """O = sum over k of a_k * Conv_k(X): (N, C, H, W) -> (N, D, H, W), and the routing weights a (N, K).
 
+    If kernels are mixed, O is a convolution of X with the sum over k of a_k * W_k.
     A residual block adds X to O, with zeros for missing channels (He 2016, arXiv:1512.03385, option A). A plain block has one
     convolution, which always has the weight 1, and no gate.
     """
@@ -38,17 +40,31 @@ class Block(nn.Module):
         experts = 1 if self.plain else model.num_experts
         is_uniform = self.plain or model.routing == "uniform"
         self.branch = UniformRouter(experts) if is_uniform else Router(channels, experts, model)
+        self.sums_to_1 = is_uniform or (model.router_output == "softmax" and not model.top_k)
         pools = model.pool_before_norm and number in model.pool_after
-        self.experts = ExpertConvs(channels, channels_out, experts, model, pools)
+        kind: type[Experts] = KernelConvs if model.mixing == "kernels" and not self.plain else ExpertConvs
+        self.experts = kind(channels, channels_out, experts, model, pools)
         self.gate = ChannelGate(channels_out, model.reduction) if model.gates == "se" and not self.plain else None
 
     def forward(self, x_NCHW: Tensor, change: Change | None = None) -> tuple[Tensor, Tensor]:
-        weights_NK = self.branch(x_NCHW)
+        weights_NK, factor_N1 = self.routing(x_NCHW)
         if self.plain:
-            return self.add(x_NCHW, self.experts.unmixed(x_NCHW)), weights_NK
+            return self.add(x_NCHW, self.experts.finish(self.experts.conv(x_NCHW))), weights_NK
         if change is not None:
             weights_NK = change(weights_NK)
-        return self.add(x_NCHW, self.experts(x_NCHW, weights_NK)), weights_NK
+        return self.add(x_NCHW, self.experts(x_NCHW, scaled(weights_NK, factor_N1))), weights_NK
+
+    def routing(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the routing weights (N, K) and a factor (N, 1) that multiplies those of an image; None stands for 1.
+
+        The weights sum to 1, so that all routings compare alike. If the router's do not, the factor is their sum, which stays when
+        the weights are changed.
+        """
+        weights_NK = self.branch(x_NCHW)
+        if self.sums_to_1:
+            return weights_NK, None
+        factor_N1 = weights_NK.sum(1, keepdim=True).clamp_min(SMALLEST)
+        return weights_NK / factor_N1, factor_N1
 
     def add(self, x_NCHW: Tensor, y_NDHW: Tensor) -> Tensor:
         """Return the block's output: the experts' mix, with its channels scaled by the gate, plus X if the block is residual."""
@@ -59,6 +75,11 @@ class Block(nn.Module):
         missing = y_NDHW.shape[1] - x_NCHW.shape[1]
         x_NCHW = self.experts.pool(x_NCHW)
         return y_NDHW + (F.pad(x_NCHW, (0, 0, 0, 0, 0, missing)) if missing else x_NCHW)
+
+
+def scaled(weights_NK: Tensor, factor_N1: Tensor | None) -> Tensor:
+    """Return the weights times the factor."""
+    return weights_NK if factor_N1 is None else weights_NK * factor_N1
 
 
 class Backbone(nn.Module):

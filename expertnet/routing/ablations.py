@@ -1,8 +1,8 @@
 """Each expert of each block ablated in turn, in two ways, with batch norms that are estimated again.
 
 Switched off, an expert has the weight 0, and the other weights grow in proportion to keep their sum. Replaced by its mean, its
-part of the block's output (its weight times its output) is the same for all images: the mean over training images at each
-channel and place, as in the mean-ablation of Wang 2022 (arXiv:2211.00593). The other weights then stay as they are. That takes
+part of the mix (its weight times its output, or its weight times its kernel) is the same for all images: the mean over training
+images at each place, as in the mean-ablation of Wang 2022 (arXiv:2211.00593). The other weights then stay as they are. That takes
 away what the expert says about an image, but not its share of the output's scale. So only switching off is also measured
 without estimating the batch norms again.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import in_batches
+from expertnet.network.model import scaled
 from expertnet.routing.effects import KINDS, Ablations, Images, save_effects
 from expertnet.routing.interventions import ablated
 from expertnet.routing.paired import SIGNIFICANT, max_t, paired_change
@@ -27,7 +28,7 @@ from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancell
 DEAD_FLIPS = 0.001  # share of images whose class changes without a hardly used expert, at most which it is dead
 
 _Site = tuple[str, int, int]  # one of KINDS, block and expert (from 1)
-_Means = dict[tuple[int, int], Tensor]  # of an expert's part of the output: (D, H, W), by block and expert (from 1)
+_Means = dict[tuple[int, int], Tensor]  # of an expert's part of the mix, by block and expert (from 1)
 
 
 def measure_ablations(
@@ -80,11 +81,11 @@ class _Sweep:
         self.shipped, self.control, self.work = Passes(predictor), estimated(predictor, calibration), Passes(predictor)
         self.means: _Means = {}
         self.statistics: dict[_Site, Statistics] = {}
-        for site, x in _ablated(self.control, self.control.model.stem(calibration), tuple(KINDS), self.means):
+        for site, x, mix in _ablated(self.control, self.control.model.stem(calibration), tuple(KINDS), self.means):
             raise_if_cancelled(cancelled)
             progress("Estimating the batch norms again", None)
             if site is not None:
-                self.work.after(site[1], x, estimate=True)
+                self.work.after(site[1], self.work.mixed(site[1], x, mix, estimate=True), estimate=True)
                 self.statistics[site] = self.work.statistics(site[1])
 
     def answers(self, images: Tensor, cancelled: ShouldStop) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +98,7 @@ class _Sweep:
         answers, unchanged = torch.full((3, blocks, experts, len(images)), -1), []
         routing = torch.zeros(len(images), blocks, experts)
         for network, kinds, weights in ((self.shipped, ("zero",), routing), (self.control, tuple(KINDS), None)):
-            for site, x in _ablated(network, network.model.stem(images), kinds, self.means, weights):
+            for site, x, mix in _ablated(network, network.model.stem(images), kinds, self.means, weights):
                 raise_if_cancelled(cancelled)
                 if site is None:
                     unchanged.append(network.model.classifier(x).argmax(1))
@@ -107,14 +108,14 @@ class _Sweep:
                 if network is self.control:
                     row, last = 1 + list(KINDS).index(kind), self.work
                     last.set_statistics(block, self.statistics[site])
-                answers[row, block - 1, expert - 1] = last.after(block, x).argmax(1)
+                answers[row, block - 1, expert - 1] = last.after(block, last.mixed(block, x, mix)).argmax(1)
         return answers, torch.stack(unchanged), routing
 
 
 def _ablated(
     network: Passes, x: Tensor, kinds: Sequence[str], means: _Means, routing_NBK: Tensor | None = None
-) -> Iterator[tuple[_Site | None, Tensor]]:
-    """Yield the input of the block after each ablated one, and at the end (None) the features without an ablation.
+) -> Iterator[tuple[_Site | None, Tensor, Tensor]]:
+    """Yield the input of each ablated block and the mix of its other experts; at the end (None) the features, twice.
 
     `means` is filled from these images if it is empty, and the routing weights are written to `routing_NBK`.
     """
@@ -122,21 +123,21 @@ def _ablated(
         if block.plain:
             x, weights_NK = network.block(number, x)
         else:
-            outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
-            for expert, output in enumerate(outputs):
+            parts, (weights_NK, factor_N1) = list(block.experts.parts(x)), block.routing(x)
+            used_NK = scaled(weights_NK, factor_N1)
+            for expert, part in enumerate(parts):
                 site = number, expert + 1
                 if "zero" in kinds:
-                    off = block.experts.mix(outputs, ablated(expert)(weights_NK))
-                    yield ("zero", *site), network.mixed(number, x, off)
+                    yield ("zero", *site), x, block.experts.mix(parts, ablated(expert)(used_NK))
                 if "mean" in kinds:
                     if site not in means:
-                        means[site] = (output * weights_NK[:, expert, None, None, None]).mean(0)
-                    rest = block.experts.mix(outputs, ablated(expert, renormalize=False)(weights_NK))
-                    yield ("mean", *site), network.mixed(number, x, rest + means[site])
-            x = network.mixed(number, x, block.experts.mix(outputs, weights_NK))
+                        means[site] = (part * used_NK[:, expert, None, None, None]).mean(0)
+                    rest = block.experts.mix(parts, ablated(expert, renormalize=False)(used_NK))
+                    yield ("mean", *site), x, rest + means[site]
+            x = network.mixed(number, x, block.experts.mix(parts, used_NK))
         if routing_NBK is not None:
             routing_NBK[:, number - 1, : weights_NK.shape[1]] = weights_NK
-    yield None, x
+    yield None, x, x
 
 
 def ablation_table(effects: Ablations, kind: str, blocks: Sequence[int]) -> pd.DataFrame:

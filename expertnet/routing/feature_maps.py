@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from expertnet.inference.predictor import Predictor
-from expertnet.network.model import Block
+from expertnet.network.model import Block, scaled
 
 
 @torch.inference_mode()
 def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the outputs of a block's experts (K, D, H, W), their mix (D, H, W) and the routing weights (K,).
+    """Return the output of each of a block's experts alone (K, D, H, W), their mix (D, H, W) and the routing weights (K,).
 
     Takes a uint8 image; blocks are counted from 1. The maps are taken after batch norm and activation, before the pooling that
     follows a block, and without the input that a residual block adds.
@@ -24,8 +24,9 @@ def feature_maps(predictor: Predictor, image_3SS: Tensor, block: int) -> tuple[T
     for number, earlier in enumerate(blocks[: block - 1], start=1):
         x = model.backbone.pool(number, earlier(x)[0])
     chosen = blocks[block - 1]
-    outputs, weights_1K = list(chosen.experts.outputs(x)), chosen.branch(x)
-    return torch.cat(outputs), chosen.experts.mix(outputs, weights_1K)[0], weights_1K[0]
+    weights_1K, factor_11 = chosen.routing(x)
+    alone = [chosen.experts(x, scaled(alone_K[None], factor_11)) for alone_K in torch.eye(weights_1K.shape[1])]
+    return torch.cat(alone), chosen.experts(x, scaled(weights_1K, factor_11))[0], weights_1K[0]
 
 
 def mosaic(maps_DHW: Tensor, pixels: int = 256) -> np.ndarray:

@@ -7,7 +7,7 @@ arXiv:2105.07576).
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from random import Random
 from typing import cast
 
@@ -54,12 +54,18 @@ class Passes:
             x_NCHW, _ = self.block(later, x_NCHW, changes.get(later), estimate)
         return self.model.classifier(x_NCHW)
 
-    def mixed(self, number: int, x_NCHW: Tensor, y_NDHW: Tensor) -> Tensor:
-        """Return the input of the block after `number` from its own input and the mix of its experts' outputs."""
-        return self.model.backbone.pool(number, self.blocks[number - 1].add(x_NCHW, y_NDHW))
+    def mixed(self, number: int, x_NCHW: Tensor, mix: Tensor, estimate: bool = False) -> Tensor:
+        """Return the input of the block after `number` from its own input and the mix of its experts' parts.
+
+        `estimate` is that of `block`, for the batch norm behind the mix if kernels are mixed.
+        """
+        block = self.blocks[number - 1]
+        with _estimating(block.experts) if estimate else nullcontext():
+            y_NDHW = block.experts.complete(x_NCHW, mix)
+        return self.model.backbone.pool(number, block.add(x_NCHW, y_NDHW))
 
     def statistics(self, number: int) -> Statistics:
-        """Return the statistics of the batch norms after block `number`."""
+        """Return the statistics of the batch norms behind the mix of block `number`."""
         return [(_of(norm.running_mean).clone(), _of(norm.running_var).clone()) for norm in self._norms(number)]
 
     def set_statistics(self, number: int, statistics: Statistics) -> None:
@@ -69,7 +75,8 @@ class Passes:
             _of(norm.running_var).copy_(variance)
 
     def _norms(self, number: int) -> list[nn.BatchNorm2d]:
-        return [norm for block in self.blocks[number:] for norm in _norms_of(block)]
+        first = number if self.blocks[number - 1].experts.own_norms else number - 1
+        return [norm for block in self.blocks[first:] for norm in _norms_of(block)]
 
 
 def _norms_of(module: nn.Module) -> list[nn.BatchNorm2d]:

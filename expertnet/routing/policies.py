@@ -15,7 +15,7 @@ from torch import Tensor
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import in_batches
-from expertnet.network.model import Change, Changes
+from expertnet.network.model import Change, Changes, scaled
 from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings, save_effects
 from expertnet.routing.interventions import given, top1, uniform
@@ -88,7 +88,7 @@ class _Policies:
         mixed = self._begin(images)
         for name, changes_of in self._all(routing_NBK, labels, 1):
             changes = changes_of(slice(None))
-            self.work.after(self.routed_blocks[0], mixed(changes), changes, estimate=True)
+            self.work.after(self.routed_blocks[0], mixed(changes, True), changes, estimate=True)
             self.statistics[name] = self.work.statistics(self.routed_blocks[0])
 
     def answers(
@@ -105,7 +105,7 @@ class _Policies:
                 if self.statistics:
                     self.work.set_statistics(self.routed_blocks[0], self.statistics[name])
                 changes = changes_of(here)
-                rows.append(self.work.after(self.routed_blocks[0], mixed(changes), changes).argmax(1))
+                rows.append(self.work.after(self.routed_blocks[0], mixed(changes, False), changes).argmax(1))
             parts.append(torch.stack(rows))
         changed_PN, once = torch.cat(parts, dim=1), len(POLICIES) - 1
         right = (changed_PN[once:] == evaluated.labels).float().mean(1)
@@ -120,14 +120,22 @@ class _Policies:
         logits_NC, routing_NBK = (torch.cat(parts) for parts in zip(*found, strict=True))
         return logits_NC.argmax(1), routing_NBK
 
-    def _begin(self, images: Tensor) -> Callable[[Changes], Tensor]:
-        """Return the function from changes to the input of the block after the first one with a router."""
+    def _begin(self, images: Tensor) -> Callable[[Changes, bool], Tensor]:
+        """Return the function from changes to the input of the block after the first one with a router.
+
+        Its second argument says whether to estimate the batch norm behind the mix of that block.
+        """
         first, x = self.routed_blocks[0], self.network.model.stem(images)
         for number in range(1, first):
             x, _ = self.network.block(number, x)
         block = self.network.blocks[first - 1]
-        outputs, weights_NK = list(block.experts.outputs(x)), block.branch(x)
-        return lambda changes: self.network.mixed(first, x, block.experts.mix(outputs, changes[first](weights_NK)))
+        parts, (weights_NK, factor_N1) = list(block.experts.parts(x)), block.routing(x)
+
+        def mixed(changes: Changes, estimate: bool) -> Tensor:
+            mix = block.experts.mix(parts, scaled(changes[first](weights_NK), factor_N1))
+            return self.work.mixed(first, x, mix, estimate)
+
+        return mixed
 
     def _all(self, routing_NBK: Tensor, labels_N: Tensor, draws: int) -> Iterator[_Policy]:
         """Yield every policy but the learned one for images with this learned routing, each of SHUFFLED `draws` times."""

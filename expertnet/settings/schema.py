@@ -77,9 +77,31 @@ class ModelSettings(Section):
     """learned: a router weights the experts for each image. As controls, random: the router keeps its initial weights, while
     the rest of the network learns; uniform: every expert gets 1/K.
     """
-    gates: Literal["none", "se"] = setting("none", "Channel gates", advanced=True)
+    mixing: Literal["outputs", "kernels"] = setting("outputs", "Mixing")
+    """What the routing weights mix. outputs: those of the experts, each with its own norm. kernels: those of the experts,
+    before a single convolution and norm, which costs about as much as one expert (CondConv; Yang 2019, arXiv:1904.04971;
+    Dynamic Convolution; Chen 2020, arXiv:1912.03458).
+    """
+    router_input: Literal["mean", "mean_deviation"] = setting("mean", "Router input", advanced=True)
+    """What the router sees of each feature map: its spatial mean, or its standard deviation too, which tells textures apart
+    (Lee 2019, arXiv:1903.10829).
+    """
+    router_output: Literal["softmax", "sigmoid"] = setting("softmax", "Router output", advanced=True)
+    """softmax: routing weights that sum to 1. sigmoid: each between 0 and 1, as in CondConv (Yang 2019, arXiv:1904.04971);
+    the weights shown are their shares of the sum.
+    """
+    top_k: int = setting(0, "Experts per image", ge=0, le=16)
+    """Use only this many experts of a block for each image, those with the largest routing weights (Shazeer 2017,
+    arXiv:1701.06538; a single one in Switch; Fedus 2021, arXiv:2101.03961). All are still computed. 0 uses all.
+    """
+    balance: float = setting(0.0, "Load balancing", advanced=True, step=0.01, ge=0.0, le=10.0)
+    """Weight of a loss that spreads the images over the experts, if only some are used per image. Without it, a router can
+    neglect experts. Fedus 2021 (arXiv:2101.03961) use 0.01. 0 turns it off.
+    """
+    gates: Literal["none", "se", "odconv"] = setting("none", "Channel gates", advanced=True)
     """se: scale the channels that a block with experts outputs, for each image (squeeze-and-excitation; Hu 2018,
-    arXiv:1709.01507). A single expert per block can have gates too.
+    arXiv:1709.01507). odconv: scale the inputs, outputs and places of mixed kernels (Li 2022, arXiv:2209.07947). A single
+    expert per block can have gates too.
     """
     pool_after: Numbers = setting((), "Pool after blocks", kind="blocks")
     """Blocks (from 1) followed by 2x2 max pooling, which makes later blocks four times cheaper."""
@@ -142,6 +164,26 @@ class ModelSettings(Section):
                     f"`model.{name}` needs blocks that have at least as many channels as they receive. "
                     f"The stem and the blocks have {', '.join(map(str, widths))}."
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> Self:
+        if self.gates == "odconv" and self.mixing != "kernels":
+            raise ValueError("`model.gates` can be odconv only if kernels are mixed. Set `model.mixing` to kernels.")
+        if self.routing == "uniform":  # without a router, its settings have no effect
+            return self
+        if self.top_k > self.num_experts:
+            raise ValueError(
+                f"`model.top_k` must be at most `model.num_experts` ({self.num_experts}). You entered {self.top_k}."
+            )
+        if self.top_k and self.router_output == "sigmoid":
+            raise ValueError(
+                "`model.top_k` needs a softmax. Set `model.router_output` to softmax, or `model.top_k` to 0."
+            )
+        if self.balance and not self.top_k:
+            raise ValueError(
+                "`model.balance` needs experts to choose from. Set `model.top_k` to at least 1, or `model.balance` to 0."
+            )
         return self
 
     @property
@@ -321,6 +363,21 @@ class Settings(Section):
         if self.data.crop_fill == "reflect" and self.data.crop_padding >= size:
             raise ValueError(
                 f"`data.crop_padding` must be less than `data.image_size` ({size}) to reflect. You entered {self.data.crop_padding}."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _routing_fits(self) -> Self:
+        training, model = self.training, self.model
+        if model.routing == "uniform":
+            return self
+        if training.temperature > 1 and model.router_output == "sigmoid":
+            raise ValueError(
+                f"`training.temperature` must be 1 with sigmoids, since it flattens a softmax. You entered {training.temperature:g}."
+            )
+        if training.expert_dropout and model.top_k:
+            raise ValueError(
+                "`training.expert_dropout` would use experts that the router did not choose. Set it to 0, or `model.top_k` to 0."
             )
         return self
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from expertnet.network.mixing import ExpertConvs
+from expertnet.network.mixing import Experts
 from expertnet.settings.schema import TrainingSettings
 from expertnet.training.muon import Muon
 
@@ -40,7 +40,7 @@ def temperature(training: TrainingSettings, done: float) -> float:
 def matrices_in(model: nn.Module, name: str) -> int:
     """Return the number of expert kernels in a convolution: K in a block, else 1."""
     owner = model.get_submodule(name.rpartition(".")[0])
-    return owner.num_experts if isinstance(owner, ExpertConvs) else 1
+    return owner.num_experts if isinstance(owner, Experts) else 1
 
 
 def make_optimizers(model: nn.Module, training: TrainingSettings, batch_size: int) -> list[torch.optim.Optimizer]:

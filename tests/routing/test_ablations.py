@@ -41,7 +41,7 @@ class OneExpert(torch.nn.Module):
         self.experts, self.expert, self.part = experts, expert, part
 
     def forward(self, x, weights):
-        outputs = torch.stack(list(self.experts.outputs(x)), 1) * weights[:, :, None, None, None]
+        outputs = torch.stack(list(self.experts.parts(x)), 1) * weights[:, :, None, None, None]
         return outputs.sum(1) - outputs[:, self.expert] + self.part
 
 
@@ -53,7 +53,7 @@ def mean_part(control, calibration, block, expert):
     control.model(calibration)
     hook.remove()
     x, weights = found[0]
-    return (list(experts.outputs(x))[expert] * weights[:, expert, None, None, None]).mean(0)
+    return (list(experts.parts(x))[expert] * weights[:, expert, None, None, None]).mean(0)
 
 
 @torch.no_grad()

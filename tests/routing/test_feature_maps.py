@@ -18,7 +18,7 @@ def test_a_residual_block_adds_its_input_to_the_mix():
     net = network(residual=True).eval()
     block = net.backbone.blocks[1]
     x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(2))
-    outputs = list(block.experts.outputs(x))
+    outputs = list(block.experts.parts(x))
     y, weights = block(x)
     plain = x + sum(weights[:, k, None, None, None] * outputs[k] for k in range(3))
     assert torch.allclose(y, plain, atol=1e-6)

@@ -147,6 +147,20 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
             "data.resolutions",
             "between 9, the fewest pixels that `model.pool_after` can halve, and `data.image_size` (32). You entered 8.",
         ),
+        (
+            {"training.temperature": 30, "model.router_output": "sigmoid"},
+            "training.temperature",
+            "must be 1 with sigmoids, since it flattens a softmax. You entered 30.",
+        ),
+        ({"model.top_k": 4}, "model.top_k", "at most `model.num_experts` (3). You entered 4."),
+        ({"model.top_k": 1, "model.router_output": "sigmoid"}, "model.top_k", "needs a softmax"),
+        ({"model.gates": "odconv"}, "model.gates", "Set `model.mixing` to kernels."),
+        ({"model.balance": 0.01}, "model.balance", "Set `model.top_k` to at least 1"),
+        (
+            {"model.top_k": 1, "training.expert_dropout": 0.1},
+            "training.expert_dropout",
+            "experts that the router did not choose",
+        ),
         ({"data.resolutions": (24, 33)}, "data.resolutions", "`data.image_size` (32). You entered 24,33."),
     ],
 )
@@ -173,7 +187,7 @@ def test_a_misspelled_key_gets_a_suggestion(typed, meant):
     assert f". Did you mean {meant}? Run" in str(refused.value) and len(str(refused.value)) < 150
 
 
-@pytest.mark.parametrize("typed", ["zzz", "", "model.nope", "x" * 100_000, "\n\x00<script>"])
+@pytest.mark.parametrize("typed", ["zzz", "", "model.fizz", "x" * 100_000, "\n\x00<script>"])
 def test_an_unrelated_key_gets_no_suggestion(typed):
     with pytest.raises(SettingsError) as refused:
         build_settings(overrides={typed: "1"})

@@ -33,6 +33,9 @@ MIXED = {
     "training.gradient_clip": 1.0,
 }
 
+KERNELS = {"model.mixing": "kernels", "model.gates": "odconv", "model.router_output": "sigmoid"}
+TOP_1 = {"model.top_k": 1, "model.balance": 0.01, "model.gates": "se", "model.router_input": "mean_deviation"}
+
 
 def images(count):
     generator = torch.Generator().manual_seed(count)
@@ -57,8 +60,10 @@ def data():
         ("report", {"model.num_blocks": 2, "model.channels": 8} | MIXED),
         ("compact", {"model.num_blocks": 2, "model.pool_after": (1,), "model.widths": (4, 8)}),
         ("fast", {"model.widths": (24, 24, 30)}),
+        ("report", {"model.num_blocks": 2, "model.channels": 8} | KERNELS),
+        ("report", {"model.num_blocks": 2, "model.channels": 8} | TOP_1),
     ],
-    ids=["report", "mixed", "compact", "fast"],
+    ids=["report", "mixed", "compact", "fast", "kernels", "top 1"],
 )
 def test_an_epoch_mixes_no_devices_and_waits_only_to_read_the_loss(data, monkeypatch, preset, more):
     settings = build_settings(preset, "digits", SMALL | more)

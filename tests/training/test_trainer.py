@@ -130,13 +130,15 @@ FAST = {
 }
 
 
+TOP_1 = {"model.top_k": 1, "model.balance": 0.1, "training.optimizer": "sgd", "training.momentum": 0.5}
+KERNELS = {"model.mixing": "kernels", "model.router_output": "sigmoid", "training.optimizer": "muon"}
 CONTROLS = {"model.routing": "random", "model.gates": "se", "training.ema": 0.9, "training.optimizer": "muon"}
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST, CONTROLS],
-    ids=["adamw", "sgd", "all", "fast", "controls"],
+    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST, CONTROLS, KERNELS, TOP_1],
+    ids=["adamw", "sgd", "all", "fast", "controls", "kernels", "top 1"],
 )
 def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, settings, tmp_path):
     settings = settings | {"training.lr": 0.01}
