@@ -1,14 +1,20 @@
 """What a training came to, in a sentence."""
 
+from scipy.stats import binomtest
+
 from expertnet.data.builtin import BUILTIN
 from expertnet.settings.schema import Settings
 from expertnet.store.status import Status
 from expertnet.training.pace import FEW_STEPS
 from expertnet.utils.text import counted, percent
 
+WIDE = 0.1  # width of the interval of an accuracy from which on it says little
+
 
 def outcome(settings: Settings, status: Status, classes: int) -> str:
-    """Return one sentence on a run that has ended, or two if it has barely learned; "" if nothing was measured.
+    """Return one sentence on a run that has ended, or two if it has barely learned or the test images are few.
+
+    Returns "" if nothing was measured.
 
     A run has barely learned if it took fewer than FEW_STEPS steps and is nearer to guessing than to no mistake.
     """
@@ -24,9 +30,15 @@ def outcome(settings: Settings, status: Status, classes: int) -> str:
             f"Barely learned: {percent(accuracy)} of the unseen images are right after {counted(steps, 'step')} in all. "
             "Train longer."
         )
-    known = BUILTIN.get(settings.data.dataset)
-    if known is None:
+    dataset = settings.data.dataset
+    images = BUILTIN[dataset].test_images if dataset in BUILTIN else status.test_images
+    if not images:
         return f"Recognizes {percent(accuracy)} of the unseen test images."
-    noun = "digit" if settings.data.dataset == "digits" else "image"
-    wrong = round((1 - accuracy) * known.test_images)
-    return f"Recognizes {percent(accuracy)} of {counted(known.test_images, f'unseen {noun}')}; {wrong:,} wrong."
+    right, noun = round(accuracy * images), "unseen digit" if dataset == "digits" else "unseen image"
+    low, high = binomtest(right, images).proportion_ci(method="wilson")
+    if high - low > WIDE:
+        return (
+            f"Recognizes {right} of {counted(images, noun)} ({percent(accuracy)}). So few images say little: "
+            f"the accuracy is likely between {percent(low)} and {percent(high)} (95% Wilson interval)."
+        )
+    return f"Recognizes {percent(accuracy)} of {counted(images, noun)}; {images - right:,} wrong."

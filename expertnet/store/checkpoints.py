@@ -20,10 +20,11 @@ CHECKPOINTS: tuple[Checkpoint, ...] = ("best", "last")
 
 
 class Best(TypedDict):
-    """The best epoch so far by validation accuracy."""
+    """The best epoch so far by validation accuracy and, among equal ones, by validation loss."""
 
     epoch: int
     accuracy: float | None  # None before the first epoch
+    loss: NotRequired[float]  # missing before the first epoch and in runs from older versions
     weights: dict[str, Tensor]
 
 

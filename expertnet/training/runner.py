@@ -119,7 +119,8 @@ def _train(
     history = _begin(run, data, trainer)
     speed = history[-1].get("images_per_second") if history else None
     device, writer.device = device_name(trainer.device), trainer.device
-    writer.update(device=device, epoch=trainer.epoch, steps=trainer.steps, images_per_second=speed, **_best(trainer))
+    known = {"device": device, "steps": trainer.steps, "test_images": len(data.test)}
+    writer.update(**known, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
     before = sum(row.get("seconds") or 0 for row in history)
     if trainer.compiles:
         report("Compiling the network, which can take some minutes")

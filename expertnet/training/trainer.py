@@ -185,10 +185,14 @@ class Trainer:
         evaluation = yield from self._evaluate(evaluator, self.validation, epoch)
         self._check_finite(evaluation.loss, f"The validation loss is not a finite number in epoch {epoch}.")
         self.epoch = epoch
-        best = self.best["accuracy"]
         # the test set must not choose the weights
-        if self.settings.watches_test or best is None or evaluation.accuracy > best:
-            self.best = {"epoch": epoch, "accuracy": evaluation.accuracy, "weights": self.weights()}
+        if self.settings.watches_test or self._is_best(evaluation):
+            self.best = {
+                "epoch": epoch,
+                "accuracy": evaluation.accuracy,
+                "loss": evaluation.loss,
+                "weights": self.weights(),
+            }
         total_loss, total_correct = totals.tolist()
         seen = self.steps * self.batch_size
         routing = evaluation.routing_metrics(self.settings.model.routed_blocks)
@@ -206,6 +210,14 @@ class Trainer:
             "expert_usage": routing["expert_usage"],
         }
         yield Progress("epoch", epoch, self.steps, self.steps, images_per_second=row["images_per_second"], metrics=row)
+
+    def _is_best(self, found: Evaluation) -> bool:
+        """Return whether an epoch is the best so far by accuracy and, among equal ones, by loss."""
+        accuracy = self.best["accuracy"]
+        if accuracy is None or found.accuracy != accuracy:
+            return accuracy is None or found.accuracy > accuracy
+        # older versions kept the first of equal epochs, and not its loss
+        return found.loss < self.best.get("loss", -math.inf)
 
     def _check_finite(self, loss: float, fault: str) -> None:
         if not math.isfinite(loss):

@@ -17,6 +17,17 @@ ENDED = {"state": "finished", "epoch": 12, "epochs": 12, "steps": 10}
         ("/own/images", {"test_accuracy": 0.968}, "Recognizes 96.8% of the unseen test images."),
         (
             "/own/images",
+            {"test_accuracy": 0.968, "test_images": 500},
+            "Recognizes 96.8% of 500 unseen images; 16 wrong.",
+        ),
+        (  # Newcombe 1998 prints the formula; 11 of 12 by hand: (11 + 1.92 ± 1.96 √(11/12 + 0.96)) / (12 + 3.84)
+            "/own/images",
+            {"test_accuracy": 11 / 12, "test_images": 12},
+            "Recognizes 11 of 12 unseen images (91.7%). So few images say little: "
+            "the accuracy is likely between 64.6% and 98.5% (95% Wilson interval).",
+        ),
+        (
+            "/own/images",
             {"test_accuracy": 0.47, "steps": 1},
             "Barely learned: 47.0% of the unseen images are right after 12 steps in all. Train longer.",
         ),
@@ -29,7 +40,7 @@ ENDED = {"state": "finished", "epoch": 12, "epochs": 12, "steps": 10}
         ("digits", {"state": "stopped", "epoch": 0}, ""),
     ],
 )
-def test_an_outcome_is_one_sentence(dataset, status, sentence):
+def test_an_outcome_is_a_sentence_or_two(dataset, status, sentence):
     assert outcome(build_settings("quick", dataset), Status(**(ENDED | status)), 3) == sentence
 
 

@@ -88,6 +88,13 @@ def test_the_settings_of_a_run_that_has_ended_name_those_that_differ_from_the_pr
     assert any("training.lr=0.005" in code.value for code in test.code)
 
 
+def test_an_ended_run_names_the_epoch_that_it_uses_unless_it_is_the_last():
+    run = written(RunStore())
+    assert opened("train", run.id).get("progress")[0].proto.text.endswith("finished · epoch 3 of 3")
+    run.write_status(run.status().changed(best_epoch=2))
+    assert opened("train", run.id).get("progress")[0].proto.text.endswith("· epoch 3 of 3 · uses epoch 2")
+
+
 def test_the_log_has_plain_dates():
     run = failed(RunStore())
     run.log("One more line\n2 of it")

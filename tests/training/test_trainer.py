@@ -1,5 +1,6 @@
 """Training: repeatable, resumable to the bit, stoppable, and honest about what it measured."""
 
+import copy
 import itertools
 import math
 import os
@@ -270,11 +271,41 @@ def test_mirrored_views_are_reported_beside_the_single_view(data):
     assert list(trainer(data, **{"data.flip": "off"}).run())[-1].test["test_accuracy_mirrored"] is None
 
 
+def best_by_hand(lines):
+    """The epoch with the highest validation accuracy; of equal ones, the one with the lowest validation loss."""
+    return min(lines, key=lambda line: (-line["val_accuracy"], line["val_loss"]))["epoch"]
+
+
+def test_of_equally_accurate_epochs_the_best_has_the_lowest_loss_in_a_resumed_run_too(data):
+    settings = {"training.epochs": 8, "training.lr": 0.01}
+    states = []
+    run = trainer(data, **settings)
+    lines = []
+    for record in run.run():
+        if record.kind == "epoch":
+            lines.append(record.metrics)
+            states.append(copy.deepcopy(run.state_dict()))
+            assert run.best["epoch"] == best_by_hand(lines)
+    accuracies = [line["val_accuracy"] for line in lines]
+    first = accuracies.index(max(accuracies)) + 1
+    assert accuracies.count(max(accuracies)) > 1 and run.best["epoch"] != first  # else this test shows nothing
+    for state in states[first - 1 : -1]:
+        resumed = trainer(data, **settings)
+        resumed.load_state_dict(state)
+        list(resumed.run())
+        assert resumed.best["epoch"] == run.best["epoch"]
+    older = states[first - 1]
+    del older["best"]["loss"]  # the state of an older version, which kept the first of equal epochs
+    resumed = trainer(data, **settings)
+    resumed.load_state_dict(older)
+    list(resumed.run())
+    assert resumed.best["epoch"] == first
+
+
 def test_best_is_by_validation_accuracy_and_its_weights_are_tested(data):
     run = trainer(data)
     records = list(run.run())
-    accuracies = [line["val_accuracy"] for line in epochs(records)]
-    assert run.best["epoch"] == accuracies.index(max(accuracies)) + 1
+    assert run.best["epoch"] == best_by_hand(epochs(records))
     run.model.load_state_dict(run.best["weights"])
     result = evaluate(run.model, data.test, data.info.mean, data.info.std)
     assert result.accuracy == records[-1].test["test_accuracy"]

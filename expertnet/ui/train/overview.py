@@ -58,7 +58,8 @@ def live_metrics(run: Run) -> None:
 
 def final_numbers(run: Run, status: Status) -> None:
     """Draw the figures of a run that has ended."""
-    st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}")
+    used = f" · uses epoch {status.best_epoch:,}" if status.best_epoch not in (None, status.epoch) else ""
+    st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{used}")
     monitors_test = run.settings().watches_test
     figures = st.container(horizontal=True, gap="medium")
     figures.metric("Time taken", duration(status.seconds), width="content")
@@ -67,7 +68,10 @@ def final_numbers(run: Run, status: Status) -> None:
     best = "Test accuracy, last epoch" if monitors_test else "Best validation accuracy"
     figures.metric(best, percent(status.best_val_accuracy), width="content")
     if not monitors_test:
-        help = "Measured once, at the end, with the weights of the best epoch."
+        help = (
+            "Measured once, at the end, with the weights of the best epoch: the one with the highest validation accuracy. "
+            "Among equal ones, it is the one with the lowest validation loss."
+        )
         figures.metric("Test accuracy", percent(status.test_accuracy), width="content", help=help)
     for views, accuracy, explanation in (
         ("mirrored views", status.test_accuracy_mirrored, MIRRORED),
