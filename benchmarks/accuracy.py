@@ -2,13 +2,17 @@
 
 Trains the preset with each seed and prints tables with the mean and standard deviation (benchmarks.rows). The validation set
 chooses the epoch, and the test set is measured once, at the end; --all-images instead trains on all training images and
-measures the last epoch. Variants show what routing contributes, with the same trainer, data, epochs and recipe:
+measures the last epoch. Variants show what routing contributes, with the same trainer, data, epochs and recipe. Those between
+learned and width are the controls that `expertnet controls` trains (expertnet.network.controls):
 
-    learned     the preset as it is
-    uniform     every routing weight fixed at 1/K
-    width       one expert per block (K = 1) of the same width
-    parameters  one expert per block, wider, with as many parameters
-    resnet18    torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
+    learned        the preset as it is
+    uniform        every routing weight fixed at 1/K
+    random         a router that keeps its random initial weights
+    multiply_adds  one expert per block (K = 1), wider, with as many multiply-adds
+    parameters     one expert per block, wider, with as many parameters
+    gates          one expert per block with squeeze-and-excitation, wider, with as many multiply-adds
+    width          one expert per block of the same width
+    resnet18       torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
 
 Each training is a run in a store of its own, in benchmarks/results. After an interruption, the same command resumes from the
 last completed epoch. A finished training is a line of JSON in --rows, and is not repeated.
@@ -22,7 +26,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torchvision
@@ -33,7 +37,7 @@ from expertnet.cli.output import say
 from expertnet.cli.train import EpochPrinter
 from expertnet.data.datasets import dataset_title, load_dataset
 from expertnet.errors import UserError
-from expertnet.network.cost import estimate
+from expertnet.network.controls import ARMS, arm_settings, with_model
 from expertnet.network.model import Classifier, ExpertNet, MaxClassifier
 from expertnet.network.stem import make_norm
 from expertnet.settings.fields import build_settings, parse_assignments
@@ -46,7 +50,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import Stop
 
-VARIANTS = ("learned", "uniform", "width", "parameters", "resnet18")
+VARIANTS = (*ARMS, "width", "resnet18")
 TITLES = {"cifar10-jpeg": rows.JPEG_COPY}  # by the name of an archive
 
 
@@ -76,25 +80,9 @@ def resnet18(num_classes: int, model: ModelSettings | None = None) -> ExpertNet:
 
 def changed(settings: Settings, variant: str, num_classes: int) -> Settings:
     """Return the settings of a variant."""
-    if variant == "uniform":
-        return _with_model(settings, routing="uniform")
-    if variant == "width":
-        return _with_model(settings, num_experts=1)
-    if variant == "parameters":
-        wanted = estimate(settings, num_classes).parameters
-        choices = [_wider(settings, 1 + step / 64) for step in range(128)]
-        return min(choices, key=lambda wider: abs(estimate(wider, num_classes).parameters - wanted))
-    return settings
-
-
-def _with_model(settings: Settings, **values: Any) -> Settings:
-    return settings.model_copy(update={"model": settings.model.model_copy(update=values)})
-
-
-def _wider(settings: Settings, factor: float) -> Settings:
-    model = settings.model
-    widths = tuple(round(width * factor) for width in model.widths)
-    return _with_model(settings, num_experts=1, widths=widths, channels=round(model.channels * factor))
+    if variant in ARMS:
+        return arm_settings(settings, variant, num_classes)
+    return with_model(settings, num_experts=1) if variant == "width" else settings
 
 
 def data_title(dataset: str) -> str:

@@ -49,6 +49,7 @@ VIEWS: dict[str, dict[str, str]] = {  # name: query of its URL
     "Classes": {"view": "Classes"},
     "Experts": {"view": "Experts"},
     "What if": {"view": "What if"},
+    "Controls": {"view": "Controls"},
     "Through training": {"view": "Through training"},
     "Compare": {"view": "Compare"},
 }

@@ -10,11 +10,11 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypedDict
 
+from expertnet.routing.retrained import Difference, difference
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import DataSettings, Settings, TrainingSettings
 from expertnet.store.history import HistoryRow
@@ -25,7 +25,6 @@ RESULTS = Path(__file__).parent / "results"
 LEVELS = (0.80, 0.85, 0.87, 0.89, 0.90)  # accuracies whose time is measured
 JPEG_COPY = "CIFAR-10 (JPEG copy)"
 JPEG_NOTE = "On this copy, accuracies are about 3.5 points lower than on the original pixels."
-ALPHA, POWER = 0.05, 0.8  # two-sided
 
 
 class Row(TypedDict):
@@ -86,43 +85,6 @@ def minutes_to(history: Sequence[HistoryRow]) -> dict[str, float | None]:
             if reached[level] is None and (epoch["val_accuracy"] or 0) >= level:
                 reached[level] = seconds / 60
     return {f"{level:.0%}": minutes for level, minutes in reached.items()}
-
-
-# --- statistics ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean paired difference, its 95% interval, and the smallest difference that so many pairs show."""
-
-    mean: float
-    low: float
-    high: float
-    smallest: float
-
-
-def difference(values: Sequence[float]) -> Difference | None:
-    """Summarize paired differences by Student's t; None for fewer than two."""
-    from scipy.stats import t  # loading it takes a second, which only tables need
-
-    if len(values) < 2:
-        return None
-    error = stdev(values) / len(values) ** 0.5
-    half = t.ppf(1 - ALPHA / 2, len(values) - 1) * error
-    return Difference(mean(values), mean(values) - half, mean(values) + half, smallest_in_errors(len(values)) * error)
-
-
-def smallest_in_errors(pairs: int) -> float:
-    """Return the true difference, in standard errors of its estimate, that a two-sided paired t-test at 5% finds with a
-    probability of 80%. The statistic then has the noncentral t distribution.
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import nct, t
-
-    freedom = pairs - 1
-    critical = t.ppf(1 - ALPHA / 2, freedom)
-    # between infinitely many pairs, 2.8, and two, 16.3; the probability of finding it with the wrong sign is below 1e-6
-    return float(brentq(lambda errors: nct.sf(critical, freedom, errors) - POWER, 1.0, 25.0))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from expertnet.ui.experts.experts import experts_view
 from expertnet.ui.experts.one_image import one_image_view
 from expertnet.ui.experts.selection import Selection, lab_of, open_selection
 from expertnet.ui.experts.through_training import through_training_view
+from expertnet.ui.experts.train_controls import controls_view
 from expertnet.ui.experts.verdict import verdict_card
 from expertnet.ui.experts.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
@@ -24,6 +25,7 @@ VIEWS: dict[str, Callable[[Selection, Any], None]] = {
     "Classes": classes_view,
     "Experts": experts_view,
     "What if": what_if_view,
+    "Controls": controls_view,
     "Through training": through_training_view,
     "Compare": compare_view,
 }

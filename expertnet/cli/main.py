@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from expertnet import __version__
-from expertnet.cli import evaluate, export_run, import_run, predict, routing, runs, serve, settings, train
+from expertnet.cli import controls, evaluate, export_run, import_run, predict, routing, runs, serve, settings, train
 from expertnet.cli.output import UsageError, say, usage_sentence
 from expertnet.errors import UserError
 from expertnet.utils.files import os_error_sentence
@@ -37,6 +37,7 @@ for name, command in (
     ("evaluate", evaluate.evaluate),
     ("predict", predict.predict),
     ("routing", routing.routing),
+    ("controls", controls.controls),
     ("export", export_run.export),
     ("import", import_run.import_),
     ("serve", serve.serve),

@@ -6,7 +6,7 @@ from pathlib import Path
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
-from expertnet.findings import classes, effects, experts, through_training
+from expertnet.findings import classes, controls, effects, experts, through_training
 from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
@@ -17,6 +17,7 @@ from expertnet.routing.lab import Lab, open_lab
 from expertnet.routing.policies import measure_routings
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import escape_for_file, to_csv
@@ -95,6 +96,7 @@ def _findings(
     yield experts.specializations(lab)
     if lab.num_experts > 1:
         yield from _effects(run, checkpoint, lab, split is not None, progress, part)
+    yield from _controls(run)
     yield from through_training.through_training(run.metrics(), run.watched_images)
     used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)
     yield from (finding for finding in used if finding is not None)
@@ -115,3 +117,11 @@ def _effects(
         for kind in KINDS:
             yield effects.ablation(ablations, kind, lab.block_numbers)
         yield from (effects.ablation_by_class(ablations, "zero", lab.classes, block) for block in lab.block_numbers)
+
+
+def _controls(run: Run) -> Iterator[Finding]:
+    known = controls.known(run, RunStore(run.path.parent))
+    if known is not None:
+        plan, finding = known
+        yield finding
+        yield controls.runs_of_controls(plan)

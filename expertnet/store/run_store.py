@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import has_network
@@ -64,15 +65,19 @@ class RunStore:
             raise RunError(f"{len(found)} runs have an id that starts with {text!r}. Enter more of the id.")
         return found[0] if found else self.get(text)
 
-    def create(self, settings: Settings, preset: str = "", name: str = "") -> Run:
-        """Create a run in state "queued". Raises RunError if the name is too long."""
+    def create(self, settings: Settings, preset: str = "", name: str = "", own: DatasetInfo | None = None) -> Run:
+        """Create a run in state "queued". Raises RunError if the name is too long.
+
+        `own` describes the images that it trains on, even if its dataset has changed since.
+        """
         check_limits(Notes(name))
         self.root.mkdir(parents=True, exist_ok=True)
         run = Run(self.root / fresh_id())
         try:
             run.path.mkdir()
         except FileExistsError:
-            return self.create(settings, preset, name)  # with another id
-        run.write_config({"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")})
+            return self.create(settings, preset, name, own)  # with another id
+        config = {"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")}
+        run.write_config(config | ({"dataset": own.to_dict()} if own else {}))
         run.write_status(Status().changed(process=this_process().beating(), epochs=settings.training.epochs))
         return run

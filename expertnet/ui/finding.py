@@ -21,6 +21,10 @@ SHARES = (
     "high",
     "share",
     "as shipped",
+    "gain",
+    "low 90",
+    "high 90",
+    "smallest",
     *KINDS.values(),
 )  # columns shown as percentages
 

@@ -13,6 +13,7 @@ from expertnet.store.checks import check_network, has_network
 from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.training.controls import TAG
 from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, time_text
 from expertnet.utils.text import escape, percent
 
@@ -71,8 +72,10 @@ def default_run(runs: dict[str, Run], images: bool = False) -> str:
     """Return the id of the newest finished run of the user, else of a run included with the studio, else of the newest run.
 
     Of the included runs, those whose images are on this computer come first. With `images`, the finished run whose routing
-    differs most between images comes before all others, if its images are here.
+    differs most between images comes before all others, if its images are here. Controls are chosen only if there is nothing else.
     """
+    controls = {row.id for row in rows_of(runs.values()) if TAG in row.tags}
+    runs = {run_id: run for run_id, run in runs.items() if run_id not in controls} or runs
     if images:
         finished = [run for run in runs.values() if run.state == "finished"]
         telling = sorted(finished, key=lambda run: (_variety(run), not run.shipped), reverse=True)

@@ -1,8 +1,4 @@
-"""The statistics of several seeds against answers on paper, and the files of rows."""
-
-import math
-
-import pytest
+"""The files of rows, and their tables."""
 
 from benchmarks import rows
 from expertnet.settings.fields import build_settings
@@ -32,40 +28,6 @@ def row(variant="learned", seed=0, test=0.8, **values):
         "torch": "2.14",
         "revision": None,
     } | values
-
-
-def test_the_interval_of_three_differences_on_paper():
-    """With two degrees of freedom, Student's t has the distribution 1/2 + t / (2 sqrt(2 + t^2)), so 97.5% lie below 4.3027."""
-    quantile = math.sqrt(2 * 0.95**2 / (1 - 0.95**2))
-    found = rows.difference([0.01, 0.02, 0.06])
-    error = math.sqrt((0.02**2 + 0.01**2 + 0.03**2) / 2) / math.sqrt(3)
-    assert found.mean == pytest.approx(0.03)
-    assert (found.low, found.high) == pytest.approx((0.03 - quantile * error, 0.03 + quantile * error))
-    assert found.smallest == pytest.approx(rows.smallest_in_errors(3) * error)
-    assert rows.difference([0.01]) is None and rows.difference([]) is None
-
-
-def test_the_smallest_difference_of_three_pairs_has_the_power_on_paper():
-    """For two degrees of freedom, Owen (1968) gives the noncentral t distribution in closed form."""
-
-    def below(t, shift):
-        a, b = t / math.sqrt(2), 2 / (2 + t * t)
-        normal = lambda x: math.erfc(-x / math.sqrt(2)) / 2  # noqa: E731
-        density = math.exp(-(shift**2) * b / 2) / math.sqrt(2 * math.pi)
-        return normal(-shift) + math.sqrt(2 * math.pi) * a * math.sqrt(b) * density * normal(shift * a * math.sqrt(b))
-
-    quantile, shift = math.sqrt(2 * 0.95**2 / (1 - 0.95**2)), rows.smallest_in_errors(3)
-    assert 1 - below(quantile, shift) + below(-quantile, shift) == pytest.approx(0.8, abs=1e-6)
-
-
-@pytest.mark.parametrize(("pairs", "size"), [(199, 0.2), (34, 0.5), (15, 0.8)])
-def test_as_many_pairs_as_cohens_tables_ask_for(pairs, size):
-    """Cohen (1988): so many pairs show a difference of so many standard deviations, and one pair fewer does not."""
-    assert rows.smallest_in_errors(pairs) / pairs**0.5 <= size < rows.smallest_in_errors(pairs - 1) / (pairs - 1) ** 0.5
-
-
-def test_two_pairs_show_only_a_large_difference():
-    assert rows.smallest_in_errors(2) == pytest.approx(16.3, abs=0.2)  # one degree of freedom: 12.71 * 1.28
 
 
 def test_minutes_are_those_of_the_first_epoch_that_reached_an_accuracy():

@@ -24,7 +24,7 @@ VIEWS = {
     "Runs, one open": "runs?open={finished}",
     **{
         f"Experts, {view}": f"experts?run={{finished}}&view={view.replace(' ', '+')}"
-        for view in ("One image", "Classes", "Experts", "What if", "Through training", "Compare")
+        for view in ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
     },
     "Predict, Samples": "predict?run={finished}",
     "Predict, Draw": "predict?run={finished}",

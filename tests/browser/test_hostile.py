@@ -98,7 +98,9 @@ def test_runs(tab):
     assert_nothing_ran(page)
 
 
-@pytest.mark.parametrize("view", ["One image", "Classes", "Experts", "What if", "Through training", "Compare"])
+@pytest.mark.parametrize(
+    "view", ["One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare"]
+)
 def test_experts(tab, run, view):
     page = tab("experts", run=run.id, view=view)
     expect(page.get_by_role("radio", name=view)).to_be_checked()

@@ -10,6 +10,8 @@ from expertnet.inference.routing_cache import route_test_set
 from expertnet.routing.ablations import measure_ablations
 from expertnet.routing.policies import measure_routings
 from expertnet.store.notes import Notes
+from expertnet.store.run_store import RunStore
+from tests.support.controls import with_controls
 from tests.support.lab import measured_images, random_split, saved_run
 
 
@@ -22,6 +24,8 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     measure_ablations(run, measured_images(30, "test"))
     run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
+    run.write_status(run.status().changed(test_accuracy=0.9))
+    with_controls(run, RunStore(tmp_path / "runs"), {"uniform": [0.8]})
     written = write_report(run, tmp_path / "report")
     assert all(path.is_file() for path in written)
     text = (tmp_path / "report" / "index.md").read_text()
@@ -29,6 +33,8 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     assert title == r"# Routing of !\[x\](http&#58;//a.b) &#60;b&#62;: (1)"
     assert any(line.startswith("## Blocks by kind of routing: ") and "(" in line for line in sentences)
     assert not any("\\" in line for line in sentences)
+    assert any("Routing cannot be told from weights 1/K (+10.0 points) at 1 seed." in line for line in sentences)
+    assert {"controls.csv", "controls.svg", "controls-by-seed.csv"} < {path.name for path in written}
     assert set(re.findall(r"\]\((.+?)\)", text)) - {"http&#58;//a.b"} == {
         path.name for path in written if path.suffix in (".csv", ".svg")
     }

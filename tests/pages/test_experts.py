@@ -22,7 +22,7 @@ from tests.support.opening import finished, opened
 from tests.support.small import LIMIT
 
 MEASURE_ABLATIONS = "Switch off each expert in turn"
-VIEWS = ["One image", "Classes", "Experts", "What if", "Through training", "Compare"]
+VIEWS = ["One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare"]
 
 
 def view_of(run, view, **address):

@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 
+from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
+from expertnet.training.controls import TAG
 from expertnet.ui.run_picker import CHOSEN
 from tests.support.opening import finished, new_session, opened, to_page
 from tests.support.stores import changed, damaged, stopped_at_once, without_classes
@@ -62,6 +64,16 @@ def test_experts_opens_on_the_finished_run_whose_routing_differs_most_between_im
     assert opened("experts").selectbox[0].value == runs[1].id
     assert opened("experts", runs[0].id).selectbox[0].value == runs[0].id
     assert opened("predict").selectbox[0].value == max(run.id for run in runs[:2])
+
+
+@pytest.mark.parametrize("page", ["experts", "predict"])
+def test_a_control_is_no_first_choice(page):
+    store = RunStore()
+    own, control = finished(store), finished(store)
+    control.annotate(Notes(tags=(TAG,)))
+    assert opened(page).selectbox[0].value == own.id
+    move_to_trash(own)
+    assert opened(page).selectbox[0].value == control.id
 
 
 def test_the_chosen_run_is_chosen_on_the_other_page_too():

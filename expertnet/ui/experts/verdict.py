@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from expertnet.findings.controls import known
 from expertnet.findings.verdict import verdict
 from expertnet.routing.effects import cached_routings, parts
 from expertnet.routing.lab import Lab
+from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.effects import policy_effects
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
@@ -18,4 +20,5 @@ def verdict_card(selection: Selection, lab: Lab, ask: bool) -> None:
         measured = cached_routings(selection.run, part, selection.checkpoint)
         if measured is None and ask and selection.split is not None:
             measured = policy_effects(selection, part)
-        place.markdown(escape(" ".join(verdict(lab, measured))))
+        retrained = known(selection.run, RunStore())
+        place.markdown(escape(" ".join([*verdict(lab, measured), *([retrained[1].sentence] if retrained else [])])))

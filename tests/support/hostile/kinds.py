@@ -49,7 +49,7 @@ from tests.support.hostile.watch import tree
 Cases = tuple[st.SearchStrategy[Any], Callable[[Any], None]]
 
 SEED = 20261124
-VIEWS = ("One image", "Classes", "Experts", "What if", "Through training", "Compare")
+VIEWS = ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
 DAMAGED = ("config.json", "status.json", "metrics.jsonl", "best.safetensors")
 EVERY_LENGTH = 4096  # bytes; a longer file is cut at this many evenly spaced lengths
 URL_KEYS = (

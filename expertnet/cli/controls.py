@@ -1,0 +1,126 @@
+"""`expertnet controls`: train the controls of a run, and say what its routing earns."""
+
+import signal
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from expertnet.cli.options import Json, RunName, RunsDir, open_store
+from expertnet.cli.output import print_result, say
+from expertnet.cli.train import EpochPrinter
+from expertnet.errors import RunError, SettingsError
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.utils.processes import this_process
+from expertnet.utils.text import counted, percent
+
+LOOK_EVERY = 1.0  # seconds between two looks at a training in another process
+
+
+def controls(
+    run: RunName,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each network, from the run's own seed.")] = 3,
+    margin: Annotated[
+        float, typer.Option(metavar="POINTS", help="Difference in accuracy within which networks count as equivalent.")
+    ] = 0.5,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="Compare the accuracy on the validation images, not the test set.")
+    ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Only queue the trainings. A running studio trains them.")
+    ] = False,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Train a run again without learned routing, and compare.
+
+    Ctrl-C stops and keeps the completed epochs. The same command continues where it was, and trains nothing twice.
+    """
+    from expertnet.findings.controls import retrained, runs_of_controls
+    from expertnet.training.controls import plan_controls, queue_controls
+
+    if not 0 < margin < 100:
+        raise SettingsError(f"--margin must be greater than 0 and less than 100 points. You entered {margin:g}.")
+    store = open_store(runs_dir)
+    found, failed = store.resolve(run, trained=True), False
+    if validation and found.watches_test:
+        raise RunError(f"Run {found.title} held out no validation images. Leave out --validation.")
+    if queue:
+        queued = queue_controls(found, store, seeds)
+        say(
+            f"Added {counted(len(queued), 'run')} to the queue. A running studio trains the queue. Without one, use the same "
+            "command without --queue."
+        )
+    else:
+        failed = _train(found, store, seeds)
+    plan = plan_controls(found, store, seeds)
+    finding = retrained(plan, margin / 100, "validation" if validation else "test")
+    runs = runs_of_controls(plan)
+    document = {
+        "run": found.id,
+        "seeds": plan.seeds,
+        "finished": sum(trial.finished for trial in plan.distinct),
+        "planned": len(plan.distinct),
+        "measured_on": "validation" if validation else "test",
+        "margin": margin / 100,
+        "sentence": finding.sentence if finding else None,
+        "controls": _records(finding.table) if finding else [],
+        "runs": _records(runs.table),
+    }
+    print_result(as_json, document, _lines(finding.table, finding.sentence) if finding else [runs.sentence])
+    if failed:
+        raise typer.Exit(1)
+
+
+def _train(run: Run, store: RunStore, seeds: int) -> bool:
+    """Train what is missing, one run after another, until all is done or Ctrl-C. Returns whether a training failed."""
+    from expertnet.network.controls import ARMS
+    from expertnet.training.controls import next_control
+    from expertnet.training.lock import train_in_turn
+    from expertnet.training.stop import Stop
+    from expertnet.training.worker import interrupt_or_exit
+
+    stop, failed, waited = Stop(), set[str](), set[str]()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
+    while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), failed)):
+        trial, control = found
+        if control.id not in waited:
+            say(f"{ARMS[trial.arm]}, seed {trial.seed}: run {control.id}")
+            waited.add(control.id)
+        status = train_in_turn(
+            control,
+            stop,
+            on_progress=EpochPrinter("test" if control.watches_test else "validation"),
+            on_wait=lambda: say("Waiting in the queue: another run is training, or the queue is paused."),
+        )
+        if status.state == "failed":
+            failed.add(control.id)
+            say(status.error or "Training failed.")
+        elif status.active:  # another process trains it
+            stop.wait(LOOK_EVERY)
+    return bool(failed)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, with None for missing values."""
+    rows = table.astype(object).to_dict("records")
+    return [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows]
+
+
+def _lines(table: pd.DataFrame, sentence: str) -> Iterator[str]:
+    """Yield the comparison as lines of a table, then its sentence."""
+    rows = [("network", "seeds", "accuracy", "gain (points)", "95% interval", "seconds", "multiply-adds")]
+    for row in _records(table):
+        gain = "" if row["gain"] is None else f"{row['gain'] * 100:+.2f}"
+        interval = "" if row["low"] is None else f"{row['low'] * 100:+.2f} to {row['high'] * 100:+.2f}"
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
+        accuracy = percent(row["accuracy"], 2)
+        cells = (row["control"], str(row["seeds"]), accuracy, gain, interval, seconds, f"{row['multiply_adds']:,}")
+        rows.append(cells)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip()
+    yield sentence

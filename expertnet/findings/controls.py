@@ -1,0 +1,182 @@
+"""What routing earns: the network against its retrained controls, seed by seed."""
+
+from functools import partial
+from statistics import mean
+from typing import Any, Literal
+
+import pandas as pd
+
+from expertnet.charts.controls import difference_intervals
+from expertnet.errors import RunError
+from expertnet.findings.finding import Finding
+from expertnet.network.controls import ARMS, CONTROLS, LEARNED
+from expertnet.network.cost import estimate
+from expertnet.routing.retrained import Difference, Verdict, difference
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.training.controls import Plan, Trial, begun_plan
+from expertnet.utils.text import counted
+
+MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by default
+Measured = Literal["test", "validation"]
+INTERVALS = ("low", "high", "low_90", "high_90")
+CLAUSES = {  # in the order of the sentence
+    Verdict.EARNS: "earns accuracy over {controls}",
+    Verdict.COSTS: "costs accuracy against {controls}",
+    Verdict.EQUIVALENT: "is equivalent within {margin} to {controls}",
+    Verdict.UNKNOWN: "cannot be told from {controls} at {seeds}",
+}
+
+
+def known(run: Run, store: RunStore) -> tuple[Plan, Finding] | None:
+    """Return what the controls of a run say that were ever started; None if nothing can be said."""
+    try:
+        plan = begun_plan(run, store)
+    except RunError:  # a run that cannot have controls
+        return None
+    finding = retrained(plan) if plan else None
+    return (plan, finding) if plan and finding else None
+
+
+def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -> Finding | None:
+    """Compare the network with its controls; None until a seed has both. `margin` is of accuracy."""
+    pairs = {arm: _differences(plan, arm, measured) for arm in CONTROLS}
+    if not any(pairs.values()):
+        return None
+    found = {arm: difference(list(by_seed.values())) for arm, by_seed in pairs.items()}
+    table = pd.DataFrame([_row(plan, arm, pairs.get(arm, {}), found.get(arm), margin, measured) for arm in ARMS])
+    table = table.astype(dict.fromkeys(("accuracy", "gain", *INTERVALS, "smallest", "seconds"), float))
+    compared = table[table["gain"].notna()]
+    drawn = compared.assign(**{name: compared[name] * 100 for name in ("gain", *INTERVALS)})
+    seeds = pd.DataFrame(
+        [
+            {"control": ARMS[arm], "seed": seed, "gain": value * 100}
+            for arm, by_seed in pairs.items()
+            for seed, value in by_seed.items()
+        ]
+    )
+    sentence = f"{_progress(plan)}{_sentence(pairs, found, margin)}"
+    chart = partial(difference_intervals, drawn, seeds, margin * 100)
+    return Finding(
+        "controls", "comparison with retrained controls", sentence, chart, table, _method(plan, margin, measured)
+    )
+
+
+def runs_of_controls(plan: Plan) -> Finding:
+    """List every training of the plan, one row per arm and seed."""
+    rows = [
+        {
+            "control": ARMS[trial.arm],
+            "seed": trial.seed,
+            "run": trial.row.id if trial.row else "",
+            "state": trial.state,
+            "accuracy": trial.row.test if trial.row and trial.finished else None,
+            "validation_accuracy": trial.row.best_validation if trial.row and trial.finished else None,
+            "seconds": _seconds(trial),
+        }
+        for trial in plan.trials
+    ]
+    method = "Accuracy is that on the test set. All runs of a seed share their validation images and the order of the training images."
+    sentence = f"{counted(sum(trial.finished for trial in plan.distinct), 'run')} of {len(plan.distinct)} finished."
+    return Finding("controls-by-seed", "table of retrained runs", sentence, None, pd.DataFrame(rows), method)
+
+
+def expected_seconds(plan: Plan) -> float | None:
+    """Return how long the open trainings take at the speed of the run itself, scaled by their multiply-adds; None if unknown."""
+    seconds, classes = plan.run.written_status().seconds, len(plan.info.classes)
+    own = estimate(plan.run.settings(), classes).multiply_adds
+    return seconds and sum(seconds * estimate(trial.settings, classes).multiply_adds / own for trial in plan.open)
+
+
+def _accuracy(trial: Trial, measured: Measured) -> float | None:
+    if trial.row is None or not trial.finished:
+        return None
+    return trial.row.test if measured == "test" else trial.row.best_validation
+
+
+def _seconds(trial: Trial) -> float | None:
+    return trial.row.status.seconds if trial.row and trial.finished else None
+
+
+def _differences(plan: Plan, arm: str, measured: Measured) -> dict[int, float]:
+    """Return the accuracy of the network minus that of a control, by seed, where both are known."""
+    own, other = (
+        {trial.seed: _accuracy(trial, measured) for trial in plan.trials if trial.arm == each}
+        for each in (LEARNED, arm)
+    )
+    pairs = ((seed, own[seed], other[seed]) for seed in plan.seeds)
+    return {seed: a - b for seed, a, b in pairs if a is not None and b is not None}
+
+
+def _row(
+    plan: Plan, arm: str, by_seed: dict[int, float], found: Difference | None, margin: float, measured: Measured
+) -> dict[str, Any]:
+    trials = [trial for trial in plan.trials if trial.arm == arm]
+    accuracies = [value for trial in trials if (value := _accuracy(trial, measured)) is not None]
+    seconds = [value for trial in trials if (value := _seconds(trial)) is not None]
+    cost = estimate(trials[0].settings, len(plan.info.classes))
+    return {
+        "control": ARMS[arm],
+        "seeds": len(accuracies),
+        "accuracy": mean(accuracies) if accuracies else None,
+        "gain": mean(by_seed.values()) if by_seed else None,
+        **{name: getattr(found, name, None) for name in (*INTERVALS, "smallest")},
+        "verdict": found.verdict(margin).value if found else "",
+        "seconds": round(mean(seconds), 1) if seconds else None,
+        "multiply_adds": cost.multiply_adds,
+        "parameters": cost.parameters,
+    }
+
+
+def _progress(plan: Plan) -> str:
+    done = sum(trial.finished for trial in plan.distinct)
+    return f"Partial results, {done} of {len(plan.distinct)} runs: " if done < len(plan.distinct) else ""
+
+
+def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | None], margin: float) -> str:
+    """Say in one sentence what routing earns against every control that can be compared."""
+    groups: dict[Verdict, list[str]] = {}
+    for arm, by_seed in pairs.items():
+        if by_seed:
+            said = found[arm]
+            groups.setdefault(said.verdict(margin) if said else Verdict.UNKNOWN, []).append(arm)
+    clauses = []
+    for verdict, clause in CLAUSES.items():
+        if arms := groups.get(verdict):
+            names = [f"{ARMS[arm]} ({mean(pairs[arm].values()) * 100:+.1f} points)" for arm in arms]
+            fewest = min(len(pairs[arm]) for arm in arms)
+            values = {
+                "controls": _listed(names),
+                "margin": f"{margin * 100:g} points",
+                "seeds": counted(fewest, "seed"),
+            }
+            clauses.append(clause.format(**values))
+    single = max(map(len, pairs.values())) == 1
+    return f"Routing {_listed(clauses, ';')}." + (" One seed gives no interval: train at least 2." if single else "")
+
+
+def _listed(parts: list[str], comma: str = ",") -> str:
+    """Return "a", "a and b", or "a, b and c"."""
+    *first, last = parts
+    return f"{f'{comma} '.join(first)}{comma if comma == ';' else ''} and {last}" if first else last
+
+
+def _method(plan: Plan, margin: float, measured: Measured) -> str:
+    where = (
+        "Accuracy is on the test set, after the last epoch, which nothing chose."
+        if plan.run.watches_test
+        else "Accuracy is on the test set. No choice was made on it: the validation images chose the epoch of every network."
+        if measured == "test"
+        else "Accuracy is on the validation images, which also chose the epoch of every network, so it is too high for all of "
+        "them. Use it while you still change the network, and the test set at the end."
+    )
+    return (
+        "Every control is trained with the run's images, recipe and number of epochs. Networks with one expert are as much wider "
+        "as comes closest to the run's multiply-adds or parameters; two such networks can be the same. No recipe is tuned. "
+        "A difference is the accuracy with learned routing minus that of the control with the same seed. Intervals are by "
+        "Student's t over the seeds (thin: 95%, thick: 90%, ticks: single seeds). They cover what the seed changes, on the same "
+        "test set. Routing earns or costs accuracy if the 95% interval excludes 0. It is equivalent if the 90% interval lies "
+        f"within ±{margin * 100:g} points, even if it excludes 0 (two one-sided tests; Schuirmann 1987). Each comparison may be "
+        "wrong in 5% of cases. Smallest is the true difference that so many seeds detect with a probability of 80%, given the "
+        f"spread of these differences. {where} Seconds are the mean time of a training as measured, and depend on the computer."
+    )

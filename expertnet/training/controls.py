@@ -1,0 +1,215 @@
+"""Train the controls of a run: the same network without learned routing, and networks without experts at the same cost.
+
+A control has the run's images, recipe and budget. It is recognized by its settings and its images alone, so that a run that is
+already there is never trained again, whoever trained it.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from filelock import FileLock
+
+from expertnet.data.custom import refuse_changed_images
+from expertnet.data.info import DatasetInfo, is_own
+from expertnet.errors import RunError, SettingsError
+from expertnet.network.controls import ARMS, LEARNED, arm_settings
+from expertnet.network.cost import refuse_if_too_large
+from expertnet.settings.schema import Settings
+from expertnet.store.checks import resume_fault
+from expertnet.store.index import RunRow, run_rows
+from expertnet.store.notes import Notes
+from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.training.start import prepare_resume
+from expertnet.training.tensorboard import require_tensorboard
+from expertnet.utils.processes import Process
+from expertnet.utils.text import cut
+
+SEEDS, MAX_SEEDS = 3, 30  # by default, and at most
+TAG = "control"
+LONGEST = 30  # characters of the run's title in the names of its controls
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of the plan: an arm and a seed, and the run that did it or will."""
+
+    arm: str
+    seed: int
+    settings: Settings
+    row: RunRow | None  # None if it has not been started
+
+    @property
+    def state(self) -> str:
+        return self.row.state if self.row else "missing"
+
+    @property
+    def finished(self) -> bool:
+        return self.row is not None and self.row.state == "finished" and self.row.test is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether nothing trains it or will: it is missing, or was cut off."""
+        return self.row is None or not (self.finished or self.row.active)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trainings that compare a run with its controls, seed by seed."""
+
+    run: Run
+    info: DatasetInfo
+    trials: tuple[Trial, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(trial.seed for trial in self.trials))
+
+    @property
+    def distinct(self) -> list[Trial]:
+        """The trials without repetition: two controls with equal settings are one training."""
+        return list({trial.settings: trial for trial in self.trials}.values())
+
+    @property
+    def open(self) -> list[Trial]:
+        return [trial for trial in self.distinct if trial.is_open]
+
+    @property
+    def active(self) -> list[Trial]:
+        """The trials that wait or train now."""
+        return [trial for trial in self.distinct if trial.row and trial.row.active]
+
+    @property
+    def begun(self) -> bool:
+        """Return whether any control was ever started."""
+        return any(trial.row for trial in self.trials if trial.arm != LEARNED)
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def plan_controls(run: Run, store: RunStore, seeds: int = SEEDS) -> Plan:
+    """Return what compares a finished run with its controls, with the runs of the store that did it already.
+
+    The first seed is the run's own. Raises RunError if the run cannot have controls, or SettingsError for a wrong number of seeds.
+    """
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise SettingsError(f"The number of seeds must be between 1 and {MAX_SEEDS}. You entered {seeds}.")
+    settings, info = _checked(run)
+    first = settings.seed if settings.seed + seeds <= 2**31 else 0
+    numbers = [settings.seed, *(seed for seed in range(first, first + seeds) if seed != settings.seed)][:seeds]
+    wanted = [
+        (arm, seed, arm_settings(settings, arm, len(info.classes)).model_copy(update={"seed": seed}))
+        for seed in numbers
+        for arm in ARMS
+    ]
+    rows = _best_rows(run, {planned for _, _, planned in wanted}, info, store)
+    return Plan(run, info, tuple(Trial(arm, seed, planned, rows.get(planned)) for arm, seed, planned in wanted))
+
+
+def begun_plan(run: Run, store: RunStore) -> Plan | None:
+    """Return the plan of the seeds of which a control was ever started; None without any. Raises RunError as plan_controls does."""
+    plan = plan_controls(run, store, MAX_SEEDS)
+    begun = {trial.seed for trial in plan.trials if trial.row and trial.arm != LEARNED}
+    trials = tuple(trial for trial in plan.trials if trial.seed in begun)
+    return Plan(run, plan.info, trials) if trials else None
+
+
+def _checked(run: Run) -> tuple[Settings, DatasetInfo]:
+    """Return the settings and the images of a run. Raises RunError unless it is finished and has learned routing."""
+    settings, status, info = run.settings(), run.status(), run.dataset_info()
+    if settings.model.num_experts == 1:
+        raise RunError(
+            f"Run {run.title} has one expert per block, so there is no routing to compare with controls. "
+            "Choose a run with several experts."
+        )
+    if settings.model.routing != "learned":
+        raise RunError(
+            f"Run {run.title} has no learned routing (`model.routing` is {settings.model.routing}): it is a control itself. "
+            "Choose a run with learned routing."
+        )
+    if status.state != "finished" or status.test_accuracy is None or info is None:
+        why = "has no test accuracy" if status.state == "finished" else f"is {status.state}"
+        raise RunError(
+            f"Run {run.title} {why}. Controls are compared with the test accuracy that a run has once it is finished."
+        )
+    return settings, info
+
+
+def _best_rows(run: Run, wanted: Collection[Settings], info: DatasetInfo, store: RunStore) -> dict[Settings, RunRow]:
+    """Return the run of each settings: one that has finished, else one that trains or waits, else one that was cut off."""
+    found: dict[Settings, RunRow] = {}
+
+    def rank(row: RunRow) -> tuple[bool, bool, bool]:
+        done = row.state == "finished" and row.test is not None
+        return row.id != run.id, not done, not row.active
+
+    for row in run_rows(store):  # newest first
+        if (
+            row.settings is not None
+            and row.settings in wanted
+            and (own := row.run.dataset_info()) is not None
+            and is_own(info, own)
+        ):
+            found[row.settings] = min(found.get(row.settings, row), row, key=rank)
+    return found
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def queue_controls(run: Run, store: RunStore, seeds: int = SEEDS) -> list[Run]:
+    """Queue every training that is missing or was cut off, for any server of the store, and return these runs.
+
+    Raises as plan_controls does, and UserError if the images are gone or the memory is too small. Nothing is queued then.
+    """
+    with _planning(store):
+        plan = plan_controls(run, store, seeds)
+        _refuse(plan)
+        return [_queue(plan, trial, store) for trial in plan.open]
+
+
+def next_control(
+    run: Run, store: RunStore, seeds: int, owner: Process, without: Collection[str] = ()
+) -> tuple[Trial, Run] | None:
+    """Return the next training to do, queued for `owner`, or else one that waits or trains; None if there is none left.
+
+    Runs whose ids are in `without` are left out. Raises as queue_controls does.
+    """
+    with _planning(store):
+        plan = plan_controls(run, store, seeds)
+        left = [trial for trial in plan.distinct if not trial.finished and not (trial.row and trial.row.id in without)]
+        trial = next((trial for trial in left if trial.is_open), None)
+        if trial is not None:
+            _refuse(plan)
+            return trial, _queue(plan, trial, store, owner)
+        return next(((trial, trial.row.run) for trial in left if trial.row), None)
+
+
+@contextmanager
+def _planning(store: RunStore) -> Iterator[None]:
+    """Keep other processes and threads from planning the same training twice."""
+    store.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.root / "controls.lock", mode=FOR_ALL_USERS, thread_local=False):
+        yield
+
+
+def _refuse(plan: Plan) -> None:
+    refuse_changed_images(plan.run.settings().data, plan.info)
+    for trial in plan.open:
+        require_tensorboard(trial.settings)
+        refuse_if_too_large(trial.settings, len(plan.info.classes))
+
+
+def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = None) -> Run:
+    if trial.row and resume_fault(trial.row.run) is None:
+        run = trial.row.run
+        prepare_resume(run)
+    else:
+        name = f"{cut(plan.run.title, LONGEST)}: {ARMS[trial.arm]}, seed {trial.seed}"
+        run = store.create(trial.settings, plan.run.preset, name, plan.info)
+        run.annotate(Notes(tags=(TAG,)))
+    RunQueue(store.root).add(run.id, owner)
+    return run

@@ -1,0 +1,127 @@
+"""Controls: train the network again without learned routing, and see what routing earns. The view updates while runs train."""
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from expertnet.errors import RunError
+from expertnet.findings.controls import MARGIN, expected_seconds, retrained, runs_of_controls
+from expertnet.network.controls import CONTROLS
+from expertnet.routing.lab import Lab
+from expertnet.store.run_store import RunStore
+from expertnet.training.controls import MAX_SEEDS, SEEDS, Plan, begun_plan, plan_controls, queue_controls
+from expertnet.training.manager import manager
+from expertnet.ui.auth import login
+from expertnet.ui.experts.selection import Selection
+from expertnet.ui.finding import show
+from expertnet.ui.shell import action, duration, link, shown_error
+from expertnet.utils.text import counted, escape
+
+TICK = 2.0  # seconds between updates while runs train
+FIELD = 190  # pixels
+SETS = {"Test set": "test", "Validation set": "validation"}
+
+
+def controls_view(selection: Selection, lab: Lab | None) -> None:
+    run, store = selection.run, RunStore()
+    st.markdown(
+        "What does routing earn? Switching it off in a trained network only shows what the network relies on. Here, "
+        f"{len(CONTROLS)} controls are trained on the same images with the same recipe, and compared with this network seed by seed."
+    )
+    try:
+        begun = begun_plan(run, store)
+    except RunError as error:  # such as a run that has not finished
+        st.info(escape(str(error)), icon=":material/info:")
+        return
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    seeds, margin = _pick_seeds(row, begun), _pick_margin(row)
+    measured: Any = "test" if run.watches_test else _pick_set(row)
+
+    def results() -> None:
+        with shown_error():
+            plan = plan_controls(run, store, seeds)
+            if was_active and not plan.active:
+                st.rerun()  # without ticks
+            _training(plan, store)
+            finding = retrained(plan, margin, measured)
+            if finding is not None:
+                show(finding, table=True)
+            if plan.begun:
+                show(runs_of_controls(plan))
+
+    was_active = bool(plan_controls(run, store, seeds).active)
+    login.fragment(results, run_every=TICK if was_active else None)()
+
+
+def _pick_seeds(row: DeltaGenerator, begun: Plan | None) -> int:
+    help = "Trainings of each network, from this run's own seed. More seeds detect smaller differences."
+    default = max(SEEDS, len(begun.seeds) if begun else 0)
+    value = row.number_input("Seeds", 1, MAX_SEEDS, default, key="seeds", bind="query-params", help=help, width=FIELD)
+    return int(value)
+
+
+def _pick_margin(row: DeltaGenerator) -> float:
+    help = "Two networks count as equivalent if their difference certainly lies within this margin."
+    value = row.number_input(
+        "Equivalence margin (points)",
+        0.1,
+        50.0,
+        MARGIN * 100,
+        step=0.1,
+        format="%.1f",
+        key="margin",
+        bind="query-params",
+        help=help,
+        width=FIELD,
+    )
+    return float(value) / 100
+
+
+def _pick_set(row: DeltaGenerator) -> str:
+    help = "The validation images chose the epoch of every network. No choice was made on the test set."
+    name = row.segmented_control(
+        "Measured on", list(SETS), default="Test set", key="measured", bind="query-params", required=True, help=help
+    )
+    return SETS[name]
+
+
+def _training(plan: Plan, store: RunStore) -> None:
+    """Draw the button that trains what is missing, with what it costs, and what waits or trains."""
+    row, run, seeds = st.container(horizontal=True, vertical_alignment="center"), plan.run, len(plan.seeds)
+    if plan.open:
+
+        def train() -> None:
+            queue_controls(run, store, seeds)
+            manager().wake()
+
+        label = "Train the missing controls" if plan.begun else "Train the controls"
+        action(row, label, "play_arrow", "train controls", train, type="secondary" if plan.begun else "primary")
+        seconds = expected_seconds(plan)
+        about = f", about {duration(seconds)} at the speed of this run" if seconds else ""
+        row.caption(f"{counted(len(plan.open), 'training')}{about}", width="content")
+    if plan.active:
+        waiting = [trial.row.run for trial in plan.active if trial.row and trial.state == "queued"]
+        done = sum(trial.finished for trial in plan.distinct)
+        row.markdown(
+            f":material/model_training: {done} of {len(plan.distinct)} runs finished, {len(waiting)} in the queue.",
+            width="content",
+        )
+        if waiting:
+
+            def remove() -> None:
+                for control in waiting:
+                    manager().stop(control, discard=not control.metrics())
+
+            help = "Runs without a completed epoch move to the trash. A run in training continues."
+            action(
+                row,
+                "Remove the controls from the queue",
+                "close",
+                "remove controls",
+                remove,
+                help=help,
+                type="tertiary",
+            )
+        with row:
+            link("train", "See the training", icon="arrow_forward")

@@ -1,0 +1,110 @@
+"""What is said about retrained controls, on accuracies whose answers are known."""
+
+import pytest
+
+from expertnet.charts.base import to_file
+from expertnet.findings.controls import expected_seconds, retrained, runs_of_controls
+from expertnet.network.controls import CONTROLS
+from expertnet.store.run_store import RunStore
+from expertnet.training.controls import plan_controls
+from tests.support.controls import measured, original, with_controls
+
+WIDE = {"model.num_blocks": 2, "model.pool_after": (1,), "model.widths": (32, 64)}  # whose controls all differ
+
+
+def finding(accuracies, margin=0.005, **settings):
+    """The finding on networks with these accuracies by arm, for the seeds from 0 on."""
+    store = RunStore()
+    run = original(store, test=accuracies["learned"][0], **settings)
+    plan = with_controls(run, store, accuracies)
+    return retrained(plan, margin), plan
+
+
+def row(table, control):
+    return table[table["control"] == control].iloc[0]
+
+
+def test_the_gain_over_a_control_on_paper():
+    """Gains of 3, 2 and 4 points: 3 on average, with a standard error of 1 / sqrt(3), and t = 4.3027 for 2 degrees of freedom."""
+    found, _ = finding({"learned": [0.90, 0.91, 0.92], "uniform": [0.87, 0.89, 0.88]})
+    uniform = row(found.table, "weights 1/K")
+    half = 0.01 / 3**0.5 * 4.3027
+    assert uniform["gain"] == pytest.approx(0.03)
+    assert (uniform["low"], uniform["high"]) == pytest.approx((0.03 - half, 0.03 + half), abs=1e-6)
+    assert uniform["verdict"] == "earns" and uniform["seeds"] == 3 and uniform["seconds"] == 60
+    assert row(found.table, "learned routing")["accuracy"] == pytest.approx(0.91)
+    assert "Routing earns accuracy over weights 1/K (+3.0 points)." in found.sentence
+
+
+def test_one_sentence_groups_the_controls_by_what_they_say():
+    accuracies = {
+        "learned": [0.90, 0.91, 0.92],
+        "uniform": [0.87, 0.88, 0.8901],
+        "multiply_adds": [0.899, 0.9101, 0.9199],
+        "parameters": [0.95, 0.91, 0.86],
+    }
+    found, _ = finding(accuracies, **WIDE)
+    assert found.sentence.endswith(
+        "Routing earns accuracy over weights 1/K (+3.0 points); is equivalent within 0.5 points to one expert, equal "
+        "multiply-adds (+0.0 points); and cannot be told from one expert, equal parameters (+0.3 points) at 3 seeds."
+    )
+
+
+def test_a_control_that_does_better_is_a_cost():
+    costs, _ = finding({"learned": [0.90, 0.91, 0.92], "uniform": [0.93, 0.94, 0.9501]})
+    assert "Routing costs accuracy against weights 1/K (-3.0 points)." in costs.sentence
+
+
+def test_a_wider_margin_makes_a_gain_equivalent():
+    accuracies = {"learned": [0.90, 0.91, 0.92], "uniform": [0.87, 0.88, 0.8901]}
+    found, plan = finding(accuracies)
+    assert row(found.table, "weights 1/K")["verdict"] == "earns"
+    assert row(retrained(plan, 0.05).table, "weights 1/K")["verdict"] == "equivalent"
+
+
+def test_one_seed_has_no_interval_and_says_so():
+    found, _ = finding({"learned": [0.9], "uniform": [0.8]})
+    assert found.sentence.endswith("at 1 seed. One seed gives no interval: train at least 2.")
+    assert row(found.table, "weights 1/K").isna()["low"] and row(found.table, "weights 1/K")["verdict"] == ""
+    assert b"weights 1/K: +10.00 points" in to_file(found.chart, "svg")
+
+
+def test_partial_results_say_how_many_runs_have_finished():
+    found, plan = finding({"learned": [0.9, 0.9], "uniform": [0.8]})
+    assert len(plan.distinct) == 2 * len(CONTROLS)  # equal multiply-adds and parameters are one network
+    assert found.sentence.startswith(f"Partial results, 3 of {len(plan.distinct)} runs: Routing")
+    assert runs_of_controls(plan).sentence == f"3 runs of {len(plan.distinct)} finished."
+    whole, plan = finding({arm: [0.9 - place / 100] for place, arm in enumerate(("learned", *CONTROLS))}, **WIDE)
+    assert whole.sentence.startswith("Routing") and not plan.open
+
+
+def test_nothing_is_said_before_a_seed_has_both():
+    store = RunStore()
+    run = original(store)
+    assert retrained(plan_controls(run, store, 1)) is None
+    assert retrained(with_controls(run, store, {"learned": [0.9]})) is None
+
+
+def test_the_accuracy_is_that_of_the_test_set_unless_the_validation_images_are_asked_for():
+    store = RunStore()
+    run = original(store, test=0.9)
+    plan = plan_controls(run, store, 1)
+    uniform = next(trial for trial in plan.trials if trial.arm == "uniform")
+    measured(store.create(uniform.settings, own=run.dataset_info()), 0.85, validation=0.78)
+    plan = plan_controls(run, store, 1)
+    on_test, on_validation = retrained(plan), retrained(plan, measured="validation")
+    assert row(on_test.table, "weights 1/K")["gain"] == pytest.approx(0.05)
+    assert row(on_validation.table, "weights 1/K")["gain"] == pytest.approx(0.02)
+    assert "No choice was made on it" in on_test.method and "which also chose the epoch" in on_validation.method
+
+
+def test_without_validation_images_nothing_chose_the_epoch():
+    found, _ = finding({"learned": [0.9], "uniform": [0.8]}, **{"data.validation_share": 0.0})
+    assert "after the last epoch, which nothing chose" in found.method
+
+
+def test_the_time_of_what_is_missing_is_scaled_by_its_multiply_adds():
+    """Each training takes about as many multiply-adds as the run, which took 60 seconds, within 2%."""
+    store = RunStore()
+    plan = plan_controls(original(store, **WIDE), store, 2)
+    assert expected_seconds(plan) == pytest.approx(60 * len(plan.open), rel=0.02)

@@ -1,0 +1,79 @@
+"""The view Controls of the Experts page: before, while and after the controls are trained."""
+
+import pytest
+
+from expertnet.network.controls import ARMS
+from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
+from expertnet.training.controls import plan_controls
+from tests.support.controls import with_controls
+from tests.support.opening import finished, opened
+
+
+@pytest.fixture
+def run():
+    """A finished run in a store whose queue is paused, so that nothing trains."""
+    run = finished(RunStore())
+    RunQueue(RunStore().root).pause(True)
+    return run
+
+
+def view_of(run, **address):
+    return opened("experts", run.id, view="Controls", **address)
+
+
+def text(test):
+    shown = (*test.markdown, *test.caption, *test.info, *test.error)
+    return " ".join(part.value for part in shown).replace("\\", "")
+
+
+def button(test, label):
+    return next(button for button in test.button if button.label == label)
+
+
+def test_one_button_queues_what_is_missing_and_another_removes_it(run):
+    test, store = view_of(run, seeds="2"), RunStore()
+    missing = len(plan_controls(run, store, 2).open)
+    assert f"{missing} trainings, about " in text(test) and "at the speed of this run" in text(test)
+    button(test, "Train the controls").click().run()
+    assert len(RunQueue(store.root).ids()) == missing
+    assert f"1 of {missing + 1} runs finished, {missing} in the queue." in text(test)
+    assert not any(button.label.startswith("Train the") for button in test.button)
+    button(test, "Remove the controls from the queue").click().run()
+    assert RunQueue(store.root).ids() == [] and [each.id for each in store.list()] == [run.id]
+    assert button(test, "Train the controls")
+
+
+def test_partial_results_are_shown_as_such_with_what_is_missing(run):
+    store = RunStore()
+    with_controls(run, store, {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})
+    test = view_of(run)
+    assert test.number_input(key="seeds").value == 3
+    assert "Partial results, " in text(test) and "weights 1/K" in text(test)
+    assert button(test, "Train the missing controls") and test.get("vega_lite_chart")
+    (card,) = (part.value for part in test.markdown if part.value.startswith("Blocks by kind of routing"))
+    assert "Partial results, " in card
+    assert "One seed" not in text(test) and "One seed gives no interval" in text(view_of(run, seeds="1"))
+
+
+def test_the_margin_and_the_images_are_chosen_and_kept_in_the_url(run):
+    accuracy, store = run.status().test_accuracy, RunStore()
+    arms = {arm: [accuracy - 0.01 * (arm != "learned"), accuracy - 0.0101 * (arm != "learned")] for arm in ARMS}
+    with_controls(run, store, arms)
+    assert "Routing earns accuracy over" in text(view_of(run, seeds="2"))
+    test = view_of(run, seeds="2", margin="2.0")
+    assert "Routing is equivalent within 2 points to" in text(test)
+    test.segmented_control(key="measured").set_value("Validation set").run()
+    assert "which also chose the epoch" in text(test)
+
+
+def test_more_seeds_than_three_are_shown_once_they_are_there(run):
+    with_controls(run, RunStore(), {"uniform": [0.8] * 4})
+    assert view_of(run).number_input(key="seeds").value == 4
+
+
+def test_runs_without_controls_say_why():
+    store = RunStore()
+    single, uniform = finished(store, **{"model.num_experts": 1}), finished(store, **{"model.routing": "uniform"})
+    assert "has one expert per block" in text(view_of(single))
+    assert "is a control itself" in text(view_of(uniform))
