@@ -59,8 +59,9 @@ def policies(effects: Routings) -> Finding:
         "in points. Each image is compared with itself, and the 95% interval is that of Agresti and Min (2005), which holds for "
         f"few changes, too. The mean weights are those of at most {AVERAGED:,} training images, as are the mean weights of each "
         "class. A network does not know the true class. The weights of another image are drawn "
-        f"{SHUFFLES} times; the dot is the mean of the draws, and the line goes from the lowest to the highest. They do damage of "
-        f"their own, since they can be the opposite of an image's own. {NORMS} {RELIES}"
+        f"{SHUFFLES} times (as shipped, once); the dot is the mean of the draws, and the line goes from the lowest to the highest. "
+        "They do damage of their own, since they can be the opposite of an image's own. "
+        f"{NORMS} {RELIES}"
     )
     return Finding("routings", "chart of ways to route", sentence, partial(policy_dots, table), table, method)
 

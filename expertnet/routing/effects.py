@@ -27,7 +27,7 @@ POLICIES = {
     "class": "mean weights of the image's true class",
 }
 SHUFFLED = {"shuffled": "weights of another image", "shuffled within classes": "weights of another image of its class"}
-SHUFFLES = 20  # times that the other images are drawn
+SHUFFLES = 20  # times that the other images are drawn; as shipped, once
 KINDS = {"zero": "switched off", "mean": "replaced by its mean"}  # of ablations
 AVERAGED = 2000  # training images whose weights are averaged
 
@@ -48,7 +48,8 @@ class Routings:
     part: Part
     labels: Tensor  # (N,): true classes
     answers: Tensor  # (len(STATISTICS), len(POLICIES), N)
-    shuffled: Tensor  # (len(STATISTICS), len(SHUFFLED), SHUFFLES): accuracies, as fractions
+    shuffled: Tensor  # (len(SHUFFLED), SHUFFLES): accuracies with re-estimated batch norms, as fractions
+    shuffled_shipped: Tensor  # (len(SHUFFLED),): those of one draw as shipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +114,12 @@ def cached_ablations(run: Run, part: Part, checkpoint: Checkpoint = "best") -> A
 def shapes(what: str, count: int, blocks: int, experts: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors in a file of "routings" or "ablations" of N images."""
     if what == "routings":
-        shuffled = (len(STATISTICS), len(SHUFFLED), SHUFFLES)
-        return {"labels": (count,), "answers": (len(STATISTICS), len(POLICIES), count), "shuffled": shuffled}
+        return {
+            "labels": (count,),
+            "answers": (len(STATISTICS), len(POLICIES), count),
+            "shuffled": (len(SHUFFLED), SHUFFLES),
+            "shuffled_shipped": (len(SHUFFLED),),
+        }
     return {
         "labels": (count,),
         "learned": (len(STATISTICS), count),
@@ -127,7 +132,8 @@ def shapes(what: str, count: int, blocks: int, experts: int) -> dict[str, tuple[
 @cached_on_file(maxsize=16)
 def _read_routings(path: Path, part: Part, predictor: Predictor) -> Routings:
     tensors = _read(path, "routings", predictor, ("labels", "answers"))
-    return Routings(part, tensors["labels"].long(), tensors["answers"].long(), tensors["shuffled"])
+    labels, answers = tensors["labels"].long(), tensors["answers"].long()
+    return Routings(part, labels, answers, tensors["shuffled"], tensors["shuffled_shipped"])
 
 
 @cached_on_file(maxsize=16)

@@ -87,7 +87,7 @@ def routings(wrong_learned, wrong_mean, shuffled=0.5, part="validation"):
     mean = list(POLICIES).index("mean")
     answers[:, mean] = LABELS
     answers[:, mean, :wrong_mean] = WRONG[:wrong_mean]
-    return Routings(part, LABELS, answers, torch.full((2, len(SHUFFLED), SHUFFLES), shuffled))
+    return Routings(part, LABELS, answers, torch.full((len(SHUFFLED), SHUFFLES), shuffled), torch.zeros(2))
 
 
 def test_a_loss_with_the_mean_weights_beyond_the_interval_is_reliance():

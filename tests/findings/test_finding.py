@@ -17,8 +17,8 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
     learned = found.predictions.expand(2, -1)
     changed = found.predictions.expand(2, blocks, num_experts, -1).roll(1, -1)
     ablated = Ablations("test", found.labels, learned, changed[0], changed, lab.usage.float())
-    draws = torch.full((2, len(SHUFFLED), SHUFFLES), 0.5)
-    policies = Routings("test", found.labels, learned[:, None].expand(-1, len(POLICIES), -1), draws)
+    draws = torch.full((len(SHUFFLED), SHUFFLES), 0.5)
+    policies = Routings("test", found.labels, learned[:, None].expand(-1, len(POLICIES), -1), draws, draws[:, 0])
     history = [
         {
             "epoch": n,

@@ -19,7 +19,7 @@ def measured(wrong):
     answers = labels.expand(2, len(POLICIES), -1).clone()
     mean = list(POLICIES).index("mean")
     answers[:, mean, : int(wrong * len(labels))] = (labels[: int(wrong * len(labels))] + 1) % 4
-    return Routings("validation", labels, answers, torch.ones(2, len(SHUFFLED), SHUFFLES))
+    return Routings("validation", labels, answers, torch.ones(len(SHUFFLED), SHUFFLES), torch.ones(2))
 
 
 def test_without_a_measurement_it_says_what_routing_reveals_and_nothing_about_its_use():

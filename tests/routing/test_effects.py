@@ -49,8 +49,8 @@ def test_effects_of_another_epoch_are_ignored(tmp_path):
         {"answers": torch.zeros(2, 5, 39, dtype=torch.uint8)},
         {"answers": torch.zeros(2, 6, 40, dtype=torch.uint8)},
         {"answers": torch.zeros(2, 5, 40)},
-        {"shuffled": torch.full((2, 2, 20), 1.5)},
-        {"shuffled": torch.full((2, 2, 20), float("nan"))},
+        {"shuffled": torch.full((2, 20), 1.5)},
+        {"shuffled": torch.full((2, 20), float("nan"))},
         {"other": torch.zeros(40)},
     ],
 )

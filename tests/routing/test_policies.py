@@ -72,11 +72,12 @@ def test_shuffled_images_keep_their_places_or_those_of_their_class():
 
 def test_other_images_weights_are_drawn_many_times_and_make_no_difference_where_all_are_equal():
     effects = route_all(fitted(predictor()), measured_images())
-    assert effects.shuffled.shape == (2, len(SHUFFLED), SHUFFLES) and SHUFFLES == 20
-    assert all(len(draws.unique()) > 1 for draws in effects.shuffled.flatten(0, 1))
+    assert effects.shuffled.shape == (len(SHUFFLED), SHUFFLES) and SHUFFLES == 20
+    assert all(len(draws.unique()) > 1 for draws in effects.shuffled)
     constant = route_all(fitted(predictor(routing="uniform")), measured_images())
     learned = (constant.answers[:, 0] == constant.labels).float().mean(1)
-    assert torch.equal(constant.shuffled, learned[:, None, None].expand(2, len(SHUFFLED), SHUFFLES))
+    assert torch.equal(constant.shuffled, learned[1].expand(len(SHUFFLED), SHUFFLES))
+    assert torch.equal(constant.shuffled_shipped, learned[0].expand(len(SHUFFLED)))
     for policy in ("uniform", "mean", "class"):
         assert torch.equal(constant.answers[:, list(POLICIES).index(policy)], constant.answers[:, 0])
 
@@ -107,11 +108,12 @@ def test_the_table_of_policies_by_hand():
     answers = labels.expand(2, len(POLICIES), -1).clone()
     place = list(POLICIES).index("mean")
     answers[1, place, :7] = answers[0, place, :20] = 1
-    draws = torch.linspace(0.5, 0.9, SHUFFLES).expand(2, len(SHUFFLED), -1)
-    table = policy_table(Routings("test", labels, answers, draws)).set_index("policy")
+    draws = torch.linspace(0.5, 0.9, SHUFFLES).expand(len(SHUFFLED), -1)
+    table = policy_table(Routings("test", labels, answers, draws, torch.tensor([0.6, 0.4]))).set_index("policy")
     assert list(table.index) == [*POLICIES, *SHUFFLED]
     mean = table.loc["mean"]
     assert (mean["change"], mean["as_shipped"], mean["accuracy"]) == pytest.approx((-0.07, -0.2, 0.93))
     assert (mean["low"], mean["high"]) == paired_interval(7, 0, 100)
     drawn = table.loc["shuffled within classes"]
     assert drawn[["change", "low", "high", "accuracy"]].tolist() == pytest.approx([-0.3, -0.5, -0.1, 0.7], abs=1e-6)
+    assert drawn["as_shipped"] == pytest.approx(-0.6)
