@@ -94,8 +94,8 @@ def test_a_loss_with_the_mean_weights_beyond_the_interval_is_reliance():
     effects = routings(0, 31)
     effects.answers[0, list(POLICIES).index("mean"), :50] = WRONG[:50]
     assert policies(effects).sentence == (
-        "The network relies on per-image routing: with the mean weights for every image, accuracy on the validation images "
-        "changes by -3.1 points to 96.9% (95% interval -4.2 to -2.0; as shipped: -5.0)."
+        "The network relies on per-image routing: mean weights change its accuracy on the validation images by -3.1 points "
+        "(95%: -4.2 to -2.0; as shipped: -5.0)."
     )
 
 
@@ -109,7 +109,7 @@ def test_no_reliance_is_claimed_within_the_interval_however_bad_other_images_wei
 def test_mean_weights_that_do_better_are_said_to_be_better():
     found = policies(routings(31, 0, part="test"))
     assert found.sentence.startswith("The network is better without per-image routing: ")
-    assert "accuracy on the test images changes by +3.1 points to 100.0%" in found.sentence
+    assert "mean weights change its accuracy on the test images by +3.1 points" in found.sentence
     assert "1,000 test images" in found.method
 
 

@@ -179,6 +179,8 @@ def test_changes_are_measured_on_the_test_images_on_request_and_alone_if_no_othe
     assert "on the 359 test images" in text(test) and (run.path / "ablations-test-best.safetensors").is_file()
     test = view_of(finished(RunStore(), **{"data.validation_share": 0}), "What if")
     assert "held out no validation images" in text(test) and not test.exception
+    one = finished(RunStore(), **{"model.num_blocks": 1, "model.num_experts": 2})
+    assert "No batch norm comes after the only block" in text(view_of(one, "What if"))
 
 
 def test_a_measurement_without_the_training_images_says_so(tmp_path, monkeypatch):

@@ -28,6 +28,8 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
     if selection.predictor.settings.model.num_experts > 1:  # one expert can be neither routed nor spared
         st.subheader("All images")
         part = pick_part(selection)
+        if selection.predictor.settings.model.num_blocks == 1:
+            st.caption("No batch norm comes after the only block, so none depends on its routing.")
         policies_panel(selection, part)
         ablations_panel(selection, part)
     st.subheader("One image")
