@@ -56,7 +56,7 @@ def route_all(
     total = 2 * len(POLICIES) + len(SHUFFLED) * (1 + SHUFFLES)
     with torch.no_grad():
         calibration = calibration_images(predictor, images.training)
-        found, done = [], 0
+        found, done = list[tuple[Tensor, Tensor]](), 0
         for network, draws in ((Passes(predictor), 1), (estimated(predictor, calibration[0]), SHUFFLES)):
             count = len(POLICIES) + len(SHUFFLED) * draws
 
