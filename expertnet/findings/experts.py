@@ -9,7 +9,7 @@ from torch import Tensor
 
 from expertnet.charts.routing import entropy_pairs, expert_bars
 from expertnet.findings.finding import Finding, cached, highest, lowest
-from expertnet.routing.information import LOW, UNUSED
+from expertnet.routing.information import COLLAPSED, CONSTANT, DECISIVE
 from expertnet.routing.lab import Lab
 from expertnet.routing.specialization import NOTABLE
 from expertnet.routing.weights import HARDLY_USED, extremes
@@ -65,21 +65,27 @@ def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
 @cached
 def entropies(lab: Lab) -> Finding:
     """Say which blocks route decisively, and which do not."""
-    table = lab.blocks[["block", "verdict", "entropy_of_mean", "mean_entropy"]]
-    table = table.assign(verdict=table["verdict"].str.split(":").str[0])
+    columns = ["block", "verdict", "share", "low", "high", "effective", "entropy_of_mean", "mean_entropy"]
+    table = lab.blocks[columns].assign(verdict=lab.blocks["verdict"].str.split(":").str[0])
     counts = table["verdict"].value_counts()
     sentence = f"Blocks by kind of routing: {', '.join(f'{kind} ({count})' for kind, count in counts.items())}."
+    unsure = table[(table["low"] < CONSTANT) & (table["high"] > CONSTANT) & (table["effective"] >= COLLAPSED)]
+    if len(unsure):
+        blocks = ", ".join(map(str, unsure["block"]))
+        sentence += f" Too few images to be sure whether it is constant: block{'s' * (len(unsure) > 1)} {blocks}."
     method = (
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "
-        "that of the mean routing, and the mean over single images. "
-        f"If both are below {percent(LOW, 0)}, routing has collapsed: nearly every image goes to the same expert. If only the second "
-        "is, routing is decisive and varied: images choose, and choose different experts. If the second is above "
-        f"{percent(UNUSED, 0)}, routing is unused. Otherwise it is soft: images prefer some experts but use the others too."
+        "that of the mean routing, and the mean over single images. The line between them is what an expert drawn by the weights "
+        "tells about the image (share, with its 95% interval from low to high by the delta method). Effective experts are the "
+        f"exponential of the entropy of the mean routing. Below {COLLAPSED} of them, routing has collapsed: one expert gets most of "
+        f"the weight. If the share is below {percent(CONSTANT, 0)}, routing is constant: every image gets nearly the same weights. "
+        f"If the mean entropy of images is below {percent(DECISIVE, 0)} of the entropy of the mean routing, routing is decisive: "
+        "images choose, and choose different experts. Otherwise it is soft: images differ in how they mix the experts."
     )
     chart = partial(entropy_pairs, table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}
-    table = table.rename(columns=nats)
+    table = table.rename(columns=nats | {"effective": "effective experts"})
     return Finding("entropies", "chart of routing kinds", sentence, chart, table, method)
 
 

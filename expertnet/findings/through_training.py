@@ -23,10 +23,10 @@ CURVES = {  # column: name, unit, method
 }
 
 DOES = {  # kind of routing: what one block of it does, and several
-    "decisive and varied": ("chooses an expert for each image", "choose an expert for each image"),
-    "soft": ("mixes its experts unevenly", "mix their experts unevenly"),
-    "routing unused": ("mixes its experts evenly", "mix their experts evenly"),
-    "collapse": ("sends nearly every image to the same expert", "send nearly every image to the same expert"),
+    "decisive": ("chooses an expert for each image", "choose an expert for each image"),
+    "soft": ("mixes its experts for each image", "mix their experts for each image"),
+    "constant": ("gives every image nearly the same weights", "give every image nearly the same weights"),
+    "collapse": ("gives one expert most of the weight", "give one expert most of the weight"),
 }
 
 

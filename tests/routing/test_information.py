@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from expertnet.network.routing_metrics import information
-from expertnet.routing.information import block_table, permuted_information, verdict
+from expertnet.routing.information import block_table, image_information, permuted_information, verdict
 from tests.support.lab import one_hot
 
 LABELS = torch.arange(400) % 4
@@ -19,7 +19,8 @@ def test_a_router_by_class_says_log2_k_bits_and_chance_hardly_any():
     assert row["information"] == pytest.approx(2.0)
     assert row["entropy_of_mean"] == pytest.approx(math.log(4))
     assert row["mean_entropy"] == 0
-    assert row["verdict"].startswith("decisive and varied")
+    assert row["verdict"].startswith("decisive")
+    assert row[["share", "high", "effective"]].tolist() == pytest.approx([1, 1, 4]) and 0.99 < row["low"] < 1
     # of independent labels 2 N ln 2 times the information is chi squared with (C - 1)(K - 1) = 9 degrees of freedom
     assert row["chance"] == pytest.approx(9 / (2 * 400 * math.log(2)), rel=0.25)
     assert row["chance"] < row["chance_high"] < 0.05
@@ -60,11 +61,47 @@ def test_the_same_seed_gives_the_same_chance():
     assert torch.equal(permuted_information(routing, LABELS, 4), permuted_information(routing, LABELS, 4))
 
 
+def entropy_of(*weights):
+    return -sum(weight * math.log(weight) for weight in weights if weight)
+
+
+SIX_TWO_TWO = entropy_of(0.6, 0.2, 0.2)
+
+
 @pytest.mark.parametrize(
-    ("of_mean", "mean_of", "says"),
-    [(0.0, 0.0, "collapse"), (1.0, 0.1, "decisive"), (1.0, 1.0, "unused"), (0.95, 0.7, "soft")],
+    ("of_mean", "mean_of", "experts", "kind"),
+    [
+        (SIX_TWO_TWO, SIX_TWO_TWO, 3, "constant"),  # weights need not be equal to be constant
+        (math.log(3), 0, 16, "decisive"),  # a choice among 3 experts, though 13 others get nothing
+        (math.log(3), math.log(3), 3, "constant"),
+        (entropy_of(0.9, 0.05, 0.05), 0, 3, "collapse"),  # exp 0.394 = 1.48 effective experts
+        (entropy_of(0.86, 0.14), 0, 2, "collapse"),  # 1.499
+        (entropy_of(0.85, 0.15), 0, 2, "decisive"),  # 1.526
+        (math.log(2), 0.98 * math.log(2), 2, "soft"),
+        (math.log(2), 0.995 * math.log(2), 2, "constant"),
+        (math.log(2), 0.51 * math.log(2), 2, "soft"),
+        (0.0, 0.0, 1, "one expert, nothing to route"),
+    ],
 )
-def test_the_verdict_in_words(of_mean, mean_of, says):
-    most = math.log(3)
-    assert says in verdict(of_mean * most, mean_of * most, 3)
-    assert "nothing to route" in verdict(0.0, 0.0, 1)
+def test_the_verdict_in_words(of_mean, mean_of, experts, kind):
+    assert verdict(of_mean, mean_of, experts).split(":")[0] == kind
+
+
+def test_what_routing_says_about_the_image_worked_out_by_hand():
+    # three quarters of the images have the weights (1, 0), the others (0, 1): ln(4/3) or ln 4 nats from the mean
+    routing = torch.cat([one_hot(torch.arange(400) % 4 // 3, 2), torch.tensor([0.9, 0.1]).expand(400, 1, 2)], 1)
+    share, low, high = (each.tolist() for each in image_information(routing))
+    assert share == pytest.approx([entropy_of(0.75, 0.25) / math.log(2), 0], abs=1e-9)
+    variance = 3 / 16 * math.log(3) ** 2  # of ln(4/3) and ln 4, which differ by ln 3
+    half = 1.96 * math.sqrt(variance / 400 + 1 / (2 * 400**2)) / math.log(2)
+    assert (low[0], high[0]) == pytest.approx((share[0] - half, share[0] + half))
+    assert low[1] == 0 < high[1] < 0.01  # never without width
+
+
+def test_the_interval_covers_what_routing_says_about_all_images():
+    choices = torch.rand(300, 200, generator=torch.Generator().manual_seed(9)) < 0.2  # of 200 images each, seed 9
+    covered = []
+    for chosen in choices:
+        _, low, high = image_information(one_hot(chosen.long(), 2))
+        covered.append(low.item() <= entropy_of(0.2, 0.8) / math.log(2) <= high.item())
+    assert 0.92 <= sum(covered) / 300 <= 0.98  # 95% and 2.4 standard deviations
