@@ -16,7 +16,7 @@ def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
 
 
 def class_heatmap(table: pd.DataFrame, block: int, highlighted: str | None = None) -> alt.LayerChart:
-    """Draw the mean weights of each class in one block, classes by experts: columns class, block, expert, weight.
+    """Draw the mean weights of each class in one block, classes by experts: columns class, block, expert, weight, error.
 
     The row of the `highlighted` class has a frame.
     """
@@ -26,7 +26,9 @@ def class_heatmap(table: pd.DataFrame, block: int, highlighted: str | None = Non
 
 
 def _weights(table: pd.DataFrame, row: str, title: str, description: str) -> alt.LayerChart:
-    exact = alt.Tooltip("weight:Q", title=title, format=".4f")
+    exact = [alt.Tooltip("weight:Q", title=title, format=".4f")]
+    if "error" in table:
+        exact.append(alt.Tooltip("error:Q", title="standard error", format=".4f"))
     ink = alt.ColorValue("white", condition={"test": "datum.weight > 0.6", "value": "black"})
     number = {"text": alt.Text("weight:Q", format=".2f"), "color": ink}
     return _heatmap(table, row, alt.Scale(scheme="viridis", domain=[0, 1]), exact, number, description)
@@ -39,7 +41,7 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, sh
     """
     most = max(float(table[value].abs().max()) if len(table) else 0.0, 1e-6)
     signed = alt.Scale(domain=[-most, 0, most], range=[SKY, PALE, ORANGE], interpolate="rgb")
-    exact = alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if shares else "+.4f")
+    exact = [alt.Tooltip(f"{value}:Q", title=title, format="+.2%" if shares else "+.4f")]
     zero = {"test": f"datum['{value}'] === 0", "value": "0"}
     text = alt.Text(f"{value}:Q", format="+.1%" if shares else "+.2f", condition=zero)
     number = {"text": text, "color": alt.value(INK)}  # INK is legible on all of these colors
@@ -47,17 +49,17 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, sh
 
 
 def _heatmap(
-    table: pd.DataFrame, row: str, colors: alt.Scale, exact: alt.Tooltip, number: dict[str, Any], description: str
+    table: pd.DataFrame, row: str, colors: alt.Scale, exact: list[alt.Tooltip], number: dict[str, Any], description: str
 ) -> alt.LayerChart:
-    """Draw a cell per row and expert. `exact` names the values, and `number` encodes the numbers on the cells.
+    """Draw a cell per row and expert. `exact` names the values, the colored ones first; `number` encodes the numbers on the cells.
 
     A click on a cell is reported under the name "cell".
     """
     axis = alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)
     x, y = alt.X("expert:O", axis=axis), rows_axis(f"{row}:O", None if row == "class" else row)
     base = alt.Chart(table).encode(x=x, y=y)
-    color = alt.Color(exact.shorthand, legend=None, scale=colors)
-    cells = base.mark_rect().encode(color=color, tooltip=[*tooltips(f"{row}:O", "expert:O"), exact])
+    color = alt.Color(exact[0].shorthand, legend=None, scale=colors)
+    cells = base.mark_rect().encode(color=color, tooltip=[*tooltips(f"{row}:O", "expert:O"), *exact])
     if "frame" in table:
         width = alt.StrokeWidth("frame:N", legend=None, scale=alt.Scale(domain=[False, True], range=[0, 3]))
         cells = cells.mark_rect(stroke=TEXT).encode(strokeWidth=width)

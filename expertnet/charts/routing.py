@@ -22,33 +22,50 @@ from expertnet.charts.base import (
 from expertnet.utils.text import amount, percent
 
 
-def information_bars(blocks: pd.DataFrame) -> alt.LayerChart:
-    """Draw the information about the class in each block's routing, in bits, with a tick at the limit of chance.
+def information_bars(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
+    """Draw the information about the class in an expert drawn by each block's weights, with a tick at the limit of chance.
 
-    Takes the columns block, information, chance, chance_high of `block_table`.
+    Takes the columns block, information, chance, chance_high of `block_table`, in bits. The axis ends at log2 K.
     """
-    labels = [amount(value, "") for value in blocks["information"]]
-    blocks = blocks.assign(end=blocks[["information", "chance_high"]].max(axis=1), label=labels)
-    most = max(float(blocks["end"].max()), 0.001)  # smaller axes would have ticks with exponents
-    scale = alt.Scale(domain=[0, most * 1.3], nice=False)  # leaves room for the numbers
-    axis = alt.Axis(orient="top", tickCount=4, format="~g")
-    x = alt.X("information:Q", title="bits (tick: limit of chance)", scale=scale, axis=axis)
     titles = {"information": "information (bits)", "chance": "by chance, on average", "chance_high": "limit of chance"}
-    bits = (alt.Tooltip(f"{field}:Q", title=title, format=".4f") for field, title in titles.items())
-    base = alt.Chart(blocks).encode(y=rows_axis("block:O", "block"), tooltip=[*tooltips("block:O"), *bits])
+    ticks = blocks[["block", "chance_high"]].set_axis(["block", "tick"], axis=1)
+    described = (
+        "Information about the class in an expert drawn by the weights of each block, in bits, with the limit of chance"
+    )
+    return _bits_bars(blocks, ticks, math.log2(num_experts), "bits (tick: limit of chance)", titles, described)
+
+
+def _bits_bars(
+    blocks: pd.DataFrame, ticks: pd.DataFrame, most: float, title: str, titles: dict[str, str], description: str
+) -> alt.LayerChart:
+    """Draw a bar per block (columns block, information) on an axis from 0 to `most`, with ticks: columns block, tick.
+
+    `titles` names the columns in the tooltip.
+    """
+    highest = ticks.groupby("block")["tick"].max().reindex(blocks["block"]).fillna(0).to_numpy()
+    labels = [amount(value, "") for value in blocks["information"]]
+    blocks = blocks.assign(end=blocks["information"].clip(lower=highest), label=labels)
+    most = most or 1.0  # of one expert or class
+    scale = alt.Scale(domain=[0, most * 1.15], nice=False)  # leaves room for the numbers
+    axis = alt.Axis(orient="top", values=[most * part / 4 for part in range(5)], format=".2f")
+    bits = (alt.Tooltip(f"{field}:Q", title=name, format=".4f") for field, name in titles.items())
+    y = rows_axis("block:O", "block")
+    base = alt.Chart(blocks).encode(y=y, tooltip=[*tooltips("block:O"), *bits])
+    marks = alt.Chart(ticks).mark_tick(color=ORANGE, thickness=3, size=22)
     return layered(
-        base.mark_bar(color=BLUE, height=14).encode(x=x),
-        base.mark_tick(color=ORANGE, thickness=3, size=22).encode(x=alt.X("chance_high:Q", scale=scale)),
+        base.mark_bar(color=BLUE, height=14).encode(x=alt.X("information:Q", title=title, scale=scale, axis=axis)),
+        marks.encode(x=alt.X("tick:Q", scale=scale), y=y),
         base.mark_text(align="left", dx=8, color=TEXT).encode(x=alt.X("end:Q", scale=scale), text=alt.Text("label:N")),
         height=rows_height(len(blocks)),
-        description="Information about the class in the routing of each block, in bits, with the limit of chance",
+        description=description,
     )
 
 
 def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | None = None) -> alt.Chart:
     """Draw images by the first two principal components of their routing: columns image, class, taken for, x, y.
 
-    `explained` holds the two components' shares of the variance. A click on a point is reported under the name "point".
+    `explained` holds the two components' shares of the variance. Both axes have the same scale and the shorter one goes from -1 to
+    1, whatever the data, so that routing that hardly differs looks like it. A click on a point is reported under the name "point".
     The `highlighted` class is drawn in color over the others in gray, because more than six hues are hard to tell apart.
     """
     if highlighted is None:
@@ -63,30 +80,33 @@ def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | Non
                 ("size", alt.Size, [24, 60]),
             )
         }
-    axis = alt.Axis(labels=False, ticks=False, grid=False)
-    x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis)
-    y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis)
+    axis, (wide, tall) = alt.Axis(values=[-1, -0.5, 0, 0.5, 1]), (_equal("width"), _equal("height"))
+    x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis, scale=wide)
+    y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis, scale=tall)
     tooltip = [*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")]
     shown = "colored by class" if highlighted is None else f"class {highlighted} highlighted"
     described = f"Routing of {len(points)} test images in two dimensions, {shown}"
-    chart = alt.Chart(points, height=320, autosize=FIT_WIDTH, description=described).mark_point(
+    chart = alt.Chart(points, height=400, autosize=FIT_WIDTH, description=described).mark_point(
         filled=True, size=34, opacity=0.8
     )
     chart = chart.encode(x=x, y=y, **looks, tooltip=tooltip)
     return chart.add_params(alt.selection_point(name="point", fields=["image"]))
 
 
-def interval_dots(
-    table: pd.DataFrame, row: str, value: str, title: str, rule: float, whole: bool = False
-) -> alt.LayerChart:
+def _equal(side: str) -> alt.Scale:
+    """Return a scale from -1 to 1 along the shorter side of a chart, and as many pixels per unit along the other one."""
+    end = f"{side} / min(width, height)"
+    return alt.Scale(domainMin=alt.ExprRef(f"-{end}"), domainMax=alt.ExprRef(end), nice=False)
+
+
+def interval_dots(table: pd.DataFrame, row: str, value: str, title: str, rule: float) -> alt.LayerChart:
     """Draw a share per row with its interval (columns low and high), and a line to compare with at `rule`.
 
     The name and the number of a row are above its interval, which leaves the whole width to the intervals.
-    `whole` fixes the axis to 0 to 1, so that you can compare two charts.
     """
     names = (f"block {name}" if row == "block" else name for name in table[row])
     table = table.assign(text=[f"{name}: {percent(share)}" for name, share in zip(names, table[value], strict=True)])
-    ends = [0, 1] if whole else [rule, *table["low"], *table["high"]]
+    ends = [rule, *table["low"], *table["high"]]
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
     scale = alt.Scale(domain=[max(min(ends) - air, 0), min(max(ends) + air, 1)], nice=False)
     axis = alt.Axis(format=SHARE, orient="top", tickCount=6)
@@ -130,14 +150,17 @@ def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
 def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
     """Draw the utilization of every expert (see `expert_table`) against a fair share of 1.
 
-    A tick shows how often the expert has the largest weight, on the same scale.
+    The axis goes from 0 to K, which is one expert alone. A tick shows how often the expert has the largest weight, on the same
+    scale.
     """
-    table = experts.assign(name=expert_names(experts), first_utilization=experts["first"] * experts["expert"].max())
+    most = int(experts["expert"].max())
+    table = experts.assign(name=expert_names(experts), first_utilization=experts["first"] * most)
     largest = alt.Tooltip("first:Q", title="largest weight in", format=".1%")
     tooltip = [*tooltips("block:O", "expert:O", utilization=".3f"), largest]
     base = alt.Chart(table).encode(y=rows_axis("name:N"), tooltip=tooltip)
-    axis = alt.Axis(orient="top", tickCount=6)
-    x = alt.X("utilization:Q", title="utilization (line: fair share)", scale=alt.Scale(domainMin=0), axis=axis)
+    axis = alt.Axis(orient="top", tickMinStep=1)
+    scale = alt.Scale(domain=[0, most], nice=False)
+    x = alt.X("utilization:Q", title="utilization (line: fair share, tick: largest weight)", scale=scale, axis=axis)
     return layered(
         base.mark_bar(color=BLUE, height=10).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=14).encode(x=alt.X("first_utilization:Q")),

@@ -1,16 +1,15 @@
-"""How classes are routed, and which class mistakes are routed like."""
+"""How classes are routed, and what routing says about the class."""
 
 from functools import partial
 
-import pandas as pd
 import torch
 
 from expertnet.charts.heatmaps import class_heatmap
-from expertnet.charts.routing import information_bars, interval_dots, scatter
+from expertnet.charts.routing import information_bars, scatter
 from expertnet.findings.finding import Finding, cached, highest
-from expertnet.routing.information import DRAWS
+from expertnet.routing.chance import DRAWS, LEVEL, limit
 from expertnet.routing.lab import Lab
-from expertnet.utils.text import amount, counted
+from expertnet.utils.text import amount, counted, percent
 
 POINTS = 2000  # images drawn in two dimensions; more would only cover one another
 
@@ -22,14 +21,20 @@ def classes(lab: Lab, block: int, highlighted: str | None = None) -> Finding:
     spread = table.groupby("expert")["weight"].agg(lambda column: column.max() - column.min())
     expert = int(spread.to_numpy().argmax()) + 1
     weight = table[table["expert"] == expert].set_index("class")["weight"]
-    sentence = (
-        f"In block {block}, classes differ most in the weight of expert {expert}: on average {weight.max():.2f} for "
-        f"{weight.idxmax()} and {weight.min():.2f} for {weight.idxmin()}."
-        if weight.max() - weight.min() >= 0.005
-        else f"In block {block}, all classes are routed the same way on average."
-    )
+    noise = float(limit(lab.chance.spread_DB)[lab.block_numbers.index(block)])
+    if weight.max() - weight.min() < 0.005:
+        sentence = f"In block {block}, all classes are routed nearly the same way on average."
+    elif weight.max() - weight.min() <= noise:
+        sentence = f"In block {block}, the classes' mean weights differ no more than chance would make them differ."
+    else:
+        sentence = (
+            f"In block {block}, classes differ most in the weight of expert {expert}: on average {weight.max():.2f} for "
+            f"{weight.idxmax()} and {weight.min():.2f} for {weight.idxmin()}. Chance alone would give differences up to {noise:.2f}."
+        )
     method = (
-        f"Mean routing weights over each class's test images ({lab.count:,} images in all). Rows are {lab.row_order}."
+        f"Mean routing weights over each class's test images ({lab.count:,} images in all), with their standard errors in the table. "
+        f"Rows are {lab.row_order}. If the labels are dealt out at random ({DRAWS} permutations), the largest difference between two "
+        f"classes for any expert of the block is at most {noise:.4f} in {percent(1 - LEVEL, 0)} of the cases."
     )
     chart = partial(class_heatmap, table, block, highlighted)
     return Finding(f"classes-block-{block}", "class heat map", sentence, chart, table, method)
@@ -39,40 +44,42 @@ def classes(lab: Lab, block: int, highlighted: str | None = None) -> Finding:
 def information(lab: Lab) -> Finding:
     """Compare what each block's routing says about the class with chance."""
     table = lab.blocks[["block", "information", "chance", "chance_high"]]
-    best, above = highest(table, "information"), len(_telling(lab))
+    best, above = highest(table, "information"), int((table["information"] > table["chance_high"]).sum())
     sentence = (
-        f"The routing of block {best['block']:.0f} says the most about the class: {amount(best['information'], 'bits')}. "
-        f"Routing says more than chance would in {above} of {counted(len(table), 'block')}."
+        f"An expert drawn by the weights of block {best['block']:.0f} says the most about the class: "
+        f"{amount(best['information'], 'bits')}. It says more than chance would in {above} of {counted(len(table), 'block')}."
         if above
-        else "The routing says nothing about the class, or no more than chance would."
+        else "An expert drawn by the weights says nothing about the class, or no more than chance would."
     )
     method = (
         "Mutual information, in bits, between the class and an expert drawn by the image's weights: how much one says about the "
         "other. It is H(mean a) minus the mean over classes of H(mean a given the class), where a are the weights and H is the "
-        "entropy. The tick is the limit of chance: without any relation to the class, the probability that any of the blocks "
+        "entropy, and at most log2 K, where the axis ends. The network uses the whole weights rather than a drawn expert, and they "
+        "can say much more. The tick is the limit of chance: without any relation to the class, the probability that any of the blocks "
         f"passes its tick is 5%. It comes from {DRAWS} permutations of the labels, and is corrected for the number of blocks "
         "(Westfall and Young's maxT)."
     )
-    return Finding("information", "information chart", sentence, partial(information_bars, table), table, method)
-
-
-def _telling(lab: Lab) -> list[int]:
-    """Return the blocks whose routing says more about the class than chance would."""
-    return lab.blocks[lab.blocks["information"] > lab.blocks["chance_high"]]["block"].tolist()
+    return Finding(
+        "information", "information chart", sentence, partial(information_bars, table, lab.num_experts), table, method
+    )
 
 
 @cached
 def plane(lab: Lab, highlighted: str | None = None) -> Finding:
     """Show the images in two dimensions by their routing, those of one class before the others if it is `highlighted`."""
     table, explained = lab.points
+    weights, seen = counted(len(lab.block_numbers) * lab.num_experts, "routing weight"), percent(sum(explained), 0)
     sentence = (
-        f"Each dot is a test image, placed by its {counted(len(lab.block_numbers) * lab.num_experts, 'routing weight')}. Dots close "
-        "together are routed similarly, so a cluster of one color is a class with its own route."
+        f"Each dot is a test image, placed by its {weights}. Dots far apart are routed differently. Dots close together can still "
+        f"differ, since the plane shows {seen} of the variance."
+        if sum(explained)
+        else "All test images have the same routing weights."
     )
     method = (
         f"The two principal components, along which the routing weights of all {lab.count:,} test images vary the most. "
         + (f"The chart shows {POINTS:,} images, chosen at random. " if lab.count > POINTS else "")
-        + "Directions such as up and left have no meaning."
+        + "A distance of 1 is that of two images that choose different experts in every block, on both axes and in every network. "
+        "Directions such as up and left have no meaning."
     )
     drawn = table.iloc[sample(POINTS, lab.count)]
     return Finding("plane", "map of images", sentence, partial(scatter, drawn, explained, highlighted), table, method)
@@ -82,44 +89,3 @@ def sample(count: int, of_all: int, seed: int = 0) -> list[int]:
     """Return at most `count` random numbers below `of_all`, sorted and always the same."""
     order = torch.randperm(of_all, generator=torch.Generator().manual_seed(seed))[:count]
     return sorted(order.tolist())
-
-
-@cached
-def mistakes(lab: Lab) -> Finding | None:
-    """Say whether mistakes are routed like the predicted class, or None if there are no mistakes to compare."""
-    table = lab.mistakes
-    if table.empty:
-        return None
-    wrong, compared = int((lab.routed.labels != lab.routed.predictions).sum()), int(table["mistakes"].max())
-    images = counted(wrong, "misclassified image")
-    scope = (
-        f"Of {images}, {compared:,} can be compared: their own and the predicted class both have correctly classified images."
-        if compared < wrong
-        else f"Compares {images}."
-    )
-    method = (
-        f"{scope} The chart shows the share of them whose weights are closer to the mean of the predicted class than to that of "
-        "their own class. Closeness is total variation (half the sum of the absolute "
-        "differences), and the means are over correctly classified images. The line at one half is no preference. The intervals "
-        "are Wilson's at 95% for all blocks together (Bonferroni: each is widened, so that all of them hold at once). The "
-        "sentence names only blocks whose routing says more about the class than chance would."
-    )
-    axis = "share of the mistakes (line: no preference)"
-    chart = partial(interval_dots, table, "block", "share", axis, rule=0.5, whole=True)
-    sentence = _routed_like(table, _telling(lab))
-    return Finding("mistakes", "chart of mistakes", sentence, chart, table, method)
-
-
-def _routed_like(table: pd.DataFrame, telling: list[int]) -> str:
-    """Say which class mistakes are routed like, as far as the intervals of `mistakes_table` allow."""
-    if not telling:
-        return "The routing says nothing about the class, so it cannot show which class mistakes are routed like."
-    table = table[table["block"].isin(telling)]
-    predicted, own = "the predicted class", "their own class"
-    for clear, more, less in ((table["low"] > 0.5, predicted, own), (table["high"] < 0.5, own, predicted)):
-        blocks = table[clear]["block"].tolist()
-        if blocks:
-            where = f"{'block' if len(blocks) == 1 else 'blocks'} {', '.join(map(str, blocks))}"
-            return f"Mistakes are routed more like {more} than like {less} in {where} (at 95% confidence)."
-    compared = counted(int(table["mistakes"].max()), "mistake")
-    return f"The data ({compared}) do not show whether mistakes are routed more like {predicted} or like {own}."

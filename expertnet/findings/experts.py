@@ -4,18 +4,18 @@ import math
 from dataclasses import dataclass, field
 from functools import partial
 
-import pandas as pd
 from torch import Tensor
 
 from expertnet.charts.routing import entropy_pairs, expert_bars
 from expertnet.findings.finding import Finding, cached, highest, lowest
+from expertnet.routing.chance import DRAWS, LEVEL
 from expertnet.routing.information import COLLAPSED, CONSTANT, DECISIVE
 from expertnet.routing.lab import Lab
-from expertnet.routing.specialization import NOTABLE
 from expertnet.routing.weights import HARDLY_USED, extremes
-from expertnet.utils.text import amount, percent
+from expertnet.utils.text import amount, counted, percent
 
 ALIKE = "Every expert gets its fair share of use."
+PREFERRED = 3  # classes named in a sentence
 VARIES = 0.05  # range of a weight below which its largest and smallest values mean nothing
 
 
@@ -31,8 +31,8 @@ def utilization(lab: Lab) -> Finding:
         else ALIKE
     )
     method = (
-        "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line). The tick is the share of "
-        "images in which the expert has the largest weight, on the same scale."
+        "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line) and K is all of the weight, "
+        "where the axis ends. The tick is K times the share of images in which the expert has the largest weight."
     )
     return Finding("utilization", "usage chart", sentence, partial(expert_bars, table), table, method)
 
@@ -51,14 +51,18 @@ class Examples:
 def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
     """Say how an expert is used, and find the `count` images with the largest and with the smallest weights for it."""
     weights_N = lab.routed.routing[:, block - 1, expert - 1]
-    here = (lab.experts["block"] == block) & (lab.experts["expert"] == expert)
-    use, named = lab.experts[here].iloc[0], lab.specializations[here].iloc[0]
+    tables = (lab.experts, lab.specializations)
+    used, named = (table[(table["block"] == block) & (table["expert"] == expert)] for table in tables)
+    use = used.iloc[0]
     sentence = f"{use['utilization']:.2f} times a fair share of use; the largest weight in {percent(use['first'])} of the images."
     low, high = weights_N.min().item(), weights_N.max().item()
     if high - low < VARIES:
         return Examples(f"{sentence} Its weight hardly varies: from {low:.2f} to {high:.2f}.", [], [], weights_N)
-    if named["class"]:
-        sentence += f" Class {named['class']} raises its weight the most, by a factor of {named['ratio']:.2f}."
+    if len(named):
+        names = [f"{name} ({ratio:.2f})" for name, ratio in zip(named["class"], named["ratio"], strict=True)]
+        more = [f"{len(names) - PREFERRED} more"] if len(names) > PREFERRED else []
+        names = ", ".join([*names[:PREFERRED], *more])
+        sentence += f" Classes that prefer it, and by what factor they raise its weight: {names}."
     return Examples(sentence, *extremes(lab.routed.routing, block, expert, count), weights_N)
 
 
@@ -89,19 +93,23 @@ def entropies(lab: Lab) -> Finding:
     return Finding("entropies", "chart of routing kinds", sentence, chart, table, method)
 
 
-def _named_first(column: pd.Series) -> pd.Series:
-    return column != "" if column.name == "class" else column
-
-
 @cached
 def specializations(lab: Lab) -> Finding:
-    """List the class that each expert specializes in, where both halves of the test set agree."""
-    table = lab.specializations.sort_values(["class", "ratio"], ascending=[False, False], key=_named_first)
-    named = int((table["class"] != "").sum())
-    sentence = f"Experts in use that favor the same class in both halves of the test set: {named} of {len(table)}."
+    """List the classes that raise the weight of an expert, as far as chance does not explain it."""
+    table = lab.specializations.sort_values("ratio", ascending=False, kind="stable", ignore_index=True)
+    preferred, used = table[["block", "expert"]].drop_duplicates(), lab.experts["utilization"] >= HARDLY_USED
+    sentence = f"Experts in use that at least one class prefers: {len(preferred)} of {used.sum()}."
+    if len(table):
+        top = table.iloc[0]
+        sentence += (
+            f" The strongest of {counted(len(table), 'preference')}: {top['class']} gives expert {top['expert']} of block "
+            f"{top['block']} {top['ratio']:.2f} times its mean weight."
+        )
     method = (
-        "The class is chosen on one half of the test images. It is named only if the other half agrees and gives the expert "
-        f"more than {NOTABLE} times its mean weight there, and if the expert gets at least {HARDLY_USED} times a fair share of use. "
-        "The ratio is the factor by which the class raises the weight."
+        "A class prefers an expert if it raises its mean weight by more than chance explains. The table has all such pairs with the "
+        "class's mean weight, its difference from the expert's mean weight, and their ratio. p is corrected for all pairs of a class "
+        f"and an expert in use, in all blocks together ({DRAWS} permutations of the labels, Westfall and Young's maxT): without any "
+        f"relation to the class, the table has any row with a probability of {percent(LEVEL, 0)}. Experts with less than "
+        f"{HARDLY_USED} times a fair share of use are left out."
     )
     return Finding("specializations", "table of specializations", sentence, None, table, method)

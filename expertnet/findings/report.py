@@ -88,9 +88,6 @@ def _findings(
     yield from (classes.classes(lab, block) for block in blocks)
     yield classes.information(lab)
     yield classes.plane(lab)
-    mistakes = classes.mistakes(lab)
-    if mistakes is not None:
-        yield mistakes
     yield experts.utilization(lab)
     yield experts.entropies(lab)
     yield experts.specializations(lab)

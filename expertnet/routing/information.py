@@ -2,31 +2,16 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from expertnet.network.routing_metrics import entropy, information, usage
+from expertnet.routing.chance import Chance, limit
 
 COLLAPSED = 1.5  # effective experts below which a block has collapsed
 CONSTANT = 0.01  # share of ln K: routing that says less about the image is constant
 DECISIVE = 0.5  # routing is decisive if the images' mean entropy is below this share of the entropy of the mean
-DRAWS = 100  # permutations of the labels
-
-
-def permuted_information(routing_NBK: Tensor, labels_N: Tensor, num_classes: int, seed: int = 0) -> Tensor:
-    """Return the information that chance alone gives, in bits, for random permutations of the labels: (DRAWS, B)."""
-    generator = torch.Generator().manual_seed(seed)
-    # shuffling the images instead of the labels makes each class one slice, which is faster to sum
-    flat_NW, counts = routing_NBK.double().flatten(1).numpy(), torch.bincount(labels_N, minlength=num_classes)
-    counts = counts[counts > 0]
-    starts = (counts.cumsum(0) - counts).numpy()
-    orders = (torch.randperm(len(flat_NW), generator=generator).numpy() for _ in range(DRAWS))
-    sums_DCW = torch.from_numpy(np.stack([np.add.reduceat(flat_NW[order], starts) for order in orders]))
-    within_DCB = entropy((sums_DCW / counts[:, None]).unflatten(2, routing_NBK.shape[1:]))
-    share_C = counts.double() / counts.sum()
-    return ((entropy(usage(routing_NBK)) - share_C @ within_DCB) / math.log(2)).clamp_min(0)
 
 
 def image_information(routing_NBK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,17 +44,17 @@ def verdict(of_mean: float, mean_of: float, num_experts: int) -> str:
     return "soft: images differ in how they mix the experts"
 
 
-def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> pd.DataFrame:
+def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int, by_chance: Chance) -> pd.DataFrame:
     """Return a row per block: the columns below.
 
     `share`, `low` and `high` are those of `image_information`, and `effective` is the number of effective experts, exp H(mean a).
     Entropies are in nats; information, chance and chance_high, which are about the class, in bits.
-    `chance` is the mean information over DRAWS permutations of the labels. In 5% of them any block exceeds its `chance_high`,
+    `chance` is the mean information over permutations of the labels. In 5% of them any block exceeds its `chance_high`,
     so the number of blocks is corrected for (maxT; Westfall and Young, Resampling-Based Multiple Testing, 1993).
     """
-    chance = permuted_information(routing_NBK, labels_N, num_classes)
-    spread = chance.std(0)
-    furthest = ((chance - chance.mean(0)) / spread.clamp_min(1e-9)).amax(1).quantile(0.95)  # in standard deviations
+    drawn, mean = by_chance.information_DB, by_chance.information_DB.mean(0)
+    spread = drawn.std(0)
+    furthest = limit(((drawn - mean) / spread.clamp_min(1e-9)).amax(1))  # in standard deviations
     experts = routing_NBK.shape[2]
     of_mean, mean_of = entropy(usage(routing_NBK)), entropy(routing_NBK).mean(0)
     share, low, high = image_information(routing_NBK)
@@ -85,7 +70,7 @@ def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> pd.D
             "mean_entropy": mean_of.tolist(),
             # smaller decimals are noise of the cached float16 weights
             "information": information(routing_NBK, labels_N, num_classes).round(decimals=6).tolist(),
-            "chance": chance.mean(0).round(decimals=6).tolist(),
-            "chance_high": (chance.mean(0) + furthest * spread).round(decimals=6).tolist(),
+            "chance": mean.round(decimals=6).tolist(),
+            "chance_high": (mean + furthest * spread).round(decimals=6).tolist(),
         }
     )

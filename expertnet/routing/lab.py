@@ -9,8 +9,8 @@ from torch import Tensor
 from expertnet.inference.routing_cache import Routed
 from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing import specialization
+from expertnet.routing.chance import Chance, chance
 from expertnet.routing.information import block_table
-from expertnet.routing.mistakes import mistakes_table
 from expertnet.routing.similarity import components, likeness_order, match_experts
 from expertnet.routing.weights import class_table, expert_table
 
@@ -18,8 +18,8 @@ from expertnet.routing.weights import class_table, expert_table
 class Lab:
     """The routing of N test images through B blocks of K experts, and tables of it.
 
-    Each table is computed on first use, and has no rows for blocks without experts. `blocks`, `experts`, `specializations` and
-    `mistakes` are those of `block_table`, `expert_table`, `specializations` and `mistakes_table`.
+    Each table is computed on first use, and has no rows for blocks without experts. `blocks`, `experts` and `specializations`
+    are those of `block_table`, `expert_table` and `specializations`.
     """
 
     row_order = "ordered by hierarchical clustering (average linkage, optimal leaf order), so that neighbors are routed similarly"
@@ -53,8 +53,13 @@ class Lab:
         return table.sort_values("class", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
     @cached_property
+    def chance(self) -> Chance:
+        """Return what chance alone would show, in the blocks that have experts."""
+        return chance(self.routing, self.routed.labels)
+
+    @cached_property
     def blocks(self) -> pd.DataFrame:
-        return self._numbered(block_table(self.routing, self.routed.labels, len(self.classes)))
+        return self._numbered(block_table(self.routing, self.routed.labels, len(self.classes), self.chance))
 
     @cached_property
     def experts(self) -> pd.DataFrame:
@@ -62,12 +67,8 @@ class Lab:
 
     @cached_property
     def specializations(self) -> pd.DataFrame:
-        return self._numbered(specialization.specializations(self.routing, self.routed.labels, self.classes))
-
-    @cached_property
-    def mistakes(self) -> pd.DataFrame:
-        routed = self.routed
-        return self._numbered(mistakes_table(self.routing, routed.labels, routed.predictions, len(self.classes)))
+        found = specialization.specializations(self.routing, self.routed.labels, self.classes, self.chance)
+        return self._numbered(found)
 
     @cached_property
     def points(self) -> tuple[pd.DataFrame, list[float]]:
@@ -103,7 +104,7 @@ def matched(lab: Lab, reference: Lab) -> Lab:
     order_BK = match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
     renumbered = Lab(replace(lab.routed, routing=routing), lab.classes)
-    renumbered.blocks, renumbered.mistakes = lab.blocks, lab.mistakes  # these do not depend on the numbering
+    renumbered.blocks, renumbered.chance = lab.blocks, lab.chance  # these do not depend on the numbering
     places = {name: place for place, name in enumerate(dict.fromkeys(reference.by_class["class"]))}
     in_order = renumbered.by_class["class"].map(lambda name: places.get(name, len(places))).argsort(kind="stable")
     renumbered.by_class = renumbered.by_class.iloc[in_order].reset_index(drop=True)

@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
-    """Return the first two principal components of the images' routing (N, 2), and their shares of the variance."""
+    """Return the first two principal components of the images' routing (N, 2), and their shares of the variance.
+
+    Distances are those of the weights over sqrt(2 B): 1 for images that choose different experts in every block.
+    """
     flat = routing_NBK.flatten(1).double().numpy()
     dimensions = min(2, *flat.shape)
     if flat.std(0).max() < 1e-12:  # the routing of all images is the same
@@ -18,6 +21,7 @@ def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
     pca = PCA(dimensions, svd_solver="full").fit(flat)
     placed = np.zeros((len(flat), 2))
     placed[:, :dimensions] = pca.transform(flat)
+    placed /= (2 * routing_NBK.shape[1]) ** 0.5
     return torch.from_numpy(placed), [*pca.explained_variance_ratio_.tolist(), 0.0][:2]
 
 

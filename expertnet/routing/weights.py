@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from expertnet.network.routing_metrics import class_means, usage
+from expertnet.network.routing_metrics import usage
 
 HARDLY_USED = 0.1  # utilization below which an expert may be dead, and specializes in nothing
 
@@ -19,12 +19,18 @@ def weights_table(routing_BK: Tensor, blocks: Sequence[int] = ()) -> pd.DataFram
 
 
 def class_table(routing_NBK: Tensor, labels_N: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """Return a row per class, block and expert with the class's mean weight, without classes that have no images."""
-    means = class_means(routing_NBK, labels_N, len(classes))
-    present = [label for label, mean in enumerate(means) if not mean.isnan().any()]
-    columns = ["class", "block", "expert", "weight"]
-    tables = [weights_table(means[label]).assign(**{"class": classes[label]})[columns] for label in present]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    """Return a row per class with images, block and expert: class, block, expert, weight, error.
+
+    `weight` is the class's mean weight and `error` its standard error, NaN for a class with one image.
+    """
+    tables = []
+    for label in labels_N.unique().tolist():
+        own_NBK = routing_NBK[labels_N == label].double()
+        error_BK = own_NBK.std(0) / len(own_NBK) ** 0.5 if len(own_NBK) > 1 else own_NBK[0] * torch.nan
+        table = weights_table(own_NBK.mean(0)).assign(error=error_BK.flatten().tolist())
+        table.insert(0, "class", classes[label])
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def expert_table(routing_NBK: Tensor) -> pd.DataFrame:

@@ -1,17 +1,21 @@
 """Numbers and labels on the charts of routing."""
 
+import re
+from itertools import pairwise
+
 import pandas as pd
 
 from expertnet.charts.base import GRAY, ORANGE, to_file
 from expertnet.charts.heatmaps import class_heatmap
-from expertnet.charts.routing import information_bars, interval_dots, scatter
+from expertnet.charts.routing import expert_bars, information_bars, interval_dots, scatter
 from tests.support.charts import drawn
 
 
 def test_small_amounts_have_no_exponent():
     blocks = pd.DataFrame({"block": [1, 2], "information": [3.2e-5, 0.4567], "chance": 0.0, "chance_high": 1e-5})
-    drawn = to_file(information_bars(blocks), "svg").decode()
+    drawn = to_file(information_bars(blocks, 4), "svg").decode()
     assert ">under 0.001<" in drawn and ">0.457<" in drawn
+    assert ">0.00<" in drawn and ">2.00<" in drawn  # from 0 to log2 4 bits, whatever the data
 
 
 def test_intervals_have_their_names_above_and_an_axis_of_shares():
@@ -21,6 +25,22 @@ def test_intervals_have_their_names_above_and_an_axis_of_shares():
     low, high = layers[0]["encoding"]["x"]["scale"]["domain"]
     assert 0 <= low < 0.9 and high == 1
     assert layers[-1]["encoding"]["y"]["axis"] is None
+
+
+def test_utilization_has_ticks_from_0_to_the_number_of_experts_whatever_the_data():
+    experts = pd.DataFrame({"block": 1, "expert": [1, 2, 3], "weight": 0.33, "utilization": 0.99, "first": 1 / 3})
+    svg = to_file(expert_bars(experts), "svg").decode()
+    assert all(f">{tick}<" in svg for tick in (0, 1, 2, 3))
+
+
+def test_both_axes_of_the_plane_have_the_same_scale_and_go_from_minus_1_to_1():
+    points = pd.DataFrame({"image": [1], "class": "cat", "taken for": "dog", "x": 0.01, "y": 0.0})
+    for width in (300, 900):
+        svg = to_file(scatter(points, [0.6, 0.3]), "svg", width).decode()
+        for_x = re.findall(r'translate\((\d+),0\)" x2="0" y2="5"', svg)
+        for_y = re.findall(r'translate\(0,(\d+)\)" x2="-5" y2="0"', svg)
+        gaps = [abs(int(b) - int(a)) for ticks in (for_x, for_y) for a, b in pairwise(ticks)]
+        assert len(gaps) == 8 and max(gaps) - min(gaps) <= 1  # between five ticks each, in whole pixels
 
 
 def test_a_highlighted_class_is_drawn_in_color_over_the_others_in_gray():

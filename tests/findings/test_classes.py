@@ -1,55 +1,44 @@
-"""What is said about classes and mistakes, and only as far as the data allow."""
+"""What is said about classes, and only as far as the data allow."""
 
 import torch
 
 from expertnet.findings import classes
 from expertnet.inference.routing_cache import Routed
 from expertnet.routing.lab import Lab
-from tests.support.lab import ANIMALS, routed
+from tests.support.lab import ANIMALS, one_hot, routed
+
+LABELS = torch.arange(400) % 4
 
 
-def test_routing_that_says_nothing_about_classes_says_nothing_about_mistakes():
+def test_what_a_drawn_expert_says_about_the_class_is_compared_with_chance():
+    routing = torch.rand(400, 3, 3, generator=torch.Generator().manual_seed(5)).softmax(2)
+    assert "says nothing" in classes.information(Lab(Routed(routing, LABELS, LABELS), ANIMALS)).sentence
+    told = classes.information(Lab(Routed(torch.cat([routing, one_hot(LABELS // 2, 3)], 1), LABELS, LABELS), ANIMALS))
+    assert told.sentence == (
+        "An expert drawn by the weights of block 4 says the most about the class: 1.000 bits. "
+        "It says more than chance would in 1 of 4 blocks."
+    )
+
+
+def test_differences_of_classes_are_named_only_beyond_chance():
     generator = torch.Generator().manual_seed(5)
-    labels = torch.arange(400) % 4
-    taken = torch.where(torch.rand(400, generator=generator) < 0.4, (labels + 1) % 4, labels)
-    lab = Lab(Routed(torch.rand(400, 3, 3, generator=generator).softmax(2), labels, taken), ANIMALS)
-    assert "says nothing" in classes.information(lab).sentence
-    assert "says nothing" in classes.mistakes(lab).sentence
-    telling = Lab(routed(400), ANIMALS)
-    assert "more than chance would in 2 of 2 blocks." in classes.information(telling).sentence
-    assert "says nothing" not in classes.mistakes(telling).sentence
-
-
-def mistaken(a_for_b, like):
-    """Four classes with an expert each. The last is never recognized, and some images of the first are misclassified as the second."""
-    labels = torch.tensor([0, 1, 2] * 20 + [3] * 5 + [0] * a_for_b)
-    predictions = torch.tensor([0, 1, 2] * 20 + [0] * 5 + [1] * a_for_b)
-    routing = torch.nn.functional.one_hot(labels, 4).float()[:, None]
-    routing[len(labels) - a_for_b :] = torch.eye(4)[like]
-    return classes.mistakes(Lab(Routed(routing, labels, predictions), ANIMALS))
-
-
-def test_mistakes_that_cannot_be_compared_are_counted():
-    assert mistaken(2, like=0).method.startswith("Of 7 misclassified images, 2 can be compared: ")
-    found = routed()
-    wrong = int((found.labels != found.predictions).sum())
-    assert classes.mistakes(Lab(found, ANIMALS)).method.startswith(
-        f"Compares {wrong} misclassified images. The chart shows"
+    independent = torch.rand(400, 1, 3, generator=generator).softmax(2)
+    by_class = torch.eye(3)[LABELS % 3][:, None]  # cat and fox go to expert 1, dog to 2 and eel to 3
+    lab = Lab(Routed(torch.cat([independent, by_class], 1), LABELS, LABELS), ANIMALS)
+    assert classes.classes(lab, 1).sentence == (
+        "In block 1, the classes' mean weights differ no more than chance would make them differ."
     )
+    assert classes.classes(lab, 2).sentence.startswith(
+        "In block 2, classes differ most in the weight of expert 1: on average 1.00 for cat and 0.00 for dog. Chance alone "
+    )
+    even = Lab(Routed(torch.full((400, 1, 3), 1 / 3), LABELS, LABELS), ANIMALS)
+    assert classes.classes(even, 1).sentence == "In block 1, all classes are routed nearly the same way on average."
 
 
-def test_what_mistakes_are_routed_like_is_said_only_if_the_interval_allows():
-    own, predicted = "their own class", "the predicted class"
-    assert mistaken(30, like=1).sentence == (
-        f"Mistakes are routed more like {predicted} than like {own} in block 1 (at 95% confidence)."
-    )
-    assert mistaken(30, like=0).sentence == (
-        f"Mistakes are routed more like {own} than like {predicted} in block 1 (at 95% confidence)."
-    )
-    assert mistaken(2, like=1).sentence == (
-        f"The data (2 mistakes) do not show whether mistakes are routed more like {predicted} or like {own}."
-    )
-    assert "(1 mistake)" in mistaken(1, like=1).sentence
+def test_the_plane_says_how_much_it_shows():
+    assert "the plane shows 100% of the variance." in classes.plane(Lab(routed(blocks=1), ANIMALS)).sentence
+    even = Lab(Routed(torch.full((400, 1, 3), 1 / 3), LABELS, LABELS), ANIMALS)
+    assert classes.plane(even).sentence == "All test images have the same routing weights."
 
 
 def test_a_sample_is_always_the_same():

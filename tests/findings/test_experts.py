@@ -1,5 +1,6 @@
 """What is said about the use of experts."""
 
+import pytest
 import torch
 
 from expertnet.findings import experts
@@ -31,10 +32,21 @@ def test_too_few_images_to_tell_constant_routing_are_said_to_be_too_few():
     )
 
 
-def test_specializations_are_counted_and_come_first():
-    finding = experts.specializations(Lab(Routed(one_hot(LABELS % 2, 3), LABELS % 2, LABELS % 2), ANIMALS[:2]))
-    assert finding.sentence.endswith("favor the same class in both halves of the test set: 2 of 3.")
-    assert finding.table["class"].tolist() == ["cat", "dog", ""]
+def test_experts_that_classes_prefer_are_counted_and_the_strongest_comes_first():
+    mixed = (torch.eye(3)[LABELS % 2] * 0.8 + torch.eye(3)[(LABELS + 1) % 2] * 0.2)[:, None]
+    routing = torch.cat([mixed, one_hot(LABELS % 2, 3)], 1)  # the third expert is dead in both blocks
+    lab = Lab(Routed(routing, LABELS % 2, LABELS % 2), ANIMALS[:2])
+    finding = experts.specializations(lab)
+    assert finding.sentence == (
+        "Experts in use that at least one class prefers: 4 of 4. "
+        "The strongest of 4 preferences: cat gives expert 1 of block 2 2.00 times its mean weight."
+    )
+    assert finding.table[["block", "class"]].values.tolist() == [[2, "cat"], [2, "dog"], [1, "cat"], [1, "dog"]]
+    assert finding.table["ratio"].tolist() == pytest.approx([2, 2, 1.6, 1.6])
+    assert experts.examples(lab, 1, 2, 5).sentence.endswith("they raise its weight: dog (1.60).")
+    independent = torch.rand(40, 1, 3, generator=torch.Generator().manual_seed(5)).softmax(2)
+    finding = experts.specializations(Lab(Routed(independent, LABELS, LABELS), ANIMALS))
+    assert finding.sentence == "Experts in use that at least one class prefers: 0 of 3." and finding.table.empty
 
 
 def test_the_images_of_an_expert_are_those_with_extreme_weights():

@@ -52,4 +52,3 @@ def test_a_class_without_images_is_left_out():
     members = found.labels != 2
     lab = Lab(Routed(found.routing[members], found.labels[members], found.predictions[members]), ANIMALS)
     assert set(lab.by_class["class"]) == {"cat", "dog", "fox"}
-    assert len(lab.mistakes) == 2

@@ -1,7 +1,5 @@
 """Projection, ordering and matching by similarity, where the answer is known."""
 
-import math
-
 import pytest
 import torch
 
@@ -15,7 +13,11 @@ def test_components_find_the_direction_in_which_images_differ():
     routing = torch.stack([share, 1 - share], dim=1)[:, None]
     placed, explained = components(routing)
     assert explained[0] == pytest.approx(1)
-    assert placed[:, 0].abs().max().item() == pytest.approx(math.sqrt(2) / 2, rel=1e-3)
+    assert placed[:, 0].abs().max().item() == pytest.approx(0.5)  # images that choose different experts are 1 apart
+    assert placed[-1].dist(placed[0]).item() == pytest.approx(1)
+    assert components(routing.repeat(1, 3, 1))[0][:, 0].abs().max().item() == pytest.approx(
+        0.5
+    )  # in all of three blocks
     assert components(CONSTANT)[1] == [0, 0]
     assert components(torch.ones(5, 1, 1))[0].shape == (5, 2)
 

@@ -13,10 +13,11 @@ CONSTANT = torch.tensor([0.5, 0.3, 0.2]).expand(400, 2, 3)
 def test_tables_count_from_one_and_sum_to_one():
     weights = torch.tensor([[[0.2, 0.8], [0.5, 0.5]], [[0.6, 0.4], [0.1, 0.9]]])
     table = class_table(weights, torch.tensor([0, 0]), ["cat"])
-    assert table.columns.tolist() == ["class", "block", "expert", "weight"]
+    assert table.columns.tolist() == ["class", "block", "expert", "weight", "error"]
     assert table[["block", "expert"]].values.tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
     torch.testing.assert_close(torch.tensor(table["weight"].tolist()), torch.tensor([0.4, 0.6, 0.3, 0.7]))
     assert (table.groupby("block")["weight"].sum() - 1).abs().max() < 1e-6
+    assert table["error"].tolist() == pytest.approx([0.2, 0.2, 0.2, 0.2])  # half the difference of two images
 
 
 def test_classes_without_images_are_left_out():

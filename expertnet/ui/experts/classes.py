@@ -1,4 +1,4 @@
-"""Classes: which are routed alike, what routing reveals about them, and which class mistakes are routed like."""
+"""Classes: which are routed alike, and what routing reveals about them."""
 
 from functools import partial
 from typing import Any
@@ -37,14 +37,11 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         index = _chosen_image(selection)
         if index is not None:
             gallery(selection, [index], [image_caption(lab, index)])
-    for title, panel in (
-        ("Information about the class", lambda: show(classes.information(lab))),
-        ("Mistakes", lambda: show_mistakes(lab)),
-    ):
-        folded = st.expander(title, on_change="rerun", key=title)
-        if folded.open:
-            with folded:
-                panel()
+    title = "Information about the class"
+    folded = st.expander(title, on_change="rerun", key=title)
+    if folded.open:
+        with folded:
+            show(classes.information(lab))
 
 
 def _choose_cell(cell: dict[str, Any]) -> None:
@@ -63,17 +60,6 @@ def _chosen_image(selection: Selection) -> int | None:
     """Return the image (from 0) whose dot was clicked, if it was one of this selection."""
     key, index = st.session_state.get(IMAGE, (None, None))
     return index if key == selection.key else None
-
-
-def show_mistakes(lab: Lab, of: str = "") -> None:
-    """Show which class mistakes are routed like, or why this cannot be said."""
-    finding = classes.mistakes(lab)
-    if finding is not None:
-        show(finding, of=of)
-    elif lab.accuracy == 1:
-        st.caption("This network makes no mistakes on its test set.")
-    else:
-        st.caption("Too few classes have correctly classified images to compare the mistakes with.")
 
 
 def _images_of_cell(selection: Selection, lab: Lab, block: int, name: str, expert: int) -> None:

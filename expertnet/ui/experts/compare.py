@@ -13,7 +13,6 @@ from expertnet.settings.url import to_query
 from expertnet.store.checks import routing_fits
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.ui.experts.classes import show_mistakes
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.ui.finding import show
@@ -45,7 +44,6 @@ def compare_view(selection: Selection, lab: Lab) -> None:
         ("Information about the class", lambda each, of: show(classes.information(each), of=of)),
         ("Expert usage", lambda each, of: show(experts.utilization(each), of=of)),
         ("Kinds of routing", lambda each, of: show(experts.entropies(each), of=of)),
-        ("Mistakes", show_mistakes),
     ):
         st.subheader(title)
         left, right = st.columns(2, gap="large")
