@@ -15,6 +15,7 @@ from expertnet.network.cost import estimate
 from expertnet.routing.ablations import measure_ablations
 from expertnet.routing.effects import load_images, parts
 from expertnet.routing.policies import measure_routings
+from expertnet.routing.probe import measure_probes
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -85,7 +86,7 @@ def main() -> None:
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})
     split, _ = load_test_split(data, own=source.dataset_info())
-    route_test_set(target, split)
+    measure_probes(target, route_test_set(target, split), split)
     images = load_images(target, parts(target)[0], data=data)
     measure_routings(target, images)
     measure_ablations(target, images)

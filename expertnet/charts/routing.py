@@ -35,6 +35,18 @@ def information_bars(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:
     return _bits_bars(blocks, ticks, math.log2(num_experts), "bits (tick: limit of chance)", titles, described)
 
 
+def probe_bars(blocks: pd.DataFrame, random: pd.DataFrame, num_classes: int) -> alt.LayerChart:
+    """Draw what a linear probe reads about the class from each block's weights, with a tick per random router.
+
+    Takes the columns block, information, error, and block, tick, in bits. The axis ends at log2 C.
+    """
+    titles = {"information": "information (bits)", "error": "standard error"}
+    described = (
+        "Information about the class in the weights of each block, in bits, with that in the weights of random routers"
+    )
+    return _bits_bars(blocks, random, math.log2(num_classes), "bits (ticks: random routers)", titles, described)
+
+
 def _bits_bars(
     blocks: pd.DataFrame, ticks: pd.DataFrame, most: float, title: str, titles: dict[str, str], description: str
 ) -> alt.LayerChart:

@@ -2,15 +2,18 @@
 
 from functools import partial
 
+import pandas as pd
 import torch
 
 from expertnet.charts.heatmaps import class_heatmap
-from expertnet.charts.routing import information_bars, scatter
+from expertnet.charts.routing import information_bars, probe_bars, scatter
 from expertnet.findings.finding import Finding, cached, highest
 from expertnet.routing.chance import DRAWS, LEVEL, limit
 from expertnet.routing.lab import Lab
+from expertnet.routing.probe import FOLDS, ROUTERS, Probes
 from expertnet.utils.text import amount, counted, percent
 
+NOTHING = 0.005  # bits below which no block is named
 POINTS = 2000  # images drawn in two dimensions; more would only cover one another
 
 
@@ -47,7 +50,7 @@ def information(lab: Lab) -> Finding:
     best, above = highest(table, "information"), int((table["information"] > table["chance_high"]).sum())
     sentence = (
         f"An expert drawn by the weights of block {best['block']:.0f} says the most about the class: "
-        f"{amount(best['information'], 'bits')}. It says more than chance would in {above} of {counted(len(table), 'block')}."
+        f"{amount(best['information'], 'bits')}. Such an expert says more than chance would in {above} of {counted(len(table), 'block')}."
         if above
         else "An expert drawn by the weights says nothing about the class, or no more than chance would."
     )
@@ -62,6 +65,40 @@ def information(lab: Lab) -> Finding:
     return Finding(
         "information", "information chart", sentence, partial(information_bars, table, lab.num_experts), table, method
     )
+
+
+@cached
+def probe(probes: Probes, lab: Lab) -> Finding:
+    """Compare what a linear probe reads about the class from the weights with what it reads from random routers'."""
+    table = pd.DataFrame({"block": lab.block_numbers, "information": probes.learned, "error": probes.error})
+    ticks = pd.DataFrame(probes.random.double().numpy(), columns=lab.block_numbers)
+    ticks = ticks.melt(var_name="block", value_name="tick")
+    best = highest(table, "information")
+    of_all = f"{best['information']:.2f} of {probes.entropy:.2f} bits"
+    sentence = f"A linear probe reads the most about the class from the weights of block {best['block']:.0f}: {of_all}."
+    if not probes.entropy:
+        sentence = f"A linear probe needs two classes with at least {FOLDS} test images each."
+    elif best["information"] < NOTHING:
+        sentence = f"A linear probe reads under {NOTHING} bits about the class from the weights of any block."
+    if len(probes.random):
+        by_block = ticks.groupby("block")["tick"]
+        table["random_lowest"], table["random_highest"] = by_block.min().to_numpy(), by_block.max().to_numpy()
+        here, above = table.loc[best.name], int((table["information"] > table["random_highest"]).sum())
+        sentence += (
+            f" From those of {ROUTERS} random routers in block {best['block']:.0f}, it reads {here['random_lowest']:.2f} to "
+            f"{here['random_highest']:.2f}. It reads more from the learned weights than from those of any random router in "
+            f"{above} of {counted(len(table), 'block')}."
+        )
+    method = (
+        "A linear probe is multinomial logistic regression from a block's weights to the class. Its information is the entropy of the "
+        f"class minus its held-out cross-entropy ({FOLDS}-fold cross-validation), in bits, or 0 if that is negative (usable information; "
+        "Xu 2020, arXiv:2002.10689). Error is the standard error over images. The axis ends at log2 C for C classes. A random router "
+        "is a router before training. It sees the same input as the learned one in the same network, so that a part of what the "
+        "weights say about the class comes from the input alone. That routing says something about the class does not mean that the "
+        f"answers depend on it. Classes with fewer than {FOLDS} test images are left out."
+    )
+    chart = partial(probe_bars, table, ticks, len(lab.classes))
+    return Finding("probe", "probe chart", sentence, chart, table, method)
 
 
 @cached

@@ -15,6 +15,7 @@ from expertnet.routing.ablations import measure_ablations
 from expertnet.routing.effects import KINDS, cached_ablations, cached_routings, load_images, parts
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.routing.policies import measure_routings
+from expertnet.routing.probe import cached_probes, measure_probes
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -87,6 +88,8 @@ def _findings(
     blocks = lab.block_numbers
     yield from (classes.classes(lab, block) for block in blocks)
     yield classes.information(lab)
+    probes = cached_probes(run, checkpoint, split)
+    yield classes.probe(probes or measure_probes(run, lab.routed, split, checkpoint, progress), lab)
     yield classes.plane(lab)
     yield experts.utilization(lab)
     yield experts.entropies(lab)

@@ -28,10 +28,10 @@ class Chance:
 
 def chance(routing_NBK: Tensor, labels_N: Tensor, seed: int = 0) -> Chance:
     """Deal out the labels DRAWS times."""
-    share_C = labels_N.unique(return_counts=True)[1] / len(labels_N)
+    share_C = labels_N.unique(return_counts=True)[1].double() / len(labels_N)
     information, lead, spread = [], [], []
     for means_DCBK in _permuted_means(routing_NBK, labels_N, seed):
-        within_DB = torch.einsum("c,dcb->db", share_C.double(), entropy(means_DCBK))
+        within_DB = torch.einsum("c,dcb->db", share_C, entropy(means_DCBK))
         information.append(((entropy(usage(routing_NBK)) - within_DB) / math.log(2)).clamp_min(0))
         lead.append(leads(means_DCBK, routing_NBK, labels_N).flatten(1).amax(1))
         spread.append((means_DCBK.amax(1) - means_DCBK.amin(1)).amax(2))
@@ -71,6 +71,15 @@ def leads(means_CBK: Tensor, routing_NBK: Tensor, labels_N: Tensor) -> Tensor:
 def limit(drawn: Tensor) -> Tensor:
     """Return what a share LEVEL of the draws exceeds: (D, ...) -> (...). Above it, `p_value` is at most LEVEL."""
     return drawn.sort(0).values[math.ceil((1 - LEVEL) * (len(drawn) + 1)) - 1]
+
+
+def limits(drawn_DB: Tensor) -> Tensor:
+    """Return a limit for each column, of which any is exceeded in a share LEVEL of the draws: (B,).
+
+    The columns count alike, each in its own standard deviations (maxT; Westfall and Young, Resampling-Based Multiple Testing, 1993).
+    """
+    mean_B, spread_B = drawn_DB.mean(0), drawn_DB.std(0)
+    return mean_B + limit(((drawn_DB - mean_B) / spread_B.clamp_min(1e-9)).amax(1)) * spread_B
 
 
 def p_value(observed: Tensor, drawn_D: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from expertnet.network.routing_metrics import entropy, information, usage
-from expertnet.routing.chance import Chance, limit
+from expertnet.routing.chance import Chance, limits
 
 COLLAPSED = 1.5  # effective experts below which a block has collapsed
 CONSTANT = 0.01  # share of ln K: routing that says less about the image is constant
@@ -50,11 +50,8 @@ def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int, by_chan
     `share`, `low` and `high` are those of `image_information`, and `effective` is the number of effective experts, exp H(mean a).
     Entropies are in nats; information, chance and chance_high, which are about the class, in bits.
     `chance` is the mean information over permutations of the labels. In 5% of them any block exceeds its `chance_high`,
-    so the number of blocks is corrected for (maxT; Westfall and Young, Resampling-Based Multiple Testing, 1993).
+    so the number of blocks is corrected for (see `limits`).
     """
-    drawn, mean = by_chance.information_DB, by_chance.information_DB.mean(0)
-    spread = drawn.std(0)
-    furthest = limit(((drawn - mean) / spread.clamp_min(1e-9)).amax(1))  # in standard deviations
     experts = routing_NBK.shape[2]
     of_mean, mean_of = entropy(usage(routing_NBK)), entropy(routing_NBK).mean(0)
     share, low, high = image_information(routing_NBK)
@@ -70,7 +67,7 @@ def block_table(routing_NBK: Tensor, labels_N: Tensor, num_classes: int, by_chan
             "mean_entropy": mean_of.tolist(),
             # smaller decimals are noise of the cached float16 weights
             "information": information(routing_NBK, labels_N, num_classes).round(decimals=6).tolist(),
-            "chance": mean.round(decimals=6).tolist(),
-            "chance_high": (mean + furthest * spread).round(decimals=6).tolist(),
+            "chance": by_chance.information_DB.mean(0).round(decimals=6).tolist(),
+            "chance_high": limits(by_chance.information_DB).round(decimals=6).tolist(),
         }
     )

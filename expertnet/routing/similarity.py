@@ -1,12 +1,18 @@
-"""Projection, ordering and matching by similarity of routing."""
+"""Projection and ordering by similarity of routing, and the agreement of two networks."""
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from torch import Tensor
+
+from expertnet.network.routing_metrics import class_means
+from expertnet.routing.chance import limits
+
+AGREEMENTS = 199  # permutations of the images
 
 
 def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
@@ -47,3 +53,32 @@ def match_experts(reference_CBK: Tensor, other_CBK: Tensor) -> Tensor:
     reference, other = reference_CBK[known].double(), other_CBK[known].double()
     cost_BKK = ((reference[:, :, :, None] - other[:, :, None, :]) ** 2).sum(0)
     return torch.tensor(np.array([linear_sum_assignment(cost.numpy())[1] for cost in cost_BKK]))
+
+
+def agreement_table(reference_NBK: Tensor, other_NBK: Tensor, labels_N: Tensor, seed: int = 0) -> pd.DataFrame:
+    """Return a row per block: block, agreement, by_chance, excess, limit_of_chance.
+
+    `agreement` is the share of images in which matched experts have the largest weight. `by_chance` is its mean over
+    AGREEMENTS permutations of the other network's images, each matched anew, and `excess` the difference. If the networks have
+    nothing in common, any block exceeds its limit with a probability of LEVEL (see `limits`).
+    """
+    classes, labels_N = len(labels_N.unique()), labels_N.unique(return_inverse=True)[1]
+    profiles, first_NB = class_means(reference_NBK, labels_N, classes), reference_NBK.argmax(2)
+
+    def same(routing_NBK: Tensor) -> Tensor:
+        order_BK = match_experts(profiles, class_means(routing_NBK, labels_N, classes))
+        renumbered_NB = order_BK.argsort(1).gather(1, routing_NBK.argmax(2).T).T
+        return (renumbered_NB == first_NB).double().mean(0)
+
+    generator = torch.Generator().manual_seed(seed)
+    orders = (torch.randperm(len(labels_N), generator=generator) for _ in range(AGREEMENTS))
+    observed_B, drawn_DB = same(other_NBK), torch.stack([same(other_NBK[order]) for order in orders])
+    return pd.DataFrame(
+        {
+            "block": range(1, len(observed_B) + 1),
+            "agreement": observed_B.tolist(),
+            "by_chance": drawn_DB.mean(0).tolist(),
+            "excess": (observed_B - drawn_DB.mean(0)).tolist(),
+            "limit_of_chance": limits(drawn_DB).tolist(),
+        }
+    )

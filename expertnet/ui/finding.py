@@ -25,6 +25,10 @@ SHARES = (
     "low 90",
     "high 90",
     "smallest",
+    "agreement",
+    "by chance",
+    "excess",
+    "limit of chance",
     *KINDS.values(),
 )  # columns shown as percentages
 

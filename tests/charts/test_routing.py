@@ -7,7 +7,7 @@ import pandas as pd
 
 from expertnet.charts.base import GRAY, ORANGE, to_file
 from expertnet.charts.heatmaps import class_heatmap
-from expertnet.charts.routing import expert_bars, information_bars, interval_dots, scatter
+from expertnet.charts.routing import expert_bars, information_bars, interval_dots, probe_bars, scatter
 from tests.support.charts import drawn
 
 
@@ -16,6 +16,14 @@ def test_small_amounts_have_no_exponent():
     drawn = to_file(information_bars(blocks, 4), "svg").decode()
     assert ">under 0.001<" in drawn and ">0.457<" in drawn
     assert ">0.00<" in drawn and ">2.00<" in drawn  # from 0 to log2 4 bits, whatever the data
+
+
+def test_what_a_probe_reads_has_an_axis_from_0_to_the_entropy_of_equal_classes():
+    blocks = pd.DataFrame({"block": [1, 2], "information": [0.5, 1.2], "error": 0.01})
+    ticks = pd.DataFrame({"block": [1, 1, 2, 2], "tick": [0.2, 0.6, 0.1, 0.3]})
+    for random in (ticks, ticks.head(0)):
+        svg = to_file(probe_bars(blocks, random, 8), "svg").decode()
+        assert ">0.00<" in svg and ">3.00<" in svg and ">1.200<" in svg
 
 
 def test_intervals_have_their_names_above_and_an_axis_of_shares():

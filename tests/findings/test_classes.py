@@ -5,6 +5,7 @@ import torch
 from expertnet.findings import classes
 from expertnet.inference.routing_cache import Routed
 from expertnet.routing.lab import Lab
+from expertnet.routing.probe import Probes
 from tests.support.lab import ANIMALS, one_hot, routed
 
 LABELS = torch.arange(400) % 4
@@ -16,7 +17,7 @@ def test_what_a_drawn_expert_says_about_the_class_is_compared_with_chance():
     told = classes.information(Lab(Routed(torch.cat([routing, one_hot(LABELS // 2, 3)], 1), LABELS, LABELS), ANIMALS))
     assert told.sentence == (
         "An expert drawn by the weights of block 4 says the most about the class: 1.000 bits. "
-        "It says more than chance would in 1 of 4 blocks."
+        "Such an expert says more than chance would in 1 of 4 blocks."
     )
 
 
@@ -44,3 +45,20 @@ def test_the_plane_says_how_much_it_shows():
 def test_a_sample_is_always_the_same():
     assert classes.sample(5, 3) == [0, 1, 2]
     assert classes.sample(5, 100) == classes.sample(5, 100) == sorted(set(classes.sample(5, 100)))
+
+
+def test_what_a_probe_reads_is_compared_with_random_routers():
+    lab = Lab(routed(), ANIMALS)
+    random = torch.tensor([[0.1, 0.9], [0.2, 0.4]])
+    finding = classes.probe(Probes(2.0, torch.tensor([0.3, 0.8]), torch.tensor([0.01, 0.01]), random), lab)
+    assert finding.sentence == (
+        "A linear probe reads the most about the class from the weights of block 2: 0.80 of 2.00 bits. From those of 5 random routers in "
+        "block 2, it reads 0.40 to 0.90. It reads more from the learned weights than from those of any random router in 1 of 2 blocks."
+    )
+    nothing, none = torch.zeros(2), torch.zeros(0, 2)
+    assert classes.probe(Probes(2.0, nothing, nothing, none), lab).sentence == (
+        "A linear probe reads under 0.005 bits about the class from the weights of any block."
+    )
+    assert classes.probe(Probes(0.0, nothing, nothing, none), lab).sentence == (
+        "A linear probe needs two classes with at least 5 test images each."
+    )

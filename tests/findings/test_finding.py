@@ -7,6 +7,7 @@ from expertnet.charts.base import to_file
 from expertnet.findings import classes, effects, experts, image, through_training
 from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
 from expertnet.routing.lab import Lab
+from expertnet.routing.probe import Probes
 from tests.support.lab import ANIMALS, routed
 
 
@@ -31,6 +32,7 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
     made = [
         classes.classes(lab, 1),
         classes.information(lab),
+        classes.probe(Probes(2.0, torch.rand(blocks), torch.rand(blocks), torch.rand(5, blocks)), lab),
         classes.plane(lab),
         experts.utilization(lab),
         experts.entropies(lab),

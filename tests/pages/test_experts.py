@@ -383,6 +383,17 @@ def test_information_is_folded_on_classes():
     assert len(test.get("vega_lite_chart")) == 2
 
 
+def test_the_weights_are_probed_once_when_information_is_unfolded():
+    run, times = finished(RunStore()), []
+    for _ in range(2):
+        test = view_of(run, "Classes")
+        test.session_state["Information about the class"] = True  # unfolded
+        settled(test)
+        assert "A linear probe reads" in text(test) and "An expert drawn by the weights" in text(test)
+        times.append((run.path / "probes-best.safetensors").stat().st_mtime_ns)
+    assert times[0] == times[1]
+
+
 def test_every_expert_of_a_block_has_a_card_with_its_images():
     test = view_of(finished(RunStore()), "Experts", block="2")
     for expert in (1, 2, 3):

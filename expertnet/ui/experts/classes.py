@@ -7,9 +7,12 @@ import streamlit as st
 
 from expertnet.findings import classes
 from expertnet.routing.lab import Lab
+from expertnet.routing.probe import Probes, cached_probes, measure_probes
+from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import gallery, image_caption, pick_block, pick_number
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
+from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import escape
 
 SHOWN = 12  # images behind a cell
@@ -41,7 +44,26 @@ def classes_view(selection: Selection, lab: Lab) -> None:
     folded = st.expander(title, on_change="rerun", key=title)
     if folded.open:
         with folded:
-            show(classes.information(lab))
+            _information(selection, lab)
+
+
+def _information(selection: Selection, lab: Lab) -> None:
+    """Show what the weights say about the class, probed in the background, and what an expert drawn by them says."""
+    run, checkpoint, split = selection.run, selection.checkpoint, selection.split
+
+    def work(progress: Report, cancelled: ShouldStop) -> Probes:
+        return measure_probes(run, lab.routed, split, checkpoint, progress, cancelled, threads())
+
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**What a linear probe reads from the weights**")
+        key, label = ("probes", *selection.key, split is None), "Probe the routing weights"
+        probes = cached_probes(run, checkpoint, split) or in_background(key, label, work)
+        if probes is not None:
+            show(classes.probe(probes, lab))
+    with right:
+        st.markdown("**What an expert drawn by the weights says**")
+        show(classes.information(lab))
 
 
 def _choose_cell(cell: dict[str, Any]) -> None:

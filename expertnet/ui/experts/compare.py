@@ -1,10 +1,10 @@
 """Compare: the routing of two runs side by side, with the experts of the second matched to those of the first."""
 
-import pandas as pd
 import streamlit as st
 
 from expertnet.data.info import is_own
 from expertnet.findings import classes, experts
+from expertnet.findings.agreement import agreement
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
 from expertnet.settings.fields import flat
@@ -33,7 +33,8 @@ def compare_view(selection: Selection, lab: Lab) -> None:
     if other_lab is None:
         return
     renumbered = matched(other_lab, lab)
-    _agreement(lab, renumbered)
+    st.subheader("Agreement")
+    show(agreement(lab, renumbered))
     st.markdown(
         "The numbers of experts are arbitrary, so the experts of the second run are renumbered to match those of the first. "
         "In each block, the match is the one with the smallest difference in the mean weights of the classes (Hungarian method)."
@@ -78,21 +79,3 @@ def _pick_other(selection: Selection) -> Run | None:
     chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
     st.query_params["with"] = chosen
     return others[chosen]
-
-
-def _agreement(lab: Lab, renumbered: Lab) -> None:
-    """Show how similar the two routings are, block by block."""
-    st.subheader("Agreement")
-    places = [block - 1 for block in lab.block_numbers]
-    difference = (lab.profiles - renumbered.profiles).nan_to_num(0).abs().sum(2).mean(0)[places] / 2
-    table = pd.DataFrame({"block": lab.block_numbers, "difference of class means": difference.tolist()})
-    method = (
-        "Difference of class means: the total variation distance between the mean weights of a class in the two runs "
-        "(0: equal, 1: no overlap), averaged over the classes."
-    )
-    if lab.count == renumbered.count and bool((lab.routed.labels == renumbered.routed.labels).all()):
-        first, second = (each.routing.argmax(2) for each in (lab, renumbered))
-        table["same first expert"] = (first == second).double().mean(0).tolist()
-        method += " Same first expert: the share of test images in which the same expert has the largest weight."
-    st.dataframe(table, hide_index=True, width="stretch", alt="Agreement of the two runs, block by block")
-    st.caption(method)

@@ -1,0 +1,39 @@
+"""Two networks are said to agree only on the same images, and only beyond chance."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from expertnet.findings.agreement import agreement
+from expertnet.routing.lab import Lab, matched
+from tests.support.lab import ANIMALS, routed
+
+FIRST = replace(routed(blocks=3), images="a")
+
+
+def compared(other):
+    lab = Lab(FIRST, ANIMALS)
+    return agreement(lab, matched(Lab(other, ANIMALS), lab))
+
+
+def test_networks_that_differ_in_the_numbers_of_their_experts_agree():
+    finding = compared(replace(FIRST, routing=FIRST.routing.flip(2)))
+    assert finding.sentence.startswith(
+        "Both networks favor the same expert more often than chance explains in 3 of 3 blocks. They agree most beyond chance in block"
+    )
+    assert finding.table["agreement"].tolist() == [1, 1, 1]
+    assert finding.table["difference_of_class_means"].tolist() == pytest.approx([0, 0, 0])
+
+
+def test_unrelated_networks_do_not_agree():
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(1))
+    sentence = compared(replace(FIRST, routing=FIRST.routing[order])).sentence
+    assert sentence == "Both networks favor the same expert more often than chance explains in 0 of 3 blocks."
+
+
+@pytest.mark.parametrize("images", ["b", None])
+def test_other_images_are_not_compared_one_by_one(images):
+    finding = compared(replace(FIRST, images=images))
+    assert "do not certainly have the same test images" in finding.sentence
+    assert finding.table.columns.tolist() == ["block", "difference_of_class_means"]

@@ -1,0 +1,82 @@
+"""Linear probes of routing weights, where what can be read is known."""
+
+import math
+
+import pytest
+import torch
+
+from expertnet.data.splits import Split
+from expertnet.inference.routing_cache import Routed, cache_path, route_test_set
+from expertnet.network.routing_metrics import information
+from expertnet.routing.probe import FOLDS, ROUTERS, RandomRouter, cached_probes, measure_probes, probe, random_routing
+from tests.support.lab import one_hot, predictor, random_images, random_split, saved_run
+
+LABELS = torch.arange(2000) % 4
+
+
+def bits(weights, labels=LABELS):
+    return probe(weights, labels).mean().item()
+
+
+def test_what_a_probe_reads_from_choices_of_experts():
+    assert bits(one_hot(LABELS, 4)[:, 0]) == pytest.approx(2, abs=0.05)  # each class has its own expert
+    assert bits(one_hot(LABELS // 2, 2)[:, 0]) == pytest.approx(1, abs=0.05)  # two classes share an expert
+    assert bits(torch.tensor([0.6, 0.2, 0.2]).expand(2000, 3)) == pytest.approx(0, abs=0.001)
+    independent = torch.rand(2000, 3, generator=torch.Generator().manual_seed(3)).softmax(1)
+    assert -0.02 < bits(independent) < 0.005  # held out, so that it overfits to less than nothing
+
+
+def test_a_probe_reads_what_a_drawn_expert_hides():
+    # The weight of the first expert is uniform around one half, and the logit of the class is linear in it.
+    generator = torch.Generator().manual_seed(4)
+    logit = 8 * (torch.rand(4000, generator=generator) - 0.5)
+    labels = (torch.rand(4000, generator=generator) < logit.sigmoid()).long()
+    weights = torch.stack([0.5 + logit / 1000, 0.5 - logit / 1000], 1)
+    share = torch.linspace(-4, 4, 100_001).double().sigmoid()
+    known = 1 + (share * share.log2() + (1 - share) * (1 - share).log2()).mean().item()
+    gain = probe(weights, labels)
+    assert 0.3 < known < 0.5 and abs(gain.mean() - known) < 3 * gain.std() / 4000**0.5
+    assert information(weights[:, None], labels, 2) < 0.001
+
+
+def test_labels_need_not_be_numbered_without_gaps():
+    assert torch.equal(probe(one_hot(LABELS, 4)[:, 0], 3 * LABELS + 2), probe(one_hot(LABELS, 4)[:, 0], LABELS))
+
+
+def test_random_routers_see_the_inputs_of_the_blocks():
+    net, split = predictor(expert_blocks=(1, 3)), random_split()
+    seen = []
+    for block in (net.model.backbone.blocks[0], net.model.backbone.blocks[2]):
+        block.branch.register_forward_pre_hook(lambda module, x: seen.append(x[0].mean((2, 3))))
+    found = random_routing(net, split, seed=6)
+    assert found.shape == (ROUTERS, 40, 2, 3)
+    generator = torch.Generator().manual_seed(6)
+    for place, mean_NC in enumerate(seen):
+        for router in range(ROUTERS):
+            expected = RandomRouter(8, 4, 3, generator)(mean_NC)
+            torch.testing.assert_close(found[router, :, place], expected)
+    assert found.std(1).min() > 0  # each router tells images apart
+
+
+def test_probes_are_cached_and_those_without_images_have_no_random_routers(tmp_path):
+    run, split = saved_run(tmp_path / "runs"), random_split()
+    routed = route_test_set(run, split)
+    without = measure_probes(run, routed)
+    assert without.random.shape == (0, 3) and cached_probes(run).random.shape == (0, 3)
+    probes = measure_probes(run, routed, split)
+    cached = cached_probes(run)
+    assert cached is cached_probes(run)  # so that its finding is made once
+    assert probes.entropy == cached.entropy == pytest.approx(1)
+    assert torch.equal(without.learned, cached.learned) and probes.random.shape == (ROUTERS, 3)
+    assert torch.equal(probes.random, cached.random)
+    cache_path(run, "probes", "best").write_bytes(b"torn")
+    assert cached_probes(run) is None
+
+
+def test_classes_with_few_images_are_left_out(tmp_path):
+    run = saved_run(tmp_path / "runs")
+    for counts, entropy in (((20, FOLDS), -0.8 * math.log2(0.8) - 0.2 * math.log2(0.2)), ((20, FOLDS - 1), 0)):
+        labels = torch.tensor([0, 1]).repeat_interleave(torch.tensor(counts))
+        split = Split(random_images(len(labels)), labels)
+        found = measure_probes(run, Routed(torch.full((len(labels), 3, 3), 1 / 3), labels, labels), split)
+        assert found.entropy == pytest.approx(entropy) and found.learned.tolist() == pytest.approx([0] * 3, abs=0.05)
