@@ -86,4 +86,4 @@ def p_value(observed: Tensor, drawn_D: Tensor) -> Tensor:
     """Return (1 + the number of draws that reach the observed value) / (1 + the number of draws), of the shape of `observed`."""
     ordered_D = drawn_D.sort().values
     reach = len(ordered_D) - torch.searchsorted(ordered_D, observed.contiguous() - 1e-9)  # equal but for rounding
-    return (1 + reach) / (1 + len(ordered_D))
+    return (1 + reach).double() / (1 + len(ordered_D))

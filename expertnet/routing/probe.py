@@ -115,8 +115,8 @@ def measure_probes(
     """
     predictor, blocks = load_predictor(run, checkpoint, threads), len(routed.blocks)
     sizes_C = torch.bincount(routed.labels)
-    kept_N, share_C = sizes_C[routed.labels] >= FOLDS, sizes_C[sizes_C >= FOLDS] / sizes_C[sizes_C >= FOLDS].sum()
-    if len(share_C) < 2:
+    kept_N, kept_C = sizes_C[routed.labels] >= FOLDS, sizes_C[sizes_C >= FOLDS].double()
+    if len(kept_C) < 2:
         return Probes(0.0, torch.zeros(blocks), torch.zeros(blocks), torch.zeros(0, blocks))
     routings = [routed.routing[:, [block - 1 for block in routed.blocks]]]
     routings += random_routing(predictor, split, progress, cancelled) if split is not None else []
@@ -127,10 +127,10 @@ def measure_probes(
         gains.append(probe(weights_NK, routed.labels[kept_N]))
     gain_RBN = torch.stack(gains).unflatten(0, (len(routings), blocks))
     bits_RB, error_B = gain_RBN.mean(2).clamp_min(0), gain_RBN[0].std(1) / gain_RBN.shape[2] ** 0.5
-    entropy = float(torch.special.entr(share_C).sum()) / math.log(2)
-    tensors = {"entropy": torch.tensor(entropy), "learned": bits_RB[0], "error": error_B, "random": bits_RB[1:]}
+    entropy = torch.special.entr(kept_C / kept_C.sum()).sum() / math.log(2)
+    tensors = {"entropy": entropy, "learned": bits_RB[0], "error": error_B, "random": bits_RB[1:]}
     cache_tensors(run, "probes", checkpoint, predictor, {name: each.contiguous() for name, each in tensors.items()})
-    return Probes(entropy, bits_RB[0], error_B, bits_RB[1:])
+    return Probes(float(entropy), bits_RB[0], error_B, bits_RB[1:])
 
 
 def cached_probes(run: Run, checkpoint: Checkpoint = "best", split: Split | None = None) -> Probes | None:

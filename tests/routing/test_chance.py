@@ -34,7 +34,7 @@ def test_dead_and_constant_experts_and_a_single_class_lead_nowhere():
     labels = torch.arange(40) // 20
     lead = leads(torch.stack([routing[:20].mean(0), routing[20:].mean(0)]), routing, labels)
     assert lead[:, 0, [0, 2]].tolist() == [[-math.inf, -math.inf]] * 2
-    assert lead[0, 0, 1] == pytest.approx(-lead[1, 0, 1].item()) and lead[0, 0, 1] > 4
+    assert lead[0, 0, 1] == pytest.approx(-lead[1, 0, 1].item(), rel=1e-3) and lead[0, 0, 1] > 4
     alone = torch.zeros(40, dtype=torch.int64)
     assert leads(routing.mean(0)[None], routing, alone).isneginf().all()
 

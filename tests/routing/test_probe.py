@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from expertnet.data.splits import Split
+from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import Routed, cache_path, route_test_set
 from expertnet.network.routing_metrics import information
 from expertnet.routing.probe import FOLDS, ROUTERS, RandomRouter, cached_probes, measure_probes, probe, random_routing
-from tests.support.lab import one_hot, predictor, random_images, random_split, saved_run
+from tests.support.lab import one_hot, random_images, random_split, saved_run
 
 LABELS = torch.arange(2000) % 4
 
@@ -43,8 +44,8 @@ def test_labels_need_not_be_numbered_without_gaps():
     assert torch.equal(probe(one_hot(LABELS, 4)[:, 0], 3 * LABELS + 2), probe(one_hot(LABELS, 4)[:, 0], LABELS))
 
 
-def test_random_routers_see_the_inputs_of_the_blocks():
-    net, split = predictor(expert_blocks=(1, 3)), random_split()
+def test_random_routers_see_the_inputs_of_the_blocks(tmp_path):
+    net, split = load_predictor(saved_run(tmp_path / "runs", expert_blocks=(1, 3))), random_split()
     seen = []
     for block in (net.model.backbone.blocks[0], net.model.backbone.blocks[2]):
         block.branch.register_forward_pre_hook(lambda module, x: seen.append(x[0].mean((2, 3))))
