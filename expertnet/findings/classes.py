@@ -1,5 +1,6 @@
 """How classes are routed, and what routing says about the class."""
 
+import math
 from functools import partial
 
 import pandas as pd
@@ -32,7 +33,8 @@ def classes(lab: Lab, block: int, highlighted: str | None = None) -> Finding:
     else:
         sentence = (
             f"In block {block}, classes differ most in the weight of expert {expert}: on average {weight.max():.2f} for "
-            f"{weight.idxmax()} and {weight.min():.2f} for {weight.idxmin()}. Chance alone would give differences up to {noise:.2f}."
+            f"{weight.idxmax()} and {weight.min():.2f} for {weight.idxmin()}. Chance alone would give differences of at most "
+            f"{math.ceil(noise * 100) / 100:.2f}."
         )
     method = (
         f"Mean routing weights over each class's test images ({lab.count:,} images in all), with their standard errors in the table. "
@@ -73,7 +75,8 @@ def probe(probes: Probes, lab: Lab) -> Finding:
     table = pd.DataFrame({"block": lab.block_numbers, "information": probes.learned, "error": probes.error})
     ticks = pd.DataFrame(probes.random.double().numpy(), columns=lab.block_numbers)
     ticks = ticks.melt(var_name="block", value_name="tick")
-    best = highest(table, "information")
+    place = int(table["information"].argmax())
+    best = table.iloc[place]
     of_all = f"{best['information']:.2f} of {probes.entropy:.2f} bits"
     sentence = f"A linear probe reads the most about the class from the weights of block {best['block']:.0f}: {of_all}."
     if not probes.entropy:
@@ -83,7 +86,7 @@ def probe(probes: Probes, lab: Lab) -> Finding:
     if len(probes.random):
         by_block = ticks.groupby("block")["tick"]
         table["random_lowest"], table["random_highest"] = by_block.min().to_numpy(), by_block.max().to_numpy()
-        here, above = table.loc[best.name], int((table["information"] > table["random_highest"]).sum())
+        here, above = table.iloc[place], int((table["information"] > table["random_highest"]).sum())
         sentence += (
             f" From those of {ROUTERS} random routers in block {best['block']:.0f}, it reads {here['random_lowest']:.2f} to "
             f"{here['random_highest']:.2f}. It reads more from the learned weights than from those of any random router in "

@@ -61,8 +61,8 @@ def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
     if len(named):
         names = [f"{name} ({ratio:.2f})" for name, ratio in zip(named["class"], named["ratio"], strict=True)]
         more = [f"{len(names) - PREFERRED} more"] if len(names) > PREFERRED else []
-        names = ", ".join([*names[:PREFERRED], *more])
-        sentence += f" Classes that prefer it, and by what factor they raise its weight: {names}."
+        listed = ", ".join([*names[:PREFERRED], *more])
+        sentence += f" Classes that prefer it, and by what factor they raise its weight: {listed}."
     return Examples(sentence, *extremes(lab.routed.routing, block, expert, count), weights_N)
 
 

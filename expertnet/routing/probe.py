@@ -83,10 +83,10 @@ def random_routing(
     """
     model, net, generator = predictor.settings.model, predictor.model, torch.Generator().manual_seed(seed)
     routers: dict[int, list[RandomRouter]] = {}
-    for block in model.routed_blocks:
-        width = (model.stem_width, *model.block_widths)[block - 1]
+    for number in model.routed_blocks:
+        width = (model.stem_width, *model.block_widths)[number - 1]
         sizes = width, max(width // model.reduction, 1), model.num_experts
-        routers[block] = [RandomRouter(*sizes, generator) for _ in range(ROUTERS)]
+        routers[number] = [RandomRouter(*sizes, generator) for _ in range(ROUTERS)]
     batches = []
     for here, share in in_batches(split, cancelled):
         progress("Routing with random routers", share)
@@ -120,7 +120,7 @@ def measure_probes(
         return Probes(0.0, torch.zeros(blocks), torch.zeros(blocks), torch.zeros(0, blocks))
     routings = [routed.routing[:, [block - 1 for block in routed.blocks]]]
     routings += random_routing(predictor, split, progress, cancelled) if split is not None else []
-    gains = []
+    gains: list[Tensor] = []
     for weights_NK in (each for routing in routings for each in routing[kept_N].unbind(1)):
         raise_if_cancelled(cancelled)
         progress("Probing the routing weights", len(gains) / len(routings) / blocks)
