@@ -10,7 +10,6 @@ from expertnet.charts.base import (
     FIT_WIDTH,
     GRAY,
     ORANGE,
-    SHARE,
     TEXT,
     color_and_shape,
     dashed_line,
@@ -109,33 +108,6 @@ def _equal(side: str) -> alt.Scale:
     """Return a scale from -1 to 1 along the shorter side of a chart, and as many pixels per unit along the other one."""
     end = f"{side} / min(width, height)"
     return alt.Scale(domainMin=alt.ExprRef(f"-{end}"), domainMax=alt.ExprRef(end), nice=False)
-
-
-def interval_dots(table: pd.DataFrame, row: str, value: str, title: str, rule: float) -> alt.LayerChart:
-    """Draw a share per row with its interval (columns low and high), and a line to compare with at `rule`.
-
-    The name and the number of a row are above its interval, which leaves the whole width to the intervals.
-    """
-    names = (f"block {name}" if row == "block" else name for name in table[row])
-    table = table.assign(text=[f"{name}: {percent(share)}" for name, share in zip(names, table[value], strict=True)])
-    ends = [rule, *table["low"], *table["high"]]
-    air = max((max(ends) - min(ends)) * 0.08, 0.005)
-    scale = alt.Scale(domain=[max(min(ends) - air, 0), min(max(ends) + air, 1)], nice=False)
-    axis = alt.Axis(format=SHARE, orient="top", tickCount=6)
-
-    def x(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
-
-    tooltip = tooltips(f"{row}:N", **dict.fromkeys((value, "low", "high"), ".1%"))
-    base = alt.Chart(table).encode(y=alt.Y(f"{row}:N", sort=None, axis=None), tooltip=tooltip)
-    return layered(
-        dashed_line("rule", rule, x=x("rule")),
-        base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
-        base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(x=x(value)),
-        base.mark_text(align="left", dy=-15, color=TEXT).encode(x=alt.value(0), text=alt.Text("text:N")),
-        height=rows_height(len(table), 40),
-        description=f"{title} by {row}, with intervals",
-    )
 
 
 def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:

@@ -7,8 +7,7 @@ import pandas as pd
 
 from expertnet.charts.base import GRAY, ORANGE, to_file
 from expertnet.charts.heatmaps import class_heatmap
-from expertnet.charts.routing import expert_bars, information_bars, interval_dots, probe_bars, scatter
-from tests.support.charts import drawn
+from expertnet.charts.routing import expert_bars, information_bars, probe_bars, scatter
 
 
 def test_small_amounts_have_no_exponent():
@@ -24,15 +23,6 @@ def test_what_a_probe_reads_has_an_axis_from_0_to_the_entropy_of_equal_classes()
     for random in (ticks, ticks.head(0)):
         svg = to_file(probe_bars(blocks, random, 8), "svg").decode()
         assert ">0.00<" in svg and ">3.00<" in svg and ">1.200<" in svg
-
-
-def test_intervals_have_their_names_above_and_an_axis_of_shares():
-    table = pd.DataFrame({"block": [1, 2], "share": [0.98, 1.0], "low": [0.96, 0.97], "high": [0.99, 1.0]})
-    rows, layers = drawn(interval_dots(table, "block", "share", "share", rule=0.9))
-    assert [row["text"] for row in rows if "text" in row] == ["block 1: 98.0%", "block 2: 100.0%"]
-    low, high = layers[0]["encoding"]["x"]["scale"]["domain"]
-    assert 0 <= low < 0.9 and high == 1
-    assert layers[-1]["encoding"]["y"]["axis"] is None
 
 
 def test_utilization_has_ticks_from_0_to_the_number_of_experts_whatever_the_data():
