@@ -23,7 +23,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -114,6 +114,31 @@ def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: 
     return run
 
 
+def measure(
+    settings: Settings, preset: str, variants: Sequence[str], seeds: int, file: Path, changes: list[str]
+) -> RunStore:
+    """Train the variants with each seed, add the rows that the file lacks, and return the store of the runs, beside the file.
+
+    Raises UserError if another benchmark trains in this store, or if a training fails.
+    """
+    stop = Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.interrupt())
+    classes = len(load_dataset(settings.data, settings.seed).info.classes)
+    store = RunStore(file.with_suffix(".runs"))
+    store.root.mkdir(parents=True, exist_ok=True)
+    with training_lock(store.root) as free:
+        if not free:
+            raise UserError(f"Another benchmark is training in {store.root}. Wait until it has ended.")
+        for seed in range(seeds):
+            for variant in variants:
+                own = changed(settings.model_copy(update={"seed": seed}), variant, classes)
+                if rows.find(rows.read(file), variant, titled(own)) is None:
+                    run = train(own, preset, variant, store, stop)
+                    rows.add(file, measured(run, preset, variant, changes))
+    return store
+
+
 def measured(run: Run, preset: str, variant: str, changes: list[str]) -> rows.Row:
     """Return the row of a finished run."""
     settings, status, history, environment = (
@@ -183,24 +208,10 @@ def main() -> None:
     file = options.rows or rows.RESULTS / f"{name}.jsonl"
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    stop = Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.interrupt())
     try:
         # six views are measured at the end, and change nothing else
         settings = build_settings(options.preset, options.data, {"data.six_views": True} | parse_assignments(changes))
-        classes = len(load_dataset(settings.data, settings.seed).info.classes)
-        store = RunStore(file.with_suffix(".runs"))
-        store.root.mkdir(parents=True, exist_ok=True)
-        with training_lock(store.root) as free:
-            if not free:
-                sys.exit(f"Another benchmark is training in {store.root}. Wait until it has ended.")
-            for seed in range(options.seeds):
-                for variant in options.variant:
-                    own = changed(settings.model_copy(update={"seed": seed}), variant, classes)
-                    if rows.find(rows.read(file), variant, titled(own)) is None:
-                        run = train(own, options.preset, variant, store, stop)
-                        rows.add(file, measured(run, options.preset, variant, changes))
+        measure(settings, options.preset, options.variant, options.seeds, file, changes)
     except UserError as error:
         sys.exit(str(error))
     print(rows.tables(rows.read(file)))

@@ -1,4 +1,4 @@
-"""Heat maps with a column per expert, and the confusion matrix. Blocks and experts are counted from 1."""
+"""Heat maps with a column per expert or factor, and the confusion matrix. Blocks and experts are counted from 1."""
 
 from typing import Any
 
@@ -34,6 +34,15 @@ def _weights(table: pd.DataFrame, row: str, title: str, description: str) -> alt
     return _heatmap(table, row, alt.Scale(scheme="viridis", domain=[0, 1]), exact, number, description)
 
 
+def factor_heatmap(table: pd.DataFrame) -> alt.LayerChart:
+    """Draw the share of each block's variance that a factor explains, blocks by factors: columns block, factor, share."""
+    exact = alt.Tooltip("share:Q", title="share of the variance", format=".1%")
+    ink = alt.ColorValue("white", condition={"test": "datum.share > 0.6", "value": "black"})
+    number = {"text": alt.Text("share:Q", format=".0%"), "color": ink}
+    described = "Share of the variance of the routing weights that each factor explains, with numbers"
+    return _heatmap(table, "block", alt.Scale(scheme="viridis", domain=[0, 1]), [exact], number, described, "factor")
+
+
 def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, shares: bool = False) -> alt.LayerChart:
     """Draw signed differences, `row` by expert: blue is negative, orange positive.
 
@@ -49,21 +58,27 @@ def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, sh
 
 
 def _heatmap(
-    table: pd.DataFrame, row: str, colors: alt.Scale, exact: list[alt.Tooltip], number: dict[str, Any], description: str
+    table: pd.DataFrame,
+    row: str,
+    colors: alt.Scale,
+    exact: list[alt.Tooltip],
+    number: dict[str, Any],
+    description: str,
+    column: str = "expert",
 ) -> alt.LayerChart:
-    """Draw a cell per row and expert. `exact` names the values, the colored ones first; `number` encodes the numbers on the cells.
+    """Draw a cell per row and column. `exact` names the values, the colored ones first; `number` encodes the numbers on the cells.
 
     A click on a cell is reported under the name "cell".
     """
     axis = alt.Axis(labelAngle=0, orient="top", domain=False, ticks=False)
-    x, y = alt.X("expert:O", axis=axis), rows_axis(f"{row}:O", None if row == "class" else row)
+    x, y = alt.X(f"{column}:O", axis=axis, sort=None), rows_axis(f"{row}:O", None if row == "class" else row)
     base = alt.Chart(table).encode(x=x, y=y)
     color = alt.Color(exact[0].shorthand, legend=None, scale=colors)
-    cells = base.mark_rect().encode(color=color, tooltip=[*tooltips(f"{row}:O", "expert:O"), *exact])
+    cells = base.mark_rect().encode(color=color, tooltip=[*tooltips(f"{row}:O", f"{column}:O"), *exact])
     if "frame" in table:
         width = alt.StrokeWidth("frame:N", legend=None, scale=alt.Scale(domain=[False, True], range=[0, 3]))
         cells = cells.mark_rect(stroke=TEXT).encode(strokeWidth=width)
-    cells = cells.add_params(alt.selection_point(name="cell", fields=[row, "expert"]))
+    cells = cells.add_params(alt.selection_point(name="cell", fields=[row, column]))
     height = rows_height(table[row].nunique(), ROW if row == "class" else CELL)
     return layered(cells, base.mark_text(fontSize=12).encode(**number), height=height, description=description)
 

@@ -1,7 +1,7 @@
 """The registry of built-in datasets, and how each is read.
 
-Digits are part of scikit-learn. The others are downloaded by download.py and read by torchvision, whose URLs, checksums
-and class names are used unchanged.
+Digits are part of scikit-learn, and planted.py draws two datasets. The others are downloaded by download.py and read by
+torchvision, whose URLs, checksums and class names are used unchanged.
 """
 
 import tempfile
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from expertnet.data import planted
 from expertnet.data.download import download
 from expertnet.data.splits import TEST_SEED, TEST_SHARE, held_out
 from expertnet.utils.progress import Report, ShouldStop
@@ -28,12 +29,12 @@ class Images:
 
 
 Parts = tuple[tuple[str, ...], Images, Images]  # classes, train, test
-Read = Callable[[Path, Report, ShouldStop], Parts]
+Read = Callable[[Path, int, Report, ShouldStop], Parts]
 
 
 @dataclass(frozen=True)
 class Builtin:
-    """A built-in dataset. `read` takes the folder of downloads."""
+    """A built-in dataset. `read` takes the folder of downloads and the image size, at which only drawn images are made."""
 
     title: str
     contents: str
@@ -51,7 +52,7 @@ class Builtin:
         return f"{self.contents}, {self.num_classes} classes. {download}"
 
 
-def _read_digits(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
+def _read_digits(folder: Path, image_size: int, progress: Report, cancelled: ShouldStop) -> Parts:
     from sklearn.datasets import load_digits  # takes a second to import
 
     progress("Loading Digits", None)
@@ -62,7 +63,7 @@ def _read_digits(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts
 
 
 def _read_cifar(name: str) -> Read:
-    def read(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
+    def read(folder: Path, image_size: int, progress: Report, cancelled: ShouldStop) -> Parts:
         from torchvision import datasets
         from torchvision.datasets.utils import extract_archive
 
@@ -78,7 +79,7 @@ def _read_cifar(name: str) -> Read:
     return read
 
 
-def _read_fashion_mnist(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
+def _read_fashion_mnist(folder: Path, image_size: int, progress: Report, cancelled: ShouldStop) -> Parts:
     from torchvision.datasets import FashionMNIST
     from torchvision.datasets.utils import extract_archive
 
@@ -96,7 +97,7 @@ def _read_fashion_mnist(folder: Path, progress: Report, cancelled: ShouldStop) -
     return tuple(FashionMNIST.classes), train, test
 
 
-def _read_svhn(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
+def _read_svhn(folder: Path, image_size: int, progress: Report, cancelled: ShouldStop) -> Parts:
     from torchvision.datasets import SVHN
 
     files = [([url], folder / name, md5) for url, name, md5 in (SVHN.split_list[part] for part in ("train", "test"))]
@@ -104,6 +105,20 @@ def _read_svhn(folder: Path, progress: Report, cancelled: ShouldStop) -> Parts:
     readers = [SVHN(folder, split=part) for part in ("train", "test")]
     train, test = (Images(reader.data.transpose(0, 2, 3, 1), reader.labels) for reader in readers)
     return DIGITS, train, test
+
+
+def _read_planted(name: str) -> Read:
+    def read(folder: Path, image_size: int, progress: Report, cancelled: ShouldStop) -> Parts:
+        column, classes = planted.CLASSES[name]
+        images = []
+        for seed, part in enumerate(planted.PARTS):
+            table = planted.factors(part)
+            arrays = planted.draw(table, image_size, seed, lambda done: progress("Drawing images", done), cancelled)
+            images.append(Images(arrays, table[column].cat.codes.to_numpy()))
+        train, test = images
+        return classes, train, test
+
+    return read
 
 
 def _download(name: str, files: Iterable[tuple[list[str], Path, str]], progress: Report, cancelled: ShouldStop) -> None:
@@ -114,11 +129,17 @@ def _download(name: str, files: Iterable[tuple[list[str], Path, str]], progress:
     progress(f"Unpacking {dataset.title}", None)
 
 
+_DRAWN = "6,000 colored shapes on textured ground"
 _PHOTOS = "60,000 color photos, 32x32 pixels"
 _CLOTHING = "70,000 grayscale images of clothing, 28x28 pixels"
 _NUMBERS = "99,289 color photos of house numbers, 32x32 pixels"
+_COUNTS = planted.PARTS["train"], planted.PARTS["test"]
 BUILTIN = {
     "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits, 1438, 359),
+    "shapes": Builtin("Shapes", _DRAWN, 4, True, 0, _read_planted("shapes"), *_COUNTS),
+    "contexts": Builtin(
+        "Contexts", f"{_DRAWN}, which decides on what a shape means", 4, True, 0, _read_planted("contexts"), *_COUNTS
+    ),
     "cifar10": Builtin("CIFAR-10", _PHOTOS, 10, True, 170_498_071, _read_cifar("cifar10"), 50_000, 10_000),
     "cifar100": Builtin("CIFAR-100", _PHOTOS, 100, True, 169_001_437, _read_cifar("cifar100"), 50_000, 10_000),
     "fashion_mnist": Builtin("Fashion-MNIST", _CLOTHING, 10, True, 30_878_645, _read_fashion_mnist, 60_000, 10_000),

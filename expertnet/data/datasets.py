@@ -201,7 +201,7 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
     if data.dataset in BUILTIN:
         spec, folder = BUILTIN[data.dataset], data_root() / "downloads"
         folder.mkdir(parents=True, exist_ok=True)
-        classes, train, test = spec.read(folder, progress, cancelled)
+        classes, train, test = spec.read(folder, data.image_size, progress, cancelled)
         batches = decode_arrays(spec.title, train, test, data.image_size, progress, cancelled)
         return cache.store(key, data.image_size, classes, batches)
     path, unreadable = path_of(data), list[str]()

@@ -1,5 +1,7 @@
 """A few images of each built-in dataset, to choose one by."""
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
@@ -12,17 +14,19 @@ _samples: dict[str, Tensor] = {}
 
 
 def samples(dataset: str) -> Tensor | None:
-    """Return ROWS x COLUMNS test images of different classes as one image (3, H, W) uint8; None if there is no cached dataset.
+    """Return ROWS x COLUMNS test images as one image (3, H, W) uint8; None if there is no cached dataset.
 
-    Nothing is downloaded or decoded.
+    They are of different classes if there are enough. Nothing is downloaded or decoded.
     """
     if dataset not in _samples:
         cached = find_cached(DataSettings(dataset=dataset))
         if cached is None:
             return None
-        labels = cached.test.labels.tolist()
-        places = [labels.index(label) for label in sorted(set(labels))[: ROWS * COLUMNS]]
-        _samples[dataset] = _tiled(cached.test.images[places])
+        seen, places = Counter[int](), []
+        for place, label in enumerate(cached.test.labels.tolist()):
+            places.append((seen[label], label, place))  # the first image of every class, then the second
+            seen[label] += 1
+        _samples[dataset] = _tiled(cached.test.images[[place for *_, place in sorted(places)[: ROWS * COLUMNS]]])
     return _samples[dataset]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
-from expertnet.findings import classes, controls, effects, experts, through_training
+from expertnet.findings import classes, controls, effects, experts, factors, through_training
 from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
@@ -91,6 +91,10 @@ def _findings(
     probes = cached_probes(run, checkpoint, split)
     yield classes.probe(probes or measure_probes(run, lab.routed, split, checkpoint, progress), lab)
     yield classes.plane(lab)
+    dataset = run.settings().data.dataset
+    for known in (factors.factors(lab, dataset), *(factors.values(lab, dataset, block) for block in blocks)):
+        if known is not None:
+            yield known
     yield experts.utilization(lab)
     yield experts.entropies(lab)
     yield experts.specializations(lab)

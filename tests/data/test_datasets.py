@@ -339,9 +339,9 @@ def test_the_test_split_loads_alone(root, folder):
     assert info.classes == ("cat", "dog")
 
 
-def test_flips_are_off_for_digits_and_on_for_photos(folder):
+def test_flips_are_off_for_digits_and_on_for_other_images(folder):
     auto = {name: flips(DataSettings(dataset=name)) for name in BUILTIN}
-    assert auto == {"digits": False, "cifar10": True, "cifar100": True, "fashion_mnist": True, "svhn": False}
+    assert [name for name, flipped in auto.items() if not flipped] == ["digits", "svhn"]
     assert flips(settings(folder))
     assert flips(DataSettings(dataset="digits", flip="on"))
     assert not flips(settings(folder, flip="off"))

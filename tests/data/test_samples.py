@@ -18,6 +18,15 @@ def test_samples_are_test_images_of_different_classes():
         assert torch.equal(found[:, top : top + 32, left : left + 32], split.images[first])
 
 
+def test_few_classes_give_several_images_each():
+    samples.prepare_samples()
+    found = samples.samples("shapes")
+    split = load_dataset(DataSettings(dataset="shapes"), 0).test
+    firsts, seconds = ([int((split.labels == label).nonzero()[rank]) for label in range(4)] for rank in (0, 1))
+    rows = split.images[[*firsts, *seconds[:2]]].unflatten(0, (2, 3))
+    assert torch.equal(found, torch.cat([torch.cat([*row], 2) for row in rows], 1))
+
+
 def test_a_dataset_that_is_not_here_has_no_samples(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
     assert samples.samples("svhn") is None and not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from torch import Tensor
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.data.splits import Split
 from expertnet.inference.mistakes import Part
+from expertnet.routing.factors import what_it_shows
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.filmstrip import filmstrip
@@ -60,13 +61,14 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
         with shown_error():
             return load_image(uploaded.getvalue(), image_size), uploaded.name
         return None
-    return _test_image(selection.predictor.classes, split, strip, row, suffix, of)
+    return _test_image(selection, split, strip, row, suffix, of)
 
 
 def _test_image(
-    classes: tuple[str, ...], split: Split, strip: DeltaGenerator, row: DeltaGenerator, suffix: str, of: str
+    selection: Selection, split: Split, strip: DeltaGenerator, row: DeltaGenerator, suffix: str, of: str
 ) -> tuple[Tensor, str] | None:
     """Ask for a test image: by its picture in `strip`, or in `row` at random or by its class and number."""
+    classes = selection.predictor.classes
     key, class_key = f"image{suffix}", f"class{suffix}"
 
     def members_of(name: str) -> list[int]:
@@ -110,7 +112,9 @@ def _test_image(
         images = [split.images[index] for index in shown]
         filmstrip(f"Test images{of}", images, captions, names, f"strip{suffix}", place - 1 - first, pick)
     index = members[place - 1]
-    return split.images[index], f'Test image {index + 1}: class "{classes[int(split.labels[index])]}"'
+    shows = what_it_shows(selection.predictor.settings.data.dataset, len(split), index)
+    caption = f'Test image {index + 1}: class "{classes[int(split.labels[index])]}"'
+    return split.images[index], f"{caption}, {shows}" if shows else caption
 
 
 def gallery(

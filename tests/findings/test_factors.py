@@ -1,0 +1,56 @@
+"""What is said about the factors that the routing follows."""
+
+import torch
+
+from expertnet.data import planted
+from expertnet.findings import factors
+from expertnet.inference.routing_cache import Routed
+from expertnet.routing.lab import Lab
+from tests.support.charts import drawn
+from tests.support.lab import one_hot
+
+TABLE = planted.factors("test")
+GROUND, MEANING = (torch.tensor(TABLE[name].cat.codes.tolist()) for name in ("ground", "meaning"))
+
+
+def lab(routing, blocks=()):
+    return Lab(Routed(routing, MEANING, MEANING, blocks), planted.MEANINGS)
+
+
+def test_the_ground_that_decides_the_experts_is_named_with_its_experts():
+    routing = torch.cat([torch.full((1800, 1, 3), 1 / 3), one_hot((GROUND + 1) % 3, 3)], 1)
+    found = factors.factors(lab(routing), "contexts")
+    assert (
+        found.sentence
+        == "Block 2 follows the ground of the image, which explains 100.0% of the variance of its weights."
+    )
+    values = factors.values(lab(routing), "contexts", 2)
+    assert values.sentence == (
+        "In block 2, the largest mean weight by ground: expert 2 for green (1.00), expert 3 for yellow (1.00), "
+        "expert 1 for blue (1.00)."
+    )
+    rows, _ = drawn(found.chart)
+    assert {(row["block"], row["factor"]): round(row["share"], 2) for row in rows if row["factor"] == "ground"} == {
+        (1, "ground"): 0,
+        (2, "ground"): 1,
+    }
+
+
+def test_constant_routing_follows_nothing():
+    found = factors.factors(lab(torch.full((1800, 1, 3), 1 / 3)), "contexts")
+    assert found.sentence == "The routing follows none of the known factors of the images."
+
+
+def test_blocks_keep_their_numbers():
+    routing = torch.cat([one_hot(GROUND * 0, 3), one_hot(GROUND, 3)], 1)
+    found = factors.factors(lab(routing, (2,)), "contexts")
+    assert set(found.table["block"]) == {2}
+    assert factors.values(lab(routing, (2,)), "contexts", 2).table["block"].unique().tolist() == [2]
+
+
+def test_nothing_is_said_about_other_images():
+    assert (
+        factors.factors(lab(one_hot(GROUND, 3)), "digits")
+        is factors.values(lab(one_hot(GROUND, 3)), "digits", 1)
+        is None
+    )
