@@ -48,7 +48,7 @@ def test_partial_results_are_shown_as_such_with_what_is_missing(run):
     store = RunStore()
     with_controls(run, store, {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})
     test = view_of(run)
-    assert test.number_input(key="seeds").value == 3
+    assert test.selectbox(key="seeds").value == 3
     assert "Partial results, " in text(test) and "weights 1/K" in text(test)
     assert button(test, "Train the missing controls") and test.get("vega_lite_chart")
     (card,) = (part.value for part in test.markdown if part.value.startswith("Blocks by kind of routing"))
@@ -69,7 +69,7 @@ def test_the_margin_and_the_images_are_chosen_and_kept_in_the_url(run):
 
 def test_more_seeds_than_three_are_shown_once_they_are_there(run):
     with_controls(run, RunStore(), {"uniform": [0.8] * 4})
-    assert view_of(run).number_input(key="seeds").value == 4
+    assert view_of(run).selectbox(key="seeds").value == 4
 
 
 def test_runs_without_controls_say_why():

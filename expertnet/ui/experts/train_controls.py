@@ -13,6 +13,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.controls import MAX_SEEDS, SEEDS, Plan, begun_plan, plan_controls, queue_controls
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
+from expertnet.ui.experts.controls import pick_number
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.ui.shell import action, duration, link, shown_error
@@ -35,7 +36,9 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
         st.info(escape(str(error)), icon=":material/info:")
         return
     row = st.container(horizontal=True, vertical_alignment="bottom")
-    seeds, margin = _pick_seeds(row, begun), _pick_margin(row)
+    with row:  # not a number input: two of them have buttons of the same name
+        seeds = pick_number("Seeds", range(1, MAX_SEEDS + 1), max(SEEDS, len(begun.seeds) if begun else 0), "seeds")
+    margin = _pick_margin(row)
     measured: Any = "test" if run.watches_test else _pick_set(row)
 
     def results() -> None:
@@ -52,13 +55,6 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
 
     was_active = bool(plan_controls(run, store, seeds).active)
     login.fragment(results, run_every=TICK if was_active else None)()
-
-
-def _pick_seeds(row: DeltaGenerator, begun: Plan | None) -> int:
-    help = "Trainings of each network, from this run's own seed. More seeds detect smaller differences."
-    default = max(SEEDS, len(begun.seeds) if begun else 0)
-    value = row.number_input("Seeds", 1, MAX_SEEDS, default, key="seeds", bind="query-params", help=help, width=FIELD)
-    return int(value)
 
 
 def _pick_margin(row: DeltaGenerator) -> float:
