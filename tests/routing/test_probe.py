@@ -10,7 +10,9 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import Routed, cache_path, route_test_set
 from expertnet.network.routing_metrics import information
 from expertnet.routing.probe import FOLDS, ROUTERS, RandomRouter, cached_probes, measure_probes, probe, random_routing
+from expertnet.store.run import Run
 from tests.support.lab import one_hot, random_images, random_split, saved_run
+from tests.support.served import ROOT
 
 LABELS = torch.arange(2000) % 4
 
@@ -72,6 +74,11 @@ def test_probes_are_cached_and_those_without_images_have_no_random_routers(tmp_p
     assert torch.equal(probes.random, cached.random)
     cache_path(run, "probes", "best").write_bytes(b"torn")
     assert cached_probes(run) is None
+
+
+@pytest.mark.parametrize("run", ["20261124-123318-dac5", "20261125-002057-a4e7"])
+def test_networks_that_ship_come_with_probes_of_random_routers(run):
+    assert len(cached_probes(Run(ROOT / "runs" / run)).random) == ROUTERS
 
 
 def test_classes_with_few_images_are_left_out(tmp_path):
