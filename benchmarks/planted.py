@@ -19,7 +19,7 @@ from expertnet.routing.lab import open_lab
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.store.run import Run
 
-CHANGES = [  # the windows of the last block have 14 pixels, and the shape is 10 pixels from the ground
+CHANGES = [  # the windows of the last block have 14 pixels, and the shape is 9 pixels or more from the ground
     "model.num_blocks=3",
     "model.pool_after=1",
     "model.channels=16",

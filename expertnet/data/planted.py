@@ -2,8 +2,8 @@
 
 Both have the same images: a shape on a gray card on ground of another color and texture. In `shapes`, the class is the shape. In
 `contexts`, it is what the shape means on its ground, with another rule for each ground, in the spirit of the clustered tasks of
-Chen 2022 (arXiv:2208.02813). The card keeps the shape away from the ground: at 32 pixels, they are 10 pixels apart, so that small
-windows do not show both. All shapes have the same area, so that the mean color does not tell them apart.
+Chen 2022 (arXiv:2208.02813). The card keeps the shape away from the ground: at 32 pixels, they are at least 9 pixels apart, so
+that small windows hardly show both. All shapes have the same area, so that the mean color does not tell them apart.
 """
 
 from __future__ import annotations

@@ -71,8 +71,9 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
 def default_run(runs: dict[str, Run], images: bool = False) -> str:
     """Return the id of the newest finished run of the user, else of a run included with the studio, else of the newest run.
 
-    Of the included runs, those whose images are on this computer come first. With `images`, the finished run whose routing
-    differs most between images comes before all others, if its images are here. Controls are chosen only if there is nothing else.
+    Of the included runs, those whose images are on this computer come first, and of these the oldest. With `images`, the
+    finished run whose routing differs most between images comes before all others, if its images are here. Controls are chosen
+    only if there is nothing else.
     """
     controls = {row.id for row in rows_of(runs.values()) if TAG in row.tags}
     runs = {run_id: run for run_id, run in runs.items() if run_id not in controls} or runs
@@ -84,7 +85,7 @@ def default_run(runs: dict[str, Run], images: bool = False) -> str:
             return found.id
     own = [run_id for run_id, run in runs.items() if not run.shipped and run.state == "finished"]
     shipped = [run_id for run_id, run in runs.items() if run.shipped]
-    return [*own, *sorted(shipped, key=lambda run_id: not has_own_test_set(runs[run_id])), *runs][0]
+    return [*own, *sorted(shipped, key=lambda run_id: (not has_own_test_set(runs[run_id]), run_id)), *runs][0]
 
 
 def _variety(run: Run) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from expertnet.data.builtin import BUILTIN
 from expertnet.errors import SettingsError
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import (
@@ -53,7 +54,7 @@ def test_the_report_preset_is_the_run_in_the_report():
 
 def test_the_compact_preset_is_that_of_the_included_photo_network():
     (shipped,) = (
-        run for run in RunStore(ROOT / "runs").list() if run.shipped and run.settings().data.dataset != "digits"
+        run for run in RunStore(ROOT / "runs").list() if run.shipped and run.settings().data.dataset not in BUILTIN
     )
     assert build_settings("compact", shipped.settings().data.dataset) == shipped.settings()
 

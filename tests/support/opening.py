@@ -21,6 +21,7 @@ from tests.support.served import ROOT
 from tests.support.small import LIMIT
 
 SHIPPED_DIGITS = ROOT / "runs" / "20261124-123318-dac5"
+SHIPPED_CONTEXTS = ROOT / "runs" / "20261126-073814-d4ec"
 TINY = {
     "model.num_blocks": 2,
     "model.channels": 8,
