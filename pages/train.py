@@ -18,6 +18,9 @@ head.header("Train" if run is None else escape(run.title), width="content")
 tools = head.container(horizontal=True, width="content")
 queue_changed = queue_panel(tools)
 if run is None:
+    st.caption(
+        "Train a small network in which several experts share the work, and see which of them each image is sent to."
+    )
     settings, problem = settings_form()
     start_panel(settings, problem)
     watch_queue(queue_changed)

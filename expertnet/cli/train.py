@@ -129,7 +129,7 @@ class EpochPrinter:
         elif self.epoch is None:
             self.epoch = status.epoch
             if status.epoch:
-                say(f"Resuming from epoch {status.epoch}")
+                say(f"Resuming after epoch {status.epoch}")
         elif status.epoch != self.epoch:
             self.epoch = status.epoch
             speed = status.images_per_second

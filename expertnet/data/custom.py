@@ -8,10 +8,12 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
+from expertnet.data.class_folders import Layout
 from expertnet.data.datasets import (
     dataset_title,
     find_cached,
@@ -28,6 +30,8 @@ from expertnet.utils.files import version_of, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 from expertnet.utils.text import counted
 
+EXAMPLES = 6  # images that stand for a dataset
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -37,6 +41,7 @@ class Scan:
     train: int  # images, including those for validation
     test: int
     largest: int  # training images in the largest class
+    examples: tuple[str, ...] = ()  # paths of a few images of different classes, inside the folder or archive
 
     @property
     def sentence(self) -> str:
@@ -85,9 +90,21 @@ def _list(path: Path, progress: Report, cancelled: ShouldStop) -> tuple[Scan | s
     except DatasetError as error:
         return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")
-    found = Scan(layout.classes, train.total(), len(layout.images) - train.total(), max(train.values()))
+    test = len(layout.images) - train.total()
+    found = Scan(layout.classes, train.total(), test, max(train.values()), _examples(layout))
     inside = {PurePosixPath(name).parent for name in layout.images} if path.is_dir() else set()
     return found, {path, *(path / parent for folder in inside for parent in (folder, *folder.parents))}
+
+
+def _examples(layout: Layout) -> tuple[str, ...]:
+    """Return the first image of each class, then the second of each, and so on, until there are EXAMPLES."""
+    by_class: dict[int, list[str]] = {}
+    for path, (_, label) in layout.images.items():
+        images = by_class.setdefault(label, [])
+        if len(images) < EXAMPLES:
+            images.append(path)
+    rounds = zip_longest(*(by_class[label] for label in sorted(by_class)))
+    return tuple([path for each in rounds for path in each if path][:EXAMPLES])
 
 
 def known_class_count(data: DataSettings) -> int | None:
@@ -125,11 +142,20 @@ def packed(files: Mapping[str, bytes]) -> bytes:
     return archive.getvalue()
 
 
+def _uploads() -> Path:
+    return data_root() / "uploads"
+
+
+def is_upload(dataset: str) -> bool:
+    """Return whether a path was returned by save_upload."""
+    return Path(dataset).is_relative_to(_uploads())
+
+
 def save_upload(name: str, content: bytes) -> Path:
     """Save an uploaded archive in the data folder, in a folder named after its content. Returns its path."""
     # Only letters, digits and a few signs remain of the name, so that it cannot lead elsewhere.
     safe_name = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
-    path = data_root() / "uploads" / hashlib.sha256(content).hexdigest()[:16] / safe_name
+    path = _uploads() / hashlib.sha256(content).hexdigest()[:16] / safe_name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

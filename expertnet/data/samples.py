@@ -1,16 +1,24 @@
-"""A few images of each built-in dataset, to choose one by."""
+"""A few images of a dataset, to choose one by."""
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import cycle, islice
 
 import torch
 from torch import Tensor
 
+from expertnet.data.archives import entries
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import find_cached, load_test_split
+from expertnet.data.datasets import find_cached, load_test_split, path_of
+from expertnet.data.images import load_image
+from expertnet.errors import DatasetError, ImageError
 from expertnet.settings.schema import DataSettings
 
 ROWS, COLUMNS = 2, 3
+SIDE = 64  # pixels of a sample of your own images
 _samples: dict[str, Tensor] = {}
+_own: dict[str, tuple[tuple[str, ...], Tensor | None]] = {}  # by path: the images that were read, and as one image
 
 
 def samples(dataset: str) -> Tensor | None:
@@ -28,6 +36,36 @@ def samples(dataset: str) -> Tensor | None:
             seen[label] += 1
         _samples[dataset] = _tiled(cached.test.images[[place for *_, place in sorted(places)[: ROWS * COLUMNS]]])
     return _samples[dataset]
+
+
+def own_samples(dataset: str) -> Tensor | None:
+    """Return samples of your own images like `samples`; None before `read_samples` has read them."""
+    return _own.get(dataset, ((), None))[1]
+
+
+def read_samples(data: DataSettings, paths: Sequence[str]) -> bool:
+    """Read images by their paths in a folder or archive, as samples of it. Returns False if they were read before.
+
+    Files that cannot be read are left out. If there are too few, the images are repeated.
+    """
+    wanted = tuple(paths)
+    if _own.get(data.dataset, ((), None))[0] == wanted:
+        return False
+    images: dict[str, Tensor] = {}
+    missing = set(wanted)
+    try:
+        for entry in entries(path_of(data)):
+            if entry.path in missing:
+                missing.remove(entry.path)
+                with suppress(ImageError):
+                    images[entry.path] = load_image(entry.read(), SIDE)
+            if not missing:
+                break
+    except (DatasetError, OSError):  # the scan or the training says what is wrong
+        pass
+    found = [images[path] for path in wanted if path in images]
+    _own[data.dataset] = wanted, _tiled(torch.stack([*islice(cycle(found), ROWS * COLUMNS)])) if found else None
+    return True
 
 
 def _tiled(images_N3SS: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 from expertnet.data.builtin import BUILTIN
 from expertnet.settings.schema import Settings
 from expertnet.store.status import Status
-from expertnet.training.pace import FEW_STEPS
+from expertnet.training.pace import ENOUGH_STEPS
 from expertnet.utils.text import counted, percent
 
 WIDE = 0.1  # width of the interval of an accuracy from which on it says little
@@ -16,7 +16,7 @@ def outcome(settings: Settings, status: Status, classes: int) -> str:
 
     Returns "" if nothing was measured.
 
-    A run has barely learned if it took fewer than FEW_STEPS steps and is nearer to guessing than to no mistake.
+    A run has barely learned if it took fewer than ENOUGH_STEPS steps and is nearer to guessing than to no mistake.
     """
     accuracy, steps = status.test_accuracy, status.epoch * status.steps
     if accuracy is None:
@@ -25,7 +25,7 @@ def outcome(settings: Settings, status: Status, classes: int) -> str:
         measured = "test" if settings.watches_test else "validation"
         done = f"Recognizes {percent(status.best_val_accuracy)} of the {measured} images"
         return f"{done} after {status.epoch} of {counted(status.epochs, 'epoch')}."
-    if 0 < steps < FEW_STEPS and accuracy < (1 + 1 / max(classes, 1)) / 2:
+    if 0 < steps < ENOUGH_STEPS and accuracy < (1 + 1 / max(classes, 1)) / 2:
         return (
             f"Barely learned: {percent(accuracy)} of the unseen images are right after {counted(steps, 'step')} in all. "
             "Train longer."

@@ -66,7 +66,9 @@ class ModelSettings(Section):
     """The network: a stem, blocks of expert convolutions and a classifier."""
 
     num_blocks: int = setting(8, "Blocks", basic=True, ge=1, le=64)
-    """Number of expert blocks."""
+    """Stages that every image passes one after another. In each, a router mixes the outputs of several experts. More blocks
+    can tell finer differences and take longer.
+    """
     channels: int = setting(64, "Channels", unit="feature maps", step=8, basic=True, ge=1, le=1024)
     """Feature maps that each convolution outputs."""
     num_experts: int = setting(3, "Experts per block", basic=True, ge=1, le=16)
@@ -327,7 +329,9 @@ class Settings(Section):
     """All settings of a run."""
 
     seed: int = setting(0, "Seed", ge=0, le=2**31 - 1)
-    """Seed of every random choice: weights, split, order and augmentation."""
+    """Start of every random choice: weights, split, order and augmentation. The same seed repeats a training; another one
+    shows how much of a result is chance.
+    """
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()

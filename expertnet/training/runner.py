@@ -171,7 +171,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer) -> list[HistoryRow]:
         ) from None
     run.checkpoints.roll_back(state)
     _describe(run, data, trainer)
-    run.log(f"Resumed from epoch {trainer.epoch:,}.")
+    run.log(f"Resumed after epoch {trainer.epoch:,}.")
     if has_changed(settings.data, data.info):
         run.log(f"{dataset_title(settings.data.dataset)} has changed. The run keeps the images that it began with.")
     return run.metrics()

@@ -76,7 +76,7 @@ def test_a_training_that_was_cut_off_ends_as_one_that_was_not(folder, tmp_path):
     with pytest.raises(UserError, match="Interrupted. To resume"):
         accuracy.train(settings, "fast", "learned", cut, CutOff(cut))
     other = accuracy.train(settings, "fast", "learned", cut, Stop())
-    assert cut.list()[0].id == other.id and len(cut.list()) == 1 and "Resumed from epoch 1" in other.log_tail()
+    assert cut.list()[0].id == other.id and len(cut.list()) == 1 and "Resumed after epoch 1" in other.log_tail()
     assert small.figures(one) == small.figures(other)
     found, again = (accuracy.measured(run, "fast", "learned", []) for run in (one, other))
     assert found["test_accuracy"] == again["test_accuracy"] and found["validation_accuracy"] is None

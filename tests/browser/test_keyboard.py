@@ -66,6 +66,6 @@ def test_after_stop_the_focus_is_on_the_heading_and_the_end_is_said(tab):
     stop = page.get_by_role("button", name="Stop", exact=True)
     stop.focus()
     stop.press("Enter")
-    settle(page.get_by_role("button", name=re.compile("Resume from epoch|Start again")))
+    settle(page.get_by_role("button", name=re.compile("Resume after epoch|Start again")))
     expect(page.get_by_role("heading", level=2)).to_be_focused()
     expect(said(page)).to_have_text(re.compile("^Training stopped: "))

@@ -52,7 +52,7 @@ def test_ending_the_server_interrupts_the_training_and_the_next_server_continues
         open_page(page, f"{url}/train")
         until(lambda: second.state == "finished")
         page.goto(f"{url}/train?run={first.id}")
-        page.get_by_role("button", name=re.compile("Resume from epoch")).click()
+        page.get_by_role("button", name=re.compile("Resume after epoch")).click()
         until(lambda: first.state == "running")
         settle(page.get_by_text(re.compile("running · epoch")))
         (ROOT / "pages" / "train.py").touch()  # as an editor does
@@ -84,5 +84,5 @@ def test_a_training_in_its_own_process_is_found_again_and_an_idle_page_notices_i
         process.send_signal(signal.SIGSTOP)  # a halted process cannot react to the request to stop
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_role("button", name="Force stop").click()
-        page.get_by_role("button", name=re.compile("Resume from epoch")).wait_for()
+        page.get_by_role("button", name=re.compile("Resume after epoch")).wait_for()
     assert run.state == "interrupted" and can_resume(run)

@@ -178,7 +178,7 @@ def test_start_stop_progress_and_verdict_are_in_the_first_screen(tab, trained, w
     expect(page.get_by_text("Training loss").first).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="New run")).to_be_in_viewport(ratio=1)
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.get_by_role("button", name=re.compile("Resume from epoch|Start again"))).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name=re.compile("Resume after epoch|Start again"))).to_be_in_viewport(ratio=1)
     open_page(page, f"{page.url.partition('?')[0]}?run={trained.id}")
     for sign in (
         page.get_by_text("Recognizes 99.4% of 359 unseen digits; 2 wrong."),
@@ -226,6 +226,7 @@ def test_an_uploaded_folder_is_trained_on(tab, tmp_path):
     page.get_by_role("button", name="Your own images").click()
     settle(page.get_by_text("Upload a folder", exact=True))
     page.locator("input[type=file][webkitdirectory]").set_input_files(tmp_path / "flowers")
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
     page.get_by_role("button", name="Use 6 uploaded images").click()
     expect(page.get_by_text("6 images in 2 classes: 4 for training, 2 held out for the test.")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
@@ -253,7 +254,7 @@ def test_stopping_shows_in_every_tab_and_keeps_the_run(tab):
     settle(second.get_by_role("button", name="Stop and discard"))  # the line that led here has a button Stop too
     second.get_by_role("button", name="Stop", exact=True).click()
     for watching in (page, second):
-        watching.get_by_role("button", name=re.compile("Resume from epoch|Start again")).wait_for()
+        watching.get_by_role("button", name=re.compile("Resume after epoch|Start again")).wait_for()
         expect(watching.get_by_text(re.compile("stopped · epoch"))).to_be_visible()
 
 

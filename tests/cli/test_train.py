@@ -71,7 +71,7 @@ def test_resuming_prints_completed_epochs_only(trained, tmp_path):
     assert done.stdout.startswith("Finished after 1 epoch\n")
     done = command("train", "--resume", "latest", "--set", "training.epochs=2", **env)
     resuming, epoch = (line for line in done.stderr.splitlines() if "epoch" in line.lower())
-    assert resuming == "Resuming from epoch 1" and epoch.startswith("Epoch 2/2 ")
+    assert resuming == "Resuming after epoch 1" and epoch.startswith("Epoch 2/2 ")
     assert " 2 epochs " in command("runs", **env).stdout
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import zipfile
 
 import pytest
@@ -37,6 +38,24 @@ def own_images_form():
 
 def archive_uploader(test):
     return next(uploader for uploader in test.file_uploader if uploader.label == "Upload an archive")
+
+
+SIX = "6 images in 2 classes: 4 for training, 2 held out for the test."
+
+
+def chosen(test):
+    """Return the line on your own images that were found to be usable."""
+    return next(mark.value for mark in test.markdown if ":material/check_circle:" in mark.value)
+
+
+def classes_of(test):
+    return next(caption.value for caption in test.caption if caption.value.startswith("Classes: "))
+
+
+def own_card(test):
+    """Return what is drawn in the card of your own images: a text or the URL of an image."""
+    (strip,) = [json.loads(each.proto.json) for each in test.get("bidi_component") if "tiles" in each.proto.json]
+    return strip["tiles"][-1][0]
 
 
 def test_the_form_marks_changed_settings_and_shows_the_command():
@@ -173,22 +192,21 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
             Image.new("L", (8, 8), 99).save(tmp_path / name / f"{number}.png")
     test = form(dataset=str(tmp_path))
     assert test.button(key="start").disabled
-    assert not any("images in 2 classes" in caption.value for caption in test.caption)
+    assert not any("images in 2 classes" in mark.value for mark in test.markdown)
     test.button(key="look").click().run()
     for shown in (test, form(**query_of(test))):  # a reload does not ask again
         assert not shown.button(key="start").disabled
-        assert any(
-            "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
-            for caption in shown.caption
-        )
+        assert chosen(shown).endswith(SIX) and "Classes: cat, dog" in classes_of(shown)
 
 
 def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
     test = own_images_form()
     archive_uploader(test).upload("images.zip", b"PK\5\6" + bytes(18), "application/zip").run()
+    assert query_of(test)["dataset"].endswith(".zip")
     path = next(field for field in test.text_input if field.label == "Path on this computer")
-    assert path.value.endswith(".zip") and path.value != str(tmp_path)
+    assert path.value == ""  # not a folder that you do not know
     path.set_value(str(tmp_path)).run()
+    assert query_of(test)["dataset"] == str(tmp_path)
     test.button(key="reset").click().run()
     assert next(field for field in test.text_input if field.label == "Path on this computer").value == str(tmp_path)
 
@@ -204,9 +222,8 @@ def test_uploaded_images_are_inspected_before_the_start(classes):
     else:
         assert not test.error
         assert not test.button(key="start").disabled
-        assert any(
-            "6 images in 2 classes: 4 for training, 2 held out for the test. Classes: cat, dog" in caption.value
-            for caption in test.caption
+        assert chosen(test) == f":material/check_circle: **my\\_own**: {SIX}" and "Classes: cat, dog" in classes_of(
+            test
         )
 
 
@@ -217,10 +234,40 @@ def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_who
         folder.set_value([(f"pets/{name}", archive.read(name), "image/png") for name in archive.namelist()]).run()
     button = test.button(key="use folder")
     assert button.label == "Use 6 uploaded images" and values(test)["path"] == ""
+    assert test.button(key="start").disabled and not test.warning
+    assert any("Confirm the 6 images above first." in mark.value for mark in test.markdown)
     button.click().run()
-    assert values(test)["path"].endswith("pets.zip") and not test.button(key="start").disabled
-    assert any("6 images in 2 classes" in caption.value for caption in test.caption)
+    assert not test.button(key="start").disabled and chosen(test) == f":material/check_circle: **pets**: {SIX}"
     assert "use folder" not in [each.key for each in test.button]
+    assert not test.file_uploader and "path" not in values(test)  # neither a second way, nor the path of a saved upload
+    test.number_input(key="field 3 training.epochs").set_value(0).run()  # invalid
+    assert chosen(test) == ":material/check_circle: **pets**" and not test.file_uploader
+    test.button(key="other images").click().run()
+    assert test.button(key="start").disabled and "pets" not in query_of(test).get("dataset", "")
+
+
+def test_an_upload_waits_to_be_confirmed_although_another_path_was_used_before(tmp_path):
+    test = own_images_form()
+    path = next(field for field in test.text_input if field.label == "Path on this computer")
+    path.set_value(str(tmp_path)).run()  # an empty folder, so that the fields stay
+    folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
+    folder.set_value([("pets/cat/1.png", b"", "image/png")]).run()
+    assert test.button(key="start").disabled
+    assert ["Confirm the 1 image above first." in warning.value for warning in test.warning] == [True]
+
+
+def test_the_first_look_at_your_own_images_shows_the_layout_and_no_warning():
+    test = own_images_form()
+    assert not test.warning and test.button(key="start").disabled
+    assert any("flowers/rose/1.jpg" in code.value for code in test.code)
+    assert any("JPEG, PNG, GIF, BMP, WebP, TIFF or PPM" in caption.value for caption in test.caption)
+
+
+def test_the_card_of_your_own_images_shows_them():
+    test = own_images_form()
+    assert own_card(test) == "+"
+    archive_uploader(test).upload("few.zip", archive_of("cat", "dog"), "application/zip").run()
+    assert own_card(test).startswith("data:image/")
 
 
 def test_few_images_get_smaller_batches_and_more_epochs_which_you_can_undo():
@@ -233,7 +280,22 @@ def test_few_images_get_smaller_batches_and_more_epochs_which_you_can_undo():
     test.button(key="unfit").click().run()
     assert values(test)["training.batch_size"] == 128 and values(test)["training.epochs"] == 12
     assert said not in [caption.value for caption in test.caption]
-    assert any("Only 12 steps in all" in mark.value for mark in test.markdown)
+    assert any("Only 12 steps in all, too few to learn much." in mark.value for mark in test.markdown)
+    button = test.button(key="more steps")
+    assert button.label == "Use batch size 16 and 300 epochs"
+    button.click().run()
+    assert values(test)["training.batch_size"] == 16 and values(test)["training.epochs"] == 300
+    assert "more steps" not in [each.key for each in test.button]
+
+
+def test_the_digits_get_a_warning_only_if_steps_are_too_few_to_learn_them():
+    test = form()
+    for epochs, warns in ((12, False), (8, False), (1, True)):
+        test.number_input(key="field 1 training.epochs").set_value(epochs).run()
+        assert ("more steps" in [button.key for button in test.button]) == warns
+    test.segmented_control(key="field 1 preset").set_value("fast").run()  # 10 steps, of all images each
+    assert any("10 steps" in mark.value for mark in test.markdown)
+    assert "more steps" not in [button.key for button in test.button]
 
 
 def test_a_second_press_within_seconds_asks_before_it_queues_a_duplicate():
@@ -252,12 +314,13 @@ def test_an_upload_is_saved_once(monkeypatch):
     monkeypatch.setattr(own_images, "save_upload", lambda *upload: saved.append(upload) or save_upload(*upload))
     test = own_images_form()
     archive_uploader(test).upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
-    assert archive_uploader(test).value is None  # the server keeps no copy in memory
     test.number_input(key="field 3 training.epochs").set_value(3).run()
     assert len(saved) == 1
+    test.button(key="other images").click().run()
+    assert archive_uploader(test).value is None  # the server keeps no copy in memory
     archive_uploader(test).upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
     assert len(saved) == 2
-    assert any("Classes: cat, eel" in caption.value for caption in test.caption)
+    assert "Classes: cat, eel" in classes_of(test)
 
 
 def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):

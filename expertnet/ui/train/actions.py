@@ -55,7 +55,7 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
         label = "Start a new run with these settings"
         action(buttons, label, "replay", "anew", lambda: _start_another(run, settings), type="primary")
     elif resumable:
-        label = f"Resume from epoch {status.epoch}" if status.epoch else "Start again"
+        label = f"Resume after epoch {status.epoch}" if status.epoch else "Start again"
         if status.epoch >= settings.training.epochs:  # it ended before the test, or its status.json is lost
             label = "Evaluate on the test set"
         action(buttons, label, "play_arrow", "resume", lambda: manager().resume(run), type="primary")
@@ -89,7 +89,10 @@ def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) ->
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **login.reserved()):
                 act(lambda: _train_longer(run, total, planned))
     label, help = "Start from these settings", "Copies the settings to the form."
-    action(menu, "Repeat with another seed", "casino", "seed", lambda: _repeat(run, settings), width="stretch")
+    again = "Trains again with other random choices, which shows how much of the result is chance."
+    action(
+        menu, "Repeat with another seed", "casino", "seed", lambda: _repeat(run, settings), width="stretch", help=again
+    )
     action(menu, label, "tune", "from", lambda: _copy_to_form(settings, run.preset), width="stretch", help=help)
 
 

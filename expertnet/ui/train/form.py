@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.samples import samples
+from expertnet.data.samples import own_samples, samples
 from expertnet.errors import SettingsError, UserError
 from expertnet.settings.fields import (
     SettingField,
@@ -21,8 +21,9 @@ from expertnet.settings.fields import (
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
 from expertnet.training.start import check_can_start
+from expertnet.ui.auth import login
 from expertnet.ui.filmstrip import filmstrip
-from expertnet.ui.train.own_images import inspect_images, path_fields
+from expertnet.ui.train.own_images import own_images
 from expertnet.ui.train.start import name_field
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
@@ -48,16 +49,13 @@ def settings_form() -> tuple[Settings | None, str]:
     form = current_form()
     if form.url_problem:
         st.warning(escape(form.url_problem), icon=":material/link_off:")
+    base = flat(build_settings(form.preset))
+    fields = [field for field in setting_fields() if field.key != "data.dataset"]
+    settings, invalid = _settings(form, fields)
     with st.container(width=WIDTH):
         _dataset(form)
-        below_dataset = st.container()
+        problem = own_images(form, settings) if form.source == CUSTOM else ""
         _preset(form)
-        base = flat(build_settings(form.preset))
-        fields = [field for field in setting_fields() if field.key != "data.dataset"]
-        settings, invalid = _settings(form, fields)
-        problem = ""
-        if settings is not None and form.source == CUSTOM:
-            problem = inspect_images(form, settings, below_dataset)
         name_field()
         changed = sum(form.settings[field.key] != base[field.key] for field in fields)
         note = f" ({changed} changed)" if changed else ""
@@ -125,10 +123,10 @@ def _dataset(form: Form) -> None:
     images = [size if image is None else image for image, size in zip(found, sizes, strict=True)]
     st.markdown(":small[Dataset]", help="What the network learns from.")
     place, key = sources.index(form.source), widget_key("source")
-    filmstrip("Dataset", [*images, "+"], titles, titles, key, place, choose, cards=True)
-    if form.source == CUSTOM:
-        path_fields(form)
-    else:
+    own = own_samples(form.path) if login.may_change() else None
+    images.append("+" if own is None else own)
+    filmstrip("Dataset", images, titles, titles, key, place, choose, cards=True)
+    if form.source != CUSTOM:
         st.caption(BUILTIN[form.source].note)
 
 

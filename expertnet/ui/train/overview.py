@@ -18,6 +18,13 @@ from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 FEW_EPOCHS = 3  # too few for curves by epoch alone
+LOSS = "How far the answers are from the right ones, on average in this epoch. It should fall."
+TRAINED_ON = (
+    "The share of right answers for the images that the network learns from, which are cropped or mirrored at random."
+)
+HELD_OUT = "The share of right answers for images that the network does not learn from, after the last epoch."
+VALIDATION = "Validation images are held out: the network never learns from them. In the first epochs, it may recognize few of them."
+SPEED = "How many images the network learns from in a second."
 MIRRORED = "With the network's outputs averaged over each image and its mirror image."
 SIX_VIEWS = "Hard images are also seen moved by one pixel along the diagonal, as they are and mirrored."
 
@@ -43,17 +50,19 @@ def live_metrics(run: Run) -> None:
     measured = "Test" if run.settings().watches_test else "Validation"
     accuracy = {name: [row[name] for row in history] for name in ("train_accuracy", "val_accuracy")}
     with st.grid(4, min_column_width=150):
-        for label, text, value, course in (
-            ("Training loss", "{:.3f}".format, loss if running else None, [point.loss for point in steps]),
-            ("Training accuracy", percent, _last(accuracy["train_accuracy"]), accuracy["train_accuracy"]),
-            (f"{measured} accuracy", percent, _last(accuracy["val_accuracy"]), accuracy["val_accuracy"]),
-            ("Images per second", "{:,.0f}".format, speed or None, [point.images_per_second for point in steps]),
+        for label, help, text, value, course in (
+            ("Training loss", LOSS, "{:.3f}".format, loss if running else None, [point.loss for point in steps]),
+            ("Training accuracy", TRAINED_ON, percent, _last(accuracy["train_accuracy"]), accuracy["train_accuracy"]),
+            (f"{measured} accuracy", HELD_OUT, percent, _last(accuracy["val_accuracy"]), accuracy["val_accuracy"]),
+            ("Images per second", SPEED, "{:,.0f}".format, speed or None, [point.images_per_second for point in steps]),
         ):
             known = [figure for figure in course if figure is not None]
             alt = f"{label} so far: from {text(known[0])} to {text(known[-1])}" if known else ""
             with st.container(gap=None):  # st.metric draws one too, but without a text alternative
-                st.metric(label, "–" if value is None else text(value))
+                st.metric(label, "–" if value is None else text(value), help=help)
                 st.image(sparkline(known), width="stretch", alt=alt)
+    if measured == "Validation":
+        st.caption(VALIDATION)
 
 
 def final_numbers(run: Run, status: Status) -> None:
@@ -110,7 +119,7 @@ def _how_far(status: Status) -> str:
     """Return the epoch in progress, or the last one of a run that is not training."""
     epoch, epochs = status.epoch, max(status.epochs, 1)
     if status.state == "queued":
-        return f"resumes from epoch {epoch:,} of {epochs:,}" if epoch else counted(epochs, "epoch")
+        return f"resumes after epoch {epoch:,} of {epochs:,}" if epoch else counted(epochs, "epoch")
     return f"epoch {min(epoch + status.training, epochs):,} of {epochs:,}"
 
 

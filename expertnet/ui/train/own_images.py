@@ -1,14 +1,15 @@
 """Your own images in the form: their path or upload, and what they contain."""
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from expertnet.data.custom import packed, save_upload, scan
-from expertnet.data.images import SUFFIXES
+from expertnet.data.custom import Scan, is_upload, packed, save_upload, scan
+from expertnet.data.datasets import dataset_title
+from expertnet.data.images import FORMATS_TEXT, SUFFIXES
+from expertnet.data.samples import read_samples
 from expertnet.errors import AccessError, DatasetError
 from expertnet.settings.fields import build_settings, with_labels
-from expertnet.settings.schema import Settings
+from expertnet.settings.schema import DataSettings, Settings
 from expertnet.training.pace import fitted, step_count, training_images
 from expertnet.ui.auth import login
 from expertnet.ui.shell import act, action, progress_bar
@@ -17,17 +18,50 @@ from expertnet.ui.uploads import forget
 from expertnet.utils.text import counted, escape
 
 SHOWN = 5  # class names
+COMMON = (".jpg", ".png", ".gif", ".bmp", ".webp", ".tif")  # the uploader names them first
+LAYOUT = "flowers/rose/1.jpg\nflowers/rose/2.jpg\nflowers/tulip/1.jpg\nflowers/tulip/2.jpg"
 _inspected: set[str] = set()  # paths that users of this server have chosen to inspect
 
 
-def path_fields(form: Form) -> None:
-    """Draw the fields for a folder or an archive to upload, and for a path. An upload is saved once and its path filled in."""
+def own_images(form: Form, settings: Settings | None) -> str:
+    """Draw what was chosen, or the fields to choose. Return why training cannot start with it, or ""."""
+    found, problem = _inspect(form, settings.data) if settings is not None and form.dataset else (None, "")
+    if found is None and not (settings is None and is_upload(form.dataset)):
+        return _choose(form) or problem
+    row = st.container(horizontal=True, vertical_alignment="center")
+    name, contents = escape(dataset_title(form.dataset)), f": {found.sentence}." if found else ""
+    row.markdown(f":material/check_circle: **{name}**{contents}", width="content")
+    row.button("Choose other images", type="tertiary", on_click=_choose_others, args=(form,), key="other images")
+    if found is None or settings is None:
+        return ""
+    if read_samples(settings.data, found.examples):
+        st.rerun()  # shows them in the card
+    classes = ", ".join(found.classes[:SHOWN]) + (" …" if len(found.classes) > SHOWN else "")
+    st.caption(
+        f"Classes: {escape(classes)}. Training skips images that cannot be read and lists them in the run's log."
+    )
+    _fit(form, settings)
+    return ""
+
+
+def _choose_others(form: Form) -> None:
+    form.path, form.fitted = "", ("", "")
+    form.generation += 1
+
+
+def _choose(form: Form) -> str:
+    """Draw the fields for a folder or an archive to upload, and for a path. An upload is saved once and its path filled in.
+
+    Returns what you must do before training can start.
+    """
+    st.caption(f"Use a folder with one folder for each class, as below. The images may be {FORMATS_TEXT}.")
+    st.code(LAYOUT, language=None)
     files = st.file_uploader(
         "Upload a folder",
-        type=sorted(SUFFIXES),
+        type=[*COMMON, *sorted(SUFFIXES - set(COMMON))],
         accept_multiple_files="directory",
-        help="A folder of class folders, such as rose/1.jpg and tulip/1.jpg, or of train/ and test/ with class folders in each. "
-        "For more than 1,000 images, upload an archive.",
+        help="It may also have the folders train and test, with class folders in each. For more than 1,000 images, upload an "
+        "archive.",
         key=f"folder {form.uploads}",
         disabled=not login.may_change(),
     )
@@ -36,7 +70,8 @@ def path_fields(form: Form) -> None:
         action(
             st.container(), f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary"
         )
-    with st.expander("Archive or path on this computer", expanded=bool(form.path), key=f"elsewhere {form.generation}"):
+    typed = "" if is_upload(form.path) else form.path
+    with st.expander("Archive or path on this computer", expanded=bool(typed), key=f"elsewhere {form.generation}"):
         uploaded = st.file_uploader(
             "Upload an archive",
             type=["zip", "tar", "gz", "xz", "tgz"],
@@ -46,9 +81,9 @@ def path_fields(form: Form) -> None:
         )
         st.text_input(
             "Path on this computer",
-            value=form.path,
+            value=typed,
             **bound("path"),
-            placeholder="/home/me/flowers.zip",
+            placeholder="/home/me/flowers or /home/me/flowers.zip",
             disabled=not login.may_change(),
             help="The path of a folder, .zip or .tar.",
         )
@@ -56,6 +91,9 @@ def path_fields(form: Form) -> None:
         forget(uploaded)
         form.uploads += 1  # the next rerun draws an empty uploader, so that a file is saved and held in memory once
         act(lambda: _save(form, uploaded.name, uploaded.getvalue()))
+    if files:
+        return f"Confirm the {counted(len(files), 'image')} above first."
+    return "" if form.dataset else "Add your images above first."
 
 
 def _save_folder(form: Form, files: list[UploadedFile]) -> None:
@@ -71,16 +109,14 @@ def _save(form: Form, name: str, content: bytes) -> None:
     form.generation += 1
 
 
-def inspect_images(form: Form, settings: Settings, place: DeltaGenerator) -> str:
-    """Describe the images at `place`, and return why training cannot start with them, or "" if it can.
+def _inspect(form: Form, data: DataSettings) -> tuple[Scan | None, str]:
+    """Return what the images are, or None and why training cannot start with them.
 
     A path from the URL is inspected only after you agree, so that no link leads the server through its disk.
     """
-    data, dataset = settings.data, settings.data.dataset
-    if not form.dataset:
-        return "Upload a folder or an archive of class folders, or enter its path."
+    dataset = data.dataset
     if dataset == form.url_dataset and dataset not in _inspected:
-        place.button(
+        st.button(
             "Inspect these images",
             icon=":material/visibility:",
             on_click=_inspected.add,
@@ -88,23 +124,17 @@ def inspect_images(form: Form, settings: Settings, place: DeltaGenerator) -> str
             key="look",
             **login.reserved(),
         )
-        return "The path comes from the URL. Inspect the images first."
+        return None, "The path comes from the URL. Inspect the images first."
     try:
-        with login.changing(), place, progress_bar() as progress:
+        with login.changing(), progress_bar() as progress:
             found = scan(data, progress)
     except (AccessError, DatasetError) as error:
-        return with_labels(str(error))
+        return None, with_labels(str(error))
     _inspected.add(dataset)
-    classes = ", ".join(found.classes[:SHOWN]) + (" …" if len(found.classes) > SHOWN else "")
-    place.caption(
-        f"{found.sentence}. Classes: {escape(classes)}. "
-        "Training skips images that cannot be read and lists them in the run's log."
-    )
-    _fit(form, settings, place)
-    return ""
+    return found, ""
 
 
-def _fit(form: Form, settings: Settings, place: DeltaGenerator) -> None:
+def _fit(form: Form, settings: Settings) -> None:
     """Give few images enough steps unless you have changed the preset's, say so, and offer to undo it."""
     preset, images = build_settings(form.preset, settings.data.dataset).training, training_images(settings)
     if images is None:
@@ -117,7 +147,7 @@ def _fit(form: Form, settings: Settings, place: DeltaGenerator) -> None:
         put(batch_size=fit[0], epochs=fit[1])
         st.rerun()
     if fit != own and now == fit:
-        row = place.container(horizontal=True, vertical_alignment="center")
+        row = st.container(horizontal=True, vertical_alignment="center")
         row.caption(
             f"Batch size {fit[0]} and {fit[1]} epochs instead of {own[0]} and {own[1]}, so that few images give "
             f"{counted(step_count(settings, images), 'step')}.",
