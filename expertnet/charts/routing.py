@@ -75,8 +75,8 @@ def _bits_bars(
 def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | None = None) -> alt.Chart:
     """Draw images by the first two principal components of their routing: columns image, class, taken for, x, y.
 
-    `explained` holds the two components' shares of the variance. Both axes have the same scale and the shorter one goes from -1 to
-    1, whatever the data, so that routing that hardly differs looks like it. A click on a point is reported under the name "point".
+    `explained` holds the two components' shares of the variance. Both axes have the same scale and show at least -0.5 to 0.5,
+    an even split in every block, so that routing that hardly differs looks like it. A click on a point is reported under the name "point".
     The `highlighted` class is drawn in color over the others in gray, because more than six hues are hard to tell apart.
     """
     if highlighted is None:
@@ -91,7 +91,11 @@ def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | Non
                 ("size", alt.Size, [24, 60]),
             )
         }
-    axis, (wide, tall) = alt.Axis(values=[-1, -0.5, 0, 0.5, 1]), (_equal("width"), _equal("height"))
+    axis, end = (
+        alt.Axis(values=[step / 4 for step in range(-4, 5)], format="~g"),
+        max(0.5, float(points[["x", "y"]].abs().to_numpy().max())),
+    )
+    wide, tall = (_equal(side, end) for side in ("width", "height"))
     x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis, scale=wide)
     y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis, scale=tall)
     tooltip = [*tooltips("image:Q", "class:N"), alt.Tooltip("taken for:N", title="predicted")]
@@ -104,10 +108,10 @@ def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | Non
     return chart.add_params(alt.selection_point(name="point", fields=["image"]))
 
 
-def _equal(side: str) -> alt.Scale:
-    """Return a scale from -1 to 1 along the shorter side of a chart, and as many pixels per unit along the other one."""
-    end = f"{side} / min(width, height)"
-    return alt.Scale(domainMin=alt.ExprRef(f"-{end}"), domainMax=alt.ExprRef(end), nice=False)
+def _equal(side: str, end: float) -> alt.Scale:
+    """Return a scale from -end to end along the shorter side of a chart, and as many pixels per unit along the other one."""
+    most = f"{end} * {side} / min(width, height)"
+    return alt.Scale(domainMin=alt.ExprRef(f"-{most}"), domainMax=alt.ExprRef(most), nice=False)
 
 
 def entropy_pairs(blocks: pd.DataFrame, num_experts: int) -> alt.LayerChart:

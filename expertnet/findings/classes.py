@@ -108,10 +108,10 @@ def probe(probes: Probes, lab: Lab) -> Finding:
 def plane(lab: Lab, highlighted: str | None = None) -> Finding:
     """Show the images in two dimensions by their routing, those of one class before the others if it is `highlighted`."""
     table, explained = lab.points
-    weights, seen = counted(len(lab.block_numbers) * lab.num_experts, "routing weight"), percent(sum(explained), 0)
+    weights, shown = counted(len(lab.block_numbers) * lab.num_experts, "routing weight"), percent(sum(explained), 0)
     sentence = (
-        f"Each dot is a test image, placed by its {weights}. Dots far apart are routed differently. Dots close together can still "
-        f"differ, since the plane shows {seen} of the variance."
+        f"Each dot is a test image, placed by its {weights}. Dots far apart are routed differently, dots close together alike, as far as "
+        f"the plane shows it: {shown} of the variance."
         if sum(explained)
         else "All test images have the same routing weights."
     )

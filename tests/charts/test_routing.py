@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 
 import pandas as pd
+import pytest
 
 from expertnet.charts.base import GRAY, ORANGE, to_file
 from expertnet.charts.heatmaps import class_heatmap
@@ -31,14 +32,16 @@ def test_utilization_has_ticks_from_0_to_the_number_of_experts_whatever_the_data
     assert all(f">{tick}<" in svg for tick in (0, 1, 2, 3))
 
 
-def test_both_axes_of_the_plane_have_the_same_scale_and_go_from_minus_1_to_1():
-    points = pd.DataFrame({"image": [1], "class": "cat", "taken for": "dog", "x": 0.01, "y": 0.0})
+@pytest.mark.parametrize(("x", "steps"), [(0.01, 4), (0.5, 4), (0.95, 6)])
+def test_both_axes_of_the_plane_have_the_same_scale_and_never_show_less_than_half_a_unit(x, steps):
+    points = pd.DataFrame({"image": [1], "class": "cat", "taken for": "dog", "x": x, "y": 0.0})
     for width in (300, 900):
         svg = to_file(scatter(points, [0.6, 0.3]), "svg", width).decode()
         for_x = re.findall(r'translate\((\d+),0\)" x2="0" y2="5"', svg)
         for_y = re.findall(r'translate\(0,(\d+)\)" x2="-5" y2="0"', svg)
-        gaps = [abs(int(b) - int(a)) for ticks in (for_x, for_y) for a, b in pairwise(ticks)]
-        assert len(gaps) == 8 and max(gaps) - min(gaps) <= 1  # between five ticks each, in whole pixels
+        gaps = [b - a for ticks in (for_x, for_y) for a, b in pairwise(sorted(map(int, ticks)))]
+        assert min(len(for_x), len(for_y)) - 1 == steps  # of a quarter, along the shorter side
+        assert max(gaps) - min(gaps) <= 1  # in whole pixels
 
 
 def test_a_highlighted_class_is_drawn_in_color_over_the_others_in_gray():

@@ -41,7 +41,9 @@ def test_differences_of_classes_are_named_only_beyond_chance():
 
 
 def test_the_plane_says_how_much_it_shows():
-    assert "the plane shows 100% of the variance." in classes.plane(Lab(routed(blocks=1), ANIMALS)).sentence
+    assert (
+        "as far as the plane shows it: 100% of the variance." in classes.plane(Lab(routed(blocks=1), ANIMALS)).sentence
+    )
     even = Lab(Routed(torch.full((400, 1, 3), 1 / 3), LABELS, LABELS), ANIMALS)
     assert classes.plane(even).sentence == "All test images have the same routing weights."
 
