@@ -73,6 +73,7 @@ with shell.shown_error():
     lab = lab_of(selection) if title != "Through training" else None
     tour(selection, lab)
     if lab is not None and lab.num_experts > 1:
-        verdict_card(selection, lab, ask=title != "What if")  # which has the same button
+        # What if has the same button, and Controls the same sentence
+        verdict_card(selection, lab, ask=title != "What if", controls=title != "Controls")
     if lab is not None or title not in WHOLE_TEST_SET:
         VIEWS[title](selection, lab)

@@ -22,7 +22,7 @@ def difference_intervals(means: pd.DataFrame, seeds: pd.DataFrame, margin: float
     shown = max(float(seeds["gain"].abs().max()), margin)
     widest = max([*means["low"].abs().dropna(), *means["high"].abs().dropna(), shown])  # that of two seeds can be huge
     most = min(widest * 1.12, shown * BEYOND)
-    scale, axis = alt.Scale(domain=[-most, most], nice=False), alt.Axis(orient="top", tickCount=7, format="+~g")
+    scale, axis = alt.Scale(domain=[-most, most], nice=False), alt.Axis(orient="top", tickCount=7, format="+,.1~f")
 
     def x(field: str) -> alt.X:
         title = "difference in accuracy (points): learned routing minus the control"

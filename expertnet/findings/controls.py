@@ -95,7 +95,8 @@ def _accuracy(trial: Trial, measured: Measured) -> float | None:
 
 
 def _seconds(trial: Trial) -> float | None:
-    return trial.row.status.seconds if trial.row and trial.finished else None
+    seconds = trial.row.status.seconds if trial.row and trial.finished else None
+    return seconds and round(seconds, 1)
 
 
 def _differences(plan: Plan, arm: str, measured: Measured) -> dict[int, float]:

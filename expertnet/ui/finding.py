@@ -25,6 +25,7 @@ SHARES = (
     "low 90",
     "high 90",
     "smallest",
+    "validation accuracy",
     "agreement",
     "by chance",
     "excess",

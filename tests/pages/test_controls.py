@@ -2,6 +2,7 @@
 
 import pytest
 
+from expertnet.inference.routing_cache import load_own_test_set, route_test_set
 from expertnet.network.controls import ARMS
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
@@ -51,9 +52,13 @@ def test_partial_results_are_shown_as_such_with_what_is_missing(run):
     assert test.selectbox(key="seeds").value == 3
     assert "Partial results, " in text(test) and "weights 1/K" in text(test)
     assert button(test, "Train the missing controls") and test.get("vega_lite_chart")
-    (card,) = (part.value for part in test.markdown if part.value.startswith("Blocks by kind of routing"))
-    assert "Partial results, " in card
-    assert "One seed" not in text(test) and "One seed gives no interval" in text(view_of(run, seeds="1"))
+
+
+@pytest.mark.parametrize(("view", "times"), [("One image", 1), ("Controls", 1), ("Through training", 0)])
+def test_the_card_says_what_the_controls_show_where_the_view_does_not(run, view, times):
+    with_controls(run, RunStore(), {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})
+    route_test_set(run, load_own_test_set(run))
+    assert text(opened("experts", run.id, view=view)).count("Partial results, ") == times
 
 
 def test_the_margin_and_the_images_are_chosen_and_kept_in_the_url(run):

@@ -12,13 +12,16 @@ from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
 
-def verdict_card(selection: Selection, lab: Lab, ask: bool) -> None:
-    """Show the verdict. With `ask`, offer to measure whether the network relies on routing if this is not known yet."""
+def verdict_card(selection: Selection, lab: Lab, ask: bool, controls: bool = True) -> None:
+    """Show the verdict. With `ask`, offer to measure whether the network relies on routing if this is not known yet.
+
+    With `controls`, also say what the retrained controls show, if there are any.
+    """
     with st.container(border=True, key="verdict", gap="xsmall"):
         place = st.container()
         part = parts(selection.run)[0]
         measured = cached_routings(selection.run, part, selection.checkpoint)
         if measured is None and ask and selection.split is not None:
             measured = policy_effects(selection, part)
-        retrained = known(selection.run, RunStore())
+        retrained = known(selection.run, RunStore()) if controls else None
         place.markdown(escape(" ".join([*verdict(lab, measured), *([retrained[1].sentence] if retrained else [])])))
