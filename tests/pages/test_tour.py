@@ -71,7 +71,7 @@ def test_the_tour_leads_through_its_views_with_two_images_that_differ_in_the_gro
         assert panel(test).startswith(f"**{number} of 5.**") and test.segmented_control(key="view").value == view
         if view == "One image":
             shown.append(image_of(test))
-            assert f"{shown[-1].color} {shown[-1]['shape']} on {shown[-1].ground} ground" in panel(test)
+            assert f"{shown[-1].color} {shown[-1]['shape']} on {shown[-1].ground} ground" in panel(test).lower()
             assert f"“{shown[-1].meaning}”" in panel(test)
     first, second = shown
     same = ["color", "shape", "texture"]

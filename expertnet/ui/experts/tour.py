@@ -60,11 +60,12 @@ def tour(selection: Selection, lab: Lab | None) -> None:
             else "**New here?** See what experts do."
         )
         st.markdown(text, width="stretch")
-        if number > 1:
-            st.button("Back", type="tertiary", on_click=go, args=(number - 1,), key="tour back")
-        if number < len(steps):
-            st.button("Next" if number else "Take the tour", on_click=go, args=(number + 1,), key="tour next")
-        st.button("Close", type="tertiary", on_click=leave, key="tour close", help="Leave the tour.")
+        with st.container(horizontal=True, width="content"):
+            if number > 1:
+                st.button("Back", type="tertiary", on_click=go, args=(number - 1,), key="tour back")
+            if number < len(steps):
+                st.button("Next" if number else "Take the tour", on_click=go, args=(number + 1,), key="tour next")
+            st.button("Close", type="tertiary", on_click=leave, key="tour close")
 
 
 def tour_steps(selection: Selection, lab: Lab) -> list[Step]:
@@ -87,18 +88,22 @@ def tour_steps(selection: Selection, lab: Lab) -> list[Step]:
     answer, changed = (lab.classes[int(lab.routed.predictions[index])] for index in pair)
     return [
         Step(
-            f"This image shows a {shows[0]}. Block {block} gives expert {best} the largest weight, {weight:.2f}, and the network "
+            f"{shows[0].capitalize()}. Block {block} gives expert {best} the largest weight, {weight:.2f}, and the network "
             f"answers “{answer}”.",
             "One image",
             first,
         ),
         Step(
-            f"Now a {shows[1]}: only the ground is another one. Block {block} gives expert {other} the largest weight, "
+            f"{shows[1].capitalize()}: only the ground is another one. Block {block} gives expert {other} the largest weight, "
             f"{another:.2f}, and the answer is “{changed}”, which is what this shape means here.",
             "One image",
             second,
         ),
-        Step(f"It is the same for all {lab.count:,} test images. {grounds.sentence}", "Classes", {"block": block}),
+        Step(
+            f"It is so in all {lab.count:,} test images. {grounds.sentence} See “What the routing follows” below.",
+            "Classes",
+            {"block": block},
+        ),
         Step(
             f"The first image again. Scroll to “One image” and switch off expert {best}: the answer is no longer “{answer}”, "
             "because the other experts follow the rules of other grounds.",
