@@ -91,10 +91,8 @@ def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | Non
                 ("size", alt.Size, [24, 60]),
             )
         }
-    axis, end = (
-        alt.Axis(values=[step / 4 for step in range(-4, 5)], format="~g"),
-        max(0.5, float(points[["x", "y"]].abs().to_numpy().max())),
-    )
+    axis = alt.Axis(values=[step / 4 for step in range(-4, 5)], format="~g")
+    end = max(0.5, float(points[["x", "y"]].abs().to_numpy().max()))
     wide, tall = (_equal(side, end) for side in ("width", "height"))
     x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis, scale=wide)
     y = alt.Y("y:Q", title=f"second component ({percent(explained[1], 0)})", axis=axis, scale=tall)
