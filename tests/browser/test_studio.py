@@ -9,6 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from sklearn.datasets import load_digits
 
+from expertnet.data.builtin import BUILTIN
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from tests.support.opening import copy_of_shipped
@@ -207,7 +208,7 @@ def test_datasets_are_cards_for_the_keyboard_too(tab, width, height):
     page = tab("train", run="none")
     page.set_viewport_size({"width": width, "height": height})
     cards = page.get_by_role("group", name="Dataset").get_by_role("button")
-    expect(cards).to_have_count(6)
+    expect(cards).to_have_count(len(BUILTIN) + 1)
     expect(cards.first).to_be_in_viewport(ratio=1)
     expect(cards.first).to_have_attribute("aria-pressed", "true")
     expect(cards.first.locator("img")).to_have_count(1)  # the digits are on this computer

@@ -1,8 +1,10 @@
 """Sample images of datasets, taken from the cache alone."""
 
 import torch
+from PIL import Image
 
 from expertnet.data import samples
+from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.settings.schema import DataSettings
 
@@ -30,3 +32,25 @@ def test_few_classes_give_several_images_each():
 def test_a_dataset_that_is_not_here_has_no_samples(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
     assert samples.samples("svhn") is None and not list(tmp_path.iterdir())
+
+
+def test_samples_of_your_own_images_are_one_of_each_class_then_the_next_without_unreadable_ones(tmp_path):
+    for name, gray in (("cat", 10), ("dog", 200)):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("L", (8, 8), gray + number).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "cat" / "0.png").write_bytes(b"no image")
+    data = DataSettings(dataset=str(tmp_path))
+    found = scan(data)
+    assert len(found.examples) == 6 and [path[:3] for path in found.examples] == ["cat", "dog"] * 3
+    assert samples.own_samples(data.dataset) is None
+    assert samples.read_samples(data, found.examples) and not samples.read_samples(data, found.examples)
+    tiles = samples.own_samples(data.dataset)[0].unfold(0, 64, 64).unfold(1, 64, 64)
+    grays = [int(tile.unique()) for row in tiles for tile in row]  # each tile has one gray
+    read = [
+        value
+        for path in found.examples
+        if path != "cat/0.png"
+        for value in [{"c": 10, "d": 200}[path[0]] + int(path[4])]
+    ]
+    assert grays == (read * 2)[:6]
