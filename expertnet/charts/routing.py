@@ -91,7 +91,7 @@ def scatter(points: pd.DataFrame, explained: list[float], highlighted: str | Non
                 ("size", alt.Size, [24, 60]),
             )
         }
-    axis = alt.Axis(values=[step / 4 for step in range(-4, 5)], format="~g")
+    axis = alt.Axis(values=[step / 4 for step in range(-4, 5)], format=".2~f")
     end = max(0.5, float(points[["x", "y"]].abs().to_numpy().max()))
     wide, tall = (_equal(side, end) for side in ("width", "height"))
     x = alt.X("x:Q", title=f"first component ({percent(explained[0], 0)} of the variance)", axis=axis, scale=wide)

@@ -37,6 +37,7 @@ def test_both_axes_of_the_plane_have_the_same_scale_and_never_show_less_than_hal
     points = pd.DataFrame({"image": [1], "class": "cat", "taken for": "dog", "x": x, "y": 0.0})
     for width in (300, 900):
         svg = to_file(scatter(points, [0.6, 0.3]), "svg", width).decode()
+        assert ">0.25<" in svg and ">0.5<" in svg
         for_x = re.findall(r'translate\((\d+),0\)" x2="0" y2="5"', svg)
         for_y = re.findall(r'translate\(0,(\d+)\)" x2="-5" y2="0"', svg)
         gaps = [b - a for ticks in (for_x, for_y) for a, b in pairwise(sorted(map(int, ticks)))]
