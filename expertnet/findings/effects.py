@@ -15,6 +15,7 @@ from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
 from expertnet.utils.text import counted, percent, points
 
+TELLING = 0.1  # width of an interval above which it says too little
 NAMED = 4  # dead experts named in a sentence
 NORMS = (
     "After each change, the batch norms behind it are estimated again: their means and variances are taken from "
@@ -51,6 +52,9 @@ def policies(effects: Routings) -> Finding:
         sentence = f"The network relies on per-image routing: {changes}"
     elif mean["low"] > 0:
         sentence = f"The network is better without per-image routing: {changes}"
+    elif mean["high"] - mean["low"] > TELLING:
+        count = len(effects.labels)
+        sentence = f"{count:,} images are too few to tell whether the network relies on per-image routing: {changes}"
     else:
         sentence = f"The network does not measurably rely on per-image routing: {changes}"
     method = (

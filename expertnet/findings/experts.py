@@ -1,8 +1,10 @@
 """How much each expert is used, and for what."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 
 from torch import Tensor
 
@@ -17,6 +19,13 @@ from expertnet.utils.text import amount, counted, percent
 ALIKE = "Every expert gets its fair share of use."
 PREFERRED = 3  # classes named in a sentence
 VARIES = 0.05  # range of a weight below which its largest and smallest values mean nothing
+DOES = {  # kind of routing: what one block of it does, and several
+    "decisive": ("chooses an expert for each image", "choose an expert for each image"),
+    "soft": ("mixes its experts for each image", "mix their experts for each image"),
+    "constant": ("gives every image nearly the same weights", "give every image nearly the same weights"),
+    "collapse": ("gives one expert most of the weight", "give one expert most of the weight"),
+    "one expert, nothing to route": ("has one expert", "have one expert each"),
+}
 
 
 @cached
@@ -66,17 +75,34 @@ def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
     return Examples(sentence, *extremes(lab.routed.routing, block, expert, count), weights_N)
 
 
+def what_blocks_do(kinds: Iterable[tuple[int, str]]) -> str:
+    """Return one sentence on blocks and their kinds of routing, which are those of `information.verdict`."""
+    blocks: dict[str, list[int]] = {kind: [] for kind in DOES}
+    for block, kind in kinds:
+        blocks[kind.partition(":")[0]].append(block)
+    parts = [f"{_named(those)} {DOES[kind][len(those) > 1]}" for kind, those in blocks.items() if those]
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _named(blocks: list[int]) -> str:
+    """Return "block 4", "blocks 1 and 2" or "blocks 1 to 3 and 6"."""
+    runs = [[block for _, block in run] for _, run in groupby(enumerate(blocks), lambda pair: pair[1] - pair[0])]
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else " and ".join(map(str, run)) for run in runs]
+    if len(words) > 1:
+        words = [", ".join(word.replace(" and ", ", ") for word in words[:-1]), words[-1]]
+    return f"{'block' if len(blocks) == 1 else 'blocks'} {' and '.join(words)}"
+
+
 @cached
 def entropies(lab: Lab) -> Finding:
     """Say which blocks route decisively, and which do not."""
     columns = ["block", "verdict", "share", "low", "high", "effective", "entropy_of_mean", "mean_entropy"]
     table = lab.blocks[columns].assign(verdict=lab.blocks["verdict"].str.split(":").str[0])
-    counts = table["verdict"].value_counts()
-    sentence = f"Blocks by kind of routing: {', '.join(f'{kind} ({count})' for kind, count in counts.items())}."
+    sentence = what_blocks_do(zip(table["block"], table["verdict"], strict=True))
     unsure = table[(table["low"] < CONSTANT) & (table["high"] > CONSTANT) & (table["effective"] >= COLLAPSED)]
     if len(unsure):
-        blocks = ", ".join(map(str, unsure["block"]))
-        sentence += f" Too few images to be sure whether it is constant: block{'s' * (len(unsure) > 1)} {blocks}."
+        sentence += f" Too few images to be sure whether the weights are nearly the same: {_named([*unsure['block']])}."
     method = (
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "

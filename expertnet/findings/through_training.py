@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 
 from expertnet.charts.training import block_curves
-from expertnet.findings.experts import ALIKE
+from expertnet.findings.experts import ALIKE, what_blocks_do
 from expertnet.findings.finding import Finding
 from expertnet.routing.information import verdict
 from expertnet.routing.through_training import training_table, utilization_table
@@ -22,13 +21,6 @@ CURVES = {  # column: name, unit, method
     "information": ("information about the class", "bits", INFORMATION),
 }
 
-DOES = {  # kind of routing: what one block of it does, and several
-    "decisive": ("chooses an expert for each image", "choose an expert for each image"),
-    "soft": ("mixes its experts for each image", "mix their experts for each image"),
-    "constant": ("gives every image nearly the same weights", "give every image nearly the same weights"),
-    "collapse": ("gives one expert most of the weight", "give one expert most of the weight"),
-}
-
 
 def routing_so_far(metrics: Sequence[HistoryRow], num_experts: int) -> str:
     """Return one sentence on what the blocks did after the last epoch, or "" if `metrics` does not tell.
@@ -38,21 +30,9 @@ def routing_so_far(metrics: Sequence[HistoryRow], num_experts: int) -> str:
     table = training_table(metrics[-1:])
     if table.empty or num_experts < 2:
         return ""
-    blocks: dict[str, list[int]] = {kind: [] for kind in DOES}
-    for _, block, of_mean, mean, _ in table.itertuples(index=False):
-        blocks[verdict(of_mean, mean, num_experts).partition(":")[0]].append(block)
-    parts = [f"{_named(those)} {DOES[kind][len(those) > 1]}" for kind, those in blocks.items() if those]
-    sentence = "; ".join(parts) + "."
-    return sentence[0].upper() + sentence[1:]
-
-
-def _named(blocks: list[int]) -> str:
-    """Return "block 4", "blocks 1 and 2" or "blocks 1 to 3 and 6"."""
-    runs = [[block for _, block in run] for _, run in groupby(enumerate(blocks), lambda pair: pair[1] - pair[0])]
-    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else " and ".join(map(str, run)) for run in runs]
-    if len(words) > 1:
-        words = [", ".join(word.replace(" and ", ", ") for word in words[:-1]), words[-1]]
-    return f"{'block' if len(blocks) == 1 else 'blocks'} {' and '.join(words)}"
+    return what_blocks_do(
+        (block, verdict(of_mean, mean, num_experts)) for _, block, of_mean, mean, _ in table.itertuples(index=False)
+    )
 
 
 def through_training(metrics: Sequence[HistoryRow], watched: str) -> list[Finding]:

@@ -8,9 +8,9 @@ from expertnet.routing.lab import Lab
 
 
 def verdict(lab: Lab, measured: Routings | None = None) -> list[str]:
-    """Return two sentences: the kinds of routing, and what is known about its use.
+    """Return two sentences: what is known about the use of routing, and what the blocks do.
 
-    The second one needs the accuracy of other policies, as `measure_routings` returns it. Without, it says what routing reveals
+    The first one needs the accuracy of other policies, as `measure_routings` returns it. Without, it says what routing reveals
     about the class, which is not the same as relying on it.
     """
-    return [entropies(lab).sentence, information(lab).sentence if measured is None else policies(measured).sentence]
+    return [information(lab).sentence if measured is None else policies(measured).sentence, entropies(lab).sentence]

@@ -90,6 +90,13 @@ def routings(wrong_learned, wrong_mean, shuffled=0.5, part="validation"):
     return Routings(part, LABELS, answers, torch.full((len(SHUFFLED), SHUFFLES), shuffled), torch.zeros(2))
 
 
+def test_few_images_are_said_to_be_too_few():
+    """Agresti-Min's interval without a changed answer is 2 x 1.96 x sqrt(1 / (n + 2)) / sqrt(n + 2) wide: 0.28 at n = 12."""
+    few, labels = torch.zeros(2, len(POLICIES), 12, dtype=torch.long), torch.zeros(12, dtype=torch.long)
+    found = policies(Routings("validation", labels, few, torch.ones(len(SHUFFLED), SHUFFLES), torch.ones(2)))
+    assert found.sentence.startswith("12 images are too few to tell whether the network relies on per-image routing: ")
+
+
 def test_a_loss_with_the_mean_weights_beyond_the_interval_is_reliance():
     effects = routings(0, 31)
     effects.answers[0, list(POLICIES).index("mean"), :50] = WRONG[:50]

@@ -17,18 +17,21 @@ def test_experts_are_ranked_unless_their_use_is_equal():
     assert "is used most" in experts.utilization(Lab(routed(), ANIMALS)).sentence
 
 
-def test_blocks_are_counted_by_kind_of_routing():
+def test_what_blocks_do_is_said_by_kind_of_routing():
     labels = torch.arange(400) % 4
     routing = torch.cat([one_hot(labels, 4), torch.full((400, 1, 4), 0.25), one_hot(labels * 0, 4)], 1)
     finding = experts.entropies(Lab(Routed(routing, labels, labels), ANIMALS))
-    assert finding.sentence == "Blocks by kind of routing: decisive (1), constant (1), collapse (1)."
+    assert finding.sentence == (
+        "Block 1 chooses an expert for each image; block 2 gives every image nearly the same weights; block 3 gives one expert "
+        "most of the weight."
+    )
 
 
 def test_too_few_images_to_tell_constant_routing_are_said_to_be_too_few():
     routing = torch.tensor([[0.55, 0.45], [0.45, 0.55]])[LABELS % 2][:, None]  # says 0.7% of ln 2 about the image
     finding = experts.entropies(Lab(Routed(routing, LABELS, LABELS), ANIMALS))
     assert finding.sentence == (
-        "Blocks by kind of routing: constant (1). Too few images to be sure whether it is constant: block 1."
+        "Block 1 gives every image nearly the same weights. Too few images to be sure whether the weights are nearly the same: block 1."
     )
 
 

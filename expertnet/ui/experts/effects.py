@@ -60,7 +60,9 @@ def policies_panel(selection: Selection, part: Part) -> None:
 def policy_effects(selection: Selection, part: Part) -> Routings | None:
     """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
     unasked = 0.0 if selection.run.status().training else UNASKED  # whose results are not kept
-    return _measured(selection, part, "Route the images in other ways", cached_routings, measure_routings, unasked)
+    return _measured(
+        selection, part, "Measure whether the network relies on routing", cached_routings, measure_routings, unasked
+    )
 
 
 def ablations_panel(selection: Selection, part: Part) -> None:
