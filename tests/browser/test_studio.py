@@ -224,11 +224,14 @@ def test_an_uploaded_folder_is_trained_on(tab, tmp_path):
     with zipfile.ZipFile(io.BytesIO(archive_of("rose", "tulip"))) as archive:
         archive.extractall(tmp_path / "flowers")
     page = tab("train", run="none")
+    page.set_viewport_size({"width": 1280, "height": 720})
     page.get_by_role("button", name="Your own images").click()
     settle(page.get_by_text("Upload a folder", exact=True))
     page.locator("input[type=file][webkitdirectory]").set_input_files(tmp_path / "flowers")
     expect(page.get_by_role("button", name="Start training")).to_be_disabled()
-    page.get_by_role("button", name="Use 6 uploaded images").click()
+    confirm = page.get_by_role("button", name="Use 6 uploaded images")
+    expect(confirm).to_be_in_viewport(ratio=1)
+    confirm.click()
     expect(page.get_by_text("6 images in 2 classes: 4 for training, 2 held out for the test.")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 

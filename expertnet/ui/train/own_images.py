@@ -55,7 +55,7 @@ def _choose(form: Form) -> str:
     Returns what you must do before training can start.
     """
     st.caption(f"Use a folder with one folder for each class, as below. The images may be {FORMATS_TEXT}.")
-    st.code(LAYOUT, language=None)
+    confirm = st.container()  # above the list of files, so that it is in view
     files = st.file_uploader(
         "Upload a folder",
         type=[*COMMON, *sorted(SUFFIXES - set(COMMON))],
@@ -67,9 +67,9 @@ def _choose(form: Form) -> str:
     )
     if files:  # not at once, so that you see which files could not be uploaded
         images = counted(len(files), "uploaded image")
-        action(
-            st.container(), f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary"
-        )
+        action(confirm, f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary")
+    else:
+        st.code(LAYOUT, language=None)
     typed = "" if is_upload(form.path) else form.path
     with st.expander("Archive or path on this computer", expanded=bool(typed), key=f"elsewhere {form.generation}"):
         uploaded = st.file_uploader(
