@@ -1,13 +1,15 @@
 """The queue on disk: its order, who may take what, and what it makes of damaged files."""
 
 import json
-import multiprocessing
+import subprocess
+import sys
 
 import psutil
 
 from expertnet.store.queue import RunQueue
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.hosts import on_another_host
+from tests.support.served import ROOT
 
 DEAD = this_process().model_copy(update={"pid": 2**22 + 1})
 
@@ -91,18 +93,18 @@ def test_a_damaged_queue_is_empty_and_takes_new_runs(tmp_path):
         queue.path.unlink()
 
 
-def _add_many(root, name):
-    for number in range(25):
-        RunQueue(root).add(f"{name}{number}")
+ADD_MANY = """
+import sys
+from pathlib import Path
+from expertnet.store.queue import RunQueue
+for number in range(25):
+    RunQueue(Path(sys.argv[1])).add(f"{sys.argv[2]}{number}")
+"""
 
 
 def test_processes_that_add_at_once_lose_nothing(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_add_many, args=(tmp_path, name)) for name in "ab"]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(300)
+    processes = [subprocess.Popen([sys.executable, "-c", ADD_MANY, tmp_path, name], cwd=ROOT) for name in "ab"]
+    assert [process.wait(300) for process in processes] == [0, 0]
     ids = RunQueue(tmp_path).ids()
     assert sorted(ids) == sorted(f"{name}{number}" for name in "ab" for number in range(25))
     assert [i for i in ids if i[0] == "a"] == [f"a{number}" for number in range(25)]
