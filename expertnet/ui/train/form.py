@@ -121,7 +121,7 @@ def _dataset(form: Form) -> None:
     ]
     found = [samples(name) for name in BUILTIN]
     images = [size if image is None else image for image, size in zip(found, sizes, strict=True)]
-    st.markdown(":small[Dataset]", help="What the network learns from.")
+    st.markdown(":small[Dataset]")
     place, key = sources.index(form.source), widget_key("source")
     own = own_samples(form.path) if login.may_change() else None
     images.append("+" if own is None else own)
