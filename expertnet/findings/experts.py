@@ -22,8 +22,8 @@ VARIES = 0.05  # range of a weight below which its largest and smallest values m
 DOES = {  # kind of routing: what one block of it does, and several
     "decisive": ("chooses an expert for each image", "choose an expert for each image"),
     "soft": ("mixes its experts for each image", "mix their experts for each image"),
-    "constant": ("gives every image nearly the same weights", "give every image nearly the same weights"),
-    "collapse": ("gives one expert most of the weight", "give one expert most of the weight"),
+    "constant": ("treats all images alike", "treat all images alike"),
+    "collapse": ("mostly uses one expert", "mostly use one expert"),
     "one expert, nothing to route": ("has one expert", "have one expert each"),
 }
 
@@ -102,7 +102,7 @@ def entropies(lab: Lab) -> Finding:
     sentence = what_blocks_do(zip(table["block"], table["verdict"], strict=True))
     unsure = table[(table["low"] < CONSTANT) & (table["high"] > CONSTANT) & (table["effective"] >= COLLAPSED)]
     if len(unsure):
-        sentence += f" Too few images to be sure whether the weights are nearly the same: {_named([*unsure['block']])}."
+        sentence += f" Too few images to be sure whether they are treated alike: {_named([*unsure['block']])}."
     method = (
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "
