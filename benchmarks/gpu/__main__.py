@@ -1,4 +1,4 @@
-"""Measure everything that needs a GPU: python -m benchmarks.gpu [--minutes M] [--data PATH] [--rows FILE] [--merge]
+"""Measure everything that needs a GPU: python -m benchmarks.gpu [--minutes M] [--data PATH] [--rows FILE] [--only ROW ...] [--merge]
 
 Checks that the GPU computes what a CPU computes in float64, and stops with an error if it does not. Then measures, in this
 order, the speed of the ways to train, the accuracy of whole trainings, and what live pages cost. Each row is written to
@@ -32,6 +32,9 @@ def main() -> None:
     )
     parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
     parser.add_argument("--rows", type=Path, default=RESULTS / "gpu.jsonl", help="file of the rows")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="ROW", help="only the rows whose names begin like this"
+    )
     parser.add_argument("--merge", action="store_true", help="print the tables of docs/benchmarks.md")
     parser.add_argument("--device", default="cuda", help="for tests: another device")
     parser.add_argument("--miniature", action="store_true", help="for tests: tiny networks, and nothing is compiled")
@@ -44,16 +47,16 @@ def main() -> None:
     deadline = time.monotonic() + options.minutes * 60
     bench = Bench(options.device, options.data, runs, deadline, options.miniature)
     try:
-        sys.exit(measure(bench, rows))
+        sys.exit(measure(bench, rows, tuple(options.only)))
     except UserError as error:
         sys.exit(str(error))
 
 
-def measure(bench: Bench, rows: Rows) -> int:
-    """Measure the rows that are not there, and return the exit status: 1 if one failed."""
+def measure(bench: Bench, rows: Rows, only: tuple[str, ...] = ("",)) -> int:
+    """Measure the rows that are not there and whose names begin like one of `only`. Returns the exit status: 1 if one failed."""
     print(f"{device_name(bench.device)}, torch {torch.__version__}, {bench.data_setting}", flush=True)
     failed = 0
-    for row in plan(bench):
+    for row in (row for row in plan(bench) if row.name.startswith(only)):
         if rows.has(row, bench):
             print(f"{row.name}: already measured", flush=True)
             continue

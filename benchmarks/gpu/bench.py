@@ -20,7 +20,7 @@ from expertnet.utils.devices import device_name, resolve_device
 MINIATURE: dict[str, Any] = {"data.image_size": 16, "training.batch_size": 8, "training.epochs": 2}
 MINIATURE_MODEL: dict[str, dict[str, Any]] = {
     "report": {"model.num_blocks": 2, "model.channels": 8},
-    "fast": {"model.widths": (24, 24, 24)},
+    "fast": {"model.widths": (24, 24, 24), "data.resolutions": ()},
 }
 
 Figures = dict[str, Any]

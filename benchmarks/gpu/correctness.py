@@ -13,6 +13,9 @@ from expertnet.network.evaluation import full_precision
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.training.optim import make_optimizers
+from expertnet.training.recorder import WARM_UP
+from expertnet.training.trainer import Trainer
+from expertnet.training.updater import Updater
 
 CLASSES = 10
 # The largest relative error of each way. Muon iterates in bfloat16 on a GPU; AdamW's step does not.
@@ -23,6 +26,8 @@ LIMITS = {
     "bfloat16": {"logits": 0.1, "loss": 0.05, "gradients": 0.5},
 }
 MUON_LIMIT = 0.1
+# A learning rate that stood still would differ by 1.
+RECORDING_LIMIT = 0.1
 
 
 class WrongError(Exception):
@@ -83,6 +88,49 @@ def step(
         "gradients": _joined([weight.grad for weight in weights if weight.grad is not None]),
         "step": _joined([weight - old for weight, old in zip(weights, before, strict=True)]),
     }
+
+
+def check_recording(bench: Bench, settings: Settings) -> Figures:
+    """Return the relative error of the change of the weights in a recorded step, to the same step without its recording.
+
+    The learning rate is another one than when the step was recorded. Raises WrongError if the error is above its limit.
+    """
+    trainer = Trainer(settings, bench.dataset, log=_fail)
+    updater, model = trainer.updater, trainer.model.train()
+    order = torch.randperm(len(trainer.train), generator=trainer.generator).to(bench.device)
+
+    def take(number: int, done: float) -> Tensor:
+        before = _joined(list(model.parameters()))
+        with full_precision(bench.device):
+            updater.step(order[number * trainer.batch_size : (number + 1) * trainer.batch_size], epoch=1, done=done)
+        return _joined(list(model.parameters())) - before
+
+    for number in range(WARM_UP + 1):  # the last of these is recorded
+        take(number, done=0.0)
+    saved, generator = [value.clone() for value in _values(updater)], trainer.generator.get_state()
+    found = take(WARM_UP + 1, done=0.5)
+    for value, old in zip(_values(updater), saved, strict=True):
+        value.copy_(old)
+    trainer.generator.set_state(generator)
+    updater.recorder = None
+    error = relative(found, take(WARM_UP + 1, done=0.5))
+    if not error <= RECORDING_LIMIT:
+        raise WrongError(
+            f"recorded: the changes of the weights differ by {error:.2g}, the limit is {RECORDING_LIMIT:g}"
+        )
+    return {"recorded": {"step": error}}
+
+
+def _values(updater: Updater) -> list[Tensor]:
+    """Return all that a step changes."""
+    states = [state for optimizer in updater.optimizers for state in optimizer.state.values()]
+    kept = [value for state in states for value in state.values() if isinstance(value, Tensor)]
+    return [*(value.data for value in updater.model.parameters()), *updater.model.buffers(), *kept]
+
+
+def _fail(sentence: str) -> None:
+    """Do not compare steps that could not be recorded."""
+    raise WrongError(sentence)
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:

@@ -22,6 +22,8 @@ def plan(bench: Bench) -> list[Row]:
     """Return all rows that this computer can measure."""
     seeds = SEEDS[:1] if bench.miniature else SEEDS
     rows = [_correctness(bench, preset) for preset in PRESETS]
+    if bench.device.type == "cuda":
+        rows += [_recording(bench, preset) for preset in PRESETS]
     rows.append(Row("ceilings", partial(speed.ceilings, bench), n=bench.repeats))
     rows += [_speed(bench, preset, way) for preset in PRESETS for way in WAYS]
     rows += [_training(bench, network) for network in NETWORKS]
@@ -47,6 +49,12 @@ def speed_name(preset: str, way: str) -> str:
 def _correctness(bench: Bench, preset: str) -> Row:
     settings = bench.settings(preset)
     return Row(f"correct {preset}", partial(correctness.check, bench, settings), seconds=COMPILING)
+
+
+def _recording(bench: Bench, preset: str) -> Row:
+    fixed = {"hardware.precision": "fp32", "hardware.compile": "off"}
+    settings = bench.settings(preset, fixed)
+    return Row(f"record {preset}", partial(correctness.check_recording, bench, settings), settings)
 
 
 def _speed(bench: Bench, preset: str, way: str) -> Row:

@@ -1,5 +1,6 @@
 """How fast training steps are, and how fast the device could be."""
 
+import math
 import time
 from collections.abc import Callable, Generator
 from itertools import count
@@ -17,15 +18,23 @@ from expertnet.settings.schema import Settings
 from expertnet.training.trainer import Trainer
 
 WARM_UP = 10  # steps; a CUDA graph is recorded in the first ones
+STEPS = 100  # in a repeat
+LOADED = 12_800  # images in a repeat of the ordinary loop, whose data loader transforms one at a time
 WAYS: dict[str, dict[str, Any]] = {
     "ordinary loop": {},
     "ordinary step": {"hardware.precision": "fp32", "hardware.channels_last": False},
     "eager": {},
     "compiled": {},
     "CUDA graph": {},
+    "recorded": {},
+    "compiled and recorded": {},
     "convolutions only": {},
 }
-COMPILED: dict[str, dict[str, Any]] = {"compiled": {}, "CUDA graph": {"mode": "reduce-overhead"}}
+COMPILED: dict[str, dict[str, Any]] = {
+    "compiled": {},
+    "CUDA graph": {"mode": "reduce-overhead"},
+    "compiled and recorded": {},
+}
 
 
 def way_settings(bench: Bench, preset: str, way: str) -> Settings:
@@ -35,7 +44,8 @@ def way_settings(bench: Bench, preset: str, way: str) -> Settings:
 
 def speed(bench: Bench, settings: Settings, preset: str, way: str) -> Figures:
     """Return the images per second of a way to train: the median repeat, the slowest and the fastest."""
-    length, batch = (1 if bench.miniature else 100), settings.training.batch_size
+    batch = settings.training.batch_size
+    length = 1 if bench.miniature else min(STEPS, math.ceil(LOADED / batch)) if way == "ordinary loop" else STEPS
     if bench.device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(bench.device)
@@ -70,6 +80,8 @@ def _steps(bench: Bench, settings: Settings, preset: str, way: str) -> Generator
     if way == "convolutions only":
         yield from convolutions(settings, bench.device)
     trainer = Trainer(settings, data, log=_fail)
+    if "recorded" not in way:
+        trainer.updater.recorder = None
     if way in COMPILED:
         trainer.updater.forward = bench.compiled(trainer.model, **COMPILED[way])
     yield from _trained(trainer)

@@ -67,10 +67,14 @@ class Muon(torch.optim.Optimizer):
             kernels = weight.unflatten(0, (group["matrices"], -1))
             norms = torch.linalg.vector_norm(kernels, dim=(1, 2, 3, 4), keepdim=True)
             kernels.mul_(shape[0] ** 0.5 / norms)
-            weight.sub_(update, alpha=group["lr"])
+            size = 1.0
         else:
             size = 0.2 * max(shape) ** 0.5
-            weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=group["lr"] * size)
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+        if isinstance(group["lr"], Tensor):  # on a GPU, where a recorded step reads it anew
+            weight.sub_(update * (group["lr"] * size))
+        else:
+            weight.sub_(update, alpha=group["lr"] * size)
 
 
 def orthogonalize(matrices_KRC: Tensor, steps: int = 5, dtype: torch.dtype | None = None) -> Tensor:

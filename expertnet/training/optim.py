@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from expertnet.network.mixing import Experts
 from expertnet.settings.schema import TrainingSettings
@@ -17,6 +17,26 @@ def group_rate(training: TrainingSettings, group: dict[str, Any], done: float) -
     """Return the learning rate of an optimizer's group after the share `done` of all steps."""
     learning = min(group.get("epochs", training.epochs) / training.epochs, 1.0)  # the share of all steps
     return learning_rate(training, min(done / learning, 1.0)) * group.get("lr_share", 1.0)
+
+
+def set_rate(group: dict[str, Any], rate: float, device: torch.device | None = None) -> None:
+    """Set the learning rate of a group; on a device, in place, so that a recorded step finds it."""
+    if device is None:
+        group["lr"] = rate
+    elif isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = torch.tensor(rate, device=device)
+
+
+def saved_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the state of an optimizer as if its steps were not recorded."""
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = False
+    return state
 
 
 def learning_rate(training: TrainingSettings, done: float) -> float:

@@ -21,6 +21,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
+from expertnet.training.optim import saved_state
 from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
 
@@ -129,7 +130,7 @@ class Trainer:
             "raw": self.weights(self.model) if average is not None else None,
             "averaged": self.updater.averaged,
             "average_warms_up": self.updater.average_warms_up,
-            "optimizers": [optimizer.state_dict() for optimizer in self.updater.optimizers],
+            "optimizers": [saved_state(optimizer) for optimizer in self.updater.optimizers],
             "best": self.best,
             "generator": self.generator.get_state(),
             "random": self.updater.random.getstate(),
@@ -202,7 +203,7 @@ class Trainer:
             "train_accuracy": total_correct / seen,
             "val_loss": evaluation.loss,
             "val_accuracy": evaluation.accuracy,
-            "lr": self.updater.optimizers[0].param_groups[0]["lr"],
+            "lr": float(self.updater.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - started,
             "images_per_second": seen / seconds_training,
             "routing_entropy": routing["routing_entropy"],

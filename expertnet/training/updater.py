@@ -18,7 +18,8 @@ from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.expert_dropout import ExpertDropout
-from expertnet.training.optim import group_rate, make_optimizers, temperature
+from expertnet.training.optim import group_rate, make_optimizers, set_rate, temperature
+from expertnet.training.recorder import Recorder
 
 
 class Updater:
@@ -56,6 +57,10 @@ class Updater:
             torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
         self.forward: Callable[..., Any] = torch.compile(model) if compiled else model
         self.compiled_works = False  # until a first step, which is when the compiler runs
+        # with Mixup, CutMix or expert dropout, more than the batch changes from step to step
+        mixes = settings.data.mixup or settings.data.cutmix
+        records = torch.cuda.is_available() and mean.device.type == "cuda" and not (mixes or self.dropouts)
+        self.recorder = Recorder(self._learn_labels, self.optimizers, log) if records else None
 
     @property
     def evaluated(self) -> ExpertNet:
@@ -70,7 +75,7 @@ class Updater:
 
         Returns the mean loss and the number of correct predictions, both still on the device.
         """
-        training, data = self.settings.training, self.settings.data
+        data = self.settings.data
         self._schedule(done)
         labels = self.train.labels[chosen]
         coins = None if self.coins is None else self.coins[chosen]
@@ -86,13 +91,21 @@ class Updater:
             images = images.contiguous(memory_format=torch.channels_last)
         for dropout in self.dropouts.values():
             dropout.draw(len(images), self.generator, images.device)
-        loss, logits = self._gradients(images, targets)
-        if training.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        loss, correct = self.recorder(images, labels) if self.recorder else self._learn(images, targets)
         if self.average is not None:
             self._update_average(self.average)
+        return loss, correct
+
+    def _learn_labels(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return self._learn(images, [(labels, 1.0)])
+
+    def _learn(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
+        """Update the weights with normalized images, and return the mean loss and the number of correct predictions."""
+        loss, logits = self._gradients(images, targets)
+        if self.settings.training.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.training.gradient_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
         predicted = logits.detach().argmax(1)
         correct = torch.stack([(predicted == answers).sum() * share for answers, share in targets]).sum()
         return loss.detach(), correct
@@ -118,7 +131,7 @@ class Updater:
         training = self.settings.training
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group_rate(training, group, done)
+                set_rate(group, group_rate(training, group, done), self.mean.device if self.recorder else None)
         if training.temperature > 1:
             for module in (*self.model.modules(), *self.evaluated.modules()):
                 if isinstance(module, Router):
@@ -126,7 +139,7 @@ class Updater:
 
     def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
         """Compute the gradients, and return the mean loss and the logits. Falls back to eager if compiling fails."""
-        if self.forward is self.model:
+        if self.forward is self.model or (self.recorder and self.recorder.recording):
             return self._backward(images, targets)
         buffers = [] if self.compiled_works else [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         try:

@@ -64,7 +64,13 @@ def run_main(monkeypatch, capsys):
         signal.signal(number, handler)
 
 
-TINY = {"training.epochs": 2, "data.image_size": 8, "training.batch_size": 16, "data.validation_share": 0.0}
+TINY = {
+    "training.epochs": 2,
+    "data.image_size": 8,
+    "data.resolutions": (),
+    "training.batch_size": 16,
+    "data.validation_share": 0.0,
+}
 TINY |= {"model.num_blocks": 2, "model.pool_after": (2,), "model.widths": (24, 24), "model.expert_blocks": (2,)}
 TINY |= {"hardware.device": "cpu", "hardware.precision": "fp32"}
 

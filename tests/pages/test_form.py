@@ -293,8 +293,8 @@ def test_the_digits_get_a_warning_only_if_steps_are_too_few_to_learn_them():
     for epochs, warns in ((12, False), (8, False), (1, True)):
         test.number_input(key="field 1 training.epochs").set_value(epochs).run()
         assert ("more steps" in [button.key for button in test.button]) == warns
-    test.segmented_control(key="field 1 preset").set_value("fast").run()  # 10 steps, of all images each
-    assert any("10 steps" in mark.value for mark in test.markdown)
+    test.segmented_control(key="field 1 preset").set_value("fast").run()  # 12 steps, of all images each
+    assert any("12 steps" in mark.value for mark in test.markdown)
     assert "more steps" not in [button.key for button in test.button]
 
 

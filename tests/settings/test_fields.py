@@ -229,7 +229,7 @@ def test_batch_norm_gets_more_than_one_value_per_channel(size, blocks, pools, ba
 
 
 def test_an_unknown_preset_lists_all_presets():
-    with pytest.raises(SettingsError, match="quick, compact, fast, report"):
+    with pytest.raises(SettingsError, match="quick, compact, fast, max, report"):
         build_settings("fast-and-loose")
 
 

@@ -14,6 +14,7 @@ from tests.support.gpu import CUDA, Waits, pretend, without_backward
 BATCH, STEPS = 8, 5
 SMALL = {
     "data.image_size": 16,
+    "data.resolutions": (),
     "data.flip": "on",
     "training.batch_size": BATCH,
     "training.epochs": 1,
