@@ -108,9 +108,9 @@ def tables(rows: Iterable[Row]) -> str:
 
 
 def _title(row: Row) -> str:
-    """Name a recipe: preset, changes and data."""
+    """Name a recipe: preset, changes, data and hardware."""
     changes = f" with {', '.join(f'`{change}`' for change in row['changes'])}" if row["changes"] else ""
-    return f"`{row['preset']}`{changes}, {row['data']}"
+    return f"`{row['preset']}`{changes}, {row['data']}, {row['device']}"
 
 
 def _accuracies(variants: Variants) -> str:

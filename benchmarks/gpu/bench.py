@@ -50,7 +50,7 @@ class Bench:
     def settings(self, preset: str, overrides: Mapping[str, Any] | None = None) -> Settings:
         """Return the settings of a preset that trains on all training images and tests the last epoch."""
         fixed = {"hardware.device": self.device_setting, "data.validation_share": 0.0, "data.six_views": True}
-        small = MINIATURE | MINIATURE_MODEL[preset] if self.miniature else {}
+        small = MINIATURE | MINIATURE_MODEL[preset.partition("-")[0]] if self.miniature else {}
         return build_settings(preset, self.data_setting, fixed | dict(overrides or {}) | small)
 
     def compiled(self, network: Callable[..., Any], **options: Any) -> Callable[..., Any]:

@@ -2,23 +2,15 @@
 
 import time
 from statistics import median
-from typing import Any
 
 from benchmarks import accuracy
 from benchmarks.gpu.bench import Bench, Figures
 from expertnet.errors import UserError
-from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.stop import Stop
 
 CONTROLS = ("uniform", "width", "parameters")
-# The recipe of the preset that trained the included network; 100 epochs need more regularization than its 20 (METHOD.md).
-TUNED: dict[str, Any] = {
-    f"{section}.{name}": value
-    for section in ("training", "data")
-    for name, value in PRESETS["compact"].values[section].items()
-} | {"training.epochs": 100, "data.cutout": 12}
 
 
 class Deadline(Stop):
@@ -33,9 +25,8 @@ class Deadline(Stop):
 
 
 def training_settings(bench: Bench, network: str, variant: str, seed: int) -> Settings:
-    """Return the settings of a training. `network` is report, fast, or report-tuned, which has the report's network."""
-    preset, _, tuned = network.partition("-")
-    settings = bench.settings(preset, (TUNED if tuned else {}) | {"seed": seed})
+    """Return the settings of a training. `network` is a preset."""
+    settings = bench.settings(network, {"seed": seed})
     return accuracy.changed(settings, variant, len(bench.dataset.info.classes))
 
 

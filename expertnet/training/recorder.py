@@ -33,10 +33,12 @@ class Recorder:
     learning rates. If recording fails, all steps are taken as they are.
     """
 
-    def __init__(self, take: Step, optimizers: Sequence[torch.optim.Optimizer], log: Callable[[str], None]) -> None:
-        self.take, self.optimizers, self.log = take, optimizers, log
+    def __init__(
+        self, take: Step, optimizers: Sequence[torch.optim.Optimizer], device: torch.device, log: Callable[[str], None]
+    ) -> None:
+        self.take, self.optimizers, self.device, self.log = take, optimizers, device, log
         self.works, self.recording = True, False
-        self.stream = torch.cuda.Stream()
+        self.stream = torch.cuda.Stream(device)
         self.taken: Counter[torch.Size] = Counter()
         self.recordings: dict[torch.Size, Recording] = {}
 
@@ -56,10 +58,11 @@ class Recorder:
 
     def _aside(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Take a step in the stream that records, where the nodes of the backward pass have to be made."""
-        self.stream.wait_stream(torch.cuda.current_stream())
+        current = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
             results = self.take(images, labels)
-        torch.cuda.current_stream().wait_stream(self.stream)
+        current.wait_stream(self.stream)
         return results
 
     def _record(self, images: Tensor, labels: Tensor) -> None:

@@ -60,7 +60,7 @@ class Updater:
         # with Mixup, CutMix or expert dropout, more than the batch changes from step to step
         mixes = settings.data.mixup or settings.data.cutmix
         records = torch.cuda.is_available() and mean.device.type == "cuda" and not (mixes or self.dropouts)
-        self.recorder = Recorder(self._learn_labels, self.optimizers, log) if records else None
+        self.recorder = Recorder(self._learn_labels, self.optimizers, mean.device, log) if records else None
 
     @property
     def evaluated(self) -> ExpertNet:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from expertnet.data.builtin import BUILTIN
 from expertnet.errors import SettingsError
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import (
@@ -22,7 +21,6 @@ from expertnet.settings.fields import (
 )
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
-from expertnet.store.run_store import RunStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,13 +48,6 @@ def test_the_report_preset_is_the_run_in_the_report():
     assert (model.num_blocks, model.channels, model.num_experts, model.reduction, model.pool_after) == (8, 64, 3, 8, ())
     assert (training.lr, training.weight_decay, training.epochs, training.batch_size) == (3e-4, 1e-3, 100, 128)
     assert (training.optimizer, training.schedule, settings.watches_test) == ("adamw", "cosine", True)
-
-
-def test_the_compact_preset_is_that_of_the_included_photo_network():
-    (shipped,) = (
-        run for run in RunStore(ROOT / "runs").list() if run.shipped and run.settings().data.dataset not in BUILTIN
-    )
-    assert build_settings("compact", shipped.settings().data.dataset) == shipped.settings()
 
 
 def test_assignments_override_the_dataset_and_the_preset():
@@ -229,7 +220,7 @@ def test_batch_norm_gets_more_than_one_value_per_channel(size, blocks, pools, ba
 
 
 def test_an_unknown_preset_lists_all_presets():
-    with pytest.raises(SettingsError, match="quick, compact, fast, max, report"):
+    with pytest.raises(SettingsError, match="quick, fast, max, report, report-tuned"):
         build_settings("fast-and-loose")
 
 

@@ -59,12 +59,15 @@ def data():
     [
         ("report", {"model.num_blocks": 2, "model.channels": 8}),
         ("report", {"model.num_blocks": 2, "model.channels": 8} | MIXED),
-        ("compact", {"model.num_blocks": 2, "model.pool_after": (1,), "model.widths": (4, 8)}),
+        (
+            "report-tuned",
+            {"model.num_blocks": 2, "model.pool_after": (1,), "model.widths": (4, 8), "model.residual": True},
+        ),
         ("fast", {"model.widths": (24, 24, 30)}),
         ("report", {"model.num_blocks": 2, "model.channels": 8} | KERNELS),
         ("report", {"model.num_blocks": 2, "model.channels": 8} | TOP_1),
     ],
-    ids=["report", "mixed", "compact", "fast", "kernels", "top 1"],
+    ids=["report", "mixed", "report-tuned", "fast", "kernels", "top 1"],
 )
 def test_an_epoch_mixes_no_devices_and_waits_only_to_read_the_loss(data, monkeypatch, preset, more):
     settings = build_settings(preset, "digits", SMALL | more)

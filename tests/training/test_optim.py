@@ -7,7 +7,7 @@ from torch import nn
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import ModelSettings, TrainingSettings
 from expertnet.training.muon import Muon, orthogonalize
-from expertnet.training.optim import group_rate, make_optimizers, temperature
+from expertnet.training.optim import group_rate, make_optimizers, saved_state, set_rate, temperature
 
 
 def test_orthogonalize_keeps_the_directions_and_evens_the_sizes():
@@ -67,6 +67,40 @@ def test_muon_that_keeps_norms_on_paper():
                 x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
             before[k] = before[k] * 4**0.5 / before[k].norm() - 0.24 * x.view(4, 4, 3, 3)
     torch.testing.assert_close(kernels.detach(), torch.cat(before), rtol=0, atol=0.02)  # ours may be in bfloat16
+
+
+@pytest.mark.parametrize("keeps_norm", [False, True])
+def test_muon_finds_a_learning_rate_that_was_changed_in_place(keeps_norm):
+    generator = torch.Generator().manual_seed(3)
+    start = torch.randn(6, 4, 3, 3, generator=generator)
+    gradients = torch.randn(2, 6, 4, 3, 3, generator=generator)
+    kernels = []
+    for device in (None, torch.device("cpu")):
+        kernel = nn.Parameter(start.clone())
+        optimizer = Muon([{"params": [kernel]}], lr=1.0, momentum=0.9, weight_decay=0.1, keeps_norm=keeps_norm)
+        (group,) = optimizer.param_groups
+        for rate, gradient in zip((0.1, 0.01), gradients, strict=True):
+            before = group["lr"]
+            set_rate(group, rate, device)
+            kernel.grad = gradient
+            optimizer.step()
+        kernels.append(kernel.detach())
+    assert group["lr"] is before, "a recorded step reads the rate at one place"
+    torch.testing.assert_close(*kernels)
+
+
+def test_what_is_saved_does_not_depend_on_whether_steps_are_recorded():
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    states = []
+    for recorded in (False, True):
+        optimizer = torch.optim.AdamW([weight], lr=1.0, fused=True)
+        (group,) = optimizer.param_groups
+        set_rate(group, 0.5, torch.device("cpu") if recorded else None)
+        group["capturable"] = recorded
+        states.append(saved_state(optimizer)["param_groups"])
+    assert states[0] == states[1] and states[1][0]["lr"] == 0.5
+    assert group["capturable"], "saving changes nothing"
 
 
 def test_kernels_of_one_shape_are_moved_together_as_they_are_one_by_one():
