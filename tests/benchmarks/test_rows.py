@@ -61,6 +61,12 @@ def test_rows_from_before_a_preset_changed_have_a_table_of_their_own():
     assert "13 epochs on" in text and "12 epochs on" in text
 
 
+def test_hardware_has_a_table_of_its_own():
+    text = rows.tables([row(test=0.8), row(test=0.9, seconds=6.0) | {"device": "GPU"}])
+    assert text.count("| learned | 1 |") == 2
+    assert "### `quick`, Digits, CPU, 2 threads\n" in text and "### `quick`, Digits, GPU\n" in text
+
+
 def test_tables():
     text = rows.tables(
         [
@@ -78,5 +84,5 @@ def test_tables():
     assert next(line for line in lines if line.startswith("| width")).endswith("| 2.0 |  |  |  |")
     assert text.count(rows.JPEG_NOTE) == 1
     times = text.partition("### Minutes to an accuracy")[2].splitlines()
-    assert "| `quick`, Digits | learned | 1.5 | not reached | not reached | not reached | not reached | 2.0 |" in times
+    assert "| `quick`, Digits, CPU, 2 threads | learned | 1.5 | not reached | not reached | not reached | not reached | 2.0 |" in times
     assert "with `training.epochs=2`" in times[-1] and times[-1].count("not reached") == 5
