@@ -9,9 +9,12 @@ import argparse
 import shutil
 from pathlib import Path
 
-from expertnet.data.datasets import load_test_split
+from expertnet.data.datasets import flips, load_test_split
+from expertnet.data.splits import Split
+from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
+from expertnet.network.evaluation import evaluate
 from expertnet.routing.ablations import measure_ablations
 from expertnet.routing.effects import load_images, parts
 from expertnet.routing.policies import measure_routings
@@ -19,6 +22,7 @@ from expertnet.routing.probe import measure_probes
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import Status
 from expertnet.utils.files import write_atomically
 from expertnet.utils.processes import Process
 
@@ -27,8 +31,7 @@ CARD = """\
 
 - **Training data**: {images}; {epochs} epochs, {duration} on {device} in {precision}.
 - **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds per image.
-- **Accuracy**: {test} of the {count:,} test images{mirrored}, measured once, at the end. The weights are those of epoch \
-{best_epoch}, chosen by its accuracy on the validation set ({val}), which is {validation_share} of the training images.
+- **Accuracy**: {test} of the {count:,} test images{views}, measured once, at the end. {chosen}{half}
 - **Use**: for trying the app, and as an example of routing. The network knows no other classes; it assigns one of them to any \
 image.
 
@@ -38,12 +41,26 @@ To train it again:
 """
 
 
-def card(run: Run, count: int, note: str) -> str:
-    """Return the model card of a run, in Markdown; `count` is the number of test images."""
+CHOSEN = """\
+The weights are those of epoch {best_epoch}, chosen by its accuracy on the validation set ({val}), which is {validation_share} \
+of the training images."""
+LAST = "The weights are those of the last epoch. No images were held out for validation, and nothing was chosen by the test images."
+HALF = """\
+ The kernels are rounded to 16 bits; before that, the network recognized {test}{views}."""
+
+
+def card(run: Run, count: int, note: str, exact: Status | None = None) -> str:
+    """Return the model card of a run, in Markdown; `count` is the number of test images.
+
+    `exact` has the figures from before its kernels were rounded, if they were.
+    """
     settings, status, config, info = run.settings(), run.status(), run.config(), run.dataset_info()
     assert info is not None
     cost = estimate(settings, len(info.classes))
-    mirrored, seconds = status.test_accuracy_mirrored, status.seconds or 0
+    seconds, share = status.seconds or 0, settings.data.validation_share
+    chosen = CHOSEN.format(
+        best_epoch=status.best_epoch, validation_share=f"{share:.0%}", val=f"{status.best_val_accuracy or 0:.2%}"
+    )
     return CARD.format(
         name=run.title,
         classes=f"{len(info.classes)} classes",
@@ -58,13 +75,38 @@ def card(run: Run, count: int, note: str) -> str:
         parameters=cost.parameters,
         multiply_adds=cost.multiply_adds / 1e6,
         test=f"{status.test_accuracy:.2%}",
-        mirrored=f" ({mirrored:.2%} with mirrored views)" if mirrored is not None else "",
+        views=_views(status),
         count=count,
-        best_epoch=status.best_epoch,
-        validation_share=f"{settings.data.validation_share:.0%}",
-        val=f"{status.best_val_accuracy:.2%}",
+        chosen=chosen if share else LAST,
+        half=HALF.format(test=f"{exact.test_accuracy:.2%}", views=_views(exact)) if exact else "",
         command=command_line(settings, run.preset),
     )
+
+
+def _views(status: Status) -> str:
+    mirrored, views = status.test_accuracy_mirrored, status.test_accuracy_views
+    if views is not None:
+        return f" ({views:.2%} with six views of hard images)"
+    return f" ({mirrored:.2%} with mirrored views)" if mirrored is not None else ""
+
+
+def round_kernels(run: Run, split: Split) -> None:
+    """Store the kernels of a run in 16 bits, and measure the network again on its test images."""
+    weights, epoch = run.checkpoints.load("best")
+    halves = {name: weight.half() if weight.ndim > 1 else weight for name, weight in weights.items()}
+    run.checkpoints.save("best", halves, epoch)
+    predictor, settings = load_predictor(run), run.settings()
+    turns = flips(settings.data)
+    found = evaluate(
+        predictor.model, split, predictor.info.mean, predictor.info.std, turns, turns and settings.data.six_views
+    )
+    status = run.written_status().changed(
+        test_loss=found.loss,
+        test_accuracy=found.accuracy,
+        test_accuracy_mirrored=found.accuracy_mirrored,
+        test_accuracy_views=found.accuracy_views,
+    )
+    run.write_status(status)
 
 
 def main() -> None:
@@ -74,23 +116,29 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs"))
     parser.add_argument("--dataset", help="path of the images, if they have moved since the training")
     parser.add_argument("--note", default="", help="text to add after the name of the dataset in the card")
+    parser.add_argument("--name", help="name of the run that ships")
+    parser.add_argument("--half", action="store_true", help="store the kernels in 16 bits")
     options = parser.parse_args()
     source = RunStore(options.runs_dir).resolve(options.run)
     target = Run(options.folder / source.id)
     target.path.mkdir(parents=True)
     for name in ("config.json", "status.json", "metrics.jsonl", "best.safetensors", "log.txt"):
         shutil.copy(source.path / name, target.path / name)
-    target.write_config(source.config() | {"shipped": True})
+    named = {"name": options.name} if options.name else {}
+    target.write_config(source.config() | named | {"shipped": True})
     target.write_status(source.written_status().changed(process=Process()))
     data = source.settings().data
     if options.dataset:
         data = data.model_copy(update={"dataset": options.dataset})
     split, _ = load_test_split(data, own=source.dataset_info())
+    exact = target.written_status() if options.half else None
+    if options.half:
+        round_kernels(target, split)
     measure_probes(target, route_test_set(target, split), split)
     images = load_images(target, parts(target)[0], data=data)
     measure_routings(target, images)
     measure_ablations(target, images)
-    write_atomically(target.path / "card.md", card(target, len(split), options.note).encode())
+    write_atomically(target.path / "card.md", card(target, len(split), options.note, exact).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")
 

@@ -90,8 +90,10 @@ def _columns() -> dict[str, Any]:
     return {
         "Line": column.ImageColumn("", width=44, help="The run's line in the charts."),
         "Run": column.TextColumn(width=WIDTHS["Run"]),
-        "Best": column.NumberColumn(format="%.1f%%", width=75, help="Best accuracy of an epoch on the validation set."),
-        "Test": column.NumberColumn(format="%.1f%%", width=75, help="Accuracy on the test set."),
+        "Best": column.NumberColumn(
+            "Validation", format="%.1f%%", width=85, help="Best accuracy of an epoch on the validation set."
+        ),
+        "Test": column.NumberColumn(format="%.1f%%", width=75, help="Accuracy of the best epoch on the test set."),
         "State": column.TextColumn(width=115),  # fits "interrupted", the longest
         "Created": column.DatetimeColumn(format="distance", width=115),
         "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
