@@ -28,6 +28,10 @@ class RunError(UserError):
     """A run cannot be found, read, changed or resumed."""
 
 
+class NetworkError(UserError):
+    """A torch module cannot be studied in the routing lab."""
+
+
 class AccessError(UserError):
     """A user lacks permission, or the access rules are invalid. The text never contains a secret."""
 

@@ -76,9 +76,11 @@ def ablation(effects: Ablations, kind: str, blocks: tuple[int, ...]) -> Finding:
     `kind` is one of KINDS.
     """
     table = ablation_table(effects, kind, blocks)
-    other = next(name for name in KINDS if name != kind)
-    beside = ablation_table(effects, other, blocks)["change"]
-    table.insert(list(table).index("as_shipped") + 1, KINDS[other].replace(" ", "_"), beside)
+    others = [name for name in list(KINDS)[: len(effects.changed)] if name != kind]
+    for other in others:
+        beside = ablation_table(effects, other, blocks)["change"]
+        table.insert(list(table).index("as_shipped") + 1, KINDS[other].replace(" ", "_"), beside)
+    in_table = "".join(f"{KINDS[other]} is the change if the expert is {KINDS[other]} instead, " for other in others)
     if kind == "mean":  # which is not measured as shipped
         table = table.drop(columns="as_shipped")
     method = (
@@ -88,7 +90,7 @@ def ablation(effects: Ablations, kind: str, blocks: tuple[int, ...]) -> Finding:
         f"number of experts with {DRAWS} random flips of the images' signs (maxT, Westfall and Young 1993). An expert costs accuracy "
         "if its p is at most 0.05. It costs the most if the interval of its difference from the next one excludes 0, which needs no "
         "correction (Hung and Fithian 2019). In the chart, 2.1 is expert 1 of block 2. In the table, "
-        f"weight is the expert's mean weight, {KINDS[other]} is the change if the expert is {KINDS[other]} instead, and flipped "
+        f"weight is the expert's mean weight, {in_table}and flipped "
         "counts the images that get another class. An expert is dead if its utilization (K times its mean weight) is below "
         f"{HARDLY_USED} and at most {percent(DEAD_FLIPS)} of the images get another class. {_correlation(table)}{NORMS}"
     )

@@ -1,12 +1,12 @@
-"""The routing lab as files: tables as CSV, charts as SVG and PNG, and an index with every sentence and method."""
+"""The routing lab of a run as files."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from expertnet.charts.base import to_file
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
 from expertnet.findings import classes, controls, effects, experts, factors, through_training
+from expertnet.findings.files import refuse_other_report, write_findings
 from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
@@ -19,11 +19,7 @@ from expertnet.routing.probe import cached_probes, measure_probes
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report, silent
-from expertnet.utils.text import escape_for_file, to_csv
-
-INDEX = "index.md"
 
 
 def write_report(
@@ -37,7 +33,7 @@ def write_report(
     """
     predictor = load_predictor(run, checkpoint)
     of = f"Run {run.id}, its {checkpoint} checkpoint"  # later versions find this line in the index
-    _refuse_other_report(folder, of)
+    refuse_other_report(folder, of)
     routed, split, caveat = cached_routing(run, checkpoint), None, ""
     try:
         split = load_own_test_set(run, progress)
@@ -48,37 +44,8 @@ def write_report(
     else:
         routed = route_test_set(run, split, checkpoint, progress)
     lab = open_lab(routed, predictor.classes)
-    written, lines = [], [f"# Routing of {escape_for_file(run.title)}", "", f"{of}, epoch {predictor.epoch}.", ""]
-    folder.mkdir(parents=True, exist_ok=True)
-    # written first, so that a report that is cut off can be written again
-    write_atomically(folder / INDEX, "\n".join(lines).encode())
-    for finding in _findings(run, checkpoint, lab, split, progress, part or parts(run)[0]):
-        progress(f"Writing {finding.name}", None)
-        files = {"csv": to_csv(finding.table).encode()}
-        if finding.chart is not None:
-            files |= {"svg": to_file(finding.chart, "svg"), "png": to_file(finding.chart, "png")}
-        for ending, content in files.items():
-            written.append(folder / f"{finding.name}.{ending}")
-            write_atomically(written[-1], content)
-        image = f"![{finding.name}]({finding.name}.svg)\n\n" if "svg" in files else ""
-        lines.append(f"## {escape_for_file(finding.sentence)}\n\n{image}{finding.method} [Table]({finding.name}.csv)\n")
-    if caveat:
-        lines.append(f"{escape_for_file(caveat)}\n")
-    written.append(folder / INDEX)
-    write_atomically(written[-1], "\n".join(lines).encode())
-    return written
-
-
-def _refuse_other_report(folder: Path, of: str) -> None:
-    """Raise RunError if the folder has an index that does not contain `of`, since both reports' files would mix."""
-    try:
-        index = (folder / INDEX).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    if of not in index:
-        raise RunError(
-            f"{folder} already has an {INDEX} that does not belong to this run and checkpoint. Choose an empty or a new folder."
-        )
+    findings = _findings(run, checkpoint, lab, split, progress, part or parts(run)[0])
+    return write_findings(findings, folder, run.title, of, f", epoch {predictor.epoch}.", progress, caveat)
 
 
 def _findings(

@@ -60,7 +60,7 @@ class Ablations:
     labels: Tensor  # (N,): true classes
     learned: Tensor  # (len(STATISTICS), N): with all experts
     shipped: Tensor  # (B, K, N): switched off, with the batch norms as shipped
-    changed: Tensor  # (len(KINDS), B, K, N): with re-estimated batch norms
+    changed: Tensor  # (len(KINDS), B, K, N), or of any network (1, B, K, N): with re-estimated batch norms
     weights: Tensor  # (B, K): mean routing weights of the N images
 
     def without(self, kind: str, block: int, expert: int) -> Tensor:

@@ -5,8 +5,10 @@ damage of their own, since they can be the opposite of an image's own: they are 
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import pandas as pd
 import torch
@@ -25,7 +27,7 @@ from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
-_Policy = tuple[str, Callable[[slice], Changes]]  # its name, and the changes to the routing of a batch of images
+Policy = tuple[str, Callable[[slice], Changes]]  # its name, and the changes to the routing of a batch of images
 
 
 def measure_routings(
@@ -80,16 +82,14 @@ class _Policies:
         self.network, self.work, self.predictor = network, copy.deepcopy(network), predictor
         self.routed_blocks = [number for number, block in enumerate(network.blocks, 1) if not block.plain]
         _, routing_NBK = self._routed(training, never)
-        self.mean_BK = usage(routing_NBK)
-        by_class_CBK = class_means(routing_NBK, training.labels, len(predictor.classes))
-        self.by_class_CBK = torch.where(by_class_CBK.isnan(), self.mean_BK, by_class_CBK)
+        self.other = OtherRouting.after(self.routed_blocks, routing_NBK, training.labels, len(predictor.classes))
         self.statistics: dict[str, Statistics] = {}
 
     def calibrate(self, images: Tensor, labels: Tensor) -> None:
         """Estimate the batch norms again for each policy, from augmented training images (M, 3, S, S)."""
         _, routing_NBK = self.network.model(images, True)
         mixed = self._begin(images)
-        for name, changes_of in self._all(routing_NBK, labels, 1):
+        for name, changes_of in self.other.policies(routing_NBK, labels, 1):
             changes = changes_of(slice(None))
             self.work.after(self.routed_blocks[0], mixed(changes, True), changes, estimate=True)
             self.statistics[name] = self.work.statistics(self.routed_blocks[0])
@@ -99,7 +99,7 @@ class _Policies:
     ) -> tuple[Tensor, Tensor]:
         """Return the predicted classes (len(POLICIES), N), and the accuracies with other images' weights: (2, draws)."""
         learned_N, routing_NBK = self._routed(evaluated, cancelled)
-        policies, parts = list(self._all(routing_NBK, evaluated.labels, draws)), []
+        policies, parts = list(self.other.policies(routing_NBK, evaluated.labels, draws)), []
         for here, share in in_batches(evaluated, cancelled):
             mixed, rows = self._begin(self.predictor.normalized(evaluated.images[here])), []
             for done, (name, changes_of) in enumerate(policies):
@@ -140,7 +140,22 @@ class _Policies:
 
         return mixed
 
-    def _all(self, routing_NBK: Tensor, labels_N: Tensor, draws: int) -> Iterator[_Policy]:
+
+@dataclass(frozen=True, eq=False)
+class OtherRouting:
+    """The ways to route images otherwise than a network with B blocks of K experts does."""
+
+    blocks: Sequence[int]  # those with experts, from 1
+    mean_BK: Tensor  # the mean weights of training images
+    by_class_CBK: Tensor  # those of each class
+
+    @classmethod
+    def after(cls, blocks: Sequence[int], routing_NBK: Tensor, labels_N: Tensor, num_classes: int) -> Self:
+        """Take the mean weights of these training images. A class without images gets those of all."""
+        mean_BK, by_class_CBK = usage(routing_NBK), class_means(routing_NBK, labels_N, num_classes)
+        return cls(blocks, mean_BK, torch.where(by_class_CBK.isnan(), mean_BK, by_class_CBK))
+
+    def policies(self, routing_NBK: Tensor, labels_N: Tensor, draws: int) -> Iterator[Policy]:
         """Yield every policy but the learned one for images with this learned routing, each of SHUFFLED `draws` times."""
         for name, change in (("uniform", uniform), ("first", top1)):
             yield name, partial(self._same, change)
@@ -156,10 +171,10 @@ class _Policies:
                 yield name, partial(self._given, routing_NBK[shuffled(groups, generator)])
 
     def _same(self, change: Change, here: slice) -> Changes:
-        return dict.fromkeys(self.routed_blocks, change)
+        return dict.fromkeys(self.blocks, change)
 
     def _given(self, weights_NBK: Tensor, here: slice) -> Changes:
-        return {block: given(weights_NBK[here, block - 1]) for block in self.routed_blocks}
+        return {block: given(weights_NBK[here, block - 1]) for block in self.blocks}
 
 
 def shuffled(groups_N: Tensor, generator: torch.Generator) -> Tensor:

@@ -113,13 +113,30 @@ def measure_probes(
 
     Raises Cancelled when `cancelled` returns True.
     """
-    predictor, blocks = load_predictor(run, checkpoint, threads), len(routed.blocks)
-    sizes_C = torch.bincount(routed.labels)
+    predictor = load_predictor(run, checkpoint, threads)
+    random_RNBK = None if split is None else random_routing(predictor, split, progress, cancelled)
+    found = probe_all(routed, random_RNBK, progress, cancelled)
+    if found.entropy:
+        tensors = {name: torch.as_tensor(each, dtype=torch.float64).contiguous() for name, each in vars(found).items()}
+        cache_tensors(run, "probes", checkpoint, predictor, tensors)
+    return found
+
+
+def probe_all(
+    routed: Routed, random_RNBK: Tensor | None = None, progress: Report = silent, cancelled: ShouldStop = never
+) -> Probes:
+    """Probe the routing of a test set and, if given, that of R random routers for the same images.
+
+    Raises Cancelled when `cancelled` returns True.
+    """
+    blocks, sizes_C = len(routed.blocks), torch.bincount(routed.labels)
     kept_N, kept_C = sizes_C[routed.labels] >= FOLDS, sizes_C[sizes_C >= FOLDS].double()
     if len(kept_C) < 2:
         return Probes(0.0, torch.zeros(blocks), torch.zeros(blocks), torch.zeros(0, blocks))
-    routings = [routed.routing[:, [block - 1 for block in routed.blocks]]]
-    routings += random_routing(predictor, split, progress, cancelled) if split is not None else []
+    routings = [
+        routed.routing[:, [block - 1 for block in routed.blocks]],
+        *(() if random_RNBK is None else random_RNBK),
+    ]
     gains: list[Tensor] = []
     for weights_NK in (each for routing in routings for each in routing[kept_N].unbind(1)):
         raise_if_cancelled(cancelled)
@@ -128,8 +145,6 @@ def measure_probes(
     gain_RBN = torch.stack(gains).unflatten(0, (len(routings), blocks))
     bits_RB, error_B = gain_RBN.mean(2).clamp_min(0), gain_RBN[0].std(1) / gain_RBN.shape[2] ** 0.5
     entropy = torch.special.entr(kept_C / kept_C.sum()).sum() / math.log(2)
-    tensors = {"entropy": entropy, "learned": bits_RB[0], "error": error_B, "random": bits_RB[1:]}
-    cache_tensors(run, "probes", checkpoint, predictor, {name: each.contiguous() for name, each in tensors.items()})
     return Probes(float(entropy), bits_RB[0], error_B, bits_RB[1:])
 
 

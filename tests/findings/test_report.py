@@ -52,7 +52,7 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     for folder, index in ((tmp_path / "own", "# My notes"), (tmp_path / "report", text.replace(run.id, "another"))):
         folder.mkdir(exist_ok=True)
         (folder / "index.md").write_text(index)
-        with pytest.raises(RunError, match="does not belong to this run"):
+        with pytest.raises(RunError, match="of another report"):
             write_report(run, folder)
         assert (folder / "index.md").read_text() == index
 
