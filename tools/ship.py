@@ -15,9 +15,9 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
 from expertnet.network.evaluation import evaluate
-from expertnet.routing.ablations import measure_ablations
-from expertnet.routing.effects import load_images, parts
-from expertnet.routing.policies import measure_routings
+from expertnet.routing.ablations import ablate_all
+from expertnet.routing.effects import load_images, measure, parts
+from expertnet.routing.policies import route_all
 from expertnet.routing.probe import measure_probes
 from expertnet.settings.fields import command_line
 from expertnet.store.run import Run
@@ -136,8 +136,8 @@ def main() -> None:
         round_kernels(target, split)
     measure_probes(target, route_test_set(target, split), split)
     images = load_images(target, parts(target)[0], data=data)
-    measure_routings(target, images)
-    measure_ablations(target, images)
+    measure(route_all, target, images)
+    measure(ablate_all, target, images)
     write_atomically(target.path / "card.md", card(target, len(split), options.note, exact).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")

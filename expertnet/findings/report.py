@@ -11,10 +11,10 @@ from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
-from expertnet.routing.ablations import measure_ablations
-from expertnet.routing.effects import KINDS, cached_ablations, cached_routings, load_images, parts
+from expertnet.routing.ablations import ablate_all
+from expertnet.routing.effects import KINDS, cached_ablations, cached_routings, load_images, measure, parts
 from expertnet.routing.lab import Lab, open_lab
-from expertnet.routing.policies import measure_routings
+from expertnet.routing.policies import route_all
 from expertnet.routing.probe import cached_probes, measure_probes
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
@@ -80,8 +80,8 @@ def _effects(
     routings, ablations = cached_routings(run, part, checkpoint), cached_ablations(run, part, checkpoint)
     if measures and (routings is None or ablations is None):
         images = load_images(run, part, progress)
-        routings = routings or measure_routings(run, images, checkpoint, progress)
-        ablations = ablations or measure_ablations(run, images, checkpoint, progress)
+        routings = routings or measure(route_all, run, images, checkpoint, progress)
+        ablations = ablations or measure(ablate_all, run, images, checkpoint, progress)
     if routings is not None:
         yield effects.policies(routings)
     if ablations is not None:

@@ -10,7 +10,7 @@ from expertnet.routing.lab import Lab
 def verdict(lab: Lab, measured: Routings | None = None) -> list[str]:
     """Return two sentences: what is known about the use of routing, and what the blocks do.
 
-    The first one needs the accuracy of other policies, as `measure_routings` returns it. Without, it says what routing reveals
+    The first one needs the accuracy of other policies, as `route_all` returns it. Without, it says what routing reveals
     about the class, which is not the same as relying on it.
     """
     return [information(lab).sentence if measured is None else policies(measured).sentence, entropies(lab).sentence]

@@ -13,16 +13,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import in_batches
 from expertnet.network.model import scaled
-from expertnet.routing.effects import KINDS, Ablations, Images, save_effects
+from expertnet.routing.effects import KINDS, Ablations, Images
 from expertnet.routing.interventions import ablated
 from expertnet.routing.paired import SIGNIFICANT, max_t, paired_change
 from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
 from expertnet.routing.weights import HARDLY_USED
-from expertnet.store.checkpoints import Checkpoint
-from expertnet.store.run import Run
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 DEAD_FLIPS = 0.001  # share of images whose class changes without a hardly used expert, at most which it is dead
@@ -31,28 +29,10 @@ _Site = tuple[str, int, int]  # one of KINDS, block and expert (from 1)
 _Means = dict[tuple[int, int], Tensor]  # of an expert's part of the mix, by block and expert (from 1)
 
 
-def measure_ablations(
-    run: Run,
-    images: Images,
-    checkpoint: Checkpoint = "best",
-    progress: Report = silent,
-    cancelled: ShouldStop = never,
-    threads: int | None = None,
-) -> Ablations:
-    """Classify the images with each expert of each block ablated in turn, and cache the result in the run's folder.
-
-    Raises Cancelled when `cancelled` returns True.
-    """
-    predictor = load_predictor(run, checkpoint, threads)
-    effects = ablate_all(predictor, images, progress, cancelled)
-    save_effects(effects, run, checkpoint, predictor)
-    return effects
-
-
 def ablate_all(
     predictor: Predictor, images: Images, progress: Report = silent, cancelled: ShouldStop = never
 ) -> Ablations:
-    """Return what `measure_ablations` does, without a run.
+    """Classify the images with each expert of each block ablated in turn. Raises Cancelled when `cancelled` returns True.
 
     The blocks before the ablated one are computed once for all experts, since they keep the statistics of the control. With B
     blocks of K experts that cost the same, that takes 2 + 3K(B - 1)/2 passes over the evaluated images (20 for 5 blocks of 3

@@ -1,7 +1,9 @@
 """The answers of a network with changed routing, for its validation or its test images: how they are kept."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from expertnet.settings.schema import DataSettings
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.files import cached_on_file
-from expertnet.utils.progress import Report, silent
+from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 STATISTICS = ("as shipped", "re-estimated")  # of the batch norms (see passes.py)
 POLICIES = {
@@ -72,6 +74,9 @@ class Ablations:
         return (self.without(kind, block, expert) != self.learned[1]).nonzero()[:, 0].tolist()
 
 
+T = TypeVar("T", Routings, Ablations)
+
+
 def parts(run: Run) -> tuple[Part, ...]:
     """Return the sets that changes can be measured on, the default first. The test set alone if nothing was held out."""
     return ("validation", "test") if run.settings().data.validation_share else ("test",)
@@ -95,8 +100,31 @@ def load_images(run: Run, part: Part, progress: Report = silent, data: DataSetti
     return Images(part, load_part(run, part, progress, data), training)
 
 
+def measure(
+    compute: Callable[[Predictor, Images, Report, ShouldStop], T],
+    run: Run,
+    images: Images,
+    checkpoint: Checkpoint = "best",
+    progress: Report = silent,
+    cancelled: ShouldStop = never,
+    threads: int | None = None,
+) -> T:
+    """Compute effects with a network (`route_all` or `ablate_all`), and cache them in the run's folder.
+
+    Raises Cancelled when `cancelled` returns True.
+    """
+    predictor = load_predictor(run, checkpoint, threads)
+    effects = compute(predictor, images, progress, cancelled)
+    few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
+    what = "routings" if isinstance(effects, Routings) else "ablations"
+    tensors = {name: value for name, value in vars(effects).items() if name != "part"}
+    kept = {name: each if each.is_floating_point() else each.to(few) for name, each in tensors.items()}
+    cache_tensors(run, f"{what}-{effects.part}", checkpoint, predictor, kept)
+    return effects
+
+
 def cached_routings(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Routings | None:
-    """Return what `measure_routings` has measured before, or None."""
+    """Return what `measure` has kept of `route_all`, or None."""
     try:
         return _read_routings(cache_path(run, f"routings-{part}", checkpoint), part, load_predictor(run, checkpoint))
     except UNUSABLE:
@@ -104,7 +132,7 @@ def cached_routings(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Ro
 
 
 def cached_ablations(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Ablations | None:
-    """Return what `measure_ablations` has measured before, or None."""
+    """Return what `measure` has kept of `ablate_all`, or None."""
     try:
         return _read_ablations(cache_path(run, f"ablations-{part}", checkpoint), part, load_predictor(run, checkpoint))
     except UNUSABLE:
@@ -156,12 +184,3 @@ def _read(path: Path, what: str, predictor: Predictor, classes: tuple[str, ...])
         elif not ((tensor >= 0) & (tensor <= 1.001)).all():  # a mean of weights may be rounded up
             raise ValueError("not shares")
     return tensors
-
-
-def save_effects(effects: Routings | Ablations, run: Run, checkpoint: Checkpoint, predictor: Predictor) -> None:
-    """Cache effects in the run's folder."""
-    few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
-    what = "routings" if isinstance(effects, Routings) else "ablations"
-    tensors = {name: value for name, value in vars(effects).items() if name != "part"}
-    kept = {name: each if each.is_floating_point() else each.to(few) for name, each in tensors.items()}
-    cache_tensors(run, f"{what}-{effects.part}", checkpoint, predictor, kept)

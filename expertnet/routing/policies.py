@@ -15,43 +15,23 @@ import torch
 from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import in_batches
 from expertnet.network.model import Change, Changes, scaled
 from expertnet.network.routing_metrics import class_means, usage
-from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings, save_effects
+from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings
 from expertnet.routing.interventions import given, top1, uniform
 from expertnet.routing.paired import paired_change
 from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
-from expertnet.store.checkpoints import Checkpoint
-from expertnet.store.run import Run
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 Policy = tuple[str, Callable[[slice], Changes]]  # its name, and the changes to the routing of a batch of images
 
 
-def measure_routings(
-    run: Run,
-    images: Images,
-    checkpoint: Checkpoint = "best",
-    progress: Report = silent,
-    cancelled: ShouldStop = never,
-    threads: int | None = None,
-) -> Routings:
-    """Classify the images under each policy, with SHUFFLES draws of other images, and cache the result in the run's folder.
-
-    Raises Cancelled when `cancelled` returns True.
-    """
-    predictor = load_predictor(run, checkpoint, threads)
-    effects = route_all(predictor, images, progress, cancelled)
-    save_effects(effects, run, checkpoint, predictor)
-    return effects
-
-
 def route_all(
     predictor: Predictor, images: Images, progress: Report = silent, cancelled: ShouldStop = never
 ) -> Routings:
-    """Return what `measure_routings` does, without a run.
+    """Classify the images under each policy, with SHUFFLES draws of other images. Raises Cancelled when `cancelled` returns True.
 
     What comes before the first mix of experts is computed once for all policies.
     """

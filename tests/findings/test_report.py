@@ -8,8 +8,9 @@ from expertnet.errors import RunError
 from expertnet.findings.experts import DOES
 from expertnet.findings.report import write_report
 from expertnet.inference.routing_cache import route_test_set
-from expertnet.routing.ablations import measure_ablations
-from expertnet.routing.policies import measure_routings
+from expertnet.routing.ablations import ablate_all
+from expertnet.routing.effects import measure
+from expertnet.routing.policies import route_all
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from tests.support.controls import with_controls
@@ -21,8 +22,8 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()
     route_test_set(run, split)
-    measure_routings(run, measured_images())
-    measure_ablations(run, measured_images(30, "test"))
+    measure(route_all, run, measured_images())
+    measure(ablate_all, run, measured_images(30, "test"))
     run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
     run.write_status(run.status().changed(test_accuracy=0.9))

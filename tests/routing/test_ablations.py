@@ -5,8 +5,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from expertnet.network.evaluation import EVALUATION_BATCH
-from expertnet.routing.ablations import ablate_all, ablation_table, class_effects, costly, measure_ablations
-from expertnet.routing.effects import KINDS, Ablations, Images, cached_ablations
+from expertnet.routing.ablations import ablate_all, ablation_table, class_effects, costly
+from expertnet.routing.effects import KINDS, Ablations, Images, cached_ablations, measure
 from expertnet.routing.interventions import ablated
 from expertnet.routing.paired import paired_interval
 from expertnet.routing.passes import calibration_images, estimated
@@ -17,7 +17,7 @@ from tests.support.served import ROOT
 
 def test_switched_off_as_shipped_equals_a_plain_pass_for_every_expert(tmp_path):
     run, images = saved_run(tmp_path / "runs"), measured_images(EVALUATION_BATCH + 40)
-    effects, net = measure_ablations(run, images), predictor()
+    effects, net = measure(ablate_all, run, images), predictor()
     pixels = images.evaluated.images
     for block in range(3):
         for expert in range(3):
@@ -117,7 +117,7 @@ def test_ablations_take_as_many_passes_as_is_said_if_all_blocks_cost_the_same():
 
 def test_blocks_without_experts_count_as_unchanged_and_have_no_rows(tmp_path):
     run, images = saved_run(tmp_path / "runs", expert_blocks=(2,)), measured_images()
-    effects = measure_ablations(run, images)
+    effects = measure(ablate_all, run, images)
     net = predictor(expert_blocks=(2,))
     assert torch.equal(effects.shipped[[0, 2]], effects.learned[0].expand(2, 3, -1))
     assert torch.equal(effects.changed[:, [0, 2]], effects.learned[1].expand(2, 2, 3, -1))

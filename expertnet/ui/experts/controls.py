@@ -1,7 +1,8 @@
 """Elements that several views share: pickers of a number, a block and an image, and rows of test images."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -20,6 +21,7 @@ from expertnet.utils.text import escape
 ANY_CLASS = "Any class"
 SEGMENTS = 12  # options beside one another
 STRIP = 8  # images in the strip
+Option = TypeVar("Option")
 WIDTH, PICKER = 84, 140  # pixels: an image in a gallery, a list of numbers
 
 
@@ -29,6 +31,14 @@ def pick_number(label: str, numbers: Sequence[int], default: int, key: str) -> i
         place = numbers.index(default)
         return int(st.selectbox(label, numbers, index=place, key=key, bind="query-params", width=PICKER))
     return int(st.segmented_control(label, numbers, default=default, key=key, bind="query-params", required=True))
+
+
+def pick_option(label: str, options: Mapping[str, Option], key: str, **shown: Any) -> Option:
+    """Ask for one of some options by name, at first the first one, stored in the URL. `shown` is for the control."""
+    names = list(options)
+    return options[
+        st.segmented_control(label, names, default=names[0], key=key, bind="query-params", required=True, **shown)
+    ]
 
 
 def pick_block(blocks: list[int], key: str = "block") -> int:

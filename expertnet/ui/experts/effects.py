@@ -10,20 +10,23 @@ import torch
 from expertnet.findings.effects import ablation, ablation_by_class, policies
 from expertnet.findings.finding import lowest
 from expertnet.inference.mistakes import Part
-from expertnet.routing.ablations import measure_ablations
+from expertnet.inference.predictor import Predictor
+from expertnet.routing.ablations import ablate_all
 from expertnet.routing.effects import (
     KINDS,
     Ablations,
+    Images,
     Routings,
     cached_ablations,
     cached_routings,
     load_images,
     load_part,
+    measure,
     parts,
 )
-from expertnet.routing.policies import measure_routings
+from expertnet.routing.policies import route_all
 from expertnet.ui.background import in_background, threads
-from expertnet.ui.experts.controls import gallery, pick_number
+from expertnet.ui.experts.controls import gallery, pick_number, pick_option
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.utils.progress import Report, ShouldStop
@@ -43,10 +46,7 @@ def pick_part(selection: Selection) -> Part:
     if len(offered) == 1:
         st.caption("This run held out no validation images, so everything here is measured on the test images.")
         return "test"
-    label = st.segmented_control(
-        "Images", list(offered), default=next(iter(offered)), key="measured on", bind="query-params", required=True
-    )
-    return offered[label]
+    return pick_option("Images", offered, "measured on")
 
 
 def policies_panel(selection: Selection, part: Part) -> None:
@@ -61,26 +61,17 @@ def policy_effects(selection: Selection, part: Part) -> Routings | None:
     """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
     unasked = 0.0 if selection.run.status().training else UNASKED  # whose results are not kept
     return _measured(
-        selection, part, "Measure whether the network relies on routing", cached_routings, measure_routings, unasked
+        selection, part, "Measure whether the network relies on routing", cached_routings, route_all, unasked
     )
 
 
 def ablations_panel(selection: Selection, part: Part) -> None:
     """Switch off each expert in turn, and show the images that get another class without one of them."""
     st.markdown("**What is lost without an expert?**")
-    effects = _measured(selection, part, "Switch off each expert in turn", cached_ablations, measure_ablations)
+    effects = _measured(selection, part, "Switch off each expert in turn", cached_ablations, ablate_all)
     if effects is None:
         return
-    kind = OPTIONS[
-        st.segmented_control(
-            "The expert is",
-            list(OPTIONS),
-            default=next(iter(OPTIONS)),
-            key="ablation",
-            bind="query-params",
-            required=True,
-        )
-    ]
+    kind = pick_option("The expert is", OPTIONS, "ablation")
     left, right = st.columns(2, gap="large")
     finding = ablation(effects, kind, tuple(selection.blocks))
     worst, table = lowest(finding.table, "change"), (selection.key, part, kind)
@@ -120,7 +111,7 @@ def _measured(
     part: Part,
     label: str,
     cached: Callable[[Any, Part, str], T | None],
-    measure: Callable[..., T],
+    compute: Callable[[Predictor, Images, Report, ShouldStop], T],
     unasked: float = 0.0,
 ) -> T | None:
     """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None.
@@ -137,7 +128,7 @@ def _measured(
 
     def work(progress: Report, cancelled: ShouldStop) -> T:
         images = load_images(run, part, progress)
-        return measure(run, images, checkpoint=checkpoint, progress=progress, cancelled=cancelled, threads=threads())
+        return measure(compute, run, images, checkpoint, progress, cancelled, threads())
 
-    result: T | None = in_background((measure.__name__, part, *selection.key), label, work, unasked)
+    result: T | None = in_background((compute.__name__, part, *selection.key), label, work, unasked)
     return result

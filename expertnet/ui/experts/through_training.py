@@ -7,7 +7,7 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.ui.auth import login
-from expertnet.ui.experts.controls import pick_block, pick_number
+from expertnet.ui.experts.controls import pick_block, pick_number, pick_option
 from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.ui.finding import show
 
@@ -22,17 +22,8 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
     run = selection.run
 
     def curves() -> None:
-        figure = st.segmented_control(
-            "Figure",
-            list(FIGURES),
-            default=next(iter(FIGURES)),
-            key="figure",
-            bind="query-params",
-            required=True,
-            label_visibility="collapsed",
-        )
+        column = pick_option("Figure", FIGURES, "figure", label_visibility="collapsed")
         metrics, watched = run.metrics(), run.watched_images
-        column = FIGURES[figure]
         if column is None:
             finding = through_training.training_utilization(metrics, pick_block(selection.blocks), watched)
         else:

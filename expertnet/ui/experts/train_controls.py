@@ -13,7 +13,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.controls import MAX_SEEDS, SEEDS, Plan, begun_plan, plan_controls, queue_controls
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
-from expertnet.ui.experts.controls import pick_number
+from expertnet.ui.experts.controls import pick_number, pick_option
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.ui.shell import action, duration, link, shown_error
@@ -76,10 +76,8 @@ def _pick_margin(row: DeltaGenerator) -> float:
 
 def _pick_set(row: DeltaGenerator) -> str:
     help = "The validation images chose the epoch of every network. No choice was made on the test set."
-    name = row.segmented_control(
-        "Measured on", list(SETS), default="Test set", key="measured", bind="query-params", required=True, help=help
-    )
-    return SETS[name]
+    with row:
+        return pick_option("Measured on", SETS, "measured", help=help)
 
 
 def _training(plan: Plan, store: RunStore) -> None:

@@ -1,0 +1,97 @@
+"""A tour of the lab in five steps, for a network on `contexts` whose experts follow the ground of the image."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from expertnet.data.splits import Split
+from expertnet.findings import factors
+from expertnet.findings.finding import highest
+from expertnet.inference.predictor import Predictor
+from expertnet.routing.factors import known_factors, what_it_shows
+from expertnet.routing.interventions import ablated
+from expertnet.routing.lab import Lab
+
+TRIED = 20  # images, for one whose answer depends on its expert
+FOLLOWS = 0.9  # share of the variance of its weights that the ground explains in the block of the tour
+
+
+@dataclass(frozen=True)
+class Step:
+    """A text, the view of the Experts page in which to read it, and what the view shows, if the step changes that."""
+
+    text: str
+    view: str
+    image: int | None = None  # of the test set, from 0
+    block: int | None = None
+
+
+def tour_steps(lab: Lab, predictor: Predictor, split: Split) -> list[Step]:
+    """Return the steps for a network and its test set; none if no block follows the ground, or if no two images show it."""
+    dataset = predictor.settings.data.dataset
+    known, found = known_factors(dataset, lab.count), factors.factors(lab, dataset)
+    if dataset != "contexts" or known is None or found is None:
+        return []
+    most = highest(found.table[found.table["factor"] == "ground"], "deviation")
+    block, grounds = int(most["block"]), factors.values(lab, dataset, int(most["block"]), "ground")
+    pair = _pair(lab, predictor, split, known, block)
+    if most["share"] < FOLLOWS or grounds is None or pair is None:
+        return []
+    shows = [what_it_shows(dataset, lab.count, index).capitalize() for index in pair]
+    weights = lab.routed.routing[list(pair), block - 1]
+    (best, other), (weight, another) = (values.tolist() for values in (weights.argmax(1) + 1, weights.amax(1)))
+    answer, changed = (lab.classes[int(lab.routed.predictions[index])] for index in pair)
+    first, second = pair
+    return [
+        Step(
+            f"{shows[0]}. Block {block} gives expert {best} the largest weight, {weight:.2f}, and the network answers “{answer}”.",
+            "One image",
+            first,
+            block,
+        ),
+        Step(
+            f"{shows[1]}: only the ground is another one. Block {block} gives expert {other} the largest weight, {another:.2f}, and the "
+            f"answer is “{changed}”, which is what this shape means here.",
+            "One image",
+            second,
+            block,
+        ),
+        Step(
+            f"It is so in all {lab.count:,} test images. {grounds.sentence} See “What the routing follows” below.",
+            "Classes",
+            block=block,
+        ),
+        Step(
+            f"The first image again. Scroll to “One image” and switch off expert {best}: the answer is no longer “{answer}”, "
+            "because the other experts follow the rules of other grounds.",
+            "What if",
+            first,
+            block,
+        ),
+        Step(
+            "“Does the network rely on per-image routing?” shows what is lost if all images are routed alike, and the chart below "
+            "it, what is lost without each expert.",
+            "What if",
+        ),
+    ]
+
+
+def _pair(lab: Lab, predictor: Predictor, split: Split, known: pd.DataFrame, block: int) -> tuple[int, int] | None:
+    """Return two test images (from 0) that differ in the ground alone, have other experts and other answers, both right.
+
+    Without its expert, the first one gets another answer.
+    """
+    routed = lab.routed
+    weights, experts = (values.tolist() for values in routed.routing[:, block - 1].max(1))
+    right = (routed.predictions == routed.labels).nonzero()[:, 0].tolist()
+    alike = known[["shape", "color", "texture"]].astype(str).agg(" ".join, axis=1)
+    for first in sorted(right, key=lambda index: -weights[index])[:TRIED]:
+        without = {block: ablated(experts[first])}
+        probabilities_1C, _ = predictor(split.images[[first]], without)
+        if int(probabilities_1C.argmax()) == int(routed.labels[first]):
+            continue
+        for second in sorted(right, key=lambda index: -weights[index]):
+            other = experts[second] != experts[first] and routed.labels[second] != routed.labels[first]
+            if other and alike[second] == alike[first]:
+                return first, second
+    return None
