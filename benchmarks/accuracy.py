@@ -23,7 +23,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -115,7 +115,7 @@ def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: 
 
 
 def measure(
-    settings: Settings, preset: str, variants: Sequence[str], seeds: int, file: Path, changes: list[str]
+    settings: Settings, preset: str, variants: Sequence[str], seeds: Iterable[int], file: Path, changes: list[str]
 ) -> RunStore:
     """Train the variants with each seed, add the rows that the file lacks, and return the store of the runs, beside the file.
 
@@ -130,7 +130,7 @@ def measure(
     with training_lock(store.root) as free:
         if not free:
             raise UserError(f"Another benchmark is training in {store.root}. Wait until it has ended.")
-        for seed in range(seeds):
+        for seed in seeds:
             for variant in variants:
                 own = changed(settings.model_copy(update={"seed": seed}), variant, classes)
                 if rows.find(rows.read(file), variant, titled(own)) is None:
@@ -211,7 +211,7 @@ def main() -> None:
     try:
         # six views are measured at the end, and change nothing else
         settings = build_settings(options.preset, options.data, {"data.six_views": True} | parse_assignments(changes))
-        measure(settings, options.preset, options.variant, options.seeds, file, changes)
+        measure(settings, options.preset, options.variant, range(options.seeds), file, changes)
     except UserError as error:
         sys.exit(str(error))
     print(rows.tables(rows.read(file)))
