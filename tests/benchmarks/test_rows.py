@@ -84,5 +84,8 @@ def test_tables():
     assert next(line for line in lines if line.startswith("| width")).endswith("| 2.0 |  |  |  |")
     assert text.count(rows.JPEG_NOTE) == 1
     times = text.partition("### Minutes to an accuracy")[2].splitlines()
-    assert "| `quick`, Digits, CPU, 2 threads | learned | 1.5 | not reached | not reached | not reached | not reached | 2.0 |" in times
+    assert (
+        "| `quick`, Digits, CPU, 2 threads | learned | 1.5 | not reached | not reached | not reached | not reached | 2.0 |"
+        in times
+    )
     assert "with `training.epochs=2`" in times[-1] and times[-1].count("not reached") == 5
