@@ -21,6 +21,7 @@ ROOMS = [  # from the bottom up; rooms on one line do not import one another
     {"training", "inference"},
     {"routing"},
     {"findings", "transfer"},
+    {"sweeps"},
     {"ui"},
     {"cli"},
     {"__main__"},

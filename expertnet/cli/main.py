@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from expertnet import __version__
-from expertnet.cli import controls, evaluate, export_run, import_run, predict, routing, runs, serve, settings, train
+from expertnet.cli import (
+    controls,
+    evaluate,
+    export_run,
+    import_run,
+    predict,
+    routing,
+    runs,
+    serve,
+    settings,
+    sweep,
+    train,
+)
 from expertnet.cli.output import UsageError, say, usage_sentence
 from expertnet.errors import UserError
 from expertnet.utils.files import os_error_sentence
@@ -43,6 +55,7 @@ for name, command in (
     ("serve", serve.serve),
 ):
     app.command(name)(command)
+app.add_typer(sweep.app, name="sweep")
 
 
 def main() -> None:

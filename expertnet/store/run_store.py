@@ -65,16 +65,24 @@ class RunStore:
             raise RunError(f"{len(found)} runs have an id that starts with {text!r}. Enter more of the id.")
         return found[0] if found else self.get(text)
 
-    def create(self, settings: Settings, preset: str = "", name: str = "", own: DatasetInfo | None = None) -> Run:
+    def create(
+        self,
+        settings: Settings,
+        preset: str = "",
+        name: str = "",
+        own: DatasetInfo | None = None,
+        run_id: str | None = None,
+    ) -> Run:
         """Create a run in state "queued". Raises RunError if the name is too long.
 
-        `own` describes the images that it trains on, even if its dataset has changed since.
+        `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
+        elsewhere first, so that a kill leaves no run that nobody knows; what it leaves of the run is written again.
         """
         check_limits(Notes(name))
         self.root.mkdir(parents=True, exist_ok=True)
-        run = Run(self.root / fresh_id())
+        run = Run(self.root / (run_id or fresh_id()))
         try:
-            run.path.mkdir()
+            run.path.mkdir(exist_ok=run_id is not None)
         except FileExistsError:
             return self.create(settings, preset, name, own)  # with another id
         config = {"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")}

@@ -16,10 +16,9 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
-from expertnet.store.trash import move_to_trash
 from expertnet.training.lock import TICK, train_if_next
 from expertnet.training.start import check_can_start, prepare_resume
-from expertnet.training.stop import Stop
+from expertnet.training.stop import Stop, stop_run
 from expertnet.training.worker import train_in_worker
 from expertnet.utils.files import os_error_sentence
 
@@ -58,12 +57,7 @@ class Manager:
 
     def stop(self, run: Run, discard: bool = False) -> None:
         """Stop a run that trains or waits in any process on the store. With `discard`, it then moves to the trash."""
-        if self.queue.remove(run.id) or (run.state == "queued" and not self.queue.holds(run.id)):
-            run.leave_queue("stopped")
-            if discard:
-                move_to_trash(run)
-        else:
-            run.ask_to_stop(discard)
+        stop_run(run, discard)
 
     def pause(self, paused: bool) -> None:
         """Pause or continue the queue. A run that already trains is not affected."""

@@ -1,6 +1,10 @@
-"""The event that ends a training early."""
+"""The event that ends a training early, and the request to end one in any process."""
 
 import threading
+
+from expertnet.store.queue import RunQueue
+from expertnet.store.run import Run
+from expertnet.store.trash import move_to_trash
 
 
 class Stop(threading.Event):
@@ -16,3 +20,17 @@ class Stop(threading.Event):
     def state(self) -> str:
         """The state of a run that this event ended."""
         return "interrupted" if self.interrupted else "stopped"
+
+
+def stop_run(run: Run, discard: bool = False) -> None:
+    """Stop a run that trains or waits in any process on its store. With `discard`, it then moves to the trash.
+
+    Raises RunError if it neither trains nor waits.
+    """
+    queue = RunQueue(run.path.parent)
+    if queue.remove(run.id) or (run.state == "queued" and not queue.holds(run.id)):
+        run.leave_queue("stopped")
+        if discard:
+            move_to_trash(run)
+    else:
+        run.ask_to_stop(discard)

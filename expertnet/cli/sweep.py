@@ -1,0 +1,314 @@
+"""`expertnet sweep`: search for settings with many short trainings."""
+
+import signal
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from expertnet.cli.options import Json, RunsDir, open_store
+from expertnet.cli.output import print_result, say
+from expertnet.errors import SettingsError
+from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import format_value
+from expertnet.store.run import Run
+from expertnet.sweeps.plan import PRUNERS, SAMPLERS, Budget, Plan
+from expertnet.sweeps.space import parse_space
+from expertnet.sweeps.sweep import Sweep, all_sweeps, find_sweep
+from expertnet.utils.processes import this_process
+from expertnet.utils.text import counted, percent
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help='ID of a sweep, a unique prefix of one, or "latest".')]
+Trials = Annotated[int | None, typer.Option(metavar="N", help="Budget: end after N trials.")]
+Hours = Annotated[
+    float | None, typer.Option(metavar="H", help="Budget: end after H hours of training, all trials together.")
+]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Budget: end after N epochs, all trials together.")]
+Queue = Annotated[bool, typer.Option("--queue", help="Leave the training to a running studio.")]
+LOOK_EVERY = 1.0  # seconds between two looks at a training in another process
+
+
+@app.callback()
+def sweep(
+    context: typer.Context,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUES",
+            help="What varies: training.lr=1e-4..1e-2:log, model.num_experts=2..5, model.channels=32..128:step=16, "
+            "or training.optimizer=adamw,muon. May be repeated.",
+        ),
+    ] = None,
+    trials: Trials = None,
+    hours: Hours = None,
+    epochs: Epochs = None,
+    sampler: Annotated[str, typer.Option(metavar="NAME", help=f"How to search: {', '.join(SAMPLERS)}.")] = "tpe",
+    pruner: Annotated[
+        str, typer.Option(metavar="NAME", help=f"What stops bad trials early: {', '.join(PRUNERS)}.")
+    ] = "median",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the search. That of the trainings is --set seed=N.")
+    ] = 0,
+    preset: Annotated[str, typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)}.")] = DEFAULT_PRESET,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME|PATH", help="Built-in dataset, or a folder or archive of class folders.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting that all trials share.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="TEXT", help="Name of the sweep.")] = "",
+    queue: Queue = False,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Search for good settings. Each trial is a run of its own.
+
+    Ctrl-C stops; 'expertnet sweep resume' goes on and trains no trial twice.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from expertnet.sweeps.engine import start_sweep
+
+    for kind, chosen, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
+        if chosen not in known:
+            raise SettingsError(f"There is no {kind} {chosen[:40]!r}. Choose one of {', '.join(known)}.")
+    if not 0 <= seed < 2**31:
+        raise SettingsError(f"--seed must be between 0 and {2**31 - 1}. You entered {seed}.")
+    plan = Plan(
+        name=name,
+        preset=preset,
+        settings=build_settings(preset, dataset, parse_assignments(assignments or [])),
+        space=parse_space(vary or []),
+        budget=Budget(trials=trials, hours=hours, epochs=epochs),
+        sampler=sampler,  # type: ignore[arg-type]
+        pruner=pruner,  # type: ignore[arg-type]
+        seed=seed,
+    )
+    found = start_sweep(open_store(runs_dir, creates=True), plan, None if queue else this_process().beating())
+    _go(found, queue, as_json)
+
+
+@app.command()
+def resume(
+    name: SweepName,
+    trials: Trials = None,
+    hours: Hours = None,
+    epochs: Epochs = None,
+    queue: Queue = False,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a sweep, or give it a larger budget."""
+    from expertnet.sweeps.engine import resume_sweep
+
+    found = find_sweep(open_store(runs_dir), name)
+    resume_sweep(found, Budget(trials=trials, hours=hours, epochs=epochs), None if queue else this_process().beating())
+    _go(found, queue, as_json)
+
+
+@app.command()
+def stop(name: SweepName, runs_dir: RunsDir = None) -> None:
+    """Stop a sweep and its trials.
+
+    It may run in another process. Completed epochs are kept.
+    """
+    from expertnet.sweeps.engine import stop_sweep
+
+    found = find_sweep(open_store(runs_dir), name)
+    stop_sweep(found)
+    say(f"Stopping {found.title}. 'expertnet sweep resume {found.id}' goes on.")
+
+
+@app.command()
+def show(name: SweepName = "latest", runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """Print the trials of a sweep."""
+    _print(find_sweep(open_store(runs_dir), name), as_json)
+
+
+@app.command("list")
+def list_(runs_dir: RunsDir = None, as_json: Json = False) -> None:
+    """List the sweeps, newest first."""
+    found = all_sweeps(open_store(runs_dir))
+    rows = [
+        {"sweep": sweep.id, "name": sweep.title, "state": sweep.status().state, "budget": sweep.plan().budget.text}
+        for sweep in found
+    ]
+    lines = [f"{row['sweep']}  {row['state']:<11}  {row['budget']:<22}  {row['name']}" for row in rows]
+    print_result(as_json, rows, lines or ["No sweeps yet. Start one with 'expertnet sweep --vary …'."])
+
+
+@app.command()
+def longer(
+    name: SweepName,
+    epochs: Annotated[int, typer.Argument(metavar="EPOCHS", help="Epochs of the new run.")],
+    queue: Queue = False,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Train the best trial for more epochs.
+
+    This is a new run, with the schedule of so many epochs.
+    """
+    from expertnet.sweeps.follow_up import train_longer
+
+    found = find_sweep(open_store(runs_dir), name)
+    run = train_longer(found, epochs, None if queue else this_process().beating())
+    if not queue:
+        _train([run])
+    status = run.status()
+    line = f"Run {run.id}: {status.state}, test accuracy {percent(status.test_accuracy, 2)}"
+    print_result(as_json, {"run": run.id, "state": status.state, "test_accuracy": status.test_accuracy}, [line])
+
+
+@app.command()
+def seeds(
+    name: SweepName,
+    best: Annotated[int, typer.Option(metavar="N", help="How many of the best trials.")] = 3,
+    number: Annotated[
+        int, typer.Option("--seeds", metavar="N", help="Trainings of each, with the sweep's own one.")
+    ] = 5,
+    queue: Queue = False,
+    runs_dir: RunsDir = None,
+    as_json: Json = False,
+) -> None:
+    """Train the best trials with several seeds.
+
+    The table compares them. Nothing is trained twice.
+    """
+    from expertnet.sweeps.follow_up import queue_repeats, repeats, repeats_table
+
+    found = find_sweep(open_store(runs_dir), name)
+    runs = queue_repeats(found, best, number, None if queue else this_process().beating())
+    if not queue:
+        _train(runs)
+    table = repeats_table(repeats(found, best, number))
+    print_result(
+        as_json, _records(table), _lines(table, ("in the sweep", "validation", "validation sd", "test", "test sd"))
+    )
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def _stop_on_signals() -> Any:
+    from expertnet.training.stop import Stop
+    from expertnet.training.worker import interrupt_or_exit
+
+    stop = Stop()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
+    return stop
+
+
+def _train(runs: list[Run]) -> None:
+    """Train runs in order, until Ctrl-C."""
+    from expertnet.cli.train import EpochPrinter
+    from expertnet.training.lock import train_in_turn
+
+    stop = _stop_on_signals()
+    for run in runs:
+        say(f"Run {run.id}: {run.title}")
+        status = train_in_turn(run, stop, on_progress=EpochPrinter("validation"))
+        if status.state == "failed":
+            say(status.error or "Training failed.")
+
+
+def _go(found: Sweep, queue: bool, as_json: bool) -> None:
+    """Train the trials until the budget is spent or Ctrl-C, then print them."""
+    say(f"Sweep {found.id}")
+    if queue:
+        say("A running studio trains it. Without one, use the same command without --queue.")
+    else:
+        _search(found)
+    state = _print(found, as_json)
+    if state == "failed":
+        raise typer.Exit(1)
+
+
+def _search(found: Sweep) -> None:
+    from expertnet.store.status import Status
+    from expertnet.sweeps.engine import advance
+    from expertnet.training.lock import train_in_turn
+
+    stop, epoch, said = _stop_on_signals(), -1, ""
+
+    def on_progress(status: Status) -> None:
+        nonlocal epoch
+        if status.epoch != epoch:
+            epoch = status.epoch
+            advance(found)
+
+    while not stop.is_set() and (runs := advance(found)):
+        run = runs[0]
+        if run.id != said:
+            varied = ", ".join(f"{d.key}={format_value(_value(run, d.key))}" for d in found.plan().space)
+            say(f"{run.title.rpartition(', ')[2].capitalize()}: {varied}")
+            said = run.id
+        status = train_in_turn(run, stop, on_progress=on_progress, on_wait=lambda: say("Waiting in the queue."))
+        if status.active:  # another process trains it
+            stop.wait(LOOK_EVERY)
+        else:
+            say(
+                f"  {status.state} after {counted(status.epoch, 'epoch')}, validation accuracy {percent(status.best_val_accuracy, 2)}"
+            )
+    if stop.is_set() and not stop.interrupted:
+        from expertnet.sweeps.engine import stop_sweep
+
+        stop_sweep(found)
+
+
+def _value(run: Run, key: str) -> Any:
+    from expertnet.settings.fields import get_value
+
+    return get_value(run.settings(), key)
+
+
+# --- output ----------------------------------------------------------------------------------------------------------
+
+
+def _print(found: Sweep, as_json: bool) -> str:
+    """Print the trials, and return the state of the sweep."""
+    from expertnet.sweeps.trials import best_trials, trial_table, trials_of
+
+    trials, status = trials_of(found), found.status()
+    table, best = trial_table(trials), best_trials(trials)
+    document = {
+        "sweep": found.id,
+        "name": found.title,
+        "state": status.state,
+        "reason": status.reason,
+        "best": best[0].number if best else None,
+        "trials": _records(table),
+    }
+    lines = [*(_lines(table.drop(columns=["error"]), ("accuracy",)) if trials else ())]
+    why = f": {status.reason}" if status.reason else ""
+    lines.append(f"{status.state.capitalize()}{why}.")
+    if best:
+        accuracy = f"{percent(best[0].accuracy, 2)} of the validation images"
+        lines.append(f"The best is trial {best[0].number} with {accuracy}: run {best[0].run_id}.")
+    print_result(as_json, document, lines)
+    return status.state
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, with None for missing values."""
+    rows = table.astype(object).to_dict("records")
+    return [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows]
+
+
+def _lines(table: pd.DataFrame, shares: tuple[str, ...]) -> Iterator[str]:
+    """Yield a table as lines. `shares` are its columns of percentages."""
+    rows = [[str(column) for column in table]]
+    for record in _records(table):
+        rows.append(
+            [
+                percent(value, 2) if key in shares else "–" if value is None else format_value(value)
+                for key, value in record.items()
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip()

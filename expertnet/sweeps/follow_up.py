@@ -1,0 +1,133 @@
+"""What comes after a sweep: train the best trial longer, and the best trials with several seeds.
+
+A sweep picks the best of many, partly by luck. Other seeds tell how much of it was luck. A training is recognized by its
+settings alone, so none is done twice.
+"""
+
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+import pandas as pd
+
+from expertnet.errors import RunError, SettingsError
+from expertnet.settings.schema import Settings
+from expertnet.store.index import RunRow, run_rows
+from expertnet.store.notes import Notes
+from expertnet.store.queue import RunQueue
+from expertnet.store.run import Run
+from expertnet.sweeps.engine import LONGEST, TAG
+from expertnet.sweeps.space import settings_with
+from expertnet.sweeps.sweep import Sweep
+from expertnet.sweeps.trials import Trial, best_trials, trials_of
+from expertnet.training.start import check_can_start
+from expertnet.utils.processes import Process
+from expertnet.utils.text import counted, cut
+
+BEST, SEEDS, MOST = 3, 5, 30  # trials and seeds by default, and the most of each
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A trial with one seed, and the run that did it or will; None if there is none yet."""
+
+    trial: Trial
+    settings: Settings
+    row: RunRow | None
+
+    @property
+    def finished(self) -> bool:
+        return self.row is not None and self.row.state == "finished"
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether nothing trains it or will."""
+        return self.row is None or not (self.finished or self.row.active)
+
+
+def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run:
+    """Queue a new run of the best trial's settings with more epochs, or return the run that has them already.
+
+    Raises RunError if no trial has ended, or SettingsError if `epochs` are not more.
+    """
+    (best,) = _best(sweep, 1)
+    settings = settings_with(sweep.plan().settings, best.values)
+    if epochs <= settings.training.epochs:
+        raise SettingsError(
+            f"The best trial has {settings.training.epochs} epochs already. Enter more. You entered {epochs}."
+        )
+    longer = settings_with(settings, {"training.epochs": epochs})
+    row = _rows(sweep, [longer]).get(longer)
+    if row is not None and (row.active or row.state == "finished"):
+        return row.run
+    return _queue(sweep, longer, f"trial {best.number}, {counted(epochs, 'epoch')}", owner)
+
+
+def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
+    """Return the best trials with each seed, from the sweep's own seed on. Raises SettingsError or RunError."""
+    for name, number in (("trials", best), ("seeds", seeds)):
+        if not 1 <= number <= MOST:
+            raise SettingsError(f"The number of {name} must be between 1 and {MOST}. You entered {number}.")
+    base = sweep.plan().settings
+    first = base.seed if base.seed + seeds <= 2**31 else 0
+    wanted = [
+        (trial, settings_with(base, trial.values | {"seed": seed}))
+        for trial in _best(sweep, best)
+        for seed in [base.seed, *(seed for seed in range(first, first + seeds) if seed != base.seed)][:seeds]
+    ]
+    rows = _rows(sweep, [settings for _, settings in wanted])
+    return [Repeat(trial, settings, rows.get(settings)) for trial, settings in wanted]
+
+
+def queue_repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS, owner: Process | None = None) -> list[Run]:
+    """Queue every training of repeats() that is missing or was cut off, and return these runs. Raises as repeats() does."""
+    with sweep.locked("repeats"):
+        missing = [repeat for repeat in repeats(sweep, best, seeds) if repeat.is_open]
+        return [
+            _queue(sweep, repeat.settings, f"trial {repeat.trial.number}, seed {repeat.settings.seed}", owner)
+            for repeat in missing
+        ]
+
+
+def repeats_table(found: list[Repeat]) -> pd.DataFrame:
+    """Return a row per trial: how many seeds have finished, and the mean and standard deviation of their accuracies."""
+    table = []
+    for number in dict.fromkeys(repeat.trial.number for repeat in found):
+        own = [repeat for repeat in found if repeat.trial.number == number]
+        rows = [repeat.row for repeat in own if repeat.row and repeat.finished]
+        validation = [row.best for row in rows if row.best is not None]
+        test = [row.test for row in rows if row.test is not None]
+        table.append(
+            {"trial": number}
+            | own[0].trial.values
+            | {
+                "in the sweep": own[0].trial.accuracy,
+                "seeds": len(rows),
+                "validation": mean(validation) if validation else None,
+                "validation sd": stdev(validation) if len(validation) > 1 else None,
+                "test": mean(test) if test else None,
+                "test sd": stdev(test) if len(test) > 1 else None,
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def _best(sweep: Sweep, count: int) -> list[Trial]:
+    found = best_trials([trial for trial in trials_of(sweep) if trial.state == "finished"], count)
+    if not found:
+        raise RunError(f"No trial of sweep {sweep.title} has finished yet.")
+    return found
+
+
+def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
+    """Return the run of each settings: one that has finished, else one that waits or trains, else the newest."""
+    rows = [row for row in run_rows(sweep.store) if row.settings in wanted]
+    rows.sort(key=lambda row: (row.state == "finished", row.active, row.id))
+    return {row.settings: row for row in rows if row.settings is not None}
+
+
+def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:
+    check_can_start(settings)
+    run = sweep.store.create(settings, sweep.plan().preset, f"{cut(sweep.title, LONGEST)}: {what}")
+    run.annotate(Notes(tags=(TAG,)))
+    RunQueue(sweep.store.root).add(run.id, owner)
+    return run

@@ -1,0 +1,203 @@
+"""The settings that a sweep varies: a range of numbers, linear or logarithmic, or a list of values."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from expertnet.errors import SettingsError
+from expertnet.settings.fields import SettingField, field_of, settings_from_dict
+from expertnet.settings.schema import Settings, format_value
+
+NUMBERS = ("int", "float")
+NOT_VARIED = {
+    "seed": "It is chance, not a choice. Train the best trials with several seeds afterwards",
+    "data.dataset": "Accuracies on different images cannot be compared. Start a sweep for each dataset",
+    "data.validation_share": "It changes the images that the trials are compared on",
+}
+EXAMPLE = "training.lr=1e-4..1e-2:log, model.num_experts=2..5 or training.optimizer=adamw,muon"
+
+
+class Dimension(BaseModel):
+    """One setting that varies: all numbers from `low` to `high`, or `choices`, as text that --set accepts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    key: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> SettingField:
+        return field_of(self.key)
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.field.kind in NUMBERS
+
+    @property
+    def values(self) -> list[Any] | None:
+        """The values that can occur, in order; None for a range without steps."""
+        if self.choices:
+            return list(self.choices)
+        if self.field.kind == "int":
+            return list(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+        if self.step is None:
+            return None
+        return [self.low + place * self.step for place in range(self._steps + 1)]
+
+    @property
+    def _steps(self) -> int:
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
+
+    def distribution(self) -> Any:
+        """Return the dimension as Optuna has it."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choices:
+            return CategoricalDistribution(self.choices)
+        high = self.high if self.step is None else self.low + self._steps * self.step  # the last value of the grid
+        if self.field.kind == "int":
+            return IntDistribution(int(self.low), int(high), log=self.log, step=int(self.step or 1))
+        return FloatDistribution(self.low, high, log=self.log, step=self.step)
+
+    def typed(self, value: Any) -> Any:
+        """Return a value as a number where the setting is one, for tables and charts."""
+        if not self.is_numeric:
+            return value
+        return int(float(value)) if self.field.kind == "int" else float(value)
+
+    @property
+    def text(self) -> str:
+        """The dimension as --vary accepts it."""
+        if self.choices:
+            return f"{self.key}={self._separator.join(self.choices)}"
+        scale = ":log" if self.log else f":step={format_value(self.step)}" if self.step else ""
+        return f"{self.key}={format_value(self.low)}..{format_value(self.high)}{scale}"
+
+    @property
+    def _separator(self) -> str:
+        return separator(self.field)
+
+    def checked(self) -> Self:
+        """Return the dimension. Raises SettingsError with what is wrong and what is allowed."""
+        field = self.field
+        if self.key in NOT_VARIED:
+            raise SettingsError(f"A sweep does not vary `{self.key}`. {NOT_VARIED[self.key]}.")
+        if self.choices:
+            for choice in self.choices:
+                _check_value(field, choice)
+            if len(set(self.choices)) < 2:
+                raise SettingsError(
+                    f"`{self.key}` needs at least two different values. Name it with --set if it is fixed."
+                )
+            return self
+        if field.kind not in NUMBERS:
+            raise SettingsError(
+                f"`{self.key}` is not a number, so it has no range. List its values, such as {self.key}=A,B."
+            )
+        for limit in (self.low, self.high):
+            _check_value(field, int(limit) if field.kind == "int" and limit.is_integer() else limit)
+        entered = f"You entered {format_value(self.low)}..{format_value(self.high)}"
+        if self.low >= self.high:
+            raise SettingsError(f"The range of `{self.key}` must go from a smaller to a larger number. {entered}.")
+        if self.log and self.low <= 0:
+            raise SettingsError(f"The range of `{self.key}` must begin above 0 to be logarithmic. {entered}.")
+        if self.log and self.step is not None:
+            raise SettingsError(f"The range of `{self.key}` can be logarithmic or have steps, not both.")
+        if self.step is not None and not 0 < self.step <= self.high - self.low:
+            raise SettingsError(
+                f"The step of `{self.key}` must be greater than 0 and at most the width of its range. "
+                f"You entered {format_value(self.step)}."
+            )
+        if self.step is not None and field.kind == "int" and not self.step.is_integer():
+            raise SettingsError(
+                f"The step of `{self.key}` must be a whole number. You entered {format_value(self.step)}."
+            )
+        return self
+
+
+def separator(field: SettingField) -> str:
+    """Return what separates the values of a list. A value that is a list of numbers itself has commas."""
+    return "/" if field.kind in ("ints", "blocks") else ","
+
+
+def _check_value(field: SettingField, value: Any) -> None:
+    """Raise SettingsError unless the schema allows the value, whatever the other settings are."""
+    nested = {field.section: {field.name: value}} if field.section else {field.name: value}
+    try:
+        settings_from_dict(nested)
+    except SettingsError as error:
+        own = error.by_key.get(field.key)
+        # what depends on other settings, which may vary too, is for each trial to say
+        if own and own.startswith((f"`{field.key}` must be {field.allowed}", f"`{field.key}` must be {field.range}")):
+            raise SettingsError(own, {field.key: own}) from None
+
+
+def parse_dimension(text: str) -> Dimension:
+    """Return a dimension from KEY=LOW..HIGH, with :log or :step=S behind it, or KEY=A,B,C. Raises SettingsError."""
+    key, equals, values = (part.strip() for part in text.partition("="))
+    if not (equals and key and values):
+        raise SettingsError(f"--vary needs a setting and its values, such as {EXAMPLE}. You entered {text[:80]!r}.")
+    field = field_of(key)
+    if ".." not in values or field.kind not in NUMBERS:
+        return Dimension(key=key, choices=tuple(part.strip() for part in values.split(separator(field)))).checked()
+    limits, *options = values.split(":")
+    low, _, high = limits.partition("..")
+    found: dict[str, Any] = {"low": _number(key, low), "high": _number(key, high)}
+    for option in options:
+        name, _, value = option.partition("=")
+        if name == "log" and not value:
+            found["log"] = True
+        elif name == "step":
+            found["step"] = _number(key, value)
+        elif name != "linear":
+            raise SettingsError(f"A range ends with :log, :linear or :step=S. You entered {option[:40]!r} for `{key}`.")
+    return Dimension(key=key, **found).checked()
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingsError(
+            f"A range needs two numbers, such as {EXAMPLE}. You entered {text.strip()[:40]!r} for `{key}`."
+        )
+    return number
+
+
+def parse_space(texts: Iterable[str]) -> tuple[Dimension, ...]:
+    """Return the dimensions. Raises SettingsError if one is invalid, appears twice, or there is none."""
+    return checked_space([parse_dimension(text) for text in texts])
+
+
+def checked_space(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:
+    """Return the dimensions. Raises SettingsError if one is invalid, appears twice, or there is none."""
+    space = tuple(dimension.checked() for dimension in dimensions)
+    keys = [dimension.key for dimension in space]
+    if not keys:
+        raise SettingsError(f"Nothing varies. Choose at least one setting and its values, such as {EXAMPLE}.")
+    for key in keys:
+        if keys.count(key) > 1:
+            raise SettingsError(f"`{key}` appears twice. Give all its values at once.")
+    return space
+
+
+def combinations(space: Iterable[Dimension]) -> float:
+    """Return the number of combinations, infinite with a range without steps."""
+    return math.prod(math.inf if dimension.values is None else len(dimension.values) for dimension in space)
+
+
+def settings_with(base: Settings, values: Mapping[str, Any]) -> Settings:
+    """Return settings with other values by dotted key. Raises SettingsError if they do not fit together."""
+    nested = base.model_dump()
+    for key, value in values.items():
+        field = field_of(key)
+        (nested[field.section] if field.section else nested)[field.name] = value
+    return settings_from_dict(nested)

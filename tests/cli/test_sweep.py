@@ -1,0 +1,89 @@
+"""`expertnet sweep`."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
+from expertnet.sweeps.sweep import all_sweeps
+from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
+from tests.support.served import ROOT
+from tests.support.small import until
+from tests.support.sweeps import done, started
+
+SMALL = ["sweep", *TINY_OPTIONS, "--vary", "training.lr=1e-3..1e-2:log", "--vary", "model.num_experts=1..2"]
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_prints_and_is_followed_up():
+    found = document(*SMALL, "--set", "training.epochs=1", "--trials", 2, "--name", "first")
+    assert (found["state"], found["reason"], found["name"]) == ("finished", "2 trials", "first")
+    assert [trial["state"] for trial in found["trials"]] == ["finished"] * 2 and len(RunStore().list()) == 2
+    best = found["trials"][found["best"] - 1]
+    assert best["accuracy"] == max(trial["accuracy"] for trial in found["trials"])
+    assert RunStore().get(best["run"]).status().best_val_accuracy == best["accuracy"]
+    (table,) = document("sweep", "seeds", "latest", "--best", 1, "--seeds", 2)
+    assert table["seeds"] == 2 and table["in the sweep"] == best["accuracy"]
+    assert document("sweep", "longer", "latest", 2)["state"] == "finished"
+    assert len(RunStore().list()) == 4
+    assert document("sweep", "resume", "latest", "--trials", 3)["reason"] == "3 trials"
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_after_a_kill_without_a_trial_twice():
+    words = [*PROGRAM, *SMALL, "--set", "training.epochs=30", "--trials", "1", "--pruner", "none"]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until(lambda: any(run.status().epoch >= 1 for run in RunStore().list()), process)
+    process.kill()
+    process.wait()
+    (sweep,) = all_sweeps(RunStore())
+    (run,) = RunStore().list()
+    before = run.status().epoch
+    assert (sweep.status().state, run.state) == ("interrupted", "interrupted")
+    found = document("sweep", "resume", "latest")
+    assert [(trial["state"], trial["epochs"], trial["run"]) for trial in found["trials"]] == [("finished", 30, run.id)]
+    assert [row["epoch"] for row in run.metrics()] == list(range(1, 31)) and before >= 1
+    assert [other.id for other in RunStore().list()] == [run.id]
+
+
+def test_sweeps_are_listed_shown_and_stopped():
+    sweep = done(started(RunStore(), name="mine"))
+    waiting = document(*SMALL, "--trials", 3, "--queue")
+    assert (waiting["state"], waiting["trials"]) == ("running", [])  # until a studio runs
+    listed = document("sweep", "list")
+    assert [(each["name"], each["state"]) for each in listed] == [
+        ("digits: learning rate, experts per block", "running"),
+        ("mine", "finished"),
+    ]
+    shown = command("sweep", "show", sweep.id).stdout.splitlines()
+    assert shown[0].split()[:3] == ["trial", "state", "accuracy"] and len(shown) == 1 + 6 + 2
+    assert shown[-2] == "Finished: 6 trials." and "of the validation images: run " in shown[-1]
+    assert command("sweep", "stop", "latest").returncode == 0
+    assert document("sweep", "show")["state"] == "stopped"
+    assert RunQueue(RunStore().root).ids() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "Nothing varies."),
+        (["--vary", "training.lr=0..1", "--trials", 3], "`training.lr` must be greater than 0"),
+        (["--vary", "training.lr=0.1..1"], "The budget is empty."),
+        (["--vary", "training.lr=0.1..1", "--trials", 0], "trials must be greater than 0"),
+        (["--vary", "training.lr=0.1..1", "--trials", 3, "--preset", "report"], "validation images"),
+        (["--vary", "training.lr=0.1..1", "--trials", 3, "--sampler", "best"], "There is no sampler 'best'."),
+        (["--vary", "training.lr=0.1..1", "--trials", 3, "--pruner", "all"], "There is no pruner 'all'."),
+        (["--vary", "training.lr=0.1..1", "--trials", "many"], "--trials"),
+        (["--vary", "training.lr=0.1..1", "--trials", 3, "--seed", -1], "--seed must be between"),
+        (["show"], "There is no sweep 'latest'"),
+        (["stop", "2026"], "There is no sweep '2026'"),
+        (["resume", "2026"], "There is no sweep '2026'"),
+        (["longer", "latest", 9], "There is no sweep 'latest'"),
+    ],
+)
+def test_wrong_arguments_are_rejected_and_leave_nothing_behind(words, says):
+    Path(RunStore().root).mkdir()
+    assert says in refused(command("sweep", *words))
+    assert list(RunStore().root.iterdir()) == []

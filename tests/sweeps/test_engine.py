@@ -1,0 +1,229 @@
+"""A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice."""
+
+import pytest
+
+from expertnet.errors import DatasetError, RunError, SettingsError
+from expertnet.store.queue import RunQueue
+from expertnet.store.trash import move_to_trash
+from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
+from expertnet.sweeps.plan import Budget
+from expertnet.sweeps.study import JOURNAL, open_study
+from expertnet.sweeps.sweep import all_sweeps, find_sweep
+from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.training.stop import stop_run
+from expertnet.utils.processes import Process
+from tests.support.small import settings
+from tests.support.sweeps import done, peak, plan, started, train
+
+GRID = ("model.num_experts=1..3", "model.channels=8,16")
+
+
+def states(sweep):
+    return [trial.state for trial in trials_of(sweep)]
+
+
+def test_a_sweep_ends_with_its_budget_and_knows_the_best(store):
+    sweep = done(started(store))
+    found = trials_of(sweep)
+    assert states(sweep) == ["finished"] * 6 and sweep.status().reason == "6 trials"
+    assert sweep.status().state == "finished" and advance(sweep) == []
+    (best,) = best_trials(found)
+    assert best.accuracy == max(peak(trial.run.settings()) for trial in found)
+    assert [trial.run.title.rpartition(", ")[2] for trial in found] == [f"trial {n}" for n in range(1, 7)]
+    assert {trial.run.notes().tags for trial in found} == {("sweep",)}
+    assert all(trial.values["training.lr"] == trial.run.settings().training.lr for trial in found)
+    assert all(trial.parameters and trial.multiply_adds and trial.seconds == 40.0 for trial in found)
+
+
+def test_the_same_plan_gives_the_same_trials_wherever_it_was_cut_off(store):
+    whole, cut_off = done(started(store)), started(store)
+    for _ in range(3):
+        (run,) = advance(cut_off)
+        assert [each.id for each in advance(cut_off)] == [run.id]  # nothing is asked twice
+        train(run)
+    stop_sweep(cut_off)
+    assert cut_off.status().state == "stopped"
+    resume_sweep(cut_off)
+    done(cut_off)
+    assert [trial.values for trial in trials_of(whole)] == [trial.values for trial in trials_of(cut_off)]
+
+
+def test_two_workers_keep_two_different_trials_in_the_queue(store):
+    sweep = started(store)
+    first, second = advance(sweep, slots=2)
+    assert RunQueue(store.root).ids() == [first.id, second.id]
+    assert {run.id for run in advance(find_sweep(store, sweep.id), slots=2)} == {first.id, second.id}
+    train(first)
+    still, third = advance(sweep, slots=2)
+    assert still.id == second.id and third.id not in (first.id, second.id)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "random"])
+def test_a_finite_space_is_tried_once_and_then_the_sweep_ends(store, sampler):
+    sweep = done(started(store, *GRID, sampler=sampler, budget=Budget(trials=50)))
+    values = [tuple(trial.values.values()) for trial in trials_of(sweep)]
+    assert sorted(values) == [(k, c) for k in (1, 2, 3) for c in (8, 16)]
+    assert sweep.status().reason == "every combination was tried"
+    assert sampler != "grid" or values == sorted(values)
+
+
+def test_hours_and_epochs_end_a_trial_in_the_middle(store):
+    by_epochs = done(started(store, budget=Budget(epochs=6)))
+    assert [(trial.epoch, trial.state) for trial in trials_of(by_epochs)] == [(4, "finished"), (2, "cut off")]
+    by_hours = done(started(store, budget=Budget(hours=70 / 3600)))  # an epoch takes 10 seconds
+    assert [(trial.epoch, trial.state) for trial in trials_of(by_hours)] == [(4, "finished"), (3, "cut off")]
+    assert by_epochs.status().reason == "6 epochs"
+
+
+def test_the_median_stops_a_trial_that_is_worse_than_the_others(store):
+    sweep = started(store, "training.lr=1e-3,2e-3,3e-3,4e-3,5e-3", pruner="median", budget=Budget(trials=5))
+    order = iter([0.8, 0.8, 0.8, 0.8, 0.3])
+
+    def accuracy(values):
+        return accuracies.setdefault(values.training.lr, next(order, 0.0))
+
+    accuracies = {}
+    done(sweep, accuracy)
+    last = trials_of(sweep)[-1]
+    assert states(sweep) == ["finished"] * 4 + ["pruned"]
+    assert last.epoch == 1 and last.run.state == "stopped" and last.known
+
+
+def test_a_trial_that_a_user_stops_or_deletes_ends_and_the_sweep_goes_on(store):
+    sweep = started(store)
+    (first,) = advance(sweep)
+    stop_run(first)
+    (second,) = advance(sweep)
+    train(second, after_epoch=lambda: stop_run(second))
+    (third,) = advance(sweep)
+    RunQueue(store.root).remove(third.id)
+    third.leave_queue("stopped")
+    move_to_trash(third)
+    done(sweep)
+    assert states(sweep) == ["stopped", "stopped", "failed", "finished", "finished", "finished"]
+    assert trials_of(sweep)[1].epoch == 1 and trials_of(sweep)[2].error == "Its run was deleted."
+
+
+def test_a_training_that_fails_fails_its_trial_alone(store):
+    sweep = started(store)
+    (run,) = advance(sweep)
+    RunQueue(store.root).remove(run.id)
+    error = "The network needs 900 GiB of memory."
+    run.write_status(run.status().changed(state="failed", error=error))
+    done(sweep)
+    assert states(sweep) == ["failed", *["finished"] * 5] and trials_of(sweep)[0].error == error
+
+
+def test_values_that_do_not_fit_together_fail_their_trial_alone(store):
+    sweep = done(started(store, "model.pool_after=1/1,2", "training.lr=1e-3,1e-2", budget=Budget(trials=9)))
+    failed = [trial for trial in trials_of(sweep) if trial.state == "failed"]  # there is one block
+    assert {trial.values["model.pool_after"] for trial in failed} == {"1,2"} and len(failed) == 2
+    assert all("must list blocks between 1 and 1" in trial.error and trial.run is None for trial in failed)
+    assert len(store.list()) == 2
+
+
+def test_a_sweep_whose_trials_all_fail_gives_up_with_their_error(store):
+    sweep = done(started(store, "model.pool_after=2/3", "training.lr=1e-3..1e-2", budget=Budget(epochs=99)))
+    assert sweep.status().state == "failed" and len(trials_of(sweep)) == FAILURES
+    assert sweep.status().reason.startswith("10 trials in a row failed. The last one: `model.pool_after`")
+
+
+def test_stopping_and_resuming_goes_on_with_the_same_trial(store):
+    sweep = started(store)
+    (run,) = advance(sweep)
+    stop_sweep(sweep)
+    assert advance(sweep) == [] and (sweep.status().state, run.state) == ("stopped", "stopped")
+    with pytest.raises(RunError, match="is not active: it is stopped"):
+        stop_sweep(sweep)
+    resume_sweep(sweep)
+    (again,) = advance(sweep)
+    assert again.id == run.id and again.state == "queued"
+    done(sweep)
+    assert len(store.list()) == 6
+    with pytest.raises(RunError, match="has used its budget of 6 trials"):
+        resume_sweep(sweep)
+    resume_sweep(sweep, Budget(trials=8))
+    with pytest.raises(RunError, match="is already running"):
+        resume_sweep(sweep)
+    assert len(trials_of(done(sweep))) == 8
+
+
+def killed(run):
+    """Leave a run as a kill does."""
+    RunQueue(run.path.parent).remove(run.id)
+    dead = Process(host=run.status().host, pid=1, process_start=0.0, boot="another")
+    run.write_status(run.written_status().changed(process=dead, state="running"))
+
+
+def test_a_trial_whose_process_was_killed_goes_on_and_is_given_up_if_it_never_gets_further(store):
+    sweep = started(store)
+    (run,) = advance(sweep)
+    for _ in range(RESUMES):
+        killed(run)
+        (again,) = advance(sweep)
+        assert again.id == run.id and again.state == "queued"
+    killed(run)
+    (other,) = advance(sweep)
+    assert other.id != run.id and trials_of(sweep)[0].error == "It was interrupted again and again."
+
+
+def test_a_kill_between_two_steps_leaves_no_trial_lost_or_twice(store):
+    sweep = started(store)
+    with open_study(sweep) as study:
+        study.ask()  # killed before its run had an id
+    with open_study(sweep) as study:
+        study.note(study.ask(), run="20260101-000000-abcd")  # killed before its run had a folder
+    journal = sweep.path / JOURNAL
+    journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "torn')  # killed while it wrote
+    (run,) = advance(sweep)
+    assert run.id == "20260101-000000-abcd" and run.state == "queued"
+    done(sweep)
+    assert states(sweep) == ["finished"] * 6 and len(store.list()) == 6
+
+
+def test_a_sweep_of_a_command_that_died_is_interrupted(store):
+    dead = Process(host="here", pid=1, process_start=0.0, boot="another")
+    sweep = start_sweep(store, plan(), dead)
+    assert sweep.status().state == "interrupted"
+    resume_sweep(sweep)
+    assert sweep.status().state == "running" and len(advance(sweep)) == 1
+
+
+def test_a_damaged_sweep_is_left_out_and_says_so(store):
+    sweep = started(store)
+    (sweep.path / JOURNAL).write_text("{}\n[1]\n")
+    with pytest.raises(RunError, match="journal.log of sweep .* is damaged"):
+        trials_of(find_sweep(store, sweep.id[:-1]))
+    (sweep.path / "plan.json").write_text("{")
+    assert all_sweeps(store) == []
+    with pytest.raises(RunError, match="There is no sweep 'latest'"):
+        find_sweep(store, "latest")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"budget": Budget()}, "The budget is empty"),
+        ({"budget": Budget(hours=0)}, "hours must be greater than 0"),
+        ({"budget": Budget(trials=-3)}, "trials must be greater than 0 and at most 10,000. You entered -3."),
+        ({"sampler": "grid"}, "needs steps, and `training.lr` has none"),
+        ({"settings": settings(**{"data.validation_share": 0.0})}, "validation images"),
+    ],
+)
+def test_an_impossible_plan_leaves_nothing_behind(store, values, says):
+    with pytest.raises(SettingsError, match=says):
+        start_sweep(store, plan(**values))
+    assert not store.root.exists()
+
+
+def test_images_that_are_gone_leave_nothing_behind(store, tmp_path):
+    with pytest.raises(DatasetError, match="There is no folder or archive"):
+        start_sweep(store, plan(settings=settings(**{"data.dataset": str(tmp_path / "gone")})))
+    assert not store.root.exists()
+
+
+def test_without_optuna_one_sentence_says_how_to_install_it(store, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(SettingsError, match=r"Run: pip install 'expertnet\[sweep\]'\."):
+        started(store)
+    assert not store.root.exists()

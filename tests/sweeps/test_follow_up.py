@@ -1,0 +1,46 @@
+"""After a sweep: the best trial longer, and the best trials with several seeds."""
+
+import pytest
+
+from expertnet.errors import RunError, SettingsError
+from expertnet.sweeps.follow_up import queue_repeats, repeats, repeats_table, train_longer
+from expertnet.sweeps.trials import best_trials, trials_of
+from tests.support.sweeps import done, peak, started, train
+
+
+@pytest.fixture
+def sweep(store):
+    return done(started(store, "training.lr=1e-3,1e-2,1e-1", "model.channels=8,16"))
+
+
+def test_the_best_trial_is_trained_longer_once(store, sweep):
+    run = train_longer(sweep, 9)
+    (best,) = best_trials(trials_of(sweep))
+    settings = best.run.settings()
+    longer = settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 9})})
+    assert run.settings() == longer and run.state == "queued"
+    assert run.title.endswith(f": trial {best.number}, 9 epochs")
+    assert train_longer(sweep, 9).id == run.id
+    with pytest.raises(SettingsError, match="has 4 epochs already. Enter more. You entered 4."):
+        train_longer(sweep, 4)
+
+
+def test_the_best_three_with_seeds_train_what_is_missing(store, sweep):
+    queued = queue_repeats(sweep, best=3, seeds=3)
+    assert len(queued) == 3 * 2 and queue_repeats(sweep, best=3, seeds=3) == []
+    assert {run.settings().seed for run in queued} == {1, 2}
+    for run in queued:  # each seed costs a point
+        train(run, lambda values: peak(values) - 0.01 * values.seed)
+    table = repeats_table(repeats(sweep, best=3, seeds=3))
+    best = best_trials(trials_of(sweep), 3)
+    assert table["trial"].tolist() == [trial.number for trial in best] and table["seeds"].tolist() == [3, 3, 3]
+    expected = [trial.accuracy - 0.01 for trial in best]  # the mean of 0, 1 and 2 points less
+    assert table["validation"].tolist() == pytest.approx(expected) == table["test"].tolist()
+    assert table["validation sd"].tolist() == pytest.approx([0.01] * 3)
+
+
+def test_what_cannot_follow_says_why(store, sweep):
+    with pytest.raises(SettingsError, match="number of seeds must be between 1 and 30. You entered 0."):
+        repeats(sweep, seeds=0)
+    with pytest.raises(RunError, match="No trial of sweep .* has finished yet"):
+        train_longer(started(store), 9)
