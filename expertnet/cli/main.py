@@ -8,6 +8,7 @@ import typer
 from expertnet import __version__
 from expertnet.cli import (
     controls,
+    data,
     evaluate,
     export_run,
     import_run,
@@ -56,6 +57,7 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(sweep.app, name="sweep")
+app.add_typer(data.data, name="data")
 
 
 def main() -> None:

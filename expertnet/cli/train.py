@@ -26,7 +26,10 @@ def train(
         str | None, typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)} (default: {DEFAULT_PRESET}).")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Built-in dataset, or a folder or archive of class folders.")
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH", help="Built-in dataset, one of yours, or a folder or archive of class folders."
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,

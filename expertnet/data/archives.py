@@ -119,11 +119,12 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
                 yield from _folder(root, path, cancelled, depth + 1)
         elif item.is_file():  # not a pipe, which would block
             status = item.stat()
-            read = partial(_read_file, root / path, status.st_size)
+            read = partial(read_file, root / path, status.st_size)
             yield Entry(printable(path), False, None, read, (status.st_size, status.st_mtime_ns))
 
 
-def _read_file(path: Path, size: int) -> bytes:
+def read_file(path: Path, size: int) -> bytes:
+    """Return at most `size` and MAX_BYTES + 1 bytes of a file, b"" if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(min(size, MAX_BYTES + 1))

@@ -4,16 +4,16 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from expertnet.data.archives import Entry, entries
+from expertnet.data.archives import Entry
 from expertnet.data.builtin import Images
 from expertnet.data.class_folders import Layout, refuse_empty_classes
 from expertnet.data.images import fit, load_image
+from expertnet.data.sources import Source, list_entries
 from expertnet.errors import ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import counted, printable
@@ -43,7 +43,7 @@ def decode_arrays(
 
 
 def decode_files(
-    path: Path,
+    source: Source,
     layout: Layout,
     image_size: int,
     unreadable: list[str],
@@ -59,7 +59,7 @@ def decode_files(
     left, count = dict(layout.images), len(layout.images)
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
-        for batch in _file_batches(entries(path, cancelled), left):
+        for batch in _file_batches(list_entries(source, cancelled), left):
             raise_if_cancelled(cancelled)
             images: list[Tensor | None] = [None] * len(batch)
             slices = [batch[start::workers] for start in range(workers)]
@@ -75,8 +75,8 @@ def decode_files(
             for part, pairs in good.items():
                 if pairs:
                     yield part, torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
-            progress(f"Decoding {path.name}", 1 - len(left) / count)
-    refuse_empty_classes(layout, unreadable, path.name, skipped_text(layout, unreadable))
+            progress(f"Decoding {source.name}", 1 - len(left) / count)
+    refuse_empty_classes(layout, unreadable, source.name, skipped_text(layout, unreadable))
 
 
 def _file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_File]]:

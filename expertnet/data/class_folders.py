@@ -52,10 +52,13 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
             members[key].append(path)
         elif key in members or is_image:
             skipped.append(path)
-    return _layout(members, skipped, has_parts, title)
+    return arrange_members(members, skipped, has_parts, title)
 
 
-def _layout(members: dict[tuple[str, str], list[str]], skipped: list[str], has_parts: bool, title: str) -> Layout:
+def arrange_members(
+    members: dict[tuple[str, str], list[str]], skipped: list[str], has_parts: bool, title: str
+) -> Layout:
+    """Return the layout of paths by part and class. `skipped` and the errors are those of `arrange`."""
     classes = tuple(sorted({name for part, name in members if part == "train"}))
     if len(classes) > MAX_CLASSES:
         raise DatasetError(f"{title} has more than {MAX_CLASSES:,} classes. {LAYOUT_TEXT}, with fewer classes.")

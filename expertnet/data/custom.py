@@ -18,12 +18,12 @@ from expertnet.data.datasets import (
     dataset_title,
     find_cached,
     list_layout,
-    path_of,
     refuse_if_missing,
     refuse_without_validation,
     unreadable_error,
 )
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images
+from expertnet.data.sources import Source, find_source
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import version_of, write_atomically
@@ -64,7 +64,7 @@ def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = 
     if scanned is None:
         try:
             with _listing:
-                scanned, paths = _list(path_of(data), progress, cancelled)
+                scanned, paths = _list(find_source(data), progress, cancelled)
             _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
         except OSError as error:
             raise unreadable_error(dataset_title(data.dataset), error) from error
@@ -83,10 +83,11 @@ def _known(data: DataSettings) -> Scan | str | None:
         return None
 
 
-def _list(path: Path, progress: Report, cancelled: ShouldStop) -> tuple[Scan | str, set[Path]]:
-    """Return the contents, or why they cannot be used, and the archive or the folders whose change may change that."""
+def _list(source: Source, progress: Report, cancelled: ShouldStop) -> tuple[Scan | str, set[Path]]:
+    """Return the contents, or why they cannot be used, and the files or folders whose change may change that."""
+    path = source if isinstance(source, Path) else source.log
     try:
-        layout = list_layout(path, progress, cancelled)
+        layout = list_layout(source, progress, cancelled)
     except DatasetError as error:
         return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")

@@ -8,13 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from expertnet.data import cache
-from expertnet.data.archives import entries
 from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
 from expertnet.data.class_folders import Layout, arrange
 from expertnet.data.images import SUFFIXES
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
+from expertnet.data.own.layout import layout_of
+from expertnet.data.own.versions import REFERENCE, Version, dataset_ids, find_version
+from expertnet.data.sources import Source, find_source, list_entries
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
@@ -45,16 +47,21 @@ DECODED_AGAIN = (
 
 
 def dataset_title(name: str) -> str:
-    """Return the display name: "CIFAR-10", or the name of a folder or archive without its ending."""
+    """Return the display name: "CIFAR-10", "Flowers, version 3", or the name of a folder or archive without its ending."""
     if name in BUILTIN:
         return BUILTIN[name].title
+    if "@" in name and (version := find_version(name)):
+        return version.name
     last = os.path.basename(os.path.abspath(os.path.expanduser(name)))
     return re.sub(r"(?i)(?<=.)(\.zip|\.tgz|\.tar(\.\w+)?)$", "", last) or name
 
 
 def is_missing(data: DataSettings) -> bool:
-    """Return whether `data.dataset` is neither a built-in dataset nor an existing path."""
-    return data.dataset not in BUILTIN and not (os.path.isdir(path_of(data)) or os.path.isfile(path_of(data)))
+    """Return whether `data.dataset` is neither a built-in dataset, nor one of yours, nor an existing path."""
+    if data.dataset in BUILTIN:
+        return False
+    source = find_source(data)
+    return isinstance(source, Path) and not (os.path.isdir(source) or os.path.isfile(source))
 
 
 def refuse_if_missing(data: DataSettings) -> None:
@@ -62,8 +69,11 @@ def refuse_if_missing(data: DataSettings) -> None:
     if is_missing(data):
         if "/" in data.dataset:
             raise DatasetError(f"There is no folder or archive {data.dataset!r}. Check the path.")
+        if REFERENCE.fullmatch(data.dataset) and "@" in data.dataset:
+            raise DatasetError(f"There is no dataset {data.dataset!r}. It was removed; restore it on the Data page.")
+        known = [*BUILTIN, *dataset_ids()]
         raise DatasetError(
-            f"There is no dataset {data.dataset!r}.{did_you_mean(data.dataset, BUILTIN)} Use {', '.join(BUILTIN)}, or the "
+            f"There is no dataset {data.dataset!r}.{did_you_mean(data.dataset, known)} Use {', '.join(known[:30])}, or the "
             "path of a folder or archive of class folders."
         )
 
@@ -113,10 +123,10 @@ def load_dataset(
 
 
 def load_test_split(
-    data: DataSettings, progress: Report = silent, own: DatasetInfo | None = None
+    data: DataSettings, progress: Report = silent, own: DatasetInfo | None = None, cancelled: ShouldStop = never
 ) -> tuple[Split, DatasetInfo]:
     """Return the test set alone, memory-mapped. `own` and the errors are those of load_dataset."""
-    info, decoded = load_decoded(data, progress, never, own)
+    info, decoded = load_decoded(data, progress, cancelled, own)
     return decoded.test, info
 
 
@@ -161,10 +171,6 @@ def unreadable_error(title: str, error: OSError) -> DatasetError:
     )
 
 
-def path_of(data: DataSettings) -> Path:
-    return Path(os.path.expanduser(data.dataset))  # Path.expanduser raises for unknown users
-
-
 def find_cached(data: DataSettings) -> Decoded | None:
     """Return the decoded dataset if it is cached. No images are read, but for a folder, every file is listed."""
     key = _known_key(data)
@@ -187,10 +193,12 @@ def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known
     ending = f"{data.image_size}px-v{cache.VERSION}"
     if data.dataset in BUILTIN:
         return f"{data.dataset}-{ending}"
-    path = path_of(data)
+    path = find_source(data)
+    if isinstance(path, Version):
+        return f"own-{path.digest[:32]}-{ending}"
     if path.is_dir():
         digest = hashlib.sha256(os.fsencode(path.resolve()))
-        for entry in entries(path, cancelled):
+        for entry in list_entries(path, cancelled):
             digest.update(repr((entry.path, entry.is_folder, entry.stamp)).encode())
         return f"folder-{digest.hexdigest()[:32]}-{ending}"
     content = cache.digest_of(path, progress=progress, cancelled=cancelled, only_known=only_known)
@@ -204,19 +212,21 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
         classes, train, test = spec.read(folder, data.image_size, progress, cancelled)
         batches = decode_arrays(spec.title, train, test, data.image_size, progress, cancelled)
         return cache.store(key, data.image_size, classes, batches)
-    path, unreadable = path_of(data), list[str]()
-    layout = list_layout(path, progress, cancelled)
-    batches = decode_files(path, layout, data.image_size, unreadable, progress, cancelled)
+    source, unreadable = find_source(data), list[str]()
+    layout = list_layout(source, progress, cancelled)
+    batches = decode_files(source, layout, data.image_size, unreadable, progress, cancelled)
     decoded = cache.store(key, data.image_size, layout.classes, batches, lambda: skipped_text(layout, unreadable))
     if decoded.note:
         progress(decoded.note, None)
     return decoded
 
 
-def list_layout(path: Path, progress: Report, cancelled: ShouldStop) -> Layout:
+def list_layout(path: Source, progress: Report, cancelled: ShouldStop) -> Layout:
     """List a folder or archive and arrange its files by class. Raises DatasetError, Cancelled or OSError."""
+    if isinstance(path, Version):
+        return layout_of(path)
     found = []
-    for entry in entries(path, cancelled):
+    for entry in list_entries(path, cancelled):
         found.append((entry.path, entry.is_folder))
         if len(found) % 500 == 1:
             progress(f"Listing {path.name}", entry.share)

@@ -83,6 +83,11 @@ def load_image(data: bytes, image_size: int) -> Tensor:
     return _decoded(data, lambda upright: upright.fitted(image_size))
 
 
+def inspect_image(data: bytes, image_size: int) -> tuple[Tensor, tuple[int, int], str]:
+    """Return what `load_image` does, the upright image's width and height, and its format. Raises ImageError."""
+    return _decoded(data, lambda upright: (upright.fitted(image_size), upright.size, upright.image.format or ""))
+
+
 def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     """Return what `use` makes of the upright image, while its memory is accounted for."""
     if not data:

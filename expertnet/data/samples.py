@@ -8,10 +8,10 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor
 
-from expertnet.data.archives import entries
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import find_cached, load_test_split, path_of
+from expertnet.data.datasets import find_cached, load_test_split
 from expertnet.data.images import load_image
+from expertnet.data.sources import find_source, list_entries
 from expertnet.errors import DatasetError, ImageError
 from expertnet.settings.schema import DataSettings
 
@@ -54,7 +54,7 @@ def read_samples(data: DataSettings, paths: Sequence[str]) -> bool:
     images: dict[str, Tensor] = {}
     missing = set(wanted)
     try:
-        for entry in entries(path_of(data)):
+        for entry in list_entries(find_source(data)):
             if entry.path in missing:
                 missing.remove(entry.path)
                 with suppress(ImageError):

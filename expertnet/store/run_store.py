@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from expertnet.data.info import DatasetInfo
+from expertnet.data.sources import pinned
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import has_network
@@ -73,12 +74,13 @@ class RunStore:
         own: DatasetInfo | None = None,
         run_id: str | None = None,
     ) -> Run:
-        """Create a run in state "queued". Raises RunError if the name is too long.
+        """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long.
 
         `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
         elsewhere first, so that a kill leaves no run that nobody knows; what it leaves of the run is written again.
         """
         check_limits(Notes(name))
+        settings = settings.model_copy(update={"data": pinned(settings.data)})
         self.root.mkdir(parents=True, exist_ok=True)
         run = Run(self.root / (run_id or fresh_id()))
         try:

@@ -34,6 +34,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def size_text(size: int) -> str:
+    """Return bytes as "170 MB"."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return counted(size, "byte")
+
+
 def cut(text: str, longest: int) -> str:
     """Shorten text to at most `longest` characters, the last of them an ellipsis."""
     return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"

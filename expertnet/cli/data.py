@@ -1,0 +1,161 @@
+"""`expertnet data`: the built-in datasets and your own."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from expertnet.cli.options import Json
+from expertnet.cli.output import ActivityPrinter, print_result, say
+from expertnet.data.builtin import BUILTIN
+from expertnet.errors import DatasetError
+from expertnet.utils.text import counted, size_text
+
+data = typer.Typer(
+    help="List, show, make and remove datasets.", no_args_is_help=False, rich_markup_mode=None, add_completion=False
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A built-in dataset, or the name of one of yours.")]
+
+
+@data.command("list")
+def list_(as_json: Json = False) -> None:
+    """List all datasets: yours, then the built-in ones."""
+    from expertnet.data.catalog import list_datasets
+
+    found = list_datasets()
+    rows = [
+        {
+            "dataset": row.dataset,
+            "title": row.title,
+            "own": row.own,
+            "version": row.version or None,
+            "classes": row.classes,
+            "images": row.images,
+            "bytes": row.size,
+        }
+        for row in found
+    ]
+    table: list[tuple[str, ...]] = [("dataset", "version", "classes", "images", "on this computer", "title")]
+    for row in found:
+        size = size_text(row.size) if row.size else "to download" if row.download else "-"
+        version = f"@{row.version}" if row.version else ""
+        table.append((row.dataset, version, f"{row.classes:,}", f"{row.images:,}", size, row.damage or row.title))
+    print_result(as_json, rows, _aligned(table))
+
+
+@data.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show the classes of a dataset and, of one of yours, its versions. NAME@3 shows version 3."""
+    from expertnet.data.catalog import balance, class_counts
+
+    if name in BUILTIN:
+        counts = class_counts(name)
+        if counts is None:
+            raise DatasetError(f"{name} is not on this computer yet. 'expertnet data add {name}' downloads it.")
+        known: dict[str, Any] = {"dataset": name, "title": BUILTIN[name].title, "classes": counts}
+        print_result(as_json, known, [BUILTIN[name].title, *_classes(counts), balance(counts)])
+        return
+    from expertnet.data.own.layout import missing_of
+    from expertnet.data.own.versions import find_id, history, open_version
+
+    named, _, number = name.partition("@")
+    if number and not number.isdecimal():
+        raise DatasetError(f"{number[:20]!r} is not a version. Use a number, such as {named}@1.")
+    dataset = find_id(named)
+    version = open_version(dataset, int(number or 0))
+    counts = class_counts(version.reference) or {}
+    changes = history(dataset)[: version.number]
+    missing = missing_of(version)
+    document: dict[str, Any] = {
+        "dataset": version.reference,
+        "title": version.contents.title,
+        "classes": counts,
+        "images": len(version.contents.images),
+        "bytes": version.size,
+        "problem": missing or None,
+        "versions": [{"version": each.number, "time": each.time, "what": each.what} for each in changes],
+    }
+    lines = [f"{version.name} ({size_text(version.size)})", *_classes(counts), missing or balance(counts), ""]
+    lines += [f"{version.dataset}@{each.number}  {each.time[:16].replace('T', ' ')}  {each.what}" for each in changes]
+    print_result(as_json, document, lines)
+
+
+@data.command()
+def add(
+    name: Name,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH", help="Folders or archives of class folders, or images with --class."),
+    ] = None,
+    to_class: Annotated[
+        str, typer.Option("--class", metavar="CLASS", help="The class of all images. It is added if there is none.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Add images to a dataset of yours, which is created if there is none. A built-in dataset is downloaded."""
+    from expertnet.data.catalog import download_dataset
+    from expertnet.utils.progress import never
+
+    printer = ActivityPrinter()
+    if name in BUILTIN and not paths:
+        download_dataset(name, printer, never)
+        print_result(as_json, {"dataset": name}, [f"{BUILTIN[name].title} is on this computer."])
+        return
+    from expertnet.data.own.datasets import create_dataset
+    from expertnet.data.own.edits import class_id
+    from expertnet.data.own.intake import add_files, files_at
+    from expertnet.data.own.versions import find_id
+
+    for path in paths or ():
+        if not path.exists():
+            raise DatasetError(f"There is no file or folder {str(path)!r}. Check the path.")
+    try:
+        dataset = find_id(name)
+    except DatasetError:
+        dataset = create_dataset(name).dataset
+    files = (file for path in paths or () for file in files_at(path))
+    added = add_files(dataset, files, class_id(dataset, to_class) if to_class else "", printer)
+    for file, reason in added.rejected:
+        say(f"{file}: {reason}")
+    document = {
+        "dataset": added.version.reference,
+        "added": added.added,
+        "present": added.present,
+        "rejected": [{"file": file, "error": reason} for file, reason in added.rejected],
+    }
+    print_result(as_json, document, [f"{added.version.reference}: {added.sentence}"])
+    if added.rejected:
+        raise typer.Exit(1 if added.added + added.present else 2)
+
+
+@data.command()
+def remove(
+    name: Name,
+    restore: Annotated[bool, typer.Option("--restore", help="Bring it back from the trash.")] = False,
+    permanently: Annotated[bool, typer.Option("--permanently", help="Delete it from the trash. No undo.")] = False,
+) -> None:
+    """Move a dataset of yours to the trash. Runs that were trained on it keep their images."""
+    from expertnet.data.own.datasets import delete_dataset, remove_dataset, restore_dataset
+    from expertnet.data.own.versions import find_id
+
+    if restore:
+        print(f"{restore_dataset(name).contents.title} is back.")
+    elif permanently:
+        delete_dataset(name)
+        print(f"{name} is deleted permanently.")
+    else:
+        dataset = find_id(name)
+        remove_dataset(dataset)
+        print(f"{dataset} is in the trash. 'expertnet data remove {dataset} --restore' brings it back.")
+
+
+def _classes(counts: dict[str, int]) -> Iterator[str]:
+    yield f"{counted(sum(counts.values()), 'image')} in {counted(len(counts), 'class', 'classes')}"
+    yield from _aligned([(f"  {name}", f"{count:,}") for name, count in counts.items()])
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,94 @@
+"""All datasets that can be named in settings: the built-in ones and those of your own, with what they hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.cache import data_root
+from expertnet.data.datasets import find_cached, load_test_split
+from expertnet.data.own.versions import dataset_ids, find_version
+from expertnet.settings.schema import DataSettings
+from expertnet.utils.progress import Report, ShouldStop
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A dataset in a list."""
+
+    dataset: str  # as settings name it, without a version
+    title: str
+    own: bool
+    classes: int
+    images: int
+    size: int  # bytes on this computer
+    download: int = 0  # bytes to download, of a built-in one
+    version: int = 0  # the latest, of one of your own
+    damage: str = ""  # why it cannot be read, or ""
+
+
+def list_datasets() -> list[Listed]:
+    """Return your own datasets, then the built-in ones."""
+    own = []
+    for dataset in dataset_ids():
+        version = find_version(dataset)
+        if version is None:
+            own.append(Listed(dataset, dataset, True, 0, 0, 0, damage="Its log is damaged. Restore it from a backup."))
+            continue
+        contents, number = version.contents, version.number
+        classes, images = len(contents.classes), len(contents.images)
+        own.append(Listed(dataset, contents.title, True, classes, images, version.size, version=number))
+    own.sort(key=lambda row: row.title.casefold())
+    return own + [
+        Listed(
+            name,
+            spec.title,
+            False,
+            spec.num_classes,
+            spec.train_images + spec.test_images,
+            _size(name),
+            spec.download_bytes,
+        )
+        for name, spec in BUILTIN.items()
+    ]
+
+
+def _size(name: str) -> int:
+    """Return the bytes of a built-in dataset's decoded images, at all image sizes."""
+    folders = (data_root() / "decoded").glob(f"{name}-*px-v*")
+    return sum(file.stat().st_size for folder in folders for file in folder.glob("*.bin"))
+
+
+def class_counts(dataset: str) -> dict[str, int] | None:
+    """Return the number of images by class, in the order of the network's classes; None if they are not on this computer."""
+    if dataset not in BUILTIN:
+        version = find_version(dataset)
+        if version is None:
+            return None
+        counts = version.contents.counts()
+        return {name: counts[label] for label, name in sorted(version.contents.classes.items(), key=lambda one: one[1])}
+    decoded = find_cached(DataSettings(dataset=dataset))
+    if decoded is None:
+        return None
+    total = torch.cat([decoded.train.labels, decoded.test.labels]).bincount(minlength=len(decoded.classes))
+    return dict(zip(decoded.classes, total.tolist(), strict=True))
+
+
+def balance(counts: Mapping[str, int]) -> str:
+    """Say how evenly images are spread over the classes; "" for fewer than two classes."""
+    if len(counts) < 2:
+        return ""
+    small, large = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if not counts[small]:
+        return f"“{small}” has no images."
+    times = counts[large] / counts[small]
+    if times < 1.05:
+        return "The classes are about equally large."
+    return f"“{large}” has {times:.3g} times as many images as “{small}”."
+
+
+def download_dataset(dataset: str, progress: Report, cancelled: ShouldStop) -> bool:
+    """Download and decode a built-in dataset unless it is cached. Returns True. Raises DatasetError or Cancelled."""
+    load_test_split(DataSettings(dataset=dataset), progress, cancelled=cancelled)
+    return True

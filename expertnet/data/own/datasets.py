@@ -1,0 +1,172 @@
+"""Create, change, undo and remove datasets of your own. A change is a line in the log, which makes a version of it."""
+
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.own.contents import Contents, Patch, difference
+from expertnet.data.own.log import append_line
+from expertnet.data.own.names import checked_name
+from expertnet.data.own.versions import (
+    TRASH,
+    Version,
+    dataset_ids,
+    history,
+    home,
+    open_version,
+    same_title,
+    steps,
+    trashed_ids,
+)
+from expertnet.errors import DatasetError
+
+LOCKED_FOR = 60.0  # seconds to wait for another change
+
+
+# --- change ----------------------------------------------------------------------------------------------------------
+
+
+def create_dataset(title: str) -> Version:
+    """Create an empty dataset. Raises DatasetError if there is one of the same name."""
+    title = free_title(title)
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_title.lower()).strip("-")[:30].strip("-") or "dataset"
+    taken = {*BUILTIN, *trashed_ids()}
+    for place in range(1, 10_000):
+        dataset = slug if place == 1 else f"{slug}-{place}"
+        if dataset in taken:
+            continue
+        with suppress(FileExistsError):
+            home().mkdir(parents=True, exist_ok=True)
+            (home() / dataset).mkdir()
+            _note(dataset, 1, f"“{title}” created", {"title": title})
+            return open_version(dataset)
+    raise DatasetError(f"There are too many datasets named “{title}”. Choose another name.")
+
+
+def free_title(title: str, but: str = "") -> str:
+    """Return a title as it is saved. Raises DatasetError if it cannot be used, or if another dataset has it."""
+    title = checked_name(title, "name of the dataset")
+    if any(same_title(other, title) for other in dataset_ids() if other != but):
+        raise DatasetError(f"There is already a dataset “{title}”. Choose another name.")
+    return title
+
+
+def _note(dataset: str, number: int, what: str, patch: Patch, **noted: Any) -> None:
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    line = {"version": number, "time": time, "what": what, "patch": patch} | noted
+    append_line(home() / dataset / "log.jsonl", line)
+
+
+def edit(dataset: str, change: Callable[[Contents], str], **noted: Any) -> Version:
+    """Let `change` modify a copy of the latest contents and say what it did, and save them as a new version.
+
+    Returns the latest version unchanged if nothing differs. `noted` is added to the line of the log. Raises DatasetError, also
+    what `change` raises, and OSError.
+    """
+    with _locked(home() / dataset):
+        before = open_version(dataset)
+        after = before.contents.copy()
+        what = change(after)
+        patch = difference(before.contents, after)
+        if patch:
+            _note(dataset, before.number + 1, what, patch, **noted)
+        return open_version(dataset)
+
+
+def can_undo(dataset: str) -> str:
+    """Return in words what Undo would take back, or ""."""
+    back, _ = steps(dataset)
+    return history(dataset)[back[-1] - 1].what if len(back) > 1 else ""
+
+
+def can_redo(dataset: str) -> str:
+    """Return in words what Redo would do again, or ""."""
+    _, forward = steps(dataset)
+    return history(dataset)[forward[-1] - 1].what if forward else ""
+
+
+def undo(dataset: str) -> Version:
+    """Take the last change back, as a new version. Raises DatasetError if there is none."""
+    what = can_undo(dataset)
+    if not what:
+        raise DatasetError("There is no change to undo.")
+    *_, target, undone = steps(dataset)[0]
+    return _back_to(dataset, target, f"Undone: {what}", undoes=undone)
+
+
+def redo(dataset: str) -> Version:
+    """Do again what was undone last, as a new version. Raises DatasetError if there is nothing."""
+    what = can_redo(dataset)
+    if not what:
+        raise DatasetError("There is no change to redo.")
+    target = steps(dataset)[1][-1]
+    return _back_to(dataset, target, f"Redone: {what}", redoes=target)
+
+
+def restore_version(dataset: str, number: int) -> Version:
+    """Make a new version with the contents of an older one. Raises DatasetError."""
+    return _back_to(dataset, number, f"Version {number} restored")
+
+
+def _back_to(dataset: str, number: int, what: str, **noted: Any) -> Version:
+    old = open_version(dataset, number).contents
+
+    def change(contents: Contents) -> str:
+        contents.title, contents.classes, contents.images = old.title, old.classes, old.images
+        return what
+
+    return edit(dataset, change, **noted)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        if not folder.is_dir():
+            raise DatasetError(f"There is no dataset {folder.name!r}. It was removed in the meantime.")
+        with FileLock(folder / "lock", timeout=LOCKED_FOR):
+            yield
+    except Timeout:
+        raise DatasetError("The dataset is being changed by another process. Try again in a minute.") from None
+
+
+# --- remove ----------------------------------------------------------------------------------------------------------
+
+
+def remove_dataset(dataset: str) -> None:
+    """Move a dataset to the trash. Runs that were trained on it keep their decoded images. Raises DatasetError."""
+    open_version(dataset)
+    _move(home() / dataset, home() / TRASH / dataset)
+
+
+def restore_dataset(dataset: str) -> Version:
+    """Move a dataset back from the trash. Raises DatasetError."""
+    if dataset not in trashed_ids():
+        raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
+    _move(home() / TRASH / dataset, home() / dataset)
+    return open_version(dataset)
+
+
+def delete_dataset(dataset: str) -> None:
+    """Delete a dataset in the trash permanently. Raises DatasetError."""
+    if dataset not in trashed_ids():
+        raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
+    shutil.rmtree(home() / TRASH / dataset)
+
+
+def _move(source: Path, target: Path) -> None:
+    if target.exists():
+        raise DatasetError(
+            f"There is already a dataset {target.name!r} in {target.parent}. Delete it permanently first."
+        )
+    target.parent.mkdir(exist_ok=True)
+    os.rename(source, target)

@@ -1,0 +1,288 @@
+"""Take image files into a dataset of yours: first onto the disk, decoded and hashed, then into a version.
+
+What has arrived is listed in `incoming.jsonl` beside the log, so that neither a reload nor a kill loses it. `finish` turns the
+list into one version.
+"""
+
+import io
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from PIL import Image
+from torch import Tensor
+
+from expertnet.data.archives import entries, read_file
+from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
+from expertnet.data.own.contents import Contents, OwnImage
+from expertnet.data.own.datasets import LOCKED_FOR, edit
+from expertnet.data.own.edits import fresh_id
+from expertnet.data.own.log import append_line, lines
+from expertnet.data.own.names import alike, checked_name, file_name, unused
+from expertnet.data.own.versions import Version, blob, home, open_version
+from expertnet.errors import DatasetError, ImageError
+from expertnet.utils.files import FULL, cached_on_file
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
+from expertnet.utils.text import counted, printable
+
+THUMB = 96  # pixels
+BATCH, BATCH_BYTES = 128, 64 * 2**20  # files that are decoded together
+SPARE = 200 * 2**20  # bytes that stay free on the disk
+MOST_REJECTED = 1000  # files that are named in the log
+PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
+Rejected = list[tuple[str, str]]  # paths and reasons
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Files that have arrived on the disk but are in no version yet."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)  # path, class, and an OwnImage's fields without a label
+    rejected: Rejected = field(default_factory=list)
+
+    @property
+    def paths(self) -> set[str]:
+        """The paths of all files, which need not be sent again."""
+        return {image["path"] for image in self.images} | {path for path, _ in self.rejected}
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of files that were added."""
+
+    version: Version
+    added: int
+    present: int  # images that their class had already
+    rejected: Rejected
+    joined: dict[str, str]  # folders by name whose images went to a class that differs in case only
+
+    @property
+    def sentence(self) -> str:
+        """Such as "120 images added. 3 were there already. 1 file is no image: notes.txt (…)."."""
+        parts = [f"{counted(self.added, 'image')} added."]
+        if self.present:
+            parts.append(f"{self.present:,} {'was' if self.present == 1 else 'were'} there already.")
+        parts += [f"“{name}” joined the class “{known}”." for name, known in self.joined.items()]
+        if self.rejected:
+            path, reason = self.rejected[0]
+            more = f" The first is {path[-100:]}: {reason}" if len(self.rejected) > 1 else f" {path[-100:]}: {reason}"
+            parts.append(f"{counted(len(self.rejected), 'file')} could not be added.{more}")
+        return printable(" ".join(parts))
+
+
+def add_files(
+    dataset: str,
+    files: Iterable[tuple[str, bytes]],
+    label: str = "",
+    progress: Report = silent,
+    cancelled: ShouldStop = never,
+) -> Added:
+    """Add files by path to a class, by default to the one that the folder of each is named after.
+
+    A folder `train`, `test` or `validation` around the class folders assigns the images to it. Raises DatasetError; what has
+    arrived before stays in `waiting`.
+    """
+    stage(dataset, files, label, progress, cancelled)
+    return finish(dataset)
+
+
+def files_at(path: Path, cancelled: ShouldStop = never) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a folder or an archive, or an image itself. Raises DatasetError or OSError."""
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        yield path.name, read_file(path, MAX_BYTES + 1)
+        return
+    for entry in entries(path, cancelled):
+        if not entry.is_folder:
+            yield entry.path, entry.read()
+
+
+def stage(
+    dataset: str,
+    files: Iterable[tuple[str, bytes]],
+    label: str = "",
+    progress: Report = silent,
+    cancelled: ShouldStop = never,
+) -> None:
+    """Decode and hash files, and write those that are images to the disk. Arguments and errors are those of `add_files`."""
+    contents, folder = open_version(dataset).contents, home() / dataset
+    if label and label not in contents.classes:
+        raise DatasetError("The class was removed in the meantime. Reload the page.")
+    class_name, done = contents.classes.get(label, ""), 0
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "decoding") as pool:
+        for batch in _batches(files):
+            raise_if_cancelled(cancelled)
+            if shutil.disk_usage(folder).free < SPARE + 2 * sum(len(data) for _, data in batch):
+                raise _full(done)
+            try:
+                found = list(pool.map(lambda file: _take(folder, file[0], file[1], class_name), batch))
+                _note_arrived(folder, found)
+            except OSError as error:
+                raise _full(done) if error.errno in FULL else error from error
+            done += len(batch)
+            progress(f"{counted(done, 'file')} read", None)
+
+
+def _full(done: int) -> DatasetError:
+    arrived = f" {counted(done, 'file')} arrived before and can be added." if done else ""
+    return DatasetError(f"The disk is full.{arrived} Free some space, then add the others again.")
+
+
+def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    batch, size = list[tuple[str, bytes]](), 0
+    for path, data in files:
+        parts = path.replace("\\", "/").split("/")
+        if any(part.startswith(".") or part == "__MACOSX" for part in parts if part):
+            continue  # what systems leave in folders
+        batch.append((path, data))
+        size += len(data)
+        if len(batch) >= BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, Any]:
+    """Write an image to the disk and describe it, or say why it is none."""
+    *parents, _ = [part for part in path.replace("\\", "/").split("/") if part] or [""]
+    try:
+        if not class_name:
+            if not parents:
+                raise DatasetError("It is in no class folder. Choose a class for it.")
+            class_name = checked_name(parents[-1], "folder's name")
+        small, (width, height), image_format = inspect_image(data, THUMB)
+    except (ImageError, DatasetError) as error:
+        return {"path": path, "reason": str(error)}
+    digest = sha256(data).hexdigest()
+    _write(blob(folder, digest), data)
+    if not (thumb := blob(folder, digest, "thumbs")).is_file():
+        _write(thumb, _jpeg(small))
+    split = PARTS.get(parents[-2].lower(), "") if len(parents) > 1 else ""
+    image = OwnImage("", file_name(path, image_format), digest, len(data), width, height, split)
+    return {"path": path, "class": class_name, "image": asdict(image)}
+
+
+def read_thumb(version: Version, image: OwnImage) -> bytes:
+    """Return a small JPEG of an image, b"" if its file is missing or damaged."""
+    thumb = blob(version.folder, image.digest, "thumbs")
+    try:
+        if not thumb.is_file():
+            small, *_ = inspect_image(version.read(image), THUMB)
+            _write(thumb, _jpeg(small))
+        return thumb.read_bytes()
+    except (OSError, ImageError):
+        return b""
+
+
+def _jpeg(image_3SS: Tensor) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image_3SS.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file unless it is there. A kill leaves it whole or missing; `_note_arrived` makes it survive a power cut."""
+    if path.is_file() and path.stat().st_size == len(data):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _note_arrived(folder: Path, found: list[dict[str, Any]]) -> None:
+    """Append a line to the list of arrived files, once the files themselves are on the disk."""
+    if hasattr(os, "sync"):  # at once for all files, which is much faster than one by one
+        os.sync()
+    with _incoming(folder) as path:
+        append_line(path, found)
+
+
+@contextmanager
+def _incoming(folder: Path) -> Iterator[Path]:
+    """Yield the path of the list of arrived files, which only this process changes meanwhile."""
+    try:
+        with FileLock(folder / "incoming.lock", timeout=LOCKED_FOR):
+            yield folder / "incoming.jsonl"
+    except Timeout:
+        raise DatasetError("Files are being added by another process. Try again in a minute.") from None
+
+
+def waiting(dataset: str) -> Waiting:
+    """Return the files that have arrived but are in no version yet."""
+    try:
+        return _waiting(home() / dataset / "incoming.jsonl")
+    except OSError:
+        return Waiting()
+
+
+@cached_on_file(maxsize=8)
+def _waiting(path: Path) -> Waiting:
+    files = [file for line in lines(path) for file in line]
+    rejected = [(file["path"], file["reason"]) for file in files if "reason" in file]
+    return Waiting([file for file in files if "image" in file], rejected)
+
+
+def discard(dataset: str) -> None:
+    """Forget the files that have arrived but are in no version yet."""
+    with _incoming(home() / dataset) as path:
+        path.unlink(missing_ok=True)
+
+
+def finish(dataset: str) -> Added:
+    """Add the files that have arrived to their classes, as one version. Raises DatasetError."""
+    folder = home() / dataset
+    with _incoming(folder) as path:
+        found = waiting(dataset)
+        counts: Counter[str] = Counter()
+        joined: dict[str, str] = {}
+
+        def change(contents: Contents) -> str:
+            for label in _add(contents, found, joined):
+                counts[contents.classes[label]] += 1
+            where = f"to “{next(iter(counts))}”" if len(counts) == 1 else f"in {len(counts)} classes"
+            return f"{counted(counts.total(), 'image')} added {where}"
+
+        version = edit(dataset, change, rejected=found.rejected[:MOST_REJECTED])
+        path.unlink(missing_ok=True)
+    added = counts.total()
+    return Added(version, added, len(found.images) - added, found.rejected, joined)
+
+
+def _add(contents: Contents, found: Waiting, joined: dict[str, str]) -> Iterator[str]:
+    """Add the images that their class does not have yet, and yield the class id of each."""
+    labels = {name: label for label, name in contents.classes.items()}
+    held = {(image.label, image.digest) for image in contents.images.values()}
+    taken: dict[str, set[str]] = {label: set() for label in contents.classes}
+    for image in contents.images.values():
+        taken[image.label].add(image.name)
+    for file in found.images:
+        name, image = file["class"], OwnImage(**file["image"])
+        if name not in labels:
+            known = alike(contents.classes.values(), name)
+            if known is None:
+                labels[name] = fresh_id()
+                contents.classes[labels[name]], taken[labels[name]] = name, set()
+            else:
+                labels[name], joined[name] = labels[known], known
+        label = labels[name]
+        if (label, image.digest) in held:
+            continue
+        free = unused(image.name, taken[label])
+        taken[label].add(free)
+        held.add((label, image.digest))
+        contents.images[fresh_id()] = replace(image, label=label, name=free)
+        yield label

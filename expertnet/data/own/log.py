@@ -1,0 +1,47 @@
+"""A log whose lines are JSON: it only grows, and a kill at any instant leaves its whole lines."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from expertnet.errors import DatasetError
+from expertnet.utils.files import FULL
+
+
+def lines(log: Path) -> Iterator[Any]:
+    """Yield the values of the whole lines of a log; a kill may have torn the last one. Raises DatasetError or OSError."""
+    data = log.read_bytes()
+    try:
+        for line in data[: data.rfind(b"\n") + 1].splitlines():
+            yield from_json(line)
+    except ValueError:
+        raise damaged(log) from None
+
+
+def damaged(log: Path) -> DatasetError:
+    """Return the error to raise for lines that are no JSON, or none of the kind that belongs there."""
+    return DatasetError(f"{log} is damaged. Restore it from a backup; the images beside it are intact.")
+
+
+def append_line(path: Path, value: object) -> None:
+    """Append JSON as a line, and take away a line that a kill has torn. Raises DatasetError if the disk is full, or OSError."""
+    line = json.dumps(value).encode() + b"\n"
+    end = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+    with path.open("r+b" if path.exists() else "xb") as file:
+        try:
+            file.truncate(end)
+            file.seek(end)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(path, end)
+            if error.errno in FULL:
+                raise DatasetError("The disk is full. Free some space, then repeat the change.") from error
+            raise

@@ -1,0 +1,54 @@
+"""Names of datasets, classes and files that people choose."""
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from expertnet.data.images import SUFFIXES
+from expertnet.errors import DatasetError
+from expertnet.utils.text import counted, without_controls
+
+LONGEST = 100  # characters
+LONGEST_STEM = 80  # of a file name
+
+
+def checked_name(text: str, what: str) -> str:
+    """Return a name without spaces around it, in Unicode's composed form. Raises DatasetError if it cannot be used."""
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    shown = f"The {what}"
+    if not name:
+        raise DatasetError(f"{shown} is empty. Enter a name.")
+    if len(name) > LONGEST:
+        raise DatasetError(f"{shown} has {counted(len(name), 'character')}. Use at most {LONGEST}.")
+    if name != without_controls(name) or not name.isprintable():
+        raise DatasetError(
+            f"{shown} contains invisible characters, which change how text is displayed. Type the name again."
+        )
+    if "/" in name or "\\" in name or name.startswith("."):
+        raise DatasetError(f"{shown} contains a slash or begins with a dot, which no folder may. Leave it out.")
+    return name
+
+
+def alike(names: Iterable[str], name: str) -> str | None:
+    """Return the one of `names` that equals a name but for case, or None."""
+    return next((known for known in names if known.casefold() == name.casefold()), None)
+
+
+def file_name(path: str, image_format: str) -> str:
+    """Return the last part of a path as the name of an image, with the ending of its format if it has none."""
+    last = PurePosixPath(path.replace("\\", "/")).name
+    clean = "".join(char if char.isprintable() else "_" for char in without_controls(last)).strip()
+    stem, dot, suffix = clean.rpartition(".")
+    if not dot or f".{suffix.lower()}" not in SUFFIXES:
+        stem, suffix = clean, {"JPEG": "jpg", "TIFF": "tif"}.get(image_format, image_format.lower())
+    return f"{stem.lstrip('.')[:LONGEST_STEM] or 'image'}.{suffix}"
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """Return a file name that is not in `taken`, with a number if need be: "1.jpg", "1 (2).jpg"."""
+    stem, _, suffix = name.rpartition(".")
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{stem} ({number}).{suffix}"
+    return free

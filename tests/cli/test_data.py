@@ -1,0 +1,89 @@
+"""`expertnet data`."""
+
+import pytest
+
+from tests.support.command import command, document, refused
+from tests.support.own import files_of, png
+from tests.support.uploads import archive_of
+
+
+@pytest.fixture(autouse=True)
+def own_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for path, data in files_of("rose", "tulip"):
+        (tmp_path / "pictures" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pictures" / path).write_bytes(data)
+    return tmp_path / "pictures"
+
+
+def test_a_dataset_is_made_shown_listed_and_removed(folder, tmp_path):
+    assert document("data", "add", "Flowers", folder) == {
+        "dataset": "flowers@2",
+        "added": 8,
+        "present": 0,
+        "rejected": [],
+    }
+    (tmp_path / "lily.png").write_bytes(png(99))
+    done = command("data", "add", "flowers", tmp_path / "lily.png", "--class", "lily")
+    assert done.stdout == "flowers@4: 1 image added.\n"
+    row = document("data", "list")[0]
+    assert (row["dataset"], row["version"], row["classes"], row["images"]) == ("flowers", 4, 3, 9)
+    assert command("data", "list").stdout.splitlines()[1].split()[:4] == ["flowers", "@4", "3", "9"]
+    shown = document("data", "show", "FLOWERS")
+    assert shown["classes"] == {"lily": 1, "rose": 4, "tulip": 4}
+    assert "has one image, which is too few" in shown["problem"]
+    assert [each["what"] for each in shown["versions"]] == [
+        "“Flowers” created",
+        "8 images added in 2 classes",
+        "Class “lily” added",
+        "1 image added to “lily”",
+    ]
+    old = document("data", "show", "flowers@2")
+    assert old["classes"] == {"rose": 4, "tulip": 4} and old["problem"] is None
+    lines = command("data", "show", "flowers@2").stdout.splitlines()
+    assert lines[1:5] == ["8 images in 2 classes", "  rose   4", "  tulip  4", "The classes are about equally large."]
+    assert "--restore" in command("data", "remove", "Flowers").stdout
+    assert document("data", "list")[0]["dataset"] == "digits"
+    assert command("data", "remove", "flowers", "--restore").stdout == "Flowers is back.\n"
+    command("data", "remove", "flowers")
+    assert command("data", "remove", "flowers", "--permanently").returncode == 0
+    assert "no dataset" in refused(command("data", "remove", "flowers", "--restore"))
+
+
+def test_files_that_are_no_images_are_named(folder):
+    (folder / "rose" / "notes.txt").write_text("hello")
+    done = command("data", "add", "flowers", folder)
+    assert done.returncode == 1 and "8 images added. 1 file could not be added." in done.stdout
+    assert "rose/notes.txt: The file is not an image in a supported format" in done.stderr
+    for path, _ in files_of("rose", "tulip"):
+        (folder / path).write_bytes(b"")
+    assert command("data", "add", "empty", folder).returncode == 2
+
+
+def test_an_archive_is_added(tmp_path):
+    (tmp_path / "ants.zip").write_bytes(archive_of("ant", "bee"))
+    assert document("data", "add", "insects", tmp_path / "ants.zip")["added"] == 2
+
+
+def test_mistakes_are_explained(folder, tmp_path):
+    assert "There is no file or folder" in refused(command("data", "add", "x", tmp_path / "none"))
+    assert "not on this computer" in refused(command("data", "show", "cifar10"))
+    assert "no dataset 'birds'" in refused(command("data", "show", "birds"))
+    assert "slash" in refused(command("data", "add", "a/b", folder))
+    command("data", "add", "flowers", folder)
+    assert "no version 9" in refused(command("data", "show", "flowers@9"))
+    assert "is not a version" in refused(command("data", "show", "flowers@x"))
+    assert "slash" in refused(command("data", "add", "flowers", folder, "--class", "a/b"))
+    assert "See 'expertnet data --help'" in refused(command("data"))
+
+
+def test_built_in_datasets_are_decoded_and_shown():
+    assert "not on this computer" in refused(command("data", "show", "digits"))
+    assert command("data", "add", "digits").stdout == "Digits is on this computer.\n"
+    shown = document("data", "show", "digits")
+    assert sum(shown["classes"].values()) == 1797 and shown["classes"]["0"] == 178
+    assert next(row for row in document("data", "list") if row["dataset"] == "digits")["bytes"] > 5_000_000

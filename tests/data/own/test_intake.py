@@ -1,0 +1,213 @@
+"""Files that are added to a dataset are on the disk before anything else happens, and bad ones are named."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.edits import add_class, class_named, remove_class
+from expertnet.data.own.intake import add_files, discard, files_at, finish, read_thumb, stage, waiting
+from expertnet.data.own.versions import history, home, open_version
+from expertnet.errors import DatasetError
+from tests.support.own import files_of, flowers, png
+from tests.support.uploads import archive_of
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
+
+
+@pytest.fixture
+def dataset():
+    return create_dataset("Flowers").dataset
+
+
+def saved(image_format, size=(8, 8), **options):
+    file = io.BytesIO()
+    Image.new("RGB", size, "red").save(file, image_format, **options)
+    return file.getvalue()
+
+
+def animated():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def test_files_go_to_the_class_of_their_folder():
+    dataset = flowers()
+    version = open_version(dataset)
+    image = version.ordered[0][1]
+    assert (image.name, image.width, image.height, image.size) == ("0.png", 8, 8, len(png(0)))
+    assert version.path(image).read_bytes() == png(0)
+    with Image.open(io.BytesIO(read_thumb(version, image))) as thumb:
+        assert thumb.format == "JPEG" and thumb.size == (96, 96)
+
+
+def test_a_missing_thumb_is_made_again(dataset):
+    version = add_files(dataset, [("a/1.png", png(1))]).version
+    image = version.ordered[0][1]
+    before = read_thumb(version, image)
+    (version.folder / "thumbs" / image.digest[:2] / image.digest).unlink()
+    assert read_thumb(version, image) == before
+    version.path(image).unlink()
+    (version.folder / "thumbs" / image.digest[:2] / image.digest).unlink()
+    assert read_thumb(version, image) == b"" == version.read(image)
+
+
+def test_files_go_to_a_chosen_class(dataset):
+    add_class(dataset, "rose")
+    label = class_named(open_version(dataset).contents, "rose")
+    added = add_files(dataset, [("1.png", png(1)), ("other/2.png", png(2))], label)
+    assert added.added == 2 and added.version.contents.counts() == {label: 2}
+    assert added.version.what == "2 images added to “rose”"
+    remove_class(dataset, label)
+    with pytest.raises(DatasetError, match="removed in the meantime"):
+        add_files(dataset, [("1.png", png(1))], label)
+
+
+def test_an_image_is_once_in_a_class_and_may_be_in_two(dataset):
+    added = add_files(dataset, [("a/1.png", png(1)), ("a/2.png", png(1)), ("b/1.png", png(1))])
+    assert (added.added, added.present) == (2, 1)
+    assert added.sentence == "2 images added. 1 was there already."
+    again = add_files(dataset, [("a/1.png", png(1))])
+    assert again.sentence == "0 images added. 1 was there already." and again.version.number == 2
+
+
+def test_names_in_a_class_differ(dataset):
+    add_files(dataset, [("a/x/a/1.png", png(1)), ("a/1.png", png(2))])
+    assert {image.name for _, image in open_version(dataset).ordered} == {"1.png", "1 (2).png"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/photo", "photo.jpg"),
+        ("a/photo.heic", "photo.heic.jpg"),
+        ("a/.JPG.jpeg", ""),
+        ("a/b\u202e.jpg", "b.jpg"),
+        ("a/" + "x" * 200 + ".jpg", "x" * 80 + ".jpg"),
+        ("a\\<b>.JPG", "<b>.JPG"),
+    ],
+)
+def test_file_names_are_made_safe(dataset, path, name):
+    add_files(dataset, [(path, saved("JPEG"))])
+    assert [image.name for _, image in open_version(dataset).ordered] == ([name] if name else [])
+
+
+def test_bad_files_are_named_with_a_reason_and_the_others_added(dataset):
+    files = [
+        ("a/good.png", png(1)),
+        ("a/empty.png", b""),
+        ("a/drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("a/notes.txt", b"hello"),
+        ("a/cut.png", saved("JPEG", (64, 64))[:-300]),
+        ("loose.png", png(2)),
+        ("x" * 120 + "/1.png", png(3)),
+        ("rose\u202e/1.png", png(3)),
+        ("a/.DS_Store", b"x"),
+        ("__MACOSX/a/1.png", b"x"),
+    ]
+    added = add_files(dataset, files)
+    reasons = {path.rpartition("/")[2]: reason for path, reason in added.rejected if len(path) < 100}
+    assert added.added == 1 and len(added.rejected) == 7
+    assert "is empty" in reasons["empty.png"] and "damaged" in reasons["cut.png"]
+    assert "supported format" in reasons["drawing.svg"] and "supported format" in reasons["notes.txt"]
+    assert "no class folder" in reasons["loose.png"] and "invisible" in reasons["1.png"]
+    assert "7 files could not be added. The first is a/empty.png" in added.sentence
+    assert history(dataset)[-1].rejected == tuple(added.rejected)
+
+
+@pytest.mark.parametrize("data", [saved("PNG", (1, 1)), saved("PNG", (30_000, 2)), animated()])
+def test_odd_images_are_added(dataset, data):
+    assert add_files(dataset, [("a/odd", data)]).added == 1
+
+
+def test_folders_that_differ_in_case_only_are_joined_and_it_is_said(dataset):
+    added = add_files(dataset, [("Rose/1.png", png(1)), ("rose/2.png", png(2))])
+    assert list(added.version.contents.classes.values()) == ["Rose"]
+    assert added.sentence == "2 images added. “rose” joined the class “Rose”."
+
+
+def test_folders_named_train_and_test_assign_the_images(dataset):
+    files = [(f"all/{part}/a/{part}.png", png(number)) for number, part in enumerate(("train", "test", "val"))]
+    add_files(dataset, files)
+    splits = {image.name: image.split for _, image in open_version(dataset).ordered}
+    assert splits == {"train.png": "train", "test.png": "test", "val.png": "validation"}
+
+
+def test_an_archive_is_added(dataset, tmp_path):
+    (tmp_path / "x.zip").write_bytes(archive_of("ant", "bee"))
+    added = add_files(dataset, files_at(tmp_path / "x.zip"))
+    assert (added.added, added.present) == (2, 4)  # three equal images in each class
+    (tmp_path / "x.zip").write_bytes(archive_of("ant", "bee")[:200])
+    with pytest.raises(DatasetError, match="damaged"):
+        add_files(dataset, files_at(tmp_path / "x.zip"))
+
+
+def test_what_has_arrived_waits_until_it_is_added_or_discarded(dataset):
+    stage(dataset, files_of("a"))
+    assert len(waiting(dataset).images) == 4 and open_version(dataset).number == 1
+    assert waiting(dataset).paths == {path for path, _ in files_of("a")}
+    discard(dataset)
+    assert not waiting(dataset).paths
+    stage(dataset, files_of("a"))
+    stage(dataset, files_of("b", first=10))
+    assert finish(dataset).version.what == "8 images added in 2 classes"
+    assert not waiting(dataset).paths and open_version(dataset).number == 2
+
+
+KILLED = """
+import os
+from expertnet.data.own.intake import stage
+from tests.support.own import png
+
+def files():
+    for number in range(600):
+        if number == 500:
+            os._exit(9)
+        yield f"a/{number}.png", png(number)
+
+stage("flowers", files())
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_while_files_arrive_loses_only_the_batch_in_hand(dataset):
+    done = subprocess.run([sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": "."}, check=False)
+    assert done.returncode == 9
+    arrived = waiting(dataset).paths
+    assert len(arrived) == 384  # three batches of 128
+    rest = [(f"a/{number}.png", png(number)) for number in range(600) if f"a/{number}.png" not in arrived]
+    assert add_files(dataset, rest).added == 600
+
+
+def test_a_kill_between_the_version_and_the_end_of_the_list_adds_nothing_twice(dataset):
+    stage(dataset, files_of("a"))
+    listed = (home() / dataset / "incoming.jsonl").read_bytes()
+    finish(dataset)
+    (home() / dataset / "incoming.jsonl").write_bytes(listed)
+    assert finish(dataset).sentence == "0 images added. 4 were there already."
+    assert open_version(dataset).number == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_is_said_and_nothing_is_lost(dataset):
+    add_files(dataset, files_of("a"))
+    small = home() / dataset / "images"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", small], check=True)
+    try:
+        noise = [(f"b/{number}.ppm", saved("PPM", (64, 64 + number))) for number in range(12)]
+        with pytest.raises(DatasetError, match="The disk is full. Free some space"):
+            add_files(dataset, noise)
+        assert not list(small.rglob("*.tmp"))
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert open_version(dataset).number == 2
+    assert add_files(dataset, noise).added == 12
