@@ -28,7 +28,13 @@ from expertnet.ui.runs.state import SELECTED
 from tests.support.opening import new_session
 from tests.support.served import CHROMIUM, open_page, serving, settle
 
-PAGES = {"Train": "Run 1", "Runs": "Runs", "Experts": "Experts", "Predict": "Predict"}  # with their headings
+PAGES = {
+    "Train": "Run 1",
+    "Runs": "Runs",
+    "Evaluate": "Evaluate",
+    "Experts": "Experts",
+    "Predict": "Predict",
+}  # with their headings
 
 
 def fill(store: RunStore, runs: int, epochs: int) -> None:

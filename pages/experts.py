@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from expertnet.ui import choices, shell
+from expertnet.ui import shell
 from expertnet.ui.experts.classes import classes_view
 from expertnet.ui.experts.compare import compare_view
 from expertnet.ui.experts.experts import experts_view
@@ -18,11 +17,10 @@ from expertnet.ui.experts.train_controls import controls_view
 from expertnet.ui.experts.verdict import verdict_card
 from expertnet.ui.experts.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
-from expertnet.utils.text import escape
+from expertnet.ui.views import pick_view
 
-FIRST = "One image"
 VIEWS: dict[str, Callable[[Selection, Any], None]] = {
-    FIRST: one_image_view,
+    "One image": one_image_view,
     "Classes": classes_view,
     "Experts": experts_view,
     "What if": what_if_view,
@@ -31,26 +29,6 @@ VIEWS: dict[str, Callable[[Selection, Any], None]] = {
     "Compare": compare_view,
 }
 WHOLE_TEST_SET = ("Classes", "Experts", "Compare")  # views that show nothing without its routing
-
-
-def _pick_view(row: DeltaGenerator) -> str:
-    """Ask for a view. Every choice is a step in the browser's history."""
-    asked = choices.read("view") or FIRST
-    named = next((name for name in VIEWS if name.lower() == asked.lower()), FIRST)
-    if named.lower() != asked.lower():
-        shell.toast(f"There is no view “{escape(asked[:80])}”. “{FIRST}” is shown instead.")
-        choices.write("view", "")
-    st.session_state["view"] = named
-
-    def choose() -> None:
-        choices.write("view", st.session_state["view"])
-
-    return str(
-        row.segmented_control(
-            "View", list(VIEWS), required=True, key="view", on_change=choose, label_visibility="collapsed"
-        )
-    )
-
 
 shell.require()
 st.header(
@@ -62,7 +40,7 @@ header = st.container(horizontal=True, vertical_alignment="center", gap="small",
 picked = pick_run(header, images=True)
 if picked is None:
     st.stop()
-title = _pick_view(header)
+title = pick_view(header, list(VIEWS))
 with shell.shown_error():
     selection = open_selection(*picked)
     if selection.predictor.settings.model.num_experts == 1:

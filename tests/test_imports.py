@@ -20,6 +20,7 @@ ROOMS = [  # from the bottom up; rooms on one line do not import one another
     {"store"},
     {"training", "inference"},
     {"routing"},
+    {"evaluation"},
     {"findings", "transfer"},
     {"sweeps"},
     {"ui"},
@@ -78,7 +79,7 @@ def test_a_room_imports_only_rooms_below_it():
 
 
 def test_the_rooms_of_the_pages_do_not_import_one_another():
-    pages = {"train", "runs", "experts", "predict"}
+    pages = {"train", "runs", "evaluate", "experts", "predict"}
 
     def wrong(path):
         own = MODULES[path].split(".")[2]

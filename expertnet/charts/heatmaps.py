@@ -1,5 +1,6 @@
 """Heat maps with a column per expert or factor, and the confusion matrix. Blocks and experts are counted from 1."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -83,24 +84,27 @@ def _heatmap(
     return layered(cells, base.mark_text(fontSize=12).encode(**number), height=height, description=description)
 
 
-def confusion_matrix(table: pd.DataFrame) -> alt.LayerChart:
-    """Draw how often each class is taken for each: columns class, answer, images, share (of the class).
+def confusion_matrix(table: pd.DataFrame, names: Sequence[str], shares: bool = False) -> alt.LayerChart:
+    """Draw how often each class is taken for each: columns class, answer, images, share (of the class), without empty cells.
 
-    Right answers are blue, and mistakes are the more orange the larger their share. Empty cells stay empty.
+    Right answers are blue, and mistakes are the more orange the larger their share. `shares` writes shares instead of numbers.
+    A click on a cell is reported under the name "cell".
     """
-    names = list(dict.fromkeys(table["class"]))
+    names = list(names)
     angle = 0 if max(map(len, names)) <= WORD and len(names) <= NUMBERED else -45
     axis = alt.Axis(labelAngle=angle, orient="top", domain=False, ticks=False, labelLimit=80)
     x = alt.X("answer:N", axis=axis, sort=names, scale=alt.Scale(domain=names))
     y = rows_axis("class:N", "class").scale(alt.Scale(domain=names))
-    shown = table[table["images"] > 0]
-    base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltips("class:N", "answer:N", images=",d", share=".1%"))
-    mistakes = shown[shown["class"] != shown["answer"]]["share"]
+    base = alt.Chart(table).encode(x=x, y=y)
+    mistakes = table[table["class"] != table["answer"]]["share"]
     most = float(mistakes.max()) if len(mistakes) else 1.0  # JSON has no NaN
     colors = alt.Color("share:Q", legend=None, scale=alt.Scale(domain=[0, most], range=[PALE, ORANGE], clamp=True))
     color = alt.condition("datum.class === datum.answer", alt.value(SKY), colors)
-    layers = [base.mark_rect().encode(color=color)]
+    cells = base.mark_rect().encode(color=color, tooltip=tooltips("class:N", "answer:N", images=",d", share=".1%"))
+    layers = [cells.add_params(alt.selection_point(name="cell", fields=["class", "answer"]))]
     if len(names) <= NUMBERED:
-        layers.append(base.mark_text(fontSize=12, color=INK).encode(text=alt.Text("images:Q", format=",d")))
-    described = f"Confusion matrix: {len(names)} classes by the network's answers, with numbers of images"
+        text = alt.Text("share:Q", format=".0%") if shares else alt.Text("images:Q", format=",d")
+        layers.append(base.mark_text(fontSize=12, color=INK).encode(text=text))
+    what = "shares of each class" if shares else "numbers of images"
+    described = f"Confusion matrix: {len(names)} classes by the network's answers, with {what}"
     return layered(*layers, height=rows_height(len(names), ROW), description=described)

@@ -30,6 +30,10 @@ SHARES = (
     "by chance",
     "excess",
     "limit of chance",
+    "value",
+    "precision",
+    "recall",
+    "f1",
     *KINDS.values(),
 )  # columns shown as percentages
 
@@ -39,7 +43,8 @@ Clicked = Callable[[dict[str, Any]], None]  # takes the fields of what was click
 def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked | None = None) -> None:
     """Show a finding, with its table below the chart if `table` is set.
 
-    `of` tells apart two of the same kind, such as "first run". `clicked` is called after a click in the chart.
+    `of` tells apart two of the same kind, such as "first run". `clicked` is called after a click in the chart, or after the
+    choice of a row if there is only a table.
     """
     key, title = (finding.name, finding.title) if not of else (f"{finding.name} {of}", f"{finding.title} ({of})")
     st.markdown(escape(finding.sentence))
@@ -55,7 +60,15 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
     if finding.chart is None or table:
         rows = finding.table.round(4).replace("", "–").rename(columns=lambda column: column.replace("_", " "))
         percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence)
+
+        def on_row() -> None:
+            picked = st.session_state[key].selection.rows
+            assert clicked is not None
+            clicked(finding.table.iloc[picked[0]].to_dict() if picked else {})
+
+        rows_options: dict[str, Any] = {"key": key, "on_select": on_row, "selection_mode": "single-row"}
+        options = rows_options if clicked and finding.chart is None else {}
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence, **options)
     with st.expander(f"How the {title} is computed", type="compact"):
         st.markdown(escape(finding.method))
     files: dict[str, Callable[[], bytes | str]] = {"csv": partial(to_csv, finding.table)}  # each made on request

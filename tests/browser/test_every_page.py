@@ -22,6 +22,8 @@ VIEWS = {
     "Runs, one selected": "runs?selected={finished}",
     "Runs, two selected": "runs?selected={finished},{live}",
     "Runs, one open": "runs?open={finished}",
+    "Evaluate, Results": "evaluate?run={finished}",
+    "Evaluate, Robustness": "evaluate?run={finished}&view=Robustness",
     **{
         f"Experts, {view}": f"experts?run={{finished}}&view={view.replace(' ', '+')}"
         for view in ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
@@ -90,7 +92,7 @@ def page(request, window, server, runs):
         settle(window.get_by_text(re.compile("^(Draw one of the classes|Invert)")))
     expect(window.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(window.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
-    if request.param.startswith("Experts"):  # computes some views first
+    if request.param.startswith(("Evaluate", "Experts")):  # computes some views first
         expect(window.get_by_role("progressbar")).to_have_count(0)
     return window
 

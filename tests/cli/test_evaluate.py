@@ -1,5 +1,7 @@
 """`expertnet evaluate`."""
 
+import base64
+import re
 import shutil
 
 import pytest
@@ -79,3 +81,38 @@ def test_a_dataset_with_other_classes_is_rejected(trained, tmp_path):
 )
 def test_wrong_arguments_are_rejected(trained, words, says):
     assert says in refused(command("evaluate", *words, **trained.env))
+
+
+@pytest.mark.slow
+def test_a_report_is_one_file_that_needs_no_other(trained, tmp_path):
+    file = tmp_path / "report.html"
+    done = command("evaluate", "latest", "--validation", "--report", file, "--compare", "latest", **trained.env)
+    assert done.returncode == 0 and f"Wrote {file}." in done.stderr, done.stderr
+    assert "on 143 validation images of digits" in done.stdout
+    text = file.read_text()
+    assert "chose the epoch of this network" in text and "only the first is right on 0" in text
+    assert set(re.findall(r'(?:src|href)="(data:[^;,]+|[^"]*)', text)) == {
+        "data:image/svg+xml",
+        "data:image/png",
+        "data:text/csv",
+    }
+    files = re.findall(r'href="data:text/csv;charset=utf-8;base64,([^"]+)" download="([^"]+)"', text)
+    assert {"figures-validation.csv", "confusion-validation.csv", "robustness-validation.csv"} <= {
+        name for _, name in files
+    }
+    accuracy = document("evaluate", "latest", "--validation", **trained.env)["accuracy"]
+    figures = next(base64.b64decode(content).decode() for content, name in files if name == "figures-validation.csv")
+    assert float(figures.splitlines()[1].split(",")[1]) == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--dataset", "digits", "--validation"], "--validation is for the images that the run was trained with"),
+        (["--dataset", "digits", "--report", "r.html"], "--report is for the images"),
+        (["--report", "/nowhere/r.html"], "Enter the name of a file in an existing folder"),
+        (["--compare", "latest"], "--compare adds to a report"),
+    ],
+)
+def test_options_that_do_not_fit_are_rejected(trained, words, says):
+    assert says in refused(command("evaluate", "latest", *words, **trained.env))

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import threading
 from io import BytesIO
 from types import SimpleNamespace
 from urllib.parse import parse_qsl
@@ -20,7 +19,8 @@ from expertnet.ui import choices, tasks
 from expertnet.ui.experts import effects
 from expertnet.utils.processes import this_process
 from tests.support.opening import finished, opened
-from tests.support.small import LIMIT
+from tests.support.settling import settled
+from tests.support.settling import shown_text as text
 
 MEASURE_ABLATIONS = "Switch off each expert in turn"
 VIEWS = ["One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare"]
@@ -31,30 +31,9 @@ def view_of(run, view, **address):
     return settled(opened("experts", run.id, view=view, **address))
 
 
-def join_tasks():
-    for thread in threading.enumerate():
-        if thread.name == "task":
-            thread.join(LIMIT)
-
-
-def settled(test):
-    """The page after its tasks have ended, each of which may start another."""
-    for _ in range(3):
-        join_tasks()
-        test.run()
-    assert not test.exception, [error.value for error in test.exception]
-    return test
-
-
 def click(test, label):
     """Click the first button with this label."""
     next(button for button in test.button if button.label == label).click().run()
-
-
-def text(test):
-    """The text of the page, without escapes."""
-    shown = (*test.markdown, *test.caption, *test.info, *test.warning, *test.error)
-    return " ".join(part.value for part in shown).replace("\\", "")
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -21,7 +21,7 @@ from tests.support.hostile.watch import Watch, tree
 from tests.support.opening import finished, new_session
 from tests.support.small import can_resume
 
-PAGES = ("train", "runs", "experts", "predict")
+PAGES = ("train", "runs", "evaluate", "experts", "predict")
 ON_PAGES = 40  # one run in 40 is also opened on the pages, which takes a hundred times as long
 
 

@@ -1,0 +1,77 @@
+"""Two networks on the same images: paired differences, and the images on which they disagree."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from expertnet.data.info import is_own
+from expertnet.evaluation.figures import f1_parts, macro_f1
+from expertnet.evaluation.outputs import Outputs
+from expertnet.inference.mistakes import Part
+from expertnet.routing.paired import SIGNIFICANT, Z95, paired_interval
+from expertnet.store.run import Run
+
+GROUPS = (
+    "only the first is right",
+    "only the second is right",
+    "both are wrong",
+)  # of images with two different answers
+
+
+def same_images(run: Run, other: Run, part: Part) -> bool:
+    """Return whether two runs have the same images in a part. Which ones validation holds out depends on the seed and the share."""
+    own, others = run.dataset_info(), other.dataset_info()
+    if own is None or others is None or not is_own(own, others):
+        return False
+    kept = [(each.settings().seed, each.settings().data.validation_share) for each in (run, other)]
+    return part == "test" or kept[0] == kept[1]
+
+
+def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:
+    """Return a row for accuracy and macro F1: figure, first, second, difference (first minus second), low, high.
+
+    The intervals compare each image with itself: Agresti and Min's for the accuracy, and the delta method for macro F1.
+    """
+    labels, classes = first.labels, first.logits.shape[1]
+    right, was = (each.predictions == labels for each in (first, second))
+    lost, won, count = int((was & ~right).sum()), int((right & ~was).sum()), len(labels)
+    accuracy = (right.double().mean().item(), was.double().mean().item())
+    f1 = tuple(macro_f1(labels, each.predictions, classes).value for each in (first, second))
+    parts = f1_parts(labels, first.predictions, classes) - f1_parts(labels, second.predictions, classes)
+    half = Z95 * parts.square().mean().div(count).sqrt().item()
+    rows = [
+        ("accuracy", *accuracy, (won - lost) / count, *paired_interval(lost, won, count)),
+        ("macro F1", *f1, f1[0] - f1[1], f1[0] - f1[1] - half, f1[0] - f1[1] + half),
+    ]
+    return pd.DataFrame(rows, columns=["figure", "first", "second", "difference", "low", "high"])
+
+
+def class_differences(first: Outputs, second: Outputs, classes: Sequence[str]) -> pd.DataFrame:
+    """Return a row per class with images: class, images, first, second (accuracy on them), difference, low, high.
+
+    The intervals hold at 95% for all classes together (Bonferroni).
+    """
+    present = first.labels.unique().tolist()
+    z, rows = float(norm.isf(SIGNIFICANT / 2 / len(present))), []
+    for label in present:
+        here = first.labels == label
+        right, was = (each.predictions[here] == label for each in (first, second))
+        lost, won, count = int((was & ~right).sum()), int((right & ~was).sum()), len(right)
+        accuracies = right.double().mean().item(), was.double().mean().item()
+        rows.append((classes[label], count, *accuracies, (won - lost) / count, *paired_interval(lost, won, count, z)))
+    return pd.DataFrame(rows, columns=["class", "images", "first", "second", "difference", "low", "high"])
+
+
+def disagreements(first: Outputs, second: Outputs) -> dict[str, Tensor]:
+    """Return the images (from 0) with two different answers by GROUPS, those of which both networks are surest first."""
+    right, other = first.predictions == first.labels, second.predictions == first.labels
+    differ = first.predictions != second.predictions
+    sure = torch.minimum(first.probabilities.amax(1), second.probabilities.amax(1))
+    found = {}
+    for name, chosen in zip(GROUPS, (right, other, ~right & ~other), strict=True):
+        places = (differ & chosen).nonzero()[:, 0]
+        found[name] = places[sure[places].argsort(descending=True, stable=True)]
+    return found

@@ -1,0 +1,124 @@
+"""The outputs of a network for its validation or test images, computed once per checkpoint and cached in the run's folder."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from expertnet.inference.mistakes import Part
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import (
+    UNUSABLE,
+    cache_path,
+    cache_tensors,
+    check_classes,
+    in_batches,
+    read_tensors,
+)
+from expertnet.routing.effects import load_part
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.run import Run
+from expertnet.utils.files import cached_on_file
+from expertnet.utils.progress import Report, ShouldStop, never, silent
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity, to serve as a cache key
+class Outputs:
+    """What a network says about the N images of a set, in their order."""
+
+    part: Part
+    labels: Tensor  # (N,) int64: true classes
+    logits: Tensor  # (N, C) float32
+    routing: Tensor  # (N, B, K) float32, stored as float16
+    images: str | None  # the fingerprint of the images; None if their order is not certain
+
+    @cached_property
+    def predictions(self) -> Tensor:
+        """Return the predicted classes (N,)."""
+        return self.logits.argmax(1)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Return the probabilities (N, C)."""
+        return self.logits.softmax(1)
+
+    @cached_property
+    def disagreement(self) -> Tensor:
+        """Return by how much the network prefers another class to the label, from -1 to 1: (N,).
+
+        It is the highest probability of another class minus that of the label, so mistakes are above 0 (the negative of the
+        normalized margin of Northcutt 2021, arXiv:1911.00068).
+        """
+        own_N1 = self.labels[:, None]
+        others = self.probabilities.scatter(1, own_N1, -1.0).amax(1)
+        return others - self.probabilities.gather(1, own_N1)[:, 0]
+
+    def places(self, label: int | None = None, answer: int | None = None, wrong: bool = False) -> Tensor:
+        """Return the images (from 0) with a label, an answer or both, those with the highest disagreement first.
+
+        With `wrong`, only mistakes.
+        """
+        chosen = torch.ones(len(self.labels), dtype=torch.bool)
+        if label is not None:
+            chosen &= self.labels == label
+        if answer is not None:
+            chosen &= self.predictions == answer
+        if wrong:
+            chosen &= self.predictions != self.labels
+        found = chosen.nonzero()[:, 0]
+        return found[self.disagreement[found].argsort(descending=True, stable=True)]
+
+
+def cached_outputs(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Outputs | None:
+    """Return what `measure_outputs` has computed before, or None."""
+    try:
+        return _read(cache_path(run, f"outputs-{part}", checkpoint), part, load_predictor(run, checkpoint))
+    except UNUSABLE:
+        return None
+
+
+@cached_on_file(maxsize=8)
+def _read(path: Path, part: Part, predictor: Predictor) -> Outputs:
+    """Return the outputs in a file. Raises ValueError if they cannot come from this network."""
+    tensors, images = read_tensors(path, predictor)
+    labels, logits, routing = tensors["labels"], tensors["logits"].float(), tensors["routing"].float()
+    model, classes = predictor.settings.model, len(predictor.classes)
+    count, shapes = len(labels), [tuple(each.shape) for each in (labels, logits, routing)]
+    if not count or shapes != [(count,), (count, classes), (count, model.num_blocks, model.num_experts)]:
+        raise ValueError("not the shape of this network's outputs")
+    check_classes(labels, classes)
+    if not (logits.isfinite().all() and routing.isfinite().all()):
+        raise ValueError("not finite")
+    return Outputs(part, labels.long(), logits, routing, images)
+
+
+def measure_outputs(
+    run: Run,
+    part: Part,
+    checkpoint: Checkpoint = "best",
+    progress: Report = silent,
+    cancelled: ShouldStop = never,
+    threads: int | None = None,
+) -> Outputs:
+    """Return the outputs for the images of a run, from the cache if they are there, else computed and cached.
+
+    Raises DatasetError if the images are gone, RunError if there is no usable checkpoint, and Cancelled.
+    """
+    predictor = load_predictor(run, checkpoint, threads)
+    split, found = load_part(run, part, progress), cached_outputs(run, part, checkpoint)
+    if found is not None and torch.equal(found.labels, split.labels):
+        return found
+    logits, weights = [], []
+    with torch.inference_mode():
+        for here, share in in_batches(split, cancelled):
+            progress(f"Classifying the {part} images", share)
+            found_logits, routing = predictor.model(predictor.normalized(split.images[here]), True)
+            logits.append(found_logits.float())
+            weights.append(routing.half())
+    routing = torch.cat(weights)
+    outputs = Outputs(part, split.labels.clone(), torch.cat(logits), routing.float(), predictor.info.fingerprint)
+    tensors = {"labels": outputs.labels.to(torch.int16), "logits": outputs.logits, "routing": routing}
+    cache_tensors(run, f"outputs-{part}", checkpoint, predictor, tensors)
+    return outputs

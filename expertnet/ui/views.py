@@ -1,0 +1,26 @@
+"""Choose one of a page's views. Each has its own URL."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from expertnet.ui import choices, shell
+from expertnet.utils.text import escape
+
+
+def pick_view(row: DeltaGenerator, views: Sequence[str]) -> str:
+    """Ask for a view, at first the first one. Every choice is a step in the browser's history."""
+    asked, first = choices.read("view") or views[0], views[0]
+    named = next((name for name in views if name.lower() == asked.lower()), first)
+    if named.lower() != asked.lower():
+        shell.toast(f"There is no view “{escape(asked[:80])}”. “{first}” is shown instead.")
+        choices.write("view", "")
+    st.session_state["view"] = named
+
+    def choose() -> None:
+        choices.write("view", st.session_state["view"])
+
+    return str(
+        row.segmented_control("View", views, required=True, key="view", on_change=choose, label_visibility="collapsed")
+    )

@@ -1,0 +1,76 @@
+"""Two networks on the same images, against answers on paper and the bootstrap."""
+
+import numpy as np
+import pytest
+import torch
+
+from expertnet.evaluation.compare import GROUPS, class_differences, difference_table, disagreements, same_images
+from expertnet.evaluation.figures import macro_f1
+from expertnet.evaluation.outputs import Outputs
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, copy_of_shipped
+
+SEED = 11
+
+
+def answered(labels, answers, sure=0.6):
+    shares = torch.full((len(labels), 3), (1 - sure) / 2)
+    shares[torch.arange(len(labels)), torch.tensor(answers)] = sure
+    return Outputs("test", torch.tensor(labels), shares.log(), torch.ones(len(labels), 1, 1), "x")
+
+
+LABELS = [0, 0, 0, 1, 1, 2]
+FIRST, SECOND = answered(LABELS, [0, 0, 1, 1, 0, 2]), answered(LABELS, [0, 1, 2, 1, 1, 0])
+
+
+def test_the_images_on_which_two_networks_disagree_are_those_on_paper():
+    found = disagreements(FIRST, SECOND)
+    assert [found[name].tolist() for name in GROUPS] == [[1, 5], [4], [2]]
+
+
+def test_the_surest_disagreement_comes_first():
+    sure = answered([0, 0], [0, 0])
+    shares = torch.tensor([[0.3, 0.6, 0.1], [0.05, 0.9, 0.05]])
+    other = Outputs("test", torch.tensor([0, 0]), shares.log(), torch.ones(2, 1, 1), "x")
+    first = Outputs("test", sure.labels, torch.tensor([[0.9, 0.05, 0.05]] * 2).log(), torch.ones(2, 1, 1), "x")
+    assert disagreements(first, other)[GROUPS[0]].tolist() == [1, 0]
+
+
+def test_differences_are_those_on_paper():
+    table = difference_table(FIRST, SECOND).set_index("figure")
+    assert table.loc["accuracy", ["first", "second"]].tolist() == pytest.approx([4 / 6, 3 / 6])
+    assert table.loc["accuracy", "difference"] == pytest.approx(1 / 6)
+    assert table.loc["accuracy", "low"] < 0 < table.loc["accuracy", "high"]
+    by_class = class_differences(FIRST, SECOND, ("cat", "dog", "eel")).set_index("class")
+    assert by_class["difference"].tolist() == pytest.approx([1 / 3, -1 / 2, 1])
+    assert by_class["images"].tolist() == [3, 2, 1]
+
+
+def test_the_interval_of_the_difference_in_macro_f1_is_that_of_the_bootstrap():
+    print("seed", SEED)
+    generator = torch.Generator().manual_seed(SEED)
+    labels = torch.randint(4, (1500,), generator=generator)
+    logits = [torch.randn(1500, 4, generator=generator) for _ in range(2)]
+    for each, strength in zip(logits, (2.0, 1.5), strict=True):
+        each[torch.arange(1500), labels] += strength
+    first, second = (Outputs("test", labels, each, torch.ones(1500, 1, 1), "x") for each in logits)
+    row = difference_table(first, second).iloc[1]
+    values = []
+    for _ in range(400):
+        drawn = torch.randint(1500, (1500,), generator=generator)
+        values.append(
+            macro_f1(labels[drawn], first.predictions[drawn], 4).value
+            - macro_f1(labels[drawn], second.predictions[drawn], 4).value
+        )
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * np.std(values), rel=0.12)
+
+
+def test_runs_have_the_same_validation_images_only_with_the_same_seed_and_share(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    one = copy_of_shipped(store, "one")
+    same, shipped, other = Run(one.path), Run(SHIPPED_DIGITS), Run(SHIPPED_CONTEXTS)
+    assert same_images(one, shipped, "test") and same_images(same, shipped, "validation")
+    assert not same_images(one, other, "test")
+    one.write_config(one.config() | {"seed": 99})
+    assert same_images(one, shipped, "test") and not same_images(one, shipped, "validation")
