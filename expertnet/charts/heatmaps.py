@@ -98,7 +98,8 @@ def confusion_matrix(table: pd.DataFrame, names: Sequence[str], shares: bool = F
     base = alt.Chart(table).encode(x=x, y=y)
     mistakes = table[table["class"] != table["answer"]]["share"]
     most = float(mistakes.max()) if len(mistakes) else 1.0  # JSON has no NaN
-    colors = alt.Color("share:Q", legend=None, scale=alt.Scale(domain=[0, most], range=[PALE, ORANGE], clamp=True))
+    scale = alt.Scale(domain=[0, most], range=[PALE, ORANGE], interpolate="rgb", clamp=True)
+    colors = alt.Color("share:Q", legend=None, scale=scale)
     color = alt.condition("datum.class === datum.answer", alt.value(SKY), colors)
     cells = base.mark_rect().encode(color=color, tooltip=tooltips("class:N", "answer:N", images=",d", share=".1%"))
     layers = [cells.add_params(alt.selection_point(name="cell", fields=["class", "answer"]))]

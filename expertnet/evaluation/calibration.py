@@ -54,13 +54,16 @@ def reliability(probabilities_NC: Tensor, labels_N: Tensor) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=16)
-def fit_temperature(validation: Outputs) -> float:
+def fit_temperature(validation: Outputs) -> float | None:
     """Return the temperature that minimizes the negative log-likelihood of the validation images (Guo 2017).
 
-    It changes no answer, only the probabilities. Raises ValueError for the outputs of test images.
+    It changes no answer, only the probabilities. None if all answers are right, where the lower temperature is always the better
+    one. Raises ValueError for the outputs of test images.
     """
     if validation.part != "validation":
         raise ValueError("a temperature is fitted on the validation images only")
+    if torch.equal(validation.predictions, validation.labels):
+        return None
     logits, labels = validation.logits, validation.labels
 
     def loss(log_temperature: float) -> float:

@@ -41,11 +41,11 @@ def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:
     accuracy = (right.double().mean().item(), was.double().mean().item())
     f1 = tuple(macro_f1(labels, each.predictions, classes).value for each in (first, second))
     parts = f1_parts(labels, first.predictions, classes) - f1_parts(labels, second.predictions, classes)
-    half = Z95 * parts.square().mean().div(count).sqrt().item()
-    rows = [
-        ("accuracy", *accuracy, (won - lost) / count, *paired_interval(lost, won, count)),
-        ("macro F1", *f1, f1[0] - f1[1], f1[0] - f1[1] - half, f1[0] - f1[1] + half),
-    ]
+    half, interval = Z95 * parts.square().mean().div(count).sqrt().item(), paired_interval(lost, won, count)
+    f1_interval = (
+        (f1[0] - f1[1] - half, f1[0] - f1[1] + half) if half else interval
+    )  # equal answers leave no empty interval
+    rows = [("accuracy", *accuracy, (won - lost) / count, *interval), ("macro F1", *f1, f1[0] - f1[1], *f1_interval)]
     return pd.DataFrame(rows, columns=["figure", "first", "second", "difference", "low", "high"])
 
 

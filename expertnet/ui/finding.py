@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from expertnet.charts.base import to_file
+from expertnet.evaluation.corruptions import CORRUPTIONS
 from expertnet.findings.finding import Finding
 from expertnet.routing.effects import KINDS
 from expertnet.ui.chart import show_chart
@@ -15,6 +16,8 @@ from expertnet.utils.text import escape, to_csv
 MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
 SHARES = (
     "first",
+    "second",
+    "difference",
     "accuracy",
     "change",
     "low",
@@ -35,6 +38,8 @@ SHARES = (
     "recall",
     "f1",
     *KINDS.values(),
+    "no corruption",
+    *CORRUPTIONS,
 )  # columns shown as percentages
 
 Clicked = Callable[[dict[str, Any]], None]  # takes the fields of what was clicked, none of them after a click elsewhere

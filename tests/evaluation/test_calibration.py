@@ -48,7 +48,8 @@ def test_the_temperature_that_made_the_labels_is_found(temperature):
     assert after.nll <= calibration(given.logits, labels).nll and after.ece < 0.02
 
 
-def test_no_temperature_is_fitted_on_test_images():
+def test_no_temperature_is_fitted_on_test_images_or_without_a_mistake():
+    assert fit_temperature(outputs([[0.9, 0.1], [0.2, 0.8]], [0, 1])) is None
     with pytest.raises(ValueError, match="validation images only"):
         fit_temperature(outputs([[0.9, 0.1]], [0], part="test"))
 

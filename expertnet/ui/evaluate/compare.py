@@ -6,6 +6,7 @@ from expertnet.evaluation.compare import disagreements, same_images
 from expertnet.findings.duel import difference, difference_by_class
 from expertnet.inference.predictor import load_predictor
 from expertnet.store.checks import has_network
+from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.evaluate.images import open_images
@@ -27,16 +28,17 @@ def compare_view(subject: Subject) -> None:
     second = Answers(other, checkpoint, load_predictor(other, checkpoint, threads=1), outputs)
     left, right = st.columns(2, gap="large")
     with left:
-        st.caption(f"First: {escape(subject.title)}. Second: {escape(second.title)}.")
+        labels = row_labels(rows_of([subject.run, other]))
+        st.caption(f"First: {escape(labels[subject.run.id])}. Second: {escape(labels[other.id])}.")
         show(difference(subject.outputs, outputs))
         st.subheader("By class")
         show(difference_by_class(subject.outputs, outputs, subject.classes))
     with right:
         st.subheader("Images on which they disagree")
         groups = disagreements(subject.outputs, outputs)
-        labels = {name: f"{name[0].upper()}{name[1:]} ({len(places):,})" for name, places in groups.items()}
+        titles = {name: f"{name[0].upper()}{name[1:]} ({len(places):,})" for name, places in groups.items()}
         group = st.selectbox(
-            "Images", list(groups), format_func=labels.__getitem__, key="group", label_visibility="collapsed"
+            "Images", list(groups), format_func=titles.__getitem__, key="group", label_visibility="collapsed"
         )
         if len(groups[group]):
             order = "those of which both networks are surest first"

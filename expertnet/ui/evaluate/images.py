@@ -75,20 +75,22 @@ def open_images(subject: Subject, places: Sequence[int], of: str, order: str, ot
 
 def _large(subject: Subject, place: int, answers: Sequence[Answers]) -> None:
     assert subject.split is not None
+    two = len(answers) == 2
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         title = subject.image(place)
         st.image(subject.split.images[place].permute(1, 2, 0).numpy(), width=WIDTH, alt=title)
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"**{escape(title)}**")
-            for each in answers:
-                of = f" ({escape(each.title)})" if len(answers) > 1 else ""
-                st.markdown(f"Answer{of}: {escape(each.answer(place))} ({percent(each.probability(place))})")
+            for each, said in zip(
+                answers, ("Answer of the first", "Answer of the second") if two else ("Answer",), strict=True
+            ):
+                st.markdown(f"{said}: {escape(each.answer(place))} ({percent(each.probability(place))})")
             if subject.part == "test":
                 shell.link("experts", "See routing", subject.run.id, image=str(place + 1))
     for number, each in enumerate(answers):
         left, right = st.columns(2, gap="medium")
-        if len(answers) > 1:
-            left.caption(escape(each.title))
+        if two:
+            left.caption("Second network" if number else "First network")
         show_chart(specification(probability_bars(each.likeliest(place))), f"bars {number}", left)
         if each.outputs.routing.shape[2] > 1:
             right.caption("Routing weights")

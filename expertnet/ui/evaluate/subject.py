@@ -36,10 +36,6 @@ class Answers:
     outputs: Outputs
 
     @property
-    def title(self) -> str:
-        return self.run.title
-
-    @property
     def classes(self) -> tuple[str, ...]:
         return self.predictor.classes
 
