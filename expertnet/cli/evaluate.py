@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,7 +47,8 @@ def evaluate(
     store = open_store(runs_dir)
     found = store.resolve(run, trained=True)
     predictor = load_predictor(found, checkpoint.value)
-    data, own, part = predictor.settings.data, predictor.info, "validation" if validation else "test"
+    data, own = predictor.settings.data, predictor.info
+    part: Literal["validation", "test"] = "validation" if validation else "test"
     second = store.resolve(compare, trained=True) if compare else None
     _refuse(found, dataset, validation, report, compare)
     # Ctrl-C raises KeyboardInterrupt from here on, so that half a download or decoding is cleaned up.

@@ -96,7 +96,7 @@ def corrupt_all(
     for number, images in enumerate(parts):
         found, routing = _classified(predictor, images)
         clean.append(found)
-        row, distances = [], []
+        row, distances = list[Tensor](), list[Tensor]()
         for name, strength in cases:
             raise_if_cancelled(cancelled)
             progress("Classifying corrupted images", (number + len(row) / len(cases)) / len(parts))

@@ -1,6 +1,6 @@
 """Two networks on the same images: which is better, and on which classes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from expertnet.charts.evaluation import difference_dots
@@ -62,7 +62,7 @@ def difference_by_class(first: Outputs, second: Outputs, classes: Sequence[str])
     return Finding(f"difference-by-class-{first.part}", "chart of differences", sentence, chart, table, method)
 
 
-def _named(classes: Sequence[str], most: int = 3) -> str:
+def _named(classes: Iterable[str], most: int = 3) -> str:
     """Return "no class", "cat and dog", or "cat, dog, eel and 2 more"."""
     names = list(classes)
     if not names:
