@@ -1,6 +1,5 @@
 """`expertnet export`: a network or a whole run as a file."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
-from expertnet.cli.output import print_result
+from expertnet.cli.output import ActivityPrinter, print_result
 from expertnet.errors import RunError
-from expertnet.store.checks import load_weights
+from expertnet.store.run import Run
 from expertnet.utils.files import write_atomically
 
 
@@ -19,37 +18,107 @@ class Format(StrEnum):
 
     SAFETENSORS = "safetensors"
     ZIP = "zip"
+    ONNX = "onnx"
+    HTML = "html"
+    CARD = "card"
+
+
+class PrecisionKind(StrEnum):
+    """The number format of an ONNX network."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+FORMATS = (
+    "safetensors: the network; with an existing empty folder as output, also its settings and model card. zip: the whole run, for "
+    "import. onnx: the network for onnxruntime, in a zip with code that uses it; with an output that ends in .onnx, the network "
+    "alone. html: a web page that classifies images offline. card: the model card."
+)
 
 
 def export(
     run: RunName,
-    format: Annotated[Format, typer.Option(help="safetensors: the network. zip: the whole run, for import.")],
+    format: Annotated[Format, typer.Option(help=FORMATS)],
     output: Annotated[Path, typer.Option(metavar="FILE", help="File to write.")],
     checkpoint: Checkpoint = CheckpointKind.BEST,
+    precision: Annotated[
+        PrecisionKind,
+        typer.Option(help="Number format of the network in onnx or html. int8 is calibrated on validation images."),
+    ] = PrecisionKind.FLOAT32,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Export a network as safetensors, or a whole run as a zip.
+    """Export a network as safetensors or ONNX, its model card, or a whole run as a zip.
 
-    A safetensors file has the epoch, the settings and the classes in its metadata.
+    A safetensors file has the epoch, the settings and the classes in its metadata. An ONNX network is checked against PyTorch
+    before it is written.
     """
     found = open_store(runs_dir).resolve(run, trained=True)
     document: dict[str, Any] = {"run": found.id, "format": format.value, "output": str(output)}
-    line = f"Wrote {output}"
     if format is Format.ZIP and checkpoint is not CheckpointKind.BEST:
-        raise RunError("A zip holds the whole run. Use --checkpoint only with --format safetensors.")
+        raise RunError("A zip holds the whole run. Use --checkpoint only with the other formats.")
+    if precision is not PrecisionKind.FLOAT32 and format not in (Format.ONNX, Format.HTML):
+        raise RunError("Use --precision only with --format onnx or html.")
+    lines = []
     try:
         if format is Format.ZIP:
             from expertnet.transfer.export_run import export_run
 
             write_atomically(output, lambda file: export_run(found, file))
-        else:
-            from safetensors.torch import save
+        elif format is Format.CARD:
+            from expertnet.findings.card import model_card
 
-            weights, document["epoch"] = load_weights(found, checkpoint.value)
-            metadata = {"epoch": str(document["epoch"]), "config": json.dumps(found.config())}
-            write_atomically(output, save(weights, metadata))
-            line += f" (epoch {document['epoch']})"
+            write_atomically(output, model_card(found, checkpoint.value).encode())
+        elif format is Format.SAFETENSORS:
+            document["epoch"] = _safetensors(found, checkpoint, output)
+        else:
+            more, sentence = _onnx(found, checkpoint, precision, output, as_page=format is Format.HTML)
+            document |= more
+            lines.append(sentence)
     except OSError as error:
         raise RunError(f"{output} cannot be written ({error.strerror}). Choose a file in an existing folder.") from None
-    print_result(as_json, document, [line])
+    epoch = f" (epoch {document['epoch']})" if "epoch" in document else ""
+    print_result(as_json, document, [f"Wrote {output}{epoch}", *lines])
+
+
+def _safetensors(run: Run, checkpoint: CheckpointKind, output: Path) -> int:
+    """Write a file, or several into a folder, and return the epoch of the weights."""
+    from expertnet.transfer.export_network import network_file, write_network
+
+    if output.is_dir():
+        from expertnet.findings.card import model_card
+
+        return write_network(run, checkpoint.value, model_card(run, checkpoint.value), output)
+    content, epoch = network_file(run, checkpoint.value)
+    write_atomically(output, content)
+    return epoch
+
+
+def _onnx(
+    run: Run, checkpoint: CheckpointKind, precision: PrecisionKind, output: Path, as_page: bool
+) -> tuple[dict[str, Any], str]:
+    """Write a checked network, and return fields for --json and a sentence on it."""
+    from expertnet.findings.card import model_card
+    from expertnet.transfer.export_onnx import export_onnx, package
+    from expertnet.transfer.onnx_precision import Precision
+    from expertnet.transfer.web_page import load_runtime, web_page
+
+    progress = ActivityPrinter()
+    runtime = load_runtime(progress) if as_page else None  # first, since a network may be missing
+    exported = export_onnx(run, checkpoint.value, Precision(precision.value), progress)
+    if runtime:
+        content = web_page(run, exported, runtime)
+    elif output.suffix == ".onnx":
+        content = exported.content
+    else:
+        content = package(run, exported, model_card(run, checkpoint.value))
+    write_atomically(output, content)
+    fields = {
+        "epoch": exported.predictor.epoch,
+        "precision": precision.value,
+        "difference": exported.difference,
+        "kept": vars(exported.kept) if exported.kept else None,
+    }
+    return fields, exported.sentence

@@ -61,14 +61,14 @@ class Experts(nn.Module, ABC):
 class ExpertConvs(Experts):
     """Mixes the experts' outputs: each has its own batch norm and activation, and the routing weights sum them up.
 
-    A GPU computes all experts in one call. A CPU is faster expert by expert, since each output is mixed while it is still in the
-    cache. Both use the same parameters.
+    A GPU computes all experts in one call, and so do exported graphs, which are simpler then. A CPU is faster expert by expert,
+    since each output is mixed while it is still in the cache. Both use the same parameters.
     """
 
     own_norms = True
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
-        if x_NCHW.device.type == "cpu":
+        if x_NCHW.device.type == "cpu" and not torch.compiler.is_exporting():
             return self.forward_per_expert(x_NCHW, weights_NK)
         return self.forward_fused(x_NCHW, weights_NK)
 
@@ -115,7 +115,7 @@ class KernelConvs(Experts):
 
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         kernels_NS = weights_NK @ self.conv.weight.reshape(self.num_experts, -1)
-        return self.complete(x_NCHW, kernels_NS.view(len(x_NCHW), -1, x_NCHW.shape[1], 9))
+        return self.complete(x_NCHW, kernels_NS.view(x_NCHW.shape[0], -1, x_NCHW.shape[1], 9))
 
     def parts(self, x_NCHW: Tensor) -> Iterator[Tensor]:
         """Yield the kernels of each expert: K times (1, D, C, 9)."""
@@ -131,7 +131,18 @@ class KernelConvs(Experts):
     @staticmethod
     def convolve(x_NCHW: Tensor, kernels_NDC9: Tensor) -> Tensor:
         """Apply its own kernels to each image."""
+        if torch.compiler.is_exporting():  # ONNX has no convolution with as many groups as there are images
+            return KernelConvs.multiply(x_NCHW, kernels_NDC9)
         count, _, channels, _ = kernels_NDC9.shape
         images = x_NCHW.reshape(1, -1, *x_NCHW.shape[2:])
         z = F.conv2d(images, kernels_NDC9.reshape(-1, channels, 3, 3), padding=1, groups=count)
         return z.unflatten(1, (count, -1))[0]
+
+    @staticmethod
+    def multiply(x_NCHW: Tensor, kernels_NDC9: Tensor) -> Tensor:
+        """Apply its own kernels to each image as a matrix product, with the nine neighbors of every pixel."""
+        height, width = x_NCHW.shape[2:]
+        padded = F.pad(x_NCHW, (1, 1, 1, 1))
+        places = [padded[:, :, row : row + height, column : column + width] for row in range(3) for column in range(3)]
+        neighbors_NSP = torch.stack(places, dim=2).flatten(3).flatten(1, 2)
+        return (kernels_NDC9.flatten(2) @ neighbors_NSP).unflatten(2, (height, width))

@@ -7,15 +7,20 @@ ODConv (Li 2022, arXiv:2209.07947). Those mix the experts' kernels; the report's
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, overload
+from typing import Literal, Self, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expertnet.data.info import DatasetInfo
+from expertnet.errors import RunError
 from expertnet.network.gates import ChannelGate
 from expertnet.network.mixing import ExpertConvs, Experts, KernelConvs
+from expertnet.network.pretrained import read_pretrained
 from expertnet.network.router import Router, UniformRouter
 from expertnet.network.stem import Stem, WhitenedStem
 from expertnet.settings.schema import ModelSettings
@@ -140,12 +145,30 @@ class ExpertNet(nn.Module):
     `return_routing` also returns the routing weights (N, B, K). `changes` replaces the weights of some blocks.
     """
 
+    info: DatasetInfo | None = None  # classes, mean and standard deviation of a network from `from_pretrained`
+
     def __init__(self, model: ModelSettings, num_classes: int) -> None:
         super().__init__()
         self.stem = WhitenedStem(model) if model.whitened_stem else Stem(model)
         self.backbone = Backbone(model)
         classifier = MaxClassifier if model.head == "max" else Classifier
         self.classifier = classifier(model.block_widths[-1], num_classes)
+
+    @classmethod
+    def from_pretrained(cls, path: str | PathLike[str]) -> Self:
+        """Return the trained network in an exported folder or safetensors file, or in a run's folder, in eval mode.
+
+        Raises RunError if it is missing or damaged, and SettingsError if its settings come from another version.
+        """
+        settings, info, weights = read_pretrained(Path(path))
+        with torch.device("meta"):  # a network that the weights do not fit may be too large for the memory
+            net = cls(settings.model, len(info.classes))
+        try:
+            net.load_state_dict(weights, assign=True)
+        except RuntimeError:
+            raise RunError(f"The weights in {path} do not fit the network that its settings describe.") from None
+        net.info = info
+        return net.eval()
 
     @overload
     def forward(

@@ -87,4 +87,4 @@ class UniformRouter(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         dtype = torch.promote_types(x_NCHW.dtype, torch.float32)
-        return torch.full((len(x_NCHW), self.num_experts), 1 / self.num_experts, dtype=dtype, device=x_NCHW.device)
+        return torch.full((x_NCHW.shape[0], self.num_experts), 1 / self.num_experts, dtype=dtype, device=x_NCHW.device)

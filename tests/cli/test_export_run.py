@@ -6,6 +6,7 @@ import os
 import pytest
 from safetensors import safe_open
 
+from expertnet.network.model import ExpertNet
 from tests.support.command import command, document, refused
 
 
@@ -33,12 +34,28 @@ def test_an_output_that_cannot_be_written_is_rejected(trained, tmp_path):
     assert "not a regular file" in refused(command(*arguments, tmp_path / "pipe", **trained.env))
 
 
+def test_a_folder_gets_the_network_its_settings_and_its_card(trained, tmp_path):
+    arguments = ("export", "latest", "--format", "safetensors", "--output", tmp_path)
+    assert document(*arguments, **trained.env)["epoch"] > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert ExpertNet.from_pretrained(tmp_path).info == trained.run.dataset_info()
+    document(*arguments, **trained.env)  # again
+    (tmp_path / "model.safetensors").unlink()
+    assert "other files" in refused(command(*arguments, **trained.env))
+
+
+def test_a_card_is_markdown(trained, tmp_path):
+    document("export", "latest", "--format", "card", "--output", tmp_path / "card.md", **trained.env)
+    assert "# mine\n" in (tmp_path / "card.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--format", "pickle", "--output", "x"], "'--format': 'pickle' is not one of 'safetensors', 'zip'. See"),
+        (["--format", "pickle", "--output", "x"], "'--format': 'pickle' is not one of 'safetensors', 'zip',"),
         (["--output", "x"], "--format"),
         (["--format", "safetensors"], "export --help"),
+        (["--format", "card", "--precision", "int8", "--output", "x"], "--precision only with"),
     ],
 )
 def test_wrong_arguments_are_rejected(trained, words, says):

@@ -1,0 +1,42 @@
+"""Export a network as safetensors, for `ExpertNet.from_pretrained`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from expertnet.errors import RunError
+from expertnet.network.pretrained import CONFIG, WEIGHTS
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.checks import load_weights
+from expertnet.store.run import Run
+from expertnet.transfer.validation import clean_config
+from expertnet.utils.files import write_atomically
+
+CARD = "README.md"  # where model hubs look for the card
+
+
+def portable_config(run: Run) -> dict[str, Any]:
+    """Return a run's config.json without the paths of this computer. Raises RunError."""
+    try:
+        return clean_config(run.config())[0]
+    except RunError as error:
+        raise RunError(f"Run {run.name} cannot be exported: {error}") from None
+
+
+def network_file(run: Run, checkpoint: Checkpoint) -> tuple[bytes, int]:
+    """Return a safetensors file with the config in its metadata, and the epoch of the weights. Raises RunError."""
+    weights, epoch = load_weights(run, checkpoint)
+    return save(weights, {"epoch": str(epoch), "config": json.dumps(portable_config(run))}), epoch
+
+
+def write_network(run: Run, checkpoint: Checkpoint, card: str, folder: Path) -> int:
+    """Write weights, config and model card into an existing folder, and return the epoch. Raises RunError or OSError."""
+    if any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
+        raise RunError(f"{folder} has other files, such as perhaps a {CARD}. Choose an empty folder.")
+    weights, epoch = network_file(run, checkpoint)
+    files = {WEIGHTS: weights, CONFIG: json.dumps(portable_config(run), indent=2).encode(), CARD: card.encode()}
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    return epoch

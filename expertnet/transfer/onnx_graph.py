@@ -1,0 +1,113 @@
+"""A trained network as an ONNX graph: uint8 images -> probabilities and routing weights, with what a reader must know.
+
+Shapes: N images of S x S pixels, C classes, B blocks, K experts.
+"""
+
+import hashlib
+import json
+import warnings
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from expertnet import __version__
+from expertnet.data.augment import normalize
+from expertnet.errors import RunError
+from expertnet.inference.predictor import Predictor
+
+IMAGES, OUTPUTS = "images", ("probabilities", "routing")
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+OPSET = 18
+PREPROCESSING = (
+    "RGB, upright, transparency on white; the largest centered square, resized bilinearly to image_size x image_size; uint8, "
+    "(N, 3, image_size, image_size). The graph normalizes."
+)
+
+
+class Graph(nn.Module):
+    """uint8 images (N, 3, S, S) -> probabilities (N, C) and routing weights (N, B, K)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.network = predictor.model
+        self.register_buffer("mean", predictor.mean)
+        self.register_buffer("std", predictor.std)
+
+    def forward(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor]:
+        logits, routing_NBK = self.network(normalize(images_N3SS, self.mean, self.std), True)
+        return logits.softmax(1), routing_NBK
+
+
+def require_packages() -> None:
+    """Raise RunError with the command that installs what ONNX needs, unless it is installed."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise RunError(
+            f"ONNX needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
+            f"Run 'python -m pip install {' '.join(missing)}', then export again."
+        )
+
+
+def onnx_graph(predictor: Predictor) -> Any:
+    """Return the network as an onnx.ModelProto for batches of any size.
+
+    Raises RunError if a package is missing. Sets flags of the whole process for some seconds, so no training may run in it.
+    """
+    require_packages()
+    images = torch.zeros(2, 3, predictor.image_size, predictor.image_size, dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of libraries, about themselves
+        program = torch.onnx.export(
+            Graph(predictor).eval(),
+            (images,),
+            dynamo=True,
+            verbose=False,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=[IMAGES],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"images_N3SS": {0: torch.export.Dim("N")}},
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def metadata(predictor: Predictor, run_id: str, precision: str) -> dict[str, str]:
+    """Return the facts that a graph carries, as text; lists are JSON."""
+    info = predictor.info
+    return {
+        "classes": json.dumps(info.classes),
+        "image_size": str(predictor.image_size),
+        "preprocessing": PREPROCESSING,
+        "run": run_id,
+        "epoch": str(predictor.epoch),
+        "fingerprint": fingerprint(predictor.model),
+        "dataset": info.name,
+        "dataset_fingerprint": info.fingerprint,
+        "routed_blocks": json.dumps(predictor.settings.model.routed_blocks),
+        "precision": precision,
+        "expertnet": __version__,
+    }
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a digest of the weights, by which networks can be told apart."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def with_metadata(model: Any, facts: dict[str, str]) -> bytes:
+    """Return the bytes of a graph with facts, in place of those that it had."""
+    import onnx
+
+    onnx.helper.set_model_props(model, facts)
+    model.producer_name, model.producer_version = "expertnet", __version__
+    return bytes(model.SerializeToString())

@@ -1,0 +1,80 @@
+"""Model cards."""
+
+import json
+import re
+
+import pytest
+
+from expertnet.findings.card import model_card
+from expertnet.settings.fields import build_settings
+from expertnet.store.notes import Notes
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from tests.support.lab import saved_run
+from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, finished
+
+
+def section(card, title):
+    return card.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def front_matter(card):
+    """The front matter is YAML of which every value is JSON."""
+    lines = card.split("---\n")[1].splitlines()
+    return {
+        key: json.loads(value) if value[0] in '[{"' else value for key, value in (line.split(": ", 1) for line in lines)
+    }
+
+
+def test_a_card_has_figures_with_intervals():
+    """357 of 359 by R's binom::binom.confint(357, 359, method = "wilson"): 0.9799 to 0.9985."""
+    card = model_card(Run(SHIPPED_DIGITS))
+    assert "| test images | 99.44% | 97.99% to 99.85% | 359 |" in section(card, "Results")
+    assert "| validation images | 98.60% |" in section(card, "Results")
+    (model,) = front_matter(card)["model-index"]
+    assert model["name"] == "Handwritten digits"
+    figures = {each["name"]: each["value"] for each in model["results"][0]["metrics"]}
+    assert figures["test images"] == pytest.approx(357 / 359)
+
+
+def test_a_card_says_what_routing_does_where_it_was_measured():
+    assert "relies on per-image routing" in section(model_card(Run(SHIPPED_CONTEXTS)), "Routing")
+
+
+def test_what_was_not_measured_is_said_to_be_missing(tmp_path):
+    card = model_card(saved_run(tmp_path))
+    assert "Nothing was measured" in section(card, "Results") and "Not measured yet" in section(card, "Routing")
+    assert front_matter(card)["model-index"][0]["results"] == []
+
+
+def test_the_weakest_classes_are_named():
+    limits = section(model_card(Run(SHIPPED_DIGITS)), "Limits")
+    found = [int(right) / int(count) for right, count in re.findall(r"\((\d+) of (\d+);", limits)]
+    assert len(found) == 3 and found == sorted(found) and found[0] < 1
+
+
+def test_test_figures_belong_to_the_best_epoch_alone():
+    run = finished(RunStore(), **{"training.keep_every": 1})
+    best = run.status().best_epoch
+    for epoch, kind in run.checkpoints.saved_epochs().items():
+        assert ("| test images |" in model_card(run, kind)) == (epoch == best)
+
+
+def test_a_card_shows_what_users_name_as_text_and_no_path():
+    run = finished(RunStore())
+    run.annotate(Notes("<script>x</script> [a](http://b) `c`\n## d"))
+    config = run.config()
+    config["data"]["dataset"] = "/home/me/birds"
+    config["dataset"] |= {"name": "birds", "classes": [f"<b>{n}" for n in range(10)]}
+    run.write_config(config)
+    card = model_card(run)
+    body = card.split("---\n", 2)[2]
+    assert "<script" not in body and "<b>" not in body and "\n## d" not in body and "(http:" not in body
+    assert "/home" not in card and "--dataset birds" in section(card, "Training")
+
+
+def test_the_command_trains_with_these_settings():
+    command = section(model_card(Run(SHIPPED_CONTEXTS)), "Training")
+    settings = Run(SHIPPED_CONTEXTS).settings()
+    changes = dict(re.findall(r"--set (\S+)=(\S+)", command))
+    assert build_settings("quick", "contexts", changes) == settings

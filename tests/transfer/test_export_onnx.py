@@ -1,0 +1,212 @@
+"""ONNX networks, checked in onnxruntime against PyTorch."""
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from expertnet.data.images import load_image
+from expertnet.errors import DatasetError, RunError
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.network.model import ExpertNet
+from expertnet.settings.fields import build_settings
+from expertnet.settings.schema import ModelSettings
+from expertnet.store.run import Run
+from expertnet.transfer import onnx_graph as graphs
+from expertnet.transfer.export_onnx import export_onnx, golden_images, package
+from expertnet.transfer.onnx_check import check, drawn, open_session, outputs
+from expertnet.transfer.onnx_precision import Precision
+from tests.support.lab import COLORS, saved_run
+from tests.support.opening import SHIPPED_CONTEXTS
+
+pytestmark = pytest.mark.slow
+SMALL = {"num_blocks": 2, "channels": 6, "reduction": 2, "pool_after": (1,)}
+KINDS = [  # each choice of the family once, in few networks, since a conversion takes seconds
+    {"mixing": "kernels", "gates": "odconv", "router_output": "sigmoid", "residual": True},
+    {"top_k": 2, "gates": "se", "router_input": "mean_deviation", "activation": "silu", "widths": (4, 6)},
+    {
+        "whitened_stem": True,
+        "head": "max",
+        "pool_before_norm": True,
+        "activation": "gelu",
+        "norm_scale": False,
+        "num_blocks": 3,
+        "expert_blocks": (2, 3),
+        "mixing": "kernels",
+        "top_k": 1,
+        "routing": "random",
+    },
+]
+
+
+def predictor(**kind):
+    """A network with random weights and norms."""
+    torch.manual_seed(5)
+    net = ExpertNet(ModelSettings(**SMALL | kind), 2)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return Predictor(net.requires_grad_(False), build_settings("quick", "digits"), COLORS, 1)
+
+
+def graph(net):
+    return graphs.with_metadata(graphs.onnx_graph(net), graphs.metadata(net, "a run", "float32"))
+
+
+def images(net, count=64):
+    return drawn(count, net.image_size)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_network_of_each_kind_answers_as_in_pytorch(kind):
+    net = predictor(**kind)
+    assert check(graph(net), net, images(net)) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The network of the report, and its graph."""
+    net = predictor()
+    return net, graph(net)
+
+
+def test_another_network_fails_the_check_which_says_by_how_much_and_where(plain):
+    net, content = plain
+    assert check(content, net, images(net)) < 1e-5
+    other = predictor()
+    other.model.backbone.blocks[1].branch.route.bias[2] += 0.5
+    with pytest.raises(RunError, match=r"batch of 1, its .* differ from PyTorch's by [\d.e-]+ \(image 1, ") as error:
+        check(content, other, images(net))
+    assert "Nothing was exported" in str(error.value)
+    other.model.classifier.head.weight.fill_(torch.nan)
+    with pytest.raises(RunError, match="not finite"):
+        check(content, other, images(net))
+
+
+def test_a_difference_is_named_where_it_is_largest(plain):
+    """A network that differs in the last image of a batch alone is found there."""
+    net, content = plain
+    rows = images(net)
+
+    class Elsewhere(Predictor):
+        def __call__(self, images_N3SS, changes=None):
+            probabilities, routing = super().__call__(images_N3SS)
+            if len(images_N3SS) == 64:
+                routing = routing.clone()
+                routing[63, 1, 2] += 0.25
+            return probabilities, routing
+
+    other = Elsewhere(net.model, net.settings, net.info, 1)
+    with pytest.raises(RunError, match=r"batch of 64, its routing weights .* by 0\.25 \(image 64, block 2, expert 3\)"):
+        check(content, other, rows)
+
+
+def test_a_graph_says_what_it_is(plain):
+    net, content = plain
+    loaded = onnx.load_from_string(content)
+    onnx.checker.check_model(loaded, full_check=True)
+    facts = {fact.key: fact.value for fact in loaded.metadata_props}
+    assert json.loads(facts["classes"]) == list(COLORS.classes) and facts["image_size"] == "8"
+    assert facts["run"] == "a run" and facts["fingerprint"] == graphs.fingerprint(net.model)
+    assert facts["fingerprint"] != graphs.fingerprint(predictor(reduction=2, residual=True, channels=7).model)
+    (source,) = loaded.graph.input
+    assert source.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [axis.dim_param or axis.dim_value for axis in source.type.tensor_type.shape.dim] == ["N", 3, 8, 8]
+
+
+def unpacked(content, folder):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run_script(folder, *words):
+    return subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, shared_data):
+    """A run, its network and the folder of its export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPERTNET_DATA", str(shared_data))
+        run = Run(SHIPPED_CONTEXTS)
+        found = export_onnx(run)
+        return run, found, unpacked(package(run, found, "# A card"), tmp_path_factory.mktemp("onnx"))
+
+
+def test_the_check_in_the_zip_needs_only_onnxruntime_and_pillow(exported, tmp_path):
+    _, _, folder = exported
+    blocked = "import sys; sys.modules.update(torch=None, expertnet=None); import runpy; runpy.run_path('check.py', run_name='__main__')"
+    done = run_script(folder, "-c", f"import sys; sys.path.insert(0, '.'); {blocked}")
+    assert done.returncode == 0, done.stderr
+    assert "probabilities: at most" in done.stdout and "routing: at most" in done.stdout
+    for path in folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "images").symlink_to(folder / "images")
+    other = json.loads((folder / "expected.json").read_text())
+    other["routing"][0][1][0] += 0.01
+    (tmp_path / "expected.json").write_text(json.dumps(other))
+    done = run_script(tmp_path, "check.py")
+    assert done.returncode == 1 and "The check failed." in done.stderr
+
+
+def test_files_get_the_classes_that_the_studio_gives_them(exported):
+    run, found, folder = exported
+    names = sorted(path.name for path in (folder / "images").iterdir())
+    files = [folder / "images" / name for name in names]
+    net = load_predictor(run)
+    answers = net.classify([load_image(path.read_bytes(), net.image_size) for path in files])
+    done = run_script(folder, "classify.py", *(f"images/{name}" for name in names))
+    expected = [
+        f"images/{n}: {a.predictions[0].label} {a.predictions[0].probability:.1%}"
+        for n, a in zip(names, answers, strict=True)
+    ]
+    assert done.stdout.splitlines() == expected and len({line.split()[1] for line in expected}) > 1
+    assert found.difference < 1e-4 and found.sentence in (folder / "README.md").read_text()
+
+
+def test_your_own_images_do_not_travel(tmp_path, monkeypatch):
+    run = Run(SHIPPED_CONTEXTS)
+    assert any(name.startswith("images/test-") for name in golden_images(run, 32))
+    own = saved_run(tmp_path)
+    config = own.config()
+    config["data"]["dataset"] = "/my/images"
+    own.write_config(config)
+    assert not any("test-" in name for name in golden_images(own, 8))
+
+
+@pytest.mark.parametrize("precision", [Precision.FLOAT16, Precision.INT8])
+def test_smaller_networks_say_what_they_keep(exported, precision, tmp_path):
+    run, float32, _ = exported
+    smaller = export_onnx(run, precision=precision)
+    assert len(smaller.content) < len(float32.content)
+    kept = smaller.kept
+    assert kept.images == 1800 and kept.float32_accuracy == pytest.approx(run.status().test_accuracy)
+    split_answers = outputs(open_session(smaller.content), images(load_predictor(run)))
+    assert np.isfinite(split_answers[0]).all() and kept.accuracy > 0.95 and kept.same_answers > 0.95
+    done = run_script(unpacked(package(run, smaller, "# A card"), tmp_path), "check.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_int8_needs_images_to_calibrate(tmp_path):
+    run = saved_run(tmp_path)
+    config = run.config()
+    config["data"]["dataset"] = str(tmp_path / "gone")
+    run.write_config(config)
+    with pytest.raises(DatasetError, match="calibrated on validation images, and those of gone"):
+        export_onnx(run, precision=Precision.INT8)
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setattr(graphs, "PACKAGES", ("onnx", "no_such_package"))
+    with pytest.raises(RunError, match="ONNX needs no_such_package, .* Run 'python -m pip install no_such_package'"):
+        graphs.require_packages()
