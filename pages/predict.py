@@ -4,7 +4,10 @@ import streamlit as st
 
 from expertnet.inference.predictor import load_predictor
 from expertnet.ui import shell
-from expertnet.ui.predict.results import classify, pick_tile, show_answer, show_table, show_unreadable
+from expertnet.ui.predict.gallery import classified, pick_tile, show_table
+from expertnet.ui.predict.novelty import novelty_of
+from expertnet.ui.predict.results import classify, show_answer, show_unreadable
+from expertnet.ui.predict.second import pick_second, show_both
 from expertnet.ui.predict.sources import given_images, pick_source
 from expertnet.ui.run_picker import pick_run
 from expertnet.utils.text import counted, escape
@@ -13,24 +16,33 @@ NAMED = 20  # classes
 
 shell.require()
 st.header("Predict")
-picked = pick_run(st.container(horizontal=True))
+row = st.container(horizontal=True)
+picked = pick_run(row)
 if picked is None:
     st.stop()
 with shell.shown_error():
     run, checkpoint = picked
+    second = pick_second(row, run)
     predictor = load_predictor(run, checkpoint, threads=1)
-    source, split = pick_source(run)
+    source = pick_source(run)
     left, right = st.columns([3, 5], gap="medium")
+    below = st.container()
     with left:
-        given = given_images(source, split, predictor)
+        given = given_images(source, run, predictor)
         answers = classify(run, checkpoint, predictor, given)
-        show_unreadable(given, answers)
-        tile = pick_tile(given, answers)
+    with below:
+        novelty = novelty_of(run, checkpoint, predictor)
+    read, unreadable = classified(given, answers, novelty)
+    with left:
+        show_unreadable(unreadable)
+        tile, passing = pick_tile(read)
     with right:
-        if tile is not None:
-            show_answer(run, predictor, *tile)
+        if tile is not None and second is not None:
+            show_both(run, predictor, tile, second)
+        elif tile is not None:
+            show_answer(run, predictor, tile)
     if source in ("Upload", "Camera") and given:
-        show_table(predictor.classes, given, answers)
+        show_table(predictor.classes, passing, unreadable)
     more = " and more" if len(predictor.classes) > NAMED else ""
     st.caption(
         f"This network knows {counted(len(predictor.classes), 'class', 'classes')}: "

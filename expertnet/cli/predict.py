@@ -1,13 +1,19 @@
 """`expertnet predict`: the classes of images."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from expertnet.cli.image_files import classify_files
 from expertnet.cli.options import Checkpoint, CheckpointKind, Files, Json, RunName, RunsDir, open_store
+from expertnet.cli.output import ActivityPrinter
 from expertnet.utils.text import percent
+
+if TYPE_CHECKING:
+    from expertnet.inference.predictor import Classification
 
 
 def predict(
@@ -18,13 +24,20 @@ def predict(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Classify images."""
-    classify_files(
-        open_store(runs_dir).resolve(run, trained=True),
-        files,
-        checkpoint,
-        as_json,
-        lambda answer: {"predictions": [asdict(prediction) for prediction in answer.predictions]},
-        lambda answer: [", ".join(f"{each.label} {percent(each.probability)}" for each in answer.predictions)],
-        top,
-    )
+    """Classify images, and say which are unlike those that the network was trained on."""
+    from expertnet.inference.novelty import Novelty, find_novelty
+
+    found = open_store(runs_dir).resolve(run, trained=True)
+    novelty: Novelty | None = find_novelty(found, checkpoint.value, ActivityPrinter())
+
+    def fields(answer: Classification) -> dict[str, Any]:
+        verdict = novelty.verdicts([answer])[0] if novelty else None
+        predictions = [asdict(prediction) for prediction in answer.predictions]
+        return {"predictions": predictions, "unlike": asdict(verdict) if verdict else None}
+
+    def text(answer: Classification) -> list[str]:
+        line = ", ".join(f"{each.label} {percent(each.probability)}" for each in answer.predictions)
+        unlike = novelty is not None and novelty.verdicts([answer])[0].unlike
+        return [f"{line}; unlike the images it was trained on" if unlike else line]
+
+    classify_files(found, files, checkpoint, as_json, fields, text, top)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from expertnet.data.augment import normalize
 from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError
+from expertnet.network.gates import channel_deviations, channel_means
 from expertnet.network.model import UNCHANGED, Changes, ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Checkpoint
@@ -39,6 +41,7 @@ class Classification:
     predictions: tuple[Prediction, ...]  # the most likely classes, most likely first
     probabilities: Tensor  # (C,)
     routing: Tensor  # (B, K)
+    features: Tensor  # (F,): see Predictor.look
 
 
 class Predictor:
@@ -55,15 +58,31 @@ class Predictor:
             logits, routing = self.model(self.normalized(images_N3SS), True, changes)
             return logits.softmax(1), routing
 
+    def look(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probabilities (N, C), routing weights (N, B, K) and features (N, F) of uint8 images.
+
+        The features are the spatial mean and standard deviation of every channel that leaves a block.
+        """
+        net, routing, features = self.model, list[Tensor](), list[Tensor]()
+        with torch.inference_mode():
+            x_NCHW = net.stem(self.normalized(images_N3SS))
+            for number, block in enumerate(net.backbone.blocks, start=1):
+                x_NCHW, weights_NK = block(x_NCHW)
+                x_NCHW = net.backbone.pool(number, x_NCHW)
+                routing.append(F.pad(weights_NK, (0, net.backbone.num_experts - weights_NK.shape[1])))
+                features += [channel_means(x_NCHW), channel_deviations(x_NCHW)]
+            return net.classifier(x_NCHW).softmax(1), torch.stack(routing, 1), torch.cat(features, 1)
+
     def classify(self, images: Sequence[Tensor] | Tensor, top: int = 5) -> list[Classification]:
         """Classify uint8 images (3, S, S) in batches. Each answer has the `top` most likely classes."""
         answers = []
         for start in range(0, len(images), BATCH):
-            probabilities_NC, routing_NBK = self(torch.stack(list(images[start : start + BATCH])))
+            probabilities_NC, routing_NBK, features_NF = self.look(torch.stack(list(images[start : start + BATCH])))
             values, indices = probabilities_NC.topk(min(top, len(self.classes)))
             for row, (best, shares) in enumerate(zip(indices.tolist(), values.tolist(), strict=True)):
                 predictions = (Prediction(self.classes[i], p) for i, p in zip(best, shares, strict=True))
-                answers.append(Classification(tuple(predictions), probabilities_NC[row], routing_NBK[row]))
+                outputs = probabilities_NC[row], routing_NBK[row], features_NF[row]
+                answers.append(Classification(tuple(predictions), *outputs))
         return answers
 
     def normalized(self, images_N3SS: Tensor) -> Tensor:

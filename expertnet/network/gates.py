@@ -34,9 +34,13 @@ class ChannelGate(nn.Module):
         self.excite = nn.Linear(hidden, channels)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
+        return x_NCHW * self.factors(x_NCHW)
+
+    def factors(self, x_NCHW: Tensor) -> Tensor:
+        """Return what the channels are multiplied by: (N, C, 1, 1)."""
         with torch.autocast(x_NCHW.device.type, enabled=False):
             gates_NC = torch.sigmoid(self.excite(F.relu(self.squeeze(channel_means(x_NCHW)))))
-        return x_NCHW * gates_NC.to(x_NCHW.dtype)[:, :, None, None]
+        return gates_NC.to(x_NCHW.dtype)[:, :, None, None]
 
 
 class KernelGate(nn.Module):

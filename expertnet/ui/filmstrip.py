@@ -21,6 +21,8 @@ img { display: block; width: 100%; aspect-ratio: 1; image-rendering: pixelated; 
   border: 1px dashed var(--st-border-color); white-space: pre-line; }
 span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 @media (max-width: 640px) { .strip { flex-wrap: nowrap; overflow-x: auto; } button { width: 64px; } }
+.sentences button { width: 92px; }
+.sentences span { white-space: normal; }
 .cards { flex-wrap: wrap; overflow: visible; }
 .cards button { width: 116px; border-color: var(--st-border-color); padding: 5px; }
 .cards button[aria-pressed=true] { border-color: var(--st-primary-color); font-weight: 600; }
@@ -56,6 +58,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   }
   strip.setAttribute("aria-label", data.label)
   strip.classList.toggle("cards", data.cards)
+  strip.classList.toggle("sentences", data.sentences)
   const press = (picked) =>
     [...strip.children].forEach((button, place) => button.setAttribute("aria-pressed", String(place === picked)))
   press(data.picked)
@@ -80,12 +83,13 @@ def filmstrip(
     picked: int | None = None,
     on_pick: Callable[[int], None] | None = None,
     cards: bool = False,
+    sentences: bool = False,
 ) -> int:
     """Show uint8 images (3, H, W), or texts in their place, and return the place of the chosen one, at first 0.
 
     `captions` are drawn below the images, and `names` are read out and shown on hovering. Both are plain text. With `on_pick`,
     the strip keeps no choice of its own: it shows `picked` as chosen, and calls `on_pick` with the place of a pressed image.
-    `cards` are larger.
+    `cards` are larger. With `sentences`, the captions have as many lines as they need.
     """
     if cards:
         _keep_room(key, len(images))
@@ -100,6 +104,7 @@ def filmstrip(
     urls = (to_data_url(image) if isinstance(image, Tensor) else image for image in images)
     tiles = list(zip(urls, captions, names, strict=True))
     data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None, "cards": cards}
+    data["sentences"] = sentences
     _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
 

@@ -63,6 +63,11 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None,
     st.page_link(_page(name), label=label, icon=icon, query_params=({"run": run} if run else {}) | query or None)
 
 
+def open_page(name: str, run: str, **query: str) -> None:
+    """Open a run on a page. Callbacks cannot do this."""
+    st.switch_page(_page(name), query_params={"run": run} | query)
+
+
 def nothing_yet(sentence: str) -> None:
     """Say that something is missing, with a link to the page that makes it."""
     st.info(f"{sentence} Train on the digits first, which takes about a minute.", icon=":material/model_training:")
@@ -120,7 +125,7 @@ def _strip(run: Run) -> None:
     # Not a link: after a link from the Train page to itself, the browser keeps the old URL.
     label = f"Now training: {escape(cut(run.title, LONGEST))}"
     if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
-        st.switch_page(_page("train"), query_params={"run": run.id})
+        open_page("train", run.id)
     epoch = f"epoch {min(status.epoch + 1, max(status.epochs, 1))} of {max(status.epochs, 1)}"
     left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
     row.caption("stopping" if status.state == "stopping" else epoch + left, width="content")

@@ -80,7 +80,7 @@ def test_train(tab, run):
     expect(page.locator("[data-testid=stCode]").get_by_text(SCRIPT)).to_be_visible()
     page.get_by_role("tab", name="Mistakes").click()
     expect(page.locator("[aria-label*='Confusion matrix']")).to_be_visible()
-    settle(page.get_by_text("most certain answers first"))
+    settle(page.get_by_text("with the probability of the wrong answer"))
     assert_nothing_ran(page)
 
 

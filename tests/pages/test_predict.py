@@ -2,14 +2,19 @@
 
 import io
 import re
+from random import Random
 
 import pytest
 from PIL import Image, ImageDraw
 
-from expertnet.inference.predictor import Predictor
+from expertnet.inference.attribution import attribute
+from expertnet.inference.mistakes import find_mistakes
+from expertnet.inference.novelty import measure_novelty
+from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run_store import RunStore
-from expertnet.ui.predict.results import TILES
+from expertnet.ui.predict.gallery import TILES
+from expertnet.utils.text import percent
 from tests.support.opening import finished, opened
 
 
@@ -84,8 +89,12 @@ def test_without_the_test_images_the_page_begins_with_uploads(tmp_path, monkeypa
     run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
     test = opened("predict")
-    assert sources(test).value == "Upload" and "Samples" not in sources(test).options
+    assert sources(test).value == "Upload"
     assert not test.error and len(test.file_uploader) == 1
+    sources(test).set_value("Samples").run()
+    picker = next(control for control in test.selectbox if control.label == "Samples of")
+    assert picker.options == ["Digits", "Shapes", "Contexts"] and len(answers(test)) == 1
+    assert any("It is from Digits, where its class is 0." in caption.value for caption in test.caption)
 
 
 def test_dark_on_light_gets_a_notice_and_a_button_that_inverts(classified):
@@ -150,3 +159,61 @@ def test_uploads_stay_while_the_camera_is_used():
     test = upload(uploading(), "gray.png")
     sources(test).set_value("Camera").run()
     assert not test.exception and files(test) == ["gray.png"]
+
+
+def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_filtered():
+    measure_novelty(finished(RunStore(), **{"training.epochs": 6}))
+    noise, shades = io.BytesIO(), Random(0).randbytes(3 * 64)
+    Image.frombytes("RGB", (8, 8), shades).save(noise, "PNG")
+    digit, seen = io.BytesIO(), load_own_test_set(RunStore().list()[0]).images[0].permute(1, 2, 0).numpy()
+    Image.fromarray(seen).save(digit, "PNG")
+    test = uploading()
+    for name, file in (("digit.png", digit), ("noise.png", noise)):
+        test.file_uploader[0].upload(name, file.getvalue(), "image/png")
+    test.run()
+    assert any(caption.value.startswith("Like the images it was trained on") for caption in test.caption)
+    assert test.dataframe[0].value["unlike"].tolist() == [False, True]
+    next(toggle for toggle in test.toggle if toggle.label == "Only unlike").set_value(True).run()
+    assert files(test) == ["noise.png"] and "more unusual than all 143 images" in test.warning[0].value
+
+
+def test_many_images_can_be_ordered_by_certainty_and_filtered_by_class():
+    finished(RunStore())
+    test = upload(uploading(), *(f"{number}.png" for number in range(6)))
+    order = next(control for control in test.selectbox if control.label == "Order")
+    order.set_value("Least certain first").run()
+    table = test.dataframe[0].value
+    assert table["probability"].is_monotonic_increasing
+    label = table["class"][0]
+    next(control for control in test.selectbox if control.label == "Answer").set_value(label).run()
+    assert set(test.dataframe[0].value["class"]) == {label}
+
+
+def test_the_page_says_where_the_decision_lies_and_what_each_expert_adds():
+    run = finished(RunStore())
+    test = opened("predict")
+    label = answers(test)[0].split()[1]
+    said = " ".join(caption.value for caption in test.caption)
+    assert f"Orange places raise the logit of {label}" in said
+    found = attribute(load_predictor(run), load_own_test_set(run).images[load_own_test_set(run).labels == 0][0])
+    for part, added in zip(found.parts, found.maps[int(label)].sum((1, 2)).tolist(), strict=True):
+        assert f"{part}: {added:+.2f}" in said
+
+
+def test_the_url_of_a_mistake_shows_its_image():
+    run = finished(RunStore())
+    mistake = find_mistakes(run, "validation").worst[0]
+    test = opened("predict", run.id, image=str(mistake.place + 1), part="validation")
+    assert any(f"true class is {mistake.label}" in caption.value for caption in test.caption)
+    assert answers(test)[0].startswith(f"Answer: {mistake.answer} ({percent(mistake.probability)}")
+    for wrong in ("0", "99999", "x", "-1"):
+        assert any("true class is 0" in caption.value for caption in opened("predict", run.id, image=wrong).caption)
+
+
+def test_two_runs_answer_side_by_side():
+    runs = [finished(RunStore()), finished(RunStore(), seed=1, **{"data.image_size": 16})]
+    test = opened("predict", runs[0].id)
+    assert len(answers(test)) == 1
+    next(control for control in test.selectbox if control.label == "Compare with").set_value(runs[1].id).run()
+    assert not test.exception and not test.error and len(answers(test)) == 2
+    assert len(test.get("vega_lite_chart")) == 4

@@ -40,7 +40,14 @@ export default function ({ data, parentElement, setStateValue }) {
     context.fillStyle = data.paper
     context.fillRect(0, 0, canvas.width, canvas.height)
   }
-  if (canvas.paper !== data.paper) { canvas.paper = data.paper; clear() }
+  if (canvas.paper && canvas.paper !== data.paper) {  // another network, which learned the other way round
+    context.globalCompositeOperation = "difference"
+    context.fillStyle = "white"
+    context.fillRect(0, 0, canvas.width, canvas.height)
+    context.globalCompositeOperation = "source-over"
+    if (canvas.drawn) setStateValue("drawing", canvas.toDataURL("image/png"))
+  } else if (!canvas.paper) clear()
+  canvas.paper = data.paper
   const place = (event) => {
     const box = canvas.getBoundingClientRect()
     const scale = canvas.width / box.width
@@ -66,6 +73,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const finish = () => {
     if (!last) return
     last = null
+    canvas.drawn = true
     setStateValue("drawing", canvas.toDataURL("image/png"))
   }
   canvas.onpointerup = canvas.onpointercancel = finish
@@ -94,7 +102,11 @@ export default function ({ data, parentElement, setStateValue }) {
   }
   canvas.onblur = () => { finish(); show() }
   show()
-  parentElement.querySelector("button").onclick = () => { clear(); setStateValue("drawing", "") }
+  parentElement.querySelector("button").onclick = () => {
+    clear()
+    canvas.drawn = false
+    setStateValue("drawing", "")
+  }
 }
 """
 _canvas = st.components.v2.component("canvas", html=HTML, css=CSS, js=JS)

@@ -1,8 +1,7 @@
-"""Classify images, and show the answers: one large with its charts, and with several images, tiles and a table."""
+"""Classify images, and show the answer for one of them with its charts."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,115 +11,125 @@ from expertnet.charts.base import specification
 from expertnet.charts.heatmaps import routing_heatmap
 from expertnet.charts.predictions import probability_bars
 from expertnet.errors import ImageError
-from expertnet.inference.predictor import Classification, Predictor
+from expertnet.inference.predictor import BATCH, Predictor
 from expertnet.inference.unlike import unlike_training
 from expertnet.routing.weights import weights_table
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.ui import shell
 from expertnet.ui.chart import show_chart
-from expertnet.ui.filmstrip import filmstrip
-from expertnet.ui.predict.sources import INVERT, Given
-from expertnet.utils.text import escape, percent, to_csv
+from expertnet.ui.predict.evidence import show_evidence
+from expertnet.ui.predict.gallery import Answer, Classified
+from expertnet.ui.predict.samples import Given
+from expertnet.ui.predict.sources import INVERT
+from expertnet.utils.text import escape, percent
 
-TILES = 48
 CACHE = "answers of Predict"  # in the session: the answers for the current images
 
-Answer = tuple[Tensor, Classification] | str  # the image (3, S, S) as the network sees it, or why it cannot be read
 
+def classify(
+    run: Run, checkpoint: Checkpoint, predictor: Predictor, given: Sequence[Given], cache: str = CACHE
+) -> list[Answer]:
+    """Return the answer for each image. Only new images are decoded and classified, in batches, with their progress.
 
-def classify(run: Run, checkpoint: Checkpoint, predictor: Predictor, given: Sequence[Given]) -> list[Answer]:
-    """Return the answer for each image. Only new images are decoded and classified."""
-    keys = [(run.id, checkpoint, predictor.epoch, each.key) for each in given]
-    cached = st.session_state.get(CACHE, {})
+    `cache` is the place of the answers in the session, one for each run in view.
+    """
+    keys: list[Hashable] = [(run.id, checkpoint, predictor.epoch, each.key) for each in given]
+    cached = st.session_state.get(cache, {})
     answers: dict[Hashable, Answer] = {key: cached[key] for key in keys if key in cached}
-    images: dict[Hashable, Tensor] = {}
-    for key, each in zip(keys, given, strict=True):
-        if key not in answers:
-            try:
-                images[key] = each.load()
-            except ImageError as error:
-                answers[key] = str(error)
-    for new, classification in zip(images, predictor.classify(list(images.values())), strict=True):
-        answers[new] = images[new], classification
-    st.session_state[CACHE] = answers
+    st.session_state[cache] = answers  # in place, so that a click meanwhile loses no batch
+    new = [(key, each) for key, each in zip(keys, given, strict=True) if key not in answers]
+    with shell.progress_bar() as show:
+        for start in range(0, len(new), BATCH):
+            if len(new) > BATCH:
+                show(f"Classifying {len(new)} images", start / len(new))
+            images: dict[Hashable, Tensor] = {}
+            for key, each in new[start : start + BATCH]:
+                try:
+                    images[key] = each.load(predictor.image_size)
+                except ImageError as error:
+                    answers[key] = str(error)
+            for (key, image), answer in zip(images.items(), predictor.classify(list(images.values())), strict=True):
+                answers[key] = image, answer
     return [answers[key] for key in keys]
 
 
-def show_unreadable(given: Sequence[Given], answers: Sequence[Answer]) -> None:
+def show_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Name the files that cannot be read, with the reason."""
-    for each, answer in zip(given, answers, strict=True):
-        if isinstance(answer, str):
-            st.error(f"**{escape(each.name)}**: {escape(answer)}", icon=":material/broken_image:")
+    for name, error in unreadable:
+        st.error(f"**{escape(name)}**: {escape(error)}", icon=":material/broken_image:")
 
 
-def pick_tile(given: Sequence[Given], answers: Sequence[Answer]) -> tuple[Given, Tensor, Classification] | None:
-    """Return the image to show large: the only one, or the one that the user chose among the tiles."""
-    read = [(each, *answer) for each, answer in zip(given, answers, strict=True) if not isinstance(answer, str)]
-    if len(read) < 2:
-        return read[0] if read else None
-    labels = [classification.predictions[0].label for _, _, classification in read[:TILES]]
-    names = [f"{each.name}: {label}" for (each, _, _), label in zip(read, labels, strict=False)]
-    picked = filmstrip("Images", [image for _, image, _ in read[:TILES]], labels, names, "tile")
-    if len(read) > TILES:
-        st.caption(f"The first {TILES} images are shown. All {len(given)} files are in the table.")
-    return read[picked]
-
-
-def show_answer(run: Run, predictor: Predictor, given: Given, image: Tensor, classification: Classification) -> None:
-    """Show an image as the network sees it, with the answer, its probabilities and its routing."""
-    best = classification.predictions[0]
+def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
+    """Show an image as the network sees it, with the answer, its probabilities, its routing and where the decision lies."""
+    given = shown.given
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.image(image.permute(1, 2, 0).numpy(), width=112, alt=f"The image {given.name}, as the network sees it")
+        _image(shown)
         with st.container(width="stretch", gap="xsmall"):
-            st.subheader(f"Answer: {escape(best.label)} ({percent(best.probability)})", anchor=False)
+            _answer(shown)
             st.caption(escape(given.note or given.name))
-            if given.place is not None and classification.routing.shape[1] > 1:
+            if given.place is not None and shown.answer.routing.shape[1] > 1:
                 shell.link("experts", "See routing", run.id, image=str(given.place + 1))
-    _notice(predictor, given, image)
+    _notice(predictor, shown)
     left, right = st.columns(2, gap="medium")
-    bars = probability_bars(pd.DataFrame([asdict(prediction) for prediction in classification.predictions]))
-    show_chart(specification(bars), "bars", left)
-    if classification.routing.shape[1] > 1:
-        heatmap = routing_heatmap(weights_table(classification.routing))
-        right.markdown("**Routing weights**")
-        show_chart(specification(heatmap), "heat", right)
+    with left:
+        _bars(shown, "bars")
+    with right:
+        _routing(shown, "heat")
+    show_evidence(predictor, shown.image, shown.answer)
 
 
-def _notice(predictor: Predictor, given: Given, image: Tensor) -> None:
-    """Say if an image that is not from the test set is unlike the training images."""
-    unlike = unlike_training(image, predictor.info) if given.place is None else None
-    if unlike is None:
+def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
+    """Show the answers of two runs for an image side by side."""
+    for column, of, (run, predictor, shown) in zip(st.columns(2, gap="medium"), ("", " 2"), pair, strict=True):
+        with column:
+            with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+                _image(shown)
+                with st.container(width="stretch", gap="xsmall"):
+                    _answer(shown)
+                    st.caption(escape(run.title))
+            _notice(predictor, shown, of)
+            _bars(shown, f"bars{of}")
+            _routing(shown, f"heat{of}")
+
+
+def _image(shown: Classified) -> None:
+    alt = f"The image {shown.given.name}, as the network sees it"
+    st.image(shown.image.permute(1, 2, 0).numpy(), width=112, alt=alt)
+
+
+def _answer(shown: Classified) -> None:
+    st.subheader(f"Answer: {escape(shown.label)} ({percent(shown.probability)})", anchor=False)
+    if shown.verdict is not None and not shown.unlike:
+        st.caption(shown.verdict.sentence)
+
+
+def _bars(shown: Classified, key: str) -> None:
+    table = pd.DataFrame([asdict(prediction) for prediction in shown.answer.predictions])
+    show_chart(specification(probability_bars(table)), key)
+
+
+def _routing(shown: Classified, key: str) -> None:
+    if shown.answer.routing.shape[1] > 1:
+        st.markdown("**Routing weights**")
+        show_chart(specification(routing_heatmap(weights_table(shown.answer.routing))), key)
+
+
+def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
+    """Say if an image is unlike the training images, and offer to invert it if that would help. `of` tells apart two notices."""
+    given = shown.given
+    found = None if given.is_own else unlike_training(shown.image, predictor.info)
+    sentences = [found.sentence] if found is not None else []
+    if shown.verdict is not None and shown.unlike:
+        sentences.append(f"{shown.verdict.sentence} Do not rely on the answer.")
+    if not sentences:
         return
 
     def swap() -> None:
         st.session_state[INVERT] = not given.inverted
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(unlike.sentence, icon=":material/contrast:")
-        if unlike.invert and given.inverted is not None:
-            st.button("Invert light and dark", icon=":material/invert_colors:", on_click=swap)
-
-
-def show_table(classes: Sequence[str], given: Sequence[Given], answers: Sequence[Answer]) -> None:
-    """Show the answers for all files as a table, and offer all probabilities as a file."""
-    rows: list[dict[str, Any]] = []
-    for each, answer in zip(given, answers, strict=True):
-        if isinstance(answer, str):
-            rows.append({"file": each.name, "error": answer})
-            continue
-        best, shares = answer[1].predictions[0], answer[1].probabilities.tolist()
-        columns = {f"P({label})": share for label, share in zip(classes, shares, strict=True)}
-        rows.append({"file": each.name, "class": best.label, "probability": best.probability, **columns})
-    table = pd.DataFrame(rows)
-    st.dataframe(
-        table[[name for name in ("file", "class", "probability", "error") if name in table]],
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        alt="The files with their most likely class",
-        column_config={"probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
-    )
-    st.download_button(
-        "Download all probabilities (CSV)", to_csv(table), "predictions.csv", "text/csv", icon=":material/download:"
-    )
+        st.warning(" ".join(sentences), icon=":material/contrast:")
+        if found is not None and found.invert and given.inverted is not None:
+            icon = ":material/invert_colors:"
+            st.button("Invert light and dark", icon=icon, on_click=swap, key=f"swap{of}")

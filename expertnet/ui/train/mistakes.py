@@ -1,19 +1,21 @@
-"""What the network of a run gets wrong: a confusion matrix, and the mistakes of which it was most certain."""
+"""What the network of a run gets wrong: a confusion matrix, and the wrong answers with the highest probabilities."""
 
 import streamlit as st
 
 from expertnet.findings.confusion import confusion
-from expertnet.inference.mistakes import Mistake, Mistakes, Part, find_mistakes
+from expertnet.inference.mistakes import Mistakes, Part, find_mistakes
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.store.run import Run
 from expertnet.ui.background import in_background, threads
+from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.finding import show
 from expertnet.ui.own_test_set import own_test_set
-from expertnet.utils.text import escape, percent
+from expertnet.ui.shell import open_page
+from expertnet.utils.text import percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
-WIDTH = 84  # pixels of an image
+OPENED = "opened mistake"  # in the session: the place of the pressed image
 
 
 def mistakes_view(run: Run) -> None:
@@ -39,19 +41,31 @@ def mistakes_view(run: Run) -> None:
         show(confusion(found, classes, part))
     with right:
         if found.worst:
-            wrong = int((found.labels != found.predictions).sum())
-            which = (
-                "All mistakes" if wrong == len(found.worst) else f"The worst {len(found.worst)} of {wrong:,} mistakes"
-            )
-            st.markdown(f"{which}, the most certain answers first")
-            with st.container(horizontal=True, gap="small"):
-                for mistake in found.worst:
-                    _draw(mistake, classes, part)
+            _strip(run, found, classes, part)
 
 
-def _draw(mistake: Mistake, classes: tuple[str, ...], part: Part) -> None:
-    true, answer = classes[mistake.label], classes[mistake.answer]
-    with st.container(width=WIDTH, gap=None):
-        alt = f"{part.capitalize()} image {mistake.place + 1}: {true}, answer {answer}"
-        st.image(mistake.image.permute(1, 2, 0).numpy(), width=WIDTH, alt=alt)
-        st.caption(f"{escape(true)}  \nAnswer: {escape(answer)} ({percent(mistake.probability)})")
+def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> None:
+    """Draw the mistakes as buttons that open the image on the Predict page."""
+    wrong = int((found.labels != found.predictions).sum())
+    which = "All mistakes" if wrong == len(found.worst) else f"The worst {len(found.worst)} of {wrong:,} mistakes"
+    st.markdown(
+        f"{which}, with the probability of the wrong answer. Choose one to see why.",
+        help="The higher the probability of a wrong answer, the worse the mistake.",
+    )
+    images = [mistake.image for mistake in found.worst]
+    captions = [
+        f"Is {classes[mistake.label]}, answered {classes[mistake.answer]} ({percent(mistake.probability)})"
+        for mistake in found.worst
+    ]
+    names = [
+        f"{part.capitalize()} image {mistake.place + 1}: {caption}"
+        for mistake, caption in zip(found.worst, captions, strict=True)
+    ]
+
+    def open_later(place: int) -> None:
+        st.session_state[OPENED] = found.worst[place].place  # a callback cannot switch the page
+
+    filmstrip("Mistakes", images, captions, names, f"mistakes {part}", -1, open_later, sentences=True)
+    if OPENED in st.session_state:
+        place = st.session_state.pop(OPENED)
+        open_page("predict", run.id, image=str(place + 1), part=part)

@@ -1,0 +1,212 @@
+"""Tell which images are unlike those that a network was trained on.
+
+An image's score has two summands, each in standard deviations over images that the network was not trained on: how far its features
+are from those of the nearest class, and how low the highest probability is (Hendrycks 2017, arXiv:1610.02136). The distance is that of
+Mahalanobis with one covariance for all classes (Lee 2018, arXiv:1807.03888), in all blocks at once. The covariance is that of
+probabilistic PCA: its RANK largest directions, and one variance for all others. benchmarks/unlike.py compares it with other scores.
+
+Shapes: N images, C classes, F features, R directions, M held-out images.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from expertnet.data.parts import load_training_sample, load_validation_split
+from expertnet.data.splits import Split
+from expertnet.errors import RunError, UserError
+from expertnet.inference.predictor import Classification, Predictor, load_predictor
+from expertnet.inference.routing_cache import (
+    UNUSABLE,
+    cache_path,
+    cache_tensors,
+    has_own_test_set,
+    in_batches,
+    load_own_test_set,
+    read_tensors,
+)
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.run import Run
+from expertnet.utils.files import cached_on_file
+from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.text import percent
+
+RANK = 64
+TRAINING, HELD_OUT = 5000, 2500  # images at most
+FEW = 100  # held-out images, below which the test images join the validation images
+FEWEST = 10
+KEPT = 0.95  # of the held-out images count as like the training images
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How unusual an image is."""
+
+    unlike: bool
+    as_unusual: float  # share of the held-out images that are at least as unusual
+    held_out: int  # their number
+
+    @property
+    def sentence(self) -> str:
+        """Say it in words."""
+        if self.as_unusual == 0:
+            than = f"it is more unusual than all {self.held_out:,} images that were held out of the training"
+        else:
+            than = f"{percent(self.as_unusual)} of the images that were held out of the training are as unusual"
+        return f"{'Unlike' if self.unlike else 'Like'} the images it was trained on: {than}."
+
+
+@dataclass(frozen=True, eq=False)
+class Novelty:
+    """What the features of a run's images are like, as tensors by name, as in the file."""
+
+    mean: Tensor  # (F,): of the training images
+    scale: Tensor  # (F,): their standard deviations
+    classes: Tensor  # (C, F): means of the classes, in these units
+    directions: Tensor  # (R, F): orthonormal
+    variances: Tensor  # (R,)
+    rest: Tensor  # (): variance in every other direction
+    usual: Tensor  # (2, 2): mean and standard deviation over the held-out images of each summand
+    held_out: Tensor  # (M,): their scores, ascending
+
+    def distances(self, features_NF: Tensor) -> Tensor:
+        """Return the squared Mahalanobis distance to the nearest class: (N,)."""
+        x_NF = (features_NF - self.mean) / self.scale
+        along_NCR = (x_NF @ self.directions.T)[:, None] - self.classes @ self.directions.T
+        whole_NC = torch.cdist(x_NF, self.classes, compute_mode="donot_use_mm_for_euclid_dist").square()
+        across_NC = whole_NC - along_NCR.square().sum(2)
+        return ((along_NCR.square() / self.variances).sum(2) + across_NC.clamp_min(0) / self.rest).amin(1)
+
+    def scores(self, features_NF: Tensor, probabilities_NC: Tensor) -> Tensor:
+        """Return how unusual images are: (N,)."""
+        summands_N2 = _summands(self.distances(features_NF), probabilities_NC)
+        return ((summands_N2 - self.usual[0]) / self.usual[1]).sum(1)
+
+    def verdicts(self, answers: Sequence[Classification]) -> list[Verdict]:
+        """Return how unusual classified images are."""
+        if not answers:
+            return []
+        features_NF = torch.stack([answer.features for answer in answers])
+        scores_N = self.scores(features_NF, torch.stack([answer.probabilities for answer in answers]))
+        count = len(self.held_out)
+        beyond_N = count - torch.searchsorted(self.held_out, scores_N)
+        limit = self.held_out.quantile(KEPT)
+        verdicts = zip((scores_N > limit).tolist(), (beyond_N / count).tolist(), strict=True)
+        return [Verdict(unlike, share, count) for unlike, share in verdicts]
+
+
+def _summands(distances_N: Tensor, probabilities_NC: Tensor) -> Tensor:
+    return torch.stack((distances_N.clamp_min(1e-12).log(), -probabilities_NC.amax(1)), 1)
+
+
+def fit(features_NF: Tensor, labels_N: Tensor, held_out: tuple[Tensor, Tensor], num_classes: int) -> Novelty:
+    """Learn from the features of training images with their labels, and the features and probabilities of held-out images."""
+    from sklearn.decomposition import PCA  # takes a second to import
+
+    mean_F, scale_F = features_NF.mean(0), features_NF.std(0).clamp_min(1e-6)
+    x_NF, there = (features_NF - mean_F) / scale_F, labels_N.unique()
+    classes_CF = torch.stack([x_NF[labels_N == label].mean(0) for label in there])
+    spread_NF = x_NF - classes_CF[torch.searchsorted(there, labels_N)]
+    rank = max(min(RANK, features_NF.shape[1] - 1, len(spread_NF) // 4), 1)
+    pca = PCA(rank, random_state=0).fit(spread_NF.numpy())
+    rest = max(float(pca.noise_variance_), 1e-6)
+    found = Novelty(
+        mean_F,
+        scale_F,
+        classes_CF,
+        torch.from_numpy(pca.components_).float(),
+        torch.from_numpy(pca.explained_variance_).float().clamp_min(rest),
+        torch.tensor(rest),
+        torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
+        torch.zeros(0),
+    )
+    summands_M2 = _summands(found.distances(held_out[0]), held_out[1])
+    usual_22 = torch.stack((summands_M2.mean(0), summands_M2.std(0).clamp_min(1e-6)))
+    scores_M = ((summands_M2 - usual_22[0]) / usual_22[1]).sum(1).sort().values
+    return Novelty(**(vars(found) | {"usual": usual_22, "held_out": scores_M}))
+
+
+def measure_novelty(
+    run: Run,
+    checkpoint: Checkpoint = "best",
+    progress: Report = silent,
+    threads: int | None = None,
+    cancelled: ShouldStop = never,
+) -> Novelty:
+    """Learn what the images of a run are like to its network, and keep it in the run's folder.
+
+    The held-out images are the validation images, and the test images if there are no others or too few. Raises DatasetError if the
+    images are gone, RunError if there is no usable checkpoint or too few images are held out, and Cancelled.
+    """
+    predictor, settings, info = load_predictor(run, checkpoint, threads), run.settings(), run.dataset_info()
+    parts = [load_training_sample(settings.data, settings.seed, TRAINING, progress, info)]
+    if not settings.watches_test:
+        parts.append(load_validation_split(settings.data, settings.seed, progress, info))
+    if settings.watches_test or len(parts[1]) < FEW:
+        parts.append(load_own_test_set(run, progress))
+    seen = [_look(predictor, part, progress, cancelled) for part in (parts[0], *map(_sample, parts[1:]))]
+    features_MF, probabilities_MC = (torch.cat(each) for each in zip(*seen[1:], strict=True))
+    if len(features_MF) < FEWEST:
+        raise RunError("Too few images were held out of the training to say which images are unlike them.")
+    novelty = fit(seen[0][0], parts[0].labels, (features_MF, probabilities_MC), len(predictor.classes))
+    tensors = {name: tensor.contiguous() for name, tensor in vars(novelty).items()}
+    cache_tensors(run, "novelty", checkpoint, predictor, tensors)
+    return novelty
+
+
+def _sample(split: Split) -> Split:
+    """Return at most HELD_OUT images, at equal distances, since folders are sorted by class."""
+    step = -(-len(split) // HELD_OUT)
+    return Split(split.images[::step], split.labels[::step])
+
+
+def _look(predictor: Predictor, split: Split, progress: Report, cancelled: ShouldStop) -> tuple[Tensor, Tensor]:
+    """Return the features and the probabilities of images."""
+    batches = []
+    for here, share in in_batches(split, cancelled):
+        progress("Learning what the training images look like", share)
+        probabilities_NC, _, features_NF = predictor.look(split.images[here])
+        batches.append((features_NF, probabilities_NC))
+    features, probabilities = zip(*batches, strict=True)
+    return torch.cat(features), torch.cat(probabilities)
+
+
+def cached_novelty(run: Run, checkpoint: Checkpoint = "best") -> Novelty | None:
+    """Return what `measure_novelty` has kept, or None."""
+    try:
+        return _read(cache_path(run, "novelty", checkpoint), load_predictor(run, checkpoint))
+    except UNUSABLE:
+        return None
+
+
+@cached_on_file(maxsize=16)
+def _read(path: Path, predictor: Predictor) -> Novelty:
+    """Return what a file holds. Raises ValueError if it cannot be of this network."""
+    tensors, _ = read_tensors(path, predictor)
+    found = Novelty(**{field.name: tensors[field.name] for field in fields(Novelty)})
+    width = 2 * sum(predictor.settings.model.block_widths)
+    rank, classes, count = len(found.variances), len(found.classes), len(found.held_out)
+    expected = [(width,), (width,), (classes, width), (rank, width), (rank,), (), (2, 2), (count,)]
+    if [tuple(tensor.shape) for tensor in vars(found).values()] != expected or not count * classes * rank:
+        raise ValueError("not of this network's features")
+    if not all(tensor.isfinite().all() for tensor in vars(found).values()):
+        raise ValueError("not finite")
+    return found
+
+
+def find_novelty(run: Run, checkpoint: Checkpoint = "best", progress: Report = silent) -> Novelty | None:
+    """Return what has been kept, else measure it; None if the run is in training, or its images are not on this computer."""
+    found = cached_novelty(run, checkpoint)
+    if found is None and measurable(run):
+        with suppress(UserError, OSError):
+            return measure_novelty(run, checkpoint, progress)
+    return found
+
+
+def measurable(run: Run) -> bool:
+    """Return whether a run's images are on this computer, and its weights are final."""
+    return not run.status().active and has_own_test_set(run)

@@ -1,0 +1,116 @@
+"""Many classified images: sorted, filtered, as tiles of which one is chosen, and as a table to download."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from expertnet.inference.novelty import Novelty, Verdict
+from expertnet.inference.predictor import Classification
+from expertnet.ui.filmstrip import filmstrip
+from expertnet.ui.predict.samples import Given
+from expertnet.utils.text import to_csv
+
+TILES = 48
+ANY = "All classes"
+
+Answer = tuple[Tensor, Classification] | str  # the image (3, S, S) as the network sees it, or why it cannot be read
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """An image with its answer."""
+
+    given: Given
+    image: Tensor  # (3, S, S), as the network sees it
+    answer: Classification
+    verdict: Verdict | None  # None if unknown
+
+    @property
+    def label(self) -> str:
+        return self.answer.predictions[0].label
+
+    @property
+    def probability(self) -> float:
+        return self.answer.predictions[0].probability
+
+    @property
+    def unlike(self) -> bool:
+        """Return whether the image is known to be unlike the training images."""
+        return self.verdict is not None and self.verdict.unlike
+
+
+def classified(
+    given: Sequence[Given], answers: Sequence[Answer], novelty: Novelty | None
+) -> tuple[list[Classified], list[tuple[str, str]]]:
+    """Return the images that could be read, and the names of the others with the reason."""
+    unreadable = [(each.name, answer) for each, answer in zip(given, answers, strict=True) if isinstance(answer, str)]
+    read = [(each, *answer) for each, answer in zip(given, answers, strict=True) if not isinstance(answer, str)]
+    verdicts = [None] * len(read) if novelty is None else novelty.verdicts([answer for *_, answer in read])
+    return [Classified(*each, verdict) for each, verdict in zip(read, verdicts, strict=True)], unreadable
+
+
+ORDERS: dict[str, Callable[[Classified], float]] = {
+    "In their order": lambda each: 0,
+    "Least certain first": lambda each: each.probability,
+    "Most certain first": lambda each: -each.probability,
+    "Most unlike first": lambda each: 1 if each.verdict is None else each.verdict.as_unusual,
+}
+
+
+def pick_tile(read: Sequence[Classified]) -> tuple[Classified | None, list[Classified]]:
+    """Return the image to show large, the only one or the one that the user chose among the tiles, and the images that pass."""
+    if len(read) < 2:
+        return (read[0] if read else None), list(read)
+    passing = _sorted_and_filtered(read)
+    shown = passing[:TILES]
+    if not shown:
+        st.caption("No image passes the filters.")
+        return None, []
+    names = [
+        f"{each.given.name}: {each.label}{', unlike the training images' if each.unlike else ''}" for each in shown
+    ]
+    captions = [f"{each.label} ?" if each.unlike else each.label for each in shown]
+    picked = filmstrip("Images", [each.image for each in shown], captions, names, "tile")
+    if len(passing) > TILES:
+        st.caption(f"The first {TILES} images are shown. All {len(passing)} files are in the table.")
+    return shown[picked], passing
+
+
+def _sorted_and_filtered(read: Sequence[Classified]) -> list[Classified]:
+    """Ask for an order, a class and whether to show only images that are unlike the training images."""
+    known = any(each.verdict is not None for each in read)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        orders = list(ORDERS)[: None if known else -1]
+        order = st.selectbox("Order", orders, width=170, label_visibility="collapsed")
+        labels = sorted({each.label for each in read})
+        label = st.selectbox("Answer", [ANY, *labels], width=150, label_visibility="collapsed")
+        unlike = known and st.toggle("Only unlike", help="Show only images that are unlike the training images.")
+    passing = [each for each in read if label in (ANY, each.label) and (each.unlike or not unlike)]
+    return sorted(passing, key=ORDERS[order])
+
+
+def show_table(classes: Sequence[str], passing: Sequence[Classified], unreadable: Sequence[tuple[str, str]]) -> None:
+    """Show the answers as a table, with the names and errors of `unreadable` files, and offer all probabilities as a file."""
+    rows: list[dict[str, Any]] = [{"file": name, "error": error} for name, error in unreadable]
+    for each in passing:
+        shares = zip(classes, each.answer.probabilities.tolist(), strict=True)
+        row = {"file": each.given.name, "class": each.label, "probability": each.probability}
+        if each.verdict is not None:
+            row |= {"unlike": each.verdict.unlike, "as unusual": each.verdict.as_unusual}
+        rows.append(row | {f"P({label})": share for label, share in shares})
+    table = pd.DataFrame(rows)
+    st.dataframe(
+        table[[name for name in ("file", "class", "probability", "unlike", "error") if name in table]],
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        alt="The files with their most likely class",
+        column_config={"probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
+    )
+    st.download_button(
+        "Download all probabilities (CSV)", to_csv(table), "predictions.csv", "text/csv", icon=":material/download:"
+    )

@@ -1,0 +1,39 @@
+"""A second run, whose answers are shown beside those of the first."""
+
+from streamlit.delta_generator import DeltaGenerator
+
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.store.checks import has_network
+from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.ui.predict.gallery import Classified, classified
+from expertnet.ui.predict.novelty import novelty_of
+from expertnet.ui.predict.results import classify, show_pair, show_unreadable
+from expertnet.ui.run_picker import descriptions
+
+
+def pick_second(row: DeltaGenerator, run: Run) -> Run | None:
+    """Ask for a second run in a row of controls. Return None if there is no other or the user chooses none."""
+    runs = {each.id: each for each in RunStore().list() if each.id != run.id and has_network(each)}
+    if not runs:
+        return None
+    chosen = row.selectbox(
+        "Compare with",
+        list(runs),
+        index=None,
+        format_func=descriptions(runs.values()).__getitem__,
+        placeholder="Compare with another run",
+        label_visibility="collapsed",
+    )
+    return runs.get(chosen or "")
+
+
+def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run) -> None:
+    """Show the answer of a run for an image beside that of the second, which sees the image at its own size."""
+    checkpoint = second.checkpoints.present()[0]
+    other = load_predictor(second, checkpoint, threads=1)
+    answers = classify(second, checkpoint, other, [shown.given], "answers of the second run")
+    read, unreadable = classified([shown.given], answers, novelty_of(second, checkpoint, other))
+    show_unreadable(unreadable)
+    if read:
+        show_pair([(run, predictor, shown), (second, other, read[0])])
