@@ -1,4 +1,4 @@
-"""Take the README's screenshots, all of runs on the digits: python -m tools.screenshots [--folder docs/images]"""
+"""Take the README's screenshots and its short film, all of runs on the digits: python -m tools.screenshots [--folder docs/images]"""
 
 import argparse
 import io
@@ -19,6 +19,8 @@ RUNS: dict[str, list[str]] = {
     "Five experts": ["model.num_experts=5"],
     "SGD": ["training.optimizer=sgd", "training.lr=0.1"],
 }
+FRAME = (816, 516)  # pixels of the film
+SECONDS = 1.6  # that each frame is shown
 DIGITS = {"four": 4, "seven": 7}  # index of the image in scikit-learn's digits
 
 
@@ -36,11 +38,24 @@ def opened(browser: Browser, address: str, height: int, dark: bool = False) -> P
     return page
 
 
-def save(page: Page, path: Path) -> None:
+def shot(page: Page) -> Image.Image:
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)  # charts fade in
-    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    shot.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def save(page: Page, path: Path) -> Image.Image:
+    """Save what a page shows, and return it."""
+    image = shot(page)
+    image.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path)
+    return image
+
+
+def save_film(images: list[Image.Image], path: Path) -> None:
+    """Save images of one size as a film that runs for ever."""
+    first, *rest = (image.resize(FRAME, Image.Resampling.LANCZOS) for image in images)
+    first.save(path, save_all=True, append_images=rest, duration=round(SECONDS * 1000), loop=0, quality=70, method=6)
     print(path)
 
 
@@ -62,10 +77,20 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with serving(work, work / "data") as address:
             page = opened(browser, f"{address}/train?run=none", 860)
+            film = [shot(page)]
             page.get_by_role("button", name="Start training").click()
+            for epoch in (2, 4):
+                page.get_by_text(f"running · epoch {epoch} of 12").wait_for(timeout=120_000)
+                film.append(shot(page))
             page.get_by_text("running · epoch 7 of 12").wait_for(timeout=120_000)
-            save(page, folder / "train.png")
+            film.append(save(page, folder / "train.png"))
             page.get_by_text("finished · epoch 12 of 12").wait_for(timeout=240_000)
+            film.append(shot(page))
+            for view in ("One image", "Classes", "What if"):
+                film.append(shot(opened(browser, f"{address}/experts?view={view.replace(' ', '%20')}", 860)))
+            page = opened(browser, f"{address}/predict", 860)
+            film.append(shot(page))
+            save_film(film, folder / "tour.webp")
             page = opened(browser, f"{address}/runs", 900)
             table = page.locator("[data-testid=stDataFrame]").bounding_box()
             assert table is not None

@@ -20,17 +20,19 @@ from expertnet.routing.effects import load_images, measure, parts
 from expertnet.routing.policies import route_all
 from expertnet.routing.probe import measure_probes
 from expertnet.settings.fields import command_line
+from expertnet.settings.schema import ModelSettings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
 from expertnet.utils.files import write_atomically
 from expertnet.utils.processes import Process
+from expertnet.utils.text import counted
 
 CARD = """\
 **{name}** distinguishes {classes}: {class_names}.
 
 - **Training data**: {images}; {epochs} epochs, {duration} on {device} in {precision}.
-- **Network**: {blocks} blocks of {experts} experts, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds per image.
+- **Network**: {blocks}, {parameters:,} parameters, {multiply_adds:.0f} million multiply-adds per image.
 - **Accuracy**: {test} of the {count:,} test images{views}, measured once, at the end. {chosen}{half}
 - **Use**: for trying the app, and as an example of routing. The network knows no other classes; it assigns one of them to any \
 image.
@@ -70,8 +72,7 @@ def card(run: Run, count: int, note: str, exact: Status | None = None) -> str:
         duration=f"{seconds / 60:.0f} minutes" if seconds >= 100 else f"{seconds:.0f} seconds",
         device=status.device,
         precision=config["environment"]["precision"],
-        blocks=settings.model.num_blocks,
-        experts=settings.model.num_experts,
+        blocks=_blocks(settings.model),
         parameters=cost.parameters,
         multiply_adds=cost.multiply_adds / 1e6,
         test=f"{status.test_accuracy:.2%}",
@@ -81,6 +82,14 @@ def card(run: Run, count: int, note: str, exact: Status | None = None) -> str:
         half=HALF.format(test=f"{exact.test_accuracy:.2%}", views=_views(exact)) if exact else "",
         command=command_line(settings, run.preset),
     )
+
+
+def _blocks(model: ModelSettings) -> str:
+    """Say how many blocks there are, and which have experts."""
+    blocks, experts = counted(model.num_blocks, "block"), counted(model.num_experts, "expert")
+    if len(model.routed_blocks) == model.num_blocks:
+        return f"{blocks} of {experts}"
+    return f"{blocks}, with {experts} in {', '.join(map(str, model.routed_blocks))}"
 
 
 def _views(status: Status) -> str:

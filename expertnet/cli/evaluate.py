@@ -36,7 +36,7 @@ def evaluate(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure accuracy and loss on the test set, or report on all results.
+    """Measure a network on its test set, or write a report.
 
     With --json, the output also has the confusion matrix.
     """

@@ -50,7 +50,7 @@ def export(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Export a network as safetensors or ONNX, its model card, or a whole run as a zip.
+    """Export a network, its model card or a whole run.
 
     A safetensors file has the epoch, the settings and the classes in its metadata. An ONNX network is checked against PyTorch
     before it is written.

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from expertnet.inference.predictor import load_predictor
 from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.routing.ablations import ablate_all, ablation_table, class_effects, costly
 from expertnet.routing.effects import KINDS, Ablations, Images, cached_ablations, measure
@@ -100,11 +101,11 @@ def cost(work):
 
 @pytest.mark.parametrize(
     ("run", "evaluated", "training"),
-    [("20261124-123318-dac5", 20, 72), ("20261125-002057-a4e7", 50, 6)],  # as 143 and 5,000 to 512
+    [("20261124-123318-dac5", 20, 72), ("20261126-095209-771e", 39, 2)],  # as 143 and 10,000 to 512
 )
 def test_the_ablations_of_each_network_that_ships_take_at_most_30_passes(run, evaluated, training):
-    net = predictor(**Run(ROOT / "runs" / run).settings().model.model_dump())
-    images = Images("validation", random_split(evaluated), random_split(training))
+    net = load_predictor(Run(ROOT / "runs" / run))
+    images = Images("validation", *(random_split(count, size=net.image_size) for count in (evaluated, training)))
     assert cost(lambda: ablate_all(net, images)) <= 30 * cost(lambda: net(images.evaluated.images))
 
 

@@ -76,7 +76,7 @@ def test_probes_are_cached_and_those_without_images_have_no_random_routers(tmp_p
     assert cached_probes(run) is None
 
 
-@pytest.mark.parametrize("run", ["20261124-123318-dac5", "20261125-002057-a4e7", "20261126-073814-d4ec"])
+@pytest.mark.parametrize("run", ["20261124-123318-dac5", "20261126-095209-771e", "20261126-073814-d4ec"])
 def test_networks_that_ship_come_with_probes_of_random_routers(run):
     assert len(cached_probes(Run(ROOT / "runs" / run)).random) == ROUTERS
 

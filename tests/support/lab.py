@@ -36,12 +36,12 @@ def one_hot(experts_N, experts):
     return torch.nn.functional.one_hot(experts_N, experts).float()[:, None]
 
 
-def random_images(n, seed=4):
-    return torch.randint(0, 256, (n, 3, 8, 8), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+def random_images(n, seed=4, size=8):
+    return torch.randint(0, 256, (n, 3, size, size), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
 
 
-def random_split(n=40):
-    return Split(random_images(n), torch.arange(n) % 2)
+def random_split(n=40, size=8):
+    return Split(random_images(n, size=size), torch.arange(n) % 2)
 
 
 def measured_images(n=40, part="validation"):
