@@ -17,6 +17,7 @@ from expertnet.network.cost import estimate
 from expertnet.network.evaluation import evaluate
 from expertnet.routing.ablations import ablate_all
 from expertnet.routing.effects import load_images, measure, parts
+from expertnet.routing.freezing import FREEZING
 from expertnet.routing.policies import route_all
 from expertnet.routing.probe import measure_probes
 from expertnet.settings.fields import command_line
@@ -147,6 +148,7 @@ def main() -> None:
     images = load_images(target, parts(target)[0], data=data)
     measure(route_all, target, images)
     measure(ablate_all, target, images)
+    FREEZING.measure(target, images)
     write_atomically(target.path / "card.md", card(target, len(split), options.note, exact).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")

@@ -11,35 +11,54 @@ from expertnet.charts.routing import expert_names
 HOLLOW = "hollow: as shipped"
 
 
-def policy_dots(table: pd.DataFrame) -> alt.LayerChart:
-    """Draw the change in accuracy under each policy with its interval, and the change as shipped as a hollow diamond.
+def change_dots(table: pd.DataFrame, description: str) -> alt.LayerChart:
+    """Draw the change in accuracy of each row with its interval, and the change as shipped as a hollow diamond.
 
-    Takes the table of `routing.policies.policy_table`. The name and the numbers of a row are above its interval, which leaves
-    the whole width to the intervals.
+    The columns are routing (the name of the row), accuracy, change, low, high, as_shipped.
     """
-    table = table[table["policy"] != "learned"]
     numbers = zip(table["routing"], table["change"], table["as_shipped"], strict=True)
-    table = table.assign(
-        text=[f"{name}: {100 * change:+.1f} ({100 * shipped:+.1f} as shipped)" for name, change, shipped in numbers]
-    )
+    texts = [f"{name}: {100 * change:+.1f} ({100 * shipped:+.1f} as shipped)" for name, change, shipped in numbers]
     ends = [0.0, *table["low"], *table["high"], *table["as_shipped"]]
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
-    scale = alt.Scale(domain=[min(ends) - air, max(ends) + air], nice=False)
-    axis = alt.Axis(format="+~%", orient="top", tickCount=6)
+    domain, title = (min(ends) - air, max(ends) + air), f"change in accuracy ({HOLLOW})"
+    tooltip = tooltips("routing:N", **dict.fromkeys(("accuracy", "change", "low", "high", "as_shipped"), ".2%"))
+    return interval_dots(
+        table.assign(text=texts), "change", title, domain, description, tooltip, "+~%", line=0.0, hollow="as_shipped"
+    )
+
+
+def interval_dots(
+    table: pd.DataFrame,
+    value: str,
+    title: str,
+    domain: tuple[float, float],
+    description: str,
+    tooltip: list[alt.Tooltip],
+    format: str = "~%",
+    line: float | None = None,
+    hollow: str | None = None,
+) -> alt.LayerChart:
+    """Draw a row with a dot at `value` and its interval from low to high, and a hollow diamond at the column `hollow`.
+
+    `text`, with the name and the numbers of a row, is above its interval, which leaves the whole width to the intervals.
+    """
+    scale = alt.Scale(domain=list(domain), nice=False)
+    axis = alt.Axis(format=format, orient="top", tickCount=6)
 
     def x(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=f"change in accuracy ({HOLLOW})", scale=scale, axis=axis)
+        return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
-    tooltip = tooltips("routing:N", **dict.fromkeys(("accuracy", "change", "low", "high", "as_shipped"), ".2%"))
-    base = alt.Chart(table).encode(y=alt.Y("routing:N", sort=None, axis=None), tooltip=tooltip)
+    table = table.reset_index(drop=True).assign(row=range(len(table)))
+    base = alt.Chart(table).encode(y=alt.Y("row:O", sort=None, axis=None), tooltip=tooltip)
+    diamonds = base.mark_point(color=ORANGE, filled=False, shape="diamond", size=70, opacity=1)
     return layered(
-        dashed_line("rule", 0.0, x=x("rule")),
+        *([] if line is None else [dashed_line("rule", line, x=x("rule"))]),
         base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x("low"), x2=alt.X2("high:Q")),
-        base.mark_point(color=ORANGE, filled=False, shape="diamond", size=70, opacity=1).encode(x=x("as_shipped")),
-        base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(x=x("change")),
+        *([] if hollow is None else [diamonds.encode(x=x(hollow))]),
+        base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(x=x(value)),
         base.mark_text(align="left", dy=-15, color=TEXT).encode(x=alt.value(0), text=alt.Text("text:N")),
         height=rows_height(len(table), 40),
-        description="Change in accuracy under each routing policy, with intervals",
+        description=description,
     )
 
 

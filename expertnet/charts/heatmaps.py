@@ -37,11 +37,17 @@ def _weights(table: pd.DataFrame, row: str, title: str, description: str) -> alt
 
 def factor_heatmap(table: pd.DataFrame) -> alt.LayerChart:
     """Draw the share of each block's variance that a factor explains, blocks by factors: columns block, factor, share."""
-    exact = alt.Tooltip("share:Q", title="share of the variance", format=".1%")
+    described = "Share of the variance of the routing weights that each factor explains, with numbers"
+    return share_heatmap(table, "block", "factor", "share of the variance", described)
+
+
+def share_heatmap(table: pd.DataFrame, row: str, column: str, title: str, description: str) -> alt.LayerChart:
+    """Draw shares, `row` by `column`: these columns and share. `title` says of what they are a share."""
+    exact = alt.Tooltip("share:Q", title=title, format=".1%")
     ink = alt.ColorValue("white", condition={"test": "datum.share > 0.6", "value": "black"})
     number = {"text": alt.Text("share:Q", format=".0%"), "color": ink}
-    described = "Share of the variance of the routing weights that each factor explains, with numbers"
-    return _heatmap(table, "block", alt.Scale(scheme="viridis", domain=[0, 1]), [exact], number, described, "factor")
+    colors = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
+    return _heatmap(table, row, colors, [exact], number, description, column)
 
 
 def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, shares: bool = False) -> alt.LayerChart:

@@ -4,16 +4,16 @@ from functools import partial
 
 import pandas as pd
 
-from expertnet.charts.effects import policy_dots, weight_and_effect
+from expertnet.charts.effects import change_dots, weight_and_effect
 from expertnet.charts.heatmaps import difference_heatmap
 from expertnet.findings.finding import Finding, cached, lowest
 from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects, costly
 from expertnet.routing.effects import AVERAGED, KINDS, SHUFFLES, Ablations, Routings
-from expertnet.routing.paired import DRAWS, paired_interval
+from expertnet.routing.paired import DRAWS, paired_change
 from expertnet.routing.passes import ESTIMATED_ON
 from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
-from expertnet.utils.text import counted, percent, points
+from expertnet.utils.text import counted, percent, points, signed
 
 TELLING = 0.1  # width of an interval above which it says too little
 NAMED = 4  # dead experts named in a sentence
@@ -43,9 +43,9 @@ def policies(effects: Routings) -> Finding:
     """Say whether the network relies on the routing of single images, and compare its accuracy under all policies."""
     table = policy_table(effects)
     mean = dict(zip(table, table[table["policy"] == "mean"].to_numpy()[0], strict=True))
-    interval, shipped = f"{_signed(mean['low'])} to {_signed(mean['high'])}", _signed(mean["as_shipped"])
+    interval, shipped = f"{signed(mean['low'])} to {signed(mean['high'])}", signed(mean["as_shipped"])
     changes = (  # short, since a phone shows an image and its weights below
-        f"mean weights change its accuracy on the {effects.part} images by {_signed(mean['change'])} points (95%: {interval}; as "
+        f"mean weights change its accuracy on the {effects.part} images by {signed(mean['change'])} points (95%: {interval}; as "
         f"shipped: {shipped})."
     )
     if mean["high"] < 0:
@@ -66,7 +66,12 @@ def policies(effects: Routings) -> Finding:
         "They do damage of their own, since they can be the opposite of an image's own. "
         f"{NORMS} {RELIES}"
     )
-    return Finding("routings", "chart of ways to route", sentence, partial(policy_dots, table), table, method)
+    drawn, described = (
+        table[table["policy"] != "learned"],
+        "Change in accuracy under each routing policy, with intervals",
+    )
+    chart = partial(change_dots, drawn, described)
+    return Finding("routings", "chart of ways to route", sentence, chart, table, method)
 
 
 @cached
@@ -130,19 +135,11 @@ def _told_apart(effects: Ablations, kind: str, table: pd.DataFrame) -> bool:
     first, *others = table.sort_values("change", kind="stable")[["block", "expert"]].to_numpy().tolist()
     if not others:
         return True
-    without, next_one = (effects.without(kind, *place) == effects.labels for place in (first, others[0]))
-    lost, won = int((next_one & ~without).sum()), int((without & ~next_one).sum())
-    return paired_interval(lost, won, len(effects.labels))[1] < 0
+    return paired_change(effects.labels, *(effects.without(kind, *place) for place in (others[0], first)))["high"] < 0
 
 
 def _place(row: pd.Series) -> str:
     return f"expert {row['expert']:.0f} of block {row['block']:.0f}"
-
-
-def _signed(change: float) -> str:
-    """Return a change in points with its sign, such as "-1.7", and never "-0.0"."""
-    rounded = round(100 * change, 1)
-    return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 def _dead(table: pd.DataFrame) -> str:

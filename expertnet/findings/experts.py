@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 
 from torch import Tensor
 
 from expertnet.charts.routing import entropy_pairs, expert_bars
-from expertnet.findings.finding import Finding, cached, highest, lowest
+from expertnet.findings.finding import Finding, cached, highest, in_words, lowest
 from expertnet.routing.chance import DRAWS, LEVEL
 from expertnet.routing.information import COLLAPSED, CONSTANT, DECISIVE
 from expertnet.routing.lab import Lab
@@ -17,6 +16,7 @@ from expertnet.routing.weights import HARDLY_USED, extremes
 from expertnet.utils.text import amount, counted, percent
 
 ALIKE = "Every expert gets its fair share of use."
+APART = 0.05  # shares of weight and of images that differ by less are not mentioned
 PREFERRED = 3  # classes named in a sentence
 VARIES = 0.05  # range of a weight below which its largest and smallest values mean nothing
 DOES = {  # kind of routing: what one block of it does, and several
@@ -39,9 +39,16 @@ def utilization(lab: Lab) -> Finding:
         if most["utilization"] - least["utilization"] >= 0.005
         else ALIKE
     )
+    apart = table.iloc[int((table["first"] - table["weight"]).abs().argmax())]
+    if abs(apart["first"] - apart["weight"]) >= APART:
+        sentence += (
+            f" Weight and load differ the most for expert {apart['expert']:.0f} of block {apart['block']:.0f}: it has "
+            f"{percent(apart['weight'])} of the weight, and the largest weight in {percent(apart['first'])} of the images."
+        )
     method = (
         "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line) and K is all of the weight, "
-        "where the axis ends. The tick is K times the share of images in which the expert has the largest weight."
+        "where the axis ends. The tick is the load: K times the share of images in which the expert has the largest weight. With soft "
+        "weights, small differences decide which one is the largest, so the load can be uneven where the weight is not."
     )
     return Finding("utilization", "usage chart", sentence, partial(expert_bars, table), table, method)
 
@@ -80,18 +87,9 @@ def what_blocks_do(kinds: Iterable[tuple[int, str]]) -> str:
     blocks: dict[str, list[int]] = {kind: [] for kind in DOES}
     for block, kind in kinds:
         blocks[kind.partition(":")[0]].append(block)
-    parts = [f"{_named(those)} {DOES[kind][len(those) > 1]}" for kind, those in blocks.items() if those]
+    parts = [f"{in_words(those)} {DOES[kind][len(those) > 1]}" for kind, those in blocks.items() if those]
     sentence = "; ".join(parts) + "."
     return sentence[0].upper() + sentence[1:]
-
-
-def _named(blocks: list[int]) -> str:
-    """Return "block 4", "blocks 1 and 2" or "blocks 1 to 3 and 6"."""
-    runs = [[block for _, block in run] for _, run in groupby(enumerate(blocks), lambda pair: pair[1] - pair[0])]
-    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else " and ".join(map(str, run)) for run in runs]
-    if len(words) > 1:
-        words = [", ".join(word.replace(" and ", ", ") for word in words[:-1]), words[-1]]
-    return f"{'block' if len(blocks) == 1 else 'blocks'} {' and '.join(words)}"
 
 
 @cached
@@ -102,7 +100,7 @@ def entropies(lab: Lab) -> Finding:
     sentence = what_blocks_do(zip(table["block"], table["verdict"], strict=True))
     unsure = table[(table["low"] < CONSTANT) & (table["high"] > CONSTANT) & (table["effective"] >= COLLAPSED)]
     if len(unsure):
-        sentence += f" Too few images to be sure whether they are treated alike: {_named([*unsure['block']])}."
+        sentence += f" Too few images to be sure whether they are treated alike: {in_words([*unsure['block']])}."
     method = (
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "

@@ -1,8 +1,9 @@
 """A finding of the routing lab: a sentence, its chart, its table and its method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -45,3 +46,12 @@ def highest(table: pd.DataFrame, column: str) -> pd.Series:
 def lowest(table: pd.DataFrame, column: str) -> pd.Series:
     """Return the row with the smallest value."""
     return table.iloc[int(table[column].argmin())]
+
+
+def in_words(blocks: Sequence[int]) -> str:
+    """Return "block 4", "blocks 1 and 2" or "blocks 1 to 3 and 6"."""
+    runs = [[block for _, block in run] for _, run in groupby(enumerate(blocks), lambda pair: pair[1] - pair[0])]
+    words = [word for run in runs for word in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
+    *first, last = words
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f"{'block' if len(blocks) == 1 else 'blocks'} {listed}"

@@ -1,11 +1,26 @@
 """The routing lab of a run as files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, RunError
-from expertnet.findings import classes, controls, effects, experts, factors, through_training
+from expertnet.findings import (
+    classes,
+    controls,
+    damage,
+    effects,
+    experts,
+    factors,
+    freezing,
+    headroom,
+    likeness,
+    stability,
+    through_training,
+)
+from expertnet.findings.expert_card import cards, network_in_words, write_cards
 from expertnet.findings.files import refuse_other_report, write_findings
 from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
@@ -13,13 +28,20 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.routing.ablations import ablate_all
 from expertnet.routing.effects import KINDS, cached_ablations, cached_routings, load_images, measure, parts
+from expertnet.routing.freezing import FREEZING
+from expertnet.routing.headroom import HEADROOM
 from expertnet.routing.lab import Lab, open_lab
+from expertnet.routing.likeness import LIKENESS
 from expertnet.routing.policies import route_all
 from expertnet.routing.probe import cached_probes, measure_probes
+from expertnet.routing.robustness import ROBUSTNESS
+from expertnet.routing.stability import STABILITY
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.utils.progress import Report, silent
+
+T = TypeVar("T")
 
 
 def write_report(
@@ -31,7 +53,7 @@ def write_report(
     Measures what is not cached yet. Without the test images, only cached findings are written, and the index says so.
     Raises RunError if nothing is cached, or if the folder holds the index of another report.
     """
-    predictor = load_predictor(run, checkpoint)
+    predictor, part = load_predictor(run, checkpoint), part or parts(run)[0]
     of = f"Run {run.id}, its {checkpoint} checkpoint"  # later versions find this line in the index
     refuse_other_report(folder, of)
     routed, split, caveat = cached_routing(run, checkpoint), None, ""
@@ -44,8 +66,12 @@ def write_report(
     else:
         routed = route_test_set(run, split, checkpoint, progress)
     lab = open_lab(routed, predictor.classes)
-    findings = _findings(run, checkpoint, lab, split, progress, part or parts(run)[0])
-    return write_findings(findings, folder, run.title, of, f", epoch {predictor.epoch}.", progress, caveat)
+    findings = _findings(run, checkpoint, lab, split, progress, part)
+    written = write_findings(findings, folder, run.title, of, f", epoch {predictor.epoch}.", progress, caveat)
+    if lab.num_experts == 1:
+        return written
+    measured, images = cached_ablations(run, part, checkpoint), None if split is None else split.images
+    return [*write_cards(lab, measured, network_in_words(run, predictor), images, folder), *written]
 
 
 def _findings(
@@ -77,17 +103,35 @@ def _effects(
     run: Run, checkpoint: Checkpoint, lab: Lab, measures: bool, progress: Report, part: Part
 ) -> Iterator[Finding]:
     """Yield the findings on changes of the routing; unless `measures`, only those that are cached."""
-    routings, ablations = cached_routings(run, part, checkpoint), cached_ablations(run, part, checkpoint)
-    if measures and (routings is None or ablations is None):
-        images = load_images(run, part, progress)
-        routings = routings or measure(route_all, run, images, checkpoint, progress)
-        ablations = ablations or measure(ablate_all, run, images, checkpoint, progress)
+    images, blocks = cache(lambda: load_images(run, part, progress)), lab.block_numbers
+
+    def known(cached: Callable[..., T | None], measure: Callable[..., T]) -> T | None:
+        found = cached(run, part, checkpoint)
+        return measure(run, images(), checkpoint, progress) if found is None and measures else found
+
+    routings = known(cached_routings, partial(measure, route_all))
+    ablations = known(cached_ablations, partial(measure, ablate_all))
+    frozen, better = known(FREEZING.cached, FREEZING.measure), known(HEADROOM.cached, HEADROOM.measure)
+    damaged, alike = known(ROBUSTNESS.cached, ROBUSTNESS.measure), known(LIKENESS.cached, LIKENESS.measure)
+    moved = known(STABILITY.cached, STABILITY.measure)
     if routings is not None:
         yield effects.policies(routings)
+    if frozen is not None:
+        yield freezing.freezing(frozen, blocks)
     if ablations is not None:
         for kind in KINDS:
-            yield effects.ablation(ablations, kind, lab.block_numbers)
-        yield from (effects.ablation_by_class(ablations, "zero", lab.classes, block) for block in lab.block_numbers)
+            yield effects.ablation(ablations, kind, blocks)
+        yield from (effects.ablation_by_class(ablations, "zero", lab.classes, block) for block in blocks)
+    if better is not None:
+        yield headroom.headroom(better)
+    if damaged is not None:
+        yield damage.calibration(damaged)
+        yield damage.corruptions(damaged)
+    if alike is not None:
+        yield from (likeness.likeness(alike, blocks, block) for block in blocks)
+    if moved is not None:
+        yield stability.stability(moved, blocks)
+    yield cards(lab, ablations)
 
 
 def _controls(run: Run) -> Iterator[Finding]:

@@ -18,7 +18,10 @@ from expertnet.data.augment import augment, mix
 from expertnet.data.datasets import flips
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor
+from expertnet.inference.routing_cache import in_batches
 from expertnet.network.model import UNCHANGED, Block, Change, Changes
+from expertnet.network.routing_metrics import usage
+from expertnet.utils.progress import ShouldStop, never
 
 ESTIMATED_ON = 512  # training images; docs/benchmarks.md says how much another sample would change
 MIXED = 32  # images that Mixup or CutMix mixes in the same proportion
@@ -114,8 +117,17 @@ def calibration_images(predictor: Predictor, training: Split) -> tuple[Tensor, T
     return images.contiguous(memory_format=torch.channels_last), chosen.labels
 
 
-def estimated(predictor: Predictor, images_N3SS: Tensor) -> Passes:
-    """Return the unchanged network with the batch norms of its blocks estimated again: the control of every change."""
+def estimated(predictor: Predictor, images_N3SS: Tensor, changes: Changes = UNCHANGED) -> Passes:
+    """Return the network with the batch norms of its blocks estimated again under changes to its routing.
+
+    Without changes, that is the control of every change.
+    """
     passes = Passes(predictor)
-    passes.after(0, passes.model.stem(images_N3SS), estimate=True)
+    passes.after(0, passes.model.stem(images_N3SS), changes, estimate=True)
     return passes
+
+
+def mean_weights(network: Passes, predictor: Predictor, split: Split, cancelled: ShouldStop = never) -> Tensor:
+    """Return the mean routing weights of images: (B, K)."""
+    batches = (predictor.normalized(split.images[here]) for here, _ in in_batches(split, cancelled))
+    return usage(torch.cat([network.model(pixels, True)[1] for pixels in batches]))

@@ -24,6 +24,12 @@ def points(difference: float) -> str:
     return "under 0.1 points" if 0 < size < 0.05 else f"{size:.1f} points"
 
 
+def signed(change: float) -> str:
+    """Return a change in points with its sign, such as "-1.7", and never "-0.0"."""
+    rounded = round(100 * change, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
+
+
 def amount(value: float, unit: str) -> str:
     """Return a non-negative value with three decimals and its unit, such as "1.980 bits"."""
     return (f"under 0.001 {unit}" if value < 0.001 else f"{value:.3f} {unit}").rstrip()

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from expertnet.charts.effects import policy_dots, weight_and_effect
+from expertnet.charts.effects import change_dots, weight_and_effect
 from tests.support.charts import drawn
 
 
@@ -21,11 +21,11 @@ def test_labels_are_left_out_where_they_would_overlap():
     assert hollow == [1, 0]
 
 
-def test_policies_have_both_figures_and_an_axis_that_holds_all_of_them():
+def test_changes_have_both_figures_and_an_axis_that_holds_all_of_them():
     table = pd.DataFrame(
-        {"policy": ["learned", "mean"], "routing": ["own", "mean weights"], "accuracy": [0.9, 0.8], "change": [0, -0.1]}
-    ).assign(low=[-0.01, -0.12], high=[0.01, -0.08], as_shipped=[0, -0.2])
-    rows, layers = drawn(policy_dots(table))
+        {"routing": ["mean weights"], "accuracy": [0.8], "change": [-0.1], "low": [-0.12], "high": [-0.08]}
+    ).assign(as_shipped=[-0.2])
+    rows, layers = drawn(change_dots(table, "changes"))
     assert [row["text"] for row in rows if "text" in row] == ["mean weights: -10.0 (-20.0 as shipped)"]
     low, high = layers[0]["encoding"]["x"]["scale"]["domain"]
     assert low < -0.2 and high > 0

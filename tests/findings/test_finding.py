@@ -5,6 +5,7 @@ import torch
 
 from expertnet.charts.base import to_file
 from expertnet.findings import classes, effects, experts, image, through_training
+from expertnet.findings.finding import in_words
 from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
 from expertnet.routing.lab import Lab
 from expertnet.routing.probe import Probes
@@ -55,6 +56,20 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
         if finding.chart is not None:
             assert b"<svg" in to_file(finding.chart, "svg")[:200]
     assert to_file(made[0].chart, "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        ([4], "block 4"),
+        ([1, 2], "blocks 1 and 2"),
+        ([1, 4, 5], "blocks 1, 4 and 5"),
+        ([1, 2, 3, 6], "blocks 1 to 3 and 6"),
+        ([1, 2, 4, 5, 6, 8], "blocks 1, 2, 4 to 6 and 8"),
+    ],
+)
+def test_blocks_in_words(blocks, words):
+    assert in_words(blocks) == words
 
 
 def test_a_finding_is_made_once_and_drawn_as_by_altair():

@@ -39,7 +39,9 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     )
     assert not any("\\" in line for line in sentences)
     assert any("Routing cannot be told from weights 1/K (+10.0 points) at 1 seed." in line for line in sentences)
-    assert {"controls.csv", "controls.svg", "controls-by-seed.csv"} < {path.name for path in written}
+    assert {"controls.csv", "controls.svg", "controls-by-seed.csv", "experts.csv", "expert-3-1.html"} < {
+        path.name for path in written
+    }
     assert set(re.findall(r"\]\((.+?)\)", text)) - {"http&#58;//a.b"} == {
         path.name for path in written if path.suffix in (".csv", ".svg")
     }

@@ -168,7 +168,7 @@ def test_a_measurement_without_the_training_images_says_so(tmp_path, monkeypatch
     config = run.config()
     run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
-    assert text(view_of(run, "What if")).count("This needs the images that the network was trained on") == 2
+    assert text(view_of(run, "What if")).count("This needs the images that the network was trained on") == 3
 
 
 def test_the_url_sets_the_block_and_the_image():
@@ -373,10 +373,32 @@ def test_the_weights_are_probed_once_when_information_is_unfolded():
     assert times[0] == times[1]
 
 
+@pytest.mark.parametrize(
+    ("view", "folded", "says", "files"),
+    [
+        ("What if", "How much could other routing weights gain?", "mistake", ["headroom"]),
+        ("What if", "How certain is the network, and what if images are damaged?", "kinds of damage", ["robustness"]),
+        ("Experts", "How alike are the experts of block 2?", "With random kernels, experts reach", ["likeness"]),
+        ("Experts", "How stable is the routing of an image?", "between", ["stability"]),
+        ("What if", "", "block's routing", ["frozen"]),
+    ],
+)
+def test_what_carries_the_decision_is_measured_once_it_is_unfolded_and_kept(view, folded, says, files):
+    run = finished(RunStore())
+    test = view_of(run, view, block="2")
+    kept = [run.path / f"{name}-validation-best.safetensors" for name in files]
+    if folded:
+        assert not any(path.exists() for path in kept)
+        test.session_state[folded] = True
+        settled(test)
+    assert says in text(test) and all(path.is_file() for path in kept) and not test.error
+
+
 def test_every_expert_of_a_block_has_a_card_with_its_images():
     test = view_of(finished(RunStore()), "Experts", block="2")
     for expert in (1, 2, 3):
         assert f"**Expert {expert} of block 2**" in text(test)
+        assert f"Save card of expert {expert}" in {button.label for button in test.get("download_button")}
     assert text(test).count("; the largest weight in ") == 3
 
 

@@ -49,11 +49,14 @@ def measured_images(n=40, part="validation"):
     return Images(part, random_split(n), Split(random_images(30, seed=5), torch.arange(30) % 2))
 
 
+def model_settings(**overrides):
+    return ModelSettings(**({"num_blocks": 3, "channels": 8, "reduction": 2, "pool_after": (1,)} | overrides))
+
+
 def network(**overrides):
     """A network with random weights, whose experts differ and which predicts both classes about equally often."""
-    settings = ModelSettings(**({"num_blocks": 3, "channels": 8, "reduction": 2, "pool_after": (1,)} | overrides))
     torch.manual_seed(11)
-    net = ExpertNet(settings, 2)
+    net = ExpertNet(model_settings(**overrides), 2)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
@@ -68,7 +71,8 @@ def network(**overrides):
 
 
 def predictor(**overrides):
-    return Predictor(network(**overrides), build_settings("quick", "digits"), COLORS, 1)
+    settings = build_settings("quick", "digits").model_copy(update={"model": model_settings(**overrides)})
+    return Predictor(network(**overrides), settings, COLORS, 1)
 
 
 @torch.no_grad()

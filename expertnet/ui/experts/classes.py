@@ -11,6 +11,7 @@ from expertnet.routing.probe import Probes, cached_probes, measure_probes
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import gallery, image_caption, pick_block, pick_number
 from expertnet.ui.experts.factors import factors_panel
+from expertnet.ui.experts.more import folded
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.utils.progress import Report, ShouldStop
@@ -42,11 +43,7 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         if index is not None:
             gallery(selection, [index], [image_caption(lab, index)])
     factors_panel(selection.predictor.settings.data.dataset, lab, block)
-    title = "Information about the class"
-    folded = st.expander(title, on_change="rerun", key=title)
-    if folded.open:
-        with folded:
-            _information(selection, lab)
+    folded("Information about the class", lambda: _information(selection, lab))
 
 
 def _information(selection: Selection, lab: Lab) -> None:

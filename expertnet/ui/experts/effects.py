@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -9,13 +10,12 @@ import torch
 
 from expertnet.findings.effects import ablation, ablation_by_class, policies
 from expertnet.findings.finding import lowest
+from expertnet.findings.freezing import freezing
 from expertnet.inference.mistakes import Part
-from expertnet.inference.predictor import Predictor
 from expertnet.routing.ablations import ablate_all
 from expertnet.routing.effects import (
     KINDS,
     Ablations,
-    Images,
     Routings,
     cached_ablations,
     cached_routings,
@@ -24,6 +24,7 @@ from expertnet.routing.effects import (
     measure,
     parts,
 )
+from expertnet.routing.freezing import FREEZING
 from expertnet.routing.policies import route_all
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import gallery, pick_number, pick_option
@@ -33,11 +34,11 @@ from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted
 
 SHOWN = 16  # images with another answer
-UNASKED = 10.0  # seconds that measuring the policies may take without a press on the button
+UNASKED = 10.0  # seconds that measuring may take without a press on the button
 BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # widgets, and the table they belong to
 OPTIONS = {f"{kind[0].upper()}{kind[1:]}": name for name, kind in KINDS.items()}
 
-T = TypeVar("T", Routings, Ablations)
+T = TypeVar("T")
 
 
 def pick_part(selection: Selection) -> Part:
@@ -50,25 +51,40 @@ def pick_part(selection: Selection) -> Part:
 
 
 def policies_panel(selection: Selection, part: Part) -> None:
-    """Compare the ways to route the images."""
-    st.markdown("**Does the network rely on per-image routing?**")
-    effects = policy_effects(selection, part)
-    if effects is not None:
-        show(policies(effects))
+    """Compare the ways to route the images, in all blocks and in one block at a time."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Does the network rely on per-image routing?**")
+        effects = policy_effects(selection, part)
+        if effects is not None:
+            show(policies(effects))
+    with right:
+        st.markdown("**Which block's routing does the work?**")
+        frozen = measured(
+            selection, part, "Freeze the routing of each block", FREEZING.cached, FREEZING.measure, UNASKED
+        )
+        if frozen is not None:
+            show(freezing(frozen, tuple(selection.blocks)))
 
 
 def policy_effects(selection: Selection, part: Part) -> Routings | None:
     """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
     unasked = 0.0 if selection.run.status().training else UNASKED  # whose results are not kept
-    return _measured(
-        selection, part, "Measure whether the network relies on routing", cached_routings, route_all, unasked
+    return measured(
+        selection,
+        part,
+        "Measure whether the network relies on routing",
+        cached_routings,
+        partial(measure, route_all),
+        unasked,
     )
 
 
 def ablations_panel(selection: Selection, part: Part) -> None:
     """Switch off each expert in turn, and show the images that get another class without one of them."""
     st.markdown("**What is lost without an expert?**")
-    effects = _measured(selection, part, "Switch off each expert in turn", cached_ablations, ablate_all)
+    label, work = "Switch off each expert in turn", partial(measure, ablate_all)
+    effects = measured(selection, part, label, cached_ablations, work)
     if effects is None:
         return
     kind = pick_option("The expert is", OPTIONS, "ablation")
@@ -106,15 +122,15 @@ def _flipped_images(selection: Selection, effects: Ablations, kind: str, block: 
         st.caption(f"The first {SHOWN} are shown.")
 
 
-def _measured(
+def measured(
     selection: Selection,
     part: Part,
     label: str,
     cached: Callable[[Any, Part, str], T | None],
-    compute: Callable[[Predictor, Images, Report, ShouldStop], T],
+    measure: Callable[..., T],
     unasked: float = 0.0,
 ) -> T | None:
-    """Return effects measured before. Otherwise show their progress, or a button that starts measuring, and return None.
+    """Return a result measured before. Otherwise show its progress, or a button that starts measuring, and return None.
 
     `unasked` is how many seconds measuring may take without a press on the button.
     """
@@ -128,7 +144,7 @@ def _measured(
 
     def work(progress: Report, cancelled: ShouldStop) -> T:
         images = load_images(run, part, progress)
-        return measure(compute, run, images, checkpoint, progress, cancelled, threads())
+        return measure(run, images, checkpoint, progress, cancelled, threads())
 
-    result: T | None = in_background((compute.__name__, part, *selection.key), label, work, unasked)
+    result: T | None = in_background((label, part, *selection.key), label, work, unasked)
     return result

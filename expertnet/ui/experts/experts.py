@@ -3,8 +3,11 @@
 import streamlit as st
 
 from expertnet.findings import experts
+from expertnet.findings.expert_card import expert_card, file_name, network_in_words, to_html
+from expertnet.routing.effects import cached_ablations, parts
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import gallery, pick_block
+from expertnet.ui.experts.more import folded, likeness_panel, stability_panel
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.utils.text import escape
@@ -28,6 +31,10 @@ def experts_view(selection: Selection, lab: Lab) -> None:
     with right:
         st.subheader("Kinds of routing")
         show(experts.entropies(lab), table=True)
+    if lab.num_experts > 1:
+        part = parts(selection.run)[0]
+        folded(f"How alike are the experts of block {block}?", lambda: likeness_panel(selection, part, block))
+        folded("How stable is the routing of an image?", lambda: stability_panel(selection, part))
 
 
 def _card(selection: Selection, lab: Lab, block: int, expert: int) -> None:
@@ -39,3 +46,22 @@ def _card(selection: Selection, lab: Lab, block: int, expert: int) -> None:
         if indices:
             st.markdown(title)
             gallery(selection, indices, [f"{found.weights_N[index]:.2f}" for index in indices], WIDTH)
+
+    def page() -> str:
+        effects = cached_ablations(selection.run, parts(selection.run)[0], selection.checkpoint)
+        images = None if selection.split is None else selection.split.images
+        return to_html(
+            expert_card(lab, block, expert, effects), network_in_words(selection.run, selection.predictor), images
+        )
+
+    st.download_button(
+        f"Save card of expert {expert}",
+        page,
+        file_name(block, expert),
+        "text/html",
+        icon=":material/download:",
+        type="tertiary",
+        key=f"card {expert}",
+        on_click="ignore",
+        help="A page to share: what this expert prefers, what it changes, and what is lost without it.",
+    )

@@ -12,6 +12,7 @@ from expertnet.routing.lab import Lab
 from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.effects import ablations_panel, pick_part, policies_panel
+from expertnet.ui.experts.more import folded, headroom_panel, robustness_panel
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.utils.text import escape
@@ -32,6 +33,8 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
             st.caption("No batch norm comes after the only block, so none depends on its routing.")
         policies_panel(selection, part)
         ablations_panel(selection, part)
+        folded("How much could other routing weights gain?", lambda: headroom_panel(selection, part))
+        folded("How certain is the network, and what if images are damaged?", lambda: robustness_panel(selection, part))
     st.subheader("One image")
     st.caption(MISMATCH)
     left, right = st.columns([2, 5], gap="medium")

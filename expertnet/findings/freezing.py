@@ -1,0 +1,71 @@
+"""What routing in each single block is worth to a trained network."""
+
+from functools import partial
+
+import pandas as pd
+
+from expertnet.charts.effects import change_dots
+from expertnet.findings.effects import NORMS, RELIES, TELLING
+from expertnet.findings.finding import Finding, cached, in_words
+from expertnet.routing.ablations import costly
+from expertnet.routing.effects import AVERAGED
+from expertnet.routing.freezing import Frozen, freezing_table
+from expertnet.routing.paired import DRAWS, SIGNIFICANT, paired_change
+from expertnet.utils.text import counted, points
+
+
+@cached
+def freezing(frozen: Frozen, blocks: tuple[int, ...]) -> Finding:
+    """Compare the losses of accuracy if one block at a time gives every image the mean weights."""
+    table = freezing_table(frozen, blocks)
+    method = (
+        "One block at a time gives every image the same weights: the mean of its weights over at most "
+        f"{AVERAGED:,} training images. The other blocks keep their routers, which see what the changed block puts out. The change in "
+        f"accuracy on {len(frozen.labels):,} {frozen.part} images is from the network's own routing, and compares each image with itself. "
+        "The intervals (lines) are those of Agresti and Min (2005) at 95% for all blocks together, and p is the probability that chance "
+        f"alone makes the effect of any block as large. Both are corrected for the number of blocks with {DRAWS} random flips of the "
+        "images' signs (maxT, Westfall and Young 1993). A block costs the most if the interval of its difference from the next one "
+        "excludes 0. The losses of single blocks need not add up to the loss with mean weights in all of them, since one block can "
+        f"stand in for another. {NORMS} {RELIES}"
+    )
+    drawn = table.assign(routing=[f"block {block}" for block in table["block"]])
+    chart = partial(change_dots, drawn, "Change in accuracy with mean weights in one block, with intervals")
+    return Finding("frozen", "chart of frozen blocks", _sentence(frozen, table), chart, table, method)
+
+
+def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
+    """Say in which blocks freezing costs accuracy, in which one the most as far as the data tell, and in which it makes no difference."""
+    lost, images = costly(table), f"the {len(frozen.labels):,} {frozen.part} images"
+    won = table[(table["change"] > 0) & (table["p"] <= SIGNIFICANT)]
+    better = [f"With mean weights, the network is better in {in_words([*won['block']])}."] if len(won) else []
+    if lost.empty:
+        most = points(min(table["low"].min(), 0.0))
+        said = f"No block's routing matters measurably by itself: mean weights in any single block cost at most {most} on {images}"
+        if (table["high"] - table["low"]).max() > TELLING:
+            few = counted(len(frozen.labels), "image")
+            said = f"{few} are too few to tell which block's routing matters: at most {most} are lost"
+        return " ".join([f"{said} (95% for all blocks together).", *better])
+    first = lost.iloc[0]
+    costs = f"Mean weights in block {first['block']:.0f} alone cost"
+    loss = f"{points(first['change'])} on {images}"
+    following = table.sort_values("change", kind="stable").iloc[1:2]
+    if following.empty:
+        sentence = f"{costs} {loss}."
+    elif _told_apart(frozen, table):
+        sentence = f"{costs} the most: {loss}."
+    else:
+        other = following.iloc[0]
+        sentence = (
+            f"{costs} {loss}, which cannot be told apart from block {other['block']:.0f} ({points(other['change'])})."
+        )
+    more = [f"They also cost accuracy in {in_words(sorted(lost['block'].iloc[1:]))}."] if len(lost) > 1 else []
+    rest = table[~table["block"].isin([*lost["block"], *won["block"]])]
+    apart = ", one block at a time" if len(rest) > 1 else ""
+    same = [f"In {in_words([*rest['block']])}, they make no measurable difference{apart}."] if len(rest) else []
+    return " ".join([sentence, *more, *same, *better])
+
+
+def _told_apart(frozen: Frozen, table: pd.DataFrame) -> bool:
+    """Return whether the most costly block costs more than the next one, beyond chance."""
+    first, second = table["change"].argsort(kind="stable")[:2]
+    return paired_change(frozen.labels, frozen.answers[1, second], frozen.answers[1, first])["high"] < 0

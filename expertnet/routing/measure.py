@@ -1,0 +1,76 @@
+"""How a result of the lab is measured on the images of a run, and how it is kept in the run's folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from expertnet.inference.mistakes import Part
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.routing_cache import UNUSABLE, cache_path, cache_tensors, check_classes, read_tensors
+from expertnet.routing.effects import Images
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.run import Run
+from expertnet.utils.files import cached_on_file
+from expertnet.utils.progress import Report, ShouldStop, never, silent
+
+Sizes = dict[str, tuple[int, ...]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Measure(Generic[T]):
+    """A result whose dataclass `kind` has a field `part` and tensors: classes as integers, among them `labels`, and floats."""
+
+    name: str  # of its files
+    kind: Callable[..., T]
+    compute: Callable[[Predictor, Images, Report, ShouldStop], T]
+    shapes: Callable[[int, Predictor], Sizes]  # of the tensors, from the number of labels
+
+    def measure(
+        self,
+        run: Run,
+        images: Images,
+        checkpoint: Checkpoint = "best",
+        progress: Report = silent,
+        cancelled: ShouldStop = never,
+        threads: int | None = None,
+    ) -> T:
+        """Compute the result and cache it in the run's folder. Raises Cancelled when `cancelled` returns True."""
+        predictor = load_predictor(run, checkpoint, threads)
+        result = self.compute(predictor, images, progress, cancelled)
+        tensors = {name: value for name, value in vars(result).items() if name != "part"}
+        few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
+        kept = {name: (each if each.is_floating_point() else each.to(few)) for name, each in tensors.items()}
+        kept = {name: each.contiguous() for name, each in kept.items()}
+        cache_tensors(run, f"{self.name}-{images.part}", checkpoint, predictor, kept)
+        return result
+
+    def cached(self, run: Run, part: Part, checkpoint: Checkpoint = "best") -> T | None:
+        """Return what `measure` has measured before, the same object until the file changes, or None."""
+        try:
+            found: T = _read(
+                cache_path(run, f"{self.name}-{part}", checkpoint), part, self, load_predictor(run, checkpoint)
+            )
+        except UNUSABLE:
+            return None
+        return found
+
+
+@cached_on_file(maxsize=64)
+def _read(path: Path, part: Part, measure: Measure[T], predictor: Predictor) -> T:
+    """Return the result in a file. Raises ValueError if it cannot be of this network, as in files from elsewhere."""
+    tensors, _ = read_tensors(path, predictor)
+    sizes = measure.shapes(len(tensors["labels"]), predictor)
+    if {name: tuple(each.shape) for name, each in tensors.items()} != sizes:
+        raise ValueError("not the shape of such a result")
+    for tensor in tensors.values():
+        if not tensor.is_floating_point():
+            check_classes(tensor, len(predictor.classes))
+        elif not tensor.isfinite().all():
+            raise ValueError("not finite")
+    return measure.kind(
+        part, **{name: each if each.is_floating_point() else each.long() for name, each in tensors.items()}
+    )
