@@ -13,10 +13,10 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
+from expertnet.findings.effects import ablation
 from expertnet.findings.experts import examples
 from expertnet.findings.finding import Finding
 from expertnet.inference.predictor import Predictor
-from expertnet.routing.ablations import ablation_table
 from expertnet.routing.effects import KINDS, Ablations
 from expertnet.routing.lab import Lab
 from expertnet.routing.paired import SIGNIFICANT
@@ -88,7 +88,7 @@ def _lost(lab: Lab, effects: Ablations, block: int, expert: int) -> str:
     """Say what each ablation does to the accuracy, with the interval for all experts together."""
     parts = []
     for kind, doing in KINDS.items():
-        table = ablation_table(effects, kind, lab.block_numbers)
+        table = ablation(effects, kind, lab.block_numbers).table
         row = table[(table["block"] == block) & (table["expert"] == expert)].iloc[0]
         chance = "" if row["p"] <= SIGNIFICANT else ", which chance may explain"
         interval = f"95%: {signed(row['low'])} to {signed(row['high'])}"
@@ -101,9 +101,9 @@ def _lost(lab: Lab, effects: Ablations, block: int, expert: int) -> str:
 
 def network_in_words(run: Run, predictor: Predictor) -> str:
     """Return the name, the epoch and the accuracy of a run's network, as a card shows them."""
-    accuracy, settings = run.status().test_accuracy, predictor.settings
+    accuracy = run.status().test_accuracy
     right = "" if accuracy is None else f", {percent(accuracy)} of the test images right"
-    return f"{run.title} ({run.id}), {settings.data.dataset}, epoch {predictor.epoch}{right}"
+    return f"{run.title} ({run.id}), {predictor.info.name}, epoch {predictor.epoch}{right}"
 
 
 def to_html(card: Card, of: str, images: Tensor | None) -> str:
