@@ -3,6 +3,7 @@
 import re
 import shutil
 from io import BytesIO
+from math import inf
 from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
@@ -24,6 +25,11 @@ from tests.support.settling import shown_text as text
 
 MEASURE_ABLATIONS = "Switch off each expert in turn"
 VIEWS = ["One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare"]
+
+
+@pytest.fixture(autouse=True)
+def _measures_however_busy_the_machine_is(monkeypatch):
+    monkeypatch.setattr(effects, "UNASKED", inf)
 
 
 def view_of(run, view, **address):

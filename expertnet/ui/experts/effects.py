@@ -61,7 +61,7 @@ def policies_panel(selection: Selection, part: Part) -> None:
     with right:
         st.markdown("**Which block's routing does the work?**")
         frozen = measured(
-            selection, part, "Freeze the routing of each block", FREEZING.cached, FREEZING.measure, UNASKED
+            selection, part, "Freeze the routing of each block", FREEZING.cached, FREEZING.measure, at_once=True
         )
         if frozen is not None:
             show(freezing(frozen, tuple(selection.blocks)))
@@ -69,15 +69,8 @@ def policies_panel(selection: Selection, part: Part) -> None:
 
 def policy_effects(selection: Selection, part: Part) -> Routings | None:
     """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
-    unasked = 0.0 if selection.run.status().training else UNASKED  # whose results are not kept
-    return measured(
-        selection,
-        part,
-        "Measure whether the network relies on routing",
-        cached_routings,
-        partial(measure, route_all),
-        unasked,
-    )
+    label, work = "Measure whether the network relies on routing", partial(measure, route_all)
+    return measured(selection, part, label, cached_routings, work, at_once=True)
 
 
 def ablations_panel(selection: Selection, part: Part) -> None:
@@ -128,11 +121,11 @@ def measured(
     label: str,
     cached: Callable[[Any, Part, str], T | None],
     measure: Callable[..., T],
-    unasked: float = 0.0,
+    at_once: bool = False,
 ) -> T | None:
     """Return a result measured before. Otherwise show its progress, or a button that starts measuring, and return None.
 
-    `unasked` is how many seconds measuring may take without a press on the button.
+    `at_once` needs no press on the button if measuring takes up to UNASKED seconds and its result is kept, as it is after training.
     """
     run, checkpoint = selection.run, selection.checkpoint
     found = cached(run, part, checkpoint)
@@ -146,5 +139,6 @@ def measured(
         images = load_images(run, part, progress)
         return measure(run, images, checkpoint, progress, cancelled, threads())
 
+    unasked = UNASKED if at_once and not run.status().training else 0.0
     result: T | None = in_background((label, part, *selection.key), label, work, unasked)
     return result

@@ -13,7 +13,7 @@ from expertnet.routing.headroom import HEADROOM
 from expertnet.routing.likeness import LIKENESS
 from expertnet.routing.robustness import ROBUSTNESS
 from expertnet.routing.stability import STABILITY
-from expertnet.ui.experts.effects import UNASKED, measured
+from expertnet.ui.experts.effects import measured
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 
@@ -28,14 +28,16 @@ def folded(title: str, panel: Callable[[], None]) -> None:
 
 def headroom_panel(selection: Selection, part: Part) -> None:
     """Show which mistakes other weights would repair."""
-    found = measured(selection, part, "Look for better routing weights", HEADROOM.cached, HEADROOM.measure, UNASKED)
+    found = measured(
+        selection, part, "Look for better routing weights", HEADROOM.cached, HEADROOM.measure, at_once=True
+    )
     if found is not None:
         show(headroom(found))
 
 
 def robustness_panel(selection: Selection, part: Part) -> None:
     """Show how certain the network is, and what damage to the images does, with and without per-image routing."""
-    found = measured(selection, part, "Classify damaged images", ROBUSTNESS.cached, ROBUSTNESS.measure, UNASKED)
+    found = measured(selection, part, "Classify damaged images", ROBUSTNESS.cached, ROBUSTNESS.measure, at_once=True)
     if found is not None:
         left, right = st.columns(2, gap="large")
         with left:
@@ -48,13 +50,13 @@ def robustness_panel(selection: Selection, part: Part) -> None:
 
 def likeness_panel(selection: Selection, part: Part, block: int) -> None:
     """Show how alike the outputs of a block's experts are."""
-    found = measured(selection, part, "Compare the experts' outputs", LIKENESS.cached, LIKENESS.measure, UNASKED)
+    found = measured(selection, part, "Compare the experts' outputs", LIKENESS.cached, LIKENESS.measure, at_once=True)
     if found is not None:
         show(likeness(found, tuple(selection.blocks), block))
 
 
 def stability_panel(selection: Selection, part: Part) -> None:
     """Show how far changes of an image move its routing."""
-    found = measured(selection, part, "Route variants of the images", STABILITY.cached, STABILITY.measure, UNASKED)
+    found = measured(selection, part, "Route variants of the images", STABILITY.cached, STABILITY.measure, at_once=True)
     if found is not None:
         show(stability(found, tuple(selection.blocks)))
