@@ -52,7 +52,8 @@ def calibration(found: Robustness) -> Finding:
         "equally wide bins of confidence (Guo 2017, arXiv:1706.04599). It is above 0 by chance alone, the more so the fewer images there "
         f"are. {NORMS}"
     )
-    texts = [f"{row.routing}: {signed(row.gap)} ({percent(row.confidence)} sure)" for row in table.itertuples()]
+    gaps = zip(table["routing"], table["gap"], table["confidence"], strict=True)
+    texts = [f"{routing}: {signed(gap)} ({percent(sure)} sure)" for routing, gap, sure in gaps]
     reach = max(0.02, float(table[["low", "high"]].abs().to_numpy().max()) * 1.1)
     tooltip = tooltips("routing:N", **dict.fromkeys(("accuracy", "confidence", "gap", "low", "high", "error"), ".2%"))
     described = "Mean confidence minus accuracy under each routing policy, with intervals"
@@ -90,10 +91,8 @@ def corruptions(found: Robustness) -> Finding:
         f"95% for all {len(CONDITIONS)} conditions together, and p is corrected for their number with {DRAWS} random flips of the images' "
         f"signs (maxT, Westfall and Young 1993). {NORMS}"
     )
-    rows = table.itertuples()
-    texts = [
-        f"{row.corruption}: {percent(row.learned)} → {percent(row.accuracy)} ({signed(row.change)})" for row in rows
-    ]
+    rows = zip(*(table[name] for name in ("corruption", "learned", "accuracy", "change")), strict=True)
+    texts = [f"{name}: {percent(own)} → {percent(mean)} ({signed(change)})" for name, own, mean, change in rows]
     ends = [0.0, *table["low"], *table["high"]]
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
     tooltip = tooltips(

@@ -135,7 +135,8 @@ def _told_apart(effects: Ablations, kind: str, table: pd.DataFrame) -> bool:
     first, *others = table.sort_values("change", kind="stable")[["block", "expert"]].to_numpy().tolist()
     if not others:
         return True
-    return paired_change(effects.labels, *(effects.without(kind, *place) for place in (others[0], first)))["high"] < 0
+    following, without = (effects.without(kind, *place) for place in (others[0], first))
+    return paired_change(effects.labels, following, without)["high"] < 0
 
 
 def _place(row: pd.Series) -> str:

@@ -37,7 +37,8 @@ def headroom(found: Headroom) -> Finding:
     )
     chart = None
     if len(table):
-        texts = [f"{row.mistakes}: {row.reached:,} of {row.of:,} ({percent(row.share)})" for row in table.itertuples()]
+        shares = zip(*(table[name] for name in ("mistakes", "reached", "of", "share")), strict=True)
+        texts = [f"{name}: {reached:,} of {of:,} ({percent(share)})" for name, reached, of, share in shares]
         tooltip = tooltips("mistakes:N", "reached:Q", "of:Q", share=".1%", low=".1%", high=".1%")
         described = "Shares of the mistakes that other weights turn right, or into another wrong class, with intervals"
         chart = partial(

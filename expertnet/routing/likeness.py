@@ -78,7 +78,7 @@ def _grams(experts: Experts, x_NCHW: Tensor) -> Tensor:
     grams = []
     for alone_K in torch.eye(experts.num_experts):
         y_NDHW = experts(x_NCHW, alone_K.expand(len(x_NCHW), -1))
-        y_NF = adaptive_avg_pool2d(y_NDHW, [min(SIDE, side) for side in y_NDHW.shape[2:]]).flatten(1).double()
+        y_NF = adaptive_avg_pool2d(y_NDHW, (min(SIDE, y_NDHW.shape[2]), min(SIDE, y_NDHW.shape[3]))).flatten(1).double()
         y_NF = y_NF - y_NF.mean(0)
         gram_NN = y_NF @ y_NF.T
         grams.append(gram_NN / gram_NN.diag().mean().clamp_min(1e-12))  # CKA does not depend on the scale
