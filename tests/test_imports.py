@@ -21,7 +21,7 @@ ROOMS = [  # from the bottom up; rooms on one line do not import one another
     {"training", "inference"},
     {"routing"},
     {"evaluation"},
-    {"findings", "transfer"},
+    {"findings", "transfer", "curation"},
     {"sweeps"},
     {"ui"},
     {"cli"},

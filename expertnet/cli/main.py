@@ -9,6 +9,7 @@ from expertnet import __version__
 from expertnet.cli import (
     controls,
     data,
+    data_check,
     evaluate,
     export_run,
     import_run,
@@ -57,6 +58,7 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(sweep.app, name="sweep")
+data.data.command("check")(data_check.check)
 app.add_typer(data.data, name="data")
 
 

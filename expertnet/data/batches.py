@@ -24,7 +24,7 @@ FILE_BATCH_BYTES = 32 * 2**20  # so that large files do not fill the memory
 NAMED, LONGEST_NAME = 5, 100  # skipped files that are named; characters of each
 
 Batch = tuple[str, Tensor, Tensor]
-_File = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
+File = tuple[str, str, int, bytes]  # path, "train" or "test", label, content
 
 
 def decode_arrays(
@@ -59,7 +59,7 @@ def decode_files(
     left, count = dict(layout.images), len(layout.images)
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
-        for batch in _file_batches(list_entries(source, cancelled), left):
+        for batch in file_batches(list_entries(source, cancelled), left):
             raise_if_cancelled(cancelled)
             images: list[Tensor | None] = [None] * len(batch)
             slices = [batch[start::workers] for start in range(workers)]
@@ -79,9 +79,9 @@ def decode_files(
     refuse_empty_classes(layout, unreadable, source.name, skipped_text(layout, unreadable))
 
 
-def _file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[_File]]:
+def file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[File]]:
     """Read the files in `left` in the order they are stored, and remove them from it."""
-    batch: list[_File] = []
+    batch: list[File] = []
     size = 0
     for entry in found:
         planned = left.pop(entry.path, None)

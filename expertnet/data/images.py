@@ -88,6 +88,14 @@ def inspect_image(data: bytes, image_size: int) -> tuple[Tensor, tuple[int, int]
     return _decoded(data, lambda upright: (upright.fitted(image_size), upright.size, upright.image.format or ""))
 
 
+def load_thumbnail(data: bytes, largest: int) -> tuple[Tensor, tuple[int, int]]:
+    """Return the central square, at most `largest` pixels wide and never enlarged, and the width and height of the image.
+
+    The square is (3, S, S) uint8. Raises ImageError as `read_image` does.
+    """
+    return _decoded(data, lambda upright: (upright.fitted(min(largest, *upright.size)), upright.size))
+
+
 def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     """Return what `use` makes of the upright image, while its memory is accounted for."""
     if not data:

@@ -6,6 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from expertnet.settings.schema import DataSettings
+
 TEST_SHARE = 0.2  # of a dataset without a test set
 TEST_SEED = 0  # fixed, so that the test set is the same for every seed of a run
 
@@ -37,3 +39,17 @@ def held_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
         count = min(max(round(len(members) * share), 1), len(members) - 1)
         is_held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~is_held_out).nonzero().flatten(), is_held_out.nonzero().flatten()
+
+
+def class_weights(labels: Tensor, classes: int) -> Tensor:
+    """Return a weight per class (C,) in inverse proportion to its number of images. The weights of all images have the mean 1."""
+    return len(labels) / (classes * labels.bincount(minlength=classes).clamp(min=1))
+
+
+def epoch_order(labels: Tensor, data: DataSettings, generator: torch.Generator) -> Tensor:
+    """Return the indices (N,) of an epoch's images, on the CPU: each image once, or each class equally often."""
+    if data.class_balance != "sampling":
+        return torch.randperm(len(labels), generator=generator)
+    labels = labels.cpu()
+    weights = class_weights(labels, int(labels.max()) + 1)[labels]
+    return torch.multinomial(weights, len(labels), replacement=True, generator=generator)

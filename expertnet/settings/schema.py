@@ -225,6 +225,10 @@ class DataSettings(Section):
     """Share of the training images held out to choose the best epoch.
     With 0, the test set is measured after every epoch, and the last epoch counts as the best.
     """
+    class_balance: Literal["none", "weights", "sampling"] = setting("none", "Class balance", advanced=True)
+    """For classes of uneven size. weights: the loss of an image counts in inverse proportion to the size of its class. sampling:
+    every epoch draws each class equally often, and so the same images of small classes several times.
+    """
     crop_padding: int = setting(4, "Crop padding", unit="pixels", ge=0, le=32)
     """Pixels added on each side before a random crop. 0 turns it off."""
     crop_fill: Literal["zeros", "reflect"] = setting("zeros", "Crop padding with", advanced=True)

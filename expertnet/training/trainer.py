@@ -11,7 +11,7 @@ from torch import Tensor
 
 from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
-from expertnet.data.splits import Split
+from expertnet.data.splits import Split, epoch_order
 from expertnet.errors import TrainingError
 from expertnet.network.cost import estimate
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
@@ -165,7 +165,7 @@ class Trainer:
     def _run_epoch(self) -> Iterator[Progress]:
         started, epoch = time.perf_counter(), self.epoch + 1
         self.model.train()
-        order = torch.randperm(len(self.train), generator=self.generator).to(self.device, non_blocking=True)
+        order = epoch_order(self.train.labels, self.settings.data, self.generator).to(self.device, non_blocking=True)
         precise = torch.float64 if self.device.type != "mps" else torch.float32
         totals = torch.zeros(2, dtype=precise, device=self.device)  # loss, correct predictions
         read_every = 1 if self.device.type == "cpu" else 20  # reading a loss makes a GPU wait

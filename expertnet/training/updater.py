@@ -13,7 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
-from expertnet.data.splits import Split
+from expertnet.data.splits import Split, class_weights
 from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
@@ -50,6 +50,8 @@ class Updater:
         self.optimizers = make_optimizers(model, settings.training, min(settings.training.batch_size, len(train)))
         self.flips = flips(settings.data)
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
+        classes = len(model.classifier.head.weight)
+        self.class_weights = class_weights(train.labels, classes) if settings.data.class_balance == "weights" else None
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
         share, experts = settings.training.expert_dropout, settings.model.num_experts
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
@@ -162,7 +164,8 @@ class Updater:
             logits = self.forward(images, changes=self.dropouts) if self.dropouts else self.forward(images)
         smoothing = self.settings.training.label_smoothing
         losses = [
-            F.cross_entropy(logits.float(), answers, label_smoothing=smoothing) * share for answers, share in targets
+            F.cross_entropy(logits.float(), answers, self.class_weights, label_smoothing=smoothing) * share
+            for answers, share in targets
         ]
         loss = torch.stack(losses).sum()
         loss.backward()

@@ -12,13 +12,13 @@ import torch
 from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
 from expertnet.data.info import DatasetInfo
-from expertnet.data.splits import Split
+from expertnet.data.splits import Split, epoch_order
 from expertnet.errors import TrainingError
 from expertnet.network.evaluation import evaluate
 from expertnet.network.model import ExpertNet
 from expertnet.network.stem import whitening_kernels
 from expertnet.settings.fields import build_settings
-from expertnet.settings.schema import TrainingSettings
+from expertnet.settings.schema import DataSettings, TrainingSettings
 from expertnet.training import allocation
 from expertnet.training.optim import learning_rate
 from expertnet.training.trainer import Trainer
@@ -69,6 +69,25 @@ def epochs(records):
         for r in records
         if r.kind == "epoch"
     ]
+
+
+def test_a_weighted_loss_counts_each_class_as_much_as_the_others(data):
+    labels = torch.tensor([0] * 12 + [1] * 4)
+    data = replace(data, train=Split(two_colors(16, 4).images, labels))
+    plain = {"data.crop_padding": 0, "data.flip": "off", "training.epochs": 1}
+    weighted = trainer(data, **plain, **{"data.class_balance": "weights"})
+    logits = copy.deepcopy(weighted.model)(normalize(data.train.images, weighted.mean, weighted.std))
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    expected = (losses[:12].mean() + losses[12:].mean()) / 2
+    assert next(weighted.run()).loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_balanced_sampling_draws_each_class_equally_often():
+    labels, data = torch.tensor([0] * 9000 + [1] * 1000), DataSettings(class_balance="sampling")
+    counts = labels[epoch_order(labels, data, torch.Generator().manual_seed(0))].bincount().tolist()
+    assert sum(counts) == 10_000 and counts[1] == pytest.approx(5000, abs=200)  # four standard deviations
+    order = epoch_order(labels, DataSettings(), torch.Generator().manual_seed(0))
+    assert torch.equal(order, torch.randperm(10_000, generator=torch.Generator().manual_seed(0)))
 
 
 def test_learns_measures_the_test_set_once_and_repeats(data):

@@ -1,0 +1,74 @@
+"""`expertnet data check`: what is wrong with a dataset."""
+
+import signal
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from expertnet.cli.options import Json
+from expertnet.cli.output import ActivityPrinter, print_result
+from expertnet.curation.limits import DISTANCE, MAX_DISTANCE
+from expertnet.settings.fields import build_settings
+
+SHOWN = 10  # files of each kind; --json lists all
+
+
+def check(
+    dataset: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="A built-in dataset, or a folder or archive of class folders.")
+    ],
+    distance: Annotated[
+        int,
+        typer.Option(
+            metavar="BITS",
+            min=0,
+            max=MAX_DISTANCE,
+            help="Bits of 64 in which the perceptual hashes of near duplicates may differ.",
+        ),
+    ] = DISTANCE,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels", help="Also train small networks that look for wrong labels, which takes minutes."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Find unreadable files, duplicates, bad images, uneven classes and wrong labels."""
+    from expertnet.curation import check as checking
+    from expertnet.curation.labels import find_doubts
+
+    # Ctrl-C raises KeyboardInterrupt from here on, so that half a download or decoding is cleaned up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    data, printer = build_settings(dataset=dataset).data, ActivityPrinter()
+    found = checking.check(data, distance, printer)
+    doubts = find_doubts(data, found.survey, found.groups, printer) if labels else None
+    document = checking.to_document(found, doubts)
+
+    def lines() -> Iterator[str]:
+        yield from checking.sentences(found)
+        if doubts is not None:
+            yield checking.labels_sentence(doubts)
+        yield from _listed(
+            "Files that cannot be used", (f"{item.file}: {item.reason}" for item in found.survey.unreadable)
+        )
+        yield from _listed("Duplicates", (" = ".join(group["files"]) for group in document["duplicates"]))
+        for kind in found.faults:
+            yield from _listed(kind.replace("_", " ").capitalize(), document[kind])
+        suspects = document["wrong_labels"] or ()
+        yield from _listed(
+            "Wrong labels", (f"{one['image']}: {one['class']}, probably {one['suggested']}" for one in suspects)
+        )
+
+    print_result(as_json, document, lines())
+
+
+def _listed(title: str, files: Iterable[str]) -> Iterator[str]:
+    """Yield a title and the first files, if there are any."""
+    shown = list(islice(files, SHOWN + 1))
+    if shown:
+        yield ""
+        yield f"{title}:"
+        yield from (f"  {file}" for file in shown[:SHOWN])
+    if len(shown) > SHOWN:
+        yield "  … (--json lists all)"

@@ -1,0 +1,34 @@
+"""`expertnet data check`."""
+
+import pytest
+
+from tests.support.command import command, document, refused
+from tests.support.photos import encoded, photo, write
+
+
+@pytest.fixture
+def own(tmp_path):
+    files = {f"{name}/{seed}.png": encoded(photo(seed + 10 * (name == "b"))) for name in "ab" for seed in range(5)}
+    return write(tmp_path / "own", files | {"b/copy.png": encoded(photo(0)), "b/broken.png": b"GIF89a"})
+
+
+def test_it_prints_what_is_wrong(own):
+    text = command("data", "check", own).stdout
+    assert "own: 11 images in 2 classes." in text
+    assert "Files that cannot be used:\n  b/broken.png: The image is damaged" in text
+    assert "Duplicates:\n" in text and "a/0.png" in text
+
+
+def test_its_document_has_a_key_for_each_problem(own):
+    found = document("data", "check", own)
+    assert list(found) == [
+        *("dataset", "images", "classes", "imbalance", "unreadable", "duplicates"),
+        *("dark", "bright", "blurred", "plain", "odd_size", "odd_shape", "wrong_labels"),
+    ]
+    assert [item["file"] for item in found["unreadable"]] == ["b/broken.png"]
+    assert document("data", "check", own, "--distance", 0)["duplicates"] == found["duplicates"]
+
+
+def test_wrong_words_are_refused(own):
+    assert "no folder or archive" in refused(command("data", "check", own / "none"))
+    assert "0<=x<=16" in refused(command("data", "check", own, "--distance", 17))
