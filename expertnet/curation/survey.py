@@ -15,13 +15,7 @@ from torch import Tensor
 
 from expertnet.data.batches import File, file_batches
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import (
-    dataset_title,
-    list_layout,
-    load_decoded,
-    refuse_if_missing,
-    unreadable_error,
-)
+from expertnet.data.datasets import dataset_title, list_layout, load_decoded, refuse_if_missing, unreadable_error
 from expertnet.data.images import fit, load_thumbnail
 from expertnet.data.sources import find_source, list_entries
 from expertnet.errors import ImageError
