@@ -1,6 +1,7 @@
-"""`expertnet data check`: what is wrong with a dataset."""
+"""`expertnet data check` and `data split`: what is wrong with a dataset, and a test set without near duplicates."""
 
 import signal
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated
@@ -15,19 +16,19 @@ from expertnet.settings.fields import build_settings
 SHOWN = 10  # files of each kind; --json lists all
 
 
+Distance = Annotated[
+    int,
+    typer.Option(
+        metavar="BITS", min=0, max=MAX_DISTANCE, help="Bits of 64 in which the hashes of near duplicates may differ."
+    ),
+]
+
+
 def check(
     dataset: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A built-in dataset, or a folder or archive of class folders.")
+        str, typer.Argument(metavar="NAME|PATH", help="A dataset, or a folder or archive of class folders.")
     ],
-    distance: Annotated[
-        int,
-        typer.Option(
-            metavar="BITS",
-            min=0,
-            max=MAX_DISTANCE,
-            help="Bits of 64 in which the perceptual hashes of near duplicates may differ.",
-        ),
-    ] = DISTANCE,
+    distance: Distance = DISTANCE,
     labels: Annotated[
         bool,
         typer.Option("--labels", help="Also train small networks that look for wrong labels, which takes minutes."),
@@ -61,6 +62,23 @@ def check(
         )
 
     print_result(as_json, document, lines())
+
+
+def split(
+    dataset: Annotated[str, typer.Argument(metavar="NAME", help="The name of a dataset of yours.")],
+    test: Annotated[float, typer.Option(metavar="SHARE", help="Share of the images to hold out for the test.")] = 0.2,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which images are chosen.")] = 0,
+    distance: Distance = DISTANCE,
+    as_json: Json = False,
+) -> None:
+    """Choose the test images of a dataset of yours: a share of each class, with near duplicates on one side."""
+    from expertnet.curation.split import hold_out_test
+    from expertnet.data.own.versions import find_id
+
+    version = hold_out_test(find_id(dataset), test, seed, distance, ActivityPrinter())
+    sets = Counter(image.split for image in version.contents.images.values())
+    document = {"dataset": version.reference, "train": sets["train"], "test": sets["test"]}
+    print_result(as_json, document, [f"{version.reference}: {version.what}."])
 
 
 def _listed(title: str, files: Iterable[str]) -> Iterator[str]:

@@ -59,6 +59,7 @@ for name, command in (
     app.command(name)(command)
 app.add_typer(sweep.app, name="sweep")
 data.data.command("check")(data_check.check)
+data.data.command("split")(data_check.split)
 app.add_typer(data.data, name="data")
 
 

@@ -32,3 +32,12 @@ def test_its_document_has_a_key_for_each_problem(own):
 def test_wrong_words_are_refused(own):
     assert "no folder or archive" in refused(command("data", "check", own / "none"))
     assert "less than or equal to 16" in refused(command("data", "check", own, "--distance", 17))
+
+
+def test_a_dataset_of_ones_own_is_checked_by_name_and_split(own):
+    command("data", "add", "mine", own)
+    assert document("data", "check", "mine")["images"] == 11
+    found = document("data", "split", "mine", "--test", 0.3)
+    assert found["dataset"].startswith("mine@") and found["train"] + found["test"] == 11
+    assert document("data", "check", "mine", "--distance", 0)["duplicates"][0]["across_sets"] is False
+    assert "no dataset" in refused(command("data", "split", "digits"))

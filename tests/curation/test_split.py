@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from expertnet.curation.split import divide
+from expertnet.curation.split import divide, hold_out_test
+from expertnet.data.datasets import load_decoded
+from expertnet.data.own.datasets import create_dataset, undo
+from expertnet.data.own.intake import add_files, files_at
+from expertnet.errors import DatasetError
+from expertnet.settings.schema import DataSettings
+from expertnet.utils.progress import never, silent
+from tests.support.photos import encoded, photo, write
 
 SHARES = [0.7, 0.1, 0.2]
 
@@ -37,3 +44,25 @@ def test_few_images_are_in_every_set_and_an_empty_share_gets_none():
         labels, np.arange(9), [0.8, 0, 0.2], 0
     )
     assert divide(np.zeros(4, dtype=int), np.zeros(4, dtype=int), SHARES, 0).tolist() == [0] * 4
+
+
+def test_the_test_images_of_a_dataset_are_chosen_anew_with_duplicates_on_one_side(tmp_path):
+    files = {f"{'ab'[seed % 2]}/{seed}.png": encoded(photo(seed)) for seed in range(40)}
+    files |= {f"{'ab'[seed % 2]}/{seed} again.jpg": encoded(photo(seed), "JPEG", quality=85) for seed in range(10)}
+    dataset = create_dataset("Photos").dataset
+    add_files(dataset, files_at(write(tmp_path / "own", files)))
+    version = hold_out_test(dataset, 0.2, seed=3)
+    sets = {image.name.split(".")[0]: image.split for image in version.contents.images.values()}
+    assert all(sets[f"{seed} again"] == sets[str(seed)] for seed in range(10))
+    assert list(sets.values()).count("test") == 10
+    assert "10 images held out" in version.what
+    _, decoded = load_decoded(DataSettings(dataset=version.reference, image_size=8), silent, never, None)
+    assert decoded.test.labels.bincount().tolist() == [5, 5] and len(decoded.train) == 40
+    assert not undo(dataset).has_parts
+
+
+def test_a_share_or_a_dataset_that_cannot_be_used():
+    with pytest.raises(DatasetError, match="greater than 0"):
+        hold_out_test("any", 1.0)
+    with pytest.raises(DatasetError, match="of yours"):
+        hold_out_test("digits", 0.2)
