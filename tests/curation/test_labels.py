@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from expertnet.curation import labels
 from expertnet.curation.labels import confident_errors, find_doubts
 from expertnet.curation.survey import survey
 from expertnet.errors import DatasetError
@@ -13,14 +14,14 @@ from tests.support.photos import encoded, write
 
 
 def test_the_errors_are_those_of_an_example_on_paper():
-    labels = np.array([0, 0, 0, 1, 1, 1])
+    own = np.array([0, 0, 0, 1, 1, 1])
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.65, 0.35]])
     # thresholds: (0.9 + 0.8 + 0.1) / 3 = 0.6 and (0.8 + 0.7 + 0.35) / 3 = 0.617
-    first, second = confident_errors(probabilities, labels)
+    first, second = confident_errors(probabilities, own)
     assert (first.row, first.label, first.suggested, first.probability) == (2, 0, 1, 0.9)
     assert (second.row, second.suggested) == (5, 0)
     probabilities[5] = 0.55, 0.45  # less sure than of the average image with label 0, now 0.6 as before
-    assert [error.row for error in confident_errors(probabilities, labels)] == [2]
+    assert [error.row for error in confident_errors(probabilities, own)] == [2]
 
 
 @pytest.mark.slow  # cleanlab takes seconds to import
@@ -30,13 +31,13 @@ def test_the_errors_are_those_of_cleanlab():
     for seed in range(20):
         random = np.random.default_rng(seed)
         classes = random.integers(2, 8)
-        labels = np.concatenate([np.arange(classes), random.integers(0, classes, 200)])
-        probabilities = random.dirichlet([0.4] * classes, len(labels)) + np.eye(classes)[labels] * random.random(
-            (len(labels), 1)
+        given = np.concatenate([np.arange(classes), random.integers(0, classes, 200)])
+        probabilities = random.dirichlet([0.4] * classes, len(given)) + np.eye(classes)[given] * random.random(
+            (len(given), 1)
         )
         probabilities /= probabilities.sum(1, keepdims=True)
-        expected = filters.find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
-        found = sorted(error.row for error in confident_errors(probabilities, labels))
+        expected = filters.find_label_issues(given, probabilities, filter_by="confident_learning", n_jobs=1)
+        found = sorted(error.row for error in confident_errors(probabilities, given))
         assert found == np.flatnonzero(expected).tolist(), seed
 
 
@@ -53,7 +54,8 @@ def red_and_blue(folder, wrong):
 
 
 @pytest.mark.slow  # trains three networks
-def test_wrong_labels_are_found_with_the_right_class(tmp_path):
+def test_wrong_labels_are_found_with_the_right_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(labels, "STEPS", 60)  # are enough to tell two colors apart
     wrong = {4, 31, 77}
     data = red_and_blue(tmp_path / "own", wrong)
     found = survey(data)
