@@ -116,7 +116,9 @@ def _duplicates(seen: Seen, visible: bool) -> list[Group] | None:
     """Return the duplicates, None while they are searched, and draw them if they are the view."""
     distance = DISTANCE
     if visible:
-        distance = st.slider("Largest difference", 0, MAX_DISTANCE, DISTANCE, key="distance", help=HELP, width=360)
+        distance = st.slider(
+            "Largest difference (bits)", 0, MAX_DISTANCE, DISTANCE, key="distance", help=HELP, width=360
+        )
     images = seen.survey.images
     groups: list[Group] | None = in_background(
         ("duplicates", seen.survey, distance),
@@ -178,8 +180,8 @@ def _classes(check: Check) -> None:
 
 def _labels(seen: Seen, data: DataSettings, groups: list[Group]) -> None:
     st.caption(
-        f"Trains {FOLDS} small networks, each without a part of the images, and lists the images of that part of which the "
-        "network is surer that they show another class (Northcutt 2021, arXiv:1911.00068)."
+        f"Trains {FOLDS} small networks, each without a part of the images, and lists the images of that part that the network "
+        "takes for another class (Northcutt 2021, arXiv:1911.00068)."
     )
     doubts: Doubts | None = in_background(
         ("labels", seen.survey),

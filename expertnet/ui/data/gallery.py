@@ -15,9 +15,10 @@ STYLE = """<style>
 .gallery img {width: 92px; height: 92px; image-rendering: pixelated; border-radius: 4px; display: block}
 .gallery .none {width: 92px; height: 92px; border: 1px dashed; border-radius: 4px; opacity: 0.5}
 .gallery figcaption {font-size: 0.75rem; line-height: 1.3; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
-.gallery section {display: flex; flex-wrap: wrap; gap: 0.5rem; align-content: start; max-width: 100%; box-sizing: border-box;
-  padding: 0.5rem; border: 1px solid rgba(128, 128, 128, 0.4); border-radius: 8px}
-.gallery section > p {width: 100%; margin: 0; font-size: 0.8rem; font-weight: 600}
+.gallery section {max-width: 100%; box-sizing: border-box; padding: 0.5rem; border: 1px solid rgba(128, 128, 128, 0.4);
+  border-radius: 8px}
+.gallery section > div {display: flex; flex-wrap: wrap; gap: 0.5rem}
+.gallery section > p {margin: 0 0 0.4rem; font-size: 0.8rem; font-weight: 600}
 </style>"""
 
 
@@ -36,7 +37,7 @@ def gallery(groups: Iterable[tuple[str, Sequence[Tile]]]) -> None:
 
 def _group(heading: str, tiles: Sequence[Tile]) -> str:
     figures = "".join(map(_figure, tiles))
-    return f"<section><p>{escape(heading)}</p>{figures}</section>" if heading else figures
+    return f"<section><p>{escape(heading)}</p><div>{figures}</div></section>" if heading else figures
 
 
 def _figure(tile: Tile) -> str:
