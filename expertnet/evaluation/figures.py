@@ -80,7 +80,8 @@ def class_table(outputs: Outputs, classes: Sequence[str]) -> pd.DataFrame:
     number = len(classes)
     hits, support, answered = _counts(outputs.labels, outputs.predictions, number)
     recall = hits / support
-    intervals = [wilson(value, count) if count else (None, None) for value, count in zip(recall, support, strict=True)]
+    shares = zip(recall.tolist(), support.tolist(), strict=True)
+    intervals = [wilson(value, count) if count else (None, None) for value, count in shares]
     wrong = outputs.labels != outputs.predictions
     pairs, times = (outputs.labels * number + outputs.predictions)[wrong].unique(return_counts=True)
     most_often = [""] * number

@@ -42,6 +42,13 @@ def test_the_figures_of_classes_are_those_of_scikit_learn():
     for name, expected in (("precision", precision), ("recall", recall), ("images", support)):
         assert table[name].to_numpy(dtype=float) == pytest.approx(expected, nan_ok=True)
     assert table["f1"].to_numpy() == pytest.approx(f1, nan_ok=True)
+    for name in ("low", "high"):
+        expected = [
+            getattr(binomtest(round(r * n), int(n)).proportion_ci(method="wilson"), name)
+            for r, n in zip(recall[:7], support[:7], strict=True)
+        ]
+        assert table[name][:7].to_numpy(dtype=float) == pytest.approx(np.array(expected), abs=1e-5)
+    assert table["low"].dtype == float and np.isnan(table["low"][7])
     assert np.isnan(table["precision"][6]) and np.isnan(table["recall"][7])  # never an answer, never a label
 
 

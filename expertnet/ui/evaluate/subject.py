@@ -13,7 +13,6 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.data.splits import Split
 from expertnet.evaluation.outputs import Outputs, cached_outputs, measure_outputs
 from expertnet.findings.evaluation_report import html_report
-from expertnet.findings.results import caveat
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.routing.effects import load_part, parts
@@ -78,7 +77,7 @@ class Subject(Answers):
 
 
 def pick_part(row: DeltaGenerator, run: Run) -> Part:
-    """Ask for the images to judge the network by; say what they were used for before."""
+    """Ask for the images to judge the network by, at first the validation images."""
     offered = {f"{part.capitalize()} images": part for part in parts(run)}
     if len(offered) == 1:
         return next(iter(offered.values()))
@@ -90,7 +89,6 @@ def pick_part(row: DeltaGenerator, run: Run) -> Part:
         bind="query-params",
         required=True,
         label_visibility="collapsed",
-        help=caveat(run, "validation"),
     )
     return offered[label]
 

@@ -11,7 +11,7 @@ from expertnet.ui.background import in_background, threads
 from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.finding import show
 from expertnet.ui.own_test_set import own_test_set
-from expertnet.ui.shell import open_page
+from expertnet.ui.shell import link, open_page
 from expertnet.utils.text import percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
@@ -36,6 +36,7 @@ def mistakes_view(run: Run) -> None:
     )
     if found is None:
         return
+    link("evaluate", "All mistakes and more figures", run.id, images=title)
     left, right = st.columns(2, gap="large")
     with left:
         show(confusion(found, classes, part))
