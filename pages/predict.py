@@ -4,6 +4,7 @@ import streamlit as st
 
 from expertnet.inference.predictor import load_predictor
 from expertnet.ui import shell
+from expertnet.ui.predict.calibration import pick_calibration
 from expertnet.ui.predict.gallery import classified, pick_tile, show_table
 from expertnet.ui.predict.novelty import novelty_of
 from expertnet.ui.predict.results import classify, show_answer, show_unreadable
@@ -22,7 +23,7 @@ if picked is None:
     st.stop()
 with shell.shown_error():
     run, checkpoint = picked
-    second = pick_second(row, run)
+    second, temperature = pick_second(row, run), pick_calibration(row, run, checkpoint)
     predictor = load_predictor(run, checkpoint, threads=1)
     source = pick_source(run)
     left, right = st.columns([3, 5], gap="medium")
@@ -32,7 +33,7 @@ with shell.shown_error():
         answers = classify(run, checkpoint, predictor, given)
     with below:
         novelty = novelty_of(run, checkpoint, predictor)
-    read, unreadable = classified(given, answers, novelty)
+    read, unreadable = classified(given, answers, novelty, temperature)
     with left:
         show_unreadable(unreadable)
         tile, passing = pick_tile(read)

@@ -4,7 +4,7 @@ Inference runs on the CPU in float32, so that pages do not slow down training on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,6 +42,13 @@ class Classification:
     probabilities: Tensor  # (C,)
     routing: Tensor  # (B, K)
     features: Tensor  # (F,): see Predictor.look
+
+    def calibrated(self, temperature: float) -> "Classification":
+        """Return the answer with the probabilities of the logits divided by a temperature, which keeps their order."""
+        probabilities_C = (self.probabilities.log() / temperature).softmax(0)
+        highest = probabilities_C.topk(len(self.predictions)).values.tolist()
+        predictions = (Prediction(each.label, p) for each, p in zip(self.predictions, highest, strict=True))
+        return replace(self, predictions=tuple(predictions), probabilities=probabilities_C)
 
 
 class Predictor:

@@ -5,8 +5,11 @@ import re
 from random import Random
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
+from expertnet.evaluation.calibration import fit_temperature
+from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.attribution import attribute
 from expertnet.inference.mistakes import find_mistakes
 from expertnet.inference.novelty import measure_novelty
@@ -217,3 +220,17 @@ def test_two_runs_answer_side_by_side():
     next(control for control in test.selectbox if control.label == "Compare with").set_value(runs[1].id).run()
     assert not test.exception and not test.error and len(answers(test)) == 2
     assert len(test.get("vega_lite_chart")) == 4
+
+
+def test_the_probabilities_of_a_calibrated_run_are_those_of_the_logits_over_its_temperature():
+    run = finished(RunStore())
+    before = opened("predict", run.id)
+    assert not any(toggle.label == "Calibrated" for toggle in before.toggle)
+    temperature = fit_temperature(measure_outputs(run, "validation"))
+    test, predictor, split = opened("predict", run.id), load_predictor(run), load_own_test_set(run)
+    with torch.inference_mode():
+        logits = predictor.model(predictor.normalized(split.images[split.labels == 0][:1]))[0]
+    highest = (logits / temperature).softmax(0).max().item()
+    assert temperature != pytest.approx(1, abs=0.02) and answers(test)[0].endswith(f"({percent(highest)})")
+    next(toggle for toggle in test.toggle if toggle.label == "Calibrated").set_value(False).run()
+    assert answers(test) == answers(before)

@@ -44,13 +44,19 @@ class Classified:
 
 
 def classified(
-    given: Sequence[Given], answers: Sequence[Answer], novelty: Novelty | None
+    given: Sequence[Given], answers: Sequence[Answer], novelty: Novelty | None, temperature: float | None
 ) -> tuple[list[Classified], list[tuple[str, str]]]:
-    """Return the images that could be read, and the names of the others with the reason."""
+    """Return the images that could be read, and the names of the others with the reason.
+
+    Probabilities are calibrated by the temperature, if there is one.
+    """
     unreadable = [(each.name, answer) for each, answer in zip(given, answers, strict=True) if isinstance(answer, str)]
     read = [(each, *answer) for each, answer in zip(given, answers, strict=True) if not isinstance(answer, str)]
     verdicts = [None] * len(read) if novelty is None else novelty.verdicts([answer for *_, answer in read])
-    return [Classified(*each, verdict) for each, verdict in zip(read, verdicts, strict=True)], unreadable
+    images = []
+    for (each, image, answer), verdict in zip(read, verdicts, strict=True):
+        images.append(Classified(each, image, answer.calibrated(temperature) if temperature else answer, verdict))
+    return images, unreadable
 
 
 ORDERS: dict[str, Callable[[Classified], float]] = {

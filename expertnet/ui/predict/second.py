@@ -6,6 +6,7 @@ from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.store.checks import has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.ui.predict.calibration import temperature_of
 from expertnet.ui.predict.gallery import Classified, classified
 from expertnet.ui.predict.novelty import novelty_of
 from expertnet.ui.predict.results import classify, show_pair, show_unreadable
@@ -33,7 +34,8 @@ def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run) ->
     checkpoint = second.checkpoints.present()[0]
     other = load_predictor(second, checkpoint, threads=1)
     answers = classify(second, checkpoint, other, [shown.given], "answers of the second run")
-    read, unreadable = classified([shown.given], answers, novelty_of(second, checkpoint, other))
+    novelty, temperature = novelty_of(second, checkpoint, other), temperature_of(second, checkpoint)
+    read, unreadable = classified([shown.given], answers, novelty, temperature)
     show_unreadable(unreadable)
     if read:
         show_pair([(run, predictor, shown), (second, other, read[0])])
