@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 
-from scipy.stats import binomtest
-
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.info import DatasetInfo
+from expertnet.evaluation.calibration import calibration
+from expertnet.evaluation.figures import wilson
+from expertnet.evaluation.outputs import cached_outputs
 from expertnet.findings import controls
 from expertnet.findings.verdict import verdict
 from expertnet.inference.predictor import load_predictor
@@ -94,7 +95,7 @@ def _interval(accuracy: float, count: int) -> str:
     """Return the Wilson interval (Wilson 1927) of an accuracy on `count` images; a dash if their number is not known."""
     if not count:
         return "–"
-    low, high = binomtest(round(accuracy * count), count).proportion_ci(method="wilson")
+    low, high = wilson(accuracy, count)
     return f"{percent(low, 2)} to {percent(high, 2)}"
 
 
@@ -154,10 +155,14 @@ def _routing(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iter
 
 
 def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iterator[str]:
-    yield (
-        "- The network knows no other classes: it assigns one of them to any image, whatever the image shows. Its probabilities have "
-        "not been calibrated."
-    )
+    outputs = cached_outputs(run, "test", checkpoint)
+    trust = "How far its probabilities can be trusted has not been measured."
+    if outputs is not None:
+        ece = calibration(outputs.logits, outputs.labels).ece
+        trust = (
+            f"On the test images, its probabilities are off by {percent(ece)} on average (expected calibration error)."
+        )
+    yield f"- The network knows no other classes: it assigns one of them to any image, whatever the image shows. {trust}"
     yield "- Images from another source (camera, light, drawing style) may be recognized less often than the figures say."
     routed = cached_routing(run, checkpoint)
     if routed is None:

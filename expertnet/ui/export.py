@@ -1,28 +1,149 @@
-"""Export runs as zip files."""
+"""Export runs: one in the format you choose, or several as a zip of zips."""
 
 import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
 from expertnet.errors import RunError
+from expertnet.findings.card import model_card
+from expertnet.store.checks import check_network
 from expertnet.store.index import rows_of
 from expertnet.store.run import Run
+from expertnet.transfer.export_network import network_file
 from expertnet.transfer.export_run import export_run, export_runs, export_size
 from expertnet.transfer.format import MAX_RUNS, MAX_UNPACKED
+from expertnet.transfer.onnx_graph import require_packages
+from expertnet.transfer.onnx_precision import Precision
+from expertnet.ui.background import in_background, threads
+from expertnet.ui.tasks import Work
+from expertnet.utils.files import version_of
+from expertnet.utils.progress import Cancelled, Report, ShouldStop
 from expertnet.utils.text import escape
+
+RUN, ONNX, PAGE, NETWORK, CARD = "Whole run", "Network as ONNX", "Web page", "Network for Python", "Model card"
+FORMATS = {
+    RUN: "Weights, settings, metrics and notes, to import elsewhere",
+    ONNX: "For any program, with code that classifies images",
+    PAGE: "Classifies images in a browser, offline",
+    NETWORK: "A safetensors file, for `ExpertNet.from_pretrained`",
+    CARD: "Figures, data, limits and settings, in Markdown",
+}
+CONVERTED = {ONNX: ("onnx", "zip"), PAGE: ("html", "html")}  # format on the command line, ending
+TICK = 0.2  # seconds between two looks at whether to stop
 
 
 def export_button(*runs: Run, key: str = "") -> None:
-    """Draw a download of one run's zip, or of a zip of zips. It is made when the user clicks."""
-    why_not = _why_not(runs)
+    """Draw the export of one run in several formats, or of several as a zip of zips, which is made when the user clicks."""
+    if len(runs) == 1:
+        with st.popover("Export", icon=":material/download:", key=f"export {key} {runs[0].id}"):
+            _formats(runs[0], key)
+        return
     ids = [run.id for run in runs]
-    st.download_button(
-        "Export" if len(runs) == 1 else f"Export {len(runs):,}",
+    _download(
+        f"Export {len(runs):,}",
         lambda: _packed(runs),
-        f"run-{ids[0]}.zip" if len(runs) == 1 else "runs.zip",
-        "application/zip",
-        key=f"export {key} {' '.join(ids[: MAX_RUNS + 1])}",
-        help=escape(why_not) or "Downloads weights, settings, metrics and notes as a zip file to import elsewhere.",
+        "runs.zip",
+        f"{key} {' '.join(ids[: MAX_RUNS + 1])}",
+        _why_not(runs),
+        "Downloads weights, settings, metrics and notes as zip files to import elsewhere.",
+    )
+
+
+def _formats(run: Run, key: str) -> None:
+    """Draw the choice of a format, and the download."""
+    key = f"{key} {run.id}"
+    format = st.radio("Export", list(FORMATS), captions=list(FORMATS.values()), key=f"format {key}")
+    if format == RUN:
+        _download("Download", lambda: _packed((run,)), f"run-{run.id}.zip", key, _why_not((run,)))
+        return
+    try:
+        check_network(run)
+        version = version_of(run.checkpoints.path("best"))
+        if format in CONVERTED:
+            require_packages()
+    except (RunError, OSError) as error:
+        _download("Download", bytes, "", key, str(error))
+        return
+    if format == NETWORK:
+        _download("Download", lambda: network_file(run, "best")[0], f"{run.id}.safetensors", key)
+    elif format == CARD:
+        _download("Download", lambda: model_card(run).encode(), f"{run.id}.md", key)
+    else:
+        kind, ending = CONVERTED[format]
+        precision = st.segmented_control(
+            "Number format",
+            list(Precision),
+            default=Precision.FLOAT32,
+            key=f"precision {key}",
+            required=True,
+            help="float16 halves the size. int8 quarters it, and is calibrated on the validation images.",
+        )
+        work = in_own_process(run, kind, "--precision", precision)
+        content = in_background((key, kind, version, precision), "Convert and check", work, unasked=0)
+        if content is not None:
+            _download("Download", lambda: content, f"{run.id}-{precision}.{ending}", key)
+
+
+def in_own_process(run: Run, format: str, *options: str) -> Work:
+    """Return the work of exporting a run by the command line, because the conversion sets flags of its whole process."""
+
+    def work(progress: Report, cancelled: ShouldStop) -> bytes:
+        progress("Converting and checking the network", None)
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder, "export")
+            words = [
+                "export",
+                run.id,
+                "--runs-dir",
+                str(run.path.parent.resolve()),
+                "--format",
+                format,
+                "--output",
+                str(output),
+            ]
+            process = subprocess.Popen(
+                [sys.executable, "-m", "expertnet", *words, *options],
+                cwd=Path(__file__).parents[2],
+                env=os.environ | {"OMP_NUM_THREADS": str(threads())},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            said = _until_ended(process, cancelled)
+            if process.returncode:
+                raise RunError(said.strip().rpartition("\n")[2] or "The conversion ended unexpectedly. Try it again.")
+            return output.read_bytes()
+
+    return work
+
+
+def _until_ended(process: subprocess.Popen[str], cancelled: ShouldStop) -> str:
+    """Wait for a process and return what it said on standard error. Raises Cancelled."""
+    while True:
+        try:
+            return process.communicate(timeout=TICK)[1]
+        except subprocess.TimeoutExpired:
+            if cancelled():
+                process.kill()
+                process.communicate()
+                raise Cancelled from None
+
+
+def _download(label: str, content: Callable[[], bytes], name: str, key: str, why_not: str = "", help: str = "") -> None:
+    """Draw a download that is made when the user clicks, or say why there is none."""
+    st.download_button(
+        label,
+        content,
+        name,
+        "application/zip" if name.endswith(".zip") else None,
+        key=f"download {key} {name}",
+        help=escape(why_not) or help or None,
         on_click="ignore",  # nothing on the page changes
         icon=":material/download:",
         disabled=bool(why_not),

@@ -5,11 +5,14 @@ import re
 
 import pytest
 
+from expertnet.evaluation.calibration import calibration
+from expertnet.evaluation.outputs import measure_outputs
 from expertnet.findings.card import model_card
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.utils.text import percent
 from tests.support.lab import saved_run
 from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, finished
 
@@ -51,6 +54,14 @@ def test_the_weakest_classes_are_named():
     limits = section(model_card(Run(SHIPPED_DIGITS)), "Limits")
     found = [int(right) / int(count) for right, count in re.findall(r"\((\d+) of (\d+);", limits)]
     assert len(found) == 3 and found == sorted(found) and found[0] < 1
+
+
+def test_calibration_is_in_the_card_once_it_is_measured():
+    run = finished(RunStore())
+    assert "trusted has not been measured" in model_card(run)
+    outputs = measure_outputs(run, "test")
+    share = percent(calibration(outputs.logits, outputs.labels).ece)
+    assert f"off by {share} on average" in section(model_card(run), "Limits")
 
 
 def test_test_figures_belong_to_the_best_epoch_alone():

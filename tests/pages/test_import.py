@@ -1,7 +1,6 @@
-"""Importing and exporting on the Runs page."""
+"""Importing on the Runs page."""
 
 from expertnet.store.run_store import RunStore
-from expertnet.utils.files import write_atomically
 from tests.support.exports import exported
 from tests.support.opening import finished, opened
 
@@ -43,12 +42,3 @@ def test_a_file_that_is_not_a_run_gets_a_message():
     test = upload(opened("runs", open="import"), ("<b>.zip", b"PK"))
     assert "was not imported" in test.error[0].value and "<b>" not in test.error[0].value
     assert RunStore().list() == []
-
-
-def test_a_selected_run_can_be_exported_unless_it_is_damaged():
-    run = finished(RunStore())
-    (button,) = opened("runs", open=run.id).get("download_button")
-    assert button.proto.label == "Export" and not button.proto.disabled
-    write_atomically(run.path / "best.safetensors", b"")
-    (button,) = opened("runs", open=run.id).get("download_button")
-    assert button.proto.disabled and "damaged" in button.proto.help

@@ -1,0 +1,51 @@
+"""Exporting a run on the Runs page."""
+
+import pytest
+
+from expertnet.store.run_store import RunStore
+from expertnet.ui.export import FORMATS, ONNX, PAGE, RUN, in_own_process
+from expertnet.utils.files import write_atomically
+from expertnet.utils.progress import Cancelled, silent
+from tests.support.opening import finished, opened
+from tests.support.small import until
+
+
+def chosen(test, format):
+    """Choose a format, and return the download if it is there."""
+    test.radio[0].set_value(format).run()
+    assert not test.exception
+    return next(iter(test.get("download_button")), None)
+
+
+def test_a_run_is_exported_in_the_format_you_choose():
+    run = finished(RunStore())
+    test = opened("runs", open=run.id)
+    for format in FORMATS:
+        download = chosen(test, format)
+        if format in (ONNX, PAGE):
+            assert download is None and "Convert and check" in [button.label for button in test.button]
+        else:
+            assert not download.proto.disabled
+    assert chosen(test, ONNX) is None
+    next(button for button in test.button if button.label == "Convert and check").click().run()
+    until(lambda: test.run().get("download_button"))
+    assert not test.get("download_button")[0].proto.disabled and not test.error
+
+
+def test_a_conversion_in_another_process_can_fail_and_be_stopped():
+    run = finished(RunStore())
+    with pytest.raises(Cancelled):
+        in_own_process(run, "onnx")(silent, lambda: True)
+    with pytest.raises(Exception, match="not one of") as error:
+        in_own_process(run, "sculpture")(silent, lambda: False)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_run_says_what_cannot_be_exported():
+    run = finished(RunStore())
+    write_atomically(run.path / "best.safetensors", b"")
+    write_atomically(run.path / "last.safetensors", b"")
+    test = opened("runs", open=run.id)
+    for format, why in ((RUN, "damaged"), (ONNX, "No checkpoint"), (PAGE, "No checkpoint")):
+        download = chosen(test, format)
+        assert download.proto.disabled and why in download.proto.help
