@@ -24,7 +24,7 @@ from expertnet.routing.passes import calibration_images, estimated, mean_weights
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 TRIED = ("learned", "mean", "uniform")  # policies
-CLEAN = "none"
+CLEAN = "no damage"
 CONDITIONS = (CLEAN, *CORRUPTIONS)
 IMAGES = 1000  # at most
 BINS = 15  # of the calibration error (Guo 2017, arXiv:1706.04599)

@@ -39,7 +39,7 @@ def test_each_policy_and_condition_is_a_plain_pass():
             x, _ = changed.block(number, x, changes[policy].get(number), estimate=True)
         for row, condition in enumerate(CONDITIONS):
             pixels = images.evaluated.images
-            pixels = pixels if condition == "none" else corrupted(condition, pixels)
+            pixels = pixels if condition == "no damage" else corrupted(condition, pixels)
             logits = changed.model(net.normalized(pixels), changes=changes[policy])
             assert torch.equal(found.answers[place, row], logits.argmax(1)), (policy, condition)
             assert torch.allclose(found.confidence[place, row], logits.softmax(1).amax(1), atol=1e-6)
