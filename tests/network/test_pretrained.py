@@ -4,12 +4,14 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.model import ExpertNet
 from tests.support.kinds import KINDS
 from tests.support.lab import COLORS, network, random_images, saved_run
+from tests.support.served import ROOT
 
 
 @pytest.fixture
@@ -50,6 +52,15 @@ def test_a_file_has_its_settings_in_the_metadata(folder, tmp_path):
     save_file(weights, tmp_path / "net.safetensors", {"config": config})
     found = ExpertNet.from_pretrained(tmp_path / "net.safetensors")
     assert found.info == COLORS and torch.equal(found.state_dict()["stem.conv.weight"], weights["stem.conv.weight"])
+
+
+def test_the_example_in_the_documentation_runs(folder, tmp_path, monkeypatch, capsys):
+    folder.rename(tmp_path / "net")
+    Image.new("RGB", (9, 8), "red").save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    code = (ROOT / "docs/export.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code, {})
+    assert capsys.readouterr().out.split()[0] in COLORS.classes
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", "empty"])
