@@ -11,6 +11,7 @@ from pathlib import Path
 
 from expertnet.data.datasets import flips, load_test_split
 from expertnet.data.splits import Split
+from expertnet.inference.novelty import measure_novelty
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
@@ -145,6 +146,7 @@ def main() -> None:
     if options.half:
         round_kernels(target, split)
     measure_probes(target, route_test_set(target, split), split)
+    measure_novelty(target)
     images = load_images(target, parts(target)[0], data=data)
     measure(route_all, target, images)
     measure(ablate_all, target, images)
