@@ -79,8 +79,12 @@ def table(run: Run, strange: dict[str, Tensor], choose: bool) -> str:
     """Return a row for each set of strange images, as Markdown."""
     predictor, settings, info = load_predictor(run), run.settings(), run.dataset_info()
     training = load_training_sample(settings.data, settings.seed, LEARNED, own=info)
-    validation = load_validation_split(settings.data, settings.seed, own=info).images
-    held_out, test = _look(predictor, _some(validation)), load_own_test_set(run).images
+    test = load_own_test_set(run).images
+    if settings.watches_test:  # nothing else was held out
+        validation, test = test[::2], test[1::2]
+    else:
+        validation = load_validation_split(settings.data, settings.seed, own=info).images
+    held_out = _look(predictor, _some(validation))
     usual = held_out if choose else _look(predictor, _some(test))
     scores = _scores(run, predictor, training.images, training.labels)
     strange = strange | {"own, inverted": 255 - _some(test), "own, upside down": _some(test).flip(2)}
