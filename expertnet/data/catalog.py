@@ -83,7 +83,7 @@ def balance(counts: Mapping[str, int]) -> str:
     if not counts[small]:
         return f"“{small}” has no images."
     times = counts[large] / counts[small]
-    if times < 1.05:
+    if times < 1.1:
         return "The classes are about equally large."
     return f"“{large}” has {times:.3g} times as many images as “{small}”."
 

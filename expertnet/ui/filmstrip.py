@@ -71,6 +71,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 }
 """
 CARD, COLUMNS = 106, (6, 3)  # pixels: height of a row of cards; cards in a row of the form, and on a phone
+PAGE_COLUMNS = (9, 3)  # of a page at 1280 pixels
 _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)
 
 
@@ -84,15 +85,16 @@ def filmstrip(
     on_pick: Callable[[int], None] | None = None,
     cards: bool = False,
     sentences: bool = False,
+    columns: tuple[int, int] = COLUMNS,
 ) -> int:
     """Show uint8 images (3, H, W), or texts in their place, and return the place of the chosen one, at first 0.
 
     `captions` are drawn below the images, and `names` are read out and shown on hovering. Both are plain text. With `on_pick`,
     the strip keeps no choice of its own: it shows `picked` as chosen, and calls `on_pick` with the place of a pressed image.
-    `cards` are larger. With `sentences`, the captions have as many lines as they need.
+    `cards` are larger; `columns` is how many fit side by side, and on a phone. With `sentences`, captions may have several lines.
     """
     if cards:
-        _keep_room(key, len(images))
+        _keep_room(key, len(images), columns)
     if on_pick is None or picked is None:
         picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
 
@@ -109,10 +111,10 @@ def filmstrip(
     return picked
 
 
-def _keep_room(key: str, count: int) -> None:
+def _keep_room(key: str, count: int, columns: tuple[int, int]) -> None:
     """Keep the height of a number of cards while the browser loads what draws them."""
     name = re.sub("[^a-zA-Z0-9_-]", "-", key)  # as Streamlit names the class of an element with a key
-    wide, narrow = (CARD * math.ceil(count / columns) for columns in COLUMNS)
+    wide, narrow = (CARD * math.ceil(count / some) for some in columns)
     rule = ".st-key-%s {min-height: %dpx}"
     st.html(f"<style>{rule % (name, wide)} @media (max-width: 640px) {{{rule % (name, narrow)}}}</style>")
 

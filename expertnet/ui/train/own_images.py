@@ -3,17 +3,19 @@
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from expertnet.data.catalog import list_datasets
 from expertnet.data.custom import Scan, is_upload, packed, save_upload, scan
 from expertnet.data.datasets import dataset_title
 from expertnet.data.images import FORMATS_TEXT, SUFFIXES
+from expertnet.data.own.versions import find_version
 from expertnet.data.samples import read_samples
 from expertnet.errors import AccessError, DatasetError
 from expertnet.settings.fields import build_settings, with_labels
 from expertnet.settings.schema import DataSettings, Settings
 from expertnet.training.pace import fitted, step_count, training_images
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act, action, progress_bar
-from expertnet.ui.train.values import Form, bound, put
+from expertnet.ui.shell import act, action, link, progress_bar
+from expertnet.ui.train.values import Form, bound, choose_dataset, put, widget_key
 from expertnet.ui.uploads import forget
 from expertnet.utils.text import counted, escape
 
@@ -54,6 +56,7 @@ def _choose(form: Form) -> str:
 
     Returns what you must do before training can start.
     """
+    _offer_own(form)
     st.caption(f"Use a folder with one folder for each class, as below. The images may be {FORMATS_TEXT}.")
     confirm = st.container()  # above the list of files, so that it is in view
     files = st.file_uploader(
@@ -96,6 +99,27 @@ def _choose(form: Form) -> str:
     return "" if form.dataset else "Add your images above first."
 
 
+def _offer_own(form: Form) -> None:
+    """Draw the datasets that you have made, to choose one, and the way to the page that makes them."""
+    found = {row.dataset: row for row in list_datasets() if row.own and row.images}
+
+    def choose() -> None:
+        picked = st.session_state[widget_key("own dataset")]
+        version = find_version(picked) if picked else None
+        if version is not None:
+            choose_dataset(version.reference)
+
+    if found:
+        st.pills(
+            "Your datasets",
+            list(found),
+            format_func=lambda name: f"{escape(found[name].title)} · {counted(found[name].images, 'image')}",
+            key=widget_key("own dataset"),
+            on_change=choose,
+        )
+    link("data", "Make a dataset, or change one, on the Data page")
+
+
 def _save_folder(form: Form, files: list[UploadedFile]) -> None:
     archive = packed({file.name: file.getvalue() for file in files})
     folder = files[0].name.partition("/")[0]
@@ -115,7 +139,7 @@ def _inspect(form: Form, data: DataSettings) -> tuple[Scan | None, str]:
     A path from the URL is inspected only after you agree, so that no link leads the server through its disk.
     """
     dataset = data.dataset
-    if dataset == form.url_dataset and dataset not in _inspected:
+    if dataset == form.url_dataset and dataset not in _inspected and find_version(dataset) is None:
         st.button(
             "Inspect these images",
             icon=":material/visibility:",

@@ -66,6 +66,13 @@ def fill(settings: Settings, preset: str) -> None:
     st.session_state[FORM] = filled
 
 
+def choose_dataset(dataset: str) -> None:
+    """Choose a built-in dataset, or one of yours, in the form."""
+    form = current_form()
+    form.source, form.path = (dataset, form.path) if dataset in BUILTIN else (CUSTOM, dataset)
+    form.generation += 1
+
+
 def bound(key: str) -> dict[str, Any]:
     """Return the keywords of a widget that writes to the form: to `preset`, `path` or a setting."""
     return {"key": widget_key(key), "on_change": sync, "args": (key,)}

@@ -1,0 +1,119 @@
+"""Small images of a dataset as data URLs: one card for a class, and one tile for an image."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PIL import Image
+
+from expertnet.data.builtin import BUILTIN
+from expertnet.data.catalog import class_counts
+from expertnet.data.data_url import to_data_url
+from expertnet.data.datasets import find_cached
+from expertnet.data.own.intake import THUMB, read_thumb
+from expertnet.data.own.versions import Version, find_version
+from expertnet.settings.schema import DataSettings
+
+JPEG = "data:image/jpeg;base64,"
+ROWS, COLUMNS = 2, 3  # images on the card of a class
+
+
+@dataclass(frozen=True)
+class ClassCard:
+    """A class of a dataset, with a few of its images as one."""
+
+    label: str  # its id, or its place in a built-in dataset
+    name: str
+    count: int
+    image: str  # a data URL, or a text in its place
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image of a class."""
+
+    key: str
+    image: str
+    caption: str
+    about: str  # read out, and shown on hovering
+
+
+def class_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], int]:
+    """Return some classes of a dataset, by name, and the number of all. A built-in dataset must be on this computer."""
+    if dataset in BUILTIN:
+        return _built_in_cards(dataset, start, count)
+    version = find_version(dataset)
+    if version is None:
+        return [], 0
+    contents, counts = version.contents, version.contents.counts()
+    classes = sorted(contents.classes.items(), key=lambda item: item[1])
+    shown = classes[start : start + count]
+    samples: dict[str, list[str]] = {label: [] for label, _ in shown}
+    for _, image in version.ordered:
+        found = samples.get(image.label)
+        if found is not None and len(found) < ROWS * COLUMNS:
+            found.append(image.digest)
+    digests = {image.digest: image for image in contents.images.values()}
+
+    def card(label: str) -> str:
+        thumbs = [read_thumb(version, digests[digest]) for digest in samples[label]]
+        return mosaic(tuple(thumbs)) if thumbs else "no images"
+
+    return [ClassCard(label, name, counts[label], card(label)) for label, name in shown], len(classes)
+
+
+def _built_in_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], int]:
+    decoded = find_cached(DataSettings(dataset=dataset))
+    if decoded is None:
+        return [], 0
+    labels = decoded.test.labels
+    counts = list((class_counts(dataset) or {}).values())
+    cards = []
+    for label in range(start, min(start + count, len(decoded.classes))):
+        places = (labels == label).nonzero().flatten()[: ROWS * COLUMNS]
+        images = [Image.fromarray(decoded.test.images[place].permute(1, 2, 0).numpy()) for place in places.tolist()]
+        cards.append(ClassCard(str(label), decoded.classes[label], counts[label], _tiled(images)))
+    return cards, len(decoded.classes)
+
+
+def image_tiles(version: Version, label: str, start: int, count: int) -> list[Tile]:
+    """Return some images of a class of one of your datasets, by name."""
+    found = [(key, image) for key, image in version.ordered if image.label == label][start : start + count]
+    tiles = []
+    for key, image in found:
+        thumb = read_thumb(version, image)
+        url = JPEG + base64.b64encode(thumb).decode() if thumb else "missing"
+        about = f"{image.name}, {image.width} x {image.height} pixels" + (f", {image.split}" if image.split else "")
+        tiles.append(Tile(key, url, image.name, about))
+    return tiles
+
+
+def built_in_tiles(dataset: str, label: int, start: int, count: int) -> list[Tile]:
+    """Return some test images of a class of a built-in dataset."""
+    decoded = find_cached(DataSettings(dataset=dataset))
+    if decoded is None:
+        return []
+    places = (decoded.test.labels == label).nonzero().flatten()[start : start + count].tolist()
+    return [
+        Tile(str(place), to_data_url(decoded.test.images[place]), f"{place + 1:,}", f"Test image {place + 1:,}")
+        for place in places
+    ]
+
+
+@lru_cache(maxsize=512)
+def mosaic(thumbs: tuple[bytes, ...]) -> str:
+    """Return JPEG files as one image."""
+    return _tiled([Image.open(io.BytesIO(thumb)) for thumb in thumbs if thumb])
+
+
+def _tiled(images: Sequence[Image.Image]) -> str:
+    side = THUMB // 2
+    whole = Image.new("RGB", (COLUMNS * side, ROWS * side), (128, 128, 128))
+    for place in range(ROWS * COLUMNS if images else 0):  # few images are repeated
+        tile = images[place % len(images)].resize((side, side), Image.Resampling.BILINEAR)
+        whole.paste(tile, (place % COLUMNS * side, place // COLUMNS * side))
+    file = io.BytesIO()
+    whole.save(file, "JPEG", quality=85)
+    return JPEG + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,44 @@
+"""Data: every dataset with its classes and images, and the datasets that you make."""
+
+import streamlit as st
+
+from expertnet.data.catalog import list_datasets
+from expertnet.data.own.versions import open_version
+from expertnet.ui import shell
+from expertnet.ui.data.add import add_view
+from expertnet.ui.data.built_in import built_in_view
+from expertnet.ui.data.chosen import new_dataset, pick_dataset, trash_panel
+from expertnet.ui.data.dataset import dataset_header, versions_view
+from expertnet.ui.data.images import classes_view
+from expertnet.ui.train.values import NONE, choose_dataset
+from expertnet.ui.views import pick_view
+
+VIEWS = ("Images", "Add", "Versions")
+
+
+def train(dataset: str) -> None:
+    """Open the form of the Train page with a dataset."""
+    choose_dataset(dataset)
+    shell.open_page("train", NONE)
+
+
+shell.require()
+head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+head.header("Data", width="content")
+tools = head.container(horizontal=True, width="content")
+trash_panel(tools)
+new_dataset(tools)
+with shell.shown_error():
+    row = pick_dataset(list_datasets())
+    if not row.own:
+        built_in_view(row, train)
+    else:
+        version = open_version(row.dataset)
+        dataset_header(row, version, train)
+        view = pick_view(st.container(horizontal=True), VIEWS)
+        if view == "Versions":
+            versions_view(version)
+        elif view == "Add" or not version.contents.classes:
+            add_view(version)
+        else:
+            classes_view(row.dataset, version)
