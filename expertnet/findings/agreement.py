@@ -40,4 +40,5 @@ def agreement(lab: Lab, other: Lab) -> Finding:
     else:
         sentence = "The runs do not certainly have the same test images, so only the mean weights of their classes are compared."
     table["difference_of_class_means"] = difference.tolist()
-    return Finding("agreement", "table of agreement", sentence, None, table, method)
+    shares = ("agreement", "by_chance", "excess", "limit_of_chance")
+    return Finding("agreement", "table of agreement", sentence, None, table, method, shares)

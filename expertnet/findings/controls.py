@@ -45,7 +45,8 @@ def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -
         return None
     found = {arm: difference(list(by_seed.values())) for arm, by_seed in pairs.items()}
     table = pd.DataFrame([_row(plan, arm, pairs.get(arm, {}), found.get(arm), margin, measured) for arm in ARMS])
-    table = table.astype(dict.fromkeys(("accuracy", "gain", *INTERVALS, "smallest", "seconds"), float))
+    shares = ("accuracy", "gain", *INTERVALS, "smallest")
+    table = table.astype(dict.fromkeys((*shares, "seconds"), float))
     compared = table[table["gain"].notna()]
     drawn = compared.assign(**{name: compared[name] * 100 for name in ("gain", *INTERVALS)})
     seeds = pd.DataFrame(
@@ -56,10 +57,8 @@ def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -
         ]
     )
     sentence = f"{_progress(plan)}{_sentence(pairs, found, margin)}"
-    chart = partial(difference_intervals, drawn, seeds, margin * 100)
-    return Finding(
-        "controls", "comparison with retrained controls", sentence, chart, table, _method(plan, margin, measured)
-    )
+    chart, method = partial(difference_intervals, drawn, seeds, margin * 100), _method(plan, margin, measured)
+    return Finding("controls", "comparison with retrained controls", sentence, chart, table, method, shares)
 
 
 def runs_of_controls(plan: Plan) -> Finding:
@@ -78,7 +77,8 @@ def runs_of_controls(plan: Plan) -> Finding:
     ]
     method = "Accuracy is that on the test set. All runs of a seed share their validation images and the order of the training images."
     sentence = f"{counted(sum(trial.finished for trial in plan.distinct), 'run')} of {len(plan.distinct)} finished."
-    return Finding("controls-by-seed", "table of retrained runs", sentence, None, pd.DataFrame(rows), method)
+    table, shares = pd.DataFrame(rows), ("accuracy", "validation_accuracy")
+    return Finding("controls-by-seed", "table of retrained runs", sentence, None, table, method, shares)
 
 
 def expected_seconds(plan: Plan) -> float | None:

@@ -36,7 +36,8 @@ def difference(first: Outputs, second: Outputs) -> Finding:
         "doi:10.1007/s10489-021-02635-5). It covers which images were drawn. Another seed would train other networks: to compare "
         "settings, train several seeds of each."
     )
-    return Finding(f"difference-{first.part}", "table of differences", sentence, None, table, method)
+    shares = ("first", "second", "difference", "low", "high")
+    return Finding(f"difference-{first.part}", "table of differences", sentence, None, table, method, shares)
 
 
 @cached

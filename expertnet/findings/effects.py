@@ -84,7 +84,7 @@ def ablation(effects: Ablations, kind: str, blocks: tuple[int, ...]) -> Finding:
     others = [name for name in list(KINDS)[: len(effects.changed)] if name != kind]
     for other in others:
         beside = ablation_table(effects, other, blocks)["change"]
-        table.insert(list(table).index("as_shipped") + 1, KINDS[other].replace(" ", "_"), beside)
+        table.insert(list(table).index("as_shipped") + 1, _column(other), beside)
     in_table = "".join(f"{KINDS[other]} is the change if the expert is {KINDS[other]} instead, " for other in others)
     if kind == "mean":  # which is not measured as shipped
         table = table.drop(columns="as_shipped")
@@ -101,7 +101,13 @@ def ablation(effects: Ablations, kind: str, blocks: tuple[int, ...]) -> Finding:
     )
     sentence = f"{_cost(effects, kind, table)} {_dead(table[table['dead']])}"
     title = f"chart of experts {KINDS[kind]}"
-    return Finding(FILES[kind], title, sentence, partial(weight_and_effect, table, KINDS[kind]), table, method)
+    chart = partial(weight_and_effect, table, KINDS[kind])
+    shares = ("change", "low", "high", "as_shipped", "accuracy", *map(_column, others))
+    return Finding(FILES[kind], title, sentence, chart, table, method, shares)
+
+
+def _column(kind: str) -> str:
+    return KINDS[kind].replace(" ", "_")
 
 
 def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:

@@ -114,7 +114,7 @@ def entropies(lab: Lab) -> Finding:
     chart = partial(entropy_pairs, table, lab.num_experts)
     nats = {name: f"{name} (nats)" for name in ("entropy_of_mean", "mean_entropy")}
     table = table.rename(columns=nats | {"effective": "effective experts"})
-    return Finding("entropies", "chart of routing kinds", sentence, chart, table, method)
+    return Finding("entropies", "chart of routing kinds", sentence, chart, table, method, ("share", "low", "high"))
 
 
 @cached

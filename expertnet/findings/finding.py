@@ -23,6 +23,7 @@ class Finding:
     draw: Callable[[], Chart] | None  # makes the chart; None if there is only a table
     table: pd.DataFrame
     method: str  # how it was computed, with technical terms explained and the source
+    shares: tuple[str, ...] = ()  # columns of the table that a page shows as percentages
 
     @cached_property
     def chart(self) -> Chart | None:

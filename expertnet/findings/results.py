@@ -47,7 +47,9 @@ def overall(outputs: Outputs) -> Finding:
         "with the same variance. The intervals cover which images were drawn, not what another seed would train."
     )
     table = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
-    return Finding(f"figures-{outputs.part}", "table of figures", sentence, None, table, method)
+    return Finding(
+        f"figures-{outputs.part}", "table of figures", sentence, None, table, method, ("value", "low", "high")
+    )
 
 
 @cached
@@ -64,4 +66,5 @@ def by_class(outputs: Outputs, classes: Sequence[str]) -> Finding:
         f"images that are right, and F1 is their harmonic mean. Low and high are {WILSON} for recall. Most often is the wrong answer "
         "that the class's images get most often."
     )
-    return Finding(f"classes-{outputs.part}", "table of classes", sentence, None, table, method)
+    shares = ("precision", "recall", "low", "high", "f1")
+    return Finding(f"classes-{outputs.part}", "table of classes", sentence, None, table, method, shares)

@@ -71,7 +71,8 @@ def corruptions_by_class(found: Robustness, classes: Sequence[str]) -> Finding:
     if lost[name][place] <= 0:
         sentence = "No class loses accuracy."
     method = f"{_how(found)} Each column is the mean over the strengths. Classes with few images can differ by chance."
-    return Finding(f"robustness-by-class-{found.part}", "table of classes", sentence, None, table, method)
+    shares = ("no corruption", *CORRUPTIONS)
+    return Finding(f"robustness-by-class-{found.part}", "table of classes", sentence, None, table, method, shares)
 
 
 def _how(found: Robustness) -> str:

@@ -7,40 +7,11 @@ from typing import Any
 import streamlit as st
 
 from expertnet.charts.base import to_file
-from expertnet.evaluation.corruptions import CORRUPTIONS
 from expertnet.findings.finding import Finding
-from expertnet.routing.effects import KINDS
 from expertnet.ui.chart import show_chart
 from expertnet.utils.text import escape, to_csv
 
 MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
-SHARES = (
-    "first",
-    "second",
-    "difference",
-    "accuracy",
-    "change",
-    "low",
-    "high",
-    "share",
-    "as shipped",
-    "gain",
-    "low 90",
-    "high 90",
-    "smallest",
-    "validation accuracy",
-    "agreement",
-    "by chance",
-    "excess",
-    "limit of chance",
-    "value",
-    "precision",
-    "recall",
-    "f1",
-    *KINDS.values(),
-    "no corruption",
-    *CORRUPTIONS,
-)  # columns shown as percentages
 
 Clicked = Callable[[dict[str, Any]], None]  # takes the fields of what was clicked, none of them after a click elsewhere
 
@@ -63,8 +34,8 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
         selecting: dict[str, Any] = {"on_select": on_select} if clicked else {}
         show_chart(finding.spec, key, **selecting)
     if finding.chart is None or table:
-        rows = finding.table.round(4).replace("", "–").rename(columns=lambda column: column.replace("_", " "))
-        percent = {name: st.column_config.NumberColumn(format="percent") for name in SHARES}
+        rows = finding.table.round(4).replace("", "–").rename(columns=_named)
+        percent = {_named(name): st.column_config.NumberColumn(format="percent") for name in finding.shares}
 
         def on_row() -> None:
             picked = st.session_state[key].selection.rows
@@ -84,3 +55,7 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
             label = f"{'Table' if ending == 'csv' else 'Chart'} ({ending.upper()})"
             file = f"{key.replace(' ', '-')}.{ending}"
             st.download_button(label, make, file, MIME[ending], key=f"{ending} {key}", on_click="ignore")
+
+
+def _named(column: str) -> str:
+    return column.replace("_", " ")
