@@ -82,7 +82,7 @@ def _formats(run: Run, key: str) -> None:
             default=Precision.FLOAT32,
             key=f"precision {key}",
             required=True,
-            help="float16 halves the size. int8 quarters it, and is calibrated on the validation images.",
+            help="float16 and int8 make the network smaller. int8 is calibrated on the validation images.",
         )
         work = in_own_process(run, kind, "--precision", precision)
         content = in_background((key, kind, version, precision), "Convert and check", work, unasked=0)
