@@ -32,7 +32,7 @@ def calibration(logits_NC: Tensor, labels_N: Tensor, temperature: float = 1.0) -
     The expected calibration error is the mean difference between confidence and accuracy in BINS equally wide bins, weighted
     with their images (Guo 2017, arXiv:1706.04599).
     """
-    scaled_NC = logits_NC.double() / temperature
+    scaled_NC = logits_NC / temperature
     bins = reliability(scaled_NC.softmax(1), labels_N)
     gaps = (bins["confidence"] - bins["accuracy"]).abs()
     ece = float((gaps * bins["images"]).sum() / max(len(labels_N), 1))
@@ -69,7 +69,7 @@ def fit_temperature(validation: Outputs) -> float | None:
     def loss(log_temperature: float) -> float:
         return F.cross_entropy(logits / exp(log_temperature), labels).item()
 
-    return exp(minimize_scalar(loss, bounds=(-WIDEST, WIDEST), method="bounded").x)
+    return exp(minimize_scalar(loss, bounds=(-WIDEST, WIDEST), method="bounded", options={"xatol": 1e-3}).x)
 
 
 def coverage(outputs: Outputs) -> pd.DataFrame:
