@@ -306,6 +306,12 @@ class TrainingSettings(Section):
     """
     temperature_share: float = setting(0.1, "Temperature annealing share", step=0.05, gt=0.0, le=1.0)
     """Share of all steps in which the router temperature falls to 1."""
+    patience: int = setting(0, "Patience", unit="epochs", ge=0, le=10_000)
+    """Stop after this many epochs without a better validation accuracy. 0 never stops early."""
+    max_minutes: float = setting(0.0, "Time limit", unit="minutes", step=5.0, ge=0.0, le=100_000.0)
+    """Stop before the first epoch that would end after this many minutes of training, if it took as long as the last one.
+    0 is no limit.
+    """
     keep_every: int = setting(0, "Save a checkpoint every", unit="epochs", ge=0, le=10_000)
     """Save extra checkpoints, to see the routing through training. 0 saves only the best and the last."""
     tensorboard: bool = setting(False, "TensorBoard")
@@ -386,6 +392,15 @@ class Settings(Section):
         if training.expert_dropout and model.top_k:
             raise ValueError(
                 "`training.expert_dropout` would use experts that the router did not choose. Set it to 0, or `model.top_k` to 0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_fits(self) -> Self:
+        if self.training.patience and self.watches_test:
+            raise ValueError(
+                "`training.patience` needs validation images. Set `data.validation_share` above 0, or `training.patience` to 0. "
+                f"You entered {self.training.patience}."
             )
         return self
 

@@ -121,7 +121,8 @@ def _train(
     device, writer.device = device_name(trainer.device), trainer.device
     known = {"device": device, "steps": trainer.steps, "test_images": len(data.test)}
     writer.update(**known, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
-    before = sum(row.get("seconds") or 0 for row in history)
+    trainer.seconds = [row.get("seconds") or 0.0 for row in history]
+    before = sum(trainer.seconds)
     if trainer.compiles:
         report("Compiling the network, which can take some minutes")
     started, first_epoch = time.perf_counter(), trainer.epoch
@@ -196,7 +197,7 @@ def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int
             "seconds_left": seconds / done * left if seconds > WARM_UP else None,
         }
     elif progress.kind == "evaluation":
-        is_test = progress.epoch == settings.training.epochs == trainer.epoch or settings.watches_test
+        is_test = progress.epoch == trainer.epoch or settings.watches_test
         values |= {
             "activity": f"Evaluating on the {'test' if is_test else 'validation'} set",
             "activity_share": progress.step / progress.steps,

@@ -9,6 +9,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES, Before
+from expertnet.training.early_stop import early_end
 from expertnet.training.tensorboard import require_tensorboard
 from expertnet.utils.processes import this_process
 
@@ -38,6 +39,9 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
     epochs = epochs or settings.training.epochs
     if done >= epochs and status.state == "finished":
         raise RunError(f"Run {run.name} has completed all {done} epochs. To train longer, raise `training.epochs`.")
+    seconds = [row["seconds"] or 0.0 for row in run.metrics()]
+    if status.state == "finished" and (why := early_end(settings.training, done, status.best_epoch or 0, seconds)):
+        raise RunError(f"Run {run.name} has ended. {why} To train longer, start a new run with its settings.")
     if epochs < done:
         raise RunError(
             f"Run {run.name} has completed {done} epochs. `training.epochs` must be at least {done}. You entered {epochs}."

@@ -21,6 +21,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
+from expertnet.training.early_stop import early_end
 from expertnet.training.optim import saved_state
 from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
@@ -89,14 +90,14 @@ class Trainer:
         )
         self.mean, self.std = (torch.tensor(values, device=self.device) for values in (data.info.mean, data.info.std))
         self.batch_size = min(settings.training.batch_size, len(self.train))
-        self.steps = (
-            len(self.train) // self.batch_size
-        )  # per epoch; the last, partial batch is dropped, even a single image
+        self.steps = len(self.train) // self.batch_size  # per epoch; drops the last, partial batch, even a single image
         self.compiles = self._compiles()
         self.updater = Updater(
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log
         )
+        self._log = log
         self.epoch = 0  # completed
+        self.seconds: list[float] = []  # of each completed epoch, also of those before a resume
         self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
     def _compiles(self) -> bool:
@@ -158,8 +159,12 @@ class Trainer:
         Raises TrainingError if a loss is not finite or memory runs out.
         """
         with training_memory(self.settings, self.num_classes, self.device):
-            while self.epoch < self.settings.training.epochs:
+            training, ended = self.settings.training, ""
+            while self.epoch < training.epochs and not ended:
                 yield from self._run_epoch()
+                ended = early_end(training, self.epoch, self.best["epoch"], self.seconds)
+            if ended:
+                self._log(ended)
             yield from self._run_test()
 
     def _run_epoch(self) -> Iterator[Progress]:
@@ -169,10 +174,9 @@ class Trainer:
         precise = torch.float64 if self.device.type != "mps" else torch.float32
         totals = torch.zeros(2, dtype=precise, device=self.device)  # loss, correct predictions
         read_every = 1 if self.device.type == "cpu" else 20  # reading a loss makes a GPU wait
-        all_steps = self.settings.training.epochs * self.steps
         for step in range(self.steps):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            done = (self.epoch * self.steps + step + 1) / (all_steps + 1)
+            done = (self.epoch * self.steps + step + 1) / (self.settings.training.epochs * self.steps + 1)
             totals += torch.stack(self.updater.step(chosen, epoch, done)).to(totals.dtype)
             loss = None
             if step % read_every == 0 or step == self.steps - 1:
@@ -188,12 +192,7 @@ class Trainer:
         self.epoch = epoch
         # the test set must not choose the weights
         if self.settings.watches_test or self._is_best(evaluation):
-            self.best = {
-                "epoch": epoch,
-                "accuracy": evaluation.accuracy,
-                "loss": evaluation.loss,
-                "weights": self.weights(),
-            }
+            self.best = Best(epoch=epoch, accuracy=evaluation.accuracy, loss=evaluation.loss, weights=self.weights())
         total_loss, total_correct = totals.tolist()
         seen = self.steps * self.batch_size
         routing = evaluation.routing_metrics(self.settings.model.routed_blocks)
@@ -210,6 +209,7 @@ class Trainer:
             "routing_information": routing["routing_information"],
             "expert_usage": routing["expert_usage"],
         }
+        self.seconds.append(row["seconds"] or 0.0)
         yield Progress("epoch", epoch, self.steps, self.steps, images_per_second=row["images_per_second"], metrics=row)
 
     def _is_best(self, found: Evaluation) -> bool:

@@ -242,3 +242,9 @@ def test_every_field_has_a_label_help_and_limits():
 def test_values_are_shown_as_text():
     values = (True, False, (), (1, 2), 0.0003, "adamw")
     assert [display_value(value) for value in values] == ["on", "off", "none", "1,2", "0.0003", "adamw"]
+
+
+def test_patience_needs_validation_images():
+    with pytest.raises(SettingsError, match=r"`training.patience` needs validation images"):
+        build_settings(overrides={"training.patience": 3, "data.validation_share": 0})
+    assert build_settings(overrides={"training.patience": 3}).training.patience == 3

@@ -20,6 +20,7 @@ from expertnet.network.stem import whitening_kernels
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings, TrainingSettings
 from expertnet.training import allocation
+from expertnet.training.early_stop import early_end
 from expertnet.training.optim import learning_rate
 from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import available_threads
@@ -348,6 +349,39 @@ def test_final_figures_are_in_float32_whatever_the_training_computes_in(data, sh
     }
     if not share:  # epochs are measured in the precision of the training
         assert epochs(records)[-1]["val_loss"] != result.loss
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "epochs"),
+    [
+        ([0.5, 0.6, 0.6, 0.6, 0.9], 2, 4),  # the second epoch is the best, and two follow it
+        ([0.5, 0.6, 0.6, 0.7, 0.6], 2, 5),
+        ([0.5, 0.4, 0.3, 0.2, 0.1], 0, 5),
+        ([0.5, 0.4, 0.3, 0.2, 0.1], 1, 2),
+    ],
+)
+def test_patience_ends_it_after_so_many_epochs_without_a_better_one(accuracies, patience, epochs):
+    training = TrainingSettings(epochs=5, patience=patience)
+    best = [max(range(done), key=lambda epoch: (accuracies[epoch], -epoch)) + 1 for done in range(1, 6)]
+    ends = [early_end(training, done, best[done - 1], [1.0] * done) != "" for done in range(1, 6)]
+    assert (ends.index(True) + 1 if True in ends else 5) == epochs
+
+
+def test_a_time_limit_leaves_no_epoch_that_would_exceed_it():
+    training = TrainingSettings(epochs=9, max_minutes=1)
+    assert [bool(early_end(training, n, n, [20.0] * n)) for n in (1, 2, 3, 4)] == [False, False, True, True]
+
+
+def test_what_ends_early_is_tested_says_why_and_is_the_beginning_of_the_whole_training(data):
+    seen: list[str] = []
+    whole = Trainer(build_settings("quick", "colors", TINY), data)
+    short = Trainer(build_settings("quick", "colors", TINY | {"training.max_minutes": 1e-6}), data, log=seen.append)
+    first, second = (
+        [record for record in trainer.run() if record.metrics or record.test] for trainer in (whole, short)
+    )
+    assert [record.kind for record in second] == ["epoch", "test"] and short.epoch == 1
+    assert first[0].metrics["train_loss"] == second[0].metrics["train_loss"]
+    assert seen == ["Stopped early: another epoch would exceed the time limit of 1e-06 minutes."]
 
 
 def test_where_the_test_set_is_watched_the_last_epoch_is_the_best(data):
