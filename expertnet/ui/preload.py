@@ -23,8 +23,10 @@ async def lifespan(_: st.App) -> AsyncGenerator[None]:
     await asyncio.to_thread(load_modules)  # or the first visitor would wait for torch
     threading.Thread(target=read_runs, name="read runs", daemon=True).start()
     yield
+    from expertnet.sweeps.driver import driver
     from expertnet.training.manager import manager
 
+    driver().close()
     manager().close()  # not atexit: a signal ends the process without it
 
 
@@ -40,6 +42,7 @@ def read_runs() -> None:
     from expertnet.errors import DatasetError
     from expertnet.store.index import run_rows
     from expertnet.store.run_store import RunStore
+    from expertnet.sweeps.driver import driver
     from expertnet.utils.files import TEMPORARY, remove_leftovers
 
     store = RunStore()
@@ -48,3 +51,4 @@ def read_runs() -> None:
         remove_leftovers(run.path, TEMPORARY)
     with suppress(DatasetError):  # there are cards without images
         prepare_samples()
+    driver(store)  # goes on with the sweeps of an earlier server

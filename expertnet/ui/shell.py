@@ -35,6 +35,7 @@ STATES = {  # icon, and a sign for table cells, which show no icons
 PAGES = {  # file name: title and icon
     "train": ("Train", "model_training"),
     "data": ("Data", "photo_library"),
+    "sweep": ("Sweep", "search_insights"),
     "runs": ("Runs", "table_rows"),
     "evaluate": ("Evaluate", "fact_check"),
     "experts": ("Experts", "account_tree"),

@@ -1,0 +1,212 @@
+"""The sweep in view: how far it is, what its trials show, and what you can do with it."""
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from expertnet.charts.base import specification
+from expertnet.charts.run_settings import parallel
+from expertnet.settings.fields import display_value
+from expertnet.store.run_store import RunStore
+from expertnet.sweeps.driver import driver
+from expertnet.sweeps.engine import resume_sweep, stop_sweep
+from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, what_matters
+from expertnet.sweeps.importance import FEWEST
+from expertnet.sweeps.plan import Budget, Plan
+from expertnet.sweeps.sweep import ACTIVE, Sweep, SweepStatus
+from expertnet.sweeps.trials import Trial, trials_of
+from expertnet.training.manager import manager
+from expertnet.training.stop import stop_run
+from expertnet.ui.auth import login
+from expertnet.ui.chart import show_chart
+from expertnet.ui.finding import show
+from expertnet.ui.shell import action, duration, link, shown_error, state_mark
+from expertnet.ui.sweep.follow_up import follow_up
+from expertnet.utils.text import counted, escape
+
+TICK = 2.0  # seconds
+VIEWS = ("Trials", "What matters", "One setting", "All settings", "Accuracy and cost")
+MORE = 10  # trials that a larger budget adds
+STATES = {"running": "play_circle", "stopping": "pending", "finished": "check_circle", "stopped": "stop_circle"}
+
+
+def live_view(sweep: Sweep) -> None:
+    """Draw a sweep, and keep it fresh while it is active."""
+    drawn = sweep.status().state
+
+    def look() -> None:
+        with shown_error():
+            status = sweep.status()
+            if status.state != drawn:
+                st.rerun()  # once, for the buttons
+            trials = trials_of(sweep)
+            _progress(sweep.plan(), status, trials)
+            _actions(sweep, status, trials)
+            _views(sweep.plan(), trials)
+            _table(sweep.plan(), trials)
+            if any(trial.state == "finished" for trial in trials):
+                follow_up(sweep)
+
+    login.fragment(look, run_every=TICK if drawn in ACTIVE else None)()
+
+
+def _progress(plan: Plan, status: SweepStatus, trials: list[Trial]) -> None:
+    epochs, seconds = sum(trial.epoch for trial in trials), sum(trial.seconds for trial in trials)
+    budget = plan.budget
+    shares = [
+        len([trial for trial in trials if not trial.active]) / budget.trials if budget.trials else 0.0,
+        seconds / 3600 / budget.hours if budget.hours else 0.0,
+        epochs / budget.epochs if budget.epochs else 0.0,
+    ]
+    why = f", {escape(status.reason)}" if status.reason and status.state != "failed" else ""
+    facts = [counted(len(trials), "trial"), counted(epochs, "epoch"), f"{duration(seconds)} of training"]
+    icon = STATES.get(status.state, "error")
+    st.progress(min(max(shares), 1.0), text=f":material/{icon}: {status.state}{why} · {' · '.join(facts)}")
+    if status.state == "failed":
+        st.error(escape(status.reason), icon=":material/error:")
+
+
+def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    if status.state == "running":
+        help = "Stops the trial in training too. You can resume both."
+        action(row, "Stop sweep", "stop_circle", "stop sweep", lambda: stop_sweep(sweep), help=help, type="primary")
+    elif status.state != "stopping":
+
+        def resume(budget: Budget | None = None) -> None:
+            resume_sweep(sweep, budget)
+            driver(sweep.store)
+
+        if status.state in ("stopped", "interrupted"):
+            action(row, "Resume sweep", "play_arrow", "resume sweep", resume, type="primary")
+        else:
+            more = Budget(trials=len(trials) + MORE)
+            action(row, f"{MORE} more trials", "add", "more trials", lambda: resume(more))
+    for trial in trials:
+        run = trial.run
+        if run is not None and trial.state in ("running", "queued"):
+            action(
+                row,
+                f"Stop trial {trial.number}",
+                "close",
+                f"stop {run.id}",
+                lambda run=run: stop_run(run),
+                type="tertiary",
+            )
+            with row:
+                link("train", "See the training", run.id, icon="arrow_forward")
+    if manager().queue.paused and status.state == "running":
+        row.caption("The queue is paused. Resume it on the Train page.", width="content")
+
+
+def _views(plan: Plan, trials: list[Trial]) -> None:
+    view = st.segmented_control(
+        "View", VIEWS, default=VIEWS[0], required=True, key="sweep view", label_visibility="collapsed"
+    )
+    if not any(trial.accuracy is not None for trial in trials):
+        st.caption("Charts appear after the first epoch.")
+        return
+    finding = None
+    if view == "Trials":
+        finding = best_so_far(plan, trials)
+    elif view == "What matters":
+        finding = what_matters(plan, trials)
+        if finding is None:
+            st.caption(f"This needs at least {FEWEST} trials that have ended, and two settings that vary.")
+    elif view == "One setting":
+        labels = {d.key: d.field.label for d in plan.space}
+        key = st.segmented_control(
+            "Setting",
+            list(labels),
+            format_func=labels.__getitem__,
+            default=plan.space[0].key,
+            required=True,
+            key="sweep slice",
+        )
+        finding = slice_of(plan, trials, key)
+    elif view == "All settings":
+        _parallel(plan, trials)
+    else:
+        cost = st.segmented_control(
+            "Cost",
+            list(COSTS),
+            format_func=lambda name: COSTS[name].capitalize(),
+            default="multiply_adds",
+            required=True,
+            key="sweep cost",
+        )
+        finding = accuracy_against_cost(trials, cost)
+        if finding is None:
+            st.caption("This needs a trial that has ended.")
+    if finding is not None:
+        show(finding)
+
+
+def _parallel(plan: Plan, trials: list[Trial]) -> None:
+    measured = [trial for trial in trials if trial.accuracy is not None]
+    names = [f"Trial {trial.number}" for trial in measured]
+    rows = [{d.field.label: trial.values[d.key] for d in plan.space} for trial in measured]
+    accuracy = pd.Series([trial.accuracy for trial in measured], index=names, dtype=float)
+    show_chart(specification(parallel(pd.DataFrame(rows, index=names), accuracy, display_value)), "sweep parallel")
+
+
+def _table(plan: Plan, trials: list[Trial]) -> None:
+    """Draw the trials, the best first."""
+    if not trials:
+        return
+    ranked = sorted(trials, key=lambda trial: (trial.accuracy is None, -(trial.accuracy or 0.0)))
+    table = pd.DataFrame(
+        [
+            {"Trial": trial.number, "State": state_mark(trial.state), "Accuracy": trial.accuracy}
+            | {d.field.label: display_value(trial.values[d.key]) for d in plan.space}
+            | {
+                "Epochs": f"{trial.epoch} of {trial.epochs}",
+                "Time": duration(trial.seconds),
+                "Run": _address(trial),
+                "Why": trial.error,
+            }
+            for trial in ranked
+        ]
+    )
+    if not table["Why"].any():
+        table = table.drop(columns="Why")
+    columns = {
+        "Accuracy": st.column_config.NumberColumn(
+            format="percent", help="The best one on the validation images so far."
+        ),
+        "Run": st.column_config.LinkColumn(display_text="open"),
+    }
+    st.dataframe(
+        table, hide_index=True, width="stretch", column_config=columns, alt="The trials of the sweep, the best first"
+    )
+
+
+def _address(trial: Trial) -> str | None:
+    return f"/train?run={trial.run_id}" if trial.run is not None else None
+
+
+def sweep_in_view(store: RunStore, sweeps: list[Sweep]) -> Sweep | None:
+    """Return the sweep in the URL, else the newest active one; None for the form."""
+    asked = st.query_params.get("sweep", "")
+    if not asked:
+        return next((sweep for sweep in sweeps if sweep.active), None)
+    found = next((sweep for sweep in sweeps if sweep.id == asked), None)
+    if found is None and asked != "none":
+        st.info("There is no sweep at this URL. It was deleted, or the URL is mistyped.", icon=":material/info:")
+    return found
+
+
+def pick_sweep(place: DeltaGenerator, sweeps: list[Sweep], shown: Sweep | None) -> None:
+    """Draw the ways to other sweeps and to the form."""
+    if shown is not None and place.button("New sweep", icon=":material/add:", key="new sweep"):
+        st.query_params["sweep"] = "none"
+        st.rerun()
+    others = [sweep for sweep in sweeps if shown is None or sweep.id != shown.id]
+    if others:
+        with place.popover(f"Sweeps ({len(others)})", icon=":material/history:", key="sweeps"):
+            for sweep in others:
+                if st.button(
+                    f"{escape(sweep.title)} · {sweep.status().state}", key=f"open {sweep.id}", type="tertiary"
+                ):
+                    st.query_params["sweep"] = sweep.id
+                    st.rerun()

@@ -1,0 +1,130 @@
+"""The Sweep page: the form, a sweep in view, and what follows."""
+
+import sys
+
+import pytest
+
+from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
+from expertnet.sweeps.engine import advance, stop_sweep
+from expertnet.sweeps.plan import Budget
+from expertnet.sweeps.sweep import all_sweeps
+from expertnet.sweeps.trials import best_trials, trials_of
+from tests.support.opening import opened
+from tests.support.sweeps import done, started, train
+
+
+@pytest.fixture(autouse=True)
+def paused():
+    """Let nothing train, and end the threads of sweeps."""
+    RunStore().root.mkdir()
+    RunQueue(RunStore().root).pause(True)
+    yield
+    for sweep in all_sweeps(RunStore()):
+        if sweep.active:
+            stop_sweep(sweep)
+
+
+def text(test):
+    shown = (*test.markdown, *test.caption, *test.info, *test.warning, *test.error)
+    return " ".join(part.value for part in shown).replace("\\", "")
+
+
+def labels(test):
+    return [button.label for button in test.button]
+
+
+def click(test, label):
+    next(button for button in test.button if button.label == label).click().run()
+
+
+def test_the_form_starts_a_sweep_that_puts_its_trials_into_the_queue():
+    test = opened("sweep")
+    assert "20 trials, at most 120 epochs. Each trial is a run." in text(test)
+    test.number_input(key="sweep trials").set_value(5).run()
+    test.number_input(key="to model.num_experts").set_value(3.0).run()
+    test.text_input(key="sweep name").set_value("<b>mine</b>").run()
+    click(test, "Start sweep")
+    (sweep,) = all_sweeps(RunStore())
+    plan = sweep.plan()
+    assert (plan.name, plan.budget, plan.settings.training.epochs) == ("<b>mine</b>", Budget(trials=5), 6)
+    assert [d.text for d in plan.space] == ["training.lr=0.0001..0.01:log", "model.num_experts=2..3"]
+    assert not test.exception and test.header[0].value == "\\<b\\>mine\\</b\\>" and "Stop sweep" in labels(test)
+    assert "The queue is paused." in text(test)
+    click(test, "Stop sweep")
+    assert "Resume sweep" in labels(test) and sweep.status().state == "stopped"
+
+
+def test_the_questions_of_the_report_and_lists_of_values():
+    test = opened("sweep")
+    click(test, "The report's questions")
+    assert test.number_input(key="to model.channels").value == 128 and len(test.selectbox) == 2 + 5
+    test.selectbox(key="scale model.channels").set_value("list").run()
+    test.text_input(key="list model.channels").set_value("32,64").run()
+    test.multiselect(key="sweep varied").set_value(["model.channels", "training.optimizer"]).run()
+    click(test, "Start sweep")
+    assert [d.text for d in all_sweeps(RunStore())[0].plan().space] == [
+        "model.channels=32,64",
+        "training.optimizer=adamw,sgd,muon,muon_sgd",
+    ]
+
+
+def test_what_is_wrong_is_said_and_nothing_starts():
+    def start(test):
+        return next(button for button in test.button if button.label == "Start sweep")
+
+    test = opened("sweep")
+    test.number_input(key="to model.num_experts").set_value(99.0).run()
+    assert "“Experts per block” must be between 1 and 16. You entered 99." in text(test) and start(test).disabled
+    test.number_input(key="to model.num_experts").set_value(5.0).run()
+    test.number_input(key="sweep trials").set_value(0).run()
+    assert "The number of trials must be greater than 0" in text(test) and start(test).disabled
+    test.number_input(key="sweep trials").set_value(3).run()
+    test.text_area(key="sweep others").set_value("model.chanels=3").run()
+    assert "There is no setting 'model.chanels'. Did you mean “Channels”?" in text(test) and start(test).disabled
+    test.text_area(key="sweep others").set_value("").run()
+    test.multiselect(key="sweep varied").set_value([]).run()
+    assert "Nothing varies." in text(test) and start(test).disabled and all_sweeps(RunStore()) == []
+
+
+def test_a_sweep_that_ended_shows_its_findings_and_goes_on():
+    sweep = done(started(RunStore(), "training.lr=1e-4..1e-1:log", "model.num_experts=1..3", budget=Budget(trials=12)))
+    test = opened("sweep", sweep=sweep.id)
+    (best,) = best_trials(trials_of(sweep))
+    assert f"The best is trial {best.number} with {best.accuracy:.1%} of the validation images: learning rate" in text(
+        test
+    )
+    assert len(test.dataframe[0].value) == 12 and test.dataframe[0].value["Trial"].tolist()[0] == best.number
+    for view, says in (
+        ("What matters", " 12 trials"),
+        ("One setting", "Learning rate of the best quarter of the trials"),
+        ("All settings", ""),
+        ("Accuracy and cost", "not beaten by a cheaper one"),
+    ):
+        test.segmented_control(key="sweep view").set_value(view).run()
+        assert not test.exception and says in text(test) and test.get("vega_lite_chart")
+    click(test, "Train with these seeds")
+    assert len(RunStore().list()) == 12 + 3 * 4
+    click(test, "Train the best longer")
+    assert {run.settings().training.epochs for run in RunStore().list()} == {4, 16}
+    click(test, "10 more trials")
+    assert sweep.plan().budget == Budget(trials=22) and sweep.active
+    assert "New sweep" in labels(test)
+
+
+def test_one_trial_can_be_stopped_and_the_next_one_follows():
+    sweep = started(RunStore())
+    (first,) = advance(sweep)
+    train(first)
+    (second,) = advance(sweep)
+    test = opened("sweep")  # the one that is active
+    click(test, "Stop trial 2")
+    advance(sweep)
+    assert [trial.state for trial in trials_of(sweep)] == ["finished", "stopped", "queued"]
+    assert second.state == "stopped"
+
+
+def test_a_missing_sweep_and_missing_optuna_get_a_sentence(monkeypatch):
+    assert "There is no sweep at this URL." in text(opened("sweep", sweep="20260101-000000-abcd"))
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert "Run: pip install 'expertnet[sweep]'." in text(opened("sweep"))

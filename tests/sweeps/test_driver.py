@@ -1,0 +1,50 @@
+"""The thread of a server that makes sweeps go on."""
+
+import pytest
+
+from expertnet.store.run_store import RunStore
+from expertnet.sweeps.driver import Driver
+from expertnet.sweeps.engine import start_sweep
+from expertnet.sweeps.plan import Budget
+from expertnet.sweeps.study import JOURNAL
+from expertnet.sweeps.trials import trials_of
+from expertnet.training.manager import manager
+from tests.support.small import LIMIT, settings
+from tests.support.sweeps import plan
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    yield store
+    manager(store).close()
+
+
+def test_two_servers_train_the_trials_of_a_sweep_once(store):
+    sweep = start_sweep(store, plan(budget=Budget(trials=2), settings=settings()))
+    drivers = Driver(store), Driver(store)
+    for each in drivers:
+        each.wake()
+    assert all(each.join(LIMIT) for each in drivers)
+    assert [trial.state for trial in trials_of(sweep)] == ["finished"] * 2 and len(store.list()) == 2
+    assert sweep.status().state == "finished" and all(trial.accuracy for trial in trials_of(sweep))
+
+
+def test_a_sweep_that_cannot_go_on_fails_with_its_reason_and_the_thread_ends(store):
+    sweep = start_sweep(store, plan())
+    (sweep.path / JOURNAL).write_text("{}\n[1]\n")
+    driver = Driver(store)
+    driver.wake()
+    assert driver.join(LIMIT)
+    assert sweep.status().state == "failed" and "journal.log" in sweep.status().reason
+
+
+def test_a_server_that_ends_leaves_its_sweep_to_the_next(store):
+    sweep = start_sweep(store, plan(budget=Budget(trials=1), settings=settings()))
+    first = Driver(store)
+    first.close()
+    first.wake()
+    assert first.join(LIMIT) and sweep.active
+    second = Driver(store)
+    second.wake()
+    assert second.join(LIMIT) and sweep.status().state == "finished"

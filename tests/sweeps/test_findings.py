@@ -1,0 +1,61 @@
+"""What a sweep shows, where the answer is known."""
+
+import math
+
+import pytest
+
+from expertnet.sweeps.findings import accuracy_against_cost, best_so_far, slice_of, what_matters
+from expertnet.sweeps.plan import Budget
+from expertnet.sweeps.trials import trials_of
+from tests.support.sweeps import done, started
+
+
+def swept(store, accuracy=None, *vary, trials=24):
+    space = vary or ("training.lr=1e-4..1e-1:log", "training.weight_decay=1e-4..1e-1:log")
+    sweep = started(store, *space, sampler="random", budget=Budget(trials=trials))
+    done(sweep, *([accuracy] if accuracy else []))
+    return sweep.plan(), trials_of(sweep)
+
+
+def test_the_setting_that_decides_is_found_and_the_other_is_left_to_chance(store):
+    finding = what_matters(*swept(store))
+    first, second = finding.table.to_dict("records")
+    assert (first["setting"], second["setting"]) == ("Learning rate", "Weight decay")
+    assert first["low"] <= first["share"] <= first["high"] and first["by_chance"] < 0.05 < second["by_chance"]
+    assert first["share"] + second["share"] == pytest.approx(1)
+    assert "learning rate (" in finding.sentence and finding.sentence.endswith(
+        "What the others explain could be chance."
+    )
+
+
+def test_accuracies_by_chance_are_called_chance(store):
+    def chance(values):  # has nothing to do with where the values lie
+        return 0.5 + 0.4 * math.modf(values.training.lr * 1e7)[0]
+
+    finding = what_matters(*swept(store, chance))
+    assert finding.sentence == "Among 24 trials, no setting clearly matters more than chance would explain."
+
+
+def test_too_few_trials_or_settings_show_no_importance(store):
+    assert what_matters(*swept(store, None, trials=9)) is None
+    assert what_matters(*swept(store, None, "training.lr=1e-4..1e-1:log")) is None
+
+
+def test_the_pareto_front_and_the_best_so_far(store):
+    accuracy = {8: 0.5, 16: 0.9, 24: 0.8, 32: 0.9}  # 24 and 32 cost more than 16 and are no better
+    plan, trials = swept(store, lambda values: accuracy[values.model.channels], "model.channels=8,16,24,32", trials=9)
+    table = accuracy_against_cost(trials, "parameters").table
+    assert table["front"].tolist() == [True, True, False, False]
+    assert "2 trials of 4 are not beaten by a cheaper one" in accuracy_against_cost(trials, "multiply_adds").sentence
+    first = next(trial.number for trial in trials if trial.accuracy == 0.9)
+    assert best_so_far(plan, trials).sentence == (
+        f"The best is trial {first} with 90.0% of the validation images: channels {trials[first - 1].values['model.channels']}."
+    )
+    assert "Channels of the best quarter of the trials: " in slice_of(plan, trials, "model.channels").sentence
+    for finding in (best_so_far(plan, trials), slice_of(plan, trials, "model.channels")):
+        assert finding.spec["height"]
+
+
+def test_a_sweep_without_trials_shows_nothing(store):
+    plan = started(store).plan()
+    assert best_so_far(plan, []) is slice_of(plan, [], "training.lr") is accuracy_against_cost([], "seconds") is None
