@@ -66,7 +66,8 @@ def what_matters(plan: Plan, trials: list[Trial]) -> Finding | None:
     sentence = f"Among {counted(len(known), 'trial')}, no setting clearly matters more than chance would explain."
     if len(clear):
         parts = [
-            f"{row.setting.lower()} ({row.share:.0%}, {row.low:.0%} to {row.high:.0%})" for row in clear.itertuples()
+            f"{str(row.setting).lower()} ({row.share:.0%}, {row.low:.0%} to {row.high:.0%})"
+            for row in clear.itertuples()
         ]
         rest = "" if len(clear) == len(table) else " What the others explain could be chance."
         sentence = f"What separates the best {TOP:.0%} of {counted(len(known), 'trial')}: {', '.join(parts)}.{rest}"

@@ -68,7 +68,7 @@ class Plan(BaseModel):
     budget: Budget = Budget()
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     pruner: Literal["median", "halving", "none"] = "median"
-    seed: int = Field(0, ge=0, le=2**31 - 1)  # of the search
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)  # of the search
 
     def checked(self) -> "Plan":
         """Return the plan. Raises SettingsError with what is wrong and what would mend it."""

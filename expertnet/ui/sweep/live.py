@@ -1,5 +1,7 @@
 """The sweep in view: how far it is, what its trials show, and what you can do with it."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -86,12 +88,7 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
         run = trial.run
         if run is not None and trial.state in ("running", "queued"):
             action(
-                row,
-                f"Stop trial {trial.number}",
-                "close",
-                f"stop {run.id}",
-                lambda run=run: stop_run(run),
-                type="tertiary",
+                row, f"Stop trial {trial.number}", "close", f"stop {run.id}", partial(stop_run, run), type="tertiary"
             )
             with row:
                 link("train", "See the training", run.id, icon="arrow_forward")
