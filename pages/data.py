@@ -4,16 +4,18 @@ import streamlit as st
 
 from expertnet.data.catalog import list_datasets
 from expertnet.data.own.versions import open_version
+from expertnet.settings.schema import DataSettings
 from expertnet.ui import shell
 from expertnet.ui.data.add import add_view
 from expertnet.ui.data.built_in import built_in_view
+from expertnet.ui.data.checks import checks_view
 from expertnet.ui.data.chosen import new_dataset, pick_dataset, trash_panel
 from expertnet.ui.data.dataset import dataset_header, versions_view
 from expertnet.ui.data.images import classes_view
 from expertnet.ui.train.values import NONE, choose_dataset
 from expertnet.ui.views import pick_view
 
-VIEWS = ("Images", "Add", "Versions")
+VIEWS = ("Images", "Add", "Check", "Versions")
 
 
 def train(dataset: str) -> None:
@@ -40,5 +42,7 @@ with shell.shown_error():
             versions_view(version)
         elif view == "Add" or not version.contents.classes:
             add_view(version)
+        elif view == "Check":
+            checks_view(DataSettings(dataset=version.reference))
         else:
             classes_view(row.dataset, version)

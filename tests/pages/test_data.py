@@ -163,3 +163,11 @@ def test_a_page_of_a_thousand_classes_shows_some_of_them():
     cards, total = class_cards(dataset, 48, 48)
     assert total == 60 and len(cards) == 12
     assert opened("data", dataset=dataset).selectbox(key=f"classes {dataset}").options[1] == "49 to 60 of 60"
+
+
+def test_a_dataset_is_checked():
+    dataset = flowers()
+    test = opened("data", dataset=dataset, view="Check")
+    until(lambda: not test.run().get("progress"))
+    assert not test.exception, [error.value for error in test.exception]
+    assert "Duplicates" in [option for group in test.segmented_control for option in group.options]
