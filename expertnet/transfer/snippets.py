@@ -130,4 +130,5 @@ def check() -> str:
 
 def javascript(info: DatasetInfo) -> str:
     """Return classify.mjs, which needs onnxruntime-web alone."""
-    return _SCRIPT.replace("CLASSES", json.dumps(info.classes), 1).replace("SIZE", str(info.image_size), 1)
+    # The classes last, since the name of one can contain "SIZE"
+    return _SCRIPT.replace("SIZE", str(info.image_size), 1).replace("CLASSES", json.dumps(info.classes), 1)
