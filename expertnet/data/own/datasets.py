@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -97,20 +98,20 @@ def can_redo(dataset: str) -> str:
 
 def undo(dataset: str) -> Version:
     """Take the last change back, as a new version. Raises DatasetError if there is none."""
-    what = can_undo(dataset)
+    latest, what = open_version(dataset).number, can_undo(dataset)
     if not what:
         raise DatasetError("There is no change to undo.")
     *_, target, undone = steps(dataset)[0]
-    return _back_to(dataset, target, f"Undone: {what}", undoes=undone)
+    return _back_to(dataset, target, f"Undone: {what}", latest, undoes=undone)
 
 
 def redo(dataset: str) -> Version:
     """Do again what was undone last, as a new version. Raises DatasetError if there is nothing."""
-    what = can_redo(dataset)
+    latest, what = open_version(dataset).number, can_redo(dataset)
     if not what:
         raise DatasetError("There is no change to redo.")
     target = steps(dataset)[1][-1]
-    return _back_to(dataset, target, f"Redone: {what}", redoes=target)
+    return _back_to(dataset, target, f"Redone: {what}", latest, redoes=target)
 
 
 def restore_version(dataset: str, number: int) -> Version:
@@ -118,21 +119,29 @@ def restore_version(dataset: str, number: int) -> Version:
     return _back_to(dataset, number, f"Version {number} restored")
 
 
-def _back_to(dataset: str, number: int, what: str, **noted: Any) -> Version:
+def _back_to(dataset: str, number: int, what: str, latest: int = 0, **noted: Any) -> Version:
+    """Return to an older version, with `latest` only if that still is the latest one."""
     old = open_version(dataset, number).contents
 
     def change(contents: Contents) -> str:
+        if latest and open_version(dataset).number != latest:
+            raise DatasetError("The dataset was changed in the meantime. Look at the last change, then try again.")
         contents.title, contents.classes, contents.images = old.title, old.classes, old.images
         return what
 
     return edit(dataset, change, **noted)
 
 
+def refuse_if_gone(folder: Path) -> None:
+    """Raise DatasetError if another tab has removed a dataset."""
+    if not folder.is_dir():
+        raise DatasetError(f"There is no dataset {folder.name!r}. It was removed in the meantime.")
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:
-        if not folder.is_dir():
-            raise DatasetError(f"There is no dataset {folder.name!r}. It was removed in the meantime.")
+        refuse_if_gone(folder)
         with FileLock(folder / "lock", timeout=LOCKED_FOR):
             yield
     except Timeout:
@@ -160,10 +169,18 @@ def delete_dataset(dataset: str) -> None:
     """Delete a dataset in the trash permanently. Raises DatasetError."""
     if dataset not in trashed_ids():
         raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
-    shutil.rmtree(home() / TRASH / dataset)
+    gone = home() / TRASH / f".{dataset}-{secrets.token_hex(8)}"
+    os.rename(home() / TRASH / dataset, gone)  # or a kill would leave a part, which cannot be deleted and is in the way
+    for left in home().glob(f"{TRASH}/.{dataset}-*"):
+        shutil.rmtree(left, ignore_errors=left != gone)
 
 
 def _move(source: Path, target: Path) -> None:
+    if not (target / "log.jsonl").exists():  # what waited for a lock while the dataset was removed has made the folder
+        with suppress(OSError):
+            for name in ("lock", "incoming.lock"):
+                (target / name).unlink(missing_ok=True)
+            target.rmdir()
     if target.exists():
         raise DatasetError(
             f"There is already a dataset {target.name!r} in {target.parent}. Delete it permanently first."

@@ -24,7 +24,7 @@ from torch import Tensor
 from expertnet.data.archives import entries, read_file
 from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
 from expertnet.data.own.contents import Contents, OwnImage
-from expertnet.data.own.datasets import LOCKED_FOR, edit
+from expertnet.data.own.datasets import LOCKED_FOR, edit, refuse_if_gone
 from expertnet.data.own.edits import fresh_id
 from expertnet.data.own.log import append_line, lines
 from expertnet.data.own.names import alike, checked_name, file_name, unused
@@ -98,7 +98,7 @@ def add_files(
 def files_at(path: Path, cancelled: ShouldStop = never) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a folder or an archive, or an image itself. Raises DatasetError or OSError."""
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        yield path.name, read_file(path, MAX_BYTES + 1)
+        yield printable(path.name), read_file(path, MAX_BYTES + 1)  # JSON cannot hold names that are not UTF-8
         return
     for entry in entries(path, cancelled):
         if not entry.is_folder:
@@ -120,12 +120,13 @@ def stage(
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "decoding") as pool:
         for batch in _batches(files):
             raise_if_cancelled(cancelled)
-            if shutil.disk_usage(folder).free < SPARE + 2 * sum(len(data) for _, data in batch):
-                raise _full(done)
             try:
+                if shutil.disk_usage(folder).free < SPARE + 2 * sum(len(data) for _, data in batch):
+                    raise _full(done)
                 found = list(pool.map(lambda file: _take(folder, file[0], file[1], class_name), batch))
                 _note_arrived(folder, found)
             except OSError as error:
+                refuse_if_gone(folder)
                 raise _full(done) if error.errno in FULL else error from error
             done += len(batch)
             progress(f"{counted(done, 'file')} read", None)
@@ -193,7 +194,8 @@ def _write(path: Path, data: bytes) -> None:
     """Write a file unless it is there. A kill leaves it whole or missing; `_note_arrived` makes it survive a power cut."""
     if path.is_file() and path.stat().st_size == len(data):
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for parent in (path.parent.parent, path.parent):  # never the dataset's folder: another tab may have removed it
+        parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         temporary.write_bytes(data)
@@ -215,6 +217,7 @@ def _note_arrived(folder: Path, found: list[dict[str, Any]]) -> None:
 def _incoming(folder: Path) -> Iterator[Path]:
     """Yield the path of the list of arrived files, which only this process changes meanwhile."""
     try:
+        refuse_if_gone(folder)  # or the lock would make it
         with FileLock(folder / "incoming.lock", timeout=LOCKED_FOR):
             yield folder / "incoming.jsonl"
     except Timeout:

@@ -11,6 +11,7 @@ Files are only added and the log only grows, so a kill at any instant leaves the
 and a version that a run was trained on stays as it was.
 """
 
+import errno
 import json
 import os
 import re
@@ -80,8 +81,11 @@ class Version:
         return blob(self.folder, image.digest)
 
     def read(self, image: OwnImage) -> bytes:
-        """Return the file of an image, b"" if it is missing."""
-        return read_file(self.path(image), image.size)
+        """Return the file of an image, b"" if it is missing. Raises OSError if the whole dataset was removed meanwhile."""
+        data = read_file(self.path(image), image.size)
+        if not data and not self.folder.is_dir():  # or a training would skip the other images, and keep the rest as decoded
+            raise FileNotFoundError(errno.ENOENT, "the dataset was removed", str(self.folder))
+        return data
 
     def members(self) -> dict[tuple[str, str], list[str]]:
         """Return the paths that `entries` yields, by part ("train", with validation, or "test") and class."""
@@ -226,9 +230,9 @@ def steps(dataset: str) -> tuple[list[int], list[int]]:
 def _steps(log: Path) -> tuple[list[int], list[int]]:
     undo, redo = list[int](), list[int]()
     for line in lines(log):
-        if "undoes" in line:
+        if "undoes" in line and len(undo) > 1:
             redo.append(undo.pop())
-        elif "redoes" in line:
+        elif "redoes" in line and redo:
             undo.append(redo.pop())
         else:
             undo.append(line["version"])
