@@ -80,7 +80,9 @@ def look(image_3SS: Tensor) -> Look:
 
 def perceptual_hashes(gray_NHH: np.ndarray) -> np.ndarray:
     """Return imagehash.phash of gray images (N, 32, 32) as (N,) uint64: which low frequencies are above their median."""
-    low_NF = dctn(gray_NHH.astype(float), axes=(1, 2))[:, :8, :8].reshape(-1, 64)
+    parts = [gray_NHH[start : start + BATCH] for start in range(0, len(gray_NHH), BATCH)]  # all would take 16 KB each
+    low = [dctn(part.astype(float), axes=(1, 2))[:, :8, :8].reshape(-1, 64) for part in parts]
+    low_NF = np.concatenate(low) if low else np.zeros((0, 64))
     above = low_NF > np.median(low_NF, axis=1, keepdims=True)
     return np.packbits(above, axis=1).view(">u8").ravel().astype(np.uint64)
 
