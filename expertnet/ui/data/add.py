@@ -1,8 +1,9 @@
 """Add images to a dataset: files and folders, archives and the camera. What is uploaded is saved before the next click."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -15,6 +16,7 @@ from expertnet.ui import choices
 from expertnet.ui.auth import login
 from expertnet.ui.shell import act, action, progress_bar
 from expertnet.ui.uploads import forget
+from expertnet.utils.files import remove_leftovers
 from expertnet.utils.text import counted, escape
 
 UPLOADS, RESULT = (
@@ -54,6 +56,7 @@ def add_view(version: Version) -> None:
             _save_archive(version, archive)
     else:
         label = _pick_class(version)
+        key = f"{key} {label}"  # or files for a class that another tab removes would join the next one
         if kind == FILES:
             files = st.file_uploader(
                 f"Images of the class ({FORMATS_TEXT})",
@@ -104,10 +107,12 @@ def _save_uploads(version: Version, uploads: list[UploadedFile], label: str) -> 
 
 
 def _save_archive(version: Version, upload: UploadedFile) -> None:
-    with NamedTemporaryFile(suffix=Path(upload.name).suffix) as file:
-        file.write(upload.getvalue())
-        file.flush()
-        _add(version, files_at(Path(file.name)), "", [upload])
+    remove_leftovers(version.folder, ".upload-*")
+    name = re.sub(r"[^\w.()-]+", "_", upload.name)[-60:].lstrip(".") or "archive"  # errors name the file
+    with TemporaryDirectory(prefix=".upload-", dir=version.folder) as folder:
+        file = Path(folder, name)
+        file.write_bytes(upload.getvalue())
+        _add(version, files_at(file), "", [upload])
 
 
 def _add(version: Version, files: Iterable[tuple[str, bytes]], label: str, uploads: list[UploadedFile]) -> None:

@@ -22,7 +22,7 @@ from expertnet.curation.limits import DISTANCE, MAX_DISTANCE
 from expertnet.curation.quality import KINDS, find_faults
 from expertnet.curation.survey import Survey, survey
 from expertnet.data.cache import Decoded
-from expertnet.data.datasets import dataset_title, load_decoded
+from expertnet.data.datasets import load_decoded
 from expertnet.errors import DatasetError
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import DataSettings
@@ -62,7 +62,7 @@ class Seen(NamedTuple):
 def checks_view(data: DataSettings) -> None:
     """Draw the checks of a dataset, computed in the background."""
     key, work = ("survey", data.dataset, data.image_size), partial(_look, data)
-    seen: Seen | None = in_background(key, f"Check {dataset_title(data.dataset)}", work)
+    seen: Seen | None = in_background(key, "Check the dataset", work)
     if seen is None:
         return
     found = seen.survey
