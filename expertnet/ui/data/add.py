@@ -14,7 +14,7 @@ from expertnet.data.own.intake import Added, add_files, discard, files_at, finis
 from expertnet.data.own.versions import Version
 from expertnet.ui import choices
 from expertnet.ui.auth import login
-from expertnet.ui.shell import act, action, progress_bar
+from expertnet.ui.shell import act, action
 from expertnet.ui.uploads import forget
 from expertnet.utils.files import remove_leftovers
 from expertnet.utils.text import counted, escape
@@ -117,15 +117,15 @@ def _save_archive(version: Version, upload: UploadedFile) -> None:
 
 def _add(version: Version, files: Iterable[tuple[str, bytes]], label: str, uploads: list[UploadedFile]) -> None:
     """Save uploads as a version, and empty the uploader, so that they are saved and held in memory once."""
-    st.session_state[UPLOADS] += 1
     choices.write("view", VIEW)
 
     def save() -> None:
-        try:
-            with progress_bar() as progress:
-                st.session_state[RESULT] = version.dataset, add_files(version.dataset, files, label, progress)
-        finally:
-            forget(*uploads)
+        with st.spinner("Adding the images…"):  # no progress: whatever the script draws lets a click end it halfway
+            try:
+                st.session_state[RESULT] = version.dataset, add_files(version.dataset, files, label)
+            finally:
+                st.session_state[UPLOADS] += 1
+                forget(*uploads)
 
     act(save)
 
