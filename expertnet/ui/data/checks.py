@@ -23,6 +23,7 @@ from expertnet.curation.quality import KINDS, find_faults
 from expertnet.curation.survey import Survey, survey
 from expertnet.data.cache import Decoded
 from expertnet.data.datasets import load_decoded
+from expertnet.data.own.versions import find_version
 from expertnet.errors import DatasetError
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import DataSettings
@@ -61,7 +62,8 @@ class Seen(NamedTuple):
 
 def checks_view(data: DataSettings) -> None:
     """Draw the checks of a dataset, computed in the background."""
-    key, work = ("survey", data.dataset, data.image_size), partial(_look, data)
+    own, work = find_version(data.dataset), partial(_look, data)
+    key = ("survey", data.dataset, data.image_size, own and own.time)  # a name is free again once its dataset is deleted
     seen: Seen | None = in_background(key, "Check the dataset", work)
     if seen is None:
         return

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -105,7 +106,16 @@ def built_in_tiles(dataset: str, label: int, start: int, count: int) -> list[Til
 @lru_cache(maxsize=512)
 def mosaic(thumbs: tuple[bytes, ...]) -> str:
     """Return JPEG files as one image."""
-    return _tiled([Image.open(io.BytesIO(thumb)) for thumb in thumbs if thumb])
+    return _tiled([image for image in map(_opened, thumbs) if image])
+
+
+def _opened(thumb: bytes) -> Image.Image | None:
+    """Return a small image; None if its file is damaged, which must not hide the other datasets."""
+    with suppress(OSError):
+        image = Image.open(io.BytesIO(thumb), formats=["JPEG"])
+        image.load()
+        return image
+    return None
 
 
 def _tiled(images: Sequence[Image.Image]) -> str:
