@@ -28,7 +28,7 @@ BASE = {
     "model.pool_after": (1,),
     "data.image_size": 8,
     "data.crop_padding": 1,
-    "data.validation_share": 0.3,  # 431 images: with fewer, chance would decide
+    "data.validation_share": 0.3,  # 434 images: with fewer, chance would decide
     "training.epochs": EPOCHS,
     "hardware.device": "cpu",
 }

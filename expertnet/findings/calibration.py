@@ -30,7 +30,7 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
     elif confidence < right.low:
         sentence = f"The network is underconfident: {what}."
     else:
-        sentence = f"The network's confidence fits its accuracy: {what}."
+        sentence = f"The network is not measurably over- or underconfident: {what}."
     sentence += (
         f" The expected calibration error is {percent(before.ece)} and the negative log-likelihood {before.nll:.3f}"
     )

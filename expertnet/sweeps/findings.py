@@ -74,8 +74,8 @@ def what_matters(plan: Plan, trials: list[Trial]) -> Finding | None:
     method = (
         f"Importance is by PED-ANOVA (Watanabe 2023, arXiv:2304.10255): how far the values of the best {TOP:.0%} of the trials differ "
         "from those of all. Pruned trials count with their accuracy so far. Lines are 90% intervals, by drawing the trials again "
-        "with replacement. A setting counts if at most 5% of shuffled accuracies give it as much. Importance depends on the range "
-        "in which a setting varied."
+        "with replacement. A setting counts if at most 5% of shuffled accuracies give it as much, which holds for each setting by "
+        "itself, not for all together. Importance depends on the range in which a setting varied."
     )
     return Finding("importance", "chart of importance", sentence, partial(importance_bars, table), table, method)
 

@@ -40,4 +40,7 @@ def follow_up(sweep: Sweep) -> None:
             shares = ("In the sweep", "validation", "validation sd", "test", "test sd")
             percent = {name: st.column_config.NumberColumn(format="percent") for name in shares}
             st.dataframe(table, hide_index=True, column_config=percent, alt="The best trials with several seeds")
-            st.caption("Means and standard deviations (sd) over the seeds that have finished.")
+            st.caption(
+                "Means and standard deviations (sd) over the seeds that have finished. The sweep's own seed chose the trial, so "
+                "the validation mean is slightly too high."
+            )
