@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -48,11 +49,16 @@ class Dimension(BaseModel):
             return list(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
         if self.step is None:
             return None
-        return [self.low + place * self.step for place in range(self._steps + 1)]
+        return [min(self.low + place * self.step, self._last) for place in range(self._steps + 1)]
 
     @property
     def _steps(self) -> int:
         return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
+
+    @property
+    def _last(self) -> float:
+        """The last value of a range with steps, as Optuna has it: 0.3 and not 0.1 * 3, which is a little more."""
+        return float(Decimal(repr(self.low)) + self._steps * Decimal(repr(self.step or 1)))
 
     def distribution(self) -> Any:
         """Return the dimension as Optuna has it."""
@@ -60,7 +66,7 @@ class Dimension(BaseModel):
 
         if self.choices:
             return CategoricalDistribution(self.choices)
-        high = self.high if self.step is None else self.low + self._steps * self.step  # the last value of the grid
+        high = self.high if self.step is None else self._last
         if self.field.kind == "int":
             return IntDistribution(int(self.low), int(high), log=self.log, step=int(self.step or 1))
         return FloatDistribution(self.low, high, log=self.log, step=self.step)

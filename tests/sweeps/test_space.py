@@ -13,6 +13,7 @@ from tests.support.small import settings
         ("model.num_experts=2..5", [2, 3, 4, 5]),
         ("model.channels=32..100:step=32", [32, 64, 96]),  # the last step lies below the limit
         ("training.label_smoothing=0..0.2:step=0.1", [0.0, 0.1, 0.2]),
+        ("training.label_smoothing=0..0.3:step=0.1", [0.0, 0.1, 0.2, 0.3]),  # 0.1 * 3 is above 0.3
         ("training.optimizer=adamw,muon", ["adamw", "muon"]),
         ("training.decay_all=true,false", ["true", "false"]),
         ("model.pool_after=1/1,2", ["1", "1,2"]),
