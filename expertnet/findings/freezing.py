@@ -48,10 +48,10 @@ def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
     first = lost.iloc[0]
     costs = f"Mean weights in block {first['block']:.0f} alone cost"
     loss = f"{points(first['change'])} on {images}"
-    following = table.sort_values("change", kind="stable").iloc[1:2]
+    following = table[table["block"] != first["block"]].sort_values("change", kind="stable")
     if following.empty:
         sentence = f"{costs} {loss}."
-    elif _told_apart(frozen, table):
+    elif _told_apart(frozen, lost.index[0], following.index[0]):
         sentence = f"{costs} the most: {loss}."
     else:
         other = following.iloc[0]
@@ -65,7 +65,6 @@ def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
     return " ".join([sentence, *more, *same, *better])
 
 
-def _told_apart(frozen: Frozen, table: pd.DataFrame) -> bool:
-    """Return whether the most costly block costs more than the next one, beyond chance."""
-    first, second = table["change"].argsort(kind="stable")[:2]
+def _told_apart(frozen: Frozen, first: int, second: int) -> bool:
+    """Return whether one block (its place in the answers) costs more than another one, beyond chance."""
     return paired_change(frozen.labels, frozen.answers[1, second], frozen.answers[1, first])["high"] < 0

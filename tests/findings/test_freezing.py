@@ -42,6 +42,15 @@ def test_the_block_that_costs_the_most_is_named_as_far_as_the_data_tell(lost, se
     assert freezing(frozen(*lost), tuple(range(1, len(lost) + 1))).sentence == sentence
 
 
+def test_a_larger_loss_that_chance_may_explain_is_what_a_sure_one_is_compared_with():
+    found = frozen(0, 18, right=880)
+    found.answers[:, 0, :120], found.answers[:, 0, 880:980] = WRONG[:120], LABELS[880:980]
+    assert freezing(found, (1, 2)).sentence.startswith(
+        "Mean weights in block 2 alone cost 1.8 points on the 1,000 validation images, which cannot be told apart from block 1 "
+        "(2.0 points)."
+    )
+
+
 def test_without_a_measurable_loss_the_bound_is_given():
     """One image lost of 1,000: Agresti-Min's lower bound is (-1 - 1.96 sqrt(2 - 1/1002)) / 1002, 0.4 points."""
     assert freezing(frozen(1, 0), (1, 2)).sentence == (
