@@ -105,7 +105,7 @@ def resume_sweep(sweep: Sweep, budget: Budget | None = None, owner: Process | No
             if run is not None and run.state in ("stopped", "interrupted"):
                 _go_on(sweep, study, trial, run, owner)
         sweep.write_plan(plan)
-        sweep.write_status(state="running", owner=owner, reason="")
+        sweep.write_status(state="running", owner=owner, reason="", since=trials)
 
 
 # --- one trial -------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _go_on(sweep: Sweep, study: Study, trial: Any, run: Run, owner: Process | No
 
 def _start(sweep: Sweep, study: Study, owner: Process | None) -> tuple[Run | None, str]:
     """Start the next trial. Returns its run, or None if its settings are invalid, and why the sweep ends, if it does."""
-    last = study.trials()[-FAILURES:]
+    last = study.trials()[sweep.written_status().since :][-FAILURES:]
     errors = [trial.user_attrs.get("error") for trial in last]
     if len(last) == FAILURES and all(errors):
         return None, f"{counted(FAILURES, 'trial')} in a row failed. The last one: {errors[-1]}"

@@ -29,6 +29,7 @@ class SweepStatus(BaseModel):
     state: str = "running"  # or stopping, finished, stopped, failed
     owner: Process | None = None  # the command that trains the trials; None: any studio on the store
     reason: str = ""  # why it ended, in words
+    since: int = 0  # trials before it was last resumed, whose failures no longer count
 
 
 class Sweep:

@@ -126,6 +126,8 @@ def test_a_sweep_whose_trials_all_fail_gives_up_with_their_error(store):
     sweep = done(started(store, "model.pool_after=2/3", "training.lr=1e-3..1e-2", budget=Budget(epochs=99)))
     assert sweep.status().state == "failed" and len(trials_of(sweep)) == FAILURES
     assert sweep.status().reason.startswith("10 trials in a row failed. The last one: `model.pool_after`")
+    resume_sweep(sweep)  # tries as many again
+    assert len(trials_of(done(sweep))) == 2 * FAILURES
 
 
 def test_stopping_and_resuming_goes_on_with_the_same_trial(store):
