@@ -15,7 +15,8 @@ def follow_up(sweep: Sweep) -> None:
     with st.expander("Go on with the best", icon=":material/emoji_events:", key="follow up", expanded=False):
         st.caption("The best of many trials is the luckiest too. Other seeds tell how much of it is luck.")
         row = st.container(horizontal=True, vertical_alignment="bottom")
-        longer = row.number_input("Epochs", epochs + 1, 10_000, epochs * 4, key="longer epochs", width=150)
+        most = max(10_000, epochs + 1)
+        longer = row.number_input("Epochs", epochs + 1, most, min(epochs * 4, most), key="longer epochs", width=150)
 
         def train() -> None:
             run = train_longer(sweep, int(longer))

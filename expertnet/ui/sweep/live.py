@@ -1,6 +1,7 @@
 """The sweep in view: how far it is, what its trials show, and what you can do with it."""
 
 from functools import partial
+from math import ceil
 
 import pandas as pd
 import streamlit as st
@@ -82,7 +83,12 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
         if status.state in ("stopped", "interrupted"):
             action(row, "Resume sweep", "play_arrow", "resume sweep", resume, type="primary")
         else:
-            more = Budget(trials=len(trials) + MORE)
+            budget, grown = sweep.plan().budget, 1 + MORE / max(len(trials), 1)
+            more = Budget(
+                trials=len(trials) + MORE,
+                hours=budget.hours and budget.hours * grown,
+                epochs=budget.epochs and ceil(budget.epochs * grown),
+            )
             action(row, f"{MORE} more trials", "add", "more trials", lambda: resume(more))
     for trial in trials:
         run = trial.run
