@@ -121,10 +121,10 @@ def _settle(sweep: Sweep, study: Study, trial: Any, owner: Process | None, state
     """Tell the search how a trial is or ended. Returns its run if that waits or trains, or will again."""
     run = _run(sweep, trial)
     if run is None or not run.has_settings:
-        if any(other.id == trial.user_attrs["run"] for other in trashed(sweep.store)):
-            _end(study, trial, error="Its run was deleted.")
+        if trial.intermediate_values or any(other.id == trial.user_attrs["run"] for other in trashed(sweep.store)):
+            _end(study, trial, error="Its run was deleted." if run is None else "Its config.json is damaged.")
             return None
-        return _create(sweep, study, trial, owner)  # a kill came before the folder
+        return _create(sweep, study, trial, owner) if state == "running" else None  # a kill came before the folder
     news = study.report(
         trial, {row["epoch"]: row["val_accuracy"] for row in run.metrics() if row["val_accuracy"] is not None}
     )
