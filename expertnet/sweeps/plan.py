@@ -15,7 +15,7 @@ SAMPLERS = {
     "grid": "Tries every combination in order. Every range needs steps or a list.",
 }
 PRUNERS = {
-    "median": "Stops a trial that is worse than half of the others were after as many epochs.",
+    "median": "Stops a trial that is worse than half of the finished ones were after as many epochs.",
     "halving": "Lets only the best quarter continue at each of a few epochs (Li 2020, arXiv:1810.05934).",
     "none": "Trains every trial to its end.",
 }
