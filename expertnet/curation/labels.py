@@ -76,7 +76,9 @@ def find_doubts(
         if not len(held):  # there are fewer images of each class than folds
             continue
         if len(held) == len(labels):
-            raise DatasetError("All images look the same, so no network can judge some without having seen them. Add others.")
+            raise DatasetError(
+                "All images look the same, so no network can judge some without having seen them. Add others."
+            )
 
         def report(activity: str, share: float | None, fold: int = fold) -> None:
             progress("Training networks to judge the labels", (fold + (share or 0.0)) / FOLDS)

@@ -150,7 +150,9 @@ def measure_novelty(
         parts.append(load_own_test_set(run, progress))
     seen = [_look(predictor, part, progress, cancelled) for part in (parts[0], *map(_sample, parts[1:]))]
     if not all(output.isfinite().all() for part in seen for output in part):
-        raise RunError("The network's outputs are not finite numbers, so nothing can be learned about what is unlike its images.")
+        raise RunError(
+            "The network's outputs are not finite numbers, so nothing can be learned about what is unlike its images."
+        )
     features_MF, probabilities_MC = (torch.cat(each) for each in zip(*seen[1:], strict=True))
     if len(features_MF) < FEWEST:
         raise RunError("Too few images were held out of the training to say which images are unlike them.")

@@ -83,7 +83,9 @@ class Version:
     def read(self, image: OwnImage) -> bytes:
         """Return the file of an image, b"" if it is missing. Raises OSError if the whole dataset was removed meanwhile."""
         data = read_file(self.path(image), image.size)
-        if not data and not self.folder.is_dir():  # or a training would skip the other images, and keep the rest as decoded
+        if (
+            not data and not self.folder.is_dir()
+        ):  # or a training would skip the other images, and keep the rest as decoded
             raise FileNotFoundError(errno.ENOENT, "the dataset was removed", str(self.folder))
         return data
 

@@ -63,7 +63,12 @@ class Seen(NamedTuple):
 def checks_view(data: DataSettings) -> None:
     """Draw the checks of a dataset, computed in the background."""
     own, work = find_version(data.dataset), partial(_look, data)
-    key = ("survey", data.dataset, data.image_size, own and own.time)  # a name is free again once its dataset is deleted
+    key = (
+        "survey",
+        data.dataset,
+        data.image_size,
+        own and own.time,
+    )  # a name is free again once its dataset is deleted
     seen: Seen | None = in_background(key, "Check the dataset", work)
     if seen is None:
         return
