@@ -109,7 +109,7 @@ def _save_uploads(version: Version, uploads: list[UploadedFile], label: str) -> 
 def _save_archive(version: Version, upload: UploadedFile) -> None:
     remove_leftovers(version.folder, ".upload-*")
     name = re.sub(r"[^\w.()-]+", "_", upload.name)[-60:].lstrip(".") or "archive"  # errors name the file
-    with TemporaryDirectory(prefix=".upload-", dir=version.folder) as folder:
+    with login.changing(), TemporaryDirectory(prefix=".upload-", dir=version.folder) as folder:
         file = Path(folder, name)
         file.write_bytes(upload.getvalue())
         _add(version, files_at(file), "", [upload])
