@@ -29,7 +29,12 @@ def test_create_list_resolve(store):
     assert store.get(runs[0].id).name == "first" and store.get(runs[1].id).name == runs[1].id
     assert runs[0].settings() == build_settings() and runs[0].state == "queued"
     assert len({run.id[:-1] for run in runs}) < 3 or store.resolve(runs[2].id[:-1]).id == runs[2].id
-    assert store.resolve("latest").id == max(run.id for run in runs)
+    assert store.resolve("latest").id == runs[-1].id
+
+
+def test_runs_made_within_a_second_are_listed_newest_first(store):
+    ids = [store.create(build_settings()).id for _ in range(20)]
+    assert [run.id for run in store.list()] == ids[::-1]
 
 
 @pytest.mark.parametrize(
