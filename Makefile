@@ -1,7 +1,9 @@
 # make run: install everything into .venv and start the studio.
-# make test: lint, types and all tests, in random order; make test SEED=123 repeats an order.
+# make test: lint, types and all tests but the long ones, in random order; make test SEED=123 repeats an order.
+# make test-long: the long tests, such as kills, floods of memory and a fresh installation.
 # make test-fast: lint, types and the fast tests, in under a minute.
-# make test-busy: all tests, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by that command.
+# make test-busy: the tests of make test, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by
+#   that command.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
 # make accuracy PRESET=quick DATA=digits: train a preset in the background, with and without its routing, three seeds each.
@@ -22,7 +24,7 @@ ifdef COVERAGE
 COVER := --cov --cov-report=
 endif
 
-.PHONY: run test test-fast test-busy all-tests lint benchmark accuracy watching hostile clean
+.PHONY: run test test-fast test-long test-busy all-tests lint benchmark accuracy watching hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m expertnet serve --port $(PORT)
@@ -32,13 +34,17 @@ test: lint all-tests
 # The browser tests run alone, because a browser, a server and a training share the processor cores.
 all-tests: $(VENV)/.dev
 	@echo "Tests in random order, seed $(SEED). To repeat this order: make test SEED=$(SEED)"
-	OMP_NUM_THREADS=1 $(PYTEST) $(COVER) -n $(WORKERS) --dist loadfile -m "not browser" tests
-	$(PYTEST) -x tests/browser
+	OMP_NUM_THREADS=1 $(PYTEST) $(COVER) -n $(WORKERS) --dist loadfile -m "not browser and not long" tests
+	$(PYTEST) -x -m "not long" tests/browser
 	$(if $(COVERAGE),@echo "The tests without a browser run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/.")
 
 test-fast: lint
 	@echo "Fast tests in random order, seed $(SEED). To repeat this order: make test-fast SEED=$(SEED)"
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser" tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser and not long" tests
+
+test-long: $(VENV)/.dev
+	@echo "Long tests in random order, seed $(SEED). To repeat this order: make test-long SEED=$(SEED)"
+	OMP_NUM_THREADS=1 $(PYTEST) -m long tests
 
 test-busy: $(VENV)/.dev
 	$(VENV)/bin/python -m tools.busy --times 5 $(if $(BESIDE),--beside "$(BESIDE)") $(MAKE) all-tests

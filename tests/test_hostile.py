@@ -16,7 +16,7 @@ for row in check_kinds(sys.argv[2:], int(sys.argv[1])):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kinds", "cases"), [(["images", "archives", "addresses"], 60), (["run zips", "flipped bytes", "cut"], 40)]
 )

@@ -116,7 +116,7 @@ def output(folder, *command):
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_installed_command_trains_into_runs_and_finds_the_shipped_runs(commands, empty):
     where = output(
         empty, commands / "python", "-c", "import expertnet; print(expertnet.__version__, expertnet.__file__)"
@@ -137,7 +137,7 @@ def test_the_installed_command_trains_into_runs_and_finds_the_shipped_runs(comma
     assert {run["run"] for run in json.loads(output(empty, *runs))} == {trained["run"], *SHIPPED}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_installed_studio_is_served_from_any_folder(commands, empty):
     serve = lambda port: [commands / "expertnet", "serve", "--port", str(port)]  # noqa: E731
     with running_server(serve, empty.parent / "log", cwd=empty) as url:

@@ -10,7 +10,7 @@ from tests.support.notebook import code_cells, run
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs").glob("*.ipynb"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_the_same_cells_print(path, tmp_path):
     shown = [cell["outputs"] for cell in code_cells(json.loads(path.read_text()))]

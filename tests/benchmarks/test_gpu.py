@@ -49,7 +49,7 @@ def call(tmp_path, folder, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_everything_is_measured_once_and_becomes_a_table(call, tmp_path):
     status, printed = call()
     assert status == 0, printed

@@ -31,7 +31,7 @@ def test_a_sweep_trains_prints_and_is_followed_up():
     assert document("sweep", "resume", "latest", "--trials", 3)["reason"] == "3 trials"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_goes_on_after_a_kill_without_a_trial_twice():
     words = [*PROGRAM, *SMALL, "--set", "training.epochs=30", "--trials", "1", "--pruner", "none"]
     process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -30,7 +30,7 @@ def figures():
     return {figure["upload"]: figure for figure in map(json.loads, done.stdout.splitlines())}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_upload_takes_at_most_400_mib(kind, figures):
     figure = figures[kind]

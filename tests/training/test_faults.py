@@ -75,7 +75,7 @@ def test_going_on_from_resume_pt_alone_ends_with_the_bits_of_a_run_left_alone(st
     assert broken.status().test_loss == whole.status().test_loss
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_trainings_and_full_disks():
     """A small sample, in a process with one thread because it forks; `python -m benchmarks.faults` tries more."""
     code = "import json; from tests.support.faults import break_trainings; print(json.dumps(break_trainings(3, 2, seed=1)))"
