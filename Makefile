@@ -31,11 +31,10 @@ run: $(VENV)/.run
 
 test: lint all-tests
 
-# The browser tests run alone, because a browser, a server and a training share the processor cores.
 all-tests: $(VENV)/.dev
 	@echo "Tests in random order, seed $(SEED). To repeat this order: make test SEED=$(SEED)"
 	OMP_NUM_THREADS=1 $(PYTEST) $(COVER) -n $(WORKERS) --dist loadfile -m "not browser and not long" tests
-	$(PYTEST) -x -m "not long" tests/browser
+	$(PYTEST) -x -n $(WORKERS) --dist loadfile -m "not long" tests/browser
 	$(if $(COVERAGE),@echo "The tests without a browser run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/.")
 
 test-fast: lint

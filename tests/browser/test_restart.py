@@ -14,6 +14,8 @@ from expertnet.training.manager import Manager
 from tests.support.served import ROOT, open_page, serving, settle
 from tests.support.small import can_resume, until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def folder(tmp_path):
