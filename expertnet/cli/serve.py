@@ -12,6 +12,7 @@ import typer
 
 from expertnet.cli.options import RunsDir, open_store
 from expertnet.errors import UserError
+from expertnet.store.queue import MOST_AT_ONCE, RunQueue
 from expertnet.utils.home import HOME
 
 
@@ -28,6 +29,12 @@ def serve(
         list[str] | None,
         typer.Option(help="A host name of this server besides localhost, such as studio.example.org. May be repeated."),
     ] = None,
+    trainings: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MOST_AT_ONCE, help="How many runs may train at once. The store remembers it; at first 1."
+        ),
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Start the studio. Ctrl-C ends it and keeps the completed epochs of the run in training."""
@@ -36,6 +43,8 @@ def serve(
     if runs_dir is not None:
         os.environ["EXPERTNET_RUNS"] = str(store.root.resolve())
     refuse_port_in_use(port)
+    if trainings is not None:
+        RunQueue(store.root).set_limit(trainings)
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))  # which the server raises again once it has shut down
     sys.argv = ["streamlit", "run", str(HOME / "app.py"), f"--server.port={port}"]
     if allowed_host:

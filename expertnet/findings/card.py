@@ -54,7 +54,7 @@ def _figures(run: Run, info: DatasetInfo, epoch: int) -> Iterator[tuple[str, flo
     settings, status, spec = run.settings(), run.status(), BUILTIN.get(run.settings().data.dataset)
     tested = spec.test_images if spec else status.test_images or 0
     trained_on = spec.train_images if spec else info.images - tested if info.images and tested else 0
-    best = settings.training.epochs if settings.watches_test else status.best_epoch
+    best = status.epoch if settings.watches_test else status.best_epoch
     if epoch == best:
         for images, accuracy in (
             ("test images", status.test_accuracy),

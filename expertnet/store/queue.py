@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, Any
 
 from filelock import FileLock
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
 
+from expertnet.errors import RunError
 from expertnet.utils.files import read_json, write_atomically
 from expertnet.utils.processes import Process, is_alive, this_process
 
 FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
+MOST_AT_ONCE = 64  # trainings
 RENEW_AFTER = 20.0  # seconds; other hosts drop an entry whose owner has not renewed it for HEARTBEAT_LIMIT
 
 
@@ -23,6 +26,7 @@ class Entry(BaseModel):
 
     run: str
     owner: Process | None = None  # a command line or a worker process
+    place: int = 0  # of a run in training, which its process has locked
 
     @property
     def is_valid(self) -> bool:
@@ -35,8 +39,15 @@ class Entry(BaseModel):
 
 class _Contents(BaseModel):
     waiting: list[Entry] = []
-    training: Entry | None = None  # taken from `waiting` by its owner, which trains it
+    training: list[Entry] = []  # each taken from `waiting` by its owner, which trains it
     paused: bool = False
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1  # trainings at once
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        """Accept the single entry, or none, of earlier versions."""
+        return value if isinstance(value, list) else [] if value is None else [value]
 
 
 class RunQueue:
@@ -59,7 +70,7 @@ class RunQueue:
     def holds(self, run_id: str) -> bool:
         """Return whether a run waits, or was taken by a process that is alive."""
         queue = self._read()
-        return any(entry and entry.run == run_id and entry.is_valid for entry in (*queue.waiting, queue.training))
+        return any(entry.run == run_id and entry.is_valid for entry in (*queue.waiting, *queue.training))
 
     @property
     def paused(self) -> bool:
@@ -67,10 +78,30 @@ class RunQueue:
         return self._read().paused
 
     @property
-    def training(self) -> str | None:
-        """Return the id of the taken run, unless its process died on this host. On another, only its status tells."""
+    def limit(self) -> int:
+        """Return how many runs may train at once, in all processes together."""
+        return self._read().limit
+
+    def set_limit(self, trainings: int) -> None:
+        """Let so many runs train at once. Those that already train continue. Raises RunError."""
+        if not 1 <= trainings <= MOST_AT_ONCE:
+            raise RunError(f"Choose from 1 to {MOST_AT_ONCE} trainings at once. You entered {trainings}.")
+        with self._changing() as queue:
+            queue.limit = trainings
+
+    def taken(self) -> list[Entry]:
+        """Return the taken runs, unless their process died on this host. On another, only their status tells."""
         taken = self._read().training
-        return taken.run if taken and taken.owner and (not taken.owner.is_here or is_alive(taken.owner)) else None
+        return [entry for entry in taken if entry.owner and (not entry.owner.is_here or is_alive(entry.owner))]
+
+    @property
+    def training(self) -> list[str]:
+        """Return the ids of the taken runs."""
+        return [entry.run for entry in self.taken()]
+
+    def has_work(self) -> bool:
+        """Return whether a run waits that no process owns, and the queue is not paused."""
+        return not self.paused and any(entry.owner is None for entry in self.entries())
 
     def add(self, run_id: str, owner: Process | None = None) -> None:
         """Append a run. A run that already waits keeps its place and gets the new owner."""
@@ -114,23 +145,24 @@ class RunQueue:
         with self._changing() as queue:
             queue.paused = paused
 
-    def take(self, run_id: str) -> bool:
+    def take(self, run_id: str, place: int = 0) -> bool:
         """Take a run if it is at the head and no other process owns it, and return whether that worked.
 
-        Hold the training lock when you call this. The run counts as `training` until done().
+        Hold the lock of the place when you call this. The run counts as `training` until done().
         """
         with self._changing() as queue:
             entry = _head(queue)
             if entry is None or entry.run != run_id or not entry.is_open_to(this_process()):
                 return False
             queue.waiting.remove(entry)
-            queue.training = Entry(run=run_id, owner=this_process().beating())
+            others = [taken for taken in queue.training if taken.place != place]  # whoever had the place is dead
+            queue.training = [*others, Entry(run=run_id, owner=this_process().beating(), place=place)]
             return True
 
-    def done(self) -> None:
-        """Record that the taken run no longer trains."""
+    def done(self, run_id: str) -> None:
+        """Record that a taken run no longer trains."""
         with self._changing() as queue:
-            queue.training = None
+            queue.training = [taken for taken in queue.training if taken.run != run_id]
 
     def _read(self, strict: bool = False) -> _Contents:
         try:

@@ -71,7 +71,23 @@ class Status(Process):
         return self.state in TRAINING_STATES
 
     @property
+    def ended_early(self) -> bool:
+        """Return whether patience or the time limit ended the training before its last epoch."""
+        return ended_early(self.state, self.epoch, self.epochs)
+
+    @property
     def progress(self) -> float:
         """Return the completed share of the training, 0 to 1, including the steps of the current epoch."""
+        if self.ended_early:
+            return 1.0
         begun = self.step / self.steps if self.steps and self.training else 0.0
         return float(min((self.epoch + begun) / max(self.epochs, 1), 1.0))
+
+
+def ended_early(state: str, epoch: int, epochs: int) -> bool:
+    return state == "finished" and epoch < epochs
+
+
+def epochs_text(state: str, epoch: int, epochs: int) -> str:
+    """Return the completed epochs of a run in words: "6 of 12", or "6, ended early"."""
+    return f"{epoch:,}, ended early" if ended_early(state, epoch, epochs) else f"{epoch:,} of {epochs:,}"

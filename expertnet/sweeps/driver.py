@@ -61,7 +61,7 @@ class Driver:
             for sweep in sweeps:
                 runs, before = seen.get(sweep.id, ([], None))
                 if before is None or _progress(sweep, runs) != before:
-                    runs = _advance(sweep)
+                    runs = _advance(sweep, manager(self.store).queue.limit)
                     seen[sweep.id] = runs, _progress(sweep, runs)
                     manager(self.store).wake()
             self._leave.wait(TICK)
@@ -73,10 +73,10 @@ def _progress(sweep: Sweep, runs: list[Run]) -> object:
     return sweep.written_status(), states
 
 
-def _advance(sweep: Sweep) -> list[Run]:
+def _advance(sweep: Sweep, slots: int) -> list[Run]:
     """Advance a sweep. An error ends it, not the thread."""
     try:
-        return advance(sweep)
+        return advance(sweep, slots)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, UserError):

@@ -96,8 +96,12 @@ def _cost(settings: Settings) -> Estimate:
 
 
 def best_trials(trials: list[Trial], count: int = 1) -> list[Trial]:
-    """Return the trials with the highest accuracy, best first; earlier ones first among equals."""
-    return sorted((trial for trial in trials if trial.known), key=lambda trial: -(trial.accuracy or 0.0))[:count]
+    """Return the trials with the highest accuracy, best first; earlier ones first among equals.
+
+    Pruned trials come last: the accuracy of a few epochs is a matter of luck, and at the last one they were worse than others.
+    """
+    ended = (trial for trial in trials if trial.known)
+    return sorted(ended, key=lambda trial: (trial.state == "pruned", -(trial.accuracy or 0.0)))[:count]
 
 
 def trial_table(trials: list[Trial]) -> pd.DataFrame:

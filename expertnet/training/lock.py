@@ -1,7 +1,10 @@
-"""One training at a time per store, whichever server, command line or worker process starts it."""
+"""As many trainings at once per store as its queue allows, whichever server, command line or worker process starts them.
+
+Each training holds one of the store's places, a lock file, which the system releases when its process ends in any way.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -9,47 +12,66 @@ from filelock import FileLock, Timeout
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.training.place import Place
 from expertnet.training.runner import OnProgress, run_training
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 
-TICK = 0.5  # seconds between two looks at the queue
+TICK = 0.2  # seconds between two looks at the queue
 
 
 @contextmanager
-def training_lock(root: Path) -> Iterator[bool]:
-    """Try to acquire the training lock of a store, without waiting, and yield whether that worked.
+def training_lock(root: Path, limit: int = 1) -> Iterator[Place | None]:
+    """Try to lock a place of a store, without waiting, and yield it; None if `limit` places are taken.
 
-    The system releases it when its process ends in any way. Raises OSError if it cannot be locked.
+    Raises OSError if a place cannot be locked.
     """
-    try:
-        lock = FileLock(root / "training.lock", mode=FOR_ALL_USERS, blocking=False, thread_local=False).acquire()
-    except Timeout:
-        yield False
-        return
-    with lock:
-        yield True
+    mine, taken = None, 0
+    with ExitStack() as stack:
+        for number in range(max(limit, _used_before(root))):
+            lock = _lock(root, number)
+            try:
+                lock.acquire()
+            except Timeout:
+                taken += 1
+                continue
+            if mine is None and number < limit:
+                mine = number
+                stack.callback(lock.release)
+            else:
+                lock.release()
+        yield None if mine is None or taken >= limit else Place(mine, limit)
+
+
+def _lock(root: Path, number: int) -> FileLock:
+    name = f"training-{number + 1}.lock" if number else "training.lock"
+    return FileLock(root / name, mode=FOR_ALL_USERS, blocking=False, thread_local=False)
+
+
+def _used_before(root: Path) -> int:
+    """Return the number of places that were ever used. More than the limit may be in use after it was lowered."""
+    return 1 + max((int(path.stem.split("-")[1]) - 1 for path in root.glob("training-[0-9]*.lock")), default=0)
 
 
 def train_if_next(
     run: Run, stop: Stop, on_progress: OnProgress = lambda status: None, own_process: bool = False
 ) -> Status | None:
-    """Train a run if it is at the head of the queue and no other run trains, and return its final status; else None."""
+    """Train a run if it is at the head of the queue and a place is free, and return its final status; else None."""
     queue = RunQueue(run.path.parent)
     head = queue.head()
     if head is None or head.run != run.id:
         return None
-    with training_lock(queue.root) as free:
-        if not free or not queue.take(run.id):
+    with training_lock(queue.root, queue.limit) as place:
+        if place is None or not queue.take(run.id, place.number):
             return None
         try:
             status = run.written_status()
             if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
                 return status
             run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
-            return run_training(run, stop, on_progress=on_progress)
+            return run_training(run, stop, on_progress=on_progress, place=place)
         finally:
-            queue.done()
+            queue.done(run.id)
 
 
 def train_in_turn(

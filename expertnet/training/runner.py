@@ -22,6 +22,7 @@ from expertnet.store.run import Run
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
+from expertnet.training.place import Place
 from expertnet.training.status_writer import StatusWriter
 from expertnet.training.stop import Stop
 from expertnet.training.tensorboard import TensorBoardLog
@@ -42,16 +43,18 @@ def run_training(
     *,
     on_progress: OnProgress = lambda status: None,
     network: Callable[[int], ExpertNet] | None = None,
+    place: Place | None = None,
 ) -> Status:
     """Train a run, from its last completed epoch if it has one, and return its final status.
 
     `stop` takes effect after a step, an evaluation batch or a part of a download, as does Run.ask_to_stop. A failure sets the
     state "failed", with its reason in the status and its traceback in the log. `network` creates another network with the
-    interface of ExpertNet for a number of classes. Raises OSError only if the status cannot be written.
+    interface of ExpertNet for a number of classes. `place` is what the run gets of the computer, by default all. Raises OSError
+    only if the status cannot be written.
     """
     with StatusWriter(run, stop) as writer:
         try:
-            _train(run, stop, writer, on_progress, network)
+            _train(run, stop, writer, on_progress, network, place or Place())
         except Cancelled:
             writer.update(state=stop.state)
             run.log(
@@ -86,9 +89,14 @@ def _fail(run: Run, writer: StatusWriter, reason: str, kind: str) -> None:
 
 
 def _train(
-    run: Run, stop: Stop, writer: StatusWriter, on_progress: OnProgress, network: Callable[[int], ExpertNet] | None
+    run: Run,
+    stop: Stop,
+    writer: StatusWriter,
+    on_progress: OnProgress,
+    network: Callable[[int], ExpertNet] | None,
+    place: Place,
 ) -> None:
-    settings = run.settings()
+    settings = place.chosen(run.settings())
 
     def report(activity: str, share: float | None = None) -> None:
         writer.update(activity=activity, activity_share=share)
@@ -115,7 +123,7 @@ def _train(
     refuse_if_too_large(settings, len(data.info.classes))
     report("Setting up the network")
     make = partial(network, len(data.info.classes)) if network else None
-    trainer = Trainer(settings, data, log=run.log, network=make)
+    trainer = Trainer(settings, data, threads=place.threads, log=run.log, network=make)
     history = _begin(run, data, trainer)
     speed = history[-1].get("images_per_second") if history else None
     device, writer.device = device_name(trainer.device), trainer.device

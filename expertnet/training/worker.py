@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -20,16 +22,17 @@ from expertnet.training.stop import Stop
 from expertnet.utils.processes import is_alive, this_process
 
 
-def train_in_worker(run: Run, leave: threading.Event) -> bool:
-    """Start the process of a run if it is at the head of the queue and no other run trains, and return whether it was.
+def train_in_worker(run: Run, leave: threading.Event, starting: threading.Lock) -> bool:
+    """Start the process of a run if it is at the head of the queue and a place is free, and return whether it was.
 
-    Returns when the process has ended or `leave` is set. Raises RunError if the process ended before it could train.
+    No other thread of this process starts one while it holds `starting`. Returns when the process has ended or `leave` is set.
+    Raises RunError if the process ended before it could train.
     """
     queue, unclaimed = RunQueue(run.path.parent), Entry(run=run.id)
-    with training_lock(queue.root) as free:
-        if not free or queue.head() != unclaimed:
+    with starting, training_lock(queue.root, queue.limit) as place:
+        if place is None or queue.head() != unclaimed:
             return False
-        process = _start(run)
+        process = start_process("worker", str(run.path.resolve()), log=run.path / "log.txt")
         # until the process has claimed the run, no other server may start one
         while process.poll() is None and unclaimed in queue.entries() and not leave.wait(TICK):
             pass
@@ -44,16 +47,19 @@ def train_in_worker(run: Run, leave: threading.Event) -> bool:
     return True
 
 
-def _start(run: Run) -> subprocess.Popen[bytes]:
-    """Start the process of a run. Its standard error, such as a crash of the interpreter, goes to the run's log."""
+def start_process(module: str, *arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start a module of this package in a process of its own. Its standard error, such as a crash, goes to the log if given.
+
+    Raises RunError if that fails.
+    """
     try:
-        with (run.path / "log.txt").open("ab") as log:
+        with log.open("ab") if log else nullcontext() as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", "expertnet.training.worker", str(run.path.resolve())],
+                [sys.executable, "-m", f"expertnet.training.{module}", *arguments],
                 cwd=Path(__file__).parents[2],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=log,
+                stderr=errors,
                 start_new_session=True,  # Ctrl-C in the server's terminal does not stop it
             )
     except OSError as error:
@@ -78,7 +84,11 @@ def force_stop(run: Run) -> None:
     run.log("The training process was killed.")
 
 
-def interrupt_or_exit(stop: Stop, seconds: float = 4.0) -> None:
+class Interruptible(Protocol):
+    def interrupt(self) -> None: ...
+
+
+def interrupt_or_exit(stop: Interruptible, seconds: float = 4.0) -> None:
     """Interrupt a training, and exit the process if that takes longer. For SIGTERM."""
     stop.interrupt()
     timer = threading.Timer(seconds, os._exit, (128 + signal.SIGTERM,))

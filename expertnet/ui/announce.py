@@ -46,8 +46,7 @@ _region = st.components.v2.component("announcer", js=JS)
 def announce() -> None:
     """Say which trainings have started or ended since this session last drew a page, and keep the focus on the page."""
     known, said = st.session_state.get(HEARD, (None, ""))
-    training = manager().training()
-    ids = dict.fromkeys([*(known or {}), *([training.id] if training else [])])
+    ids = dict.fromkeys([*(known or {}), *(run.id for run in manager().training())])
     runs = [run for run in (Run(manager().store.root / run_id) for run_id in ids) if run.path.is_dir()]
     states = {run.id: run.state for run in runs}
     if known is not None:  # a new session has missed nothing

@@ -102,30 +102,31 @@ def navigate() -> None:
 
 
 def training_strip(in_view: str | None) -> None:
-    """Draw a line on the run in training, unless it is in view (an id), and keep its numbers fresh.
+    """Draw a line on the run in training (the first of several), unless it is in view (an id), and keep its numbers fresh.
 
     Nothing is drawn, and nothing is sent later, if no run trains.
     """
     # Always there, or the browser would draw a canvas below it anew, and empty, when the line comes or goes
-    place, drawn = st.container(key="training strip"), manager().training()
-    if drawn is None or drawn.id == in_view:
+    place, others = st.container(key="training strip"), [run for run in manager().training() if run.id != in_view]
+    if not others:
         return
+    drawn = others[0]
 
     def look() -> None:
         if not drawn.path.is_dir() or not drawn.status().active:
             if drawn.path.is_dir():
                 toast(f"{escape(cut(drawn.title, LONGEST))}: {drawn.state}.")
             st.rerun()
-        _strip(drawn)
+        _strip(drawn, len(others) - 1)
 
     with place:
         login.fragment(look, run_every=STRIP_TICK)()
 
 
-def _strip(run: Run) -> None:
+def _strip(run: Run, more: int) -> None:
     status, row = run.status(), st.container(horizontal=True, vertical_alignment="center", gap="small")
     # Not a link: after a link from the Train page to itself, the browser keeps the old URL.
-    label = f"Now training: {escape(cut(run.title, LONGEST))}"
+    label = f"Now training: {escape(cut(run.title, LONGEST))}" + (f" (+{more})" if more else "")
     if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
         open_page("train", run.id)
     epoch = f"epoch {min(status.epoch + 1, max(status.epochs, 1))} of {max(status.epochs, 1)}"

@@ -91,7 +91,7 @@ def test_a_drawing_stays_and_the_pen_stays_down_when_the_line_on_a_training_goes
     canvas = page.get_by_role("application", name="Canvas")
     canvas.press("Space")
     live.write_status(status)
-    queue.done()
+    queue.done(live.id)
     expect(strip).to_have_count(0)
     for key in (*["ArrowDown"] * 6, "Space"):
         page.keyboard.press(key)

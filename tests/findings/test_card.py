@@ -50,6 +50,15 @@ def test_what_was_not_measured_is_said_to_be_missing(tmp_path):
     assert front_matter(card)["model-index"][0]["results"] == []
 
 
+def test_a_run_that_ended_early_without_validation_images_keeps_its_test_accuracy(tmp_path):
+    run = saved_run(tmp_path)  # of one epoch
+    data = run.config()["data"] | {"validation_share": 0.0}
+    run.write_config(run.config() | {"data": data, "training": run.config()["training"] | {"epochs": 9}})
+    epoch = run.checkpoints.epoch("best")
+    run.write_status(run.status().changed(state="finished", epoch=epoch, epochs=9, test_accuracy=0.5, test_images=40))
+    assert "| test images | 50.00% |" in section(model_card(run), "Results")
+
+
 def test_the_weakest_classes_are_named():
     limits = section(model_card(Run(SHIPPED_DIGITS)), "Limits")
     found = [int(right) / int(count) for right, count in re.findall(r"\((\d+) of (\d+);", limits)]

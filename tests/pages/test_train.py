@@ -98,6 +98,17 @@ def test_an_ended_run_names_the_epoch_that_it_uses_unless_it_is_the_last():
     assert opened("train", run.id).get("progress")[0].proto.text.endswith("· epoch 3 of 3 · uses epoch 2")
 
 
+def test_a_run_that_ended_early_says_so_and_why():
+    run = written(RunStore(), **{"training.epochs": 12, "training.patience": 2})
+    run.write_status(run.status().changed(epochs=12, best_epoch=1))
+    test = opened("train", run.id)
+    bar = test.get("progress")[0].proto
+    assert bar.text.endswith("finished · epoch 3, ended early · uses epoch 1") and bar.value == 100
+    assert any(
+        caption.value == "Stopped early: no better validation accuracy for 2 epochs." for caption in test.caption
+    )
+
+
 def test_the_log_has_plain_dates():
     run = failed(RunStore())
     run.log("One more line\n2 of it")
@@ -155,7 +166,12 @@ def test_the_queue_can_be_reordered_and_paused():
     test.button(key=f"next {runs[2].id}").click().run()
     opened("train").button(key=f"up {runs[1].id}").click().run()
     assert [run.name for run in manager().waiting()] == ["c", "b", "a"]
-    assert opened("train").button(key="start").label == "Queue this run"
+    test = opened("train")
+    assert test.button(key="start").label == "Queue this run"
+    assert test.number_input(key="trainings 1").set_value(2).run().number_input(key="trainings 2").value == 2
+    assert manager().queue.limit == 2 and any(
+        "Waits because the queue is paused." in each.value for each in test.markdown
+    )
     for run in runs:
         manager().stop(run)
     opened("train").button(key="pause").click().run()

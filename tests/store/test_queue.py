@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
+from expertnet.errors import RunError
 from expertnet.store.queue import RunQueue
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.hosts import on_another_host
@@ -41,9 +43,9 @@ def test_taking_is_from_the_head_and_not_while_paused(tmp_path):
     assert queue.head() is None and not queue.take("a") and queue.ids() == ["a", "b"]
     queue.pause(False)
     assert queue.head().run == "a" and not queue.take("b")
-    assert queue.take("a") and queue.training == "a" and queue.ids() == ["b"]
-    queue.done()
-    assert queue.training is None
+    assert queue.take("a") and queue.training == ["a"] and queue.ids() == ["b"]
+    queue.done("a")
+    assert queue.training == []
     assert queue.take("b") and not queue.take("b") and queue.head() is None
 
 
@@ -72,7 +74,7 @@ def test_a_run_taken_by_a_process_that_died_trains_no_more(tmp_path):
     queue.take("a")
     whole = json.loads(queue.path.read_text())
     queue.path.write_text(json.dumps(whole | {"training": {"run": "a", "owner": DEAD.model_dump()}}))
-    assert queue.training is None
+    assert queue.training == []
 
 
 def test_a_damaged_queue_is_empty_and_takes_new_runs(tmp_path):
@@ -87,7 +89,7 @@ def test_a_damaged_queue_is_empty_and_takes_new_runs(tmp_path):
     ):
         (tmp_path / "queue.json").write_text(text)
         queue = RunQueue(tmp_path)
-        assert queue.ids() == [] and queue.training is None and not queue.paused
+        assert queue.ids() == [] and queue.training == [] and not queue.paused
         queue.add("b")
         assert queue.ids() == ["b"]
         queue.path.unlink()
@@ -114,11 +116,24 @@ def test_another_host_sees_what_trains_here_and_leaves_what_waits_here_its_place
     queue = filled(tmp_path, "trains", "waits")
     assert queue.take("trains") and queue.claim("waits")
     taken = json.loads(queue.path.read_text())
-    taken["training"]["owner"]["heartbeat"] -= 1000  # only the status of a run that trains is written all the time
+    taken["training"][0]["owner"]["heartbeat"] -= 1000  # only the status of a run that trains is written all the time
     queue.path.write_text(json.dumps(taken))
     seen = on_another_host(
         "import sys; from pathlib import Path; from expertnet.store.queue import RunQueue; "
-        "queue = RunQueue(Path(sys.argv[1])); queue.add('theirs'); print(queue.training, *queue.ids())",
+        "queue = RunQueue(Path(sys.argv[1])); queue.add('theirs'); print(*queue.training, *queue.ids())",
         tmp_path,
     )
     assert seen == ["trains", "waits", "theirs"] and queue.ids() == ["waits", "theirs"]
+
+
+def test_several_runs_train_at_once_each_in_a_place_of_its_own(tmp_path):
+    queue = filled(tmp_path, "a", "b", "c")
+    assert queue.limit == 1
+    queue.set_limit(2)
+    assert queue.take("a", 0) and queue.take("b", 1) and queue.training == ["a", "b"]
+    queue.done("a")
+    assert queue.take("c", 1) and queue.training == ["c"]  # whoever trained "b" in this place is dead
+    for wrong in (0, 1000):
+        with pytest.raises(RunError, match="from 1 to"):
+            queue.set_limit(wrong)
+    assert RunQueue(tmp_path).limit == 2

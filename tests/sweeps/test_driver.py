@@ -2,14 +2,15 @@
 
 import pytest
 
+from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.driver import Driver
-from expertnet.sweeps.engine import start_sweep
+from expertnet.sweeps.engine import start_sweep, stop_sweep
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.study import JOURNAL
 from expertnet.sweeps.trials import trials_of
 from expertnet.training.manager import manager
-from tests.support.small import LIMIT, settings
+from tests.support.small import LIMIT, settings, until
 from tests.support.sweeps import plan
 
 
@@ -48,3 +49,25 @@ def test_a_server_that_ends_leaves_its_sweep_to_the_next(store):
     second = Driver(store)
     second.wake()
     assert second.join(LIMIT) and sweep.status().state == "finished"
+
+
+@pytest.mark.slow
+def test_two_servers_with_two_trainings_at_once_train_no_trial_twice(store):
+    RunQueue(store.root).set_limit(2)
+    long = settings(**{"training.epochs": 5000})
+    sweep = start_sweep(store, plan("model.num_experts=1,2,3", budget=Budget(trials=9), settings=long))
+    drivers = Driver(store), Driver(store)
+    for each in drivers:
+        each.wake()
+
+    def training():
+        return [run for run in store.list() if run.state == "running" and run.metrics()]
+
+    until(lambda: len(training()) == 2)
+    assert len({run.status().pid for run in training()}) == 2
+    manager(store).stop(training()[0])
+    until(lambda: len(store.list()) == 3 and len(training()) == 2)
+    stop_sweep(sweep)
+    assert all(each.join(LIMIT) for each in drivers) and sweep.status().state == "stopped"
+    assert sorted(trial.values["model.num_experts"] for trial in trials_of(sweep)) == [1, 2, 3]
+    assert [run.log_tail().count("Started") for run in store.list()] == [1] * 3

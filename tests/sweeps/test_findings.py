@@ -1,13 +1,14 @@
 """What a sweep shows, where the answer is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from expertnet.sweeps.findings import accuracy_against_cost, best_so_far, slice_of, what_matters
 from expertnet.sweeps.plan import Budget
-from expertnet.sweeps.trials import trials_of
-from tests.support.sweeps import done, started
+from expertnet.sweeps.trials import best_trials, trials_of
+from tests.support.sweeps import done, peak, started
 
 
 def swept(store, accuracy=None, *vary, trials=24):
@@ -54,6 +55,14 @@ def test_the_pareto_front_and_the_best_so_far(store):
     assert "Channels of the best quarter of the trials: " in slice_of(plan, trials, "model.channels").sentence
     for finding in (best_so_far(plan, trials), slice_of(plan, trials, "model.channels")):
         assert finding.spec["height"]
+
+
+def test_a_pruned_trial_is_not_the_best(store):
+    plan, trials = swept(store, peak, trials=4)
+    best = best_trials(trials)[0]
+    pruned = replace(best, number=5, state="pruned", accuracy=0.99)
+    assert best_trials([*trials, pruned])[0] == best and best_trials([pruned]) == [pruned]
+    assert best_so_far(plan, [*trials, pruned]).sentence.startswith(f"The best is trial {best.number} with")
 
 
 def test_a_sweep_without_trials_shows_nothing(store):

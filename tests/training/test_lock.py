@@ -15,6 +15,7 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.training.lock import train_in_turn, training_lock
 from expertnet.training.manager import Manager
+from expertnet.training.place import Place
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.hosts import other_host
@@ -43,6 +44,33 @@ def test_the_lock_is_one_for_all_threads_and_free_again(tmp_path):
             assert not second
     with training_lock(tmp_path) as again:
         assert again
+
+
+def test_a_store_has_as_many_places_as_trainings_at_once(tmp_path):
+    with training_lock(tmp_path, 2) as first, training_lock(tmp_path, 2) as second:
+        assert (first.number, second.number) == (0, 1)
+        with training_lock(tmp_path, 2) as third:
+            assert third is None
+    with training_lock(tmp_path, 3), training_lock(tmp_path, 3) as second:
+        with training_lock(tmp_path, 3):
+            pass
+        with training_lock(tmp_path, 1) as lowered:  # two train still
+            assert lowered is None
+    with training_lock(tmp_path, 1) as again:
+        assert again.number == 0
+
+
+def test_a_place_gets_its_share_of_the_threads_and_one_of_several_gpus(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    devices = {
+        asked: [Place(number, 3).chosen(settings(**{"hardware.device": asked})).hardware.device for number in range(3)]
+        for asked in ("auto", "cuda", "cuda:1", "cpu")
+    }
+    assert devices["auto"] == devices["cuda"] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert devices["cuda:1"] == ["cuda:1"] * 3 and devices["cpu"] == ["cpu"] * 3
+    assert Place(0, 3).threads == 2 and Place(0, 16).threads == 1 and Place().threads is None
+    assert Place().chosen(settings(**{"hardware.device": "auto"})).hardware.device == "auto"
 
 
 def test_every_user_of_a_store_can_take_its_locks_whatever_the_umask(tmp_path):
@@ -127,12 +155,12 @@ def test_any_process_stops_the_training_of_another_through_the_store(store):
     process = command_line(store, "--set", "training.epochs=2000")
     until(lambda: store.list() and store.list()[0].metrics(), process)
     (run,) = store.list()
-    assert Manager(store).training().id == run.id
+    assert [one.id for one in Manager(store).training()] == [run.id]
     Manager(store).stop(run)
     assert run.state == "stopping" or run.state == "stopped"  # at once
     output, _ = process.communicate(timeout=LIMIT)
     assert json.loads(output)["state"] == "stopped" and run.state == "stopped" and can_resume(run)
-    assert Manager(store).training() is None
+    assert Manager(store).training() == []
 
 
 @pytest.mark.slow
@@ -140,7 +168,11 @@ def test_a_training_on_another_host_is_seen_and_stopped(store):
     process = command_line(store, "--set", "training.epochs=2000", python=other_host())
     until(lambda: store.list() and store.list()[0].metrics(), process)
     (run,) = store.list()
-    assert not run.status().is_here and run.state == "running" and Manager(store).training().id == run.id
+    assert (
+        not run.status().is_here
+        and run.state == "running"
+        and [one.id for one in Manager(store).training()] == [run.id]
+    )
     Manager(store).stop(run)
     output, _ = process.communicate(timeout=LIMIT)
     assert json.loads(output)["state"] == "stopped" and run.state == "stopped" and can_resume(run)

@@ -41,7 +41,7 @@ def test_a_training_in_its_own_process_outlives_its_server_and_ends_by_force(sto
     assert psutil.pid_exists(pid) and run.state == "running"
     second = Manager(store)
     try:
-        assert second.training().id == run.id
+        assert [one.id for one in second.training()] == [run.id]
         second.wake()
         epochs = len(run.metrics())
         until(lambda: len(run.metrics()) > epochs)  # it goes on

@@ -6,6 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.settings.fields import with_labels
 from expertnet.store.index import RunRow
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import epochs_text
 from expertnet.store.trash import trashed
 from expertnet.ui.chart import show_chart
 from expertnet.ui.run_details import epoch_chart, settings_table
@@ -60,7 +61,11 @@ def _run(row: RunRow) -> None:
 
 
 def _facts(row: RunRow) -> None:
-    facts = [state_label(row.state), f"epoch {row.epoch} of {row.epochs}" if row.epochs else "", escape(row.dataset)]
+    facts = [
+        state_label(row.state),
+        f"epoch {epochs_text(row.state, row.epoch, row.epochs)}" if row.epochs else "",
+        escape(row.dataset),
+    ]
     st.caption(" · ".join([*filter(None, facts), escape(time_text(row.run.created))]))
     figures = st.container(horizontal=True, gap="large")
     best = "Test accuracy, last epoch" if row.watches_test else "Best validation accuracy"

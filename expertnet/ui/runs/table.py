@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from expertnet.store.index import RunRow, row_labels
+from expertnet.store.status import epochs_text
 from expertnet.ui.shell import state_mark
 
 TALLEST = 20  # rows; a longer table scrolls
@@ -33,7 +34,7 @@ def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
         "State": state_mark(row.state),
         "Created": row.created,
         "Accuracy": row.spark,
-        "Epochs": f"{row.epoch} of {row.epochs}" if row.epochs else None,
+        "Epochs": epochs_text(row.state, row.epoch, row.epochs) if row.epochs else None,
         "Dataset": fitted(row.dataset, WIDTHS["Dataset"]) or None,
         "Tags": [fitted(tag, WIDTHS["Tags"] - CHIP) for tag in row.tags],
         "Monitored": "test set" if row.watches_test else "validation",

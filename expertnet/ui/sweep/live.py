@@ -11,6 +11,7 @@ from expertnet.charts.base import specification
 from expertnet.charts.run_settings import parallel
 from expertnet.settings.fields import display_value
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import resume_sweep, stop_sweep
 from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, what_matters
@@ -163,7 +164,7 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
             {"Trial": trial.number, "State": state_mark(trial.state), "Accuracy": trial.accuracy}
             | {d.field.label: display_value(trial.values[d.key]) for d in plan.space}
             | {
-                "Epochs": f"{trial.epoch} of {trial.epochs}",
+                "Epochs": epochs_text(trial.state, trial.epoch, trial.epochs),
                 "Time": duration(trial.seconds),
                 "Run": _address(trial),
                 "Why": trial.error,
@@ -185,7 +186,8 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
 
 
 def _address(trial: Trial) -> str | None:
-    return f"/train?run={trial.run_id}" if trial.run is not None else None
+    base = st.get_option("server.baseUrlPath").strip("/")
+    return f"{base and f'/{base}'}/train?run={trial.run_id}" if trial.run is not None else None
 
 
 def sweep_in_view(store: RunStore, sweeps: list[Sweep]) -> Sweep | None:

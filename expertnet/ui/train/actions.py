@@ -25,7 +25,7 @@ from expertnet.utils.text import cut, escape
 def training_actions(run: Run, status: Status) -> None:
     """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
-        st.caption("Waiting in the paused queue." if manager().queue.paused else "Waiting in the queue.")
+        st.caption(manager().executor.status(run))
     elif status.state == "running":
         buttons, help = st.container(horizontal=True), "Keeps completed epochs."
         action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")
@@ -46,10 +46,9 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
         st.warning(escape(why_not), icon=":material/block:")
     if status.state == "interrupted":
         saved = f"Epoch {status.epoch} is saved. Later progress is lost." if status.epoch else "No epoch was completed."
-        st.info(
-            f"The training process ended early: it was killed, or the app or the computer was stopped. {saved}",
-            icon=":material/power_off:",
-        )
+        st.info(f"{manager().executor.ended(run)} {saved}", icon=":material/power_off:")
+    if status.ended_early:
+        st.caption(manager().executor.ended(run))
     buttons = st.container(horizontal=True, vertical_alignment="center")
     if why_not:
         label = "Start a new run with these settings"

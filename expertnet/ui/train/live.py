@@ -40,8 +40,8 @@ def run_in_view() -> Run | None:
 def _last_shown() -> str:
     """Return the id of the run to show if the URL names none, NONE for the form, or "" if nothing tells."""
     training, shown = manager().training(), st.session_state.get(SHOWN, "")
-    if training is not None:
-        return training.id
+    if training:
+        return shown if any(run.id == shown for run in training) else training[0].id
     if any(is_form_key(name) for name in st.query_params):
         return ""
     runs = RunStore().list()

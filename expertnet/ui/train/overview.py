@@ -9,7 +9,7 @@ from expertnet.findings.through_training import routing_so_far
 from expertnet.settings.fields import with_labels
 from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
-from expertnet.store.status import TRAINING, Status
+from expertnet.store.status import TRAINING, Status, epochs_text
 from expertnet.store.steps import read_steps
 from expertnet.ui.chart import show_chart
 from expertnet.ui.run_details import epoch_chart, step_chart
@@ -120,7 +120,7 @@ def _how_far(status: Status) -> str:
     epoch, epochs = status.epoch, max(status.epochs, 1)
     if status.state == "queued":
         return f"resumes after epoch {epoch:,} of {epochs:,}" if epoch else counted(epochs, "epoch")
-    return f"epoch {min(epoch + status.training, epochs):,} of {epochs:,}"
+    return f"epoch {epochs_text(status.state, min(epoch + status.training, epochs), epochs)}"
 
 
 # --- curves ----------------------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.store.index import row_labels, rows_of
+from expertnet.store.queue import MOST_AT_ONCE
 from expertnet.store.run import Run
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
-from expertnet.ui.shell import action
+from expertnet.ui.shell import act, action
 from expertnet.utils.text import counted, cut, escape
 
 LOOK_EVERY = 2.0  # seconds
@@ -17,21 +18,35 @@ LONGEST = 40  # characters of a title
 
 
 def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
-    """Draw the queue as a button that opens it, unless it is empty. Returns a test for changes of it and of the run in training."""
-    drawn = _now()
-    waiting, paused = manager().waiting(), manager().queue.paused
-    if waiting or paused:
+    """Draw the queue as a button that opens it, unless nothing waits. Returns a test for changes of it and of the runs in training."""
+    drawn, queue = _now(), manager().queue
+    training, waiting, paused = manager().training(), manager().waiting(), queue.paused
+    if waiting or paused or len(training) > 1:
         said = ", paused" if paused else ""
         with place.popover(f"Queue ({len(waiting)}{said})", icon=":material/format_list_numbered:", key="queue"):
             label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
             help = "A paused queue starts no new run. A run in training continues."
             action(st.container(), label, icon, "pause", lambda: manager().pause(not paused), help=help)
-            labels = row_labels(rows_of(waiting), LONGEST)
+            _limit(queue.limit)
+            labels = row_labels(rows_of([*training, *waiting]), LONGEST)
+            if len(training) > 1:
+                for run in training:
+                    st.markdown(f"{escape(labels[run.id])}  \n:small[{escape(manager().executor.status(run))}]")
             for number, run in enumerate(waiting):
                 if run.has_settings:
                     _entry(number, run, labels[run.id])
 
     return lambda: _now() != drawn
+
+
+def _limit(limit: int) -> None:
+    """Draw how many runs may train at once."""
+    help = "On a computer with several GPUs, each run gets one of them. On the CPU, they share its threads."
+    wanted = st.number_input(
+        "Trainings at once", 1, MOST_AT_ONCE, limit, key=f"trainings {limit}", **{"help": help} | login.reserved()
+    )
+    if wanted != limit:
+        act(lambda: manager().set_limit(int(wanted)))
 
 
 def watch_queue(changed: Callable[[], bool]) -> None:
@@ -45,15 +60,16 @@ def watch_queue(changed: Callable[[], bool]) -> None:
 
 
 def _now() -> tuple[object, ...]:
-    """Return the run in training and the queue."""
-    training = manager().training()
-    return training.id if training else None, manager().queue.ids(), manager().queue.paused
+    """Return the runs in training and the queue."""
+    queue = manager().queue
+    return [run.id for run in manager().training()], queue.ids(), queue.paused, queue.limit
 
 
 def _entry(place: int, run: Run, label: str) -> None:
     st.markdown(
         f"{place + 1}\\. {escape(label)}  \n"
-        f":small[{escape(cut(run.dataset, LONGEST))} · {counted(run.settings().training.epochs, 'epoch')}]"
+        f":small[{escape(cut(run.dataset, LONGEST))} · {counted(run.settings().training.epochs, 'epoch')}]  \n"
+        f":small[{escape(manager().executor.status(run))}]"
     )
     row, queue, trained = st.container(horizontal=True), manager().queue, bool(run.metrics())
     look = {"type": "tertiary"}

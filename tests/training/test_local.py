@@ -1,0 +1,54 @@
+"""Several trainings at once: one in the server, further ones in processes that end with it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from expertnet.training.manager import Manager
+from tests.support.small import LIMIT, can_resume, settings, until
+
+LONG = {"training.epochs": 5000}
+
+
+@pytest.mark.slow
+def test_two_runs_train_at_once_and_what_ends_one_leaves_the_other(manager):
+    manager.set_limit(2)
+    here, apart, third = manager.submit(settings(**LONG)), manager.submit(settings(**LONG)), manager.submit(settings())
+    until(lambda: here.metrics() and apart.metrics())
+    helper = psutil.Process(apart.status().pid)
+    assert here.status().pid == os.getpid() != helper.pid and apart.status().own_process
+    assert [run.id for run in manager.training()] == [here.id, apart.id] and third.state == "queued"
+    status = manager.executor.status
+    assert status(here).startswith("Trains: CPU") and "in a process of its own" in status(apart)
+    assert status(third) == "Waits for one of 2 trainings to end."
+    manager.stop(here)
+    assert manager.join(here.id, timeout=LIMIT) and manager.join(third.id, timeout=LIMIT)
+    assert here.state == "stopped" and can_resume(here) and third.state == "finished"
+    assert apart.state == "running"
+    manager.close()
+    until(lambda: not psutil.pid_exists(helper.pid))
+    assert apart.state == "interrupted" and can_resume(apart) and "killed" in manager.executor.ended(apart)
+
+
+@pytest.mark.slow
+def test_a_helper_ends_with_a_server_that_is_killed(store):
+    code = (
+        "import sys; from pathlib import Path; from expertnet.store.run_store import RunStore\n"
+        "from expertnet.training.manager import Manager; from tests.support.small import settings\n"
+        "manager = Manager(RunStore(Path(sys.argv[1]))); manager.set_limit(2)\n"
+        "[manager.submit(settings(**{'training.epochs': 5000})) for _ in range(2)]; manager.join()"
+    )
+    server = subprocess.Popen([sys.executable, "-c", code, str(store.root)], cwd=Path(__file__).parents[2])
+    until(lambda: len(store.list()) == 2 and all(run.metrics() for run in store.list()), server)
+    pids = {run.status().pid for run in store.list()}
+    server.kill()
+    server.wait(LIMIT)
+    until(lambda: not any(map(psutil.pid_exists, pids)))
+    assert all(run.state == "interrupted" and can_resume(run) for run in store.list())
+    after = Manager(store)
+    assert after.training() == [] and after.queue.limit == 2
+    after.close()
