@@ -316,6 +316,14 @@ class TrainingSettings(Section):
     """Save extra checkpoints, to see the routing through training. 0 saves only the best and the last."""
     tensorboard: bool = setting(False, "TensorBoard")
     """Log each epoch for TensorBoard in the run's folder. Requires the tensorboard package."""
+    mlflow: bool = setting(False, "MLflow")
+    """Send settings, curves, results and the best weights to MLflow: to the server that MLFLOW_TRACKING_URI names, or else to
+    mlflow.db in the folder of the runs. Requires the mlflow package.
+    """
+    wandb: bool = setting(False, "Weights & Biases")
+    """Send settings, curves, results and the best weights to Weights & Biases, or to the run's folder if nobody is logged in on
+    this computer. Requires the wandb package.
+    """
 
 
 class HardwareSettings(Section):

@@ -22,7 +22,7 @@ from expertnet.sweeps.study import Study, open_study, require_optuna
 from expertnet.sweeps.sweep import ACTIVE, Sweep, create_sweep
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import stop_run
-from expertnet.training.tensorboard import require_tensorboard
+from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.processes import Process
 from expertnet.utils.text import counted, cut
 
@@ -63,7 +63,7 @@ def start_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sw
     """
     require_optuna()
     plan.checked()
-    require_tensorboard(plan.settings)
+    require_trackers(plan.settings)
     refuse_if_missing(plan.settings.data)
     return create_sweep(store, plan, owner)
 

@@ -23,7 +23,7 @@ from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.start import prepare_resume
-from expertnet.training.tensorboard import require_tensorboard
+from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.processes import Process
 from expertnet.utils.text import cut
 
@@ -199,7 +199,7 @@ def _planning(store: RunStore) -> Iterator[None]:
 def _refuse(plan: Plan) -> None:
     refuse_changed_images(plan.run.settings().data, plan.info)
     for trial in plan.open:
-        require_tensorboard(trial.settings)
+        require_trackers(trial.settings)
         refuse_if_too_large(trial.settings, len(plan.info.classes))
 
 

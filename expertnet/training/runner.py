@@ -26,6 +26,7 @@ from expertnet.training.place import Place
 from expertnet.training.status_writer import StatusWriter
 from expertnet.training.stop import Stop
 from expertnet.training.tensorboard import TensorBoardLog
+from expertnet.training.trackers.start import start_trackers
 from expertnet.training.trainer import Progress, TestResult, Trainer
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
@@ -135,6 +136,7 @@ def _train(
         report("Compiling the network, which can take some minutes")
     started, first_epoch = time.perf_counter(), trainer.epoch
     with TensorBoardLog(run) as scalars, StepLog(run.path, trainer.epoch) as steps:
+        start_trackers(run, settings)
         for progress in trainer.run():
             seconds = time.perf_counter() - started
             writer.update(**_live(progress, trainer, seconds, first_epoch), seconds=before + seconds)

@@ -10,7 +10,7 @@ from expertnet.store.checks import resume_fault
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES, Before
 from expertnet.training.early_stop import early_end
-from expertnet.training.tensorboard import require_tensorboard
+from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.processes import this_process
 
 CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depends on it
@@ -18,7 +18,7 @@ CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depend
 
 def check_can_start(settings: Settings) -> None:
     """Raise SettingsError or DatasetError if a dataset, device, package or memory is missing."""
-    require_tensorboard(settings)
+    require_trackers(settings)
     refuse_if_missing(settings.data)
     refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
 

@@ -1,4 +1,4 @@
-"""The charts of a training and the table of its settings, for the Train page and for the drawer of the Runs page."""
+"""The charts of a training, the table of its settings and its links to trackers, for the Train page and for the drawer of the Runs page."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,6 +16,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.history import HistoryRow, read_history
 from expertnet.store.run import Run
 from expertnet.store.steps import STEPS_FILE, StepPoint, read_steps
+from expertnet.training.trackers.record import TITLES, read_tracked
 from expertnet.utils.files import cached_on_file
 from expertnet.utils.text import counted, escape
 
@@ -33,6 +34,21 @@ def settings_table(run: Run) -> None:
     rows = [(labels[key], display_value(value), key, display_value(usual[key])) for key, value in values]
     table = pd.DataFrame(rows, columns=["Setting", "Value", "Key", "Preset"])
     st.dataframe(table if known else table.drop(columns="Preset"), hide_index=True, alt="All settings of the run")
+
+
+def tracker_links(run: Run) -> None:
+    """Link the run in the trackers that it was sent to, or show the command that opens or uploads it."""
+    for name, title in TITLES.items():
+        tracked = read_tracked(run.path, name)
+        if tracked is None:
+            continue
+        if tracked.url.startswith(("http://", "https://")):
+            st.link_button(f"Open in {title}", tracked.url, icon=":material/open_in_new:")
+        elif tracked.command:
+            st.caption(f"In {title}, on this computer:")
+            st.code(tracked.command, language="bash", wrap_lines=True)
+        if tracked.error:
+            st.caption(f"{title} could not be reached: {escape(tracked.error)}")
 
 
 # Charts take 10 ms and more to make, so only what is shown is made, once for all tabs.

@@ -11,6 +11,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash, trashed
+from expertnet.training.trackers.record import Tracked, write_tracked
 from expertnet.ui import choices
 from expertnet.ui.runs import state
 from expertnet.ui.runs.state import SELECTED
@@ -293,12 +294,17 @@ def test_text_that_does_not_fit_a_cell_ends_in_an_ellipsis(text):
 
 def test_the_drawer_shows_the_full_name_the_curves_and_the_settings(store):
     run = written(store, "n" * 80, **{"training.lr": 0.0125})
+    write_tracked(run.path, "mlflow", Tracked(url="http://here:5000/#/runs/1", error="no answer *yet*"))
+    write_tracked(run.path, "wandb", Tracked(url="javascript:alert(1)", command="wandb sync here"))
     assert names(page())[0].endswith("n…")
     test = page(open=run.id)
     assert [dialog.proto.dialog.title for dialog in test.get("dialog")] == ["n" * 80]
     assert [spec["title"] for spec in specs(test)] == ["Accuracy", "Loss"]
     settings = test.dataframe[1].value.set_index("Setting")["Value"]
     assert settings["Learning rate"] == "0.0125"
+    assert [link.proto.url for link in test.get("link_button")] == ["http://here:5000/#/runs/1"]
+    assert "wandb sync here" in [code.value for code in test.code]
+    assert "MLflow could not be reached: no answer \\*yet\\*" in [caption.value for caption in test.caption]
 
 
 def test_a_run_in_the_url_that_is_gone_is_named(store):

@@ -2,11 +2,8 @@
 
 import pytest
 
-from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.training import tensorboard
-from expertnet.training.start import check_can_start
 from expertnet.training.tensorboard import TensorBoardLog
 
 
@@ -74,10 +71,3 @@ def test_where_the_test_set_is_watched_the_names_say_so():
     with TensorBoardLog(run) as log:
         log.write(metrics(1))
     assert "accuracy/test set" in read(run) and "accuracy/validation" not in read(run)
-
-
-def test_without_its_package_a_run_is_refused_before_it_starts(monkeypatch):
-    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
-    check_can_start(build_settings("quick", "digits"))
-    with pytest.raises(SettingsError, match="pip install tensorboard"):
-        check_can_start(build_settings("quick", "digits", {"training.tensorboard": True}))

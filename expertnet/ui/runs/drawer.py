@@ -9,7 +9,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import epochs_text
 from expertnet.store.trash import trashed
 from expertnet.ui.chart import show_chart
-from expertnet.ui.run_details import epoch_chart, settings_table
+from expertnet.ui.run_details import epoch_chart, settings_table, tracker_links
 from expertnet.ui.run_picker import model_card
 from expertnet.ui.runs.actions import run_actions
 from expertnet.ui.runs.imports import import_panel
@@ -51,6 +51,7 @@ def _run(row: RunRow) -> None:
     run_actions(row)
     if row.note:
         st.text(row.note)  # not as Markdown
+    tracker_links(row.run)
     if row.settings:
         if len(row.curves["epoch"]):
             with shown_error(), st.grid(2, min_column_width=260):

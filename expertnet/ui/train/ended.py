@@ -11,7 +11,7 @@ from expertnet.settings.presets import PRESETS
 from expertnet.store.checks import check_network
 from expertnet.store.run import Run
 from expertnet.store.status import Status
-from expertnet.ui.run_details import settings_table
+from expertnet.ui.run_details import settings_table, tracker_links
 from expertnet.ui.shell import shown_error, time_text
 from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
@@ -66,6 +66,7 @@ def _settings(run: Run) -> None:
     if run.preset in PRESETS:
         st.caption("On the command line:")
         st.code(command_line(settings, run.preset), language="bash", wrap_lines=True)
+    tracker_links(run)
     settings_table(run)
 
 
