@@ -1,4 +1,4 @@
-"""The Predict page: classify samples, a drawing, uploads or images from the camera."""
+"""The Predict page: classify samples, a drawing, uploads, or images from the clipboard or the camera."""
 
 import streamlit as st
 

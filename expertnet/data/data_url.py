@@ -14,7 +14,7 @@ START = "data:image/png;base64,"
 
 def from_data_url(url: object) -> bytes:
     """Return the bytes in a PNG data URL that a browser sent. Raises ImageError if it is none, or is too large."""
-    unreadable = ImageError("The drawing could not be read. Clear it and draw again.")
+    unreadable = ImageError("The image that the browser sent could not be read. Draw or paste it again.")
     if not isinstance(url, str) or not url.startswith(START) or len(url) > MAX_BYTES * 4 / 3:
         raise unreadable
     try:

@@ -56,6 +56,27 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     settle(page.get_by_text(f'Test image {number}: class "7"'))
 
 
+PASTE = """async (field) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 })
+  canvas.getContext("2d").fillRect(28, 8, 8, 48)
+  const file = new File([await new Promise((done) => canvas.toBlob(done))], "image.png", { type: "image/png" })
+  const clipboardData = new DataTransfer()
+  clipboardData.items.add(file)
+  field.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }))
+}"""
+
+
+def test_an_image_from_the_clipboard_is_classified(tab, run):
+    page = tab("predict", run=run.id)
+    page.get_by_role("radio", name="Paste").click()
+    field = page.get_by_role("textbox", name="Image from the clipboard")
+    settle(field)
+    field.evaluate(PASTE)
+    expect(page.get_by_role("heading", name=ANSWER)).to_be_visible()
+    expect(page.get_by_text("Paste another image to replace this one.")).to_be_visible()
+    expect(page.get_by_role("button", name="Add to class …")).to_be_visible()
+
+
 def test_a_drawing_is_classified_and_cleared(page):
     page.get_by_role("radio", name="Draw").click()
     canvas = page.get_by_role("application", name="Canvas")

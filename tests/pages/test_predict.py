@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from expertnet.data.own.versions import dataset_ids, open_version
 from expertnet.evaluation.calibration import fit_temperature
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.attribution import attribute
@@ -234,3 +235,25 @@ def test_the_probabilities_of_a_calibrated_run_are_those_of_the_logits_over_its_
     assert temperature != pytest.approx(1, abs=0.02) and answers(test)[0].endswith(f"({percent(highest)})")
     next(toggle for toggle in test.toggle if toggle.label == "Calibrated").set_value(False).run()
     assert answers(test) == answers(before)
+
+
+def test_a_wrong_answer_is_corrected_with_one_click_into_a_dataset_of_ones_own(tmp_path, monkeypatch):
+    run = finished(RunStore())
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there
+    test = upload(uploading(), "four.png")
+    (menu,) = test.menu_button
+    assert menu.options == list(load_predictor(run).classes)
+    menu.click("4").run()
+    (dataset,) = dataset_ids()
+    contents = open_version(dataset).contents
+    assert contents.title == "Corrections of Digits"
+    assert [(contents.classes[image.label], image.name) for image in contents.images.values()] == [("4", "four.png")]
+    assert "1 image added." in " ".join(caption.value for caption in test.caption)
+    test.menu_button[0].click("5").run()  # the same image, into the same dataset
+    assert sorted(open_version(dataset).contents.classes.values()) == ["4", "5"] and dataset_ids() == [dataset]
+
+
+def test_test_images_are_not_offered_for_a_dataset_to_train_on():
+    finished(RunStore())
+    test = opened("predict")
+    assert answers(test) and not test.menu_button

@@ -18,6 +18,7 @@ from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.ui import shell
 from expertnet.ui.chart import show_chart
+from expertnet.ui.predict.correct import correct
 from expertnet.ui.predict.evidence import show_evidence
 from expertnet.ui.predict.gallery import Answer, Classified
 from expertnet.ui.predict.samples import Given
@@ -70,6 +71,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
             st.caption(escape(given.note or given.name))
             if given.place is not None and shown.answer.routing.shape[1] > 1:
                 shell.link("experts", "See routing", run.id, image=str(given.place + 1))
+            correct(run, predictor, given)
     _notice(predictor, shown)
     left, right = st.columns(2, gap="medium")
     with left:

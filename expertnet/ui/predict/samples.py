@@ -40,6 +40,7 @@ class Given:
     place: int | None = None  # in the test set
     inverted: bool | None = None  # None if it cannot be
     is_own: bool = False  # whether it is from the run's dataset
+    data: bytes | None = None  # the file that a user gave; None for samples
 
 
 class _Sample(NamedTuple):

@@ -1,4 +1,4 @@
-"""Where the images on the Predict page come from: samples, a drawing, uploads or the camera."""
+"""Where the images on the Predict page come from: samples, a drawing, uploads, the clipboard or the camera."""
 
 from collections.abc import Hashable
 from hashlib import sha256
@@ -12,15 +12,18 @@ from expertnet.inference.routing_cache import has_own_test_set
 from expertnet.inference.unlike import inverted
 from expertnet.store.run import Run
 from expertnet.ui.predict.canvas import draw
+from expertnet.ui.predict.paste import paste
 from expertnet.ui.predict.samples import Given, pick_sample
 
-SAMPLES, DRAW, UPLOAD, CAMERA = "Samples", "Draw", "Upload", "Camera"
+SAMPLES, DRAW, UPLOAD, PASTE, CAMERA = "Samples", "Draw", "Upload", "Paste", "Camera"
 INVERT = "invert"  # widget
 
 
 def pick_source(run: Run) -> str:
     """Ask where the images come from. Samples come first if those of the run are on this computer."""
-    sources = [SAMPLES, DRAW, UPLOAD, CAMERA] if has_own_test_set(run) else [UPLOAD, DRAW, CAMERA, SAMPLES]
+    sources = (
+        [SAMPLES, DRAW, UPLOAD, PASTE, CAMERA] if has_own_test_set(run) else [UPLOAD, PASTE, DRAW, CAMERA, SAMPLES]
+    )
     source = st.segmented_control(
         "Images from",
         sources,
@@ -45,6 +48,9 @@ def given_images(source: str, run: Run, predictor: Predictor) -> list[Given]:
             )
             return []
         return [_file("drawing", drawing, sha256(drawing).digest(), swap)]
+    if source == PASTE:
+        pasted, swap = paste(key="paste"), _invert()
+        return [] if pasted is None else [_file("pasted", pasted, sha256(pasted).digest(), swap)]
     photo = st.camera_input("Camera", key="camera", label_visibility="collapsed") if source == CAMERA else None
     files = st.file_uploader("Images", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
     swap, uploads = _invert(), ([photo] if photo else []) + files
@@ -60,7 +66,7 @@ def _file(name: str, data: bytes, key: Hashable, swap: bool) -> Given:
         image = load_image(data, image_size)
         return inverted(image) if swap else image
 
-    return Given(name, (key, swap), load, inverted=swap)
+    return Given(name, (key, swap), load, inverted=swap, data=data)
 
 
 def _learned_light_on_dark(predictor: Predictor) -> bool:

@@ -1,0 +1,74 @@
+"""Add an image that was given to a class of a dataset of yours, so that the next network learns from the mistake."""
+
+import streamlit as st
+
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.edits import class_id
+from expertnet.data.own.intake import add_files
+from expertnet.data.own.names import LONGEST, alike
+from expertnet.data.own.versions import Version, dataset_ids, find_version, open_version
+from expertnet.inference.predictor import Predictor
+from expertnet.store.run import Run
+from expertnet.ui.auth import login
+from expertnet.ui.predict.samples import Given
+from expertnet.ui.shell import act, link
+from expertnet.utils.text import cut, escape
+
+TARGET, RESULT = "corrections go to", "corrected"  # in the session: the dataset's id, and what came of the last click
+NEW = ""  # in place of an id: a dataset that is made with its first image
+
+
+def correct(run: Run, predictor: Predictor, given: Given) -> None:
+    """Offer to add an image to a class, with one click. Test images are not offered, since they must stay unseen."""
+    if given.data is None:
+        return
+    own = find_version(run.settings().data.dataset)
+    versions = {dataset: open_version(dataset) for dataset in dataset_ids()}
+    new = cut(f"Corrections of {run.dataset}", LONGEST)
+    titles = {dataset: version.contents.title for dataset, version in versions.items()}
+    if new not in titles.values():
+        titles[NEW] = f"{new} (new)"
+    corrected, last, sentence = st.session_state.get(RESULT, (None, "", ""))
+    if st.session_state.get(TARGET) not in titles:
+        wanted = (last, own.dataset if own else "", *reversed(titles))
+        st.session_state[TARGET] = next(dataset for dataset in wanted if dataset in titles)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        place = st.container(width="content")
+        if len(titles) > 1:
+            st.selectbox(
+                "Dataset",
+                list(titles),
+                format_func=titles.__getitem__,
+                key=TARGET,
+                width=220,
+                label_visibility="collapsed",
+            )
+        dataset = st.session_state[TARGET]
+        label = place.menu_button(
+            "Add to class …",
+            _labels(versions.get(dataset), predictor),
+            format_func=escape,
+            icon=":material/new_label:",
+            key=f"correct {dataset}",
+            help=f"Add this image to a class of “{escape(titles[dataset])}”.",
+            **login.reserved(),
+        )
+    if label:
+        act(lambda: _add(given, dataset or create_dataset(new).dataset, label))
+    if corrected == given.key:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f":material/check: {escape(sentence)}", width="content")
+            link("data", "See the dataset", dataset=last)
+
+
+def _labels(version: Version | None, predictor: Predictor) -> list[str]:
+    """Return the classes of the dataset, then those of the network that it lacks."""
+    there = sorted(version.contents.classes.values()) if version else []
+    return [*there, *(name for name in predictor.classes if alike(there, name) is None)]
+
+
+def _add(given: Given, dataset: str, label: str) -> None:
+    assert given.data is not None
+    added = add_files(dataset, [(given.name, given.data)], class_id(dataset, label))
+    sentence = f"{added.sentence} Class “{label}” of “{added.version.contents.title}”."
+    st.session_state[RESULT] = given.key, dataset, sentence
