@@ -45,7 +45,7 @@ class WandbTracker:
         self.run.define_metric("*", step_metric="epoch")
         self.run.define_metric("step/*", step_metric="step")
         command = "" if mode == "online" else f"wandb sync {shlex.quote(str(run.path / 'wandb'))}/offline-run-*"
-        return replace(tracked, id=run.id, url=self.run.url if mode == "online" else "", command=command)
+        return replace(tracked, id=run.id, url=self.run.url or "", command=command)
 
     def log(self, axis: str, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         for place, figures in points:
