@@ -35,7 +35,7 @@ from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancell
 from expertnet.utils.text import counted, printable
 
 THUMB = 96  # pixels
-BATCH, BATCH_BYTES = 128, 64 * 2**20  # files that are decoded together
+BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
 MOST_REJECTED = 1000  # files that are named in the log
 PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
@@ -129,6 +129,7 @@ def stage(
                 refuse_if_gone(folder)
                 raise _full(done) if error.errno in FULL else error from error
             done += len(batch)
+            batch.clear()  # before the next files are read
             progress(f"{counted(done, 'file')} read", None)
 
 

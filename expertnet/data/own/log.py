@@ -15,10 +15,11 @@ from expertnet.utils.files import FULL
 
 def lines(log: Path) -> Iterator[Any]:
     """Yield the values of the whole lines of a log; a kill may have torn the last one. Raises DatasetError or OSError."""
-    data = log.read_bytes()
     try:
-        for line in data[: data.rfind(b"\n") + 1].splitlines():
-            yield from_json(line)
+        with log.open("rb") as file:  # never all of it in memory
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield from_json(line)
     except ValueError:
         raise damaged(log) from None
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +30,20 @@ from expertnet.store.checks import find_damage
 from expertnet.transfer.format import TEXTS, WEIGHTS_NAME
 from expertnet.transfer.import_run import import_all
 from tests.support.hostile.inputs import (
-    ARCHIVE_KINDS,
-    MEMBER_KINDS,
     MUTATIONS,
     SCRIPT,
     VALUES,
-    archive_of,
     images,
     mutated,
+    packed_images,
     paths_in,
     set_at,
     shuffle,
     zip_of,
 )
-from tests.support.hostile.studio import ON_PAGES, PAGES, Studio, assert_sentence, use
+from tests.support.hostile.own import own_archive_cases, own_image_cases
+from tests.support.hostile.studio import ON_PAGES, PAGES, Cases, Studio, assert_sentence, use
 from tests.support.hostile.watch import tree
-
-Cases = tuple[st.SearchStrategy[Any], Callable[[Any], None]]
 
 SEED = 20261124
 VIEWS = ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
@@ -78,14 +75,7 @@ def image_cases(studio: Studio) -> Cases:
 
 def archive_cases(studio: Studio) -> Cases:
     """Generate archives of images and follow them from the upload's name to decoded tensors."""
-    intact = [(f"{label}/{n}.png", images()[n], 0) for label in ("cat", "dog") for n in range(8)]
-    content = st.builds(mutated, st.sampled_from(images()), MUTATIONS)
-    named = st.one_of(
-        studio.outside, studio.outside.map(lambda name: f"cat/{name}"), st.sampled_from(["cat/1.png", "eel/2.png"])
-    )
-    more = st.lists(st.tuples(named, content, st.sampled_from(MEMBER_KINDS)), max_size=3)
-    packed = st.builds(lambda extra, kind: archive_of(intact + extra, kind), more, st.sampled_from(ARCHIVE_KINDS))
-    cases = st.tuples(studio.outside, st.builds(mutated, packed, st.one_of(st.just([]), MUTATIONS)))
+    cases = st.tuples(studio.outside, packed_images(studio.outside))
 
     def check(case: tuple[str, bytes]) -> None:
         path = save_upload(*case)
@@ -210,6 +200,8 @@ def flip_cases(studio: Studio) -> Cases:
 GENERATED = {
     "images": image_cases,
     "archives": archive_cases,
+    "own images": own_image_cases,
+    "own archives": own_archive_cases,
     "run zips": run_zip_cases,
     "addresses": url_cases,
     "flipped bytes": flip_cases,
@@ -236,14 +228,14 @@ def generated(studio: Studio, kind: str, cases: int, start: int) -> dict[str, An
     def each(case: Any) -> None:
         studio.counts["cases"] += 1
         nonlocal slowest
+        for folder in ("uploads", "datasets"):
+            shutil.rmtree(studio.data / folder, ignore_errors=True)
         studio.watch.violations.clear()
         started = time.perf_counter()
         with studio.watch:
             check(case)
         assert not studio.watch.violations, studio.watch.violations[:9]
         slowest = max(slowest, time.perf_counter() - started)
-        if kind == "archives":
-            shutil.rmtree(studio.data / "uploads", ignore_errors=True)
 
     started = time.perf_counter()
     each()

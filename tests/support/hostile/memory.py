@@ -27,6 +27,8 @@ from PIL import Image
 from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.images import load_image
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.intake import add_files, files_at, waiting
 from expertnet.errors import UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run import Run
@@ -210,12 +212,31 @@ AT_ONCE = {
     "eight PNGs with transparency at once": image("RGBA", "PNG"),
     "four tar.xz with dictionaries of 96 MiB at once": packed_widely,
 }
-KINDS = {**IMAGES, **ARCHIVES, **RUNS, **AT_ONCE}
+OWN = {
+    "dataset: eight PNGs with transparency": image("RGBA", "PNG"),
+    "dataset: zip of eight images of 50 megapixels and 40 MiB": large_images,
+    "dataset: tar.gz of 20,000 paths of 1,000 emoji": long_paths,
+    "dataset: zip of 50,000 classes": many_classes,
+    "dataset: zip of 400,000 files": long_listing,
+    "dataset: tar.xz with a dictionary of 512 MiB": large_dictionary,
+}
+KINDS = {**IMAGES, **ARCHIVES, **RUNS, **AT_ONCE, **OWN}
 
 
 def read(kind: str, path: Path) -> str:
     """Read an upload as the server does, and return the sentence that rejects it, or ""."""
     try:
+        if kind in OWN:
+            files = files_at(path)
+            if "PNGs" in kind:
+                data = path.read_bytes()
+                files = ((f"a/{number}.png", data + bytes([number])) for number in range(8))
+            dataset = create_dataset("Own").dataset
+            try:
+                added = add_files(dataset, files)
+            finally:
+                waiting(dataset)  # which the page shows next
+            return "" if added.added else added.sentence
         if "PNGs" in kind:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda content: load_image(content, 32), [path.read_bytes()] * 8))

@@ -4,8 +4,11 @@ import io
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from expertnet.errors import RunError
@@ -20,6 +23,8 @@ from tests.support.hostile.inputs import outside
 from tests.support.hostile.watch import Watch, tree
 from tests.support.opening import finished, new_session
 from tests.support.small import can_resume
+
+Cases = tuple[st.SearchStrategy[Any], Callable[[Any], None]]  # what is tried, and what must hold for each
 
 PAGES = ("train", "runs", "evaluate", "experts", "predict")
 ON_PAGES = 40  # one run in 40 is also opened on the pages, which takes a hundred times as long
@@ -92,7 +97,7 @@ class Studio:
             shutil.rmtree(path)
 
 
-def assert_sentence(error: Exception) -> None:
+def assert_sentence(error: Exception | str) -> None:
     assert str(error).endswith(".") and "\n" not in str(error), str(error)
 
 

@@ -75,7 +75,8 @@ class Watch:
         elif event in CHANGE_EVENTS:
             two = event in TWO_PATH_EVENTS
             # rmtree passes the descriptor of the open parent folder as the last argument
-            folder = args[-1] if not two and isinstance(args[-1], int) and args[-1] >= 0 else None
+            has_folder = not two and event != "os.truncate" and isinstance(args[-1], int) and args[-1] >= 0
+            folder = args[-1] if has_folder else None
             for path in args[: 2 if two else 1]:
                 self._check(event, path if folder is None else f"/proc/self/fd/{folder}/{os.fsdecode(path)}", self.own)
         elif event in START_EVENTS:
