@@ -1,15 +1,14 @@
 """`expertnet controls`: train the controls of a run, and say what its routing earns."""
 
-import signal
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 import typer
 
 from expertnet.cli.options import Json, RunName, RunsDir, open_store
-from expertnet.cli.output import print_result, say
-from expertnet.cli.train import EpochPrinter
+from expertnet.cli.output import aligned, print_result, records, say
+from expertnet.cli.train import EpochPrinter, stop_on_signals
 from expertnet.errors import RunError, SettingsError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -66,8 +65,8 @@ def controls(
         "measured_on": "validation" if validation else "test",
         "margin": margin / 100,
         "sentence": finding.sentence if finding else None,
-        "controls": _records(finding.table) if finding else [],
-        "runs": _records(runs.table),
+        "controls": records(finding.table) if finding else [],
+        "runs": records(runs.table),
     }
     print_result(as_json, document, _lines(finding.table, finding.sentence) if finding else [runs.sentence])
     if failed:
@@ -79,12 +78,8 @@ def _train(run: Run, store: RunStore, seeds: int) -> bool:
     from expertnet.network.controls import ARMS
     from expertnet.training.controls import next_control
     from expertnet.training.lock import train_in_turn
-    from expertnet.training.stop import Stop
-    from expertnet.training.worker import interrupt_or_exit
 
-    stop, failed, waited = Stop(), set[str](), set[str]()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
+    stop, failed, waited = stop_on_signals(), set[str](), set[str]()
     while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), failed)):
         trial, control = found
         if control.id not in waited:
@@ -104,23 +99,15 @@ def _train(run: Run, store: RunStore, seeds: int) -> bool:
     return bool(failed)
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table, with None for missing values."""
-    rows = table.astype(object).to_dict("records")
-    return [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows]
-
-
 def _lines(table: pd.DataFrame, sentence: str) -> Iterator[str]:
     """Yield the comparison as lines of a table, then its sentence."""
     rows = [("network", "seeds", "accuracy", "gain (points)", "95% interval", "seconds", "multiply-adds")]
-    for row in _records(table):
+    for row in records(table):
         gain = "" if row["gain"] is None else f"{row['gain'] * 100:+.2f}"
         interval = "" if row["low"] is None else f"{row['low'] * 100:+.2f} to {row['high'] * 100:+.2f}"
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
         accuracy = percent(row["accuracy"], 2)
         cells = (row["control"], str(row["seeds"]), accuracy, gain, interval, seconds, f"{row['multiply_adds']:,}")
         rows.append(cells)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip()
+    yield from aligned(rows)
     yield sentence

@@ -1,13 +1,13 @@
 """`expertnet data`: the built-in datasets and your own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from expertnet.cli.options import Json
-from expertnet.cli.output import ActivityPrinter, print_result, say
+from expertnet.cli.output import ActivityPrinter, aligned, print_result, say
 from expertnet.data.builtin import BUILTIN
 from expertnet.errors import DatasetError
 from expertnet.utils.text import counted, size_text
@@ -41,7 +41,7 @@ def list_(as_json: Json = False) -> None:
         size = size_text(row.size) if row.size else "to download" if row.download else "-"
         version = f"@{row.version}" if row.version else ""
         table.append((row.dataset, version, f"{row.classes:,}", f"{row.images:,}", size, row.damage or row.title))
-    print_result(as_json, rows, _aligned(table))
+    print_result(as_json, rows, aligned(table))
 
 
 @data.command()
@@ -152,10 +152,4 @@ def remove(
 
 def _classes(counts: dict[str, int]) -> Iterator[str]:
     yield f"{counted(sum(counts.values()), 'image')} in {counted(len(counts), 'class', 'classes')}"
-    yield from _aligned([(f"  {name}", f"{count:,}") for name, count in counts.items()])
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned([(f"  {name}", f"{count:,}") for name, count in counts.items()])

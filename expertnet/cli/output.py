@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import pandas as pd
 import typer
 
 from expertnet.utils.text import printable
@@ -32,6 +33,19 @@ def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
     """Print the JSON document, or the lines for users."""
     for line in [json.dumps(document)] if as_json else map(printable, lines):
         print(line, flush=True)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, with None for missing values."""
+    rows = table.astype(object).to_dict("records")
+    return [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the rows of a table as lines, with each column as wide as its longest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
 def usage_sentence(error: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from expertnet.cli.options import Json, RunsDir, open_store
-from expertnet.cli.output import print_result
+from expertnet.cli.output import aligned, print_result
 from expertnet.store.run import Run
 from expertnet.utils.text import counted, percent
 
@@ -40,6 +40,4 @@ def _table(runs: Sequence[Run]) -> Iterator[str]:
         best = status.best_val_accuracy
         accuracy = f"{percent(best, 2):>8} {watched}" if best is not None else ""
         rows.append((run.id, status.state, counted(status.epoch, "epoch"), accuracy, run.dataset, run.title))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)

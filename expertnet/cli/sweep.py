@@ -1,6 +1,5 @@
-"""`expertnet sweep`: search for settings with many short trainings."""
+"""`expertnet sweep`: search for settings with many short trainings. Long, because it declares the options of seven commands."""
 
-import signal
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -8,7 +7,8 @@ import pandas as pd
 import typer
 
 from expertnet.cli.options import Json, RunsDir, open_store
-from expertnet.cli.output import print_result, say
+from expertnet.cli.output import aligned, print_result, records, say
+from expertnet.cli.train import EpochPrinter, stop_on_signals
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
@@ -186,29 +186,18 @@ def seeds(
         _train(runs)
     table = repeats_table(repeats(found, best, number))
     print_result(
-        as_json, _records(table), _lines(table, ("in the sweep", "validation", "validation sd", "test", "test sd"))
+        as_json, records(table), _lines(table, ("in the sweep", "validation", "validation sd", "test", "test sd"))
     )
 
 
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def _stop_on_signals() -> Any:
-    from expertnet.training.stop import Stop
-    from expertnet.training.worker import interrupt_or_exit
-
-    stop = Stop()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
-    return stop
-
-
 def _train(runs: list[Run]) -> None:
     """Train runs in order, until Ctrl-C."""
-    from expertnet.cli.train import EpochPrinter
     from expertnet.training.lock import train_in_turn
 
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     for run in runs:
         say(f"Run {run.id}: {run.title}")
         status = train_in_turn(run, stop, on_progress=EpochPrinter("validation"))
@@ -233,7 +222,7 @@ def _search(found: Sweep) -> None:
     from expertnet.sweeps.engine import advance
     from expertnet.training.lock import train_in_turn
 
-    stop, epoch, said = _stop_on_signals(), -1, ""
+    stop, epoch, said = stop_on_signals(), -1, ""
 
     def on_progress(status: Status) -> None:
         nonlocal epoch
@@ -281,7 +270,7 @@ def _print(found: Sweep, as_json: bool) -> str:
         "state": status.state,
         "reason": status.reason,
         "best": best[0].number if best else None,
-        "trials": _records(table),
+        "trials": records(table),
     }
     lines = [*(_lines(table.drop(columns=["error"]), ("accuracy",)) if trials else ())]
     why = f": {status.reason}" if status.reason else ""
@@ -293,22 +282,14 @@ def _print(found: Sweep, as_json: bool) -> str:
     return status.state
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table, with None for missing values."""
-    rows = table.astype(object).to_dict("records")
-    return [{str(key): None if pd.isna(value) else value for key, value in row.items()} for row in rows]
-
-
 def _lines(table: pd.DataFrame, shares: tuple[str, ...]) -> Iterator[str]:
     """Yield a table as lines. `shares` are its columns of percentages."""
     rows = [[str(column) for column in table]]
-    for record in _records(table):
+    for record in records(table):
         rows.append(
             [
                 percent(value, 2) if key in shares else "–" if value is None else format_value(value)
                 for key, value in record.items()
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)).rstrip()
+    yield from aligned(rows)

@@ -17,6 +17,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.trash import move_to_trash
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 from expertnet.utils.text import counted, percent
 
@@ -46,13 +47,9 @@ def train(
 ) -> None:
     """Train a network. Ctrl-C stops training and keeps the completed epochs."""
     from expertnet.training.lock import train_in_turn
-    from expertnet.training.stop import Stop
-    from expertnet.training.worker import interrupt_or_exit
 
-    store, values, stop = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or []), Stop()
-    # Before there is a run that a signal could leave unfinished.
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
+    store, values = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or [])
+    stop = stop_on_signals()  # before there is a run that a signal could leave unfinished
     if resume is None:
         run = _create(store, DEFAULT_PRESET if preset is None else preset, dataset, values, name)
     elif dataset is not None or preset is not None or name or set(values) - {"training.epochs"}:
@@ -114,6 +111,16 @@ def _document(run: Run, status: Status) -> dict[str, Any]:
         "seconds": status.seconds,
         "device": status.device,
     }
+
+
+def stop_on_signals() -> Stop:
+    """Return what Ctrl-C or a termination sets from now on."""
+    from expertnet.training.worker import interrupt_or_exit
+
+    stop = Stop()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
+    return stop
 
 
 class EpochPrinter:

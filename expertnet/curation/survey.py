@@ -15,9 +15,9 @@ from torch import Tensor
 
 from expertnet.data.batches import File, file_batches
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import dataset_title, list_layout, load_decoded, refuse_if_missing, unreadable_error
+from expertnet.data.datasets import dataset_title, load_decoded, refuse_if_missing, unreadable_error
 from expertnet.data.images import fit, load_thumbnail
-from expertnet.data.sources import find_source, list_entries
+from expertnet.data.sources import find_source, list_entries, list_layout
 from expertnet.errors import ImageError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent

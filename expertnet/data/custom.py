@@ -17,13 +17,12 @@ from expertnet.data.class_folders import Layout
 from expertnet.data.datasets import (
     dataset_title,
     find_cached,
-    list_layout,
     refuse_if_missing,
     refuse_without_validation,
     unreadable_error,
 )
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images
-from expertnet.data.sources import Source, find_source
+from expertnet.data.sources import Source, find_source, list_layout
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import version_of, write_atomically

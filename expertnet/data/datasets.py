@@ -4,26 +4,20 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from expertnet.data import cache
 from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
-from expertnet.data.class_folders import Layout, arrange
-from expertnet.data.images import SUFFIXES
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
-from expertnet.data.own.layout import layout_of
 from expertnet.data.own.versions import REFERENCE, Version, dataset_ids, find_version
-from expertnet.data.sources import Source, find_source, list_entries
+from expertnet.data.sources import find_source, list_entries, list_layout
 from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import did_you_mean
-
-LOOKED_AT = 1000  # entries of a folder that may be one class of its parent
 
 
 @dataclass(frozen=True)
@@ -219,34 +213,3 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
     if decoded.note:
         progress(decoded.note, None)
     return decoded
-
-
-def list_layout(path: Source, progress: Report, cancelled: ShouldStop) -> Layout:
-    """List a folder or archive and arrange its files by class. Raises DatasetError, Cancelled or OSError."""
-    if isinstance(path, Version):
-        return layout_of(path)
-    found = []
-    for entry in list_entries(path, cancelled):
-        found.append((entry.path, entry.is_folder))
-        if len(found) % 500 == 1:
-            progress(f"Listing {path.name}", entry.share)
-    try:
-        return arrange(found, path.name)
-    except DatasetError as error:
-        raise DatasetError(f"{error}{_parent_meant(path)}") from None
-
-
-def _parent_meant(path: Path) -> str:
-    """Return a question if a folder looks like one class of its parent, or ""."""
-
-    def has_image(folder: Path) -> bool:
-        return any(file.suffix.lower() in SUFFIXES and file.is_file() for file in islice(folder.iterdir(), LOOKED_AT))
-
-    try:
-        path = path.resolve()
-        if not path.is_dir() or not has_image(path):
-            return ""
-        classes = sum(folder.is_dir() and has_image(folder) for folder in islice(path.parent.iterdir(), LOOKED_AT))
-    except OSError:
-        return ""
-    return f" Did you mean its parent, {path.parent.name}, with {classes} classes?" if classes > 1 else ""

@@ -2,15 +2,21 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from expertnet.data.archives import Entry, entries
 from expertnet.data.builtin import BUILTIN
+from expertnet.data.class_folders import Layout, arrange
+from expertnet.data.images import SUFFIXES
+from expertnet.data.own.layout import layout_of
 from expertnet.data.own.versions import Version, find_version
+from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
-from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
+from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled
 
 Source = Path | Version
+LOOKED_AT = 1000  # entries of a folder that may be one class of its parent
 
 
 def find_source(data: DataSettings) -> Source:
@@ -34,3 +40,34 @@ def pinned(data: DataSettings) -> DataSettings:
     """Return settings that name the version of a dataset of yours, so that a run keeps it."""
     source = None if data.dataset in BUILTIN else find_source(data)
     return data.model_copy(update={"dataset": source.reference}) if isinstance(source, Version) else data
+
+
+def list_layout(path: Source, progress: Report, cancelled: ShouldStop) -> Layout:
+    """List a folder or archive and arrange its files by class. Raises DatasetError, Cancelled or OSError."""
+    if isinstance(path, Version):
+        return layout_of(path)
+    found = []
+    for entry in list_entries(path, cancelled):
+        found.append((entry.path, entry.is_folder))
+        if len(found) % 500 == 1:
+            progress(f"Listing {path.name}", entry.share)
+    try:
+        return arrange(found, path.name)
+    except DatasetError as error:
+        raise DatasetError(f"{error}{_parent_meant(path)}") from None
+
+
+def _parent_meant(path: Path) -> str:
+    """Return a question if a folder looks like one class of its parent, or ""."""
+
+    def has_image(folder: Path) -> bool:
+        return any(file.suffix.lower() in SUFFIXES and file.is_file() for file in islice(folder.iterdir(), LOOKED_AT))
+
+    try:
+        path = path.resolve()
+        if not path.is_dir() or not has_image(path):
+            return ""
+        classes = sum(folder.is_dir() and has_image(folder) for folder in islice(path.parent.iterdir(), LOOKED_AT))
+    except OSError:
+        return ""
+    return f" Did you mean its parent, {path.parent.name}, with {classes} classes?" if classes > 1 else ""

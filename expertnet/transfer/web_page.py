@@ -4,14 +4,17 @@ import gzip
 import hashlib
 import html
 import json
+import re
+import shutil
+import subprocess
 import tarfile
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from expertnet.data.cache import data_root
-from expertnet.data.download import download
-from expertnet.errors import DatasetError, RunError
+from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.transfer.export_onnx import Exported
 from expertnet.transfer.snippets import RUNTIME, javascript
@@ -20,8 +23,7 @@ from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import counted
 
 VERSION = "1.30.0"  # of onnxruntime-web
-URL = f"https://registry.npmjs.org/{RUNTIME}/-/{RUNTIME}-{VERSION}.tgz"
-BYTES, MD5 = 33_106_585, "7677e2cac4b2d0a14154aef901cdab13"
+SIZE = "33 MB"
 # Of the two files that a page needs
 SHA256 = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
@@ -39,28 +41,37 @@ class Runtime:
 
 
 def load_runtime(progress: Report = silent) -> Runtime:
-    """Return onnxruntime-web, downloaded from npm's registry unless it is cached. Raises RunError."""
+    """Return onnxruntime-web, which npm downloads unless it is cached. Raises RunError."""
     folder = data_root() / "downloads" / f"{RUNTIME}-{VERSION}"
     paths = {folder / name: digest for name, digest in SHA256.items()}
     if not all(_is_whole(path, digest) for path, digest in paths.items()):
-        archive = folder.parent / f"{folder.name}.tgz"
-        try:
-            download([URL], archive, MD5, RUNTIME, BYTES, progress=progress)
-        except DatasetError as error:
-            reason = str(error).partition("(")[2].partition(")")[0]
-            raise RunError(
-                f"The web page needs {RUNTIME} ({BYTES / 1e6:.0f} MB), which could not be downloaded ({reason}). Check the "
-                "network, then try again, or export as ONNX."
-            ) from None
+        progress(f"Downloading {RUNTIME} ({SIZE})", None)
         folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(archive) as opened:
+        with TemporaryDirectory(prefix=".runtime-", dir=folder.parent) as place, tarfile.open(_pack(place)) as archive:
             for path in paths:
-                member = opened.extractfile(f"package/dist/{path.name}")
+                member = archive.extractfile(f"package/dist/{path.name}")
                 assert member is not None
                 write_atomically(path, member.read())
-        archive.unlink(missing_ok=True)
     module, wasm = (path.read_bytes() for path in paths)
     return Runtime(module, wasm)
+
+
+def _pack(folder: str) -> Path:
+    """Let npm, which checks what it downloads, put the package into a folder."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RunError(
+            f"The web page needs {RUNTIME} ({SIZE}), which npm downloads. Install Node.js, which contains npm, or export as ONNX."
+        )
+    command = [npm, "pack", f"{RUNTIME}@{VERSION}", "--pack-destination", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = re.search(r"code (\w+)", done.stderr)
+        raise RunError(
+            f"The web page needs {RUNTIME} ({SIZE}), which npm could not download ({reason[1] if reason else 'no reason given'}). "
+            "Check the network, then try again, or export as ONNX."
+        )
+    return Path(folder, f"{RUNTIME}-{VERSION}.tgz")
 
 
 def _is_whole(path: Path, digest: str) -> bool:

@@ -11,15 +11,9 @@ from tests.support.hostile.memory import LIMIT
 from tests.support.served import ROOT
 
 # One of each sort; the program reads all
-ACCEPTED = (
-    "JPEG that is turned",
-    "WebP of 16 megapixels",
-    "eight PNGs with transparency at once",
-    "dataset: zip of eight images of 50 megapixels and 40 MiB",
-)
+ACCEPTED = ("JPEG that is turned", "WebP of 16 megapixels", "dataset: zip of eight images of 50 megapixels and 40 MiB")
 REJECTED = (
     "TIFF in one strip",
-    "tar.gz of 20,000 paths of 1,000 emoji",
     "tar.xz with a dictionary of 512 MiB",
     "run with a line of 32 MiB in its history",
     "run with 900,000 tensors",
