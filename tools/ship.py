@@ -16,10 +16,10 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import route_test_set
 from expertnet.network.cost import estimate
 from expertnet.network.evaluation import evaluate
-from expertnet.routing.ablations import ablate_all
-from expertnet.routing.effects import load_images, measure, parts
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.effects import load_images, parts
 from expertnet.routing.freezing import FREEZING
-from expertnet.routing.policies import route_all
+from expertnet.routing.policies import ROUTINGS
 from expertnet.routing.probe import measure_probes
 from expertnet.settings.fields import command_line
 from expertnet.settings.schema import ModelSettings
@@ -148,8 +148,8 @@ def main() -> None:
     measure_probes(target, route_test_set(target, split), split)
     measure_novelty(target)
     images = load_images(target, parts(target)[0], data=data)
-    measure(route_all, target, images)
-    measure(ablate_all, target, images)
+    ROUTINGS.measure(target, images)
+    ABLATIONS.measure(target, images)
     FREEZING.measure(target, images)
     write_atomically(target.path / "card.md", card(target, len(split), options.note, exact).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())

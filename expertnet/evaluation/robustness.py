@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -11,13 +10,12 @@ from torch import Tensor
 from expertnet.data.splits import Split, held_out
 from expertnet.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from expertnet.inference.mistakes import Part
-from expertnet.inference.predictor import BATCH, Predictor, load_predictor
-from expertnet.inference.routing_cache import UNUSABLE, cache_path, cache_tensors, check_classes, read_tensors
+from expertnet.inference.predictor import BATCH, Predictor
 from expertnet.routing.effects import load_part
+from expertnet.routing.measure import Measure, Sizes
 from expertnet.routing.paired import paired_change
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.utils.files import cached_on_file
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 MEASURED = 2000  # images at most; all 25 corrupted copies are then as many as five test sets of CIFAR-10
@@ -34,30 +32,6 @@ class Robustness:
     moved: Tensor  # (X, Y, B) float32: mean distance of the routing from that of the same image without corruption
 
 
-def cached_robustness(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Robustness | None:
-    """Return what `measure_robustness` has measured before, or None."""
-    try:
-        return _read(cache_path(run, f"robustness-{part}", checkpoint), part, load_predictor(run, checkpoint))
-    except UNUSABLE:
-        return None
-
-
-@cached_on_file(maxsize=16)
-def _read(path: Path, part: Part, predictor: Predictor) -> Robustness:
-    """Return what is in a file. Raises ValueError if it cannot be of this network."""
-    tensors, _ = read_tensors(path, predictor)
-    labels, clean, answers, moved = (tensors[name] for name in ("labels", "clean", "answers", "moved"))
-    count, cases = len(labels), (len(CORRUPTIONS), len(STRENGTHS))
-    shapes = [tuple(each.shape) for each in (labels, clean, answers, moved)]
-    if not count or shapes != [(count,), (count,), (*cases, count), (*cases, predictor.settings.model.num_blocks)]:
-        raise ValueError("not the shape of this network's robustness")
-    for classes in (labels, clean, answers):
-        check_classes(classes, len(predictor.classes))
-    if not ((moved >= 0) & (moved <= 1.001)).all():
-        raise ValueError("not distances")
-    return Robustness(part, labels.long(), clean.long(), answers.long(), moved)
-
-
 def measure_robustness(
     run: Run,
     part: Part,
@@ -70,12 +44,8 @@ def measure_robustness(
 
     Every class has its share of them. Raises DatasetError, RunError and Cancelled.
     """
-    predictor = load_predictor(run, checkpoint, threads)
-    found = corrupt_all(predictor, part, sample(load_part(run, part, progress)), progress, cancelled)
-    tensors = {name: value for name, value in vars(found).items() if name != "part"}
-    kept = {name: each if each.is_floating_point() else each.to(torch.int16) for name, each in tensors.items()}
-    cache_tensors(run, f"robustness-{part}", checkpoint, predictor, kept)
-    return found
+    images = part, sample(load_part(run, part, progress))
+    return CORRUPTED.measure(run, images, checkpoint, progress, cancelled, threads)
 
 
 def sample(split: Split) -> Split:
@@ -114,6 +84,18 @@ def corrupt_all(
 def _classified(predictor: Predictor, images: Tensor) -> tuple[Tensor, Tensor]:
     probabilities, routing = predictor(images)
     return probabilities.argmax(1), routing
+
+
+def _shapes(count: int, predictor: Predictor) -> Sizes:
+    cases = len(CORRUPTIONS), len(STRENGTHS)
+    moved = *cases, predictor.settings.model.num_blocks
+    return {"labels": (count,), "clean": (count,), "answers": (*cases, count), "moved": moved}
+
+
+CORRUPTED = Measure(
+    "corrupted", Robustness, lambda predictor, images, *how: corrupt_all(predictor, *images, *how), _shapes, shares=True
+)
+cached_robustness = CORRUPTED.cached  # what `measure_robustness` has measured before, or None
 
 
 def corruption_table(found: Robustness, blocks: Sequence[int]) -> pd.DataFrame:

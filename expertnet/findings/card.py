@@ -13,8 +13,9 @@ from expertnet.findings.verdict import verdict
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.network.cost import estimate
-from expertnet.routing.effects import cached_routings, parts
+from expertnet.routing.effects import parts
 from expertnet.routing.lab import open_lab
+from expertnet.routing.policies import ROUTINGS
 from expertnet.settings.fields import command_line
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.store.checkpoints import Checkpoint
@@ -147,7 +148,7 @@ def _routing(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iter
     if routed is None:
         yield "Not measured yet. Open the run on the Experts page, or use `expertnet routing RUN --report DIR`."
         return
-    measured = next(filter(None, (cached_routings(run, part, checkpoint) for part in parts(run))), None)
+    measured = next(filter(None, (ROUTINGS.cached(run, part, checkpoint) for part in parts(run))), None)
     yield " ".join(map(escape_for_file, verdict(open_lab(routed, classes), measured)))
     trained = controls.known(run, RunStore(run.path.parent))
     if trained is not None:

@@ -1,7 +1,7 @@
 """The routing lab of a run as files."""
 
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,13 +26,14 @@ from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
-from expertnet.routing.ablations import ablate_all
-from expertnet.routing.effects import KINDS, cached_ablations, cached_routings, load_images, measure, parts
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.effects import KINDS, load_images, parts
 from expertnet.routing.freezing import FREEZING
 from expertnet.routing.headroom import HEADROOM
 from expertnet.routing.lab import Lab, open_lab
 from expertnet.routing.likeness import LIKENESS
-from expertnet.routing.policies import route_all
+from expertnet.routing.measure import Measure
+from expertnet.routing.policies import ROUTINGS
 from expertnet.routing.probe import cached_probes, measure_probes
 from expertnet.routing.robustness import ROBUSTNESS
 from expertnet.routing.stability import STABILITY
@@ -70,7 +71,7 @@ def write_report(
     written = write_findings(findings, folder, run.title, of, f", epoch {predictor.epoch}.", progress, caveat)
     if lab.num_experts == 1:
         return written
-    measured, images = cached_ablations(run, part, checkpoint), None if split is None else split.images
+    measured, images = ABLATIONS.cached(run, part, checkpoint), None if split is None else split.images
     return [*write_cards(lab, measured, network_in_words(run, predictor), images, folder), *written]
 
 
@@ -105,15 +106,12 @@ def _effects(
     """Yield the findings on changes of the routing; unless `measures`, only those that are cached."""
     images, blocks = cache(lambda: load_images(run, part, progress)), lab.block_numbers
 
-    def known(cached: Callable[..., T | None], measure: Callable[..., T]) -> T | None:
-        found = cached(run, part, checkpoint)
-        return measure(run, images(), checkpoint, progress) if found is None and measures else found
+    def known(measure: Measure[T]) -> T | None:
+        found = measure.cached(run, part, checkpoint)
+        return measure.measure(run, images(), checkpoint, progress) if found is None and measures else found
 
-    routings = known(cached_routings, partial(measure, route_all))
-    ablations = known(cached_ablations, partial(measure, ablate_all))
-    frozen, better = known(FREEZING.cached, FREEZING.measure), known(HEADROOM.cached, HEADROOM.measure)
-    damaged, alike = known(ROBUSTNESS.cached, ROBUSTNESS.measure), known(LIKENESS.cached, LIKENESS.measure)
-    moved = known(STABILITY.cached, STABILITY.measure)
+    routings, ablations, frozen, better = known(ROUTINGS), known(ABLATIONS), known(FREEZING), known(HEADROOM)
+    damaged, alike, moved = known(ROBUSTNESS), known(LIKENESS), known(STABILITY)
     if routings is not None:
         yield effects.policies(routings)
     if frozen is not None:

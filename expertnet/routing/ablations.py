@@ -16,8 +16,9 @@ from torch import Tensor
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import in_batches
 from expertnet.network.model import scaled
-from expertnet.routing.effects import KINDS, Ablations, Images
+from expertnet.routing.effects import KINDS, Ablations, Images, shapes
 from expertnet.routing.interventions import ablated
+from expertnet.routing.measure import Measure, Sizes
 from expertnet.routing.paired import SIGNIFICANT, max_t, paired_change
 from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
 from expertnet.routing.weights import HARDLY_USED
@@ -51,6 +52,14 @@ def ablate_all(
     answers = torch.where(answers < 0, unchanged[[0, 1, 1], None, None], answers)
     labels = images.evaluated.labels.clone()
     return Ablations(images.part, labels, unchanged, answers[0], answers[1:], routing.mean(0))
+
+
+def _shapes(count: int, predictor: Predictor) -> Sizes:
+    model = predictor.settings.model
+    return shapes("ablations", count, model.num_blocks, model.num_experts)
+
+
+ABLATIONS = Measure("ablations", Ablations, ablate_all, _shapes, shares=True)
 
 
 class _Sweep:

@@ -1,24 +1,16 @@
-"""The answers of a network with changed routing, for its validation or its test images: how they are kept."""
+"""The answers of a network with changed routing, for its validation or its test images: what is measured."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from expertnet.data.datasets import load_test_split
 from expertnet.data.parts import load_training_sample, load_validation_split
 from expertnet.data.splits import Split
 from expertnet.inference.mistakes import Part
-from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.inference.routing_cache import UNUSABLE, cache_path, cache_tensors, check_classes, read_tensors
 from expertnet.settings.schema import DataSettings
-from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.utils.files import cached_on_file
-from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.progress import Report, silent
 
 STATISTICS = ("as shipped", "re-estimated")  # of the batch norms (see passes.py)
 POLICIES = {
@@ -74,9 +66,6 @@ class Ablations:
         return (self.without(kind, block, expert) != self.learned[1]).nonzero()[:, 0].tolist()
 
 
-T = TypeVar("T", Routings, Ablations)
-
-
 def parts(run: Run) -> tuple[Part, ...]:
     """Return the sets that changes can be measured on, the default first. The test set alone if nothing was held out."""
     return ("validation", "test") if run.settings().data.validation_share else ("test",)
@@ -100,45 +89,6 @@ def load_images(run: Run, part: Part, progress: Report = silent, data: DataSetti
     return Images(part, load_part(run, part, progress, data), training)
 
 
-def measure(
-    compute: Callable[[Predictor, Images, Report, ShouldStop], T],
-    run: Run,
-    images: Images,
-    checkpoint: Checkpoint = "best",
-    progress: Report = silent,
-    cancelled: ShouldStop = never,
-    threads: int | None = None,
-) -> T:
-    """Compute effects with a network (`route_all` or `ablate_all`), and cache them in the run's folder.
-
-    Raises Cancelled when `cancelled` returns True.
-    """
-    predictor = load_predictor(run, checkpoint, threads)
-    effects = compute(predictor, images, progress, cancelled)
-    few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
-    what = "routings" if isinstance(effects, Routings) else "ablations"
-    tensors = {name: value for name, value in vars(effects).items() if name != "part"}
-    kept = {name: each if each.is_floating_point() else each.to(few) for name, each in tensors.items()}
-    cache_tensors(run, f"{what}-{effects.part}", checkpoint, predictor, kept)
-    return effects
-
-
-def cached_routings(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Routings | None:
-    """Return what `measure` has kept of `route_all`, or None."""
-    try:
-        return _read_routings(cache_path(run, f"routings-{part}", checkpoint), part, load_predictor(run, checkpoint))
-    except UNUSABLE:
-        return None
-
-
-def cached_ablations(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Ablations | None:
-    """Return what `measure` has kept of `ablate_all`, or None."""
-    try:
-        return _read_ablations(cache_path(run, f"ablations-{part}", checkpoint), part, load_predictor(run, checkpoint))
-    except UNUSABLE:
-        return None
-
-
 def shapes(what: str, count: int, blocks: int, experts: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors in a file of "routings" or "ablations" of N images."""
     if what == "routings":
@@ -155,32 +105,3 @@ def shapes(what: str, count: int, blocks: int, experts: int) -> dict[str, tuple[
         "changed": (len(KINDS), blocks, experts, count),
         "weights": (blocks, experts),
     }
-
-
-@cached_on_file(maxsize=16)
-def _read_routings(path: Path, part: Part, predictor: Predictor) -> Routings:
-    tensors = _read(path, "routings", predictor, ("labels", "answers"))
-    labels, answers = tensors["labels"].long(), tensors["answers"].long()
-    return Routings(part, labels, answers, tensors["shuffled"], tensors["shuffled_shipped"])
-
-
-@cached_on_file(maxsize=16)
-def _read_ablations(path: Path, part: Part, predictor: Predictor) -> Ablations:
-    tensors = _read(path, "ablations", predictor, ("labels", "learned", "shipped", "changed"))
-    labels, learned, shipped, changed = (tensors[name].long() for name in ("labels", "learned", "shipped", "changed"))
-    return Ablations(part, labels, learned, shipped, changed, tensors["weights"])
-
-
-def _read(path: Path, what: str, predictor: Predictor, classes: tuple[str, ...]) -> dict[str, Tensor]:
-    """Return the tensors in a file. Raises ValueError if they cannot be of this network, as in imported files."""
-    tensors, _ = read_tensors(path, predictor)
-    model = predictor.settings.model
-    expected = shapes(what, len(tensors["labels"]), model.num_blocks, model.num_experts)
-    if not len(tensors["labels"]) or {name: tuple(each.shape) for name, each in tensors.items()} != expected:
-        raise ValueError("not the shape of such effects")
-    for name, tensor in tensors.items():
-        if name in classes:
-            check_classes(tensor, len(predictor.classes))
-        elif not ((tensor >= 0) & (tensor <= 1.001)).all():  # a mean of weights may be rounded up
-            raise ValueError("not shares")
-    return tensors

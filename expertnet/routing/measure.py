@@ -1,16 +1,15 @@
-"""How a result of the lab is measured on the images of a run, and how it is kept in the run's folder."""
+"""How a result is measured on the images of a run, and how it is kept in the run's folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import UNUSABLE, cache_path, cache_tensors, check_classes, read_tensors
-from expertnet.routing.effects import Images
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.files import cached_on_file
@@ -26,13 +25,14 @@ class Measure(Generic[T]):
 
     name: str  # of its files
     kind: Callable[..., T]
-    compute: Callable[[Predictor, Images, Report, ShouldStop], T]
+    compute: Callable[[Predictor, Any, Report, ShouldStop], T]  # from images, such as `effects.Images`
     shapes: Callable[[int, Predictor], Sizes]  # of the tensors, from the number of labels
+    shares: bool = False  # whether the floats are fractions
 
     def measure(
         self,
         run: Run,
-        images: Images,
+        images: Any,
         checkpoint: Checkpoint = "best",
         progress: Report = silent,
         cancelled: ShouldStop = never,
@@ -45,7 +45,7 @@ class Measure(Generic[T]):
         few = torch.uint8 if len(predictor.classes) <= 256 else torch.int16
         kept = {name: (each if each.is_floating_point() else each.to(few)) for name, each in tensors.items()}
         kept = {name: each.contiguous() for name, each in kept.items()}
-        cache_tensors(run, f"{self.name}-{images.part}", checkpoint, predictor, kept)
+        cache_tensors(run, f"{self.name}-{vars(result)['part']}", checkpoint, predictor, kept)
         return result
 
     def cached(self, run: Run, part: Part, checkpoint: Checkpoint = "best") -> T | None:
@@ -63,14 +63,17 @@ class Measure(Generic[T]):
 def _read(path: Path, part: Part, measure: Measure[T], predictor: Predictor) -> T:
     """Return the result in a file. Raises ValueError if it cannot be of this network, as in files from elsewhere."""
     tensors, _ = read_tensors(path, predictor)
-    sizes = measure.shapes(len(tensors["labels"]), predictor)
-    if {name: tuple(each.shape) for name, each in tensors.items()} != sizes:
+    count = len(tensors["labels"])
+    shapes = {name: tuple(each.shape) for name, each in tensors.items()}
+    if not count or shapes != measure.shapes(count, predictor):
         raise ValueError("not the shape of such a result")
     for tensor in tensors.values():
         if not tensor.is_floating_point():
             check_classes(tensor, len(predictor.classes))
         elif not tensor.isfinite().all():
             raise ValueError("not finite")
+        elif measure.shares and not ((tensor >= 0) & (tensor <= 1.001)).all():  # a mean of weights may be rounded up
+            raise ValueError("not shares")
     return measure.kind(
         part, **{name: each if each.is_floating_point() else each.long() for name, each in tensors.items()}
     )

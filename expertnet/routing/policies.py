@@ -19,8 +19,9 @@ from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import in_batches
 from expertnet.network.model import Change, Changes, scaled
 from expertnet.network.routing_metrics import class_means, usage
-from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings
+from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings, shapes
 from expertnet.routing.interventions import given, top1, uniform
+from expertnet.routing.measure import Measure, Sizes
 from expertnet.routing.paired import paired_change
 from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -53,6 +54,14 @@ def route_all(
     (shipped, one_draw), (again, shuffled) = found
     labels = images.evaluated.labels.clone()
     return Routings(images.part, labels, torch.stack([shipped, again]), shuffled, one_draw[:, 0])
+
+
+def _shapes(count: int, predictor: Predictor) -> Sizes:
+    model = predictor.settings.model
+    return shapes("routings", count, model.num_blocks, model.num_experts)
+
+
+ROUTINGS = Measure("routings", Routings, route_all, _shapes, shares=True)
 
 
 class _Policies:

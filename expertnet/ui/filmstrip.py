@@ -30,32 +30,40 @@ span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: n
 @media (max-width: 640px) { .cards button { width: calc((100% - 0.8rem) / 3); } }
 """
 # Texts reach the page as text only, and images as data URLs that this program made
-JS = """
+FILL = """
+function fill(parent, tiles) {
+  const text = JSON.stringify(tiles)
+  if (parent.tiles === text) return false
+  parent.tiles = text
+  parent.replaceChildren(...tiles.map(([image, caption, name]) => {
+    const button = document.createElement("button")
+    button.type = "button"
+    button.title = name
+    button.setAttribute("aria-label", name)
+    button.setAttribute("aria-pressed", "false")
+    const isImage = image.startsWith("data:")
+    const picture = document.createElement(isImage ? "img" : "div")
+    if (isImage) {
+      picture.src = image
+      picture.alt = ""
+    } else {
+      picture.className = "blank"
+      picture.textContent = image
+    }
+    const below = document.createElement("span")
+    below.textContent = caption
+    button.append(picture, below)
+    return button
+  }))
+  return true
+}
+"""
+JS = (
+    FILL
+    + """
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const strip = parentElement.querySelector(".strip")
-  const tiles = JSON.stringify(data.tiles)
-  if (strip.tiles !== tiles) {
-    strip.tiles = tiles
-    strip.replaceChildren(...data.tiles.map(([image, caption, name]) => {
-      const button = document.createElement("button")
-      button.type = "button"
-      button.title = name
-      button.setAttribute("aria-label", name)
-      const isImage = image.startsWith("data:")
-      const picture = document.createElement(isImage ? "img" : "div")
-      if (isImage) {
-        picture.src = image
-        picture.alt = ""
-      } else {
-        picture.className = "blank"
-        picture.textContent = image
-      }
-      const text = document.createElement("span")
-      text.textContent = caption
-      button.append(picture, text)
-      return button
-    }))
-  }
+  fill(strip, data.tiles)
   strip.setAttribute("aria-label", data.label)
   strip.classList.toggle("cards", data.cards)
   strip.classList.toggle("sentences", data.sentences)
@@ -70,6 +78,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   })
 }
 """
+)
 CARD, COLUMNS = 106, (6, 3)  # pixels: height of a row of cards; cards in a row of the form, and on a phone
 PAGE_COLUMNS = (9, 3)  # of a page at 1280 pixels
 _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)

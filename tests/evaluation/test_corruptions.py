@@ -19,7 +19,15 @@ from expertnet.evaluation.corruptions import (
     corrupted,
     jpeg_quality,
 )
-from tests.support.lab import measured_images, predictor
+from expertnet.evaluation.robustness import (
+    CORRUPTED,
+    cached_robustness,
+    corrupt_all,
+    corrupted_classes,
+    corruption_table,
+)
+from expertnet.routing.robustness import ROBUSTNESS
+from tests.support.lab import measured_images, predictor, saved_run
 
 
 def images(size=32, count=3):
@@ -89,8 +97,6 @@ def test_strengths_follow_the_image_size():
 
 
 def test_every_corruption_is_measured_on_the_same_images():
-    from expertnet.evaluation.robustness import corrupt_all, corrupted_classes, corruption_table
-
     network, split = predictor(), measured_images(40).evaluated
     found = corrupt_all(network, "test", split)
     assert found.answers.shape == (5, 5, 40) and found.moved.shape == (5, 5, 3)
@@ -107,3 +113,12 @@ def test_every_corruption_is_measured_on_the_same_images():
     assert (table[table["strength"] == 0]["change"] == 0).all()
     by_class = corrupted_classes(found, ("red", "blue"))
     assert by_class["noise"].mean() == pytest.approx(table[table["corruption"] == "noise"]["accuracy"][1:].mean())
+
+
+def test_corruptions_and_the_damages_of_the_lab_are_kept_beside_each_other(tmp_path):
+    run, images = saved_run(tmp_path / "runs"), measured_images()
+    found = CORRUPTED.measure(run, ("validation", images.evaluated))
+    ROBUSTNESS.measure(run, images)
+    kept = cached_robustness(run, "validation")
+    assert torch.equal(kept.answers, found.answers) and torch.equal(kept.moved, found.moved)
+    assert ROBUSTNESS.cached(run, "validation") is not None and cached_robustness(run, "test") is None

@@ -8,9 +8,8 @@ from expertnet.errors import RunError
 from expertnet.findings.experts import DOES
 from expertnet.findings.report import write_report
 from expertnet.inference.routing_cache import route_test_set
-from expertnet.routing.ablations import ablate_all
-from expertnet.routing.effects import measure
-from expertnet.routing.policies import route_all
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.policies import ROUTINGS
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from tests.support.controls import with_controls
@@ -22,8 +21,8 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     run = saved_run(tmp_path / "runs")
     split = random_split()
     route_test_set(run, split)
-    measure(route_all, run, measured_images())
-    measure(ablate_all, run, measured_images(30, "test"))
+    ROUTINGS.measure(run, measured_images())
+    ABLATIONS.measure(run, measured_images(30, "test"))
     run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
     run.annotate(Notes(name="![x](http://a.b) <b>: (1)"))
     run.write_status(run.status().changed(test_accuracy=0.9))

@@ -6,8 +6,8 @@ from torch.overrides import TorchFunctionMode
 
 from expertnet.inference.predictor import load_predictor
 from expertnet.network.evaluation import EVALUATION_BATCH
-from expertnet.routing.ablations import ablate_all, ablation_table, class_effects, costly
-from expertnet.routing.effects import KINDS, Ablations, Images, cached_ablations, measure
+from expertnet.routing.ablations import ABLATIONS, ablate_all, ablation_table, class_effects, costly
+from expertnet.routing.effects import KINDS, Ablations, Images
 from expertnet.routing.interventions import ablated
 from expertnet.routing.paired import paired_interval
 from expertnet.routing.passes import calibration_images, estimated
@@ -18,7 +18,7 @@ from tests.support.served import ROOT
 
 def test_switched_off_as_shipped_equals_a_plain_pass_for_every_expert(tmp_path):
     run, images = saved_run(tmp_path / "runs"), measured_images(EVALUATION_BATCH + 40)
-    effects, net = measure(ablate_all, run, images), predictor()
+    effects, net = ABLATIONS.measure(run, images), predictor()
     pixels = images.evaluated.images
     for block in range(3):
         for expert in range(3):
@@ -28,10 +28,10 @@ def test_switched_off_as_shipped_equals_a_plain_pass_for_every_expert(tmp_path):
     assert torch.equal(effects.learned[0], probabilities.argmax(1))
     assert torch.allclose(effects.weights, routing.mean(0), atol=1e-6)
     assert (effects.shipped != effects.learned[0]).any()
-    kept = cached_ablations(run, "validation")
+    kept = ABLATIONS.cached(run, "validation")
     for name in ("labels", "learned", "shipped", "changed", "weights"):
         assert torch.equal(getattr(kept, name), getattr(effects, name))
-    assert cached_ablations(run, "test") is None
+    assert ABLATIONS.cached(run, "test") is None
 
 
 class OneExpert(torch.nn.Module):
@@ -118,7 +118,7 @@ def test_ablations_take_as_many_passes_as_is_said_if_all_blocks_cost_the_same():
 
 def test_blocks_without_experts_count_as_unchanged_and_have_no_rows(tmp_path):
     run, images = saved_run(tmp_path / "runs", expert_blocks=(2,)), measured_images()
-    effects = measure(ablate_all, run, images)
+    effects = ABLATIONS.measure(run, images)
     net = predictor(expert_blocks=(2,))
     assert torch.equal(effects.shipped[[0, 2]], effects.learned[0].expand(2, 3, -1))
     assert torch.equal(effects.changed[:, [0, 2]], effects.learned[1].expand(2, 2, 3, -1))

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from expertnet.inference.routing_cache import cache_tensors
-from expertnet.routing.ablations import ablate_all
-from expertnet.routing.effects import cached_ablations, cached_routings, load_images, load_part, measure, parts
-from expertnet.routing.policies import route_all
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.effects import load_images, load_part, parts
+from expertnet.routing.policies import ROUTINGS
 from expertnet.store.run_store import RunStore
 from tests.support.lab import measured_images, predictor, save_best, saved_run
 from tests.support.small import settings
@@ -17,29 +17,31 @@ from tests.support.small import settings
 
 def test_cached_effects_are_one_object_until_they_change(tmp_path):
     run = saved_run(tmp_path / "runs")
-    effects = measure(route_all, run, measured_images())
-    cached = cached_routings(run, "validation")
+    effects = ROUTINGS.measure(run, measured_images())
+    cached = ROUTINGS.cached(run, "validation")
     assert torch.equal(cached.answers, effects.answers) and torch.equal(cached.shuffled, effects.shuffled)
-    assert cached_routings(run, "validation") is cached  # so that its findings are made once
-    measure(lambda *_: replace(effects, answers=effects.answers.flip(1)), run, measured_images())
-    assert torch.equal(cached_routings(run, "validation").answers, effects.answers.flip(1))
+    assert ROUTINGS.cached(run, "validation") is cached  # so that its findings are made once
+    replace(ROUTINGS, compute=lambda *_: replace(effects, answers=effects.answers.flip(1))).measure(
+        run, measured_images()
+    )
+    assert torch.equal(ROUTINGS.cached(run, "validation").answers, effects.answers.flip(1))
 
 
 def test_the_validation_and_the_test_images_have_files_of_their_own(tmp_path):
     run = saved_run(tmp_path / "runs")
     for part, count in (("validation", 40), ("test", 30)):
-        measure(route_all, run, measured_images(count, part))
-        measure(ablate_all, run, measured_images(count, part))
-    for cached in (cached_routings, cached_ablations):
-        found = [cached(run, part) for part in ("validation", "test")]
+        ROUTINGS.measure(run, measured_images(count, part))
+        ABLATIONS.measure(run, measured_images(count, part))
+    for measure in (ROUTINGS, ABLATIONS):
+        found = [measure.cached(run, part) for part in ("validation", "test")]
         assert [(each.part, len(each.labels)) for each in found] == [("validation", 40), ("test", 30)]
 
 
 def test_effects_of_another_epoch_are_ignored(tmp_path):
     run = saved_run(tmp_path / "runs")
-    measure(route_all, run, measured_images())
+    ROUTINGS.measure(run, measured_images())
     save_best(run, 2)
-    assert cached_routings(run, "validation") is None
+    assert ROUTINGS.cached(run, "validation") is None
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,12 @@ def test_effects_of_another_epoch_are_ignored(tmp_path):
 )
 def test_effects_of_another_network_are_ignored(tmp_path, change):
     run = saved_run(tmp_path / "runs")
-    measure(route_all, run, measured_images())
+    ROUTINGS.measure(run, measured_images())
     tensors = load_file(run.path / "routings-validation-best.safetensors")
     cache_tensors(run, "routings-validation", "best", predictor(), tensors)
-    assert cached_routings(run, "validation") is not None
+    assert ROUTINGS.cached(run, "validation") is not None
     cache_tensors(run, "routings-validation", "best", predictor(), tensors | change)
-    assert cached_routings(run, "validation") is None
+    assert ROUTINGS.cached(run, "validation") is None
 
 
 def test_the_validation_images_are_measured_by_default_and_the_test_images_if_there_are_none(tmp_path):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings, measure
+from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Images, Routings
 from expertnet.routing.interventions import given, top1
 from expertnet.routing.paired import paired_interval
 from expertnet.routing.passes import calibration_images, estimated
-from expertnet.routing.policies import policy_table, route_all, shuffled
+from expertnet.routing.policies import ROUTINGS, policy_table, route_all, shuffled
 from tests.support.lab import fitted, measured_images, predictor, saved_run
 
 
@@ -25,7 +25,7 @@ def plain_changes(routing, labels):
 
 def test_policies_as_shipped_equal_plain_passes_with_weights_of_the_training_images(tmp_path):
     images, net = measured_images(), predictor()
-    effects = measure(route_all, saved_run(tmp_path / "runs"), images)
+    effects = ROUTINGS.measure(saved_run(tmp_path / "runs"), images)
     changes = plain_changes(net(images.training.images)[1], images.training.labels)
     for row, policy in zip(effects.answers[0], POLICIES, strict=True):
         plain = net(images.evaluated.images, changes[policy](images.evaluated.labels))[0].argmax(1)

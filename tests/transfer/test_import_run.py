@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
-from expertnet.routing.effects import cached_ablations, cached_routings
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.policies import ROUTINGS
 from expertnet.settings.fields import build_settings
 from expertnet.store.checks import find_damage, resume_fault
 from expertnet.store.notes import Notes
@@ -91,9 +92,9 @@ def test_cached_routing_of_a_shipped_run_is_imported(store):
     shipped = Run(ROOT / "runs" / SHIPPED)
     run = imported(store, exported(shipped)).run
     assert torch.equal(cached_routing(run).routing, cached_routing(shipped).routing)
-    routings, ablations = cached_routings(run, "validation"), cached_ablations(run, "validation")
-    assert torch.equal(routings.answers, cached_routings(shipped, "validation").answers)
-    assert torch.equal(ablations.changed, cached_ablations(shipped, "validation").changed)
+    routings, ablations = ROUTINGS.cached(run, "validation"), ABLATIONS.cached(run, "validation")
+    assert torch.equal(routings.answers, ROUTINGS.cached(shipped, "validation").answers)
+    assert torch.equal(ablations.changed, ABLATIONS.cached(shipped, "validation").changed)
 
 
 def test_results_that_an_earlier_version_cached_are_imported(store):

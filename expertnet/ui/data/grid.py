@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from expertnet.ui.data.tiles import Tile
+from expertnet.ui.filmstrip import FILL
 
 CSS = """
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(88px, 1fr)); gap: 0.4rem; }
@@ -17,39 +18,17 @@ img, .blank { display: block; width: 100%; aspect-ratio: 1; border-radius: 4px; 
 .blank { display: grid; place-items: center; border: 1px dashed var(--st-border-color); box-sizing: border-box; }
 span { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 """
-# Texts reach the page as text only, and images as data URLs that this program made. The selection is kept here until another one
-# is sent, so that quick clicks do not wait for the server. Shift selects all up to a tile.
-JS = """
+# The selection is kept here until another one is sent, so that quick clicks do not wait for the server. Shift selects all up to a
+# tile.
+JS = (
+    FILL
+    + """
 export default function ({ data, parentElement, setStateValue }) {
   const grid = parentElement.querySelector(".grid")
-  const tiles = JSON.stringify(data.tiles)
-  if (grid.tiles !== tiles) {
-    grid.tiles = tiles
-    grid.last = null
-    grid.replaceChildren(...data.tiles.map(([key, image, caption, name]) => {
-      const button = document.createElement("button")
-      button.type = "button"
-      button.key = key
-      button.title = name
-      button.setAttribute("aria-label", name)
-      button.setAttribute("aria-pressed", "false")
-      const isImage = image.startsWith("data:")
-      const picture = document.createElement(isImage ? "img" : "div")
-      if (isImage) {
-        picture.src = image
-        picture.alt = ""
-      } else {
-        picture.className = "blank"
-        picture.textContent = image
-      }
-      const text = document.createElement("span")
-      text.textContent = caption
-      button.append(picture, text)
-      return button
-    }))
-  }
+  if (fill(grid, data.tiles)) grid.last = null
   grid.setAttribute("aria-label", data.label)
   const buttons = [...grid.children]
+  buttons.forEach((button, place) => { button.key = data.keys[place] })
   const pressed = (button) => button.getAttribute("aria-pressed") === "true"
   const press = (button, on) => button.setAttribute("aria-pressed", String(on))
   if (grid.sent !== data.selected.join()) {
@@ -70,6 +49,7 @@ export default function ({ data, parentElement, setStateValue }) {
   })
 }
 """
+)
 _grid = st.components.v2.component("image_grid", html='<div class="grid" role="group">\n</div>', css=CSS, js=JS)
 
 
@@ -80,7 +60,8 @@ def image_grid(label: str, tiles: Sequence[Tile], key: str, selects: bool = True
     selected = [tile.key for tile in tiles if tile.key in chosen]
     data = {
         "label": label,
-        "tiles": [(tile.key, tile.image, tile.caption, tile.about) for tile in tiles],
+        "tiles": [(tile.image, tile.caption, tile.about) for tile in tiles],
+        "keys": [tile.key for tile in tiles],
         "selected": selected,
         "selects": selects,
     }

@@ -1,9 +1,7 @@
 """What if, for all validation or test images: measure other routing policies and the loss of each expert, in the background."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import streamlit as st
 import torch
@@ -12,20 +10,11 @@ from expertnet.findings.effects import ablation, ablation_by_class, policies
 from expertnet.findings.finding import lowest
 from expertnet.findings.freezing import freezing
 from expertnet.inference.mistakes import Part
-from expertnet.routing.ablations import ablate_all
-from expertnet.routing.effects import (
-    KINDS,
-    Ablations,
-    Routings,
-    cached_ablations,
-    cached_routings,
-    load_images,
-    load_part,
-    measure,
-    parts,
-)
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.effects import KINDS, Ablations, Routings, load_images, load_part, parts
 from expertnet.routing.freezing import FREEZING
-from expertnet.routing.policies import route_all
+from expertnet.routing.measure import Measure
+from expertnet.routing.policies import ROUTINGS
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import gallery, pick_number, pick_option
 from expertnet.ui.experts.selection import Selection
@@ -60,24 +49,20 @@ def policies_panel(selection: Selection, part: Part) -> None:
             show(policies(effects))
     with right:
         st.markdown("**Which block's routing does the work?**")
-        frozen = measured(
-            selection, part, "Freeze the routing of each block", FREEZING.cached, FREEZING.measure, at_once=True
-        )
+        frozen = measured(selection, part, "Freeze the routing of each block", FREEZING, at_once=True)
         if frozen is not None:
             show(freezing(frozen, tuple(selection.blocks)))
 
 
 def policy_effects(selection: Selection, part: Part) -> Routings | None:
     """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
-    label, work = "Measure whether the network relies on routing", partial(measure, route_all)
-    return measured(selection, part, label, cached_routings, work, at_once=True)
+    return measured(selection, part, "Measure whether the network relies on routing", ROUTINGS, at_once=True)
 
 
 def ablations_panel(selection: Selection, part: Part) -> None:
     """Switch off each expert in turn, and show the images that get another class without one of them."""
     st.markdown("**What is lost without an expert?**")
-    label, work = "Switch off each expert in turn", partial(measure, ablate_all)
-    effects = measured(selection, part, label, cached_ablations, work)
+    effects = measured(selection, part, "Switch off each expert in turn", ABLATIONS)
     if effects is None:
         return
     kind = pick_option("The expert is", OPTIONS, "ablation")
@@ -115,20 +100,13 @@ def _flipped_images(selection: Selection, effects: Ablations, kind: str, block: 
         st.caption(f"The first {SHOWN} are shown.")
 
 
-def measured(
-    selection: Selection,
-    part: Part,
-    label: str,
-    cached: Callable[[Any, Part, str], T | None],
-    measure: Callable[..., T],
-    at_once: bool = False,
-) -> T | None:
+def measured(selection: Selection, part: Part, label: str, measure: Measure[T], at_once: bool = False) -> T | None:
     """Return a result measured before. Otherwise show its progress, or a button that starts measuring, and return None.
 
     `at_once` needs no press on the button if measuring takes up to UNASKED seconds and its result is kept, as it is after training.
     """
     run, checkpoint = selection.run, selection.checkpoint
-    found = cached(run, part, checkpoint)
+    found = measure.cached(run, part, checkpoint)
     if found is not None:
         return found
     if selection.split is None:
@@ -137,7 +115,7 @@ def measured(
 
     def work(progress: Report, cancelled: ShouldStop) -> T:
         images = load_images(run, part, progress)
-        return measure(run, images, checkpoint, progress, cancelled, threads())
+        return measure.measure(run, images, checkpoint, progress, cancelled, threads())
 
     unasked = UNASKED if at_once and not run.status().training else 0.0
     result: T | None = in_background((label, part, *selection.key), label, work, unasked)

@@ -4,7 +4,8 @@ import streamlit as st
 
 from expertnet.findings import experts
 from expertnet.findings.expert_card import expert_card, file_name, network_in_words, to_html
-from expertnet.routing.effects import cached_ablations, parts
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.effects import parts
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import gallery, pick_block
 from expertnet.ui.experts.more import folded, likeness_panel, stability_panel
@@ -48,7 +49,7 @@ def _card(selection: Selection, lab: Lab, block: int, expert: int) -> None:
             gallery(selection, indices, [f"{found.weights_N[index]:.2f}" for index in indices], WIDTH)
 
     def page() -> str:
-        effects = cached_ablations(selection.run, parts(selection.run)[0], selection.checkpoint)
+        effects = ABLATIONS.cached(selection.run, parts(selection.run)[0], selection.checkpoint)
         images = None if selection.split is None else selection.split.images
         return to_html(
             expert_card(lab, block, expert, effects), network_in_words(selection.run, selection.predictor), images

@@ -28,16 +28,14 @@ def folded(title: str, panel: Callable[[], None]) -> None:
 
 def headroom_panel(selection: Selection, part: Part) -> None:
     """Show which mistakes other weights would repair."""
-    found = measured(
-        selection, part, "Look for better routing weights", HEADROOM.cached, HEADROOM.measure, at_once=True
-    )
+    found = measured(selection, part, "Look for better routing weights", HEADROOM, at_once=True)
     if found is not None:
         show(headroom(found))
 
 
 def robustness_panel(selection: Selection, part: Part) -> None:
     """Show how certain the network is, and what damage to the images does, with and without per-image routing."""
-    found = measured(selection, part, "Classify damaged images", ROBUSTNESS.cached, ROBUSTNESS.measure, at_once=True)
+    found = measured(selection, part, "Classify damaged images", ROBUSTNESS, at_once=True)
     if found is not None:
         left, right = st.columns(2, gap="large")
         with left:
@@ -50,13 +48,13 @@ def robustness_panel(selection: Selection, part: Part) -> None:
 
 def likeness_panel(selection: Selection, part: Part, block: int) -> None:
     """Show how alike the outputs of a block's experts are."""
-    found = measured(selection, part, "Compare the experts' outputs", LIKENESS.cached, LIKENESS.measure, at_once=True)
+    found = measured(selection, part, "Compare the experts' outputs", LIKENESS, at_once=True)
     if found is not None:
         show(likeness(found, tuple(selection.blocks), block))
 
 
 def stability_panel(selection: Selection, part: Part) -> None:
     """Show how far changes of an image move its routing."""
-    found = measured(selection, part, "Route variants of the images", STABILITY.cached, STABILITY.measure, at_once=True)
+    found = measured(selection, part, "Route variants of the images", STABILITY, at_once=True)
     if found is not None:
         show(stability(found, tuple(selection.blocks)))

@@ -4,8 +4,9 @@ import streamlit as st
 
 from expertnet.findings.controls import known
 from expertnet.findings.verdict import verdict
-from expertnet.routing.effects import cached_routings, parts
+from expertnet.routing.effects import parts
 from expertnet.routing.lab import Lab
+from expertnet.routing.policies import ROUTINGS
 from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.effects import policy_effects
 from expertnet.ui.experts.selection import Selection
@@ -20,7 +21,7 @@ def verdict_card(selection: Selection, lab: Lab, ask: bool, controls: bool = Tru
     with st.container(border=True, key="verdict", gap="xsmall"):
         place = st.container()
         part = parts(selection.run)[0]
-        measured = cached_routings(selection.run, part, selection.checkpoint)
+        measured = ROUTINGS.cached(selection.run, part, selection.checkpoint)
         if measured is None and ask and selection.split is not None:
             measured = policy_effects(selection, part)
         retrained = known(selection.run, RunStore()) if controls else None

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
-from expertnet.routing.effects import cached_ablations, cached_routings
+from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.policies import ROUTINGS
 from expertnet.store.checks import find_damage, has_network
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -108,6 +109,6 @@ def use(run: Run) -> None:
     try:
         load_predictor(run)
         cached_routing(run)
-        cached_routings(run, "validation"), cached_ablations(run, "test")
+        ROUTINGS.cached(run, "validation"), ABLATIONS.cached(run, "test")
     except RunError as error:
         assert_sentence(error)
