@@ -1,6 +1,7 @@
 """Atomic writes, and leftovers of killed processes."""
 
 import os
+import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,6 +41,24 @@ def test_threads_that_write_one_file_never_tear_it(tmp_path):
             assert path.read_bytes() in contents
         assert [write.result() for write in writes] == [None] * 200
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_on_the_disk_before_its_name_and_its_folder_after(tmp_path, monkeypatch):
+    """Or a power cut leaves an empty file under the name, or the old one after another file names the new one."""
+    events, sync, rename = [], os.fsync, os.replace
+
+    def synced(handle):
+        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def renamed(old, new):
+        events.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    write_atomically(tmp_path / "file", b"new")
+    assert events == ["file", "rename", "folder"] and (tmp_path / "file").read_bytes() == b"new"
 
 
 def test_leftovers_are_deleted_after_a_day(tmp_path):

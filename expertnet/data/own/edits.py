@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from expertnet.data.own.contents import Contents, OwnImage
 from expertnet.data.own.datasets import edit, free_title
-from expertnet.data.own.names import alike, checked_name, unused
+from expertnet.data.own.names import alike, checked_name, tidy, unused
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, printable
 
 SPLITS = ("", "train", "validation", "test")
 
@@ -150,17 +150,18 @@ def class_name(contents: Contents, label: str) -> str:
 
 def class_id(dataset: str, name: str) -> str:
     """Return the id of a class by its name, which may differ in case, after adding it if there is none. Raises DatasetError."""
-    if alike(open_version(dataset).contents.classes.values(), name) is None:
+    if alike(open_version(dataset).contents.classes.values(), tidy(name)) is None:
         add_class(dataset, name)
     return class_named(open_version(dataset).contents, name)
 
 
 def class_named(contents: Contents, name: str) -> str:
     """Return the id of a class by its name, which may differ in case. Raises DatasetError if there is none."""
+    name = tidy(name)
     known = alike(contents.classes.values(), name)
     if known is None:
         raise DatasetError(
-            f"“{contents.title}” has no class “{name[:80]}”. It has {', '.join(list(contents.classes.values())[:20])}."
+            f"“{contents.title}” has no class “{printable(name[:80])}”. It has {', '.join(list(contents.classes.values())[:20])}."
         )
     return next(key for key, value in contents.classes.items() if value == known)
 

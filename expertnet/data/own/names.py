@@ -12,9 +12,14 @@ LONGEST = 100  # characters
 LONGEST_STEM = 80  # of a file name
 
 
+def tidy(text: str) -> str:
+    """Return a name without spaces around it, in Unicode's composed form."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
 def checked_name(text: str, what: str) -> str:
-    """Return a name without spaces around it, in Unicode's composed form. Raises DatasetError if it cannot be used."""
-    name = " ".join(unicodedata.normalize("NFC", text).split())
+    """Return a tidy name. Raises DatasetError if it cannot be used."""
+    name = tidy(text)
     shown = f"The {what}"
     if not name:
         raise DatasetError(f"{shown} is empty. Enter a name.")

@@ -47,6 +47,14 @@ def label(dataset, name):
     return class_named(open_version(dataset).contents, name)
 
 
+def test_a_class_is_found_by_its_name_whatever_its_case_and_spaces():
+    dataset = flowers()
+    assert edits.class_id(dataset, " ROSE\n") == label(dataset, "rose")
+    assert edits.class_id(dataset, "big  lily ") == label(dataset, "big lily")
+    with pytest.raises(DatasetError, match="has no class “a b\\?c”"):
+        label(dataset, "a\nb\x1bc")
+
+
 def test_a_dataset_begins_empty_and_grows_by_versions():
     version = create_dataset("Blümen  2")
     assert (version.dataset, version.number, version.contents.title) == ("blumen-2", 1, "Blümen 2")
