@@ -12,8 +12,8 @@ from torch import Tensor
 
 from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import Outputs
+from expertnet.routing.robustness import BINS, confidence_bins
 
-BINS = 15  # as in Guo 2017
 WIDEST = 5.0  # the natural logarithm of a temperature is at most that far from 0
 
 
@@ -43,7 +43,7 @@ def reliability(probabilities_NC: Tensor, labels_N: Tensor) -> pd.DataFrame:
     """Return a row per bin that has images: from, to, images, confidence (mean), accuracy, low, high (its 95% interval)."""
     confidence_N, predictions_N = probabilities_NC.max(1)
     right_N = (predictions_N == labels_N).double()
-    bin_N = (confidence_N * BINS).ceil().long().clamp(1, BINS) - 1  # a bin includes its upper end
+    bin_N = confidence_bins(confidence_N)
     rows = []
     for place in bin_N.unique().tolist():
         here = bin_N == place

@@ -5,10 +5,11 @@ from functools import partial
 import pandas as pd
 
 from expertnet.charts.evaluation import coverage_curve, reliability_diagram
-from expertnet.evaluation.calibration import BINS, calibration, coverage
+from expertnet.evaluation.calibration import calibration, coverage
 from expertnet.evaluation.figures import share, wilson
 from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.finding import Finding, cached
+from expertnet.routing.robustness import BINS
 from expertnet.utils.text import counted, percent
 
 SHIPPED = "as trained"

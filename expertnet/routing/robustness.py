@@ -130,10 +130,15 @@ def mean_interval(values_N: Tensor) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def confidence_bins(confidence_N: Tensor) -> Tensor:
+    """Return the bin of each confidence, from 0. There are BINS equally wide ones, each with its upper end."""
+    return (confidence_N * BINS).ceil().long().clamp(1, BINS) - 1
+
+
 def calibration_error(confidence_N: Tensor, right_N: Tensor) -> float:
-    """Return the mean distance between confidence and accuracy over BINS equally wide bins of confidence (Guo 2017)."""
-    bins_N = (confidence_N * BINS).long().clamp_max(BINS - 1)
-    sums_B = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins_N, (confidence_N - right_N).double())
+    """Return the mean distance between confidence and accuracy over the bins of confidence (Guo 2017)."""
+    gaps_N = (confidence_N - right_N).double()
+    sums_B = torch.zeros(BINS, dtype=torch.float64).index_add_(0, confidence_bins(confidence_N), gaps_N)
     return (sums_B.abs().sum() / len(right_N)).item()
 
 

@@ -14,7 +14,7 @@ from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import TAG
-from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, time_text
+from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, time_text, toast
 from expertnet.utils.text import escape, percent
 
 CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
@@ -66,6 +66,17 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
     if "best" not in run.checkpoints.present():
         st.warning(escape(str(run.checkpoints.unusable("best"))), icon=":material/healing:")
     return run, checkpoint
+
+
+def pick_second(others: dict[str, Run], mismatch: str) -> Run:
+    """Ask for a second run, stored in the URL. `mismatch` says what one that is not offered may have, such as "other images"."""
+    ids, asked = list(others), st.query_params.get("with")
+    if asked and asked not in others:
+        toast(f"The second run in the URL is not here, or it has {mismatch}.")
+    index = ids.index(asked if asked in others else default_run(others))
+    chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
+    st.query_params["with"] = chosen
+    return others[chosen]
 
 
 def default_run(runs: dict[str, Run], images: bool = False) -> str:

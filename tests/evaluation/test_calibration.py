@@ -6,8 +6,9 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from expertnet.evaluation.calibration import BINS, calibration, coverage, fit_temperature, reliability
+from expertnet.evaluation.calibration import calibration, coverage, fit_temperature, reliability
 from expertnet.evaluation.outputs import Outputs
+from expertnet.routing.robustness import BINS
 
 SEED = 3
 

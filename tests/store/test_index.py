@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 import weakref
 
 import numpy as np
@@ -162,6 +163,16 @@ def test_what_was_read_ahead_is_not_read_again(store, reads, monkeypatch):
     monkeypatch.setenv("EXPERTNET_RUNS", str(store.root))
     read_runs()
     assert [row.id for row in run_rows(store)] == [run.id] == reads
+
+
+def test_the_next_server_deletes_what_a_kill_during_a_write_has_left(store, monkeypatch):
+    run, hour = written(store, "one"), 3600
+    monkeypatch.setenv("EXPERTNET_RUNS", str(store.root))
+    for name, age in ((".best.safetensors.0a.tmp", 25), (".last.safetensors.0b.tmp", 23)):
+        (run.path / name).write_bytes(b"half")
+        os.utime(run.path / name, (time.time() - age * hour,) * 2)
+    read_runs()
+    assert [path.name for path in run.path.glob(".*")] == [".last.safetensors.0b.tmp"]
 
 
 def test_a_name_that_no_other_run_has_is_label_enough(store):

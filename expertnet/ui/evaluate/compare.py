@@ -12,8 +12,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.ui.evaluate.images import open_images
 from expertnet.ui.evaluate.subject import Answers, Subject, outputs_of
 from expertnet.ui.finding import show
-from expertnet.ui.run_picker import default_run, descriptions
-from expertnet.ui.shell import toast
+from expertnet.ui.run_picker import pick_second
 from expertnet.utils.text import escape
 
 
@@ -61,10 +60,4 @@ def _pick_other(subject: Subject) -> Run | None:
             icon=":material/info:",
         )
         return None
-    ids, asked = list(others), st.query_params.get("with")
-    if asked and asked not in others:
-        toast("The second run in the URL is not here, or it has other images.")
-    index = ids.index(asked if asked in others else default_run(others))
-    chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
-    st.query_params["with"] = chosen
-    return others[chosen]
+    return pick_second(others, "other images")

@@ -17,8 +17,8 @@ from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.ui.finding import show
 from expertnet.ui.own_test_set import own_test_set
-from expertnet.ui.run_picker import default_run, descriptions
-from expertnet.ui.shell import link, toast
+from expertnet.ui.run_picker import pick_second
+from expertnet.ui.shell import link
 from expertnet.utils.text import escape
 
 
@@ -72,10 +72,4 @@ def _pick_other(selection: Selection) -> Run | None:
         query = to_query(preset, settings.data.dataset, flat(settings) | {"seed": settings.seed + 1})
         link("train", "Repeat with another seed", icon="casino", **query)
         return None
-    ids, asked = list(others), st.query_params.get("with")
-    if asked and asked not in others:
-        toast("The second run in the URL is not here, or it has other classes, blocks or experts.")
-    index = ids.index(asked if asked in others else default_run(others))
-    chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
-    st.query_params["with"] = chosen
-    return others[chosen]
+    return pick_second(others, "other classes, blocks or experts")
