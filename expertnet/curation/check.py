@@ -14,7 +14,7 @@ from expertnet.curation.quality import KINDS, find_faults
 from expertnet.curation.survey import Survey, survey
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, silent
-from expertnet.utils.text import counted, percent
+from expertnet.utils.text import counted, percent, plural
 
 UNEVEN = 3.0  # times as many images in the largest class as in the smallest: from here on, balancing can help
 BALANCING = "Set `data.class_balance` to weights or sampling to give all classes the same weight in training."
@@ -104,7 +104,7 @@ def labels_sentence(doubts: Doubts) -> str:
     """Say how many labels are suspected, and how far to trust that."""
     count = len(doubts.suspects)
     suspected = (
-        f"{counted(count, 'label')} {'is' if count == 1 else 'are'} probably wrong" if count else "No label seems wrong"
+        f"{counted(count, 'label')} {plural(count, 'is', 'are')} probably wrong" if count else "No label seems wrong"
     )
     return (
         f"{suspected}. The networks recognize {percent(doubts.accuracy)} of the images that they were not trained on; "

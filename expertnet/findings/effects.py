@@ -13,7 +13,7 @@ from expertnet.routing.paired import DRAWS, paired_change
 from expertnet.routing.passes import ESTIMATED_ON
 from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
-from expertnet.utils.text import counted, percent, points, signed
+from expertnet.utils.text import counted, percent, plural, points, signed
 
 TELLING = 0.1  # width of an interval above which it says too little
 NAMED = 4  # dead experts named in a sentence
@@ -131,7 +131,7 @@ def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
     if not rest:
         return sentence
     return (
-        f"{sentence} In {'block' if len(rest) == 1 else 'blocks'} {', '.join(map(str, rest))}, no expert matters: any single one can be "
+        f"{sentence} In {plural(len(rest), 'block')} {', '.join(map(str, rest))}, no expert matters: any single one can be "
         f"{KINDS[kind]} without a measurable loss, which is not to say that all of them can."
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from expertnet.charts.base import specification
+from expertnet.utils.text import plural
 
 Chart = Any  # any Altair chart
 
@@ -55,4 +56,4 @@ def in_words(blocks: Sequence[int]) -> str:
     words = [word for run in runs for word in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
     *first, last = words
     listed = f"{', '.join(first)} and {last}" if first else last
-    return f"{'block' if len(blocks) == 1 else 'blocks'} {listed}"
+    return f"{plural(len(blocks), 'block')} {listed}"

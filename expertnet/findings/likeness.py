@@ -6,7 +6,7 @@ from expertnet.charts.base import tooltips
 from expertnet.charts.effects import interval_dots
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.likeness import GROUPS, IMAGES, SIDE, UNTRAINED, Likeness, likeness_table
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, plural
 
 DRAWN = 15  # pairs in the chart
 
@@ -22,7 +22,7 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
     named = f"experts {most['first']:.0f} and {most['second']:.0f}"
     sentence = f"In block {block}, the outputs of {named} are {'the most ' if pairs > 1 else ''}alike: CKA {most['cka']:.2f} ({interval})."
     number = (
-        f"{len(above)} of {counted(pairs, 'pair')} {'is' if len(above) == 1 else 'are'}" if len(above) else "no pair is"
+        f"{len(above)} of {counted(pairs, 'pair')} {plural(len(above), 'is', 'are')}" if len(above) else "no pair is"
     )
     sentence += (
         f" With random kernels, experts reach {most['untrained_high']:.2f}; {number} measurably more alike than that."

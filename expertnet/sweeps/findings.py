@@ -12,7 +12,7 @@ from expertnet.sweeps.importance import FEWEST, TOP, importances
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, Plan
 from expertnet.sweeps.space import Dimension
 from expertnet.sweeps.trials import Trial, best_trials, trial_table
-from expertnet.utils.text import counted, percent
+from expertnet.utils.text import counted, percent, plural
 
 Cost = Literal["multiply_adds", "parameters", "seconds"]
 COSTS: dict[Cost, str] = {
@@ -122,7 +122,7 @@ def accuracy_against_cost(trials: list[Trial], cost: Cost) -> Finding | None:
     front = table[table["front"]]
     first, last = front.iloc[0], front.iloc[-1]
     sentence = (
-        f"{counted(len(front), 'trial')} of {len(table)} {'is' if len(front) == 1 else 'are'} not beaten by a cheaper one, from trial "
+        f"{counted(len(front), 'trial')} of {len(table)} {plural(len(front), 'is', 'are')} not beaten by a cheaper one, from trial "
         f"{first['trial']} ({percent(first['accuracy'])} at {first['cost']:,.0f}) to trial {last['trial']} "
         f"({percent(last['accuracy'])} at {last['cost']:,.0f} {COSTS[cost]})."
     )

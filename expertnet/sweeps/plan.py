@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from expertnet.errors import SettingsError
 from expertnet.settings.schema import Settings
 from expertnet.sweeps.space import Dimension, checked_space, combinations
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, plural
 
 SAMPLERS = {
     "tpe": "Learns from the trials so far where good settings lie (Bergstra 2011).",
@@ -37,7 +37,7 @@ class Budget(BaseModel):
         """The limits in words, such as "20 trials, 2 hours"."""
         parts = [
             counted(self.trials, "trial") if self.trials else "",
-            f"{self.hours:g} {'hour' if self.hours == 1 else 'hours'}" if self.hours else "",
+            f"{self.hours:g} {plural(self.hours, 'hour')}" if self.hours else "",
             counted(self.epochs, "epoch") if self.epochs else "",
         ]
         return ", ".join(filter(None, parts))

@@ -16,6 +16,7 @@ from expertnet import __version__
 from expertnet.data.augment import normalize
 from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor
+from expertnet.utils.text import plural
 
 IMAGES, OUTPUTS = "images", ("probabilities", "routing")
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -48,7 +49,7 @@ def require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise RunError(
-            f"ONNX needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
+            f"ONNX needs {' and '.join(missing)}, which {plural(len(missing), 'is', 'are')} not installed. "
             f"Run 'python -m pip install {' '.join(missing)}', then export again."
         )
 

@@ -35,9 +35,14 @@ def amount(value: float, unit: str) -> str:
     return (f"under 0.001 {unit}" if value < 0.001 else f"{value:.3f} {unit}").rstrip()
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
+def plural(number: float, one: str, many: str = "") -> str:
+    """Return the word that agrees with a number: "block" or "blocks". An irregular one is given, such as "is" and "are"."""
+    return one if number == 1 else many or f"{one}s"
+
+
+def counted(number: int, noun: str, many: str = "") -> str:
     """Return a number with its noun: "1 image", "1,797 images". An irregular plural is given: "classes"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {plural(number, noun, many)}"
 
 
 def size_text(size: int) -> str:
