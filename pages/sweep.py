@@ -14,7 +14,7 @@ from expertnet.utils.text import escape
 shell.require()
 store = RunStore()
 sweeps = all_sweeps(store)
-sweep = sweep_in_view(store, sweeps)
+sweep = sweep_in_view(sweeps)
 head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
 head.header("Sweep" if sweep is None else escape(sweep.title), width="content")
 pick_sweep(head.container(horizontal=True, width="content"), sweeps, sweep)

@@ -103,7 +103,7 @@ def _summands(distances_N: Tensor, probabilities_NC: Tensor) -> Tensor:
     return torch.stack((distances_N.clamp_min(1e-12).log(), -probabilities_NC.amax(1)), 1)
 
 
-def fit(features_NF: Tensor, labels_N: Tensor, held_out: tuple[Tensor, Tensor], num_classes: int) -> Novelty:
+def fit(features_NF: Tensor, labels_N: Tensor, held_out: tuple[Tensor, Tensor]) -> Novelty:
     """Learn from the features of training images with their labels, and the features and probabilities of held-out images."""
     from sklearn.decomposition import PCA  # takes a second to import
 
@@ -156,7 +156,7 @@ def measure_novelty(
     features_MF, probabilities_MC = (torch.cat(each) for each in zip(*seen[1:], strict=True))
     if len(features_MF) < FEWEST:
         raise RunError("Too few images were held out of the training to say which images are unlike them.")
-    novelty = fit(seen[0][0], parts[0].labels, (features_MF, probabilities_MC), len(predictor.classes))
+    novelty = fit(seen[0][0], parts[0].labels, (features_MF, probabilities_MC))
     tensors = {name: tensor.contiguous() for name, tensor in vars(novelty).items()}
     cache_tensors(run, "novelty", checkpoint, predictor, tensors)
     return novelty

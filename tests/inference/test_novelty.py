@@ -34,7 +34,7 @@ def sure(count):
 @pytest.fixture(scope="module")
 def novelty():
     features, _ = drawn(400, 2)
-    return fit(*drawn(3000, 1), (features, sure(400)), CLASSES)
+    return fit(*drawn(3000, 1), (features, sure(400)))
 
 
 def test_the_distance_is_that_of_probabilistic_pca(novelty):

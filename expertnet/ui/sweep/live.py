@@ -10,7 +10,6 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.charts.base import specification
 from expertnet.charts.run_settings import parallel
 from expertnet.settings.fields import display_value
-from expertnet.store.run_store import RunStore
 from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import resume_sweep, stop_sweep
@@ -190,7 +189,7 @@ def _address(trial: Trial) -> str | None:
     return f"{base and f'/{base}'}/train?run={trial.run_id}" if trial.run is not None else None
 
 
-def sweep_in_view(store: RunStore, sweeps: list[Sweep]) -> Sweep | None:
+def sweep_in_view(sweeps: list[Sweep]) -> Sweep | None:
     """Return the sweep in the URL, else the newest active one; None for the form."""
     asked = st.query_params.get("sweep", "")
     if not asked:

@@ -56,7 +56,7 @@ def _choose(form: Form) -> str:
 
     Returns what you must do before training can start.
     """
-    _offer_own(form)
+    _offer_own()
     st.caption(f"Use a folder with one folder for each class, as below. The images may be {FORMATS_TEXT}.")
     confirm = st.container()  # above the list of files, so that it is in view
     files = st.file_uploader(
@@ -99,7 +99,7 @@ def _choose(form: Form) -> str:
     return "" if form.dataset else "Add your images above first."
 
 
-def _offer_own(form: Form) -> None:
+def _offer_own() -> None:
     """Draw the datasets that you have made, to choose one, and the way to the page that makes them."""
     found = {row.dataset: row for row in list_datasets() if row.own and row.images}
 
