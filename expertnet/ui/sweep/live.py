@@ -23,14 +23,13 @@ from expertnet.training.stop import stop_run
 from expertnet.ui.auth import login
 from expertnet.ui.chart import show_chart
 from expertnet.ui.finding import show
-from expertnet.ui.shell import action, duration, link, shown_error, state_mark
+from expertnet.ui.shell import action, duration, link, shown_error, state_label, state_mark
 from expertnet.ui.sweep.follow_up import follow_up
 from expertnet.utils.text import counted, escape
 
 TICK = 2.0  # seconds
 VIEWS = ("Trials", "What matters", "One setting", "All settings", "Accuracy and cost")
 MORE = 10  # trials that a larger budget adds
-STATES = {"running": "play_circle", "stopping": "pending", "finished": "check_circle", "stopped": "stop_circle"}
 
 
 def live_view(sweep: Sweep) -> None:
@@ -63,8 +62,7 @@ def _progress(plan: Plan, status: SweepStatus, trials: list[Trial]) -> None:
     ]
     why = f", {escape(status.reason)}" if status.reason and status.state != "failed" else ""
     facts = [counted(len(trials), "trial"), counted(epochs, "epoch"), f"{duration(seconds)} of training"]
-    icon = STATES.get(status.state, "error")
-    st.progress(min(max(shares), 1.0), text=f":material/{icon}: {status.state}{why} · {' · '.join(facts)}")
+    st.progress(min(max(shares), 1.0), text=f"{state_label(status.state)}{why} · {' · '.join(facts)}")
     if status.state == "failed":
         st.error(escape(status.reason), icon=":material/error:")
 
