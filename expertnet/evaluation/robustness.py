@@ -93,7 +93,12 @@ def _shapes(count: int, predictor: Predictor) -> Sizes:
 
 
 CORRUPTED = Measure(
-    "corrupted", Robustness, lambda predictor, images, *how: corrupt_all(predictor, *images, *how), _shapes, shares=True
+    "corrupted",
+    Robustness,
+    lambda predictor, images, *how: corrupt_all(predictor, *images, *how),
+    _shapes,
+    ("labels", "clean", "answers"),
+    shares=True,
 )
 cached_robustness = CORRUPTED.cached  # what `measure_robustness` has measured before, or None
 

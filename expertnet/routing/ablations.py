@@ -59,7 +59,8 @@ def _shapes(count: int, predictor: Predictor) -> Sizes:
     return shapes("ablations", count, model.num_blocks, model.num_experts)
 
 
-ABLATIONS = Measure("ablations", Ablations, ablate_all, _shapes, shares=True)
+CLASSES = ("labels", "learned", "shipped", "changed")
+ABLATIONS = Measure("ablations", Ablations, ablate_all, _shapes, CLASSES, shares=True)
 
 
 class _Sweep:

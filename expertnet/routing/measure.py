@@ -27,6 +27,7 @@ class Measure(Generic[T]):
     kind: Callable[..., T]
     compute: Callable[[Predictor, Any, Report, ShouldStop], T]  # from images, such as `effects.Images`
     shapes: Callable[[int, Predictor], Sizes]  # of the tensors, from the number of labels
+    classes: tuple[str, ...] = ("labels",)  # the tensors that must be integers
     shares: bool = False  # whether the floats are fractions
 
     def measure(
@@ -67,8 +68,8 @@ def _read(path: Path, part: Part, measure: Measure[T], predictor: Predictor) -> 
     shapes = {name: tuple(each.shape) for name, each in tensors.items()}
     if not count or shapes != measure.shapes(count, predictor):
         raise ValueError("not the shape of such a result")
-    for tensor in tensors.values():
-        if not tensor.is_floating_point():
+    for name, tensor in tensors.items():
+        if name in measure.classes or not tensor.is_floating_point():
             check_classes(tensor, len(predictor.classes))
         elif not tensor.isfinite().all():
             raise ValueError("not finite")

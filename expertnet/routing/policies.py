@@ -61,7 +61,7 @@ def _shapes(count: int, predictor: Predictor) -> Sizes:
     return shapes("routings", count, model.num_blocks, model.num_experts)
 
 
-ROUTINGS = Measure("routings", Routings, route_all, _shapes, shares=True)
+ROUTINGS = Measure("routings", Routings, route_all, _shapes, ("labels", "answers"), shares=True)
 
 
 class _Policies:
