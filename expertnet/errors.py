@@ -21,7 +21,11 @@ class DatasetError(UserError):
 
 
 class ImageError(UserError):
-    """A file cannot be read as an image."""
+    """A file cannot be read as an image: `kind` is "format" (of another kind), "size" (too large) or "damaged"."""
+
+    def __init__(self, text: str, kind: Literal["format", "size", "damaged"] = "damaged") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class RunError(UserError):

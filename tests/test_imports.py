@@ -22,7 +22,7 @@ ROOMS = [  # from the bottom up; rooms on one line do not import one another
     {"routing"},
     {"evaluation"},
     {"findings", "transfer", "curation"},
-    {"sweeps"},
+    {"sweeps", "service"},
     {"ui"},
     {"cli"},
     {"__main__"},

@@ -17,6 +17,7 @@ from expertnet.cli import (
     routing,
     runs,
     serve,
+    serve_model,
     settings,
     sweep,
     train,
@@ -55,6 +56,7 @@ for name, command in (
     ("export", export_run.export),
     ("import", import_run.import_),
     ("serve", serve.serve),
+    ("serve-model", serve_model.serve_model),
 ):
     app.command(name)(command)
 app.add_typer(sweep.app, name="sweep")

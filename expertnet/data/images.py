@@ -101,7 +101,7 @@ def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     if not data:
         raise ImageError("The file is empty. Choose an image.")
     if len(data) > MAX_BYTES:
-        raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.")
+        raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.", "size")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads only the header
             most = _most_pixels(image)
@@ -115,7 +115,7 @@ def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"The file is not an image in a supported format. Use {FORMATS_TEXT}.") from None
+        raise ImageError(f"The file is not an image in a supported format. Use {FORMATS_TEXT}.", "format") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(MAX_PIXELS) from None
     except MemoryError:
@@ -144,7 +144,7 @@ def _use_upright(image: Image.Image, use: Callable[["_Upright"], T]) -> T:
 
 
 def _too_large(most: int) -> ImageError:
-    return ImageError(f"The image has more than {most // 10**6} million pixels. Make it smaller.")
+    return ImageError(f"The image has more than {most // 10**6} million pixels. Make it smaller.", "size")
 
 
 class _Upright:

@@ -70,15 +70,8 @@ class Predictor:
 
         The features are the spatial mean and standard deviation of every channel that leaves a block.
         """
-        net, routing, features = self.model, list[Tensor](), list[Tensor]()
         with torch.inference_mode():
-            x_NCHW = net.stem(self.normalized(images_N3SS))
-            for number, block in enumerate(net.backbone.blocks, start=1):
-                x_NCHW, weights_NK = block(x_NCHW)
-                x_NCHW = net.backbone.pool(number, x_NCHW)
-                routing.append(F.pad(weights_NK, (0, net.backbone.num_experts - weights_NK.shape[1])))
-                features += [channel_means(x_NCHW), channel_deviations(x_NCHW)]
-            return net.classifier(x_NCHW).softmax(1), torch.stack(routing, 1), torch.cat(features, 1)
+            return look(self.model, self.normalized(images_N3SS))
 
     def classify(self, images: Sequence[Tensor] | Tensor, top: int = 5) -> list[Classification]:
         """Classify uint8 images (3, S, S) in batches. Each answer has the `top` most likely classes."""
@@ -95,6 +88,17 @@ class Predictor:
     def normalized(self, images_N3SS: Tensor) -> Tensor:
         """Return uint8 images as the network takes them: normalized float32, channels last."""
         return normalize(images_N3SS, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+
+
+def look(net: ExpertNet, x_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `Predictor.look` does, of normalized images."""
+    x_NCHW, routing, features = net.stem(x_NCHW), list[Tensor](), list[Tensor]()
+    for number, block in enumerate(net.backbone.blocks, start=1):
+        x_NCHW, weights_NK = block(x_NCHW)
+        x_NCHW = net.backbone.pool(number, x_NCHW)
+        routing.append(F.pad(weights_NK, (0, net.backbone.num_experts - weights_NK.shape[1])))
+        features += [channel_means(x_NCHW), channel_deviations(x_NCHW)]
+    return net.classifier(x_NCHW).softmax(1), torch.stack(routing, 1), torch.cat(features, 1)
 
 
 def load_predictor(run: Run, checkpoint: Checkpoint = "best", threads: int | None = None) -> Predictor:

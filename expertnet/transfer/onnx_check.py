@@ -1,6 +1,6 @@
 """Compare an ONNX graph with the network that it was made from, in onnxruntime.
 
-Shapes: N images, C classes, B blocks, K experts.
+Shapes: N images, C classes, B blocks, K experts, F features.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor
-from expertnet.transfer.onnx_graph import IMAGES, OUTPUTS
+from expertnet.transfer.onnx_graph import FEATURES, IMAGES, OUTPUTS
 
 SIZES = (1, 3, 64)  # images in a batch; exporters have fixed the size of a batch, or taken one image for a special case
 TOLERANCE = 1e-4
-AXES = {"probabilities": ("image", "class"), "routing": ("image", "block", "expert")}
+AXES = {"probabilities": ("image", "class"), "routing": ("image", "block", "expert"), FEATURES: ("image", "feature")}
 
 
 def open_session(content: bytes, threads: int = 0) -> Any:
@@ -28,14 +28,15 @@ def open_session(content: bytes, threads: int = 0) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def outputs(session: Any, images_N3SS: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (N, C) and routing weights (N, B, K)."""
-    probabilities_NC, routing_NBK = session.run(list(OUTPUTS), {IMAGES: images_N3SS.numpy()})
-    return probabilities_NC, routing_NBK
+def outputs(session: Any, images_N3SS: Tensor) -> tuple[np.ndarray, ...]:
+    """Return probabilities (N, C), routing weights (N, B, K) and, if the graph has them, features (N, F)."""
+    return tuple(session.run(None, {IMAGES: images_N3SS.numpy()}))
 
 
 def check(content: bytes, predictor: Predictor, images_N3SS: Tensor) -> float:
     """Return the largest difference of any output from PyTorch's, at all batch sizes in SIZES.
+
+    Features count in units of the largest one, if that exceeds 1.
 
     Takes the first images of at least 64. Raises RunError, which says by how much and where, if it exceeds TOLERANCE.
     """
@@ -43,8 +44,10 @@ def check(content: bytes, predictor: Predictor, images_N3SS: Tensor) -> float:
     for size in SIZES:
         batch = images_N3SS[:size].contiguous()
         assert len(batch) == size
-        for name, expected, found in zip(OUTPUTS, predictor(batch), outputs(session, batch), strict=True):
-            largest = max(largest, _difference(name, size, expected.numpy(), found))
+        found = outputs(session, batch)
+        expected = predictor.look(batch) if len(found) > len(OUTPUTS) else predictor(batch)
+        for name, expect, find in zip((*OUTPUTS, FEATURES), expected, found, strict=False):
+            largest = max(largest, _difference(name, size, expect.numpy(), find))
     return largest
 
 
@@ -52,7 +55,7 @@ def _difference(name: str, size: int, expected: np.ndarray, found: np.ndarray) -
     """Return the largest difference of an output. Raises RunError if it is too large or not a number."""
     if found.shape != expected.shape:
         raise _refusal(name, size, f"have the shape {found.shape} instead of {expected.shape}")
-    differences = np.abs(found - expected)
+    differences = np.abs(found - expected) / max(float(np.abs(expected).max()), 1)
     if not np.isfinite(differences).all():
         raise _refusal(name, size, "are not finite numbers")
     place = np.unravel_index(differences.argmax(), differences.shape)
@@ -65,7 +68,7 @@ def _difference(name: str, size: int, expected: np.ndarray, found: np.ndarray) -
 
 
 def _refusal(name: str, size: int, what: str) -> RunError:
-    noun = {"probabilities": "probabilities", "routing": "routing weights"}[name]
+    noun = {"routing": "routing weights"}.get(name, name)
     return RunError(
         f"Nothing was exported, because the check of the ONNX network failed: in a batch of {size}, its {noun} {what}. "
         "Export it as safetensors, or try other versions of torch, onnxscript and onnxruntime."

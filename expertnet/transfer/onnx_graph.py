@@ -1,6 +1,6 @@
 """A trained network as an ONNX graph: uint8 images -> probabilities and routing weights, with what a reader must know.
 
-Shapes: N images of S x S pixels, C classes, B blocks, K experts.
+Shapes: N images of S x S pixels, C classes, B blocks, K experts, F features.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from expertnet import __version__
 from expertnet.data.augment import normalize
 from expertnet.errors import RunError
-from expertnet.inference.predictor import Predictor
+from expertnet.inference.predictor import Predictor, look
 from expertnet.utils.text import plural
 
-IMAGES, OUTPUTS = "images", ("probabilities", "routing")
+IMAGES, OUTPUTS, FEATURES = "images", ("probabilities", "routing"), "features"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 PREPROCESSING = (
@@ -28,19 +28,22 @@ PREPROCESSING = (
 
 
 class Graph(nn.Module):
-    """uint8 images (N, 3, S, S) -> probabilities (N, C) and routing weights (N, B, K)."""
+    """uint8 images (N, 3, S, S) -> probabilities (N, C), routing weights (N, B, K), and perhaps features (N, F)."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, features: bool) -> None:
         super().__init__()
-        self.network = predictor.model
+        self.network, self.features = predictor.model, features
         self.register_buffer("mean", predictor.mean)
         self.register_buffer("std", predictor.std)
 
-    def forward(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor]:
-        logits, routing_NBK = self.network(normalize(images_N3SS, self.mean, self.std), True)
+    def forward(self, images_N3SS: Tensor) -> tuple[Tensor, ...]:
+        x_N3SS = normalize(images_N3SS, self.mean, self.std)
+        if self.features:
+            return look(self.network, x_N3SS)
+        logits, routing_NBK = self.network(x_N3SS, True)
         return logits.softmax(1), routing_NBK
 
 
@@ -54,8 +57,8 @@ def require_packages() -> None:
         )
 
 
-def onnx_graph(predictor: Predictor) -> Any:
-    """Return the network as an onnx.ModelProto for batches of any size.
+def onnx_graph(predictor: Predictor, features: bool = False) -> Any:
+    """Return the network as an onnx.ModelProto for batches of any size, with the `features` of `look` as a third output.
 
     Raises RunError if a package is missing. Sets flags of the whole process for some seconds, so no training may run in it.
     """
@@ -64,14 +67,14 @@ def onnx_graph(predictor: Predictor) -> Any:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of libraries, about themselves
         program = torch.onnx.export(
-            Graph(predictor).eval(),
+            Graph(predictor, features).eval(),
             (images,),
             dynamo=True,
             verbose=False,
             external_data=False,
             opset_version=OPSET,
             input_names=[IMAGES],
-            output_names=list(OUTPUTS),
+            output_names=[*OUTPUTS, FEATURES] if features else list(OUTPUTS),
             dynamic_shapes={"images_N3SS": {0: torch.export.Dim("N")}},
         )
     assert program is not None

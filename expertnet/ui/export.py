@@ -12,6 +12,7 @@ import streamlit as st
 
 from expertnet.errors import RunError
 from expertnet.findings.card import model_card
+from expertnet.service import snippets
 from expertnet.store.checks import check_network
 from expertnet.store.index import rows_of
 from expertnet.store.run import Run
@@ -27,12 +28,14 @@ from expertnet.utils.progress import Cancelled, Report, ShouldStop
 from expertnet.utils.text import escape
 
 RUN, ONNX, PAGE, NETWORK, CARD = "Whole run", "Network as ONNX", "Web page", "Network for Python", "Model card"
+SERVICE = "Prediction service"
 FORMATS = {
     RUN: "Weights, settings, metrics and notes, to import elsewhere",
     ONNX: "For any program, with code that classifies images",
     PAGE: "Classifies images in a browser, offline",
     NETWORK: "A safetensors file, for `ExpertNet.from_pretrained`",
     CARD: "Figures, data, limits and settings, in Markdown",
+    SERVICE: "Classifies images over HTTP, with code that asks it",
 }
 CONVERTED = {ONNX: ("onnx", "zip"), PAGE: ("html", "html")}  # format on the command line, ending
 TICK = 0.2  # seconds between two looks at whether to stop
@@ -72,6 +75,8 @@ def _formats(run: Run, key: str) -> None:
         return
     if format == NETWORK:
         _download("Download", lambda: network_file(run, "best")[0], f"{run.id}.safetensors", key)
+    elif format == SERVICE:
+        _service(run)
     elif format == CARD:
         _download("Download", lambda: model_card(run).encode(), f"{run.id}.md", key)
     else:
@@ -88,6 +93,18 @@ def _formats(run: Run, key: str) -> None:
         content = in_background((key, kind, version, precision), "Convert and check", work, unasked=0)
         if content is not None:
             _download("Download", lambda: content, f"{run.id}-{precision}.{ending}", key)
+
+
+def _service(run: Run) -> None:
+    """Draw the command that serves a network, and code that asks the service."""
+    st.code(snippets.command(run), "bash", wrap_lines=True)
+    for tab, code, language in zip(
+        st.tabs(["curl", "Python", "JavaScript"]),
+        (snippets.curl(), snippets.python(run), snippets.javascript(run)),
+        ("bash", "python", "javascript"),
+        strict=True,
+    ):
+        tab.code(code, language, wrap_lines=True)
 
 
 def in_own_process(run: Run, format: str, *options: str) -> Work:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from expertnet.service import snippets
 from expertnet.store.run_store import RunStore
-from expertnet.ui.export import FORMATS, ONNX, PAGE, RUN, in_own_process
+from expertnet.ui.export import FORMATS, ONNX, PAGE, RUN, SERVICE, in_own_process
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Cancelled, silent
 from tests.support.opening import finished, opened
@@ -24,6 +25,11 @@ def test_a_run_is_exported_in_the_format_you_choose():
         download = chosen(test, format)
         if format in (ONNX, PAGE):
             assert download is None and "Convert and check" in [button.label for button in test.button]
+        elif format == SERVICE:
+            command, *codes = (code.value for code in test.code[-4:])
+            assert download is None and command == f"expertnet serve-model {run.id}"
+            expected = (snippets.curl(), snippets.python(run), snippets.javascript(run))
+            assert codes == [each.strip() for each in expected]
         else:
             assert not download.proto.disabled
     assert chosen(test, ONNX) is None

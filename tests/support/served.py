@@ -41,14 +41,19 @@ def serving(folder: Path, data: Path, *options: str) -> Iterator[str]:
 
 @contextmanager
 def running_server(
-    command: Callable[[int], list[str]], log: Path, *, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+    command: Callable[[int], list[str]],
+    log: Path,
+    *,
+    cwd: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+    health: str = "/_stcore/health",
 ) -> Iterator[str]:
     """Yield the URL of a server once it answers, and end it afterwards.
 
     `command` returns the command line for a port, and `environment` is added to this process's variables.
     """
     with log.open("w") as output:
-        process, url = _start(command, output, cwd, os.environ | (environment or {}))
+        process, url = _start(command, output, cwd, os.environ | (environment or {}), health)
     try:
         yield url
     finally:
@@ -61,14 +66,14 @@ def running_server(
 
 
 def _start(
-    command: Callable[[int], list[str]], output: TextIO, cwd: Path, environment: Mapping[str, str]
+    command: Callable[[int], list[str]], output: TextIO, cwd: Path, environment: Mapping[str, str], health: str
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Return a server that answers, and its URL. Tries again if another process takes the free port first."""
     for _ in range(5):
         port = free_port()
         process = subprocess.Popen(command(port), cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"
-        if answers(process, f"{url}/_stcore/health"):
+        if answers(process, url + health):
             return process, url
     raise AssertionError(f"The server did not start: {Path(output.name).read_text()}")
 

@@ -1,0 +1,251 @@
+"""The prediction service: images in, classes and routing out, over HTTP."""
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnxruntime
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.cors import CORSMiddleware
+from torch import Tensor
+
+from expertnet import __version__
+from expertnet.data.images import MAX_PIXELS, load_image
+from expertnet.errors import ImageError
+from expertnet.service.answers import (
+    About,
+    Answer,
+    ImageAnswer,
+    Milliseconds,
+    Network,
+    Prediction,
+    Problem,
+    State,
+    Unlike,
+    Versions,
+)
+from expertnet.service.batches import Batcher
+from expertnet.service.intake import BYTES, FIELD, FORM, SOON, File, Gate, Limits, read_files
+from expertnet.service.metrics import Measured, Metrics
+from expertnet.service.model import Result, Served
+
+PAGE = Path(__file__).with_name("page.html")
+DECODERS = 4  # threads
+MOST_CLASSES = 1000  # in an answer
+STATUS = {"format": 415, "size": 413, "damaged": 422}  # of an image that cannot be read
+REFUSALS = {
+    400: "The body is malformed or incomplete",
+    401: "The API key is missing or wrong",
+    408: "The body took too long",
+    413: "Too many bytes, pixels or images",
+    415: "Not an image, or a body of another type",
+    422: "A damaged image, a form without images, or a wrong parameter",
+    429: "Too many requests at once; Retry-After says when to try again",
+    503: "Not ready",
+}
+_FILE = {"type": "string", "format": "binary"}
+_FORM = {
+    "type": "object",
+    "properties": {FIELD: {"type": "array", "items": _FILE, "minItems": 1}},
+    "required": [FIELD],
+    "additionalProperties": False,
+}
+BODY = {"required": True, "content": {FORM: {"schema": _FORM}, BYTES: {"schema": _FILE}, "image/*": {"schema": _FILE}}}
+
+
+def make_app(
+    served: Served,
+    *,
+    threads: int,
+    limits: Limits,
+    key: str = "",
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+) -> FastAPI:
+    """Return the service of a network.
+
+    It needs the `key` if there is one, answers only requests for `hosts` if there are any, and lets pages of `origins` use it.
+    """
+    gate = Gate(limits)
+    network = Network(
+        run=served.run.id, checkpoint=served.checkpoint, epoch=served.predictor.epoch, fingerprint=served.fingerprint
+    )
+    versions = Versions(expertnet=__version__, onnxruntime=onnxruntime.__version__)
+    metrics = Metrics({name: str(value) for name, value in (network.model_dump() | versions.model_dump()).items()})
+
+    def classify(asked: Sequence[tuple[Tensor, int]]) -> list[Result]:
+        metrics.batches.observe(len(asked))
+        return served.classify(asked)
+
+    batcher, decoders = Batcher(classify, threads), ThreadPoolExecutor(DECODERS, "decoders")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with decoders, batcher:
+            yield
+
+    async def check_host(request: Request) -> None:
+        if hosts and request.url.hostname not in hosts:
+            raise HTTPException(
+                400, f"Without an API key, the service answers only requests for {' and '.join(hosts)}."
+            )
+
+    app = FastAPI(
+        title="ExpertNet prediction service",
+        version=__version__,
+        description=f"Classifies images with run {served.run.id}.",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(check_host)],
+        lifespan=lifespan,
+    )
+    app.add_middleware(Measured, metrics=metrics, path="/predict")
+    if origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["*"]
+        )
+    _add_error_handlers(app)
+
+    async def check_key(
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+    ) -> None:
+        if given is None or not hmac.compare_digest(given.credentials.encode(), key.encode()):
+            raise HTTPException(401, "The API key is missing or wrong.", {"WWW-Authenticate": "Bearer"})
+
+    locked: dict[str, Any] = {"dependencies": [Depends(check_key)], "responses": _problems(401)} if key else {}
+
+    @app.post(
+        "/predict",
+        dependencies=locked.get("dependencies"),
+        responses=_problems(400, 408, 413, 415, 422, 429) | locked.get("responses", {}),
+        openapi_extra={"requestBody": BODY},
+    )
+    async def predict(
+        request: Request,
+        top: Annotated[int, Query(ge=1, le=MOST_CLASSES, description="How many classes to name for each image")] = 5,
+    ) -> Answer:
+        """Classify an image, which is the body, or the images of a form."""
+        began = time.perf_counter()
+        with gate.entered(request):
+            files = await read_files(request, limits)
+            received = time.perf_counter()
+            names, loop = [name for name, _ in files], asyncio.get_running_loop()
+            images = await loop.run_in_executor(decoders, _decode, files, served.predictor.image_size)
+            decoded = time.perf_counter()
+            del files
+            answers = await batcher([(image, top) for image in images])
+        metrics.images.inc(len(answers))
+        done = time.perf_counter()
+        times = {
+            "receive": received - began,
+            "decode": decoded - received,
+            "classify": done - decoded,
+            "total": done - began,
+        }
+        return Answer(
+            images=[_image_answer(name, answer, top) for name, answer in zip(names, answers, strict=True)],
+            network=network,
+            versions=versions,
+            milliseconds=Milliseconds(**{name: round(1000 * seconds, 3) for name, seconds in times.items()}),
+        )
+
+    @app.get("/about", **locked)
+    async def about() -> About:
+        """Say which network answers, its classes, and the limits of the service."""
+        most = {"requests": limits.requests, "images": limits.images, "bytes": limits.body, "pixels": MAX_PIXELS}
+        predictor = served.predictor
+        return About(
+            name=served.run.title,
+            network=network,
+            versions=versions,
+            dataset=predictor.info.name,
+            classes=list(predictor.classes),
+            image_size=predictor.image_size,
+            blocks=list(predictor.settings.model.routed_blocks),
+            unlike=served.novelty is not None,
+            limits=most,
+        )
+
+    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+    @app.get("/metrics", response_class=Response, **locked | {"responses": text | locked.get("responses", {})})
+    async def measured() -> Response:
+        """Return metrics in Prometheus' text format."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/health")
+    async def health() -> State:
+        """Say that the service is there."""
+        return State(status="ok")
+
+    @app.get("/ready", responses=_problems(503))
+    async def ready() -> State:
+        """Say whether the service would take another request."""
+        if gate.full:
+            raise HTTPException(503, "The service is busy.", SOON)
+        return State(status="ready")
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/docs", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        nonce = secrets.token_urlsafe()
+        text = PAGE.read_text(encoding="utf-8").replace("{nonce}", nonce).replace("{title}", escape(served.run.title))
+        policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src blob:; connect-src 'self'"
+        return HTMLResponse(text, headers={"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"})
+
+    return app
+
+
+def _decode(files: Sequence[File], image_size: int) -> list[Tensor]:
+    """Return the images in files as uint8 (3, S, S). Raises HTTPException for the first that is none."""
+    images = []
+    for number, (name, content) in enumerate(files, start=1):
+        try:
+            images.append(load_image(content, image_size))
+        except ImageError as error:
+            where = "" if name is None else f"Image {number} ({name[:100]}): "
+            raise HTTPException(STATUS[error.kind], f"{where}{error}") from None
+    return images
+
+
+def _image_answer(file: str | None, found: Result, top: int) -> ImageAnswer:
+    answer, verdict = found
+    return ImageAnswer(
+        file=file,
+        predictions=[Prediction(label=each.label, probability=each.probability) for each in answer.predictions[:top]],
+        routing=answer.routing.tolist(),
+        unlike=Unlike(**asdict(verdict)) if verdict else None,
+    )
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Problem, "description": REFUSALS[status]} for status in statuses}
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Make every refusal and every failure a `Problem`."""
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}."}, 422)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "The service failed. Its log says why."}, 500)

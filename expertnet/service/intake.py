@@ -1,0 +1,107 @@
+"""Let requests in, and read the images in their bodies, within limits."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from expertnet.data.images import MAX_BYTES
+from expertnet.utils.text import counted
+
+FORM, BYTES = "multipart/form-data", "application/octet-stream"
+FIELD = "images"  # of a form
+SOON = {"Retry-After": "1"}  # seconds
+File = tuple[str | None, bytes]  # name in a form, and content
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the service takes."""
+
+    requests: int = 32  # at once
+    images: int = 64  # in a request
+    body: int = MAX_BYTES + 2**16  # bytes; a form is a little larger than its images
+    held: int = 4 * (MAX_BYTES + 2**16)  # bytes of all requests at once
+    seconds: float = 60  # for a body to arrive
+
+
+class Gate:
+    """Counts the requests inside, for the event loop's thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.inside, self.held = limits, 0, 0
+
+    @property
+    def full(self) -> bool:
+        return self.inside >= self.limits.requests
+
+    @contextmanager
+    def entered(self, request: Request) -> Iterator[None]:
+        """Hold a place for a request and its body. Raises HTTPException with 413 or 429."""
+        said = request.headers.get("content-length", "")
+        size = int(said) if said.isdecimal() else self.limits.body
+        if size > self.limits.body:
+            raise too_large(self.limits)
+        if self.full or self.held + size > self.limits.held:
+            raise HTTPException(429, f"The service is busy with {counted(self.inside, 'request')}. Try again.", SOON)
+        self.inside, self.held = self.inside + 1, self.held + size
+        try:
+            yield
+        finally:
+            self.inside, self.held = self.inside - 1, self.held - size
+
+
+def too_large(limits: Limits) -> HTTPException:
+    return HTTPException(413, f"The request is larger than {limits.body // 2**20} MiB. Send smaller or fewer images.")
+
+
+async def read_files(request: Request, limits: Limits) -> list[File]:
+    """Return the files of a form with their names, or the whole body without one.
+
+    Raises HTTPException: 400 if the body is malformed or breaks off, 408 if it takes too long, 413 if it is too large or has
+    too many images, 415 if it is of another type, 422 if there is no image.
+    """
+    kind = request.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
+    if kind != FORM and kind != BYTES and not kind.startswith("image/"):
+        raise HTTPException(
+            415, f"Send an image as {BYTES}, or images in a form as {FORM}. The request's type is {kind}."
+        )
+    read = 0
+
+    async def receive() -> Message:
+        nonlocal read
+        message = await request.receive()
+        read += len(message.get("body", b""))
+        if read > limits.body:
+            raise too_large(limits)
+        return message
+
+    counting = Request(request.scope, receive)
+    try:
+        async with asyncio.timeout(limits.seconds):
+            return await _files_of_form(counting, limits) if kind == FORM else [(None, await counting.body())]
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not arrive within {limits.seconds:g} seconds.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection ended before the body had arrived.") from None
+
+
+async def _files_of_form(request: Request, limits: Limits) -> list[File]:
+    files = list[File]()
+    async with request.form() as form:  # raises HTTPException with 400
+        for name, value in form.multi_items():
+            if name != FIELD or not isinstance(value, UploadFile):
+                raise HTTPException(
+                    422, f"The field {name[:100]!r} is not expected. Send files, in fields named {FIELD!r}."
+                )
+            files.append((value.filename, await value.read()))
+    if not files:
+        raise HTTPException(422, "There is no file in the form. Add at least one image.")
+    if len(files) > limits.images:
+        raise HTTPException(413, f"Send at most {counted(limits.images, 'image')} in a request.")
+    return files

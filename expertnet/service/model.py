@@ -1,0 +1,64 @@
+"""A network as the service runs it: its checked ONNX graph in onnxruntime, and what its training images are like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expertnet.inference.novelty import Novelty, Verdict, find_novelty
+from expertnet.inference.predictor import Classification, Predictor, load_predictor
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.run import Run
+from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
+from expertnet.transfer.onnx_graph import metadata, onnx_graph, with_metadata
+from expertnet.utils.progress import Report, silent
+
+Result = tuple[Classification, Verdict | None]  # of an image; None if it is unknown what the training images are like
+
+
+class OnnxPredictor(Predictor):
+    """A predictor whose network runs in onnxruntime, on the calling thread alone."""
+
+    def __init__(self, source: Predictor, content: bytes) -> None:
+        super().__init__(source.model, source.settings, source.info, source.epoch)
+        self.session: Any = open_session(content, threads=1)
+
+    def look(self, images_N3SS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probabilities (N, C), routing weights (N, B, K) and features (N, F) of uint8 images."""
+        probabilities_NC, routing_NBK, features_NF = map(torch.from_numpy, outputs(self.session, images_N3SS))
+        return probabilities_NC, routing_NBK, features_NF
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """The network of a service. Several threads may use it at once."""
+
+    run: Run
+    checkpoint: Checkpoint
+    predictor: Predictor
+    novelty: Novelty | None
+    fingerprint: str  # of the weights
+
+    def classify(self, asked: Sequence[tuple[Tensor, int]]) -> list[Result]:
+        """Classify uint8 images (3, S, S), each with the number of classes to name."""
+        images, tops = zip(*asked, strict=True)
+        answers = self.predictor.classify(images, max(tops))
+        verdicts = self.novelty.verdicts(answers) if self.novelty else [None] * len(answers)
+        return list(zip(answers, verdicts, strict=True))
+
+
+def load_served(run: Run, checkpoint: Checkpoint = "best", progress: Report = silent) -> Served:
+    """Convert a run's network and check it against PyTorch, which takes some seconds.
+
+    Raises RunError if a package is missing, there is no usable checkpoint, or the graph does not answer as PyTorch does.
+    """
+    predictor = load_predictor(run, checkpoint)
+    novelty = find_novelty(run, checkpoint, progress)
+    progress("Converting the network", None)
+    facts = metadata(predictor, run.id, "float32")
+    content = with_metadata(onnx_graph(predictor, features=True), facts)
+    progress("Checking the network in onnxruntime", None)
+    check(content, predictor, drawn(max(SIZES), predictor.image_size))
+    return Served(run, checkpoint, OnnxPredictor(predictor, content), novelty, facts["fingerprint"])

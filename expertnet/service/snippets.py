@@ -1,0 +1,61 @@
+"""Code that asks the prediction service of a run, to copy."""
+
+from expertnet.store.run import Run
+
+PORT = 8600
+URL = f"http://127.0.0.1:{PORT}"
+
+_PYTHON = """\
+import json
+import sys
+import urllib.request
+
+with open(sys.argv[1], "rb") as image:
+    request = urllib.request.Request(
+        "{url}/predict?top=3", image.read(), {"Content-Type": "application/octet-stream"}
+    )
+with urllib.request.urlopen(request) as response:
+    answer = json.load(response)
+assert answer["network"]["run"] == "{run}"
+for prediction in answer["images"][0]["predictions"]:
+    print(f"{prediction['label']}: {prediction['probability']:.1%}")
+"""
+
+_JAVASCRIPT = """\
+// In Node: node classify.mjs image.png. In a web page, send a File as the body.
+import { readFile } from "node:fs/promises"
+
+const response = await fetch("{url}/predict?top=3", {
+  method: "POST",
+  headers: { "Content-Type": "application/octet-stream" },
+  body: await readFile(process.argv[2]),
+})
+const answer = await response.json()
+if (!response.ok) throw new Error(answer.error)
+if (answer.network.run !== "{run}") throw new Error("The service has another network.")
+for (const { label, probability } of answer.images[0].predictions) console.log(`${label}: ${(100 * probability).toFixed(1)}%`)
+"""
+
+
+def command(run: Run) -> str:
+    """Return the command that starts the service of a run."""
+    return f"expertnet serve-model {run.id}"
+
+
+def curl(url: str = URL) -> str:
+    """Return the command that classifies image.png."""
+    return f'curl --data-binary @image.png -H "Content-Type: application/octet-stream" "{url}/predict?top=3"'
+
+
+def python(run: Run, url: str = URL) -> str:
+    """Return a script that classifies the image that its argument names."""
+    return _filled(_PYTHON, run, url)
+
+
+def javascript(run: Run, url: str = URL) -> str:
+    """Return a script for Node that classifies the image that its argument names."""
+    return _filled(_JAVASCRIPT, run, url)
+
+
+def _filled(text: str, run: Run, url: str) -> str:
+    return text.replace("{url}", url).replace("{run}", run.id)

@@ -1,0 +1,34 @@
+"""Requests generated from the service's own description."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+
+from expertnet.service.app import make_app
+from expertnet.service.intake import BYTES, Limits
+from tests.support.hostile.inputs import images
+
+IMAGES = st.sampled_from(images())
+for kind in (BYTES, "image/*"):
+    schemathesis.openapi.media_type(kind, IMAGES)
+schemathesis.openapi.format("binary", IMAGES)  # the files of a form
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_the_service_does_what_its_description_says(served, mode):
+    description = schemathesis.openapi.from_asgi("/openapi.json", make_app(served, threads=1, limits=Limits()))
+    operations = [result.ok() for result in description.get_all_operations()]
+    assert {operation.path for operation in operations} == {"/predict", "/about", "/metrics", "/health", "/ready"}
+    if mode is GenerationMode.NEGATIVE:  # which needs something to violate
+        operations = [operation for operation in operations if operation.path == "/predict"]
+    for operation in operations:
+
+        @settings(max_examples=8, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
+        @given(operation.as_strategy(generation_mode=mode))
+        def send(case):
+            case.call_and_validate()
+
+        send()
