@@ -12,10 +12,11 @@ from expertnet.ui.data.checks import checks_view
 from expertnet.ui.data.chosen import new_dataset, pick_dataset, trash_panel
 from expertnet.ui.data.dataset import dataset_header, versions_view
 from expertnet.ui.data.images import classes_view
+from expertnet.ui.data.split import split_view
 from expertnet.ui.train.values import NONE, choose_dataset
 from expertnet.ui.views import pick_view
 
-VIEWS = ("Images", "Add", "Check", "Versions")
+VIEWS = ("Images", "Add", "Check", "Split", "Versions")
 
 
 def train(dataset: str) -> None:
@@ -44,5 +45,7 @@ with shell.shown_error():
             add_view(version)
         elif view == "Check":
             checks_view(DataSettings(dataset=version.reference))
+        elif view == "Split":
+            split_view(version)
         else:
             classes_view(row.dataset, version)

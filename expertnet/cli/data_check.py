@@ -1,4 +1,4 @@
-"""`expertnet data check` and `data split`: what is wrong with a dataset, and a test set without near duplicates."""
+"""`expertnet data check` and `data split`: what is wrong with a dataset, and sets without near duplicates in common."""
 
 import signal
 from collections import Counter
@@ -67,17 +67,21 @@ def check(
 def split(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help="The name of a dataset of yours.")],
     test: Annotated[float, typer.Option(metavar="SHARE", help="Share of the images to hold out for the test.")] = 0.2,
+    validation: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Share to hold out for validation; 0 lets every training draw its own."),
+    ] = 0.1,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which images are chosen.")] = 0,
     distance: Distance = DISTANCE,
     as_json: Json = False,
 ) -> None:
-    """Choose the test images of a dataset of yours: a share of each class, with near duplicates on one side."""
-    from expertnet.curation.split import hold_out_test
+    """Choose the test and validation images of a dataset of yours: shares of each class, with near duplicates on one side."""
+    from expertnet.curation.split import PARTS, split_dataset
     from expertnet.data.own.versions import find_id
 
-    version = hold_out_test(find_id(dataset), test, seed, distance, ActivityPrinter())
+    version = split_dataset(find_id(dataset), test, validation, seed, distance, ActivityPrinter())
     sets = Counter(image.split for image in version.contents.images.values())
-    document = {"dataset": version.reference, "train": sets["train"], "test": sets["test"]}
+    document = {"dataset": version.reference} | {part: sets[part] for part in PARTS}
     print_result(as_json, document, [f"{version.reference}: {version.what}."])
 
 

@@ -14,6 +14,8 @@ from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 from expertnet.utils.text import counted
 
+PARTS = ("train", "validation", "test")
+
 
 def group_of_each(count: int, groups: Sequence[Group]) -> np.ndarray:
     """Return a group number for each of `count` images; images without duplicates have one of their own."""
@@ -49,32 +51,35 @@ def divide(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed
     return sets
 
 
-def hold_out_test(
+def split_dataset(
     dataset: str,
-    share: float,
+    test: float,
+    validation: float,
     seed: int = 0,
     distance: int = DISTANCE,
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> Version:
-    """Choose the test images of a dataset of yours anew: a share of every class, with near duplicates on one side.
+    """Choose the test and the validation images of a dataset of yours anew: shares of every class, with near duplicates on one side.
 
-    Returns the new version, which can be undone. Raises DatasetError, if the share is not between 0 and 1, too, and Cancelled.
+    With a validation share of 0, every training draws its own. Returns the new version, which can be undone. Raises DatasetError, also
+    if the shares leave nothing for training, and Cancelled.
     """
-    if not 0 < share < 1:
+    if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise DatasetError(
-            f"The share of the test images must be greater than 0 and less than 1. You entered {share:g}."
+            "The share of the test images must be greater than 0, that of the validation images at least 0, and both together less "
+            f"than 1. You entered {test:g} and {validation:g}."
         )
     version = find_version(dataset)
     if version is None:
         raise DatasetError(f"There is no dataset {dataset!r} of yours. Only these can be split anew.")
     images = survey(DataSettings(dataset=version.reference), progress, cancelled).images
     groups = group_of_each(len(images), find_duplicates(images, distance, progress, cancelled))
-    sets = divide(images["label"].to_numpy(), groups, [1 - share, share], seed)
-    split_of = dict(zip(images["name"], np.where(sets == 1, "test", "train").tolist(), strict=True))
+    sets = divide(images["label"].to_numpy(), groups, [1 - test - validation, validation, test], seed)
+    split_of = {name: PARTS[place] for name, place in zip(images["name"], sets.tolist(), strict=True)}
     classes = version.contents.classes
     splits = {key: split_of.get(f"{classes[image.label]}/{image.name}", "train") for key, image in version.ordered}
-    count = int(sets.sum())
-    return assign_splits(
-        dataset, splits, f"{counted(count, 'image')} held out for the test, with near duplicates on one side"
-    )
+    _, held, tested = np.bincount(sets, minlength=3).tolist()
+    what = f"{held:,} for validation and " if held else ""
+    what = f"{what}{counted(tested, 'image')} held out for the test, with near duplicates on one side"
+    return assign_splits(dataset, splits, what)

@@ -47,16 +47,18 @@ def decode_files(
     layout: Layout,
     image_size: int,
     unreadable: list[str],
+    held: list[int],
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> Iterator[Batch]:
     """Yield batches of the images that a layout names, in the order the files are stored.
 
-    The paths of unreadable images are added to `unreadable`. Raises DatasetError at the end if a class has no others.
+    The paths of unreadable images are added to `unreadable`, and the places of validation images among those for training (from 0)
+    to `held`. Raises DatasetError at the end if a class has no others.
     """
     # Pillow decodes without Python's lock, so threads share the work. Files are read before, not meanwhile: a thread
     # that holds the lock would make small images ten times as slow.
-    left, count = dict(layout.images), len(layout.images)
+    left, count, trained = dict(layout.images), len(layout.images), 0
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
         for batch in file_batches(list_entries(source, cancelled), left):
@@ -70,8 +72,11 @@ def decode_files(
             for (name, part, label, _), image in zip(batch, images, strict=True):
                 if image is None:
                     unreadable.append(name)
-                else:
-                    good[part].append((image, label))
+                    continue
+                if name in layout.held:
+                    held.append(trained)
+                good[part].append((image, label))
+                trained += part == "train"
             for part, pairs in good.items():
                 if pairs:
                     yield part, torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expertnet.data.splits import Split
+from expertnet.data.splits import Split, held_out
 from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
@@ -36,6 +36,20 @@ class Decoded:
     content: str  # digest of all images and labels, or "" if an older version cached them
     train: Split
     test: Split
+    held: (
+        Tensor  # (M,): places in train of the images that the dataset itself has for validation, ascending; often none
+    )
+
+    def divided(self, share: float, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the places in train of the images for training and for validation, both ascending.
+
+        These are the images that the dataset has for validation, or else a share drawn by the seed.
+        """
+        if not len(self.held):
+            return held_out(self.train.labels, share, seed)
+        rest = torch.ones(len(self.train), dtype=torch.bool)
+        rest[self.held] = False
+        return rest.nonzero()[:, 0], self.held
 
 
 def data_root() -> Path:
@@ -60,7 +74,9 @@ def load(key: str) -> Decoded | None:
                 _map(folder / f"{part}-labels.bin", torch.int64, (count,)),
             )
         classes, mean, std = (tuple(info[name]) for name in ("classes", "mean", "std"))
-        return Decoded(classes, mean, std, info["note"], info.get("content", ""), parts["train"], parts["test"])
+        held = torch.tensor(info.get("held", []), dtype=torch.int64)
+        content = info.get("content", "")
+        return Decoded(classes, mean, std, info["note"], content, parts["train"], parts["test"], held)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -79,10 +95,12 @@ def store(
     classes: tuple[str, ...],
     batches: Iterable[tuple[str, Tensor, Tensor]],
     note: Callable[[], str] = lambda: "",
+    held: Sequence[int] = (),
 ) -> Decoded:
     """Cache batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key, and map them.
 
-    `note` is called after the last batch. Everything is written to a temporary folder and renamed, so a kill, a second process
+    `note` is called after the last batch, and `held`, the places of validation images in train, is read then.
+    Everything is written to a temporary folder and renamed, so a kill, a second process
     or an error of the batches does no harm. Raises OSError.
     """
     parent = data_root() / "decoded"
@@ -107,7 +125,9 @@ def store(
         # The sums are exact (integers below 2**53), whatever the order of images.
         mean, square = sums / (info["train"] * image_size**2)
         std = (square - mean**2).clamp(min=1.0).sqrt()  # or images of one color would lead to division by zero
-        info |= {"mean": (mean / 255).tolist(), "std": (std / 255).tolist(), "content": _digest(work)}
+        info |= {"mean": (mean / 255).tolist(), "std": (std / 255).tolist(), "content": _digest(work, held)}
+        if held:
+            info["held"] = list(held)
         write_atomically(work / "info.json", json.dumps(info).encode())
         _put(work, parent / key, key)
     finally:
@@ -118,8 +138,8 @@ def store(
     return decoded
 
 
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(folder: Path, held: Sequence[int]) -> str:
+    digest = hashlib.sha256(repr(list(held)).encode() if held else b"")
     for path in sorted(folder.glob("*.bin")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

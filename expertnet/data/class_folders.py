@@ -22,6 +22,7 @@ class Layout:
     classes: tuple[str, ...]
     images: dict[str, tuple[str, int]]  # by path: "train" or "test", and the label
     skipped: list[str]  # paths in class folders without an image suffix, or of images elsewhere
+    held: frozenset[str] = frozenset()  # paths of training images that are for validation; empty if a share is drawn
 
 
 def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
@@ -56,9 +57,13 @@ def arrange(found: Sequence[tuple[str, bool]], title: str) -> Layout:
 
 
 def arrange_members(
-    members: dict[tuple[str, str], list[str]], skipped: list[str], has_parts: bool, title: str
+    members: dict[tuple[str, str], list[str]],
+    skipped: list[str],
+    has_parts: bool,
+    title: str,
+    held: frozenset[str] = frozenset(),
 ) -> Layout:
-    """Return the layout of paths by part and class. `skipped` and the errors are those of `arrange`."""
+    """Return the layout of paths by part and class. `skipped` and the errors are those of `arrange`, `held` that of Layout."""
     classes = tuple(sorted({name for part, name in members if part == "train"}))
     if len(classes) > MAX_CLASSES:
         raise DatasetError(f"{title} has more than {MAX_CLASSES:,} classes. {LAYOUT_TEXT}, with fewer classes.")
@@ -81,16 +86,17 @@ def arrange_members(
     label_of = {name: label for label, name in enumerate(classes)}
     images = [(path, part, label_of[name]) for (part, name), paths in sorted(members.items()) for path in sorted(paths)]
     if not has_parts:
-        single = [name for (_, name), paths in sorted(members.items()) if len(paths) == 1]
+        single = [name for (_, name), paths in sorted(members.items()) if len(set(paths) - held) <= 1]
         if single:
             raise DatasetError(
                 f"{title} has only one image in the class {single[0]!r}, which is too few to hold out a test set. "
                 "Add images to it, or remove its folder."
             )
-        labels = torch.tensor([label for *_, label in images])
-        test = set(held_out(labels, TEST_SHARE, TEST_SEED)[1].tolist())
-        images = [(path, "test" if index in test else "train", label) for index, (path, _, label) in enumerate(images)]
-    return Layout(classes, {path: (part, label) for path, part, label in images}, skipped)
+        drawn_from = [(path, label) for path, _, label in images if path not in held]
+        places = held_out(torch.tensor([label for _, label in drawn_from]), TEST_SHARE, TEST_SEED)[1].tolist()
+        test = {drawn_from[place][0] for place in places}
+        images = [(path, "test" if path in test else "train", label) for path, _, label in images]
+    return Layout(classes, {path: (part, label) for path, part, label in images}, skipped, held)
 
 
 def _no_images(title: str, name: str, part: str) -> DatasetError:

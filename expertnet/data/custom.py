@@ -40,14 +40,16 @@ class Scan:
     train: int  # images, including those for validation
     test: int
     largest: int  # training images in the largest class
+    held: int = 0  # training images that the dataset itself has for validation
     examples: tuple[str, ...] = ()  # paths of a few images of different classes, inside the folder or archive
 
     @property
     def sentence(self) -> str:
         """Such as "180 images in 3 classes: 144 for training, 36 held out for the test"."""
+        held = f"{self.held:,} for validation, " if self.held else ""
         return (
             f"{counted(self.train + self.test, 'image')} in {counted(len(self.classes), 'class', 'classes')}: "
-            f"{self.train:,} for training, {self.test:,} held out for the test"
+            f"{self.train - self.held:,} for training, {held}{self.test:,} held out for the test"
         )
 
 
@@ -91,7 +93,7 @@ def _list(source: Source, progress: Report, cancelled: ShouldStop) -> tuple[Scan
         return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")
     test = len(layout.images) - train.total()
-    found = Scan(layout.classes, train.total(), test, max(train.values()), _examples(layout))
+    found = Scan(layout.classes, train.total(), test, max(train.values()), len(layout.held), _examples(layout))
     inside = {PurePosixPath(name).parent for name in layout.images} if path.is_dir() else set()
     return found, {path, *(path / parent for folder in inside for parent in (folder, *folder.parents))}
 
@@ -116,12 +118,15 @@ def known_class_count(data: DataSettings) -> int | None:
     return len(found.classes) if found else None
 
 
-def known_train_images(data: DataSettings) -> int | None:
-    """Return the number of training images, including those for validation, or None if unknown without a look at the disk."""
+def known_training_images(data: DataSettings) -> int | None:
+    """Return the number of images in an epoch, without those for validation, or None if unknown without a look at the disk."""
     if data.dataset in BUILTIN:
-        return BUILTIN[data.dataset].train_images
-    known = _known(data)
-    return known.train if isinstance(known, Scan) else None
+        images, held = BUILTIN[data.dataset].train_images, 0
+    elif isinstance(known := _known(data), Scan):
+        images, held = known.train, known.held if data.validation_share else 0
+    else:
+        return None
+    return max(images - (held or round(images * data.validation_share)), 1)
 
 
 def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:

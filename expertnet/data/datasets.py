@@ -13,7 +13,7 @@ from expertnet.data.cache import Decoded, data_root
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
 from expertnet.data.own.versions import REFERENCE, Version, dataset_ids, find_version
 from expertnet.data.sources import find_source, list_entries, list_layout
-from expertnet.data.splits import Split, held_out
+from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -98,7 +98,7 @@ def load_dataset(
     cancelled: ShouldStop = never,
     own: DatasetInfo | None = None,
 ) -> Dataset:
-    """Download and decode a dataset unless it is cached, and split off validation images by the seed.
+    """Download and decode a dataset unless it is cached, and split off validation images: its own, or some drawn by the seed.
 
     The test set is the same for all seeds. `own` describes the images that a run was trained on: they are loaded even if the
     dataset has changed or is gone, as long as they are cached. Raises Cancelled, or DatasetError, also if only other images
@@ -108,7 +108,7 @@ def load_dataset(
     if data.validation_share == 0:
         return Dataset(info, decoded.train, decoded.test, decoded.test, decoded.note)
     refuse_without_validation(data, int(decoded.train.labels.bincount().max()))
-    train, validation = held_out(decoded.train.labels, data.validation_share, seed)
+    train, validation = decoded.divided(data.validation_share, seed)
     raise_if_cancelled(cancelled)
     note = decoded.note
     if own is not None and own.content != decoded.content and data.dataset not in BUILTIN:
@@ -151,7 +151,17 @@ def load_decoded(
     if name not in BUILTIN:
         name = f"{title}/" if title in BUILTIN else title  # a slash marks a folder that is called "digits"
     images = len(decoded.train) + len(decoded.test)
-    info = DatasetInfo(name, decoded.classes, decoded.mean, decoded.std, data.image_size, key, decoded.content, images)
+    info = DatasetInfo(
+        name,
+        decoded.classes,
+        decoded.mean,
+        decoded.std,
+        data.image_size,
+        key,
+        decoded.content,
+        images,
+        len(decoded.held),
+    )
     if own is not None:
         refuse_other_images(title, own, info)
     return own or info, decoded
@@ -206,10 +216,10 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
         classes, train, test = spec.read(folder, data.image_size, progress, cancelled)
         batches = decode_arrays(spec.title, train, test, data.image_size, progress, cancelled)
         return cache.store(key, data.image_size, classes, batches)
-    source, unreadable = find_source(data), list[str]()
+    source, unreadable, held = find_source(data), list[str](), list[int]()
     layout = list_layout(source, progress, cancelled)
-    batches = decode_files(source, layout, data.image_size, unreadable, progress, cancelled)
-    decoded = cache.store(key, data.image_size, layout.classes, batches, lambda: skipped_text(layout, unreadable))
+    batches = decode_files(source, layout, data.image_size, unreadable, held, progress, cancelled)
+    decoded = cache.store(key, data.image_size, layout.classes, batches, lambda: skipped_text(layout, unreadable), held)
     if decoded.note:
         progress(decoded.note, None)
     return decoded

@@ -22,6 +22,7 @@ class DatasetInfo:
     fingerprint: str  # the key of the decoded images in the cache, from their source
     content: str = ""  # digest of the decoded images; "" in runs of older versions
     images: int = 0  # in all sets; 0 in runs of older versions
+    held: int = 0  # that the dataset itself has for validation; 0 if a share is drawn by the seed
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -34,7 +35,7 @@ class DatasetInfo:
             raise TypeError("class names must be text")
         name, fingerprint, content = str(values["name"]), str(values["fingerprint"]), str(values.get("content", ""))
         size, images = int(values["image_size"]), int(values.get("images", 0))
-        return cls(name, classes, mean, std, size, fingerprint, content, images)
+        return cls(name, classes, mean, std, size, fingerprint, content, images, int(values.get("held", 0)))
 
 
 def find_own(own: DatasetInfo) -> Decoded | None:

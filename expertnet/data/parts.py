@@ -12,10 +12,9 @@ from expertnet.utils.progress import Report, never, silent
 def load_validation_split(
     data: DataSettings, seed: int, progress: Report = silent, own: DatasetInfo | None = None
 ) -> Split:
-    """Return the images that load_dataset holds out by the seed. `own` and the errors are those of load_dataset."""
+    """Return the images that load_dataset holds out. `own` and the errors are those of load_dataset."""
     _, decoded = load_decoded(data, progress, never, own)
-    _, held = held_out(decoded.train.labels, data.validation_share, seed)
-    return decoded.train.take(held)
+    return decoded.train.take(decoded.divided(data.validation_share, seed)[1])
 
 
 def load_training_sample(
@@ -27,7 +26,7 @@ def load_training_sample(
     """
     _, decoded = load_decoded(data, progress, never, own)
     labels = decoded.train.labels
-    train = held_out(labels, data.validation_share, seed)[0] if data.validation_share else torch.arange(len(labels))
+    train = decoded.divided(data.validation_share, seed)[0] if data.validation_share else torch.arange(len(labels))
     if len(train) > count:
         train = train[held_out(labels[train], count / len(train), 0)[1]]
     return decoded.train.take(train)

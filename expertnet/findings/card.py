@@ -66,7 +66,7 @@ def _figures(run: Run, info: DatasetInfo, epoch: int) -> Iterator[tuple[str, flo
                 yield images, accuracy, tested
     row = next((row for row in run.metrics() if row["epoch"] == epoch), None)
     if not settings.watches_test and row is not None and row["val_accuracy"] is not None:
-        yield "validation images", row["val_accuracy"], round(settings.data.validation_share * trained_on)
+        yield "validation images", row["val_accuracy"], info.held or round(settings.data.validation_share * trained_on)
 
 
 def _front_matter(run: Run, info: DatasetInfo, figures: list[tuple[str, float, int]]) -> Iterator[str]:
@@ -121,6 +121,8 @@ def _data(run: Run, info: DatasetInfo) -> Iterator[str]:
     images = f", {counted(info.images, 'image')} in all" if info.images else ""
     yield f"- **Images**: {name}{images}. Fingerprint {escape_for_file(info.fingerprint)}."
     held = f"{percent(data.validation_share, 0)} of the training images were held out for validation."
+    if info.held:
+        held = f"The dataset has {counted(info.held, 'validation image')}."
     yield f"- **Split**: {held if data.validation_share else 'No validation images were held out.'}"
     mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (info.mean, info.std))
     yield (

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
-from expertnet.data.custom import known_class_count, known_train_images
+from expertnet.data.custom import known_class_count, known_training_images
 from expertnet.errors import SettingsError
 from expertnet.network.cost import estimate
 from expertnet.settings.schema import Settings
@@ -21,8 +21,7 @@ ALIKE = 4.0  # how many times as many multiply-adds a network may need for its s
 
 def training_images(settings: Settings) -> int | None:
     """Return the number of images in an epoch, without those for validation; None if unknown."""
-    images = known_train_images(settings.data)
-    return None if images is None else max(images - round(images * settings.data.validation_share), 1)
+    return known_training_images(settings.data)
 
 
 def step_count(settings: Settings, images: int) -> int:

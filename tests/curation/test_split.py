@@ -1,9 +1,11 @@
 """Divisions of images: shares, classes and duplicates."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from expertnet.curation.split import divide, hold_out_test
+from expertnet.curation.split import divide, split_dataset
 from expertnet.data.datasets import load_decoded
 from expertnet.data.own.datasets import create_dataset, undo
 from expertnet.data.own.intake import add_files, files_at
@@ -51,18 +53,20 @@ def test_the_test_images_of_a_dataset_are_chosen_anew_with_duplicates_on_one_sid
     files |= {f"{'ab'[seed % 2]}/{seed} again.jpg": encoded(photo(seed), "JPEG", quality=85) for seed in range(10)}
     dataset = create_dataset("Photos").dataset
     add_files(dataset, files_at(write(tmp_path / "own", files)))
-    version = hold_out_test(dataset, 0.2, seed=3)
+    version = split_dataset(dataset, 0.2, 0.1, seed=3)
     sets = {image.name.split(".")[0]: image.split for image in version.contents.images.values()}
     assert all(sets[f"{seed} again"] == sets[str(seed)] for seed in range(10))
-    assert list(sets.values()).count("test") == 10
-    assert "10 images held out" in version.what
+    assert Counter(sets.values()) == {"train": 36, "validation": 4, "test": 10}
+    assert "4 for validation and 10 images held out" in version.what
     _, decoded = load_decoded(DataSettings(dataset=version.reference, image_size=8), silent, never, None)
     assert decoded.test.labels.bincount().tolist() == [5, 5] and len(decoded.train) == 40
     assert not undo(dataset).has_parts
+    assert not split_dataset(dataset, 0.2, 0).held
 
 
 def test_a_share_or_a_dataset_that_cannot_be_used():
-    with pytest.raises(DatasetError, match="greater than 0"):
-        hold_out_test("any", 1.0)
+    for shares in ((1.0, 0), (0, 0.1), (0.2, -0.1), (0.6, 0.4)):
+        with pytest.raises(DatasetError, match="less than 1"):
+            split_dataset("any", *shares)
     with pytest.raises(DatasetError, match="of yours"):
-        hold_out_test("digits", 0.2)
+        split_dataset("digits", 0.2, 0)

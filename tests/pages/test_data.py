@@ -7,12 +7,14 @@ import pytest
 from expertnet.data.cache import data_root
 from expertnet.data.own.datasets import create_dataset, remove_dataset
 from expertnet.data.own.edits import add_class, class_named
-from expertnet.data.own.intake import stage, waiting
+from expertnet.data.own.intake import add_files, stage, waiting
 from expertnet.data.own.versions import dataset_ids, open_version, trashed_ids
 from expertnet.ui import tasks
 from expertnet.ui.data.tiles import class_cards, image_tiles
 from tests.support.opening import opened, to_page
 from tests.support.own import files_of, flowers, png
+from tests.support.photos import encoded, photo
+from tests.support.settling import settled
 from tests.support.small import until
 
 
@@ -171,3 +173,31 @@ def test_a_dataset_is_checked():
     until(lambda: not test.run().get("progress"))
     assert not test.exception, [error.value for error in test.exception]
     assert "Duplicates" in [option for group in test.segmented_control for option in group.options]
+
+
+def test_the_split_is_shown_and_chosen_anew():
+    dataset = create_dataset("Flowers").dataset
+    add_files(
+        dataset,
+        [
+            (f"{name}/{seed}.png", encoded(photo(seed + first)))
+            for first, name in enumerate(("rose", "tulip"))
+            for seed in range(0, 20, 2)
+        ],
+    )
+    test = opened("data", dataset=dataset, view="Split")
+    assert "A training draws the test images, a fifth of each class" in said(test)
+    test.number_input(key="test share").set_value(90).run()
+    pressed(test, "Divide anew")
+    settled(test)
+    assert "both together less than 1" in said(test), (
+        open_version(dataset).what,
+        test.number_input(key="test share").value,
+    )
+    assert open_version(dataset).number == 2
+    test.number_input(key="test share").set_value(30).run()
+    settled(pressed(test, "Divide anew"))
+    assert "Every training uses these sets." in said(test)
+    assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 6, 1, 3], ["tulip", 6, 1, 3]]
+    pressed(test, "Undo")
+    assert "A training draws" in said(test)

@@ -64,7 +64,8 @@ class Version:
         """A digest of what a training sees of it: versions that differ in titles and file names only share it."""
         names = self.contents.classes
         seen = [[names[image.label], image.digest, image.split] for _, image in self.ordered]
-        return sha256(json.dumps([sorted(names.values()), seen]).encode()).hexdigest()
+        rule = ["validation images are held out"] if self.held else []  # earlier versions trained on them
+        return sha256(json.dumps([sorted(names.values()), seen, *rule]).encode()).hexdigest()
 
     @property
     def size(self) -> int:
@@ -102,6 +103,11 @@ class Version:
     def has_parts(self) -> bool:
         """Return whether it says which images are for the test."""
         return any(image.split == "test" for image in self.contents.images.values())
+
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """The paths of the images for validation, as `entries` yields them; empty if a share is drawn when a training begins."""
+        return frozenset(self._inside(image) for _, image in self.ordered if image.split == "validation")
 
     def entries(self) -> Iterator[Entry]:
         """Yield the images as files of class folders."""

@@ -12,6 +12,7 @@ from expertnet.data.own.edits import class_named
 from expertnet.data.own.intake import add_files
 from expertnet.data.own.layout import missing_of
 from expertnet.data.own.versions import open_version
+from expertnet.data.parts import load_training_sample, load_validation_split
 from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings
@@ -121,3 +122,32 @@ def test_a_lost_file_is_skipped_and_named():
     loaded = load_dataset(settings(dataset), 0)
     assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == 7
     assert "rose/1.png" in loaded.note
+
+
+def test_images_for_validation_are_held_out_whatever_the_seed():
+    files = [(f"train/{path}", data) for path, data in files_of("a", "b", count=10)]
+    files += [(f"val/{path}", data) for path, data in files_of("a", "b", count=3, first=50)]
+    dataset = create_dataset("Parts").dataset
+    add_files(dataset, files)
+    assert (
+        scan(settings(dataset)).sentence
+        == "26 images in 2 classes: 16 for training, 6 for validation, 4 held out for the test"
+    )
+    first, other = (load_dataset(settings(dataset), seed) for seed in (0, 1))
+    assert same(first, other) and first.info.held == 6
+    assert sorted(first.validation.images[:, 0, 0, 0].tolist()) == [50, 51, 52, 53, 54, 55]
+    assert not set(first.train.images[:, 0, 0, 0].tolist()) & set(range(50, 56))
+    assert torch.equal(load_validation_split(settings(dataset), 7).images, first.validation.images)
+    sample = load_training_sample(settings(dataset), 7, 100)
+    assert torch.equal(sample.images, first.train.images)
+    everything = load_dataset(settings(dataset).model_copy(update={"validation_share": 0.0}), 0)
+    assert len(everything.train) == 22 and everything.validation is everything.test
+
+
+def test_a_class_with_images_for_validation_only_needs_some_for_training():
+    dataset = flowers(count=4)
+    version = open_version(dataset)
+    roses = {key: "validation" for key, image in version.ordered if version.contents.classes[image.label] == "rose"}
+    assert "“rose” of “Flowers” has images for validation and the test only" in missing_of(
+        edits.assign_splits(dataset, roses, "Split")
+    )

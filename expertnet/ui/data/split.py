@@ -1,0 +1,57 @@
+"""Which images of one of your datasets are for training, for validation and for the test, and the form that divides them anew."""
+
+from collections import Counter
+
+import streamlit as st
+
+from expertnet.curation.split import PARTS, split_dataset
+from expertnet.data.own.versions import Version
+from expertnet.ui.auth import login
+from expertnet.ui.background import in_background
+from expertnet.ui.shell import act
+from expertnet.utils.progress import Report, ShouldStop
+
+ASKED = "split"  # in the session: the version to divide, and how
+DRAWN = "With 0, every training draws its own by its seed."
+
+
+def split_view(version: Version) -> None:
+    """Draw the sets with their counts, and the form."""
+    st.markdown(_sentence(version))
+    sets = Counter((image.label, image.split or "train") for image in version.contents.images.values())
+    rows = [
+        {"Class": name, **{part.capitalize(): sets[label, part] for part in PARTS}}
+        for label, name in sorted(version.contents.classes.items(), key=lambda item: item[1])
+    ]
+    st.dataframe(rows, hide_index=True, width="content", key=f"sets {version.reference}")
+    _divide(version)
+    with st.form(f"split {version.reference}", width="content"):
+        row = st.container(horizontal=True)
+        test = row.number_input("Test (%)", 1, 90, 20, key="test share", width=130)
+        held = row.number_input("Validation (%)", 0, 90, 10, key="validation share", width=130, help=DRAWN)
+        seed = row.number_input("Seed", 0, 2**31 - 1, 0, key="split seed", width=130, help="Another one, other images.")
+        asked = version.reference, test / 100, held / 100, seed
+        if st.form_submit_button("Divide anew", icon=":material/call_split:", key="divide", **login.reserved()):
+            act(lambda: st.session_state.update({ASKED: asked}))
+    st.caption("Every class has its share of each set, and near duplicates are in the same set. You can undo this.")
+
+
+def _sentence(version: Version) -> str:
+    """Say which sets the dataset has, and which ones a training draws."""
+    sets = "" if version.has_parts else "the test images, a fifth of each class that is always the same"
+    drawn = [each for each in (sets, "" if version.held else "the validation images, by its seed") if each]
+    return f"A training draws {' and '.join(drawn)}." if drawn else "Every training uses these sets."
+
+
+def _divide(version: Version) -> None:
+    """Divide the images in the background, if the user has asked for it, and show the new version once it is there."""
+    reference, *shares = st.session_state.get(ASKED, ("",))
+    if reference != version.reference:
+        return
+
+    def work(progress: Report, cancelled: ShouldStop) -> Version:
+        return split_dataset(version.dataset, *shares, progress=progress, cancelled=cancelled)
+
+    if in_background(("split", reference, version.time, *shares), "Divide the images", work) is not None:
+        del st.session_state[ASKED]
+        st.rerun()
