@@ -86,7 +86,8 @@ def evaluate(
     if report is not None:
         from expertnet.findings.evaluation_report import html_report  # loads the charts
 
-        text = html_report(found, part, checkpoint.value, second, progress=ActivityPrinter())
+        elsewhere = None if dataset is None else (split, info)
+        text = html_report(found, part, checkpoint.value, second, elsewhere, progress=ActivityPrinter())
         write_atomically(report, text.encode())
         say(f"Wrote {report}.")
     print_result(
@@ -108,9 +109,8 @@ def evaluate(
 
 def _refuse(run: Run, dataset: str | None, validation: bool, report: Path | None, compare: str | None) -> None:
     """Raise RunError for options that cannot be used together, or not with this run, before anything is computed."""
-    if dataset is not None and (validation or report is not None):
-        option = "--validation" if validation else "--report"
-        raise RunError(f"{option} is for the images that the run was trained with. Leave out --dataset.")
+    if dataset is not None and validation:
+        raise RunError("--validation is for the images that the run was trained with. Leave out --dataset.")
     if compare and report is None:
         raise RunError("--compare adds to a report. Enter its file, too: --report FILE.html.")
     if validation and run.watches_test:

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from expertnet.data.info import is_own
+from expertnet.data.splits import Split
 from expertnet.evaluation.figures import f1_parts, macro_f1
 from expertnet.evaluation.outputs import Outputs
 from expertnet.inference.mistakes import Part
@@ -22,12 +23,43 @@ GROUPS = (
 
 
 def same_images(run: Run, other: Run, part: Part) -> bool:
-    """Return whether two runs have the same images in a part. Which ones validation holds out depends on the seed and the share."""
+    """Return whether two runs have the same images in a part.
+
+    Which ones validation holds out depends on the seed and the share, unless the dataset says it.
+    """
     own, others = run.dataset_info(), other.dataset_info()
     if own is None or others is None or not is_own(own, others):
         return False
     kept = [(each.settings().seed, each.settings().data.validation_share) for each in (run, other)]
-    return part == "test" or kept[0] == kept[1]
+    return part == "test" or own.held == others.held > 0 or (kept[0] == kept[1] and own.held == others.held)
+
+
+def may_share_images(run: Run, other: Run) -> bool:
+    """Return whether two runs have the same classes and image size, so that the images in both can be compared."""
+    own, others = run.dataset_info(), other.dataset_info()
+    return bool(own and others and own.classes == others.classes and own.image_size == others.image_size)
+
+
+def in_common(first: Split, second: Split) -> tuple[Tensor, Tensor]:
+    """Return the places of the images that two sets share, pixel by pixel: those in the first, and the same ones in the second.
+
+    An image that is several times in a set counts once.
+    """
+    known = {image.numpy().tobytes(): place for place, image in reversed(list(enumerate(second.images)))}
+    pairs: dict[int, int] = {}
+    for place, image in enumerate(first.images):
+        other = known.pop(image.numpy().tobytes(), None)
+        if other is not None:
+            pairs[place] = other
+    return torch.tensor([*pairs], dtype=torch.int64), torch.tensor([*pairs.values()], dtype=torch.int64)
+
+
+def spread(outputs: Outputs, places_M: Tensor, over: Outputs) -> Outputs:
+    """Return outputs for M images at their places among those that `over` is for. The others get zeros."""
+    count = len(over.labels)
+    logits = outputs.logits.new_zeros(count, outputs.logits.shape[1]).index_copy(0, places_M, outputs.logits)
+    routing = outputs.routing.new_zeros(count, *outputs.routing.shape[1:]).index_copy(0, places_M, outputs.routing)
+    return Outputs(outputs.part, over.labels, logits, routing, None)
 
 
 def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from expertnet.data.splits import Split
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import (
@@ -54,6 +55,10 @@ class Outputs:
         own_N1 = self.labels[:, None]
         others = self.probabilities.scatter(1, own_N1, -1.0).amax(1)
         return others - self.probabilities.gather(1, own_N1)[:, 0]
+
+    def only(self, places_M: Tensor, labels_M: Tensor) -> "Outputs":
+        """Return the outputs for some of the images, with other labels for them."""
+        return Outputs(self.part, labels_M, self.logits[places_M], self.routing[places_M], None)
 
     def places(self, label: int | None = None, answer: int | None = None, wrong: bool = False) -> Tensor:
         """Return the images (from 0) with a label, an answer or both, those with the highest disagreement first.
@@ -110,15 +115,22 @@ def measure_outputs(
     split, found = load_part(run, part, progress), cached_outputs(run, part, checkpoint)
     if found is not None and torch.equal(found.labels, split.labels):
         return found
+    outputs = outputs_for(predictor, part, split, progress, cancelled)
+    tensors = {"labels": outputs.labels.to(torch.int16), "logits": outputs.logits, "routing": outputs.routing.half()}
+    cache_tensors(run, f"outputs-{part}", checkpoint, predictor, tensors)
+    return outputs
+
+
+def outputs_for(
+    predictor: Predictor, part: Part, split: Split, progress: Report = silent, cancelled: ShouldStop = never
+) -> Outputs:
+    """Return what a network says about any images with its classes. Raises Cancelled."""
     logits, weights = [], []
     with torch.inference_mode():
         for here, share in in_batches(split, cancelled):
             progress(f"Classifying the {part} images", share)
             found_logits, routing = predictor.model(predictor.normalized(split.images[here]), True)
             logits.append(found_logits.float())
-            weights.append(routing.half())
-    routing = torch.cat(weights)
-    outputs = Outputs(part, split.labels.clone(), torch.cat(logits), routing.float(), predictor.info.fingerprint)
-    tensors = {"labels": outputs.labels.to(torch.int16), "logits": outputs.logits, "routing": routing}
-    cache_tensors(run, f"outputs-{part}", checkpoint, predictor, tensors)
-    return outputs
+            weights.append(routing.half())  # as they are cached
+    routing = torch.cat(weights).float()
+    return Outputs(part, split.labels.clone(), torch.cat(logits), routing, predictor.info.fingerprint)

@@ -6,12 +6,13 @@ from html import escape
 
 from expertnet.charts.base import to_file
 from expertnet.data.data_url import to_data_url
+from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.errors import RunError
 from expertnet.evaluation.calibration import fit_temperature
 from expertnet.evaluation.compare import same_images
-from expertnet.evaluation.outputs import Outputs, measure_outputs
-from expertnet.evaluation.robustness import Robustness, cached_robustness, measure_robustness
+from expertnet.evaluation.outputs import Outputs, cached_outputs, measure_outputs, outputs_for
+from expertnet.evaluation.robustness import Robustness, cached_robustness, corrupt_all, measure_robustness, sample
 from expertnet.findings.calibration import reliability, thresholds
 from expertnet.findings.confusion import confusion
 from expertnet.findings.duel import difference, difference_by_class
@@ -59,6 +60,7 @@ def html_report(
     part: Part = "test",
     checkpoint: Checkpoint = "best",
     other: Run | None = None,
+    elsewhere: tuple[Split, DatasetInfo] | None = None,
     measures: bool = True,
     progress: Report = silent,
     cancelled: ShouldStop = never,
@@ -66,30 +68,47 @@ def html_report(
 ) -> str:
     """Return a report on the test or validation images, compared with the network of `other` on the same images.
 
-    What is not known yet is computed, and cached in the run's folder; unless `measures`, robustness is left out if it is not known.
-    Raises RunError if the other run has other images, and what `measure_outputs` raises.
+    `elsewhere` are images of another dataset with the same classes, and its description. What is not known yet is computed, and cached
+    in the run's folder unless the images are from elsewhere; unless `measures`, robustness is left out if it is not known. Raises
+    RunError if the other run has other images or classes, and what `measure_outputs` raises.
     """
-    if other is not None and not same_images(run, other, part):
-        raise RunError(f"Runs {run.title} and {other.title} do not have the same {part} images. Choose another run.")
     predictor, options = load_predictor(run, checkpoint, threads), (progress, cancelled, threads)
-    outputs = measure_outputs(run, part, checkpoint, *options)
-    validation = None if run.watches_test else measure_outputs(run, "validation", checkpoint, *options)
-    second = measure_outputs(other, part, other.checkpoints.present()[0], *options) if other is not None else None
-    robustness = cached_robustness(run, part, checkpoint)
-    if robustness is None and measures:
-        robustness = measure_robustness(run, part, checkpoint, *options)
+    if other is not None:
+        _refuse_other(run, other, part, elsewhere is not None)
+    if elsewhere is None:
+        split, info, said = load_part(run, part, progress), predictor.info, caveat(run, part)
+        outputs = measure_outputs(run, part, checkpoint, *options)
+        validation = None if run.watches_test else measure_outputs(run, "validation", checkpoint, *options)
+        second = measure_outputs(other, part, other.checkpoints.present()[0], *options) if other is not None else None
+        robustness = cached_robustness(run, part, checkpoint)
+        if robustness is None and measures:
+            robustness = measure_robustness(run, part, checkpoint, *options)
+    else:
+        split, info = elsewhere
+        said = f"These are not images of {predictor.info.name}, which the network was trained on."
+        outputs = outputs_for(predictor, part, split, progress, cancelled)
+        validation, second = cached_outputs(run, "validation", checkpoint), None
+        if other is not None:
+            second = outputs_for(load_predictor(other, threads=threads), part, split, progress, cancelled)
+        robustness = corrupt_all(predictor, part, sample(split), progress, cancelled) if measures else None
     images = counted(len(outputs.labels), f"{part} image")
-    about = (
-        f"Run {run.id}, its {checkpoint} checkpoint (epoch {predictor.epoch}), on {images} of {predictor.info.name}."
-    )
+    about = f"Run {run.id}, its {checkpoint} checkpoint (epoch {predictor.epoch}), on {images} of {info.name}."
     if other is not None:
         about += f" The second network is run {other.id}, {other.title}."
-    body = [f"<h1>{escape(run.title)}</h1>", f"<p>{escape(about)} {escape(caveat(run, part))}</p>"]
+    body = [f"<h1>{escape(run.title)}</h1>", f"<p>{escape(about)} {escape(said)}</p>"]
     for title, finding in _findings(predictor, outputs, validation, robustness, second):
         progress(f"Drawing the {finding.title}", None)
         body += [f"<h2>{title}</h2>", *_section(finding)]
-    body += _mistakes(outputs, load_part(run, part, progress), predictor.classes)
+    body += _mistakes(outputs, split, predictor.classes)
     return PAGE.format(title=escape(f"Evaluation of {run.title}"), body="\n".join(body))
+
+
+def _refuse_other(run: Run, other: Run, part: Part, elsewhere: bool) -> None:
+    """Raise RunError unless a second run has the same images, or for images from elsewhere the same classes."""
+    own, others = run.dataset_info(), other.dataset_info()
+    if not (own and others and own.classes == others.classes if elsewhere else same_images(run, other, part)):
+        what = "classes" if elsewhere else f"{part} images"
+        raise RunError(f"Runs {run.title} and {other.title} do not have the same {what}. Choose another run.")
 
 
 def _findings(

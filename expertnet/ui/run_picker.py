@@ -68,12 +68,15 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
     return run, checkpoint
 
 
-def pick_second(others: dict[str, Run], mismatch: str) -> Run:
-    """Ask for a second run, stored in the URL. `mismatch` says what one that is not offered may have, such as "other images"."""
+def pick_second(others: dict[str, Run], mismatch: str, first: dict[str, Run] | None = None) -> Run:
+    """Ask for a second run, stored in the URL, at first for one of `first` if there are any.
+
+    `mismatch` says what a run that is not offered may have, such as "other classes".
+    """
     ids, asked = list(others), st.query_params.get("with")
     if asked and asked not in others:
         toast(f"The second run in the URL is not here, or it has {mismatch}.")
-    index = ids.index(asked if asked in others else default_run(others))
+    index = ids.index(asked if asked in others else default_run(first or others))
     chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
     st.query_params["with"] = chosen
     return others[chosen]

@@ -105,11 +105,25 @@ def test_a_report_is_one_file_that_needs_no_other(trained, tmp_path):
     assert float(figures.splitlines()[1].split(",")[1]) == pytest.approx(accuracy)
 
 
+def test_a_report_on_another_dataset_is_about_its_images(trained, tmp_path):
+    for name in range(10):
+        (tmp_path / "pets" / str(name)).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8), (number, name, 9)).save(tmp_path / "pets" / str(name) / f"{number}.png")
+    words = ("evaluate", "latest", "--dataset", tmp_path / "pets", "--compare", "latest")
+    before = sorted(trained.run.path.iterdir())
+    done = command(*words, "--report", tmp_path / "r.html", **trained.env)
+    assert done.returncode == 0 and "on 10 test images of pets" in done.stdout, done.stderr
+    text = (tmp_path / "r.html").read_text()
+    assert "on 10 test images of pets. The second network is run" in text and "not images of digits" in text
+    assert "Robustness by class" in text and "both are wrong" in text
+    assert sorted(trained.run.path.iterdir()) == before  # these are not the run's own images
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--dataset", "digits", "--validation"], "--validation is for the images that the run was trained with"),
-        (["--dataset", "digits", "--report", "r.html"], "--report is for the images"),
         (["--report", "/nowhere/r.html"], "Enter the name of a file in an existing folder"),
         (["--compare", "latest"], "--compare adds to a report"),
     ],

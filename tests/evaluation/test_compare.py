@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from expertnet.evaluation.compare import GROUPS, class_differences, difference_table, disagreements, same_images
+from expertnet.data.splits import Split
+from expertnet.evaluation.compare import (
+    GROUPS,
+    class_differences,
+    difference_table,
+    disagreements,
+    in_common,
+    same_images,
+    spread,
+)
 from expertnet.evaluation.figures import macro_f1
 from expertnet.evaluation.outputs import Outputs
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from tests.support.lab import random_images
 from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, copy_of_shipped
 
 SEED = 11
@@ -45,6 +55,21 @@ def test_differences_are_those_on_paper():
     by_class = class_differences(FIRST, SECOND, ("cat", "dog", "eel")).set_index("class")
     assert by_class["difference"].tolist() == pytest.approx([1 / 3, -1 / 2, 1])
     assert by_class["images"].tolist() == [3, 2, 1]
+
+
+def test_images_in_common_are_found_by_their_pixels_and_count_once():
+    images = random_images(6)
+    first = Split(images[[0, 1, 2, 2, 3]], torch.zeros(5, dtype=torch.int64))
+    second = Split(images[[5, 3, 0, 2, 0]], torch.zeros(5, dtype=torch.int64))
+    mine, theirs = in_common(first, second)
+    assert (mine.tolist(), theirs.tolist()) == ([0, 2, 4], [2, 3, 1])
+    assert [len(each) for each in in_common(first, Split(images[4:5], torch.zeros(1)))] == [0, 0]
+
+
+def test_answers_to_some_images_are_put_at_their_places():
+    places = torch.tensor([4, 1])
+    found = spread(SECOND.only(places, SECOND.labels[places]), places, FIRST)
+    assert found.predictions[places].tolist() == SECOND.predictions[places].tolist() and len(found.labels) == 6
 
 
 def test_the_interval_of_the_difference_in_macro_f1_is_that_of_the_bootstrap():

@@ -2,10 +2,18 @@
 
 import pytest
 
+from expertnet.data.own.versions import open_version
+from expertnet.evaluation.compare import in_common
 from expertnet.evaluation.outputs import cached_outputs
+from expertnet.evaluation.own_image import find_own_image
+from expertnet.routing.effects import load_part
+from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
-from tests.support.opening import finished, opened
+from tests.support.opening import TINY, finished, opened
+from tests.support.own import flowers
 from tests.support.settling import settled, shown_text
 
 VIEWS = ["Results", "Calibration", "Robustness", "Compare"]
@@ -85,7 +93,30 @@ def test_without_the_images_kept_results_still_show(tmp_path, monkeypatch):
 def test_two_runs_are_compared_on_the_same_images():
     store = RunStore()
     run, other = finished(store), finished(store, seed=1)
-    assert "No other trained network has the same validation images" in shown_text(view_of(run, "Compare"))
+    mine, _ = in_common(load_part(run, "validation"), load_part(other, "validation"))
+    assert f"compared on {len(mine)} images that both have, of 143 and 143" in shown_text(view_of(run, "Compare"))
     test = view_of(run, "Compare", images="Test images")
     assert test.selectbox[1].value == other.id or other.id in test.query_params["with"]
     assert "only the first is right on" in shown_text(test)
+
+
+def test_a_wrong_label_is_mended_where_it_is_seen_and_can_be_undone(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    dataset = flowers(count=10)
+    run = RunStore().create(build_settings("quick", dataset, TINY))
+    run_training(run, Stop())
+    test = view_of(run, "Results", images="Test images", answer="Any answer")
+    (place, *_) = cached_outputs(run, "test").places().tolist()
+    found = find_own_image(run, "test", place)
+    other = "tulip" if found.now == "rose" else "rose"
+    assert test.selectbox(key=f"class of {found.key} {found.now}").options == [other]
+    test.button(key="relabel").click().run()
+    assert find_own_image(run, "test", place).now == other and open_version(dataset).number == 3
+    assert f"Now in “{other}”" in shown_text(test) and f"1 image moved from “{found.now}” to “{other}”" in shown_text(
+        test
+    )
+    test.button(key="undo label").click().run()
+    assert find_own_image(run, "test", place) == found and "Now in" not in shown_text(test)
+    test.button(key="drop").click().run()
+    assert find_own_image(run, "test", place).now is None and "removed from the dataset" in shown_text(test)
+    assert "relabel" not in [button.key for button in test.button]

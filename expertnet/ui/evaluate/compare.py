@@ -1,19 +1,23 @@
 """Compare: two networks on the same images, and the images on which they disagree."""
 
 import streamlit as st
+import torch
+from torch import Tensor
 
-from expertnet.evaluation.compare import disagreements, same_images
+from expertnet.evaluation.compare import disagreements, in_common, may_share_images, same_images, spread
+from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.duel import difference, difference_by_class
 from expertnet.inference.predictor import load_predictor
+from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import has_network
 from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.evaluate.images import open_images
-from expertnet.ui.evaluate.subject import Answers, Subject, outputs_of
+from expertnet.ui.evaluate.subject import Answers, Subject, images_of, outputs_of
 from expertnet.ui.finding import show
 from expertnet.ui.run_picker import pick_second
-from expertnet.utils.text import escape
+from expertnet.utils.text import counted, escape
 
 
 def compare_view(subject: Subject) -> None:
@@ -21,20 +25,23 @@ def compare_view(subject: Subject) -> None:
     if other is None:
         return
     checkpoint = other.checkpoints.present()[0]
-    outputs = outputs_of(other, checkpoint, subject.part, subject.split)
-    if outputs is None:
+    matched = _matched(subject, other, checkpoint)
+    if matched is None:
         return
-    second = Answers(other, checkpoint, load_predictor(other, checkpoint, threads=1), outputs)
+    first, outputs, places = matched
+    second = Answers(
+        other, checkpoint, load_predictor(other, checkpoint, threads=1), spread(outputs, places, subject.outputs)
+    )
     left, right = st.columns(2, gap="large")
     with left:
         labels = row_labels(rows_of([subject.run, other]))
         st.caption(f"First: {escape(labels[subject.run.id])}. Second: {escape(labels[other.id])}.")
-        show(difference(subject.outputs, outputs))
+        show(difference(first, outputs))
         st.subheader("By class")
-        show(difference_by_class(subject.outputs, outputs, subject.classes))
+        show(difference_by_class(first, outputs, subject.classes))
     with right:
         st.subheader("Images on which they disagree")
-        groups = disagreements(subject.outputs, outputs)
+        groups = {name: places[found] for name, found in disagreements(first, outputs).items()}
         titles = {name: f"{name[0].upper()}{name[1:]} ({len(places):,})" for name, places in groups.items()}
         group = st.selectbox(
             "Images", list(groups), format_func=titles.__getitem__, key="group", label_visibility="collapsed"
@@ -46,18 +53,45 @@ def compare_view(subject: Subject) -> None:
             st.caption("No images.")
 
 
+def _matched(subject: Subject, other: Run, checkpoint: Checkpoint) -> tuple[Outputs, Outputs, Tensor] | None:
+    """Return what both networks say about the images that both have, and the places of these; None after saying what is missing."""
+    if same_images(subject.run, other, subject.part):
+        outputs = outputs_of(other, checkpoint, subject.part, subject.split)
+        return (subject.outputs, outputs, torch.arange(len(outputs.labels))) if outputs is not None else None
+    split = images_of(other, subject.part) if subject.split is not None else None
+    if subject.split is None or split is None:
+        st.caption("These two runs have different images, so comparing them needs the images of both.")
+        return None
+    outputs = outputs_of(other, checkpoint, subject.part, split)
+    if outputs is None:
+        return None
+    mine, theirs = in_common(subject.split, split)
+    if not len(mine):
+        st.info(f"These two runs have no {subject.part} images in common. Choose another run.", icon=":material/info:")
+        return None
+    st.caption(
+        f"The two runs do not have the same {subject.part} images. They are compared on {counted(len(mine), 'image')} that both have, "
+        f"of {len(subject.split):,} and {len(split):,}. The classes are those of the first run."
+    )
+    labels = subject.outputs.labels[mine]
+    return subject.outputs.only(mine, labels), outputs.only(theirs, labels), mine
+
+
 def _pick_other(subject: Subject) -> Run | None:
-    """Ask for the second run, stored in the URL; None if no run has the same images."""
+    """Ask for the second run, stored in the URL, at first one with the same images; None if no run has the same classes."""
     others = {
         run.id: run
         for run in RunStore().list()
-        if run.id != subject.run.id and has_network(run) and same_images(subject.run, run, subject.part)
+        if run.id != subject.run.id
+        and has_network(run)
+        and (subject.part == "test" or not run.watches_test)
+        and may_share_images(subject.run, run)
     }
     if not others:
-        hint = "Choose the test images, or train one with the same seed." if subject.part == "validation" else ""
         st.info(
-            f"No other trained network has the same {subject.part} images. {hint or 'Train a second one on this dataset.'}",
+            "No other trained network has the same classes and image size. Train a second one on this dataset.",
             icon=":material/info:",
         )
         return None
-    return pick_second(others, "other images")
+    alike = {run_id: run for run_id, run in others.items() if same_images(subject.run, run, subject.part)}
+    return pick_second(others, "other classes or another image size", alike)

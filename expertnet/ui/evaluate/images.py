@@ -12,6 +12,7 @@ from expertnet.charts.predictions import probability_bars
 from expertnet.routing.weights import weights_table
 from expertnet.ui import shell
 from expertnet.ui.chart import show_chart
+from expertnet.ui.evaluate.relabel import relabel
 from expertnet.ui.evaluate.subject import Answers, Subject
 from expertnet.ui.filmstrip import filmstrip
 from expertnet.utils.text import counted, escape, percent
@@ -87,6 +88,7 @@ def _large(subject: Subject, place: int, answers: Sequence[Answers]) -> None:
                 st.markdown(f"{said}: {escape(each.answer(place))} ({percent(each.probability(place))})")
             if subject.part == "test":
                 shell.link("experts", "See routing", subject.run.id, image=str(place + 1))
+            relabel(subject, place)
     for number, each in enumerate(answers):
         left, right = st.columns(2, gap="medium")
         if two:

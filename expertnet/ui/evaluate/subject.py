@@ -99,9 +99,15 @@ def open_subject(run: Run, checkpoint: Checkpoint, part: Part) -> Subject | None
     Raises RunError as load_predictor does.
     """
     predictor = load_predictor(run, checkpoint, threads=1)
-    split = _split(run.path, part, predictor.info.fingerprint) if own_test_set(run) is not None else None
+    split = images_of(run, part)
     outputs = outputs_of(run, checkpoint, part, split)
     return Subject(run, checkpoint, predictor, outputs, part, split) if outputs is not None else None
+
+
+def images_of(run: Run, part: Part) -> Split | None:
+    """Return the images of a run; None, after saying why, if they are not on this computer."""
+    info = run.dataset_info()
+    return _split(run.path, part, info.fingerprint) if own_test_set(run) is not None and info else None
 
 
 def report_button(row: DeltaGenerator, subject: Subject) -> None:
@@ -139,12 +145,11 @@ def outputs_on(subject: Subject, part: Part) -> Outputs | None:
     """Return what the same network says about the images of a part; None, after showing why, until that is known."""
     if part == subject.part:
         return subject.outputs
-    here = subject.split is not None
-    split = _split(subject.run.path, part, subject.predictor.info.fingerprint) if here else None
+    split = images_of(subject.run, part) if subject.split is not None else None
     return outputs_of(subject.run, subject.checkpoint, part, split)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _split(path: Path, part: Part, fingerprint: str) -> Split:
     """Return the images of a run. Validation images are copied out of the training images, which takes a while."""
     return load_part(Run(path), part)
