@@ -135,7 +135,7 @@ def _accuracies(variants: Variants) -> str:
         )
     heads = ["Variant", "Seeds", "Parameters", "Validation", "Test", "Test, six views", "Minutes"]
     heads += ["Difference from learned, in points", "95% interval", "Smallest detectable"]
-    return _markdown(heads, rows)
+    return markdown(heads, rows)
 
 
 def _points(compared: Difference) -> tuple[str, str, str]:
@@ -171,7 +171,7 @@ def _minutes(recipes: Recipes) -> str:
                 cells.append(f"{mean(reached):.1f}{share}" if reached else "not reached")
             whole = mean(row["seconds"] for row in by_seed.values()) / 60
             rows.append([title, variant, *cells, f"{whole:.1f}"])
-    return _markdown(["Recipe", "Variant", *(f"{level:.0%}" for level in LEVELS), "All epochs"], rows)
+    return markdown(["Recipe", "Variant", *(f"{level:.0%}" for level in LEVELS), "All epochs"], rows)
 
 
 def _spread(values: Sequence[float | None]) -> str:
@@ -182,7 +182,7 @@ def _spread(values: Sequence[float | None]) -> str:
     return f"{mean(measured):.2%}" + (f" ± {stdev(measured):.2%}" if len(measured) > 1 else "")
 
 
-def _markdown(heads: list[str], rows: list[list[str]]) -> str:
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -82,7 +82,7 @@ def _create(store: RunStore, preset: str, dataset: str | None, values: dict[str,
     from expertnet.training.start import check_can_start
 
     settings = build_settings(preset, dataset, values)
-    check_can_start(settings)
+    check_can_start(settings, store)
     if settings.data.dataset not in BUILTIN:
         scan(settings.data)  # images that cannot be used leave no run behind
     return store.create(settings, preset, name)

@@ -135,6 +135,10 @@ class ModelSettings(Section):
     """mean: the spatial mean of each feature map. max: its largest value, no bias, and logits divided by the width
     (Jordan 2024, arXiv:2404.00498).
     """
+    start_from: Annotated[str, Field(pattern=r"^[0-9a-z-]{0,40}$")] = setting("", "Start from")
+    """The ID of a trained run with the same network and image size, or nothing. The new network starts with its weights instead
+    of random ones, except in the classifier, so that it learns from few images.
+    """
 
     @model_validator(mode="after")
     def _named_blocks_exist(self) -> Self:
@@ -297,6 +301,10 @@ class TrainingSettings(Section):
     expert_dropout: float = setting(0.0, "Expert dropout", advanced=True, step=0.05, ge=0.0, lt=1.0)
     """Probability with which each expert of a block is left out for an image of a step. The others share its routing
     weight, and one always remains (drop-path; Larsson 2016, arXiv:1605.07648). 0 turns it off.
+    """
+    frozen_epochs: int = setting(10, "Frozen epochs", unit="epochs", ge=0, le=10_000)
+    """With a start from another run, train only the classifier for this many epochs, and then the whole network. With at least
+    as many as there are epochs, the copied weights stay as they are. Without such a start, it has no effect.
     """
     ema: float = setting(0.0, "Weight averaging", step=0.001, ge=0.0, lt=1.0)
     """Evaluate a moving average of the weights with this decay per step (Polyak 1992). 0 turns it off."""

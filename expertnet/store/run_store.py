@@ -13,6 +13,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.checks import has_network
 from expertnet.store.notes import Notes, check_limits
 from expertnet.store.run import Run, now
+from expertnet.store.start_weights import copy_start, refuse_misfit
 from expertnet.store.status import Status
 from expertnet.utils.home import HOME, INSTALLED
 from expertnet.utils.processes import this_process
@@ -67,6 +68,17 @@ class RunStore:
             raise RunError(f"{len(found)} runs have an id that starts with {text!r}. Enter more of the id.")
         return found[0] if found else self.get(text)
 
+    def start_source(self, settings: Settings) -> Run | None:
+        """Return the run that `model.start_from` names, None if it names none. Raises RunError if it is gone or does not fit."""
+        if not settings.model.start_from:
+            return None
+        try:
+            source = self.resolve(settings.model.start_from, trained=True)
+        except RunError as error:
+            raise RunError(f"`model.start_from` cannot be used. {error}") from None
+        refuse_misfit(source, settings)
+        return source
+
     def create(
         self,
         settings: Settings,
@@ -75,19 +87,24 @@ class RunStore:
         own: DatasetInfo | None = None,
         run_id: str | None = None,
     ) -> Run:
-        """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long.
+        """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long, and
+        as `start_source` does.
 
         `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
         elsewhere first, so that a kill leaves no run that nobody knows; what it leaves of the run is written again.
         """
         check_limits(Notes(name))
-        settings = settings.model_copy(update={"data": pinned(settings.data)})
+        source = self.start_source(settings)
+        model = settings.model.model_copy(update={"start_from": source.id}) if source else settings.model
+        settings = settings.model_copy(update={"data": pinned(settings.data), "model": model})
         self.root.mkdir(parents=True, exist_ok=True)
         run = Run(self.root / (run_id or fresh_id()))
         try:
             run.path.mkdir(exist_ok=run_id is not None)
         except FileExistsError:
             return self.create(settings, preset, name, own)  # with another id
+        if source:
+            copy_start(source, run)
         config = {"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")}
         run.write_config(config | ({"dataset": own.to_dict()} if own else {}))
         run.write_status(Status().changed(process=this_process().beating(), epochs=settings.training.epochs))

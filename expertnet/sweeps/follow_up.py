@@ -126,7 +126,7 @@ def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
 
 
 def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:
-    check_can_start(settings)
+    check_can_start(settings, sweep.store)
     run = sweep.store.create(settings, sweep.plan().preset, f"{cut(sweep.title, LONGEST)}: {what}")
     run.annotate(Notes(tags=(TAG,)))
     RunQueue(sweep.store.root).add(run.id, owner)

@@ -16,6 +16,7 @@ NOT_VARIED = {
     "seed": "It is chance, not a choice. Train the best trials with several seeds afterwards",
     "data.dataset": "Accuracies on different images cannot be compared. Start a sweep for each dataset",
     "data.validation_share": "It changes the images that the trials are compared on",
+    "model.start_from": "It only fits one network. Set it for all trials instead",
 }
 EXAMPLE = "training.lr=1e-4..1e-2:log, model.num_experts=2..5 or training.optimizer=adamw,muon"
 

@@ -130,6 +130,11 @@ def _checked(run: Run) -> tuple[Settings, DatasetInfo]:
             f"Run {run.title} has no learned routing (`model.routing` is {settings.model.routing}): it is a control itself. "
             "Choose a run with learned routing."
         )
+    if settings.model.start_from:
+        raise RunError(
+            f"Run {run.title} started from the weights of another run (`model.start_from`), which networks without experts cannot. "
+            "Choose a run that started with random weights."
+        )
     if status.state != "finished" or status.test_accuracy is None or info is None:
         why = "has no test accuracy" if status.state == "finished" else f"is {status.state}"
         raise RunError(

@@ -26,8 +26,8 @@ class Manager:
         self.executor: Executor = executor or LocalExecutor(self.store.root)
 
     def submit(self, settings: Settings, *, preset: str = "", name: str = "") -> Run:
-        """Queue a new run and return it. Raises SettingsError or DatasetError if it cannot start."""
-        check_can_start(settings)
+        """Queue a new run and return it. Raises UserError if it cannot start."""
+        check_can_start(settings, self.store)
         run = self.store.create(settings, preset, name)
         self.executor.submit(run)
         return run

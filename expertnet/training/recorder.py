@@ -65,6 +65,11 @@ class Recorder:
         current.wait_stream(self.stream)
         return results
 
+    def forget(self) -> None:
+        """Record all steps anew, after a change of what they compute."""
+        self.recordings.clear()
+        self.taken.clear()
+
     def _record(self, images: Tensor, labels: Tensor) -> None:
         """Record a step without taking it."""
         graph, images, labels = torch.cuda.CUDAGraph(), images.clone(), labels.clone()

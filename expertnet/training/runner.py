@@ -16,9 +16,11 @@ from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_da
 from expertnet.errors import DatasetError, RunError, TrainingError, UserError
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.network.model import ExpertNet
+from expertnet.store.checkpoints import ResumeState
 from expertnet.store.checks import load_resume_state
 from expertnet.store.history import HistoryRow
 from expertnet.store.run import Run
+from expertnet.store.start_weights import forget_start, start_weights
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
@@ -124,8 +126,11 @@ def _train(
     refuse_if_too_large(settings, len(data.info.classes))
     report("Setting up the network")
     make = partial(network, len(data.info.classes)) if network else None
-    trainer = Trainer(settings, data, threads=place.threads, log=run.log, network=make)
-    history = _begin(run, data, trainer)
+    state = load_resume_state(run)
+    start = start_weights(run) if state is None else None
+    trainer = Trainer(settings, data, threads=place.threads, log=run.log, network=make, start=start)
+    history = _begin(run, data, trainer, state)
+    forget_start(run)
     speed = history[-1].get("images_per_second") if history else None
     device, writer.device = device_name(trainer.device), trainer.device
     known = {"device": device, "steps": trainer.steps, "test_images": len(data.test)}
@@ -161,17 +166,19 @@ def _train(
     run.log(f"Finished after epoch {trainer.epoch:,}. Test accuracy: {percent(writer.status.test_accuracy, 2)}.")
 
 
-def _begin(run: Run, data: Dataset, trainer: Trainer) -> list[HistoryRow]:
-    """Resume from the last completed epoch, or commit the initial weights as epoch 0. Returns the history.
+def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None) -> list[HistoryRow]:
+    """Resume from a state, or commit the initial weights as epoch 0. Returns the history.
 
     Raises RunError before anything is written if the state is of another network.
     """
-    state, settings = load_resume_state(run), trainer.settings
+    settings = trainer.settings
     if state is None:
         _describe(run, data, trainer)
         run.checkpoints.commit_epoch(trainer.state_dict(), [], settings.training.keep_every)
         images = counted(len(trainer.train), "training image")
         run.log(f"Started: {settings.data.dataset}, {images}, {device_name(trainer.device)}.")
+        if settings.model.start_from:
+            run.log(f"The weights are those of run {settings.model.start_from}, except in the classifier.")
         return []
     try:
         trainer.load_state_dict(state)

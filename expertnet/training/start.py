@@ -8,6 +8,7 @@ from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
 from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Before
 from expertnet.training.early_stop import early_end
 from expertnet.training.trackers.start import require_trackers
@@ -16,10 +17,11 @@ from expertnet.utils.processes import this_process
 CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depends on it
 
 
-def check_can_start(settings: Settings) -> None:
-    """Raise SettingsError or DatasetError if a dataset, device, package or memory is missing."""
+def check_can_start(settings: Settings, store: RunStore) -> None:
+    """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing."""
     require_trackers(settings)
     refuse_if_missing(settings.data)
+    store.start_source(settings)
     refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
 
 

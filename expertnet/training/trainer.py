@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -58,6 +58,7 @@ class Trainer:
 
     All random draws come from generators seeded with `settings.seed`, so the same settings, machine and number of threads
     give the same numbers. `network` creates another network with the interface of ExpertNet, for comparison.
+    `start` has weights to start with instead of random ones.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Trainer:
         threads: int | None = None,
         log: Callable[[str], None] = lambda sentence: None,
         network: Callable[[], ExpertNet] | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.settings = settings
         self.device = resolve_device(settings.hardware.device)
@@ -82,6 +84,8 @@ class Trainer:
             if isinstance(self.model.stem, WhitenedStem):
                 means, stds = torch.tensor(data.info.mean), torch.tensor(data.info.std)
                 self.model.stem.whiten(normalize(sample(data.train.images), means, stds))
+        if start:
+            self.model.load_state_dict({**self.model.state_dict(), **start})
         layout = torch.channels_last if settings.hardware.channels_last else torch.contiguous_format
         self.model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         self.train, self.validation, self.test = (
@@ -170,6 +174,8 @@ class Trainer:
     def _run_epoch(self) -> Iterator[Progress]:
         started, epoch = time.perf_counter(), self.epoch + 1
         self.model.train()
+        if self.settings.model.start_from:
+            self.updater.freeze(epoch <= self.settings.training.frozen_epochs)
         order = epoch_order(self.train.labels, self.settings.data, self.generator).to(self.device, non_blocking=True)
         precise = torch.float64 if self.device.type != "mps" else torch.float32
         totals = torch.zeros(2, dtype=precise, device=self.device)  # loss, correct predictions

@@ -44,6 +44,8 @@ class Updater:
         self.model, self.settings, self.train, self.mean, self.std = model, settings, train, mean, std
         self.generator, self.dtype, self.log = generator, dtype, log
         self.random = Random(settings.seed)
+        trunk = [weight for name, weight in model.named_parameters() if not name.startswith("classifier.")]
+        self.learning = [weight for weight in trunk if weight.requires_grad]
         self.average_warms_up = True  # runs of older versions resume without
         self.average = copy.deepcopy(model) if settings.training.ema else None
         self.averaged = 0  # updates of the average so far
@@ -63,6 +65,15 @@ class Updater:
         mixes = settings.data.mixup or settings.data.cutmix
         records = torch.cuda.is_available() and mean.device.type == "cuda" and not (mixes or self.dropouts)
         self.recorder = Recorder(self._learn_labels, self.optimizers, mean.device, log) if records else None
+
+    def freeze(self, frozen: bool) -> None:
+        """Let only the classifier learn, with the batch norms as they are, or the whole network again."""
+        self.model.train(not frozen)
+        self.model.classifier.train()
+        if self.recorder and self.learning[0].requires_grad is frozen:
+            self.recorder.forget()
+        for weight in self.learning:
+            weight.requires_grad_(not frozen)
 
     @property
     def evaluated(self) -> ExpertNet:

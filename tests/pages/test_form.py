@@ -31,7 +31,7 @@ def form(run=None, **query):
 
 def own_images_form():
     """Open the page with the card of your own images chosen."""
-    test = form()
+    test = form("none")
     test.session_state["form"].source = "own"
     return test.run()
 
@@ -336,3 +336,29 @@ def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):
     assert not test.exception and "disk is full" in test.error[0].value
     test.number_input(key="field 1 training.epochs").set_value(3).run()
     assert tried == ["images.zip"] and not test.exception
+
+
+def test_a_run_to_start_from_brings_its_network_and_random_weights_bring_back_the_presets():
+    run = finished(RunStore())
+    test = form("none")
+    field = test.selectbox(key="field 1 model.start_from")
+    assert field.options == ["Random weights", run.title]
+    field.set_value(run.id).run()
+    assert values(test)["model.channels"] == 8 and values(test)["data.image_size"] == 8
+    assert any("Only the classifier learns" in caption.value for caption in test.caption)
+    assert not test.button(key="start").disabled and query_of(test)["model.start_from"] == run.id
+    test.number_input(key="field 2 model.channels").set_value(16).run()
+    assert test.button(key="start").disabled
+    assert ["its “Channels” is 8, and yours is 16" in warning.value for warning in test.warning] == [True]
+    test.selectbox(key="field 2 model.start_from").set_value("").run()
+    assert values(test)["model.channels"] == 32 and "model.start_from" not in query_of(test)
+    assert not test.button(key="start").disabled
+
+
+def test_few_images_of_your_own_are_told_what_a_start_from_a_run_gains():
+    finished(RunStore())
+    test = own_images_form()
+    archive_uploader(test).upload("few.zip", archive_of("cat", "dog"), "application/zip").run()
+    assert any("With few images, choose a network" in caption.value for caption in test.caption)
+    keys = [field.key for field in test.selectbox if field.key.endswith("model.start_from")]
+    assert len(keys) == 1  # not in the settings, too

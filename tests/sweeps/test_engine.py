@@ -7,6 +7,7 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.trash import move_to_trash
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.plan import Budget
+from expertnet.sweeps.space import parse_dimension
 from expertnet.sweeps.study import JOURNAL, open_study
 from expertnet.sweeps.sweep import all_sweeps, find_sweep
 from expertnet.sweeps.trials import best_trials, trials_of
@@ -210,6 +211,10 @@ def test_a_damaged_sweep_is_left_out_and_says_so(store):
         ({"budget": Budget(trials=-3)}, "trials must be greater than 0 and at most 10,000. You entered -3."),
         ({"sampler": "grid"}, "needs steps, and `training.lr` has none"),
         ({"settings": settings(**{"data.validation_share": 0.0})}, "validation images"),
+        (
+            {"settings": settings(**{"model.start_from": "x"}), "space": (parse_dimension("model.channels=8..16"),)},
+            "fit one network, so `model.channels` cannot vary",
+        ),
     ],
 )
 def test_an_impossible_plan_leaves_nothing_behind(store, values, says):

@@ -118,6 +118,13 @@ def test_runs_without_controls_say_why(store, values, changes, says):
     assert len(store.list()) == 1
 
 
+def test_a_run_that_started_from_another_has_no_controls(store):
+    run = original(store)
+    run.write_config(run.config() | {"model": run.config()["model"] | {"start_from": "20260101-000000-abcd"}})
+    with pytest.raises(RunError, match="Choose a run that started with random weights"):
+        plan_controls(run, store)
+
+
 @pytest.mark.parametrize("seeds", [0, -1, 31])
 def test_a_wrong_number_of_seeds_is_refused(store, seeds):
     with pytest.raises(SettingsError, match=f"between 1 and 30. You entered {seeds}."):

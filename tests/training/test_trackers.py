@@ -123,7 +123,7 @@ def test_without_its_package_a_run_is_refused_before_it_starts(package, monkeypa
     monkeypatch.delitem(sys.modules, package, raising=False)
     (tmp_path / package).mkdir()  # the folder of an earlier run of the tracker is not the package
     with pytest.raises(SettingsError, match=f"pip install {package}"):
-        check_can_start(settings(**{f"training.{package}": True}))
+        check_can_start(settings(**{f"training.{package}": True}), RunStore())
 
 
 @pytest.mark.slow

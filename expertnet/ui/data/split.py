@@ -45,13 +45,13 @@ def _sentence(version: Version) -> str:
 
 def _divide(version: Version) -> None:
     """Divide the images in the background, if the user has asked for it, and show the new version once it is there."""
-    reference, *shares = st.session_state.get(ASKED, ("",))
+    reference, test, held, seed = asked = st.session_state.get(ASKED, ("", 0.0, 0.0, 0))
     if reference != version.reference:
         return
 
     def work(progress: Report, cancelled: ShouldStop) -> Version:
-        return split_dataset(version.dataset, *shares, progress=progress, cancelled=cancelled)
+        return split_dataset(version.dataset, test, held, seed, progress=progress, cancelled=cancelled)
 
-    if in_background(("split", reference, version.time, *shares), "Divide the images", work) is not None:
+    if in_background(("split", version.time, *asked), "Divide the images", work) is not None:
         del st.session_state[ASKED]
         st.rerun()

@@ -20,11 +20,14 @@ from expertnet.settings.fields import (
 )
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
+from expertnet.store.run_store import RunStore
 from expertnet.training.start import check_can_start
 from expertnet.ui.auth import login
 from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.train.own_images import own_images
 from expertnet.ui.train.start import name_field
+from expertnet.ui.train.start_from import KEY as START
+from expertnet.ui.train.start_from import start_field
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
 from expertnet.utils.text import counted, escape
@@ -80,7 +83,7 @@ def settings_form() -> tuple[Settings | None, str]:
     if problem:
         return None, problem
     try:
-        check_can_start(settings)
+        check_can_start(settings, RunStore())
     except UserError as error:
         return settings, with_labels(str(error))
     return settings, ""
@@ -88,7 +91,10 @@ def settings_form() -> tuple[Settings | None, str]:
 
 def _groups(fields: list[SettingField], form: Form, base: dict[str, Any], invalid: dict[str, str]) -> None:
     """Draw the settings: the most important ones in view, the others folded."""
+    fields = [field for field in fields if field.key != START]  # which is drawn with your own images
     _rows([field for field in fields if field.basic], form, base, invalid)
+    if form.source != CUSTOM:
+        start_field(form)
     for title in (*dict.fromkeys(FOLDED.values()), ADVANCED):
         folded = [field for field in fields if not field.basic and _group(field) == title]
         wrong = any(field.key in invalid for field in folded)

@@ -15,6 +15,7 @@ from expertnet.settings.schema import DataSettings, Settings
 from expertnet.training.pace import fitted, step_count, training_images
 from expertnet.ui.auth import login
 from expertnet.ui.shell import act, action, link, progress_bar
+from expertnet.ui.train.start_from import start_field
 from expertnet.ui.train.values import Form, bound, choose_dataset, put, widget_key
 from expertnet.ui.uploads import forget
 from expertnet.utils.text import counted, escape
@@ -43,6 +44,7 @@ def own_images(form: Form, settings: Settings | None) -> str:
         f"Classes: {escape(classes)}. Training skips images that cannot be read and lists them in the run's log."
     )
     _fit(form, settings)
+    start_field(form, found.train // len(found.classes))
     return ""
 
 

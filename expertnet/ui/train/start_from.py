@@ -1,0 +1,55 @@
+"""The choice of a trained run to start from, and what it gains few images."""
+
+import streamlit as st
+
+from expertnet.errors import RunError
+from expertnet.settings.fields import build_settings, field_of, flat
+from expertnet.store.index import row_labels, run_rows
+from expertnet.store.run_store import RunStore
+from expertnet.training.controls import TAG
+from expertnet.ui.train.values import Form, current_form, widget_key
+from expertnet.utils.text import counted
+
+KEY = "model.start_from"
+FEW = 200  # images of a class, below which the gain is named
+GAIN = "With few images, choose a network that was trained on images of the same kind. It knows edges, colors and shapes already."
+
+
+def start_field(form: Form, images_per_class: int | None = None) -> None:
+    """Draw the choice. Choosing a run also takes over its settings of the network and its image size, without which it would not fit."""
+    rows = [
+        row for row in run_rows(RunStore()) if row.settings and row.epoch and not row.damage and TAG not in row.tags
+    ]
+    chosen, labels = form.settings[KEY], row_labels(rows)
+    if not rows and not chosen:
+        return
+    options = ["", *labels, *([chosen] if chosen and chosen not in labels else [])]
+
+    def label(run_id: str) -> str:
+        return labels.get(run_id, f"run {run_id}") if run_id else "Random weights"
+
+    def choose() -> None:
+        _take_over(st.session_state[widget_key(KEY)])
+
+    help = f"{field_of(KEY).help} Choosing a run also sets these. `{KEY}`"
+    st.selectbox(
+        field_of(KEY).label, options, options.index(chosen), label, key=widget_key(KEY), help=help, on_change=choose
+    )
+    if chosen:
+        frozen = counted(form.settings["training.frozen_epochs"], "epoch")
+        st.caption(f"Only the classifier learns in the first {frozen} (“Frozen epochs”), then the whole network.")
+    elif images_per_class is not None and images_per_class < FEW:
+        st.caption(f":material/lightbulb: {GAIN}")
+
+
+def _take_over(run_id: str) -> None:
+    """Put a run to start from into the form, with its network; without a run, the network of the preset."""
+    form = current_form()
+    try:
+        source = RunStore().get(run_id).settings() if run_id else build_settings(form.preset)
+    except RunError as error:  # it was deleted since the page was drawn
+        form.url_problem = str(error)
+        return
+    taken = {key: value for key, value in flat(source).items() if key.startswith("model.") or key == "data.image_size"}
+    form.settings |= taken | {KEY: run_id}
+    form.generation += 1
