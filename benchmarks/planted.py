@@ -1,4 +1,4 @@
-"""Measure what routing contributes where the answer is known: python -m benchmarks.planted [--seeds 3] [--first 9] [--data D ...]
+"""Measure what routing contributes where the answer is known: python -m benchmarks.planted [--seeds 3] [--first 10] [--data D ...]
 
 Trains a small network on `contexts`, where the class depends on the ground, and on `shapes`, where it does not, and the controls
 of both. Prints what the lab says: what routing earns, which factors it follows, and which ground goes to which expert. Then it prints the
@@ -28,8 +28,8 @@ CHANGES = [  # the windows of the last block have 14 pixels, and the shape is 9 
     "model.pool_after=1",
     "model.channels=16",
     "model.reduction=1",
-    "model.expert_blocks=2",
-    "training.epochs=14",
+    "model.expert_blocks=2,3",
+    "training.epochs=10",
     "training.batch_size=64",
     "training.optimizer=muon",
     "training.lr=0.01",
@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument(
-        "--first", type=int, default=9, help="the first seed (default: 9; the recipe was chosen with those below)"
+        "--first", type=int, default=10, help="the first seed (default: 10; the recipe was chosen with those below)"
     )
     parser.add_argument("--data", choices=planted.CLASSES, nargs="+", default=list(planted.CLASSES))
     parser.add_argument("--variant", choices=VARIANTS, nargs="+", default=list(ARMS))
