@@ -1,0 +1,38 @@
+"""What the lab says about the recorded trainings on datasets in which it is known whether routing can help."""
+
+from benchmarks import rows
+from benchmarks.planted import CHANGES, FIRST
+from expertnet.data import planted
+from expertnet.data.info import DatasetInfo
+from expertnet.findings.controls import retrained
+from expertnet.network.controls import ARMS
+from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.store.run_store import RunStore
+from tests.support.controls import measured, with_controls
+
+
+def sentence(data):
+    """What the lab says about runs with the recorded accuracies."""
+    recorded = [row for row in rows.read(rows.RESULTS / f"accuracy-planted-{data}.jsonl") if row["changes"] == CHANGES]
+    accuracies = {
+        arm: [row["test_accuracy"] for row in sorted(recorded, key=lambda row: row["seed"]) if row["variant"] == arm]
+        for arm in ARMS
+    }
+    assert len(accuracies["learned"]) >= 3 and min(row["seed"] for row in recorded) == FIRST
+    settings = build_settings("quick", data, parse_assignments([*CHANGES, f"seed={FIRST}"]))
+    info = DatasetInfo(data, planted.CLASSES[data][1], (0.5,) * 3, (0.2,) * 3, 32, "x")
+    store = RunStore()
+    run = measured(store.create(settings, own=info), accuracies["learned"][0])
+    found = retrained(with_controls(run, store, accuracies))
+    assert found is not None
+    return found.sentence
+
+
+def test_on_contexts_routing_earns_accuracy_over_networks_without_any_choice_by_image():
+    earns = sentence("contexts").partition("earns accuracy over ")[2].partition(";")[0]
+    assert "weights 1/K" in earns and "one expert, equal multiply-adds" in earns
+
+
+def test_on_shapes_routing_earns_nothing():
+    said = sentence("shapes")
+    assert "Routing" in said and "earns" not in said
