@@ -19,8 +19,12 @@ from expertnet.network.evaluation import evaluate
 from expertnet.routing.ablations import ABLATIONS
 from expertnet.routing.effects import load_images, parts
 from expertnet.routing.freezing import FREEZING
+from expertnet.routing.headroom import HEADROOM
+from expertnet.routing.likeness import LIKENESS
 from expertnet.routing.policies import ROUTINGS
 from expertnet.routing.probe import measure_probes
+from expertnet.routing.robustness import ROBUSTNESS
+from expertnet.routing.stability import STABILITY
 from expertnet.settings.fields import command_line
 from expertnet.settings.schema import ModelSettings
 from expertnet.store.run import Run
@@ -148,9 +152,8 @@ def main() -> None:
     measure_probes(target, route_test_set(target, split), split)
     measure_novelty(target)
     images = load_images(target, parts(target)[0], data=data)
-    ROUTINGS.measure(target, images)
-    ABLATIONS.measure(target, images)
-    FREEZING.measure(target, images)
+    for result in (ROUTINGS, ABLATIONS, FREEZING, HEADROOM, ROBUSTNESS, LIKENESS, STABILITY):
+        result.measure(target, images)
     write_atomically(target.path / "card.md", card(target, len(split), options.note, exact).encode())
     size = sum(file.stat().st_size for file in target.path.iterdir())
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")

@@ -14,8 +14,11 @@ TEXTS = {  # the largest size of each, in bytes
     "log.txt": 2**20,
     "card.md": 2**18,
 }
+RESULTS = (
+    "routings|ablations|frozen|headroom|robustness|likeness|stability|outputs|corrupted"  # of validation or test images
+)
 WEIGHTS_NAME = re.compile(
-    r"(?:(routing|(?:routings|ablations)-(?:validation|test)"  # and those of earlier versions, which nothing reads now:
+    rf"(?:(routing|probes|novelty|(?:{RESULTS})-(?:validation|test)"  # and those of earlier versions, which nothing reads now:
     r"|policies|silenced|silenced-renormalised)-)?(best|last|epoch-([0-9]{4,5}))\.safetensors"
 )
 MAX_UNPACKED = 2**30  # bytes of all files of a run together

@@ -10,10 +10,17 @@ import torch
 from safetensors.torch import load_file, save
 
 from expertnet.errors import RunError
+from expertnet.inference.novelty import cached_novelty
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.routing.ablations import ABLATIONS
+from expertnet.routing.freezing import FREEZING
+from expertnet.routing.headroom import HEADROOM
+from expertnet.routing.likeness import LIKENESS
 from expertnet.routing.policies import ROUTINGS
+from expertnet.routing.probe import cached_probes
+from expertnet.routing.robustness import ROBUSTNESS
+from expertnet.routing.stability import STABILITY
 from expertnet.settings.fields import build_settings
 from expertnet.store.checks import find_damage, resume_fault
 from expertnet.store.notes import Notes
@@ -88,9 +95,14 @@ def test_a_zip_of_other_zips_is_rejected(store, kind):
     assert ("not part of an exported run" if kind else "at most 20") in error and not store.list()
 
 
-def test_cached_routing_of_a_shipped_run_is_imported(store):
+def test_cached_results_of_a_shipped_run_are_imported(store):
     shipped = Run(ROOT / "runs" / SHIPPED)
     run = imported(store, exported(shipped)).run
+    results = {path.name: path.read_bytes() for path in shipped.path.glob("*.safetensors")}
+    assert {path.name: path.read_bytes() for path in run.path.glob("*.safetensors")} == results
+    for measure in (FREEZING, HEADROOM, ROBUSTNESS, LIKENESS, STABILITY):
+        assert measure.cached(run, "validation") is not None, measure.name
+    assert cached_novelty(run) is not None and cached_probes(run) is not None
     assert torch.equal(cached_routing(run).routing, cached_routing(shipped).routing)
     routings, ablations = ROUTINGS.cached(run, "validation"), ABLATIONS.cached(run, "validation")
     assert torch.equal(routings.answers, ROUTINGS.cached(shipped, "validation").answers)
