@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from expertnet.findings import classes, effects, experts
+from expertnet.findings import classes, damage, effects, experts, freezing, headroom
 from expertnet.findings.files import write_findings
 from expertnet.findings.finding import Finding
-from expertnet.routing.any_effects import ablate_any, route_any
+from expertnet.routing.any_effects import ablate_any, calibrate_any, freeze_any, headroom_any, route_any
 from expertnet.routing.any_network import AnyNetwork
 from expertnet.routing.effects import Images
 from expertnet.routing.lab import Lab
@@ -29,6 +29,9 @@ def findings_on(
     yield experts.specializations(lab)
     if lab.num_experts > 1:
         yield effects.policies(route_any(network, images, progress, cancelled))
+        yield freezing.freezing(freeze_any(network, images, progress, cancelled), lab.block_numbers)
+        yield damage.calibration(calibrate_any(network, images, progress, cancelled))
+        yield headroom.headroom(headroom_any(network, images, progress, cancelled))
         without = ablate_any(network, images, progress, cancelled)
         yield effects.ablation(without, "zero", lab.block_numbers)
         yield from (effects.ablation_by_class(without, "zero", lab.classes, block) for block in lab.block_numbers)

@@ -46,13 +46,26 @@ def values(lab: Lab, dataset: str, block: int, factor: str | None = None) -> Fin
     weights = class_table(lab.routed.routing[:, [block - 1]], codes(column), list(column.cat.categories)).assign(
         block=block
     )
-    top = weights.loc[weights.groupby("class", sort=False)["weight"].idxmax()]
-    largest = ", ".join(f"expert {row.expert} for {row['class']} ({row.weight:.2f})" for _, row in top.iterrows())
+    weights["average"] = lab.usage[block - 1].repeat(len(weights) // lab.num_experts).tolist()
+    raised = weights.loc[(weights["weight"] - weights["average"]).groupby(weights["class"], sort=False).idxmax()]
+    parts = zip(*(raised[name] for name in ("expert", "class", "weight", "average")), strict=True)
+    experts = ", ".join(
+        f"expert {k} by {name} ({weight:.2f}, {mean:.2f} on average)" for k, name, weight, mean in parts
+    )
+    follows = here.set_index("factor")["deviation"][factor] >= FOLLOWS
+    each = (
+        f"each {factor} favors an expert of its own"
+        if raised["expert"].is_unique
+        else f"experts are favored by {factor}"
+    )
     return Finding(
         f"factors-block-{block}",
         f"heat map by {factor}",
-        f"In block {block}, the largest mean weight by {factor}: {largest}.",
+        f"In block {block}, {each}: {experts}."
+        if follows
+        else f"In block {block}, the mean weights hardly depend on any known factor of the images.",
         partial(class_heatmap, weights, block),
         weights.rename(columns={"class": factor}),
-        f"Mean routing weights over the test images of each value ({lab.count:,} images in all).",
+        f"Mean routing weights over the test images of each value ({lab.count:,} images in all). A value favors the expert whose weight "
+        "it raises the most above the average over all images.",
     )

@@ -17,6 +17,7 @@ from expertnet.findings import (
     freezing,
     headroom,
     likeness,
+    seeds,
     stability,
     through_training,
 )
@@ -94,7 +95,7 @@ def _findings(
     yield experts.specializations(lab)
     if lab.num_experts > 1:
         yield from _effects(run, checkpoint, lab, split is not None, progress, part)
-    yield from _controls(run)
+    yield from _controls(run, split is not None, progress)
     yield from through_training.through_training(run.metrics(), run.watched_images)
     used = (through_training.training_utilization(run.metrics(), block, run.watched_images) for block in blocks)
     yield from (finding for finding in used if finding is not None)
@@ -132,9 +133,13 @@ def _effects(
     yield cards(lab, ablations)
 
 
-def _controls(run: Run) -> Iterator[Finding]:
+def _controls(run: Run, measures: bool, progress: Report) -> Iterator[Finding]:
     known = controls.known(run, RunStore(run.path.parent))
     if known is not None:
         plan, finding = known
         yield finding
         yield controls.runs_of_controls(plan)
+        learned = seeds.learned_runs(plan)
+        if measures and len(learned) > 1:
+            seeds.measure_each(learned, progress)
+        yield from seeds.findings_over_seeds(learned) or ()

@@ -128,6 +128,11 @@ def _load(path: Path) -> Predictor:
         raise RunError(
             f"The {checkpoint} checkpoint of run {run.name} does not fit the network in its config.json."
         ) from None
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise RunError(
+            f"The {checkpoint} checkpoint of run {run.name} has weights that are not finite numbers, so its network has no answers. "
+            "Choose another checkpoint or run."
+        )
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)
 
 

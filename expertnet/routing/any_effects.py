@@ -7,11 +7,16 @@ of the output is not known, so experts are switched off, but not replaced by the
 import torch
 from torch import Tensor
 
+from expertnet.data.splits import Split
+from expertnet.network.model import UNCHANGED, Changes
 from expertnet.network.routing_metrics import usage
 from expertnet.routing.any_network import AnyNetwork, ChangesOf, always, unchanged
 from expertnet.routing.effects import AVERAGED, POLICIES, SHUFFLED, SHUFFLES, Ablations, Images, Routings
-from expertnet.routing.interventions import ablated
+from expertnet.routing.freezing import Frozen
+from expertnet.routing.headroom import Headroom, search
+from expertnet.routing.interventions import ablated, given, uniform
 from expertnet.routing.policies import OtherRouting
+from expertnet.routing.robustness import TRIED, Robustness, outcome
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 
@@ -22,7 +27,7 @@ def route_any(
 
     Raises NetworkError or Cancelled.
     """
-    training = images.training.take(torch.arange(min(len(images.training), AVERAGED)))
+    training = _averaged(images)
     total, done = 2 * len(POLICIES) + len(SHUFFLED) * (1 + SHUFFLES), 0
     found: list[tuple[Tensor, Tensor]] = []
     for again, draws in ((False, 1), (True, SHUFFLES)):
@@ -55,19 +60,75 @@ def ablate_any(
 
     Raises NetworkError or Cancelled.
     """
-
-    def answers(network: AnyNetwork, changes_of: ChangesOf) -> Tensor:
-        return network.outputs(images.evaluated, changes_of, cancelled=cancelled)[0].argmax(1)
-
     logits, routing = network.outputs(images.evaluated, unchanged, cancelled=cancelled)
-    learned = torch.stack([logits.argmax(1), answers(network.estimated(images.training), unchanged)])
+    again = _answers(network.estimated(images.training), images, unchanged, cancelled)
+    learned = torch.stack([logits.argmax(1), again])
     _, blocks, experts = routing.shape
     shipped, changed = [], []
     for place in range(blocks * experts):
         progress("Switching off each expert in turn", place / blocks / experts)
         without = always({place // experts + 1: ablated(place % experts)})
-        shipped.append(answers(network, without))
-        changed.append(answers(network.estimated(images.training, without), without))
+        shipped.append(_answers(network, images, without, cancelled))
+        changed.append(_answers(network.estimated(images.training, without), images, without, cancelled))
     shipped_BKN, changed_BKN = (torch.stack(found).unflatten(0, (blocks, experts)) for found in (shipped, changed))
     labels = images.evaluated.labels.clone()
     return Ablations(images.part, labels, learned, shipped_BKN, changed_BKN[None], usage(routing))
+
+
+def freeze_any(network: AnyNetwork, images: Images, progress: Report = silent, cancelled: ShouldStop = never) -> Frozen:
+    """Return the answers with each block frozen in turn, as `freeze_each` does. Takes 2 * (B + 1) passes.
+
+    Raises NetworkError or Cancelled.
+    """
+    training, blocks, learned, answers = _averaged(images), len(network.layers), [], []
+    for again in (False, True):
+        control = network.estimated(training) if again else network
+        mean_BK = usage(control.outputs(training, unchanged, cancelled=cancelled)[1])
+        learned.append(_answers(control, images, unchanged, cancelled))
+        rows = []
+        for block in range(1, blocks + 1):
+            progress("Freezing the routing of each block", (again * blocks + block - 1) / 2 / blocks)
+            frozen = always({block: given(mean_BK[block - 1])})
+            rows.append(_answers(network.estimated(training, frozen) if again else network, images, frozen, cancelled))
+        answers.append(torch.stack(rows))
+    return Frozen(images.part, images.evaluated.labels.clone(), torch.stack(learned), torch.stack(answers))
+
+
+def calibrate_any(
+    network: AnyNetwork, images: Images, progress: Report = silent, cancelled: ShouldStop = never
+) -> Robustness:
+    """Return how certain the answers are under each policy of TRIED, as `measure_robustness` does, but without damage.
+
+    How to damage images is not known, since they can be anything. Raises NetworkError or Cancelled.
+    """
+    training, blocks, rows = _averaged(images), range(1, len(network.layers) + 1), []
+    mean_BK = usage(network.estimated(training).outputs(training, unchanged, cancelled=cancelled)[1])
+    policies: dict[str, Changes] = {
+        "learned": UNCHANGED,
+        "mean": {block: given(mean_BK[block - 1]) for block in blocks},
+        "uniform": dict.fromkeys(blocks, uniform),
+    }
+    for done, policy in enumerate(TRIED):
+        progress("Measuring how certain the network is", done / len(TRIED))
+        changes = always(policies[policy])
+        logits, _ = network.estimated(training, changes).outputs(images.evaluated, changes, cancelled=cancelled)
+        rows.append(outcome(logits, images.evaluated.labels))
+    answers, confidence, loss = torch.stack(rows)[:, None].unbind(2)
+    return Robustness(images.part, images.evaluated.labels.clone(), answers.long(), confidence, loss)
+
+
+def headroom_any(
+    network: AnyNetwork, images: Images, progress: Report = silent, cancelled: ShouldStop = never
+) -> Headroom:
+    """Return which mistakes other weights would repair, as `search_headroom` does. Raises NetworkError or Cancelled."""
+    blocks = range(1, len(network.layers) + 1)
+    return search(network.differentiable, blocks, images, progress, cancelled)
+
+
+def _averaged(images: Images) -> Split:
+    """Return the training images whose weights are averaged."""
+    return images.training.take(torch.arange(min(len(images.training), AVERAGED)))
+
+
+def _answers(network: AnyNetwork, images: Images, changes_of: ChangesOf, cancelled: ShouldStop) -> Tensor:
+    return network.outputs(images.evaluated, changes_of, cancelled=cancelled)[0].argmax(1)

@@ -4,6 +4,7 @@ Hooks read and replace the weights in each pass, so that the module's code stays
 """
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -87,7 +88,12 @@ class AnyNetwork:
 
         The weights of an image sum to 1. If the network's do not, their sum stays when they are changed. Raises NetworkError.
         """
-        with torch.no_grad(), self._hooked(changes, len(images)) as seen:
+        with torch.no_grad():
+            return self.differentiable(images, changes)
+
+    def differentiable(self, images: Tensor, changes: Changes = UNCHANGED) -> tuple[Tensor, Tensor]:
+        """Return the same, with gradients for what `changes` give."""
+        with self._hooked(changes, len(images)) as seen:
             logits = self.model(images.to(self.device))
         missing = [layer.names[0] for number, layer in enumerate(self.layers, 1) if number not in seen]
         if missing:
@@ -110,7 +116,8 @@ class AnyNetwork:
     def route(self, split: Split, progress: Report = silent, cancelled: ShouldStop = never) -> Routed:
         """Return the routing and the answers of the network for test images, as `Lab` takes them."""
         logits, routing = self.outputs(split, unchanged, progress, cancelled)
-        return Routed(routing, split.labels.clone(), logits.argmax(1))
+        content = hashlib.sha256(split.images.contiguous().numpy().tobytes() + split.labels.numpy().tobytes())
+        return Routed(routing, split.labels.clone(), logits.argmax(1), images=content.hexdigest())
 
     def outputs(
         self, split: Split, changes_of: ChangesOf, progress: Report = silent, cancelled: ShouldStop = never

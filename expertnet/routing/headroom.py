@@ -6,6 +6,7 @@ for any other class. As a control, the same search therefore looks for weights t
 holds about as likely as the true one.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import in_batches
+from expertnet.network.model import UNCHANGED, Changes
 from expertnet.routing.effects import Images
 from expertnet.routing.interventions import given
 from expertnet.routing.measure import Measure, Sizes
@@ -24,6 +26,8 @@ MISTAKES = 400  # that the search looks at
 STEPS, RATE = 40, 0.3  # of Adam (Kingma and Ba 2014, arXiv:1412.6980) on the logarithms of the weights
 MIXED = 0.1  # share of equal weights in the first ones, since a weight of 0 has no gradient
 BATCH = 64  # images whose activations are held for the gradient
+
+Outputs = Callable[[Tensor, Changes], tuple[Tensor, Tensor]]  # images of a split -> logits (N, C) and weights (N, B, K)
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, to serve as a cache key
@@ -43,10 +47,23 @@ def search_headroom(
     predictor: Predictor, images: Images, progress: Report = silent, cancelled: ShouldStop = never
 ) -> Headroom:
     """Look for better weights for up to MISTAKES mistakes. With more, only a random part of the images counts."""
+    return search(outputs_of(predictor), predictor.settings.model.routed_blocks, images, progress, cancelled)
+
+
+def outputs_of(predictor: Predictor) -> Outputs:
+    """Return the function from images to outputs of one of the studio's networks."""
+    return lambda images, changes: predictor.model(predictor.normalized(images), True, changes)
+
+
+def search(
+    outputs: Outputs, blocks: Sequence[int], images: Images, progress: Report = silent, cancelled: ShouldStop = never
+) -> Headroom:
+    """Do what `search_headroom` does with any network, whose `blocks` (from 1) have experts."""
     split, batches = images.evaluated, []
-    for here, share in in_batches(split, cancelled):
-        progress("Looking for mistakes", share)
-        batches.append(predictor(split.images[here])[0])
+    with torch.no_grad():
+        for here, share in in_batches(split, cancelled):
+            progress("Looking for mistakes", share)
+            batches.append(outputs(split.images[here], UNCHANGED)[0].softmax(1))
     probabilities_NC = torch.cat(batches)
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     wrong = (probabilities_NC.argmax(1) != split.labels)[order].cumsum(0)
@@ -55,15 +72,15 @@ def search_headroom(
     learned = probabilities_NC.argmax(1)
     others = equally_likely(probabilities_NC, labels)
     found, toward = learned.clone(), learned.clone()
-    moved = torch.zeros(len(labels), predictor.settings.model.num_blocks)
+    moved = torch.zeros(len(labels), len(blocks))
     mistakes = (learned != labels).nonzero()[:, 0]
     for done, some in enumerate(mistakes.split(BATCH) if len(mistakes) else ()):
         raise_if_cancelled(cancelled)
         progress("Looking for better weights", done * BATCH / len(mistakes))
-        pixels = predictor.normalized(split.images[counted_N[some]])
-        found[some], moved[some] = best_weights(predictor, pixels, labels[some], cancelled)
-        toward[some] = best_weights(predictor, pixels, others[some], cancelled)[0]
-    return Headroom(images.part, labels, learned, found, others, toward, moved[:, _routed(predictor)])
+        pixels = split.images[counted_N[some]]
+        found[some], moved[some] = best_weights(outputs, blocks, pixels, labels[some], cancelled)
+        toward[some] = best_weights(outputs, blocks, pixels, others[some], cancelled)[0]
+    return Headroom(images.part, labels, learned, found, others, toward, moved)
 
 
 def equally_likely(probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
@@ -80,15 +97,16 @@ def equally_likely(probabilities_NC: Tensor, labels_N: Tensor) -> Tensor:
 
 
 def best_weights(
-    predictor: Predictor, pixels_N3SS: Tensor, classes_N: Tensor, cancelled: ShouldStop = never
+    outputs: Outputs, blocks: Sequence[int], images: Tensor, classes_N: Tensor, cancelled: ShouldStop = never
 ) -> tuple[Tensor, Tensor]:
     """Return the answers (N,) with the weights that make these classes the most likely, and how far the weights moved: (N, B).
 
-    Takes normalized images. The search begins near the learned weights, and these count as its first result.
+    Only `blocks` (from 1) count. The search begins near the learned weights, and these count as its first result.
     """
-    blocks = predictor.settings.model.routed_blocks
+    places = [block - 1 for block in blocks]
     with torch.no_grad():
-        logits_NC, learned_NBK = predictor.model(pixels_N3SS, True)
+        logits_NC, routing_NBK = outputs(images, UNCHANGED)
+    learned_NBK = routing_NBK[:, places]
     best_N = cross_entropy(logits_NC, classes_N, reduction="none")
     answers_N, kept_NBK = logits_NC.argmax(1), learned_NBK.clone()
     near_NBK = (1 - MIXED) * learned_NBK + MIXED / learned_NBK.shape[2]
@@ -98,8 +116,8 @@ def best_weights(
         for _ in range(STEPS):
             raise_if_cancelled(cancelled)
             weights_NBK = theta_NBK.softmax(2)
-            changes = {block: given(weights_NBK[:, block - 1]) for block in blocks}
-            logits_NC = predictor.model(pixels_N3SS, changes=changes)
+            changes = {block: given(weights_NBK[:, place]) for place, block in enumerate(blocks)}
+            logits_NC, _ = outputs(images, changes)
             loss_N = cross_entropy(logits_NC, classes_N, reduction="none")
             theta_NBK.grad = torch.autograd.grad(loss_N.sum(), theta_NBK)[0]
             optimizer.step()
@@ -110,13 +128,9 @@ def best_weights(
     return answers_N, (kept_NBK - learned_NBK).abs().sum(2) / 2
 
 
-def _routed(predictor: Predictor) -> list[int]:
-    return [block - 1 for block in predictor.settings.model.routed_blocks]
-
-
 def _shapes(count: int, predictor: Predictor) -> Sizes:
     sizes: Sizes = dict.fromkeys(("labels", "learned", "found", "others", "toward"), (count,))
-    return sizes | {"moved": (count, len(_routed(predictor)))}
+    return sizes | {"moved": (count, len(predictor.settings.model.routed_blocks))}
 
 
 HEADROOM = Measure("headroom", Headroom, search_headroom, _shapes)

@@ -58,13 +58,13 @@ def measure_robustness(
                 progress("Classifying damaged images", (done + share) / len(CONDITIONS))
                 batch, labels = predictor.normalized(pixels[here]), split.labels[here]
                 outputs = [network.model(batch, changes=changes) for network, changes in networks]
-                batches.append(torch.stack([_outcome(logits_NC, labels) for logits_NC in outputs]))
+                batches.append(torch.stack([outcome(logits_NC, labels) for logits_NC in outputs]))
             rows.append(torch.cat(batches, 2))
     answers, confidence, loss = torch.stack(rows, 1).unbind(2)
     return Robustness(images.part, split.labels, answers.long(), confidence, loss)
 
 
-def _outcome(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
+def outcome(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
     """Return the answer, its probability, and the loss of each image: (3, N)."""
     log_NC = logits_NC.log_softmax(1)
     best, answers = log_NC.max(1)

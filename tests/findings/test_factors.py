@@ -26,8 +26,8 @@ def test_the_ground_that_decides_the_experts_is_named_with_its_experts():
     )
     values = factors.values(lab(routing), "contexts", 2)
     assert values.sentence == (
-        "In block 2, the largest mean weight by ground: expert 2 for green (1.00), expert 3 for yellow (1.00), "
-        "expert 1 for blue (1.00)."
+        "In block 2, each ground favors an expert of its own: expert 2 by green (1.00, 0.33 on average), expert 3 by yellow (1.00, "
+        "0.33 on average), expert 1 by blue (1.00, 0.33 on average)."
     )
     rows, _ = drawn(found.chart)
     assert {(row["block"], row["factor"]): round(row["share"], 2) for row in rows if row["factor"] == "ground"} == {
@@ -36,9 +36,21 @@ def test_the_ground_that_decides_the_experts_is_named_with_its_experts():
     }
 
 
+def test_an_expert_that_is_used_most_everywhere_is_not_the_favorite_of_all():
+    """Expert 1 has the largest weight for every ground, but blue gives it less than the others do."""
+    by_ground = torch.tensor([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.6, 0.05, 0.35]])
+    said = factors.values(lab(by_ground[GROUND][:, None]), "contexts", 1).sentence
+    assert said.startswith(
+        "In block 1, experts are favored by ground: expert 1 by green (0.90, 0.80 on average), expert 1 by"
+    )
+    assert said.endswith("expert 3 by blue (0.35, 0.15 on average).")
+
+
 def test_constant_routing_follows_nothing():
     found = factors.factors(lab(torch.full((1800, 1, 3), 1 / 3)), "contexts")
     assert found.sentence == "The routing follows none of the known factors of the images."
+    values = factors.values(lab(torch.full((1800, 1, 3), 1 / 3)), "contexts", 1)
+    assert values.sentence == "In block 1, the mean weights hardly depend on any known factor of the images."
 
 
 def test_blocks_keep_their_numbers():

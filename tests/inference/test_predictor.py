@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from expertnet.data.info import DatasetInfo
-from expertnet.inference.predictor import BATCH, Predictor
+from expertnet.errors import RunError
+from expertnet.inference.predictor import BATCH, Predictor, load_predictor
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import ModelSettings
+from tests.support.lab import saved_run
 
 INFO = DatasetInfo("colors", ("red", "green", "blue"), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 8, "x")
 COUNT = BATCH + 7
@@ -48,3 +50,13 @@ def test_top_may_exceed_the_number_of_classes(predictor, images):
 
 def test_no_images_have_no_answers(predictor):
     assert predictor.classify([]) == []
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused_with_a_sentence(value, tmp_path):
+    run = saved_run(tmp_path / "runs")
+    weights, epoch = run.checkpoints.load("best")
+    weights["backbone.blocks.1.branch.route.bias"][0] = value
+    run.checkpoints.save("best", weights, epoch)
+    with pytest.raises(RunError, match="has weights that are not finite numbers"):
+        load_predictor(run)

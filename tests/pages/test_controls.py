@@ -9,6 +9,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.controls import plan_controls
 from tests.support.controls import with_controls
 from tests.support.opening import finished, opened
+from tests.support.settling import settled
 
 
 @pytest.fixture
@@ -75,6 +76,15 @@ def test_the_margin_and_the_images_are_chosen_and_kept_in_the_url(run):
 def test_more_seeds_than_three_are_shown_once_they_are_there(run):
     with_controls(run, RunStore(), {"uniform": [0.8] * 4})
     assert view_of(run).selectbox(key="seeds").value == 4
+
+
+def test_trained_seeds_are_compared_once_that_is_unfolded(run):
+    finished(RunStore(), seed=1)
+    test = view_of(run)
+    test.session_state["Do other seeds route alike?"] = True
+    settled(test)
+    assert "2 seeds" in text(test) and "the network measurably relies on per-image routing" in text(test)
+    assert not test.error
 
 
 def test_runs_without_controls_say_why():

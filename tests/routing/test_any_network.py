@@ -10,9 +10,11 @@ from torch import nn
 from expertnet.data.splits import Split
 from expertnet.errors import NetworkError
 from expertnet.routing.ablations import ablate_all
-from expertnet.routing.any_effects import ablate_any, route_any
+from expertnet.routing.any_effects import ablate_any, calibrate_any, freeze_any, headroom_any, route_any
 from expertnet.routing.any_network import AnyNetwork, Layer, always
 from expertnet.routing.effects import KINDS, POLICIES, SHUFFLED, Images
+from expertnet.routing.freezing import freeze_each
+from expertnet.routing.headroom import search_headroom
 from expertnet.routing.interventions import ablated, forced, top1, uniform
 from expertnet.routing.policies import route_all
 from tests.support.lab import measured_images, predictor
@@ -65,6 +67,10 @@ def test_the_labs_own_networks_give_the_same_as_any_network(kind):
     assert torch.equal(without.shipped, all_kinds.shipped) and torch.equal(without.learned[0], all_kinds.learned[0])
     torch.testing.assert_close(without.weights.float(), all_kinds.weights.float())
     assert without.changed.shape == (1, *all_kinds.changed.shape[1:])
+    frozen, each = freeze_any(network, same), freeze_each(own, images)
+    assert torch.equal(frozen.answers[0], each.answers[0]) and frozen.answers.shape == each.answers.shape
+    found, searched = headroom_any(network, same), search_headroom(own, images)
+    assert torch.equal(found.found, searched.found) and torch.allclose(found.moved, searched.moved, atol=1e-3)
 
 
 def test_what_a_mixture_loses_on_paper():
@@ -83,6 +89,30 @@ def test_what_a_mixture_loses_on_paper():
         assert answers[labels != expert].tolist() == labels[labels != expert].tolist()
         assert answers[labels == expert].unique().tolist() == [1 if expert == 0 else 0]
     assert without.weights.tolist() == [[0.5, 0.25, 0.25]]
+    frozen = freeze_any(network, images)
+    assert torch.equal(frozen.learned[0], labels) and frozen.answers[0].tolist() == [[0] * 12]  # as with mean weights
+    sure = calibrate_any(network, images)
+    own, mean, even = sure.confidence[:, 0]
+    torch.testing.assert_close(own, torch.full((12,), math.e / (math.e + 2)))  # softmax of 1, 0, 0
+    torch.testing.assert_close(mean, torch.full((12,), math.e**0.25 / (math.e**0.25 + 2)))  # of 1/2, 1/4, 1/4
+    torch.testing.assert_close(even, torch.full((12,), 1 / 3))
+    torch.testing.assert_close(sure.loss[2, 0], torch.full((12,), math.log(3)))
+
+
+def test_headroom_of_a_mixture_on_paper():
+    """The second class is sent to the first expert; its own expert is as good for it as for its other images."""
+    labels = torch.tensor([0, 1, 1, 2])
+    split = Split(torch.eye(3)[[0, 0, 1, 2]], labels)
+    found = headroom_any(AnyNetwork(Mixture(), [Layer("gate")], CLASSES), Images("test", split, split))
+    assert found.learned.tolist() == [0, 0, 1, 2] and found.found.tolist() == labels.tolist()
+    assert found.others[1] == found.toward[1] == 2  # the third expert is as good
+    assert found.moved[:, 0].tolist() == pytest.approx([0, 1, 0, 0], abs=0.05)
+
+
+def test_networks_are_compared_on_the_same_images_only():
+    network, images = AnyNetwork(Mixture(), [Layer("gate")], CLASSES), paper().evaluated
+    first, second, other = (network.route(split).images for split in (images, images, paper(16).evaluated))
+    assert first == second != other
 
 
 def test_condconv_of_timm():

@@ -5,7 +5,7 @@ from torch.nn.functional import cross_entropy
 
 from expertnet.data.splits import Split
 from expertnet.routing.effects import Images
-from expertnet.routing.headroom import HEADROOM, best_weights, equally_likely, search_headroom
+from expertnet.routing.headroom import HEADROOM, best_weights, equally_likely, outputs_of, search_headroom
 from expertnet.routing.interventions import given
 from tests.support.kinds import KINDS
 from tests.support.lab import fitted, measured_images, predictor, random_images, saved_run
@@ -17,7 +17,8 @@ def test_the_weights_found_are_those_of_a_fine_grid_where_the_loss_is_convex():
     torch.manual_seed(5)
     net.model.classifier.head = torch.nn.Linear(8, 4)  # of two classes, the loss would be the least at either end
     net.model.classifier.head.weight.data.mul_(20)
-    pixels, classes = net.normalized(random_images(20)), torch.arange(20) % 4
+    images, classes = random_images(20), torch.arange(20) % 4
+    pixels = net.normalized(images)
     with torch.no_grad():
         own = net.model(pixels, True)[1][:, 0, 0]
         grid = torch.linspace(0, 1, 1001)
@@ -27,7 +28,7 @@ def test_the_weights_found_are_those_of_a_fine_grid_where_the_loss_is_convex():
                 for w in grid.tolist()
             ]
         )
-    answers, moved = best_weights(net, pixels, classes)
+    answers, moved = best_weights(outputs_of(net), (1,), images, classes)
     best = grid[losses.argmin(0)]
     inside = (best > 0.02) & (best < 0.98)  # the search reaches the ends only in the limit
     assert inside.any() and not inside.all()

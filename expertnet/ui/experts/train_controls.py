@@ -7,16 +7,23 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import RunError
 from expertnet.findings.controls import MARGIN, expected_seconds, retrained, runs_of_controls
+from expertnet.findings.finding import Finding
+from expertnet.findings.seeds import findings_over_seeds, learned_runs, measure_each
 from expertnet.network.controls import CONTROLS
 from expertnet.routing.lab import Lab
+from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import MAX_SEEDS, SEEDS, Plan, begun_plan, plan_controls, queue_controls
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
+from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import pick_number, pick_option
+from expertnet.ui.experts.effects import UNASKED
+from expertnet.ui.experts.more import folded
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.ui.shell import action, duration, link, shown_error
+from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted, escape
 
 TICK = 2.0  # seconds between updates while runs train
@@ -53,8 +60,30 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
             if plan.begun:
                 show(runs_of_controls(plan))
 
-    was_active = bool(plan_controls(run, store, seeds).active)
+    plan = plan_controls(run, store, seeds)
+    was_active = bool(plan.active)
     login.fragment(results, run_every=TICK if was_active else None)()
+    learned = learned_runs(plan)
+    if len(learned) > 1:
+        folded("Do other seeds route alike?", lambda: _seeds_panel(selection, learned))
+
+
+def _seeds_panel(selection: Selection, learned: dict[int, Run]) -> None:
+    """Show what the routing of all seeds has in common, measured in the background."""
+    found = findings_over_seeds(learned)
+    if found is None and selection.split is None:
+        st.caption("This needs the images that the network was trained on, which are not on this computer.")
+    elif found is None:
+
+        def work(progress: Report, cancelled: ShouldStop) -> list[Finding] | None:
+            measure_each(learned, progress, cancelled, threads())
+            return findings_over_seeds(learned)
+
+        key = ("seeds", *selection.key, *(run.id for run in learned.values()))
+        found = in_background(key, "Compare the seeds", work, UNASKED)
+    for column, finding in zip(st.columns(2, gap="large"), found or (), strict=False):
+        with column:
+            show(finding)
 
 
 def _pick_margin(row: DeltaGenerator) -> float:
