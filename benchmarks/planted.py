@@ -15,7 +15,8 @@ from expertnet.data import planted
 from expertnet.errors import UserError
 from expertnet.findings import factors
 from expertnet.findings.controls import retrained
-from expertnet.inference.routing_cache import load_own_test_set, route_test_set
+from expertnet.findings.seeds import findings_over_seeds, learned_runs, measure_each
+from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.network.controls import ARMS
 from expertnet.routing.lab import open_lab
 from expertnet.settings.fields import build_settings, parse_assignments
@@ -43,16 +44,19 @@ def factor_sentences(run: Run) -> list[str]:
     """Return what the lab says about the factors that the routing of a run follows."""
     info = run.dataset_info()
     assert info is not None
-    lab = open_lab(route_test_set(run, load_own_test_set(run)), info.classes)
+    lab = open_lab(cached_routing(run) or route_test_set(run, load_own_test_set(run)), info.classes)
     dataset = run.settings().data.dataset
     found = [factors.factors(lab, dataset), *(factors.values(lab, dataset, block) for block in lab.block_numbers)]
     return [finding.sentence for finding in found if finding is not None]
 
 
-def control_sentence(run: Run, store: RunStore, seeds: int) -> str:
-    """Return what the lab says about what the routing of a run earns against its controls."""
-    finding = retrained(plan_controls(run, store, seeds))
-    return finding.sentence if finding else "No control has been trained."
+def control_sentences(run: Run, store: RunStore, seeds: int) -> list[str]:
+    """Return what the lab says about what the routing of a run earns against its controls, and about the seeds."""
+    plan = plan_controls(run, store, seeds)
+    learned = learned_runs(plan)
+    measure_each(learned)
+    found = [retrained(plan), *(findings_over_seeds(learned) or ())]
+    return [finding.sentence for finding in found if finding] or ["No control has been trained."]
 
 
 def main() -> None:
@@ -83,7 +87,7 @@ def main() -> None:
             if seed in learned:
                 print(f"{data}, learned, seed {seed}:", *factor_sentences(learned[seed]), sep="\n  ")
         if options.first in learned:
-            print(f"{data}:", control_sentence(learned[options.first], store, options.seeds), sep="\n  ")
+            print(f"{data}:", *control_sentences(learned[options.first], store, options.seeds), sep="\n  ")
     print(rows.tables(found))
 
 

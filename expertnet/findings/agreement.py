@@ -1,11 +1,10 @@
 """How far two networks route the same images in the same way."""
 
 import pandas as pd
-import torch
 
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.chance import LEVEL
-from expertnet.routing.lab import Lab
+from expertnet.routing.lab import Lab, same_images
 from expertnet.routing.similarity import AGREEMENTS, agreement_table
 from expertnet.utils.text import counted, percent
 
@@ -20,9 +19,8 @@ def agreement(lab: Lab, other: Lab) -> Finding:
         "Difference of class means: the total variation distance between the mean weights of a class in the two runs "
         "(0: equal, 1: no overlap), averaged over the classes."
     )
-    images = lab.routed.images
-    if images and images == other.routed.images and torch.equal(lab.routed.labels, other.routed.labels):
-        table = table.join(agreement_table(lab.routing, other.routing, lab.routed.labels).drop(columns="block"))
+    if same_images(lab, other):
+        table = table.join(agreement_table(lab.routing, other.routing).drop(columns="block"))
         above = table[table["agreement"] > table["limit_of_chance"]]
         sentence = f"Both networks favor the same expert more often than chance explains in {len(above)} of {counted(len(table), 'block')}."
         if len(above):

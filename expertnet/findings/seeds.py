@@ -20,6 +20,7 @@ from expertnet.routing.effects import Routings, cached_routings, load_images, me
 from expertnet.routing.lab import Lab, matched, open_lab
 from expertnet.routing.policies import policy_table, route_all
 from expertnet.routing.retrained import difference
+from expertnet.store.checks import has_network
 from expertnet.store.run import Run
 from expertnet.training.controls import Plan
 from expertnet.utils.progress import Report, ShouldStop, never, silent
@@ -30,7 +31,10 @@ Labs = tuple[tuple[int, Lab], ...]  # by seed, that of the network itself first
 
 def learned_runs(plan: Plan) -> dict[int, Run]:
     """Return the finished networks with learned routing, by seed, that of the network itself first."""
-    return {trial.seed: trial.row.run for trial in plan.trials if trial.arm == LEARNED and trial.finished and trial.row}
+    finished = {
+        trial.seed: trial.row.run for trial in plan.trials if trial.arm == LEARNED and trial.finished and trial.row
+    }
+    return {seed: run for seed, run in finished.items() if has_network(run)}
 
 
 def measure_each(

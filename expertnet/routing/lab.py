@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from expertnet.inference.routing_cache import Routed
@@ -98,10 +99,22 @@ def open_lab(routed: Routed, classes: tuple[str, ...]) -> Lab:
     return Lab(routed, classes)
 
 
+def same_images(lab: Lab, other: Lab) -> bool:
+    """Return whether two networks have certainly routed the same images in the same order."""
+    images = lab.routed.images
+    return bool(images) and images == other.routed.images and torch.equal(lab.routed.labels, other.routed.labels)
+
+
 @lru_cache(maxsize=16)
 def matched(lab: Lab, reference: Lab) -> Lab:
-    """Return a Lab whose experts are renumbered to match the reference's best, with classes in the reference's order."""
-    order_BK = match_experts(reference.profiles, lab.profiles)
+    """Return a Lab whose experts are renumbered to match the reference's best, with classes in the reference's order.
+
+    They are matched by the images if both networks have the same ones, and else by the classes.
+    """
+    if same_images(lab, reference):
+        order_BK = match_experts(reference.routed.routing, lab.routed.routing)
+    else:
+        order_BK = match_experts(reference.profiles, lab.profiles)
     routing = lab.routed.routing.gather(2, order_BK.expand_as(lab.routed.routing))
     renumbered = Lab(replace(lab.routed, routing=routing), lab.classes)
     renumbered.blocks, renumbered.chance = lab.blocks, lab.chance  # these do not depend on the numbering

@@ -9,7 +9,6 @@ from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from expertnet.network.routing_metrics import class_means
 from expertnet.routing.chance import limits
 
 AGREEMENTS = 199  # permutations of the images
@@ -43,35 +42,34 @@ def likeness_order(profiles: Tensor) -> list[int]:
     return leaves_list(optimal_leaf_ordering(linkage(distances, "average"), distances)).tolist()
 
 
-def match_experts(reference_CBK: Tensor, other_CBK: Tensor) -> Tensor:
+def match_experts(reference_XBK: Tensor, other_XBK: Tensor) -> Tensor:
     """Return the expert (from 0) of the other network that matches each of the reference's: (B, K).
 
     Two trainings number their experts differently. In each block, the Hungarian method finds the assignment that minimizes the
-    squared differences of the classes' mean weights (C, B, K). Classes without images are left out.
+    squared differences of the weights of the same images, or of the mean weights of classes. Classes without images are left out.
     """
-    known = ~(reference_CBK + other_CBK).isnan().flatten(1).any(1)
-    reference, other = reference_CBK[known].double(), other_CBK[known].double()
-    cost_BKK = ((reference[:, :, :, None] - other[:, :, None, :]) ** 2).sum(0)
+    known = ~(reference_XBK + other_XBK).isnan().flatten(1).any(1)
+    # the squares themselves are the same for every assignment
+    cost_BKK = -torch.einsum("xbk,xbj->bkj", reference_XBK[known].double(), other_XBK[known].double())
     return torch.tensor(np.array([linear_sum_assignment(cost.numpy())[1] for cost in cost_BKK]))
 
 
-def agreement_table(reference_NBK: Tensor, other_NBK: Tensor, labels_N: Tensor, seed: int = 0) -> pd.DataFrame:
+def agreement_table(reference_NBK: Tensor, other_NBK: Tensor, seed: int = 0) -> pd.DataFrame:
     """Return a row per block: block, agreement, by_chance, excess, limit_of_chance.
 
-    `agreement` is the share of images in which matched experts have the largest weight. `by_chance` is its mean over
+    `agreement` is the share of images in which experts matched by these images have the largest weight. `by_chance` is its mean over
     AGREEMENTS permutations of the other network's images, each matched anew, and `excess` the difference. If the networks have
     nothing in common, any block exceeds its limit with a probability of LEVEL (see `limits`).
     """
-    classes, labels_N = len(labels_N.unique()), labels_N.unique(return_inverse=True)[1]
-    profiles, first_NB = class_means(reference_NBK, labels_N, classes), reference_NBK.argmax(2)
+    first_NB = reference_NBK.argmax(2)
 
     def same(routing_NBK: Tensor) -> Tensor:
-        order_BK = match_experts(profiles, class_means(routing_NBK, labels_N, classes))
+        order_BK = match_experts(reference_NBK, routing_NBK)
         renumbered_NB = order_BK.argsort(1).gather(1, routing_NBK.argmax(2).T).T
         return (renumbered_NB == first_NB).double().mean(0)
 
     generator = torch.Generator().manual_seed(seed)
-    orders = (torch.randperm(len(labels_N), generator=generator) for _ in range(AGREEMENTS))
+    orders = (torch.randperm(len(first_NB), generator=generator) for _ in range(AGREEMENTS))
     observed_B, drawn_DB = same(other_NBK), torch.stack([same(other_NBK[order]) for order in orders])
     return pd.DataFrame(
         {

@@ -1,14 +1,16 @@
 """What the lab says about the recorded trainings on datasets in which it is known whether routing can help."""
 
 from benchmarks import rows
-from benchmarks.planted import CHANGES, FIRST
+from benchmarks.planted import CHANGES, FIRST, factor_sentences
 from expertnet.data import planted
 from expertnet.data.info import DatasetInfo
 from expertnet.findings.controls import retrained
 from expertnet.network.controls import ARMS
 from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from tests.support.controls import measured, with_controls
+from tests.support.opening import SHIPPED_CONTEXTS
 
 
 def sentence(data):
@@ -36,3 +38,10 @@ def test_on_contexts_routing_earns_accuracy_over_networks_without_any_choice_by_
 def test_on_shapes_routing_earns_nothing():
     said = sentence("shapes")
     assert "Routing" in said and "earns" not in said
+
+
+def test_the_included_network_sends_each_ground_to_an_expert_of_its_own():
+    run = Run(SHIPPED_CONTEXTS)
+    first, *more = factor_sentences(run)
+    assert first.startswith("Block 2 follows the ground of the image, which explains 99.")
+    assert [said for said in more if said.startswith("In block 2, each ground favors an expert of its own: ")] == more

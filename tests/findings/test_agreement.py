@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from expertnet.findings.agreement import agreement
+from expertnet.inference.routing_cache import Routed
 from expertnet.routing.lab import Lab, matched
-from tests.support.lab import ANIMALS, routed
+from tests.support.lab import ANIMALS, one_hot, routed
 
 FIRST = replace(routed(blocks=3), images="a")
 
@@ -24,6 +25,15 @@ def test_networks_that_differ_in_the_numbers_of_their_experts_agree():
     )
     assert finding.table["agreement"].tolist() == [1, 1, 1]
     assert finding.table["difference_of_class_means"].tolist() == pytest.approx([0, 0, 0])
+
+
+def test_experts_are_matched_by_the_images_where_the_classes_tell_them_not_apart():
+    """The weights follow something else than the class: in each class, half of the images go to either expert."""
+    half = one_hot(torch.arange(80) // 4 % 2, 2)
+    first, second = (Lab(Routed(each, FIRST.labels, FIRST.labels, images="a"), ANIMALS) for each in (half, 1 - half))
+    finding = agreement(first, matched(second, first))
+    assert finding.table["agreement"].tolist() == [1] and finding.table["excess"][0] > 0.3
+    assert torch.equal(matched(second, first).routed.routing, half)
 
 
 def test_unrelated_networks_do_not_agree():

@@ -47,14 +47,14 @@ def test_agreement_by_chance_is_that_of_shuffled_images_matched_anew():
     # Four classes of one image each. Of the 6 ways to shuffle two experts over them, 2 can be matched to agree on all images, and
     # the others agree on two of them, however they are matched.
     routing = one_hot(torch.tensor([0, 0, 1, 1]), 2)
-    row = agreement_table(routing, 1 - routing, torch.tensor([1, 2, 4, 5])).iloc[0]
+    row = agreement_table(routing, 1 - routing).iloc[0]
     assert row["agreement"] == 1 and row["by_chance"] + row["excess"] == 1
     assert abs(row["by_chance"] - 2 / 3) < 4 * 0.5 * math.sqrt(2 / 9 / AGREEMENTS)
 
 
 def test_collapsed_networks_agree_on_all_images_and_no_more_than_by_chance():
     collapsed = one_hot(torch.zeros(100, dtype=torch.int64), 3)
-    row = agreement_table(collapsed, collapsed.roll(1, 2), torch.arange(100) % 4).iloc[0]
+    row = agreement_table(collapsed, collapsed.roll(1, 2)).iloc[0]
     assert row[["agreement", "by_chance", "excess"]].tolist() == [1, 1, 0]
     assert row["limit_of_chance"] >= 1
 
@@ -64,7 +64,7 @@ def test_unrelated_networks_seldom_agree_beyond_chance():
     for seed in range(60):
         generator = torch.Generator().manual_seed(seed)
         first, second = ((3 * torch.randn(60, 2, 3, generator=generator)).softmax(2) for _ in range(2))
-        table = agreement_table(first, second, torch.arange(60) % 4)
+        table = agreement_table(first, second)
         assert table["by_chance"].min() > 1 / 3  # matching experts makes networks alike
         alarms += bool((table["agreement"] > table["limit_of_chance"]).any())
     assert alarms <= 8  # of 60 draws at 5%, more than 8 come with a probability of 0.3%

@@ -37,7 +37,8 @@ def compare_view(selection: Selection, lab: Lab) -> None:
     show(agreement(lab, renumbered))
     st.markdown(
         "The numbers of experts are arbitrary, so the experts of the second run are renumbered to match those of the first. "
-        "In each block, the match is the one with the smallest difference in the mean weights of the classes (Hungarian method)."
+        "In each block, the match is the one with the smallest differences in the weights of the test images, or of the classes if the "
+        "images are others (Hungarian method)."
     )
     block = pick_block(selection.blocks)
     for title, panel in (
