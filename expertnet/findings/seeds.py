@@ -46,7 +46,7 @@ def measure_each(
     """
     for seed, run in runs.items():
 
-        def report(activity: str, share: float, seed: int = seed) -> None:
+        def report(activity: str, share: float | None, seed: int = seed) -> None:
             progress(f"Seed {seed}: {activity[0].lower()}{activity[1:]}", share)
 
         route_test_set(run, load_own_test_set(run, report), "best", report, threads, cancelled)
@@ -101,7 +101,9 @@ def alike(labs: Labs) -> Finding:
 
 def _kinds(table: pd.DataFrame, seeds: int) -> str:
     """Say which blocks do the same with every seed, and what the others do."""
-    kinds = {int(block): group["verdict"].value_counts() for block, group in table.groupby("block")}
+    kinds = {
+        block: table[table["block"] == block]["verdict"].value_counts() for block in table["block"].unique().tolist()
+    }
     same = [(block, str(counts.index[0])) for block, counts in kinds.items() if len(counts) == 1]
     said = what_blocks_do(same) if same else ""
     differ = [
