@@ -102,7 +102,10 @@ def route_test_set(
     threads: int | None = None,
     cancelled: ShouldStop = never,
 ) -> Routed:
-    """Return the routing of the run's own test set `split`, from the cache if it is there, else computed and cached."""
+    """Return the routing of the run's own test set `split`, from the cache if it is there, else computed and cached.
+
+    Raises RunError if there is no usable checkpoint, or if its routing is not finite, and Cancelled.
+    """
     predictor = load_predictor(run, checkpoint, threads)
     found = cached_routing(run, checkpoint, split)
     if found is not None:
@@ -114,6 +117,11 @@ def route_test_set(
         weights.append(routing)
         predictions.append(probabilities.argmax(1))
     routing, blocks = torch.cat(weights).half().float(), predictor.settings.model.routed_blocks
+    if not routing.isfinite().all():
+        raise RunError(
+            f"The network of run {run.title} gives test images routing weights that are not finite numbers. Choose another checkpoint or "
+            "run."
+        )
     routed = Routed(routing, split.labels.clone(), torch.cat(predictions), blocks, predictor.info.fingerprint)
     tensors = {
         "routing": routed.routing.half(),

@@ -16,7 +16,7 @@ from expertnet.routing.freezing import Frozen
 from expertnet.routing.headroom import Headroom, search
 from expertnet.routing.interventions import ablated, given, uniform
 from expertnet.routing.policies import OtherRouting
-from expertnet.routing.robustness import TRIED, Robustness, outcome
+from expertnet.routing.robustness import TRIED, Robustness, outcome, sampled
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 
@@ -101,7 +101,8 @@ def calibrate_any(
 
     How to damage images is not known, since they can be anything. Raises NetworkError or Cancelled.
     """
-    training, blocks, rows = _averaged(images), range(1, len(network.layers) + 1), []
+    training, split = _averaged(images), sampled(images.evaluated)
+    blocks, rows = range(1, len(network.layers) + 1), []
     mean_BK = usage(network.estimated(training).outputs(training, unchanged, cancelled=cancelled)[1])
     policies: dict[str, Changes] = {
         "learned": UNCHANGED,
@@ -111,10 +112,10 @@ def calibrate_any(
     for done, policy in enumerate(TRIED):
         progress("Measuring how certain the network is", done / len(TRIED))
         changes = always(policies[policy])
-        logits, _ = network.estimated(training, changes).outputs(images.evaluated, changes, cancelled=cancelled)
-        rows.append(outcome(logits, images.evaluated.labels))
+        logits, _ = network.estimated(training, changes).outputs(split, changes, cancelled=cancelled)
+        rows.append(outcome(logits, split.labels))
     answers, confidence, loss = torch.stack(rows)[:, None].unbind(2)
-    return Robustness(images.part, images.evaluated.labels.clone(), answers.long(), confidence, loss)
+    return Robustness(images.part, split.labels, answers.long(), confidence, loss)
 
 
 def headroom_any(

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import t
 from torch import Tensor
 
+from expertnet.data.splits import Split
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import in_batches
@@ -45,8 +46,7 @@ def measure_robustness(
     predictor: Predictor, images: Images, progress: Report = silent, cancelled: ShouldStop = never
 ) -> Robustness:
     """Classify at most IMAGES images, chosen at random, under each policy and in each condition."""
-    order = torch.randperm(len(images.evaluated), generator=torch.Generator().manual_seed(0))[:IMAGES]
-    split = images.evaluated.take(order.sort().values)
+    split = sampled(images.evaluated)
     with torch.no_grad():
         calibration, _ = calibration_images(predictor, images.training)
         mean_BK = mean_weights(estimated(predictor, calibration), predictor, images.training, cancelled)
@@ -62,6 +62,12 @@ def measure_robustness(
             rows.append(torch.cat(batches, 2))
     answers, confidence, loss = torch.stack(rows, 1).unbind(2)
     return Robustness(images.part, split.labels, answers.long(), confidence, loss)
+
+
+def sampled(split: Split) -> Split:
+    """Return at most IMAGES images, chosen at random, always the same ones."""
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:IMAGES]
+    return split.take(order.sort().values)
 
 
 def outcome(logits_NC: Tensor, labels_N: Tensor) -> Tensor:

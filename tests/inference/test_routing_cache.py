@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from expertnet.errors import RunError
 from expertnet.inference.routing_cache import cache_tensors, cached_routing, route_test_set
 from tests.support.lab import COLORS, predictor, random_split, saved_run
 
@@ -84,3 +85,13 @@ def test_a_routing_of_other_labels_is_computed_again(tmp_path):
     route_test_set(run, split)
     turned = split.take(torch.arange(len(split)).flip(0))
     assert torch.equal(route_test_set(run, turned).labels, turned.labels)
+
+
+def test_routing_that_is_not_finite_is_refused_with_a_sentence(tmp_path):
+    run = saved_run(tmp_path / "runs")
+    weights, epoch = run.checkpoints.load("best")
+    weights["backbone.blocks.1.branch.route.weight"].fill_(3e38)  # finite, but not what they give
+    run.checkpoints.save("best", weights, epoch)
+    with pytest.raises(RunError, match="routing weights that are not finite numbers"):
+        route_test_set(run, random_split())
+    assert not (run.path / "routing-best.safetensors").exists()
