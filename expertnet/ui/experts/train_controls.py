@@ -81,8 +81,10 @@ def _seeds_panel(selection: Selection, learned: dict[int, Run]) -> None:
 
         key = ("seeds", *selection.key, *(run.id for run in learned.values()))
         found = in_background(key, "Compare the seeds", work, UNASKED)
-    for column, finding in zip(st.columns(2, gap="large"), found or (), strict=False):
+    titles = "How much the weights depend on the image", "What mean weights for all images change"
+    for column, title, finding in zip(st.columns(2, gap="large"), titles, found or (), strict=False):
         with column:
+            st.markdown(f"**{title}**")
             show(finding)
 
 
