@@ -16,9 +16,9 @@ from expertnet.inference.mistakes import Part
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.network.controls import LEARNED
 from expertnet.routing.chance import LEVEL
-from expertnet.routing.effects import Routings, cached_routings, load_images, measure, parts
+from expertnet.routing.effects import Routings, load_images, parts
 from expertnet.routing.lab import Lab, matched, open_lab
-from expertnet.routing.policies import policy_table, route_all
+from expertnet.routing.policies import ROUTINGS, policy_table
 from expertnet.routing.retrained import difference
 from expertnet.store.checks import has_network
 from expertnet.store.run import Run
@@ -51,14 +51,14 @@ def measure_each(
 
         route_test_set(run, load_own_test_set(run, report), "best", report, threads, cancelled)
         part = parts(run)[0]
-        if cached_routings(run, part) is None:
-            measure(route_all, run, load_images(run, part, report), "best", report, cancelled, threads)
+        if ROUTINGS.cached(run, part) is None:
+            ROUTINGS.measure(run, load_images(run, part, report), "best", report, cancelled, threads)
 
 
 def findings_over_seeds(runs: Mapping[int, Run]) -> list[Finding] | None:
     """Return what the seeds have in common; None unless there are two, and all are measured."""
     routed = {seed: cached_routing(run) for seed, run in runs.items()}
-    relied = {seed: cached_routings(run, parts(run)[0]) for seed, run in runs.items()}
+    relied = {seed: ROUTINGS.cached(run, parts(run)[0]) for seed, run in runs.items()}
     labs, routings = [], []
     for seed, run in runs.items():
         (here, found), info = (routed[seed], relied[seed]), run.dataset_info()
