@@ -1,62 +1,230 @@
-"""Measure how fast images are decoded and checked: python -m benchmarks.data [--images N] [--data PATH]
+"""Measure datasets: python -m benchmarks.data [upload|pages|memory|check] [--images N] [--data PATH]
 
-By default on N JPEG files of 160x120 pixels that are drawn for it, a tenth of which are copies that were compressed again. With
---data, on a folder or archive of class folders. Prints images a second of decoding, of the look at every image that a check takes
-and of the search for duplicates, how many duplicates were found, and the peak memory.
+Without a name, all four on N JPEG files of 160x120 pixels that are drawn for it, a tenth of which are copies that were compressed
+again. With --data, `check` on a folder or archive of class folders.
+
+- upload: sends the images to the server's route over the loopback interface, kills the server in the middle, starts it again and
+  sends the rest. Says how fast they were received, decoded and saved, and how much memory the server took.
+- pages: the server time of the Data page with these images, and with 1,000 classes.
+- memory: decodes N images of 64x64 and trains on them for one epoch. Says how much memory that took beyond the files of the cache,
+  which the system may drop.
+- check: how fast images are decoded, looked at and compared, and how many duplicates were found.
 """
 
 import argparse
+import json
+import multiprocessing
 import os
 import resource
+import signal
+import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
+import psutil
 
 from expertnet.curation.check import duplicates_sentence
 from expertnet.curation.duplicates import find_duplicates
 from expertnet.curation.survey import survey
 from expertnet.data.datasets import load_decoded
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.intake import add_files, files_at
+from expertnet.data.own.versions import find_version, open_version
+from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings
+from expertnet.store.run_store import RunStore
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from expertnet.utils.progress import never, silent
 from tests.support.photos import encoded, photo
+from tests.support.raw import connected
+from tests.support.sending import HEADERS, pieces
+from tests.support.served import running_server
 
 COPIED = 10  # every tenth image is a copy
+CLASSES = 1000
+VISITS = 5
+SMALL = {
+    "model.num_blocks": 1,
+    "model.channels": 8,
+    "model.num_experts": 1,
+    "model.pool_after": (1,),
+    "data.image_size": 64,
+    "training.epochs": 1,
+    "hardware.device": "cpu",
+}
 
 
-def draw(folder: Path, count: int) -> Path:
+def draw(folder: Path, images: int, width: int = 160, height: int = 120) -> Path:
     """Write images of ten classes to a folder, and return it."""
-    for number in range(count):
-        image = photo(number - number % COPIED if number % COPIED == 1 else number, 160, 120)
+    for number in range(images):
+        image = photo(number - number % COPIED if number % COPIED == 1 else number, width, height)
         path = folder / str(number // 2 % 10) / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(image, "JPEG", quality=60 if number % COPIED == 1 else 90))
     return folder
 
 
+def say(what: str, taken: float, images: int) -> None:
+    print(f"{what:<22} {taken:7.1f} s  {images / taken:9,.0f} images/s", flush=True)
+
+
+# --- upload and pages ------------------------------------------------------------------------------------------------
+
+
+def started(work: Path) -> Any:
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
+
+    environment = {"EXPERTNET_RUNS": str(work / "runs"), "EXPERTNET_DATA": os.environ["EXPERTNET_DATA"]}
+    return running_server(command, work / "server.log", environment=environment)
+
+
+def newest() -> psutil.Process:
+    """Return the server that was started last."""
+    return max(psutil.Process().children(), key=lambda child: child.create_time())
+
+
+def ask(url: str, method: str, path: str, body: bytes = b"") -> Any:
+    request = urllib.request.Request(f"{url}/upload/{path}", body or None, HEADERS, method=method)
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        return json.load(answer)
+
+
+def measure_upload(drawn: Path, work: Path) -> None:
+    """Upload a folder, kill the server after half of it, and send the rest to the next one."""
+    create_dataset("Uploaded")
+    files = sorted(files_at(drawn))
+    seconds = 0.0
+    with started(work) as url:
+        ask(url, "GET", "uploaded/a1")
+        begun, bodies = time.perf_counter(), list(pieces(files, set()))
+        for body in bodies[: len(bodies) // 2]:
+            ask(url, "POST", "uploaded/a1", body)
+        seconds += time.perf_counter() - begun
+        newest().send_signal(signal.SIGKILL)
+    with started(work) as url:
+        known = set(ask(url, "GET", "uploaded/a1")["files"])
+        print(f"killed when {len(known):,} of {len(files):,} images had arrived; the rest is sent to the next server")
+        before, most, begun = newest().memory_info().rss, 0, time.perf_counter()
+        for body in pieces(files, known):
+            ask(url, "POST", "uploaded/a1", body)
+            most = max(most, newest().memory_info().rss - before)
+        seconds += time.perf_counter() - begun
+        begun = time.perf_counter()
+        said = ask(url, "POST", "uploaded/a1/finish")["sentence"]
+        print(f"{said} That took {time.perf_counter() - begun:.1f} s.")
+    say("upload", seconds, len(files))
+    print(f"memory of the server beyond that of an idle one: {most / 2**20:.0f} MiB at most")
+    assert len(open_version("uploaded").contents.images) == len(files)
+
+
+def measure_pages(drawn: Path, work: Path) -> None:
+    """Open the views of the Data page without a browser."""
+    if find_version("uploaded") is None:
+        add_files(create_dataset("Uploaded").dataset, files_at(drawn))
+    many = ((f"{place % CLASSES:04}/{place}.jpg", data) for place, (_, data) in enumerate(files_at(drawn)))
+    add_files(create_dataset("Many").dataset, many)
+    with started(work) as url, connected(url) as session:
+        session.rerun("data")
+        for dataset in ("uploaded", "many"):
+            found = open_version(dataset).contents
+            times: dict[str, list[float]] = {}
+            for view in ["images", "add", "versions"] * VISITS:
+                begun = time.perf_counter()
+                session.answers("data", f"dataset={dataset}&view={view}")
+                times.setdefault(view, []).append(time.perf_counter() - begun)
+            print(f"Data page, {len(found.images):,} images in {len(found.classes):,} classes:")
+            for view, taken in times.items():
+                print(f"  {view:<10} first {taken[0]:.2f} s, then {median(taken[1:]):.2f} s")
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def measure_memory(images: int, work: Path) -> None:
+    """Train for an epoch on images of 64x64, in a process of its own, which starts with an empty memory."""
+    large = draw(work / "large", images, 64, 64)
+    process = multiprocessing.get_context("spawn").Process(target=train_on, args=(large, work))
+    process.start()
+    process.join()
+
+
+def train_on(large: Path, work: Path) -> None:
+    """Train a small network, and print the most memory that this took."""
+    settings = build_settings("quick", str(large), SMALL)
+    run = RunStore(work / "runs").create(settings, "quick", "Large")
+    most, before, ended = [0, 0], resident(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.1):
+            most[:] = map(max, most, resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    begun = time.perf_counter()
+    run_training(run, Stop())
+    ended.set()
+    watcher.join()
+    images = sum(1 for _ in large.glob("*/*"))
+    print(
+        f"{run.state}: decoded {images:,} images of 64x64 and trained for one epoch in {time.perf_counter() - begun:.0f} s"
+    )
+    print(f"the images take {images * 3 * 64 * 64 / 2**30:.2f} GiB; memory beyond that of the start:")
+    print(f"  {(most[0] - before[0]) / 2**30:.2f} GiB of its own, {(most[1] - before[1]) / 2**30:.2f} GiB of files")
+
+
+def resident() -> tuple[int, int]:
+    """Return the bytes in memory that belong to the process alone, and those of files, which the system may drop."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}
+    return found["RssAnon"], found["RssFile"] + found["RssShmem"]
+
+
+# --- check -----------------------------------------------------------------------------------------------------------
+
+
+def measure_check(path: Path, distance: int) -> None:
+    """Decode the images of a folder or archive, look at each, and compare them."""
+    data, seconds = DataSettings(dataset=str(path)), [time.perf_counter()]
+    load_decoded(data, silent, never, None)
+    seconds.append(time.perf_counter())
+    found = survey(data)
+    seconds.append(time.perf_counter())
+    groups = find_duplicates(found.images, distance)
+    seconds.append(time.perf_counter())
+    for what, taken in zip(("decoding", "looking", "duplicates"), np.diff(seconds), strict=True):
+        say(what, taken, len(found.images))
+    print(duplicates_sentence(groups))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=["upload", "pages", "memory", "check", []])
     parser.add_argument("--images", type=int, default=20_000, help="images to draw")
-    parser.add_argument("--data", type=Path, help="folder or archive to measure instead")
+    parser.add_argument("--data", type=Path, help="folder or archive to check instead")
     parser.add_argument("--distance", type=int, default=4, help="bits in which the hashes of duplicates may differ")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        os.environ["EXPERTNET_DATA"] = f"{work}/data"
-        data = DataSettings(dataset=str(options.data or draw(Path(work) / "drawn", options.images)))
-        seconds = [time.perf_counter()]
-        load_decoded(data, silent, never, None)
-        seconds.append(time.perf_counter())
-        found = survey(data)
-        seconds.append(time.perf_counter())
-        groups = find_duplicates(found.images, options.distance)
-        seconds.append(time.perf_counter())
-    count = len(found.images)
-    print(f"{count:,} images, {os.cpu_count()} cores")
-    for what, taken in zip(("decoding", "looking", "duplicates"), np.diff(seconds), strict=True):
-        print(f"{what:<11} {taken:6.1f} s  {count / taken:9,.0f} images/s")
-    print(duplicates_sentence(groups))
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    wanted = options.what or (["check"] if options.data else ["upload", "pages", "memory", "check"])
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        os.environ["EXPERTNET_DATA"] = str(work / "data")
+        print(f"{options.images:,} images, {os.cpu_count()} cores")
+        drawn = options.data or draw(work / "drawn", options.images)
+        for name, measure in (("upload", measure_upload), ("pages", measure_pages)):
+            if name in wanted:
+                measure(drawn, work)
+        if "memory" in wanted:
+            measure_memory(options.images, work)
+        if "check" in wanted:
+            measure_check(drawn, options.distance)
+            print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import streamlit as st
 
 from expertnet.data.catalog import list_datasets
 from expertnet.data.own.versions import open_version
-from expertnet.settings.schema import DataSettings
 from expertnet.ui import shell
 from expertnet.ui.data.add import add_view
 from expertnet.ui.data.built_in import built_in_view
@@ -44,7 +43,7 @@ with shell.shown_error():
         elif view == "Add" or not version.contents.classes:
             add_view(version)
         elif view == "Check":
-            checks_view(DataSettings(dataset=version.reference))
+            checks_view(version)
         elif view == "Split":
             split_view(version)
         else:

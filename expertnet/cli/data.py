@@ -65,7 +65,7 @@ def show(name: Name, as_json: Json = False) -> None:
     dataset = find_id(named)
     version = open_version(dataset, int(number or 0))
     counts = class_counts(version.reference) or {}
-    changes = history(dataset)[: version.number]
+    changes = [each for each in history(dataset) if each.number <= version.number]
     missing = missing_of(version)
     document: dict[str, Any] = {
         "dataset": version.reference,
@@ -102,6 +102,8 @@ def add(
         download_dataset(name, printer, never)
         print_result(as_json, {"dataset": name}, [f"{BUILTIN[name].title} is on this computer."])
         return
+    from hashlib import sha256
+
     from expertnet.data.own.datasets import create_dataset
     from expertnet.data.own.edits import class_id
     from expertnet.data.own.intake import add_files, files_at
@@ -115,7 +117,9 @@ def add(
     except DatasetError:
         dataset = create_dataset(name).dataset
     files = (file for path in paths or () for file in files_at(path))
-    added = add_files(dataset, files, class_id(dataset, to_class) if to_class else "", printer)
+    # If this is interrupted, the same command adds what had arrived
+    upload = sha256(repr((to_class, [path.resolve() for path in paths or ()])).encode("utf-8", "replace")).hexdigest()
+    added = add_files(dataset, files, class_id(dataset, to_class) if to_class else "", printer, name=upload)
     for file, reason in added.rejected:
         say(f"{file}: {reason}")
     document = {
@@ -148,6 +152,17 @@ def remove(
         dataset = find_id(name)
         remove_dataset(dataset)
         print(f"{dataset} is in the trash. 'expertnet data remove {dataset} --restore' brings it back.")
+
+
+@data.command()
+def prune(name: Name) -> None:
+    """Delete the older versions of a dataset of yours, and the images that only they have, to free disk space."""
+    from expertnet.data.own.space import delete_older_versions
+    from expertnet.data.own.versions import find_id, open_version
+
+    dataset = find_id(name)
+    freed = delete_older_versions(dataset)
+    print(f"{open_version(dataset).reference} is the only version now. {size_text(freed)} are free again.")
 
 
 def _classes(counts: dict[str, int]) -> Iterator[str]:

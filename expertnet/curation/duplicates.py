@@ -38,16 +38,17 @@ def find_duplicates(
     links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(hashes), len(hashes)))
     group_of_hash = connected_components(links, directed=False)[1]
     members = pd.Series(range(len(images))).groupby(group_of_hash[hash_of])
-    digests, labels, parts = (images[name].to_numpy() for name in ("digest", "label", "part"))
-
-    def several(values: np.ndarray, rows: np.ndarray) -> bool:
-        return len(set(values[rows])) > 1
-
-    groups = [
-        Group(rows, not several(digests, rows), several(labels, rows), several(parts, rows))
-        for rows in (np.array(found) for found in members.groups.values() if len(found) > 1)
-    ]
+    groups = [group_of(images, np.array(found)) for found in members.groups.values() if len(found) > 1]
     return sorted(groups, key=lambda group: (not group.across_sets, not group.across_classes, -len(group.rows)))
+
+
+def group_of(images: pd.DataFrame, rows: np.ndarray) -> Group:
+    """Return images of a survey, by their rows, as a group."""
+
+    def several(column: str) -> bool:
+        return len(set(images[column].to_numpy()[rows])) > 1
+
+    return Group(rows, not several("digest"), several("label"), several("part"))
 
 
 def near_pairs(

@@ -22,6 +22,7 @@ from expertnet.data.splits import Split, held_out
 from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
+MAPPED = 2**29  # bytes of images from which they stay in a file
 VERSION = 3  # part of every key; raise it if the same source decodes to different numbers
 
 
@@ -87,6 +88,25 @@ def _map(path: Path, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     if path.stat().st_size != count * dtype.itemsize:
         raise ValueError(f"{path.name} does not have the size in info.json")
     return torch.from_file(str(path), shared=False, size=count, dtype=dtype).view(shape)
+
+
+def take(split: Split, indices: Tensor) -> Split:
+    """Return some of the images: a copy in memory or, if it is large, in a file without a name that is mapped.
+
+    Pages of a file may leave the memory, so that a dataset that is larger than that can be trained on.
+    """
+    shape = (len(indices), *split.images.shape[1:])
+    size = torch.Size(shape).numel()
+    if size < MAPPED or not hasattr(os, "posix_fallocate"):
+        return split.take(indices)
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".unfinished-", dir=data_root() / "decoded") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # or a full disk would end the process
+            images = torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)
+    except OSError:
+        return split.take(indices)
+    torch.index_select(split.images, 0, indices, out=images)
+    return Split(images, split.labels[indices])
 
 
 def store(

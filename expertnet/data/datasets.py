@@ -113,7 +113,7 @@ def load_dataset(
     note = decoded.note
     if own is not None and own.content != decoded.content and data.dataset not in BUILTIN:
         note = f"{note} {DECODED_AGAIN}".strip()
-    return Dataset(info, decoded.train.take(train), decoded.train.take(validation), decoded.test, note)
+    return Dataset(info, cache.take(decoded.train, train), cache.take(decoded.train, validation), decoded.test, note)
 
 
 def load_test_split(

@@ -106,9 +106,9 @@ def cookies_of(page):
     return {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
 
 
-def status(url, cookies=None):
+def status(url, cookies=None, **more):
     """Return the HTTP status with which the server answers a request that bypasses the browser."""
-    headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())}
+    headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())} | more
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
             return answer.status
@@ -196,6 +196,8 @@ def test_widget_events_change_nothing_without_the_right_to(server, visitor, run,
     guest = cookies_of(visitor("guest@team.org"))
     forged = boss | {"_streamlit_user": guest["_streamlit_user"][:-1]}
     before = [each.id for each in RunStore(folder / "runs").list()]
+    for cookies, code in ((None, 401), (forged, 401), (guest, 403), (boss, 409)):  # there is no such dataset
+        assert status(f"{server}/upload/flowers/a1", cookies, **{"x-expertnet-upload": "1"}) == code
     for cookies in (None, forged, guest):
         with connected(server, cookies) as sender:
             sender.rerun("train", "run=none")

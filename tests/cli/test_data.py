@@ -46,6 +46,8 @@ def test_a_dataset_is_made_shown_listed_and_removed(folder, tmp_path):
     assert old["classes"] == {"rose": 4, "tulip": 4} and old["problem"] is None
     lines = command("data", "show", "flowers@2").stdout.splitlines()
     assert lines[1:5] == ["8 images in 2 classes", "  rose   4", "  tulip  4", "The classes are about equally large."]
+    pruned = command("data", "prune", "Flowers").stdout
+    assert pruned == "flowers@4 is the only version now. 0 bytes are free again.\n"
     assert "--restore" in command("data", "remove", "Flowers").stdout
     assert document("data", "list")[0]["dataset"] == "digits"
     assert command("data", "remove", "flowers", "--restore").stdout == "Flowers is back.\n"

@@ -242,6 +242,17 @@ def test_writing_to_the_tensors_does_not_change_the_cache(root, folder):
     assert torch.equal(load_dataset(settings(folder), seed=0).test.images, before)
 
 
+def test_large_parts_stay_in_a_file_that_has_no_name(root, folder, monkeypatch):
+    data = DataSettings(dataset=str(folder), image_size=8)
+    before = load_dataset(data, seed=1)
+    monkeypatch.setattr(cache, "MAPPED", 1)
+    after = load_dataset(data, seed=1)
+    for part in ("train", "validation"):
+        assert torch.equal(getattr(before, part).images, getattr(after, part).images)
+        assert torch.equal(getattr(before, part).labels, getattr(after, part).labels)
+    assert not list(root.rglob(".unfinished-*"))
+
+
 def test_cancelling_while_decoding_leaves_nothing_behind(root, folder):
     for asked in (1, 3, 20):
         calls = []

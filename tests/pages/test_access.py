@@ -1,5 +1,6 @@
 """Pages of a server with a login: strangers see nothing, and view-only users change nothing."""
 
+import json
 import threading
 
 import pytest
@@ -7,12 +8,15 @@ import streamlit as st
 from streamlit.runtime.secrets import Secrets
 from streamlit.testing.v1 import AppTest
 
+from expertnet.data.own.edits import remove_images
+from expertnet.data.own.versions import dataset_ids, history, open_version
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
 from expertnet.ui.shell import PAGES
 from tests.support import opening
 from tests.support.opening import TINY, finished
+from tests.support.own import flowers
 from tests.support.uploads import archive_of
 
 SECRETS = {
@@ -160,6 +164,25 @@ def test_view_only_users_cannot_upload_an_archive(user, kept, tmp_path, monkeypa
     uploader.upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     assert not test.exception
     assert bool(list(tmp_path.rglob("*.zip"))) is kept
+
+
+def test_view_only_users_change_no_dataset(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    dataset = flowers()
+    keys = {
+        "images": ("create 0", f"remove {dataset}", "undo 3"),
+        "add": (f"add class {dataset}@3",),
+        "versions": (f"restore {dataset}@3", f"prune {dataset}@3"),
+    }
+    remove_images(dataset, list(open_version(dataset).contents.images)[:1])
+    before = history(dataset)
+    for view, buttons in keys.items():
+        for key in buttons:
+            assert pressed(visit("data", GUEST, dataset=dataset, view=view), key)
+    texts = [each.proto.json for each in visit("data", GUEST, dataset=dataset, view="add").get("bidi_component")]
+    (dropzone,) = [json.loads(text) for text in texts if '"root"' in text]
+    assert dropzone["locked"] is True
+    assert history(dataset) == before and dataset_ids() == [dataset]
 
 
 # --- secrets.toml ----------------------------------------------------------------------------------------------------

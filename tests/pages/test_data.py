@@ -3,17 +3,22 @@
 import shutil
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from expertnet.data.cache import data_root
 from expertnet.data.own.datasets import create_dataset, remove_dataset
-from expertnet.data.own.edits import add_class, class_named
-from expertnet.data.own.intake import add_files, stage, waiting
-from expertnet.data.own.versions import dataset_ids, open_version, trashed_ids
+from expertnet.data.own.edits import add_class, class_named, remove_images
+from expertnet.data.own.intake import add_files, stage
+from expertnet.data.own.uploads import begin_upload, uploads_of
+from expertnet.data.own.versions import dataset_ids, history, open_version, trashed_ids
 from expertnet.ui import tasks
+from expertnet.ui.auth.middleware import Gate
 from expertnet.ui.data.tiles import class_cards, image_tiles
 from tests.support.opening import opened, to_page
 from tests.support.own import files_of, flowers, png
 from tests.support.photos import encoded, photo
+from tests.support.sending import send, through
 from tests.support.settling import settled
 from tests.support.small import until
 
@@ -28,6 +33,10 @@ def pressed(test, label):
     button.click().run()
     assert not test.exception
     return test
+
+
+def labels(test):
+    return [button.label for button in test.button]
 
 
 def said(test):
@@ -60,9 +69,10 @@ def test_a_dataset_is_made_named_and_filled():
         (field,) = [each for each in test.text_input if each.label == "New class"]
         field.set_value(name)
         pressed(test, "Add class")
-        (uploader,) = test.get("file_uploader")
-        uploader.set_value([(f"{number}.png", png(number), "image/png") for number in range(3)]).run()
-        assert not test.exception and "3 images added." in said(test)
+        label = class_named(open_version("flowers").contents, name)
+        with TestClient(Gate(Starlette()), "http://localhost") as client:
+            send(through(client), f"flowers/{label}", [(f"{number}.png", png(number)) for number in range(3)], label)
+        assert not test.run().exception and f"3 images added to “{name}”" in said(test)
     version = open_version("flowers")
     assert sorted(version.contents.classes.values()) == ["rose", "tulip"] and len(version.contents.images) == 6
     assert "A network needs" not in said(test)
@@ -120,18 +130,28 @@ def test_versions_say_what_differs_and_one_is_restored():
     assert test.dataframe[0].value["What differs"].iloc[0] == "Class “lily” added"
     pressed(test, "Restore")
     assert "lily" not in open_version(dataset).contents.classes.values()
+    remove_images(dataset, list(open_version(dataset).contents.images)[:2])
+    pressed(test.run(), "Delete older versions")
+    assert [change.what for change in history(dataset)] == ["2 images removed from “rose”"] and "Undo" not in labels(
+        test
+    )
 
 
 def test_an_interrupted_upload_is_added_or_discarded():
     dataset = create_dataset("Flowers").dataset
-    stage(dataset, files_of("a", "b"))
+    upload = begin_upload(dataset)
+    stage(upload, files_of("a", "b"))
     test = opened("data", dataset=dataset, view="Add")
-    assert "8 images of an interrupted upload arrived" in said(test)
+    assert "An upload is under way. 8 files arrived so far." in said(test) and "Add them" not in labels(test)
+    upload.rest()
+    assert "8 images of an interrupted upload arrived" in said(test.run())
     pressed(test, "Add them")
-    assert "8 images added." in said(test) and not waiting(dataset).paths
-    stage(dataset, files_of("c", first=50))
+    assert "8 images added." in said(test) and not uploads_of(dataset)
+    other = begin_upload(dataset)
+    stage(other, files_of("c", first=50))
+    other.rest()
     pressed(test.run(), "Discard")
-    assert not waiting(dataset).paths and len(open_version(dataset).contents.classes) == 2
+    assert not uploads_of(dataset) and len(open_version(dataset).contents.classes) == 2
 
 
 def test_a_dataset_is_removed_and_restored():
@@ -159,9 +179,7 @@ def test_train_on_it_opens_the_form_with_the_version():
 
 def test_a_page_of_a_thousand_classes_shows_some_of_them():
     dataset = create_dataset("Many").dataset
-    stage(dataset, [(f"class {number}/1.png", png(number)) for number in range(60)])
-    test = opened("data", dataset=dataset, view="Add")
-    pressed(test, "Add them")
+    add_files(dataset, [(f"class {number}/1.png", png(number)) for number in range(60)])
     cards, total = class_cards(dataset, 48, 48)
     assert total == 60 and len(cards) == 12
     assert opened("data", dataset=dataset).selectbox(key=f"classes {dataset}").options[1] == "49 to 60 of 60"

@@ -74,7 +74,7 @@ def edit(dataset: str, change: Callable[[Contents], str], **noted: Any) -> Versi
     Returns the latest version unchanged if nothing differs. `noted` is added to the line of the log. Raises DatasetError, also
     what `change` raises, and OSError.
     """
-    with _locked(home() / dataset):
+    with locked(home() / dataset):
         before = open_version(dataset)
         after = before.contents.copy()
         what = change(after)
@@ -87,13 +87,17 @@ def edit(dataset: str, change: Callable[[Contents], str], **noted: Any) -> Versi
 def can_undo(dataset: str) -> str:
     """Return in words what Undo would take back, or ""."""
     back, _ = steps(dataset)
-    return history(dataset)[back[-1] - 1].what if len(back) > 1 else ""
+    return _change(dataset, back[-1]) if len(back) > 1 else ""
 
 
 def can_redo(dataset: str) -> str:
     """Return in words what Redo would do again, or ""."""
     _, forward = steps(dataset)
-    return history(dataset)[forward[-1] - 1].what if forward else ""
+    return _change(dataset, forward[-1]) if forward else ""
+
+
+def _change(dataset: str, number: int) -> str:
+    return next(each.what for each in history(dataset) if each.number == number)
 
 
 def undo(dataset: str) -> Version:
@@ -139,7 +143,8 @@ def refuse_if_gone(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Let only this process change a dataset. Raises DatasetError."""
     try:
         refuse_if_gone(folder)
         with FileLock(folder / "lock", timeout=LOCKED_FOR):

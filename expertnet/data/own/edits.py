@@ -73,23 +73,35 @@ def move_images(dataset: str, keys: Iterable[str], label: str) -> Version:
 
     An image that is in the class already, byte for byte, is not there twice afterwards.
     """
+    return relabel(dataset, dict.fromkeys(keys, label))
+
+
+def relabel(dataset: str, labels: Mapping[str, str]) -> Version:
+    """Move images by their ids to classes by theirs, as `move_images` does."""
 
     def change(contents: Contents) -> str:
-        name = class_name(contents, label)
-        moving = {key: image for key, image in _present(contents, keys).items() if image.label != label}
-        taken = {image.name for image in contents.images.values() if image.label == label}
-        held = {image.digest for image in contents.images.values() if image.label == label}
+        names = {label: class_name(contents, label) for label in labels.values()}
+        moving = {key: image for key, image in _present(contents, labels).items() if image.label != labels[key]}
+        taken: dict[str, set[str]] = {label: set() for label in names}
+        held: dict[str, set[str]] = {label: set() for label in names}
+        for image in contents.images.values():
+            if image.label in names:
+                taken[image.label].add(image.name)
+                held[image.label].add(image.digest)
         sources = {contents.classes[image.label] for image in moving.values()}
         for key, image in moving.items():
-            if image.digest in held:
+            label = labels[key]
+            if image.digest in held[label]:
                 del contents.images[key]
                 continue
-            free = unused(image.name, taken)
+            free = unused(image.name, taken[label])
             contents.images[key] = replace(image, label=label, name=free)
-            taken.add(free)
-            held.add(image.digest)
+            taken[label].add(free)
+            held[label].add(image.digest)
         where = f" from “{sources.pop()}”" if len(sources) == 1 else ""
-        return f"{counted(len(moving), 'image')} moved{where} to “{name}”"
+        targets = {names[labels[key]] for key in moving}
+        to = f"to “{targets.pop()}”" if len(targets) == 1 else f"to {len(targets)} classes"
+        return f"{counted(len(moving), 'image')} moved{where} {to}"
 
     return edit(dataset, change)
 

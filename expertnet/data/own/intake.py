@@ -1,58 +1,34 @@
-"""Take image files into a dataset of yours: first onto the disk, decoded and hashed, then into a version.
+"""Take image files into a dataset of yours: first onto the disk, decoded and hashed, then into a version."""
 
-What has arrived is listed in `incoming.jsonl` beside the log, so that neither a reload nor a kill loses it. `finish` turns the
-list into one version.
-"""
-
-import io
 import os
-import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from PIL import Image
-from torch import Tensor
-
 from expertnet.data.archives import entries, read_file
 from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
 from expertnet.data.own.contents import Contents, OwnImage
-from expertnet.data.own.datasets import LOCKED_FOR, edit, refuse_if_gone
+from expertnet.data.own.datasets import edit, refuse_if_gone
 from expertnet.data.own.edits import fresh_id
-from expertnet.data.own.log import append_line, lines
+from expertnet.data.own.files import THUMB, to_jpeg, write_once
+from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import alike, checked_name, file_name, unused
+from expertnet.data.own.uploads import Arrived, Upload, begin_upload, incoming
 from expertnet.data.own.versions import Version, blob, home, open_version
 from expertnet.errors import DatasetError, ImageError
-from expertnet.utils.files import FULL, cached_on_file
+from expertnet.utils.files import FULL
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import counted, printable
 
-THUMB = 96  # pixels
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
 MOST_REJECTED = 1000  # files that are named in the log
 PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
-Rejected = list[tuple[str, str]]  # paths and reasons
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Files that have arrived on the disk but are in no version yet."""
-
-    images: list[dict[str, Any]] = field(default_factory=list)  # path, class, and an OwnImage's fields without a label
-    rejected: Rejected = field(default_factory=list)
-
-    @property
-    def paths(self) -> set[str]:
-        """The paths of all files, which need not be sent again."""
-        return {image["path"] for image in self.images} | {path for path, _ in self.rejected}
 
 
 @dataclass(frozen=True)
@@ -62,7 +38,7 @@ class Added:
     version: Version
     added: int
     present: int  # images that their class had already
-    rejected: Rejected
+    rejected: list[tuple[str, str]]  # paths and reasons
     joined: dict[str, str]  # folders by name whose images went to a class that differs in case only
 
     @property
@@ -85,14 +61,16 @@ def add_files(
     label: str = "",
     progress: Report = silent,
     cancelled: ShouldStop = never,
+    name: str = "",
 ) -> Added:
     """Add files by path to a class, by default to the one that the folder of each is named after.
 
     A folder `train`, `test` or `validation` around the class folders assigns the images to it. Raises DatasetError; what has
-    arrived before stays in `waiting`.
+    arrived before stays in the upload, whose id is `name`, and goes into the version if the same upload is tried again.
     """
-    stage(dataset, files, label, progress, cancelled)
-    return finish(dataset)
+    upload = begin_upload(dataset, name)
+    stage(upload, files, label, progress, cancelled)
+    return finish(upload)
 
 
 def files_at(path: Path, cancelled: ShouldStop = never) -> Iterator[tuple[str, bytes]]:
@@ -106,14 +84,14 @@ def files_at(path: Path, cancelled: ShouldStop = never) -> Iterator[tuple[str, b
 
 
 def stage(
-    dataset: str,
+    upload: Upload,
     files: Iterable[tuple[str, bytes]],
     label: str = "",
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> None:
     """Decode and hash files, and write those that are images to the disk. Arguments and errors are those of `add_files`."""
-    contents, folder = open_version(dataset).contents, home() / dataset
+    contents, folder = open_version(upload.dataset).contents, home() / upload.dataset
     if label and label not in contents.classes:
         raise DatasetError("The class was removed in the meantime. Reload the page.")
     class_name, done = contents.classes.get(label, ""), 0
@@ -121,10 +99,9 @@ def stage(
         for batch in _batches(files):
             raise_if_cancelled(cancelled)
             try:
-                if shutil.disk_usage(folder).free < SPARE + 2 * sum(len(data) for _, data in batch):
-                    raise _full(done)
+                refuse_full_disk(folder, 2 * sum(len(data) for _, data in batch), done)
                 found = list(pool.map(lambda file: _take(folder, file[0], file[1], class_name), batch))
-                _note_arrived(folder, found)
+                _note(upload, found, [data for _, data in batch])
             except OSError as error:
                 refuse_if_gone(folder)
                 raise _full(done) if error.errno in FULL else error from error
@@ -133,9 +110,21 @@ def stage(
             progress(f"{counted(done, 'file')} read", None)
 
 
-def _full(done: int) -> DatasetError:
+def reject(upload: Upload, path: str, reason: str) -> None:
+    """Note that a file which was not taken in has arrived."""
+    with incoming(upload.dataset):
+        upload.note([{"path": path, "reason": reason}])
+
+
+def refuse_full_disk(folder: Path, size: int, done: int = 0) -> None:
+    """Raise FullDiskError if there is no room for `size` bytes. `done` is the number of files that arrived before."""
+    if shutil.disk_usage(folder).free < SPARE + size:
+        raise _full(done)
+
+
+def _full(done: int) -> FullDiskError:
     arrived = f" {counted(done, 'file')} arrived before and can be added." if done else ""
-    return DatasetError(f"The disk is full.{arrived} Free some space, then add the others again.")
+    return FullDiskError(f"The disk is full.{arrived} Free some space, then add the others again.")
 
 
 def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
@@ -165,92 +154,36 @@ def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, An
     except (ImageError, DatasetError) as error:
         return {"path": path, "reason": str(error)}
     digest = sha256(data).hexdigest()
-    _write(blob(folder, digest), data)
+    write_once(blob(folder, digest), data)
     if not (thumb := blob(folder, digest, "thumbs")).is_file():
-        _write(thumb, _jpeg(small))
+        write_once(thumb, to_jpeg(small))
     split = PARTS.get(parents[-2].lower(), "") if len(parents) > 1 else ""
     image = OwnImage("", file_name(path, image_format), digest, len(data), width, height, split)
     return {"path": path, "class": class_name, "image": asdict(image)}
 
 
-def read_thumb(version: Version, image: OwnImage) -> bytes:
-    """Return a small JPEG of an image, b"" if its file is missing or damaged."""
-    thumb = blob(version.folder, image.digest, "thumbs")
-    try:
-        if not thumb.is_file():
-            small, *_ = inspect_image(version.read(image), THUMB)
-            _write(thumb, _jpeg(small))
-        return thumb.read_bytes()
-    except (OSError, ImageError):
-        return b""
-
-
-def _jpeg(image_3SS: Tensor) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image_3SS.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=85)
-    return file.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file unless it is there. A kill leaves it whole or missing; `_note_arrived` makes it survive a power cut."""
-    if path.is_file() and path.stat().st_size == len(data):
-        return
-    for parent in (path.parent.parent, path.parent):  # never the dataset's folder: another tab may have removed it
-        parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _note_arrived(folder: Path, found: list[dict[str, Any]]) -> None:
+def _note(upload: Upload, found: list[dict[str, Any]], contents: list[bytes]) -> None:
     """Append a line to the list of arrived files, once the files themselves are on the disk."""
-    if hasattr(os, "sync"):  # at once for all files, which is much faster than one by one
-        os.sync()
-    with _incoming(folder) as path:
-        append_line(path, found)
+    sync = getattr(os, "sync", lambda: None)  # at once for all files, which is much faster than one by one
+    sync()
+    with incoming(upload.dataset):
+        images = [
+            (file["image"]["digest"], data) for file, data in zip(found, contents, strict=True) if "image" in file
+        ]
+        paths = [(blob(home() / upload.dataset, digest), data) for digest, data in images]
+        gone = [(path, data) for path, data in paths if not path.is_file()]  # deleted as unused since we found them
+        for path, data in gone:
+            write_once(path, data)
+        if gone:
+            sync()
+        upload.note(found)
 
 
-@contextmanager
-def _incoming(folder: Path) -> Iterator[Path]:
-    """Yield the path of the list of arrived files, which only this process changes meanwhile."""
-    try:
-        refuse_if_gone(folder)  # or the lock would make it
-        with FileLock(folder / "incoming.lock", timeout=LOCKED_FOR):
-            yield folder / "incoming.jsonl"
-    except Timeout:
-        raise DatasetError("Files are being added by another process. Try again in a minute.") from None
-
-
-def waiting(dataset: str) -> Waiting:
-    """Return the files that have arrived but are in no version yet."""
-    try:
-        return _waiting(home() / dataset / "incoming.jsonl")
-    except OSError:
-        return Waiting()
-
-
-@cached_on_file(maxsize=8)
-def _waiting(path: Path) -> Waiting:
-    files = [file for line in lines(path) for file in line]
-    rejected = [(file["path"], file["reason"]) for file in files if "reason" in file]
-    return Waiting([file for file in files if "image" in file], rejected)
-
-
-def discard(dataset: str) -> None:
-    """Forget the files that have arrived but are in no version yet."""
-    with _incoming(home() / dataset) as path:
-        path.unlink(missing_ok=True)
-
-
-def finish(dataset: str) -> Added:
+def finish(upload: Upload) -> Added:
     """Add the files that have arrived to their classes, as one version. Raises DatasetError."""
-    folder = home() / dataset
-    with _incoming(folder) as path:
-        found = waiting(dataset)
+    with incoming(upload.dataset):
+        upload.touch()  # or it is gone
+        found = upload.arrived()
         counts: Counter[str] = Counter()
         joined: dict[str, str] = {}
 
@@ -260,13 +193,13 @@ def finish(dataset: str) -> Added:
             where = f"to “{next(iter(counts))}”" if len(counts) == 1 else f"in {len(counts)} classes"
             return f"{counted(counts.total(), 'image')} added {where}"
 
-        version = edit(dataset, change, rejected=found.rejected[:MOST_REJECTED])
-        path.unlink(missing_ok=True)
+        version = edit(upload.dataset, change, rejected=found.rejected[:MOST_REJECTED])
+        upload.end()
     added = counts.total()
     return Added(version, added, len(found.images) - added, found.rejected, joined)
 
 
-def _add(contents: Contents, found: Waiting, joined: dict[str, str]) -> Iterator[str]:
+def _add(contents: Contents, found: Arrived, joined: dict[str, str]) -> Iterator[str]:
     """Add the images that their class does not have yet, and yield the class id of each."""
     labels = {name: label for label, name in contents.classes.items()}
     held = {(image.label, image.digest) for image in contents.images.values()}

@@ -13,6 +13,10 @@ from expertnet.errors import DatasetError
 from expertnet.utils.files import FULL
 
 
+class FullDiskError(DatasetError):
+    """The disk has no room."""
+
+
 def lines(log: Path) -> Iterator[Any]:
     """Yield the values of the whole lines of a log; a kill may have torn the last one. Raises DatasetError or OSError."""
     try:
@@ -32,7 +36,7 @@ def damaged(log: Path) -> DatasetError:
 def append_line(path: Path, value: object) -> None:
     """Append JSON as a line, and take away a line that a kill has torn. Raises DatasetError if the disk is full, or OSError."""
     line = json.dumps(value).encode() + b"\n"
-    end = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+    end = _end_of_lines(path) if path.exists() else 0
     with path.open("r+b" if path.exists() else "xb") as file:
         try:
             file.truncate(end)
@@ -44,5 +48,16 @@ def append_line(path: Path, value: object) -> None:
             with suppress(OSError):
                 os.truncate(path, end)
             if error.errno in FULL:
-                raise DatasetError("The disk is full. Free some space, then repeat the change.") from error
+                raise FullDiskError("The disk is full. Free some space, then repeat the change.") from error
             raise
+
+
+def _end_of_lines(path: Path) -> int:
+    """Return the size of a log without a torn last line."""
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return 0
+        file.seek(-1, os.SEEK_END)
+        if file.read() == b"\n":
+            return file.tell()
+    return path.read_bytes().rfind(b"\n") + 1

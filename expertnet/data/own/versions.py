@@ -5,10 +5,10 @@ A dataset is the folder `datasets/<id>/` in the data folder:
     log.jsonl            an object a line: version, time, what, patch, and on undo or redo, of which version
     images/ab/<sha256>   the image files as they were uploaded, each once
     thumbs/ab/<sha256>   small JPEG copies
-    incoming.jsonl       files that have arrived and are in no version yet
+    incoming/<id>        files that have arrived and are in no version yet (uploads.py)
 
-Files are only added and the log only grows, so a kill at any instant leaves the last version whole, every change can be undone,
-and a version that a run was trained on stays as it was.
+Until somebody deletes the older versions (space.py), files are only added and the log only grows. So a kill leaves the last version
+whole, every change can be undone, and a version that a run was trained on stays as it was. (One reader, so a little over 250 lines.)
 """
 
 import errno
@@ -84,9 +84,8 @@ class Version:
     def read(self, image: OwnImage) -> bytes:
         """Return the file of an image, b"" if it is missing. Raises OSError if the whole dataset was removed meanwhile."""
         data = read_file(self.path(image), image.size)
-        if (
-            not data and not self.folder.is_dir()
-        ):  # or a training would skip the other images, and keep the rest as decoded
+        # Or a training would skip the other images, and keep the rest as decoded
+        if not data and not self.folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the dataset was removed", str(self.folder))
         return data
 
@@ -108,6 +107,11 @@ class Version:
     def held(self) -> frozenset[str]:
         """The paths of the images for validation, as `entries` yields them; empty if a share is drawn when a training begins."""
         return frozenset(self._inside(image) for _, image in self.ordered if image.split == "validation")
+
+    @cached_property
+    def by_path(self) -> dict[str, str]:
+        """The ids of the images by the paths that `entries` yields."""
+        return {self._inside(image): key for key, image in self.contents.images.items()}
 
     def entries(self) -> Iterator[Entry]:
         """Yield the images as files of class folders."""

@@ -1,8 +1,8 @@
 """An ASGI middleware in front of everything that the server answers.
 
-It refuses host names that are not the server's own, limits uploads, and closes Streamlit's own URLs to users who may not
-sign in, because Streamlit checks no login for images, downloads, uploads and server metrics. It also answers at /signed-in
-(204 or 401), for a reverse proxy such as nginx with auth_request.
+It refuses host names that are not the server's own, answers the route of uploads to datasets, limits other uploads, and closes
+Streamlit's own URLs to users who may not sign in, because Streamlit checks no login for images, downloads, uploads and server
+metrics. It also answers at /signed-in (204 or 401), for a reverse proxy such as nginx with auth_request.
 """
 
 import json
@@ -11,12 +11,14 @@ from typing import Any
 
 import streamlit as st
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from expertnet.errors import AccessError
-from expertnet.ui.auth.login import current_rules
+from expertnet.ui.auth.login import VIEW_ONLY, current_rules
+from expertnet.ui.auth.rules import Role
+from expertnet.ui.data import receiver
 from expertnet.ui.uploads import limited
 from expertnet.utils.text import cut, printable
 
@@ -44,10 +46,16 @@ class Gate:
         if scope["type"] == "websocket":  # pages have their own guard
             return await self.app(scope, receive, send)
         if path == SIGNED_IN or path.startswith(CLOSED):
-            if not _may_enter(request.cookies):
+            if _role(request.cookies) is None:
                 return await PlainTextResponse("Sign in first.", 401)(scope, receive, send)
             if path == SIGNED_IN:
                 return await PlainTextResponse("", 204)(scope, receive, send)
+        if path.startswith(receiver.ROUTE):
+            role = _role(request.cookies)
+            if role != "all":
+                refused = "Sign in first." if role is None else VIEW_ONLY
+                return await JSONResponse({"error": refused}, 403 if role else 401)(scope, receive, send)
+            return await receiver.answer(scope, receive, send, path)
         if path.startswith(UPLOADS) and scope["method"] == "PUT":
             return await limited(self.app, scope, receive, send, path.removeprefix(UPLOADS).partition("/")[0])
         return await self.app(scope, receive, send)
@@ -61,12 +69,12 @@ def _foreign(host: str) -> str:
     )
 
 
-def _may_enter(cookies: dict[str, str]) -> bool:
+def _role(cookies: dict[str, str]) -> Role | None:
     try:
         known = current_rules()
     except AccessError:
-        return False
-    return known is None or known.role(_claims(cookies)) is not None
+        return None
+    return "all" if known is None else known.role(_claims(cookies))
 
 
 def _claims(cookies: dict[str, str]) -> dict[str, Any]:

@@ -1,37 +1,34 @@
-"""Add images to a dataset: files and folders, archives and the camera. What is uploaded is saved before the next click."""
-
-import re
-from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+"""Add images to a dataset: files, folders, archives and the camera. What is uploaded is saved before the next click."""
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from expertnet.data.images import FORMATS_TEXT, SUFFIXES
+from expertnet.data.images import FORMATS_TEXT
 from expertnet.data.own import edits
-from expertnet.data.own.intake import Added, add_files, discard, files_at, finish, waiting
+from expertnet.data.own.intake import Added, add_files, finish
+from expertnet.data.own.space import discard
+from expertnet.data.own.uploads import Upload, uploads_of
 from expertnet.data.own.versions import Version
 from expertnet.ui import choices
 from expertnet.ui.auth import login
+from expertnet.ui.data.dropzone import dropzone
+from expertnet.ui.data.receiver import result_of
 from expertnet.ui.shell import act, action
 from expertnet.ui.uploads import forget
-from expertnet.utils.files import remove_leftovers
 from expertnet.utils.text import counted, escape
 
-UPLOADS, RESULT = (
-    "data uploads",
+PHOTOS, RESULT = (
+    "photos taken",
     "data result",
-)  # in the session: a counter in the keys of uploaders, and the last result
+)  # in the session: a counter in the key of the camera, and the last result
 VIEW = "Add"  # stays open: an empty dataset shows it even if another view is chosen
-FILES, FOLDER, ARCHIVE, CAMERA = "Images", "Folder", "Archive", "Camera"
-KINDS = {FILES: "image", FOLDER: "folder_open", ARCHIVE: "folder_zip", CAMERA: "photo_camera"}
+FILES, FOLDERS, CAMERA = "Images", "Folder or archive", "Camera"
+KINDS = {FILES: "image", FOLDERS: "folder_open", CAMERA: "photo_camera"}
+TICK = 2.0  # seconds between looks at an upload from another tab
 
 
 def add_view(version: Version) -> None:
     """Draw what adds images. Each upload becomes a version at once."""
-    _arrived(version)
-    _result(version.dataset)
+    top = st.container()
     kind = st.segmented_control(
         "Add",
         list(KINDS),
@@ -41,35 +38,27 @@ def add_view(version: Version) -> None:
         format_func=lambda name: f":material/{KINDS[name]}: {name}",
         label_visibility="collapsed",
     )
-    number, locked = st.session_state.setdefault(UPLOADS, 0), not login.may_change()
-    key = f"{kind} {version.dataset} {number}"
-    if kind == FOLDER:
-        st.caption("The folder that an image is in names its class.")
-        files = st.file_uploader(
-            "Folder of class folders", sorted(SUFFIXES), accept_multiple_files="directory", key=key, disabled=locked
+    locked, dataset = not login.may_change(), version.dataset
+
+    def ended(upload: str) -> None:
+        choices.write("view", VIEW)
+        st.session_state[RESULT] = dataset, result_of(dataset, upload)
+
+    if kind == FOLDERS:
+        hint = (
+            "Drop a folder of class folders, or a .zip or .tar of them. The folder that an image is in names its class."
         )
-        _save_uploads(version, files, "")
-    elif kind == ARCHIVE:
-        st.caption("A .zip or .tar of class folders.")
-        archive = st.file_uploader("Archive", ["zip", "tar", "gz", "xz", "tgz"], key=key, disabled=locked)
-        if archive is not None:
-            _save_archive(version, archive)
+        dropzone(dataset, hint, ("folder", "archive"), ended, locked=locked)
     else:
         label = _pick_class(version)
-        key = f"{key} {label}"  # or files for a class that another tab removes would join the next one
-        if kind == FILES:
-            files = st.file_uploader(
-                f"Images of the class ({FORMATS_TEXT})",
-                sorted(SUFFIXES),
-                accept_multiple_files=True,
-                key=key,
-                disabled=locked or not label,
-            )
-            _save_uploads(version, files, label)
+        if kind == CAMERA:
+            _camera(version, label, locked or not label)
         else:
-            photo = st.camera_input("Photo", key=key, disabled=locked or not label)
-            if photo is not None:
-                _save_uploads(version, [photo], label)
+            hint = f"Drop images of the class, or folders of them ({FORMATS_TEXT})." if label else "Add a class first."
+            dropzone(dataset, hint, ("files", "folder"), ended, label, locked or not label)
+    with top:
+        _arrived(dataset)
+        _result(dataset)
 
 
 def _pick_class(version: Version) -> str:
@@ -100,32 +89,22 @@ def _add_class(dataset: str, name: str, key: str) -> None:
     st.session_state[f"next {key}"] = edits.class_named(version.contents, name)
 
 
-def _save_uploads(version: Version, uploads: list[UploadedFile], label: str) -> None:
-    if uploads:
-        files = [(upload.name, upload.getvalue()) for upload in uploads]
-        _add(version, files, label, uploads)
-
-
-def _save_archive(version: Version, upload: UploadedFile) -> None:
-    remove_leftovers(version.folder, ".upload-*")
-    name = re.sub(r"[^\w.()-]+", "_", upload.name)[-60:].lstrip(".") or "archive"  # errors name the file
-    with login.changing(), TemporaryDirectory(prefix=".upload-", dir=version.folder) as folder:
-        file = Path(folder, name)
-        file.write_bytes(upload.getvalue())
-        _add(version, files_at(file), "", [upload])
-
-
-def _add(version: Version, files: Iterable[tuple[str, bytes]], label: str, uploads: list[UploadedFile]) -> None:
-    """Save uploads as a version, and empty the uploader, so that they are saved and held in memory once."""
+def _camera(version: Version, label: str, disabled: bool) -> None:
+    number = st.session_state.setdefault(PHOTOS, 0)
+    # Or a photo for a class that another tab removes would join the next one
+    photo = st.camera_input("Photo", key=f"photo {version.dataset} {label} {number}", disabled=disabled)
+    if photo is None:
+        return
     choices.write("view", VIEW)
 
     def save() -> None:
-        with st.spinner("Adding the images…"):  # no progress: whatever the script draws lets a click end it halfway
+        with st.spinner("Adding the photo…"):
             try:
-                st.session_state[RESULT] = version.dataset, add_files(version.dataset, files, label)
+                added = add_files(version.dataset, [(photo.name, photo.getvalue())], label)
+                st.session_state[RESULT] = version.dataset, added
             finally:
-                st.session_state[UPLOADS] += 1
-                forget(*uploads)
+                st.session_state[PHOTOS] += 1
+                forget(photo)
 
     act(save)
 
@@ -143,18 +122,32 @@ def _result(dataset: str) -> None:
         st.success(escape(added.sentence), icon=":material/check:")
 
 
-def _arrived(version: Version) -> None:
-    """Draw what an interrupted upload has left, to add or to discard."""
-    dataset, found = version.dataset, waiting(version.dataset)
-    if not found.paths:
+def _arrived(dataset: str) -> None:
+    """Draw uploads that are in no version yet: those under way in any tab, and interrupted ones to add or to discard."""
+    found = uploads_of(dataset)
+    drawn = {upload for upload in found if upload.under_way}
+    for upload in found:
+        if upload not in drawn:
+            _interrupted(upload)
+    if not drawn:
         return
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown(
-        f":material/info: {counted(len(found.images), 'image')} of an interrupted upload arrived.", width="content"
-    )
+
+    def look() -> None:
+        if {upload for upload in uploads_of(dataset) if upload.under_way} != drawn:
+            st.rerun()
+        count = sum(len(upload.arrived().paths) for upload in drawn)
+        st.caption(f":material/upload: An upload is under way. {counted(count, 'file')} arrived so far.")
+
+    login.fragment(look, run_every=TICK)()
+
+
+def _interrupted(upload: Upload) -> None:
+    row, count = st.container(horizontal=True, vertical_alignment="center"), len(upload.arrived().images)
+    row.markdown(f":material/info: {counted(count, 'image')} of an interrupted upload arrived.", width="content")
 
     def add() -> None:
-        st.session_state[RESULT] = dataset, finish(dataset)
+        choices.write("view", VIEW)
+        st.session_state[RESULT] = upload.dataset, finish(upload)
 
-    action(row, "Add them", "check", "finish upload", add, type="primary")
-    action(row, "Discard", "delete", "discard upload", lambda: discard(dataset))
+    action(row, "Add them", "check", f"finish {upload.id}", add, type="primary")
+    action(row, "Discard", "delete", f"discard {upload.id}", lambda: discard(upload))

@@ -1,10 +1,10 @@
-"""What is wrong with a dataset: duplicates, bad images, unreadable files, uneven classes and suspected labels."""
+"""What is wrong with a dataset, and mending it: duplicates, bad images, unreadable files, uneven classes, suspected labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -17,68 +17,52 @@ from expertnet.curation.check import (
     to_table,
 )
 from expertnet.curation.duplicates import Group, find_duplicates
-from expertnet.curation.labels import FOLDS, Doubts, find_doubts
+from expertnet.curation.labels import FOLDS, Doubts, Suspect, find_doubts
 from expertnet.curation.limits import DISTANCE, MAX_DISTANCE
 from expertnet.curation.quality import KINDS, find_faults
-from expertnet.curation.survey import Survey, survey
-from expertnet.data.cache import Decoded
-from expertnet.data.datasets import load_decoded
-from expertnet.data.own.versions import find_version
-from expertnet.errors import DatasetError
+from expertnet.curation.survey import Survey
+from expertnet.data.own import edits
+from expertnet.data.own.versions import Version, find_version
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import DataSettings
 from expertnet.ui import tasks
+from expertnet.ui.auth import login
 from expertnet.ui.background import in_background, threads
-from expertnet.ui.data.gallery import Tile, gallery
+from expertnet.ui.data.findings import Findings, Seen, look, still_holds
+from expertnet.ui.data.grid import grouped_grid
+from expertnet.ui.data.selection import move_popover
+from expertnet.ui.data.tiles import Tile
 from expertnet.ui.shell import action, keep_choice
-from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted, escape, percent, to_csv
 
 T = TypeVar("T")
 PER_PAGE = 24  # groups or images
 PER_GROUP = 12  # images
 HELP = "In how many of 64 bits the perceptual hashes of two images may differ for them to count as the same. 0 finds copies only."
+CHECKED = "checked version"  # in the session: the number of the version whose findings are in view, by dataset
 
 
-class Seen(NamedTuple):
-    """A survey, and the decoded images to show; None if a class has no readable image."""
-
-    survey: Survey
-    decoded: Decoded | None
-
-    def tile(self, row: int, *lines: str) -> Tile:
-        """Return an image of the survey with its name, and its class and set or other lines."""
-        found, image = self.survey.images.iloc[row], None
-        if self.decoded is not None:
-            part = self.decoded.train if found["part"] == "train" else self.decoded.test
-            image = part.images[int(found["place"])]
-        return Tile(image, [found["name"].rpartition("/")[2], *(lines or [self.where(row)])])
-
-    def where(self, row: int) -> str:
-        """Return the class and the set of an image."""
-        found = self.survey.images.iloc[row]
-        return f"{self.survey.classes[found['label']]} · {found['part']}"
-
-
-def checks_view(data: DataSettings) -> None:
-    """Draw the checks of a dataset, computed in the background."""
-    own, work = find_version(data.dataset), partial(_look, data)
-    key = (
-        "survey",
-        data.dataset,
-        data.image_size,
-        own and own.time,
-    )  # a name is free again once its dataset is deleted
-    seen: Seen | None = in_background(key, "Check the dataset", work)
+def checks_view(version: Version) -> None:
+    """Draw the checks of a dataset, computed in the background. What was mended since is left out."""
+    numbers = st.session_state.setdefault(CHECKED, {})
+    checked = find_version(f"{version.dataset}@{numbers.get(version.dataset, version.number)}") or version
+    if not still_holds(checked, version):
+        checked = version
+    numbers[version.dataset] = checked.number
+    seen: Seen | None = in_background(_key(checked), "Check the dataset", partial(look, checked))
     if seen is None:
         return
-    found = seen.survey
+    found = Findings(seen, checked, version)
     head = st.container(horizontal=True, vertical_alignment="center")
-    faults = find_faults(found.images)
+    faults = {
+        kind: rows
+        for kind, all_rows in find_faults(seen.survey.images).items()
+        if (rows := found.left(all_rows.tolist()))
+    }
     titles = {
         "duplicates": "Duplicates",
         "images": _titled("Bad images", sum(map(len, faults.values()))),
-        "files": _titled("Unusable files", len(found.unreadable)),
+        "files": _titled("Unusable files", len(seen.survey.unreadable)),
         "classes": "Classes",
         "labels": "Wrong labels",
     }
@@ -92,51 +76,60 @@ def checks_view(data: DataSettings) -> None:
         key="check",
         label_visibility="collapsed",
     )
-    action(head, "Check again", "replay", "check again", lambda: tasks.start(key, work), type="tertiary")
+
+    def again() -> None:
+        numbers[version.dataset] = version.number
+        tasks.start(_key(version), partial(look, version))
+
+    action(head, "Check again", "replay", "check again", again, type="tertiary")
+    if checked.number != version.number:
+        head.caption(f"Version {checked.number} was checked. What you mend is left out below.", width="content")
     if view == "images":
-        _bad_images(seen, faults)
+        _bad_images(found, faults)
     elif view == "files":
-        _files(found)
+        _files(seen.survey)
     elif view == "classes":
-        _classes(Check(found, [], faults))
+        _classes(Check(seen.survey, [], {}))
     else:
-        groups = _duplicates(seen, visible=view == "duplicates")
+        groups = _duplicates(found, visible=view == "duplicates")
         if view == "labels" and groups is not None:
-            _labels(seen, data, groups)
+            _labels(found, groups)
         elif groups is not None:
-            _save(to_table(Check(found, groups, faults)), "check")
+            _save(to_table(Check(seen.survey, groups, find_faults(seen.survey.images))), "check")
+
+
+def _key(version: Version) -> tuple[str, ...]:
+    """Return the key of a survey. A name is free again once its dataset is deleted, so the time is part of it."""
+    return "survey", version.reference, version.time
 
 
 def _titled(title: str, count: int) -> str:
     return f"{title} ({count:,})" if count else title
 
 
-def _look(data: DataSettings, progress: Report, cancelled: ShouldStop) -> Seen:
-    found = survey(data, progress, cancelled)
-    try:
-        return Seen(found, load_decoded(data, progress, cancelled, None)[1])
-    except DatasetError:  # the survey says which files are to blame
-        return Seen(found, None)
-
-
-def _duplicates(seen: Seen, visible: bool) -> list[Group] | None:
-    """Return the duplicates, None while they are searched, and draw them if they are the view."""
+def _duplicates(found: Findings, visible: bool) -> list[Group] | None:
+    """Return the duplicates, None while they are searched, and draw what is left of them if they are the view."""
     distance = DISTANCE
     if visible:
         distance = st.slider(
             "Largest difference (bits)", 0, MAX_DISTANCE, DISTANCE, key="distance", help=HELP, width=360
         )
-    images = seen.survey.images
+    images = found.seen.survey.images
     groups: list[Group] | None = in_background(
-        ("duplicates", seen.survey, distance),
+        ("duplicates", found.seen.survey, distance),
         "Compare the images",
         lambda progress, cancelled: find_duplicates(images, distance, progress, cancelled),
     )
     if visible and groups is not None:
-        st.markdown(escape(duplicates_sentence(groups)))
-        gallery(
-            (_heading(group), [seen.tile(row) for row in group.rows[:PER_GROUP]]) for group in _page(groups, "groups")
-        )
+        left = found.groups_left(groups)
+        st.markdown(escape(duplicates_sentence(left)))
+        copies = [
+            found.keys[row] for group in left if group.exact and not group.across_classes for row in group.rows[1:]
+        ]
+        shown = [
+            (_heading(group), [found.tile(row) for row in group.rows[:PER_GROUP]]) for group in _page(left, "groups")
+        ]
+        _mend(found, "Duplicates", shown, copies)
     return groups
 
 
@@ -148,6 +141,33 @@ def _heading(group: Group) -> str:
     return " · ".join(parts)
 
 
+def _mend(
+    found: Findings,
+    label: str,
+    groups: Sequence[tuple[str, Sequence[Tile]]],
+    copies: Sequence[str] = (),
+    suggested: Mapping[str, str] | None = None,
+) -> None:
+    """Draw images with what mends them: remove or move the selected ones, remove all copies, or follow the suggestions."""
+    dataset, key = found.latest.dataset, f"{label} {found.latest.number}"
+    row = st.container(horizontal=True, vertical_alignment="center", key="mending")
+    selected = grouped_grid(label, groups, f"grid {label} {dataset}", login.may_change())
+    if copies:
+        text = f"Remove {counted(len(copies), 'copy', 'copies')}"
+        help = "Of images with the same pixels in one class, the first one stays."
+        action(row, text, "delete_sweep", f"copies {key}", lambda: edits.remove_images(dataset, copies), help=help)
+    if not selected:
+        row.caption("Select images to remove or move them. Shift selects a range.", width="content")
+        return
+    row.markdown(f"{len(selected):,} selected", width="content")
+    if suggested:
+        moves = {image: suggested[image] for image in selected}
+        text = "Use the suggested class"
+        action(row, text, "check", f"suggested {key}", lambda: edits.relabel(dataset, moves), type="primary")
+    move_popover(row, found.latest, selected, "")
+    action(row, "Remove", "delete", f"remove {key}", lambda: edits.remove_images(dataset, selected))
+
+
 def _page(items: Sequence[T], noun: str) -> Sequence[T]:
     """Return the items on the page that the user chooses."""
     pages = -(-len(items) // PER_PAGE)
@@ -155,17 +175,19 @@ def _page(items: Sequence[T], noun: str) -> Sequence[T]:
     return items[(number - 1) * PER_PAGE : number * PER_PAGE]
 
 
-def _bad_images(seen: Seen, faults: dict[str, np.ndarray]) -> None:
+def _bad_images(found: Findings, faults: dict[str, list[int]]) -> None:
     if not faults:
         st.markdown("No image is dark, bright, blurred, plain, or of an odd size or shape.")
-    images = seen.survey.images
+        return
+    images, groups = found.seen.survey.images, []
     for kind, rows in faults.items():
         st.markdown(f"**{KINDS[kind].title}**: {counted(len(rows), 'image')}. {KINDS[kind].meaning}")
         tiles = [
-            seen.tile(row, seen.where(row), f"{images['width'][row]} x {images['height'][row]}")
-            for row in _page(rows.tolist(), kind)
+            found.tile(row, found.where(row), f"{images['width'][row]} x {images['height'][row]}")
+            for row in _page(rows, kind)
         ]
-        gallery([("", tiles)])
+        groups.append((KINDS[kind].title, tiles))
+    _mend(found, "Bad images", groups)
 
 
 def _files(found: Survey) -> None:
@@ -185,31 +207,32 @@ def _classes(check: Check) -> None:
     st.dataframe(counts.rename(columns={"test": "test images"}), hide_index=True, column_config={"train": bar})
 
 
-def _labels(seen: Seen, data: DataSettings, groups: list[Group]) -> None:
+def _labels(found: Findings, groups: list[Group]) -> None:
     st.caption(
         f"Trains {FOLDS} small networks, each without a part of the images, and lists the images of that part that the network "
         "takes for another class (Northcutt 2021, arXiv:1911.00068)."
     )
+    data = DataSettings(dataset=found.checked.reference)
     doubts: Doubts | None = in_background(
-        ("labels", seen.survey),
+        ("labels", found.seen.survey),
         "Look for wrong labels",
-        lambda progress, cancelled: find_doubts(data, seen.survey, groups, progress, cancelled, threads()),
+        lambda progress, cancelled: find_doubts(data, found.seen.survey, groups, progress, cancelled, threads()),
         unasked=0,
     )
     if doubts is None:
         return
-    st.markdown(escape(labels_sentence(doubts)))
-    classes = seen.survey.classes
-    tiles = [
-        seen.tile(
-            suspect.row,
-            f"{classes[suspect.label]} → {classes[suspect.suggested]}",
-            f"{percent(suspect.probability)} sure",
-        )
-        for suspect in _page(doubts.suspects, "suspects")
-    ]
-    gallery([("", tiles)])
-    _save(suspects_table(seen.survey, doubts), "labels")
+    left = replace(doubts, suspects=tuple(each for each in doubts.suspects if found.keys[each.row]))
+    st.markdown(escape(labels_sentence(left)))
+    shown = _page(left.suspects, "suspects")
+    suggested = {found.keys[each.row]: found.class_id(each.suggested) for each in shown}
+    _mend(found, "Wrong labels", [("", [_suspect(found, each) for each in shown])], suggested=suggested)
+    _save(suspects_table(found.seen.survey, doubts), "labels")
+
+
+def _suspect(found: Findings, suspect: Suspect) -> Tile:
+    classes = found.seen.survey.classes
+    change = f"{classes[suspect.label]} → {classes[suspect.suggested]}"
+    return found.tile(suspect.row, change, f"{percent(suspect.probability)} sure")
 
 
 def _save(table: pd.DataFrame, name: str) -> None:

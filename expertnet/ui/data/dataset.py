@@ -9,6 +9,7 @@ from expertnet.data.catalog import Listed, balance, class_counts
 from expertnet.data.own import edits
 from expertnet.data.own.datasets import can_redo, can_undo, redo, restore_version, undo
 from expertnet.data.own.layout import missing_of
+from expertnet.data.own.space import delete_older_versions, older_size
 from expertnet.data.own.versions import Version, history
 from expertnet.ui.auth import login
 from expertnet.ui.data.chosen import remove_button
@@ -78,6 +79,22 @@ def versions_view(version: Version) -> None:
         action(
             row, "Restore", "history", f"restore {version.reference}", lambda: restore_version(version.dataset, number)
         )
+        size = older_size(version.dataset)
+        if size:
+            with row.popover(
+                f"Free {size_text(size)}", icon=":material/delete_sweep:", key=f"free {version.reference}"
+            ):
+                st.write(
+                    "This deletes the older versions, and the images that only they have. You cannot undo this. Runs that were "
+                    "trained on them keep their images."
+                )
+                action(
+                    st.container(),
+                    "Delete older versions",
+                    "delete_forever",
+                    f"prune {version.reference}",
+                    lambda: delete_older_versions(version.dataset),
+                )
     rejected = [(path, reason) for each in changes for path, reason in each.rejected]
     if rejected:
         with st.expander(f"{counted(len(rejected), 'file')} could not be added", key="rejected"):

@@ -8,6 +8,7 @@ from expertnet.data.own.versions import Version
 from expertnet.ui import choices
 from expertnet.ui.auth import login
 from expertnet.ui.data.grid import image_grid
+from expertnet.ui.data.selection import move_popover
 from expertnet.ui.data.tiles import ClassCard, built_in_tiles, class_cards, image_tiles
 from expertnet.ui.filmstrip import PAGE_COLUMNS, filmstrip
 from expertnet.ui.shell import act, action
@@ -37,7 +38,7 @@ def classes_view(dataset: str, version: Version | None) -> None:
     tiles = image_tiles(version, card.label, start, IMAGES)
     selected = image_grid(card.name, tiles, key, selects=login.may_change())
     with actions:
-        _image_actions(version, card, selected)
+        _image_actions(actions, version, card, selected)
 
 
 def _pick_class(dataset: str) -> ClassCard | None:
@@ -101,21 +102,14 @@ def _rename(dataset: str, card: ClassCard, name: str) -> None:
     choices.write(CLASS, version.contents.classes[card.label])
 
 
-def _image_actions(version: Version, card: ClassCard, selected: list[str]) -> None:
+def _image_actions(place: DeltaGenerator, version: Version, card: ClassCard, selected: list[str]) -> None:
     """Draw what can be done with the selected images."""
     if not selected:
         st.caption("Select images to move, rename or remove them. Shift selects a range.")
         return
     dataset, key = version.dataset, f"{version.number} {hash(tuple(selected))}"
-    others = {label: name for label, name in version.contents.classes.items() if label != card.label}
     st.markdown(f"{len(selected):,} selected", width="content")
-    if others:
-        labels = sorted(others, key=others.__getitem__)
-        move = st.popover("Move", icon=":material/drive_file_move:", key=f"move {key}")
-        target = move.selectbox("To the class", labels, format_func=others.__getitem__, key=f"target {key}")
-        action(
-            move, "Move", "check", f"moved {key}", lambda: edits.move_images(dataset, selected, target), type="primary"
-        )
+    move_popover(place, version, selected, card.label)
     if len(selected) == 1:
         image = version.contents.images[selected[0]]
         with (

@@ -13,7 +13,7 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.catalog import class_counts
 from expertnet.data.data_url import to_data_url
 from expertnet.data.datasets import find_cached
-from expertnet.data.own.intake import THUMB, read_thumb
+from expertnet.data.own.files import THUMB, read_thumb
 from expertnet.data.own.versions import Version, find_version
 from expertnet.settings.schema import DataSettings
 

@@ -2,15 +2,17 @@
 
 import io
 import os
+import shutil
 import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.edits import add_class, class_named, remove_class
-from expertnet.data.own.intake import add_files, discard, files_at, finish, read_thumb, stage, waiting
+from expertnet.data.own.files import read_thumb
+from expertnet.data.own.intake import add_files, files_at, finish, stage
+from expertnet.data.own.uploads import begin_upload
 from expertnet.data.own.versions import history, home, open_version
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, flowers, png
@@ -151,49 +153,22 @@ def test_an_archive_is_added(dataset, tmp_path):
         add_files(dataset, files_at(tmp_path / "x.zip"))
 
 
-def test_what_has_arrived_waits_until_it_is_added_or_discarded(dataset):
-    stage(dataset, files_of("a"))
-    assert len(waiting(dataset).images) == 4 and open_version(dataset).number == 1
-    assert waiting(dataset).paths == {path for path, _ in files_of("a")}
-    discard(dataset)
-    assert not waiting(dataset).paths
-    stage(dataset, files_of("a"))
-    stage(dataset, files_of("b", first=10))
-    assert finish(dataset).version.what == "8 images added in 2 classes"
-    assert not waiting(dataset).paths and open_version(dataset).number == 2
+def test_what_has_arrived_waits_until_it_is_added(dataset):
+    upload = begin_upload(dataset)
+    stage(upload, files_of("a"))
+    stage(upload, files_of("b", first=10))
+    assert upload.arrived().paths == {path for path, _ in files_of("a", "b")} and open_version(dataset).number == 1
+    assert finish(upload).version.what == "8 images added in 2 classes"
+    assert not upload.arrived().paths and open_version(dataset).number == 2
 
 
-KILLED = """
-import os
-from expertnet.data.own.intake import stage
-from tests.support.own import png
-
-def files():
-    for number in range(600):
-        if number == 500:
-            os._exit(9)
-        yield f"a/{number}.png", png(number)
-
-stage("flowers", files())
-"""
-
-
-@pytest.mark.slow
-def test_a_kill_while_files_arrive_loses_only_the_batch_in_hand(dataset):
-    done = subprocess.run([sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": "."}, check=False)
-    assert done.returncode == 9
-    arrived = waiting(dataset).paths
-    assert len(arrived) == 384  # three batches of 128
-    rest = [(f"a/{number}.png", png(number)) for number in range(600) if f"a/{number}.png" not in arrived]
-    assert add_files(dataset, rest).added == 600
-
-
-def test_a_kill_between_the_version_and_the_end_of_the_list_adds_nothing_twice(dataset):
-    stage(dataset, files_of("a"))
-    listed = (home() / dataset / "incoming.jsonl").read_bytes()
-    finish(dataset)
-    (home() / dataset / "incoming.jsonl").write_bytes(listed)
-    assert finish(dataset).sentence == "0 images added. 4 were there already."
+def test_a_kill_between_the_version_and_the_end_of_the_upload_adds_nothing_twice(dataset):
+    upload = begin_upload(dataset, "a")
+    stage(upload, files_of("a"))
+    shutil.copytree(upload.folder, home() / "copy")
+    finish(upload)
+    shutil.move(home() / "copy", upload.folder)
+    assert finish(upload).sentence == "0 images added. 4 were there already."
     assert open_version(dataset).number == 2
 
 

@@ -147,6 +147,15 @@ def test_a_moved_image_takes_a_free_name_and_is_not_twice_in_its_class():
     assert undo(dataset).contents.counts().total() == 3
 
 
+def test_images_are_moved_to_the_class_of_each_in_one_version():
+    dataset = flowers("rose", "tulip", "lily")
+    rose, tulip = label(dataset, "rose"), label(dataset, "tulip")
+    first, second, third = keys_of(dataset, "lily")[:3]
+    version = edits.relabel(dataset, {first: rose, second: tulip, third: label(dataset, "lily"), "gone": rose})
+    assert version.number == 3 and version.what == "2 images moved from “lily” to 2 classes"
+    assert [version.contents.images[key].label for key in (first, second)] == [rose, tulip]
+
+
 def test_a_log_cut_anywhere_opens_at_its_last_whole_line_and_can_be_changed():
     dataset = flowers()
     edits.add_class(dataset, "lily")

@@ -28,7 +28,8 @@ from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.images import load_image
 from expertnet.data.own.datasets import create_dataset
-from expertnet.data.own.intake import add_files, files_at, waiting
+from expertnet.data.own.intake import add_files, files_at
+from expertnet.data.own.uploads import uploads_of
 from expertnet.errors import UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run import Run
@@ -235,7 +236,7 @@ def read(kind: str, path: Path) -> str:
             try:
                 added = add_files(dataset, files)
             finally:
-                waiting(dataset)  # which the page shows next
+                uploads_of(dataset)  # which the page shows next
             return "" if added.added else added.sentence
         if "PNGs" in kind:
             with ThreadPoolExecutor(8) as pool:

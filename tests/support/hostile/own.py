@@ -10,7 +10,8 @@ from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.own.datasets import create_dataset, undo
 from expertnet.data.own.edits import class_id
-from expertnet.data.own.intake import Added, add_files, files_at, read_thumb
+from expertnet.data.own.files import read_thumb
+from expertnet.data.own.intake import Added, add_files, files_at
 from expertnet.data.own.versions import history, open_version
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings

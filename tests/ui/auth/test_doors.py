@@ -79,7 +79,7 @@ def status(url):
 @pytest.mark.slow
 def test_strangers_get_nothing(server):
     assert status(f"{server}/_stcore/health") == 200
-    for path in ("signed-in", "_stcore/metrics", "_stcore/upload_file/a/b", "media/a.png"):
+    for path in ("signed-in", "_stcore/metrics", "_stcore/upload_file/a/b", "media/a.png", "upload/flowers/a1"):
         assert status(f"{server}/{path}") == 401
     for page in ("", "train", "runs", "experts", "predict"):
         with connected(server) as stranger:

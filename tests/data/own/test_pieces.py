@@ -1,0 +1,101 @@
+"""Uploads in pieces: many small files at once, large ones bit by bit, and what goes on after an interruption."""
+
+import io
+import json
+import random
+
+import pytest
+from PIL import Image
+
+from expertnet.data.own import pieces
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.intake import finish
+from expertnet.data.own.pieces import arrived, receive
+from expertnet.data.own.uploads import begin_upload
+from expertnet.data.own.versions import home
+from expertnet.errors import DatasetError
+from tests.support.own import files_of, framed, png
+from tests.support.uploads import archive_of
+
+
+@pytest.fixture(autouse=True)
+def upload(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
+    return begin_upload(create_dataset("Flowers").dataset)
+
+
+def noise(side=120):
+    file = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(1).randbytes(3 * side * side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_many_files_arrive_in_one_request(upload):
+    receive(upload, b"".join(framed(path, data) for path, data in files_of("a", "b")))
+    assert arrived(upload) == {"files": sorted(path for path, _ in files_of("a", "b")), "parts": {}}
+    assert finish(upload).added == 8
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_large_file_arrives_in_pieces_of_which_any_may_come_twice(upload, again):
+    data, step = noise(), 10_000
+    for offset in range(0, len(data), step):
+        body = framed("a/big.png", data, offset, step)
+        receive(upload, body)
+        if again and offset + step < len(data):
+            receive(upload, body)
+            assert arrived(upload)["parts"] == {"0": offset + step}
+    assert arrived(upload) == {"files": ["a/big.png"], "parts": {}}
+    version = finish(upload).version
+    assert version.read(version.ordered[0][1]) == data
+
+
+def test_a_missing_piece_is_refused(upload):
+    with pytest.raises(DatasetError, match="piece of the upload is missing"):
+        receive(upload, framed("a/big.png", noise(), 10_000, 10_000))
+
+
+def test_an_archive_arrives_in_pieces(upload):
+    data = archive_of("ant", "bee")
+    receive(upload, framed("x.zip", data, 0, 100))
+    receive(upload, framed("x.zip", data, 100, len(data)))
+    assert {file["path"].split("/")[0] for file in upload.arrived().images} == {"ant", "bee"}
+    assert not list(upload.parts.iterdir())
+
+
+def test_a_damaged_archive_is_named_and_the_others_stay(upload):
+    receive(upload, framed("a/1.png", png(1)) + framed("x.zip", archive_of("ant")[:100]))
+    assert dict(upload.arrived().rejected)["x.zip"].startswith("x.zip is damaged")
+    assert finish(upload).added == 1
+
+
+def test_a_file_that_is_too_large_is_named(upload):
+    header = json.dumps({"path": "a/1.png", "number": 0, "size": 2**40, "offset": 0, "count": 3, "label": ""}).encode()
+    receive(upload, len(header).to_bytes(4, "big") + header + b"abc")
+    assert upload.arrived().rejected == [("a/1.png", "The file is larger than 50 MiB. Make it smaller.")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\0",
+        b"\0\0\0\5hello",
+        b"\xff\xff\xff\xff",
+        framed("a/1.png", png(1))[:-1],
+        framed("", png(1)),
+        framed("a/1.png", png(1), -5),
+        framed("a/1.png", png(1)).replace(b'"a/1.png"', b"[1, 2, 34]"),
+    ],
+)
+def test_damaged_requests_are_refused_and_change_nothing(upload, body):
+    with pytest.raises(DatasetError, match="arrived damaged"):
+        receive(upload, body)
+    assert not upload.arrived().paths
+
+
+def test_paths_lead_nowhere_else(upload, tmp_path):
+    before = set(tmp_path.rglob("*"))
+    receive(upload, framed("../../../../evil/a/1.png", png(1)) + framed("/etc/a/2.png", noise(), 0, 10))
+    new = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(home() / upload.dataset) for path in new) and pieces.MOST > 0
+    assert not upload.arrived().paths  # parts that begin with a dot are hidden files
