@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any
@@ -226,7 +225,7 @@ def _image_answer(file: str | None, found: Result, top: int) -> ImageAnswer:
         file=file,
         predictions=[Prediction(label=each.label, probability=each.probability) for each in answer.predictions[:top]],
         routing=answer.routing.tolist(),
-        unlike=Unlike(**asdict(verdict)) if verdict else None,
+        unlike=Unlike(**vars(verdict)) if verdict else None,
     )
 
 

@@ -25,12 +25,15 @@ def api_key() -> str:
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises UserError if the port or the address cannot be used."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        opened = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         raise UserError(
             f"Port {port} of {host} is not available: {reason}. Choose another with --port or --host."
         ) from None
+    # Or the body of an answer waits 40 ms for the client to acknowledge its head; asyncio sets this for its own sockets only
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened
 
 
 def run_server(app: FastAPI, opened: socket.socket, started: Callable[[], None]) -> None:
