@@ -203,9 +203,14 @@ def visit(server: str, run: Run, view: dict[str, str]) -> tuple[float, float | N
         for name in folded:
             state = message.rerun_script.widget_states.widgets.add()
             state.id, state.bool_value = name, True
+        if not folded:
+            return taken, None
         started = time.perf_counter()
-        assert_complete(tab.answers("experts", query, message) if folded else [])
-        return taken, time.perf_counter() - started if folded else None
+        unfolded = tab.answers("experts", query, message)
+        after = time.perf_counter() - started
+        assert_complete(unfolded)
+        assert len(unfolded) > len(answers), "nothing was unfolded"
+        return taken, after
 
 
 def slider_times(server: str, run: Run) -> list[float]:

@@ -81,17 +81,16 @@ def _pair(lab: Lab, predictor: Predictor, split: Split, known: pd.DataFrame, blo
 
     Without its expert, the first one gets another answer.
     """
-    routed = lab.routed
-    weights, experts = (values.tolist() for values in routed.routing[:, block - 1].max(1))
-    right = (routed.predictions == routed.labels).nonzero()[:, 0].tolist()
-    alike = known[["shape", "color", "texture"]].astype(str).agg(" ".join, axis=1)
-    for first in sorted(right, key=lambda index: -weights[index])[:TRIED]:
-        without = {block: ablated(experts[first])}
-        probabilities_1C, _ = predictor(split.images[[first]], without)
-        if int(probabilities_1C.argmax()) == int(routed.labels[first]):
+    weights, experts = (values.tolist() for values in lab.routed.routing[:, block - 1].max(1))
+    labels, right = lab.routed.labels.tolist(), (lab.routed.predictions == lab.routed.labels).nonzero()[:, 0].tolist()
+    right.sort(key=lambda index: -weights[index])
+    looks = list(zip(*(known[name].cat.codes for name in ("shape", "color", "texture")), strict=True))
+    for first in right[:TRIED]:
+        probabilities_1C, _ = predictor(split.images[[first]], {block: ablated(experts[first])})
+        if int(probabilities_1C.argmax()) == labels[first]:
             continue
-        for second in sorted(right, key=lambda index: -weights[index]):
-            other = experts[second] != experts[first] and routed.labels[second] != routed.labels[first]
-            if other and alike[second] == alike[first]:
+        for second in right:
+            other = experts[second] != experts[first] and labels[second] != labels[first]
+            if other and looks[second] == looks[first]:
                 return first, second
     return None
