@@ -67,6 +67,11 @@ def test_the_labs_own_networks_give_the_same_as_any_network(kind):
     assert torch.equal(without.shipped, all_kinds.shipped) and torch.equal(without.learned[0], all_kinds.learned[0])
     torch.testing.assert_close(without.weights.float(), all_kinds.weights.float())
     assert without.changed.shape == (1, *all_kinds.changed.shape[1:])
+
+
+def test_the_labs_own_network_has_the_same_frozen_blocks_and_headroom_as_any_network():
+    own = predictor()
+    network, images, same = adapted(own)
     frozen, each = freeze_any(network, same), freeze_each(own, images)
     assert torch.equal(frozen.answers[0], each.answers[0]) and frozen.answers.shape == each.answers.shape
     found, searched = headroom_any(network, same), search_headroom(own, images)
