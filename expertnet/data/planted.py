@@ -83,6 +83,20 @@ def factors(part: str = "train", count: int | None = None, seed: int = 0) -> pd.
     return pd.DataFrame(named | {"x": x, "y": y, "rotation": random.integers(360, size=count)})
 
 
+def telling(dataset: str) -> list[int]:
+    """Return places of test images that show what decides the class, to tell the datasets apart.
+
+    They are every shape on one ground, or in `contexts` the same shapes on every ground.
+    """
+    table = factors("test")
+    if dataset == "contexts":
+        found = table.groupby(["shape", "ground"], observed=True).head(1).sort_values(["shape", "ground"])
+    else:
+        found = table[table["ground"] == next(iter(GROUNDS))].groupby("shape", observed=True).head(2)
+        found = found.assign(rank=found.groupby("shape", observed=True).cumcount()).sort_values(["rank", "shape"])
+    return found.index.tolist()
+
+
 def draw(
     table: pd.DataFrame,
     size: int = 32,

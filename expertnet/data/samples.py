@@ -8,6 +8,7 @@ from itertools import cycle, islice
 import torch
 from torch import Tensor
 
+from expertnet.data import planted
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import find_cached, load_test_split
 from expertnet.data.images import load_image
@@ -30,12 +31,18 @@ def samples(dataset: str) -> Tensor | None:
         cached = find_cached(DataSettings(dataset=dataset))
         if cached is None:
             return None
-        seen, places = Counter[int](), []
-        for place, label in enumerate(cached.test.labels.tolist()):
-            places.append((seen[label], label, place))  # the first image of every class, then the second
-            seen[label] += 1
-        _samples[dataset] = _tiled(cached.test.images[[place for *_, place in sorted(places)[: ROWS * COLUMNS]]])
+        places = planted.telling(dataset) if dataset in planted.CLASSES else _of_every_class(cached.test.labels)
+        _samples[dataset] = _tiled(cached.test.images[places[: ROWS * COLUMNS]])
     return _samples[dataset]
+
+
+def _of_every_class(labels_N: Tensor) -> list[int]:
+    """Return the places of the first image of every class, then of the second, and so on."""
+    seen, places = Counter[int](), []
+    for place, label in enumerate(labels_N.tolist()):
+        places.append((seen[label], label, place))
+        seen[label] += 1
+    return [place for *_, place in sorted(places)]
 
 
 def own_samples(dataset: str) -> Tensor | None:

@@ -15,6 +15,7 @@ from expertnet.utils.devices import resolve_device
 
 ENOUGH_STEPS = 300  # that few images are given
 FEW_STEPS = 50  # fewer teach a network little: of the digits, it recognizes 30% after 30 steps, and 96% after 50
+ROUND = 5  # epochs that a suggestion is a multiple of
 SMALLEST_BATCH = 16  # images; the batch norms of smaller batches are noisy
 ALIKE = 4.0  # how many times as many multiply-adds a network may need for its speed to tell that of another
 
@@ -33,12 +34,14 @@ def step_count(settings: Settings, images: int) -> int:
 def fitted(settings: Settings, images: int) -> tuple[int, int]:
     """Return a batch size and a number of epochs that give few images ENOUGH_STEPS.
 
-    Smaller batches come first, because they take hardly any longer. Settings with enough steps keep theirs.
+    Smaller batches come first, because they take hardly any longer. Then come more epochs, a round number of them. Settings with
+    enough steps keep theirs.
     """
     size, epochs = settings.training.batch_size, settings.training.epochs
     while epochs * max(images // size, 1) < ENOUGH_STEPS and size >= 2 * SMALLEST_BATCH:
         size //= 2
-    return size, max(epochs, math.ceil(ENOUGH_STEPS / max(images // size, 1)))
+    needed = math.ceil(ENOUGH_STEPS / max(images // size, 1))
+    return size, epochs if needed <= epochs else ROUND * math.ceil(needed / ROUND)
 
 
 def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) -> float | None:

@@ -1,13 +1,14 @@
 """A strip of small images or cards, one of which is chosen. Each is a button, so the keyboard reaches it."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import streamlit as st
 from torch import Tensor
 
 from expertnet.data.data_url import to_data_url
+from expertnet.ui.style import cards_key
 
 CSS = """
 .strip { display: flex; flex-wrap: wrap; gap: 0.4rem; }
@@ -79,7 +80,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 }
 """
 )
-CARD, COLUMNS = 106, (6, 3)  # pixels: height of a row of cards; cards in a row of the form, and on a phone
+COLUMNS = (6, 3)  # cards in a row of the form, and on a phone
 PAGE_COLUMNS = (9, 3)  # of a page at 1280 pixels
 _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)
 
@@ -102,8 +103,6 @@ def filmstrip(
     the strip keeps no choice of its own: it shows `picked` as chosen, and calls `on_pick` with the place of a pressed image.
     `cards` are larger; `columns` is how many fit side by side, and on a phone. With `sentences`, captions may have several lines.
     """
-    if cards:
-        _keep_room(key, len(images), columns)
     if on_pick is None or picked is None:
         picked = valid_place(st.session_state.get(key, {}).get("picked"), len(images))
 
@@ -116,16 +115,10 @@ def filmstrip(
     tiles = list(zip(urls, captions, names, strict=True))
     data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None, "cards": cards}
     data["sentences"] = sentences
-    _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
+    wide, narrow = (math.ceil(len(images) / each) for each in columns)
+    with st.container(key=cards_key(wide, narrow, key)) if cards else nullcontext():
+        _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
-
-
-def _keep_room(key: str, count: int, columns: tuple[int, int]) -> None:
-    """Keep the height of a number of cards while the browser loads what draws them."""
-    name = re.sub("[^a-zA-Z0-9_-]", "-", key)  # as Streamlit names the class of an element with a key
-    wide, narrow = (CARD * math.ceil(count / some) for some in columns)
-    rule = ".st-key-%s {min-height: %dpx}"
-    st.html(f"<style>{rule % (name, wide)} @media (max-width: 640px) {{{rule % (name, narrow)}}}</style>")
 
 
 def valid_place(sent: object, count: int) -> int:

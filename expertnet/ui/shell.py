@@ -43,14 +43,6 @@ PAGES = {  # file name: title and icon
 }
 STRIP_TICK = 3.0  # seconds
 LONGEST = 40  # characters of a title in the strip
-# The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
-# still loads is about as wide as a button, or the others would move further.
-STYLE = """<style>
-button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
-div[data-testid='stSliderThumbValue'] {color: inherit}
-.st-key-announcer {display: none}
-div[data-testid='stSkeleton'] {min-width: 7rem}
-</style>"""
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
@@ -80,7 +72,6 @@ def navigate() -> None:
     """Draw the navigation and run the chosen page."""
     st.set_page_config(page_title=TITLE, page_icon=ICON, layout="wide")
     st.logo(ICON, size="large")
-    st.html(STYLE)
     login.guard()  # before the names of the pages are drawn
     pages = {name: _page(name) for name in PAGES}
 

@@ -8,6 +8,11 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.ui import choices, shell
 from expertnet.utils.text import escape
 
+CHARACTER, SEGMENT = (
+    7,
+    34,
+)  # pixels: a character, and the space around it. A known width keeps what is beside it in its place
+
 
 def pick_view(row: DeltaGenerator, views: Sequence[str]) -> str:
     """Ask for a view, at first the first one. Every choice is a step in the browser's history."""
@@ -21,6 +26,9 @@ def pick_view(row: DeltaGenerator, views: Sequence[str]) -> str:
     def choose() -> None:
         choices.write("view", st.session_state["view"])
 
+    width = sum(CHARACTER * len(name) + SEGMENT for name in views)
     return str(
-        row.segmented_control("View", views, required=True, key="view", on_change=choose, label_visibility="collapsed")
+        row.segmented_control(
+            "View", views, required=True, key="view", on_change=choose, label_visibility="collapsed", width=round(width)
+        )
     )

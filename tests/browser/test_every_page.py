@@ -12,18 +12,28 @@ from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.support.axe import serious_findings
 from tests.support.opening import copy_of_shipped, written
+from tests.support.own import flowers
 from tests.support.served import PATIENCE, open_page, serving, settle
+from tests.support.sweeps import done, started
 
 VIEWS = {
     "Train, idle": "train?run=none",
     "Train, live": "train?run={live}",
     "Train, finished": "train?run={finished}",
+    "Data, built-in": "data?dataset=digits",
+    "Data, Images": "data?dataset={flowers}",
+    "Data, Check": "data?dataset={flowers}&view=Check",
+    "Sweep, form": "sweep?sweep=none",
+    "Sweep, finished": "sweep?sweep={sweep}",
     "Runs": "runs",
     "Runs, one selected": "runs?selected={finished}",
     "Runs, two selected": "runs?selected={finished},{live}",
     "Runs, one open": "runs?open={finished}",
     "Evaluate, Results": "evaluate?run={finished}",
-    "Evaluate, Robustness": "evaluate?run={finished}&view=Robustness",
+    **{
+        f"Evaluate, {view}": f"evaluate?run={{finished}}&view={view}"
+        for view in ("Calibration", "Robustness", "Compare")
+    },
     **{
         f"Experts, {view}": f"experts?run={{finished}}&view={view.replace(' ', '+')}"
         for view in ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
@@ -57,7 +67,15 @@ STREAMLIT = re.compile("Show data|Fullscreen|Open|Download as .*|.*spec")  # but
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp("data of every page")
+
+
+@pytest.fixture(scope="module")
+def ids(tmp_path_factory, data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPERTNET_DATA", str(data))
+        dataset = flowers(count=3)
     store = RunStore(tmp_path_factory.mktemp("every page") / "runs")
     live = written(store, "Live")
     live.write_status(live.status().changed(process=this_process(), state="running", activity="Training", epochs=9))
@@ -65,12 +83,19 @@ def runs(tmp_path_factory):
     RunQueue(store.root).take(live.id)
     finished = copy_of_shipped(store, "Digits")
     shutil.copy(finished.path / "metrics.jsonl", live.path)
-    return {"live": live, "finished": finished}
+    shutil.copytree(finished.path, finished.path.with_name("20261124-123318-0001"))  # to compare with
+    return {
+        "live": live.id,
+        "finished": finished.id,
+        "flowers": dataset,
+        "sweep": done(started(store)).id,
+        "folder": store.root.parent,
+    }
 
 
 @pytest.fixture(scope="module")
-def server(runs, shared_data):
-    with serving(runs["live"].path.parents[1], shared_data) as url:
+def server(ids, data):
+    with serving(ids["folder"], data) as url:
         yield url
 
 
@@ -84,15 +109,15 @@ def window(chromium):
 
 
 @pytest.fixture(scope="module", params=VIEWS)
-def page(request, window, server, runs):
+def page(request, window, server, ids):
     """Return a page that has just been drawn."""
-    open_page(window, f"{server}/{VIEWS[request.param].format(**{name: run.id for name, run in runs.items()})}")
+    open_page(window, f"{server}/{VIEWS[request.param].format(**ids)}")
     if request.param in ("Predict, Draw", "Predict, Upload"):
         window.get_by_role("radio", name=request.param.split()[-1]).click()
         settle(window.get_by_text(re.compile("^(Draw one of the classes|Invert)")))
     expect(window.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(window.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
-    if request.param.startswith(("Evaluate", "Experts")):  # computes some views first
+    if request.param.startswith(("Data", "Evaluate", "Experts")):  # computes some views first
         expect(window.get_by_role("progressbar")).to_have_count(0)
     return window
 

@@ -3,7 +3,7 @@
 import torch
 from PIL import Image
 
-from expertnet.data import samples
+from expertnet.data import planted, samples
 from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.settings.schema import DataSettings
@@ -20,13 +20,21 @@ def test_samples_are_test_images_of_different_classes():
         assert torch.equal(found[:, top : top + 32, left : left + 32], split.images[first])
 
 
-def test_few_classes_give_several_images_each():
+def test_shapes_are_shown_on_one_ground_and_contexts_on_every_ground():
+    """Their images are the same, and would look alike side by side."""
     samples.prepare_samples()
-    found = samples.samples("shapes")
-    split = load_dataset(DataSettings(dataset="shapes"), 0).test
-    firsts, seconds = ([int((split.labels == label).nonzero()[rank]) for label in range(4)] for rank in (0, 1))
-    rows = split.images[[*firsts, *seconds[:2]]].unflatten(0, (2, 3))
-    assert torch.equal(found, torch.cat([torch.cat([*row], 2) for row in rows], 1))
+    table = planted.factors("test")
+    for name, column, wanted in (
+        ("shapes", "ground", ["green"] * 6),
+        ("shapes", "shape", ["circle", "square", "triangle", "cross", "circle", "square"]),
+        ("contexts", "ground", ["green", "yellow", "blue"] * 2),
+        ("contexts", "shape", ["circle"] * 3 + ["square"] * 3),
+    ):
+        found = samples.samples(name)
+        split = load_dataset(DataSettings(dataset=name), 0).test
+        tiles = [tile for row in found.split(32, dim=1) for tile in row.split(32, dim=2)]
+        places = [int((split.images == tile).all(3).all(2).all(1).nonzero()[0]) for tile in tiles]
+        assert len(set(places)) == 6 and table[column][places].tolist() == wanted
 
 
 def test_a_dataset_that_is_not_here_has_no_samples(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from expertnet.utils.text import percent
 
 
 def results_view(subject: Subject) -> None:
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="large", key="intervals"):
         for name, figure in figures(subject.outputs).items():
             interval = f"{percent(figure.low)} to {percent(figure.high)}"
             st.metric(

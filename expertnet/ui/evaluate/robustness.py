@@ -53,12 +53,12 @@ def _measured(subject: Subject) -> Robustness | None:
 
 def _examples(subject: Subject, split: Split) -> None:
     """Show one image with each corruption, and what the network says about it."""
-    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled")
     number = int(row.number_input("Image", 1, len(split), step=1, key="image", bind="query-params", width=120))
     strength = row.select_slider("Strength", STRENGTHS, STRENGTHS[-1], key="strength", bind="query-params", width=200)
     image = split.images[number - 1][None]
     tiles = {"as it is": image} | {name: corrupted(image, name, strength) for name in CORRUPTIONS}
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key="corrupted"):
         for name, tile in tiles.items():
             answer = subject.predictor.classify(tile, 1)[0].predictions[0].label
             picture, caption = tile[0].permute(1, 2, 0).numpy(), f"{name[0].upper()}{name[1:]}: {escape(answer)}"

@@ -22,7 +22,7 @@ HIGHLIGHTED, EXPERT, IMAGE = "highlight", "expert", "clicked image"  # widgets, 
 
 
 def classes_view(selection: Selection, lab: Lab) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="labelled"):
         block = pick_block(selection.blocks)
         names = sorted(set(lab.by_class["class"]), key=lab.classes.index)
         highlighted = st.selectbox(

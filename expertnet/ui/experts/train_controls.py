@@ -42,7 +42,7 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
     except RunError as error:  # such as a run that has not finished
         st.info(escape(str(error)), icon=":material/info:")
         return
-    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled")
     with row:  # not a number input: two of them have buttons of the same name
         seeds = pick_number("Seeds", range(1, MAX_SEEDS + 1), max(SEEDS, len(begun.seeds) if begun else 0), "seeds")
     margin = _pick_margin(row)

@@ -82,7 +82,7 @@ def _expectation(plan: Plan) -> str:
 
 def _base() -> tuple[Settings, str]:
     """Ask for the settings that all trials share. Returns them, and what is wrong with them or ""."""
-    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled base")
     titles = {name: spec.title for name, spec in BUILTIN.items()}
     dataset = row.selectbox(
         "Dataset",
@@ -148,7 +148,7 @@ def _space(base: Settings) -> tuple[tuple[Dimension, ...], str]:
 
 def _values(field: SettingField, value: Any) -> str:
     """Ask for the values of one setting, and return them as --vary accepts them."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"labelled {field.key}")
     if field.kind in ("choice", "bool"):
         options = list(field.choices) or ["true", "false"]
         return ",".join(
@@ -192,7 +192,7 @@ def _range(field: SettingField, value: Any) -> tuple[float, float]:
 
 
 def _budget() -> Budget:
-    row = st.container(horizontal=True, vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled budget")
     limit: dict[str, Any] = {"placeholder": "no limit", "width": 180}
     trials = row.number_input("Trials", value=TRIALS, step=1, key="sweep trials", **limit)
     hours = row.number_input(

@@ -70,7 +70,7 @@ def final_numbers(run: Run, status: Status) -> None:
     used = f" · uses epoch {status.best_epoch:,}" if status.best_epoch not in (None, status.epoch) else ""
     st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{used}")
     monitors_test = run.settings().watches_test
-    figures = st.container(horizontal=True, gap="medium")
+    figures = st.container(horizontal=True, gap="medium", key="figures")
     figures.metric("Time taken", duration(status.seconds), width="content")
     speed = status.images_per_second
     figures.metric("Images per second", f"{speed:,.0f}" if speed else "–", width="content")

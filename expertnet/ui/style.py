@@ -1,0 +1,74 @@
+"""CSS of all pages, and the middleware that sends it with the HTML page.
+
+The browser loads what draws most elements, st.html among them, only when it needs it. Until then, the CSS keeps their room.
+"""
+
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_ROWS = 12  # of cards whose room is kept
+# Pixels of elements, by the key of their container. An element that is still loaded is 40 pixels high.
+ROOM = {"labelled": 68, "figures": 60, "intervals": 87, "corrupted": 128}
+CARD = 106  # pixels: height of a row of cards
+# The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
+# still loads is about as wide as a button, or the others would move further.
+LOOKS = """
+button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
+div[data-testid='stSliderThumbValue'] {color: inherit}
+.st-key-announcer {display: none}
+div[data-testid='stSkeleton'] {min-width: 7rem}
+"""
+
+
+def cards_key(wide: int, narrow: int, key: str) -> str:
+    """Return the key of a container of cards, whose room is kept: its rows in a wide window, and on a phone."""
+    return f"rows {wide} phone {narrow} {key}"
+
+
+def css() -> str:
+    """Return the CSS of all pages."""
+    room = [f"[class*='st-key-{key}'] {{min-height: {pixels}px}}" for key, pixels in ROOM.items()]
+    rows = range(1, MOST_ROWS + 1)
+    wide = [f"[class*='st-key-rows-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
+    narrow = [f"[class*='st-key-rows-'][class*='-phone-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
+    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", *narrow, "}"])
+
+
+class Styled:
+    """Put the CSS into the head of the HTML page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] != "http"
+            or scope["method"] != "GET"
+            or "text/html" not in Headers(scope=scope).get("accept", "")
+        ):
+            return await self.app(scope, receive, send)
+        start: Message | None = None
+        body = b""
+
+        async def send_styled(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                if Headers(raw=message["headers"]).get("content-type", "").startswith("text/html"):
+                    start = message
+                    return
+            elif start is not None:
+                body += message.get("body", b"")
+                if message.get("more_body"):
+                    return
+                body = body.replace(b"</head>", f"<style>{css()}</style></head>".encode(), 1)
+                headers = MutableHeaders(raw=start["headers"])
+                headers["content-length"] = str(len(body))
+                del headers["etag"], headers["last-modified"]  # those of the page without the CSS
+                await send(start)
+                message = {"type": "http.response.body", "body": body}
+            await send(message)
+
+        unconditional = [(name, value) for name, value in scope["headers"] if not re.match(rb"if-", name)]
+        return await self.app(scope | {"headers": unconditional}, receive, send_styled)
