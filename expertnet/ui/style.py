@@ -70,5 +70,8 @@ class Styled:
                 message = {"type": "http.response.body", "body": body}
             await send(message)
 
-        unconditional = [(name, value) for name, value in scope["headers"] if not re.match(rb"if-", name)]
-        return await self.app(scope | {"headers": unconditional}, receive, send_styled)
+        # The page as a whole, and not compressed
+        headers = [
+            (name, value) for name, value in scope["headers"] if not re.match(rb"if-|range|accept-encoding", name)
+        ]
+        return await self.app(scope | {"headers": headers}, receive, send_styled)
