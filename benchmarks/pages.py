@@ -1,8 +1,9 @@
 """Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
 
-First measures the scripts of the pages without a browser, which is the server time: the first visit, the median of five later
-ones, the Runs page with all runs selected, and the memory. Then measures every page in Chromium, from the click on its link in
-an open tab to the end of its script: the first visit after the server's start, and the median of five later ones.
+First measures the script of the Runs page without a browser: the server time when no run has been read yet, the median of
+five later ones, the same with all runs selected, and the memory. Then measures every page in Chromium, from the click on
+its link in an open tab to the end of its script: the first visit after the server's start, and the median of five later
+ones.
 """
 
 import argparse
@@ -29,8 +30,6 @@ from tests.support.served import CHROMIUM, open_page, serving, settle
 
 PAGES = {
     "Train": "Run 1",
-    "Data": "Data",
-    "Sweep": "Sweep",
     "Runs": "Runs",
     "Evaluate": "Evaluate",
     "Experts": "Experts",
@@ -81,12 +80,12 @@ def main() -> None:
 
 
 def script_times(store: RunStore, folder: Path) -> None:
-    """Measure the scripts of the pages in this process, without the time to load their modules."""
+    """Measure the script of the Runs page in this process, without the time to load its modules."""
     process = psutil.Process()
 
-    def opened(name: str, root: Path) -> AppTest:
+    def opened(root: Path) -> AppTest:
         os.environ["EXPERTNET_RUNS"] = str(root)
-        return new_session(name.lower())
+        return new_session("runs")
 
     def timed(page: AppTest) -> tuple[float, float]:
         started, busy = time.perf_counter(), time.process_time()
@@ -95,19 +94,18 @@ def script_times(store: RunStore, folder: Path) -> None:
         return time.perf_counter() - started, time.process_time() - busy
 
     def words(times: list[tuple[float, float]]) -> str:
-        return "{:.3f} s ({:.3f} s of CPU time)".format(*map(median, zip(*times, strict=True)))
+        return "{:.2f} s ({:.2f} s of CPU time)".format(*map(median, zip(*times, strict=True)))
 
-    for name in PAGES:
-        timed(opened(name, folder / "no runs"))  # loads the modules
+    timed(opened(folder / "no runs"))  # loads the modules
     before = process.memory_info().rss
-    print("script only")
-    for name in ("Runs", *(name for name in PAGES if name != "Runs")):  # Runs first, which reads all runs
-        page = opened(name, store.root)
-        print(f"{name:<8} first {words([timed(page)])}, then {words([timed(page) for _ in range(5)])}")
+    page = opened(store.root)
+    cold = [timed(page)]
+    warm = [timed(page) for _ in range(5)]
     added = (process.memory_info().rss - before) / 2**20
-    page = opened("Runs", store.root)
+    page = opened(store.root)
     page.session_state[SELECTED] = tuple(run.id for run in store.list())
-    print(f"Runs, every run selected: {words([timed(page) for _ in range(5)])}")
+    selected = [timed(page) for _ in range(5)]
+    print(f"Runs, script only: first {words(cold)}, then {words(warm)}, with every run selected {words(selected)}")
     print(f"memory: {added:.0f} MB more than without runs, {process.memory_info().rss / 2**20:.0f} MB in total")
 
 
