@@ -49,9 +49,9 @@ def check_network(run: Run) -> None:
     status = run.status()
     if status.state in ENDED and not status.epoch:
         raise RunError(
-            f"Run {run.title} {ENDED[status.state]} before it completed an epoch, so it has no trained network."
+            f"Run “{run.title}” {ENDED[status.state]} before it completed an epoch, so it has no trained network."
         )
-    raise RunError(f"Run {run.title} has no trained network yet. It gets one when its first epoch is completed.")
+    raise RunError(f"Run “{run.title}” has no trained network yet. It gets one when its first epoch is completed.")
 
 
 def load_weights(run: Run, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_ROWS = 12  # of cards whose room is kept
 # Pixels of elements, by the key of their container. An element that is still loaded is 40 pixels high.
-ROOM = {"labelled": 68, "figures": 60, "intervals": 87, "corrupted": 128}
+ROOM = {"labelled": 68, "figures": 60, "intervals": 87, "corrupted": 128, "large": 112}
 CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
 # still loads is about as wide as a button, or the others would move further.

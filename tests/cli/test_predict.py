@@ -65,4 +65,4 @@ def test_latest_is_the_latest_trained_network(trained, tmp_path):
     later.path = later.path.rename(store.root / "99990101-000000-abcd")
     later.write_status(Status().changed(state="failed"))
     assert document("evaluate", "latest", **env)["run"] == trained.run.id
-    assert refused(command("predict", "9999", "x.png", **env)).startswith("Run later failed before it completed")
+    assert refused(command("predict", "9999", "x.png", **env)).startswith("Run “later” failed before it completed")

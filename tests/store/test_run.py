@@ -272,7 +272,7 @@ def test_a_run_that_ended_before_its_first_epoch_says_so(store, state, says):
     with pytest.raises(RunError, match=says):
         check_network(run)
     run = store.create(build_settings())
-    with pytest.raises(RunError, match="^Run Digits, own settings has no trained network yet"):
+    with pytest.raises(RunError, match="^Run “Digits, own settings” has no trained network yet"):
         check_network(run)
 
 
