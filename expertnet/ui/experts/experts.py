@@ -19,7 +19,8 @@ CARD = 330  # pixels: width below which cards are drawn below one another
 
 def experts_view(selection: Selection, lab: Lab) -> None:
     block = pick_block(selection.blocks)
-    with st.grid(min(lab.num_experts, 4), min_column_width=CARD):
+    columns = 2 if lab.num_experts == 4 else min(lab.num_experts, 4)  # or the fourth would be alone below three
+    with st.grid(columns, min_column_width=CARD):
         for expert in range(1, lab.num_experts + 1):
             with st.container(border=True, key=f"expert {expert}"):
                 _card(selection, lab, block, expert)
