@@ -20,7 +20,7 @@ from tests.support.opening import copy_of_shipped
 from tests.support.raw import connected
 from tests.support.served import ROOT, answers, free_port, serving, settle
 
-PAGES = ["train", "sweep", "runs", "evaluate", "experts", "predict"]
+PAGES = ["train", "data", "sweep", "runs", "evaluate", "experts", "predict"]
 PEOPLE = {"boss@team.org": True, "guest@team.org": True, "stranger@other.org": True, "unconfirmed@team.org": False}
 LOOK = ["@team.org"]
 
