@@ -36,7 +36,7 @@ def agreement(lab: Lab, other: Lab) -> Finding:
             f"common, the probability that any block passes its limit of chance is {percent(LEVEL, 0)} (Westfall and Young's maxT)."
         )
     else:
-        sentence = "The runs do not certainly have the same test images, so only the mean weights of their classes are compared."
+        sentence = "The runs may have different test images, so only the mean weights of their classes are compared."
     table["difference_of_class_means"] = difference.tolist()
     shares = ("agreement", "by_chance", "excess", "limit_of_chance")
     return Finding("agreement", "table of agreement", sentence, None, table, method, shares)

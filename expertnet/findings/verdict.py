@@ -6,11 +6,14 @@ from expertnet.findings.experts import entropies
 from expertnet.routing.effects import Routings
 from expertnet.routing.lab import Lab
 
+UNKNOWN = "It has not been measured whether routing matters for the answers."
+
 
 def verdict(lab: Lab, measured: Routings | None = None) -> list[str]:
-    """Return two sentences: what is known about the use of routing, and what the blocks do.
+    """Return sentences on what is known about the use of routing, and on what the blocks do.
 
-    The first one needs the accuracy of other policies, as `route_all` returns it. Without, it says what routing reveals
-    about the class, which is not the same as relying on it.
+    The use needs the accuracy of other policies, as `route_all` returns it. Without, the sentences say that it is not measured,
+    and what routing reveals about the class, which is not the same as relying on it.
     """
-    return [information(lab).sentence if measured is None else policies(measured).sentence, entropies(lab).sentence]
+    use = [UNKNOWN, information(lab).sentence] if measured is None else [policies(measured).sentence]
+    return [*use, entropies(lab).sentence]

@@ -1,4 +1,4 @@
-"""What a screen reader says when a training starts, stops or ends, and where the focus goes when what had it has vanished."""
+"""What a screen reader says when a training starts, stops or ends, where lost focus goes, and the menu of pages on a phone."""
 
 import streamlit as st
 
@@ -35,6 +35,12 @@ new MutationObserver(() => {
     heading.focus({ preventScroll: true })
   }, 100)
 }).observe(document.body, { childList: true, subtree: true })
+
+// On a phone, the menu of pages lies over the page, and Streamlit leaves it open
+document.addEventListener("click", (event) => {
+  if (innerWidth <= 768 && event.target.closest("[data-testid=stSidebarNavLink]"))
+    document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click()
+})
 
 export default function ({ data }) {
   if (region.textContent !== data.said) region.textContent = data.said

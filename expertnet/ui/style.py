@@ -19,6 +19,8 @@ button[data-variant='segmented_control'][data-selected][aria-checked='true']:not
 div[data-testid='stSliderThumbValue'] {color: inherit}
 .st-key-announcer {display: none}
 div[data-testid='stSkeleton'] {min-width: 7rem}
+button[data-testid='stExpandSidebarButton'] {width: auto; padding-inline: 0.5rem}
+button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
 """
 
 

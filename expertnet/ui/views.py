@@ -8,10 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.ui import choices, shell
 from expertnet.utils.text import escape
 
-CHARACTER, SEGMENT = (
-    7,
-    34,
-)  # pixels: a character, and the space around it. A known width keeps what is beside it in its place
+CHARACTER, SEGMENT = 6.7, 33.5  # pixels: a character of a name, and the space around the name
 
 
 def pick_view(row: DeltaGenerator, views: Sequence[str]) -> str:
@@ -26,6 +23,7 @@ def pick_view(row: DeltaGenerator, views: Sequence[str]) -> str:
     def choose() -> None:
         choices.write("view", st.session_state["view"])
 
+    # A known width keeps what is beside the control in its place while the browser loads it
     width = sum(CHARACTER * len(name) + SEGMENT for name in views)
     return str(
         row.segmented_control(

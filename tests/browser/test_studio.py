@@ -205,6 +205,17 @@ def test_the_mistakes_of_a_run_are_one_press_away(tab, trained, width, height):
     expect(page.get_by_text(re.compile(r"in 1\d\d validation images"))).to_be_visible()
 
 
+def test_the_menu_of_a_phone_closes_once_a_page_is_chosen(tab):
+    page = tab("train", run="none")
+    page.set_viewport_size({"width": 390, "height": 844})
+    menu = page.get_by_test_id("stExpandSidebarButton")
+    menu.click()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    expect(menu).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("link", name="Runs", exact=True)).not_to_be_in_viewport()
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
 def test_datasets_are_cards_for_the_keyboard_too(tab, width, height):
     page = tab("train", run="none")

@@ -5,7 +5,7 @@ import torch
 from expertnet.findings.classes import information
 from expertnet.findings.effects import policies
 from expertnet.findings.experts import entropies
-from expertnet.findings.verdict import verdict
+from expertnet.findings.verdict import UNKNOWN, verdict
 from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Routings
 from expertnet.routing.lab import Lab
 from tests.support.lab import ANIMALS, routed
@@ -24,7 +24,7 @@ def measured(wrong):
 
 def test_without_a_measurement_it_says_what_routing_reveals_and_nothing_about_its_use():
     sentences = verdict(LAB)
-    assert sentences == [information(LAB).sentence, entropies(LAB).sentence]
+    assert sentences == [UNKNOWN, information(LAB).sentence, entropies(LAB).sentence]
     assert "relies" not in " ".join(sentences) and "rely" not in " ".join(sentences)
 
 
@@ -39,4 +39,4 @@ def test_with_a_measurement_it_says_whether_the_network_relies_on_routing():
 def test_constant_routing_is_not_said_to_reveal_anything():
     constant = routed()
     constant.routing[:] = torch.tensor([0.2, 0.3, 0.5])
-    assert "says nothing about the class" in verdict(Lab(constant, ANIMALS))[0]
+    assert "says nothing about the class" in verdict(Lab(constant, ANIMALS))[1]
