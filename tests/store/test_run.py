@@ -264,7 +264,7 @@ def test_a_network_is_there_with_the_first_whole_epoch(store):
 
 @pytest.mark.parametrize(
     ("state", "says"),
-    [("failed", "mine failed before"), ("stopped", "was stopped before"), ("interrupted", "was interrupted before")],
+    [("failed", "“mine” failed before"), ("stopped", "was stopped before"), ("interrupted", "was interrupted before")],
 )
 def test_a_run_that_ended_before_its_first_epoch_says_so(store, state, says):
     run = store.create(build_settings(), name="mine")
