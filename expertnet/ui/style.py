@@ -76,4 +76,4 @@ class Styled:
         headers = [
             (name, value) for name, value in scope["headers"] if not re.match(rb"if-|range|accept-encoding", name)
         ]
-        return await self.app(scope | {"headers": headers}, receive, send_styled)
+        return await self.app({**scope, "headers": headers}, receive, send_styled)
