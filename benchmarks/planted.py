@@ -2,7 +2,8 @@
 
 Trains a small network on `contexts`, where the class depends on the ground, and on `shapes`, where it does not, and the controls
 of both. Prints what the lab says: what routing earns, which factors it follows, and which ground goes to which expert. Then it prints the
-tables of benchmarks.accuracy. The same command resumes after an interruption.
+tables of benchmarks.accuracy. The same command resumes after an interruption. Trainings whose rows are in benchmarks/results are not
+repeated: without their networks, which are not kept, only the tables are printed. Remove the rows to train again.
 """
 
 import argparse
