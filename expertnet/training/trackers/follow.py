@@ -58,7 +58,8 @@ def follow(
         try:
             if not begun:
                 tracked, begun = replace(tracker.begin(run, tracked), ended=False), True
-            tracked = replace(_send(run, status, tracker, tracked), error="")
+            tracked = _send_epochs(run, tracker, tracked)
+            tracked = replace(_send_steps(run, status.steps, tracker, tracked), error="")
             if not status.active:
                 tracker.end(status.state, final_figures(status), _files(run))
                 tracked = replace(tracked, ended=True)
@@ -78,18 +79,23 @@ def follow(
         tracker.end("stopped", {}, [])
 
 
-def _send(run: Run, status: Status, tracker: Tracker, tracked: Tracked) -> Tracked:
-    """Send what is new. An epoch that a resumed run repeats was sent before."""
+def _send_epochs(run: Run, tracker: Tracker, tracked: Tracked) -> Tracked:
+    """Send the epochs that are new. One that a resumed run repeats was sent before."""
     rows = [row for row in run.metrics() if row["epoch"] > tracked.epoch]
-    if rows:
-        tracker.log("epoch", [(row["epoch"], named_figures(row, run.watches_test)) for row in rows])
-        tracked = replace(tracked, epoch=rows[-1]["epoch"])
+    if not rows:
+        return tracked
+    tracker.log("epoch", [(row["epoch"], named_figures(row, run.watches_test)) for row in rows])
+    return replace(tracked, epoch=rows[-1]["epoch"])
+
+
+def _send_steps(run: Run, steps: int, tracker: Tracker, tracked: Tracked) -> Tracked:
+    """Send the points within the epochs that are new, counted in steps. An epoch has `steps`, or 0 if that is not known yet."""
     points = [point for point in read_steps(run.path) if point.epoch > tracked.step]
-    if points and status.steps:
-        figures = [{"step/loss": point.loss, "step/images per second": point.images_per_second} for point in points]
-        tracker.log("step", [(round(p.epoch * status.steps), each) for p, each in zip(points, figures, strict=True)])
-        tracked = replace(tracked, step=points[-1].epoch)
-    return tracked
+    if not (points and steps):
+        return tracked
+    figures = [{"step/loss": point.loss, "step/images per second": point.images_per_second} for point in points]
+    tracker.log("step", [(round(p.epoch * steps), each) for p, each in zip(points, figures, strict=True)])
+    return replace(tracked, step=points[-1].epoch)
 
 
 def final_figures(status: Status) -> dict[str, float]:
