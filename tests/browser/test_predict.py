@@ -68,7 +68,7 @@ PASTE = """async (field) => {
 
 def test_an_image_from_the_clipboard_is_classified(tab, run):
     page = tab("predict", run=run.id)
-    page.get_by_role("radio", name="Paste").click()
+    page.get_by_role("radio", name="Upload").click()
     field = page.get_by_role("textbox", name="Image from the clipboard")
     settle(field)
     field.evaluate(PASTE)

@@ -6,7 +6,7 @@ from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.edits import class_id
 from expertnet.data.own.intake import add_files
 from expertnet.data.own.names import LONGEST, alike
-from expertnet.data.own.versions import Version, dataset_ids, find_version, open_version
+from expertnet.data.own.versions import Version, dataset_ids, find_version
 from expertnet.inference.predictor import Predictor
 from expertnet.store.run import Run
 from expertnet.ui.auth import login
@@ -23,7 +23,7 @@ def correct(run: Run, predictor: Predictor, given: Given) -> None:
     if given.data is None:
         return
     own = find_version(run.settings().data.dataset)
-    versions = {dataset: open_version(dataset) for dataset in dataset_ids()}
+    versions = {dataset: version for dataset in dataset_ids() if (version := find_version(dataset)) is not None}
     new = cut(f"Corrections of {run.dataset}", LONGEST)
     titles = {dataset: version.contents.title for dataset, version in versions.items()}
     if new not in titles.values():

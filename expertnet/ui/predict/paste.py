@@ -7,14 +7,14 @@ from expertnet.data.data_url import from_data_url
 MOST = 4096  # pixels of the longer side; a larger image arrives smaller
 HTML = """
 <div class="field" tabindex="0" role="textbox" aria-label="Image from the clipboard. Press Ctrl+V.">
-<img alt=""><span>Select this field, then paste an image (Ctrl+V or ⌘V).</span>
+<img alt=""><span>Or click here and press Ctrl+V to paste an image.</span>
 </div>
 """
 CSS = """
-.field { display: flex; align-items: center; gap: 0.75rem; min-height: 5rem; padding: 0.75rem; box-sizing: border-box;
+.field { display: flex; align-items: center; gap: 0.75rem; min-height: 3rem; padding: 0.25rem 0.75rem; box-sizing: border-box;
   color: var(--st-text-color); cursor: text; border: 1px dashed var(--st-border-color); border-radius: var(--st-base-radius); }
 .field:focus { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
-img { max-width: 4rem; max-height: 4rem; }
+img { max-width: 2.5rem; max-height: 2.5rem; }
 img:not([src]) { display: none; }
 """
 JS = """

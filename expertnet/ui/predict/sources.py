@@ -1,4 +1,4 @@
-"""Where the images on the Predict page come from: samples, a drawing, uploads, the clipboard or the camera."""
+"""Where the images on the Predict page come from: samples, a drawing, files, the clipboard or the camera."""
 
 from collections.abc import Hashable
 from hashlib import sha256
@@ -15,15 +15,13 @@ from expertnet.ui.predict.canvas import draw
 from expertnet.ui.predict.paste import paste
 from expertnet.ui.predict.samples import Given, pick_sample
 
-SAMPLES, DRAW, UPLOAD, PASTE, CAMERA = "Samples", "Draw", "Upload", "Paste", "Camera"
+SAMPLES, DRAW, UPLOAD, CAMERA = "Samples", "Draw", "Upload", "Camera"
 INVERT = "invert"  # widget
 
 
 def pick_source(run: Run) -> str:
     """Ask where the images come from. Samples come first if those of the run are on this computer."""
-    sources = (
-        [SAMPLES, DRAW, UPLOAD, PASTE, CAMERA] if has_own_test_set(run) else [UPLOAD, PASTE, DRAW, CAMERA, SAMPLES]
-    )
+    sources = [SAMPLES, DRAW, UPLOAD, CAMERA] if has_own_test_set(run) else [UPLOAD, DRAW, CAMERA, SAMPLES]
     source = st.segmented_control(
         "Images from",
         sources,
@@ -48,13 +46,12 @@ def given_images(source: str, run: Run, predictor: Predictor) -> list[Given]:
             )
             return []
         return [_file("drawing", drawing, sha256(drawing).digest(), swap)]
-    if source == PASTE:
-        pasted, swap = paste(key="paste"), _invert()
-        return [] if pasted is None else [_file("pasted", pasted, sha256(pasted).digest(), swap)]
     photo = st.camera_input("Camera", key="camera", label_visibility="collapsed") if source == CAMERA else None
     files = st.file_uploader("Images", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
+    pasted = paste(key="paste") if source == UPLOAD else None
     swap, uploads = _invert(), ([photo] if photo else []) + files
-    return [_file(file.name, file.getvalue(), file.file_id, swap) for file in uploads]
+    given = [_file(file.name, file.getvalue(), file.file_id, swap) for file in uploads]
+    return given if pasted is None else [*given, _file("pasted", pasted, sha256(pasted).digest(), swap)]
 
 
 def _invert() -> bool:

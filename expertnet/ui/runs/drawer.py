@@ -51,12 +51,12 @@ def _run(row: RunRow) -> None:
     run_actions(row)
     if row.note:
         st.text(row.note)  # not as Markdown
-    tracker_links(row.run)
     if row.settings:
         if len(row.curves["epoch"]):
             with shown_error(), st.grid(2, min_column_width=260):
                 for quantity in ("accuracy", "loss"):
                     show_chart(epoch_chart(row.run, quantity), f"{quantity} {row.id}")
+        tracker_links(row.run)
         settings_table(row.run)
     model_card(row.run)
 
