@@ -118,6 +118,43 @@ export async function classifyFile(session, file) {
 """
 
 
+_NETWORK = """\
+from pathlib import Path
+
+import torch
+
+from expertnet.data.augment import normalize
+from expertnet.data.images import load_image
+from expertnet.network.model import ExpertNet
+
+net = ExpertNet.from_pretrained(FILE)
+image = load_image(Path("image.png").read_bytes(), net.info.image_size)
+with torch.inference_mode():
+    logits, routing = net(
+        normalize(image[None], torch.tensor(net.info.mean), torch.tensor(net.info.std)), return_routing=True
+    )
+print(net.info.classes[logits.argmax()], routing)
+"""
+
+_UNPACKED = f"""\
+unzip FILE -d net && cd net
+python -m pip install onnxruntime pillow
+python {CHECK}                # answers as it did here?
+python {PYTHON} image.png   # which class?
+npm install {RUNTIME}      # for {SCRIPT}, in a browser or Node
+"""
+
+
+def for_network(file: str) -> str:
+    """Return code that classifies image.png with an exported safetensors file or folder."""
+    return _NETWORK.replace("FILE", json.dumps(file))
+
+
+def for_onnx(file: str) -> str:
+    """Return the commands that check and use the zip of an ONNX network."""
+    return _UNPACKED.replace("FILE", file)
+
+
 def python() -> str:
     """Return classify.py, which needs onnxruntime and Pillow alone."""
     return _PYTHON

@@ -21,6 +21,7 @@ from expertnet.transfer.export_run import export_run, export_runs, export_size
 from expertnet.transfer.format import MAX_RUNS, MAX_UNPACKED
 from expertnet.transfer.onnx_graph import require_packages
 from expertnet.transfer.onnx_precision import Precision
+from expertnet.transfer.snippets import for_network, for_onnx
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.tasks import Work
 from expertnet.utils.files import version_of
@@ -38,6 +39,7 @@ FORMATS = {
     SERVICE: "Classifies images over HTTP, with code that asks it",
 }
 CONVERTED = {ONNX: ("onnx", "zip"), PAGE: ("html", "html")}  # format on the command line, ending
+CODE = 400  # pixels of the code beside a download
 TICK = 0.2  # seconds between two looks at whether to stop
 
 
@@ -74,7 +76,9 @@ def _formats(run: Run, key: str) -> None:
         _download("Download", bytes, "", key, str(error))
         return
     if format == NETWORK:
-        _download("Download", lambda: network_file(run, "best")[0], f"{run.id}.safetensors", key)
+        name = f"{run.id}.safetensors"
+        _download("Download", lambda: network_file(run, "best")[0], name, key)
+        st.code(for_network(name), wrap_lines=True, width=CODE)
     elif format == SERVICE:
         _service(run)
     elif format == CARD:
@@ -92,7 +96,10 @@ def _formats(run: Run, key: str) -> None:
         work = in_own_process(run, kind, "--precision", precision)
         content = in_background((key, kind, version, precision), "Convert and check", work, unasked=0)
         if content is not None:
-            _download("Download", lambda: content, f"{run.id}-{precision}.{ending}", key)
+            name = f"{run.id}-{precision}.{ending}"
+            _download("Download", lambda: content, name, key)
+            if format == ONNX:
+                st.code(for_onnx(name), language="bash", wrap_lines=True, width=CODE)
 
 
 def _service(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -20,9 +21,11 @@ from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import ModelSettings
 from expertnet.store.run import Run
 from expertnet.transfer import onnx_graph as graphs
+from expertnet.transfer.export_network import network_file
 from expertnet.transfer.export_onnx import export_onnx, golden_images, package
 from expertnet.transfer.onnx_check import check, drawn, open_session, outputs
 from expertnet.transfer.onnx_precision import Precision
+from expertnet.transfer.snippets import for_network, for_onnx
 from tests.support.lab import COLORS, saved_run
 from tests.support.opening import SHIPPED_CONTEXTS
 
@@ -172,6 +175,23 @@ def test_files_get_the_classes_that_the_studio_gives_them(exported):
     ]
     assert done.stdout.splitlines() == expected and len({line.split()[1] for line in expected}) > 1
     assert found.difference < 1e-4 and found.sentence in (folder / "README.md").read_text()
+
+
+def test_the_code_beside_an_export_classifies_a_file(exported, tmp_path, monkeypatch, capsys):
+    run, _, folder = exported
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.safetensors").write_bytes(network_file(run, "best")[0])
+    for name in ("model.onnx", "classify.py", "check.py", "expected.json", "images"):
+        (tmp_path / name).symlink_to(folder / name)
+    (tmp_path / "image.png").symlink_to(folder / "images" / "wide.png")
+    net = load_predictor(run)
+    (answer,) = net.classify([load_image((tmp_path / "image.png").read_bytes(), net.image_size)])
+    exec(for_network("net.safetensors"), {})
+    assert capsys.readouterr().out.startswith(f"{answer.predictions[0].label} tensor(")
+    commands = [shlex.split(line, comments=True) for line in for_onnx("net.zip").splitlines()]
+    done = [run_script(tmp_path, *words[1:]) for words in commands if words[0] == "python" and words[1] != "-m"]
+    assert [each.returncode for each in done] == [0, 0]
+    assert done[1].stdout.startswith(f"image.png: {answer.predictions[0].label} ")
 
 
 def test_your_own_images_do_not_travel(tmp_path, monkeypatch):
