@@ -21,7 +21,7 @@ from expertnet.transfer import snippets
 from expertnet.transfer.export_network import CARD
 from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
 from expertnet.transfer.onnx_graph import metadata, onnx_graph, with_metadata
-from expertnet.transfer.onnx_precision import CALIBRATED_ON, Kept, Precision, measure, to_float16, to_int8
+from expertnet.transfer.onnx_precision import CALIBRATED_ON, MEASURED_ON, Kept, Precision, measure, to_float16, to_int8
 from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import counted, percent
 
@@ -55,9 +55,13 @@ class Exported:
 
 
 def export_onnx(
-    run: Run, checkpoint: Checkpoint = "best", precision: Precision = Precision.FLOAT32, progress: Report = silent
+    run: Run,
+    checkpoint: Checkpoint = "best",
+    precision: Precision = Precision.FLOAT32,
+    progress: Report = silent,
+    most: int = MEASURED_ON,
 ) -> Exported:
-    """Return a network as a checked ONNX graph.
+    """Return a network as a checked ONNX graph. What a smaller precision keeps is measured on at most `most` test images.
 
     Raises RunError if a package is missing, there is no usable checkpoint, or the graph does not answer as PyTorch does, and
     DatasetError if int8 lacks the images to calibrate it.
@@ -76,7 +80,7 @@ def export_onnx(
     progress(f"Converting to {precision.value}", None)
     smaller = to_float16(model) if calibration is None else to_int8(model, calibration)
     content = with_metadata(smaller, metadata(predictor, run.id, precision))
-    kept = None if test is None else measure(content, float32, test, progress)
+    kept = None if test is None else measure(content, float32, test, progress, most)
     return Exported(content, predictor, precision, difference, kept)
 
 

@@ -78,9 +78,9 @@ def to_int8(model: Any, images_N3SS: Tensor) -> Any:
         return onnx.load(target)
 
 
-def measure(content: bytes, float32: bytes, split: Split, progress: Report = silent) -> Kept:
-    """Compare the answers of a graph with those of the float32 graph, on at most MEASURED_ON images at equal distances."""
-    every = -(-len(split) // MEASURED_ON)
+def measure(content: bytes, float32: bytes, split: Split, progress: Report = silent, most: int = MEASURED_ON) -> Kept:
+    """Compare the answers of a graph with those of the float32 graph, on at most `most` images at equal distances."""
+    every = -(-len(split) // most)
     images, labels = split.images[::every], split.labels[::every].numpy()
     sessions, right, same = [open_session(graph) for graph in (content, float32)], [0, 0], 0
     for start in range(0, len(labels), BATCH):
