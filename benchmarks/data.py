@@ -1,7 +1,7 @@
 """Measure datasets: python -m benchmarks.data [upload|pages|memory|check] [--images N] [--data PATH]
 
 Without a name, all four on N JPEG files of 160x120 pixels that are drawn for it, a tenth of which are copies that were compressed
-again. With --data, `check` on a folder or archive of class folders.
+again, or on --data, a folder of class folders.
 
 - upload: sends the images to the server's route over the loopback interface, kills the server in the middle, starts it again and
   sends the rest. Says how fast they were received, decoded and saved, and how much memory the server took.
@@ -148,9 +148,8 @@ def measure_pages(drawn: Path, work: Path) -> None:
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def measure_memory(images: int, work: Path) -> None:
+def measure_memory(large: Path, work: Path) -> None:
     """Train for an epoch on images of 64x64, in a process of its own, which starts with an empty memory."""
-    large = draw(work / "large", images, 64, 64)
     process = multiprocessing.get_context("spawn").Process(target=train_on, args=(large, work))
     process.start()
     process.join()
@@ -208,20 +207,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=["upload", "pages", "memory", "check", []])
     parser.add_argument("--images", type=int, default=20_000, help="images to draw")
-    parser.add_argument("--data", type=Path, help="folder or archive to check instead")
+    parser.add_argument("--data", type=Path, help="a folder of class folders to use instead")
     parser.add_argument("--distance", type=int, default=4, help="bits in which the hashes of duplicates may differ")
     options = parser.parse_args()
-    wanted = options.what or (["check"] if options.data else ["upload", "pages", "memory", "check"])
+    wanted = options.what or ["upload", "pages", "memory", "check"]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         os.environ["EXPERTNET_DATA"] = str(work / "data")
-        print(f"{options.images:,} images, {os.cpu_count()} cores")
-        drawn = options.data or draw(work / "drawn", options.images)
+        print(f"{os.cpu_count()} cores")
+        drawn = options.data or work / "drawn"
+        if not drawn.exists() and wanted != ["memory"]:
+            draw(drawn, options.images)
         for name, measure in (("upload", measure_upload), ("pages", measure_pages)):
             if name in wanted:
                 measure(drawn, work)
         if "memory" in wanted:
-            measure_memory(options.images, work)
+            measure_memory(options.data or draw(work / "large", options.images, 64, 64), work)
         if "check" in wanted:
             measure_check(drawn, options.distance)
             print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
