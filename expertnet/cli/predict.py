@@ -24,7 +24,7 @@ def predict(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Classify images, and say which are unlike the training images."""
+    """Classify images, and say which are unlike those trained on."""
     from expertnet.inference.novelty import Novelty, find_novelty
 
     found = open_store(runs_dir).resolve(run, trained=True)

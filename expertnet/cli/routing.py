@@ -30,7 +30,7 @@ def routing(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Print the routing weights of images, or report on the test set.
+    """Print the routing weights of images, or write a report.
 
     Each block is a row, and each expert is a column.
     """

@@ -13,7 +13,7 @@ from tests.support.served import ROOT
 
 def test_the_help_describes_each_command_in_one_line():
     lines = command("--help", COLUMNS="80").stdout.split("Commands:")[1].strip().splitlines()
-    assert len(lines) == 12 and all(line.endswith(".") and not line.endswith("...") for line in lines)
+    assert len(lines) == 13 and all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
 def test_the_version():

@@ -17,7 +17,7 @@ def served(tmp_path_factory):
     run.write_config(run.config() | {"name": "<b>mine</b> *x*"})
     predictor, split = load_predictor(run), random_split(200)
     probabilities, _, features = predictor.look(split.images)
-    novelty = fit(features[:100], split.labels[:100], (features[100:], probabilities[100:]), 2)
+    novelty = fit(features[:100], split.labels[:100], (features[100:], probabilities[100:]))
     return Served(run, "best", predictor, novelty, "a digest")
 
 
