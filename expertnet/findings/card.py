@@ -188,6 +188,8 @@ def _training(run: Run, info: DatasetInfo) -> Iterator[str]:
     time = f"{seconds / 60:.0f} minutes" if seconds >= 100 else f"{seconds:.0f} seconds"
     device = escape_for_file(status.device or "an unknown device")
     yield f"{counted(status.epoch, 'epoch')} in {time} on {device}, with seed {settings.seed}. Run `{run.id}`, {run.created}."
+    if settings.model.start_from:
+        yield f"It started from the weights of run `{settings.model.start_from}`, except in the classifier."
     environment = config.get("environment")
     if isinstance(environment, dict) and environment:
         versions = ", ".join(

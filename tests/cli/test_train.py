@@ -43,6 +43,8 @@ def test_the_document(trained):
         (["--dataset", "no/such/folder"], "no/such/folder"),
         (["--set", "learning.lr=1"], "Did you mean training.lr?"),
         (["--set", "no.such=1"], "expertnet settings"),
+        (["--set", "model.start_from=2000"], "`model.start_from` cannot be used. There is no run '2000'"),
+        (["--set", "model.start_from=a b"], "must be the ID of a trained run with the same network"),
         (["--resume", "latest", "--set", "training.lr=1"], "training.epochs"),
         (["--resume", "latest", "--preset", "quick"], "training.epochs"),
     ],

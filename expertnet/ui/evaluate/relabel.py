@@ -35,7 +35,8 @@ def relabel(subject: Subject, place: int) -> None:
     answer = subject.answer(place)
     index = others.index(answer) if answer in others else 0
     chosen = menu.selectbox("Class", others, index, key=f"class of {found.key} {found.now}")
-    shell.action(menu, "Move to this class", "check", "relabel", lambda: _move(found, chosen), type="primary")
+    if chosen is not None:  # there may be no other class by now
+        shell.action(menu, "Move to this class", "check", "relabel", lambda: _move(found, chosen), type="primary")
     shell.action(menu, "Remove the image", "delete", "drop", lambda: _remove(found), type="tertiary")
     menu.caption("This makes a new version of the dataset, for the next training. You can undo it.")
 

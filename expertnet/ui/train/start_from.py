@@ -35,9 +35,10 @@ def start_field(form: Form, images_per_class: int | None = None) -> None:
     st.selectbox(
         field_of(KEY).label, options, options.index(chosen), label, key=widget_key(KEY), help=help, on_change=choose
     )
-    if chosen:
-        frozen = counted(form.settings["training.frozen_epochs"], "epoch")
-        st.caption(f"Only the classifier learns in the first {frozen} (“Frozen epochs”), then the whole network.")
+    frozen = form.settings["training.frozen_epochs"]
+    if chosen and frozen:
+        epochs = counted(frozen, "epoch")
+        st.caption(f"Only the classifier learns in the first {epochs} (“Frozen epochs”), then the whole network.")
     elif images_per_class is not None and images_per_class < FEW:
         st.caption(f":material/lightbulb: {GAIN}")
 
