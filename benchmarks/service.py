@@ -2,7 +2,8 @@
 
 Prints a Markdown table for the networks that ship, or for other runs: images a second and latency of `expertnet serve-model`
 over the loopback interface, and what onnxruntime alone reaches at the same batch just before and after, on as many cores. The
-requests are made on the same cores. Latency includes waiting, since so many connections always ask.
+requests are made on the same cores, and their images decoded. Latency includes waiting, since so many connections always ask. The
+second share, of processor time, hardly depends on what else the computer does.
 
 With --minutes, keeps the first network at full load for so long and prints the memory of the service each tenth of that time.
 With --hostile, sends it so many hostile requests and prints their statuses.
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -76,53 +77,82 @@ def service(run: Run) -> Iterator[tuple[str, psutil.Process]]:
 # --- speed -----------------------------------------------------------------------------------------------------------
 
 
+HEADS = (
+    "network", "images in a request", "connections", "images/s", "p50 ms", "p99 ms", "batch", "onnxruntime alone, images/s", "share",
+    "CPU ms an image", "onnxruntime alone, CPU ms", "share",
+)  # fmt: skip
+
+
 def print_speed(runs: list[Run], seconds: float) -> None:
-    print(
-        "| network | images in a request | connections | images/s | p50 ms | p99 ms | batch | onnxruntime alone | share |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
     for run in runs:
         served = load_served(run)
         images = drawn(64, served.predictor.image_size)
-        with service(run) as (url, _):
+        with service(run) as (url, process):
             for size, connections in LOADS:
                 request = prepared(url, images[:size])
                 threads = min(os.cpu_count() or 1, size * connections)
-                *_, batch = measured(url, request, connections, seconds / 3)  # which warms up
-                alone = [onnxruntime_alone(served.predictor, images[:batch], threads, seconds / 2)]
-                times, in_batch, batch = measured(url, request, connections, seconds)
-                alone.append(onnxruntime_alone(served.predictor, images[:batch], threads, seconds / 2))
-                rate, best = size * len(times) / seconds, max(alone)
-                p50, p99 = np.percentile(times, (50, 99)) * 1000
-                cells = (run.title, size, connections, f"{rate:,.0f}", f"{p50:.1f}", f"{p99:.1f}", f"{in_batch:.1f}")
-                print(f"| {' | '.join(map(str, cells))} | {best:,.0f} | {rate / best:.0%} |", flush=True)
+                batch = round(measured(url, process, request, connections, seconds / 3).batch)  # which warms up
+                before = alone(served.predictor, images[:batch], threads, seconds / 2)
+                found = measured(url, process, request, connections, seconds)
+                after = alone(served.predictor, images[: round(found.batch)], threads, seconds / 2)
+                rate, cost = max(before[0], after[0]), min(before[1], after[1])
+                p50, p99 = np.percentile(found.times, (50, 99)) * 1000
+                cells = (
+                    *(
+                        run.title,
+                        size,
+                        connections,
+                        f"{found.rate:,.0f}",
+                        f"{p50:.1f}",
+                        f"{p99:.1f}",
+                        f"{found.batch:.1f}",
+                    ),
+                    *(
+                        f"{rate:,.0f}",
+                        f"{found.rate / rate:.0%}",
+                        f"{found.cost:.2f}",
+                        f"{cost:.2f}",
+                        f"{cost / found.cost:.0%}",
+                    ),
+                )
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
-def measured(url: str, request: bytes, connections: int, seconds: float) -> tuple[list[float], float, int]:
-    """Return the seconds of each request, and the mean size of a batch of the network, also as a whole number."""
-    before = metrics(url)
+class Measured(NamedTuple):
+    """What the service did under a load."""
+
+    times: list[float]  # seconds of each request
+    rate: float  # images a second
+    batch: float  # mean size
+    cost: float  # milliseconds of processor time for an image
+
+
+def measured(url: str, process: psutil.Process, request: bytes, connections: int, seconds: float) -> Measured:
+    """Measure the service under a load."""
+    before, used, start = metrics(url), sum(process.cpu_times()[:2]), time.perf_counter()
     times, statuses = asyncio.run(load(url, request, connections, seconds))
-    after = metrics(url)
+    taken, used, after = time.perf_counter() - start, sum(process.cpu_times()[:2]) - used, metrics(url)
     assert set(statuses) == {200}, statuses
     images, batches = (difference(f"expertnet_batch_images_{name}", before, after) for name in ("sum", "count"))
-    return times, images / batches, max(round(images / batches), 1)
+    return Measured(times, images / taken, images / batches, 1000 * used / images)
 
 
-def onnxruntime_alone(predictor: Any, images: Tensor, threads: int, seconds: float) -> float:
-    """Return images a second of the session that the service runs, which each thread calls on its own."""
-    end, images = time.perf_counter() + seconds, images.contiguous()
+def alone(predictor: Any, images: Tensor, threads: int, seconds: float) -> tuple[float, float]:
+    """Return images a second of the session that the service runs, called on each thread on its own, and ms of CPU for an image."""
+    images = images.contiguous()
 
     def work(_: int) -> int:
         done = 0
-        while time.perf_counter() < end:
+        while time.perf_counter() < start + seconds:
             outputs(predictor.session, images)
             done += len(images)
         return done
 
-    start = time.perf_counter()
+    used, start = time.process_time(), time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         done = sum(pool.map(work, range(threads)))
-    return done / (time.perf_counter() - start)
+    return done / (time.perf_counter() - start), 1000 * (time.process_time() - used) / done
 
 
 def prepared(url: str, images: Tensor) -> bytes:

@@ -13,6 +13,7 @@ from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
 from expertnet.transfer.onnx_graph import metadata, onnx_graph, with_metadata
+from expertnet.utils.memory import trim_memory
 from expertnet.utils.progress import Report, silent
 
 Result = tuple[Classification, Verdict | None]  # of an image; None if it is unknown what the training images are like
@@ -61,4 +62,5 @@ def load_served(run: Run, checkpoint: Checkpoint = "best", progress: Report = si
     content = with_metadata(onnx_graph(predictor, features=True), facts)
     progress("Checking the network in onnxruntime", None)
     check(content, predictor, drawn(max(SIZES), predictor.image_size))
+    trim_memory()  # of the conversion
     return Served(run, checkpoint, OnnxPredictor(predictor, content), novelty, facts["fingerprint"])

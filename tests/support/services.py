@@ -78,7 +78,9 @@ def hostile() -> st.SearchStrategy[Hostile]:
     forms = st.lists(st.tuples(outside("/etc/hostname", "20200101-000000-abcd"), file), max_size=4).map(form)
     body = st.one_of(file, forms, st.builds(mutated, forms, MUTATIONS))
     missing = st.sampled_from((0, 0, 0, 0, 1, 10**6, 10**12))
-    return st.tuples(st.sampled_from(TOPS), st.sampled_from(TYPES), body, missing)
+    top = st.one_of(st.just("5"), st.sampled_from(TOPS))  # or few bodies would be read
+    kind = st.one_of(st.sampled_from((BYTES, f"{FORM}; boundary={BOUNDARY}")), st.sampled_from(TYPES))
+    return st.tuples(top, kind, body, missing)
 
 
 def status(url: str, case: Hostile) -> int | None:
