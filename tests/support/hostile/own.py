@@ -15,7 +15,7 @@ from expertnet.data.own.intake import Added, add_files, files_at
 from expertnet.data.own.versions import history, open_version
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
-from tests.support.hostile.inputs import named_images, packed_images
+from tests.support.hostile.inputs import CONTENTS, packed_images
 from tests.support.hostile.studio import ON_PAGES, Cases, Studio, assert_sentence
 
 Files = Iterable[tuple[str, bytes]]
@@ -23,8 +23,9 @@ Files = Iterable[tuple[str, bytes]]
 
 def own_image_cases(studio: Studio) -> Cases:
     """Generate names of datasets and classes, and files for a class or for those that their folders name."""
-    paths, content = named_images(studio.outside)
-    files = st.lists(st.tuples(paths, st.one_of(st.binary(max_size=40), content, content)), max_size=4)
+    inside = [studio.outside.map(f"{folder}/{{}}".format) for folder in ("cat", "test/cat")]
+    paths = st.one_of(studio.outside, *inside, st.sampled_from(["cat/1.png", "eel/2.png", "CAT/3.png"]))
+    files = st.lists(st.tuples(paths, st.one_of(st.binary(max_size=40), CONTENTS, CONTENTS)), max_size=4)
     cases = st.tuples(studio.outside, st.one_of(st.sampled_from(["", "rose"]), studio.outside), files)
 
     def check(case: tuple[str, str, list[tuple[str, bytes]]]) -> None:
