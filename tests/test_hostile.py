@@ -20,7 +20,7 @@ for row in check_kinds(sys.argv[2:], int(sys.argv[1])):
 @pytest.mark.parametrize(
     ("kinds", "cases"),
     [
-        (["images", "archives", "own archives", "addresses"], 40),
+        (["images", "archives", "own archives", "own pieces", "addresses"], 40),
         (["own images", "run zips", "flipped bytes", "cut"], 30),
     ],
 )

@@ -41,7 +41,7 @@ from tests.support.hostile.inputs import (
     shuffle,
     zip_of,
 )
-from tests.support.hostile.own import own_archive_cases, own_image_cases
+from tests.support.hostile.own import own_archive_cases, own_image_cases, own_piece_cases
 from tests.support.hostile.studio import ON_PAGES, PAGES, Cases, Studio, assert_sentence, use
 from tests.support.hostile.watch import tree
 
@@ -202,6 +202,7 @@ GENERATED = {
     "archives": archive_cases,
     "own images": own_image_cases,
     "own archives": own_archive_cases,
+    "own pieces": own_piece_cases,
     "run zips": run_zip_cases,
     "addresses": url_cases,
     "flipped bytes": flip_cases,
