@@ -240,14 +240,7 @@ def _describe(run: Run, data: Dataset, trainer: Trainer) -> None:
 def _git_revision() -> str | None:
     """Return the commit of this code; None outside a git checkout."""
     try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-        return answer.stdout.strip()
+        command, folder = ["git", "rev-parse", "HEAD"], Path(__file__).parent
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -13,7 +13,6 @@ from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
 from expertnet.data.splits import Split, epoch_order
 from expertnet.errors import TrainingError
-from expertnet.network.cost import estimate
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
 from expertnet.network.model import ExpertNet
 from expertnet.network.stem import WhitenedStem, sample
@@ -23,11 +22,8 @@ from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
 from expertnet.training.early_stop import early_end
 from expertnet.training.optim import saved_state
-from expertnet.training.updater import Updater
+from expertnet.training.updater import Updater, is_worth_compiling
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
-
-MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
-MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14  # of all forward passes, on a CPU with bf16: about an hour of training
 
 
 class TestResult(TypedDict):
@@ -95,7 +91,9 @@ class Trainer:
         self.mean, self.std = (torch.tensor(values, device=self.device) for values in (data.info.mean, data.info.std))
         self.batch_size = min(settings.training.batch_size, len(self.train))
         self.steps = len(self.train) // self.batch_size  # per epoch; drops the last, partial batch, even a single image
-        self.compiles = self._compiles()
+        self.compiles = is_worth_compiling(
+            settings, self.device, self.dtype, self.steps, self.batch_size, self.num_classes
+        )
         self.updater = Updater(
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log
         )
@@ -103,16 +101,6 @@ class Trainer:
         self.epoch = 0  # completed
         self.seconds: list[float] = []  # of each completed epoch, also of those before a resume
         self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
-
-    def _compiles(self) -> bool:
-        """Decide whether compiling, which takes some minutes on a busy CPU, is worth it."""
-        if self.settings.hardware.compile != "auto":
-            return self.settings.hardware.compile == "on"
-        steps = self.steps * self.settings.training.epochs
-        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
-            multiply_adds = estimate(self.settings, self.num_classes).multiply_adds
-            return multiply_adds * steps * self.batch_size >= MIN_MULTIPLY_ADDS_TO_COMPILE
-        return self.device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE
 
     @property
     def evaluated(self) -> ExpertNet:

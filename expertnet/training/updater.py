@@ -14,12 +14,29 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
 from expertnet.data.splits import Split, class_weights
+from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import group_rate, make_optimizers, set_rate, temperature
 from expertnet.training.recorder import Recorder
+
+MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
+MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14  # of all forward passes, on a CPU with bf16: about an hour of training
+
+
+def is_worth_compiling(
+    settings: Settings, device: torch.device, dtype: torch.dtype, steps: int, batch_size: int, num_classes: int
+) -> bool:
+    """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch."""
+    if settings.hardware.compile != "auto":
+        return settings.hardware.compile == "on"
+    steps *= settings.training.epochs
+    if device.type == "cpu" and dtype == torch.bfloat16:
+        multiply_adds = estimate(settings, num_classes).multiply_adds
+        return multiply_adds * steps * batch_size >= MIN_MULTIPLY_ADDS_TO_COMPILE
+    return device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE
 
 
 class Updater:

@@ -133,9 +133,6 @@ class Change:
     rejected: tuple[tuple[str, str], ...] = ()  # names of uploaded files that are no images, and why
 
 
-# --- find ------------------------------------------------------------------------------------------------------------
-
-
 def home() -> Path:
     """Return the folder of all datasets."""
     return data_root() / "datasets"
