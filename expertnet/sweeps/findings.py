@@ -30,7 +30,8 @@ def _measured(trials: list[Trial]) -> list[Trial]:
 
 def described(plan: Plan, trial: Trial) -> str:
     """Return the values of a trial in words, such as "learning rate 0.01, blocks 3"."""
-    return ", ".join(f"{d.field.label.lower()} {display_value(trial.values[d.key])}" for d in plan.space)
+    values = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in trial.values.items()}
+    return ", ".join(f"{d.field.label.lower()} {display_value(values[d.key])}" for d in plan.space)
 
 
 def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from expertnet.sweeps.findings import accuracy_against_cost, best_so_far, slice_of, what_matters
+from expertnet.sweeps.findings import accuracy_against_cost, best_so_far, described, slice_of, what_matters
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.trials import best_trials, trials_of
 from tests.support.sweeps import done, peak, started
@@ -40,6 +40,12 @@ def test_accuracies_by_chance_are_called_chance(store):
 def test_too_few_trials_or_settings_show_no_importance(store):
     assert what_matters(*swept(store, None, trials=9)) is None
     assert what_matters(*swept(store, None, "training.lr=1e-4..1e-1:log")) is None
+
+
+def test_the_numbers_of_a_trial_are_rounded_in_words(store):
+    plan, trials = swept(store, None, "training.lr=1e-4..1e-1:log", trials=2)
+    trial = replace(trials[0], values={"training.lr": 0.004491523825138})
+    assert described(plan, trial) == "learning rate 0.00449"
 
 
 def test_the_pareto_front_and_the_best_so_far(store):
