@@ -8,7 +8,7 @@ A dataset is the folder `datasets/<id>/` in the data folder:
     incoming/<id>        files that have arrived and are in no version yet (uploads.py)
 
 Until somebody deletes the older versions (space.py), files are only added and the log only grows. So a kill leaves the last version
-whole, every change can be undone, and a version that a run was trained on stays as it was. (One reader, so a little over 250 lines.)
+whole, every change can be undone, and a version that a run was trained on stays as it was. (One reader, so some 260 lines.)
 """
 
 import errno
@@ -60,6 +60,14 @@ class Version:
         return sorted(self.contents.images.items(), key=lambda item: (names[item[1].label], item[1].name))
 
     @cached_property
+    def by_class(self) -> dict[str, list[tuple[str, OwnImage]]]:
+        """The images with their ids, by the id of their class, in the order of their names."""
+        found: dict[str, list[tuple[str, OwnImage]]] = {label: [] for label in self.contents.classes}
+        for key, image in self.ordered:
+            found[image.label].append((key, image))
+        return found
+
+    @cached_property
     def digest(self) -> str:
         """A digest of what a training sees of it: versions that differ in titles and file names only share it."""
         names = self.contents.classes
@@ -67,7 +75,7 @@ class Version:
         rule = ["validation images are held out"] if self.held else []  # earlier versions trained on them
         return sha256(json.dumps([sorted(names.values()), seen, *rule]).encode()).hexdigest()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of its image files, each counted once."""
         return sum({image.digest: image.size for image in self.contents.images.values()}.values())
@@ -98,7 +106,7 @@ class Version:
             found.setdefault((part, names[image.label]), []).append(self._inside(image))
         return found
 
-    @property
+    @cached_property
     def has_parts(self) -> bool:
         """Return whether it says which images are for the test."""
         return any(image.split == "test" for image in self.contents.images.values())

@@ -48,21 +48,14 @@ def class_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], 
     version = find_version(dataset)
     if version is None:
         return [], 0
-    contents, counts = version.contents, version.contents.counts()
-    classes = sorted(contents.classes.items(), key=lambda item: item[1])
-    shown = classes[start : start + count]
-    samples: dict[str, list[str]] = {label: [] for label, _ in shown}
-    for _, image in version.ordered:
-        found = samples.get(image.label)
-        if found is not None and len(found) < ROWS * COLUMNS:
-            found.append(image.digest)
-    digests = {image.digest: image for image in contents.images.values()}
+    images, classes = version.by_class, sorted(version.contents.classes.items(), key=lambda item: item[1])
 
     def card(label: str) -> str:
-        thumbs = [read_thumb(version, digests[digest]) for digest in samples[label]]
+        thumbs = [read_thumb(version, image) for _, image in images[label][: ROWS * COLUMNS]]
         return mosaic(tuple(thumbs)) if thumbs else "no images"
 
-    return [ClassCard(label, name, counts[label], card(label)) for label, name in shown], len(classes)
+    shown = classes[start : start + count]
+    return [ClassCard(label, name, len(images[label]), card(label)) for label, name in shown], len(classes)
 
 
 def _built_in_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], int]:
@@ -81,9 +74,8 @@ def _built_in_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCar
 
 def image_tiles(version: Version, label: str, start: int, count: int) -> list[Tile]:
     """Return some images of a class of one of your datasets, by name."""
-    found = [(key, image) for key, image in version.ordered if image.label == label][start : start + count]
     tiles = []
-    for key, image in found:
+    for key, image in version.by_class.get(label, [])[start : start + count]:
         thumb = read_thumb(version, image)
         url = JPEG + base64.b64encode(thumb).decode() if thumb else "missing"
         about = f"{image.name}, {image.width} x {image.height} pixels" + (f", {image.split}" if image.split else "")
