@@ -30,7 +30,7 @@ def listens(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_is_served_until_a_signal_and_requests_inside_are_finished(trained):
     port = free_port()
     process = subprocess.Popen(

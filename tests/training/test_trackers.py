@@ -126,7 +126,7 @@ def test_without_its_package_a_run_is_refused_before_it_starts(package, monkeypa
         check_can_start(settings(**{f"training.{package}": True}), RunStore())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not all(map(find_spec, ("mlflow", "wandb"))), reason="needs both packages")
 def test_a_training_arrives_in_mlflow_and_in_the_offline_folder_of_wandb(store, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
