@@ -116,7 +116,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="an archive of CIFAR-10 as class folders")
-    parser.add_argument("--frozen", type=int, nargs="+", default=[10], help="numbers of frozen epochs")
+    parser.add_argument("--frozen", type=int, nargs="+", default=[40], help="numbers of frozen epochs")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--source", type=Path, default=Path("few-images-source.safetensors"))
     parser.add_argument("--rows", type=Path, default=RESULTS / "few-images-cifar-10-jpeg-copy.jsonl")

@@ -360,5 +360,6 @@ def test_few_images_of_your_own_are_told_what_a_start_from_a_run_gains():
     test = own_images_form()
     archive_uploader(test).upload("few.zip", archive_of("cat", "dog"), "application/zip").run()
     assert any("With few images, choose a network" in caption.value for caption in test.caption)
-    keys = [field.key for field in test.selectbox if field.key.endswith("model.start_from")]
-    assert len(keys) == 1  # not in the settings, too
+    (field,) = [field for field in test.selectbox if field.key.endswith("model.start_from")]  # not in the settings, too
+    field.set_value(RunStore().list()[0].id).run()
+    assert (values(test)["training.epochs"], values(test)["training.frozen_epochs"]) == (300, 240)

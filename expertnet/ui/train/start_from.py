@@ -11,8 +11,13 @@ from expertnet.ui.train.values import Form, current_form, widget_key
 from expertnet.utils.text import counted
 
 KEY = "model.start_from"
+FROZEN = "training.frozen_epochs"
+SHARE = 0.8  # of the epochs, in which only the classifier learns
 FEW = 200  # images of a class, below which the gain is named
-GAIN = "With few images, choose a network that was trained on images of the same kind. It knows edges, colors and shapes already."
+GAIN = (
+    "With few images, choose a network that was trained on images of the same kind. With 40 photos of each of 3 classes, this raised the "
+    "accuracy in four of five trainings, on average from 70% to 77%."  # python -m benchmarks.few_images
+)
 
 
 def start_field(form: Form, images_per_class: int | None = None) -> None:
@@ -35,7 +40,7 @@ def start_field(form: Form, images_per_class: int | None = None) -> None:
     st.selectbox(
         field_of(KEY).label, options, options.index(chosen), label, key=widget_key(KEY), help=help, on_change=choose
     )
-    frozen = form.settings["training.frozen_epochs"]
+    frozen = form.settings[FROZEN]
     if chosen and frozen:
         epochs = counted(frozen, "epoch")
         st.caption(f"Only the classifier learns in the first {epochs} (“Frozen epochs”), then the whole network.")
@@ -44,7 +49,7 @@ def start_field(form: Form, images_per_class: int | None = None) -> None:
 
 
 def _take_over(run_id: str) -> None:
-    """Put a run to start from into the form, with its network; without a run, the network of the preset."""
+    """Put a run to start from into the form, with its network, and freeze it for most epochs; without one, go back to the preset."""
     form = current_form()
     try:
         source = RunStore().get(run_id).settings() if run_id else build_settings(form.preset)
@@ -52,5 +57,6 @@ def _take_over(run_id: str) -> None:
         form.url_problem = str(error)
         return
     taken = {key: value for key, value in flat(source).items() if key.startswith("model.") or key == "data.image_size"}
-    form.settings |= taken | {KEY: run_id}
+    frozen = round(SHARE * form.settings["training.epochs"]) if run_id else source.training.frozen_epochs
+    form.settings |= taken | {KEY: run_id, FROZEN: frozen}
     form.generation += 1
