@@ -38,7 +38,7 @@ def split_view(version: Version) -> None:
 
 def _sentence(version: Version) -> str:
     """Say which sets the dataset has, and which ones a training draws."""
-    sets = "" if version.has_parts else "the test images, a fifth of each class that is always the same"
+    sets = "" if version.has_parts else "the test images, a fifth of each class that is always the same,"
     drawn = [each for each in (sets, "" if version.held else "the validation images, by its seed") if each]
     return f"A training draws {' and '.join(drawn)}." if drawn else "Every training uses these sets."
 

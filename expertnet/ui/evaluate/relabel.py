@@ -29,7 +29,7 @@ def relabel(subject: Subject, place: int) -> None:
     label = subject.classes[int(subject.outputs.labels[place])]
     if found.now != label:
         st.caption(f"Now in “{escape(found.now)}”. The results are those of the label it had in this training.")
-    menu = st.popover("Change the label", icon=":material/label:", key=f"label {found.key}")
+    menu = st.popover("Change the label", icon=":material/label:", key=f"label {found.key} {found.now}")
     classes = list(open_version(found.dataset).contents.classes.values())
     others = sorted(name for name in classes if name != found.now)
     answer = subject.answer(place)
