@@ -186,7 +186,7 @@ def test_at_most_fifty_million_pixels_and_one_large_image_are_decoded_at_once(mo
             inside += 1
             most = max(most, inside)
             changed.notify_all()
-            changed.wait_for(lambda: most > together, timeout=0.25)  # one too many comes in by then if it may
+            changed.wait_for(lambda: most > together, timeout=0.05)  # one too many comes in by then if it may
         try:
             return load(image)
         finally:
