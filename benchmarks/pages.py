@@ -1,9 +1,9 @@
 """Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
 
-First measures the script of the Runs page without a browser: the server time when no run has been read yet, the median of
-five later ones, the same with all runs selected, and the memory. Then measures every page in Chromium, from the click on
-its link in an open tab to the end of its script: the first visit after the server's start, and the median of five later
-ones.
+First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page,
+at first and as the median of five later ones, the same with 200 runs compared, and the memory. Then measures every page in
+Chromium, from the click on its link in an open tab to the end of its script: the first visit after the server's start, and the
+median of five later ones.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from expertnet.settings.fields import build_settings
+from expertnet.store.index import forget_rows, run_rows
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
@@ -54,38 +55,48 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
         json.dumps(line | {"epoch": epoch, "val_accuracy": epoch / epochs}) + "\n" for epoch in range(1, epochs + 1)
     )
     status = json.loads((first.path / "status.json").read_text())
+    shared = store.root.parent / "history.jsonl"
+    shared.write_text(history)
+    own = shutil.ignore_patterns("config.json", "status.json", "metrics.jsonl")
+    config = json.loads((first.path / "config.json").read_text())
     for number in range(2, runs + 1):
-        path = store.root / f"20260101-{number:06d}-{number:04x}"
-        shutil.copytree(first.path, path)
-        config = json.loads((path / "config.json").read_text())
+        path = store.root / f"20260101-{number // 60:06d}-{number:04x}"
+        shutil.copytree(first.path, path, ignore=own, copy_function=os.link)
+        os.link(shared, path / "metrics.jsonl")
         (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}"}))
         (path / "status.json").write_text(json.dumps(status | {"epoch": epochs, "epochs": epochs}))
-        (path / "metrics.jsonl").write_text(history)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--scripts-only", action="store_true", help="measure without a browser")
+    parser.add_argument(
+        "--folder", type=Path, help="where the runs are kept, to measure them again without making them"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = options.folder or Path(name)
         os.environ["EXPERTNET_DATA"] = str(folder / "data")
-        fill(RunStore(folder / "runs"), options.runs, options.epochs)
+        if not (folder / "runs").exists():
+            fill(RunStore(folder / "runs"), options.runs, options.epochs)
         print(f"{options.runs} runs of {options.epochs} epochs")
         script_times(RunStore(folder / "runs"), folder)
+        if options.scripts_only:
+            return
         if CHROMIUM is None:
             sys.exit("Measuring the pages in a browser needs Chromium. On Debian: apt-get install chromium")
         page_times(folder)
 
 
 def script_times(store: RunStore, folder: Path) -> None:
-    """Measure the script of the Runs page in this process, without the time to load its modules."""
+    """Measure the scripts of the pages in this process, without the time to load their modules."""
     process = psutil.Process()
 
-    def opened(root: Path) -> AppTest:
+    def opened(page: str, root: Path) -> AppTest:
         os.environ["EXPERTNET_RUNS"] = str(root)
-        return new_session("runs")
+        return new_session(page)
 
     def timed(page: AppTest) -> tuple[float, float]:
         started, busy = time.perf_counter(), time.process_time()
@@ -96,17 +107,35 @@ def script_times(store: RunStore, folder: Path) -> None:
     def words(times: list[tuple[float, float]]) -> str:
         return "{:.2f} s ({:.2f} s of CPU time)".format(*map(median, zip(*times, strict=True)))
 
-    timed(opened(folder / "no runs"))  # loads the modules
+    for page in PAGES:  # loads the modules, with one run
+        timed(opened(page.lower(), one_run(store, folder)))
     before = process.memory_info().rss
-    page = opened(store.root)
-    cold = [timed(page)]
-    warm = [timed(page) for _ in range(5)]
+    started, busy = time.perf_counter(), time.process_time()
+    run_rows(store)
+    print(f"index made: {words([(time.perf_counter() - started, time.process_time() - busy)])}")
+    forget_rows()
+    started, busy = time.perf_counter(), time.process_time()
+    run_rows(store)
+    print(f"index read, as at a start: {words([(time.perf_counter() - started, time.process_time() - busy)])}")
+    for page in PAGES:
+        session = opened(page.lower(), store.root)
+        print(f"{page:<8} first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")
     added = (process.memory_info().rss - before) / 2**20
-    page = opened(store.root)
-    page.session_state[SELECTED] = tuple(run.id for run in store.list())
-    selected = [timed(page) for _ in range(5)]
-    print(f"Runs, script only: first {words(cold)}, then {words(warm)}, with every run selected {words(selected)}")
-    print(f"memory: {added:.0f} MB more than without runs, {process.memory_info().rss / 2**20:.0f} MB in total")
+    print(
+        f"memory: {added:.0f} MB more than with one run, {process.memory_info().rss / 2**20:.0f} MB in total",
+        flush=True,
+    )
+    session = opened("runs", store.root)
+    session.session_state[SELECTED] = tuple(run.id for run in store.list()[:200])
+    print(f"Runs, 200 selected: {words([timed(session) for _ in range(5)])}")
+
+
+def one_run(store: RunStore, folder: Path) -> Path:
+    """Return a store with the run that was trained."""
+    path = folder / "one" / store.list()[0].id
+    if not path.exists():
+        shutil.copytree(store.list()[0].path, path)
+    return path.parent
 
 
 def page_times(folder: Path) -> None:

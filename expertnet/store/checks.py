@@ -65,14 +65,10 @@ def has_network(run: Run) -> bool:
     return _fault(lambda: check_network(run)) is None
 
 
-def routing_fits(one: Run, other: Run) -> bool:
-    """Return whether two runs have trained networks with the same classes, routed blocks and number of experts."""
-
-    def shape(run: Run) -> tuple[object, ...]:
-        model, info = run.settings().model, run.dataset_info()
-        return info and info.classes, model.num_blocks, model.routed_blocks, model.num_experts
-
-    return has_network(one) and has_network(other) and shape(one) == shape(other)
+def network_shape(run: Run) -> tuple[object, ...]:
+    """Return what two networks must have in common to compare their routing: classes, routed blocks and experts."""
+    model, info = run.settings().model, run.dataset_info()
+    return info and info.classes, model.num_blocks, model.routed_blocks, model.num_experts
 
 
 def load_resume_state(run: Run, mmap: bool = False) -> ResumeState | None:

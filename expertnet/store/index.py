@@ -1,159 +1,124 @@
-"""One row per run, for tables, filters and comparisons of a thousand runs. A run is read again only when a file of it changes."""
+"""One row per run, for tables, filters and comparisons of thousands of runs. A run is read again only when a file of it changes."""
 
+import os
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from expertnet.data.datasets import dataset_title
 from expertnet.settings.fields import flat
-from expertnet.settings.schema import Settings
-from expertnet.store.checks import find_damage
-from expertnet.store.history import read_figures
-from expertnet.store.notes import NOTES_FILE
+from expertnet.store.index_file import Entry, load_index, save_index
+from expertnet.store.rows import FIGURES, FILES, RunRow, from_entry, read_row, to_entry
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.store.status import ACTIVE_STATES, Status
 from expertnet.utils.files import version_of
 from expertnet.utils.text import cut
 
-FILES = ("config.json", "status.json", "metrics.jsonl", NOTES_FILE, "best.safetensors", "last.safetensors")
-FIGURES = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds")
-SPARK = 40  # points of the small curve in a table, which is a hundred pixels wide
+CHECKED = 500  # runs whose files are all looked at each time
+SETTLED = 2.0  # seconds after which a change of a folder has another time than the next one
 ORDERS = ("newest", "oldest", "best validation", "best test", "name")
 MIN_ID_PART = 4  # characters of an id that a search needs, because every id contains most single digits
 LONGEST = 40  # characters of a title in a legend or a column header
 
 
-@dataclass(frozen=True, eq=False)
-class RunRow:
-    """The values of a run that tables and filters show."""
-
-    run: Run
-    title: str
-    state: str
-    dataset: str  # title; "" if the settings cannot be read
-    preset: str
-    tags: tuple[str, ...]
-    note: str
-    created: datetime | None
-    epoch: int
-    epochs: int
-    best: float | None  # highest val_accuracy, a fraction
-    test: float | None
-    watches_test: bool  # val_* is measured on the test set
-    damage: str | None
-    shipped: bool
-    settings: Settings | None
-    images: int  # per epoch; 0 if unknown
-    curves: dict[str, np.ndarray] = field(repr=False)  # epoch and FIGURES: a value per epoch, NaN if missing
-    status: Status = field(repr=False)  # as written
-
-    @property
-    def id(self) -> str:
-        return self.run.id
-
-    @property
-    def active(self) -> bool:
-        return self.state in ACTIVE_STATES
-
-    @property
-    def best_validation(self) -> float | None:
-        return None if self.watches_test else self.best
-
-    @property
-    def spark(self) -> list[float]:
-        """Return at most SPARK values of the accuracy by epoch."""
-        values = np.nan_to_num(self.curves["val_accuracy"])
-        if len(values) > SPARK:
-            values = values[np.linspace(0, len(values) - 1, SPARK).round().astype(int)]
-        return [round(value, 4) for value in values.tolist()]
+class _Known(NamedTuple):
+    folder: tuple[int, ...]  # version of the run's folder, which changes when a file appears, disappears or is replaced
+    version: str  # of the files, too
+    row: RunRow
 
 
-_cached: dict[Path, tuple[object, RunRow]] = {}
+_known: dict[Path, _Known] = {}  # by the run's folder
+_turns: dict[Path, int] = {}  # by store: where the next full check begins
+_lock = threading.Lock()  # so that only one thread reads the runs of a store
 
 
 def run_rows(store: RunStore) -> list[RunRow]:
-    """Return a row for every run of a store, newest first."""
-    rows = rows_of(store.list())
-    present = {row.run.path for row in rows}
-    for path in list(_cached):  # threads may forget the same run
-        if path.parent == store.root and path not in present:
-            _cached.pop(path, None)
-    return rows
+    """Return a row for every run of a store, newest first.
+
+    Of many runs, the folders tell which ones have changed: all that the program writes replaces files. CHECKED of them are
+    checked file by file each time, in turn, because an editor may write into a file.
+    """
+    with _lock:
+        runs, root = store.list(), store.root
+        entries = {} if root in _turns else load_index(root)
+        turn = _turns.get(root, 0)
+        checked = runs if root not in _turns or len(runs) <= CHECKED else [*runs, *runs][turn : turn + CHECKED]
+        _turns[root] = (turn + CHECKED) % max(len(runs), 1)
+        all_of_it, found, changed = {run.path for run in checked}, [], {}
+        for run in runs:
+            known = _known.get(run.path)
+            if known is None or run.path in all_of_it or known.row.active or _folder(run.path) != known.folder:
+                row, is_new = _row(run, entries.get(run.id))
+                if is_new and not row.active:
+                    changed[run.id] = _known[run.path].version, to_entry(row)
+            else:
+                row = known.row
+            found.append(row)
+        present = {run.path for run in runs}
+        gone = [path for path in list(_known) if path.parent == root and path not in present]
+        for path in gone:
+            _known.pop(path, None)
+        lost = [path.name for path in gone] + [run_id for run_id in entries if root / run_id not in present]
+        if changed or lost:
+            save_index(root, changed, lost)
+    return _as_of_now(found)
+
+
+def forget_rows() -> None:
+    """Forget what was read, as a new process would."""
+    with _lock:
+        _known.clear()
+        _turns.clear()
 
 
 def rows_of(runs: Iterable[Run]) -> list[RunRow]:
     """Return a row for each run. Whether an active run is still alive is checked every time."""
-    rows = map(_row, runs)
-    return [replace(row, state=row.run.as_of_now(row.status).state) if row.active else row for row in rows]
+    return _as_of_now([_row(run)[0] for run in runs])
 
 
-def _row(run: Run) -> RunRow:
-    version, known = _version(run.path), _cached.get(run.path)
-    if known and known[0] == version:
-        return known[1]
-    row = _read_row(run)
-    _cached[run.path] = version, row
-    return row
+def _as_of_now(rows: list[RunRow]) -> list[RunRow]:
+    return [replace(row, state=row.run.status().state) if row.active else row for row in rows]
 
 
-def _version(folder: Path) -> tuple[object, ...]:
-    """Return the versions of the files, and of the folder, which changes when files appear or disappear."""
+def _row(run: Run, entry: Entry | None = None) -> tuple[RunRow, bool]:
+    """Return the row of a run, and whether its files were read for it."""
+    folder, version, known = _folder(run.path), _version(run.path), _known.get(run.path)
+    if known and known.version == version:
+        if known.folder != folder:
+            _known[run.path] = known._replace(folder=folder)
+        return known.row, False
+    row = from_entry(run, entry[1]) if entry and entry[0] == version else None
+    is_new = row is None
+    row = row or read_row(run)
+    _known[run.path] = _Known(folder, version, row)
+    return row, is_new
+
+
+def _folder(path: Path) -> tuple[int, ...]:
+    """Return the version of a folder. One that changed a moment ago may do so again at the same time of a coarse clock."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    settled = time.time() - status.st_mtime > SETTLED
+    return (status.st_mtime_ns, status.st_ino) if settled else (time.monotonic_ns(),)
+
+
+def _version(folder: Path) -> str:
+    """Return the versions of the files and of the folder."""
     versions: list[object] = []
     for path in (str(folder), *(f"{folder}/{name}" for name in FILES)):  # a Path would take longer than the system call
         try:
             versions.append(version_of(path))
         except OSError:
             versions.append(None)
-    return tuple(versions)
-
-
-def _read_row(run: Run) -> RunRow:
-    status, notes, curves = run.written_status(), run.notes(), _curves(run.path / "metrics.jsonl")
-    settings = run.settings() if run.has_settings else None
-    return RunRow(
-        run=run,
-        title=run.title,
-        state=status.state,
-        dataset=dataset_title(settings.data.dataset) if settings else "",
-        preset=run.preset,
-        tags=notes.tags,
-        note=notes.note,
-        created=_time(run.created),
-        epoch=status.epoch,
-        epochs=status.epochs,
-        best=status.best_val_accuracy,
-        test=status.test_accuracy,
-        watches_test=bool(settings and settings.watches_test),
-        damage=find_damage(run, curves["epoch"].tolist()),
-        shipped=run.shipped,
-        settings=settings,
-        images=status.steps * settings.training.batch_size if settings else 0,
-        curves=curves,
-        status=status,
-    )
-
-
-def _curves(path: Path) -> dict[str, np.ndarray]:
-    found: dict[int, list[float]] = {}
-    with suppress(OSError):
-        found = read_figures(path, FIGURES)
-    figures = np.array(list(found.values()), dtype=np.float64).reshape(len(found), len(FIGURES))
-    return {"epoch": np.array(list(found), dtype=np.float64), **dict(zip(FIGURES, figures.T.copy(), strict=True))}
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        return None
+    return repr(versions)
 
 
 def matching(
@@ -166,6 +131,8 @@ def matching(
 ) -> list[RunRow]:
     """Return the rows that contain every word of `text` and have one of the values of each other argument. Empty means any."""
     words, wanted = text.casefold().split(), {kind.casefold() for kind in tag}
+    if not (words or dataset or state or preset or tag):
+        return list(rows)
 
     def fits(row: RunRow) -> bool:
         searched = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
@@ -203,15 +170,15 @@ def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]
 
 def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
     """Return the epochs of runs: columns run (label), best, epoch, FIGURES, and images and elapsed (seconds) since the start."""
-    labels, rows = row_labels(rows, longest), [row for row in rows if len(row.curves["epoch"])]
-    lengths = [len(row.curves["epoch"]) for row in rows]
-    joined = {key: np.concatenate([row.curves[key] for row in rows] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
+    labels, found = row_labels(rows, longest), [(row, curves) for row in rows if len((curves := row.curves)["epoch"])]
+    rows, lengths = [row for row, _ in found], [len(curves["epoch"]) for _, curves in found]
+    joined = {key: np.concatenate([curves[key] for _, curves in found] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
     columns: dict[str, Any] = {
         "run": np.repeat(np.array([labels[row.id] for row in rows], dtype=object), lengths),
         "best": np.repeat(np.array([row.best for row in rows], dtype=np.float64), lengths),
         **joined,
         "images": joined["epoch"] * np.repeat(np.array([row.images or np.nan for row in rows]), lengths),
-        "elapsed": np.concatenate([np.cumsum(row.curves["seconds"]) for row in rows] or [np.empty(0)]),
+        "elapsed": np.concatenate([np.cumsum(curves["seconds"]) for _, curves in found] or [np.empty(0)]),
     }
     return pd.DataFrame(columns)
 
@@ -219,5 +186,5 @@ def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
 def settings_of(rows: Sequence[RunRow]) -> pd.DataFrame:
     """Return a row per run (by label) and a column per setting (by dotted key), without runs whose settings cannot be read."""
     labels = row_labels(rows)
-    found = {labels[row.id]: flat(row.settings) for row in rows if row.settings}
+    found = {labels[row.id]: flat(settings) for row in rows if (settings := row.settings)}
     return pd.DataFrame.from_dict(found, orient="index")

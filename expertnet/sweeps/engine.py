@@ -42,6 +42,7 @@ def advance(sweep: Sweep, slots: int = 1) -> list[Run]:
         if status.state not in ACTIVE:
             return []
         active = [run for trial in study.open() if (run := _settle(sweep, study, trial, status.owner, status.state))]
+        study.flush()
         if status.state == "stopping":
             if not active:
                 sweep.write_status(state="stopped", owner=None, reason="it was stopped")
@@ -51,6 +52,7 @@ def advance(sweep: Sweep, slots: int = 1) -> list[Run]:
             run, reason = _start(sweep, study, status.owner)
             active += [run] if run else []
         if reason and not active:
+            study.flush()
             failed = reason.startswith(str(FAILURES))
             sweep.write_status(state="failed" if failed else "finished", owner=None, reason=reason)
         return active
@@ -149,6 +151,7 @@ def _settle(sweep: Sweep, study: Study, trial: Any, owner: Process | None, state
 def _cut(study: Study, trial: Any, run: Run, why: str) -> None:
     """Stop a trial early, for a reason that is written down first."""
     study.note(trial, cut=why)
+    study.flush()
     with suppress(RunError):  # it has ended meanwhile
         stop_run(run)
 
@@ -176,6 +179,7 @@ def _go_on(sweep: Sweep, study: Study, trial: Any, run: Run, owner: Process | No
     fault = resume_fault(run) or ("It was interrupted again and again." if times > RESUMES else "")
     if not fault:
         study.note(trial, resumed=(times, run.status().epoch))
+        study.flush()
         try:
             prepare_resume(run)
         except RunError as error:
@@ -207,6 +211,7 @@ def _start(sweep: Sweep, study: Study, owner: Process | None) -> tuple[Run | Non
 
 
 def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Run:
+    study.flush()
     settings = settings_with(study.plan.settings, trial.params)
     name = cut(f"{cut(sweep.title, LONGEST)}, trial {trial.number + 1}", MAX_NAME)
     run = sweep.store.create(settings, study.plan.preset, name, run_id=trial.user_attrs["run"])

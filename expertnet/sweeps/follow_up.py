@@ -11,9 +11,10 @@ import pandas as pd
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.schema import Settings
-from expertnet.store.index import RunRow, run_rows
+from expertnet.store.index import run_rows
 from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
+from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
 from expertnet.sweeps.engine import LONGEST, TAG
 from expertnet.sweeps.space import settings_with
@@ -120,9 +121,10 @@ def _best(sweep: Sweep, count: int) -> list[Trial]:
 
 def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
     """Return the run of each settings: one that has finished, else one that waits or trains, else the newest."""
-    rows = [row for row in run_rows(sweep.store) if row.settings in wanted]
+    keys = {settings_key(settings): settings for settings in wanted}
+    rows = [row for row in run_rows(sweep.store) if row.key in keys]
     rows.sort(key=lambda row: (row.state == "finished", row.active, row.id))
-    return {row.settings: row for row in rows if row.settings is not None}
+    return {keys[row.key]: row for row in rows}
 
 
 def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:

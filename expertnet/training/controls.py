@@ -17,9 +17,10 @@ from expertnet.network.controls import ARMS, LEARNED, arm_settings
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
-from expertnet.store.index import RunRow, run_rows
+from expertnet.store.index import run_rows
 from expertnet.store.notes import Notes
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.start import prepare_resume
@@ -151,14 +152,10 @@ def _best_rows(run: Run, wanted: Collection[Settings], info: DatasetInfo, store:
         done = row.state == "finished" and row.test is not None
         return row.id != run.id, not done, not row.active
 
+    keys = {settings_key(settings): settings for settings in wanted}
     for row in run_rows(store):  # newest first
-        if (
-            row.settings is not None
-            and row.settings in wanted
-            and (own := row.run.dataset_info()) is not None
-            and is_own(info, own)
-        ):
-            found[row.settings] = min(found.get(row.settings, row), row, key=rank)
+        if row.key in keys and (own := row.run.dataset_info()) is not None and is_own(info, own):
+            found[keys[row.key]] = min(found.get(keys[row.key], row), row, key=rank)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 
@@ -9,7 +10,7 @@ from expertnet.data.custom import known_class_count, known_training_images
 from expertnet.errors import SettingsError
 from expertnet.network.cost import estimate
 from expertnet.settings.schema import Settings
-from expertnet.store.index import RunRow
+from expertnet.store.rows import RunRow
 from expertnet.training.start import CLASSES_IF_UNKNOWN
 from expertnet.utils.devices import resolve_device
 
@@ -17,6 +18,7 @@ ENOUGH_STEPS = 300  # that few images are given
 FEW_STEPS = 50  # fewer teach a network little: of the digits, it recognizes 30% after 30 steps, and 96% after 50
 ROUND = 5  # epochs that a suggestion is a multiple of
 SMALLEST_BATCH = 16  # images; the batch norms of smaller batches are noisy
+NEWEST = 200  # runs that are asked for their speed
 ALIKE = 4.0  # how many times as many multiply-adds a network may need for its speed to tell that of another
 
 
@@ -51,12 +53,12 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
     images per second, including evaluations. They are scaled by the multiply-adds.
     """
     cost, kind = _multiply_adds(settings), _device_type(settings)
-    for row in rows:
-        seconds = row.curves["seconds"]
-        device = row.status.device
-        if not (row.settings and row.images and len(seconds) and device and row.status.is_here):
+    for row in islice(rows, NEWEST):
+        seconds, own, status = row.curves["seconds"], row.settings, row.status
+        device = status.device
+        if not (own and row.images and len(seconds) and device and status.is_here):
             continue
-        ratio = cost / _multiply_adds(row.settings)
+        ratio = cost / _multiply_adds(own)
         if (kind == "cpu") == device.startswith("CPU") and 1 / ALIKE <= ratio <= ALIKE:
             per_image = float(torch.tensor(seconds).nanmedian()) / row.images
             if math.isfinite(per_image):

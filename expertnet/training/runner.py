@@ -24,6 +24,7 @@ from expertnet.store.start_weights import forget_start, start_weights
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
+from expertnet.training.notice import send_notice
 from expertnet.training.place import Place
 from expertnet.training.status_writer import StatusWriter
 from expertnet.training.stop import Stop
@@ -80,6 +81,7 @@ def run_training(
         except RunError as error:  # the run stays where it is
             run.log(str(error))
     run.forget_stop()
+    send_notice(run, writer.status)
     return writer.status
 
 

@@ -1,4 +1,7 @@
-"""What a screen reader says when a training starts, stops or ends, where lost focus goes, and the menu of pages on a phone."""
+"""What a screen reader says when a training starts, stops or ends, where lost focus goes, and the menu of pages on a phone.
+
+A browser that may (notify.py) also notifies users who look at something else that a training has ended.
+"""
 
 import streamlit as st
 
@@ -43,7 +46,10 @@ document.addEventListener("click", (event) => {
 })
 
 export default function ({ data }) {
-  if (region.textContent !== data.said) region.textContent = data.said
+  if (region.textContent === data.said) return
+  region.textContent = data.said
+  if (!data.ended || !document.hidden || globalThis.Notification?.permission !== "granted") return
+  new Notification(data.ended, { tag: data.ended })  // one for all tabs
 }
 """
 _region = st.components.v2.component("announcer", js=JS)
@@ -55,10 +61,13 @@ def announce() -> None:
     ids = dict.fromkeys([*(known or {}), *(run.id for run in manager().training())])
     runs = [run for run in (Run(manager().store.root / run_id) for run_id in ids) if run.path.is_dir()]
     states = {run.id: run.state for run in runs}
-    if known is not None:  # a new session has missed nothing
-        said = " ".join(_news(run.title, states[run.id]) for run in runs if states[run.id] != known.get(run.id)) or said
+    news = (
+        [] if known is None else [run for run in runs if states[run.id] != known.get(run.id)]
+    )  # a new session missed nothing
+    said = " ".join(_news(run.title, states[run.id]) for run in news) or said
+    ended = " ".join(_news(run.title, states[run.id]) for run in news if states[run.id] not in ACTIVE_STATES)
     st.session_state[HEARD] = {run_id: state for run_id, state in states.items() if state in ACTIVE_STATES}, said
-    _region(key="announcer", data={"said": said})
+    _region(key="announcer", data={"said": said, "ended": ended})
 
 
 def _news(title: str, state: str) -> str:

@@ -11,6 +11,7 @@ from expertnet.data.datasets import load_dataset
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.routing.interventions import ablated
+from expertnet.store.index import run_rows
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.run_picker import default_run
@@ -59,8 +60,8 @@ def test_the_included_network_has_the_images_that_are_drawn_now(run):
 
 def test_experts_opens_on_it_and_predict_on_the_digits(run):
     shutil.copytree(SHIPPED_DIGITS, RunStore().root / SHIPPED_DIGITS.name)
-    runs = {run.id: run for run in RunStore().list()}
-    assert default_run(runs, images=True) == run.id and default_run(runs) == SHIPPED_DIGITS.name
+    rows = {row.id: row for row in run_rows(RunStore())}
+    assert default_run(rows, images=True) == run.id and default_run(rows) == SHIPPED_DIGITS.name
 
 
 def test_the_tour_leads_through_its_views_with_two_images_that_differ_in_the_ground(run):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet.store import index
+from expertnet.store import rows
 from expertnet.store.index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
@@ -29,13 +29,13 @@ def store(tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """The ids of the runs that were read, in order; a row looks for damage once when its run is read."""
-    seen, find_damage = [], index.find_damage
+    seen, find_damage = [], rows.find_damage
 
     def recorded(run, *arguments):
         seen.append(run.id)
         return find_damage(run, *arguments)
 
-    monkeypatch.setattr(index, "find_damage", recorded)
+    monkeypatch.setattr(rows, "find_damage", recorded)
     return seen
 
 
@@ -51,7 +51,7 @@ def test_a_row_says_what_the_run_says(store):
     assert (row.id, row.title, row.state, row.preset) == (run.id, "mine", "finished", "report")
     assert row.dataset == run.dataset and row.tags == ("baseline",) and row.note == "a note"
     assert row.best == 0.75 and row.watches_test and row.best_validation is None and row.damage is None
-    assert row.created is not None and row.spark == [0.25, 0.5, 0.75] and row.images == 10 * 128
+    assert row.created is not None and row.spark == (0.25, 0.5, 0.75) and row.images == 10 * 128
 
 
 def test_only_what_has_changed_is_read_again(store, reads):

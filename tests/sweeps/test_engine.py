@@ -1,9 +1,13 @@
 """A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice."""
 
+import subprocess
+import sys
+
 import pytest
 
 from expertnet.errors import DatasetError, RunError, SettingsError
 from expertnet.store.queue import RunQueue
+from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.plan import Budget
@@ -13,6 +17,7 @@ from expertnet.sweeps.sweep import all_sweeps, find_sweep
 from expertnet.sweeps.trials import best_trials, trials_of
 from expertnet.training.stop import stop_run
 from expertnet.utils.processes import Process
+from tests.support.served import ROOT
 from tests.support.small import settings
 from tests.support.sweeps import done, peak, plan, started, train
 
@@ -182,6 +187,27 @@ def test_a_kill_between_two_steps_leaves_no_trial_lost_or_twice(store):
     assert run.id == "20260101-000000-abcd" and run.state == "queued"
     done(sweep)
     assert states(sweep) == ["finished"] * 6 and len(store.list()) == 6
+
+
+def test_the_journal_knows_a_run_before_its_folder_exists_and_its_figures_once_the_sweep_has_ended(store, monkeypatch):
+    sweep, known, create = started(store), [], RunStore.create
+
+    def created(self, *arguments, **named):
+        known.append(named["run_id"] in (sweep.path / JOURNAL).read_text())
+        return create(self, *arguments, **named)
+
+    monkeypatch.setattr(RunStore, "create", created)
+    done(sweep)
+    assert known == [True] * 6
+    code = (
+        "import sys; from expertnet.store.run_store import RunStore; from expertnet.sweeps.sweep import find_sweep\n"
+        "from expertnet.sweeps.trials import trials_of\n"
+        "print(*(trial.accuracy for trial in trials_of(find_sweep(RunStore(sys.argv[1]), 'latest'))))"
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code, store.root], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert seen.stdout.split() == [str(trial.accuracy) for trial in trials_of(sweep)]
 
 
 def test_a_sweep_of_a_command_that_died_is_interrupted(store):

@@ -9,8 +9,7 @@ from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.duel import difference, difference_by_class
 from expertnet.inference.predictor import load_predictor
 from expertnet.store.checkpoints import Checkpoint
-from expertnet.store.checks import has_network
-from expertnet.store.index import row_labels, rows_of
+from expertnet.store.index import row_labels, rows_of, run_rows
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.evaluate.images import open_images
@@ -80,12 +79,12 @@ def _matched(subject: Subject, other: Run, checkpoint: Checkpoint) -> tuple[Outp
 def _pick_other(subject: Subject) -> Run | None:
     """Ask for the second run, stored in the URL, at first one with the same images; None if no run has the same classes."""
     others = {
-        run.id: run
-        for run in RunStore().list()
-        if run.id != subject.run.id
-        and has_network(run)
-        and (subject.part == "test" or not run.watches_test)
-        and may_share_images(subject.run, run)
+        row.id: row
+        for row in run_rows(RunStore())
+        if row.id != subject.run.id
+        and row.network
+        and (subject.part == "test" or not row.watches_test)
+        and may_share_images(subject.run, row.run)
     }
     if not others:
         st.info(
@@ -93,5 +92,5 @@ def _pick_other(subject: Subject) -> Run | None:
             icon=":material/info:",
         )
         return None
-    alike = {run_id: run for run_id, run in others.items() if same_images(subject.run, run, subject.part)}
+    alike = {run_id: row for run_id, row in others.items() if same_images(subject.run, row.run, subject.part)}
     return pick_second(others, "other classes or another image size", alike)

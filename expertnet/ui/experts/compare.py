@@ -10,7 +10,7 @@ from expertnet.routing.lab import Lab, matched
 from expertnet.settings.fields import flat
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.url import to_query
-from expertnet.store.checks import routing_fits
+from expertnet.store.index import run_rows
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.controls import pick_block
@@ -59,9 +59,9 @@ def compare_view(selection: Selection, lab: Lab) -> None:
 
 def _pick_other(selection: Selection) -> Run | None:
     """Ask for the second run, stored in the URL; None if no run has the same classes, blocks and experts."""
-    others = {
-        run.id: run for run in RunStore().list() if run.id != selection.run.id and routing_fits(selection.run, run)
-    }
+    rows = {row.id: row for row in run_rows(RunStore()) if row.network}
+    own = rows.pop(selection.run.id, None)
+    others = {run_id: row for run_id, row in rows.items() if own and row.network == own.network}
     if not others:
         st.info(
             "No other trained network has the same classes, blocks and experts. To get one, train with the same settings "

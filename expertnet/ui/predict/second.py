@@ -3,7 +3,7 @@
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.store.checks import has_network
+from expertnet.store.index import run_rows
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.predict.calibration import temperature_of
@@ -15,18 +15,18 @@ from expertnet.ui.run_picker import descriptions
 
 def pick_second(row: DeltaGenerator, run: Run) -> Run | None:
     """Ask for a second run in a row of controls. Return None if there is no other or the user chooses none."""
-    runs = {each.id: each for each in RunStore().list() if each.id != run.id and has_network(each)}
-    if not runs:
+    rows = {row.id: row for row in run_rows(RunStore()) if row.id != run.id and row.network}
+    if not rows:
         return None
     chosen = row.selectbox(
         "Compare with",
-        list(runs),
+        list(rows),
         index=None,
-        format_func=descriptions(runs.values()).__getitem__,
+        format_func=descriptions(rows.values()).__getitem__,
         placeholder="Compare with another run",
         label_visibility="collapsed",
     )
-    return runs.get(chosen or "")
+    return rows[chosen].run if chosen else None
 
 
 def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run) -> None:

@@ -7,9 +7,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import RunError
 from expertnet.store import notes
-from expertnet.store.checks import has_network, resume_fault, routing_fits
-from expertnet.store.index import LONGEST, RunRow, row_labels
+from expertnet.store.checks import has_network, resume_fault
+from expertnet.store.index import LONGEST, row_labels
 from expertnet.store.notes import Notes, split_tags
+from expertnet.store.rows import RunRow
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import RESUMABLE_STATES
@@ -107,7 +108,7 @@ def group_actions(place: DeltaGenerator, rows: list[RunRow]) -> None:
         chosen = place.menu_button("Open run", list(labels), format_func=labels.__getitem__, icon=icon, key="open one")
         if chosen:
             open_drawer(chosen)
-    if len(rows) == 2 and routing_fits(rows[0].run, rows[1].run):
+    if len(rows) == 2 and rows[0].network == rows[1].network != "":
         with place:
             one, other = rows
             shell.link("experts", "Compare routing", one.id, view="Compare", **{"with": other.id})

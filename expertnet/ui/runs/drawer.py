@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.settings.fields import with_labels
-from expertnet.store.index import RunRow
+from expertnet.store.rows import RunRow
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import epochs_text
 from expertnet.store.trash import trashed

@@ -4,7 +4,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.charts.runs import NAMED, line_sample
-from expertnet.store.index import ORDERS, RunRow, matching, ordered, row_labels, rows_of
+from expertnet.store.index import ORDERS, matching, ordered, row_labels, rows_of
+from expertnet.store.rows import RunRow
 from expertnet.ui.auth import login
 from expertnet.ui.runs import state
 from expertnet.ui.runs.table import TALLEST, draw_table, table_key, table_of, ticked_rows
@@ -13,6 +14,7 @@ from expertnet.utils.text import counted
 
 LOOK_EVERY, LOOK_EVERY_PER_ROW = 2.0, 0.005  # seconds between looks at active runs, and the extra for each row
 FEW = 5  # runs that need no filters
+DRAWN = 500  # runs in the table and in the choice of those to compare; a browser takes long to draw thousands
 BESIDE = 7  # rows beside a comparison, which then begins in the first screen of a phone
 CHOICES = ("dataset", "state", "preset", "tag")
 KEYS = ("q", *CHOICES)  # of the filters and the URL
@@ -41,11 +43,12 @@ def _controls(rows: list[RunRow]) -> list[RunRow]:
         width=230,
     )
     chosen, order = _filters(place, rows)
-    labels = row_labels(rows)
-    keep_choice(state.COMPARED, list(labels.values()))
+    labels, chosen_ids = row_labels(rows), st.session_state.get(state.COMPARED, ())
+    offered = list(dict.fromkeys([*(row.id for row in rows[:DRAWN]), *chosen_ids]))
+    keep_choice(state.COMPARED, [labels[run_id] for run_id in offered])
     place.multiselect(
         "Compared runs",
-        list(labels),
+        offered,
         format_func=labels.__getitem__,
         key=state.COMPARED,
         placeholder="Choose runs here, or tick them in the table",
@@ -95,6 +98,8 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
         st.info("No run matches the filters.", icon=":material/filter_alt_off:")
         st.button("Clear filters", key="clear filters", on_click=_clear, icon=":material/close:")
         return
+    count, matched = counted(len(rows), "run"), len(shown)
+    shown = shown[:DRAWN]
     table, looks = table_of(shown), {row.id: index for index, row in enumerate(compared)}
     if 1 < len(compared) <= NAMED:
         samples = [line_sample(looks[row.id]) if row.id in looks else "" for row in shown]
@@ -126,9 +131,10 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
     )
     if compared:
         return  # leaves a phone more room for the comparison
-    count = counted(len(rows), "run")
-    if len(shown) < len(rows):
-        count = f"{len(shown):,} of {count}"
+    if matched < len(rows):
+        count = f"{matched:,} of {count}"
+    if len(shown) < matched:
+        count += f", of which the table has the first {DRAWN}"
     st.caption(f"{count}. Click a name to open a run. Tick runs to compare them.")
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from expertnet.store.index import RunRow, row_labels
+from expertnet.store.index import row_labels
+from expertnet.store.rows import RunRow
 from expertnet.store.status import epochs_text
 from expertnet.ui.shell import state_mark
 

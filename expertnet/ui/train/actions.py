@@ -17,6 +17,7 @@ from expertnet.training.manager import manager
 from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
 from expertnet.ui.export import export_button
+from expertnet.ui.notify import notify_button
 from expertnet.ui.shell import act, action, link
 from expertnet.ui.train.values import NONE, fill, whole
 from expertnet.utils.text import cut, escape
@@ -32,6 +33,8 @@ def training_actions(run: Run, status: Status) -> None:
         ask = buttons.popover("Stop and discard", icon=":material/delete:")
         ask.write("This moves the run and all its epochs to the trash. You can restore it on the Runs page.")
         action(ask, "Discard this run", "delete", "discard", lambda: manager().stop(run, discard=True), type="primary")
+        with buttons:
+            notify_button()
     elif status.state == "stopping":
         st.caption("Stopping after the current step. Completed epochs are kept.")
         if can_force_stop(run):

@@ -22,9 +22,7 @@ GAIN = (
 
 def start_field(form: Form, images_per_class: int | None = None) -> None:
     """Draw the choice. Choosing a run also takes over its settings of the network and its image size, without which it would not fit."""
-    rows = [
-        row for row in run_rows(RunStore()) if row.settings and row.epoch and not row.damage and TAG not in row.tags
-    ]
+    rows = [row for row in run_rows(RunStore()) if row.key and row.epoch and not row.damage and TAG not in row.tags]
     chosen, labels = form.settings[KEY], row_labels(rows)
     if not rows and not chosen:
         return
