@@ -11,6 +11,7 @@ learned and width are the controls that `expertnet controls` trains (expertnet.n
     multiply_adds  one expert per block (K = 1), wider, with as many multiply-adds
     parameters     one expert per block, wider, with as many parameters
     gates          one expert per block with squeeze-and-excitation, wider, with as many multiply-adds
+    kernels, top_1, odconv, deviation, sigmoid  other kinds of networks of experts (`expertnet controls --kinds`)
     width          one expert per block of the same width
     resnet18       torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
 
@@ -37,7 +38,7 @@ from expertnet.cli.output import say
 from expertnet.cli.train import EpochPrinter
 from expertnet.data.datasets import dataset_title, load_dataset
 from expertnet.errors import UserError
-from expertnet.network.controls import ARMS, arm_settings, with_model
+from expertnet.network.controls import NAMES, arm_settings, with_model
 from expertnet.network.model import Classifier, ExpertNet, MaxClassifier
 from expertnet.network.stem import make_norm
 from expertnet.settings.fields import build_settings, parse_assignments
@@ -50,7 +51,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import Stop
 
-VARIANTS = (*ARMS, "width", "resnet18")
+VARIANTS = (*NAMES, "width", "resnet18")
 TITLES = {"cifar10-jpeg": rows.JPEG_COPY}  # by the name of an archive
 
 
@@ -80,7 +81,7 @@ def resnet18(num_classes: int, model: ModelSettings | None = None) -> ExpertNet:
 
 def changed(settings: Settings, variant: str, num_classes: int) -> Settings:
     """Return the settings of a variant."""
-    if variant in ARMS:
+    if variant in NAMES:
         return arm_settings(settings, variant, num_classes)
     return with_model(settings, num_experts=1) if variant == "width" else settings
 

@@ -25,7 +25,7 @@ def difference_intervals(means: pd.DataFrame, seeds: pd.DataFrame, margin: float
     scale, axis = alt.Scale(domain=[-most, most], nice=False), alt.Axis(orient="top", tickCount=7, format="+,.1~f")
 
     def x(field: str) -> alt.X:
-        title = "difference in accuracy (points): learned routing minus the control"
+        title = "difference in accuracy (points): this network minus the other"
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
     y = alt.Y("control:N", sort=order, axis=None)

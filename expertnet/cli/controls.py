@@ -1,6 +1,6 @@
 """`expertnet controls`: train the controls of a run, and say what its routing earns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import pandas as pd
@@ -27,6 +27,14 @@ def controls(
     validation: Annotated[
         bool, typer.Option("--validation", help="Compare the accuracy on the validation images, not the test set.")
     ] = False,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="KIND",
+            help="Also train another kind of network: kernels, top_1, odconv, deviation, sigmoid. May be repeated.",
+        ),
+    ] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Only queue the trainings. A running studio trains them.")
     ] = False,
@@ -38,23 +46,26 @@ def controls(
     Ctrl-C stops and keeps the completed epochs. The same command continues where it was, and trains nothing twice.
     """
     from expertnet.findings.controls import retrained, runs_of_controls
+    from expertnet.network.controls import NAMES
     from expertnet.training.controls import plan_controls, queue_controls
 
     if not 0 < margin < 100:
         raise SettingsError(f"--margin must be greater than 0 and less than 100 points. You entered {margin:g}.")
-    store = open_store(runs_dir)
+    store, kinds = open_store(runs_dir), kind or ()
     found, failed = store.resolve(run, trained=True), False
     if validation and found.watches_test:
         raise RunError(f"Run {found.title} held out no validation images. Leave out --validation.")
+    for own in plan_controls(found, store, seeds, kinds).itself:
+        say(f"Left out {NAMES[own]}: run {found.title} is such a network itself.")
     if queue:
-        queued = queue_controls(found, store, seeds)
+        queued = queue_controls(found, store, seeds, kinds)
         say(
             f"Added {counted(len(queued), 'run')} to the queue. A running studio trains the queue. Without one, use the same "
             "command without --queue."
         )
     else:
-        failed = _train(found, store, seeds)
-    plan = plan_controls(found, store, seeds)
+        failed = _train(found, store, seeds, kinds)
+    plan = plan_controls(found, store, seeds, kinds)
     finding = retrained(plan, margin / 100, "validation" if validation else "test")
     runs = runs_of_controls(plan)
     document = {
@@ -73,17 +84,17 @@ def controls(
         raise typer.Exit(1)
 
 
-def _train(run: Run, store: RunStore, seeds: int) -> bool:
+def _train(run: Run, store: RunStore, seeds: int, kinds: Sequence[str]) -> bool:
     """Train what is missing, one run after another, until all is done or Ctrl-C. Returns whether a training failed."""
-    from expertnet.network.controls import ARMS
+    from expertnet.network.controls import NAMES
     from expertnet.training.controls import next_control
     from expertnet.training.lock import train_in_turn
 
     stop, failed, waited = stop_on_signals(), set[str](), set[str]()
-    while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), failed)):
+    while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), failed, kinds)):
         trial, control = found
         if control.id not in waited:
-            say(f"{ARMS[trial.arm]}, seed {trial.seed}: run {control.id}")
+            say(f"{NAMES[trial.arm]}, seed {trial.seed}: run {control.id}")
             waited.add(control.id)
         status = train_in_turn(
             control,

@@ -9,7 +9,7 @@ import pandas as pd
 from expertnet.charts.controls import difference_intervals
 from expertnet.errors import RunError
 from expertnet.findings.finding import Finding
-from expertnet.network.controls import ARMS, CONTROLS, LEARNED
+from expertnet.network.controls import ARMS, CONTROLS, LEARNED, NAMES
 from expertnet.network.cost import estimate
 from expertnet.routing.retrained import Difference, Verdict, difference
 from expertnet.store.run import Run
@@ -39,24 +39,28 @@ def known(run: Run, store: RunStore) -> tuple[Plan, Finding] | None:
 
 
 def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -> Finding | None:
-    """Compare the network with its controls; None until a seed has both. `margin` is of accuracy."""
-    pairs = {arm: _differences(plan, arm, measured) for arm in CONTROLS}
-    if not any(pairs.values()):
+    """Compare the network with its controls; None until a seed has both. `margin` is of accuracy.
+
+    The table and the chart also have the other kinds of networks in the plan, of which the sentence says nothing.
+    """
+    arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
+    pairs = {arm: _differences(plan, arm, measured) for arm in arms if arm != LEARNED}
+    if not any(pairs[arm] for arm in CONTROLS):
         return None
     found = {arm: difference(list(by_seed.values())) for arm, by_seed in pairs.items()}
-    table = pd.DataFrame([_row(plan, arm, pairs.get(arm, {}), found.get(arm), margin, measured) for arm in ARMS])
+    table = pd.DataFrame([_row(plan, arm, pairs.get(arm, {}), found.get(arm), margin, measured) for arm in arms])
     shares = ("accuracy", "gain", *INTERVALS, "smallest")
     table = table.astype(dict.fromkeys((*shares, "seconds"), float))
     compared = table[table["gain"].notna()]
     drawn = compared.assign(**{name: compared[name] * 100 for name in ("gain", *INTERVALS)})
     seeds = pd.DataFrame(
         [
-            {"control": ARMS[arm], "seed": seed, "gain": value * 100}
+            {"control": NAMES[arm], "seed": seed, "gain": value * 100}
             for arm, by_seed in pairs.items()
             for seed, value in by_seed.items()
         ]
     )
-    sentence = f"{_progress(plan)}{_sentence(pairs, found, margin)}"
+    sentence = f"{_progress(plan)}{_sentence({arm: pairs[arm] for arm in CONTROLS}, found, margin)}"
     chart, method = partial(difference_intervals, drawn, seeds, margin * 100), _method(plan, margin, measured)
     return Finding("controls", "comparison with retrained controls", sentence, chart, table, method, shares)
 
@@ -65,7 +69,7 @@ def runs_of_controls(plan: Plan) -> Finding:
     """List every training of the plan, one row per arm and seed."""
     rows = [
         {
-            "control": ARMS[trial.arm],
+            "control": NAMES[trial.arm],
             "seed": trial.seed,
             "run": trial.row.id if trial.row else "",
             "state": trial.state,
@@ -105,7 +109,7 @@ def _differences(plan: Plan, arm: str, measured: Measured) -> dict[int, float]:
         {trial.seed: _accuracy(trial, measured) for trial in plan.trials if trial.arm == each}
         for each in (LEARNED, arm)
     )
-    pairs = ((seed, own[seed], other[seed]) for seed in plan.seeds)
+    pairs = ((seed, own.get(seed), other.get(seed)) for seed in plan.seeds)  # a kind may have fewer seeds
     return {seed: a - b for seed, a, b in pairs if a is not None and b is not None}
 
 
@@ -117,12 +121,12 @@ def _row(
     seconds = [value for trial in trials if (value := _seconds(trial)) is not None]
     cost = estimate(trials[0].settings, len(plan.info.classes))
     return {
-        "control": ARMS[arm],
+        "control": NAMES[arm],
         "seeds": len(accuracies),
         "accuracy": mean(accuracies) if accuracies else None,
         "gain": mean(by_seed.values()) if by_seed else None,
         **{name: getattr(found, name, None) for name in (*INTERVALS, "smallest")},
-        "verdict": found.verdict(margin).value if found else "",
+        "verdict": found.verdict(margin).value if found and arm in CONTROLS else "",
         "seconds": round(mean(seconds), 1) if seconds else None,
         "multiply_adds": cost.multiply_adds,
         "parameters": cost.parameters,
@@ -130,8 +134,8 @@ def _row(
 
 
 def _progress(plan: Plan) -> str:
-    done = sum(trial.finished for trial in plan.distinct)
-    return f"Partial results, {done} of {len(plan.distinct)} runs: " if done < len(plan.distinct) else ""
+    finished = [trial.finished for trial in plan.distinct if trial.arm in ARMS]
+    return "" if all(finished) else f"Partial results, {sum(finished)} of {len(finished)} runs: "
 
 
 def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | None], margin: float) -> str:
@@ -179,5 +183,6 @@ def _method(plan: Plan, margin: float, measured: Measured) -> str:
         "test set. Routing earns or costs accuracy if the 95% interval excludes 0. It is equivalent if the 90% interval lies "
         f"within ±{margin * 100:g} points, even if it excludes 0 (two one-sided tests; Schuirmann 1987). Each comparison may be "
         "wrong in 5% of cases. Smallest is the true difference that so many seeds detect with a probability of 80%, given the "
-        f"spread of these differences. {where} Seconds are the mean time of a training as measured, and depend on the computer."
+        f"spread of these differences. Other kinds of networks of experts are compared in the same way, and the sentence leaves them "
+        f"out, since they route too. {where} Seconds are the mean time of a training as measured, and depend on the computer."
     )

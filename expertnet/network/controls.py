@@ -16,6 +16,22 @@ CONTROLS = {  # names in files and benchmarks, and for users
     "gates": "one expert with channel gates, equal multiply-adds",
 }
 ARMS = {LEARNED: "learned routing"} | CONTROLS
+KINDS = {  # other networks of the family, which are trained only if asked for
+    "kernels": "kernels mixed",
+    "top_1": "top 1 of K, balanced",
+    "odconv": "kernels mixed with ODConv gates",
+    "deviation": "router on mean and deviation",
+    "sigmoid": "sigmoid router",
+}
+NAMES = ARMS | KINDS
+KIND_SETTINGS: dict[str, dict[str, Any]] = {
+    "kernels": {"mixing": "kernels"},
+    "top_1": {"top_k": 1, "router_output": "softmax"},
+    "odconv": {"mixing": "kernels", "gates": "odconv"},
+    "deviation": {"router_input": "mean_deviation"},
+    "sigmoid": {"router_output": "sigmoid", "top_k": 0, "balance": 0.0},
+}
+BALANCE = 0.01  # of the loss that spreads the images, as in Switch (Fedus 2021, arXiv:2101.03961), unless the network has its own
 FINENESS, WIDEST = 1024, 1024  # steps of a factor of the widths between 1 and 2; channels that a network may have
 
 
@@ -28,6 +44,9 @@ def arm_settings(settings: Settings, arm: str, num_classes: int) -> Settings:
         return _widened(settings, arm, num_classes)
     if arm == "gates":
         return _widened(settings, "multiply_adds", num_classes, gates="se")
+    if arm in KINDS:
+        balance = {"balance": settings.model.balance or BALANCE} if arm == "top_1" else {}
+        return with_model(settings, **KIND_SETTINGS[arm], **balance)
     return with_model(settings, routing=arm)
 
 

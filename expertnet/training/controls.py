@@ -1,10 +1,12 @@
 """Train the controls of a run: the same network without learned routing, and networks without experts at the same cost.
 
+Other kinds of networks of experts are trained and compared likewise, but only those that are asked for.
+
 A control has the run's images, recipe and budget. It is recognized by its settings and its images alone, so that a run that is
 already there is never trained again, whoever trained it.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from filelock import FileLock
 from expertnet.data.custom import refuse_changed_images
 from expertnet.data.info import DatasetInfo, is_own
 from expertnet.errors import RunError, SettingsError
-from expertnet.network.controls import ARMS, LEARNED, arm_settings
+from expertnet.network.controls import ARMS, CONTROLS, KINDS, NAMES, arm_settings
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
@@ -63,6 +65,7 @@ class Plan:
     run: Run
     info: DatasetInfo
     trials: tuple[Trial, ...]
+    itself: tuple[str, ...] = ()  # the kinds that were asked for and that the run's own network is of
 
     @property
     def seeds(self) -> list[int]:
@@ -85,35 +88,43 @@ class Plan:
     @property
     def begun(self) -> bool:
         """Return whether any control was ever started."""
-        return any(trial.row for trial in self.trials if trial.arm != LEARNED)
+        return any(trial.row for trial in self.trials if trial.arm in CONTROLS)
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def plan_controls(run: Run, store: RunStore, seeds: int = SEEDS) -> Plan:
+def plan_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequence[str] = ()) -> Plan:
     """Return what compares a finished run with its controls, with the runs of the store that did it already.
 
-    The first seed is the run's own. Raises RunError if the run cannot have controls, or SettingsError for a wrong number of seeds.
+    The first seed is the run's own. KINDS are planned if they are in `kinds`; of the others, only trainings that are done, wait
+    or run are part of the plan. Raises RunError if the run cannot have controls, or SettingsError for a wrong number of seeds or
+    an unknown kind.
     """
     if not 1 <= seeds <= MAX_SEEDS:
         raise SettingsError(f"The number of seeds must be between 1 and {MAX_SEEDS}. You entered {seeds}.")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise SettingsError(f"There is no kind of network called {unknown[0]}. Choose from {', '.join(KINDS)}.")
     settings, info = _checked(run)
+    itself = [kind for kind in KINDS if arm_settings(settings, kind, len(info.classes)) == settings]
     first = settings.seed if settings.seed + seeds <= 2**31 else 0
     numbers = [settings.seed, *(seed for seed in range(first, first + seeds) if seed != settings.seed)][:seeds]
     wanted = [
         (arm, seed, arm_settings(settings, arm, len(info.classes)).model_copy(update={"seed": seed}))
         for seed in numbers
-        for arm in ARMS
+        for arm in NAMES
+        if arm not in itself
     ]
     rows = _best_rows(run, {planned for _, _, planned in wanted}, info, store)
-    return Plan(run, info, tuple(Trial(arm, seed, planned, rows.get(planned)) for arm, seed, planned in wanted))
+    trials = [Trial(arm, seed, planned, rows.get(planned)) for arm, seed, planned in wanted]
+    kept = tuple(trial for trial in trials if trial.arm in (*ARMS, *kinds) or not trial.is_open)
+    return Plan(run, info, kept, tuple(kind for kind in itself if kind in kinds))
 
 
 def begun_plan(run: Run, store: RunStore) -> Plan | None:
     """Return the plan of the seeds of which a control was ever started; None without any. Raises RunError as plan_controls does."""
     plan = plan_controls(run, store, MAX_SEEDS)
-    begun = {trial.seed for trial in plan.trials if trial.row and trial.arm != LEARNED}
+    begun = {trial.seed for trial in plan.trials if trial.row and trial.arm in CONTROLS}
     trials = tuple(trial for trial in plan.trials if trial.seed in begun)
     return Plan(run, plan.info, trials) if trials else None
 
@@ -162,27 +173,28 @@ def _best_rows(run: Run, wanted: Collection[Settings], info: DatasetInfo, store:
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def queue_controls(run: Run, store: RunStore, seeds: int = SEEDS) -> list[Run]:
+def queue_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequence[str] = ()) -> list[Run]:
     """Queue every training that is missing or was cut off, for any server of the store, and return these runs.
 
     Raises as plan_controls does, and UserError if the images are gone or the memory is too small. Nothing is queued then.
     """
     with _planning(store):
-        plan = plan_controls(run, store, seeds)
+        plan = plan_controls(run, store, seeds, kinds)
         _refuse(plan)
         return [_queue(plan, trial, store) for trial in plan.open]
 
 
 def next_control(
-    run: Run, store: RunStore, seeds: int, owner: Process, without: Collection[str] = ()
+    run: Run, store: RunStore, seeds: int, owner: Process, without: Collection[str] = (), kinds: Sequence[str] = ()
 ) -> tuple[Trial, Run] | None:
     """Return the next training to do, queued for `owner`, or else one that waits or trains; None if there is none left.
 
     Runs whose ids are in `without` are left out. Raises as queue_controls does.
     """
     with _planning(store):
-        plan = plan_controls(run, store, seeds)
-        left = [trial for trial in plan.distinct if not trial.finished and not (trial.row and trial.row.id in without)]
+        plan = plan_controls(run, store, seeds, kinds)
+        wanted = [trial for trial in plan.distinct if trial.arm in (*ARMS, *kinds) and not trial.finished]
+        left = [trial for trial in wanted if not (trial.row and trial.row.id in without)]
         trial = next((trial for trial in left if trial.is_open), None)
         if trial is not None:
             _refuse(plan)
@@ -210,7 +222,7 @@ def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = No
         run = trial.row.run
         prepare_resume(run)
     else:
-        name = f"{cut(plan.run.title, LONGEST)}: {ARMS[trial.arm]}, seed {trial.seed}"
+        name = f"{cut(plan.run.title, LONGEST)}: {NAMES[trial.arm]}, seed {trial.seed}"
         run = store.create(trial.settings, plan.run.preset, name, plan.info)
         run.annotate(Notes(tags=(TAG,)))
     RunQueue(store.root).add(run.id, owner)

@@ -45,6 +45,18 @@ def test_a_comparison_that_is_there_is_printed(store):
     assert lines[0].split()[:3] == ["network", "seeds", "accuracy"] and len(lines) == len(ARMS) + 2
 
 
+def test_other_kinds_are_trained_and_compared_only_if_asked_for(store):
+    run = original(store, **{"model.mixing": "kernels"})
+    plain = command("controls", run.id, "--queue", "--seeds", 1)
+    count = len(store.list())
+    done = command("controls", run.id, "--queue", "--seeds", 1, "--kind", "top_1", "--kind", "kernels")
+    assert plain.returncode == done.returncode == 0 and "Added 1 run to the queue." in done.stderr
+    assert "Left out kernels mixed: run mine is such a network itself." in done.stderr
+    assert len(store.list()) == count + 1 and "mine: top 1 of K, balanced, seed 0" in {
+        each.title for each in store.list()
+    }
+
+
 def test_with_queue_the_runs_only_wait(store):
     run = original(store)
     done = command("controls", run.id, "--queue", "--seeds", 1)
@@ -61,6 +73,7 @@ def test_with_queue_the_runs_only_wait(store):
         (["--margin", 0], "--margin must be greater than 0"),
         (["--margin", "nan"], "--margin must be greater than 0"),
         (["--seeds", "many"], "--seeds"),
+        (["--kind", "top_3"], "no kind of network called top_3. Choose from kernels, "),
     ],
 )
 def test_wrong_arguments_are_rejected(store, words, says):

@@ -50,6 +50,22 @@ def test_one_sentence_groups_the_controls_by_what_they_say():
     )
 
 
+def test_other_kinds_are_in_the_table_once_trained_and_not_in_the_sentence():
+    accuracies = {arm: [0.90 - place / 100, 0.91 - place / 90] for place, arm in enumerate(("learned", *CONTROLS))}
+    plain, _ = finding(accuracies, **WIDE)
+    found, plan = finding(accuracies | {"kernels": [0.89, 0.88], "top_1": [0.91]}, **WIDE)
+    kernels, top_1 = row(found.table, "kernels mixed"), row(found.table, "top 1 of K, balanced")
+    assert found.sentence == plain.sentence and not plan.open
+    assert (
+        kernels["gain"] == pytest.approx(0.02) and kernels["low"] < 0.02 < kernels["high"] and kernels["seconds"] == 60
+    )
+    assert kernels["multiply_adds"] < row(found.table, "learned routing")["multiply_adds"]
+    assert (top_1["seeds"], kernels["verdict"]) == (1, "") and top_1["gain"] == pytest.approx(-0.01)
+    assert len(found.table) == len(plain.table) + 2 and b"kernels mixed: +2.00 points" in to_file(found.chart, "svg")
+    asked = plan_controls(plan.run, RunStore(), 2, ["top_1"])
+    assert [(trial.arm, trial.seed) for trial in asked.open] == [("top_1", 1)]
+
+
 def test_a_control_that_does_better_is_a_cost():
     costs, _ = finding({"learned": [0.90, 0.91, 0.92], "uniform": [0.93, 0.94, 0.9501]})
     assert "Routing costs accuracy against weights 1/K (-3.0 points)." in costs.sentence

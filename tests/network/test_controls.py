@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from expertnet.network.controls import ARMS, LEARNED, arm_settings
+from expertnet.network.controls import ARMS, LEARNED, NAMES, arm_settings
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings, differences
@@ -79,6 +79,22 @@ def test_controls_of_the_routing_differ_in_nothing_else():
     assert torch.equal(routing, torch.full_like(routing, 1 / 3))
 
 
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("kernels", {"mixing": "kernels"}),
+        ("top_1", {"top_k": 1, "balance": 0.01}),
+        ("odconv", {"mixing": "kernels", "gates": "odconv"}),
+        ("deviation", {"router_input": "mean_deviation"}),
+        ("sigmoid", {"router_output": "sigmoid"}),
+    ],
+)
+def test_other_kinds_differ_in_what_their_name_says(kind, changed):
+    settings, made = arm(kind)
+    found = {key.removeprefix("model."): value for key, _, value in differences(settings, made)}
+    assert found == changed and arm_settings(made, kind, 10) == made
+
+
 def test_every_arm_keeps_the_recipe_and_the_images():
     settings = build_settings("fast")
     for name in ARMS:
@@ -90,7 +106,7 @@ def test_every_arm_keeps_the_recipe_and_the_images():
 def test_every_arm_of_every_kind_of_network_can_be_built(kind):
     values = kind | {"routing": "learned", "num_blocks": 2, "channels": 8, "pool_after": (1,)}
     settings = build_settings("quick", None, {f"model.{key}": value for key, value in values.items()})
-    for name in ARMS:
+    for name in NAMES:
         made = arm_settings(settings, name, 10)
         assert Settings.model_validate(made.model_dump()) == made
         assert ExpertNet(made.model, 10)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

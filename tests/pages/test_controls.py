@@ -46,6 +46,15 @@ def test_one_button_queues_what_is_missing_and_another_removes_it(run):
     assert button(test, "Train the controls")
 
 
+def test_another_kind_is_queued_once_it_is_chosen(run):
+    test, store = view_of(run, seeds="1"), RunStore()
+    missing = len(plan_controls(run, store, 1).open)
+    test.multiselect(key="kinds").set_value(["kernels"]).run()
+    assert f"{missing + 1} trainings, about " in text(test)
+    button(test, "Train the controls").click().run()
+    assert sum(each.title.endswith(": kernels mixed, seed 0") for each in store.list()) == 1
+
+
 def test_partial_results_are_shown_as_such_with_what_is_missing(run):
     store = RunStore()
     with_controls(run, store, {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})

@@ -1,5 +1,6 @@
 """Runs and controls with given accuracies, which take no training."""
 
+from expertnet.network.controls import KINDS
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
@@ -25,7 +26,7 @@ def measured(run: Run, test: float, validation: float = 0.8) -> Run:
 def with_controls(run: Run, store: RunStore, accuracies: dict[str, list[float]]) -> Plan:
     """Finish the trainings of each arm with these accuracies, from the first seed on, and return the plan."""
     seeds = max(map(len, accuracies.values()))
-    for trial in plan_controls(run, store, seeds).trials:
+    for trial in plan_controls(run, store, seeds, [arm for arm in accuracies if arm in KINDS]).trials:
         tests = accuracies.get(trial.arm, [])
         place = trial.seed - run.settings().seed
         if place < len(tests) and not trial.finished:

@@ -9,7 +9,7 @@ from expertnet.errors import RunError
 from expertnet.findings.controls import MARGIN, expected_seconds, retrained, runs_of_controls
 from expertnet.findings.finding import Finding
 from expertnet.findings.seeds import findings_over_seeds, learned_runs, measure_each
-from expertnet.network.controls import CONTROLS
+from expertnet.network.controls import CONTROLS, KINDS
 from expertnet.routing.lab import Lab
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -46,21 +46,31 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
     with row:  # not a number input: two of them have buttons of the same name
         seeds = pick_number("Seeds", range(1, MAX_SEEDS + 1), max(SEEDS, len(begun.seeds) if begun else 0), "seeds")
     margin = _pick_margin(row)
+    kinds = row.multiselect(
+        "Other kinds",
+        list(KINDS),
+        format_func=KINDS.__getitem__,
+        key="kinds",
+        bind="query-params",
+        placeholder="none",
+        help="Other networks of experts, trained and compared as the controls are. They add to the trainings.",
+        width=FIELD,
+    )
     measured: Any = "test" if run.watches_test else _pick_set(row)
 
     def results() -> None:
         with shown_error():
-            plan = plan_controls(run, store, seeds)
+            plan = plan_controls(run, store, seeds, kinds)
             if was_active and not plan.active:
                 st.rerun()  # without ticks
-            _training(plan, store)
+            _training(plan, store, kinds)
             finding = retrained(plan, margin, measured)
             if finding is not None:
                 show(finding, table=True)
             if plan.begun:
                 show(runs_of_controls(plan))
 
-    plan = plan_controls(run, store, seeds)
+    plan = plan_controls(run, store, seeds, kinds)
     was_active = bool(plan.active)
     login.fragment(results, run_every=TICK if was_active else None)()
     learned = learned_runs(plan)
@@ -111,13 +121,15 @@ def _pick_set(row: DeltaGenerator) -> str:
         return pick_option("Measured on", SETS, "measured", help=help)
 
 
-def _training(plan: Plan, store: RunStore) -> None:
+def _training(plan: Plan, store: RunStore, kinds: list[str]) -> None:
     """Draw the button that trains what is missing, with what it costs, and what waits or trains."""
     row, run, seeds = st.container(horizontal=True, vertical_alignment="center"), plan.run, len(plan.seeds)
+    if plan.itself:
+        st.caption(f"Left out {', '.join(KINDS[kind] for kind in plan.itself)}: this network is one itself.")
     if plan.open:
 
         def train() -> None:
-            queue_controls(run, store, seeds)
+            queue_controls(run, store, seeds, kinds)
             manager().wake()
 
         label = "Train the missing controls" if plan.begun else "Train the controls"
