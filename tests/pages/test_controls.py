@@ -53,6 +53,7 @@ def test_another_kind_is_queued_once_it_is_chosen(run):
     assert f"{missing + 1} trainings, about " in text(test)
     button(test, "Train the controls").click().run()
     assert sum(each.title.endswith(": kernels mixed, seed 0") for each in store.list()) == 1
+    button(test, "Remove the controls from the queue").click().run()
 
 
 def test_partial_results_are_shown_as_such_with_what_is_missing(run):

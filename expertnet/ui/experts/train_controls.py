@@ -34,8 +34,8 @@ SETS = {"Test set": "test", "Validation set": "validation"}
 def controls_view(selection: Selection, lab: Lab | None) -> None:
     run, store = selection.run, RunStore()
     st.markdown(
-        "What does routing earn? Switching it off in a trained network only shows what the network relies on. Here, "
-        f"{len(CONTROLS)} controls are trained on the same images with the same recipe, and compared with this network seed by seed."
+        "What does routing earn? Switching it off only shows what the network relies on. So "
+        f"{len(CONTROLS)} controls are trained like this network, and compared with it seed by seed."
     )
     try:
         begun = begun_plan(run, store)
