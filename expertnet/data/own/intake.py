@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -110,10 +110,16 @@ def stage(
             progress(f"{counted(done, 'file')} read", None)
 
 
-def reject(upload: Upload, path: str, reason: str) -> None:
-    """Note that a file which was not taken in has arrived."""
+def reject(upload: Upload, reasons: Mapping[str, str]) -> None:
+    """Note that files which were not taken in have arrived, and why by their paths."""
     with incoming(upload.dataset):
-        upload.note([{"path": path, "reason": reason}])
+        upload.note([{"path": path, "reason": reason} for path, reason in reasons.items()])
+
+
+def note_unpacked(upload: Upload, path: str) -> None:
+    """Note that an archive has arrived, so that it need not be sent again."""
+    with incoming(upload.dataset):
+        upload.note([{"path": path}])
 
 
 def refuse_full_disk(folder: Path, size: int, done: int = 0) -> None:

@@ -36,11 +36,12 @@ class Arrived:
 
     images: list[dict[str, Any]] = field(default_factory=list)  # path, class, and an OwnImage's fields without a label
     rejected: list[tuple[str, str]] = field(default_factory=list)  # paths and reasons
+    unpacked: list[str] = field(default_factory=list)  # paths of archives
 
     @property
     def paths(self) -> set[str]:
         """The paths of all files, which need not be sent again."""
-        return {image["path"] for image in self.images} | {path for path, _ in self.rejected}
+        return {image["path"] for image in self.images} | {path for path, _ in self.rejected} | set(self.unpacked)
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,14 @@ class Upload:
 
 @cached_on_file(maxsize=2)  # each list may be long
 def _arrived(path: Path) -> Arrived:
-    files = [file for line in lines(path) for file in line]
-    rejected = [(file["path"], file["reason"]) for file in files if "reason" in file]
-    return Arrived([file for file in files if "image" in file], rejected)
+    files = [file for line in lines(path) for file in line]  # a file may have come twice, because an answer was lost
+    rejected = dict.fromkeys((file["path"], file["reason"]) for file in files if "reason" in file)
+    images = {(file["path"], file["class"], file["image"]["digest"]): file for file in files if "image" in file}
+    return Arrived(
+        list(images.values()),
+        list(rejected),
+        [file["path"] for file in files if "image" not in file and "reason" not in file],
+    )
 
 
 def begin_upload(dataset: str, name: str = "") -> Upload:

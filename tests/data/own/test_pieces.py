@@ -3,6 +3,8 @@
 import io
 import json
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from PIL import Image
@@ -63,6 +65,40 @@ def test_an_archive_arrives_in_pieces(upload):
     assert not list(upload.parts.iterdir())
 
 
+@pytest.mark.parametrize(("path", "data"), [("a/big.png", noise()), ("x.zip", archive_of("ant", "bee"))])
+def test_the_last_piece_may_come_again_once_the_file_has_arrived(upload, path, data):
+    last = framed(path, data, 100, len(data), number=3)
+    receive(upload, framed(path, data, 0, 100, number=3))
+    receive(upload, last)
+    before, images = arrived(upload), len(upload.arrived().images)
+    assert path in before["files"] and not before["parts"]
+    for again in (last, last, framed(path, data, number=3)):
+        receive(upload, again)
+    assert arrived(upload) == before and len(upload.arrived().images) == images
+
+
+def test_a_piece_that_comes_again_while_its_archive_is_unpacked_changes_nothing(upload, monkeypatch):
+    data, unpacking, go_on = archive_of("ant", "bee"), threading.Event(), threading.Event()
+    files_at = pieces.files_at
+
+    def slowly(path):
+        unpacking.set()
+        assert go_on.wait(60)
+        yield from files_at(path)
+
+    monkeypatch.setattr(pieces, "files_at", slowly)
+    receive(upload, framed("x.zip", data, 0, 100))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(receive, upload, framed("x.zip", data, 100, len(data)))
+        assert unpacking.wait(60)
+        second = pool.submit(receive, upload, framed("x.zip", data, 100, len(data)))
+        assert not wait([second], timeout=0.2).done  # or it would have cut the archive off
+        go_on.set()
+        first.result()
+        second.result()
+    assert len(upload.arrived().images) == 6 and not upload.arrived().rejected and not arrived(upload)["parts"]
+
+
 def test_a_damaged_archive_is_named_and_the_others_stay(upload):
     receive(upload, framed("a/1.png", png(1)) + framed("x.zip", archive_of("ant")[:100]))
     assert dict(upload.arrived().rejected)["x.zip"].startswith("x.zip is damaged")
@@ -71,7 +107,8 @@ def test_a_damaged_archive_is_named_and_the_others_stay(upload):
 
 def test_a_file_that_is_too_large_is_named(upload):
     header = json.dumps({"path": "a/1.png", "number": 0, "size": 2**40, "offset": 0, "count": 3, "label": ""}).encode()
-    receive(upload, len(header).to_bytes(4, "big") + header + b"abc")
+    body = len(header).to_bytes(4, "big") + header + b"abc"
+    receive(upload, body * 2)
     assert upload.arrived().rejected == [("a/1.png", "The file is larger than 50 MiB. Make it smaller.")]
 
 
@@ -85,6 +122,7 @@ def test_a_file_that_is_too_large_is_named(upload):
         framed("", png(1)),
         framed("a/1.png", png(1), -5),
         framed("a/1.png", png(1)).replace(b'"a/1.png"', b"[1, 2, 34]"),
+        framed("x.zip", b"x") * (pieces.MOST_PIECES + 1),  # each would be unpacked by itself
     ],
 )
 def test_damaged_requests_are_refused_and_change_nothing(upload, body):
