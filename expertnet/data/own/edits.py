@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from expertnet.data.own.contents import Contents, OwnImage
 from expertnet.data.own.datasets import edit, free_title
-from expertnet.data.own.names import alike, checked_name, tidy, unused
+from expertnet.data.own.names import Taken, alike, checked_name, tidy
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError
 from expertnet.utils.text import counted, printable
@@ -82,11 +82,11 @@ def relabel(dataset: str, labels: Mapping[str, str]) -> Version:
     def change(contents: Contents) -> str:
         names = {label: class_name(contents, label) for label in labels.values()}
         moving = {key: image for key, image in _present(contents, labels).items() if image.label != labels[key]}
-        taken: dict[str, set[str]] = {label: set() for label in names}
+        taken = {label: Taken() for label in names}
         held: dict[str, set[str]] = {label: set() for label in names}
         for image in contents.images.values():
             if image.label in names:
-                taken[image.label].add(image.name)
+                taken[image.label].names.add(image.name)
                 held[image.label].add(image.digest)
         sources = {contents.classes[image.label] for image in moving.values()}
         for key, image in moving.items():
@@ -94,9 +94,7 @@ def relabel(dataset: str, labels: Mapping[str, str]) -> Version:
             if image.digest in held[label]:
                 del contents.images[key]
                 continue
-            free = unused(image.name, taken[label])
-            contents.images[key] = replace(image, label=label, name=free)
-            taken[label].add(free)
+            contents.images[key] = replace(image, label=label, name=taken[label].take(image.name))
             held[label].add(image.digest)
         where = f" from “{sources.pop()}”" if len(sources) == 1 else ""
         targets = {names[labels[key]] for key in moving}

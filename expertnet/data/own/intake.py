@@ -17,7 +17,7 @@ from expertnet.data.own.datasets import edit, refuse_if_gone
 from expertnet.data.own.edits import fresh_id
 from expertnet.data.own.files import THUMB, to_jpeg, write_once
 from expertnet.data.own.log import FullDiskError
-from expertnet.data.own.names import alike, checked_name, file_name, unused
+from expertnet.data.own.names import Taken, checked_name, file_name
 from expertnet.data.own.uploads import Arrived, Upload, begin_upload, incoming
 from expertnet.data.own.versions import Version, blob, home, open_version
 from expertnet.errors import DatasetError, ImageError
@@ -208,24 +208,23 @@ def finish(upload: Upload) -> Added:
 def _add(contents: Contents, found: Arrived, joined: dict[str, str]) -> Iterator[str]:
     """Add the images that their class does not have yet, and yield the class id of each."""
     labels = {name: label for label, name in contents.classes.items()}
+    alike = {name.casefold(): name for name in labels}
     held = {(image.label, image.digest) for image in contents.images.values()}
-    taken: dict[str, set[str]] = {label: set() for label in contents.classes}
+    taken = {label: Taken() for label in contents.classes}
     for image in contents.images.values():
-        taken[image.label].add(image.name)
+        taken[image.label].names.add(image.name)
     for file in found.images:
         name, image = file["class"], OwnImage(**file["image"])
         if name not in labels:
-            known = alike(contents.classes.values(), name)
-            if known is None:
+            known = alike.setdefault(name.casefold(), name)
+            if known == name:
                 labels[name] = fresh_id()
-                contents.classes[labels[name]], taken[labels[name]] = name, set()
+                contents.classes[labels[name]], taken[labels[name]] = name, Taken()
             else:
                 labels[name], joined[name] = labels[known], known
         label = labels[name]
         if (label, image.digest) in held:
             continue
-        free = unused(image.name, taken[label])
-        taken[label].add(free)
         held.add((label, image.digest))
-        contents.images[fresh_id()] = replace(image, label=label, name=free)
+        contents.images[fresh_id()] = replace(image, label=label, name=taken[label].take(image.name))
         yield label

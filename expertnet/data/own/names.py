@@ -49,11 +49,19 @@ def file_name(path: str, image_format: str) -> str:
     return f"{stem.lstrip('.')[:LONGEST_STEM] or 'image'}.{suffix}"
 
 
-def unused(name: str, taken: set[str]) -> str:
-    """Return a file name that is not in `taken`, with a number if need be: "1.jpg", "1 (2).jpg"."""
-    stem, _, suffix = name.rpartition(".")
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{stem} ({number}).{suffix}"
-    return free
+class Taken:
+    """The file names of a class. Thousands may be alike, such as those of a folder for each image."""
+
+    def __init__(self) -> None:
+        self.names, self._last = set[str](), dict[str, int]()  # the number that each name had last
+
+    def take(self, name: str) -> str:
+        """Add a name, with a number if it is there: "1.jpg", "1 (2).jpg". Returns it."""
+        stem, _, suffix = name.rpartition(".")
+        number, free = self._last.get(name, 1), name
+        while free in self.names:
+            number += 1
+            free = f"{stem} ({number}).{suffix}"
+        self._last[name] = number
+        self.names.add(free)
+        return free
