@@ -15,7 +15,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start
 from expertnet.training.stop import Stop
 from expertnet.training.trackers.follow import follow
-from expertnet.training.trackers.record import Tracked, read_tracked, write_tracked
+from expertnet.training.trackers.record import Tracked, read_tracked, without_password, write_tracked
 from expertnet.utils.processes import this_process
 from tests.support.small import settings, until
 
@@ -86,6 +86,21 @@ def test_a_tracker_that_fails_is_tried_again_and_gets_everything(run):
     log = run.log_tail()
     assert log.count("MLflow could not be reached") == 1 and "no answer from http://here/1" in log
     assert "secret" not in log
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@here:5000/1 failed", "http://here:5000/1 failed"),
+        ("postgresql://me:sec/ret@here/runs", "postgresql://here/runs"),
+        ("http://me:s@cret@here", "http://here"),
+        ("https://secret@here/1", "https://here/1"),
+        ("postgresql://here/runs?user=me&password=secret&x=1", "postgresql://here/runs?user=me&password=***&x=1"),
+        ("no answer from 'http://here:5000/1'", "no answer from 'http://here:5000/1'"),
+    ],
+)
+def test_passwords_in_addresses_are_left_out(text, shown):
+    assert without_password(text) == shown
 
 
 def test_a_tracker_that_never_answers_is_given_up_after_the_run_has_ended(run):

@@ -125,11 +125,11 @@ def restore_version(dataset: str, number: int) -> Version:
 
 def _back_to(dataset: str, number: int, what: str, latest: int = 0, **noted: Any) -> Version:
     """Return to an older version, with `latest` only if that still is the latest one."""
-    old = open_version(dataset, number).contents
 
     def change(contents: Contents) -> str:
         if latest and open_version(dataset).number != latest:
             raise DatasetError("The dataset was changed in the meantime. Look at the last change, then try again.")
+        old = open_version(dataset, number).contents  # not earlier: another tab may have deleted its files
         contents.title, contents.classes, contents.images = old.title, old.classes, old.images
         return what
 

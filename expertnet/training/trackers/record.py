@@ -46,8 +46,9 @@ class Tracked:
 
 
 def without_password(text: str) -> str:
-    """Return text without the names and passwords in addresses such as http://me:secret@host."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    """Return text without the names and passwords in addresses such as http://me:secret@host, and in their parameters."""
+    text = re.sub(r"//(?:[^/:@\s]*:\S*|[^/@\s]*)@", "//", text)  # a password may contain / and @
+    return re.sub(r"(?i)([?&;](?:password|passwd|pwd|token|access_key|secret)=)[^&;\s'\"]*", r"\1***", text)
 
 
 def write_tracked(folder: Path, tracker: str, tracked: Tracked) -> None:

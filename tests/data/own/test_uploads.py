@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from expertnet.data.own import datasets, edits
 from expertnet.data.own.datasets import can_undo, create_dataset, undo
 from expertnet.data.own.edits import remove_class, remove_images
 from expertnet.data.own.intake import add_files, finish, stage
@@ -102,6 +103,21 @@ def test_removing_images_frees_their_space_once_the_older_versions_are_deleted(d
     label, _ = sorted(after.contents.classes)
     remove_class(dataset, label)
     assert can_undo(dataset) and undo(dataset).number == 5 and finish(waits).added == 4
+
+
+def test_an_undo_while_another_tab_deletes_the_older_versions_brings_no_image_without_its_file(dataset, monkeypatch):
+    add_files(dataset, files_of("a"))
+    edits.remove_images(dataset, list(open_version(dataset).contents.images))
+    real = datasets.edit
+
+    def late(*given, **options):
+        delete_older_versions(dataset)
+        return real(*given, **options)
+
+    monkeypatch.setattr(datasets, "edit", late)
+    with pytest.raises(DatasetError, match="has no version 2"):
+        undo(dataset)
+    assert not open_version(dataset).contents.images
 
 
 def test_a_folder_that_a_kill_left_is_no_upload(dataset):
