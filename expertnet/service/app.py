@@ -105,6 +105,7 @@ def make_app(
         title="ExpertNet prediction service",
         version=__version__,
         description=f"Classifies images with run {served.run.id}.",
+        openapi_url=None,  # its route below checks the host name, too
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(check_host)],
@@ -195,6 +196,10 @@ def make_app(
         if gate.full:
             raise HTTPException(503, "The service is busy.", SOON)
         return State(status="ready")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def description() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
     @app.get("/", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)

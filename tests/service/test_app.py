@@ -244,7 +244,7 @@ def test_a_key_protects_what_the_network_says(client):
 
 def test_pages_of_other_origins_and_other_host_names_are_kept_out(client):
     start = client(hosts=("127.0.0.1",), origins=("http://mine.example",))
-    for path in ("/", "/about", "/health"):
+    for path in ("/", "/about", "/health", "/openapi.json"):
         assert "127.0.0.1" in refused(start.get(path, headers={"Host": "evil.example"}), 400)
     for origin, allowed in (("http://mine.example", "http://mine.example"), ("http://evil.example", None)):
         assert start.get("/about", headers={"Origin": origin}).headers.get("Access-Control-Allow-Origin") == allowed
