@@ -27,8 +27,17 @@ from expertnet.utils.text import counted, printable
 
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
-MOST_REJECTED = 1000  # files that are named in the log
+MOST_REJECTED = 1000  # files that are named in the log, and on the page
 PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What to say about files that were added, without the version, whose images take much memory."""
+
+    version: int
+    sentence: str
+    rejected: list[tuple[str, str]]  # the first ones
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,10 @@ class Added:
             more = f" The first is {path[-100:]}: {reason}" if len(self.rejected) > 1 else f" {path[-100:]}: {reason}"
             parts.append(f"{counted(len(self.rejected), 'file')} could not be added.{more}")
         return printable(" ".join(parts))
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.version.number, self.sentence, self.rejected[:MOST_REJECTED])
 
 
 def add_files(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from expertnet.data.images import FORMATS_TEXT
 from expertnet.data.own import edits
-from expertnet.data.own.intake import Added, add_files, finish
+from expertnet.data.own.intake import Outcome, add_files, finish
 from expertnet.data.own.space import discard
 from expertnet.data.own.uploads import Upload, uploads_of
 from expertnet.data.own.versions import Version
@@ -101,7 +101,7 @@ def _camera(version: Version, label: str, disabled: bool) -> None:
         with st.spinner("Adding the photo…"):
             try:
                 added = add_files(version.dataset, [(photo.name, photo.getvalue())], label)
-                st.session_state[RESULT] = version.dataset, added
+                st.session_state[RESULT] = version.dataset, added.outcome
             finally:
                 st.session_state[PHOTOS] += 1
                 forget(photo)
@@ -112,11 +112,11 @@ def _camera(version: Version, label: str, disabled: bool) -> None:
 def _result(dataset: str) -> None:
     """Draw what became of the last upload."""
     of, added = st.session_state.get(RESULT, ("", None))
-    if of != dataset or not isinstance(added, Added):
+    if of != dataset or not isinstance(added, Outcome):
         return
     if added.rejected:
         st.warning(escape(added.sentence), icon=":material/warning:")
-        with st.expander(f"{counted(len(added.rejected), 'file')} not added", key=f"rejected {added.version.number}"):
+        with st.expander("Files that were not added", key=f"rejected {added.version}"):
             st.dataframe([{"File": path, "Why": reason} for path, reason in added.rejected], hide_index=True)
     else:
         st.success(escape(added.sentence), icon=":material/check:")
@@ -147,7 +147,7 @@ def _interrupted(upload: Upload) -> None:
 
     def add() -> None:
         choices.write("view", VIEW)
-        st.session_state[RESULT] = upload.dataset, finish(upload)
+        st.session_state[RESULT] = upload.dataset, finish(upload).outcome
 
     action(row, "Add them", "check", f"finish {upload.id}", add, type="primary")
     action(row, "Discard", "delete", f"discard {upload.id}", lambda: discard(upload))

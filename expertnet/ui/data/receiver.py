@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from expertnet.data.own.intake import Added, finish
+from expertnet.data.own.intake import Outcome, finish
 from expertnet.data.own.pieces import MOST, arrived, receive
 from expertnet.data.own.uploads import Upload, UploadGoneError, begin_upload
 from expertnet.errors import UserError
@@ -35,11 +35,11 @@ LIVELY = 5.0  # seconds between signs of life
 READING, WORKING = 8, 2  # requests at once: each holds its pieces in memory, and the processor
 REMEMBERED = 100  # results
 
-_results: OrderedDict[Upload, Added] = OrderedDict()
+_results: OrderedDict[Upload, Outcome] = OrderedDict()
 _reading, _working = asyncio.Semaphore(READING), asyncio.Semaphore(WORKING)
 
 
-def result_of(dataset: str, name: str) -> Added | None:
+def result_of(dataset: str, name: str) -> Outcome | None:
     """Return what became of an upload that has ended, by its id."""
     return _results.get(Upload(dataset, name))
 
@@ -100,9 +100,9 @@ async def _done(request: Request, path: str, read: asyncio.Event) -> Any:
     return {}
 
 
-def _finish(upload: Upload) -> Added:
+def _finish(upload: Upload) -> Outcome:
     try:
-        _results[upload] = finish(upload)
+        _results[upload] = finish(upload).outcome
     except UploadGoneError:
         if upload not in _results:  # or the answer to the same request was lost
             raise
