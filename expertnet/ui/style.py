@@ -39,7 +39,7 @@ def css() -> str:
 
 
 class Styled:
-    """Put the CSS into the head of the HTML page."""
+    """Put the CSS into the head of the HTML page, but not into reports and other files that are saved."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -57,7 +57,8 @@ class Styled:
         async def send_styled(message: Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                if Headers(raw=message["headers"]).get("content-type", "").startswith("text/html"):
+                given = Headers(raw=message["headers"])
+                if given.get("content-type", "").startswith("text/html") and "content-disposition" not in given:
                     start = message
                     return
             elif start is not None:

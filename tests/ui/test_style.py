@@ -51,6 +51,8 @@ def test_the_html_page_has_the_css_in_its_head(parts):
 def test_other_answers_pass_unchanged():
     script = Response("export default '</head>'", media_type="text/javascript", headers={"etag": "x"})
     assert answer(script)[:2] == (script.headers, script.body.decode())
+    saved = Response(PAGE, media_type="text/html", headers={"content-disposition": "attachment; filename=report.html"})
+    assert answer(saved)[:2] == (saved.headers, PAGE)
     page = Response(PAGE, media_type="text/html")
     for options in ({"method": "HEAD"}, {"accept": "*/*"}):
         headers, body, asked = answer(page, if_none_match="x", **options)

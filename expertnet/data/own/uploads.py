@@ -134,7 +134,7 @@ def begin_upload(dataset: str, name: str = "") -> Upload:
 
 
 def uploads_of(dataset: str) -> list[Upload]:
-    """Return the uploads that have brought files, oldest first."""
+    """Return the uploads that have brought files, by their ids."""
     names = sorted(path.parent.name for path in (home() / dataset).glob("incoming/*/arrived.jsonl"))
     found = [Upload(dataset, name) for name in names if not name.startswith(".")]
     return [upload for upload in found if upload.arrived().paths]
