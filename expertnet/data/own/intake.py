@@ -207,7 +207,7 @@ def finish(upload: Upload) -> Added:
         joined: dict[str, str] = {}
 
         def change(contents: Contents) -> str:
-            for label in _add(contents, found, joined):
+            for label in add_arrived(contents, found, joined):
                 counts[contents.classes[label]] += 1
             where = f"to “{next(iter(counts))}”" if len(counts) == 1 else f"in {len(counts)} classes"
             return f"{counted(counts.total(), 'image')} added {where}"
@@ -218,7 +218,7 @@ def finish(upload: Upload) -> Added:
     return Added(version, added, len(found.images) - added, found.rejected, joined)
 
 
-def _add(contents: Contents, found: Arrived, joined: dict[str, str]) -> Iterator[str]:
+def add_arrived(contents: Contents, found: Arrived, joined: dict[str, str]) -> Iterator[str]:
     """Add the images that their class does not have yet, and yield the class id of each."""
     labels = {name: label for label, name in contents.classes.items()}
     alike = {name.casefold(): name for name in labels}

@@ -1,7 +1,7 @@
 """Names in a dataset of yours: numbers for those that are taken, and work that grows with the images and not with their square."""
 
 from expertnet.data.own.contents import Contents
-from expertnet.data.own.intake import _add
+from expertnet.data.own.intake import add_arrived
 from expertnet.data.own.names import Taken
 from expertnet.data.own.uploads import Arrived
 
@@ -43,6 +43,6 @@ def test_many_classes_are_compared_once_each():
         {"path": "", "class": f"class {number}", "image": image | {"digest": f"{number}"}} for number in range(200)
     ]
     joined = {}
-    assert len(list(_add(contents, Arrived(files), joined))) == 200 == len(contents.classes)
+    assert len(list(add_arrived(contents, Arrived(files), joined))) == 200 == len(contents.classes)
     assert joined == {f"class {number}": f"Class {number}" for number in range(100)}
     assert folded == 100
