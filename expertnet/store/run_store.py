@@ -79,6 +79,15 @@ class RunStore:
         refuse_misfit(source, settings)
         return source
 
+    def pinned(self, settings: Settings) -> tuple[Settings, Run | None]:
+        """Return settings that name the version of their dataset and the ID of the run to start from, and that run.
+
+        Raises RunError as `start_source` does.
+        """
+        source = self.start_source(settings)
+        model = settings.model.model_copy(update={"start_from": source.id}) if source else settings.model
+        return settings.model_copy(update={"data": pinned(settings.data), "model": model}), source
+
     def create(
         self,
         settings: Settings,
@@ -94,9 +103,7 @@ class RunStore:
         elsewhere first, so that a kill leaves no run that nobody knows; what it leaves of the run is written again.
         """
         check_limits(Notes(name))
-        source = self.start_source(settings)
-        model = settings.model.model_copy(update={"start_from": source.id}) if source else settings.model
-        settings = settings.model_copy(update={"data": pinned(settings.data), "model": model})
+        settings, source = self.pinned(settings)
         self.root.mkdir(parents=True, exist_ok=True)
         run = Run(self.root / (run_id or fresh_id()))
         try:

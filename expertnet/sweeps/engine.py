@@ -67,7 +67,6 @@ def start_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sw
     plan.checked()
     require_trackers(plan.settings)
     refuse_if_missing(plan.settings.data)
-    store.start_source(plan.settings)
     return create_sweep(store, plan, owner)
 
 

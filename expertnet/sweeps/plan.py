@@ -89,7 +89,8 @@ class Plan(BaseModel):
                 "A sweep compares its trials on validation images, and `data.validation_share` is 0. Set it to 0.1, "
                 "so that the test set stays unseen."
             )
-        network = [dimension.key for dimension in self.space if dimension.key.startswith("model.")]
+        keys = [dimension.key for dimension in self.space]
+        network = [key for key in keys if key.startswith("model.") or key == "data.image_size"]
         if self.settings.model.start_from and network:
             raise SettingsError(
                 f"The trials start from another run's weights, which fit one network, so `{network[0]}` cannot vary. Leave it out, or "

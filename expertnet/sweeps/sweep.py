@@ -7,7 +7,6 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
-from expertnet.data.sources import pinned
 from expertnet.errors import RunError
 from expertnet.store.notes import Notes, check_limits
 from expertnet.store.queue import FOR_ALL_USERS
@@ -94,12 +93,15 @@ class Sweep:
 
 
 def create_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sweep:
-    """Write a new sweep, which keeps the version of its dataset. Raises SettingsError or RunError if the plan is invalid."""
+    """Write a new sweep, which keeps the version of its dataset and the run that its trials start from.
+
+    Raises SettingsError or RunError if the plan is invalid.
+    """
     plan.checked()
     check_limits(Notes(plan.name))
+    settings, _ = store.pinned(plan.settings)  # "latest" must not become an earlier trial
     sweep = Sweep(store.root / FOLDER / fresh_id())
     sweep.path.mkdir(parents=True)
-    settings = plan.settings.model_copy(update={"data": pinned(plan.settings.data)})
     sweep.write_plan(plan.model_copy(update={"name": plan.name.strip(), "created": now(), "settings": settings}))
     sweep.write_status(state="running", owner=owner, reason="")
     return sweep

@@ -15,7 +15,8 @@ from expertnet.sweeps.space import parse_dimension
 from expertnet.sweeps.study import JOURNAL, open_study
 from expertnet.sweeps.sweep import all_sweeps, find_sweep
 from expertnet.sweeps.trials import best_trials, trials_of
-from expertnet.training.stop import stop_run
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.processes import Process
 from tests.support.served import ROOT
 from tests.support.small import settings
@@ -52,6 +53,18 @@ def test_the_same_plan_gives_the_same_trials_wherever_it_was_cut_off(store):
     resume_sweep(cut_off)
     done(cut_off)
     assert [trial.values for trial in trials_of(whole)] == [trial.values for trial in trials_of(cut_off)]
+
+
+def test_all_trials_start_from_the_run_that_latest_meant_at_the_start(store):
+    source = store.create(settings())
+    assert run_training(source, Stop()).state == "finished", source.log_tail()
+    base = settings(**{"model.start_from": "latest"})
+    sweep = start_sweep(store, plan("training.lr=1e-3,1e-2", settings=base, budget=Budget(trials=2)))
+    for _ in range(2):
+        (run,) = advance(sweep)
+        assert run.settings().model.start_from == source.id
+        RunQueue(store.root).remove(run.id)
+        assert run_training(run, Stop()).state == "finished", run.log_tail()
 
 
 def test_two_workers_keep_two_different_trials_in_the_queue(store):
@@ -240,6 +253,10 @@ def test_a_damaged_sweep_is_left_out_and_says_so(store):
         (
             {"settings": settings(**{"model.start_from": "x"}), "space": (parse_dimension("model.channels=8..16"),)},
             "fit one network, so `model.channels` cannot vary",
+        ),
+        (
+            {"settings": settings(**{"model.start_from": "x"}), "space": (parse_dimension("data.image_size=8..16"),)},
+            "fit one network, so `data.image_size` cannot vary",
         ),
     ],
 )
