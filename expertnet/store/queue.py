@@ -156,6 +156,8 @@ class RunQueue:
                 return False
             queue.waiting.remove(entry)
             others = [taken for taken in queue.training if taken.place != place]  # whoever had the place is dead
+            if any(taken.run == run_id and taken.is_valid for taken in others):
+                return False  # two pages resumed it at once, and it trains already
             queue.training = [*others, Entry(run=run_id, owner=this_process().beating(), place=place)]
             return True
 

@@ -50,6 +50,8 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
         )
     config = config | {"training": config["training"] | {"epochs": epochs}}
     refuse_changed_images(settings_from_dict(config).data, run.dataset_info())  # before the run changes
+    if run.state in ACTIVE_STATES:  # another page resumed it while this one checked it
+        raise RunError(f"Run {run.name} is already {run.state}.")
     run.forget_stop()
     run.write_config(config)
     before = Before(

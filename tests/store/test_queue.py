@@ -137,3 +137,16 @@ def test_several_runs_train_at_once_each_in_a_place_of_its_own(tmp_path):
         with pytest.raises(RunError, match="from 1 to"):
             queue.set_limit(wrong)
     assert RunQueue(tmp_path).limit == 2
+
+
+def test_a_run_that_trains_already_is_not_trained_twice_and_holds_up_no_other(tmp_path):
+    queue = filled(tmp_path, "a")
+    queue.set_limit(2)
+    assert queue.take("a", 0)
+    queue.add("a")  # two pages resumed it at once
+    queue.add("b")
+    assert not queue.take("a", 1) and queue.training == ["a"] and queue.ids() == ["b"]
+    assert queue.take("b", 1)
+    queue.done("a")
+    queue.add("a")
+    assert queue.take("a", 0) and queue.training == ["b", "a"]

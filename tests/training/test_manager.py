@@ -9,7 +9,7 @@ from PIL import Image
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
-from expertnet.training import runner
+from expertnet.training import runner, start
 from expertnet.training.manager import Manager
 from expertnet.training.manager import manager as manager_of
 from expertnet.training.runner import run_training
@@ -237,6 +237,19 @@ def test_what_cannot_start_is_refused_before_there_is_a_run(manager, store):
     with pytest.raises(SettingsError, match="GiB"):
         manager.submit(build_settings("report", "digits", huge))
     assert store.list() == []
+
+
+def test_a_run_that_two_pages_resume_at_once_is_queued_once(store, monkeypatch):
+    run = store.create(settings())
+    run.write_status(run.status().changed(state="interrupted"))
+
+    def slow(run):  # the other page resumes it meanwhile
+        monkeypatch.undo()
+        prepare_resume(run)
+
+    monkeypatch.setattr(start, "resume_fault", slow)
+    with pytest.raises(RunError, match="is already queued"):
+        prepare_resume(run)
 
 
 def test_a_run_that_has_ended_is_not_stopped(manager, store):
