@@ -22,7 +22,11 @@ from expertnet.store.status import TRAINING_STATES
 from expertnet.utils.files import cached_on_file, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
-UNUSABLE = (RunError, OSError, SafetensorError, ValueError, KeyError)  # errors of a missing, damaged or foreign file
+# errors of a missing, damaged or foreign file; TypeError is that of the length of a single number
+UNUSABLE = (RunError, OSError, SafetensorError, ValueError, KeyError, TypeError)
+CACHED = frozenset(  # types of numbers that results are cached in; torch can hardly compute with others
+    {torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64}
+)
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, to serve as a cache key
@@ -152,7 +156,7 @@ def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, flo
 def read_tensors(path: Path, predictor: Predictor) -> tuple[dict[str, Tensor], str | None]:
     """Return cached tensors, and the fingerprint of their images, None if their order is not certain.
 
-    Raises ValueError if they were computed with another network or from other images.
+    Raises ValueError if they were computed with another network or from other images, or are not numbers as in cached results.
     """
     with safe_open(path, framework="pt") as file:
         metadata, own = file.metadata() or {}, predictor.info.fingerprint
@@ -162,4 +166,7 @@ def read_tensors(path: Path, predictor: Predictor) -> tuple[dict[str, Tensor], s
         trusted = images == own or (images is None and not own.startswith("folder-"))
         if metadata.get("epoch") != str(predictor.epoch) or not trusted:
             raise ValueError("computed for another epoch or from other images")
-        return {name: file.get_tensor(name) for name in file.keys()}, images  # noqa: SIM118 (not a dict)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    if any(tensor.dtype not in CACHED for tensor in tensors.values()):
+        raise ValueError("not the numbers of cached results")
+    return tensors, images

@@ -25,6 +25,10 @@ from tests.support.lab import COLORS, predictor, random_split, saved_run
         {"predictions": torch.full((40,), 2)},
         {"predictions": torch.zeros(40)},
         {"labels": None},
+        {"labels": torch.zeros(())},
+        {"labels": torch.zeros(40, dtype=torch.uint16)},
+        {"predictions": torch.zeros(40, dtype=torch.complex64)},
+        {"routing": torch.zeros(40, 3, 3, dtype=torch.float8_e8m0fnu)},
     ],
     ids=lambda broken: f"{next(iter(broken))} {getattr(next(iter(broken.values())), 'shape', '')}",
 )
