@@ -8,6 +8,7 @@ from pathlib import Path
 
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
+from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.early_stop import early_end
 from expertnet.training.lock import TICK
 from expertnet.training.puller import Puller
@@ -50,7 +51,7 @@ class LocalExecutor:
             return "Waits because the queue is paused."
         if run.id in waiting[1:]:
             return f"Waits for {counted(waiting.index(run.id), 'run')} before it."
-        if len(self._queue.training) >= limit:
+        if self._is_full():
             return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} trainings to end."
         return "About to start."
 
@@ -107,6 +108,11 @@ class LocalExecutor:
                 self._threads.pop(number, None)
                 self._changed.notify_all()
 
+    def _is_full(self) -> bool:
+        """Return whether as many runs train as may. Those of a host that has ended stay taken, so their status tells."""
+        taken = (Run(self._queue.root / run_id) for run_id in self._queue.training)
+        return sum(run.state in ACTIVE_STATES for run in taken) >= self._queue.limit
+
     def _goes_on(self, number: int) -> bool:
         with self._changed:
             self._changed.notify_all()
@@ -118,7 +124,7 @@ class LocalExecutor:
     def _help(self) -> bool:
         """Start a helper if there is work and room for it, and return whether it trained until it ended."""
         with self._starting:  # one after another, or a single run would start them all
-            if self._leave.wait(TICK) or not self._queue.has_work() or len(self._queue.training) >= self._queue.limit:
+            if self._leave.wait(TICK) or not self._queue.has_work() or self._is_full():
                 return False
             helper = start_process("puller", str(self._queue.root.resolve()), str(os.getpid()))
             while helper.poll() is None and self._queue.has_work() and not self._leave.wait(TICK):

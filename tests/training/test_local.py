@@ -1,5 +1,6 @@
 """Several trainings at once: one in the server, further ones in processes that end with it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from expertnet.store.queue import RunQueue
 from expertnet.training.manager import Manager
+from expertnet.utils.processes import this_process
 from tests.support.small import LIMIT, can_resume, settings, until
 
 LONG = {"training.epochs": 5000}
@@ -32,6 +35,21 @@ def test_two_runs_train_at_once_and_what_ends_one_leaves_the_other(manager):
     manager.close()
     until(lambda: not psutil.pid_exists(helper.pid))
     assert apart.state == "interrupted" and can_resume(apart) and "killed" in manager.executor.ended(apart)
+
+
+def test_a_run_of_a_host_that_has_ended_takes_up_no_place(store):
+    """A container that is created anew has another host name."""
+    dead, waits = store.create(settings()), store.create(settings())
+    queue, gone = RunQueue(store.root), this_process().model_copy(update={"host": "gone", "heartbeat": 1.0})
+    queue.add(dead.id)
+    assert queue.take(dead.id, 1)
+    contents = json.loads(queue.path.read_text())
+    contents["training"][0]["owner"] = gone.model_dump()
+    queue.path.write_text(json.dumps(contents))
+    dead.write_status(dead.status().changed(state="running", process=gone))
+    queue.add(waits.id)
+    assert dead.state == "interrupted" and queue.training == [dead.id]
+    assert Manager(store).executor.status(waits) == "About to start."
 
 
 @pytest.mark.slow
