@@ -52,11 +52,13 @@ def start_process(module: str, *arguments: str, log: Path | None = None) -> subp
 
     Raises RunError if that fails.
     """
+    # the working directory stays, because relative paths such as EXPERTNET_DATA count from it; -P keeps its modules out
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         with log.open("ab") if log else nullcontext() as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", f"expertnet.training.{module}", *arguments],
-                cwd=Path(__file__).parents[2],
+                [sys.executable, "-P", "-m", f"expertnet.training.{module}", *arguments],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

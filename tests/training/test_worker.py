@@ -1,6 +1,7 @@
 """Trainings in processes of their own: however they start, one of them trains the run, and only while it is queued."""
 
 import os
+import subprocess
 import sys
 
 import psutil
@@ -27,6 +28,22 @@ def halted(run, *others):
     (process,) = set(processes(run)) - set(others)
     process.suspend()
     return process
+
+
+def test_a_process_finds_the_data_where_the_server_does(tmp_path, monkeypatch):
+    """It runs modules of this package alone, whatever lies in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EXPERTNET_DATA", "data")
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    code = "import json, sys; from expertnet.data.cache import data_root; sys.stderr.write(str(data_root().resolve()))"
+    real = subprocess.Popen
+
+    def popen(command, **values):
+        return real([*command[: command.index("-m")], "-c", code], **values)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    assert worker.start_process("worker", log=tmp_path / "log.txt").wait(LIMIT) == 0
+    assert (tmp_path / "log.txt").read_text() == str(tmp_path / "data")
 
 
 @pytest.mark.slow
