@@ -50,6 +50,15 @@ def test_blocks_that_do_the_same_with_every_seed_share_a_sentence():
     )
 
 
+def test_a_seed_with_other_images_does_not_count_as_one_that_differs():
+    labs = (7, FIRST), (8, other(DECISIVE, CONSTANT)), (9, other(DECISIVE, CONSTANT, images="y"))
+    said = alike(labs).sentence
+    assert "The experts of 1 of 1 other seed match those of seed 7 beyond chance in block 1" in said
+    assert said.endswith(" 1 seed may have other test images and cannot be compared.")
+    said = alike((labs[0], (8, other(CONSTANT, CONSTANT)), labs[2])).sentence
+    assert "The experts of none of 1 other seed match those of seed 7 beyond chance. 1 seed may" in said
+
+
 def test_reliance_over_seeds_on_paper():
     """Losses of 10, 20 and 30 points: 20 on average, with a standard error of 10 / sqrt(3), and t = 4.3027 for 2 degrees of freedom."""
     labels = torch.zeros(100, dtype=torch.int64)
