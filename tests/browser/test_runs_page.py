@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.support.opening import written
-from tests.support.served import open_page, serving, settle
+from tests.support.served import open_page, press_until, serving, settle
 
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script>"
 
@@ -93,9 +93,8 @@ def test_the_table_follows_a_training_and_keeps_what_you_type(page, store):
     page.reload()
     settle(page.get_by_text(re.compile("^3 runs")))
     expect(cells(page, "1 of 9")).to_have_count(1)
-    select_all(page)
     tag = page.get_by_role("button", name="Tag", exact=True)
-    settle(tag)
+    press_until(lambda: select_all(page), tag)
     tag.click()
     page.get_by_role("textbox", name="Tags", exact=True).fill("half typ")
     advance("running", 2, 0.375)
@@ -108,7 +107,7 @@ def test_the_table_follows_a_training_and_keeps_what_you_type(page, store):
     advance("finished", 4, 0.625)
     expect(page.get_by_text("runs cannot be deleted")).to_have_count(0)
     page.keyboard.press("Escape")
-    select_all(page)  # unticks them
+    press_until(lambda: select_all(page), page.get_by_text(re.compile("^3 runs")))  # unticks them
     expect(cells(page, "✓ finished")).to_have_count(3)
 
 

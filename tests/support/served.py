@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -110,6 +110,18 @@ def settle(sign: "Locator") -> None:
     """
     sign.first.wait_for()
     sign.page.locator(SCRIPT_ENDED).wait_for()
+
+
+def press_until(press: Callable[[], None], sign: "Locator") -> None:
+    """Press until `sign` is visible: a press on a chart or a table is lost while it is drawn anew."""
+    from playwright.sync_api import TimeoutError
+
+    for _ in range(5):
+        press()
+        with suppress(TimeoutError):
+            sign.first.wait_for(timeout=PATIENCE / 5)
+            break
+    settle(sign)
 
 
 def open_page(page: "Page", url: str) -> None:
