@@ -54,7 +54,6 @@ def _figures(run: Run, info: DatasetInfo, epoch: int) -> Iterator[tuple[str, flo
     """Yield what was measured with the weights of an epoch: the images, the accuracy, and how many, 0 if that is not known."""
     settings, status, spec = run.settings(), run.status(), BUILTIN.get(run.settings().data.dataset)
     tested = spec.test_images if spec else status.test_images or 0
-    trained_on = spec.train_images if spec else info.images - tested if info.images and tested else 0
     best = status.epoch if settings.watches_test else status.best_epoch
     if epoch == best:
         for images, accuracy in (
@@ -66,7 +65,7 @@ def _figures(run: Run, info: DatasetInfo, epoch: int) -> Iterator[tuple[str, flo
                 yield images, accuracy, tested
     row = next((row for row in run.metrics() if row["epoch"] == epoch), None)
     if not settings.watches_test and row is not None and row["val_accuracy"] is not None:
-        yield "validation images", row["val_accuracy"], info.held or round(settings.data.validation_share * trained_on)
+        yield "validation images", row["val_accuracy"], status.validation_images or info.held
 
 
 def _front_matter(run: Run, info: DatasetInfo, figures: list[tuple[str, float, int]]) -> Iterator[str]:

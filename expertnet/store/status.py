@@ -41,7 +41,8 @@ class Status(Process):
     best_epoch: Count | None = None
     best_val_accuracy: Number | None = None  # accuracies are fractions
     val_accuracy: Number | None = None  # of the last epoch
-    test_images: Count | None = None  # missing in runs from older versions
+    validation_images: Count | None = None  # missing in runs from older versions, as is the next
+    test_images: Count | None = None
     test_accuracy: Number | None = None
     test_accuracy_mirrored: Number | None = None
     test_accuracy_views: Number | None = None

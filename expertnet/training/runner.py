@@ -135,7 +135,8 @@ def _train(
     forget_start(run)
     speed = history[-1].get("images_per_second") if history else None
     device, writer.device = device_name(trainer.device), trainer.device
-    known = {"device": device, "steps": trainer.steps, "test_images": len(data.test)}
+    counts = {"validation_images": len(data.validation), "test_images": len(data.test)}
+    known = {"device": device, "steps": trainer.steps, **counts}
     writer.update(**known, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
     trainer.seconds = [row.get("seconds") or 0.0 for row in history]
     before = sum(trainer.seconds)

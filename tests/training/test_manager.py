@@ -36,7 +36,10 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     status = run.status()
     assert (status.state, status.epoch, status.error) == ("finished", 2, None)
     assert 0 <= status.test_accuracy <= 1 and status.best_epoch in (1, 2) and status.activity == ""
-    assert status.test_images == 359  # a fifth of the digits
+    assert (status.validation_images, status.test_images) == (
+        143,
+        359,
+    )  # a tenth of the others, and a fifth of the digits
     assert [line["epoch"] for line in run.metrics()] == [1, 2]
     info = run.dataset_info()
     assert len(info.classes) == 10 and info.image_size == 8 and run.config()["environment"]["torch"]
