@@ -82,7 +82,7 @@ def duplicates_sentence(groups: list[Group]) -> str:
     text = f"{counted(images, 'image')} look like others, in {counted(len(groups), 'group')}"
     text += f", {exact:,} of them with the same pixels." if exact else "."
     if sets := sum(group.across_sets for group in groups):
-        text += f" {counted(sets, 'group')} in both train and test: the network has seen these test images."
+        text += f" {counted(sets, 'group')} in both train and test: a network would be tested on images like those it was trained on."
     if classes := sum(group.across_classes for group in groups):
         text += f" {counted(classes, 'group')} in several classes: some labels may be wrong."
     return text

@@ -32,7 +32,7 @@ KINDS = {
     "blurred": Kind(
         "Blurred", "There are hardly any edges at 64 x 64 pixels.", lambda images: images["sharpness"] < 0.29
     ),
-    "plain": Kind("Plain", "Nearly all pixels have the same color.", lambda images: images["detail"] < 0.3),
+    "plain": Kind("Plain", "Few details, as in a drawing or an empty image.", lambda images: images["detail"] < 0.3),
     "odd_size": Kind("Odd size", "The image is far larger or smaller than most.", _odd_size),
     "odd_shape": Kind(
         "Odd shape",
