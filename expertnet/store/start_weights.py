@@ -4,6 +4,7 @@ They are copied into the folder of the new run when it is created, and deleted w
 deleted or trained on at any time. Related work: Yosinski 2014 (arXiv:1411.1792).
 """
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -45,7 +46,18 @@ def copy_start(source: Run, run: Run) -> None:
     """Write the weights to start from to the folder of a run that is being created. Raises RunError or OSError."""
     weights, _ = load_weights(source, "best")
     trunk = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
-    write_atomically(run.path / FILE, save(trunk, {"run": source.id}))
+    write_atomically(run.path / FILE, save(at_temperature_one(trunk), {"run": source.id}))
+
+
+def at_temperature_one(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with the same softmax routing whose routers have the temperature 1, as a new training expects."""
+    found = dict(weights)
+    for name in [name for name in weights if name.endswith(".temperature")]:
+        for part in ("weight", "bias"):
+            last = name.replace(".temperature", f".route.{part}")
+            found[last] = weights[last] / weights[name]
+        found[name] = torch.ones_like(weights[name])
+    return found
 
 
 def start_weights(run: Run) -> dict[str, Tensor] | None:

@@ -8,7 +8,11 @@ import torch
 
 from expertnet.errors import RunError
 from expertnet.inference.predictor import load_predictor
+from expertnet.network.model import ExpertNet
+from expertnet.network.router import Router
+from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
+from expertnet.store.start_weights import at_temperature_one
 from expertnet.store.trash import empty_trash, move_to_trash
 from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start, prepare_resume
@@ -63,6 +67,20 @@ def test_the_trunk_is_copied_stays_while_it_is_frozen_and_then_learns(store):
     assert same(best, first, "trunk") and not same(best, first, "classifier")
     assert not same(first, second, "trunk") and not same(first, second, "classifier")
     assert source.id in run.log_tail()
+
+
+def test_a_start_from_a_warm_router_routes_alike_at_temperature_one():
+    torch.manual_seed(0)
+    model = build_settings("quick", "digits").model
+    warm, plain = ExpertNet(model, 10).eval(), ExpertNet(model, 10).eval()
+    for module in warm.modules():
+        if isinstance(module, Router):
+            module.temperature.fill_(3.5)
+    plain.load_state_dict(at_temperature_one(warm.state_dict()))
+    images = torch.rand(4, 3, 32, 32)
+    assert all(float(module.temperature) == 1 for module in plain.modules() if isinstance(module, Router))
+    ours, theirs = (net(images, return_routing=True)[1] for net in (plain, warm))
+    assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(
