@@ -2,6 +2,7 @@
 
 import random
 import re
+from functools import partial
 
 from PIL import Image
 from playwright.sync_api import expect
@@ -69,11 +70,9 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
         first = train(page, url, version=4)
 
         open_page(page, f"{url}/evaluate?run={first}&images=Test+images")
-        press_until(
-            page.locator("[data-testid=stVegaLiteChart] .mark-rect path:not([aria-label$='images: 0'])").first.click,
-            page.get_by_text(re.compile(r"^\d+ test images?, those with the most disagreement first$")),
-        )
-        expect(page).to_have_url(re.compile(r"(?=.*[?&]class=\w+)(?=.*[?&]answer=\w+)"))
+        cell = page.locator("[data-testid=stVegaLiteChart] .mark-rect path:not([aria-label$='images: 0'])").first
+        press_until(cell.click, partial(page.wait_for_url, re.compile(r"(?=.*[?&]class=\w+)(?=.*[?&]answer=\w+)")))
+        settle(page.get_by_text(re.compile(r"^\d+ test images?, those with the most disagreement first$")))
         images = page.get_by_role("group", name="Images").get_by_role("button")
         expect(images.first).to_have_attribute("aria-pressed", "true")
         page.get_by_role("button", name="Change the label").click()

@@ -94,7 +94,8 @@ def test_the_table_follows_a_training_and_keeps_what_you_type(page, store):
     settle(page.get_by_text(re.compile("^3 runs")))
     expect(cells(page, "1 of 9")).to_have_count(1)
     tag = page.get_by_role("button", name="Tag", exact=True)
-    press_until(lambda: select_all(page), tag)
+    press_until(lambda: select_all(page), tag.wait_for)
+    settle(tag)
     tag.click()
     page.get_by_role("textbox", name="Tags", exact=True).fill("half typ")
     advance("running", 2, 0.375)
@@ -107,7 +108,7 @@ def test_the_table_follows_a_training_and_keeps_what_you_type(page, store):
     advance("finished", 4, 0.625)
     expect(page.get_by_text("runs cannot be deleted")).to_have_count(0)
     page.keyboard.press("Escape")
-    press_until(lambda: select_all(page), page.get_by_text(re.compile("^3 runs")))  # unticks them
+    press_until(lambda: select_all(page), page.get_by_text(re.compile("^3 runs")).wait_for)  # unticks them
     expect(cells(page, "✓ finished")).to_have_count(3)
 
 

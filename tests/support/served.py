@@ -112,16 +112,16 @@ def settle(sign: "Locator") -> None:
     sign.page.locator(SCRIPT_ENDED).wait_for()
 
 
-def press_until(press: Callable[[], None], sign: "Locator") -> None:
-    """Press until `sign` is visible: a press on a chart or a table is lost while it is drawn anew."""
+def press_until(press: Callable[[], None], arrived: Callable[..., object]) -> None:
+    """Press until `arrived`, one of Playwright's waits, succeeds: a press on a chart or a table is lost while it is redrawn."""
     from playwright.sync_api import TimeoutError
 
-    for _ in range(5):
+    for _ in range(6):
         press()
         with suppress(TimeoutError):
-            sign.first.wait_for(timeout=PATIENCE / 5)
-            break
-    settle(sign)
+            arrived(timeout=PATIENCE / 6)
+            return
+    raise AssertionError("No press arrived.")
 
 
 def open_page(page: "Page", url: str) -> None:
