@@ -1,4 +1,7 @@
-"""The prediction service: images in, classes and routing out, over HTTP."""
+"""The prediction service: images in, classes and routing out, over HTTP.
+
+It is one long module because its requests share one set of limits and refusals.
+"""
 
 import asyncio
 import hmac

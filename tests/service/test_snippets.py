@@ -31,5 +31,7 @@ def test_each_snippet_classifies_an_image(served, url, tmp_path):
             continue
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.stdout.splitlines() == expected, done.stderr
+    if shutil.which("curl") is None:
+        return
     done = subprocess.run(snippets.curl(url), shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert f'"label":"{answer.predictions[0].label}"' in done.stdout, done.stderr
