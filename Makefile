@@ -4,6 +4,7 @@
 # make test-fast: lint, types and the fast tests, in under a minute.
 # make test-busy: the tests of make test, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by
 #   that command.
+# make coverage: the share of the lines of expertnet/ that the fast tests run.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
 # make accuracy PRESET=quick DATA=digits: train a preset in the background, with and without its routing, three seeds each.
@@ -20,11 +21,8 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 PYTEST = $(VENV)/bin/python -m pytest --randomly-seed=$(SEED)
-ifdef COVERAGE
-COVER := --cov --cov-report=
-endif
 
-.PHONY: run test test-fast test-long test-busy all-tests lint benchmark accuracy watching hostile clean
+.PHONY: run test test-fast test-long test-busy coverage all-tests lint benchmark accuracy watching hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m expertnet serve --port $(PORT)
@@ -33,9 +31,8 @@ test: lint all-tests
 
 all-tests: $(VENV)/.dev
 	@echo "Tests in random order, seed $(SEED). To repeat this order: make test SEED=$(SEED)"
-	OMP_NUM_THREADS=1 $(PYTEST) $(COVER) -n $(WORKERS) --dist loadfile -m "not browser and not long" tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser and not long" tests
 	$(PYTEST) -x -n $(WORKERS) --dist loadfile -m "not long" tests/browser
-	$(if $(COVERAGE),@echo "The tests without a browser run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/.")
 
 test-fast: lint
 	@echo "Fast tests in random order, seed $(SEED). To repeat this order: make test-fast SEED=$(SEED)"
@@ -44,6 +41,10 @@ test-fast: lint
 test-long: $(VENV)/.dev
 	@echo "Long tests in random order, seed $(SEED). To repeat this order: make test-long SEED=$(SEED)"
 	OMP_NUM_THREADS=1 $(PYTEST) -m long tests
+
+coverage: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --cov --cov-report= -m "not slow and not browser and not long" tests
+	@echo "The fast tests run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/."
 
 test-busy: $(VENV)/.dev
 	$(VENV)/bin/python -m tools.busy --times 5 $(if $(BESIDE),--beside "$(BESIDE)") $(MAKE) all-tests
