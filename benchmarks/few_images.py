@@ -61,7 +61,7 @@ def part_of(whole: Dataset, names: Sequence[str], count: int, seed: int) -> Data
 def train(
     settings: Settings, data: Dataset, start: Mapping[str, Tensor] | None = None, kept: Path | None = None
 ) -> tuple[float, dict[str, Tensor]]:
-    """Return the test accuracy, and the best weights except the classifier's. The training resumes from the file `kept`."""
+    """Return the test accuracy and the best weights. The training resumes from the file `kept`."""
     trainer, accuracy = Trainer(settings, data, start=start), math.nan
     if kept and kept.exists():
         trainer.load_state_dict(torch.load(kept, weights_only=True))
@@ -72,16 +72,16 @@ def train(
             write_atomically(kept, buffer.getvalue())
         elif record.test:
             accuracy = record.test["test_accuracy"]
-    weights = {name: value for name, value in trainer.best["weights"].items() if not name.startswith("classifier.")}
-    return accuracy, weights
+    return accuracy, trainer.best["weights"]
 
 
 def source_weights(whole: Dataset, dataset: str, file: Path) -> dict[str, Tensor]:
-    """Return the weights of the source network, trained unless they are in the file."""
+    """Return the weights of the source network except the classifier's, trained unless they are in the file."""
     if not file.exists():
         others = [name for name in whole.info.classes if name not in CLASSES]
         settings = build_settings(PRESET, dataset, {"training.epochs": SOURCE_EPOCHS})
         accuracy, weights = train(settings, part_of(whole, others, SOURCE_IMAGES, 0), kept=file.with_suffix(".pt"))
+        weights = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
         print(f"The source recognizes {accuracy:.1%} of the test images of its {len(others)} classes.", flush=True)
         save_file(weights, file, {"accuracy": str(accuracy)})
     return load_file(file)

@@ -17,7 +17,8 @@ from torch.nn.functional import interpolate, normalize
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import dataset_title, find_cached, load_test_split
 from expertnet.data.parts import load_training_sample, load_validation_split
-from expertnet.inference.novelty import KEPT, find_novelty
+from expertnet.data.splits import Split
+from expertnet.inference.novelty import KEPT, Novelty, find_novelty
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import has_own_test_set, load_own_test_set
 from expertnet.settings.schema import DataSettings
@@ -84,28 +85,30 @@ def table(run: Run, strange: dict[str, Tensor], choose: bool) -> str:
         validation, test = test[::2], test[1::2]
     else:
         validation = load_validation_split(settings.data, settings.seed, own=info).images
-    held_out = _look(predictor, _some(validation))
-    usual = held_out if choose else _look(predictor, _some(test))
-    scores = _scores(run, predictor, training.images, training.labels)
+    held_out = look(predictor, _some(validation))
+    usual = held_out if choose else look(predictor, _some(test))
+    novelty = find_novelty(run)
+    assert novelty is not None
+    scores = scores_of(novelty, predictor, training)
     strange = strange | {"own, inverted": 255 - _some(test), "own, upside down": _some(test).flip(2)}
     lines = [["Strange images", *scores], ["---"] * (1 + len(scores))]
     lines.append(
         [
             "own test images that pass",
-            *(f"{(score(usual) <= _limit(score, held_out)).float().mean():.1%}" for score in scores.values()),
+            *(f"{(score(usual) <= limit(score, held_out)).float().mean():.1%}" for score in scores.values()),
         ]
     )
     for name, images in strange.items():
-        seen = _look(predictor, _fitted(images[0 if choose else 1 :: 2], info.image_size if info else 32))
-        lines.append([name, *(_cell(score(usual), score(seen), _limit(score, held_out)) for score in scores.values())])
+        seen = look(predictor, _fitted(images[0 if choose else 1 :: 2], info.image_size if info else 32))
+        lines.append([name, *(cell(score(usual), score(seen), limit(score, held_out)) for score in scores.values())])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _limit(score: Callable[[Seen], Tensor], held_out: Seen) -> Tensor:
+def limit(score: Callable[[Seen], Tensor], held_out: Seen) -> Tensor:
     return score(held_out).quantile(KEPT)
 
 
-def _cell(usual_N: Tensor, strange_M: Tensor, limit: Tensor) -> str:
+def cell(usual_N: Tensor, strange_M: Tensor, limit: Tensor) -> str:
     labels = torch.cat((torch.zeros(len(usual_N)), torch.ones(len(strange_M))))
     area = roc_auc_score(labels.numpy(), torch.cat((usual_N, strange_M)).numpy())
     return f"{area:.1%} / {(strange_M <= limit).float().mean():.1%}"
@@ -117,7 +120,7 @@ def _fitted(images: Tensor, image_size: int) -> Tensor:
     return interpolate(images.float(), size=image_size, mode="bilinear", antialias=True).round().byte()
 
 
-def _look(predictor: Predictor, images: Tensor) -> Seen:
+def look(predictor: Predictor, images: Tensor) -> Seen:
     """Return what the scores need of images."""
     features_NF = torch.cat([predictor.look(batch)[2] for batch in images.split(BATCH)])
     with torch.inference_mode():
@@ -126,11 +129,9 @@ def _look(predictor: Predictor, images: Tensor) -> Seen:
     return {"features": features_NF, "last": features_NF[:, -2 * width : -width], "logits": torch.cat(logits)}
 
 
-def _scores(run: Run, predictor: Predictor, images: Tensor, labels: Tensor) -> dict[str, Callable[[Seen], Tensor]]:
+def scores_of(novelty: Novelty, predictor: Predictor, training: Split) -> dict[str, Callable[[Seen], Tensor]]:
     """Return the scores by name, the studio's first. The larger, the stranger."""
-    novelty, training = find_novelty(run), _look(predictor, images)
-    assert novelty is not None
-    last_ND = training["last"]
+    last_ND, labels = look(predictor, training.images)["last"], training.labels
     scale_D, unit_ND = last_ND.std(0).clamp_min(1e-6), normalize(last_ND)
     means_CD = torch.stack([last_ND[labels == label].mean(0) for label in labels.unique()]) / scale_D
     return {

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import typer
 
+from expertnet.store.run import Run
 from expertnet.utils.text import printable
 
 UsageError: Any = typer.BadParameter.__base__  # raised for wrong arguments; typer does not export it
@@ -16,6 +17,15 @@ UsageError: Any = typer.BadParameter.__base__  # raised for wrong arguments; typ
 def say(text: str) -> None:
     """Print a message, an error or progress on standard error, without what controls a terminal."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def say_if_training(run: Run) -> None:
+    """Tell users of a run in training that its answers may change."""
+    if run.status().active:
+        say(
+            f"Run {run.name} is still in training. Its answers are those of its weights so far. Until it ends, it may be unknown "
+            "which images are unlike its training images."
+        )
 
 
 class ActivityPrinter:

@@ -9,7 +9,7 @@ import typer
 
 from expertnet.cli.image_files import classify_files
 from expertnet.cli.options import Checkpoint, CheckpointKind, Files, Json, RunName, RunsDir, open_store
-from expertnet.cli.output import ActivityPrinter
+from expertnet.cli.output import ActivityPrinter, say_if_training
 from expertnet.utils.text import percent
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def predict(
     from expertnet.inference.novelty import Novelty, find_novelty
 
     found = open_store(runs_dir).resolve(run, trained=True)
+    say_if_training(found)
     novelty: Novelty | None = find_novelty(found, checkpoint.value, ActivityPrinter())
 
     def fields(answer: Classification) -> dict[str, Any]:

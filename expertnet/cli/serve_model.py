@@ -1,13 +1,14 @@
 """`expertnet serve-model`: a network as an HTTP service."""
 
 import os
+import re
 from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, RunName, RunsDir, open_store
-from expertnet.cli.output import ActivityPrinter, say
+from expertnet.cli.output import ActivityPrinter, say, say_if_training
 from expertnet.cli.serve import port_number
 from expertnet.errors import UserError
 
@@ -21,6 +22,15 @@ PACKAGES = {  # by the names that Python imports
     "onnxscript": "onnxscript",
     "onnxruntime": "onnxruntime",
 }
+ORIGIN = re.compile(r"\*|https?://[^/?#@\s]+")
+
+
+def origin(text: str) -> str:
+    """Return a web page's origin as browsers send it. Raises UserError."""
+    found = text.rstrip("/").lower()
+    if not ORIGIN.fullmatch(found):
+        raise UserError(f"{text[:80]!r} is not the origin of a web page. Enter one like https://shop.example.org.")
+    return found
 
 
 def serve_model(
@@ -33,9 +43,14 @@ def serve_model(
     requests: Annotated[
         int, typer.Option(min=1, metavar="N", help="Requests at once; others are told to try again.")
     ] = 32,
+    megapixels: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Million pixels that the images of a request may have together.")
+    ] = 100,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="A web page's origin that may use the service. May be repeated."),
+        typer.Option(
+            parser=origin, metavar="URL", help="A web page's origin that may use the service. May be repeated."
+        ),
     ] = None,
     checkpoint: Checkpoint = CheckpointKind.BEST,
     runs_dir: RunsDir = None,
@@ -50,12 +65,13 @@ def serve_model(
 
     key = api_key()
     listen(host, port).close()  # or fail now, instead of after the conversion
+    say_if_training(found)
     served = load_served(found, checkpoint.value, ActivityPrinter())
     is_local = host in ("127.0.0.1", "localhost", "::1")
     app = make_app(
         served,
         threads=threads or os.cpu_count() or 1,
-        limits=Limits(requests=requests),
+        limits=Limits(requests=requests, pixels=megapixels * 10**6),
         key=key,
         hosts=() if key or not is_local else ("127.0.0.1", "localhost", "::1"),
         origins=allow_origin or (),

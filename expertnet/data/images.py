@@ -96,22 +96,34 @@ def load_thumbnail(data: bytes, largest: int) -> tuple[Tensor, tuple[int, int]]:
     return _decoded(data, lambda upright: (upright.fitted(min(largest, *upright.size)), upright.size))
 
 
+def announced_pixels(data: bytes) -> int:
+    """Return the number of pixels that the header of an image file announces. Raises ImageError as `read_image` does."""
+    with _opened(data) as image:
+        return image.width * image.height
+
+
 def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     """Return what `use` makes of the upright image, while its memory is accounted for."""
+    with _opened(data) as image:
+        pixels = image.width * image.height
+        with _budget.reserve(pixels * MAX_PIXELS // _most_pixels(image)):
+            if pixels > LARGE:
+                return _large_images.submit(_use_upright, image, use).result()
+            return _use_upright(image, use)
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Yield an image within the limits, of which only the header has been read. Makes an ImageError of any other error."""
     if not data:
         raise ImageError("The file is empty. Choose an image.")
     if len(data) > MAX_BYTES:
         raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.", "size")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # reads only the header
-            most = _most_pixels(image)
-            pixels = image.width * image.height
-            if pixels > most:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > (most := _most_pixels(image)):
                 raise _too_large(most)
-            with _budget.reserve(pixels * MAX_PIXELS // most):
-                if pixels > LARGE:
-                    return _large_images.submit(_use_upright, image, use).result()
-                return _use_upright(image, use)
+            yield image
     except ImageError:
         raise
     except UnidentifiedImageError:

@@ -3,12 +3,10 @@
 It is one long module because its requests share one set of limits and refusals.
 """
 
-import asyncio
 import hmac
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
@@ -24,8 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from torch import Tensor
 
 from expertnet import __version__
-from expertnet.data.images import MAX_PIXELS, load_image
-from expertnet.errors import ImageError
+from expertnet.data.images import MAX_PIXELS
 from expertnet.service.answers import (
     About,
     Answer,
@@ -39,14 +36,13 @@ from expertnet.service.answers import (
     Versions,
 )
 from expertnet.service.batches import Batcher
-from expertnet.service.intake import BYTES, FIELD, FORM, SOON, File, Gate, Limits, read_files
+from expertnet.service.decoder import Decoder
+from expertnet.service.intake import BYTES, FIELD, FORM, SOON, Gate, Limits, read_files
 from expertnet.service.metrics import Measured, Metrics
 from expertnet.service.model import Result, Served
 
 PAGE = Path(__file__).with_name("page.html")
-DECODERS = 4  # threads
 MOST_CLASSES = 1000  # in an answer
-STATUS = {"format": 415, "size": 413, "damaged": 422}  # of an image that cannot be read
 REFUSALS = {
     400: "The body is malformed or incomplete",
     401: "The API key is missing or wrong",
@@ -91,11 +87,11 @@ def make_app(
         metrics.batches.observe(len(asked))
         return served.classify(asked)
 
-    batcher, decoders = Batcher(classify, threads), ThreadPoolExecutor(DECODERS, "decoders")
+    batcher, decoder = Batcher(classify, threads), Decoder(served.predictor.image_size, limits.pixels)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with decoders, batcher:
+        with decoder, batcher:
             yield
 
     async def check_host(request: Request) -> None:
@@ -144,8 +140,7 @@ def make_app(
         with gate.entered(request):
             files = await read_files(request, limits)
             received = time.perf_counter()
-            names, loop = [name for name, _ in files], asyncio.get_running_loop()
-            images = await loop.run_in_executor(decoders, _decode, files, served.predictor.image_size)
+            names, images = [name for name, _ in files], await decoder(files)
             decoded = time.perf_counter()
             del files
             answers = await batcher([(image, top) for image in images])
@@ -167,7 +162,13 @@ def make_app(
     @app.get("/about", **locked)
     async def about() -> About:
         """Say which network answers, its classes, and the limits of the service."""
-        most = {"requests": limits.requests, "images": limits.images, "bytes": limits.body, "pixels": MAX_PIXELS}
+        most = {
+            "requests": limits.requests,
+            "images": limits.images,
+            "bytes": limits.body,
+            "pixels": MAX_PIXELS,
+            "pixels_of_a_request": limits.pixels,
+        }
         predictor = served.predictor
         return About(
             name=served.run.title,
@@ -213,18 +214,6 @@ def make_app(
         return HTMLResponse(text, headers={"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"})
 
     return app
-
-
-def _decode(files: Sequence[File], image_size: int) -> list[Tensor]:
-    """Return the images in files as uint8 (3, S, S). Raises HTTPException for the first that is none."""
-    images = []
-    for number, (name, content) in enumerate(files, start=1):
-        try:
-            images.append(load_image(content, image_size))
-        except ImageError as error:
-            where = "" if name is None else f"Image {number} ({name[:100]}): "
-            raise HTTPException(STATUS[error.kind], f"{where}{error}") from None
-    return images
 
 
 def _image_answer(file: str | None, found: Result, top: int) -> ImageAnswer:

@@ -25,6 +25,7 @@ class Limits:
 
     requests: int = 32  # at once
     images: int = 64  # in a request
+    pixels: int = 100_000_000  # in the images of a request
     body: int = MAX_BYTES + 2**16  # bytes; a form is a little larger than its images
     held: int = 4 * (MAX_BYTES + 2**16)  # bytes of all requests at once
     seconds: float = 60  # for a body to arrive

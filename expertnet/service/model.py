@@ -1,7 +1,9 @@
 """A network as the service runs it: its checked ONNX graph in onnxruntime, and what its training images are like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,8 @@ from expertnet.inference.predictor import Classification, Predictor, load_predic
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
-from expertnet.transfer.onnx_graph import metadata, onnx_graph, with_metadata
+from expertnet.transfer.onnx_graph import FEATURES, OUTPUTS, metadata, onnx_graph, with_metadata
+from expertnet.utils.files import write_atomically
 from expertnet.utils.memory import trim_memory
 from expertnet.utils.progress import Report, silent
 
@@ -51,16 +54,39 @@ class Served:
 
 
 def load_served(run: Run, checkpoint: Checkpoint = "best", progress: Report = silent) -> Served:
-    """Convert a run's network and check it against PyTorch, which takes some seconds.
+    """Convert a run's network, unless an earlier start has, and check it against PyTorch.
 
     Raises RunError if a package is missing, there is no usable checkpoint, or the graph does not answer as PyTorch does.
     """
     predictor = load_predictor(run, checkpoint)
     novelty = find_novelty(run, checkpoint, progress)
-    progress("Converting the network", None)
     facts = metadata(predictor, run.id, "float32")
-    content = with_metadata(onnx_graph(predictor, features=True), facts)
-    progress("Checking the network in onnxruntime", None)
-    check(content, predictor, drawn(max(SIZES), predictor.image_size))
-    trim_memory()  # of the conversion
+    content = _kept_graph(run, checkpoint, predictor, facts)
+    if content is None:
+        progress("Converting the network", None)
+        content = with_metadata(onnx_graph(predictor, features=True), facts)
+        progress("Checking the network in onnxruntime", None)
+        check(content, predictor, drawn(max(SIZES), predictor.image_size))
+        with suppress(OSError):  # the folder may be read-only
+            write_atomically(_graph_path(run, checkpoint), content)
+        trim_memory()  # of the conversion
     return Served(run, checkpoint, OnnxPredictor(predictor, content), novelty, facts["fingerprint"])
+
+
+def _graph_path(run: Run, checkpoint: Checkpoint) -> Path:
+    return run.path / f"service-{checkpoint}.onnx"
+
+
+def _kept_graph(run: Run, checkpoint: Checkpoint, predictor: Predictor, facts: Mapping[str, str]) -> bytes | None:
+    """Return the graph of an earlier start if it is of these weights and answers as PyTorch does, else None."""
+    try:
+        content = _graph_path(run, checkpoint).read_bytes()
+        session = open_session(content)
+        if session.get_modelmeta().custom_metadata_map != facts or len(session.get_outputs()) != len(
+            (*OUTPUTS, FEATURES)
+        ):
+            return None
+        check(content, predictor, drawn(max(SIZES), predictor.image_size))
+    except Exception:  # onnxruntime raises errors of its own for a damaged file
+        return None
+    return content

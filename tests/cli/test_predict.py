@@ -9,6 +9,7 @@ from PIL import Image
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.utils.processes import this_process
 from tests.support.command import command, document, refused
 
 
@@ -44,6 +45,15 @@ def test_errors_go_to_standard_error(trained, good, tmp_path):
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(str(absent))
     assert done.stdout.startswith(f"{good}: ") and str(absent) not in done.stdout
     assert str(absent) in refused(command("routing", "latest", absent, **trained.env))
+
+
+def test_a_run_in_training_says_that_its_answers_are_not_final(trained, good, tmp_path):
+    shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id)
+    run = RunStore(tmp_path / "runs").get(trained.run.id)
+    run.write_status(run.status().changed(state="running", process=this_process()))
+    done = command("predict", "latest", good, "--runs-dir", tmp_path / "runs", **trained.env)
+    assert done.returncode == 0 and "mine is still in training" in done.stderr and done.stdout.startswith(f"{good}: ")
+    assert "in training" not in command("predict", "latest", good, **trained.env).stderr
 
 
 @pytest.mark.parametrize(

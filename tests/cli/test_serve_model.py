@@ -76,9 +76,20 @@ def test_what_cannot_be_served_is_named(trained, monkeypatch, tmp_path):
     assert "There is no run" in refused(command("serve-model", "latest", "--runs-dir", tmp_path / "runs"))
     assert "port from 1 to 65535" in refused(command("serve-model", "latest", "--port", 0, **trained.env))
     assert "EXPERTNET_API_KEY" in refused(command("serve-model", "latest", EXPERTNET_API_KEY=" x", **trained.env))
+    for bad in ("shop.example.org", "https://shop.example.org/page", "ftp://shop.example.org", "https://"):
+        assert f"{bad!r} is not the origin" in refused(
+            command("serve-model", "latest", "--allow-origin", bad, **trained.env)
+        )
     monkeypatch.setattr(serve_model, "PACKAGES", {"no_such": "no-such", "onnx": "onnx"})
     says = refused(command("serve-model", "latest", **trained.env))
     assert says == "The service needs no-such. Run 'python -m pip install no-such', then try again."
+
+
+@pytest.mark.parametrize(
+    "text", ["https://Shop.example.org/", "https://shop.example.org", "http://localhost:8000/", "*"]
+)
+def test_an_origin_is_compared_as_browsers_send_it(text):
+    assert serve_model.origin(text) == text.lower().rstrip("/")
 
 
 def test_a_run_with_damaged_weights_is_refused(trained, tmp_path):

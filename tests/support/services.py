@@ -41,10 +41,10 @@ TOPS = (
 Hostile = tuple[str, str, bytes, int]  # query, content type, body, bytes that are announced but never come
 
 
-def png(color: str = "red", size: tuple[int, int] = (12, 9)) -> bytes:
+def png(color: str = "red", size: tuple[int, int] = (12, 9), mode: str = "RGB") -> bytes:
     """Return an image file."""
     file = io.BytesIO()
-    Image.new("RGB", size, color).save(file, "PNG")
+    Image.new(mode, size, color).save(file, "PNG")
     return file.getvalue()
 
 

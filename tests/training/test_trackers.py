@@ -88,6 +88,16 @@ def test_a_tracker_that_fails_is_tried_again_and_gets_everything(run):
     assert "secret" not in log
 
 
+def test_a_record_that_cannot_be_written_does_not_end_the_sending(run):
+    record = run.path / "mlflow.json"
+    record.mkdir()  # fails as a full disk does
+    write_epochs(run, 1, 1)
+    tracker, turns = Recorder(), iter((lambda: write_epochs(run, 2, 2), record.rmdir, lambda: end(run)))
+    follow(run, "mlflow", tracker, pause=lambda seconds: next(turns)())
+    assert tracker.epochs() == [1, 2] and tracker.ends[0][0] == "finished"
+    assert read_tracked(run.path, "mlflow") == Tracked("number 1", "http://here/1", epoch=2, ended=True)
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -51,8 +51,9 @@ def follow(
 ) -> None:
     """Send a run while it trains, until it has ended and all was sent, or `patience` seconds after it ended."""
     tracked, begun, ended = read_tracked(run.path, name) or Tracked(), False, 0.0
+    written = tracked
     while run.path.is_dir():
-        status, before = run.status(), tracked  # read before the figures, so that the last of them are sent
+        status = run.status()  # read before the figures, so that the last of them are sent
         if not status.active:
             ended = ended or time.monotonic()
         try:
@@ -65,10 +66,12 @@ def follow(
                 tracked = replace(tracked, ended=True)
         except Exception as error:
             tracked = replace(tracked, error=_sentence(error))
-            if not before.error:
-                run.log(f"{TITLES[name]} could not be reached, and is tried again: {tracked.error}")
-        if tracked != before:
-            write_tracked(run.path, name, tracked)
+        if tracked != written:
+            with suppress(OSError):  # a full disk must not end the sending
+                write_tracked(run.path, name, tracked)
+                failed, written = tracked.error and not written.error, tracked
+                if failed:
+                    run.log(f"{TITLES[name]} could not be reached, and is tried again: {tracked.error}")
         if tracked.ended:
             return
         if ended and time.monotonic() - ended > patience:
