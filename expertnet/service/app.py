@@ -37,7 +37,7 @@ from expertnet.service.answers import (
 )
 from expertnet.service.batches import Batcher
 from expertnet.service.decoder import Decoder
-from expertnet.service.intake import BYTES, FIELD, FORM, SOON, Gate, Limits, read_files
+from expertnet.service.intake import BYTES, FIELD, FORM, PIXELS, SOON, Gate, Limits, media_type, read_files
 from expertnet.service.metrics import Measured, Metrics
 from expertnet.service.model import Result, Served
 
@@ -60,7 +60,10 @@ _FORM = {
     "required": [FIELD],
     "additionalProperties": False,
 }
-BODY = {"required": True, "content": {FORM: {"schema": _FORM}, BYTES: {"schema": _FILE}, "image/*": {"schema": _FILE}}}
+BODY = {
+    "required": True,
+    "content": {FORM: {"schema": _FORM}} | {kind: {"schema": _FILE} for kind in (BYTES, "image/*", PIXELS)},
+}
 
 
 def make_app(
@@ -138,9 +141,10 @@ def make_app(
         """Classify an image, which is the body, or the images of a form."""
         began = time.perf_counter()
         with gate.entered(request):
-            files = await read_files(request, limits)
+            kind = media_type(request)
+            files = await read_files(request, kind, limits, served.predictor.image_size)
             received = time.perf_counter()
-            names, images = [name for name, _ in files], await decoder(files)
+            names, images = [name for name, _ in files], await decoder(files, kind == PIXELS)
             decoded = time.perf_counter()
             del files
             answers = await batcher([(image, top) for image in images])

@@ -9,7 +9,7 @@ from typing import Self
 from fastapi import HTTPException
 from torch import Tensor
 
-from expertnet.data.images import LARGE, announced_pixels, load_image
+from expertnet.data.images import LARGE, announced_pixels, from_pixels, load_image
 from expertnet.errors import ImageError
 from expertnet.service.intake import File
 
@@ -27,12 +27,15 @@ class Decoder:
         self.image_size, self.pixels, self.load = image_size, pixels, load
         self.threads, self.patient = ThreadPoolExecutor(THREADS, "decoders"), ThreadPoolExecutor(1, "large images")
 
-    async def __call__(self, files: Sequence[File]) -> list[Tensor]:
-        """Return images as uint8 (3, S, S).
+    async def __call__(self, files: Sequence[File], are_pixels: bool = False) -> list[Tensor]:
+        """Return images as uint8 (3, S, S), from files or from their pixels.
 
         Raises HTTPException: 413 if they have more than `pixels` together, 413, 415 or 422 for the first that cannot be read.
         """
         run = asyncio.get_running_loop().run_in_executor
+        if are_pixels:
+            self._refuse_many(len(files) * self.image_size**2)
+            return await run(self.threads, self._from_pixels, files)
         images = await run(self.threads, self._decode_small, files)
         return await run(self.patient, self._decode, files) if images is None else images
 
@@ -43,16 +46,22 @@ class Decoder:
         self.threads.shutdown()
         self.patient.shutdown()
 
+    def _refuse_many(self, pixels: int) -> None:
+        if pixels > self.pixels:
+            raise HTTPException(
+                413, f"The request has more than {self.pixels / 1e6:g} million pixels. Send smaller or fewer images."
+            )
+
+    def _from_pixels(self, files: Sequence[File]) -> list[Tensor]:
+        return [from_pixels(content, self.image_size) for _, content in files]
+
     def _decode_small(self, files: Sequence[File]) -> list[Tensor] | None:
         """Return the images, or None if they have many pixels."""
         pixels = 0
         for number, file in enumerate(files, start=1):
             with _refused(number, file):
                 pixels += announced_pixels(file[1])
-        if pixels > self.pixels:
-            raise HTTPException(
-                413, f"The request has more than {self.pixels / 1e6:g} million pixels. Send smaller or fewer images."
-            )
+        self._refuse_many(pixels)
         return None if pixels > LARGE else self._decode(files)
 
     def _decode(self, files: Sequence[File]) -> list[Tensor]:

@@ -14,6 +14,9 @@ from expertnet.data.images import MAX_BYTES
 from expertnet.utils.text import counted
 
 FORM, BYTES = "multipart/form-data", "application/octet-stream"
+PIXELS = (
+    "application/x-rgb-pixels"  # of images of the network's size, one after another: rows of red, green and blue bytes
+)
 FIELD = "images"  # of a form
 SOON = {"Retry-After": "1"}  # seconds
 File = tuple[str | None, bytes]  # name in a form, and content
@@ -61,17 +64,22 @@ def too_large(limits: Limits) -> HTTPException:
     return HTTPException(413, f"The request is larger than {limits.body // 2**20} MiB. Send smaller or fewer images.")
 
 
-async def read_files(request: Request, limits: Limits) -> list[File]:
-    """Return the files of a form with their names, or the whole body without one.
-
-    Raises HTTPException: 400 if the body is malformed or breaks off, 408 if it takes too long, 413 if it is too large or has
-    too many images, 415 if it is of another type, 422 if there is no image.
-    """
+def media_type(request: Request) -> str:
+    """Return the type of the body. Raises HTTPException with 415 if it is unknown."""
     kind = request.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
-    if kind != FORM and kind != BYTES and not kind.startswith("image/"):
+    if kind not in (FORM, BYTES, PIXELS) and not kind.startswith("image/"):
         raise HTTPException(
             415, f"Send an image as {BYTES}, or images in a form as {FORM}. The request's type is {kind}."
         )
+    return kind
+
+
+async def read_files(request: Request, kind: str, limits: Limits, image_size: int) -> list[File]:
+    """Return the files of a form with their names, the pixels of each image, or the whole body.
+
+    Raises HTTPException: 400 if the body is malformed or breaks off, 408 if it takes too long, 413 if it is too large or has
+    too many images, 422 if there is no image.
+    """
     read = 0
 
     async def receive() -> Message:
@@ -85,14 +93,29 @@ async def read_files(request: Request, limits: Limits) -> list[File]:
     counting = Request(request.scope, receive)
     try:
         async with asyncio.timeout(limits.seconds):
-            return await _files_of_form(counting, limits) if kind == FORM else [(None, await counting.body())]
+            files: list[File] = await _files_of_form(counting) if kind == FORM else [(None, await counting.body())]
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {limits.seconds:g} seconds.") from None
     except ClientDisconnect:
         raise HTTPException(400, "The connection ended before the body had arrived.") from None
+    if kind == PIXELS:
+        files = _pixels_of_images(files[0][1], image_size)
+    if len(files) > limits.images:
+        raise HTTPException(413, f"Send at most {counted(limits.images, 'image')} in a request.")
+    return files
 
 
-async def _files_of_form(request: Request, limits: Limits) -> list[File]:
+def _pixels_of_images(body: bytes, image_size: int) -> list[File]:
+    size = 3 * image_size**2
+    if not body or len(body) % size:
+        raise HTTPException(
+            422,
+            f"An image of {image_size} x {image_size} pixels is {size:,} bytes. The body has {len(body):,}, which is no multiple.",
+        )
+    return [(None, body[start : start + size]) for start in range(0, len(body), size)]
+
+
+async def _files_of_form(request: Request) -> list[File]:
     files = list[File]()
     async with request.form() as form:  # raises HTTPException with 400
         for name, value in form.multi_items():
@@ -103,6 +126,4 @@ async def _files_of_form(request: Request, limits: Limits) -> list[File]:
             files.append((value.filename, await value.read()))
     if not files:
         raise HTTPException(422, "There is no file in the form. Add at least one image.")
-    if len(files) > limits.images:
-        raise HTTPException(413, f"Send at most {counted(limits.images, 'image')} in a request.")
     return files

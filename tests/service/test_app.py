@@ -14,7 +14,7 @@ from expertnet.data.images import load_image
 from expertnet.inference.predictor import Predictor
 from expertnet.service.app import make_app
 from expertnet.service.batches import Batcher
-from expertnet.service.intake import BYTES, FORM, Limits
+from expertnet.service.intake import BYTES, FORM, PIXELS, Limits
 from tests.support.hostile.inputs import images
 from tests.support.services import form, png
 from tests.support.small import LIMIT, until
@@ -59,6 +59,16 @@ def test_images_get_the_answers_of_the_network(served, client):
     assert 0 < alone["milliseconds"]["classify"] < alone["milliseconds"]["total"]
 
 
+def test_pixels_get_the_answers_of_their_images(client):
+    start, files = client(), [png("red", (8, 8)), png("blue", (8, 8))]
+    pixels = b"".join(load_image(each, 8).permute(1, 2, 0).contiguous().numpy().tobytes() for each in files)
+    found = start.post("/predict", content=pixels, headers={"Content-Type": PIXELS}).json()["images"]
+    expected = start.post("/predict", files=in_form(*files)).json()["images"]
+    assert [each["file"] for each in found] == [None, None]
+    for one, other in zip(found, expected, strict=True):
+        assert one["predictions"] == other["predictions"] and one["routing"] == other["routing"]
+
+
 def test_an_answer_says_if_it_is_unknown_what_the_training_images_are_like(served, client):
     start = client(replace(served, novelty=None))
     assert start.post("/predict", content=png(), headers=RAW).json()["images"][0]["unlike"] is None
@@ -87,6 +97,9 @@ def huge():
         ({"content": form([]), "headers": {"Content-Type": f"{FORM}; boundary=an-end"}}, 422, "no file in the form"),
         ({"files": in_form(png(), b"no image")}, 415, r"Image 2 \(1.png\): The file is not an image"),
         ({"files": in_form(*[png()] * 3)}, 413, "at most 2 images"),
+        ({"content": bytes(3 * 192), "headers": {"Content-Type": PIXELS}}, 413, "at most 2 images"),
+        ({"content": bytes(193), "headers": {"Content-Type": PIXELS}}, 422, "192 bytes. The body has 193, which"),
+        ({"content": b"", "headers": {"Content-Type": PIXELS}}, 422, "The body has 0"),
         ({"content": png(), "headers": RAW, "params": {"top": 0}}, 422, "top: Input should be greater than or equal"),
         ({"content": bytes(70_000), "headers": RAW}, 413, "larger than 0 MiB"),
         ({"content": iter([bytes(40_000)] * 2), "headers": RAW}, 413, "larger than 0 MiB"),  # of unknown length

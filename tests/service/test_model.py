@@ -16,7 +16,7 @@ def refuse(activity, share=None):
         raise ConvertsError
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_is_converted_once_and_again_if_the_file_or_the_weights_change(tmp_path):
     run = saved_run(tmp_path)
     with pytest.raises(ConvertsError):

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from expertnet.service.app import make_app
-from expertnet.service.intake import BYTES, Limits
+from expertnet.service.intake import BYTES, PIXELS, Limits
 from tests.support.hostile.inputs import images
 
 IMAGES = st.sampled_from(images())
 for kind in (BYTES, "image/*"):
     schemathesis.openapi.media_type(kind, IMAGES)
+schemathesis.openapi.media_type(PIXELS, st.sampled_from((bytes(192), bytes(384))))
 schemathesis.openapi.format("binary", IMAGES)  # the files of a form
 
 

@@ -12,14 +12,14 @@ from fastapi import FastAPI
 from hypothesis import strategies as st
 from PIL import Image
 
-from expertnet.service.intake import BYTES, FORM
+from expertnet.service.intake import BYTES, FORM, PIXELS
 from expertnet.service.server import listen
 from tests.support.hostile.inputs import MUTATIONS, images, mutated, outside
 from tests.support.small import until
 
 BOUNDARY = "an-end"
 TYPES = (
-    BYTES, "image/png", "image/", "IMAGE/JPEG; q=1", FORM, f"{FORM}; boundary=", f"{FORM}; boundary={BOUNDARY}",
+    BYTES, "image/png", "image/", PIXELS, "IMAGE/JPEG; q=1", FORM, f"{FORM}; boundary=", f"{FORM}; boundary={BOUNDARY}",
     f"{FORM}; boundary={BOUNDARY}; charset=utf-16", f"{FORM}; boundary={'x' * 300}", "text/html", "", ";", "\xe9/\xff",
 )  # fmt: skip
 TOPS = (
