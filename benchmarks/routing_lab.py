@@ -48,7 +48,7 @@ VIEWS: dict[str, dict[str, str]] = {  # name: query of its URL
     "One image": {"view": "One image"},
     "One image, two images": {"view": "One image", "two": "true"},
     "Classes": {"view": "Classes"},
-    "Experts": {"view": "Experts"},
+    "Each expert": {"view": "Each expert"},
     "What if": {"view": "What if"},
     "Controls": {"view": "Controls"},
     "Through training": {"view": "Through training"},

@@ -22,13 +22,15 @@ from expertnet.ui.views import pick_view
 VIEWS: dict[str, Callable[[Selection, Any], None]] = {
     "One image": one_image_view,
     "Classes": classes_view,
-    "Experts": experts_view,
+    "Each expert": experts_view,
     "What if": what_if_view,
     "Controls": controls_view,
     "Through training": through_training_view,
     "Compare": compare_view,
 }
-WHOLE_TEST_SET = ("Classes", "Experts", "Compare")  # views that show nothing without its routing
+WHOLE_TEST_SET = ("Classes", "Each expert", "Compare")  # views that show nothing without its routing
+
+FORMER = {"experts": "Each expert"}  # a view should not have the name of its page
 
 shell.require()
 st.header(
@@ -40,7 +42,7 @@ header = st.container(horizontal=True, vertical_alignment="center", gap="small",
 picked = pick_run(header, images=True)
 if picked is None:
     st.stop()
-title = pick_view(header, list(VIEWS))
+title = pick_view(header, list(VIEWS), FORMER)
 with shell.shown_error():
     selection = open_selection(*picked)
     if selection.predictor.settings.model.num_experts == 1:

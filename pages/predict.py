@@ -25,7 +25,7 @@ with shell.shown_error():
     run, checkpoint = picked
     second, temperature = pick_second(row, run), pick_calibration(row, run, checkpoint)
     predictor = load_predictor(run, checkpoint, threads=1)
-    source = pick_source(run)
+    source = pick_source(run, predictor)
     left, right = st.columns([3, 5], gap="medium")
     below = st.container()
     with left:

@@ -62,6 +62,13 @@ def dashed_line(field: str, value: float, **channels: Any) -> alt.Chart:
     return alt.Chart(pd.DataFrame({field: [value]})).mark_rule(color=GRAY, strokeDash=[2, 3]).encode(**channels)
 
 
+def scale_of(values: pd.Series, **options: Any) -> alt.Scale:
+    """Return a scale that need not include 0. A single value gets room, or its tick would show all its decimals."""
+    low, high = values.min(), values.max()
+    room = abs(low) / 20 or 0.5
+    return alt.Scale(zero=False, **({"domain": [low - room, high + room]} if low == high else {}) | options)
+
+
 def rows_axis(field: str, title: str | None = None) -> alt.Y:
     """Return a vertical axis with a row per value, in the order of the table."""
     axis = alt.Axis(domain=False, ticks=False, labelLimit=160, labelFlush=False)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, DASHES, GREEN, ORANGE, PALETTE, color_and_dash, layered
+from expertnet.charts.base import BLUE, DASHES, GREEN, ORANGE, PALETTE, color_and_dash, layered, scale_of
 from expertnet.utils.text import counted
 
 X_AXES = {"epoch": "epoch", "images": "images seen", "elapsed": "seconds of training"}
@@ -89,7 +89,7 @@ def overlay(
     axis = alt.Axis(grid=False, format="d" if x == "epoch" else "~s", tickMinStep=1)
     base = alt.Chart(tidy).encode(x=alt.X(f"{x}:Q", title=X_AXES[x], axis=axis, scale=x_scale), **looks)
     value = alt.Axis(format=".0%") if percent else alt.Axis()
-    scale = alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=6)
+    scale = scale_of(tidy["value"], type="log" if log else "linear", nice=False, padding=6)
 
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title=title, axis=value, scale=scale)

@@ -8,7 +8,18 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 
-from expertnet.charts.base import BLUE, GRAY, ORANGE, SHARE, TEXT, color_and_dash, dashed_line, layered, tooltips
+from expertnet.charts.base import (
+    BLUE,
+    GRAY,
+    ORANGE,
+    SHARE,
+    TEXT,
+    color_and_dash,
+    dashed_line,
+    layered,
+    scale_of,
+    tooltips,
+)
 from expertnet.utils.text import counted
 
 REPORT_ACCURACY = 0.9053  # of the reference report on CIFAR-10's test set, a fraction
@@ -41,7 +52,8 @@ def learning_curves(
     measure, axis = "cross entropy (nats)", alt.Axis()
     if quantity == "accuracy":
         measure, axis = "share of images", alt.Axis(format=SHARE)
-    y = alt.Y("value:Q", title=measure, scale=alt.Scale(zero=False), axis=axis)
+    scale = alt.Scale(zero=False) if report else scale_of(tidy["value"])  # the report has more than one value
+    y = alt.Y("value:Q", title=measure, scale=scale, axis=axis)
     shared = epochs >= REPORT_FIRST_EPOCH
     x = _epochs(max(epochs, 100) if report and shared else epochs)
     looks = color_and_dash("series:N", list(names.values()), [BLUE, ORANGE], [[6, 3], [1, 0]])
@@ -64,7 +76,7 @@ def step_curve(steps: pd.DataFrame, quantity: str) -> alt.LayerChart:
     lines = alt.Chart(table).mark_line(color=BLUE, point=_points(table) if len(table) < 4 else False)
     lines = lines.encode(
         x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(grid=False), scale=alt.Scale(nice=False)),
-        y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False)),
+        y=alt.Y("value:Q", title=axis, scale=scale_of(table["value"])),
         tooltip=tooltips(epoch=".2f", value=".4~g"),
     )
     # as tall as a chart with a legend, whose place it takes

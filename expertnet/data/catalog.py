@@ -1,14 +1,15 @@
 """All datasets that can be named in settings: the built-in ones and those of your own, with what they hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
-from expertnet.data.datasets import find_cached, load_test_split
+from expertnet.data.datasets import dataset_title, find_cached, load_test_split
 from expertnet.data.own.versions import dataset_ids, find_version
+from expertnet.data.splits import Split
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop
 
@@ -86,6 +87,20 @@ def balance(counts: Mapping[str, int]) -> str:
     if times < 1.1:
         return "The classes are about equally large."
     return f"“{large}” has {times:.3g} times as many images as “{small}”."
+
+
+def namesake(dataset: str, classes: Sequence[str]) -> str | None:
+    """Return the built-in dataset that a folder or archive is named after: cifar10 for "CIFAR-10 (JPEG copy).tar.xz"."""
+    title, count = dataset_title(dataset), len(classes)
+    found = (name for name, spec in BUILTIN.items() if title.startswith(spec.title) and count == spec.num_classes)
+    return None if dataset in BUILTIN else next(found, None)
+
+
+def namesake_images(data: DataSettings, classes: Sequence[str]) -> tuple[str, Split] | None:
+    """Return the title and the test images of the namesake of `data.dataset` if they are here and have the same classes."""
+    name = namesake(data.dataset, classes)
+    decoded = find_cached(data.model_copy(update={"dataset": name})) if name else None
+    return (BUILTIN[name].title, decoded.test) if name and decoded and decoded.classes == tuple(classes) else None
 
 
 def download_dataset(dataset: str, progress: Report, cancelled: ShouldStop) -> bool:

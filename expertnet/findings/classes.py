@@ -50,12 +50,22 @@ def information(lab: Lab) -> Finding:
     """Compare what each block's routing says about the class with chance."""
     table = lab.blocks[["block", "information", "chance", "chance_high"]]
     best, above = highest(table, "information"), int((table["information"] > table["chance_high"]).sum())
-    sentence = (
-        f"An expert drawn by the weights of block {best['block']:.0f} says the most about the class: "
-        f"{amount(best['information'], 'bits')}. Such an expert says more than chance would in {above} of {counted(len(table), 'block')}."
-        if above
-        else "An expert drawn by the weights says nothing about the class, or no more than chance would."
+    said, beyond = (
+        amount(best["information"], "bits"),
+        f"more than chance would in {above} of {counted(len(table), 'block')}",
     )
+    if not above:
+        sentence = "An expert drawn by the weights says nothing about the class, or no more than chance would."
+    elif best["information"] < NOTHING:
+        sentence = (
+            f"An expert drawn by the weights says next to nothing about the class ({said} in block {best['block']:.0f}, the most), though "
+            f"{beyond}."
+        )
+    else:
+        sentence = (
+            f"An expert drawn by the weights of block {best['block']:.0f} says the most about the class: {said}. Such an expert says "
+            f"{beyond}."
+        )
     method = (
         "Mutual information, in bits, between the class and an expert drawn by the image's weights: how much one says about the "
         "other. It is H(mean a) minus the mean over classes of H(mean a given the class), where a are the weights and H is the "

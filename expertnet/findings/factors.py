@@ -2,10 +2,14 @@
 
 from functools import partial
 
+import pandas as pd
+
 from expertnet.charts.heatmaps import class_heatmap, factor_heatmap
 from expertnet.findings.finding import Finding, cached, highest
+from expertnet.routing.chance import DRAWS, LEVEL, chance
 from expertnet.routing.factors import codes, explained, known_factors
 from expertnet.routing.lab import Lab
+from expertnet.routing.specialization import specializations
 from expertnet.routing.weights import class_table
 from expertnet.utils.text import percent
 
@@ -43,29 +47,39 @@ def values(lab: Lab, dataset: str, block: int, factor: str | None = None) -> Fin
     here = found.table[found.table["block"] == block]
     factor = factor or str(highest(here, "share")["factor"])
     column = known[factor]
-    weights = class_table(lab.routed.routing[:, [block - 1]], codes(column), list(column.cat.categories)).assign(
-        block=block
-    )
+    routing, names, values_N = lab.routed.routing[:, [block - 1]], list(column.cat.categories), codes(column)
+    weights = class_table(routing, values_N, names).assign(block=block)
     weights["average"] = lab.usage[block - 1].repeat(len(weights) // lab.num_experts).tolist()
-    raised = weights.loc[(weights["weight"] - weights["average"]).groupby(weights["class"], sort=False).idxmax()]
-    parts = zip(*(raised[name] for name in ("expert", "class", "weight", "average")), strict=True)
-    experts = ", ".join(
-        f"expert {k} by {name} ({weight:.2f}, {mean:.2f} on average)" for k, name, weight, mean in parts
-    )
     follows = here.set_index("factor")["deviation"][factor] >= FOLLOWS
-    each = (
-        f"each {factor} favors an expert of its own"
-        if raised["expert"].is_unique
-        else f"experts are favored by {factor}"
-    )
+    sentence = f"In block {block}, the mean weights hardly depend on any known factor of the images."
+    if follows:
+        raised = specializations(routing, values_N, names, chance(routing, values_N))
+        sentence = f"In block {block}, {_favorites(raised, factor, names)}."
     return Finding(
         f"factors-block-{block}",
         f"heat map by {factor}",
-        f"In block {block}, {each}: {experts}."
-        if follows
-        else f"In block {block}, the mean weights hardly depend on any known factor of the images.",
+        sentence,
         partial(class_heatmap, weights, block),
         weights.rename(columns={"class": factor}),
         f"Mean routing weights over the test images of each value ({lab.count:,} images in all). A value favors the expert whose weight "
-        "it raises the most above the average over all images.",
+        "it raises the most above the average over all images, if it raises it by more than chance explains. This is tested for each "
+        f"value, and corrected for the number of values and experts ({DRAWS} permutations of the values, Westfall and Young's maxT): if "
+        f"the weights had nothing to do with the {factor}, any value would favor an expert with a probability of {percent(LEVEL, 0)}.",
     )
+
+
+def _favorites(raised: pd.DataFrame, factor: str, names: list[str]) -> str:
+    """Say which expert each value favors beyond chance: the rows of `specializations`, with values for classes."""
+    parts, favored = [], []
+    for name in names:
+        rows = raised[raised["class"] == name]
+        if rows.empty:
+            parts.append(f"none by {name}")
+            continue
+        row = highest(rows, "difference")
+        favored.append(row["expert"])
+        mean = row["weight"] - row["difference"]
+        parts.append(f"expert {row['expert']} by {name} ({row['weight']:.2f}, {mean:.2f} on average)")
+    if len(set(favored)) == len(names):
+        return f"each {factor} favors an expert of its own: {', '.join(parts)}"
+    return f"experts are favored by {factor}: {', '.join(parts)}"

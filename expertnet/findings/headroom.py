@@ -3,11 +3,11 @@
 from functools import partial
 
 import pandas as pd
-from scipy.stats import binomtest
 from torch import Tensor
 
 from expertnet.charts.base import tooltips
 from expertnet.charts.effects import interval_dots
+from expertnet.evaluation.figures import wilson
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.headroom import MISTAKES, STEPS, Headroom
 from expertnet.routing.paired import paired_change, paired_interval
@@ -57,8 +57,7 @@ def _interval(reached: Tensor) -> tuple[float, float]:
     """Return Wilson's 95% interval of a share."""
     if not len(reached):
         return 0.0, 1.0
-    low, high = binomtest(int(reached.sum()), len(reached)).proportion_ci(method="wilson")
-    return float(low), float(high)
+    return wilson(reached.double().mean().item(), len(reached))
 
 
 def _sentence(found: Headroom, repaired: Tensor, third: Tensor, reached: Tensor) -> str:

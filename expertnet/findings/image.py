@@ -52,7 +52,8 @@ def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Find
     blocks = blocks or range(1, len(values) + 1)
     table = pd.DataFrame({"block": blocks, "entropy": [values[block - 1] for block in blocks]})
     least = lowest(table, "entropy")
-    sentence = f"Block {least['block']:.0f} is the most decisive: its entropy is {least['entropy']:.2f}."
+    most = "is the most decisive: its entropy is" if len(table) > 1 else "has an entropy of"
+    sentence = f"Block {least['block']:.0f} {most} {least['entropy']:.2f}. An even split has {math.log(experts):.2f}."
     method = (
         "Entropy, in nats (natural-log units), measures how evenly a block spreads its weight. It is 0 if one expert has all of it, "
         f"and ln {experts} = {math.log(experts):.2f} if all experts have the same."

@@ -1,8 +1,7 @@
 """What a training came to, in a sentence."""
 
-from scipy.stats import binomtest
-
 from expertnet.data.builtin import BUILTIN
+from expertnet.evaluation.figures import wilson
 from expertnet.settings.schema import Settings
 from expertnet.store.status import Status
 from expertnet.training.pace import ENOUGH_STEPS
@@ -35,7 +34,7 @@ def outcome(settings: Settings, status: Status, classes: int) -> str:
     if not images:
         return f"Recognizes {percent(accuracy)} of the unseen test images."
     right, noun = round(accuracy * images), "unseen digit" if dataset == "digits" else "unseen image"
-    low, high = binomtest(right, images).proportion_ci(method="wilson")
+    low, high = wilson(right / images, images)
     if high - low > WIDE:
         return (
             f"Recognizes {right} of {counted(images, noun)} ({percent(accuracy)}). So few images say little: "

@@ -121,7 +121,8 @@ def _agreement(table: pd.DataFrame, first: int, others: int) -> str:
     if "agreement" not in table:
         return "They do not certainly have the same test images in the same order, so single images are not compared."
     above = table[table["agreement"] > table["limit_of_chance"]]
-    compared = table.dropna(subset="agreement")["seed"].nunique()
+    measured = table.dropna(subset="agreement")
+    compared = measured["seed"].nunique()
     rest = (
         f" {counted(others - compared, 'seed')} may have other test images and cannot be compared."
         if compared < others
@@ -133,9 +134,9 @@ def _agreement(table: pd.DataFrame, first: int, others: int) -> str:
     counts = above["block"].value_counts()
     number = f"{'at least ' if counts.nunique() > 1 else ''}{counts.min()} of {counted(compared, 'other seed')}"
     return (
-        f"The experts of {number} match those of seed {first} beyond chance in {in_words(sorted(map(int, counts.index)))}: the same expert "
-        f"has the largest weight for {percent(above['agreement'].mean())} of the images on average, where chance gives "
-        f"{percent(above['by_chance'].mean())}.{rest}"
+        f"The experts of {number} match those of seed {first} beyond chance in {in_words(sorted(map(int, counts.index)))}. On average over "
+        f"all blocks and seeds, the same expert has the largest weight for {percent(measured['agreement'].mean())} of the images, where "
+        f"chance gives {percent(measured['by_chance'].mean())}.{rest}"
     )
 
 

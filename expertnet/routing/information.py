@@ -8,6 +8,7 @@ from torch import Tensor
 
 from expertnet.network.routing_metrics import entropy, information, usage
 from expertnet.routing.chance import Chance, limits
+from expertnet.routing.paired import Z95
 
 COLLAPSED = 1.5  # effective experts below which a block has collapsed
 CONSTANT = 0.01  # share of ln K: routing that says less about the image is constant
@@ -23,7 +24,7 @@ def image_information(routing_NBK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count, _, experts = routing_NBK.shape
     divergence_NB = -entropy(routing_NBK) - torch.special.xlogy(routing_NBK.double(), usage(routing_NBK)).sum(2)
     share = divergence_NB.mean(0).clamp_min(0)
-    half = 1.96 * (divergence_NB.var(0, correction=0) / count + (experts - 1) / (2 * count**2)).sqrt()
+    half = Z95 * (divergence_NB.var(0, correction=0) / count + (experts - 1) / (2 * count**2)).sqrt()
     most = math.log(experts) or 1
     return share / most, (share - half).clamp_min(0) / most, (share + half).clamp_max(most) / most
 

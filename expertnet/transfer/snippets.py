@@ -39,8 +39,18 @@ def classify(paths):
 
 
 if __name__ == "__main__":
-    for path, shares in zip(sys.argv[1:], classify(sys.argv[1:])[0]):
-        print(f"{path}: {classes[shares.argmax()]} {shares.max():.1%}")
+    if not sys.argv[1:]:
+        sys.exit(__doc__)
+    failed = False
+    for path in sys.argv[1:]:
+        try:
+            shares = classify([path])[0][0]
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            failed = True
+            print(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        else:
+            print(f"{path}: {classes[shares.argmax()]} {shares.max():.1%}")
+    sys.exit(failed)
 '''
 
 _CHECK = '''\

@@ -9,7 +9,7 @@ import streamlit as st
 from expertnet.training.manager import manager
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
-from expertnet.ui.shell import action, shown_error
+from expertnet.ui.shell import action, duration, shown_error
 from expertnet.utils.devices import available_threads
 from expertnet.utils.text import escape
 
@@ -25,7 +25,8 @@ def threads() -> int:
 def in_background(key: Hashable, label: str, work: tasks.Work, unasked: float = inf) -> Any:
     """Return the result of a task. Until it is there, show the progress and return None.
 
-    Work that takes more than `unasked` seconds starts when the user presses a button.
+    `label` is what the button says, such as "Probe the weights". Work that takes more than `unasked` seconds starts when the
+    user presses it.
     """
 
     def start(within: float = inf) -> tasks.Task:
@@ -37,6 +38,11 @@ def in_background(key: Hashable, label: str, work: tasks.Work, unasked: float = 
     if task is None and unasked:
         task = start(unasked)
     if task is None or task.too_slow:
+        if task is not None:
+            st.caption(
+                f"{_doing(label)} takes about {duration(task.estimate)} here, so it waits for you to start it. Meanwhile, you can use or "
+                "leave this page."
+            )
         action(st.container(), label, "science", f"start {key}", start)
         return None
     if not task.running:
@@ -48,10 +54,18 @@ def in_background(key: Hashable, label: str, work: tasks.Work, unasked: float = 
     def progress() -> None:
         if not task.running:
             st.rerun()
-        st.progress(task.share, text=f"{escape(task.activity or label)}…")
-        if st.button(f"Stop: {label}", icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
+        st.progress(task.share, text=f"{escape(task.activity or _doing(label))}…")
+        doing = _doing(label)
+        stop = f"Stop {doing[0].lower()}{doing[1:]}"
+        if st.button(stop, icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
             with shown_error(), login.changing():
                 task.stop()
 
     login.fragment(progress, run_every=TICK)()
     return None
+
+
+def _doing(label: str) -> str:
+    """Return "Probing the weights" for "Probe the weights". The verbs of all labels follow this rule."""
+    verb, _, rest = label.partition(" ")
+    return f"{verb.removesuffix('e')}ing {rest}"

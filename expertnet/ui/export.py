@@ -94,7 +94,7 @@ def _formats(run: Run, key: str) -> None:
             help="float16 and int8 make the network smaller. int8 is calibrated on the validation images.",
         )
         work = in_own_process(run, kind, "--precision", precision)
-        content = in_background((key, kind, version, precision), "Convert and check", work, unasked=0)
+        content = in_background((key, kind, version, precision), "Convert the network", work, unasked=0)
         if content is not None:
             name = f"{run.id}-{precision}.{ending}"
             _download("Download", lambda: content, name, key)

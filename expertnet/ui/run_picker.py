@@ -65,6 +65,8 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
         if run.shipped:
             with st.popover("About", icon=":material/info:"):
                 st.markdown(run.card())
+    if checkpoint == "last":
+        _say_accuracy_of_last(run)
     if "best" not in run.checkpoints.present():
         st.warning(escape(str(run.checkpoints.unusable("best"))), icon=":material/healing:")
     return run, checkpoint
@@ -136,6 +138,17 @@ def model_card(run: Run) -> None:
     if run.shipped:
         with st.expander("About this network, included with ExpertNet Studio", icon=":material/info:"):
             st.markdown(run.card())
+
+
+def _say_accuracy_of_last(run: Run) -> None:
+    """Say how good the last epoch is if it is not the best one, whose accuracy is in the list of runs."""
+    epoch, best = (run.checkpoints.epoch(kind) for kind in ("last", "best"))
+    accuracy = next((row.get("val_accuracy") for row in run.metrics() if row["epoch"] == epoch), None)
+    if epoch != best and accuracy is not None:
+        st.caption(
+            f"Epoch {epoch}, the last, recognizes {percent(accuracy)} of the {run.watched_images}. The accuracy in the list of runs is "
+            "that of the best epoch."
+        )
 
 
 def _pick_checkpoint(run: Run) -> Checkpoint:

@@ -21,16 +21,21 @@ JUDGED_AFTER = 1.0  # seconds; the first ones are too slow to estimate the rest
 class Task:
     """Work in a background thread. Its attributes may be read at any time; `result` is None until the work succeeds.
 
-    The work ends `too_slow`, without a result, once its progress says that it will take more than `within` seconds.
+    The work ends `too_slow`, without a result, once its progress says that it will take more than `within` seconds, and then
+    `estimate` is how many.
     """
 
     def __init__(self, work: Work, within: float = inf) -> None:
-        self.activity, self.share, self.error, self.too_slow = "", 0.0, "", False
+        self.activity, self.share, self.error, self.estimate = "", 0.0, "", 0.0
         self.result: Any = None
         self._work, self._stop, self._within, self._started = work, threading.Event(), within, time.monotonic()
         self._begun = self._started, 0.0  # when the activity began, and its share then
         self._thread = threading.Thread(target=self._run, name="task", daemon=True)
         self._thread.start()
+
+    @property
+    def too_slow(self) -> bool:
+        return self.estimate > 0
 
     @property
     def running(self) -> bool:
@@ -53,7 +58,7 @@ class Task:
         if seconds >= JUDGED_AFTER and share > first:
             left = (now - begun) / (share - first) * (1 - share)
             if seconds + left > self._within:
-                self.too_slow = True
+                self.estimate = seconds + left
                 raise Cancelled
 
     def _run(self) -> None:

@@ -1,6 +1,6 @@
 """Choose one of a page's views. Each has its own URL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,9 +11,13 @@ from expertnet.utils.text import escape
 CHARACTER, SEGMENT = 6.7, 33.5  # pixels: a character of a name, and the space around the name
 
 
-def pick_view(row: DeltaGenerator, views: Sequence[str]) -> str:
-    """Ask for a view, at first the first one. Every choice is a step in the browser's history."""
+def pick_view(row: DeltaGenerator, views: Sequence[str], former: Mapping[str, str] = {}) -> str:
+    """Ask for a view, at first the first one. Every choice is a step in the browser's history.
+
+    `former` maps names in old URLs to those of today.
+    """
     asked, first = choices.read("view") or views[0], views[0]
+    asked = former.get(asked.lower(), asked)
     named = next((name for name in views if name.lower() == asked.lower()), first)
     if named.lower() != asked.lower():
         shell.toast(f"There is no view “{escape(asked[:80])}”. “{first}” is shown instead.")

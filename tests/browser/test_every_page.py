@@ -36,7 +36,7 @@ VIEWS = {
     },
     **{
         f"Experts, {view}": f"experts?run={{finished}}&view={view.replace(' ', '+')}"
-        for view in ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
+        for view in ("One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare")
     },
     "Predict, Samples": "predict?run={finished}",
     "Predict, Draw": "predict?run={finished}",
@@ -64,7 +64,7 @@ MOST_SHIFT = 0.05
 # The shift of other pages depends on how fast a view is computed
 STEADY = [
     *("Train, idle", "Train, live", "Train, finished", "Data, built-in", "Sweep, form", "Runs", "Runs, one open"),
-    *("Experts, One image", "Experts, Classes", "Experts, Experts", "Predict, Samples"),
+    *("Experts, One image", "Experts, Classes", "Experts, Each expert", "Predict, Samples"),
 ]
 STREAMLIT = re.compile(
     "Show data|Increment|Decrement|Fullscreen|Open|Download as .*|.*spec"

@@ -68,7 +68,7 @@ def test_an_image_is_picked_from_the_strip_by_keyboard_and_at_random(tab, run, s
 
 def test_back_leads_to_the_view_before(tab, run):
     page = tab("experts", run=run.id)
-    for view, sign in (("Classes", "Mean routing by class"), ("Experts", "Expert usage")):
+    for view, sign in (("Classes", "Mean routing by class"), ("Each expert", "Expert usage")):
         page.get_by_role("radio", name=view, exact=True).click()
         settle(page.get_by_role("heading", name=sign))
     page.go_back()

@@ -99,7 +99,7 @@ def test_runs(tab):
 
 
 @pytest.mark.parametrize(
-    "view", ["One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare"]
+    "view", ["One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare"]
 )
 def test_experts(tab, run, view):
     page = tab("experts", run=run.id, view=view)

@@ -36,6 +36,17 @@ def test_ticks_of_a_narrow_axis_differ(low, high):
     assert len(ticks) > 2 and len(set(ticks)) == len(ticks)
 
 
+def test_the_ticks_of_a_single_value_are_short():
+    one = metrics(0.1172839, 0.1172839)
+    for chart in (
+        learning_curves(one, "accuracy", 12),
+        learning_curves(one, "loss", 12),
+        step_curve(pd.DataFrame({"epoch": [0.1], "loss": [2.3025851]}), "loss"),
+    ):
+        ticks = re.findall(r">([\d.]+%?)<", to_file(chart, "svg").decode())
+        assert len(ticks) > 2 and max(map(len, ticks)) <= 5, ticks
+
+
 def test_the_loss_by_step_is_smoothed():
     noisy = pd.DataFrame({"epoch": [n / 200 for n in range(1, 201)], "loss": [n % 2 + 1.0 for n in range(200)]})
     (rows,) = step_curve(noisy, "loss").to_dict()["datasets"].values()

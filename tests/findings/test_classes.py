@@ -23,6 +23,16 @@ def test_what_a_drawn_expert_says_about_the_class_is_compared_with_chance():
     )
 
 
+def test_a_trace_of_information_is_not_said_to_be_much():
+    """Weights of 1/2 -+ 0.01 tell 0.0003 bits of the class: more than chance, and yet next to nothing."""
+    trace = 0.5 + 0.01 * (2 * (LABELS % 2) - 1)
+    lab = Lab(Routed(torch.stack([trace, 1 - trace], 1)[:, None], LABELS, LABELS), ANIMALS)
+    assert classes.information(lab).sentence == (
+        "An expert drawn by the weights says next to nothing about the class (under 0.001 bits in block 1, the most), though more than "
+        "chance would in 1 of 1 block."
+    )
+
+
 def test_differences_of_classes_are_named_only_beyond_chance():
     generator = torch.Generator().manual_seed(5)
     independent = torch.rand(400, 1, 3, generator=generator).softmax(2)

@@ -46,6 +46,18 @@ def test_an_expert_that_is_used_most_everywhere_is_not_the_favorite_of_all():
     assert said.endswith("expert 3 by blue (0.35, 0.15 on average).")
 
 
+def test_each_value_is_tested_by_itself():
+    """Green and blue move the weights. Yellow leaves them as they are on average, which favors no expert."""
+    by_ground = torch.tensor([[0.5, 0.3, 0.2], [0.35, 0.35, 0.3], [0.2, 0.4, 0.4]])
+    noise = 0.05 * torch.randn(1800, 3, generator=torch.Generator().manual_seed(3))
+    said = factors.values(lab((by_ground[GROUND] + noise - noise.mean(1, keepdim=True))[:, None]), "contexts", 1)
+    assert said.sentence.startswith(
+        "In block 1, experts are favored by ground: expert 1 by green (0.50, 0.35 on average), "
+    )
+    assert ", none by yellow, expert 3 by blue (0.40, 0.30 on average)." in said.sentence
+    assert "This is tested for each value" in said.method
+
+
 def test_constant_routing_follows_nothing():
     found = factors.factors(lab(torch.full((1800, 1, 3), 1 / 3)), "contexts")
     assert found.sentence == "The routing follows none of the known factors of the images."

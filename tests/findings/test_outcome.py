@@ -26,6 +26,12 @@ ENDED = {"state": "finished", "epoch": 12, "epochs": 12, "steps": 10}
             "Recognizes 11 of 12 unseen images (91.7%). So few images say little: "
             "the accuracy is likely between 64.6% and 98.5% (95% Wilson interval).",
         ),
+        (  # 68.1% with z = 1.959964 in place of 1.96, which all intervals use
+            "/own/images",
+            {"test_accuracy": 33 / 40, "test_images": 40},
+            "Recognizes 33 of 40 unseen images (82.5%). So few images say little: "
+            "the accuracy is likely between 68.0% and 91.3% (95% Wilson interval).",
+        ),
         (
             "/own/images",
             {"test_accuracy": 0.47, "steps": 1},

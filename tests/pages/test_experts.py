@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from expertnet.data.cache import data_root
+from expertnet.data.datasets import load_test_split
 from expertnet.findings.experts import DOES
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
+from expertnet.settings.schema import DataSettings
 from expertnet.settings.url import from_query
 from expertnet.store.run_store import RunStore
 from expertnet.ui import choices, tasks
@@ -24,7 +26,7 @@ from tests.support.settling import settled
 from tests.support.settling import shown_text as text
 
 MEASURE_ABLATIONS = "Switch off each expert in turn"
-VIEWS = ["One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare"]
+VIEWS = ["One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +82,41 @@ def test_without_the_test_images_cached_routing_still_shows(view, tmp_path, monk
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
     test = view_of(run, view)
     assert "are not on this computer" in text(test)
-    if view in ("Classes", "Experts"):
+    if view in ("Classes", "Each expert"):
         assert test.get("vega_lite_chart")
+
+
+def test_a_network_without_its_images_shows_those_of_the_dataset_that_it_is_named_after(tmp_path, monkeypatch):
+    run = finished(RunStore())
+    view_of(run, "Classes")  # caches the routing
+    config = run.config()
+    run.write_config(config | {"data": config["data"] | {"dataset": "Digits (JPEG copy).tar.xz"}})
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
+    for page in ("experts", "predict"):
+        test = opened(page, run.id)
+        assert "try the network on those of Digits instead" in text(test)
+        (link,) = (link for link in test.get("page_link") if link.proto.label.startswith("Get "))
+        assert link.proto.label == "Get Digits on the Data page" and "dataset=digits" in link.proto.query_string
+    said = next(
+        caption.value
+        for caption in opened("experts", run.id, view="Classes").caption
+        if "click a cell" in caption.value
+    )
+    assert said.startswith("To see the numbers of images, which are not on this computer, click")
+    load_test_split(run.settings().data.model_copy(update={"dataset": "digits"}))  # as the Data page does
+    load_test_split(DataSettings(dataset="digits"))
+    test = opened("experts", run.id)
+    assert not [link for link in test.get("page_link") if link.proto.label.startswith("Get ")]
+    assert next(each for each in test.segmented_control if each.label == "Image from").options == ["Digits", "Upload"]
+    assert 'Digits test image 1: class "' in text(test) and "Answer: " in text(test)
+    test = opened("predict", run.id)
+    assert next(each for each in test.segmented_control if each.label == "Images from").value == "Samples"
+    assert "It is from Digits, where its class is" in text(test)
+
+
+def test_an_old_url_of_a_view_leads_to_its_new_name():
+    test = settled(opened("experts", finished(RunStore()).id, view="Experts"))
+    assert test.segmented_control(key="view").value == "Each expert" and not test.toast
 
 
 def test_the_routing_is_computed_once_and_cached():
@@ -89,7 +124,7 @@ def test_the_routing_is_computed_once_and_cached():
     view_of(run, "Classes")
     cache = run.path / "routing-best.safetensors"
     before = cache.stat().st_mtime_ns
-    view_of(run, "Experts")
+    view_of(run, "Each expert")
     assert cache.stat().st_mtime_ns == before
 
 
@@ -245,11 +280,11 @@ def test_changed_images_are_not_taken_for_those_of_the_run(tmp_path, own_data):
     run = finished(RunStore(), **{"data.dataset": str(folder)})
     for number in range(6):
         (folder / "cat" / f"{number}.png").unlink()
-    assert not view_of(run, "Experts").error
+    assert not view_of(run, "Each expert").error
     assert cached_routing(run).labels.bincount().tolist() == [2, 2, 2]
     (run.path / "routing-best.safetensors").unlink()
     shutil.rmtree(data_root() / "decoded")
-    test = view_of(run, "Experts")
+    test = view_of(run, "Each expert")
     click(test, "Read the images")
     assert ": 36 images then, 30 now." in settled(test).error[0].value
     assert cached_routing(run) is None
@@ -384,8 +419,8 @@ def test_the_weights_are_probed_once_when_information_is_unfolded():
     [
         ("What if", "How much could other routing weights gain?", "mistake", ["headroom"]),
         ("What if", "How certain is the network, and what if images are damaged?", "kinds of damage", ["robustness"]),
-        ("Experts", "How alike are the experts of block 2?", "With random kernels, experts reach", ["likeness"]),
-        ("Experts", "How stable is the routing of an image?", "between", ["stability"]),
+        ("Each expert", "How alike are the experts of block 2?", "With random kernels, experts reach", ["likeness"]),
+        ("Each expert", "How stable is the routing of an image?", "between", ["stability"]),
         ("What if", "", "block's routing", ["frozen"]),
     ],
 )
@@ -401,7 +436,7 @@ def test_what_carries_the_decision_is_measured_once_it_is_unfolded_and_kept(view
 
 
 def test_every_expert_of_a_block_has_a_card_with_its_images():
-    test = view_of(finished(RunStore()), "Experts", block="2")
+    test = view_of(finished(RunStore()), "Each expert", block="2")
     for expert in (1, 2, 3):
         assert f"**Expert {expert} of block 2**" in text(test)
         assert f"Save card of expert {expert}" in {button.label for button in test.get("download_button")}

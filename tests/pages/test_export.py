@@ -24,7 +24,7 @@ def test_a_run_is_exported_in_the_format_you_choose():
     for format in FORMATS:
         download = chosen(test, format)
         if format in (ONNX, PAGE):
-            assert download is None and "Convert and check" in [button.label for button in test.button]
+            assert download is None and "Convert the network" in [button.label for button in test.button]
         elif format == SERVICE:
             command, *codes = (code.value for code in test.code[-4:])
             assert download is None and command == f"expertnet serve-model {run.id}"
@@ -33,7 +33,7 @@ def test_a_run_is_exported_in_the_format_you_choose():
         else:
             assert not download.proto.disabled
     assert chosen(test, ONNX) is None
-    next(button for button in test.button if button.label == "Convert and check").click().run()
+    next(button for button in test.button if button.label == "Convert the network").click().run()
     until(lambda: test.run().get("download_button"))
     assert not test.get("download_button")[0].proto.disabled and not test.error
 

@@ -66,6 +66,23 @@ def test_experts_opens_on_the_finished_run_whose_routing_differs_most_between_im
     assert opened("predict").selectbox[0].value == max(run.id for run in runs[:2])
 
 
+def test_the_last_checkpoint_gets_its_own_accuracy():
+    run = finished(RunStore())
+    best, last = (run.checkpoints.load(kind)[0] for kind in ("best", "last"))
+    run.checkpoints.save("best", best, 1)
+    (first, second) = run.metrics()
+    (run.path / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in (first, second | {"val_accuracy": 0.125}))
+    )
+    test = opened("predict", run.id)
+    assert not any("in the list of runs" in caption.value for caption in test.caption)
+    test.selectbox(key=f"weights {run.id}").set_value("last").run()
+    said = "Epoch 2, the last, recognizes 12.5% of the validation images. The accuracy in the list of runs is that of the best epoch."
+    assert said in [caption.value for caption in test.caption]
+    run.checkpoints.save("best", last, 2)
+    assert said not in [caption.value for caption in test.run().caption]
+
+
 @pytest.mark.parametrize("page", ["experts", "predict"])
 def test_a_control_is_no_first_choice(page):
     store = RunStore()

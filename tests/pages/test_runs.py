@@ -278,9 +278,11 @@ def test_only_some_of_many_runs_that_cannot_be_deleted_are_named(store):
 
 def test_the_monitored_set_is_shown_if_it_is_a_test_set(store):
     written(store, "one", **{"data.validation_share": 0.1})
-    assert "Monitored" not in page().dataframe[0].value
+    assert "Measured on" not in page().dataframe[0].value
     written(store, "two", **{"data.validation_share": 0.0})
-    assert sorted(page().dataframe[0].value["Monitored"]) == ["test set", "validation"]
+    test = page()
+    assert sorted(test.dataframe[0].value["Measured on"]) == ["test set", "validation"]
+    assert "runs that hold out no validation images use the test set" in test.caption[-1].value
 
 
 @pytest.mark.parametrize("text", ["short", "W" * 80, "i" * 80, "漢" * 80, "a b " * 20, ""])

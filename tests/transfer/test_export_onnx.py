@@ -177,6 +177,18 @@ def test_files_get_the_classes_that_the_studio_gives_them(exported):
     assert found.difference < 1e-4 and found.sentence in (folder / "README.md").read_text()
 
 
+def test_files_that_cannot_be_read_are_named_and_the_others_classified(exported, tmp_path):
+    folder = exported[2]
+    (tmp_path / "notes.txt").write_text("no image")
+    done = run_script(folder, "classify.py", "gone.png", "images/wide.png", str(tmp_path / "notes.txt"))
+    assert done.returncode == 1 and done.stdout.startswith("images/wide.png: ") and done.stdout.count("\n") == 1
+    missing, unreadable = done.stderr.splitlines()
+    assert missing == "gone.png cannot be read: No such file or directory"
+    assert unreadable.startswith(f"{tmp_path / 'notes.txt'} cannot be read: cannot identify image file")
+    done = run_script(folder, "classify.py")
+    assert done.returncode == 1 and done.stderr.startswith("Classify image files: ")
+
+
 def test_the_code_beside_an_export_classifies_a_file(exported, tmp_path, monkeypatch, capsys):
     run, _, folder = exported
     monkeypatch.chdir(tmp_path)

@@ -7,12 +7,13 @@ metrics. It also answers at /signed-in (204 or 401), for a reverse proxy such as
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from expertnet.errors import AccessError
@@ -44,7 +45,14 @@ class Gate:
         if path != HEALTH and not is_host_allowed(host):
             return await PlainTextResponse(_foreign(host or ""), 403)(scope, receive, send)
         if scope["type"] == "websocket":  # pages have their own guard
-            return await self.app(scope, receive, send)
+
+            async def send_if_open(message: Message) -> None:
+                with suppress(
+                    OSError
+                ):  # of a tab that was closed; Streamlit would take the next error for a text frame
+                    await send(message)
+
+            return await self.app(scope, receive, send_if_open)
         if path == SIGNED_IN or path.startswith(CLOSED):
             if _role(request.cookies) is None:
                 return await PlainTextResponse("Sign in first.", 401)(scope, receive, send)

@@ -28,7 +28,8 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         highlighted = st.selectbox(
             "Highlight a class", names, index=None, key=HIGHLIGHTED, bind="query-params", placeholder="None", width=180
         )
-        st.caption("To see images, click a cell or a dot, or choose a class.", width="content")
+        what = "images" if selection.split is not None else "the numbers of images, which are not on this computer"
+        st.caption(f"To see {what}, click a cell or a dot, or choose a class.", width="content")
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Mean routing by class")

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
+from expertnet.data.catalog import namesake_images
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.data.splits import Split
 from expertnet.inference.mistakes import Part
@@ -51,10 +52,13 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
 
     The choice of a test image is stored in the URL. `second` is for the second picker of a page.
     """
-    split, image_size = selection.split, selection.predictor.image_size
+    image_size, settings = selection.predictor.image_size, selection.predictor.settings
+    offered = {} if selection.split is None else {"Test set": selection.split}
+    if not offered and (other := namesake_images(settings.data, selection.predictor.classes)):
+        offered = dict([other])
     suffix, of = (" 2", " (second image)") if second else ("", "")
     strip, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
-    sources = ["Test set", "Upload"] if split is not None else ["Upload"]
+    sources = [*offered, "Upload"]
     source = row.segmented_control(
         f"Image from{of}",
         sources,
@@ -63,7 +67,7 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
         required=True,
         label_visibility="collapsed",
     )
-    if split is None or source == "Upload":
+    if source == "Upload":
         uploaded = st.file_uploader(f"Image{of}", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
         if uploaded is None:
             st.caption("Upload an image to see its routing.")
@@ -71,13 +75,17 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
         with shown_error():
             return load_image(uploaded.getvalue(), image_size), uploaded.name
         return None
-    return _test_image(selection, split, strip, row, suffix, of)
+    title = "Test" if selection.split is not None else f"{source} test"
+    return _test_image(selection, offered[source], title, strip, row, suffix, of)
 
 
 def _test_image(
-    selection: Selection, split: Split, strip: DeltaGenerator, row: DeltaGenerator, suffix: str, of: str
+    selection: Selection, split: Split, title: str, strip: DeltaGenerator, row: DeltaGenerator, suffix: str, of: str
 ) -> tuple[Tensor, str] | None:
-    """Ask for a test image: by its picture in `strip`, or in `row` at random or by its class and number."""
+    """Ask for a test image: by its picture in `strip`, or in `row` at random or by its class and number.
+
+    `title` is what captions begin with: "Test" image 7.
+    """
     classes = selection.predictor.classes
     key, class_key = f"image{suffix}", f"class{suffix}"
 
@@ -113,7 +121,7 @@ def _test_image(
     first = (place - 1) // STRIP * STRIP
     shown = members[first : first + STRIP]
     captions = [classes[int(split.labels[index])] for index in shown]
-    names = [f"Test image {index + 1}: class {caption}" for index, caption in zip(shown, captions, strict=True)]
+    names = [f"{title} image {index + 1}: class {caption}" for index, caption in zip(shown, captions, strict=True)]
 
     def pick(tile: int) -> None:
         st.session_state[key] = first + tile + 1
@@ -123,7 +131,7 @@ def _test_image(
         filmstrip(f"Test images{of}", images, captions, names, f"strip{suffix}", place - 1 - first, pick)
     index = members[place - 1]
     shows = what_it_shows(selection.predictor.settings.data.dataset, len(split), index)
-    caption = f'Test image {index + 1}: class "{classes[int(split.labels[index])]}"'
+    caption = f'{title} image {index + 1}: class "{classes[int(split.labels[index])]}"'
     return split.images[index], f"{caption}, {shows}" if shows else caption
 
 

@@ -48,7 +48,7 @@ def lab_of(selection: Selection) -> Lab | None:
     if routed is None and split is not None:
         routed = in_background(
             ("routing", *selection.key),
-            "Routing the test images",
+            "Route the test images",
             lambda progress, cancelled: route_test_set(run, split, checkpoint, progress, threads(), cancelled),
         )
     elif routed is None:

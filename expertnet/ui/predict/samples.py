@@ -1,4 +1,4 @@
-"""Sample images: test images of the run, and those of built-in datasets that need no download."""
+"""Sample images: test images of the run, and those of built-in datasets that are on this computer."""
 
 import re
 from collections.abc import Callable, Hashable, Sequence
@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.datasets import dataset_title, load_test_split
+from expertnet.data.catalog import namesake
+from expertnet.data.datasets import dataset_title, find_cached, load_test_split
 from expertnet.data.images import fit
 from expertnet.data.parts import load_validation_split
 from expertnet.data.splits import Split
@@ -54,7 +55,10 @@ def pick_sample(run: Run, predictor: Predictor) -> list[Given]:
     """Show test images of different classes, after an image that the URL names, and return the chosen one."""
     data = run.settings().data
     own = [data.dataset] if has_own_test_set(run) else []
-    others = [name for name, spec in BUILTIN.items() if not spec.download_bytes and name != data.dataset]
+    others = [
+        name for name, spec in BUILTIN.items() if name != data.dataset and (not spec.download_bytes or _is_here(name))
+    ]
+    others.sort(key=lambda name: name != namesake(data.dataset, predictor.classes))
     titles = {name: dataset_title(name) for name in others} | dict.fromkeys(own, OWN)
     name = st.selectbox("Samples of", [*own, *others], format_func=titles.__getitem__, label_visibility="collapsed")
     is_own, shown = name in own, list[_Sample]()
@@ -81,6 +85,10 @@ def pick_sample(run: Run, predictor: Predictor) -> list[Given]:
         note, in_test = f"Its true class is {label}.", place if part == "test" else None
         return [Given(names[picked], (part, place), load, note, in_test, is_own=True)]
     return [Given(names[picked], (name, place), load, f"It is from {titles[name]}, where its class is {label}.")]
+
+
+def _is_here(name: str) -> bool:
+    return find_cached(DataSettings(dataset=name)) is not None
 
 
 def _resized(image: Tensor, image_size: int) -> Tensor:

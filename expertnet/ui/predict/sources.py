@@ -6,11 +6,13 @@ from hashlib import sha256
 import streamlit as st
 from torch import Tensor
 
+from expertnet.data.catalog import namesake_images
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import has_own_test_set
 from expertnet.inference.unlike import inverted
 from expertnet.store.run import Run
+from expertnet.ui.own_test_set import own_test_set
 from expertnet.ui.predict.canvas import draw
 from expertnet.ui.predict.paste import paste
 from expertnet.ui.predict.samples import Given, pick_sample
@@ -19,9 +21,16 @@ SAMPLES, DRAW, UPLOAD, CAMERA = "Samples", "Draw", "Upload", "Camera"
 INVERT = "invert"  # widget
 
 
-def pick_source(run: Run) -> str:
-    """Ask where the images come from. Samples come first if those of the run are on this computer."""
-    sources = [SAMPLES, DRAW, UPLOAD, CAMERA] if has_own_test_set(run) else [UPLOAD, DRAW, CAMERA, SAMPLES]
+def pick_source(run: Run, predictor: Predictor) -> str:
+    """Ask where the images come from. Samples come first if the run's images are here, or those of the dataset it is named after.
+
+    If the run's images are not here, say so and offer to get them.
+    """
+    own = has_own_test_set(run)
+    if not own and own_test_set(run) is not None:  # downloaded just now
+        st.rerun()
+    known = own or namesake_images(run.settings().data, predictor.classes) is not None
+    sources = [SAMPLES, DRAW, UPLOAD, CAMERA] if known else [UPLOAD, DRAW, CAMERA, SAMPLES]
     source = st.segmented_control(
         "Images from",
         sources,

@@ -106,8 +106,11 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
         table.insert(0, "Line", samples)
     if not table["Tags"].map(len).any():
         table = table.drop(columns="Tags")
-    if not any(row.watches_test for row in shown):
-        table = table.drop(columns="Monitored")
+    measured = ""
+    if any(row.watches_test for row in shown):
+        measured = " “Measured on” names the images of the accuracy by epoch: runs that hold out no validation images use the test set."
+    else:
+        table = table.drop(columns="Measured on")
     key, ids = table_key(shown, "table"), [row.id for row in shown]
     wanted = [place for place, run_id in enumerate(ids) if run_id in looks]
 
@@ -135,7 +138,7 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
         count = f"{matched:,} of {count}"
     if len(shown) < matched:
         count += f", of which the table has the first {DRAWN}"
-    st.caption(f"{count}. Click a name to open a run. Tick runs to compare them.")
+    st.caption(f"{count}. Click a name to open a run. Tick runs to compare them.{measured}")
 
 
 def follow(rows: list[RunRow]) -> None:

@@ -38,7 +38,7 @@ def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
         "Epochs": epochs_text(row.state, row.epoch, row.epochs) if row.epochs else None,
         "Dataset": fitted(row.dataset, WIDTHS["Dataset"]) or None,
         "Tags": [fitted(tag, WIDTHS["Tags"] - CHIP) for tag in row.tags],
-        "Monitored": "test set" if row.watches_test else "validation",
+        "Measured on": "test set" if row.watches_test else "validation",
     }
 
 
@@ -102,7 +102,7 @@ def _columns() -> dict[str, Any]:
         "Epochs": column.TextColumn(alignment="right", width=95),
         "Dataset": column.TextColumn(width=WIDTHS["Dataset"]),
         "Tags": column.ListColumn(width=WIDTHS["Tags"]),
-        "Monitored": column.TextColumn(width=95, help="The set on which the accuracy by epoch is measured."),
+        "Measured on": column.TextColumn(width=110, help="The images on which the accuracy by epoch is measured."),
     }
 
 

@@ -31,7 +31,7 @@ def mistakes_view(run: Run) -> None:
         return
     found: Mistakes | None = in_background(
         ("mistakes", run.id, part, predictor.epoch, predictor.info.fingerprint),
-        f"Classifying the {part} images",
+        f"Classify the {part} images",
         lambda progress, cancelled: find_mistakes(run, part, "best", progress, threads(), cancelled),
     )
     if found is None:

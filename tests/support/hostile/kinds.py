@@ -46,7 +46,7 @@ from tests.support.hostile.studio import ON_PAGES, PAGES, Cases, Studio, assert_
 from tests.support.hostile.watch import tree
 
 SEED = 20261124
-VIEWS = ("One image", "Classes", "Experts", "What if", "Controls", "Through training", "Compare")
+VIEWS = ("One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare")
 DAMAGED = ("config.json", "status.json", "metrics.jsonl", "best.safetensors")
 EVERY_LENGTH = 4096  # bytes; a longer file is cut at this many evenly spaced lengths
 URL_KEYS = (

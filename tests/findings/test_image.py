@@ -1,0 +1,14 @@
+"""What is said about the routing of one image."""
+
+import torch
+
+from expertnet.findings.image import entropies
+
+
+def test_a_block_is_the_most_decisive_only_among_several():
+    """(1, 0) has an entropy of 0, and an even split of two ln 2."""
+    weights = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    assert entropies(weights, "entropy").sentence == (
+        "Block 2 is the most decisive: its entropy is 0.00. An even split has 0.69."
+    )
+    assert entropies(weights, "entropy", [1]).sentence == "Block 1 has an entropy of 0.69. An even split has 0.69."
