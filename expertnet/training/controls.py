@@ -9,6 +9,7 @@ already there is never trained again, whoever trained it.
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from filelock import FileLock
 
@@ -106,19 +107,27 @@ def plan_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequence
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise SettingsError(f"There is no kind of network called {unknown[0]}. Choose from {', '.join(KINDS)}.")
     settings, info = _checked(run)
-    itself = [kind for kind in KINDS if arm_settings(settings, kind, len(info.classes)) == settings]
+    itself, wanted = _wanted(settings, seeds, len(info.classes))
+    rows = _best_rows(run, {key for *_, key in wanted}, info, store)
+    trials = [Trial(arm, seed, planned, rows.get(key)) for arm, seed, planned, key in wanted]
+    kept = tuple(trial for trial in trials if trial.arm in (*ARMS, *kinds) or not trial.is_open)
+    return Plan(run, info, kept, tuple(kind for kind in itself if kind in kinds))
+
+
+@lru_cache(maxsize=32)
+def _wanted(settings: Settings, seeds: int, num_classes: int) -> tuple[list[str], list[tuple[str, int, Settings, str]]]:
+    """Return the kinds that a network is itself, and the arm, seed, settings and settings_key of each training."""
+    arms = {arm: arm_settings(settings, arm, num_classes) for arm in NAMES}
+    itself = [kind for kind in KINDS if arms[kind] == settings]
     first = settings.seed if settings.seed + seeds <= 2**31 else 0
     numbers = [settings.seed, *(seed for seed in range(first, first + seeds) if seed != settings.seed)][:seeds]
     wanted = [
-        (arm, seed, arm_settings(settings, arm, len(info.classes)).model_copy(update={"seed": seed}))
+        (arm, seed, arms[arm].model_copy(update={"seed": seed}))
         for seed in numbers
-        for arm in NAMES
+        for arm in arms
         if arm not in itself
     ]
-    rows = _best_rows(run, {planned for _, _, planned in wanted}, info, store)
-    trials = [Trial(arm, seed, planned, rows.get(planned)) for arm, seed, planned in wanted]
-    kept = tuple(trial for trial in trials if trial.arm in (*ARMS, *kinds) or not trial.is_open)
-    return Plan(run, info, kept, tuple(kind for kind in itself if kind in kinds))
+    return itself, [(arm, seed, planned, settings_key(planned)) for arm, seed, planned in wanted]
 
 
 def begun_plan(run: Run, store: RunStore) -> Plan | None:
@@ -155,18 +164,17 @@ def _checked(run: Run) -> tuple[Settings, DatasetInfo]:
     return settings, info
 
 
-def _best_rows(run: Run, wanted: Collection[Settings], info: DatasetInfo, store: RunStore) -> dict[Settings, RunRow]:
-    """Return the run of each settings: one that has finished, else one that trains or waits, else one that was cut off."""
-    found: dict[Settings, RunRow] = {}
+def _best_rows(run: Run, keys: Collection[str], info: DatasetInfo, store: RunStore) -> dict[str, RunRow]:
+    """Return the run of each settings_key: one that has finished, else one that trains or waits, else one that was cut off."""
+    found: dict[str, RunRow] = {}
 
     def rank(row: RunRow) -> tuple[bool, bool, bool]:
         done = row.state == "finished" and row.test is not None
         return row.id != run.id, not done, not row.active
 
-    keys = {settings_key(settings): settings for settings in wanted}
-    for row in run_rows(store):  # newest first
-        if row.key in keys and (own := row.run.dataset_info()) is not None and is_own(info, own):
-            found[keys[row.key]] = min(found.get(keys[row.key], row), row, key=rank)
+    for row in sorted((row for row in run_rows(store) if row.key in keys), key=rank):  # the newest of equal ones first
+        if row.key not in found and (own := row.run.dataset_info()) is not None and is_own(info, own):
+            found[row.key] = row
     return found
 
 

@@ -95,7 +95,7 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
                 row, f"Stop trial {trial.number}", "close", f"stop {run.id}", partial(stop_run, run), type="tertiary"
             )
             with row:
-                link("train", "See the training", run.id, icon="arrow_forward")
+                link("train", f"See trial {trial.number}", run.id, icon="arrow_forward")
     if manager().queue.paused and status.state == "running":
         row.caption("The queue is paused. Resume it on the Train page.", width="content")
 
