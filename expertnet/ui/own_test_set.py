@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 import streamlit as st
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.catalog import namesake
-from expertnet.data.datasets import dataset_title, find_cached, is_missing
+from expertnet.data.catalog import class_counts, namesake
+from expertnet.data.datasets import dataset_title, is_missing
 from expertnet.data.splits import Split
 from expertnet.inference.routing_cache import has_own_test_set, load_own_test_set
 from expertnet.store.run import Run
@@ -27,7 +27,7 @@ def own_test_set(run: Run) -> Split | None:
         original = namesake(data.dataset, info.classes) if is_missing(data) and info else None
         instead = f" You can try the network on those of {BUILTIN[original].title} instead." if original else ""
         st.info(f"The images of {title} {where}.{instead}", icon=":material/folder_off:")
-        if original and find_cached(data.model_copy(update={"dataset": original})) is None:
+        if original and class_counts(original) is None:
             link("data", f"Get {BUILTIN[original].title} on the Data page", dataset=original)
         label = "Read the images" if unread else "Download the images"
         if is_missing(data) or not st.button(label, icon=":material/download:", **login.reserved()):

@@ -103,8 +103,9 @@ def test_a_network_without_its_images_shows_those_of_the_dataset_that_it_is_name
         if "click a cell" in caption.value
     )
     assert said.startswith("To see the numbers of images, which are not on this computer, click")
-    load_test_split(run.settings().data.model_copy(update={"dataset": "digits"}))  # as the Data page does
-    load_test_split(DataSettings(dataset="digits"))
+    run.write_config(run.config() | {"dataset": config["dataset"] | {"fingerprint": "archive-0"}})  # of other images
+    load_test_split(run.settings().data.model_copy(update={"dataset": "digits"}))
+    load_test_split(DataSettings(dataset="digits"))  # as the Data page does
     test = opened("experts", run.id)
     assert not [link for link in test.get("page_link") if link.proto.label.startswith("Get ")]
     assert next(each for each in test.segmented_control if each.label == "Image from").options == ["Digits", "Upload"]

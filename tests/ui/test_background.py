@@ -20,7 +20,7 @@ def page():
 
 
 def test_work_that_takes_too_long_says_so_and_starts_at_a_press(monkeypatch):
-    clock = iter([0.0, 4.0, 5.0, 9.0])  # a quarter is done after 5 s and half after 9 s, so 17 s in all
+    clock = iter([0.0, 4.0, 5.0, 9.0])  # counts from 4 s on, to one half at 9 s, and so to 14 s
     with monkeypatch.context() as patch:
         patch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
@@ -33,7 +33,7 @@ def test_work_that_takes_too_long_says_so_and_starts_at_a_press(monkeypatch):
     test.session_state["work"] = lambda progress, cancelled: go.wait(LIMIT)
     test.run()
     assert [each.value for each in test.caption] == [
-        "Probing the CIFAR images takes about 17 s here, so it waits for you to start it. Meanwhile, you can use or leave this page."
+        "Probing the CIFAR images takes about 14 s here, so it waits for you to start it. Meanwhile, you can use or leave this page."
     ]
     (start,) = test.button
     assert start.label == "Probe the CIFAR images"

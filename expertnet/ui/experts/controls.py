@@ -52,9 +52,9 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
 
     The choice of a test image is stored in the URL. `second` is for the second picker of a page.
     """
-    image_size, settings = selection.predictor.image_size, selection.predictor.settings
+    image_size, data = selection.predictor.image_size, selection.run.settings().data
     offered = {} if selection.split is None else {"Test set": selection.split}
-    if not offered and (other := namesake_images(settings.data, selection.predictor.classes)):
+    if not offered and (other := namesake_images(data, selection.predictor.classes)):
         offered = dict([other])
     suffix, of = (" 2", " (second image)") if second else ("", "")
     strip, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
