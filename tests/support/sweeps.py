@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from expertnet.settings.schema import Settings
 from expertnet.store.queue import RunQueue
@@ -26,7 +27,7 @@ def plan(*vary: str, budget: Budget | None = None, **values: object) -> Plan:
     )
 
 
-def started(store: RunStore, *vary: str, **values: object) -> Sweep:
+def started(store: RunStore, *vary: str, **values: Any) -> Sweep:
     return start_sweep(store, plan(*vary, **values))
 
 
