@@ -1,10 +1,11 @@
-"""Measure what open tabs cost the training they show, without a browser: python -m benchmarks.watching [--rounds 8] [--seconds 20]
+"""Measure what open tabs cost the training they show, without a browser: python -m benchmarks.watching [--rounds 100] [--epochs 2]
 
 Starts the app, and clients that speak Streamlit's WebSocket as its frontend does (the timers of fragments, the cache of
 messages) but draw nothing. So this is the server's share of watching; benchmarks.live_tabs measures it with a browser.
 
 First prints the server's CPU time while a finished run is on screen, then trains on the digits with the preset quick. Each
-round watches with no client, one, none, five and none; every watched phase is compared with the two unwatched ones beside
+round watches with no client, one, none and five, for whole epochs. Phases are short because a machine's speed drifts: the
+clients stay connected, and pause while they do not watch. Every watched phase is compared with the two unwatched ones beside
 it. Prints the mean loss of images per second with its 95% interval, and the CPU time that the server spent besides training.
 """
 
@@ -17,8 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
+from scipy.stats import t
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
@@ -33,10 +36,10 @@ from expertnet.utils.devices import available_threads
 from tests.support.opening import copy_of_shipped
 from tests.support.served import serving
 
-PHASES = (0, 1, 0, 5, 0)  # watching clients
-SETTLE = 4.0  # seconds after a page was opened or closed, which are not measured
+PHASES = (0, 1, 0, 5)  # watching clients
+SETTLE = 4.0  # seconds after pages were opened, which are not measured
+POLL = 0.02  # seconds between two looks for the end of an epoch
 IDLE_SECONDS = 30.0
-T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t for 1, 2, ... degrees of freedom
 
 
 class Watcher(threading.Thread):
@@ -45,6 +48,7 @@ class Watcher(threading.Thread):
     def __init__(self, server: str, run: Run) -> None:
         super().__init__(daemon=True)
         self.ticks = 0
+        self.paused = False
         self._query, self._page, self._finished = f"run={run.id}", "", threading.Event()
         self._timers: dict[str, tuple[float, float]] = {}  # fragment: its interval, when it is due
         self._cache: dict[str, tuple[int, str]] = {}  # message: when it was last used, its fragment
@@ -74,8 +78,9 @@ class Watcher(threading.Thread):
                 for fragment, (interval, due) in self._timers.items():
                     if due <= time.monotonic():
                         self._timers[fragment] = interval, due + interval
-                        self.ticks += 1
-                        self._rerun(fragment)
+                        if not self.paused:
+                            self.ticks += 1
+                            self._rerun(fragment)
 
     def _rerun(self, fragment: str = "") -> None:
         message = BackMsg()
@@ -122,7 +127,7 @@ class Watcher(threading.Thread):
 
 
 @contextmanager
-def watching(server: str, run: Run, count: int) -> Iterator[list[Watcher]]:
+def connected(server: str, run: Run, count: int) -> Iterator[list[Watcher]]:
     watchers = [Watcher(server, run) for _ in range(count)]
     time.sleep(SETTLE)
     try:
@@ -133,37 +138,91 @@ def watching(server: str, run: Run, count: int) -> Iterator[list[Watcher]]:
 
 
 @dataclass
-class Phase:
-    """What happened in a number of seconds."""
+class Moment:
+    """What the server has done so far. Times are in seconds."""
 
-    speed: float  # images per second of the training, with its evaluations
-    cpu: float  # seconds of CPU time that the server spent besides training
+    time: float
+    cpu: float
+    by_thread: dict[int, float]
+    ticks: int
+
+    @classmethod
+    def now(cls, process: psutil.Process, watchers: list[Watcher]) -> Self:
+        by_thread = {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
+        return cls(time.monotonic(), sum(process.cpu_times()[:2]), by_thread, sum(each.ticks for each in watchers))
+
+
+@dataclass
+class Phase:
+    """Whole epochs of a training while some clients watch."""
+
+    watching: int
+    seconds: float
+    cpu: float  # seconds that the server spent besides training
     ticks: int
 
 
-def measure(process: psutil.Process, run: Run, watchers: list[Watcher], seconds: float) -> Phase:
-    def threads() -> dict[int, float]:
-        return {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
+def compare(process: psutil.Process, run: Run, watchers: list[Watcher], rounds: int, epochs: int) -> list[Phase]:
+    """Return the phases of some rounds, and one more without clients."""
+    history = run.path / "metrics.jsonl"  # which is written at the end of every epoch
 
-    def cpu() -> float:
-        return sum(process.cpu_times()[:2])
+    def end_of_epoch() -> Moment:
+        size = history.stat().st_size
+        while history.stat().st_size == size:
+            assert run.status().active, run.log_tail()
+            time.sleep(POLL)
+        return Moment.now(process, watchers)
 
-    status, ticks, busy, used = run.written_status(), sum(each.ticks for each in watchers), threads(), cpu()
-    time.sleep(seconds)
-    used, later = cpu() - used, threads()
-    spent_by_thread = sorted(later[key] - busy[key] for key in busy.keys() & later.keys())
-    training = sum(spent_by_thread[-available_threads() :]) if run.state == "running" else 0.0
-    end = run.written_status()
-    steps = (end.epoch - status.epoch) * end.steps + end.step - status.step
-    spent = (end.heartbeat or 0) - (status.heartbeat or 0)
-    speed = steps * run.settings().training.batch_size / spent if spent else 0.0
-    return Phase(speed, used - training, sum(each.ticks for each in watchers) - ticks)
+    phases = []
+    end = end_of_epoch()
+    for number, count in enumerate((*PHASES * rounds, 0)):
+        if number and number % (10 * len(PHASES)) == 0:
+            print(f"{number // len(PHASES)} rounds", flush=True)
+        for position, watcher in enumerate(watchers):
+            watcher.paused = position >= count
+        start, end = end, [end_of_epoch() for _ in range(epochs)][-1]
+        spent = sorted(
+            end.by_thread[key] - start.by_thread[key] for key in start.by_thread.keys() & end.by_thread.keys()
+        )
+        training = sum(spent[-available_threads() :])  # the busiest threads
+        phases.append(Phase(count, end.time - start.time, end.cpu - start.cpu - training, end.ticks - start.ticks))
+    return phases
+
+
+def report(phases: list[Phase], images: int) -> None:
+    """Print what watching cost phases of that many images."""
+    alone = statistics.mean(phase.cpu / phase.seconds for phase in phases if not phase.watching)
+    print(
+        f"watching  images/s  loss of images/s      CPU besides training   a tick  (n = {len(phases) // len(PHASES)})"
+    )
+    for count in sorted(set(PHASES)):
+        at = [index for index, phase in enumerate(phases) if phase.watching == count]
+        cpu = statistics.mean(phases[index].cpu / phases[index].seconds for index in at)
+        line = f"{count:>8}  {statistics.median(images / phases[index].seconds for index in at):>8.0f}  "
+        if count:
+            losses = [
+                1 - (1 / phases[i].seconds) / ((1 / phases[i - 1].seconds + 1 / phases[i + 1].seconds) / 2) for i in at
+            ]
+            ticks = sum(phases[index].ticks for index in at) / sum(phases[index].seconds for index in at)
+            line += f"{interval(losses):<20}  {cpu:>7.1%} of a core  {(cpu - alone) / ticks * 1000:>10.1f} ms"
+        else:
+            line += f"{'':<20}  {cpu:>7.1%} of a core"
+        print(line)
+
+
+def interval(values: list[float]) -> str:
+    """Return a mean with its 95% interval."""
+    mean, n = statistics.mean(values), len(values)
+    if n < 2:
+        return f"{mean:.1%}"
+    half = t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5
+    return f"{mean:.1%} [{mean - half:.1%}, {mean + half:.1%}]"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=20, help="of a phase")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=2, help="of a phase")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -172,11 +231,14 @@ def main() -> None:
         ended = copy_of_shipped(store, "Finished")
         with serving(folder, folder / "data") as server:
             process = psutil.Process().children()[0]
-            for count in (0, 1, 5):
-                with watching(server, ended, count) as watchers:
-                    phase = measure(process, ended, watchers, IDLE_SECONDS)
+            for count in sorted(set(PHASES)):
+                with connected(server, ended, count) as watchers:
+                    start = Moment.now(process, watchers)
+                    time.sleep(IDLE_SECONDS)
+                    end = Moment.now(process, watchers)
                 print(
-                    f"finished run, {count} watching: {phase.cpu:.2f} s of CPU time in {IDLE_SECONDS:.0f} s, {phase.ticks} ticks"
+                    f"finished run, {count} watching: {end.cpu - start.cpu:.2f} s of CPU time in {IDLE_SECONDS:.0f} s, "
+                    f"{end.ticks - start.ticks} ticks"
                 )
             run = store.create(build_settings("quick", "digits", {"training.epochs": 10_000}))
             RunQueue(store.root).add(run.id)
@@ -184,48 +246,9 @@ def main() -> None:
             while len(run.metrics()) < 2:
                 assert run.status().active, run.log_tail()
                 time.sleep(0.2)
-            compare(process, server, run, options.rounds, options.seconds)
-
-
-def compare(process: psutil.Process, server: str, run: Run, rounds: int, seconds: float) -> None:
-    losses: dict[int, list[float]] = {1: [], 5: []}
-    phases: dict[int, list[Phase]] = {0: [], 1: [], 5: []}
-    for number in range(1, rounds + 1):
-        found = []
-        for count in PHASES:
-            with watching(server, run, count) as watchers:
-                found.append(measure(process, run, watchers, seconds))
-            phases[count].append(found[-1])
-        for at in (1, 3):
-            alone = (found[at - 1].speed + found[at + 1].speed) / 2
-            losses[PHASES[at]].append(1 - found[at].speed / alone)
-        print(
-            f"round {number}: "
-            + ", ".join(f"{count}: {phase.speed:.0f}" for count, phase in zip(PHASES, found, strict=True))
-        )
-    alone_cpu = statistics.mean(phase.cpu for phase in phases[0]) / seconds
-    print(f"watching  images/s  loss of images/s      CPU besides training   a tick  (n = {rounds} x {seconds:.0f} s)")
-    for count, measured in phases.items():
-        cpu = statistics.mean(phase.cpu for phase in measured) / seconds
-        line = f"{count:>8}  {statistics.median(phase.speed for phase in measured):>8.0f}  "
-        if count:
-            ticks = sum(phase.ticks for phase in measured) / len(measured) / seconds
-            line += (
-                f"{interval(losses[count]):<20}  {cpu:>7.1%} of a core  {(cpu - alone_cpu) / ticks * 1000:>10.1f} ms"
-            )
-        else:
-            line += f"{'':<20}  {cpu:>7.1%} of a core"
-        print(line)
-
-
-def interval(values: list[float]) -> str:
-    """Return a mean with its 95% interval."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return f"{mean:.1%}"
-    t = T_95[min(len(values) - 1, len(T_95)) - 1]
-    half = t * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.1%} [{mean - half:.1%}, {mean + half:.1%}]"
+            images = run.written_status().steps * run.settings().training.batch_size * options.epochs
+            with connected(server, run, max(PHASES)) as watchers:
+                report(compare(process, run, watchers, options.rounds, options.epochs), images)
 
 
 if __name__ == "__main__":
