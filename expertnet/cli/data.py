@@ -56,8 +56,9 @@ def show(name: Name, as_json: Json = False) -> None:
         known: dict[str, Any] = {"dataset": name, "title": BUILTIN[name].title, "classes": counts}
         print_result(as_json, known, [BUILTIN[name].title, *_classes(counts), balance(counts)])
         return
+    from expertnet.data.own.datasets import find_id
     from expertnet.data.own.layout import missing_of
-    from expertnet.data.own.versions import find_id, history, open_version
+    from expertnet.data.own.versions import history, open_version
 
     named, _, number = name.partition("@")
     if number and not number.isdecimal():
@@ -104,10 +105,9 @@ def add(
         return
     from hashlib import sha256
 
-    from expertnet.data.own.datasets import create_dataset
+    from expertnet.data.own.datasets import create_dataset, find_id
     from expertnet.data.own.edits import class_id
     from expertnet.data.own.intake import add_files, files_at
-    from expertnet.data.own.versions import find_id
 
     for path in paths or ():
         if not path.exists():
@@ -140,8 +140,7 @@ def remove(
     permanently: Annotated[bool, typer.Option("--permanently", help="Delete it from the trash. No undo.")] = False,
 ) -> None:
     """Move a dataset of yours to the trash. Runs that were trained on it keep their images."""
-    from expertnet.data.own.datasets import delete_dataset, remove_dataset, restore_dataset
-    from expertnet.data.own.versions import find_id
+    from expertnet.data.own.datasets import delete_dataset, find_id, remove_dataset, restore_dataset
 
     if restore:
         print(f"{restore_dataset(name).contents.title} is back.")
@@ -157,8 +156,9 @@ def remove(
 @data.command()
 def prune(name: Name) -> None:
     """Delete the older versions of a dataset of yours, and the images that only they have, to free disk space."""
+    from expertnet.data.own.datasets import find_id
     from expertnet.data.own.space import delete_older_versions
-    from expertnet.data.own.versions import find_id, open_version
+    from expertnet.data.own.versions import open_version
 
     dataset = find_id(name)
     freed = delete_older_versions(dataset)

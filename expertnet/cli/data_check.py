@@ -77,7 +77,7 @@ def split(
 ) -> None:
     """Choose the test and validation images of a dataset of yours: shares of each class, with near duplicates on one side."""
     from expertnet.curation.split import PARTS, split_dataset
-    from expertnet.data.own.versions import find_id
+    from expertnet.data.own.datasets import find_id
 
     version = split_dataset(find_id(dataset), test, validation, seed, distance, ActivityPrinter())
     sets = Counter(image.split for image in version.contents.images.values())

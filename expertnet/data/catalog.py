@@ -1,16 +1,19 @@
 """All datasets that can be named in settings: the built-in ones and those of your own, with what they hold."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import dataset_title, find_cached, load_test_split
-from expertnet.data.own.versions import dataset_ids, find_version
+from expertnet.data.own.versions import dataset_ids, find_version, log_of
 from expertnet.data.splits import Split
 from expertnet.settings.schema import DataSettings
+from expertnet.utils.files import cached_on_file
 from expertnet.utils.progress import Report, ShouldStop
 
 
@@ -33,15 +36,9 @@ def list_datasets() -> list[Listed]:
     """Return your own datasets, then the built-in ones."""
     own = []
     for dataset in dataset_ids():
-        version = find_version(dataset)
-        if version is None:
-            own.append(Listed(dataset, dataset, True, 0, 0, 0, damage="Its log is damaged. Restore it from a backup."))
-            continue
-        contents, number = version.contents, version.number
-        classes, images = len(contents.classes), len(contents.images)
-        own.append(Listed(dataset, contents.title, True, classes, images, version.size, version=number))
-    own.sort(key=lambda row: row.title.casefold())
-    return own + [
+        with suppress(OSError):  # another tab may just have removed it
+            own.append(_own_row(log_of(dataset)))
+    return sorted(own, key=lambda row: row.title.casefold()) + [
         Listed(
             name,
             spec.title,
@@ -53,6 +50,17 @@ def list_datasets() -> list[Listed]:
         )
         for name, spec in BUILTIN.items()
     ]
+
+
+@cached_on_file(maxsize=1024)
+def _own_row(log: Path) -> Listed:
+    dataset = log.parent.name
+    version = find_version(dataset)
+    if version is None:
+        return Listed(dataset, dataset, True, 0, 0, 0, damage="Its log is damaged. Restore it from a backup.")
+    contents = version.contents
+    classes, images = len(contents.classes), len(contents.images)
+    return Listed(dataset, contents.title, True, classes, images, version.size, version=version.number)
 
 
 def _size(name: str) -> int:

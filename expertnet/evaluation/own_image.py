@@ -39,7 +39,7 @@ def find_own_image(run: Run, part: Part, place: int) -> OwnPlace | None:
     split = decoded.test if part == "test" else decoded.train
     if part == "validation":
         place = int(decoded.divided(settings.data.validation_share, settings.seed)[1][place])
-    files = _files(version.reference, version.time, "test" if part == "test" else "train")
+    files = _files(version.key, "test" if part == "test" else "train")
     for key, image in files[place : place + len(files) - len(split) + 1]:
         with suppress(ImageError, OSError):
             if torch.equal(load_image(version.read(image), settings.data.image_size), split.images[place]):
@@ -50,9 +50,9 @@ def find_own_image(run: Run, part: Part, place: int) -> OwnPlace | None:
 
 
 @lru_cache(maxsize=8)
-def _files(reference: str, time: str, part: str) -> list[tuple[str, OwnImage]]:
-    """Return the images of "train", with validation, or "test" in the order of decoding. `time` tells versions of one name apart."""
-    version = find_version(reference)
+def _files(key: tuple[str, str], part: str) -> list[tuple[str, OwnImage]]:
+    """Return the images of "train", with validation, or "test" of a version by its key, in the order of decoding."""
+    version = find_version(key[0])
     assert version is not None
     parts, classes = layout_of(version).images, version.contents.classes
     return [each for each in version.ordered if parts[f"{classes[each[1].label]}/{each[1].name}"][0] == part]

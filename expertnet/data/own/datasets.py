@@ -21,11 +21,11 @@ from expertnet.data.own.versions import (
     TRASH,
     Version,
     dataset_ids,
-    history,
+    find_version,
     home,
+    log_of,
     open_version,
-    same_title,
-    steps,
+    read_log,
     trashed_ids,
 )
 from expertnet.errors import DatasetError
@@ -62,10 +62,27 @@ def free_title(title: str, but: str = "") -> str:
     return title
 
 
+def same_title(dataset: str, title: str) -> bool:
+    """Return whether a dataset has a title, but for case. A damaged one has none."""
+    known = find_version(dataset)
+    return known is not None and known.contents.title.casefold() == title.casefold()
+
+
+def find_id(text: str) -> str:
+    """Return the id of a dataset by its id or title. Raises DatasetError."""
+    ids = dataset_ids()
+    if text in ids:
+        return text
+    titled = [name for name in ids if same_title(name, text)]
+    if not titled:
+        raise DatasetError(f"There is no dataset {text[:80]!r}. 'expertnet data list' names them all.")
+    return titled[0]
+
+
 def _note(dataset: str, number: int, what: str, patch: Patch, **noted: Any) -> None:
     time = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"version": number, "time": time, "what": what, "patch": patch} | noted
-    append_line(home() / dataset / "log.jsonl", line)
+    append_line(log_of(dataset), line)
 
 
 def edit(dataset: str, change: Callable[[Contents], str], **noted: Any) -> Version:
@@ -86,18 +103,14 @@ def edit(dataset: str, change: Callable[[Contents], str], **noted: Any) -> Versi
 
 def can_undo(dataset: str) -> str:
     """Return in words what Undo would take back, or ""."""
-    back, _ = steps(dataset)
-    return _change(dataset, back[-1]) if len(back) > 1 else ""
+    log = read_log(dataset)
+    return log.what(log.undo[-1]) if len(log.undo) > 1 else ""
 
 
 def can_redo(dataset: str) -> str:
     """Return in words what Redo would do again, or ""."""
-    _, forward = steps(dataset)
-    return _change(dataset, forward[-1]) if forward else ""
-
-
-def _change(dataset: str, number: int) -> str:
-    return next(each.what for each in history(dataset) if each.number == number)
+    log = read_log(dataset)
+    return log.what(log.redo[-1]) if log.redo else ""
 
 
 def undo(dataset: str) -> Version:
@@ -105,7 +118,7 @@ def undo(dataset: str) -> Version:
     latest, what = open_version(dataset).number, can_undo(dataset)
     if not what:
         raise DatasetError("There is no change to undo.")
-    *_, target, undone = steps(dataset)[0]
+    *_, target, undone = read_log(dataset).undo
     return _back_to(dataset, target, f"Undone: {what}", latest, undoes=undone)
 
 
@@ -114,7 +127,7 @@ def redo(dataset: str) -> Version:
     latest, what = open_version(dataset).number, can_redo(dataset)
     if not what:
         raise DatasetError("There is no change to redo.")
-    target = steps(dataset)[1][-1]
+    target = read_log(dataset).redo[-1]
     return _back_to(dataset, target, f"Redone: {what}", latest, redoes=target)
 
 

@@ -8,7 +8,7 @@ A dataset is the folder `datasets/<id>/` in the data folder:
     incoming/<id>        files that have arrived and are in no version yet (uploads.py)
 
 Until somebody deletes the older versions (space.py), files are only added and the log only grows. So a kill leaves the last version
-whole, every change can be undone, and a version that a run was trained on stays as it was. (One reader, so some 260 lines.)
+whole, every change can be undone, and a version that a run was trained on stays as it was.
 """
 
 import errno
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from expertnet.data.archives import Entry, read_file
 from expertnet.data.cache import data_root
@@ -48,6 +49,11 @@ class Version:
     def reference(self) -> str:
         """The name in settings, such as "flowers@3"."""
         return f"{self.dataset}@{self.number}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from a version of the same name of a dataset that was deleted since: ids of images are random."""
+        return self.reference, next(iter(self.contents.images), "")
 
     @property
     def name(self) -> str:
@@ -141,9 +147,29 @@ class Change:
     rejected: tuple[tuple[str, str], ...] = ()  # names of uploaded files that are no images, and why
 
 
+@dataclass(frozen=True)
+class Log:
+    """All that a dataset's log says, but for the contents of older versions."""
+
+    latest: Version
+    changes: list[Change]  # oldest first
+    undo: list[int]  # versions that Undo goes back through, the current one last
+    redo: list[int]  # versions that Redo goes forward to
+    sizes: dict[str, int]  # bytes of the image files of all versions, by their digests
+
+    def what(self, number: int) -> str:
+        """Return in words the change that made a version."""
+        return next(each.what for each in self.changes if each.number == number)
+
+
 def home() -> Path:
     """Return the folder of all datasets."""
     return data_root() / "datasets"
+
+
+def log_of(dataset: str) -> Path:
+    """Return the file that changes with a dataset."""
+    return home() / dataset / "log.jsonl"
 
 
 def blob(folder: Path, digest: str, kind: str = "images") -> Path:
@@ -180,78 +206,59 @@ def find_version(reference: str) -> Version | None:
 
 def open_version(dataset: str, number: int = 0) -> Version:
     """Return a version of a dataset by its id, 0 for the latest. Raises DatasetError."""
-    folder = home() / dataset
+    latest = read_log(dataset).latest
+    found = latest if number in (0, latest.number) else _older(latest.log, number)
+    if found is None:
+        raise DatasetError(f"{latest.contents.title} has no version {number}.")
+    return found
+
+
+def read_log(dataset: str) -> Log:
+    """Return what the log of a dataset says, by the dataset's id. Raises DatasetError."""
     try:
         if not REFERENCE.fullmatch(dataset) or "@" in dataset:
             raise OSError
-        return _replayed(folder / "log.jsonl", number)
+        return _read(log_of(dataset))
     except OSError:
         raise DatasetError(f"There is no dataset {dataset[:80]!r}. It was removed, or the name is mistyped.") from None
-
-
-def find_id(text: str) -> str:
-    """Return the id of a dataset by its id or title. Raises DatasetError."""
-    ids = dataset_ids()
-    if text in ids:
-        return text
-    titled = [name for name in ids if same_title(name, text)]
-    if not titled:
-        raise DatasetError(f"There is no dataset {text[:80]!r}. 'expertnet data list' names them all.")
-    return titled[0]
-
-
-def same_title(dataset: str, title: str) -> bool:
-    """Return whether a dataset has a title, but for case. A damaged one has none."""
-    known = find_version(dataset)
-    return known is not None and known.contents.title.casefold() == title.casefold()
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise damaged(log_of(dataset)) from None
 
 
 def history(dataset: str) -> list[Change]:
     """Return all changes, oldest first. Raises DatasetError."""
-    open_version(dataset)
-    return _history(home() / dataset / "log.jsonl")
+    return read_log(dataset).changes
 
 
 @cached_on_file(maxsize=8)
-def _replayed(log: Path, number: int) -> Version:
-    contents, last = Contents(), None
-    try:
-        for line in lines(log):
-            contents.apply(line["patch"])
-            last = line
-            if line["version"] == number:
-                break
-        if last is None or number not in (0, last["version"]):
-            raise DatasetError(f"{contents.title or log.parent.name} has no version {number}.")
-        return Version(log.parent.name, last["version"], last["time"], last["what"], contents, log.parent)
-    except (KeyError, TypeError, AttributeError):
-        raise damaged(log) from None
-
-
-@cached_on_file(maxsize=32)
-def _history(log: Path) -> list[Change]:
-    contents, changes = Contents(), []
-    for line in lines(log):
-        contents.apply(line["patch"])
+def _read(log: Path) -> Log:
+    """Read a log once for all that the pages ask of it: with many images, that takes a while."""
+    version, changes, undo, redo, sizes = None, list[Change](), list[int](), list[int](), dict[str, int]()
+    for version, line in _replayed(log):
         rejected = tuple((path, reason) for path, reason in line.get("rejected", ()))
-        changes.append(Change(line["version"], line["time"], line["what"], len(contents.images), rejected))
-    return changes
-
-
-def steps(dataset: str) -> tuple[list[int], list[int]]:
-    """Return the versions that Undo goes back through, the current one last, and those that Redo goes forward to."""
-    return _steps(home() / dataset / "log.jsonl")
-
-
-@cached_on_file(maxsize=32)
-def _steps(log: Path) -> tuple[list[int], list[int]]:
-    undo, redo = list[int](), list[int]()
-    for line in lines(log):
+        changes.append(Change(version.number, version.time, version.what, len(version.contents.images), rejected))
+        images = line["patch"].get("images", {}).values()
+        sizes |= {image["digest"]: image["size"] for image in images if image and "digest" in image}
         if "undoes" in line and len(undo) > 1:
             redo.append(undo.pop())
         elif "redoes" in line and redo:
             undo.append(redo.pop())
         else:
-            undo.append(line["version"])
+            undo.append(version.number)
             redo.clear()
-    return undo, redo
+    if version is None:
+        raise damaged(log)
+    return Log(version, changes, undo, redo, sizes)
+
+
+@cached_on_file(maxsize=4)
+def _older(log: Path, number: int) -> Version | None:
+    return next((version for version, _ in _replayed(log) if version.number == number), None)
+
+
+def _replayed(log: Path) -> Iterator[tuple[Version, dict[str, Any]]]:
+    """Yield every version and its line. All have the same contents, which are those of the version that was yielded last."""
+    contents = Contents()
+    for line in lines(log):
+        contents.apply(line["patch"])
+        yield Version(log.parent.name, line["version"], line["time"], line["what"], contents, log.parent), line

@@ -10,7 +10,7 @@ from expertnet.data.own.versions import trashed_ids
 from expertnet.data.samples import samples
 from expertnet.ui import choices
 from expertnet.ui.auth import login
-from expertnet.ui.data.tiles import class_cards
+from expertnet.ui.data.tiles import cover
 from expertnet.ui.filmstrip import PAGE_COLUMNS, filmstrip
 from expertnet.ui.shell import act, action
 from expertnet.utils.text import counted, escape, size_text
@@ -38,8 +38,7 @@ def pick_dataset(rows: list[Listed]) -> Listed:
 
 def _picture(row: Listed) -> Tensor | str:
     if row.own:
-        cards, _ = class_cards(row.dataset, 0, 1)
-        return cards[0].image if cards else "empty"
+        return cover(row.dataset)
     image = samples(row.dataset)
     missing = f"{size_text(row.download)}\nto download" if row.download else ""
     return missing if image is None else image

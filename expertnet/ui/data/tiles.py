@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from PIL import Image
 
@@ -14,8 +15,9 @@ from expertnet.data.catalog import class_counts
 from expertnet.data.data_url import to_data_url
 from expertnet.data.datasets import find_cached
 from expertnet.data.own.files import THUMB, read_thumb
-from expertnet.data.own.versions import Version, find_version
+from expertnet.data.own.versions import Version, find_version, log_of
 from expertnet.settings.schema import DataSettings
+from expertnet.utils.files import cached_on_file
 
 JPEG = "data:image/jpeg;base64,"
 ROWS, COLUMNS = 2, 3  # images on the card of a class
@@ -56,6 +58,19 @@ def class_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], 
 
     shown = classes[start : start + count]
     return [ClassCard(label, name, len(images[label]), card(label)) for label, name in shown], len(classes)
+
+
+def cover(dataset: str) -> str:
+    """Return the image of the first class of one of your datasets, or a text in its place."""
+    with suppress(OSError):  # another tab may just have removed it
+        return _cover(log_of(dataset))
+    return "empty"
+
+
+@cached_on_file(maxsize=256)
+def _cover(log: Path) -> str:
+    cards, _ = class_cards(log.parent.name, 0, 1)
+    return cards[0].image if cards else "empty"
 
 
 def _built_in_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], int]:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from expertnet.data.catalog import list_datasets
 from expertnet.data.own import edits
 from expertnet.data.own.contents import Contents, OwnImage, difference
 from expertnet.data.own.datasets import (
@@ -14,6 +15,7 @@ from expertnet.data.own.datasets import (
     create_dataset,
     delete_dataset,
     edit,
+    find_id,
     redo,
     remove_dataset,
     restore_dataset,
@@ -22,7 +24,7 @@ from expertnet.data.own.datasets import (
 )
 from expertnet.data.own.edits import class_named
 from expertnet.data.own.intake import add_files
-from expertnet.data.own.versions import dataset_ids, find_id, find_version, history, open_version, trashed_ids
+from expertnet.data.own.versions import dataset_ids, find_version, history, open_version, trashed_ids
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, flowers, png
 
@@ -281,6 +283,35 @@ def test_a_damaged_log_is_called_damaged():
         with pytest.raises(DatasetError, match="damaged"):
             open_version(dataset)
         assert find_version(dataset) is None
+
+
+def test_a_line_with_damaged_names_of_rejected_files_is_called_damaged():
+    dataset = flowers()
+    with open_version(dataset).log.open("a") as log:
+        log.write('{"version": 3, "time": "", "what": "", "patch": {}, "rejected": [["a"]]}\n')
+    with pytest.raises(DatasetError, match="damaged"):
+        history(dataset)
+
+
+def test_a_log_is_read_once_until_it_changes():
+    datasets = [create_dataset(f"Made {number}").dataset for number in range(12)]
+    rows = list_datasets()
+    add_files(datasets[0], files_of("a", "b"))
+    version = open_version(datasets[0])
+    assert open_version(datasets[0], version.number) is version is find_version(version.reference)
+    after = list_datasets()
+    assert [old is new for old, new in zip(rows, after, strict=True)][:12] == [False, *[True] * 11]
+    assert (after[0].images, after[0].classes, after[0].version) == (8, 2, 2)
+
+
+def test_a_version_of_a_dataset_that_is_made_again_is_another_one():
+    versions = []
+    for _ in range(2):
+        dataset = flowers()
+        versions.append(open_version(dataset))
+        remove_dataset(dataset)
+        delete_dataset(dataset)
+    assert versions[0].reference == versions[1].reference and versions[0].key != versions[1].key
 
 
 def test_a_patch_turns_one_content_into_another():
