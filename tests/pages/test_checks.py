@@ -94,7 +94,7 @@ def test_selected_images_are_moved_or_removed_and_then_left_out(test):
 
 def test_a_suggested_class_is_taken_at_a_press(test):
     version = open_version("own")
-    survey = tasks.find(("survey", version.reference, version.time)).result.survey
+    survey = tasks.find(("survey", version.key)).result.survey
     row = survey.images.index[survey.images["name"] == "b/2.png"][0]
     doubts = Doubts((Suspect(row, 1, 0, 0.9, 0.1),), 0.8)
     tasks.start(("labels", survey), lambda progress, cancelled: doubts).join()
@@ -113,6 +113,14 @@ def test_every_view_shows_what_is_wrong_and_it_can_be_checked_again(test):
     assert test.dataframe[0].value["reason"].tolist() == ["The file is empty. Choose an image."]
     assert "The classes are even" in text(choose(test, "classes"))
     assert test.dataframe[0].value["class"].tolist() == ["a", "b"]
+    test.text_input(key=f"class name {class_named(open_version('own').contents, 'a')} 2").set_value("<b>ant")
+    (rename,) = [each for each in test.button if each.label == "Rename" and "class" in each.key]
+    rename.click().run()
+    assert "Version 2 was checked" in text(drawn(test)) and test.dataframe[0].value["class"].tolist() == ["<b>ant", "b"]
+    assert any(
+        "<b>ant · train" in caption for _, tiles in groups(choose(test, "duplicates")) for caption in tiles.values()
+    )
+    undo("own")
     choose(test, "labels")
     assert [button.label for button in test.button if button.label.startswith("Look")] == ["Look for wrong labels"]
     version = open_version("own")

@@ -7,14 +7,17 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from expertnet.data.cache import data_root
-from expertnet.data.own.datasets import create_dataset, remove_dataset
+from expertnet.data.datasets import load_decoded
+from expertnet.data.own.datasets import create_dataset, delete_dataset, remove_dataset
 from expertnet.data.own.edits import add_class, class_named, remove_images
 from expertnet.data.own.intake import add_files, stage
 from expertnet.data.own.uploads import begin_upload, uploads_of
 from expertnet.data.own.versions import dataset_ids, history, open_version, trashed_ids
+from expertnet.settings.schema import DataSettings
 from expertnet.ui import tasks
 from expertnet.ui.auth.middleware import Gate
 from expertnet.ui.data.tiles import class_cards, image_tiles
+from expertnet.utils.progress import never, silent
 from tests.support.opening import opened, to_page
 from tests.support.own import files_of, flowers, png
 from tests.support.photos import encoded, photo
@@ -142,7 +145,7 @@ def test_an_interrupted_upload_is_added_or_discarded():
     upload = begin_upload(dataset)
     stage(upload, files_of("a", "b"))
     test = opened("data", dataset=dataset, view="Add")
-    assert "An upload is under way. 8 files arrived so far." in said(test) and "Add them" not in labels(test)
+    assert "An upload is under way. 8 images arrived so far." in said(test) and "Add them" not in labels(test)
     upload.rest()
     assert "8 images of an interrupted upload arrived" in said(test.run())
     pressed(test, "Add them")
@@ -205,6 +208,9 @@ def test_the_split_is_shown_and_chosen_anew():
     )
     test = opened("data", dataset=dataset, view="Split")
     assert "A training draws the test images, a fifth of each class" in said(test)
+    drawn = load_decoded(DataSettings(dataset="flowers@2"), silent, never, None)[1]
+    assert drawn.test.labels.bincount().tolist() == [2, 2]
+    assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 8, 0, 2], ["tulip", 8, 0, 2]]
     test.number_input(key="test share").set_value(90)
     settled(pressed(test, "Divide anew"))
     assert "both together less than 1" in said(test) and open_version(dataset).number == 2
@@ -214,3 +220,15 @@ def test_the_split_is_shown_and_chosen_anew():
     assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 6, 1, 3], ["tulip", 6, 1, 3]]
     pressed(test, "Undo")
     assert "A training draws" in said(test)
+
+
+def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was():
+    test = opened("data", dataset=flowers(), view="Split")
+    test.number_input(key="test share").set_value(90)
+    settled(pressed(test, "Divide anew"))
+    assert "both together less than 1" in said(test)
+    remove_dataset("flowers")
+    delete_dataset("flowers")
+    flowers()
+    settled(test.run())
+    assert "both together less than 1" not in said(test) and "A training draws" in said(test)

@@ -135,8 +135,8 @@ def _arrived(dataset: str) -> None:
     def look() -> None:
         if {upload for upload in uploads_of(dataset) if upload.under_way} != drawn:
             st.rerun()
-        count = sum(len(upload.arrived().paths) for upload in drawn)
-        st.caption(f":material/upload: An upload is under way. {counted(count, 'file')} arrived so far.")
+        count = sum(len(upload.arrived().images) for upload in drawn)
+        st.caption(f":material/upload: An upload is under way. {counted(count, 'image')} arrived so far.")
 
     login.fragment(look, run_every=TICK)()
 

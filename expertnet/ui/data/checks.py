@@ -8,14 +8,7 @@ from typing import TypeVar
 import pandas as pd
 import streamlit as st
 
-from expertnet.curation.check import (
-    Check,
-    balance_sentence,
-    duplicates_sentence,
-    labels_sentence,
-    suspects_table,
-    to_table,
-)
+from expertnet.curation.check import Check, duplicates_sentence, labels_sentence, suspects_table, to_table
 from expertnet.curation.duplicates import Group, find_duplicates
 from expertnet.curation.labels import FOLDS, Doubts, Suspect, find_doubts
 from expertnet.curation.limits import DISTANCE, MAX_DISTANCE
@@ -23,14 +16,14 @@ from expertnet.curation.quality import KINDS, find_faults
 from expertnet.curation.survey import Survey
 from expertnet.data.own import edits
 from expertnet.data.own.versions import Version, find_version
-from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import DataSettings
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.background import in_background, threads
+from expertnet.ui.data.balance import balance_view
 from expertnet.ui.data.findings import Findings, Seen, look, still_holds
+from expertnet.ui.data.forms import move_popover
 from expertnet.ui.data.grid import grouped_grid
-from expertnet.ui.data.selection import move_popover
 from expertnet.ui.data.tiles import Tile
 from expertnet.ui.shell import action, keep_choice
 from expertnet.utils.text import counted, escape, percent, to_csv
@@ -49,7 +42,7 @@ def checks_view(version: Version) -> None:
     if not still_holds(checked, version):
         checked = version
     numbers[version.dataset] = checked.number
-    seen: Seen | None = in_background(_key(checked), "Check the dataset", partial(look, checked))
+    seen: Seen | None = in_background(("survey", checked.key), "Check the dataset", partial(look, checked))
     if seen is None:
         return
     found = Findings(seen, checked, version)
@@ -79,7 +72,7 @@ def checks_view(version: Version) -> None:
 
     def again() -> None:
         numbers[version.dataset] = version.number
-        tasks.start(_key(version), partial(look, version))
+        tasks.start(("survey", version.key), partial(look, version))
 
     action(head, "Check again", "replay", "check again", again, type="tertiary")
     if checked.number != version.number:
@@ -89,18 +82,13 @@ def checks_view(version: Version) -> None:
     elif view == "files":
         _files(seen.survey)
     elif view == "classes":
-        _classes(Check(seen.survey, [], {}))
+        balance_view(found)
     else:
         groups = _duplicates(found, visible=view == "duplicates")
         if view == "labels" and groups is not None:
             _labels(found, groups)
         elif groups is not None:
-            _save(to_table(Check(seen.survey, groups, find_faults(seen.survey.images))), "check")
-
-
-def _key(version: Version) -> tuple[str, ...]:
-    """Return the key of a survey. A name is free again once its dataset is deleted, so the time is part of it."""
-    return "survey", version.reference, version.time
+            _save(to_table(Check(found.survey, groups, find_faults(seen.survey.images))), "check")
 
 
 def _titled(title: str, count: int) -> str:
@@ -198,15 +186,6 @@ def _files(found: Survey) -> None:
     st.dataframe(pd.DataFrame(found.unreadable), hide_index=True, width="stretch")
 
 
-def _classes(check: Check) -> None:
-    st.markdown(escape(with_labels(balance_sentence(check))))
-    counts = check.counts
-    bar = st.column_config.ProgressColumn(
-        "training images", format="%d", min_value=0, max_value=int(counts["train"].max())
-    )
-    st.dataframe(counts.rename(columns={"test": "test images"}), hide_index=True, column_config={"train": bar})
-
-
 def _labels(found: Findings, groups: list[Group]) -> None:
     st.caption(
         f"Trains {FOLDS} small networks, each without a part of the images, and lists the images of that part that the network "
@@ -224,13 +203,13 @@ def _labels(found: Findings, groups: list[Group]) -> None:
     left = replace(doubts, suspects=tuple(each for each in doubts.suspects if found.keys[each.row]))
     st.markdown(escape(labels_sentence(left)))
     shown = _page(left.suspects, "suspects")
-    suggested = {found.keys[each.row]: found.class_id(each.suggested) for each in shown}
+    suggested = {found.keys[each.row]: found.class_ids[each.suggested] for each in shown}
     _mend(found, "Wrong labels", [("", [_suspect(found, each) for each in shown])], suggested=suggested)
-    _save(suspects_table(found.seen.survey, doubts), "labels")
+    _save(suspects_table(found.survey, doubts), "labels")
 
 
 def _suspect(found: Findings, suspect: Suspect) -> Tile:
-    classes = found.seen.survey.classes
+    classes = found.survey.classes
     change = f"{classes[suspect.label]} → {classes[suspect.suggested]}"
     return found.tile(suspect.row, change, f"{percent(suspect.probability)} sure")
 

@@ -1,7 +1,7 @@
 """What was found in a version of a dataset, to be mended in the latest one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ from expertnet.curation.survey import Survey, survey
 from expertnet.data.cache import Decoded
 from expertnet.data.data_url import to_data_url
 from expertnet.data.datasets import load_decoded
-from expertnet.data.own import edits
 from expertnet.data.own.versions import Version
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
@@ -34,6 +33,19 @@ class Findings:
     seen: Seen
     checked: Version
     latest: Version
+
+    @cached_property
+    def class_ids(self) -> list[str]:
+        """The ids of the classes of the survey."""
+        ids = {name: label for label, name in self.checked.contents.classes.items()}
+        return [ids[name] for name in self.seen.survey.classes]
+
+    @cached_property
+    def survey(self) -> Survey:
+        """The survey with the names that its classes have now, if they are still there."""
+        now, before = self.latest.contents.classes, self.seen.survey
+        names = zip(self.class_ids, before.classes, strict=True)
+        return replace(before, classes=tuple(now.get(label, name) for label, name in names))
 
     @cached_property
     def keys(self) -> list[str]:
@@ -67,11 +79,7 @@ class Findings:
     def where(self, row: int) -> str:
         """Return the class and the set of an image."""
         found = self.seen.survey.images.iloc[row]
-        return f"{self.seen.survey.classes[found['label']]} · {found['part']}"
-
-    def class_id(self, label: int) -> str:
-        """Return the id of a class of the survey."""
-        return edits.class_named(self.checked.contents, self.seen.survey.classes[label])
+        return f"{self.survey.classes[found['label']]} · {found['part']}"
 
 
 def still_holds(checked: Version, latest: Version) -> bool:

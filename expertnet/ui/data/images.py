@@ -7,8 +7,8 @@ from expertnet.data.own import edits
 from expertnet.data.own.versions import Version
 from expertnet.ui import choices
 from expertnet.ui.auth import login
+from expertnet.ui.data.forms import move_popover, rename_class_form
 from expertnet.ui.data.grid import image_grid
-from expertnet.ui.data.selection import move_popover
 from expertnet.ui.data.tiles import ClassCard, built_in_tiles, class_cards, image_tiles
 from expertnet.ui.filmstrip import PAGE_COLUMNS, filmstrip
 from expertnet.ui.shell import act, action
@@ -83,10 +83,7 @@ def _page(place: DeltaGenerator, total: int, size: int, key: str) -> int:
 def _class_menu(place: DeltaGenerator, version: Version, card: ClassCard) -> None:
     dataset, key = version.dataset, f"{card.label} {version.number}"
     with place.popover("Class", icon=":material/edit:", key=f"class {key}"):
-        with st.form(f"rename {key}", border=False):
-            name = st.text_input("Class name", card.name, key=f"class name {key}")
-            if st.form_submit_button("Rename", key=f"rename class {key}", **login.reserved()):
-                act(lambda: _rename(dataset, card, name))
+        rename_class_form(st.container(), version, card.label, lambda name: choices.write(CLASS, name))
         st.write(f"Removing the class also removes its {counted(card.count, 'image')}. You can undo this.")
         action(
             st.container(),
@@ -95,11 +92,6 @@ def _class_menu(place: DeltaGenerator, version: Version, card: ClassCard) -> Non
             f"remove class {key}",
             lambda: edits.remove_class(dataset, card.label),
         )
-
-
-def _rename(dataset: str, card: ClassCard, name: str) -> None:
-    version = edits.rename_class(dataset, card.label, name)
-    choices.write(CLASS, version.contents.classes[card.label])
 
 
 def _image_actions(place: DeltaGenerator, version: Version, card: ClassCard, selected: list[str]) -> None:

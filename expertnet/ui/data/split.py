@@ -5,6 +5,7 @@ from collections import Counter
 import streamlit as st
 
 from expertnet.curation.split import PARTS, split_dataset
+from expertnet.data.own.layout import layout_of, missing_of
 from expertnet.data.own.versions import Version
 from expertnet.ui.auth import login
 from expertnet.ui.background import in_background
@@ -18,10 +19,10 @@ DRAWN = "With 0, every training draws its own by its seed."
 def split_view(version: Version) -> None:
     """Draw the sets with their counts, and the form."""
     st.markdown(_sentence(version))
-    sets = Counter((image.label, image.split or "train") for image in version.contents.images.values())
+    sets = _counts(version)
     rows = [
-        {"Class": name, **{part.capitalize(): sets[label, part] for part in PARTS}}
-        for label, name in sorted(version.contents.classes.items(), key=lambda item: item[1])
+        {"Class": name, **{part.capitalize(): sets[name, part] for part in PARTS}}
+        for name in sorted(version.contents.classes.values())
     ]
     st.dataframe(rows, hide_index=True, width="content", key=f"sets {version.reference}")
     _divide(version)
@@ -30,7 +31,7 @@ def split_view(version: Version) -> None:
         test = row.number_input("Test (%)", 1, 90, 20, key="test share", width=130)
         held = row.number_input("Validation (%)", 0, 90, 10, key="validation share", width=130, help=DRAWN)
         seed = row.number_input("Seed", 0, 2**31 - 1, 0, key="split seed", width=130, help="Another one, other images.")
-        asked = version.reference, test / 100, held / 100, seed
+        asked = version.key, test / 100, held / 100, seed
         if st.form_submit_button("Divide anew", icon=":material/call_split:", key="divide", **login.reserved()):
             act(lambda: st.session_state.update({ASKED: asked}))
     st.caption("Every class has its share of each set, and near duplicates are in the same set. You can undo this.")
@@ -43,15 +44,25 @@ def _sentence(version: Version) -> str:
     return f"A training draws {' and '.join(drawn)}." if drawn else "Every training uses these sets."
 
 
+def _counts(version: Version) -> Counter[tuple[str, str]]:
+    """Return the number of images by class and set, with the test images that a training draws, as they are always the same."""
+    if version.has_parts or missing_of(version):
+        names = version.contents.classes
+        return Counter((names[image.label], image.split or "train") for image in version.contents.images.values())
+    layout = layout_of(version)
+    parts = ((path, part, layout.classes[label]) for path, (part, label) in layout.images.items())
+    return Counter((name, "validation" if path in layout.held else part) for path, part, name in parts)
+
+
 def _divide(version: Version) -> None:
     """Divide the images in the background, if the user has asked for it, and show the new version once it is there."""
-    reference, test, held, seed = asked = st.session_state.get(ASKED, ("", 0.0, 0.0, 0))
-    if reference != version.reference:
+    key, test, held, seed = asked = st.session_state.get(ASKED, ((), 0.0, 0.0, 0))
+    if key != version.key:
         return
 
     def work(progress: Report, cancelled: ShouldStop) -> Version:
         return split_dataset(version.dataset, test, held, seed, progress=progress, cancelled=cancelled)
 
-    if in_background(("split", version.time, *asked), "Divide the images", work) is not None:
+    if in_background(("split", *asked), "Divide the images", work) is not None:
         del st.session_state[ASKED]
         st.rerun()
