@@ -25,7 +25,7 @@ from expertnet.data.info import DatasetInfo, find_own, refuse_other_images
 from expertnet.data.sources import Source, find_source, list_layout
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
-from expertnet.utils.files import version_of, write_atomically
+from expertnet.utils.files import TEMPORARY, remove_leftovers, version_of, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 from expertnet.utils.text import counted
 
@@ -161,6 +161,7 @@ def save_upload(name: str, content: bytes) -> Path:
     # Only letters, digits and a few signs remain of the name, so that it cannot lead elsewhere.
     safe_name = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
     path = _uploads() / hashlib.sha256(content).hexdigest()[:16] / safe_name
+    remove_leftovers(_uploads(), f"*/{TEMPORARY}")
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

@@ -13,6 +13,7 @@ from expertnet.data.images import inspect_image
 from expertnet.data.own.contents import OwnImage
 from expertnet.data.own.versions import Version, blob
 from expertnet.errors import ImageError
+from expertnet.utils.files import TEMPORARY, remove_leftovers
 
 THUMB = 96  # pixels
 
@@ -41,7 +42,8 @@ def write_once(path: Path, data: bytes) -> None:
         return
     for parent in (path.parent.parent, path.parent):  # never the dataset's folder: another tab may have removed it
         parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    # Not in the folder itself, of which there are 256: what a kill leaves is found quickly
+    temporary = path.parent.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
@@ -54,6 +56,7 @@ def remove_others(folder: Path, kept: Iterable[str]) -> int:
     """Delete the images of a dataset's folder that are not `kept`, digests, and return the bytes that this frees."""
     kept, freed = set(kept), 0
     for kind in ("images", "thumbs"):
+        remove_leftovers(folder / kind, f"*/{TEMPORARY}")  # where earlier versions wrote them
         for path in (folder / kind).glob("*/*"):
             if path.name not in kept and not path.name.startswith("."):
                 freed += path.stat().st_size

@@ -102,8 +102,12 @@ def stage(
     label: str = "",
     progress: Report = silent,
     cancelled: ShouldStop = never,
+    archive: str = "",
 ) -> None:
-    """Decode and hash files, and write those that are images to the disk. Arguments and errors are those of `add_files`."""
+    """Decode and hash files, and write those that are images to the disk. `archive` is the path of the one that they are in.
+
+    The other arguments and the errors are those of `add_files`.
+    """
     contents, folder = open_version(upload.dataset).contents, home() / upload.dataset
     if label and label not in contents.classes:
         raise DatasetError("The class was removed in the meantime. Reload the page.")
@@ -114,6 +118,8 @@ def stage(
             try:
                 refuse_full_disk(folder, 2 * sum(len(data) for _, data in batch), done)
                 found = list(pool.map(lambda file: _take(folder, file[0], file[1], class_name), batch))
+                if archive:
+                    found = [file | {"archive": archive} for file in found]
                 _note(upload, found, [data for _, data in batch])
             except OSError as error:
                 refuse_if_gone(folder)
@@ -149,9 +155,6 @@ def _full(done: int) -> FullDiskError:
 def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
     batch, size = list[tuple[str, bytes]](), 0
     for path, data in files:
-        parts = path.replace("\\", "/").split("/")
-        if any(part.startswith(".") or part == "__MACOSX" for part in parts if part):
-            continue  # what systems leave in folders
         batch.append((path, data))
         size += len(data)
         if len(batch) >= BATCH or size >= BATCH_BYTES:
@@ -162,8 +165,10 @@ def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
 
 
 def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, Any]:
-    """Write an image to the disk and describe it, or say why it is none."""
-    *parents, _ = [part for part in path.replace("\\", "/").split("/") if part] or [""]
+    """Write an image to the disk and describe it, or say why it is none; nothing of files that systems leave in folders."""
+    *parents, name = [part for part in path.replace("\\", "/").split("/") if part] or [""]
+    if any(part.startswith(".") or part == "__MACOSX" for part in (*parents, name)):
+        return {"path": path}
     try:
         if not class_name:
             if not parents:

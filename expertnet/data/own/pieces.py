@@ -106,7 +106,7 @@ def _grow(upload: Upload, piece: Piece) -> None:
 
 def _unpack(upload: Upload, archive: Path, piece: Piece) -> None:
     try:
-        stage(upload, files_at(archive), piece.label)
+        stage(upload, files_at(archive), piece.label, archive=piece.path)
         note_unpacked(upload, piece.path)
     except (FullDiskError, UploadGoneError):
         raise

@@ -21,7 +21,7 @@ from expertnet.data.own.datasets import LOCKED_FOR, refuse_if_gone
 from expertnet.data.own.log import append_line, lines
 from expertnet.data.own.versions import home, open_version
 from expertnet.errors import DatasetError
-from expertnet.utils.files import LEFTOVER_AGE, cached_on_file
+from expertnet.utils.files import LEFTOVER_AGE, TEMPORARY, cached_on_file, remove_leftovers
 
 UNDER_WAY = 15.0  # seconds for which an upload still counts as under way after its last sign of life
 
@@ -36,12 +36,7 @@ class Arrived:
 
     images: list[dict[str, Any]] = field(default_factory=list)  # path, class, and an OwnImage's fields without a label
     rejected: list[tuple[str, str]] = field(default_factory=list)  # paths and reasons
-    unpacked: list[str] = field(default_factory=list)  # paths of archives
-
-    @property
-    def paths(self) -> set[str]:
-        """The paths of all files, which need not be sent again."""
-        return {image["path"] for image in self.images} | {path for path, _ in self.rejected} | set(self.unpacked)
+    paths: frozenset[str] = frozenset()  # of the files that need not be sent again, not of those inside archives
 
 
 @dataclass(frozen=True)
@@ -112,12 +107,10 @@ class Upload:
 def _arrived(path: Path) -> Arrived:
     files = [file for line in lines(path) for file in line]  # a file may have come twice, because an answer was lost
     rejected = dict.fromkeys((file["path"], file["reason"]) for file in files if "reason" in file)
-    images = {(file["path"], file["class"], file["image"]["digest"]): file for file in files if "image" in file}
-    return Arrived(
-        list(images.values()),
-        list(rejected),
-        [file["path"] for file in files if "image" not in file and "reason" not in file],
-    )
+    names = ("archive", "path", "class")
+    images = {(*map(file.get, names), file["image"]["digest"]): file for file in files if "image" in file}
+    sent = frozenset(file["path"] for file in files if "archive" not in file)
+    return Arrived(list(images.values()), list(rejected), sent)
 
 
 def begin_upload(dataset: str, name: str = "") -> Upload:
@@ -126,7 +119,7 @@ def begin_upload(dataset: str, name: str = "") -> Upload:
     assert re.fullmatch(r"[0-9a-z]{0,64}", name)
     upload = Upload(dataset, name or secrets.token_hex(8))
     with incoming(dataset):
-        _tidy(upload.folder.parent)
+        _tidy(home() / dataset)
         upload.folder.mkdir(parents=True, exist_ok=True)
         (upload.folder / "arrived.jsonl").touch()
         upload.touch()
@@ -137,12 +130,14 @@ def uploads_of(dataset: str) -> list[Upload]:
     """Return the uploads that have brought files, by their ids."""
     names = sorted(path.parent.name for path in (home() / dataset).glob("incoming/*/arrived.jsonl"))
     found = [Upload(dataset, name) for name in names if not name.startswith(".")]
-    return [upload for upload in found if upload.arrived().paths]
+    return [upload for upload in found if upload.arrived() != Arrived()]
 
 
-def _tidy(folder: Path) -> None:
+def _tidy(dataset: Path) -> None:
     """Delete what is a day old and of no use: unfinished files, and uploads that brought nothing."""
-    for path in folder.glob("*"):
+    for folder in (dataset, dataset / "images", dataset / "thumbs"):
+        remove_leftovers(folder, TEMPORARY)
+    for path in dataset.glob("incoming/*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LEFTOVER_AGE:
                 shutil.rmtree(path / "parts", ignore_errors=True)

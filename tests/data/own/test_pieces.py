@@ -11,9 +11,9 @@ from PIL import Image
 
 from expertnet.data.own import pieces
 from expertnet.data.own.datasets import create_dataset
-from expertnet.data.own.intake import finish
+from expertnet.data.own.intake import finish, stage
 from expertnet.data.own.pieces import arrived, receive
-from expertnet.data.own.uploads import begin_upload
+from expertnet.data.own.uploads import begin_upload, uploads_of
 from expertnet.data.own.versions import home
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, framed, png
@@ -99,6 +99,30 @@ def test_a_piece_that_comes_again_while_its_archive_is_unpacked_changes_nothing(
     assert len(upload.arrived().images) == 6 and not upload.arrived().rejected and not arrived(upload)["parts"]
 
 
+def test_a_file_is_sent_although_an_archive_beside_it_has_one_of_the_same_path(upload):
+    receive(upload, framed("x.zip", archive_of("ant", "bee")))
+    inside = upload.arrived().images[0]["path"]
+    assert arrived(upload)["files"] == ["x.zip"]  # so that the browser sends the file after an interruption
+    receive(upload, framed(inside, png(1000), number=1))
+    assert arrived(upload)["files"] == sorted((inside, "x.zip")) and finish(upload).added == 3
+
+
+def test_the_images_of_an_archive_whose_unpacking_was_killed_can_be_added(upload):
+    stage(upload, [("a/1.png", png(1))], archive="x.zip")
+    assert uploads_of(upload.dataset) == [upload] and not arrived(upload)["files"]
+    receive(upload, framed("x.zip", archive_of("ant", "bee")))
+    assert finish(upload).added == 3
+
+
+def test_the_last_piece_of_a_hidden_file_may_come_again(upload):
+    data = noise()
+    receive(upload, framed("a/._big.png", data, 0, 100))
+    for _ in range(2):
+        receive(upload, framed("a/._big.png", data, 100, len(data)))
+    assert arrived(upload) == {"files": ["a/._big.png"], "parts": {}}
+    assert finish(upload).sentence == "0 images added."
+
+
 def test_a_damaged_archive_is_named_and_the_others_stay(upload):
     receive(upload, framed("a/1.png", png(1)) + framed("x.zip", archive_of("ant")[:100]))
     assert dict(upload.arrived().rejected)["x.zip"].startswith("x.zip is damaged")
@@ -136,4 +160,4 @@ def test_paths_lead_nowhere_else(upload, tmp_path):
     receive(upload, framed("../../../../evil/a/1.png", png(1)) + framed("/etc/a/2.png", noise(), 0, 10))
     new = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(home() / upload.dataset) for path in new) and pieces.MOST > 0
-    assert not upload.arrived().paths  # parts that begin with a dot are hidden files
+    assert not upload.arrived().images  # parts that begin with a dot are hidden files

@@ -1,6 +1,8 @@
 """Uploads from several tabs keep out of one another's way, and what nobody needs is deleted."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -118,6 +120,32 @@ def test_an_undo_while_another_tab_deletes_the_older_versions_brings_no_image_wi
     with pytest.raises(DatasetError, match="has no version 2"):
         undo(dataset)
     assert not open_version(dataset).contents.images
+
+
+def test_what_a_kill_left_of_files_is_deleted_after_a_day(dataset):
+    version = add_files(dataset, files_of("a")).version
+    image = version.path(version.ordered[0][1])
+    old, new = image.parent.with_name(".old.1.tmp"), image.parent.with_name(".new.2.tmp")
+    beside = image.with_name(".old.3.tmp")  # where earlier versions wrote it
+    for path in (old, new, beside):
+        path.write_bytes(b"x")
+    for path in (old, beside):
+        os.utime(path, (time.time() - 2 * DAY,) * 2)
+    discard(begin_upload(dataset))
+    assert [path.exists() for path in (old, new, beside)] == [False, True, False]
+    assert version.read(version.ordered[0][1])
+
+
+def test_a_kill_while_a_file_is_written_leaves_it_where_it_is_swept(dataset):
+    folder = home() / dataset
+    program = "import os, sys; from pathlib import Path; from expertnet.data.own.files import write_once;"
+    program += "os.replace = lambda *paths: os._exit(9); write_once(Path(sys.argv[1]), b'x' * 100)"
+    done = subprocess.run([sys.executable, "-c", program, folder / "images" / "ab" / ("ab" * 32)])
+    assert done.returncode == 9
+    (left,) = folder.rglob("*.tmp")
+    os.utime(left, (time.time() - 2 * DAY,) * 2)
+    begin_upload(dataset)
+    assert not left.exists()
 
 
 def test_a_folder_that_a_kill_left_is_no_upload(dataset):
