@@ -114,7 +114,7 @@ def _judged(
     for batch in batches(held):
         raise_if_cancelled(cancelled)
         evaluator.add(batch)
-    return torch.cat(evaluator.logits).softmax(1).cpu()
+    return evaluator.logits.on_cpu().softmax(1)
 
 
 def confident_errors(probabilities_NC: np.ndarray, labels_N: np.ndarray) -> list[Suspect]:

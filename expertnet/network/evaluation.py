@@ -63,6 +63,26 @@ def full_precision(device: torch.device) -> Iterator[None]:
         yield
 
 
+class _Rows:
+    """Rows that come batch by batch, in one tensor. Small tensors left between large temporary ones would fragment the memory."""
+
+    def __init__(self) -> None:
+        self._rows, self._count = torch.empty(0), 0
+
+    def add(self, rows_NX: Tensor) -> None:
+        count = self._count + len(rows_NX)
+        if count > len(self._rows):
+            larger = torch.empty((2 * count, *rows_NX.shape[1:]), dtype=rows_NX.dtype, device=rows_NX.device)
+            if self._count:
+                larger[: self._count] = self._rows[: self._count]
+            self._rows = larger
+        self._rows[self._count : count] = rows_NX
+        self._count = count
+
+    def on_cpu(self) -> Tensor:
+        return self._rows[: self._count].cpu()
+
+
 class Evaluator:
     """Collects the outputs of a model in eval mode batch by batch, so that the caller can stop between batches.
 
@@ -84,10 +104,7 @@ class Evaluator:
         self.model, self.mean, self.std = model, mean, std
         self.autocast = autocast or partial(full_precision, mean.device)
         self.mirrored, self.views = mirrored or views, views
-        self.logits: list[Tensor] = []
-        self.mirrored_logits: list[Tensor] = []
-        self.views_logits: list[Tensor] = []
-        self.routing: list[Tensor] = []
+        self.logits, self.mirrored_logits, self.views_logits, self.routing = (_Rows() for _ in range(4))
         self.labels: list[Tensor] = []
 
     def add(self, batch: Split) -> None:
@@ -97,11 +114,12 @@ class Evaluator:
         with torch.inference_mode(), self.autocast():
             logits, routing = self.model(images, True)
             if self.mirrored:
-                self.mirrored_logits.append(logits.float() + self.model(images.flip(3)).float())
-            if self.views:
-                self.views_logits.append(self._six_views(images, self.mirrored_logits[-1]))
-        self.logits.append(logits.float())
-        self.routing.append(routing.float())
+                pair = logits.float() + self.model(images.flip(3)).float()
+                self.mirrored_logits.add(pair)
+                if self.views:
+                    self.views_logits.add(self._six_views(images, pair))
+        self.logits.add(logits.float())
+        self.routing.add(routing.float())
         self.labels.append(batch.labels)
 
     def _six_views(self, images: Tensor, pair_NC: Tensor) -> Tensor:
@@ -118,20 +136,20 @@ class Evaluator:
 
     def result(self) -> Evaluation:
         """Return the results on all batches so far, of which there must be at least one."""
-        labels, logits = torch.cat(self.labels).cpu(), torch.cat(self.logits).cpu()
+        labels, logits = torch.cat(self.labels).cpu(), self.logits.on_cpu()
         confusion = torch.zeros(logits.shape[1], logits.shape[1], dtype=torch.int64)
         confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
 
-        def accuracy_of(averaged: list[Tensor]) -> float | None:
-            return (torch.cat(averaged).cpu().argmax(1) == labels).float().mean().item() if averaged else None
+        def accuracy_of(averaged: _Rows) -> float:
+            return (averaged.on_cpu().argmax(1) == labels).float().mean().item()
 
         return Evaluation(
             loss=F.cross_entropy(logits, labels).item(),
             accuracy=confusion.trace().item() / len(labels),
-            accuracy_mirrored=accuracy_of(self.mirrored_logits),
-            accuracy_views=accuracy_of(self.views_logits),
+            accuracy_mirrored=accuracy_of(self.mirrored_logits) if self.mirrored else None,
+            accuracy_views=accuracy_of(self.views_logits) if self.views else None,
             confusion=confusion,
-            routing=torch.cat(self.routing).cpu(),
+            routing=self.routing.on_cpu(),
             labels=labels,
         )
 
