@@ -5,7 +5,7 @@ again, or on --data, a folder of class folders.
 
 - upload: sends the images to the server's route over the loopback interface, kills the server in the middle, starts it again and
   sends the rest. Says how fast they were received, decoded and saved, and how much memory the server took.
-- pages: the server time of the Data page with these images, and with 1,000 classes.
+- pages: the server time of the Data page with these images, and with 1,000 classes, after a start of the server.
 - memory: decodes N images of 64x64 and trains on them for one epoch. Says how much memory that took beyond the files of the cache,
   which the system may drop.
 - check: how fast images are decoded, looked at and compared, and how many duplicates were found.
@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,9 +35,9 @@ from expertnet.curation.check import duplicates_sentence
 from expertnet.curation.duplicates import find_duplicates
 from expertnet.curation.survey import survey
 from expertnet.data.datasets import load_decoded
-from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.datasets import create_dataset, remove_dataset, restore_dataset
 from expertnet.data.own.intake import add_files, files_at
-from expertnet.data.own.versions import find_version, open_version
+from expertnet.data.own.versions import dataset_ids, find_version, open_version, trashed_ids
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run_store import RunStore
@@ -43,12 +45,13 @@ from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from expertnet.utils.progress import never, silent
 from tests.support.photos import encoded, photo
-from tests.support.raw import connected
+from tests.support.raw import Raw, connected
 from tests.support.sending import HEADERS, pieces
-from tests.support.served import running_server
+from tests.support.served import newest_child, running_server
 
 COPIED = 10  # every tenth image is a copy
 CLASSES = 1000
+VIEWS = ("images", "add", "split", "versions")
 VISITS = 5
 SMALL = {
     "model.num_blocks": 1,
@@ -86,11 +89,6 @@ def started(work: Path) -> Any:
     return running_server(command, work / "server.log", environment=environment)
 
 
-def newest() -> psutil.Process:
-    """Return the server that was started last."""
-    return max(psutil.Process().children(), key=lambda child: child.create_time())
-
-
 def ask(url: str, method: str, path: str, body: bytes = b"") -> Any:
     request = urllib.request.Request(f"{url}/upload/{path}", body or None, HEADERS, method=method)
     with urllib.request.urlopen(request, timeout=600) as answer:
@@ -108,20 +106,21 @@ def measure_upload(drawn: Path, work: Path) -> None:
         for body in bodies[: len(bodies) // 2]:
             ask(url, "POST", "uploaded/a1", body)
         seconds += time.perf_counter() - begun
-        newest().send_signal(signal.SIGKILL)
+        newest_child().send_signal(signal.SIGKILL)
     with started(work) as url:
         known = set(ask(url, "GET", "uploaded/a1")["files"])
         print(f"killed when {len(known):,} of {len(files):,} images had arrived; the rest is sent to the next server")
-        before, most, begun = newest().memory_info().rss, 0, time.perf_counter()
-        for body in pieces(files, known):
-            ask(url, "POST", "uploaded/a1", body)
-            most = max(most, newest().memory_info().rss - before)
-        seconds += time.perf_counter() - begun
-        begun = time.perf_counter()
-        said = ask(url, "POST", "uploaded/a1/finish")["sentence"]
+        server = newest_child()
+        with watched(lambda: [server.memory_info().rss]) as more:
+            begun = time.perf_counter()
+            for body in pieces(files, known):
+                ask(url, "POST", "uploaded/a1", body)
+            seconds += time.perf_counter() - begun
+            begun = time.perf_counter()
+            said = ask(url, "POST", "uploaded/a1/finish")["sentence"]
         print(f"{said} That took {time.perf_counter() - begun:.1f} s.")
     say("upload", seconds, len(files))
-    print(f"memory of the server beyond that of an idle one: {most / 2**20:.0f} MiB at most")
+    print(f"memory of the server beyond that of an idle one: {more[0] / 2**20:.0f} MiB at most")
     assert len(open_version("uploaded").contents.images) == len(files)
 
 
@@ -131,18 +130,25 @@ def measure_pages(drawn: Path, work: Path) -> None:
         add_files(create_dataset("Uploaded").dataset, files_at(drawn))
     many = ((f"{place % CLASSES:04}/{place}.jpg", data) for place, (_, data) in enumerate(files_at(drawn)))
     add_files(create_dataset("Many").dataset, many)
-    with started(work) as url, connected(url) as session:
-        session.rerun("data")
-        for dataset in ("uploaded", "many"):
-            found = open_version(dataset).contents
-            times: dict[str, list[float]] = {}
-            for view in ["images", "add", "versions"] * VISITS:
-                begun = time.perf_counter()
-                session.answers("data", f"dataset={dataset}&view={view}")
-                times.setdefault(view, []).append(time.perf_counter() - begun)
-            print(f"Data page, {len(found.images):,} images in {len(found.classes):,} classes:")
-            for view, taken in times.items():
-                print(f"  {view:<10} first {taken[0]:.2f} s, then {median(taken[1:]):.2f} s")
+    for dataset in dataset_ids():
+        remove_dataset(dataset)
+    for dataset in trashed_ids():
+        with started(work) as url, connected(url) as session:
+            session.rerun("data")  # which loads the modules of the page
+            found, server = restore_dataset(dataset).contents, newest_child()
+            print(f"Data page, {len(found.images):,} images in {len(found.classes):,} classes (CPU time in brackets):")
+            for view in VIEWS:
+                times = [visit(session, server, f"dataset={dataset}&view={view}") for _ in range(VISITS)]
+                first, later = times[0], [median(each) for each in zip(*times[1:], strict=True)]
+                print(f"  {view:<10} first {first[0]:.2f} s ({first[1]:.2f}), then {later[0]:.2f} s ({later[1]:.2f})")
+        remove_dataset(dataset)
+
+
+def visit(session: Raw, server: psutil.Process, query: str) -> tuple[float, float]:
+    """Return the seconds until a view of the Data page has been sent, and those of CPU time of the server."""
+    begun, busy = time.perf_counter(), sum(server.cpu_times()[:2])
+    session.answers("data", query)
+    return time.perf_counter() - begun, sum(server.cpu_times()[:2]) - busy
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -159,31 +165,39 @@ def train_on(large: Path, work: Path) -> None:
     """Train a small network, and print the most memory that this took."""
     settings = build_settings("quick", str(large), SMALL)
     run = RunStore(work / "runs").create(settings, "quick", "Large")
-    most, before, ended = [0, 0], resident(), threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.1):
-            most[:] = map(max, most, resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     begun = time.perf_counter()
-    run_training(run, Stop())
-    ended.set()
-    watcher.join()
+    with watched(resident) as more:
+        run_training(run, Stop())
     images = sum(1 for _ in large.glob("*/*"))
     print(
         f"{run.state}: decoded {images:,} images of 64x64 and trained for one epoch in {time.perf_counter() - begun:.0f} s"
     )
     print(f"the images take {images * 3 * 64 * 64 / 2**30:.2f} GiB; memory beyond that of the start:")
-    print(f"  {(most[0] - before[0]) / 2**30:.2f} GiB of its own, {(most[1] - before[1]) / 2**30:.2f} GiB of files")
+    print(f"  {more[0] / 2**30:.2f} GiB of its own, {more[1] / 2**30:.2f} GiB of files")
 
 
-def resident() -> tuple[int, int]:
+@contextmanager
+def watched(measure: Callable[[], list[int]]) -> Iterator[list[int]]:
+    """Yield a list of how far the measured values rise at most above those at the start; complete once the body has ended."""
+    before, ended = measure(), threading.Event()
+    more = [0] * len(before)
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            more[:] = [max(most, now - then) for most, now, then in zip(more, measure(), before, strict=True)]
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    yield more
+    ended.set()
+    watcher.join()
+
+
+def resident() -> list[int]:
     """Return the bytes in memory that belong to the process alone, and those of files, which the system may drop."""
     lines = Path("/proc/self/status").read_text().splitlines()
     found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}
-    return found["RssAnon"], found["RssFile"] + found["RssShmem"]
+    return [found["RssAnon"], found["RssFile"] + found["RssShmem"]]
 
 
 # --- check -----------------------------------------------------------------------------------------------------------

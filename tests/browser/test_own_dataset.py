@@ -1,4 +1,7 @@
-"""From a folder of images to a better network: drop, check, split, train, see the mistakes, relabel, train again, compare."""
+"""From a folder of images to a better network: drop, check, split, train, see the mistakes, relabel, train again, compare.
+
+The connection is lost while the images are uploaded.
+"""
 
 import random
 import re
@@ -55,7 +58,12 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
         page.get_by_role("button", name="Create").click()
         page.get_by_role("radio", name="Folder or archive").click()
         settle(page.get_by_text("Drop a folder of class folders"))
+        page.route(
+            "**/upload/spots/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
+        )
         page.locator(".pick-folder").set_input_files(folder(tmp_path))
+        expect(page.get_by_text("The connection is lost. The upload continues when it is back.")).to_be_visible()
+        page.unroute("**/upload/spots/*")
         expect(
             page.get_by_text(re.compile(r"^32 images added\. 1 file could not be added\..*notes\.txt"))
         ).to_be_visible()

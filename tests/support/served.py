@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import psutil
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -76,6 +78,11 @@ def _start(
         if answers(process, url + health):
             return process, url
     raise AssertionError(f"The server did not start: {Path(output.name).read_text()}")
+
+
+def newest_child() -> psutil.Process:
+    """Return the process that this one started last, such as a server."""
+    return max(psutil.Process().children(), key=lambda child: child.create_time())
 
 
 def free_port() -> int:

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
+import httpx
 import pytest
 from filelock import FileLock
 from starlette.applications import Starlette
@@ -22,7 +24,8 @@ from expertnet.ui.auth.middleware import Gate
 from expertnet.ui.data import receiver
 from tests.support.own import files_of
 from tests.support.sending import HEADERS, pieces, send, through
-from tests.support.small import until
+from tests.support.served import newest_child, serving
+from tests.support.small import LIMIT, until
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +153,34 @@ def test_an_upload_continues_after_a_kill(client, dataset):
 
     assert send(ask, f"{dataset}/a1", files) == {"sentence": "200 images added."}
     assert sent == ["GET", *["POST"] * 3]  # 72 files in two requests, and the end
+
+
+@pytest.mark.long
+def test_a_kill_of_the_server_during_an_upload_of_2000_images_loses_none(dataset, tmp_path):
+    files, upload = files_of(*"abcdefghij", count=200), Upload(dataset, "a1")
+    bodies = list(pieces(files, set()))
+
+    def post(client, some):
+        for body in some:
+            through(client)("POST", f"/upload/{dataset}/a1", body)
+
+    def late(client):
+        with suppress(httpx.TransportError):
+            post(client, bodies[10:20])
+
+    with serving(tmp_path, tmp_path / "root") as url, httpx.Client(base_url=url, timeout=LIMIT) as client:
+        server = newest_child()
+        through(client)("GET", f"/upload/{dataset}/a1", b"")
+        post(client, bodies[:10])
+        sender = threading.Thread(target=late, args=[client])
+        sender.start()
+        until(lambda: len(upload.arrived().paths) > 640)
+        server.kill()
+        sender.join()
+    with serving(tmp_path, tmp_path / "root") as url, httpx.Client(base_url=url, timeout=LIMIT) as client:
+        known = set(through(client)("GET", f"/upload/{dataset}/a1", b"")["files"])
+        assert {path for path, _ in files[:640]} < known < {path for path, _ in files}
+        assert send(through(client), f"{dataset}/a1", files) == {"sentence": "2,000 images added."}
+    version = open_version(dataset)
+    names = version.contents.classes
+    assert {f"{names[image.label]}/{image.name}": version.read(image) for _, image in version.ordered} == dict(files)
