@@ -33,7 +33,7 @@ from PIL import Image
 from torch import Tensor
 
 from expertnet.inference.predictor import load_predictor
-from expertnet.service.intake import FORM
+from expertnet.service.intake import FORM, PIXELS
 from expertnet.service.model import load_served
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -42,7 +42,10 @@ from tests.support.served import running_server
 from tests.support.services import BOUNDARY, Hostile, failures, form, hostile, status
 
 SHIPPED = ("20261126-095209-771e", "20261124-123318-dac5", "20261126-073814-d4ec")
-LOADS = ((1, 1), (1, 16), (8, 8), (32, 8))  # images in a request, connections
+FILES, RGB = "PNG", "pixels"  # what a request has
+LOADS = (  # what a request has, images in it, connections
+    (FILES, 1, 1), (FILES, 1, 16), (FILES, 8, 8), (FILES, 32, 8), (RGB, 8, 8), (RGB, 64, 4),
+)  # fmt: skip
 SEED = 20261126
 
 
@@ -78,8 +81,8 @@ def service(run: Run) -> Iterator[tuple[str, psutil.Process]]:
 
 
 HEADS = (
-    "network", "images in a request", "connections", "images/s", "p50 ms", "p99 ms", "batch", "onnxruntime alone, images/s", "share",
-    "CPU ms an image", "onnxruntime alone, CPU ms", "share",
+    "network", "body", "images in a request", "connections", "images/s", "p50 ms", "p99 ms", "batch", "onnxruntime alone, images/s",
+    "share", "CPU ms an image", "onnxruntime alone, CPU ms", "share",
 )  # fmt: skip
 
 
@@ -89,8 +92,8 @@ def print_speed(runs: list[Run], seconds: float) -> None:
         served = load_served(run)
         images = drawn(64, served.predictor.image_size)
         with service(run) as (url, process):
-            for size, connections in LOADS:
-                request = prepared(url, images[:size])
+            for kind, size, connections in LOADS:
+                request = prepared(url, images[:size], kind)
                 threads = min(os.cpu_count() or 1, size * connections)
                 batch = round(measured(url, process, request, connections, seconds / 3).batch)  # which warms up
                 before = alone(served.predictor, images[:batch], threads, seconds / 2)
@@ -101,6 +104,7 @@ def print_speed(runs: list[Run], seconds: float) -> None:
                 cells = (
                     *(
                         run.title,
+                        kind,
                         size,
                         connections,
                         f"{found.rate:,.0f}",
@@ -155,15 +159,17 @@ def alone(predictor: Any, images: Tensor, threads: int, seconds: float) -> tuple
     return done / (time.perf_counter() - start), 1000 * (time.process_time() - used) / done
 
 
-def prepared(url: str, images: Tensor) -> bytes:
+def prepared(url: str, images: Tensor, kind: str = FILES) -> bytes:
     """Return the bytes of a request with images."""
-    files = []
-    for number, image in enumerate(images):
+    pixels, files = [image.permute(1, 2, 0).contiguous().numpy() for image in images], []
+    for number, image in enumerate(pixels):
         file = io.BytesIO()
-        Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(file, "PNG")
+        Image.fromarray(image).save(file, "PNG")
         files.append((f"{number}.png", file.getvalue()))
-    kind, body = (f"{FORM}; boundary={BOUNDARY}", form(files)) if len(files) > 1 else ("image/png", files[0][1])
-    head = f"POST /predict HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    content, body = (f"{FORM}; boundary={BOUNDARY}", form(files)) if len(files) > 1 else ("image/png", files[0][1])
+    if kind == RGB:
+        content, body = PIXELS, b"".join(image.tobytes() for image in pixels)
+    head = f"POST /predict HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: {content}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

@@ -273,10 +273,4 @@ def fit(image: Image.Image, image_size: int) -> Tensor:
 def _resized(image: Image.Image, image_size: int, box: tuple[int, int, int, int]) -> Tensor:
     square = image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
     square = square.convert("RGB")  # gray last, when it is small
-    return from_pixels(square.tobytes(), image_size)
-
-
-def from_pixels(data: bytes, image_size: int) -> Tensor:
-    """Return rows of red, green and blue bytes as (3, image_size, image_size) uint8."""
-    pixels_HW3 = torch.frombuffer(bytearray(data), dtype=torch.uint8).view(image_size, image_size, 3)
-    return pixels_HW3.permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.asarray(square).transpose(2, 0, 1).copy())

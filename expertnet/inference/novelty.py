@@ -11,6 +11,7 @@ Shapes: N images, C classes, F features, R directions, M held-out images.
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -91,12 +92,21 @@ class Novelty:
         if not answers:
             return []
         features_NF = torch.stack([answer.features for answer in answers])
-        scores_N = self.scores(features_NF, torch.stack([answer.probabilities for answer in answers]))
+        return self.judge(features_NF, torch.stack([answer.probabilities for answer in answers]))
+
+    def judge(self, features_NF: Tensor, probabilities_NC: Tensor) -> list[Verdict]:
+        """Return how unusual images are."""
+        scores_N = self.scores(features_NF, probabilities_NC)
         count = len(self.held_out)
         beyond_N = count - torch.searchsorted(self.held_out, scores_N)
-        limit = self.held_out.quantile(KEPT)
-        verdicts = zip((scores_N > limit).tolist(), (beyond_N / count).tolist(), strict=True)
+        verdicts = zip((scores_N > _limit(self)).tolist(), (beyond_N / count).tolist(), strict=True)
         return [Verdict(unlike, share, count) for unlike, share in verdicts]
+
+
+@lru_cache(maxsize=16)
+def _limit(novelty: Novelty) -> Tensor:
+    """Return the score above which an image is unlike those of the training."""
+    return novelty.held_out.quantile(KEPT)
 
 
 def _summands(distances_N: Tensor, probabilities_NC: Tensor) -> Tensor:

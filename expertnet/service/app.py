@@ -12,34 +12,24 @@ from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import onnxruntime
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
-from torch import Tensor
 
 from expertnet import __version__
 from expertnet.data.images import MAX_PIXELS
-from expertnet.service.answers import (
-    About,
-    Answer,
-    ImageAnswer,
-    Milliseconds,
-    Network,
-    Prediction,
-    Problem,
-    State,
-    Unlike,
-    Versions,
-)
+from expertnet.service.answers import About, Answer, Network, Problem, State, Versions
 from expertnet.service.batches import Batcher
 from expertnet.service.decoder import Decoder
 from expertnet.service.intake import BYTES, FIELD, FORM, PIXELS, SOON, Gate, Limits, media_type, read_files
 from expertnet.service.metrics import Measured, Metrics
-from expertnet.service.model import Result, Served
+from expertnet.service.model import Found, Served
 
 PAGE = Path(__file__).with_name("page.html")
 MOST_CLASSES = 1000  # in an answer
@@ -84,13 +74,14 @@ def make_app(
         run=served.run.id, checkpoint=served.checkpoint, epoch=served.predictor.epoch, fingerprint=served.fingerprint
     )
     versions = Versions(expertnet=__version__, onnxruntime=onnxruntime.__version__)
-    metrics = Metrics({name: str(value) for name, value in (network.model_dump() | versions.model_dump()).items()})
+    facts = {"network": network.model_dump(), "versions": versions.model_dump()}
+    metrics = Metrics({name: str(value) for each in facts.values() for name, value in each.items()})
 
-    def classify(asked: Sequence[tuple[Tensor, int]]) -> list[Result]:
+    def classify(asked: Sequence[tuple[np.ndarray, int]]) -> list[Found]:
         metrics.batches.observe(len(asked))
         return served.classify(asked)
 
-    batcher, decoder = Batcher(classify, threads), Decoder(served.predictor.image_size, limits.pixels)
+    batcher, decoder = Batcher(classify, threads), Decoder(served.predictor.image_size, limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -130,6 +121,7 @@ def make_app(
 
     @app.post(
         "/predict",
+        response_model=Answer,
         dependencies=locked.get("dependencies"),
         responses=_problems(400, 408, 413, 415, 422, 429) | locked.get("responses", {}),
         openapi_extra={"requestBody": BODY},
@@ -137,14 +129,15 @@ def make_app(
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=1, le=MOST_CLASSES, description="How many classes to name for each image")] = 5,
-    ) -> Answer:
+    ) -> Response:
         """Classify an image, which is the body, or the images of a form."""
         began = time.perf_counter()
         with gate.entered(request):
             kind = media_type(request)
-            files = await read_files(request, kind, limits, served.predictor.image_size)
+            files = await read_files(request, kind, limits)
             received = time.perf_counter()
-            names, images = [name for name, _ in files], await decoder(files, kind == PIXELS)
+            images = decoder.split(files[0][1]) if kind == PIXELS else await decoder(files)
+            names = [None] * len(images) if kind == PIXELS else [name for name, _ in files]
             decoded = time.perf_counter()
             del files
             answers = await batcher([(image, top) for image in images])
@@ -156,12 +149,12 @@ def make_app(
             "classify": done - decoded,
             "total": done - began,
         }
-        return Answer(
-            images=[_image_answer(name, answer, top) for name, answer in zip(names, answers, strict=True)],
-            network=network,
-            versions=versions,
-            milliseconds=Milliseconds(**{name: round(1000 * seconds, 3) for name, seconds in times.items()}),
-        )
+        document = {
+            "images": [{"file": name} | answer for name, answer in zip(names, answers, strict=True)],
+            **facts,
+            "milliseconds": {name: round(1000 * seconds, 3) for name, seconds in times.items()},
+        }
+        return Response(to_json(document, inf_nan_mode="null"), media_type="application/json")
 
     @app.get("/about", **locked)
     async def about() -> About:
@@ -218,16 +211,6 @@ def make_app(
         return HTMLResponse(text, headers={"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"})
 
     return app
-
-
-def _image_answer(file: str | None, found: Result, top: int) -> ImageAnswer:
-    answer, verdict = found
-    return ImageAnswer(
-        file=file,
-        predictions=[Prediction(label=each.label, probability=each.probability) for each in answer.predictions[:top]],
-        routing=answer.routing.tolist(),
-        unlike=Unlike(**vars(verdict)) if verdict else None,
-    )
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

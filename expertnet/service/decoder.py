@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Self
 
+import numpy as np
 from fastapi import HTTPException
 from torch import Tensor
 
-from expertnet.data.images import LARGE, announced_pixels, from_pixels, load_image
+from expertnet.data.images import LARGE, announced_pixels, load_image
 from expertnet.errors import ImageError
-from expertnet.service.intake import File
+from expertnet.service.intake import File, Limits
 
 THREADS = 4
 STATUS = {"format": 415, "size": 413, "damaged": 422}  # of an image that cannot be read
@@ -23,21 +24,30 @@ class Decoder:
     Requests with more than LARGE pixels wait for one another, in a thread of their own, so that the others never wait for them.
     """
 
-    def __init__(self, image_size: int, pixels: int, load: Callable[[bytes, int], Tensor] = load_image) -> None:
-        self.image_size, self.pixels, self.load = image_size, pixels, load
+    def __init__(self, image_size: int, limits: Limits, load: Callable[[bytes, int], Tensor] = load_image) -> None:
+        self.image_size, self.limits, self.load = image_size, limits, load
         self.threads, self.patient = ThreadPoolExecutor(THREADS, "decoders"), ThreadPoolExecutor(1, "large images")
 
-    async def __call__(self, files: Sequence[File], are_pixels: bool = False) -> list[Tensor]:
-        """Return images as uint8 (3, S, S), from files or from their pixels.
+    async def __call__(self, files: Sequence[File]) -> list[np.ndarray]:
+        """Return images as uint8 (3, S, S).
 
-        Raises HTTPException: 413 if they have more than `pixels` together, 413, 415 or 422 for the first that cannot be read.
+        Raises HTTPException: 413 if they have too many pixels together, 413, 415 or 422 for the first that cannot be read.
         """
         run = asyncio.get_running_loop().run_in_executor
-        if are_pixels:
-            self._refuse_many(len(files) * self.image_size**2)
-            return await run(self.threads, self._from_pixels, files)
         images = await run(self.threads, self._decode_small, files)
         return await run(self.patient, self._decode, files) if images is None else images
+
+    def split(self, body: bytes) -> list[np.ndarray]:
+        """Return the images (3, S, S) whose pixels are in a body. Raises HTTPException with 413 or 422."""
+        size = self.image_size
+        count, rest = divmod(len(body), 3 * size**2)
+        if rest or not count:
+            raise HTTPException(
+                422,
+                f"An image of {size} x {size} pixels is {3 * size**2:,} bytes. The body has {len(body):,}, which is no multiple.",
+            )
+        self.limits.refuse_many(count, count * size**2)
+        return list(np.frombuffer(body, np.uint8).reshape(count, size, size, 3).transpose(0, 3, 1, 2))
 
     def __enter__(self) -> Self:
         return self
@@ -46,29 +56,20 @@ class Decoder:
         self.threads.shutdown()
         self.patient.shutdown()
 
-    def _refuse_many(self, pixels: int) -> None:
-        if pixels > self.pixels:
-            raise HTTPException(
-                413, f"The request has more than {self.pixels / 1e6:g} million pixels. Send smaller or fewer images."
-            )
-
-    def _from_pixels(self, files: Sequence[File]) -> list[Tensor]:
-        return [from_pixels(content, self.image_size) for _, content in files]
-
-    def _decode_small(self, files: Sequence[File]) -> list[Tensor] | None:
+    def _decode_small(self, files: Sequence[File]) -> list[np.ndarray] | None:
         """Return the images, or None if they have many pixels."""
         pixels = 0
         for number, file in enumerate(files, start=1):
             with _refused(number, file):
                 pixels += announced_pixels(file[1])
-        self._refuse_many(pixels)
+        self.limits.refuse_many(len(files), pixels)
         return None if pixels > LARGE else self._decode(files)
 
-    def _decode(self, files: Sequence[File]) -> list[Tensor]:
+    def _decode(self, files: Sequence[File]) -> list[np.ndarray]:
         images = []
         for number, file in enumerate(files, start=1):
             with _refused(number, file):
-                images.append(self.load(file[1], self.image_size))
+                images.append(self.load(file[1], self.image_size).numpy())
         return images
 
 

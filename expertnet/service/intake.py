@@ -33,6 +33,15 @@ class Limits:
     held: int = 4 * (MAX_BYTES + 2**16)  # bytes of all requests at once
     seconds: float = 60  # for a body to arrive
 
+    def refuse_many(self, images: int, pixels: int = 0) -> None:
+        """Raise HTTPException with 413 if a request has too many images, or too many pixels in all of them."""
+        if images > self.images:
+            raise HTTPException(413, f"Send at most {counted(self.images, 'image')} in a request.")
+        if pixels > self.pixels:
+            raise HTTPException(
+                413, f"The request has more than {self.pixels / 1e6:g} million pixels. Send smaller or fewer images."
+            )
+
 
 class Gate:
     """Counts the requests inside, for the event loop's thread."""
@@ -74,8 +83,8 @@ def media_type(request: Request) -> str:
     return kind
 
 
-async def read_files(request: Request, kind: str, limits: Limits, image_size: int) -> list[File]:
-    """Return the files of a form with their names, the pixels of each image, or the whole body.
+async def read_files(request: Request, kind: str, limits: Limits) -> list[File]:
+    """Return the files of a form with their names, or the whole body without one.
 
     Raises HTTPException: 400 if the body is malformed or breaks off, 408 if it takes too long, 413 if it is too large or has
     too many images, 422 if there is no image.
@@ -98,21 +107,8 @@ async def read_files(request: Request, kind: str, limits: Limits, image_size: in
         raise HTTPException(408, f"The body did not arrive within {limits.seconds:g} seconds.") from None
     except ClientDisconnect:
         raise HTTPException(400, "The connection ended before the body had arrived.") from None
-    if kind == PIXELS:
-        files = _pixels_of_images(files[0][1], image_size)
-    if len(files) > limits.images:
-        raise HTTPException(413, f"Send at most {counted(limits.images, 'image')} in a request.")
+    limits.refuse_many(images=len(files))
     return files
-
-
-def _pixels_of_images(body: bytes, image_size: int) -> list[File]:
-    size = 3 * image_size**2
-    if not body or len(body) % size:
-        raise HTTPException(
-            422,
-            f"An image of {image_size} x {image_size} pixels is {size:,} bytes. The body has {len(body):,}, which is no multiple.",
-        )
-    return [(None, body[start : start + size]) for start in range(0, len(body), size)]
 
 
 async def _files_of_form(request: Request) -> list[File]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from expertnet.inference.novelty import Novelty, Verdict, find_novelty
-from expertnet.inference.predictor import Classification, Predictor, load_predictor
+from expertnet.inference.novelty import Novelty, find_novelty
+from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
@@ -19,7 +20,7 @@ from expertnet.utils.files import write_atomically
 from expertnet.utils.memory import trim_memory
 from expertnet.utils.progress import Report, silent
 
-Result = tuple[Classification, Verdict | None]  # of an image; None if it is unknown what the training images are like
+Found = dict[str, Any]  # an `ImageAnswer` without the name of the file; models would take longer than small networks
 
 
 class OnnxPredictor(Predictor):
@@ -45,12 +46,27 @@ class Served:
     novelty: Novelty | None
     fingerprint: str  # of the weights
 
-    def classify(self, asked: Sequence[tuple[Tensor, int]]) -> list[Result]:
-        """Classify uint8 images (3, S, S), each with the number of classes to name."""
+    def classify(self, asked: Sequence[tuple[np.ndarray, int]]) -> list[Found]:
+        """Classify uint8 images (3, S, S), each with the number of classes to name, as one batch."""
         images, tops = zip(*asked, strict=True)
-        answers = self.predictor.classify(images, max(tops))
-        verdicts = self.novelty.verdicts(answers) if self.novelty else [None] * len(answers)
-        return list(zip(answers, verdicts, strict=True))
+        probabilities_NC, routing_NBK, features_NF = self.predictor.look(torch.from_numpy(np.stack(images)))
+        classes = self.predictor.classes
+        verdicts: list[dict[str, Any] | None] = [None] * len(asked)
+        shares, indices = probabilities_NC.topk(min(max(tops), len(classes)))
+        if self.novelty:
+            verdicts = [vars(verdict) for verdict in self.novelty.judge(features_NF, probabilities_NC)]
+        rows = zip(tops, indices.tolist(), shares.tolist(), routing_NBK.tolist(), verdicts, strict=True)
+        return [
+            {
+                "predictions": [
+                    {"label": classes[index], "probability": share}
+                    for index, share in zip(best[:top], most[:top], strict=True)
+                ],
+                "routing": routing,
+                "unlike": verdict,
+            }
+            for top, best, most, routing, verdict in rows
+        ]
 
 
 def load_served(run: Run, checkpoint: Checkpoint = "best", progress: Report = silent) -> Served:

@@ -41,7 +41,7 @@ def test_small_images_never_wait_for_large_ones(flat):
         return load_image(content if content is not flat else png(), size)
 
     async def run():
-        with Decoder(8, 100_000_000, load) as decoder:
+        with Decoder(8, Limits(), load) as decoder:
             large = [asyncio.create_task(decoder([(None, flat)])) for _ in range(2 * THREADS)]
             assert await asyncio.to_thread(begun.acquire, timeout=LIMIT)
             try:
