@@ -1,15 +1,16 @@
-"""Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N] [--epochs N]
+"""Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N ...] [--epochs N]
 
 First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page,
 at first and as the median of five later ones, the same with 200 runs compared, and the memory. Then measures every page in
 Chromium, from the click on its link in an open tab to the end of its script: the first visit after the server's start, and the
-median of five later ones.
+median of five later ones. With several numbers of runs, each is measured in a process of its own, without a browser.
 """
 
 import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from expertnet.settings.fields import build_settings
-from expertnet.store.index import forget_rows, run_rows
+from expertnet.store.index import forget_rows, open_index, run_rows
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
@@ -31,6 +32,8 @@ from tests.support.served import CHROMIUM, open_page, serving, settle
 
 PAGES = {
     "Train": "Run 1",
+    "Data": "Data",
+    "Sweep": "Sweep",
     "Runs": "Runs",
     "Evaluate": "Evaluate",
     "Experts": "Experts",
@@ -57,11 +60,14 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
     status = json.loads((first.path / "status.json").read_text())
     shared = store.root.parent / "history.jsonl"
     shared.write_text(history)
-    own = shutil.ignore_patterns("config.json", "status.json", "metrics.jsonl")
+    own = ("config.json", "status.json", "metrics.jsonl")
+    same = [file for file in first.path.iterdir() if file.is_file() and file.name not in own]
     config = json.loads((first.path / "config.json").read_text())
     for number in range(2, runs + 1):
         path = store.root / f"20260101-{number // 60:06d}-{number:04x}"
-        shutil.copytree(first.path, path, ignore=own, copy_function=os.link)
+        path.mkdir()
+        for file in same:
+            os.link(file, path / file.name)
         os.link(shared, path / "metrics.jsonl")
         (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}"}))
         (path / "status.json").write_text(json.dumps(status | {"epoch": epochs, "epochs": epochs}))
@@ -69,7 +75,7 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--runs", type=int, nargs="+", default=[200])
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--scripts-only", action="store_true", help="measure without a browser")
     parser.add_argument(
@@ -78,10 +84,15 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = options.folder or Path(name)
+        if len(options.runs) > 1:
+            for count in options.runs:
+                own = ["--runs", str(count), "--epochs", str(options.epochs), "--folder", str(folder / str(count))]
+                subprocess.run([sys.executable, "-m", "benchmarks.pages", "--scripts-only", *own], check=True)
+            return
         os.environ["EXPERTNET_DATA"] = str(folder / "data")
         if not (folder / "runs").exists():
-            fill(RunStore(folder / "runs"), options.runs, options.epochs)
-        print(f"{options.runs} runs of {options.epochs} epochs")
+            fill(RunStore(folder / "runs"), options.runs[0], options.epochs)
+        print(f"{options.runs[0]:,} runs of {options.epochs} epochs", flush=True)
         script_times(RunStore(folder / "runs"), folder)
         if options.scripts_only:
             return
@@ -115,8 +126,11 @@ def script_times(store: RunStore, folder: Path) -> None:
     print(f"index made: {words([(time.perf_counter() - started, time.process_time() - busy)])}")
     forget_rows()
     started, busy = time.perf_counter(), time.process_time()
-    run_rows(store)
+    open_index(store).rows(limit=1)
     print(f"index read, as at a start: {words([(time.perf_counter() - started, time.process_time() - busy)])}")
+    started, busy = time.perf_counter(), time.process_time()
+    open_index(store)
+    print(f"index brought up to date: {words([(time.perf_counter() - started, time.process_time() - busy)])}")
     for page in PAGES:
         session = opened(page.lower(), store.root)
         print(f"{page:<8} first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from expertnet.store.index import run_rows
+from expertnet.store.index import open_index
 from expertnet.store.run_store import RunStore
 from expertnet.ui import shell
 from expertnet.ui.runs.actions import undo_line
@@ -13,21 +13,21 @@ from expertnet.ui.runs.run_list import find_runs, follow, run_table
 
 shell.require()
 store = RunStore()
-rows = run_rows(store)
+index = open_index(store)
 head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
 head.header("Runs", width="content")
 page_menu(head, store)
 import_results()
-if rows:
-    shown, compared = find_runs(rows)
+if index.count():
+    shown, matched, compared = find_runs(index)
     left, *right = st.columns([5, 9] if compared else 1)
     with left:
-        run_table(rows, shown, compared)
+        run_table(index, shown, matched, compared)
         undo_line(store)
     if compared:
         compare_runs(compared, *right)
 else:
     shell.nothing_yet("There are no runs yet.")
     undo_line(store)
-show_drawer(rows, store)
-follow(rows)
+show_drawer(index, store)
+follow(index)

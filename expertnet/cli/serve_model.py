@@ -11,6 +11,7 @@ from expertnet.cli.options import Checkpoint, CheckpointKind, RunName, RunsDir, 
 from expertnet.cli.output import ActivityPrinter, say, say_if_training
 from expertnet.cli.serve import port_number
 from expertnet.errors import UserError
+from expertnet.utils.home import install_command
 
 PACKAGES = {  # by the names that Python imports
     "fastapi": "fastapi",
@@ -89,5 +90,5 @@ def require_packages() -> None:
     missing = [package for name, package in PACKAGES.items() if find_spec(name) is None]
     if missing:
         raise UserError(
-            f"The service needs {' and '.join(missing)}. Run 'python -m pip install {' '.join(missing)}', then try again."
+            f"The service needs {' and '.join(missing)}. Run '{install_command(*missing)}', then try again."
         )

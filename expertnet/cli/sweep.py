@@ -39,7 +39,7 @@ def sweep(
         typer.Option(
             metavar="KEY=VALUES",
             help="What varies: training.lr=1e-4..1e-2:log, model.num_experts=2..5, model.channels=32..128:step=16, "
-            "or training.optimizer=adamw,muon. May be repeated.",
+            "or training.optimizer=adamw,muon. May be repeated. report: the five settings that the report's author set by hand.",
         ),
     ] = None,
     trials: Trials = None,

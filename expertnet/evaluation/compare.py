@@ -34,12 +34,6 @@ def same_images(run: Run, other: Run, part: Part) -> bool:
     return part == "test" or own.held == others.held > 0 or (kept[0] == kept[1] and own.held == others.held)
 
 
-def may_share_images(run: Run, other: Run) -> bool:
-    """Return whether two runs have the same classes and image size, so that the images in both can be compared."""
-    own, others = run.dataset_info(), other.dataset_info()
-    return bool(own and others and own.classes == others.classes and own.image_size == others.image_size)
-
-
 def in_common(first: Split, second: Split) -> tuple[Tensor, Tensor]:
     """Return the places of the images that two sets share, pixel by pixel: those in the first, and the same ones in the second.
 

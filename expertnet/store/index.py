@@ -1,162 +1,239 @@
 """One row per run, for tables, filters and comparisons of thousands of runs. A run is read again only when a file of it changes."""
 
+import hashlib
+import math
 import os
 import threading
 import time
+import weakref
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from expertnet.settings.fields import flat
-from expertnet.store.index_file import Entry, load_index, save_index
-from expertnet.store.rows import FIGURES, FILES, RunRow, from_entry, read_row, to_entry
+from expertnet.store.index_file import DELETE, INSERT, open_database, save_entries
+from expertnet.store.rows import COLUMNS, FILES, RunRow, from_values, read_row, to_values
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import ACTIVE_STATES
 from expertnet.utils.files import version_of
 from expertnet.utils.text import cut
 
-CHECKED = 500  # runs whose files are all looked at each time
+STORES = 8  # whose indexes stay in memory
+CHECKED = 200  # runs whose files are all looked at each time
 SETTLED = 2.0  # seconds after which a change of a folder has another time than the next one
-ORDERS = ("newest", "oldest", "best validation", "best test", "name")
+PATIENCE, FEWEST = 1.0, 100  # seconds that a page reads changed runs, and runs that it reads anyway
+ORDERS = {  # rows without a value come last, and the newest first among equals
+    "newest": "id DESC",
+    "oldest": "id",
+    "best validation": "CASE WHEN watches_test THEN NULL ELSE best END DESC, id DESC",
+    "best test": "test DESC, id DESC",
+    "name": "searched, id DESC",
+}
+TRAINED, READABLE, OWN, ENDED = (  # conditions
+    "network != ''",  # has a trained network
+    "key != ''",  # its settings can be read
+    "NOT shipped",
+    f"state NOT IN ({', '.join(map(repr, sorted(ACTIVE_STATES)))})",
+)
 MIN_ID_PART = 4  # characters of an id that a search needs, because every id contains most single digits
 LONGEST = 40  # characters of a title in a legend or a column header
 
 
-class _Known(NamedTuple):
-    folder: tuple[int, ...]  # version of the run's folder, which changes when a file appears, disappears or is replaced
-    version: str  # of the files, too
-    row: RunRow
+class RunIndex:
+    """The rows of a store, in a database in memory. Any thread may use it.
 
-
-_known: dict[Path, _Known] = {}  # by the run's folder
-_turns: dict[Path, int] = {}  # by store: where the next full check begins
-_lock = threading.Lock()  # so that only one thread reads the runs of a store
-
-
-def run_rows(store: RunStore) -> list[RunRow]:
-    """Return a row for every run of a store, newest first.
-
-    Of many runs, the folders tell which ones have changed: all that the program writes replaces files. CHECKED of them are
-    checked file by file each time, in turn, because an editor may write into a file.
+    Queries take SQL conditions, such as TRAINED, and keywords: `text` (every word of it occurs), `tag` (one of them),
+    `without_tag`, and for a column the values of which it has one. None means any.
     """
-    with _lock:
-        runs, root = store.list(), store.root
-        entries = {} if root in _turns else load_index(root)
-        turn = _turns.get(root, 0)
-        checked = runs if root not in _turns or len(runs) <= CHECKED else [*runs, *runs][turn : turn + CHECKED]
-        _turns[root] = (turn + CHECKED) % max(len(runs), 1)
-        all_of_it, found, changed = {run.path for run in checked}, [], {}
-        for run in runs:
-            known = _known.get(run.path)
-            if known is None or run.path in all_of_it or known.row.active or _folder(run.path) != known.folder:
-                row, is_new = _row(run, entries.get(run.id))
-                if is_new and not row.active:
-                    changed[run.id] = _known[run.path].version, to_entry(row)
-            else:
-                row = known.row
-            found.append(row)
-        present = {run.path for run in runs}
-        gone = [path for path in list(_known) if path.parent == root and path not in present]
-        for path in gone:
-            _known.pop(path, None)
-        lost = [path.name for path in gone] + [run_id for run_id in entries if root / run_id not in present]
-        if changed or lost:
-            save_index(root, changed, lost)
-    return _as_of_now(found)
+
+    def __init__(self, store: RunStore) -> None:
+        self._store, self._lock, self._turn = store, threading.RLock(), 0
+        self._database = open_database(store.root)
+        weakref.finalize(self, self._database.close)
+        found = self._database.execute("SELECT id, folder, version FROM runs")
+        self._known: dict[str, tuple[str, str]] = {run_id: (folder, version) for run_id, folder, version in found}
+        self._paths: dict[str, str] = {}
+        self.unread = 0  # runs that have changed and could not be read in time
+
+    # -- queries
+
+    def rows(self, *conditions: str, order: str = "newest", limit: int = -1, **which: Any) -> list[RunRow]:
+        """Return the rows in one of ORDERS, at most `limit`."""
+        where, values = _where(conditions, **which)
+        by = ORDERS.get(order, ORDERS["newest"])
+        query = f"SELECT id, {', '.join(COLUMNS)} FROM runs WHERE {where} ORDER BY {by} LIMIT ?"
+        with self._lock:
+            found = self._database.execute(query, (*values, limit)).fetchall()
+            return [self._row(run_id, row) for run_id, *row in found]
+
+    def _row(self, run_id: str, values: list[Any]) -> RunRow:
+        run = Run(Path(self._paths[run_id]))
+        row = from_values(run, values)
+        if row is None:  # the copy on disk was damaged
+            self._known[run_id] = "", ""
+        return row or read_row(run)
+
+    def count(self, *conditions: str, **which: Any) -> int:
+        where, values = _where(conditions, **which)
+        with self._lock:
+            return int(self._database.execute(f"SELECT COUNT(*) FROM runs WHERE {where}", values).fetchone()[0])
+
+    def values(self, column: str) -> set[str]:
+        """Return the values that occur in a column, without "". Those of "tags" are single tags."""
+        with self._lock:
+            found = [str(value) for (value,) in self._database.execute(f"SELECT DISTINCT {column} FROM runs")]
+        return {part for value in found for part in (value.split("\n") if column == "tags" else [value]) if part}
+
+    # -- keeping up to date
+
+    def look(self, within: float = math.inf) -> None:
+        """Bring the rows up to date. After `within` seconds no further run is read, and the newest ones come first.
+
+        Of many runs, the folders tell which ones have changed: all that the program writes replaces files. CHECKED of them are
+        checked file by file each time, in turn, because an editor may write into a file.
+        """
+        with self._lock:
+            self._paths = paths = self._store.paths()
+            end, read = time.monotonic() + within, 0
+            stale, touched = self._changed()
+            for run_id in stale:
+                if read >= FEWEST and time.monotonic() > end:
+                    break
+                self._read(run_id)
+                read += 1
+            self.unread = len(stale) - read
+            lost = list(self._known.keys() - paths.keys())
+            for run_id in lost:
+                del self._known[run_id]
+            self._database.executemany(DELETE, [(run_id,) for run_id in lost])
+            self._save([*stale[:read], *touched], lost)
+            self._update_states()
+
+    def _changed(self) -> tuple[list[str], list[str]]:
+        """Return the runs that must be read, the newest first, and those of which only the folder is another."""
+        ids, now, stale, touched = list(self._paths), time.time(), list[str](), list[str]()
+        in_turn = set([*ids, *ids][self._turn : self._turn + CHECKED])
+        self._turn = (self._turn + CHECKED) % max(len(ids), 1)
+        for run_id, path in self._paths.items():
+            folder, known = _folder(path, now), self._known.get(run_id)
+            if known is None:
+                stale.append(run_id)
+            elif folder != known[0] or not folder or run_id in in_turn:
+                if _version(path) != known[1]:
+                    stale.append(run_id)
+                elif folder != known[0]:
+                    self._known[run_id] = folder, known[1]
+                    self._database.execute("UPDATE runs SET folder = ? WHERE id = ?", (folder, run_id))
+                    touched.append(run_id)
+        return stale, touched
+
+    def _read(self, run_id: str) -> None:
+        path = self._paths[run_id]
+        folder, version = _folder(path, time.time()), _version(path)
+        row = read_row(Run(Path(path)))
+        tags = "\n".join(row.tags).casefold()
+        searched = "\n".join((row.title, row.dataset, row.preset, row.note, tags)).casefold()
+        own = (run_id, folder, version, row.active, searched, f"\n{tags}\n")
+        self._database.execute(INSERT, (*own, *to_values(row)))
+        self._known[run_id] = folder, version
+
+    def _save(self, changed: list[str], lost: list[str]) -> None:
+        """Write what has changed to the disk, but for active runs, which change all the time, and included ones."""
+        root = f"{self._store.root}{os.sep}"
+        kept = [run_id for run_id in changed if self._paths[run_id].startswith(root)]
+        query = "SELECT * FROM runs WHERE id = ? AND NOT live"
+        entries = [entry for run_id in kept for entry in self._database.execute(query, (run_id,))]
+        if entries or lost:
+            save_entries(self._store.root, entries, lost)
+
+    def _update_states(self) -> None:
+        """See whether the runs that were active when they were read still are."""
+        for run_id, state in self._database.execute("SELECT id, state FROM runs WHERE live").fetchall():
+            now = Run(Path(self._paths[run_id])).state
+            if now != state:
+                self._database.execute("UPDATE runs SET state = ? WHERE id = ?", (now, run_id))
+
+
+def open_index(store: RunStore, within: float = PATIENCE) -> RunIndex:
+    """Return the index of a store, up to date but for what cannot be read `within` so many seconds."""
+    index = _opened(store.root, store.folders)
+    index.look(within)
+    return index
+
+
+@lru_cache(maxsize=STORES)
+def _opened(root: Path, folders: tuple[Path, ...]) -> RunIndex:
+    return RunIndex(RunStore(root, folders))
+
+
+def run_rows(store: RunStore, *conditions: str, **which: Any) -> list[RunRow]:
+    """Return the rows of a store, as RunIndex.rows() does, however long it takes to read what has changed."""
+    return open_index(store, math.inf).rows(*conditions, **which)
 
 
 def forget_rows() -> None:
     """Forget what was read, as a new process would."""
-    with _lock:
-        _known.clear()
-        _turns.clear()
+    _opened.cache_clear()
+    _cached_row.cache_clear()
 
 
 def rows_of(runs: Iterable[Run]) -> list[RunRow]:
-    """Return a row for each run. Whether an active run is still alive is checked every time."""
-    return _as_of_now([_row(run)[0] for run in runs])
+    """Return a row for each of a few runs, of any store. Whether an active run is still alive is checked every time."""
+    rows = [_cached_row(run.path, _version(str(run.path))) for run in runs]
+    return [replace(row, state=row.run.state) if row.active else row for row in rows]
 
 
-def _as_of_now(rows: list[RunRow]) -> list[RunRow]:
-    return [replace(row, state=row.run.status().state) if row.active else row for row in rows]
+@lru_cache(maxsize=500)
+def _cached_row(path: Path, version: str) -> RunRow:
+    return read_row(Run(path))
 
 
-def _row(run: Run, entry: Entry | None = None) -> tuple[RunRow, bool]:
-    """Return the row of a run, and whether its files were read for it."""
-    folder, version, known = _folder(run.path), _version(run.path), _known.get(run.path)
-    if known and known.version == version:
-        if known.folder != folder:
-            _known[run.path] = known._replace(folder=folder)
-        return known.row, False
-    row = from_entry(run, entry[1]) if entry and entry[0] == version else None
-    is_new = row is None
-    row = row or read_row(run)
-    _known[run.path] = _Known(folder, version, row)
-    return row, is_new
+def _where(
+    conditions: Sequence[str],
+    text: str = "",
+    tag: Collection[str] | None = None,
+    without_tag: str = "",
+    **columns: Collection[str] | None,
+) -> tuple[str, list[str]]:
+    """Return what rows must satisfy as SQL, and the values in it."""
+    parts, values = ["1", *conditions], list[str]()
+    for word in text.casefold().split():
+        parts.append(f"(instr(searched, ?) OR instr(id, ?) AND {len(word) >= MIN_ID_PART})")
+        values += [word, word]
+    if tag is not None:
+        parts.append(f"({' OR '.join('instr(tag_lines, ?)' for _ in tag) or 0})")
+        values += [f"\n{each.casefold()}\n" for each in tag]
+    if without_tag:
+        parts.append("NOT instr(tag_lines, ?)")
+        values.append(f"\n{without_tag.casefold()}\n")
+    for column, wanted in columns.items():
+        if wanted is not None:
+            parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+    return " AND ".join(parts), values
 
 
-def _folder(path: Path) -> tuple[int, ...]:
-    """Return the version of a folder. One that changed a moment ago may do so again at the same time of a coarse clock."""
+def _folder(path: str, now: float) -> str:
+    """Return the version of a folder; "" if it changed a moment ago, and may do so again at the same time of a coarse clock."""
     try:
         status = os.stat(path)
     except OSError:
-        return ()
-    settled = time.time() - status.st_mtime > SETTLED
-    return (status.st_mtime_ns, status.st_ino) if settled else (time.monotonic_ns(),)
+        return ""
+    return f"{status.st_mtime_ns} {status.st_ino}" if now - status.st_mtime > SETTLED else ""
 
 
-def _version(folder: Path) -> str:
+def _version(folder: str) -> str:
     """Return the versions of the files and of the folder."""
     versions: list[object] = []
-    for path in (str(folder), *(f"{folder}/{name}" for name in FILES)):  # a Path would take longer than the system call
+    for path in (folder, *(f"{folder}/{name}" for name in FILES)):  # a Path would take longer than the system call
         try:
             versions.append(version_of(path))
         except OSError:
             versions.append(None)
-    return repr(versions)
-
-
-def matching(
-    rows: Iterable[RunRow],
-    text: str = "",
-    dataset: Sequence[str] = (),
-    state: Sequence[str] = (),
-    preset: Sequence[str] = (),
-    tag: Sequence[str] = (),
-) -> list[RunRow]:
-    """Return the rows that contain every word of `text` and have one of the values of each other argument. Empty means any."""
-    words, wanted = text.casefold().split(), {kind.casefold() for kind in tag}
-    if not (words or dataset or state or preset or tag):
-        return list(rows)
-
-    def fits(row: RunRow) -> bool:
-        searched = "\n".join((row.title, row.dataset, row.preset, row.note, *row.tags)).casefold()
-        one_of = ((dataset, row.dataset), (state, row.state), (preset, row.preset))
-        return (
-            all(word in searched or (len(word) >= MIN_ID_PART and word in row.id) for word in words)
-            and all(not kinds or value in kinds for kinds, value in one_of)
-            and (not wanted or any(kind.casefold() in wanted for kind in row.tags))
-        )
-
-    return [row for row in rows if fits(row)]
-
-
-def ordered(rows: Iterable[RunRow], order: str) -> list[RunRow]:
-    """Return the rows in one of ORDERS. Rows without a value for it come last, newest first."""
-    newest = sorted(rows, key=lambda row: row.id, reverse=True)
-    if order == "oldest":
-        return newest[::-1]
-    if order == "name":
-        return sorted(newest, key=lambda row: row.title.casefold())
-    if order.startswith("best"):
-        figure = (lambda row: row.test) if order == "best test" else (lambda row: row.best_validation)
-        return sorted(newest, key=lambda row: -1.0 if figure(row) is None else figure(row), reverse=True)
-    return newest
+    return hashlib.blake2b(repr(versions).encode(), digest_size=12).hexdigest()
 
 
 def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]:
@@ -166,25 +243,3 @@ def row_labels(rows: Sequence[RunRow], longest: int = LONGEST) -> dict[str, str]
     short = {run_id: title if alike[title] == 1 else f"{title} · {run_id[-4:]}" for run_id, title in titles.items()}
     count = Counter(short.values())
     return {run_id: text if count[text] == 1 else f"{titles[run_id]} · {run_id}" for run_id, text in short.items()}
-
-
-def curves_of(rows: Sequence[RunRow], longest: int = LONGEST) -> pd.DataFrame:
-    """Return the epochs of runs: columns run (label), best, epoch, FIGURES, and images and elapsed (seconds) since the start."""
-    labels, found = row_labels(rows, longest), [(row, curves) for row in rows if len((curves := row.curves)["epoch"])]
-    rows, lengths = [row for row, _ in found], [len(curves["epoch"]) for _, curves in found]
-    joined = {key: np.concatenate([curves[key] for _, curves in found] or [np.empty(0)]) for key in ("epoch", *FIGURES)}
-    columns: dict[str, Any] = {
-        "run": np.repeat(np.array([labels[row.id] for row in rows], dtype=object), lengths),
-        "best": np.repeat(np.array([row.best for row in rows], dtype=np.float64), lengths),
-        **joined,
-        "images": joined["epoch"] * np.repeat(np.array([row.images or np.nan for row in rows]), lengths),
-        "elapsed": np.concatenate([np.cumsum(curves["seconds"]) for _, curves in found] or [np.empty(0)]),
-    }
-    return pd.DataFrame(columns)
-
-
-def settings_of(rows: Sequence[RunRow]) -> pd.DataFrame:
-    """Return a row per run (by label) and a column per setting (by dotted key), without runs whose settings cannot be read."""
-    labels = row_labels(rows)
-    found = {labels[row.id]: flat(settings) for row in rows if (settings := row.settings)}
-    return pd.DataFrame.from_dict(found, orient="index")

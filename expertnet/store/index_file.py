@@ -1,13 +1,13 @@
-"""The index of a store on disk, `.index.sqlite`: what each run's row says, so that a server reads only the runs that changed.
+"""The database of an index in memory, and its copy on disk, `.index.sqlite`, from which the next server starts.
 
-It is a cache. The runs' files are the truth: an entry counts only if their versions are still the same. A missing, damaged or
-locked index costs time alone, so no error leaves this module.
+The copy is a cache. The runs' files are the truth: an entry counts only while their versions are the same. A missing, damaged or
+locked copy costs time alone, so no error leaves this module.
 """
 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -15,62 +15,57 @@ from typing import Any
 from expertnet import __version__
 from expertnet.settings.fields import flat
 from expertnet.settings.schema import Settings
+from expertnet.store.rows import COLUMNS
 
 INDEX_FILE = ".index.sqlite"
 BUSY = 2.0  # seconds to wait for another process that writes
-FORMAT = 1  # of the entries
+ALL = ("folder", "version", "live", "searched", "tag_lines", *COLUMNS)
+TABLE = f"runs (id TEXT PRIMARY KEY, {', '.join(ALL)})"
+INSERT = f"INSERT OR REPLACE INTO runs VALUES (?{', ?' * len(ALL)})"
+DELETE = "DELETE FROM runs WHERE id = ?"
 
-Entry = tuple[str, dict[str, Any]]  # the version of a run's files, and its row
 
-
-def load_index(root: Path) -> dict[str, Entry]:
-    """Return the entries by run id; none if there is no usable index."""
-    found: dict[str, Entry] = {}
+def open_database(root: Path) -> sqlite3.Connection:
+    """Return a database in memory with the entries on disk; empty if there is no usable copy."""
+    database = sqlite3.connect(":memory:", timeout=BUSY, check_same_thread=False, isolation_level=None)
+    database.execute(f"CREATE TABLE {TABLE}")
     path = root / INDEX_FILE
     if not path.is_file():
-        return found
+        return database
     try:
-        with closing(_connect(path)) as index:
-            if index.execute("PRAGMA user_version").fetchone()[0] == _format():
-                for run_id, version, row in index.execute("SELECT id, version, row FROM runs"):
-                    with suppress(ValueError, TypeError):
-                        found[run_id] = version, json.loads(row)
-    except sqlite3.OperationalError:  # locked, or not readable
-        return {}
-    except sqlite3.DatabaseError:
-        _delete(path)
-        return {}
-    return found
+        database.execute("ATTACH ? AS disk", (str(path),))
+        if database.execute("PRAGMA disk.user_version").fetchone()[0] == _format():
+            database.execute("INSERT INTO runs SELECT * FROM disk.runs")
+    except sqlite3.DatabaseError as error:
+        _delete_if_damaged(path, error)
+    with suppress(sqlite3.Error):
+        database.execute("DETACH disk")
+    return database
 
 
-def save_index(root: Path, changed: Mapping[str, Entry], gone: Iterable[str]) -> None:
-    """Write the entries that have changed and delete those of runs that are gone."""
+def save_entries(root: Path, changed: Iterable[tuple[Any, ...]], gone: Iterable[str]) -> None:
+    """Write the entries that have changed to the disk, and delete those of runs that are gone."""
     path = root / INDEX_FILE
     try:
-        with closing(_connect(path)) as index, index:
-            if index.execute("PRAGMA user_version").fetchone()[0] != _format():
-                index.execute("DROP TABLE IF EXISTS runs")
-                index.execute(f"PRAGMA user_version = {_format()}")
-            index.execute("CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, version TEXT, row TEXT)")
-            rows = [(run_id, version, json.dumps(row)) for run_id, (version, row) in changed.items()]
-            index.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", rows)
-            index.executemany("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in gone])
-    except sqlite3.OperationalError:
-        return
-    except sqlite3.DatabaseError:
-        _delete(path)
+        with closing(sqlite3.connect(path, timeout=BUSY)) as disk, disk:
+            if disk.execute("PRAGMA user_version").fetchone()[0] != _format():
+                disk.execute("DROP TABLE IF EXISTS runs")
+                disk.execute(f"PRAGMA user_version = {_format()}")
+            disk.execute(f"CREATE TABLE IF NOT EXISTS {TABLE}")
+            disk.executemany(INSERT, changed)
+            disk.executemany(DELETE, [(run_id,) for run_id in gone])
+    except sqlite3.DatabaseError as error:
+        _delete_if_damaged(path, error)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY)
-
-
-def _delete(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
+def _delete_if_damaged(path: Path, error: sqlite3.DatabaseError) -> None:
+    """Delete the copy, unless it only is locked or cannot be opened or written."""
+    if not isinstance(error, sqlite3.OperationalError) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _format() -> int:
-    """Return a number that changes with the version of the program and its settings."""
-    text = json.dumps([FORMAT, __version__, flat(Settings())], default=str)
+    """Return a number that changes with the version of the program, its settings and the columns."""
+    text = json.dumps([TABLE, __version__, flat(Settings())], default=str)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], signed=True)

@@ -48,9 +48,9 @@ def read_notes(folder: Path) -> Notes:
         return Notes()
 
 
-def write_notes(folder: Path, notes: Notes) -> None:
+def write_notes(folder: Path, notes: Notes, sync: bool = True) -> None:
     """Write notes, cut to the limits. Use Run.annotate to change those of a run."""
-    write_atomically(folder / NOTES_FILE, to_json(asdict(_clean(asdict(notes)))).encode())
+    write_atomically(folder / NOTES_FILE, to_json(asdict(_clean(asdict(notes)))).encode(), sync)
 
 
 def split_tags(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from filelock import FileLock
 from pydantic import BaseModel, Field, field_validator
 
 from expertnet.errors import RunError
-from expertnet.utils.files import read_json, write_atomically
+from expertnet.utils.files import cached_on_file, read_json, write_atomically
 from expertnet.utils.processes import Process, is_alive, this_process
 
 FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
@@ -166,25 +166,34 @@ class RunQueue:
         with self._changing() as queue:
             queue.training = [taken for taken in queue.training if taken.run != run_id]
 
-    def _read(self, strict: bool = False) -> _Contents:
+    def _read(self) -> _Contents:
+        """Return the contents; do not modify them."""
         try:
-            return _Contents.model_validate(read_json(self.path))
-        except (OSError, ValueError) as error:
-            if strict and isinstance(error, PermissionError):  # another user's, which must not be overwritten
-                raise
+            return _contents(self.path)
+        except (OSError, ValueError):
             return _Contents()
 
     @contextmanager
     def _changing(self) -> Iterator[_Contents]:
         """Yield the queue without invalid entries, locked against other processes, and write it if it changed."""
         with FileLock(self.root / "queue.lock", mode=FOR_ALL_USERS, thread_local=False):
-            queue = self._read(strict=True)
+            try:
+                queue = _Contents.model_validate(read_json(self.path))
+            except PermissionError:  # another user's, which must not be overwritten
+                raise
+            except (OSError, ValueError):
+                queue = _Contents()
             queue.waiting = [entry for entry in queue.waiting if entry.is_valid]
             before = queue.model_dump_json()
             yield queue
             after = queue.model_dump_json()
             if after != before:
                 write_atomically(self.path, after.encode())
+
+
+@cached_on_file(maxsize=8)
+def _contents(path: Path) -> _Contents:
+    return _Contents.model_validate(read_json(path))
 
 
 def _entry(queue: _Contents, run_id: str) -> Entry | None:

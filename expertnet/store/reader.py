@@ -73,12 +73,12 @@ def read_log(folder: Path, lines: int) -> str:
     return "\n".join(found[start:])
 
 
-@cached_on_file(maxsize=4096)
+@cached_on_file(maxsize=1024)
 def _settings(path: Path) -> Settings:
     return settings_from_dict(read_json(path))
 
 
-@cached_on_file(maxsize=4096)
+@cached_on_file(maxsize=1024)
 def _status(path: Path) -> Status:
     return Status.model_validate(read_json(path))
 

@@ -1,6 +1,7 @@
 """The row of a run: what tables and filters show of it."""
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -48,6 +49,7 @@ class RunRow:
     network: (
         str  # equal for trained networks with the same classes, routed blocks and experts; "" without a trained one
     )
+    images_kind: str  # equal for runs with the same classes and image size, whose images can be compared; "" if unknown
 
     @property
     def id(self) -> str:
@@ -100,18 +102,18 @@ def read_row(run: Run) -> RunRow:
         images=status.steps * settings.training.batch_size if settings else 0,
         spark=_spark(curves["val_accuracy"]),
         key=settings_key(settings) if settings else "",
-        network=_network(run),
+        network=_digest(network_shape(run)) if has_network(run) else "",
+        images_kind=_digest((info.classes, info.image_size)) if (info := run.dataset_info()) else "",
     )
 
 
 def settings_key(settings: Settings) -> str:
     """Return a text that is equal for equal settings, to find their runs among many."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:32]
+    return _digest(settings.model_dump_json())
 
 
-def _network(run: Run) -> str:
-    shape = network_shape(run) if has_network(run) else None
-    return hashlib.sha256(repr(shape).encode()).hexdigest()[:32] if shape else ""
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
 def _spark(accuracies: np.ndarray) -> tuple[float, ...]:
@@ -121,19 +123,28 @@ def _spark(accuracies: np.ndarray) -> tuple[float, ...]:
     return tuple(round(value, 4) for value in values.tolist())
 
 
-def to_entry(row: RunRow) -> dict[str, Any]:
-    """Return a row as JSON."""
-    values = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "run"}
-    return values | {"created": row.created and row.created.isoformat()}
+COLUMNS = tuple(field.name for field in fields(RunRow) if field.name != "run")  # of a database
+LARGEST = 2**63 - 1  # whole number there
 
 
-def from_entry(run: Run, values: dict[str, Any]) -> RunRow | None:
-    """Return the row of an entry; None if it is not one."""
+def to_values(row: RunRow) -> list[Any]:
+    """Return a row as values of COLUMNS."""
+    values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    values |= {"tags": "\n".join(row.tags), "spark": " ".join(map(str, row.spark)), "images": min(row.images, LARGEST)}
+    values["created"] = row.created and row.created.isoformat()
+    return list(values.values())
+
+
+def from_values(run: Run, values: Sequence[Any]) -> RunRow | None:
+    """Return the row of a run from values of COLUMNS; None if they are not ones."""
+    row = dict(zip(COLUMNS, values, strict=True))
     try:
-        lists = {name: tuple(values[name]) for name in ("tags", "spark")}
-        return RunRow(run, **values | lists | {"created": _time(values["created"] or "")})
-    except (TypeError, KeyError):
+        row["tags"] = tuple(filter(None, row["tags"].split("\n")))
+        row["spark"] = tuple(map(float, row["spark"].split()))
+        row["created"] = _time(row["created"] or "")
+    except (AttributeError, TypeError, ValueError):
         return None
+    return RunRow(run, **row | {name: bool(row[name]) for name in ("watches_test", "shipped")})
 
 
 def _curves(path: Path) -> dict[str, np.ndarray]:

@@ -167,14 +167,14 @@ class Run:
 
     # -- writing
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        write_atomically(self.path / "config.json", json.dumps(config, indent=2).encode())
+    def write_config(self, config: Mapping[str, Any], sync: bool = True) -> None:
+        write_atomically(self.path / "config.json", json.dumps(config, indent=2).encode(), sync)
 
-    def write_status(self, status: Status) -> None:
+    def write_status(self, status: Status, sync: bool = True) -> None:
         """Write status.json; on a full disk over the old one, so that the reason for a failure is not lost."""
         data = to_json(status.model_dump()).encode()
         try:
-            write_atomically(self.path / "status.json", data)
+            write_atomically(self.path / "status.json", data, sync)
         except OSError as error:
             if error.errno not in FULL:
                 raise

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,9 @@ from expertnet.data.sources import pinned
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import has_network
-from expertnet.store.notes import Notes, check_limits
+from expertnet.store.notes import Notes, check_limits, write_notes
 from expertnet.store.run import Run, now
-from expertnet.store.start_weights import copy_start, refuse_misfit
+from expertnet.store.start_weights import FILE, copy_start, refuse_misfit
 from expertnet.store.status import Status
 from expertnet.utils.home import HOME, INSTALLED
 from expertnet.utils.processes import this_process
@@ -34,23 +35,28 @@ class RunStore:
     written to.
     """
 
-    def __init__(self, root: Path | str | None = None) -> None:
+    def __init__(self, root: Path | str | None = None, folders: tuple[Path, ...] = ()) -> None:
         named = root or os.environ.get("EXPERTNET_RUNS")
         self.root = Path(named or (Path.cwd() if INSTALLED else HOME) / "runs")
-        self._folders = [self.root, HOME / "runs"] if INSTALLED and not named else [self.root]
+        self.folders = folders or ((self.root, HOME / "runs") if INSTALLED and not named else (self.root,))
+
+    def paths(self) -> dict[str, str]:
+        """Return the folder of each run by its id, newest first, damaged ones included."""
+        found: dict[str, str] = {}
+        for folder in reversed(self.folders):  # own runs replace examples
+            with suppress(OSError), os.scandir(folder) as entries:
+                found |= {
+                    entry.name: entry.path for entry in entries if RUN_ID.fullmatch(entry.name) and entry.is_dir()
+                }
+        return dict(sorted(found.items(), reverse=True))
 
     def list(self) -> list[Run]:
         """Return all runs, newest first, damaged ones included."""
-        found: dict[str, Path] = {}
-        for folder in reversed(self._folders):  # own runs replace examples
-            with suppress(OSError), os.scandir(folder) as entries:
-                runs = (entry.name for entry in entries if RUN_ID.fullmatch(entry.name) and entry.is_dir())
-                found |= {name: folder / name for name in runs}
-        return [Run(found[name]) for name in sorted(found, reverse=True)]
+        return [Run(Path(path)) for path in self.paths().values()]
 
     def get(self, run_id: str) -> Run:
         """Return the run with an id. Raises RunError if there is none."""
-        for folder in self._folders:
+        for folder in self.folders:
             if RUN_ID.fullmatch(run_id) and (folder / run_id).is_dir():
                 return Run(folder / run_id)
         raise RunError(f"There is no run {run_id[:80]!r} in {self.root}. To list all runs, use 'expertnet runs'.")
@@ -60,6 +66,8 @@ class RunStore:
 
         With `trained`, "latest" is the newest run with a trained network, if there is one.
         """
+        if RUN_ID.fullmatch(text):
+            return self.get(text)
         runs = self.list()
         if text == "latest" and runs:
             return next((run for run in runs if trained and has_network(run)), runs[0])
@@ -95,24 +103,32 @@ class RunStore:
         name: str = "",
         own: DatasetInfo | None = None,
         run_id: str | None = None,
+        start: Path | None = None,
+        tags: tuple[str, ...] = (),
     ) -> Run:
         """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long, and
         as `start_source` does.
 
         `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
-        elsewhere first, so that a kill leaves no run that nobody knows; what it leaves of the run is written again.
+        elsewhere first, so that a kill leaves no run that nobody knows; what it, or a power cut, leaves of the run is written
+        again. `start` is a file of weights to start from, for settings that are pinned already.
         """
-        check_limits(Notes(name))
-        settings, source = self.pinned(settings)
+        check_limits(Notes(name, tags))
+        settings, source = (settings, None) if start else self.pinned(settings)
         self.root.mkdir(parents=True, exist_ok=True)
         run = Run(self.root / (run_id or fresh_id()))
         try:
             run.path.mkdir(exist_ok=run_id is not None)
         except FileExistsError:
-            return self.create(settings, preset, name, own)  # with another id
-        if source:
-            copy_start(source, run)
+            return self.create(settings, preset, name, own, start=start, tags=tags)  # with another id
+        if start:
+            shutil.copyfile(start, run.path / FILE)
+        elif source:
+            copy_start(source, run.path)
         config = {"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")}
-        run.write_config(config | ({"dataset": own.to_dict()} if own else {}))
-        run.write_status(Status().changed(process=this_process().beating(), epochs=settings.training.epochs))
+        sync = run_id is None
+        run.write_config(config | ({"dataset": own.to_dict()} if own else {}), sync)
+        if tags:
+            write_notes(run.path, Notes(tags=tags), sync)
+        run.write_status(Status().changed(process=this_process().beating(), epochs=settings.training.epochs), sync)
         return run

@@ -1,8 +1,10 @@
 """The weights that a run starts from (`model.start_from`): those of another run's best checkpoint, but for the classifier's.
 
-They are copied into the folder of the new run when it is created, and deleted with its first commit. So the other run may be
-deleted or trained on at any time. Related work: Yosinski 2014 (arXiv:1411.1792).
+They are copied into the folder of the new run when it is created, and deleted with its first commit. A sweep keeps a copy for its
+trials. So the other run may be deleted or trained on at any time. Related work: Yosinski 2014 (arXiv:1411.1792).
 """
+
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -42,11 +44,11 @@ def refuse_misfit(source: Run, settings: Settings) -> None:
             )
 
 
-def copy_start(source: Run, run: Run) -> None:
-    """Write the weights to start from to the folder of a run that is being created. Raises RunError or OSError."""
+def copy_start(source: Run, folder: Path) -> None:
+    """Write the weights to start from to the folder of a run or a sweep that is being created. Raises RunError or OSError."""
     weights, _ = load_weights(source, "best")
     trunk = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
-    write_atomically(run.path / FILE, save(at_temperature_one(trunk), {"run": source.id}))
+    write_atomically(folder / FILE, save(at_temperature_one(trunk), {"run": source.id}))
 
 
 def at_temperature_one(weights: dict[str, Tensor]) -> dict[str, Tensor]:

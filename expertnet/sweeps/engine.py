@@ -10,7 +10,7 @@ from typing import Any
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError, SettingsError
 from expertnet.store.checks import resume_fault
-from expertnet.store.notes import MAX_NAME, Notes
+from expertnet.store.notes import MAX_NAME
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore, fresh_id
@@ -213,8 +213,8 @@ def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Ru
     study.flush()
     settings = settings_with(study.plan.settings, trial.params)
     name = cut(f"{cut(sweep.title, LONGEST)}, trial {trial.number + 1}", MAX_NAME)
-    run = sweep.store.create(settings, study.plan.preset, name, run_id=trial.user_attrs["run"])
-    run.annotate(Notes(tags=(TAG,)))
+    run_id = trial.user_attrs["run"]
+    run = sweep.store.create(settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run
 

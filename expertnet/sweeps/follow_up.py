@@ -12,7 +12,6 @@ import pandas as pd
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.schema import Settings
 from expertnet.store.index import run_rows
-from expertnet.store.notes import Notes
 from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
@@ -122,14 +121,14 @@ def _best(sweep: Sweep, count: int) -> list[Trial]:
 def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
     """Return the run of each settings: one that has finished, else one that waits or trains, else the newest."""
     keys = {settings_key(settings): settings for settings in wanted}
-    rows = [row for row in run_rows(sweep.store) if row.key in keys]
+    rows = run_rows(sweep.store, key=keys)
     rows.sort(key=lambda row: (row.state == "finished", row.active, row.id))
     return {keys[row.key]: row for row in rows}
 
 
 def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:
     check_can_start(settings, sweep.store)
-    run = sweep.store.create(settings, sweep.plan().preset, f"{cut(sweep.title, LONGEST)}: {what}")
-    run.annotate(Notes(tags=(TAG,)))
+    name = f"{cut(sweep.title, LONGEST)}: {what}"
+    run = sweep.store.create(settings, sweep.plan().preset, name, start=sweep.start, tags=(TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run

@@ -18,6 +18,15 @@ NOT_VARIED = {
     "data.validation_share": "It changes the images that the trials are compared on",
     "model.start_from": "It only fits one network. Set it for all trials instead",
 }
+READY_MADE = {  # by name: what varies
+    "report": (  # what the author of the reference report set by hand
+        "model.num_experts=2..5",
+        "model.num_blocks=3..8",
+        "model.channels=32..128",
+        "model.reduction=4..16",
+        "training.lr=1e-4..1e-2:log",
+    )
+}
 EXAMPLE = "training.lr=1e-4..1e-2:log, model.num_experts=2..5 or training.optimizer=adamw,muon"
 
 
@@ -180,8 +189,16 @@ def _number(key: str, text: str) -> float:
 
 
 def parse_space(texts: Iterable[str]) -> tuple[Dimension, ...]:
-    """Return the dimensions. Raises SettingsError if one is invalid, appears twice, or there is none."""
-    return checked_space([parse_dimension(text) for text in texts])
+    """Return the dimensions, those of a name in READY_MADE included unless others replace them.
+
+    Raises SettingsError if one is invalid, appears twice, or there is none.
+    """
+    own, ready = list[Dimension](), list[Dimension]()
+    for text in texts:
+        found = ready if text in READY_MADE else own
+        found += map(parse_dimension, READY_MADE.get(text, [text]))
+    keys = {dimension.key for dimension in own}
+    return checked_space([*(dimension for dimension in ready if dimension.key not in keys), *own])
 
 
 def checked_space(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:

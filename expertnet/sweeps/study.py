@@ -17,6 +17,7 @@ from expertnet.errors import RunError, SettingsError
 from expertnet.sweeps.plan import Plan
 from expertnet.sweeps.space import combinations
 from expertnet.sweeps.sweep import Sweep
+from expertnet.utils.home import install_command
 
 JOURNAL = "journal.log"
 HIDDEN = "hidden"  # attribute of a trial that trains nothing: a repetition, or one that a kill left without a run
@@ -31,9 +32,10 @@ def require_optuna() -> Any:
         import optuna
     except ImportError:
         raise SettingsError(
-            "Sweeps need the package Optuna, which is not installed. Run: pip install 'expertnet[sweep]'."
+            f"Sweeps need the package Optuna, which is not installed. Run '{install_command('optuna')}', then try again."
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if optuna.logging.get_verbosity() != optuna.logging.ERROR:  # setting it takes longer
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
 
@@ -45,6 +47,7 @@ class Study:
         self._state = optuna.trial.TrialState
         self.plan = sweep.plan()
         self.storage, self._journal = _storage(sweep.path / JOURNAL)
+        self._journal.is_current = False
         same: dict[str, Any] = {"storage": self.storage, "study_name": sweep.id, "pruner": _pruner(self.plan)}
         try:  # not load_if_exists, which would add a line to the journal each time
             self.study = optuna.load_study(**same)
@@ -191,14 +194,17 @@ class _Journal:
 
         self._path, self._file = path, JournalFileBackend(str(path))
         self._written, self._pending, self._must_last = 0, list[Any](), False
+        self.is_current = False  # whether it was read since the sweep was locked
         self.can_be_restored = False  # set while lines are written that a power cut may take
 
     def read_logs(self, log_number_from: int) -> list[Any]:
-        if not self._pending:
-            found = list(self._file.read_logs(log_number_from))
-            self._written = log_number_from + len(found)
-            return found
-        return self._pending[log_number_from - self._written :]
+        if self._pending:
+            return self._pending[log_number_from - self._written :]
+        if self.is_current and log_number_from == self._written:
+            return []
+        found = list(self._file.read_logs(log_number_from))
+        self._written, self.is_current = log_number_from + len(found), True
+        return found
 
     def append_logs(self, logs: list[Any]) -> None:
         self._pending += json.loads(json.dumps(logs))  # what reading the file returns
@@ -213,7 +219,7 @@ class _Journal:
             file.flush()
             if self._must_last:
                 os.fsync(file.fileno())
-        self._pending, self._must_last = [], False
+        self._pending, self._must_last, self.is_current = [], False, False
         self.read_logs(self._written)  # so that the file remembers where it ended
 
 

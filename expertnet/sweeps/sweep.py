@@ -12,8 +12,9 @@ from expertnet.store.notes import Notes, check_limits
 from expertnet.store.queue import FOR_ALL_USERS
 from expertnet.store.run import now
 from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
+from expertnet.store.start_weights import FILE, copy_start
 from expertnet.sweeps.plan import Plan
-from expertnet.utils.files import read_json, to_json, write_atomically
+from expertnet.utils.files import cached_on_file, read_json, to_json, write_atomically
 from expertnet.utils.processes import Process, is_alive
 from expertnet.utils.text import counted
 
@@ -42,7 +43,7 @@ class Sweep:
     def plan(self) -> Plan:
         """Return what the sweep is to do. Raises RunError if the file is damaged."""
         try:
-            return Plan.model_validate(read_json(self.path / "plan.json"))
+            return _plan(self.path / "plan.json")
         except (OSError, ValueError):
             raise RunError(
                 f"The plan.json of sweep {self.id} is damaged or from another version. Its runs are intact."
@@ -60,6 +61,12 @@ class Sweep:
         """The user's name for the sweep, or what it varies."""
         plan = self.plan()
         return plan.name or f"{plan.settings.data.dataset}: {', '.join(d.field.label.lower() for d in plan.space)}"
+
+    @property
+    def start(self) -> Path | None:
+        """The file of the weights that all trials start from; None if they start from random ones."""
+        path = self.path / FILE
+        return path if path.exists() else None
 
     def written_status(self) -> SweepStatus:
         try:
@@ -92,16 +99,23 @@ class Sweep:
             yield
 
 
+@cached_on_file(maxsize=256)
+def _plan(path: Path) -> Plan:
+    return Plan.model_validate(read_json(path))
+
+
 def create_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sweep:
-    """Write a new sweep, which keeps the version of its dataset and the run that its trials start from.
+    """Write a new sweep, which keeps the version of its dataset and the weights that its trials start from.
 
     Raises SettingsError or RunError if the plan is invalid.
     """
     plan.checked()
     check_limits(Notes(plan.name))
-    settings, _ = store.pinned(plan.settings)  # "latest" must not become an earlier trial
+    settings, source = store.pinned(plan.settings)  # "latest" must not become an earlier trial
     sweep = Sweep(store.root / FOLDER / fresh_id())
     sweep.path.mkdir(parents=True)
+    if source:
+        copy_start(source, sweep.path)
     sweep.write_plan(plan.model_copy(update={"name": plan.name.strip(), "created": now(), "settings": settings}))
     sweep.write_status(state="running", owner=owner, reason="")
     return sweep

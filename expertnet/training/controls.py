@@ -21,7 +21,6 @@ from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
 from expertnet.store.index import run_rows
-from expertnet.store.notes import Notes
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
@@ -172,7 +171,7 @@ def _best_rows(run: Run, keys: Collection[str], info: DatasetInfo, store: RunSto
         done = row.state == "finished" and row.test is not None
         return row.id != run.id, not done, not row.active
 
-    for row in sorted((row for row in run_rows(store) if row.key in keys), key=rank):  # the newest of equal ones first
+    for row in sorted(run_rows(store, key=keys), key=rank):  # the newest of equal ones first
         if row.key not in found and (own := row.run.dataset_info()) is not None and is_own(info, own):
             found[row.key] = row
     return found
@@ -231,7 +230,6 @@ def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = No
         prepare_resume(run)
     else:
         name = f"{cut(plan.run.title, LONGEST)}: {NAMES[trial.arm]}, seed {trial.seed}"
-        run = store.create(trial.settings, plan.run.preset, name, plan.info)
-        run.annotate(Notes(tags=(TAG,)))
+        run = store.create(trial.settings, plan.run.preset, name, plan.info, tags=(TAG,))
     RunQueue(store.root).add(run.id, owner)
     return run

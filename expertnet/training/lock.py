@@ -5,6 +5,7 @@ Each training holds one of the store's places, a lock file, which the system rel
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -50,7 +51,7 @@ def _lock(root: Path, number: int) -> FileLock:
 
 def _used_before(root: Path) -> int:
     """Return the number of places that were ever used. More than the limit may be in use after it was lowered."""
-    return 1 + max((int(path.stem.split("-")[1]) - 1 for path in root.glob("training-[0-9]*.lock")), default=0)
+    return next(number for number in count(1) if not (root / f"training-{number + 1}.lock").exists())
 
 
 def train_if_next(

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from expertnet.store.run import Run
 from expertnet.store.status import Status, epochs_text
+from expertnet.utils.home import install_command
 from expertnet.utils.text import percent
 
 VARIABLE = "EXPERTNET_NOTIFY"  # addresses, separated by spaces
@@ -34,7 +35,7 @@ def _send(run: Run, status: Status, addresses: list[str]) -> None:
         if len(service) and not service.notify(title=f"{run.title}: {status.state}", body=notice_text(status)):
             fault = f"A notice could not be sent to every address in {VARIABLE}."
     except ImportError:
-        fault = f"{VARIABLE} needs the package Apprise, which is not installed. Run: pip install 'expertnet[notify]'."
+        fault = f"{VARIABLE} needs the package Apprise, which is not installed. Run '{install_command('apprise')}'."
     except Exception as error:  # of one of a hundred services
         fault = f"The notice could not be sent ({type(error).__name__})."  # its text may have a password
     if fault:

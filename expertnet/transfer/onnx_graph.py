@@ -16,6 +16,7 @@ from expertnet import __version__
 from expertnet.data.augment import normalize
 from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor, look
+from expertnet.utils.home import install_command
 from expertnet.utils.text import plural
 
 IMAGES, OUTPUTS, FEATURES = "images", ("probabilities", "routing"), "features"
@@ -53,7 +54,7 @@ def require_packages() -> None:
     if missing:
         raise RunError(
             f"ONNX needs {' and '.join(missing)}, which {plural(len(missing), 'is', 'are')} not installed. "
-            f"Run 'python -m pip install {' '.join(missing)}', then export again."
+            f"Run '{install_command(*missing)}', then export again."
         )
 
 

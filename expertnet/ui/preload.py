@@ -15,6 +15,7 @@ MODULES = (
     "expertnet.findings.verdict",  # with scipy and scikit-learn
     "expertnet.inference.routing_cache",
 )
+NEWEST = 200  # runs in which a killed process may have left something
 
 
 @asynccontextmanager
@@ -40,15 +41,16 @@ def read_runs() -> None:
     """Read every run of the store into the index for the first page, delete what killed processes left, and decode samples."""
     from expertnet.data.samples import prepare_samples
     from expertnet.errors import DatasetError
-    from expertnet.store.index import run_rows
+    from expertnet.store.index import open_index
     from expertnet.store.run_store import RunStore
     from expertnet.sweeps.driver import driver
     from expertnet.utils.files import TEMPORARY, remove_leftovers
 
     store = RunStore()
-    run_rows(store)
-    for run in store.list():
-        remove_leftovers(run.path, TEMPORARY)
+    while (index := open_index(store)).unread:  # a second at a time, between which pages get what has been read
+        pass
+    for row in (*index.rows(limit=NEWEST), *index.rows(state=["interrupted"])):
+        remove_leftovers(row.run.path, TEMPORARY)
     with suppress(DatasetError):  # there are cards without images
         prepare_samples()
     driver(store)  # goes on with the sweeps of an earlier server

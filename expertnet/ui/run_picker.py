@@ -1,6 +1,7 @@
 """Choose a run with a trained network, and one of its checkpoints. The run is stored in the URL."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -10,7 +11,7 @@ from expertnet.inference.routing_cache import has_own_test_set
 from expertnet.routing.through_training import variety
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import check_network
-from expertnet.store.index import row_labels, run_rows
+from expertnet.store.index import OWN, TRAINED, RunIndex, open_index, row_labels
 from expertnet.store.rows import RunRow
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -19,6 +20,8 @@ from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, ti
 from expertnet.utils.text import escape, percent
 
 NEWEST = 50  # finished runs of which the default one is chosen by its routing
+LISTED = 100  # runs in a list; a search finds others
+SECOND = "with"  # in the URL: the id of the second run
 CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
 
 
@@ -28,13 +31,14 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
     The run comes from ?run=ID, else from what the user chose on another page, else from `default_run`. If the run in the URL
     cannot be used, say why and choose no other. `images` is passed to `default_run`.
     """
-    store, asked = RunStore(), st.query_params.get("run")
-    rows = {row.id: row for row in run_rows(store) if row.network}
-    if not asked and st.session_state.get(CHOSEN) in rows:
-        asked = st.session_state[CHOSEN]
-    if rows:
-        ids = list(rows)
-        initial = asked if asked in rows else None if asked else default_run(rows, images)
+    store, asked = RunStore(), st.query_params.get("run", "")
+    index, before = open_index(store), st.session_state.get(CHOSEN, "")
+    if not asked and index.count(TRAINED, id=[before]):
+        asked = before
+    if index.count(TRAINED):
+        kept = asked or default_run(_candidates(index), images)
+        rows = offered_runs(row, index, kept, "run", TRAINED)
+        ids, initial = list(rows), kept if kept in rows else None
         chosen = row.selectbox(
             "Run",
             ids,
@@ -72,17 +76,58 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
     return run, checkpoint
 
 
+def offered_runs(
+    place: DeltaGenerator, index: RunIndex, kept: str, key: str, *conditions: str, **which: Any
+) -> dict[str, RunRow]:
+    """Return the runs to choose from, by id, as RunIndex.rows() does: the newest LISTED, and `kept` if it is one.
+
+    If there are more, draw a search, whose matches replace the newest.
+    """
+    text, count = "", index.count(*conditions, **which)
+    if count > LISTED:
+        text = place.text_input(
+            "Search runs",
+            key=f"search {key}",
+            type="search",
+            live="300ms",
+            placeholder=f"Search {count:,} runs",
+            label_visibility="collapsed",
+            width=200,
+        )
+    if text:
+        place.caption(f"{index.count(*conditions, text=text, **which):,} found", width="content")
+    rows = index.rows(*conditions, text=text, limit=LISTED, **which)
+    return {row.id: row for row in (*rows, *index.rows(*conditions, **which | {"id": [kept]}))}
+
+
+def offered_others(run: Run, column: str, *conditions: str) -> dict[str, RunRow]:
+    """Return the other trained runs to choose from that have the same value in a column of the index, unless that is ""."""
+    index, asked = open_index(RunStore()), st.query_params.get(SECOND, "")
+    own = [value for row in index.rows(id=[run.id]) if (value := getattr(row, column))]
+    others = offered_runs(st.container(), index, asked, "second", TRAINED, *conditions, **{column: own})
+    return {run_id: row for run_id, row in others.items() if run_id != run.id}
+
+
+def _candidates(index: RunIndex) -> dict[str, RunRow]:
+    """Return the runs of which default_run() chooses one."""
+    newest = index.rows(TRAINED, limit=NEWEST)
+    finished = index.rows(TRAINED, state=["finished"], without_tag=TAG, limit=NEWEST)
+    included = index.rows(TRAINED, f"NOT {OWN}")
+    rows = {row.id: row for row in (*newest, *finished, *included)}
+    return {run_id: rows[run_id] for run_id in sorted(rows, reverse=True)}
+
+
 def pick_second(others: Mapping[str, RunRow], mismatch: str, first: Mapping[str, RunRow] | None = None) -> Run:
     """Ask for a second run, stored in the URL, at first for one of `first` if there are any.
 
     `mismatch` says what a run that is not offered may have, such as "other classes".
     """
-    ids, asked = list(others), st.query_params.get("with")
+    ids, asked = list(others), st.query_params.get(SECOND)
     if asked and asked not in others:
         toast(f"The second run in the URL is not here, or it has {mismatch}.")
     index = ids.index(asked if asked and asked in others else default_run(first or others))
     chosen = st.selectbox("Compare with", ids, index=index, format_func=descriptions(others.values()).__getitem__)
-    st.query_params["with"] = chosen
+    st.query_params[SECOND] = chosen
     return others[chosen].run
 
 

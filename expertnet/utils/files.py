@@ -23,10 +23,10 @@ Others = TypeVarTuple("Others")
 T = TypeVar("T")
 
 
-def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
-    """Write a file so that a kill at any instant leaves the old content or the new. A link is followed.
+def write_atomically(path: Path, write: Callable[[Any], None] | bytes, sync: bool = True) -> None:
+    """Write a file so that a kill at any instant leaves the old content or the new, and so does a power cut with `sync`.
 
-    Raises OSError, also for a folder, device or pipe, which would be replaced otherwise.
+    A link is followed. Raises OSError, also for a folder, device or pipe, which would be replaced otherwise.
     """
     path = Path(os.path.realpath(path))
     if os.path.lexists(path) and not path.is_file():
@@ -38,10 +38,12 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes) -> None:
                 write(file)
             else:
                 file.write(write)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if sync:
+            _sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)  # a full disk needs the space
         raise
@@ -116,7 +118,7 @@ def cached_on_file(maxsize: int) -> Callable[[Callable[[Path, *Others], T]], Cal
     return decorate
 
 
-@cached_on_file(maxsize=4096)
+@cached_on_file(maxsize=1024)
 def read_json(path: Path) -> dict[str, Any]:
     """Return a file's JSON object, cached until the file changes; do not modify it.
 

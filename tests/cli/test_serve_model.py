@@ -14,6 +14,7 @@ from expertnet.cli import serve_model
 from expertnet.data.images import load_image
 from expertnet.inference.predictor import load_predictor
 from expertnet.transfer.onnx_graph import fingerprint
+from expertnet.utils.home import install_command
 from tests.support.command import PROGRAM, command, refused
 from tests.support.served import ROOT, answers, free_port
 from tests.support.services import png
@@ -82,7 +83,7 @@ def test_what_cannot_be_served_is_named(trained, monkeypatch, tmp_path):
         )
     monkeypatch.setattr(serve_model, "PACKAGES", {"no_such": "no-such", "onnx": "onnx"})
     says = refused(command("serve-model", "latest", **trained.env))
-    assert says == "The service needs no-such. Run 'python -m pip install no-such', then try again."
+    assert says == f"The service needs no-such. Run '{install_command('no-such')}', then try again."
 
 
 @pytest.mark.parametrize(

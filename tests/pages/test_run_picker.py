@@ -10,6 +10,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.training.controls import TAG
+from expertnet.ui import run_picker
 from expertnet.ui.run_picker import CHOSEN
 from tests.support.opening import finished, new_session, opened, to_page
 from tests.support.stores import changed, damaged, stopped_at_once, without_classes
@@ -134,3 +135,25 @@ def test_the_browser_gets_the_new_label_of_the_chosen_weights():
         weights = test.run().selectbox(key=f"weights {run.id}")
         assert weights.value == "last"
         assert weights.proto.set_value is is_sent and weights.proto.raw_value == "last, epoch 2" * is_sent
+
+
+@pytest.mark.parametrize("page", ["experts", "predict", "evaluate"])
+def test_of_many_runs_the_newest_are_listed_and_a_search_finds_others(page, monkeypatch):
+    monkeypatch.setattr(run_picker, "LISTED", 2)
+    store = RunStore()
+    runs = sorted((finished(store) for _ in range(4)), key=lambda run: run.id)
+    runs[0].annotate(Notes("the first one"))
+    test = opened(page)
+    assert test.selectbox[0].value == runs[3].id and len(test.selectbox[0].options) == 2
+    search = test.text_input(key="search run")
+    assert search.placeholder == "Search 4 runs"
+    search.set_value("FIRST").run()
+    assert (
+        any("the first one" in option for option in test.selectbox[0].options) and test.selectbox[0].value == runs[3].id
+    )
+    assert "1 found" in [caption.value for caption in test.caption]
+    test.selectbox[0].set_value(runs[0].id).run()
+    assert not test.exception and test.query_params["run"] == runs[0].id
+    search = test.text_input(key="search run")
+    search.set_value("").run()
+    assert test.selectbox[0].value == runs[0].id and len(test.selectbox[0].options) == 3

@@ -10,6 +10,7 @@ from expertnet.sweeps.engine import advance, stop_sweep
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.utils.home import install_command
 from tests.support.opening import opened
 from tests.support.sweeps import done, started, train
 
@@ -127,4 +128,4 @@ def test_one_trial_can_be_stopped_and_the_next_one_follows():
 def test_a_missing_sweep_and_missing_optuna_get_a_sentence(monkeypatch):
     assert "There is no sweep at this URL." in text(opened("sweep", sweep="20260101-000000-abcd"))
     monkeypatch.setitem(sys.modules, "optuna", None)
-    assert "Run: pip install 'expertnet[sweep]'." in text(opened("sweep"))
+    assert install_command("optuna") in text(opened("sweep"))

@@ -1,16 +1,16 @@
 """One row a run: as the run says it, and read again exactly when one of its files has changed."""
 
-import gc
+import json
 import os
 import time
-import weakref
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet.store import rows
-from expertnet.store.index import LONGEST, curves_of, matching, ordered, row_labels, run_rows, settings_of
+from expertnet.store import index, rows
+from expertnet.store.compared import curves_of, settings_of
+from expertnet.store.index import ENDED, LONGEST, OWN, READABLE, TRAINED, open_index, row_labels, run_rows
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -87,14 +87,10 @@ def test_whether_a_run_lives_is_looked_at_every_time(store, reads, monkeypatch):
 
 
 def test_a_run_that_is_gone_is_forgotten(store):
-    run = written(store)
-    row = weakref.ref(only(store))
-    gc.collect()
-    assert row() is only(store)
+    run, kept = written(store), written(store)
+    assert len(run_rows(store)) == 2
     move_to_trash(run)
-    assert run_rows(store) == []
-    gc.collect()
-    assert row() is None
+    assert only(store).id == kept.id and open_index(store).count() == 1
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json", "metrics.jsonl", "notes.json"])
@@ -121,8 +117,7 @@ def test_filters_and_search_go_together(store):
     a = written(store, "First try")
     b = written(store, "second", preset="report", state="stopped", dataset="cifar10")
     b.annotate(Notes("", ("Base line",), "repeat it with residual blocks"))
-    rows = run_rows(store)
-    found = lambda **how: {row.id for row in matching(rows, **how)}  # noqa: E731
+    found = lambda **how: {row.id for row in run_rows(store, **how)}  # noqa: E731
     assert found() == {a.id, b.id}
     assert (
         found(text="FIRST") == {a.id}
@@ -139,11 +134,12 @@ def test_filters_and_search_go_together(store):
 def test_orders_put_what_they_know_nothing_of_last(store):
     low, high = written(store, "b", accuracy=0.2), written(store, "a", accuracy=0.9)
     watching = written(store, "c", "report", accuracy=0.99)
-    rows = run_rows(store)
-    assert [row.id for row in ordered(rows, "best validation")] == [high.id, low.id, watching.id]
-    assert [row.title for row in ordered(rows, "name")] == ["a", "b", "c"]
-    assert [row.id for row in ordered(rows, "oldest")] == sorted(row.id for row in rows)
-    assert ordered(rows, "newest") == ordered(rows, "no order at all") == ordered(rows, "oldest")[::-1]
+    ids = lambda order: [row.id for row in run_rows(store, order=order)]  # noqa: E731
+    assert ids("best validation") == [high.id, low.id, watching.id]
+    assert [row.title for row in run_rows(store, order="name")] == ["a", "b", "c"]
+    assert ids("oldest") == sorted(ids("name"))
+    assert ids("newest") == ids("no order at all") == ids("oldest")[::-1]
+    assert [row.id for row in run_rows(store, limit=2)] == ids("newest")[:2]
 
 
 def test_no_two_labels_are_alike_and_long_names_are_cut(store):
@@ -204,3 +200,35 @@ def test_settings_are_a_line_a_run(store):
     assert isinstance(table, pd.DataFrame) and len(table) == 2
     by_name = {label[0]: line for label, line in table.iterrows()}
     assert by_name["a"]["training.lr"] == 0.1 and by_name["b"]["model.residual"] is True
+
+
+def test_what_takes_too_long_to_read_is_left_for_the_next_look(store, reads, monkeypatch):
+    monkeypatch.setattr(index, "FEWEST", 1)
+    runs = [written(store) for _ in range(3)]
+    newest = max(run.id for run in runs)
+    found = open_index(store, 0)
+    assert [row.id for row in found.rows()] == [newest] and found.unread == 2
+    assert len(run_rows(store)) == 3 and found.unread == 0 and len(reads) == 3
+
+
+def test_conditions_and_columns_narrow_the_rows(store):
+    shown, example, bare = written(store, "shown"), written(store, "example"), written(store, "bare")
+    example.write_config(example.config() | {"shipped": True})
+    (bare.path / "config.json").unlink()
+    shown.annotate(Notes(tags=("control",)))
+    names = lambda *conditions, **which: {row.title for row in run_rows(store, *conditions, **which)}  # noqa: E731
+    assert names(OWN) == {"shown", bare.id} and names(READABLE) == {"shown", "example"} and names(TRAINED) == set()
+    assert names(OWN, READABLE, ENDED, id=[run.id for run in (shown, example)]) == {"shown"}
+    assert names(without_tag="Control") == {"example", bare.id} and names(id=[]) == set()
+    assert names(key=[only.key for only in run_rows(store, id=[shown.id])]) == {"shown", "example"}
+    found = open_index(store)
+    assert found.count(OWN) == 2 and found.values("tags") == {"control"} and found.values("dataset") == {"Digits"}
+
+
+def test_names_that_a_database_cannot_hold_are_shown_nevertheless(store):
+    run = written(store, **{"training.batch_size": 16384})
+    (run.path / "config.json").write_text(json.dumps(run.config() | {"name": "a'\";--\x00%"}))
+    run.write_status(run.written_status().changed(steps=2**53, epoch=2**53))
+    row = only(store)
+    assert row.title == run.title and row.images == 2**63 - 1
+    assert [found.id for found in run_rows(store, text="a'\";--")] == [run.id]

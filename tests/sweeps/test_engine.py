@@ -1,13 +1,16 @@
 """A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from expertnet.errors import DatasetError, RunError, SettingsError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.store.start_weights import FILE
 from expertnet.store.trash import move_to_trash
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.plan import Budget
@@ -17,6 +20,7 @@ from expertnet.sweeps.sweep import all_sweeps, find_sweep
 from expertnet.sweeps.trials import best_trials, trials_of
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop, stop_run
+from expertnet.utils.home import install_command
 from expertnet.utils.processes import Process
 from tests.support.served import ROOT
 from tests.support.small import settings
@@ -65,6 +69,22 @@ def test_all_trials_start_from_the_run_that_latest_meant_at_the_start(store):
         assert run.settings().model.start_from == source.id
         RunQueue(store.root).remove(run.id)
         assert run_training(run, Stop()).state == "finished", run.log_tail()
+
+
+def test_all_trials_start_from_the_same_weights_although_their_run_trains_on_or_is_deleted(store):
+    source = store.create(settings())
+    assert run_training(source, Stop()).state == "finished", source.log_tail()
+    base = settings(**{"model.start_from": source.id})
+    sweep = start_sweep(store, plan("training.lr=1e-3,1e-2,1e-1", settings=base, budget=Budget(trials=3)))
+    changed = {name: value + 1 for name, value in load_file(source.checkpoints.path("best")).items()}
+    first, second = advance(sweep, slots=2)
+    save_file(changed, source.checkpoints.path("best"), {"epoch": "1"})
+    train(first)
+    train(second)
+    move_to_trash(source)
+    (third,) = advance(sweep)
+    starts = [(run.path / FILE).read_bytes() for run in (first, second, third)]
+    assert starts[0] == starts[1] == starts[2] and third.settings().model.start_from == source.id
 
 
 def test_two_workers_keep_two_different_trials_in_the_queue(store):
@@ -274,6 +294,6 @@ def test_images_that_are_gone_leave_nothing_behind(store, tmp_path):
 
 def test_without_optuna_one_sentence_says_how_to_install_it(store, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    with pytest.raises(SettingsError, match=r"Run: pip install 'expertnet\[sweep\]'\."):
+    with pytest.raises(SettingsError, match=f"Run '{re.escape(install_command('optuna'))}'"):
         started(store)
     assert not store.root.exists()

@@ -79,3 +79,12 @@ def test_values_replace_those_of_the_base_and_must_fit_together():
     assert (changed.model.channels, changed.seed, changed.training.lr) == (16, 3, 0.5)
     with pytest.raises(SettingsError, match=r"model.pool_after"):
         settings_with(settings(), {"model.pool_after": "4"})
+
+
+def test_the_questions_of_the_report_are_ready_made_and_each_can_be_replaced():
+    keys = ["model.num_experts", "model.num_blocks", "model.channels", "model.reduction", "training.lr"]
+    assert [dimension.key for dimension in parse_space(["report"])] == keys
+    space = {dimension.key: dimension.text for dimension in parse_space(["training.lr=1e-3,1e-2", "report"])}
+    assert sorted(space) == sorted(keys) and space["training.lr"] == "training.lr=1e-3,1e-2"
+    with pytest.raises(SettingsError, match="appears twice"):
+        parse_space(["report", "report"])

@@ -9,6 +9,7 @@ import pytest
 
 from expertnet.store.status import Status
 from expertnet.training.notice import VARIABLE, send_notice
+from expertnet.utils.home import install_command
 from tests.support.opening import written
 from tests.support.small import until
 
@@ -66,4 +67,4 @@ def test_without_the_package_the_log_says_what_to_install(store, monkeypatch):
     monkeypatch.setenv(VARIABLE, "json://127.0.0.1:1/secret")
     run = written(store)
     sent(run, Status(state="finished"))
-    assert "pip install 'expertnet[notify]'" in run.log_tail() and "secret" not in run.log_tail()
+    assert install_command("apprise") in run.log_tail() and "secret" not in run.log_tail()

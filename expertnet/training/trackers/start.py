@@ -12,6 +12,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.training.trackers.record import TITLES
 from expertnet.utils.files import os_error_sentence
+from expertnet.utils.home import install_command
 
 PACKAGES = ("tensorboard", *TITLES)  # named like the settings that need them
 
@@ -22,7 +23,7 @@ def require_trackers(settings: Settings) -> None:
         if getattr(settings.training, package) and not _is_installed(package):
             raise SettingsError(
                 f"`training.{package}` needs the package {package}, which is not installed. "
-                f"Run 'python -m pip install {package}', or turn the setting off."
+                f"Run '{install_command(package)}', or turn the setting off."
             )
 
 

@@ -4,18 +4,17 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from expertnet.evaluation.compare import disagreements, in_common, may_share_images, same_images, spread
+from expertnet.evaluation.compare import disagreements, in_common, same_images, spread
 from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.duel import difference, difference_by_class
 from expertnet.inference.predictor import load_predictor
 from expertnet.store.checkpoints import Checkpoint
-from expertnet.store.index import row_labels, rows_of, run_rows
+from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
-from expertnet.store.run_store import RunStore
 from expertnet.ui.evaluate.images import open_images
 from expertnet.ui.evaluate.subject import Answers, Subject, images_of, outputs_of
 from expertnet.ui.finding import show
-from expertnet.ui.run_picker import pick_second
+from expertnet.ui.run_picker import offered_others, pick_second
 from expertnet.utils.text import counted, escape
 
 
@@ -78,14 +77,8 @@ def _matched(subject: Subject, other: Run, checkpoint: Checkpoint) -> tuple[Outp
 
 def _pick_other(subject: Subject) -> Run | None:
     """Ask for the second run, stored in the URL, at first one with the same images; None if no run has the same classes."""
-    others = {
-        row.id: row
-        for row in run_rows(RunStore())
-        if row.id != subject.run.id
-        and row.network
-        and (subject.part == "test" or not row.watches_test)
-        and may_share_images(subject.run, row.run)
-    }
+    conditions = () if subject.part == "test" else ("NOT watches_test",)
+    others = offered_others(subject.run, "images_kind", *conditions)
     if not others:
         st.info(
             "No other trained network has the same classes and image size. Train a second one on this dataset.",

@@ -10,14 +10,12 @@ from expertnet.routing.lab import Lab, matched
 from expertnet.settings.fields import flat
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.url import to_query
-from expertnet.store.index import run_rows
 from expertnet.store.run import Run
-from expertnet.store.run_store import RunStore
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.ui.finding import show
 from expertnet.ui.own_test_set import own_test_set
-from expertnet.ui.run_picker import pick_second
+from expertnet.ui.run_picker import offered_others, pick_second
 from expertnet.ui.shell import link
 from expertnet.utils.text import escape
 
@@ -59,9 +57,7 @@ def compare_view(selection: Selection, lab: Lab) -> None:
 
 def _pick_other(selection: Selection) -> Run | None:
     """Ask for the second run, stored in the URL; None if no run has the same classes, blocks and experts."""
-    rows = {row.id: row for row in run_rows(RunStore()) if row.network}
-    own = rows.pop(selection.run.id, None)
-    others = {run_id: row for run_id, row in rows.items() if own and row.network == own.network}
+    others = offered_others(selection.run, "network")
     if not others:
         st.info(
             "No other trained network has the same classes, blocks and experts. To get one, train with the same settings "

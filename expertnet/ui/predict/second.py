@@ -3,19 +3,20 @@
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.store.index import run_rows
+from expertnet.store.index import TRAINED, open_index
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.predict.calibration import temperature_of
 from expertnet.ui.predict.gallery import Classified, classified
 from expertnet.ui.predict.novelty import novelty_of
 from expertnet.ui.predict.results import classify, show_pair, show_unreadable
-from expertnet.ui.run_picker import descriptions
+from expertnet.ui.run_picker import descriptions, offered_runs
 
 
 def pick_second(row: DeltaGenerator, run: Run) -> Run | None:
     """Ask for a second run in a row of controls. Return None if there is no other or the user chooses none."""
-    rows = {row.id: row for row in run_rows(RunStore()) if row.id != run.id and row.network}
+    rows = offered_runs(row, open_index(RunStore()), "", "second", TRAINED)
+    rows.pop(run.id, None)
     if not rows:
         return None
     chosen = row.selectbox(

@@ -8,7 +8,8 @@ from expertnet.charts.base import specification
 from expertnet.charts.run_settings import FEWEST_RUNS, describe_correlations, differing, parallel
 from expertnet.charts.runs import BEST, LEGEND_ROWS, NAMED, X_AXES, overlay
 from expertnet.settings.fields import display_value, setting_fields
-from expertnet.store.index import LONGEST, curves_of, row_labels, settings_of
+from expertnet.store.compared import curves_of, settings_of
+from expertnet.store.index import LONGEST, row_labels
 from expertnet.store.rows import RunRow
 from expertnet.ui.chart import show_chart
 from expertnet.ui.runs.actions import group_actions

@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.settings.fields import with_labels
+from expertnet.store.index import RunIndex
 from expertnet.store.rows import RunRow
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import epochs_text
@@ -31,10 +32,10 @@ def page_menu(place: DeltaGenerator, store: RunStore) -> None:
         open_drawer(chosen)
 
 
-def show_drawer(rows: list[RunRow], store: RunStore) -> None:
+def show_drawer(index: RunIndex, store: RunStore) -> None:
     """Draw what the URL opens in the drawer."""
     what = opened()
-    row = next((row for row in rows if row.id == what), None)
+    row = next(iter(index.rows(id=[what])), None)
     if what == IMPORT:
         drawer("Import runs", import_panel)
     elif what == TRASH:

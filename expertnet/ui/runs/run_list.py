@@ -1,10 +1,12 @@
 """The list of runs: filters, a table, and the choice of the runs to compare."""
 
+from typing import Any
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.charts.runs import NAMED, line_sample
-from expertnet.store.index import ORDERS, matching, ordered, row_labels, rows_of
+from expertnet.store.index import ENDED, ORDERS, RunIndex, row_labels, rows_of
 from expertnet.store.rows import RunRow
 from expertnet.ui.auth import login
 from expertnet.ui.runs import state
@@ -15,22 +17,24 @@ from expertnet.utils.text import counted
 LOOK_EVERY, LOOK_EVERY_PER_ROW = 2.0, 0.005  # seconds between looks at active runs, and the extra for each row
 FEW = 5  # runs that need no filters
 DRAWN = 500  # runs in the table and in the choice of those to compare; a browser takes long to draw thousands
+FOLLOWED = 100  # active runs whose progress is followed
 BESIDE = 7  # rows beside a comparison, which then begins in the first screen of a phone
 CHOICES = ("dataset", "state", "preset", "tag")
 KEYS = ("q", *CHOICES)  # of the filters and the URL
 
 
-def find_runs(rows: list[RunRow]) -> tuple[list[RunRow], list[RunRow]]:
-    """Draw the filters that have something to choose from. Return the rows that pass them, and those to compare."""
-    by_id = {row.id: row for row in rows}
-    state.read_url(by_id)
-    if len(rows) > 1 or _in_url():
-        rows = _controls(rows)
-    compared = state.write_url()
-    return rows, [by_id[run_id] for run_id in compared]
+def find_runs(index: RunIndex) -> tuple[list[RunRow], int, list[RunRow]]:
+    """Draw the filters that have something to choose from. Return the first DRAWN rows that pass, how many do, and those to compare."""
+    state.read_url(index)
+    count = index.count()
+    shown, matched = _controls(index) if count > 1 or _in_url() else (index.rows(), count)
+    ids = state.write_url()
+    compared = {row.id: row for row in index.rows(id=ids)}
+    return shown, matched, [compared[run_id] for run_id in ids if run_id in compared]
 
 
-def _controls(rows: list[RunRow]) -> list[RunRow]:
+def _controls(index: RunIndex) -> tuple[list[RunRow], int]:
+    """Draw the controls. Return the first DRAWN rows that pass, and how many do."""
     place = st.container(horizontal=True, vertical_alignment="bottom")
     text = place.text_input(
         "Search",
@@ -42,9 +46,12 @@ def _controls(rows: list[RunRow]) -> list[RunRow]:
         placeholder="Name, tag, note, dataset …",
         width=230,
     )
-    chosen, order = _filters(place, rows)
-    labels, chosen_ids = row_labels(rows), st.session_state.get(state.COMPARED, ())
-    offered = list(dict.fromkeys([*(row.id for row in rows[:DRAWN]), *chosen_ids]))
+    chosen, order = _filters(place, index)
+    which: dict[str, Any] = {"text": text or ""} | {key: values or None for key, values in chosen.items()}
+    shown = index.rows(order=order, limit=DRAWN, **which)
+    compared = index.rows(id=st.session_state.get(state.COMPARED, ()))
+    labels = row_labels([*{row.id: row for row in (*shown, *compared)}.values()])
+    offered = list(labels)
     keep_choice(state.COMPARED, [labels[run_id] for run_id in offered])
     place.multiselect(
         "Compared runs",
@@ -54,17 +61,17 @@ def _controls(rows: list[RunRow]) -> list[RunRow]:
         placeholder="Choose runs here, or tick them in the table",
         select_all=False,  # or Enter would choose all instead of the first match
     )
-    return ordered(matching(rows, text or "", **chosen), order)
+    return shown, index.count(**which)
 
 
-def _filters(place: DeltaGenerator, rows: list[RunRow]) -> tuple[dict[str, list[str]], str]:
+def _filters(place: DeltaGenerator, index: RunIndex) -> tuple[dict[str, list[str]], str]:
     """Draw the filters and the order, and return both."""
-    if len(rows) <= FEW and not _in_url() and "order" not in st.query_params:
+    if index.count() <= FEW and not _in_url() and "order" not in st.query_params:
         return {}, "newest"
     active = sum(bool(_chosen(key)) for key in CHOICES)
     panel = place.popover(f"Filters ({active})" if active else "Filters", icon=":material/filter_list:", key="filters")
-    chosen = {key: _choose(panel, rows, key) for key in CHOICES}
-    return chosen, panel.selectbox("Order", ORDERS, key="order", bind="query-params")
+    chosen = {key: _choose(panel, index, key) for key in CHOICES}
+    return chosen, panel.selectbox("Order", list(ORDERS), key="order", bind="query-params")
 
 
 def _in_url() -> bool:
@@ -75,9 +82,9 @@ def _chosen(key: str) -> list[str]:
     return [value for value in st.session_state.get(key, st.query_params.get_all(key)) if value]
 
 
-def _choose(place: DeltaGenerator, rows: list[RunRow], key: str) -> list[str]:
+def _choose(place: DeltaGenerator, index: RunIndex, key: str) -> list[str]:
     """Draw one filter. It keeps offering what is chosen, even if no run has it any more, since the URL still says it."""
-    present = {value for row in rows for value in (row.tags if key == "tag" else [getattr(row, key)]) if value}
+    present = index.values("tags" if key == "tag" else key)
     chosen = _chosen(key)
     if not chosen and len(present) < (1 if key == "tag" else 2):
         return []
@@ -92,14 +99,13 @@ def _clear() -> None:
             st.session_state[key] = "" if key == "q" else []
 
 
-def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -> None:
+def run_table(index: RunIndex, shown: list[RunRow], matched: int, compared: list[RunRow]) -> None:
     """Draw a table of the rows that are `shown`. A name opens its run, and ticks choose the runs to compare."""
     if not shown:
         st.info("No run matches the filters.", icon=":material/filter_alt_off:")
         st.button("Clear filters", key="clear filters", on_click=_clear, icon=":material/close:")
         return
-    count, matched = counted(len(rows), "run"), len(shown)
-    shown = shown[:DRAWN]
+    count = counted(index.count(), "run")
     table, looks = table_of(shown), {row.id: index for index, row in enumerate(compared)}
     if 1 < len(compared) <= NAMED:
         samples = [line_sample(looks[row.id]) if row.id in looks else "" for row in shown]
@@ -134,24 +140,26 @@ def run_table(rows: list[RunRow], shown: list[RunRow], compared: list[RunRow]) -
     )
     if compared:
         return  # leaves a phone more room for the comparison
-    if matched < len(rows):
+    if matched < index.count():
         count = f"{matched:,} of {count}"
     if len(shown) < matched:
         count += f", of which the table has the first {DRAWN}"
+    if index.unread:
+        count += f", and {index.unread:,} more are still to be read"
     st.caption(f"{count}. Click a name to open a run. Tick runs to compare them.{measured}")
 
 
-def follow(rows: list[RunRow]) -> None:
+def follow(index: RunIndex) -> None:
     """Draw the page again when an active run makes progress. Longer tables take longer to draw, so it looks less often."""
-    active = [row for row in rows if row.active]
+    active = index.rows(f"NOT {ENDED}", limit=FOLLOWED)
     drawn = _progress(active)
 
     def look() -> None:
-        if _progress(rows_of(row.run for row in active)) != drawn:
+        if index.unread or _progress(rows_of(row.run for row in active)) != drawn:
             st.rerun()
 
-    if active:
-        login.fragment(look, run_every=LOOK_EVERY + len(rows) * LOOK_EVERY_PER_ROW)()
+    if active or index.unread:
+        login.fragment(look, run_every=LOOK_EVERY + min(index.count(), DRAWN) * LOOK_EVERY_PER_ROW)()
 
 
 def _progress(rows: list[RunRow]) -> list[tuple[object, ...]]:

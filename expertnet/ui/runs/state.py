@@ -1,9 +1,10 @@
 """Which runs the page compares, and what its drawer shows. Both are in the URL, and each change can be undone with Back."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import streamlit as st
 
+from expertnet.store.index import RunIndex
 from expertnet.ui import choices
 from expertnet.ui.auth import login
 
@@ -14,8 +15,8 @@ MOST_IN_URL = 50  # ids; some servers refuse long URLs
 IMPORT, TRASH = "import", "trash"  # what the drawer shows besides a run
 
 
-def read_url(known: Collection[str]) -> None:
-    """Compare what the URL says when the page is opened, and after Back and Forward. Forget runs that are not `known`."""
+def read_url(index: RunIndex) -> None:
+    """Compare what the URL says when the page is opened, and after Back and Forward. Forget runs that are not in the index."""
     state, in_url = st.session_state, st.query_params.get(IN_URL, "")
     ids = state.get(COMPARED)
     had_room = in_url or len(ids or ()) <= MOST_IN_URL
@@ -23,6 +24,7 @@ def read_url(known: Collection[str]) -> None:
         ids = in_url.split(",")
     elif ids is None:
         ids = state.get(SELECTED, ())
+    known = {row.id for row in index.rows(id=ids)}
     compare([run_id for run_id in ids if run_id in known])
 
 

@@ -13,7 +13,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import start_sweep
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, TRIALS, Budget, Plan
-from expertnet.sweeps.space import NOT_VARIED, Dimension, parse_dimension, separator
+from expertnet.sweeps.space import NOT_VARIED, Dimension, parse_dimension, parse_space, separator
 from expertnet.ui.shell import action
 from expertnet.utils.text import escape
 
@@ -21,13 +21,7 @@ WIDTH = 760  # pixels of the form
 EPOCHS = 6  # of a trial, at first
 SCALES = ("linear", "logarithmic", "list")
 FIRST = ("training.lr", "model.num_experts")
-QUESTIONS = {  # those of the reference report, which its author answered by hand
-    "model.num_experts": (2, 5),
-    "model.num_blocks": (3, 8),
-    "model.channels": (32, 128),
-    "model.reduction": (4, 16),
-    "training.lr": (1e-4, 1e-2),
-}
+QUESTIONS = {dimension.key: (dimension.low, dimension.high) for dimension in parse_space(["report"])}
 VARIED = "sweep varied"  # the key of the widget with the settings that vary
 
 

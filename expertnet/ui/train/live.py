@@ -9,6 +9,7 @@ from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.settings.url import is_form_key
 from expertnet.store.checks import find_damage
+from expertnet.store.index import ENDED, OWN, READABLE, open_index
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Status
@@ -44,11 +45,10 @@ def _last_shown() -> str:
         return shown if any(run.id == shown for run in training) else training[0].id
     if any(is_form_key(name) for name in st.query_params):
         return ""
-    runs = RunStore().list()
-    if shown == NONE or any(run.id == shown for run in runs):
+    index = open_index(RunStore())
+    if shown == NONE or index.count(id=[shown]):
         return shown
-    ended = (run.id for run in runs if not run.shipped and run.has_settings and run.state not in ACTIVE_STATES)
-    return next(ended, "")
+    return next((row.id for row in index.rows(OWN, READABLE, ENDED, limit=1)), "")
 
 
 def _named(run_id: str) -> Run | None:

@@ -15,6 +15,7 @@ from expertnet.utils.text import counted, cut, escape
 
 LOOK_EVERY = 2.0  # seconds
 LONGEST = 40  # characters of a title
+LISTED = 20  # waiting runs
 
 
 def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
@@ -28,13 +29,15 @@ def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
             help = "A paused queue starts no new run. A run in training continues."
             action(st.container(), label, icon, "pause", lambda: manager().pause(not paused), help=help)
             _limit(queue.limit)
-            labels = row_labels(rows_of([*training, *waiting]), LONGEST)
+            labels = row_labels(rows_of([*training, *waiting[:LISTED]]), LONGEST)
             if len(training) > 1:
                 for run in training:
                     st.markdown(f"{escape(labels[run.id])}  \n:small[{escape(manager().executor.status(run))}]")
-            for number, run in enumerate(waiting):
+            for number, run in enumerate(waiting[:LISTED]):
                 if run.has_settings:
                     _entry(number, run, labels[run.id])
+            if len(waiting) > LISTED:
+                st.caption(f"And {len(waiting) - LISTED:,} more.")
 
     return lambda: _now() != drawn
 

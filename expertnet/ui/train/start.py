@@ -8,9 +8,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings
-from expertnet.store.index import run_rows
+from expertnet.store.index import READABLE, open_index
 from expertnet.training.manager import manager
-from expertnet.training.pace import FEW_STEPS, expected_seconds, fitted, step_count, training_images
+from expertnet.training.pace import FEW_STEPS, NEWEST, expected_seconds, fitted, step_count, training_images
 from expertnet.ui.shell import action, duration, toast
 from expertnet.ui.train.values import CUSTOM, Form, current_form, put
 from expertnet.utils.text import counted, escape
@@ -80,7 +80,7 @@ def _expectation(row: DeltaGenerator, settings: Settings, form: Form) -> None:
     # presets suit the built-in datasets: `fast` recognizes 99% of the digits after 10 steps
     suits = form.source != CUSTOM and (training.batch_size, training.epochs) == (preset.batch_size, preset.epochs)
     if steps >= FEW_STEPS or suits:
-        seconds = expected_seconds(settings, images, run_rows(manager().store))
+        seconds = expected_seconds(settings, images, open_index(manager().store).rows(READABLE, limit=NEWEST))
         time_needed = f" · about {_about(seconds)} on this computer" if seconds else ""
         row.markdown(f":small[{counted(steps, 'step')}{time_needed}]", width="content", help=f"{STEP}.")
         return

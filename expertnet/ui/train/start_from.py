@@ -4,9 +4,10 @@ import streamlit as st
 
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings, field_of, flat
-from expertnet.store.index import row_labels, run_rows
+from expertnet.store.index import READABLE, open_index, row_labels
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import TAG
+from expertnet.ui.run_picker import offered_runs
 from expertnet.ui.train.values import Form, current_form, widget_key
 from expertnet.utils.text import counted
 
@@ -22,9 +23,11 @@ GAIN = (
 
 def start_field(form: Form, images_per_class: int | None = None) -> None:
     """Draw the choice. Choosing a run also takes over its settings of the network and its image size, without which it would not fit."""
-    rows = [row for row in run_rows(RunStore()) if row.key and row.epoch and not row.damage and TAG not in row.tags]
-    chosen, labels = form.settings[KEY], row_labels(rows)
-    if not rows and not chosen:
+    chosen = form.settings[KEY]
+    usable = (READABLE, "epoch > 0", "damage IS NULL")
+    offered = offered_runs(st.container(), open_index(RunStore()), chosen, "start", *usable, without_tag=TAG)
+    labels = row_labels(list(offered.values()))
+    if not labels and not chosen:
         return
     options = ["", *labels, *([chosen] if chosen and chosen not in labels else [])]
 
