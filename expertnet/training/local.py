@@ -124,9 +124,15 @@ class LocalExecutor:
     def _help(self) -> bool:
         """Start a helper if there is work and room for it, and return whether it trained until it ended."""
         with self._starting:  # one after another, or a single run would start them all
-            if self._leave.wait(TICK) or not self._queue.has_work() or self._is_full():
+            head = None if self._leave.wait(TICK) else self._queue.head()
+            if head is None or head.owner or self._is_full():  # a helper may not train what a command has queued
                 return False
-            helper = start_process("puller", str(self._queue.root.resolve()), str(os.getpid()))
+            try:
+                helper = start_process("puller", str(self._queue.root.resolve()), str(os.getpid()))
+            except OSError:  # no memory or no processes left
+                traceback.print_exc()
+                self._leave.wait(RETRY)
+                return True
             while helper.poll() is None and self._queue.has_work() and not self._leave.wait(TICK):
                 if any(entry.owner and entry.owner.pid == helper.pid for entry in self._queue.taken()):
                     break

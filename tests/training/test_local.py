@@ -1,17 +1,20 @@
 """Several trainings at once: one in the server, further ones in processes that end with it."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
 from expertnet.store.queue import RunQueue
+from expertnet.training import local
 from expertnet.training.manager import Manager
-from expertnet.utils.processes import this_process
+from expertnet.utils.processes import process_facts, this_process
 from tests.support.small import LIMIT, can_resume, settings, until
 
 LONG = {"training.epochs": 5000}
@@ -50,6 +53,34 @@ def test_a_run_of_a_host_that_has_ended_takes_up_no_place(store):
     queue.add(waits.id)
     assert dead.state == "interrupted" and queue.training == [dead.id]
     assert Manager(store).executor.status(waits) == "About to start."
+
+
+def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_it_cannot(store, monkeypatch):
+    """The command may be suspended."""
+    started, tried = threading.Event(), []
+    theirs, ours = store.create(settings()), store.create(settings())
+    queue = RunQueue(store.root)
+    queue.set_limit(2)
+    queue.add(theirs.id, process_facts(os.getppid()))
+    queue.add(ours.id)
+
+    def start(*arguments):
+        tried.append(arguments)
+        started.set()
+        raise OSError(errno.EAGAIN, "no processes are left")
+
+    monkeypatch.setattr(local, "start_process", start)
+    monkeypatch.setattr(local, "TICK", 0.01)
+    monkeypatch.setattr(local.Puller, "train_next", lambda *_: False)  # the first place is busy otherwise
+    manager = Manager(store)
+    manager.wake()
+    assert not started.wait(0.5) and not tried
+    queue.remove(theirs.id)
+    assert started.wait(LIMIT)
+    manager.wake()
+    assert not manager.join(timeout=0.5) and len(tried) == 1
+    queue.remove(ours.id)
+    manager.close()
 
 
 @pytest.mark.slow
