@@ -129,13 +129,13 @@ from expertnet.ui.preload import lifespan
 
 async def served():
     async with lifespan(None):
-        modules = ("torch", "altair", "scipy", "expertnet.inference.predictor", "torch._dynamo")
+        modules = ("torch", "altair", "scipy", "expertnet.inference.predictor", "torch._dynamo", "ray")
         print(*(name for name in modules if name in sys.modules))
 
 asyncio.run(served())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    loaded = ["torch", "altair", "scipy", "expertnet.inference.predictor"]  # torch._dynamo would take seconds
+    loaded = ["torch", "altair", "scipy", "expertnet.inference.predictor"]  # the others would take seconds
     assert done.stdout.split() == loaded, done.stderr
 
 

@@ -67,12 +67,13 @@ def test_a_run_of_the_user_hides_a_shipped_run_with_its_id(installed_store):
         (["--port", "{busy}"], "Port {busy} is not available: Address already in use"),
         (["--runs-dir", "{file}"], "{file}"),
         (["--runs-dir", "/proc/runs"], "/proc/runs cannot be"),
+        (["--executor", "ray", "--run-cpus", "1.5", "--runs-dir", "{new}"], "CPUs of each run must be a whole number"),
     ],
 )
 def test_serve_rejects_what_it_cannot_use_in_one_sentence(arguments, says, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        known = {"busy": taken.getsockname()[1], "file": tmp_path / "file"}
+        known = {"busy": taken.getsockname()[1], "file": tmp_path / "file", "new": tmp_path / "new"}
         monkeypatch.setattr(sys, "argv", ["expertnet", "serve", *(word.format(**known) for word in arguments)])
         with pytest.raises(SystemExit) as ended:
             main()

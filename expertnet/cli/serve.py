@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import tomllib
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,6 +15,13 @@ from expertnet.cli.options import RunsDir, open_store
 from expertnet.errors import UserError
 from expertnet.store.queue import MOST_AT_ONCE, RunQueue
 from expertnet.utils.home import HOME
+
+
+class Engine(StrEnum):
+    """What trains the runs."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def port_number(text: str | int) -> int:
@@ -35,6 +43,26 @@ def serve(
             min=1, max=MOST_AT_ONCE, help="How many runs may train at once. The store remembers it; at first 1."
         ),
     ] = None,
+    executor: Annotated[
+        Engine,
+        typer.Option(envvar="EXPERTNET_EXECUTOR", help="Train on this computer, or on the Ray cluster at RAY_ADDRESS."),
+    ] = Engine.LOCAL,
+    run_cpus: Annotated[
+        str,
+        typer.Option(
+            envvar="EXPERTNET_RUN_CPUS",
+            metavar="N",
+            help="CPUs of the cluster for each run, such as 4 or 0.5 (default: 1).",
+        ),
+    ] = "",
+    run_gpus: Annotated[
+        str,
+        typer.Option(
+            envvar="EXPERTNET_RUN_GPUS",
+            metavar="N",
+            help="GPUs for each run, such as 0.5 (default: 1, if the cluster has any).",
+        ),
+    ] = "",
     runs_dir: RunsDir = None,
 ) -> None:
     """Start the studio. Ctrl-C ends it and keeps the completed epochs of the run in training."""
@@ -45,12 +73,24 @@ def serve(
     refuse_port_in_use(port)
     if trainings is not None:
         RunQueue(store.root).set_limit(trainings)
+    if executor is Engine.RAY:
+        prepare_ray(run_cpus, run_gpus)
+    os.environ["EXPERTNET_EXECUTOR"] = executor.value
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))  # which the server raises again once it has shut down
     sys.argv = ["streamlit", "run", str(HOME / "app.py"), f"--server.port={port}"]
     if allowed_host:
         config = tomllib.loads((HOME / ".streamlit" / "config.toml").read_text())
         sys.argv += [f"--server.allowedHosts={host}" for host in (*config["server"]["allowedHosts"], *allowed_host)]
     runpy.run_module("streamlit", run_name="__main__")
+
+
+def prepare_ray(cpus: str, gpus: str) -> None:
+    """Set what each run gets of the Ray cluster. Raises UserError if there is none, or Ray is not installed."""
+    from expertnet.training.ray_executor import CPUS, GPUS, address, check_ray, checked_needs
+
+    needs = checked_needs(cpus, gpus)
+    check_ray(address())
+    os.environ.update(zip((CPUS, GPUS), needs, strict=True))
 
 
 def refuse_port_in_use(port: int) -> None:

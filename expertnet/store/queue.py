@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,9 @@ class Entry(BaseModel):
 
     run: str
     owner: Process | None = None  # a command line or a worker process
-    place: int = 0  # of a run in training, which its process has locked
+    place: int | str = (
+        0  # of a run in training: the number of the lock that its process holds, or the id of its Ray task
+    )
 
     @property
     def is_valid(self) -> bool:
@@ -160,6 +162,26 @@ class RunQueue:
                 return False  # two pages resumed it at once, and it trains already
             queue.training = [*others, Entry(run=run_id, owner=this_process().beating(), place=place)]
             return True
+
+    def take_for(self, task: str, wanted: Callable[[str], bool]) -> str | None:
+        """Take a run for a Ray task and return its id: the one that the task had when its node died, or the first wanted one.
+
+        Returns None if there is none. The run counts as `training` until done().
+        """
+        with self._changing() as queue:
+            waiting = [] if queue.paused else [entry for entry in queue.waiting if entry.owner is None]
+            earlier = (entry.run for entry in queue.training if entry.place == task)
+            found = next(earlier, None) or next((entry.run for entry in waiting if wanted(entry.run)), None)
+            if found:
+                queue.waiting = [entry for entry in queue.waiting if entry.run != found]
+                queue.training = [entry for entry in queue.training if entry.run != found]
+                queue.training.append(Entry(run=found, owner=this_process().beating(), place=task))
+            return found
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Return the runs that were taken for Ray tasks, by task. Ray starts a task again whose node has died."""
+        return {entry.place: entry.run for entry in self._read().training if isinstance(entry.place, str)}
 
     def done(self, run_id: str) -> None:
         """Record that a taken run no longer trains."""

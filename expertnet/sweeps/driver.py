@@ -61,7 +61,7 @@ class Driver:
             for sweep in sweeps:
                 runs, before = seen.get(sweep.id, ([], None))
                 if before is None or _progress(sweep, runs) != before:
-                    runs = _advance(sweep, manager(self.store).queue.limit)
+                    runs = _advance(sweep, manager(self.store).executor.slots)
                     seen[sweep.id] = runs, _progress(sweep, runs)
                     manager(self.store).wake()
             self._leave.wait(TICK)

@@ -10,14 +10,17 @@ from expertnet.utils.devices import available_threads
 
 @dataclass(frozen=True)
 class Place:
-    """One of the places of a store, of which `count` may be in use at once."""
+    """One of the places of a store, of which `count` may be in use at once. `cpus` are those that a cluster has set apart."""
 
     number: int = 0
     count: int = 1
+    cpus: float | None = None
 
     @property
     def threads(self) -> int | None:
         """The share of the processor's threads; None for all."""
+        if self.cpus:
+            return max(int(self.cpus), 1)
         return None if self.count == 1 else max(available_threads() // self.count, 1)
 
     def chosen(self, settings: Settings) -> Settings:

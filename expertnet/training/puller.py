@@ -4,7 +4,6 @@ A server does so in a thread. For further trainings at once it starts helpers, w
 `python -m expertnet.training.puller STORE PID`, where PID is the server's.
 """
 
-import signal
 import sys
 import threading
 import time
@@ -13,16 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-import psutil
-
 from expertnet.errors import UserError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.training.lock import TICK, train_if_next
 from expertnet.training.stop import Stop
-from expertnet.training.worker import interrupt_or_exit, train_in_worker
+from expertnet.training.worker import end_with, train_in_worker
 from expertnet.utils.files import os_error_sentence
-from expertnet.utils.processes import is_alive, process_facts
 
 IDLE = 2.0  # seconds without work after which a helper ends; starting one takes longer than most pauses of a sweep
 
@@ -61,12 +57,12 @@ class Puller:
             if not isinstance(error, UserError):
                 traceback.print_exc()
             with suppress(OSError):  # this run's folder can no longer be written, but the next one's may be
-                _give_up(run, error)
+                give_up(run, error)
             self.queue.remove(run.id)
             return True
 
 
-def _give_up(run: Run, error: Exception) -> None:
+def give_up(run: Run, error: Exception) -> None:
     """Say in the log of a run what it met. It has failed if that was before it trained."""
     reason = f"Training failed with an unexpected error ({type(error).__name__}: {error})."
     if isinstance(error, UserError):
@@ -81,19 +77,9 @@ def _give_up(run: Run, error: Exception) -> None:
 
 def help_server(root: Path, pid: int) -> None:
     """Train what waits until nothing does, or until the server ends."""
-    try:
-        server = process_facts(pid)
-    except psutil.Error:
-        return
     puller, starting, busy = Puller(root, threading.Event(), starts=False), Lock(), time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(puller))
-
-    def watch() -> None:
-        while is_alive(server):
-            time.sleep(TICK)
-        interrupt_or_exit(puller)
-
-    threading.Thread(target=watch, name="watch", daemon=True).start()
+    if not end_with(pid, puller):
+        return
     while not puller.leave.is_set() and time.monotonic() - busy < IDLE:
         if puller.train_next(starting):
             busy = time.monotonic()

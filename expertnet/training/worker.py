@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,7 @@ from expertnet.store.queue import Entry, RunQueue
 from expertnet.store.run import Run
 from expertnet.training.lock import TICK, train_in_turn, training_lock
 from expertnet.training.stop import Stop
-from expertnet.utils.processes import is_alive, this_process
+from expertnet.utils.processes import is_alive, process_facts, this_process
 
 
 def train_in_worker(run: Run, leave: threading.Event, starting: threading.Lock) -> bool:
@@ -47,10 +48,12 @@ def train_in_worker(run: Run, leave: threading.Event, starting: threading.Lock) 
     return True
 
 
-def start_process(module: str, *arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+def start_process(
+    module: str, *arguments: str, log: Path | None = None, tells: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a module of this package in a process of its own. Its standard error, such as a crash, goes to the log if given.
 
-    Raises RunError if that fails.
+    The caller reads the output of one that `tells`. Raises RunError if that fails.
     """
     # the working directory stays, because relative paths such as EXPERTNET_DATA count from it; -P keeps its modules out
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -60,7 +63,7 @@ def start_process(module: str, *arguments: str, log: Path | None = None) -> subp
                 [sys.executable, "-P", "-m", f"expertnet.training.{module}", *arguments],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if tells else subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C in the server's terminal does not stop it
             )
@@ -96,6 +99,23 @@ def interrupt_or_exit(stop: Interruptible, seconds: float = 4.0) -> None:
     timer = threading.Timer(seconds, os._exit, (128 + signal.SIGTERM,))
     timer.daemon = True
     timer.start()
+
+
+def end_with(pid: int, stop: Interruptible) -> bool:
+    """Interrupt a training when this process gets SIGTERM or the one with that pid ends. Returns False if it has ended."""
+    try:
+        server = process_facts(pid)
+    except psutil.Error:
+        return False
+    signal.signal(signal.SIGTERM, lambda *_: interrupt_or_exit(stop))
+
+    def watch() -> None:
+        while is_alive(server):
+            time.sleep(TICK)
+        interrupt_or_exit(stop)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
+    return True
 
 
 def main(folder: str) -> None:

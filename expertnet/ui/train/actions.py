@@ -26,7 +26,7 @@ from expertnet.utils.text import cut, escape
 def training_actions(run: Run, status: Status) -> None:
     """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
-        st.caption(manager().executor.status(run))
+        st.caption(escape(manager().executor.status(run)))
     elif status.state == "running":
         buttons, help = st.container(horizontal=True), "Keeps completed epochs."
         action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")

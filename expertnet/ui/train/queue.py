@@ -28,7 +28,10 @@ def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
             label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
             help = "A paused queue starts no new run. A run in training continues."
             action(st.container(), label, icon, "pause", lambda: manager().pause(not paused), help=help)
-            _limit(queue.limit)
+            if room := manager().executor.room:
+                st.caption(escape(room))
+            else:
+                _limit(queue.limit)
             labels = row_labels(rows_of([*training, *waiting[:LISTED]]), LONGEST)
             if len(training) > 1:
                 for run in training:

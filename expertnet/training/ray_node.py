@@ -1,0 +1,55 @@
+"""What a node of a Ray cluster does for a task: it trains a run of the queue. This module imports no Ray."""
+
+import signal
+from pathlib import Path
+
+from filelock import FileLock
+
+from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.run import Run
+from expertnet.training.place import Place
+from expertnet.training.puller import give_up
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
+from expertnet.utils.processes import this_process
+
+LOCK = "training.lock"  # in the folder of a run
+
+Needs = tuple[float, float]  # CPUs and GPUs
+
+
+def needed(run: Run, usual: Needs) -> Needs:
+    """Return the CPUs and GPUs that a run needs."""
+    on_cpu = run.has_settings and run.settings().hardware.device == "cpu"
+    return usual[0], 0.0 if on_cpu else usual[1]
+
+
+def train_for_task(root: Path, task: str, usual: Needs, needs: Needs) -> None:
+    """Train the first run of the queue that needs this much, or the one that the task trained when its node died.
+
+    SIGINT, which a task gets when it is cancelled, interrupts the training.
+    """
+    queue, stop = RunQueue(root), Stop()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.interrupt())
+    run_id = queue.take_for(task, lambda run_id: needed(Run(root / run_id), usual) == needs)
+    try:
+        if run_id and (root / run_id).is_dir():
+            _train(Run(root / run_id), stop, Place(cpus=needs[0]))
+    except Exception as error:
+        give_up(Run(root / str(run_id)), error)
+    finally:
+        if run_id:
+            queue.done(run_id)
+        signal.signal(signal.SIGINT, before)
+
+
+def _train(run: Run, stop: Stop, place: Place) -> None:
+    # Ray may believe that a node is dead whose process still trains. This waits until that process has ended.
+    with FileLock(run.path / LOCK, mode=FOR_ALL_USERS, thread_local=False):
+        status = run.written_status()
+        if not status.active:  # the run ended just before its node did
+            return
+        if status.training:
+            run.log(f"The training on {status.host} ended early. Ray starts the run again, on {this_process().host}.")
+        run.write_status(status.changed(process=this_process().beating(), own_process=False))
+        run_training(run, stop, place=place)

@@ -1,0 +1,193 @@
+"""Trainings on a Ray cluster: two CPU nodes on this computer. The sentences and a node's part are tried without Ray."""
+
+import os
+import socket
+from contextlib import closing
+
+import psutil
+import pytest
+
+from expertnet.errors import UserError
+from expertnet.store.queue import RunQueue
+from expertnet.training import ray_executor
+from expertnet.training.manager import Manager
+from expertnet.training.place import Place
+from expertnet.training.ray_executor import CPUS, GPUS, RayExecutor, amount, check_ray, checked_needs
+from expertnet.training.ray_node import needed, train_for_task
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
+from expertnet.utils.processes import this_process
+from tests.support.served import ROOT, free_port
+from tests.support.small import can_resume, figures, settings, until
+
+LONG = {"training.epochs": 10_000}
+DEAD = this_process().model_copy(update={"pid": 2**22 + 1})
+USUAL = (1.0, 0.5)
+NODE = {  # with the code of this checkout
+    "num_cpus": 1,
+    "include_log_monitor": False,
+    "env_vars": {"PYTHONPATH": str(ROOT)},
+}
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+def test_without_ray_or_a_cluster_one_sentence_says_what_to_do(monkeypatch):
+    port = free_port()
+    with pytest.raises(
+        UserError, match=rf"No Ray cluster answers at 127.0.0.1:{port} \(Connection refused\).*ray start"
+    ):
+        check_ray(f"127.0.0.1:{port}")
+    for wrong in ("", "6379", "ray://10.0.0.5:10001", "head:port"):
+        with pytest.raises(UserError, match="RAY_ADDRESS must be HOST:PORT"):
+            check_ray(wrong)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        check_ray(f"127.0.0.1:{server.getsockname()[1]}")
+    monkeypatch.setattr(ray_executor, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="Run '.* -m pip install ray'"):
+        check_ray("127.0.0.1:6379")
+
+
+def test_what_a_run_gets_is_a_whole_number_or_a_share():
+    assert checked_needs("", "") == ("1", "")
+    for cpus, gpus in (("4", "0.5"), ("0.25", "0"), ("1", "2")):
+        assert checked_needs(cpus, gpus) == (cpus, gpus)
+    for wrong in ("1.5", "-1", "two", "nan", "inf"):
+        with pytest.raises(UserError, match=f"The CPUs of each run must be .*“{wrong}”"):
+            checked_needs(wrong, "")
+        with pytest.raises(UserError, match=f"The GPUs of each run must be .*“{wrong}”"):
+            checked_needs("", wrong)
+    assert [amount(1, 0), amount(0.5, 2), amount(8, 1)] == ["1 CPU", "0.5 CPUs and 2 GPUs", "8 CPUs and 1 GPU"]
+
+
+# --- a node's part ---------------------------------------------------------------------------------------------------
+
+
+def test_a_task_takes_the_first_run_that_it_has_room_for(store):
+    queue, runs = (
+        RunQueue(store.root),
+        [store.create(settings()), store.create(settings(**{"hardware.device": "auto"}))],
+    )
+    assert [needed(run, USUAL) for run in runs] == [(1.0, 0.0), USUAL]
+    for run in runs:
+        queue.add(run.id)
+    queue.add("of a command", this_process().beating())
+    assert queue.take_for("task 1", lambda run: run == runs[1].id) == runs[1].id
+    assert queue.tasks == {"task 1": runs[1].id} and queue.training == [runs[1].id]
+    queue.pause(True)
+    assert queue.take_for("task 2", lambda run: True) is None
+    assert queue.take_for("task 1", lambda run: False) == runs[1].id  # its node died
+    queue.pause(False)
+    assert queue.take_for("task 2", lambda run: True) == runs[0].id
+    assert queue.take_for("task 3", lambda run: True) is None and queue.ids() == ["of a command"]
+
+
+def test_a_task_whose_node_died_resumes_its_run_to_the_same_bits(store):
+    whole, cut = (store.create(settings(**{"training.epochs": 2})) for _ in range(2))
+    queue, stop = RunQueue(store.root), Stop()
+    queue.add(whole.id)
+    train_for_task(store.root, "the first", USUAL, (1.0, 0.0))
+    assert whole.state == "finished" and queue.tasks == {} and queue.ids() == []
+    run_training(cut, stop, place=Place(cpus=1), on_progress=lambda status: status.epoch == 1 and stop.set())
+    cut.write_status(cut.status().changed(state="running", process=DEAD))  # as a node leaves it that dies
+    queue.add(cut.id)
+    assert queue.take_for("task", lambda run: True) == cut.id and cut.state == "interrupted"
+    train_for_task(store.root, "task", USUAL, (1.0, 0.0))
+    assert cut.state == "finished" and figures(cut) == figures(whole)
+    assert "Ray starts the run again" in cut.log_tail() and "Resumed after epoch 1" in cut.log_tail()
+    assert queue.tasks == {}
+
+
+# --- a cluster -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
+    made.add_node(**NODE)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def on_ray(cluster, store, monkeypatch):
+    """Return what makes a manager of a store whose runs get so many CPUs of the cluster."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    made = []
+
+    def make(cpus, gpus=""):
+        monkeypatch.setenv(CPUS, cpus)
+        monkeypatch.setenv(GPUS, gpus)
+        made.append(Manager(store, RayExecutor(store.root)))
+        return made[-1]
+
+    yield make
+    for manager in made:
+        print(manager.executor.room, *map(manager.executor.status, store.list()), sep="\n")
+        manager.close()
+
+
+def raylet(node):
+    return node.all_processes["raylet"][0].process.pid
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("default")
+def test_runs_train_on_two_nodes_one_is_stopped_and_one_survives_its_node(cluster, on_ray, store):
+    check_ray(cluster.address)
+    manager = on_ray("1")
+    one, two = manager.submit(settings(**LONG)), manager.submit(settings(**LONG))
+    until(lambda: one.metrics() and two.metrics())
+    third, status = manager.submit(settings()), manager.executor.status
+    assert {run.id for run in manager.training()} == {one.id, two.id} and third.state == "queued"
+    assert status(one) == f"Trains on {socket.gethostname()}: CPU, 1 thread."
+    until(lambda: "Waits for 1 CPU: 0 of 2 CPUs are free." in status(third))
+    assert manager.executor.room.startswith("Ray has room for 2 runs of 1 CPU at once, on 2 nodes.")
+    assert manager.executor.slots == 2
+
+    (node,) = cluster.worker_nodes
+    here, there = sorted((one, two), key=lambda run: psutil.Process(run.status().pid).ppid() == raylet(node))
+    manager.stop(here)
+    until(lambda: here.state == "stopped" and third.state == "finished")
+    assert can_resume(here) and there.state == "running"
+
+    dead = there.status().pid
+    cluster.remove_node(node, allow_graceful=False)
+    until(lambda: "Resumed after epoch" in there.log_tail())
+    assert there.log_tail().count("Ray starts the run again") == 1 and there.status().pid != dead
+    epochs = len(there.metrics())
+    until(lambda: len(there.metrics()) > epochs)
+    manager.close()
+    assert there.state == "interrupted" and can_resume(there) and "Interrupted" in there.log_tail()
+    assert figures(there)[-1]["epoch"] == len(there.metrics()) > epochs
+    cluster.add_node(**NODE)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("default")
+def test_runs_too_large_and_nodes_with_other_code_are_named_and_runs_share_a_gpu(cluster, on_ray, store, tmp_path):
+    other = tmp_path / "other" / "expertnet"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
+    manager = on_ray("3")
+    run = manager.submit(settings())
+    until(lambda: "the run needs 3 CPUs, and the largest node has 1 CPU." in manager.executor.status(run))
+    node = cluster.add_node(**NODE | {"num_cpus": 3, "env_vars": {"PYTHONPATH": str(other.parent)}})
+    until(lambda: "cannot train: it has ExpertNet 0.0.1" in manager.executor.status(run))
+    assert "and the studio has ExpertNet 0.2" in manager.executor.room and run.state == "queued"
+    cluster.remove_node(node)
+    node = cluster.add_node(**NODE | {"num_cpus": 3, "num_gpus": 1})
+    assert manager.join(run.id) and run.state == "finished"
+    manager.close()
+
+    manager = on_ray("1", "0.5")
+    runs = [manager.submit(settings(**LONG | {"hardware.device": "auto"})) for _ in range(3)]
+    until(lambda: runs[0].metrics() and runs[1].metrics())
+    until(lambda: manager.executor.status(runs[2]).endswith("CPUs and 0 of 1 GPUs are free."))
+    assert manager.executor.status(runs[2]).startswith("Waits for 1 CPU and 0.5 GPUs: ")
+    manager.close()
+    cluster.remove_node(node)
