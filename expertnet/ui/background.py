@@ -56,8 +56,8 @@ def in_background(key: Hashable, label: str, work: tasks.Work, unasked: float = 
             st.rerun()
         st.progress(task.share, text=f"{escape(task.activity or _doing(label))}…")
         doing = _doing(label)
-        stop = f"Stop {doing[0].lower()}{doing[1:]}"
-        if st.button(stop, icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
+        sentence = f"Stop {doing[0].lower()}{doing[1:]}"
+        if st.button(sentence, icon=":material/stop_circle:", key=f"stop {key}", **login.reserved()):
             with shown_error(), login.changing():
                 task.stop()
 
