@@ -1,6 +1,9 @@
 """`expertnet train`: a new run, or a resumed one."""
 
+import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +15,7 @@ from expertnet.data.custom import scan
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.settings.schema import Settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -46,26 +50,23 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network. Ctrl-C stops training and keeps the completed epochs."""
-    from expertnet.training.lock import train_in_turn
-
     store, values = open_store(runs_dir, creates=resume is None), parse_assignments(assignments or [])
     stop = stop_on_signals()  # before there is a run that a signal could leave unfinished
+    several = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun started this process, and others
+    if several:
+        values["hardware.processes"] = os.environ["WORLD_SIZE"]
     if resume is None:
-        run = _create(store, DEFAULT_PRESET if preset is None else preset, dataset, values, name)
-    elif dataset is not None or preset is not None or name or set(values) - {"training.epochs"}:
-        raise SettingsError("--resume keeps the settings of the run. Only --set training.epochs can be added.")
+        settings = build_settings(DEFAULT_PRESET if preset is None else preset, dataset, values)
+        begin = partial(_create, store, settings, preset or DEFAULT_PRESET, name)
+    elif dataset is not None or preset is not None or name or set(values) - {"training.epochs", "hardware.processes"}:
+        raise SettingsError(
+            "--resume keeps the settings of the run. Only --set training.epochs and hardware.processes can be added."
+        )
     else:
-        run = _resume(store, resume, values)
-    RunQueue(store.root).add(run.id, this_process().beating())
-    say(f"Run {run.id}")
-    status = train_in_turn(
-        run,
-        stop,
-        on_progress=EpochPrinter("test" if run.watches_test else "validation"),
-        on_wait=lambda: say(
-            "Waiting in the queue: another run is training, or the queue is paused. Ctrl-C leaves the queue."
-        ),
-    )
+        settings = store.resolve(resume).settings()
+        begin = partial(_resume, store, resume, values)
+    train = _train_with_others if several else _train_in_turn
+    run, status = train(store, settings, begin, stop)
     if resume is None and status.state == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
         move_to_trash(run)
         say("Stopped before training started. The run is in the trash.")
@@ -78,10 +79,41 @@ def train(
         raise typer.Exit(1)
 
 
-def _create(store: RunStore, preset: str, dataset: str | None, values: dict[str, Any], name: str) -> Run:
+def _train_in_turn(store: RunStore, settings: Settings, begin: Callable[[], Run], stop: Stop) -> tuple[Run, Status]:
+    from expertnet.training.lock import train_in_turn
+
+    run = begin()
+    RunQueue(store.root).add(run.id, this_process().beating())
+    say(f"Run {run.id}")
+    status = train_in_turn(
+        run,
+        stop,
+        on_progress=EpochPrinter("test" if run.watches_test else "validation"),
+        on_wait=lambda: say(
+            "Waiting in the queue: another run is training, or the queue is paused. Ctrl-C leaves the queue."
+        ),
+    )
+    return run, status
+
+
+def _train_with_others(store: RunStore, settings: Settings, begin: Callable[[], Run], stop: Stop) -> tuple[Run, Status]:
+    """Train as one of the processes that torchrun started. Only the first one returns."""
+    from expertnet.training.rank import follow, join_launched
+    from expertnet.training.runner import settled, train_as_one_of
+
+    group, place = join_launched(settings)
+    run = store.get(group.agree("" if group.number else begin().id))
+    if group.number:
+        follow(group, run, place)
+        os._exit(0)
+    say(f"Run {run.id}")
+    printer = EpochPrinter("test" if run.watches_test else "validation")
+    return run, settled(run, train_as_one_of(group, run, stop, on_progress=printer, place=place))
+
+
+def _create(store: RunStore, settings: Settings, preset: str, name: str) -> Run:
     from expertnet.training.start import check_can_start
 
-    settings = build_settings(preset, dataset, values)
     check_can_start(settings, store)
     if settings.data.dataset not in BUILTIN:
         scan(settings.data)  # images that cannot be used leave no run behind
@@ -92,7 +124,8 @@ def _resume(store: RunStore, name: str, values: dict[str, Any]) -> Run:
     from expertnet.training.start import prepare_resume
 
     run = store.resolve(name)
-    prepare_resume(run, build_settings(overrides=values).training.epochs if values else None)
+    processes = values.pop("hardware.processes", None)
+    prepare_resume(run, build_settings(overrides=values).training.epochs if values else None, processes)
     return run
 
 
@@ -115,7 +148,7 @@ def _document(run: Run, status: Status) -> dict[str, Any]:
 
 def stop_on_signals() -> Stop:
     """Return what Ctrl-C or a termination sets from now on."""
-    from expertnet.training.worker import interrupt_or_exit
+    from expertnet.training.process import interrupt_or_exit
 
     stop = Stop()
     signal.signal(signal.SIGINT, lambda *_: stop.set())

@@ -32,7 +32,7 @@ class Estimate:
 
     parameters: int
     multiply_adds: int  # per image, forward pass
-    memory_bytes: int  # expected peak while training, without the dataset
+    memory_bytes: int  # expected peak while training, without the dataset: of all processes on a CPU, of each on GPUs
     image_bytes: int  # the part of memory_bytes per image of a batch
     stages: tuple[Stage, ...]
 
@@ -50,9 +50,11 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     cast = dtype.itemsize if dtype != torch.float32 else 0  # weights in a lower precision
     per_parameter = 4 * copies + cast
     images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalized, float32
-    memory = RUNTIME_BYTES + per_parameter * counts.parameters + training.batch_size * (counts.saved + images)
-    steps = stages(settings, num_classes)
-    return Estimate(counts.parameters, counts.multiply_adds, memory, counts.saved + images, steps)
+    on_cpu, processes = device.type == "cpu", settings.hardware.processes
+    image_bytes = (counts.saved + images) // (1 if on_cpu else processes)
+    fixed = (RUNTIME_BYTES + per_parameter * counts.parameters) * (processes if on_cpu else 1)
+    memory = fixed + training.batch_size * image_bytes
+    return Estimate(counts.parameters, counts.multiply_adds, memory, image_bytes, stages(settings, num_classes))
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:

@@ -79,6 +79,9 @@ class _Rows:
         self._rows[self._count : count] = rows_NX
         self._count = count
 
+    def replace(self, rows_NX: Tensor) -> None:
+        self._rows, self._count = rows_NX, len(rows_NX)
+
     def on_cpu(self) -> Tensor:
         return self._rows[: self._count].cpu()
 
@@ -104,8 +107,7 @@ class Evaluator:
         self.model, self.mean, self.std = model, mean, std
         self.autocast = autocast or partial(full_precision, mean.device)
         self.mirrored, self.views = mirrored or views, views
-        self.logits, self.mirrored_logits, self.views_logits, self.routing = (_Rows() for _ in range(4))
-        self.labels: list[Tensor] = []
+        self.logits, self.mirrored_logits, self.views_logits, self.routing, self.labels = (_Rows() for _ in range(5))
 
     def add(self, batch: Split) -> None:
         """Run the model on a batch."""
@@ -120,7 +122,7 @@ class Evaluator:
                     self.views_logits.add(self._six_views(images, pair))
         self.logits.add(logits.float())
         self.routing.add(routing.float())
-        self.labels.append(batch.labels)
+        self.labels.add(batch.labels)
 
     def _six_views(self, images: Tensor, pair_NC: Tensor) -> Tensor:
         """Return `pair_NC`, the sum of the logits of the images and their mirror images, with the hard ones seen in six views."""
@@ -134,9 +136,14 @@ class Evaluator:
                 moved += self.model(each.contiguous(memory_format=torch.channels_last)).float()
         return pair_NC.index_copy(0, hard, (pair_NC[hard] + moved / 2) / 2)
 
+    def merge(self, collect: Callable[[Tensor], Tensor]) -> None:
+        """Replace the outputs so far by what `collect` makes of them: those of all processes."""
+        for rows in (self.logits, self.mirrored_logits, self.views_logits, self.routing, self.labels):
+            rows.replace(collect(rows.on_cpu()))
+
     def result(self) -> Evaluation:
         """Return the results on all batches so far, of which there must be at least one."""
-        labels, logits = torch.cat(self.labels).cpu(), self.logits.on_cpu()
+        labels, logits = self.labels.on_cpu(), self.logits.on_cpu()
         confusion = torch.zeros(logits.shape[1], logits.shape[1], dtype=torch.int64)
         confusion.index_put_((labels, logits.argmax(1)), torch.ones_like(labels), accumulate=True)
 

@@ -88,13 +88,11 @@ class ExpertConvs(Experts):
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
         assert norm.running_mean is not None and norm.running_var is not None
-        # Views, one per expert; batch_norm updates those of the running statistics in place.
+        # Views, one per expert; the norm updates those of the running statistics in place.
         tensors = (self.conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        slices = zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True)
-        for kernel, scale, shift, mean, variance in slices:
+        for kernel, *slices in zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True):
             z = self.pool(F.conv2d(x_NCHW, kernel, padding=1))
-            z = F.batch_norm(z, mean, variance, scale, shift, self.training, norm.momentum or 0.0, norm.eps)
-            yield self.activation(z)
+            yield self.activation(norm.apply_to(z, *slices))
 
     def complete(self, x_NCHW: Tensor, mix: Tensor) -> Tensor:
         return mix

@@ -16,9 +16,16 @@ IMAGES = 5000  # that the statistics are taken from
 EPSILON = 5e-4  # added to each variance, so that directions without any are not blown up
 
 
-def make_norm(channels: int, model: ModelSettings) -> nn.BatchNorm2d:
+class Norm(nn.BatchNorm2d):
+    """Batch norm, also of some of its channels (N, C, H, W) with views of its parameters and running statistics (C,)."""
+
+    def apply_to(self, x_NCHW: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        return F.batch_norm(x_NCHW, mean, variance, scale, shift, self.training, self.momentum or 0.0, self.eps)
+
+
+def make_norm(channels: int, model: ModelSettings) -> Norm:
     """Return a batch norm, whose scale stays 1 if it is not learned."""
-    norm = nn.BatchNorm2d(channels, momentum=model.norm_momentum)
+    norm = Norm(channels, momentum=model.norm_momentum)
     norm.weight.requires_grad_(model.norm_scale)
     return norm
 

@@ -314,6 +314,10 @@ class TrainingSettings(Section):
     """
     temperature_share: float = setting(0.1, "Temperature annealing share", step=0.05, gt=0.0, le=1.0)
     """Share of all steps in which the router temperature falls to 1."""
+    sync_norm: bool = setting(True, "Synchronized batch norms", advanced=True)
+    """With several processes, take the statistics of batch norms over the images of all of them, so that their number does not
+    change what is learned. Off: each process takes those of its own images, which is faster.
+    """
     patience: int = setting(0, "Patience", unit="epochs", ge=0, le=10_000)
     """Stop after this many epochs without a better validation accuracy. 0 never stops early."""
     max_minutes: float = setting(0.0, "Time limit", unit="minutes", step=5.0, ge=0.0, le=100_000.0)
@@ -345,6 +349,10 @@ class HardwareSettings(Section):
     """Store the channels of each pixel together, which is faster on most devices."""
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting("auto", "Compile")
     """Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU, or on a CPU with bf16."""
+    processes: int = setting(1, "Processes", ge=1, le=1024)
+    """Processes that train the run together, each on a GPU of its own or with its share of the processor's threads. They divide
+    the images of every step.
+    """
     own_process: bool = setting(False, "Separate process")
     """Train in a separate process, which survives a restart of the app and can be stopped by force.
     It starts a few seconds later.
@@ -381,10 +389,11 @@ class Settings(Section):
         # of the last norm's input
         maps = min((size, *self.data.resolutions)) - lost
         smallest = maps >> sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
-        if smallest == self.training.batch_size == 1:
+        processes = self.hardware.processes
+        if smallest == self.training.batch_size // processes == 1:
             raise ValueError(
-                "`training.batch_size` must be at least 2, because batch norm needs more than one value and "
-                "`model.pool_after` leaves one pixel per image. You entered 1."
+                f"`training.batch_size` must be at least {2 * processes}, because batch norm needs more than one value and "
+                f"`model.pool_after` leaves one pixel per image. You entered {self.training.batch_size}."
             )
         for name in ("cutout", "crop_padding"):
             value = getattr(self.data, name)
@@ -409,6 +418,24 @@ class Settings(Section):
             raise ValueError(
                 "`training.expert_dropout` would use experts that the router did not choose. Set it to 0, or `model.top_k` to 0."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_fit(self) -> Self:
+        count, hardware, size = self.hardware.processes, self.hardware, self.training.batch_size
+        if count == 1:
+            return self
+        if size % count:
+            raise ValueError(
+                f"`training.batch_size` must be a multiple of `hardware.processes` ({count}), which divide each step. You entered {size}."
+            )
+        for key, value, wrong, instead in (
+            ("hardware.device", hardware.device, hardware.device not in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
+            ("hardware.compile", hardware.compile, hardware.compile == "on", "auto or off"),
+            ("data.class_balance", "weights", self.data.class_balance == "weights", "none or sampling"),
+        ):
+            if wrong:
+                raise ValueError(f"`{key}` must be {instead} with several `hardware.processes`. You entered {value}.")
         return self
 
     @model_validator(mode="after")

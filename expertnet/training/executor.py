@@ -8,7 +8,7 @@ from pathlib import Path
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.training.early_stop import early_end
-from expertnet.training.lock import TICK
+from expertnet.training.process import TICK
 from expertnet.training.stop import stop_run
 
 

@@ -1,5 +1,7 @@
 """Leaves out experts at random while a network trains (drop-path; Larsson 2016, arXiv:1605.07648)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Generator, Tensor
 
@@ -18,8 +20,15 @@ class ExpertDropout:
     def __init__(self, share: float, num_experts: int) -> None:
         self.share, self.num_experts = share, num_experts
 
-    def draw(self, images: int, generator: Generator, device: torch.device) -> None:
-        draws_NK = torch.rand(images, self.num_experts, generator=generator)
+    def draw(
+        self,
+        images: int,
+        generator: Generator,
+        device: torch.device,
+        share: Callable[[Tensor], Tensor] = lambda all: all,
+    ) -> None:
+        """Draw for so many images, and keep the draws of those that `share` picks."""
+        draws_NK = share(torch.rand(images, self.num_experts, generator=generator))
         kept_NK = (draws_NK >= self.share) | (draws_NK == draws_NK.amax(1, keepdim=True))
         self.kept_NK = kept_NK.to(device, non_blocking=True)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.executor import Executor
-from expertnet.training.lock import TICK
+from expertnet.training.process import TICK, start_process
 from expertnet.training.puller import Puller
-from expertnet.training.worker import start_process
 from expertnet.utils.text import counted
 
 CLOSE_WITHIN = 4.0  # seconds; a run that takes longer to stop counts as interrupted
@@ -100,7 +99,7 @@ class LocalExecutor(Executor):
             if head is None or head.owner or self._is_full():  # a helper may not train what a command has queued
                 return False
             try:
-                helper = start_process("puller", str(self.queue.root.resolve()), str(os.getpid()))
+                helper = start_process("expertnet.training.puller", str(self.queue.root.resolve()), str(os.getpid()))
             except OSError:  # no memory or no processes left
                 traceback.print_exc()
                 self.leave.wait(RETRY)

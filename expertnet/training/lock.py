@@ -13,12 +13,12 @@ from filelock import FileLock, Timeout
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.training.launcher import train
 from expertnet.training.place import Place
-from expertnet.training.runner import OnProgress, run_training
+from expertnet.training.process import TICK
+from expertnet.training.runner import OnProgress
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
-
-TICK = 0.2  # seconds between two looks at the queue
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def train_if_next(
             if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
                 return status
             run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
-            return run_training(run, stop, on_progress=on_progress, place=place)
+            return train(run, stop, on_progress=on_progress, place=place)
         finally:
             queue.done(run.id)
 

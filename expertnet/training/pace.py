@@ -57,6 +57,8 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
         device = status.device
         if not (own and row.images and len(seconds) and device and status.is_here):
             continue
+        if own.hardware.processes != settings.hardware.processes:
+            continue
         ratio = cost / _multiply_adds(own)
         if (kind == "cpu") == device.startswith("CPU") and 1 / ALIKE <= ratio <= ALIKE:
             per_image = float(torch.tensor(seconds).nanmedian()) / row.images

@@ -1,6 +1,7 @@
-"""What a training gets of the computer when several run at once."""
+"""What a training, or one of the processes of one, gets of the computer when there are several."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 
@@ -23,10 +24,19 @@ class Place:
             return max(int(self.cpus), 1)
         return None if self.count == 1 else max(available_threads() // self.count, 1)
 
+    def divided(self, number: int, count: int) -> Self:
+        """Return the place of one of `count` processes that share this one."""
+        cpus = self.cpus / count if self.cpus else None
+        return type(self)(self.number * count + number, self.count * count, cpus)
+
     def chosen(self, settings: Settings) -> Settings:
-        """Return the settings with the GPU of this place, if there are several and `hardware.device` leaves the choice."""
-        gpus = torch.cuda.device_count() if self.count > 1 else 0
-        if gpus < 2 or settings.hardware.device not in ("auto", "cuda"):
-            return settings
-        hardware = settings.hardware.model_copy(update={"device": f"cuda:{self.number % gpus}"})
-        return settings.model_copy(update={"hardware": hardware})
+        """Return the settings with the GPU of this place, if there are several and `hardware.device` leaves the choice.
+
+        Several processes of a run use the CPU if there is no NVIDIA GPU.
+        """
+        device, gpus = settings.hardware.device, torch.cuda.device_count() if self.count > 1 else 0
+        if gpus > 1 and device in ("auto", "cuda"):
+            device = f"cuda:{self.number % gpus}"
+        elif device == "auto" and settings.hardware.processes > 1 and not torch.cuda.is_available():
+            device = "cpu"
+        return settings.model_copy(update={"hardware": settings.hardware.model_copy(update={"device": device})})

@@ -15,9 +15,10 @@ from threading import Lock
 from expertnet.errors import UserError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
-from expertnet.training.lock import TICK, train_if_next
+from expertnet.training.lock import train_if_next
+from expertnet.training.process import TICK, end_with
 from expertnet.training.stop import Stop
-from expertnet.training.worker import end_with, train_in_worker
+from expertnet.training.worker import train_in_worker
 from expertnet.utils.files import os_error_sentence
 
 IDLE = 2.0  # seconds without work after which a helper ends; starting one takes longer than most pauses of a sweep

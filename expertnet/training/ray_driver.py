@@ -22,11 +22,10 @@ import ray
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
-from expertnet.training.lock import TICK
+from expertnet.training.process import TICK, end_with
 from expertnet.training.ray_executor import Told, amount
 from expertnet.training.ray_node import Needs, needed
 from expertnet.training.stop import Stop
-from expertnet.training.worker import end_with
 from expertnet.utils.text import counted
 
 AHEAD = 256  # of the waiting runs, so many are with Ray; looking at thousands would take too long

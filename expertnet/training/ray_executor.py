@@ -13,7 +13,7 @@ from expertnet.errors import UserError
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.executor import Executor
-from expertnet.training.worker import start_process
+from expertnet.training.process import start_process
 from expertnet.utils.home import install_command
 
 ADDRESS, CPUS, GPUS = "RAY_ADDRESS", "EXPERTNET_RUN_CPUS", "EXPERTNET_RUN_GPUS"
@@ -100,7 +100,7 @@ class RayExecutor(Executor):
                     check_ray(address())
                     needs = checked_needs(os.environ.get(CPUS, ""), os.environ.get(GPUS, ""))
                     arguments = (str(self.queue.root.resolve()), str(os.getpid()), address(), *needs)
-                    self._helper = start_process("ray_driver", *arguments, tells=True)
+                    self._helper = start_process("expertnet.training.ray_driver", *arguments, tells=True)
                 except UserError as error:
                     self._told = Told(problem=str(error))
             self._listen()

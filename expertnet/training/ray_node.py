@@ -1,15 +1,17 @@
 """What a node of a Ray cluster does for a task: it trains a run of the queue. This module imports no Ray."""
 
+import math
 import signal
 from pathlib import Path
 
 from filelock import FileLock
 
+from expertnet.settings.schema import HardwareSettings
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
+from expertnet.training.launcher import train
 from expertnet.training.place import Place
 from expertnet.training.puller import give_up
-from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 
@@ -20,8 +22,11 @@ Needs = tuple[float, float]  # CPUs and GPUs
 
 def needed(run: Run, usual: Needs) -> Needs:
     """Return the CPUs and GPUs that a run needs."""
-    on_cpu = run.has_settings and run.settings().hardware.device == "cpu"
-    return usual[0], 0.0 if on_cpu else usual[1]
+    hardware = run.settings().hardware if run.has_settings else HardwareSettings()
+    gpus = 0.0 if hardware.device == "cpu" else usual[1]
+    if hardware.processes == 1:
+        return usual[0], gpus
+    return usual[0] * hardware.processes, float(math.ceil(gpus) * hardware.processes)
 
 
 def train_for_task(root: Path, task: str, usual: Needs, needs: Needs) -> None:
@@ -52,4 +57,4 @@ def _train(run: Run, stop: Stop, place: Place) -> None:
         if status.training:
             run.log(f"The training on {status.host} ended early. Ray starts the run again, on {this_process().host}.")
         run.write_status(status.changed(process=this_process().beating(), own_process=False))
-        run_training(run, stop, place=place)
+        train(run, stop, place=place)

@@ -1,17 +1,12 @@
 """Train one run from its settings to its end, for the server and the command line alike."""
 
-import subprocess
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import torch
-
-from expertnet import __version__
 from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_dataset
 from expertnet.errors import DatasetError, RunError, TrainingError, UserError
 from expertnet.network.cost import refuse_if_too_large
@@ -24,13 +19,16 @@ from expertnet.store.start_weights import forget_start, start_weights
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
+from expertnet.training.describe import describe
 from expertnet.training.notice import send_notice
+from expertnet.training.parallel import ALONE, Group
 from expertnet.training.place import Place
+from expertnet.training.progress import Progress, TestResult
 from expertnet.training.status_writer import StatusWriter
 from expertnet.training.stop import Stop
 from expertnet.training.tensorboard import TensorBoardLog
 from expertnet.training.trackers.start import start_trackers
-from expertnet.training.trainer import Progress, TestResult, Trainer
+from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import device_memory, device_name
 from expertnet.utils.files import FULL, os_error_sentence
 from expertnet.utils.progress import Cancelled, raise_if_cancelled
@@ -56,9 +54,23 @@ def run_training(
     interface of ExpertNet for a number of classes. `place` is what the run gets of the computer, by default all. Raises OSError
     only if the status cannot be written.
     """
+    return settled(run, train_as_one_of(ALONE, run, stop, on_progress=on_progress, network=network, place=place))
+
+
+def train_as_one_of(
+    group: Group,
+    run: Run,
+    stop: Stop,
+    *,
+    on_progress: OnProgress = lambda status: None,
+    network: Callable[[int], ExpertNet] | None = None,
+    place: Place | None = None,
+) -> Status:
+    """Train a run as `run_training` does, as the first of a group of processes. Leaves a request to stop to `settled`."""
     with StatusWriter(run, stop) as writer:
         try:
-            _train(run, stop, writer, on_progress, network, place or Place())
+            with group.explained(stop.is_set):
+                _train(group, run, stop, writer, on_progress, network, place or Place())
         except Cancelled:
             writer.update(state=stop.state)
             run.log(
@@ -75,14 +87,19 @@ def run_training(
             _fail(run, writer, f"Training failed with an unexpected error ({fault}). The log has the details.", "other")
         finally:
             writer.update(activity="", activity_share=None, seconds_left=None)
-    if run.stop_asked() == "discard" and writer.status.state == "stopped":
+    return writer.status
+
+
+def settled(run: Run, status: Status) -> Status:
+    """Do what follows the end of a training, with its status: move the run to the trash if asked to, and send a notice."""
+    if run.stop_asked() == "discard" and status.state == "stopped":
         try:
             move_to_trash(run)
         except RunError as error:  # the run stays where it is
             run.log(str(error))
     run.forget_stop()
-    send_notice(run, writer.status)
-    return writer.status
+    send_notice(run, status)
+    return status
 
 
 def _fail(run: Run, writer: StatusWriter, reason: str, kind: str) -> None:
@@ -94,6 +111,7 @@ def _fail(run: Run, writer: StatusWriter, reason: str, kind: str) -> None:
 
 
 def _train(
+    group: Group,
     run: Run,
     stop: Stop,
     writer: StatusWriter,
@@ -125,16 +143,20 @@ def _train(
     if data.note:
         run.log(data.note)
     raise_if_cancelled(stop.is_set)
+    group.wait()  # for the others, which find the prepared images on the disk
     refuse_if_too_large(settings, len(data.info.classes))
     report("Setting up the network")
     make = partial(network, len(data.info.classes)) if network else None
     state = load_resume_state(run)
     start = start_weights(run) if state is None else None
-    trainer = Trainer(settings, data, threads=place.threads, log=run.log, network=make, start=start)
+    trainer = Trainer(settings, data, threads=place.threads, log=run.log, network=make, start=start, group=group)
     history = _begin(run, data, trainer, state)
+    group.wait()  # for the others, which start from the saved state
     forget_start(run)
     speed = history[-1].get("images_per_second") if history else None
     device, writer.device = device_name(trainer.device), trainer.device
+    if group.count > 1:
+        device += f", {group.count} processes"
     counts = {"validation_images": len(data.validation), "test_images": len(data.test)}
     known = {"device": device, "steps": trainer.steps, **counts}
     writer.update(**known, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
@@ -176,7 +198,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None)
     """
     settings = trainer.settings
     if state is None:
-        _describe(run, data, trainer)
+        describe(run, data, trainer)
         run.checkpoints.commit_epoch(trainer.state_dict(), [], settings.training.keep_every)
         images = counted(len(trainer.train), "training image")
         run.log(f"Started: {settings.data.dataset}, {images}, {device_name(trainer.device)}.")
@@ -191,7 +213,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None)
             "Start a new run with these settings."
         ) from None
     run.checkpoints.roll_back(state)
-    _describe(run, data, trainer)
+    describe(run, data, trainer)
     run.log(f"Resumed after epoch {trainer.epoch:,}.")
     if has_changed(settings.data, data.info):
         run.log(f"{dataset_title(settings.data.dataset)} has changed. The run keeps the images that it began with.")
@@ -225,25 +247,3 @@ def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int
     if progress.loss is not None:
         values["train_loss_now"] = progress.loss
     return values
-
-
-def _describe(run: Run, data: Dataset, trainer: Trainer) -> None:
-    """Write to config.json what inference needs to know about the dataset, and where the run trains."""
-    environment = {
-        "expertnet": __version__,
-        "torch": torch.__version__,
-        "device": device_name(trainer.device),
-        "precision": str(trainer.dtype).removeprefix("torch."),
-        "git_revision": _git_revision(),
-    }
-    run.write_config(run.config() | {"dataset": data.info.to_dict(), "environment": environment})
-
-
-@cache
-def _git_revision() -> str | None:
-    """Return the commit of this code; None outside a git checkout."""
-    try:
-        command, folder = ["git", "rev-parse", "HEAD"], Path(__file__).parent
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

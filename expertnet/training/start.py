@@ -1,8 +1,12 @@
 """Check that a run can start or resume, before it is queued."""
 
+import os
+
+import torch
+
 from expertnet.data.custom import known_class_count, refuse_changed_images
 from expertnet.data.datasets import refuse_if_missing
-from expertnet.errors import RunError
+from expertnet.errors import RunError, SettingsError
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
@@ -20,13 +24,29 @@ CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depend
 def check_can_start(settings: Settings, store: RunStore) -> None:
     """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing."""
     require_trackers(settings)
+    refuse_missing_gpus(settings)
     refuse_if_missing(settings.data)
     store.start_source(settings)
     refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
 
 
-def prepare_resume(run: Run, epochs: int | None = None) -> None:
-    """Mark a run as queued again, with `epochs` in total if given. Raises RunError or DatasetError if it cannot resume."""
+def refuse_missing_gpus(settings: Settings) -> None:
+    """Raise SettingsError if the processes of a run need more NVIDIA GPUs than this computer has."""
+    # on several computers, torch's launcher says how many train on this one
+    count = int(os.environ.get("LOCAL_WORLD_SIZE", settings.hardware.processes))
+    gpus = torch.cuda.device_count()
+    if count > 1 and settings.hardware.device != "cpu" and gpus and count > gpus:
+        raise SettingsError(
+            f"`hardware.processes` must be at most {gpus}, the number of GPUs of this computer, or `hardware.device` cpu. "
+            f"You entered {count}."
+        )
+
+
+def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | None = None) -> None:
+    """Mark a run as queued again, with `epochs` in total and another number of `processes` (also as text) if given.
+
+    Raises RunError or DatasetError if it cannot resume, and SettingsError if the processes do not fit the run's other settings.
+    """
     status = run.status()
     if run.shipped:
         raise RunError(
@@ -49,7 +69,13 @@ def prepare_resume(run: Run, epochs: int | None = None) -> None:
             f"Run {run.name} has completed {done} epochs. `training.epochs` must be at least {done}. You entered {epochs}."
         )
     config = config | {"training": config["training"] | {"epochs": epochs}}
-    refuse_changed_images(settings_from_dict(config).data, run.dataset_info())  # before the run changes
+    if processes:
+        config["hardware"] = config.get("hardware", {}) | {"processes": processes}
+    changed = settings_from_dict(config)
+    if processes:
+        config["hardware"]["processes"] = changed.hardware.processes
+    refuse_missing_gpus(changed)
+    refuse_changed_images(changed.data, run.dataset_info())  # before the run changes
     if run.state in ACTIVE_STATES:  # another page resumed it while this one checked it
         raise RunError(f"Run {run.name} is already {run.state}.")
     run.forget_stop()

@@ -3,8 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -12,7 +10,7 @@ from torch import Tensor
 from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
 from expertnet.data.splits import Split, epoch_order
-from expertnet.errors import TrainingError
+from expertnet.errors import SettingsError, TrainingError
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
 from expertnet.network.model import ExpertNet
 from expertnet.network.stem import WhitenedStem, sample
@@ -22,31 +20,10 @@ from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
 from expertnet.training.early_stop import early_end
 from expertnet.training.optim import saved_state
+from expertnet.training.parallel import ALONE, Group
+from expertnet.training.progress import Progress, TestResult
 from expertnet.training.updater import Updater, is_worth_compiling
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
-
-
-class TestResult(TypedDict):
-    """The figures of the best weights on the test set, by their keys in status.json."""
-
-    test_loss: float
-    test_accuracy: float
-    test_accuracy_mirrored: float | None
-    test_accuracy_views: float | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a Trainer reports after a step, before an evaluation batch, after an epoch, and after the test."""
-
-    kind: Literal["step", "evaluation", "epoch", "test"]
-    epoch: int  # the current epoch, from 1; at "epoch" the one just completed
-    step: int
-    steps: int
-    loss: float | None = None  # mean training loss of the epoch so far; None if it was not read
-    images_per_second: float | None = None
-    metrics: HistoryRow | None = None  # only at "epoch"
-    test: TestResult | None = None  # only at "test"
 
 
 class Trainer:
@@ -54,7 +31,7 @@ class Trainer:
 
     All random draws come from generators seeded with `settings.seed`, so the same settings, machine and number of threads
     give the same numbers. `network` creates another network with the interface of ExpertNet, for comparison.
-    `start` has weights to start with instead of random ones.
+    `start` has weights to start with instead of random ones. The processes of a `group` train together, and report alike.
     """
 
     def __init__(
@@ -66,8 +43,9 @@ class Trainer:
         log: Callable[[str], None] = lambda sentence: None,
         network: Callable[[], ExpertNet] | None = None,
         start: Mapping[str, Tensor] | None = None,
+        group: Group = ALONE,
     ) -> None:
-        self.settings = settings
+        self.settings, self.group = settings, group
         self.device = resolve_device(settings.hardware.device)
         self.threads = threads or available_threads()
         torch.set_num_threads(self.threads)
@@ -89,13 +67,17 @@ class Trainer:
             for split in (data.train, data.validation, data.test)
         )
         self.mean, self.std = (torch.tensor(values, device=self.device) for values in (data.info.mean, data.info.std))
-        self.batch_size = min(settings.training.batch_size, len(self.train))
+        self.batch_size = min(settings.training.batch_size, len(self.train)) // group.count * group.count
+        if not self.batch_size:
+            raise SettingsError(
+                f"`hardware.processes` must be at most {len(self.train)}, the number of training images."
+            )
         self.steps = len(self.train) // self.batch_size  # per epoch; drops the last, partial batch, even a single image
         self.compiles = is_worth_compiling(
             settings, self.device, self.dtype, self.steps, self.batch_size, self.num_classes
         )
         self.updater = Updater(
-            self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log
+            self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log, group
         )
         self._log = log
         self.epoch = 0  # completed
@@ -127,11 +109,12 @@ class Trainer:
             "best": self.best,
             "generator": self.generator.get_state(),
             "random": self.updater.random.getstate(),
-            "threads": self.threads,
+            "threads": self.threads * self.group.count,
         }
 
     def load_state_dict(self, state: ResumeState) -> None:
-        self.epoch, self.best, self.threads = state["epoch"], state["best"], state["threads"]
+        self.epoch, self.best = state["epoch"], state["best"]
+        self.threads = max(state["threads"] // self.group.count, 1)
         torch.set_num_threads(self.threads)  # the number of threads changes the order of sums
         self.evaluated.load_state_dict(state["weights"])
         average = self.updater.average
@@ -154,7 +137,8 @@ class Trainer:
             training, ended = self.settings.training, ""
             while self.epoch < training.epochs and not ended:
                 yield from self._run_epoch()
-                ended = early_end(training, self.epoch, self.best["epoch"], self.seconds)
+                # the time that an epoch took differs between processes
+                ended = self.group.agree(early_end(training, self.epoch, self.best["epoch"], self.seconds))
             if ended:
                 self._log(ended)
             yield from self._run_test()
@@ -167,18 +151,20 @@ class Trainer:
         order = epoch_order(self.train.labels, self.settings.data, self.generator).to(self.device, non_blocking=True)
         precise = torch.float64 if self.device.type != "mps" else torch.float32
         totals = torch.zeros(2, dtype=precise, device=self.device)  # loss, correct predictions
-        read_every = 1 if self.device.type == "cpu" else 20  # reading a loss makes a GPU wait
+        # reading a loss makes a GPU wait, and processes for one another
+        read_every = 1 if self.device.type == "cpu" and self.group.count == 1 else 20
         for step in range(self.steps):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             done = (self.epoch * self.steps + step + 1) / (self.settings.training.epochs * self.steps + 1)
             totals += torch.stack(self.updater.step(chosen, epoch, done)).to(totals.dtype)
             loss = None
             if step % read_every == 0 or step == self.steps - 1:
-                loss = totals[0].item() / (step + 1)
+                loss = self.group.sum(totals)[0].item() / (step + 1) / self.group.count
                 self._check_finite(loss, f"The training loss is not a finite number in epoch {epoch}, step {step + 1}.")
             speed = (step + 1) * self.batch_size / (time.perf_counter() - started)
             yield Progress("step", epoch, step + 1, self.steps, loss=loss, images_per_second=speed)
         seconds_training = time.perf_counter() - started
+        self.group.average_statistics(self.model, self.evaluated)
         # in the precision of the training, which is faster; these figures only choose the best epoch
         evaluator = Evaluator(self.evaluated.eval(), self.mean, self.std, self.updater.autocast)
         evaluation = yield from self._evaluate(evaluator, self.validation, epoch)
@@ -187,12 +173,12 @@ class Trainer:
         # the test set must not choose the weights
         if self.settings.watches_test or self._is_best(evaluation):
             self.best = Best(epoch=epoch, accuracy=evaluation.accuracy, loss=evaluation.loss, weights=self.weights())
-        total_loss, total_correct = totals.tolist()
+        total_loss, total_correct = self.group.sum(totals).tolist()
         seen = self.steps * self.batch_size
         routing = evaluation.routing_metrics(self.settings.model.routed_blocks)
         row: HistoryRow = {
             "epoch": epoch,
-            "train_loss": total_loss / self.steps,
+            "train_loss": total_loss / self.steps / self.group.count,
             "train_accuracy": total_correct / seen,
             "val_loss": evaluation.loss,
             "val_accuracy": evaluation.accuracy,
@@ -223,10 +209,12 @@ class Trainer:
             )
 
     def _evaluate(self, evaluator: Evaluator, split: Split, epoch: int) -> Generator[Progress, None, Evaluation]:
-        parts = batches(split)
+        parts = self.group.deal(batches(split))
         for number, batch in enumerate(parts):
             yield Progress("evaluation", epoch, number, len(parts))
             evaluator.add(batch)
+        if self.group.count > 1:
+            evaluator.merge(self.group.collect)
         return evaluator.result()
 
     def _run_test(self) -> Iterator[Progress]:

@@ -20,6 +20,7 @@ from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import group_rate, make_optimizers, set_rate, temperature
+from expertnet.training.parallel import Group
 from expertnet.training.recorder import Recorder
 
 MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
@@ -29,8 +30,11 @@ MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14  # of all forward passes, on a CPU with bf16
 def is_worth_compiling(
     settings: Settings, device: torch.device, dtype: torch.dtype, steps: int, batch_size: int, num_classes: int
 ) -> bool:
-    """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch."""
-    if settings.hardware.compile != "auto":
+    """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch.
+
+    Several processes do not, since all would have to agree on what to do if it fails.
+    """
+    if settings.hardware.compile != "auto" or settings.hardware.processes > 1:
         return settings.hardware.compile == "on"
     steps *= settings.training.epochs
     if device.type == "cpu" and dtype == torch.bfloat16:
@@ -43,7 +47,8 @@ class Updater:
     """Updates the weights of a model, and their average if `training.ema` is set.
 
     `train` lies on the model's device, as do the `mean` and `std` (3,) of its images. `generator` draws the augmentation,
-    `dtype` is that of the convolutions, and `compiled` decides whether torch.compile is tried.
+    `dtype` is that of the convolutions, and `compiled` decides whether torch.compile is tried. The processes of the `group` divide
+    the images of each step.
     """
 
     def __init__(
@@ -57,7 +62,9 @@ class Updater:
         dtype: torch.dtype,
         compiled: bool,
         log: Callable[[str], None],
+        group: Group,
     ) -> None:
+        self.group = group
         self.model, self.settings, self.train, self.mean, self.std = model, settings, train, mean, std
         self.generator, self.dtype, self.log = generator, dtype, log
         self.random = Random(settings.seed)
@@ -76,21 +83,30 @@ class Updater:
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
         if compiled:
             torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
-        self.forward: Callable[..., Any] = torch.compile(model) if compiled else model
+        self.compiled = compiled
         self.compiled_works = False  # until a first step, which is when the compiler runs
+        self.forward: Callable[..., Any] = self._forward()
         # with Mixup, CutMix or expert dropout, more than the batch changes from step to step
         mixes = settings.data.mixup or settings.data.cutmix
-        records = torch.cuda.is_available() and mean.device.type == "cuda" and not (mixes or self.dropouts)
+        alone = torch.cuda.is_available() and mean.device.type == "cuda" and group.count == 1
+        records = alone and not (mixes or self.dropouts)
         self.recorder = Recorder(self._learn_labels, self.optimizers, mean.device, log) if records else None
 
     def freeze(self, frozen: bool) -> None:
         """Let only the classifier learn, with the batch norms as they are, or the whole network again."""
         self.model.train(not frozen)
         self.model.classifier.train()
-        if self.recorder and self.learning[0].requires_grad is frozen:
-            self.recorder.forget()
+        changes = self.learning[0].requires_grad is frozen
         for weight in self.learning:
             weight.requires_grad_(not frozen)
+        if changes and self.recorder:
+            self.recorder.forget()
+        if changes and self.group.count > 1:
+            self.forward = self._forward()  # the processes agree beforehand on the weights that learn
+
+    def _forward(self) -> Callable[..., Any]:
+        connected = self.group.connected(self.model, self.settings.training.sync_norm)
+        return torch.compile(connected) if self.compiled else connected
 
     @property
     def evaluated(self) -> ExpertNet:
@@ -103,7 +119,8 @@ class Updater:
     def step(self, chosen: Tensor, epoch: int, done: float) -> tuple[Tensor, Tensor]:
         """Update the weights with the images at these indices, after the share `done` of all steps.
 
-        Returns the mean loss and the number of correct predictions, both still on the device.
+        Returns the mean loss and the number of correct predictions, both still on the device. With several processes, these are of
+        the images of this one. All draw the same numbers for all images, so that their number changes nothing.
         """
         data = self.settings.data
         self._schedule(done)
@@ -117,10 +134,12 @@ class Updater:
         if data.mixup or data.cutmix:
             images, partner, share = mix(images, data, self.random, self.generator)
             targets = [(labels, share), (labels[partner], 1 - share)]
+        images = self.group.share(images)
+        targets = [(self.group.share(answers), share) for answers, share in targets]
         if self.settings.hardware.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         for dropout in self.dropouts.values():
-            dropout.draw(len(images), self.generator, images.device)
+            dropout.draw(len(labels), self.generator, images.device, self.group.share)
         loss, correct = self.recorder(images, labels) if self.recorder else self._learn(images, targets)
         if self.average is not None:
             self._update_average(self.average)
@@ -169,7 +188,7 @@ class Updater:
 
     def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
         """Compute the gradients, and return the mean loss and the logits. Falls back to eager if compiling fails."""
-        if self.forward is self.model or (self.recorder and self.recorder.recording):
+        if not self.compiled or (self.recorder and self.recorder.recording):
             return self._backward(images, targets)
         buffers = [] if self.compiled_works else [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         try:
@@ -178,7 +197,7 @@ class Updater:
             raise
         except Exception as error:  # the compiler raises many types, and the network works without it
             self.log(f"Compiling the network failed ({type(error).__name__}). Training continues without it.")
-            self.forward = self.model
+            self.compiled, self.forward = False, self.model
             for buffer, before in buffers:  # a forward pass that succeeded has updated the batch norms
                 buffer.copy_(before)
             return self._backward(images, targets)

@@ -6,6 +6,7 @@ import json
 import zipfile
 
 import pytest
+import torch
 from PIL import Image
 
 from expertnet.data.custom import save_upload
@@ -72,6 +73,16 @@ def test_a_changed_toggle_is_marked_without_the_preset():
     assert test.toggle(key="field 1 model.residual").label == "● Residual blocks"
     test.selectbox(key="field 1 model.routing").set_value("uniform").run()
     assert test.selectbox(key="field 1 model.routing").label == "● Routing (preset: learned)"
+
+
+def test_a_computer_with_several_gpus_offers_them_among_the_first_settings(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    test = form()
+    labels = [field.label for field in test.number_input]
+    assert labels.index("GPUs") < labels.index("Router reduction")
+    test.number_input(key="field 1 hardware.processes").set_value(2)
+    test.session_state["details"] = True  # unfolded
+    assert any("--set hardware.processes=2" in code.value for code in test.run().code)
 
 
 @pytest.mark.parametrize(

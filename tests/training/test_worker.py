@@ -10,6 +10,7 @@ import pytest
 from expertnet.errors import RunError
 from expertnet.training import worker
 from expertnet.training.manager import Manager
+from expertnet.training.process import start_process
 from tests.support.hosts import on_another_host
 from tests.support.small import LIMIT, can_resume, settings, until
 
@@ -42,7 +43,7 @@ def test_a_process_finds_the_data_where_the_server_does(tmp_path, monkeypatch):
         return real([*command[: command.index("-m")], "-c", code], **values)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    assert worker.start_process("worker", log=tmp_path / "log.txt").wait(LIMIT) == 0
+    assert start_process("expertnet.training.worker", log=tmp_path / "log.txt").wait(LIMIT) == 0
     assert (tmp_path / "log.txt").read_text() == str(tmp_path / "data")
 
 

@@ -1,5 +1,6 @@
 """The form of the Train page, generated from the schema of settings."""
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -92,6 +93,10 @@ def settings_form() -> tuple[Settings | None, str]:
 def _groups(fields: list[SettingField], form: Form, base: dict[str, Any], invalid: dict[str, str]) -> None:
     """Draw the settings: the most important ones in view, the others folded."""
     fields = [field for field in fields if field.key != START]  # which is drawn with your own images
+    if torch.cuda.device_count() > 1:
+        fields = [
+            replace(field, label="GPUs", basic=True) if field.key == "hardware.processes" else field for field in fields
+        ]
     _rows([field for field in fields if field.basic], form, base, invalid)
     if form.source != CUSTOM:
         start_field(form)

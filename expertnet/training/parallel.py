@@ -1,0 +1,118 @@
+"""The processes that train one run together: what each learns from, and what they tell one another.
+
+They start with equal weights and draw the same numbers. Each step's gradient is averaged over all of them, so their weights stay
+equal, and one process may save the state of all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from expertnet.errors import RunError
+from expertnet.training.synced_norm import synchronize_norms
+from expertnet.utils.progress import Cancelled
+
+PATIENCE = timedelta(days=1)  # for the others; the launcher sees earlier that one has died
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that train a run, and which of them this one is. A single one learns from everything and waits for nobody.
+
+    All processes call the same methods in the same order.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    def share(self, whole: Tensor) -> Tensor:
+        """Return this process's part of a tensor whose first dimension is the images of a step."""
+        return whole.chunk(self.count)[self.number]
+
+    def deal(self, parts: Sequence[T]) -> Sequence[T]:
+        """Return which of some parts of a dataset this process evaluates: those of the first process are the first ones."""
+        start, end = (len(parts) * number // self.count for number in (self.number, self.number + 1))
+        return parts[start:end]
+
+    def collect(self, mine: Tensor) -> Tensor:
+        """Return the rows of all processes, those of the first one first. A process may have none."""
+        found: list[Tensor] = [mine for _ in range(self.count)]
+        dist.all_gather_object(found, mine)
+        return torch.cat([rows for rows in found if len(rows)] or [mine])
+
+    def sum(self, mine: Tensor) -> Tensor:
+        """Return the sum of the processes' tensors."""
+        if self.count == 1:
+            return mine
+        total = mine.clone()
+        dist.all_reduce(total)
+        return total
+
+    def average_statistics(self, *models: nn.Module) -> None:
+        """Replace the running statistics of each process by their mean."""
+        for buffer in chain(*(model.buffers() for model in models)) if self.count > 1 else ():
+            if buffer.is_floating_point():
+                buffer.copy_(self.sum(buffer) / self.count)
+
+    def agree(self, decision: T) -> T:
+        """Return the decision of the first process."""
+        decisions = [decision]
+        if self.count > 1:
+            dist.broadcast_object_list(decisions)
+        return decisions[0]
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.sum(torch.zeros(()))
+
+    @contextmanager
+    def explained(self, stopped: Callable[[], bool]) -> Iterator[None]:
+        """Turn the error that another process has ended into one for users, or into Cancelled if the training was to stop."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+                raise
+            raise Cancelled if stopped() else RunError(lost_text(self.count)) from error
+
+    def connected(self, model: nn.Module, synchronizes: bool) -> nn.Module:
+        """Return a network that averages its gradients over the processes. Its parameters are those of `model`.
+
+        With `synchronizes`, the batch norms of `model` take their statistics over the images of all processes.
+        """
+        if self.count == 1:
+            return model
+        if synchronizes:
+            synchronize_norms(model)
+        return DistributedDataParallel(model, forward_sync_buffers=False)
+
+
+ALONE = Group()
+
+
+def lost_text(count: int) -> str:
+    """Say that one of the processes has ended, and what to do."""
+    return (
+        f"One of the {count} training processes ended unexpectedly, for example because memory ran out. The last completed epoch "
+        "is kept. Resume the run. If that fails again, the log has the details."
+    )
+
+
+def join(device: torch.device) -> Group:
+    """Join the processes that the environment describes, as torch.distributed.run sets it. `device` is that of this process."""
+    backends = "cpu:gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        backends += ",cuda:nccl"
+    dist.init_process_group(backends, timeout=PATIENCE)
+    return Group(dist.get_rank(), dist.get_world_size())
