@@ -69,7 +69,7 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
         for file in same:
             os.link(file, path / file.name)
         os.link(shared, path / "metrics.jsonl")
-        (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}"}))
+        (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}", "seed": number}))
         (path / "status.json").write_text(json.dumps(status | {"epoch": epochs, "epochs": epochs}))
 
 

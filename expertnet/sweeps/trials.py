@@ -59,8 +59,8 @@ def _trial(sweep: Sweep, plan: Plan, trial: Any) -> Trial:
     noted, run_id = trial.user_attrs, trial.user_attrs.get("run", "")
     run = Run(sweep.store.root / run_id)
     found = run if run_id and run.path.is_dir() else None
-    status = found.status() if found else None
     open_ = trial.state.name == "RUNNING"
+    status = found.status() if found and open_ else None
     told = {"COMPLETE": "finished", "PRUNED": CUT.get(noted.get("cut", ""), "stopped")}
     failed = "failed" if noted.get("error") else "stopped"
     values = {dimension.key: dimension.typed(trial.params[dimension.key]) for dimension in plan.space}
@@ -69,14 +69,14 @@ def _trial(sweep: Sweep, plan: Plan, trial: Any) -> Trial:
     best = max(trial.intermediate_values.values(), default=trial.value)
     return Trial(
         number=trial.number + 1,
-        state=status.state if open_ and status else told.get(trial.state.name, failed),
+        state=status.state if status else told.get(trial.state.name, failed),
         values=values,
         run=found,
         run_id=run_id,
         accuracy=trial.value if trial.state.name == "COMPLETE" else best,
-        epoch=status.epoch if open_ and status else noted.get("epochs", 0),
+        epoch=status.epoch if status else noted.get("epochs", 0),
         epochs=settings.training.epochs if settings else 0,
-        seconds=(status.seconds if status and open_ else noted.get("seconds")) or 0.0,
+        seconds=(status.seconds if status else noted.get("seconds")) or 0.0,
         parameters=cost.parameters if cost else None,
         multiply_adds=cost.multiply_adds if cost else None,
         error=noted.get("error", ""),
