@@ -178,6 +178,18 @@ def test_the_queue_can_be_reordered_and_paused():
     assert not manager().queue.paused
 
 
+def test_the_queue_of_a_cluster_says_what_is_wrong_instead_of_asking_how_many_runs_train(monkeypatch):
+    monkeypatch.setenv("EXPERTNET_EXECUTOR", "ray")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    run = manager().submit(build_settings("quick", "digits"))
+    until(lambda: "“nowhere”" in manager().executor.room)
+    test = opened("train")
+    assert any("“nowhere”" in caption.value for caption in test.caption)
+    assert any("“nowhere”" in each.value for each in test.markdown)  # why the run waits
+    assert not [field for field in test.number_input if str(field.key).startswith("trainings")]
+    manager().stop(run)
+
+
 def test_a_run_that_ran_out_of_memory_offers_half_the_batch_size():
     run = failed(RunStore())
     test = opened("train", run.id)

@@ -61,6 +61,24 @@ def test_what_a_run_gets_is_a_whole_number_or_a_share():
     assert [amount(1, 0), amount(0.5, 2), amount(8, 1)] == ["1 CPU", "0.5 CPUs and 2 GPUs", "8 CPUs and 1 GPU"]
 
 
+def test_without_a_cluster_the_queue_says_so_and_runs_can_be_stopped(store, monkeypatch):
+    port = free_port()
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    manager = Manager(store, RayExecutor(store.root))
+    run, status, says = (
+        manager.submit(settings()),
+        manager.executor.status,
+        f"No Ray cluster answers at 127.0.0.1:{port}",
+    )
+    until(lambda: status(run).startswith(says))
+    assert manager.executor.room.startswith(says) and manager.executor.slots == 1 and run.state == "queued"
+    manager.pause(True)
+    assert status(run) == "Waits because the queue is paused."
+    manager.stop(run)
+    assert run.state == "stopped" and status(run) == "" and manager.join()
+    manager.close()
+
+
 # --- a node's part ---------------------------------------------------------------------------------------------------
 
 
