@@ -18,7 +18,7 @@ from expertnet.utils.home import install_command
 
 ADDRESS, CPUS, GPUS = "RAY_ADDRESS", "EXPERTNET_RUN_CPUS", "EXPERTNET_RUN_GPUS"
 NEAREST = "127.0.0.1:6379"  # the head that `ray start --head` starts on this computer
-ANSWERS_WITHIN = 5.0  # seconds
+ANSWERS_WITHIN = 3.0  # seconds
 CLOSE_WITHIN = 5.0  # seconds for the helper to interrupt what trains
 RETRY = 10.0  # seconds until the next helper starts
 
