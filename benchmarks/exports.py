@@ -24,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", metavar="RUN")
     parser.add_argument("--images", type=int, default=MEASURED_ON, help="measure on at most so many test images")
+    parser.add_argument("--precision", nargs="+", type=Precision, choices=list(Precision), default=list(Precision))
     options = parser.parse_args()
     runs = [RunStore().resolve(name) for name in options.runs] or [run for run in RunStore().list() if run.shipped]
     print(
@@ -33,11 +34,11 @@ def main() -> None:
     for run in runs:
         if not has_own_test_set(run):
             continue
-        exports = [export_onnx(run, precision=precision, most=options.images) for precision in Precision]
+        exports = [export_onnx(run, precision=precision, most=options.images) for precision in options.precision]
         seconds = _seconds([each.content for each in exports], drawn(BATCH, exports[0].predictor.image_size))
         for exported, taken in zip(exports, seconds, strict=True):
             kept = exported.kept
-            other = exports[-1].kept  # on the same images
+            other = exports[-1].kept  # on the same images; the last precision must not be float32
             assert other is not None
             accuracy, same = (kept.accuracy, percent(kept.same_answers, 2)) if kept else (other.float32_accuracy, "")
             faster = median(theirs / ours for theirs, ours in zip(seconds[0], taken, strict=True))

@@ -5,7 +5,8 @@ over the loopback interface, and what onnxruntime alone reaches at the same batc
 requests are made on the same cores, and their images decoded. Latency includes waiting, since so many connections always ask. The
 second share, of processor time, hardly depends on what else the computer does.
 
-With --minutes, keeps the first network at full load for so long and prints the memory of the service each tenth of that time.
+With --minutes, keeps the first network at full load for so long and prints the memory of the service each tenth of that time. Fails
+if it grows by more than 5% after the third.
 With --hostile, sends it so many hostile requests and prints their statuses.
 """
 
@@ -210,7 +211,7 @@ def difference(name: str, before: str, after: str) -> float:
 def print_memory(run: Run, minutes: float) -> None:
     images = drawn(8, load_predictor(run).image_size)
     with service(run) as (url, process):
-        request, statuses, done = prepared(url, images), Counter[int](), 0
+        request, statuses, done, sizes = prepared(url, images), Counter[int](), 0, list[float]()
         for tenth in range(1, 11):
             times, found = asyncio.run(load(url, request, 16, minutes * 6))
             statuses, done = statuses + found, done + len(times) * len(images)
@@ -219,7 +220,10 @@ def print_memory(run: Run, minutes: float) -> None:
                 "MB": round(process.memory_info().rss / 1e6, 1),
                 "images": done,
             }
+            sizes.append(row["MB"])
             print(json.dumps(row | {"statuses": statuses, "threads": process.num_threads()}), flush=True)
+        if sizes[-1] > 1.05 * sizes[2]:
+            sys.exit("The memory grows.")
 
 
 def print_hostile(run: Run, count: int) -> None:

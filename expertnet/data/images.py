@@ -24,6 +24,7 @@ MAX_PIXELS = 50_000_000  # of up to 4 bytes each, however many threads decode
 MAX_PROGRESSIVE_PIXELS = 30_000_000  # of a progressive JPEG, whose coefficients the decoder keeps
 MAX_COPIED_PIXELS = 16_000_000  # of a WebP or a TIFF of large strips, whose decoders keep up to three more copies
 LARGE = 4_000_000  # pixels; larger images are decoded one at a time
+SMALL = 2**18  # pixels; smaller images take too little memory to count, and never wait for others
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
 FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
 SUFFIXES = frozenset(
@@ -46,13 +47,16 @@ _ORIENTATION = 0x0112  # EXIF tag; its value is a key of _TURNS
 
 
 class _PixelBudget:
-    """Lets threads decode at the same time as long as their images together have at most `limit` pixels."""
+    """Lets threads decode at the same time as long as their images together, except small ones, have at most `limit` pixels."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.used, self.changed = limit, 0, threading.Condition()
 
     @contextmanager
     def reserve(self, pixels: int) -> Iterator[None]:
+        if pixels <= SMALL:
+            yield
+            return
         with self.changed:
             self.changed.wait_for(lambda: self.used + pixels <= self.limit)
             self.used += pixels

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 from expertnet.data import images
 from expertnet.data.images import fit, load_image, read_image
 from expertnet.errors import ImageError
+from tests.support.small import LIMIT
 
 
 def encoded(image, kind="PNG", **options):
@@ -199,6 +200,27 @@ def test_at_most_fifty_million_pixels_and_one_large_image_are_decoded_at_once(mo
     with ThreadPoolExecutor(count) as threads:
         assert all(tensor.shape == (3, 8, 8) for tensor in threads.map(load_image, [data] * count, [8] * count))
     assert 0 < most <= together
+
+
+def test_small_images_do_not_wait_for_one_of_fifty_million_pixels(monkeypatch):
+    begun, free, load = threading.Event(), threading.Event(), PngImageFile.load
+
+    def held(image):
+        if image.width > 5000:
+            begun.set()
+            assert free.wait(LIMIT)
+        return load(image)
+
+    monkeypatch.setattr(PngImageFile, "load", held)
+    large, small = (encoded(Image.new("1", (side, side)), "PNG") for side in (7071, 40))
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(load_image, large, 8)
+        assert begun.wait(LIMIT)
+        try:
+            assert threads.submit(load_image, small, 8).result(LIMIT).shape == (3, 8, 8)
+        finally:
+            free.set()
+        waiting.result(LIMIT)
 
 
 def test_a_file_over_the_limit_is_rejected_unread(monkeypatch):
