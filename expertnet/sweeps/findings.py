@@ -1,7 +1,7 @@
 """What the trials of a sweep show, as findings: a sentence, a chart, a table and the method."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,8 +30,12 @@ def _measured(trials: list[Trial]) -> list[Trial]:
 
 def described(plan: Plan, trial: Trial) -> str:
     """Return the values of a trial in words, such as "learning rate 0.01, blocks 3"."""
-    values = {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in trial.values.items()}
-    return ", ".join(f"{d.field.label.lower()} {display_value(values[d.key])}" for d in plan.space)
+    return ", ".join(f"{d.field.label.lower()} {value_text(trial.values[d.key])}" for d in plan.space)
+
+
+def value_text(value: Any) -> str:
+    """Return a value for users, with three digits if it was drawn from a range."""
+    return display_value(float(f"{value:.3g}") if isinstance(value, float) else value)
 
 
 def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:

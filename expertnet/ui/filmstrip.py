@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import streamlit as st
 from torch import Tensor
@@ -116,7 +115,7 @@ def filmstrip(
     data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None, "cards": cards}
     data["sentences"] = sentences
     wide, narrow = (math.ceil(len(images) / each) for each in columns)
-    with st.container(key=cards_key(wide, narrow, key)) if cards else nullcontext():
+    with st.container(key=cards_key(wide, narrow, key) if cards else f"film {key}"):
         _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
 

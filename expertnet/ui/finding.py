@@ -44,7 +44,15 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
 
         rows_options: dict[str, Any] = {"key": key, "on_select": on_row, "selection_mode": "single-row"}
         options = rows_options if clicked and finding.chart is None else {}
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent, alt=finding.sentence, **options)
+        st.dataframe(
+            rows,
+            hide_index=True,
+            width="stretch",
+            column_config=percent,
+            placeholder="–",
+            alt=finding.sentence,
+            **options,
+        )
     with st.expander(f"How the {title} is computed", type="compact"):
         st.markdown(escape(finding.method))
     files: dict[str, Callable[[], bytes | str]] = {"csv": partial(to_csv, finding.table)}  # each made on request

@@ -32,5 +32,5 @@ _button = st.components.v2.component("notify", html=HTML, css=CSS, js=JS)
 
 
 def notify_button() -> None:
-    """Draw the button, or what the browser has answered. Its height is reserved, so that nothing moves when it appears."""
-    _button(key="notify", height=40)
+    """Draw the button, or what the browser has answered. Its room is reserved, so that nothing moves when it appears."""
+    _button(key="notify", width=300, height=40)

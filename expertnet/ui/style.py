@@ -10,7 +10,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_ROWS = 12  # of cards whose room is kept
 # Pixels of elements, by the key of their container. An element that is still loaded is 40 pixels high.
-ROOM = {"labelled": 68, "figures": 60, "intervals": 87, "corrupted": 128, "large": 112}
+ROOM = {"labelled": 68, "figures": 60, "intervals": 87, "corrupted": 128, "large": 112, "film": 84, "measures": 60}
+PHONE_ROOM = {  # of the rows that wrap in a narrow window
+    "figures": 152,
+    "intervals-3": 238,
+    "corrupted": 272,
+    "labelled-base": 236,
+    "labelled-budget": 236,
+    "labelled-range": 236,
+    "labelled-controls": 228,
+    "actions": 96,
+    "actions-of-a-run": 152,
+}
 CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
 # still loads is about as wide as a button, or the others would move further.
@@ -19,6 +30,8 @@ button[data-variant='segmented_control'][data-selected][aria-checked='true']:not
 div[data-testid='stSliderThumbValue'] {color: inherit}
 .st-key-announcer {display: none}
 div[data-testid='stSkeleton'] {min-width: 7rem}
+:is(.stPageLink, .stButtonGroup, .stCheckbox, .stProgress) {min-height: 2.5rem; display: flex; flex-direction: column; justify-content: center}
+.st-key-sweep-varied {min-width: min(20rem, 100%)}
 button[data-testid='stExpandSidebarButton'] {width: auto; padding-inline: 0.5rem}
 button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
 """
@@ -31,11 +44,14 @@ def cards_key(wide: int, narrow: int, key: str) -> str:
 
 def css() -> str:
     """Return the CSS of all pages."""
-    room = [f"[class*='st-key-{key}'] {{min-height: {pixels}px}}" for key, pixels in ROOM.items()]
+    room, phone = (
+        [f"[class*='st-key-{key}'] {{min-height: {pixels}px}}" for key, pixels in of.items()]
+        for of in (ROOM, PHONE_ROOM)
+    )
     rows = range(1, MOST_ROWS + 1)
     wide = [f"[class*='st-key-rows-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
     narrow = [f"[class*='st-key-rows-'][class*='-phone-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
-    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", *narrow, "}"])
+    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", *phone, *narrow, "}"])
 
 
 class Styled:

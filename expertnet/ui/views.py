@@ -1,6 +1,6 @@
 """Choose one of a page's views. Each has its own URL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -27,10 +27,19 @@ def pick_view(row: DeltaGenerator, views: Sequence[str], former: Mapping[str, st
     def choose() -> None:
         choices.write("view", st.session_state["view"])
 
-    # A known width keeps what is beside the control in its place while the browser loads it
-    width = sum(CHARACTER * len(name) + SEGMENT for name in views)
     return str(
         row.segmented_control(
-            "View", views, required=True, key="view", on_change=choose, label_visibility="collapsed", width=round(width)
+            "View",
+            views,
+            required=True,
+            key="view",
+            on_change=choose,
+            label_visibility="collapsed",
+            width=segments_width(views),
         )
     )
+
+
+def segments_width(names: Iterable[str]) -> int:
+    """Return the width of a segmented control, which keeps what is beside it in its place while the browser loads it."""
+    return round(sum(CHARACTER * len(name) + SEGMENT for name in names))

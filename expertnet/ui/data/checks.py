@@ -26,6 +26,7 @@ from expertnet.ui.data.forms import move_popover
 from expertnet.ui.data.grid import grouped_grid
 from expertnet.ui.data.tiles import Tile
 from expertnet.ui.shell import action, keep_choice
+from expertnet.ui.views import segments_width
 from expertnet.utils.text import counted, escape, percent, to_csv
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def checks_view(version: Version) -> None:
         required=True,
         key="check",
         label_visibility="collapsed",
+        width=segments_width(titles.values()),
     )
 
     def again() -> None:

@@ -12,8 +12,9 @@ from expertnet.utils.text import percent
 
 
 def results_view(subject: Subject) -> None:
-    with st.container(horizontal=True, gap="large", key="intervals"):
-        for name, figure in figures(subject.outputs).items():
+    found = figures(subject.outputs)
+    with st.container(horizontal=True, gap="large", key=f"intervals {len(found)}"):
+        for name, figure in found.items():
             interval = f"{percent(figure.low)} to {percent(figure.high)}"
             st.metric(
                 f"{name[0].upper()}{name[1:]}",

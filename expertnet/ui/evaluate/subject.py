@@ -20,6 +20,7 @@ from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.own_test_set import own_test_set
+from expertnet.ui.views import segments_width
 
 PART = "images"  # widget and query key
 TOP = 5  # classes whose probabilities are drawn
@@ -89,6 +90,7 @@ def pick_part(row: DeltaGenerator, run: Run) -> Part:
         bind="query-params",
         required=True,
         label_visibility="collapsed",
+        width=segments_width(offered),
     )
     return offered[label]
 

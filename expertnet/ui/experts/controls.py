@@ -17,6 +17,7 @@ from expertnet.routing.lab import Lab
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.shell import shown_error
+from expertnet.ui.views import segments_width
 from expertnet.utils.text import escape
 
 ANY_CLASS = "Any class"
@@ -59,14 +60,17 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
     suffix, of = (" 2", " (second image)") if second else ("", "")
     strip, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
     sources = [*offered, "Upload"]
-    source = row.segmented_control(
-        f"Image from{of}",
-        sources,
-        default=sources[0],
-        key=f"source{suffix}",
-        required=True,
-        label_visibility="collapsed",
-    )
+    source = sources[0]
+    if len(sources) > 1:
+        source = row.segmented_control(
+            f"Image from{of}",
+            sources,
+            default=source,
+            key=f"source{suffix}",
+            required=True,
+            label_visibility="collapsed",
+            width=segments_width(sources),
+        )
     if source == "Upload":
         uploaded = st.file_uploader(f"Image{of}", key=f"upload{suffix}", max_upload_size=MAX_BYTES // 2**20)
         if uploaded is None:

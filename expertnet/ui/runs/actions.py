@@ -35,7 +35,7 @@ def run_actions(row: RunRow) -> None:
     why_not = resume_fault(run) if resumable else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
-    buttons = st.container(horizontal=True, vertical_alignment="center")
+    buttons = st.container(horizontal=True, vertical_alignment="center", key="actions of a run")
     if row.settings:
         with buttons:
             shell.link("train", "See training", run.id)

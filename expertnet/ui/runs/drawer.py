@@ -69,7 +69,7 @@ def _facts(row: RunRow) -> None:
         escape(row.dataset),
     ]
     st.caption(" · ".join([*filter(None, facts), escape(time_text(row.run.created))]))
-    figures = st.container(horizontal=True, gap="large")
+    figures = st.container(horizontal=True, gap="large", key="measures")
     best = "Test accuracy, last epoch" if row.watches_test else "Best validation accuracy"
     figures.metric(best, percent(row.best), width="content")
     if not row.watches_test:

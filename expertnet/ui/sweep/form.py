@@ -142,14 +142,15 @@ def _space(base: Settings) -> tuple[tuple[Dimension, ...], str]:
 
 def _values(field: SettingField, value: Any) -> str:
     """Ask for the values of one setting, and return them as --vary accepts them."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"labelled {field.key}")
+    kind = "range " if field.kind in ("int", "float") else ""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"labelled {kind}{field.key}")
     if field.kind in ("choice", "bool"):
         options = list(field.choices) or ["true", "false"]
         return ",".join(
             row.multiselect(field.label, options, default=options, key=f"list {field.key}", help=field.help)
         )
     scale = "list"
-    if field.kind in ("int", "float"):
+    if kind:
         first = "logarithmic" if field.key == "training.lr" else "linear"
         scale = row.selectbox(f"{field.label}: scale", SCALES, SCALES.index(first), key=f"scale {field.key}", width=190)
     if scale == "list":

@@ -13,7 +13,7 @@ from expertnet.settings.fields import display_value
 from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import resume_sweep, stop_sweep
-from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, what_matters
+from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, value_text, what_matters
 from expertnet.sweeps.importance import FEWEST
 from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.sweep import ACTIVE, Sweep, SweepStatus
@@ -159,7 +159,7 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
     table = pd.DataFrame(
         [
             {"Trial": trial.number, "State": state_mark(trial.state), "Accuracy": trial.accuracy}
-            | {d.field.label: display_value(trial.values[d.key]) for d in plan.space}
+            | {d.field.label: value_text(trial.values[d.key]) for d in plan.space}
             | {
                 "Epochs": epochs_text(trial.state, trial.epoch, trial.epochs),
                 "Time": duration(trial.seconds),

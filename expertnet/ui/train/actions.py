@@ -28,7 +28,7 @@ def training_actions(run: Run, status: Status) -> None:
     if status.state == "queued":
         st.caption(escape(manager().executor.status(run)))
     elif status.state == "running":
-        buttons, help = st.container(horizontal=True), "Keeps completed epochs."
+        buttons, help = st.container(horizontal=True, key="actions"), "Keeps completed epochs."
         action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")
         ask = buttons.popover("Stop and discard", icon=":material/delete:")
         ask.write("This moves the run and all its epochs to the trash. You can restore it on the Runs page.")
@@ -52,7 +52,7 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
         st.info(f"{manager().executor.ended(run)} {saved}", icon=":material/power_off:")
     if status.ended_early:
         st.caption(manager().executor.ended(run))
-    buttons = st.container(horizontal=True, vertical_alignment="center")
+    buttons = st.container(horizontal=True, vertical_alignment="center", key="actions of ended")
     if why_not:
         label = "Start a new run with these settings"
         action(buttons, label, "replay", "anew", lambda: _start_another(run, settings), type="primary")
