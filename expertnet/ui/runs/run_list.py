@@ -35,7 +35,7 @@ def find_runs(index: RunIndex) -> tuple[list[RunRow], int, list[RunRow]]:
 
 def _controls(index: RunIndex) -> tuple[list[RunRow], int]:
     """Draw the controls. Return the first DRAWN rows that pass, and how many do."""
-    place = st.container(horizontal=True, vertical_alignment="bottom")
+    place = st.container(horizontal=True, vertical_alignment="bottom", key="labelled list")
     text = place.text_input(
         "Search",
         key="q",

@@ -178,7 +178,12 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
         "Run": st.column_config.LinkColumn(display_text="open"),
     }
     st.dataframe(
-        table, hide_index=True, width="stretch", column_config=columns, alt="The trials of the sweep, the best first"
+        table,
+        hide_index=True,
+        width="stretch",
+        column_config=columns,
+        placeholder="–",
+        alt="The trials of the sweep, the best first",
     )
 
 
