@@ -200,7 +200,7 @@ def _train(runs: list[Run]) -> None:
     stop = stop_on_signals()
     for run in runs:
         say(f"Run {run.id}: {run.title}")
-        status = train_in_turn(run, stop, on_progress=EpochPrinter("validation"))
+        status = train_in_turn(run, stop.part(), on_progress=EpochPrinter("validation"))
         if status.state == "failed":
             say(status.error or "Training failed.")
 
@@ -236,7 +236,7 @@ def _search(found: Sweep) -> None:
             varied = ", ".join(f"{d.key}={format_value(_value(run, d.key))}" for d in found.plan().space)
             say(f"{run.title.rpartition(', ')[2].capitalize()}: {varied}")
             said = run.id
-        status = train_in_turn(run, stop, on_progress=on_progress, on_wait=lambda: say("Waiting in the queue."))
+        status = train_in_turn(run, stop.part(), on_progress=on_progress, on_wait=lambda: say("Waiting in the queue."))
         if status.active:  # another process trains it
             stop.wait(LOOK_EVERY)
         else:

@@ -11,6 +11,20 @@ class Stop(threading.Event):
     """Set when a user stops a training, or interrupted because its process must end."""
 
     interrupted = False
+    _part: "Stop | None" = None
+
+    def part(self) -> "Stop":
+        """Return a Stop for one training of several. It is set with this one, but not this one with it."""
+        self._part = Stop()
+        if self.is_set():
+            self.set()
+        return self._part
+
+    def set(self) -> None:
+        super().set()
+        if self._part is not None:
+            self._part.interrupted = self.interrupted
+            self._part.set()
 
     def interrupt(self) -> None:
         self.interrupted = True

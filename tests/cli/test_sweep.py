@@ -1,5 +1,6 @@
 """`expertnet sweep`."""
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.sweep import all_sweeps
+from expertnet.training.stop import stop_run
 from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
 from tests.support.served import ROOT
-from tests.support.small import until
+from tests.support.small import LIMIT, until
 from tests.support.sweeps import done, started
 
 SMALL = ["sweep", *TINY_OPTIONS, "--vary", "training.lr=1e-3..1e-2:log", "--vary", "model.num_experts=1..2"]
@@ -46,6 +48,20 @@ def test_a_sweep_goes_on_after_a_kill_without_a_trial_twice():
     assert [(trial["state"], trial["epochs"], trial["run"]) for trial in found["trials"]] == [("finished", 30, run.id)]
     assert [row["epoch"] for row in run.metrics()] == list(range(1, 31)) and before >= 1
     assert [other.id for other in RunStore().list()] == [run.id]
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_stopped_or_pruned_does_not_end_the_sweep():
+    words = [*PROGRAM, *SMALL, "--set", "training.epochs=5000", "--trials", "2", "--pruner", "none"]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    until(lambda: any(run.status().epoch >= 1 for run in RunStore().list()), process)
+    (first,) = RunStore().list()
+    stop_run(first)
+    until(lambda: len(RunStore().list()) == 2 and RunStore().list()[0].state == "running", process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT) == 0
+    (sweep,) = all_sweeps(RunStore())
+    assert first.state == "stopped" and sweep.status().reason == "it was stopped"
 
 
 def test_sweeps_are_listed_shown_and_stopped():
