@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 
 import psutil
@@ -16,7 +17,7 @@ from expertnet.training.parallel import Group
 from expertnet.training.place import Place
 from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop, stop_run
-from tests.support.command import PROGRAM
+from tests.support.command import PROGRAM, TRAIN_TINY
 from tests.support.served import ROOT
 from tests.support.small import LIMIT, can_resume, settings, until
 
@@ -167,6 +168,45 @@ def test_processes_end_when_the_command_that_started_them_is_killed(store):
         started.wait()
     until(lambda: not processes(run))
     assert run.state == "interrupted" and can_resume(run)
+
+
+@pytest.fixture
+def hosts():
+    """Two network namespaces, as computers that reach one another; the names of both and their addresses."""
+    names = [f"expertnet-{os.getpid()}-{number}" for number in (1, 2)]
+    ends = [f"en{os.getpid()}-{number}" for number in (1, 2)]
+    lines = [f"netns add {name}" for name in names] + [f"link add {ends[0]} type veth peer name {ends[1]}"]
+    for number, (name, end) in enumerate(zip(names, ends, strict=True), 1):
+        inside = f"netns exec {name} ip"
+        lines += [f"link set {end} netns {name}", f"{inside} addr add 10.77.0.{number}/24 dev {end}"]
+        lines += [f"{inside} link set {end} up", f"{inside} link set lo up"]
+    try:
+        for line in lines:
+            try:
+                subprocess.run(["ip", *line.split()], check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                pytest.skip("this user may not make network namespaces")
+        yield [(name, end, f"10.77.0.{number}") for number, (name, end) in enumerate(zip(names, ends, strict=True), 1)]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@pytest.mark.long
+def test_two_hosts_train_one_run(store, hosts):
+    launcher = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=1"]
+    started = []
+    for host, (name, end, own) in enumerate(hosts):
+        place = [f"--rdzv-endpoint={hosts[0][2]}:29500", f"--rdzv-conf=is_host={1 - host}", f"--local-addr={own}"]
+        command = ["ip", "netns", "exec", name, sys.executable, "-m", *launcher, *place, "-m", "expertnet", *TRAIN_TINY]
+        command += ["--set", "training.epochs=2", "--runs-dir", str(store.root)]
+        interface = os.environ | {"GLOO_SOCKET_IFNAME": end}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, cwd=ROOT, env=interface, text=True, **pipes))
+    said = [process.communicate(timeout=LIMIT) for process in started]
+    (run,) = store.list()
+    assert run.state == "finished" and run.status().device.endswith("2 processes"), said
+    assert sum("Test accuracy" in out for out, _ in said) == 1 and not processes(run)  # the first process alone prints
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
