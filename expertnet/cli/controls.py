@@ -98,7 +98,7 @@ def _train(run: Run, store: RunStore, seeds: int, kinds: Sequence[str]) -> bool:
             waited.add(control.id)
         status = train_in_turn(
             control,
-            stop.part(),
+            stop,
             on_progress=EpochPrinter("test" if control.watches_test else "validation"),
             on_wait=lambda: say("Waiting in the queue: another run is training, or the queue is paused."),
         )
