@@ -91,13 +91,13 @@ def _map(path: Path, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
 
 
 def take(split: Split, indices: Tensor) -> Split:
-    """Return some of the images: a copy in memory or, if it is large, in a file without a name that is mapped.
+    """Return some of the images: a copy in memory or, if they are part of many, in a file without a name that is mapped.
 
     Pages of a file may leave the memory, so that a dataset that is larger than that can be trained on.
     """
     shape = (len(indices), *split.images.shape[1:])
     size = torch.Size(shape).numel()
-    if size < MAPPED or not hasattr(os, "posix_fallocate"):
+    if split.images.numel() < MAPPED or not hasattr(os, "posix_fallocate"):
         return split.take(indices)
     try:
         with tempfile.NamedTemporaryFile(prefix=".unfinished-", dir=data_root() / "decoded") as file:

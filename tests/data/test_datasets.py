@@ -242,14 +242,15 @@ def test_writing_to_the_tensors_does_not_change_the_cache(root, folder):
     assert torch.equal(load_dataset(settings(folder), seed=0).test.images, before)
 
 
-def test_large_parts_stay_in_a_file_that_has_no_name(root, folder, monkeypatch):
+def test_the_parts_of_a_large_dataset_stay_in_files_that_have_no_names(root, folder, monkeypatch):
     data = DataSettings(dataset=str(folder), image_size=8)
     before = load_dataset(data, seed=1)
-    monkeypatch.setattr(cache, "MAPPED", 1)
+    monkeypatch.setattr(cache, "MAPPED", before.train.images.numel() + 1)  # with the validation images, it is larger
     after = load_dataset(data, seed=1)
     for part in ("train", "validation"):
         assert torch.equal(getattr(before, part).images, getattr(after, part).images)
         assert torch.equal(getattr(before, part).labels, getattr(after, part).labels)
+        assert getattr(after, part).images.untyped_storage().filename
     assert not list(root.rglob(".unfinished-*"))
 
 
