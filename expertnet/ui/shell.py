@@ -115,7 +115,7 @@ def training_strip(in_view: str | None) -> None:
 
 
 def _strip(run: Run, more: int) -> None:
-    status, row = run.status(), st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small")
+    status, row = run.status(), st.container(horizontal=True, vertical_alignment="center", gap="small")
     # Not a link: after a link from the Train page to itself, the browser keeps the old URL.
     label = f"Now training: {escape(cut(run.title, LONGEST))}" + (f" (+{more})" if more else "")
     if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):

@@ -34,9 +34,6 @@ div[data-testid='stSkeleton'] {min-width: 7rem}
 :is(.stPageLink, .stButtonGroup, .stCheckbox, .stProgress) {
   min-height: 2.5rem; display: flex; flex-direction: column; justify-content: center
 }
-.st-key-in-training {min-width: 0; flex-shrink: 1}
-.st-key-in-training :is(button, button *) {min-width: 0; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
-.st-key-sweep-varied {min-width: min(20rem, 100%)}
 button[data-testid='stExpandSidebarButton'] {width: auto; padding-inline: 0.5rem}
 button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
 """
