@@ -6,6 +6,7 @@ import time
 import traceback
 from pathlib import Path
 
+from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.executor import Executor
@@ -100,7 +101,7 @@ class LocalExecutor(Executor):
                 return False
             try:
                 helper = start_process("expertnet.training.puller", str(self.queue.root.resolve()), str(os.getpid()))
-            except OSError:  # no memory or no processes left
+            except RunError:  # no memory or no processes left
                 traceback.print_exc()
                 self.leave.wait(RETRY)
                 return True

@@ -1,11 +1,11 @@
 """Several trainings at once: one in the server, further ones in processes that end with it."""
 
-import errno
 import json
 import os
 import subprocess
 import sys
-import threading
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ import pytest
 from expertnet.store.queue import RunQueue
 from expertnet.training import local
 from expertnet.training.manager import Manager
+from expertnet.training.process import start_process
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.small import LIMIT, can_resume, settings, until
 
@@ -57,7 +58,7 @@ def test_a_run_of_a_host_that_has_ended_takes_up_no_place(store):
 
 def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_it_cannot(store, monkeypatch):
     """The command may be suspended."""
-    started, tried = threading.Event(), []
+    tried = []
     theirs, ours = store.create(settings()), store.create(settings())
     queue = RunQueue(store.root)
     queue.set_limit(2)
@@ -65,20 +66,21 @@ def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_i
     queue.add(ours.id)
 
     def start(*arguments):
-        tried.append(arguments)
-        started.set()
-        raise OSError(errno.EAGAIN, "no processes are left")
+        tried.append(time.monotonic())
+        return start_process(*arguments)
 
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setattr(local, "start_process", start)
     monkeypatch.setattr(local, "TICK", 0.01)
+    monkeypatch.setattr(local, "RETRY", 0.2)
     monkeypatch.setattr(local.Puller, "train_next", lambda *_: False)  # the first place is busy otherwise
     manager = Manager(store)
     manager.wake()
-    assert not started.wait(0.5) and not tried
+    assert not manager.join(timeout=0.5) and not tried
     queue.remove(theirs.id)
-    assert started.wait(LIMIT)
     manager.wake()
-    assert not manager.join(timeout=0.5) and len(tried) == 1
+    until(lambda: len(tried) > 2)
+    assert all(later - earlier >= local.RETRY for earlier, later in pairwise(tried))
     queue.remove(ours.id)
     manager.close()
 
