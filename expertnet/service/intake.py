@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
@@ -18,6 +20,7 @@ PIXELS = (
     "application/x-rgb-pixels"  # of images of the network's size, one after another: rows of red, green and blue bytes
 )
 FIELD = "images"  # of a form
+END = 512  # bytes, in which the last line of a form is found
 SOON = {"Retry-After": "1"}  # seconds
 File = tuple[str | None, bytes]  # name in a form, and content
 
@@ -89,14 +92,22 @@ async def read_files(request: Request, kind: str, limits: Limits) -> list[File]:
     Raises HTTPException: 400 if the body is malformed or breaks off, 408 if it takes too long, 413 if it is too large or has
     too many images, 422 if there is no image.
     """
-    read = 0
+    read, end = 0, b""
+    boundary = parse_options_header(request.headers.get("content-type"))[1].get(b"boundary", b"")
+    last_line = b"--" + boundary + b"--"
 
     async def receive() -> Message:
-        nonlocal read
+        nonlocal read, end
         message = await request.receive()
-        read += len(message.get("body", b""))
+        body = message.get("body", b"")
+        read, end = read + len(body), (end + body[-END:])[-END:]
         if read > limits.body:
             raise too_large(limits)
+        is_last = message["type"] == "http.request" and not message.get("more_body")
+        if is_last and kind == FORM and last_line not in end:  # starlette would drop a part that breaks off
+            raise MultiPartException(
+                "The form breaks off: its last line must be the boundary between two pairs of hyphens."
+            )
         return message
 
     counting = Request(request.scope, receive)
@@ -107,6 +118,8 @@ async def read_files(request: Request, kind: str, limits: Limits) -> list[File]:
         raise HTTPException(408, f"The body did not arrive within {limits.seconds:g} seconds.") from None
     except ClientDisconnect:
         raise HTTPException(400, "The connection ended before the body had arrived.") from None
+    if not files:
+        raise HTTPException(422, "There is no file in the form. Add at least one image.")
     limits.refuse_many(images=len(files))
     return files
 
@@ -120,6 +133,4 @@ async def _files_of_form(request: Request) -> list[File]:
                     422, f"The field {name[:100]!r} is not expected. Send files, in fields named {FIELD!r}."
                 )
             files.append((value.filename, await value.read()))
-    if not files:
-        raise HTTPException(422, "There is no file in the form. Add at least one image.")
     return files

@@ -2,7 +2,6 @@
 
 import urllib.request
 
-import pytest
 from hypothesis import given, settings
 
 from expertnet.service.app import make_app
@@ -10,8 +9,6 @@ from expertnet.service.intake import Limits
 from tests.support.services import failures, hostile, live, status
 
 
-# starlette leaves the file of a form that ends within a part to the garbage collector
-@pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
 def test_no_hostile_request_makes_the_service_fail(served):
     with live(make_app(served, threads=1, limits=Limits())) as url:
 
