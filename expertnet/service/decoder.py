@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import HTTPException
 from torch import Tensor
 
-from expertnet.data.images import LARGE, announced_pixels, load_image
+from expertnet.data.images import LARGE, SMALL, announced_pixels, load_image
 from expertnet.errors import ImageError
 from expertnet.service.intake import File, Limits
 
@@ -21,12 +21,13 @@ STATUS = {"format": 415, "size": 413, "damaged": 422}  # of an image that cannot
 class Decoder:
     """Decodes the images of requests in threads.
 
-    Requests with more than LARGE pixels wait for one another, in a thread of their own, so that the others never wait for them.
+    Requests with an image that must wait for others to leave it memory, or with more than LARGE pixels, have threads of their
+    own, so that small images never wait for them.
     """
 
     def __init__(self, image_size: int, limits: Limits, load: Callable[[bytes, int], Tensor] = load_image) -> None:
         self.image_size, self.limits, self.load = image_size, limits, load
-        self.threads, self.patient = ThreadPoolExecutor(THREADS, "decoders"), ThreadPoolExecutor(1, "large images")
+        self.threads, self.patient = ThreadPoolExecutor(THREADS, "decoders"), ThreadPoolExecutor(2, "large images")
 
     async def __call__(self, files: Sequence[File]) -> list[np.ndarray]:
         """Return images as uint8 (3, S, S).
@@ -57,13 +58,13 @@ class Decoder:
         self.patient.shutdown()
 
     def _decode_small(self, files: Sequence[File]) -> list[np.ndarray] | None:
-        """Return the images, or None if they have many pixels."""
-        pixels = 0
+        """Return the images, or None if one or all of them have many pixels."""
+        sizes = []
         for number, file in enumerate(files, start=1):
             with _refused(number, file):
-                pixels += announced_pixels(file[1])
-        self.limits.refuse_many(len(files), pixels)
-        return None if pixels > LARGE else self._decode(files)
+                sizes.append(announced_pixels(file[1]))
+        self.limits.refuse_many(len(files), sum(sizes))
+        return None if max(sizes, default=0) > SMALL or sum(sizes) > LARGE else self._decode(files)
 
     def _decode(self, files: Sequence[File]) -> list[np.ndarray]:
         images = []

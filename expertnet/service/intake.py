@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from expertnet.data.images import MAX_BYTES
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, without_controls
 
 FORM, BYTES = "multipart/form-data", "application/octet-stream"
 PIXELS = (
@@ -132,5 +132,5 @@ async def _files_of_form(request: Request) -> list[File]:
                 raise HTTPException(
                     422, f"The field {name[:100]!r} is not expected. Send files, in fields named {FIELD!r}."
                 )
-            files.append((value.filename, await value.read()))
+            files.append((without_controls(value.filename or ""), await value.read()))
     return files

@@ -103,15 +103,14 @@ class LocalExecutor(Executor):
                 helper = start_process("expertnet.training.puller", str(self.queue.root.resolve()), str(os.getpid()))
             except RunError:  # no memory or no processes left
                 traceback.print_exc()
-                self.leave.wait(RETRY)
-                return True
-            while helper.poll() is None and self.queue.has_work() and not self.leave.wait(TICK):
+                helper = None
+            while helper and helper.poll() is None and self.queue.has_work() and not self.leave.wait(TICK):
                 if any(entry.owner and entry.owner.pid == helper.pid for entry in self.queue.taken()):
                     break
-        while helper.poll() is None and not self.leave.wait(TICK):
+        while helper and helper.poll() is None and not self.leave.wait(TICK):
             pass
-        if helper.poll() is None:
+        if helper and helper.poll() is None:
             helper.terminate()
-        if helper.wait():
+        if helper is None or helper.wait():
             self.leave.wait(RETRY)
         return True

@@ -59,6 +59,12 @@ def test_images_get_the_answers_of_the_network(served, client):
     assert 0 < alone["milliseconds"]["classify"] < alone["milliseconds"]["total"]
 
 
+def test_the_name_of_a_file_in_a_form_may_be_in_any_encoding(client):
+    headers = {"Content-Type": f"{FORM}; charset=utf-7; boundary=an-end"}  # in which +2AA- is half of a surrogate pair
+    (image,) = client().post("/predict", content=form([("a+2AA-", png())]), headers=headers).json()["images"]
+    assert image["file"] == "a"
+
+
 def test_pixels_get_the_answers_of_their_images(client):
     start, files = client(), [png("red", (8, 8)), png("blue", (8, 8))]
     pixels = b"".join(load_image(each, 8).permute(1, 2, 0).contiguous().numpy().tobytes() for each in files)

@@ -17,7 +17,6 @@ import streamlit as st
 
 from expertnet.errors import AccessError
 from expertnet.ui.auth.rules import Role, Rules, rules
-from expertnet.utils.home import install_command
 from expertnet.utils.text import escape
 
 VIEW_ONLY = "You have view-only access. To start, stop or delete runs, ask the administrator of this server."
@@ -77,7 +76,7 @@ def guard() -> None:
 def _sign_in() -> None:
     st.info("Sign in to see this page.", icon=":material/lock:")
     if importlib.util.find_spec("authlib") is None:
-        st.error(f"Signing in needs another package: `{install_command('streamlit[auth]')}`", icon=":material/error:")
+        st.error("Signing in needs another package: `python -m pip install 'streamlit[auth]'`", icon=":material/error:")
         return
     auth = st.secrets["auth"]
     named = [name for name, value in auth.items() if isinstance(value, Mapping) and "client_id" in value]
