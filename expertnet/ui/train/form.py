@@ -31,7 +31,7 @@ from expertnet.ui.train.start_from import KEY as START
 from expertnet.ui.train.start_from import start_field
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
-from expertnet.utils.text import counted, escape
+from expertnet.utils.text import counted, escape, size_text
 
 FOLDED = {
     "model": "Model",
@@ -128,7 +128,7 @@ def _dataset(form: Form) -> None:
 
     titles = [*(spec.title for spec in BUILTIN.values()), "Your own images"]
     sizes = [
-        f"{spec.download_bytes / 1e6:.0f} MB\nto download" if spec.download_bytes else "" for spec in BUILTIN.values()
+        f"{size_text(spec.download_bytes)}\nto download" if spec.download_bytes else "" for spec in BUILTIN.values()
     ]
     found = [samples(name) for name in BUILTIN]
     images = [size if image is None else image for image, size in zip(found, sizes, strict=True)]
