@@ -209,7 +209,7 @@ class Run:
         if status.before and self.has_settings:
             config = self.config()
             self.write_config(config | {"training": config["training"] | {"epochs": before.epochs}})
-        self.write_status(status.changed(**before.model_dump(), before=None))
+        self.write_status(status.changed(**before.model_dump(), before=None, activity="", seconds_left=None))
 
     def annotate(self, notes: Notes) -> None:
         """Change the name, tags and note, in any state. Raises RunError if that is not possible."""

@@ -78,8 +78,8 @@ def stop_sweep(sweep: Sweep) -> None:
         sweep.write_status(state="stopping")
         for trial in study.open():
             run = _run(sweep, trial)
-            if run is not None and run.state in ACTIVE_STATES:
-                with suppress(RunError):  # it has ended meanwhile
+            if run is not None:
+                with suppress(RunError):  # it has ended
                     stop_run(run)
     advance(sweep)
 

@@ -4,7 +4,6 @@ Pages ask the manager to start and stop runs, and read everything else from the 
 """
 
 import atexit
-import os
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.executor import Executor
 from expertnet.training.local import LocalExecutor
-from expertnet.training.ray_executor import RayExecutor
+from expertnet.training.ray_executor import RayExecutor, uses_ray
 from expertnet.training.start import check_can_start, prepare_resume
 
 
@@ -86,7 +85,6 @@ def manager(store: RunStore | None = None) -> Manager:
 
 @cache
 def _manager(root: Path) -> Manager:
-    uses_ray = os.environ.get("EXPERTNET_EXECUTOR") == "ray"
-    created = Manager(RunStore(root), RayExecutor(root) if uses_ray else None)
+    created = Manager(RunStore(root), RayExecutor(root) if uses_ray() else None)
     atexit.register(created.close)
     return created

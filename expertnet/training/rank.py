@@ -36,7 +36,9 @@ def lead(group: Group, run: Run, place: Place, starter: int) -> None:
     """Train a run as the first process, which ends if the one with the pid `starter` or torch's launcher does."""
     stop = Stop()
     if end_with(starter, stop) and end_with(os.getppid(), stop):
-        run.write_status(run.written_status().changed(process=this_process().beating(), own_process=True))
+        run.write_status(
+            run.written_status().changed(state="running", process=this_process().beating(), own_process=True)
+        )
         train_as_one_of(group, run, stop, place=place)
 
 

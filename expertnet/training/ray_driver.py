@@ -26,20 +26,23 @@ from expertnet.training.process import TICK, end_with
 from expertnet.training.ray_executor import Told, amount
 from expertnet.training.ray_node import Needs, needed
 from expertnet.training.stop import Stop
+from expertnet.utils.files import remove_leftovers
 from expertnet.utils.text import counted
 
 AHEAD = 256  # of the waiting runs, so many are with Ray; looking at thousands would take too long
 DEATHS = 10  # of nodes or processes, after which a run has failed
 SLOW = 8.0  # seconds of connecting, after which users are told what may be wrong
 CLOSE_WITHIN = 3.0  # seconds for trainings to end
+MARKER = ".ray-"  # begins the name of a file in the store, by which a node proves that it sees the store
 
 
-_server = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+_server, _telling = os.fdopen(os.dup(sys.stdout.fileno()), "w"), threading.Lock()
 
 
 def tell(told: Told) -> None:
-    with suppress(BrokenPipeError):  # the server was killed, and this process interrupts what trains
-        print(told.model_dump_json(), file=_server, flush=True)
+    with _telling, suppress(BrokenPipeError):  # the server was killed, and this process interrupts what trains
+        _server.write(told.model_dump_json() + "\n")
+        _server.flush()
 
 
 def connect(address: str) -> str:
@@ -85,6 +88,8 @@ def work(root: str, marker: str, version: str, data: str, usual: Needs, needs: N
         return context.get_node_id(), f"it has {installed}, and the studio has {version}"
     if not os.path.exists(os.path.join(root, marker)):
         return context.get_node_id(), f"it does not see the studio's folder of runs, {root}"
+    if not os.access(root, os.W_OK):
+        return context.get_node_id(), f"its user cannot write to the studio's folder of runs, {root}"
     if data:
         os.environ["EXPERTNET_DATA"] = data
     try:
@@ -151,6 +156,8 @@ class Driver:
             status = run.written_status()
             if run.path.is_dir() and status.active:
                 text = f"Ray gave up the run after {DEATHS + 1} attempts ({type(error).__name__}: {reason})."
+                if isinstance(error, ray.exceptions.RayTaskError):  # after which Ray does not try again
+                    text = f"Training failed with an unexpected error ({type(error.cause).__name__}: {error.cause})."
                 run.write_status(status.changed(state="failed", error=text, error_kind="other", activity=""))
                 run.log(text)
             self.queue.done(run_id)
@@ -207,13 +214,15 @@ def main(root: Path, pid: int, address: str, cpus: float, gpus: float | None) ->
         return
     if gpus is None:
         gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-    with tempfile.NamedTemporaryFile(prefix=".ray-", dir=root) as marker:
+    remove_leftovers(root, f"{MARKER}*")
+    with tempfile.NamedTemporaryFile(prefix=MARKER, dir=root) as marker:
         driver, told = Driver(root, (cpus, gpus), Path(marker.name).name), None
         while not stop.wait(TICK):
             now = driver.advance()
             if now != told:
                 tell(now)
             told = now
+            os.utime(marker.name)  # it is no leftover
         driver.close()
     ray.shutdown()
 

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -112,12 +113,18 @@ class RayExecutor(Executor):
             return
         with helper:
             for line in helper.stdout:
-                self._told = Told.model_validate_json(line)
+                with suppress(ValueError):  # a line that broke off
+                    self._told = Told.model_validate_json(line)
         self._helper = None
         if not self._told.problem and not self.leave.is_set():
             self._told = Told(
                 problem=f"The connection to the Ray cluster at {address()} was lost. The studio tries again."
             )
+
+
+def uses_ray() -> bool:
+    """Return whether the studio trains on a Ray cluster."""
+    return os.environ.get("EXPERTNET_EXECUTOR") == "ray"
 
 
 def address() -> str:

@@ -1,6 +1,7 @@
 """What a node of a Ray cluster does for a task: it trains a run of the queue. This module imports no Ray."""
 
 import math
+import os
 import signal
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from filelock import FileLock
 from expertnet.settings.schema import HardwareSettings
 from expertnet.store.queue import FOR_ALL_USERS, RunQueue
 from expertnet.store.run import Run
+from expertnet.store.status import Status
 from expertnet.training.launcher import train
 from expertnet.training.place import Place
+from expertnet.training.process import TICK
 from expertnet.training.puller import give_up
 from expertnet.training.stop import Stop
-from expertnet.utils.processes import this_process
+from expertnet.utils.processes import is_alive, this_process
 
 LOCK = "training.lock"  # in the folder of a run
 
@@ -51,10 +54,18 @@ def train_for_task(root: Path, task: str, usual: Needs, needs: Needs) -> None:
 def _train(run: Run, stop: Stop, place: Place) -> None:
     # Ray may believe that a node is dead whose process still trains. This waits until that process has ended.
     with FileLock(run.path / LOCK, mode=FOR_ALL_USERS, thread_local=False):
+        # The first of several processes outlives the task's for a few seconds, and writes that it was interrupted.
+        while _trains_apart(run.written_status()) and not stop.wait(TICK):
+            pass
         status = run.written_status()
-        if not status.active:  # the run ended just before its node did
+        if not status.active and status.state != "interrupted":  # the run ended just before its node did
             return
-        if status.training:
+        if status.state != "queued":
             run.log(f"The training on {status.host} ended early. Ray starts the run again, on {this_process().host}.")
         run.write_status(status.changed(process=this_process().beating(), own_process=False))
         train(run, stop, place=place)
+
+
+def _trains_apart(status: Status) -> bool:
+    """Return whether another process of this computer trains the run."""
+    return status.training and status.is_here and status.pid != os.getpid() and is_alive(status)

@@ -15,6 +15,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Before
 from expertnet.training.early_stop import early_end
+from expertnet.training.ray_executor import uses_ray
 from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.processes import this_process
 
@@ -24,7 +25,8 @@ CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depend
 def check_can_start(settings: Settings, store: RunStore) -> None:
     """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing."""
     require_trackers(settings)
-    refuse_missing_gpus(settings)
+    if not uses_ray():  # whose node checks this
+        refuse_missing_gpus(settings)
     refuse_if_missing(settings.data)
     store.start_source(settings)
     refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
@@ -74,7 +76,8 @@ def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | N
     changed = settings_from_dict(config)
     if processes:
         config["hardware"]["processes"] = changed.hardware.processes
-    refuse_missing_gpus(changed)
+    if not uses_ray():
+        refuse_missing_gpus(changed)
     refuse_changed_images(changed.data, run.dataset_info())  # before the run changes
     if run.state in ACTIVE_STATES:  # another page resumed it while this one checked it
         raise RunError(f"Run {run.name} is already {run.state}.")

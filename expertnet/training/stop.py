@@ -39,11 +39,14 @@ class Stop(threading.Event):
 def stop_run(run: Run, discard: bool = False) -> None:
     """Stop a run that trains or waits in any process on its store. With `discard`, it then moves to the trash.
 
-    Raises RunError if it neither trains nor waits.
+    Raises RunError if it neither trains nor waits, nor is started again by Ray.
     """
     queue = RunQueue(run.path.parent)
-    if queue.remove(run.id) or (run.state == "queued" and not queue.holds(run.id)):
+    restarts = run.state == "interrupted" and run.id in queue.tasks.values()  # as soon as Ray has room
+    if queue.remove(run.id) or restarts or (run.state == "queued" and not queue.holds(run.id)):
         run.leave_queue("stopped")
+        if restarts:
+            queue.done(run.id)
         if discard:
             move_to_trash(run)
     else:

@@ -21,7 +21,7 @@ from expertnet.sweeps.trials import best_trials, trials_of
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.home import install_command
-from expertnet.utils.processes import Process
+from expertnet.utils.processes import Process, this_process
 from tests.support.served import ROOT
 from tests.support.small import settings
 from tests.support.sweeps import done, peak, plan, started, train
@@ -167,6 +167,16 @@ def test_a_sweep_whose_trials_all_fail_gives_up_with_their_error(store):
     assert sweep.status().reason.startswith("10 trials in a row failed. The last one: `model.pool_after`")
     resume_sweep(sweep)  # tries as many again
     assert len(trials_of(done(sweep))) == 2 * FAILURES
+
+
+def test_stopping_a_sweep_stops_a_trial_that_ray_would_start_again(store):
+    sweep, queue = started(store), RunQueue(store.root)
+    (run,) = advance(sweep)
+    assert queue.take_for("task", lambda run: True) == run.id
+    dead = this_process().model_copy(update={"pid": 2**22 + 1})
+    run.write_status(run.status().changed(state="running", process=dead))
+    stop_sweep(sweep)
+    assert (sweep.status().state, run.state, queue.tasks) == ("stopped", "stopped", {})
 
 
 def test_stopping_and_resuming_goes_on_with_the_same_trial(store):

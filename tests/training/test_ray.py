@@ -2,12 +2,16 @@
 
 import os
 import socket
+import subprocess
+import sys
 from contextlib import closing
 
 import psutil
 import pytest
+import torch
 
-from expertnet.errors import UserError
+from expertnet import __version__
+from expertnet.errors import RunError, UserError
 from expertnet.store.queue import RunQueue
 from expertnet.training import ray_executor
 from expertnet.training.manager import Manager
@@ -15,19 +19,34 @@ from expertnet.training.place import Place
 from expertnet.training.ray_executor import CPUS, GPUS, RayExecutor, amount, check_ray, checked_needs
 from expertnet.training.ray_node import needed, train_for_task
 from expertnet.training.runner import run_training
-from expertnet.training.stop import Stop
-from expertnet.utils.processes import this_process
+from expertnet.training.start import check_can_start
+from expertnet.training.stop import Stop, stop_run
+from expertnet.utils.processes import process_facts, this_process
 from tests.support.served import ROOT, free_port
-from tests.support.small import can_resume, figures, settings, until
+from tests.support.small import LIMIT, can_resume, figures, settings, until
 
 LONG = {"training.epochs": 10_000}
 DEAD = this_process().model_copy(update={"pid": 2**22 + 1})
 USUAL = (1.0, 0.5)
 NODE = {  # with the code of this checkout
     "num_cpus": 1,
+    "num_gpus": 0,
     "include_log_monitor": False,
     "env_vars": {"PYTHONPATH": str(ROOT)},
 }
+
+ENDS_LATE = """
+import json, sys, time
+from pathlib import Path
+run = Path(sys.argv[1])
+while not (run / "training.lock").exists():
+    time.sleep(0.05)
+time.sleep(0.3)  # in which the next attempt must not begin
+status = json.loads((run / "status.json").read_text())
+(run / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
+with (run / "log.txt").open("a") as log:
+    log.write("2026-01-01T00:00:00+00:00  the first attempt ends\\n")
+"""
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -79,6 +98,30 @@ def test_without_a_cluster_the_queue_says_so_and_runs_can_be_stopped(store, monk
     manager.close()
 
 
+def test_a_line_of_the_helper_that_broke_off_is_skipped(store, monkeypatch):
+    says = """print('{"slots":'); print('{"problem": "The cluster is gone."}')"""
+    monkeypatch.setattr(
+        ray_executor,
+        "start_process",
+        lambda *_, **__: subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE),
+    )
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        manager = Manager(store, RayExecutor(store.root))
+        manager.submit(settings())
+        until(lambda: manager.executor.room == "The cluster is gone.")
+        manager.close()
+
+
+def test_the_gpus_of_this_computer_do_not_limit_a_run_on_a_cluster(store, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    wide = settings(**{"hardware.processes": 4, "training.batch_size": 64, "hardware.device": "auto"})
+    with pytest.raises(UserError, match="must be at most 2"):
+        check_can_start(wide, store)
+    monkeypatch.setenv("EXPERTNET_EXECUTOR", "ray")
+    check_can_start(wide, store)
+
+
 # --- a node's part ---------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +158,33 @@ def test_a_task_whose_node_died_resumes_its_run_to_the_same_bits(store):
     assert cut.state == "finished" and figures(cut) == figures(whole)
     assert "Ray starts the run again" in cut.log_tail() and "Resumed after epoch 1" in cut.log_tail()
     assert queue.tasks == {}
+
+
+def test_a_task_waits_until_the_processes_of_its_first_attempt_have_ended(store):
+    run, queue = store.create(settings()), RunQueue(store.root)
+    queue.add(run.id)
+    queue.take_for("task", lambda run: True)
+    waited = [sys.executable, "-c", ENDS_LATE, str(run.path)]
+    with subprocess.Popen(waited, stderr=subprocess.PIPE, text=True) as first:
+        run.write_status(run.status().changed(state="running", process=process_facts(first.pid)))
+        train_for_task(store.root, "task", USUAL, (1.0, 0.0))
+    log = run.log_tail()
+    assert first.returncode == 0 and run.state == "finished"
+    assert 0 <= log.find("the first attempt ends") < log.find("Ray starts the run again")
+
+
+def test_a_run_that_ray_would_start_again_can_be_stopped(store):
+    run, queue = store.create(settings(**LONG)), RunQueue(store.root)
+    queue.add(run.id)
+    queue.take_for("task", lambda run: True)
+    run.write_status(run.status().changed(state="running", activity="Training", process=DEAD))
+    assert run.state == "interrupted"
+    stop_run(run)
+    assert run.state == "stopped" and run.status().activity == "" and queue.tasks == {}
+    train_for_task(store.root, "task", USUAL, (1.0, 0.0))
+    assert run.state == "stopped" and run.metrics() == []
+    with pytest.raises(RunError, match="is not training: it is stopped"):
+        stop_run(run)
 
 
 # --- a cluster -------------------------------------------------------------------------------------------------------
@@ -196,10 +266,10 @@ def test_runs_too_large_and_nodes_with_other_code_are_named_and_runs_share_a_gpu
     until(lambda: "the run needs 3 CPUs, and the largest node has 1 CPU." in manager.executor.status(run))
     node = cluster.add_node(**NODE | {"num_cpus": 3, "env_vars": {"PYTHONPATH": str(other.parent)}})
     until(lambda: "cannot train: it has ExpertNet 0.0.1" in manager.executor.status(run))
-    assert "and the studio has ExpertNet 0.2" in manager.executor.room and run.state == "queued"
+    assert f"and the studio has ExpertNet {__version__}" in manager.executor.room and run.state == "queued"
     cluster.remove_node(node)
     node = cluster.add_node(**NODE | {"num_cpus": 3, "num_gpus": 1})
-    assert manager.join(run.id) and run.state == "finished"
+    assert manager.join(run.id, LIMIT) and run.state == "finished"
     manager.close()
 
     manager = on_ray("1", "0.5")
