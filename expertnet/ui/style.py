@@ -10,7 +10,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_ROWS = 12  # of cards whose room is kept
 # Pixels of elements, by the key of their container. An element that is still loaded is 40 pixels high.
-ROOM = {"labelled": 68, "figures": 60, "intervals": 87, "corrupted": 128, "large": 112, "film": 84, "measures": 60}
+ROOM = {
+    "labelled": 68,
+    "figures": 60,
+    "intervals": 87,
+    "corrupted": 128,
+    "large": 112,
+    "film": 84,
+    "measures": 60,
+    "answer": 112,
+}
 PHONE_ROOM = {  # of the rows that wrap in a narrow window
     "figures": 152,
     "intervals-3": 238,

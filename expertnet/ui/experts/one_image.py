@@ -26,7 +26,7 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
     with body:
         left, right = st.columns([2, 5], gap="medium")
         with left:
-            answer = st.container()
+            answer = st.container(key="answer")
             picked = pick_image(selection)
         if picked is not None:
             with right:
@@ -39,7 +39,7 @@ def _two_images(selection: Selection, lab: Lab | None) -> None:
     weights = []
     for of, column in zip((FIRST, SECOND), st.columns(2, gap="large"), strict=True):
         with column:
-            answer = st.container()
+            answer = st.container(key=f"answer {of}")
             picked = pick_image(selection, second=of == SECOND)
             if picked is not None:
                 weights.append(_routing(selection, lab, *picked, answer, of))
