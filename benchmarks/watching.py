@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-from scipy.stats import t
+import torch
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from expertnet.routing.robustness import mean_interval
 from expertnet.settings.fields import build_settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
@@ -203,20 +204,13 @@ def report(phases: list[Phase], images: int) -> None:
             losses = [
                 1 - (1 / phases[i].seconds) / ((1 / phases[i - 1].seconds + 1 / phases[i + 1].seconds) / 2) for i in at
             ]
+            mean, low, high = mean_interval(torch.tensor(losses))
+            loss = f"{mean:.1%} [{low:.1%}, {high:.1%}]"
             ticks = sum(phases[index].ticks for index in at) / sum(phases[index].seconds for index in at)
-            line += f"{interval(losses):<20}  {cpu:>7.1%} of a core  {(cpu - alone) / ticks * 1000:>10.1f} ms"
+            line += f"{loss:<20}  {cpu:>7.1%} of a core  {(cpu - alone) / ticks * 1000:>10.1f} ms"
         else:
             line += f"{'':<20}  {cpu:>7.1%} of a core"
         print(line)
-
-
-def interval(values: list[float]) -> str:
-    """Return a mean with its 95% interval."""
-    mean, n = statistics.mean(values), len(values)
-    if n < 2:
-        return f"{mean:.1%}"
-    half = t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5
-    return f"{mean:.1%} [{mean - half:.1%}, {mean + half:.1%}]"
 
 
 def main() -> None:
