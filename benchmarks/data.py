@@ -36,8 +36,9 @@ from expertnet.curation.duplicates import find_duplicates
 from expertnet.curation.survey import survey
 from expertnet.data.datasets import load_decoded
 from expertnet.data.own.datasets import create_dataset, remove_dataset, restore_dataset
+from expertnet.data.own.folders import dataset_ids, trashed_ids
 from expertnet.data.own.intake import add_files, files_at
-from expertnet.data.own.versions import dataset_ids, find_version, open_version, trashed_ids
+from expertnet.data.own.versions import find_version, open_version
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run_store import RunStore

@@ -102,25 +102,18 @@ def print_speed(runs: list[Run], seconds: float) -> None:
                 after = alone(served.predictor, images[: round(found.batch)], threads, seconds / 2)
                 rate, cost = max(before[0], after[0]), min(before[1], after[1])
                 p50, p99 = np.percentile(found.times, (50, 99)) * 1000
-                cells = (
-                    *(
-                        run.title,
-                        kind,
-                        size,
-                        connections,
-                        f"{found.rate:,.0f}",
-                        f"{p50:.1f}",
-                        f"{p99:.1f}",
-                        f"{found.batch:.1f}",
-                    ),
-                    *(
-                        f"{rate:,.0f}",
-                        f"{found.rate / rate:.0%}",
-                        f"{found.cost:.2f}",
-                        f"{cost:.2f}",
-                        f"{cost / found.cost:.0%}",
-                    ),
-                )
+                cells = [
+                    run.title,
+                    kind,
+                    size,
+                    connections,
+                    f"{found.rate:,.0f}",
+                    f"{p50:.1f}",
+                    f"{p99:.1f}",
+                    f"{found.batch:.1f}",
+                ]
+                cells += [f"{rate:,.0f}", f"{found.rate / rate:.0%}"]
+                cells += [f"{found.cost:.2f}", f"{cost:.2f}", f"{cost / found.cost:.0%}"]
                 print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

@@ -99,7 +99,7 @@ def _train_in_turn(store: RunStore, settings: Settings, begin: Callable[[], Run]
 def _train_with_others(store: RunStore, settings: Settings, begin: Callable[[], Run], stop: Stop) -> tuple[Run, Status]:
     """Train as one of the processes that torchrun started. Only the first one returns."""
     from expertnet.training.rank import follow, join_launched
-    from expertnet.training.runner import settled, train_as_one_of
+    from expertnet.training.runner import run_training
 
     group, place = join_launched(settings)
     run = store.get(group.agree("" if group.number else begin().id))
@@ -108,7 +108,7 @@ def _train_with_others(store: RunStore, settings: Settings, begin: Callable[[], 
         os._exit(0)
     say(f"Run {run.id}")
     printer = EpochPrinter("test" if run.watches_test else "validation")
-    return run, settled(run, train_as_one_of(group, run, stop, on_progress=printer, place=place))
+    return run, run_training(run, stop, on_progress=printer, place=place, group=group)
 
 
 def _create(store: RunStore, settings: Settings, preset: str, name: str) -> Run:

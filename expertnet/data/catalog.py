@@ -10,7 +10,8 @@ import torch
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import dataset_title, find_cached, load_test_split
-from expertnet.data.own.versions import dataset_ids, find_version, log_of
+from expertnet.data.own.folders import dataset_ids, log_of
+from expertnet.data.own.versions import find_version
 from expertnet.data.splits import Split
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import cached_on_file

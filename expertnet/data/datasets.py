@@ -11,7 +11,8 @@ from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
-from expertnet.data.own.versions import REFERENCE, Version, dataset_ids, find_version
+from expertnet.data.own.folders import REFERENCE, dataset_ids
+from expertnet.data.own.versions import Version, find_version
 from expertnet.data.sources import find_source, list_entries, list_layout
 from expertnet.data.splits import Split
 from expertnet.errors import DatasetError, UserError

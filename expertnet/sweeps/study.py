@@ -3,23 +3,19 @@
 Optuna proposes values and judges trials. It never says whether a trial is alive: that is for the trial's run to say.
 """
 
-import json
-import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from itertools import islice, product
-from pathlib import Path
 from typing import Any
 
 from expertnet.errors import RunError, SettingsError
+from expertnet.sweeps.journal import JOURNAL, open_storage, repair
 from expertnet.sweeps.plan import Plan
 from expertnet.sweeps.space import combinations
 from expertnet.sweeps.sweep import Sweep
 from expertnet.utils.home import install_command
 
-JOURNAL = "journal.log"
 HIDDEN = "hidden"  # attribute of a trial that trains nothing: a repetition, or one that a kill left without a run
 LISTED = 20_000  # combinations that are looked through for one that was not tried
 STARTUP = 8  # trials at random before TPE learns from them
@@ -46,7 +42,7 @@ class Study:
         optuna = require_optuna()
         self._state = optuna.trial.TrialState
         self.plan = sweep.plan()
-        self.storage, self._journal = _storage(sweep.path / JOURNAL)
+        self.storage, self._journal = open_storage(sweep.path / JOURNAL)
         self._journal.is_current = False
         same: dict[str, Any] = {"storage": self.storage, "study_name": sweep.id, "pruner": _pruner(self.plan)}
         try:  # not load_if_exists, which would add a line to the journal each time
@@ -62,7 +58,7 @@ class Study:
         try:
             self._journal.flush()
         except OSError:
-            _storage.cache_clear()  # it knows what is not in the file
+            open_storage.cache_clear()  # it knows what is not in the file
             raise
 
     # -- trials
@@ -158,7 +154,7 @@ class Study:
 def open_study(sweep: Sweep) -> Iterator[Study]:
     """Yield the study of a sweep, locked against other threads and processes. Raises RunError if its journal is damaged."""
     with sweep.locked():
-        _repair(sweep.path / JOURNAL)
+        repair(sweep.path / JOURNAL)
         try:
             study = Study(sweep)
         except (AssertionError, KeyError, TypeError, ValueError) as error:
@@ -169,67 +165,6 @@ def open_study(sweep: Sweep) -> Iterator[Study]:
             yield study
         finally:
             study.flush()
-
-
-def _repair(path: Path) -> None:
-    """Drop a last line that a kill cut off."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        size = file.seek(0, 2)
-        file.seek(max(size - 1, 0))
-        if size and file.read(1) != b"\n":
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-
-
-class _Journal:
-    """The journal file for Optuna's storage, which waits for the disk once per flush() instead of once per line.
-
-    It needs no lock: the sweep is locked already, and its lock ends with its process.
-    """
-
-    def __init__(self, path: Path) -> None:
-        from optuna.storages.journal import JournalFileBackend
-
-        self._path, self._file = path, JournalFileBackend(str(path))
-        self._written, self._pending, self._must_last = 0, list[Any](), False
-        self.is_current = False  # whether it was read since the sweep was locked
-        self.can_be_restored = False  # set while lines are written that a power cut may take
-
-    def read_logs(self, log_number_from: int) -> list[Any]:
-        if self._pending:
-            return self._pending[log_number_from - self._written :]
-        if self.is_current and log_number_from == self._written:
-            return []
-        found = list(self._file.read_logs(log_number_from))
-        self._written, self.is_current = log_number_from + len(found), True
-        return found
-
-    def append_logs(self, logs: list[Any]) -> None:
-        self._pending += json.loads(json.dumps(logs))  # what reading the file returns
-        self._must_last |= not self.can_be_restored
-
-    def flush(self) -> None:
-        """Write what was appended. Raises OSError, after which the storage must be opened anew."""
-        if not self._pending:
-            return
-        with self._path.open("ab") as file:
-            file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in self._pending).encode())
-            file.flush()
-            if self._must_last:
-                os.fsync(file.fileno())
-        self._pending, self._must_last, self.is_current = [], False, False
-        self.read_logs(self._written)  # so that the file remembers where it ended
-
-
-@cache
-def _storage(path: Path) -> tuple[Any, _Journal]:
-    """Return the storage of a journal, which reads only what is new in the file, and the journal."""
-    from optuna.storages import JournalStorage
-
-    journal: Any = _Journal(path)
-    return JournalStorage(journal), journal
 
 
 def _sampler(plan: Plan, seed: int) -> Any:

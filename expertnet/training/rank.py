@@ -17,7 +17,7 @@ from expertnet.store.run import Run
 from expertnet.training.parallel import Group, join
 from expertnet.training.place import Place
 from expertnet.training.process import TICK, end_with
-from expertnet.training.runner import train_as_one_of
+from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import resolve_device
@@ -39,7 +39,7 @@ def lead(group: Group, run: Run, place: Place, starter: int) -> None:
         run.write_status(
             run.written_status().changed(state="running", process=this_process().beating(), own_process=True)
         )
-        train_as_one_of(group, run, stop, place=place)
+        run_training(run, stop, place=place, group=group, settle=False)
 
 
 def follow(group: Group, run: Run, place: Place) -> None:

@@ -46,27 +46,17 @@ def run_training(
     on_progress: OnProgress = lambda status: None,
     network: Callable[[int], ExpertNet] | None = None,
     place: Place | None = None,
+    group: Group = ALONE,
+    settle: bool = True,
 ) -> Status:
     """Train a run, from its last completed epoch if it has one, and return its final status.
 
     `stop` takes effect after a step, an evaluation batch or a part of a download, as does Run.ask_to_stop. A failure sets the
     state "failed", with its reason in the status and its traceback in the log. `network` creates another network with the
-    interface of ExpertNet for a number of classes. `place` is what the run gets of the computer, by default all. Raises OSError
-    only if the status cannot be written.
+    interface of ExpertNet for a number of classes. `place` is what the run gets of the computer, by default all. `group` is the
+    processes that train it together, of which this one is the first. Without `settle`, the caller calls `settled`. Raises
+    OSError only if the status cannot be written.
     """
-    return settled(run, train_as_one_of(ALONE, run, stop, on_progress=on_progress, network=network, place=place))
-
-
-def train_as_one_of(
-    group: Group,
-    run: Run,
-    stop: Stop,
-    *,
-    on_progress: OnProgress = lambda status: None,
-    network: Callable[[int], ExpertNet] | None = None,
-    place: Place | None = None,
-) -> Status:
-    """Train a run as `run_training` does, as the first of a group of processes. Leaves a request to stop to `settled`."""
     with StatusWriter(run, stop) as writer:
         try:
             with group.explained(stop.is_set):
@@ -87,7 +77,7 @@ def train_as_one_of(
             _fail(run, writer, f"Training failed with an unexpected error ({fault}). The log has the details.", "other")
         finally:
             writer.update(activity="", activity_share=None, seconds_left=None)
-    return writer.status
+    return settled(run, writer.status) if settle else writer.status
 
 
 def settled(run: Run, status: Status) -> Status:

@@ -9,7 +9,8 @@ from streamlit.runtime.secrets import Secrets
 from streamlit.testing.v1 import AppTest
 
 from expertnet.data.own.edits import remove_images
-from expertnet.data.own.versions import dataset_ids, history, open_version
+from expertnet.data.own.folders import dataset_ids
+from expertnet.data.own.versions import history, open_version
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login

@@ -10,9 +10,10 @@ from expertnet.data.cache import data_root
 from expertnet.data.datasets import load_decoded
 from expertnet.data.own.datasets import create_dataset, delete_dataset, remove_dataset
 from expertnet.data.own.edits import add_class, class_named, remove_images
+from expertnet.data.own.folders import dataset_ids, trashed_ids
 from expertnet.data.own.intake import add_files, stage
 from expertnet.data.own.uploads import begin_upload, uploads_of
-from expertnet.data.own.versions import dataset_ids, history, open_version, trashed_ids
+from expertnet.data.own.versions import history, open_version
 from expertnet.settings.schema import DataSettings
 from expertnet.ui import tasks
 from expertnet.ui.auth.middleware import Gate

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from expertnet.data.own.versions import dataset_ids, open_version
+from expertnet.data.own.folders import dataset_ids
+from expertnet.data.own.versions import open_version
 from expertnet.evaluation.calibration import fit_temperature
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.attribution import attribute

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expertnet.store import index, rows
+from expertnet.store import index
 from expertnet.store.compared import curves_of, settings_of
 from expertnet.store.index import ENDED, LONGEST, OWN, READABLE, TRAINED, open_index, row_labels, run_rows
 from expertnet.store.notes import Notes
@@ -24,19 +24,6 @@ from tests.support.opening import written
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path / "runs")
-
-
-@pytest.fixture
-def reads(monkeypatch):
-    """The ids of the runs that were read, in order; a row looks for damage once when its run is read."""
-    seen, find_damage = [], rows.find_damage
-
-    def recorded(run, *arguments):
-        seen.append(run.id)
-        return find_damage(run, *arguments)
-
-    monkeypatch.setattr(rows, "find_damage", recorded)
-    return seen
 
 
 def only(store):

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from expertnet.store import index, index_file, rows
+from expertnet.store import index, index_file
 from expertnet.store.index import forget_rows, run_rows
 from expertnet.store.index_file import INDEX_FILE, open_database
 from expertnet.store.notes import Notes
@@ -25,19 +25,6 @@ def store(tmp_path):
     return store
 
 
-@pytest.fixture
-def read(monkeypatch):
-    """The titles of the runs that were read from their files, in order."""
-    seen, original = [], rows.find_damage
-
-    def recorded(run, *arguments):
-        seen.append(run.title)
-        return original(run, *arguments)
-
-    monkeypatch.setattr(rows, "find_damage", recorded)
-    return seen
-
-
 def values(store):
     forget_rows()
     return [
@@ -51,17 +38,18 @@ def on_disk(store):
         return database.execute("SELECT COUNT(*) FROM runs").fetchone()[0]
 
 
-def test_another_process_reads_only_what_has_changed(store, read):
+def test_another_process_reads_only_what_has_changed(store, reads):
     before = values(store)
-    assert sorted(read) == ["one", "three", "two"] and values(store) == before and len(read) == 3
-    store.list()[1].annotate(Notes("changed", ("tag",)))
-    assert values(store)[1][1] == "changed" and read[3:] == ["changed"]
-    move_to_trash(store.list()[0])
-    assert len(values(store)) == on_disk(store) == 2 and len(read) == 4
+    runs = store.list()
+    assert sorted(reads) == sorted(run.id for run in runs) and values(store) == before and len(reads) == 3
+    runs[1].annotate(Notes("changed", ("tag",)))
+    assert values(store)[1][1] == "changed" and reads[3:] == [runs[1].id]
+    move_to_trash(runs[0])
+    assert len(values(store)) == on_disk(store) == 2 and len(reads) == 4
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database", "torn", "format", "rows", "values", "folder"])
-def test_a_damaged_index_is_made_anew(store, read, damage):
+def test_a_damaged_index_is_made_anew(store, reads, damage):
     before, path = values(store), store.root / INDEX_FILE
     if isinstance(damage, bytes):
         path.write_bytes(damage)
@@ -78,8 +66,8 @@ def test_a_damaged_index_is_made_anew(store, read, damage):
         }
         with closing(sqlite3.connect(path)) as database, database:
             database.execute(change[damage])
-    assert values(store) == before and len(read) == 6
-    assert values(store) == before and len(read) == (9 if damage in ("folder", "values") else 6)
+    assert values(store) == before and len(reads) == 6
+    assert values(store) == before and len(reads) == (9 if damage in ("folder", "values") else 6)
 
 
 def test_an_index_that_another_process_has_locked_delays_nobody(store, monkeypatch):
@@ -102,14 +90,14 @@ def test_processes_that_make_the_index_at_once_agree(store):
     assert on_disk(store) == 3
 
 
-def test_of_many_runs_the_folder_tells_which_have_changed_and_the_others_are_checked_in_turn(store, read, monkeypatch):
+def test_of_many_runs_the_folder_tells_which_have_changed_and_the_others_are_checked_in_turn(store, reads, monkeypatch):
     monkeypatch.setattr(index, "CHECKED", 1)
     monkeypatch.setattr(index, "SETTLED", -1.0)  # every folder counts as settled
     run_rows(store)
     for run in store.list():
         run.annotate(Notes(f"{run.title} again"))
         assert f"{run.title}" in {row.title for row in run_rows(store)}
-    del read[:]
+    del reads[:]
     oldest = store.list()[-1]
     (oldest.path / "notes.json").write_text('{"name": "by hand"}')  # in its place, so the folder stays the same
-    assert any("by hand" in {row.title for row in run_rows(store)} for _ in range(3)) and read == ["by hand"]
+    assert any("by hand" in {row.title for row in run_rows(store)} for _ in range(3)) and reads == [oldest.id]

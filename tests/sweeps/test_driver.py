@@ -6,8 +6,8 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.driver import Driver
 from expertnet.sweeps.engine import start_sweep, stop_sweep
+from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
-from expertnet.sweeps.study import JOURNAL
 from expertnet.sweeps.trials import trials_of
 from expertnet.training.manager import manager
 from tests.support.small import LIMIT, settings, until

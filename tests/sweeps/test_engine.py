@@ -13,9 +13,10 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.start_weights import FILE
 from expertnet.store.trash import move_to_trash
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
+from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.space import parse_dimension
-from expertnet.sweeps.study import JOURNAL, open_study
+from expertnet.sweeps.study import open_study
 from expertnet.sweeps.sweep import all_sweeps, find_sweep
 from expertnet.sweeps.trials import best_trials, trials_of
 from expertnet.training.runner import run_training

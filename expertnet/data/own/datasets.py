@@ -15,19 +15,10 @@ from filelock import FileLock, Timeout
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.own.contents import Contents, Patch, difference
+from expertnet.data.own.folders import TRASH, dataset_ids, home, log_of, trashed_ids
 from expertnet.data.own.log import append_line
 from expertnet.data.own.names import checked_name
-from expertnet.data.own.versions import (
-    TRASH,
-    Version,
-    dataset_ids,
-    find_version,
-    home,
-    log_of,
-    open_version,
-    read_log,
-    trashed_ids,
-)
+from expertnet.data.own.versions import Version, find_version, open_version, read_log
 from expertnet.errors import DatasetError
 
 LOCKED_FOR = 60.0  # seconds to wait for another change

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from expertnet.data.images import inspect_image
 from expertnet.data.own.contents import OwnImage
-from expertnet.data.own.versions import Version, blob
+from expertnet.data.own.folders import blob
+from expertnet.data.own.versions import Version
 from expertnet.errors import ImageError
 from expertnet.utils.files import TEMPORARY, remove_leftovers
 

@@ -16,10 +16,11 @@ from expertnet.data.own.contents import Contents, OwnImage
 from expertnet.data.own.datasets import edit, refuse_if_gone
 from expertnet.data.own.edits import fresh_id
 from expertnet.data.own.files import THUMB, to_jpeg, write_once
+from expertnet.data.own.folders import blob, home
 from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import Taken, checked_name, file_name
 from expertnet.data.own.uploads import Arrived, Upload, begin_upload, incoming
-from expertnet.data.own.versions import Version, blob, home, open_version
+from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent

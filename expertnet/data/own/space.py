@@ -9,8 +9,9 @@ import json
 from expertnet.data.own.contents import Contents, difference
 from expertnet.data.own.datasets import locked
 from expertnet.data.own.files import remove_others
+from expertnet.data.own.folders import home
 from expertnet.data.own.uploads import Upload, incoming, uploads_of
-from expertnet.data.own.versions import home, open_version, read_log
+from expertnet.data.own.versions import open_version, read_log
 from expertnet.utils.files import write_atomically
 
 

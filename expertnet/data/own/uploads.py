@@ -18,8 +18,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from expertnet.data.own.datasets import LOCKED_FOR, refuse_if_gone
+from expertnet.data.own.folders import home
 from expertnet.data.own.log import append_line, lines
-from expertnet.data.own.versions import home, open_version
+from expertnet.data.own.versions import open_version
 from expertnet.errors import DatasetError
 from expertnet.utils.files import LEFTOVER_AGE, TEMPORARY, cached_on_file, remove_leftovers
 

@@ -1,20 +1,7 @@
-"""Read datasets of your own: every version, and the changes between them.
-
-A dataset is the folder `datasets/<id>/` in the data folder:
-
-    log.jsonl            an object a line: version, time, what, patch, and on undo or redo, of which version
-    images/ab/<sha256>   the image files as they were uploaded, each once
-    thumbs/ab/<sha256>   small JPEG copies
-    incoming/<id>        files that have arrived and are in no version yet (uploads.py)
-
-Until somebody deletes the older versions (space.py), files are only added and the log only grows. So a kill leaves the last version
-whole, every change can be undone, and a version that a run was trained on stays as it was.
-"""
+"""Read datasets of your own: every version, and the changes between them."""
 
 import errno
 import json
-import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from expertnet.data.archives import Entry, read_file
-from expertnet.data.cache import data_root
 from expertnet.data.own.contents import Contents, OwnImage
+from expertnet.data.own.folders import REFERENCE, blob, log_of
 from expertnet.data.own.log import damaged, lines
 from expertnet.errors import DatasetError
 from expertnet.utils.files import cached_on_file
-
-REFERENCE = re.compile(r"([a-z0-9][a-z0-9-]{0,39})(?:@([1-9]\d{0,8}))?")  # such as flowers or flowers@3
-TRASH = ".trash"
 
 
 @dataclass(frozen=True)
@@ -160,38 +144,6 @@ class Log:
     def what(self, number: int) -> str:
         """Return in words the change that made a version."""
         return next(each.what for each in self.changes if each.number == number)
-
-
-def home() -> Path:
-    """Return the folder of all datasets."""
-    return data_root() / "datasets"
-
-
-def log_of(dataset: str) -> Path:
-    """Return the file that changes with a dataset."""
-    return home() / dataset / "log.jsonl"
-
-
-def blob(folder: Path, digest: str, kind: str = "images") -> Path:
-    return folder / kind / digest[:2] / digest
-
-
-def dataset_ids() -> list[str]:
-    """Return the ids of all datasets, sorted."""
-    return _ids(home())
-
-
-def trashed_ids() -> list[str]:
-    """Return the ids of removed datasets, sorted."""
-    return _ids(home() / TRASH)
-
-
-def _ids(folder: Path) -> list[str]:
-    with suppress(OSError), os.scandir(folder) as found:
-        names = [item.name for item in found if REFERENCE.fullmatch(item.name) and item.is_dir()]
-        logs = {name: folder / name / "log.jsonl" for name in names}
-        return sorted(name for name, log in logs.items() if log.is_file() and log.stat().st_size)
-    return []
 
 
 def find_version(reference: str) -> Version | None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from expertnet.data.catalog import Listed
 from expertnet.data.own.datasets import create_dataset, delete_dataset, remove_dataset, restore_dataset
-from expertnet.data.own.versions import trashed_ids
+from expertnet.data.own.folders import trashed_ids
 from expertnet.data.samples import samples
 from expertnet.ui import choices
 from expertnet.ui.auth import login

@@ -15,7 +15,8 @@ from expertnet.data.catalog import class_counts
 from expertnet.data.data_url import to_data_url
 from expertnet.data.datasets import find_cached
 from expertnet.data.own.files import THUMB, read_thumb
-from expertnet.data.own.versions import Version, find_version, log_of
+from expertnet.data.own.folders import log_of
+from expertnet.data.own.versions import Version, find_version
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import cached_on_file
 

@@ -4,9 +4,10 @@ import streamlit as st
 
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.edits import class_id
+from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.intake import add_files
 from expertnet.data.own.names import LONGEST, alike
-from expertnet.data.own.versions import Version, dataset_ids, find_version
+from expertnet.data.own.versions import Version, find_version
 from expertnet.inference.predictor import Predictor
 from expertnet.store.run import Run
 from expertnet.ui.auth import login

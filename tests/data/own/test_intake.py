@@ -11,9 +11,10 @@ from PIL import Image
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.edits import add_class, class_named, remove_class
 from expertnet.data.own.files import read_thumb
+from expertnet.data.own.folders import home
 from expertnet.data.own.intake import add_files, files_at, finish, stage
 from expertnet.data.own.uploads import begin_upload
-from expertnet.data.own.versions import history, home, open_version
+from expertnet.data.own.versions import history, open_version
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, flowers, png
 from tests.support.uploads import archive_of

@@ -11,10 +11,10 @@ from PIL import Image
 
 from expertnet.data.own import pieces
 from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.folders import home
 from expertnet.data.own.intake import finish, stage
 from expertnet.data.own.pieces import arrived, receive
 from expertnet.data.own.uploads import begin_upload, uploads_of
-from expertnet.data.own.versions import home
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, framed, png
 from tests.support.uploads import archive_of

@@ -10,11 +10,12 @@ import pytest
 from expertnet.data.own import datasets, edits
 from expertnet.data.own.datasets import can_undo, create_dataset, undo
 from expertnet.data.own.edits import remove_class, remove_images
+from expertnet.data.own.folders import home
 from expertnet.data.own.intake import add_files, finish, stage
 from expertnet.data.own.pieces import receive
 from expertnet.data.own.space import delete_older_versions, discard, older_size
 from expertnet.data.own.uploads import UploadGoneError, begin_upload, uploads_of
-from expertnet.data.own.versions import history, home, open_version
+from expertnet.data.own.versions import history, open_version
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, framed, png
 

@@ -23,8 +23,9 @@ from expertnet.data.own.datasets import (
     undo,
 )
 from expertnet.data.own.edits import class_named
+from expertnet.data.own.folders import dataset_ids, trashed_ids
 from expertnet.data.own.intake import add_files
-from expertnet.data.own.versions import dataset_ids, find_version, history, open_version, trashed_ids
+from expertnet.data.own.versions import find_version, history, open_version
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, flowers, png
 

@@ -15,11 +15,12 @@ from starlette.testclient import TestClient
 from expertnet.data.own import intake
 from expertnet.data.own.datasets import create_dataset, remove_dataset
 from expertnet.data.own.edits import add_class, class_named
+from expertnet.data.own.folders import home
 from expertnet.data.own.intake import Outcome
 from expertnet.data.own.pieces import MOST
 from expertnet.data.own.space import discard
 from expertnet.data.own.uploads import Upload
-from expertnet.data.own.versions import home, open_version
+from expertnet.data.own.versions import open_version
 from expertnet.ui.auth.middleware import Gate
 from expertnet.ui.data import receiver
 from tests.support.own import files_of
