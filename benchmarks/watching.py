@@ -6,7 +6,8 @@ messages) but draw nothing. So this is the server's share of watching; benchmark
 First prints the server's CPU time while a finished run is on screen, then trains on the digits with the preset quick. Each
 round watches with no client, one, none and five, for whole epochs. Phases are short because a machine's speed drifts: the
 clients stay connected, and pause while they do not watch. Every watched phase is compared with the two unwatched ones beside
-it. Prints the mean loss of images per second with its 95% interval, and the CPU time that the server spent besides training.
+it. After every ten rounds, a new run begins, so that curves are as long as usual. Prints the mean loss of images per second so
+far with its 95% interval, and the CPU time that the server spent besides training.
 """
 
 import argparse
@@ -41,6 +42,7 @@ PHASES = (0, 1, 0, 5)  # watching clients
 SETTLE = 4.0  # seconds after pages were opened, which are not measured
 POLL = 0.02  # seconds between two looks for the end of an epoch
 IDLE_SECONDS = 30.0
+ROUNDS = 10  # with one run
 
 
 class Watcher(threading.Thread):
@@ -176,9 +178,7 @@ def compare(process: psutil.Process, run: Run, watchers: list[Watcher], rounds: 
 
     phases = []
     end = end_of_epoch()
-    for number, count in enumerate((*PHASES * rounds, 0)):
-        if number and number % (10 * len(PHASES)) == 0:
-            print(f"{number // len(PHASES)} rounds", flush=True)
+    for count in (*PHASES * rounds, 0):
         for position, watcher in enumerate(watchers):
             watcher.paused = position >= count
         start, end = end, [end_of_epoch() for _ in range(epochs)][-1]
@@ -193,9 +193,8 @@ def compare(process: psutil.Process, run: Run, watchers: list[Watcher], rounds: 
 def report(phases: list[Phase], images: int) -> None:
     """Print what watching cost phases of that many images."""
     alone = statistics.mean(phase.cpu / phase.seconds for phase in phases if not phase.watching)
-    print(
-        f"watching  images/s  loss of images/s      CPU besides training   a tick  (n = {len(phases) // len(PHASES)})"
-    )
+    rounds = sum(phase.watching > 0 for phase in phases) // 2
+    print(f"watching  images/s  loss of images/s      CPU besides training   a tick  (n = {rounds})")
     for count in sorted(set(PHASES)):
         at = [index for index, phase in enumerate(phases) if phase.watching == count]
         cpu = statistics.mean(phases[index].cpu / phases[index].seconds for index in at)
@@ -234,15 +233,21 @@ def main() -> None:
                     f"finished run, {count} watching: {end.cpu - start.cpu:.2f} s of CPU time in {IDLE_SECONDS:.0f} s, "
                     f"{end.ticks - start.ticks} ticks"
                 )
-            run = store.create(build_settings("quick", "digits", {"training.epochs": 10_000}))
-            RunQueue(store.root).add(run.id)
-            Watcher(server, run).close()  # the server looks into the queue
-            while len(run.metrics()) < 2:
-                assert run.status().active, run.log_tail()
-                time.sleep(0.2)
-            images = run.written_status().steps * run.settings().training.batch_size * options.epochs
-            with connected(server, run, max(PHASES)) as watchers:
-                report(compare(process, run, watchers, options.rounds, options.epochs), images)
+            phases: list[Phase] = []
+            for done in range(0, options.rounds, ROUNDS):
+                run = store.create(build_settings("quick", "digits", {"training.epochs": 10_000}))
+                RunQueue(store.root).add(run.id)
+                Watcher(server, run).close()  # the server looks into the queue
+                while len(run.metrics()) < 2:
+                    assert run.status().active, run.log_tail()
+                    time.sleep(0.2)
+                images = run.written_status().steps * run.settings().training.batch_size * options.epochs
+                with connected(server, run, max(PHASES)) as watchers:
+                    phases += compare(process, run, watchers, min(options.rounds - done, ROUNDS), options.epochs)
+                run.ask_to_stop()
+                while run.status().active:
+                    time.sleep(0.2)
+                report(phases, images)
 
 
 if __name__ == "__main__":
