@@ -12,6 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
 from expertnet.store.run import Run
+from expertnet.sweeps import engine
+from expertnet.training import controls
 from expertnet.training.manager import manager
 from expertnet.ui import choices
 from expertnet.ui.announce import announce
@@ -41,6 +43,7 @@ PAGES = {  # file name: title and icon
     "experts": ("Experts", "account_tree"),
     "predict": ("Predict", "image_search"),
 }
+TRIALS = {controls.TAG, engine.TAG}
 STRIP_TICK = 3.0  # seconds
 LONGEST = 40  # characters of a title in the strip
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
@@ -105,7 +108,7 @@ def training_strip(in_view: str | None) -> None:
 
     def look() -> None:
         if not drawn.path.is_dir() or not drawn.status().active:
-            if drawn.path.is_dir():
+            if drawn.path.is_dir() and not TRIALS & {*drawn.notes().tags}:  # their pages show them, and they are many
                 toast(f"{escape(cut(drawn.title, LONGEST))}: {drawn.state}.")
             st.rerun()
         _strip(drawn, len(others) - 1)
@@ -115,7 +118,7 @@ def training_strip(in_view: str | None) -> None:
 
 
 def _strip(run: Run, more: int) -> None:
-    status, row = run.status(), st.container(horizontal=True, vertical_alignment="center", gap="small")
+    status, row = run.status(), st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small")
     # Not a link: after a link from the Train page to itself, the browser keeps the old URL.
     label = f"Now training: {escape(cut(run.title, LONGEST))}" + (f" (+{more})" if more else "")
     if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
