@@ -16,20 +16,36 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from expertnet.data import heic
 from expertnet.errors import ImageError
 from expertnet.utils.memory import trim_memory
 
 MAX_BYTES = 50 * 2**20  # of a file
 MAX_PIXELS = 50_000_000  # of up to 4 bytes each, however many threads decode
 MAX_PROGRESSIVE_PIXELS = 30_000_000  # of a progressive JPEG, whose coefficients the decoder keeps
+MAX_HEIC_PIXELS = 25_000_000  # of a HEIC photo, whose decoder keeps two more copies; phones take up to 24.5 million
 MAX_COPIED_PIXELS = 16_000_000  # of a WebP or a TIFF of large strips, whose decoders keep up to three more copies
 LARGE = 4_000_000  # pixels; larger images are decoded one at a time
 SMALL = 2**18  # pixels; smaller images take too little memory to count, and never wait for others
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
-FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF" + (", PPM or HEIC" if heic.READABLE else " or PPM")
+_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".gif",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
 )
+SUFFIXES = frozenset((*_SUFFIXES, *heic.SUFFIXES))
 
 STRIP = 2**17  # pixels converted at a time
 _TURNS = {
@@ -124,7 +140,10 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     if len(data) > MAX_BYTES:
         raise ImageError(f"The file is larger than {MAX_BYTES // 2**20} MiB. Save the image at a smaller size.", "size")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        is_heic = heic.is_heic(data)
+        if is_heic:
+            heic.register_heic()
+        with Image.open(io.BytesIO(data), formats=(heic.FORMAT,) if is_heic else FORMATS) as image:
             if image.width * image.height > (most := _most_pixels(image)):
                 raise _too_large(most)
             yield image
@@ -144,6 +163,8 @@ def _most_pixels(image: Image.Image) -> int:
     """Return the limit of an image, which depends on what its decoder keeps beside the pixels."""
     if "progressive" in image.info:
         return MAX_PROGRESSIVE_PIXELS
+    if image.format == heic.FORMAT:
+        return MAX_HEIC_PIXELS
     is_copied = image.format == "WEBP"
     if isinstance(image, TiffImageFile):  # the largest strip or tile is copied
         tags = image.tag_v2

@@ -12,13 +12,15 @@ import torch
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngImageFile
 
-from expertnet.data import images
+from expertnet.data import heic, images
 from expertnet.data.images import fit, load_image, read_image
 from expertnet.errors import ImageError
 from tests.support.small import LIMIT
 
 
 def encoded(image, kind="PNG", **options):
+    if kind == heic.FORMAT:
+        heic.register_heic()  # which can write it, too
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -29,7 +31,7 @@ def corner(data):
     return read_image(data).getpixel((0, 0))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP", "JPEG", "HEIF"])
 def test_every_common_format_is_read_as_rgb(kind):
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
     image = read_image(encoded(Image.new("RGB", (6, 4), (200, 40, 90)), kind, **options))
@@ -134,7 +136,7 @@ def test_other_files_are_rejected():
         assert str(refusal.value).count(". ") == 1  # what is wrong, and what to do
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "HEIF"])
 def test_a_truncated_image_is_rejected_at_every_length(kind):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), kind)
@@ -146,7 +148,7 @@ def test_a_truncated_image_is_rejected_at_every_length(kind):
 def test_random_damage_gives_an_image_or_an_error():
     generator = np.random.default_rng(1)
     noise = Image.fromarray(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8))
-    for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM"):
+    for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "PPM", "HEIF"):
         data = bytearray(encoded(noise, kind))
         for _ in range(60):
             hurt = bytearray(data)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from expertnet.data.custom import save_upload
+from expertnet.data.images import FORMATS_TEXT
 from expertnet.store.run_store import RunStore
 from expertnet.training.manager import manager
 from expertnet.ui.train import own_images
@@ -271,7 +272,7 @@ def test_the_first_look_at_your_own_images_shows_the_layout_and_no_warning():
     test = own_images_form()
     assert not test.warning and test.button(key="start").disabled
     assert any("flowers/rose/1.jpg" in code.value for code in test.code)
-    assert any("JPEG, PNG, GIF, BMP, WebP, TIFF or PPM" in caption.value for caption in test.caption)
+    assert any(FORMATS_TEXT in caption.value for caption in test.caption)
 
 
 def test_the_card_of_your_own_images_shows_them():

@@ -92,7 +92,8 @@ def test_names_in_a_class_differ(dataset):
     ("path", "name"),
     [
         ("a/photo", "photo.jpg"),
-        ("a/photo.heic", "photo.heic.jpg"),
+        ("a/photo.avif", "photo.avif.jpg"),
+        ("a/photo.heic", "photo.heic"),
         ("a/.JPG.jpeg", ""),
         ("a/b\u202e.jpg", "b.jpg"),
         ("a/" + "x" * 200 + ".jpg", "x" * 80 + ".jpg"),

@@ -26,6 +26,7 @@ from PIL import Image
 
 from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
+from expertnet.data.heic import register_heic
 from expertnet.data.images import load_image
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.intake import add_files, files_at
@@ -51,6 +52,11 @@ def image(mode: str, kind: str, side: int = SIDE, **options: object) -> Callable
         return buffer.getvalue()
 
     return make
+
+
+def heic_photo() -> bytes:
+    register_heic()  # which can write it, too
+    return image("RGBA", "HEIF", 5000)()
 
 
 def header(kind: bytes, size: int) -> bytes:
@@ -190,6 +196,7 @@ IMAGES = {
     "progressive JPEG": image("CMYK", "JPEG", progressive=True, subsampling=0),
     "GIF with transparency": image("RGBA", "GIF"),
     "WebP of 16 megapixels": image("RGBA", "WEBP", 4000, quality=1, method=0),
+    "HEIC with transparency of 25 megapixels": heic_photo,
     "PNG of 64 megapixels": image("RGB", "PNG", 8000),
 }
 ARCHIVES = {
