@@ -279,3 +279,29 @@ def test_runs_too_large_and_nodes_with_other_code_are_named_and_runs_share_a_gpu
     assert manager.executor.status(runs[2]).startswith("Waits for 1 CPU and 0.5 GPUs: ")
     manager.close()
     cluster.remove_node(node)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("default")
+def test_if_the_head_dies_the_queue_waits_for_a_new_one(store, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "2")  # 60 by default
+    monkeypatch.setattr(ray_executor, "RETRY", 0.5)
+    head = NODE | {"include_dashboard": False, "gcs_server_port": free_port()}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    manager = Manager(store, RayExecutor(store.root))
+    one, two = manager.submit(settings(**LONG)), manager.submit(settings())
+    try:
+        until(lambda: one.metrics())
+        cluster.remove_node(cluster.head_node, allow_graceful=False)
+        until(lambda: one.state == "interrupted" and "No Ray cluster answers at" in manager.executor.room)
+        assert can_resume(one) and two.state == "queued"
+        cluster.add_node(**head)
+        assert manager.join(two.id, LIMIT) and two.state == "finished"
+    finally:
+        print(manager.executor.room, one.log_tail(), sep="\n")
+        manager.close()
+        cluster.shutdown()
