@@ -1,13 +1,13 @@
-"""Measure what open tabs cost the training they show, without a browser: python -m benchmarks.watching [--rounds 100] [--epochs 2]
+"""Measure what open tabs cost the training they show, without a browser: python -m benchmarks.watching [--rounds 20] [--seconds 3]
 
 Starts the app, and clients that speak Streamlit's WebSocket as its frontend does (the timers of fragments, the cache of
 messages) but draw nothing. So this is the server's share of watching; benchmarks.live_tabs measures it with a browser.
 
 First prints the server's CPU time while a finished run is on screen, then trains on the digits with the preset quick. Each
-round watches with no client, one, none and five, for whole epochs. Phases are short because a machine's speed drifts: the
-clients stay connected, and pause while they do not watch. Every watched phase is compared with the two unwatched ones beside
-it. After every ten rounds, a new run begins, so that curves are as long as usual. Prints the mean loss of images per second so
-far with its 95% interval, and the CPU time that the server spent besides training.
+round watches with no client, one, none and five, for whole epochs of at least some seconds in all. Phases are short because a
+machine's speed drifts: the clients stay connected, and pause while they do not watch. Every watched phase is compared with the
+two unwatched ones beside it. After every ten rounds, a new run begins, so that curves are as long as usual. Prints the mean loss
+of images per second so far with its 95% interval, and the CPU time that the server spent besides training.
 """
 
 import argparse
@@ -160,62 +160,66 @@ class Phase:
     """Whole epochs of a training while some clients watch."""
 
     watching: int
+    epochs: int
     seconds: float
     cpu: float  # seconds that the server spent besides training
     ticks: int
 
 
-def compare(process: psutil.Process, run: Run, watchers: list[Watcher], rounds: int, epochs: int) -> list[Phase]:
+def compare(process: psutil.Process, run: Run, watchers: list[Watcher], rounds: int, seconds: float) -> list[Phase]:
     """Return the phases of some rounds, and one more without clients."""
     history = run.path / "metrics.jsonl"  # which is written at the end of every epoch
 
-    def end_of_epoch() -> Moment:
+    def end_of_epoch() -> tuple[Moment, int]:
         size = history.stat().st_size
         while history.stat().st_size == size:
             assert run.status().active, run.log_tail()
             time.sleep(POLL)
-        return Moment.now(process, watchers)
+        return Moment.now(process, watchers), history.read_bytes().count(b"\n")
 
     phases = []
-    end = end_of_epoch()
+    end, last = end_of_epoch()
     for count in (*PHASES * rounds, 0):
         for position, watcher in enumerate(watchers):
             watcher.paused = position >= count
-        start, end = end, [end_of_epoch() for _ in range(epochs)][-1]
+        start, first = end, last
+        while end.time < start.time + seconds:
+            end, last = end_of_epoch()
         spent = sorted(
             end.by_thread[key] - start.by_thread[key] for key in start.by_thread.keys() & end.by_thread.keys()
         )
         training = sum(spent[-available_threads() :])  # the busiest threads
-        phases.append(Phase(count, end.time - start.time, end.cpu - start.cpu - training, end.ticks - start.ticks))
+        phases.append(
+            Phase(count, last - first, end.time - start.time, end.cpu - start.cpu - training, end.ticks - start.ticks)
+        )
     return phases
 
 
 def report(phases: list[Phase], images: int) -> None:
-    """Print what watching cost phases of that many images."""
+    """Print what watching cost, with epochs of that many images."""
     alone = statistics.mean(phase.cpu / phase.seconds for phase in phases if not phase.watching)
+    speeds = [images * phase.epochs / phase.seconds for phase in phases]
     rounds = sum(phase.watching > 0 for phase in phases) // 2
     print(f"watching  images/s  loss of images/s      CPU besides training   a tick  (n = {rounds})")
     for count in sorted(set(PHASES)):
         at = [index for index, phase in enumerate(phases) if phase.watching == count]
         cpu = statistics.mean(phases[index].cpu / phases[index].seconds for index in at)
-        line = f"{count:>8}  {statistics.median(images / phases[index].seconds for index in at):>8.0f}  "
+        line = f"{count:>8}  {statistics.median(speeds[index] for index in at):>8.0f}  "
         if count:
-            losses = [
-                1 - (1 / phases[i].seconds) / ((1 / phases[i - 1].seconds + 1 / phases[i + 1].seconds) / 2) for i in at
-            ]
+            losses = [1 - 2 * speeds[i] / (speeds[i - 1] + speeds[i + 1]) for i in at]
             mean, low, high = mean_interval(torch.tensor(losses))
             loss = f"{mean:.1%} [{low:.1%}, {high:.1%}]"
             ticks = sum(phases[index].ticks for index in at) / sum(phases[index].seconds for index in at)
             line += f"{loss:<20}  {cpu:>7.1%} of a core  {(cpu - alone) / ticks * 1000:>10.1f} ms"
         else:
             line += f"{'':<20}  {cpu:>7.1%} of a core"
-        print(line)
+        print(line, flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=2, help="of a phase")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=3, help="of a phase, at least")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -241,9 +245,9 @@ def main() -> None:
                 while len(run.metrics()) < 2:
                     assert run.status().active, run.log_tail()
                     time.sleep(0.2)
-                images = run.written_status().steps * run.settings().training.batch_size * options.epochs
+                images = run.written_status().steps * run.settings().training.batch_size
                 with connected(server, run, max(PHASES)) as watchers:
-                    phases += compare(process, run, watchers, min(options.rounds - done, ROUNDS), options.epochs)
+                    phases += compare(process, run, watchers, min(options.rounds - done, ROUNDS), options.seconds)
                 run.ask_to_stop()
                 while run.status().active:
                     time.sleep(0.2)
