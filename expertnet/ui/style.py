@@ -34,11 +34,12 @@ PHONE_ROOM = {  # of the rows that wrap in a narrow window
 }
 CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
-# still loads is about as wide as a button, or the others would move further.
+# still loads is about as wide as a button, or the others would move further. A long name of the run in training leaves room for Stop.
 LOOKS = """
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
 div[data-testid='stSliderThumbValue'] {color: inherit}
 .st-key-announcer {display: none}
+div.st-key-in-training {flex: 0 1 auto; min-width: 0}
 div[data-testid='stSkeleton'] {min-width: 7rem}
 :is(.stPageLink, .stButtonGroup, .stCheckbox, .stProgress) {
   min-height: 2.5rem; display: flex; flex-direction: column; justify-content: center

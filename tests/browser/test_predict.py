@@ -99,7 +99,7 @@ def test_a_drawing_is_classified_and_cleared(page):
 
 def test_a_drawing_stays_and_the_pen_stays_down_when_the_line_on_a_training_goes(tab, run):
     store = RunStore(run.path.parent)
-    live = written(store, "Live")
+    live = written(store, "Live, of a name that is longer than a phone")
     status = live.status()
     live.write_status(status.changed(process=this_process(), state="running"))
     queue = RunQueue(store.root)
@@ -108,6 +108,9 @@ def test_a_drawing_stays_and_the_pen_stays_down_when_the_line_on_a_training_goes
     page = tab("predict", run=run.id)
     strip = page.get_by_role("button", name="Now training: Live")
     expect(strip).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 720})
     page.get_by_role("radio", name="Draw").click()
     canvas = page.get_by_role("application", name="Canvas")
     canvas.press("Space")

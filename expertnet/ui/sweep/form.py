@@ -117,7 +117,7 @@ def _space(base: Settings) -> tuple[tuple[Dimension, ...], str]:
         key=VARIED,
         label_visibility="collapsed",
         select_all=False,
-        width=600,  # not "stretch", which the button would squeeze on a phone
+        width=520,  # not "stretch", which the button would squeeze on a phone
     )
 
     def ask_report() -> None:
