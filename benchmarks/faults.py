@@ -1,13 +1,17 @@
 """Kill trainings and fill their disks, then check that they resume to the same bits: python -m benchmarks.faults --kills 100
 
 tests/support/faults.py describes the faults and what must hold after each. Prints how many trainings of each kind survived.
+With --ray N, kills the process of N trainings on a Ray cluster of this computer instead, which Ray starts again.
 """
 
 import argparse
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.support.faults import break_trainings
+from tests.support.ray_faults import kills_on_ray
 
 
 def main() -> None:
@@ -15,8 +19,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="trainings to kill in each way (default: %(default)s)")
     parser.add_argument("--disks", type=int, default=25, help="disks to fill (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random instants (default: %(default)s)")
+    parser.add_argument("--ray", type=int, default=0, metavar="N", help="trainings to kill on a Ray cluster")
     options = parser.parse_args()
-    found = break_trainings(options.kills, options.disks, options.seed)
+    if options.ray:
+        with tempfile.TemporaryDirectory() as folder:
+            found = {"killed on a Ray cluster": kills_on_ray(Path(folder), options.ray, options.seed)}
+    else:
+        found = break_trainings(options.kills, options.disks, options.seed)
     for kind, problems in found.items():
         for number, problem in enumerate(problems):
             if problem:

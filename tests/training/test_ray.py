@@ -22,19 +22,13 @@ from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start
 from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.processes import process_facts, this_process
-from tests.support.served import ROOT, free_port
+from tests.support.ray_faults import HEAD, NODE
+from tests.support.served import free_port
 from tests.support.small import LIMIT, can_resume, figures, settings, until
 
 LONG = {"training.epochs": 10_000}
 DEAD = this_process().model_copy(update={"pid": 2**22 + 1})
 USUAL = (1.0, 0.5)
-NODE = {  # with the code of this checkout
-    "num_cpus": 1,
-    "num_gpus": 0,
-    "include_log_monitor": False,
-    "env_vars": {"PYTHONPATH": str(ROOT)},
-}
-
 ENDS_LATE = """
 import json, sys, time
 from pathlib import Path
@@ -195,7 +189,7 @@ def cluster():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
+    made = Cluster(initialize_head=True, head_node_args=HEAD)
     made.add_node(**NODE)
     yield made
     made.shutdown()
@@ -289,7 +283,7 @@ def test_if_the_head_dies_the_queue_waits_for_a_new_one(store, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "2")  # 60 by default
     monkeypatch.setattr(ray_executor, "RETRY", 0.5)
-    head = NODE | {"include_dashboard": False, "gcs_server_port": free_port()}
+    head = HEAD | {"gcs_server_port": free_port()}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     manager = Manager(store, RayExecutor(store.root))
