@@ -35,6 +35,10 @@ class Executor(ABC):
         """Stop a run that trains or waits in any process. With `discard`, it then moves to the trash. Raises RunError."""
         stop_run(run, discard)
 
+    def restarts(self, run: Run) -> bool:
+        """Return whether a run that was interrupted trains again without being asked to."""
+        return False
+
     def ended(self, run: Run) -> str:
         """Say in a sentence why a run ended before its last epoch; "" if it did not."""
         status = run.status()

@@ -53,8 +53,11 @@ class RayExecutor(Executor):
         later = "Waits for the runs before it." if told.waits else "About to start."
         return told.problem or told.waits.get(run.id, later)
 
+    def restarts(self, run: Run) -> bool:
+        return run.state == "interrupted" and self._helper is not None and run.id in self.queue.tasks.values()
+
     def ended(self, run: Run) -> str:
-        if run.state == "interrupted" and self._helper and run.id in self.queue.tasks.values():
+        if self.restarts(run):
             return "Its computer or process ended. Ray starts it again when there is room."
         return super().ended(run)
 

@@ -7,6 +7,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
+from expertnet.training.local import LocalExecutor
 from expertnet.training.manager import manager
 from expertnet.ui.shell import NO_RUN
 from tests.support.opening import finished, opened, query_of, to_page, written
@@ -188,6 +189,19 @@ def test_the_queue_of_a_cluster_says_what_is_wrong_instead_of_asking_how_many_ru
     assert any("“nowhere”" in each.value for each in test.markdown)  # why the run waits
     assert not [field for field in test.number_input if str(field.key).startswith("trainings")]
     manager().stop(run)
+
+
+def test_a_run_that_ray_would_start_again_can_be_stopped(monkeypatch):
+    run = running(RunStore())
+    run.write_status(run.status().changed(state="interrupted"))
+    monkeypatch.setattr(LocalExecutor, "restarts", lambda self, run: run.state == "interrupted")
+    queue = manager().queue
+    queue.add(run.id)
+    queue.take_for("task", lambda run_id: True)
+    test = opened("train", run.id)
+    assert "resume" not in [button.key for button in test.button]
+    test.button(key="stop").click().run()
+    assert run.state == "stopped" and queue.tasks == {} and test.button(key="resume")
 
 
 def test_a_run_that_ran_out_of_memory_offers_half_the_batch_size():

@@ -53,7 +53,16 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
     if status.ended_early:
         st.caption(manager().executor.ended(run))
     buttons = st.container(horizontal=True, vertical_alignment="center", key="actions of ended")
-    if why_not:
+    if manager().executor.restarts(run):
+        action(
+            buttons,
+            "Stop",
+            "stop_circle",
+            "stop",
+            lambda: manager().stop(run),
+            help="Ray then does not start it again.",
+        )
+    elif why_not:
         label = "Start a new run with these settings"
         action(buttons, label, "replay", "anew", lambda: _start_another(run, settings), type="primary")
     elif resumable:
