@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,8 +42,8 @@ class Survey:
 
     Compared by identity.
 
-    `images` has a row per image: `name`; `part` ("train" or "test") and `place` in it, from 0; `label`; `width` and `height`
-    of the file; `brightest`, `darkest`, `sharpness` and `detail`, from 0 to 1; `hash` (64 bits) and `digest` of its pixels.
+    `images` has a row per image: `name`; `part` ("train" or "test") and `place` in it, from 0; `set`, which is `part`, or
+    "validation" if the dataset itself has validation images; `label`; `width` and `height` of the file; `brightest`, `darkest`, `sharpness` and `detail`, from 0 to 1; `hash` (64 bits) and `digest` of its pixels.
     """
 
     title: str
@@ -93,10 +93,10 @@ def survey(data: DataSettings, progress: Report = silent, cancelled: ShouldStop 
     refuse_if_missing(data)
     try:
         if data.dataset in BUILTIN:
-            classes, found = _builtin(data, progress, cancelled)
+            classes, found, held = *_builtin(data, progress, cancelled), frozenset[str]()
         else:
-            classes, found = _files(data, unreadable, progress, cancelled)
-        images = _table(list(found))
+            classes, found, held = _files(data, unreadable, progress, cancelled)
+        images = _table(list(found), held)
     except OSError as error:
         raise unreadable_error(title, error) from error
     return Survey(title, classes, images, tuple(unreadable))
@@ -105,12 +105,16 @@ def survey(data: DataSettings, progress: Report = silent, cancelled: ShouldStop 
 _Row = tuple[str, str, int, int, int, Look]  # name, part, label, width, height
 
 
-def _table(rows: list[_Row]) -> pd.DataFrame:
+def _table(rows: list[_Row], held: Set[str]) -> pd.DataFrame:
     *columns, looks = zip(*rows, strict=True) if rows else [()] * 6
     table = pd.DataFrame(dict(zip(("name", "part", "label", "width", "height"), columns, strict=True)))
     measures = pd.DataFrame([found[:5] for found in looks], columns=list(Look._fields[:5]))
     gray_NHH = np.stack([found.gray_HH for found in looks]) if rows else np.zeros((0, HASHED, HASHED))
-    table = table.join(measures).assign(place=table.groupby("part").cumcount(), hash=perceptual_hashes(gray_NHH))
+    table = table.join(measures).assign(
+        set=table["part"].mask(table["name"].isin(held), "validation"),
+        place=table.groupby("part").cumcount(),
+        hash=perceptual_hashes(gray_NHH),
+    )
     return table.sort_values("part", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -136,7 +140,7 @@ def _shrunk(image_3SS: Tensor) -> Tensor:
 
 def _files(
     data: DataSettings, unreadable: list[Unreadable], progress: Report, cancelled: ShouldStop
-) -> tuple[tuple[str, ...], Iterator[_Row]]:
+) -> tuple[tuple[str, ...], Iterator[_Row], Set[str]]:
     source = find_source(data)
     layout = list_layout(source, progress, cancelled)
     unreadable += [Unreadable(name, ELSEWHERE) for name in layout.skipped]
@@ -162,4 +166,4 @@ def _files(
                 done += len(batch)
                 progress(f"Looking at {source.name}", done / len(layout.images))
 
-    return layout.classes, rows()
+    return layout.classes, rows(), layout.held

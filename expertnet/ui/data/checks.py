@@ -125,7 +125,7 @@ def _duplicates(found: Findings, visible: bool) -> list[Group] | None:
 
 def _heading(group: Group) -> str:
     parts = ["Same pixels" if group.exact else "Similar"]
-    parts += ["train and test"] * group.across_sets + ["several classes"] * group.across_classes
+    parts += [", ".join(group.sets)] * group.across_sets + ["several classes"] * group.across_classes
     if len(group.rows) > PER_GROUP:
         parts.append(f"{PER_GROUP} of {len(group.rows):,}")
     return " · ".join(parts)
