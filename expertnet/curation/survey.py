@@ -43,7 +43,8 @@ class Survey:
     Compared by identity.
 
     `images` has a row per image: `name`; `part` ("train" or "test") and `place` in it, from 0; `set`, which is `part`, or
-    "validation" if the dataset itself has validation images; `label`; `width` and `height` of the file; `brightest`, `darkest`, `sharpness` and `detail`, from 0 to 1; `hash` (64 bits) and `digest` of its pixels.
+    "validation" if the dataset itself has images for that; `label`; `width` and `height` of the file; `brightest`, `darkest`,
+    `sharpness` and `detail`, from 0 to 1; `hash` (64 bits) and `digest` of its pixels.
     """
 
     title: str
@@ -98,7 +99,7 @@ def survey(data: DataSettings, progress: Report = silent, cancelled: ShouldStop 
             classes, found, held = _files(data, unreadable, progress, cancelled)
         images = _table(list(found), held)
     except OSError as error:
-        raise unreadable_error(title, error) from error
+        raise unreadable_error(data, error) from error
     return Survey(title, classes, images, tuple(unreadable))
 
 
