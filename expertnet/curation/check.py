@@ -84,7 +84,7 @@ def duplicates_sentence(groups: list[Group]) -> str:
     text += f", {exact:,} of them with the same pixels." if exact else "."
     if across := [group.sets for group in groups if group.across_sets]:
         where = "several of train, validation and test" if "validation" in chain(*across) else "both train and test"
-        text += f" {counted(len(across), 'group')} in {where}: a network would be measured on images like those it was trained on."
+        text += f" {counted(len(across), 'group')} in {where}: a network would be judged by images like those it was trained on."
     if classes := sum(group.across_classes for group in groups):
         text += f" {counted(classes, 'group')} in several classes: some labels may be wrong."
     return text

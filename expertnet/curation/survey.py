@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -106,7 +106,7 @@ def survey(data: DataSettings, progress: Report = silent, cancelled: ShouldStop 
 _Row = tuple[str, str, int, int, int, Look]  # name, part, label, width, height
 
 
-def _table(rows: list[_Row], held: Set[str]) -> pd.DataFrame:
+def _table(rows: list[_Row], held: frozenset[str]) -> pd.DataFrame:
     *columns, looks = zip(*rows, strict=True) if rows else [()] * 6
     table = pd.DataFrame(dict(zip(("name", "part", "label", "width", "height"), columns, strict=True)))
     measures = pd.DataFrame([found[:5] for found in looks], columns=list(Look._fields[:5]))
@@ -141,7 +141,7 @@ def _shrunk(image_3SS: Tensor) -> Tensor:
 
 def _files(
     data: DataSettings, unreadable: list[Unreadable], progress: Report, cancelled: ShouldStop
-) -> tuple[tuple[str, ...], Iterator[_Row], Set[str]]:
+) -> tuple[tuple[str, ...], Iterator[_Row], frozenset[str]]:
     source = find_source(data)
     layout = list_layout(source, progress, cancelled)
     unreadable += [Unreadable(name, ELSEWHERE) for name in layout.skipped]

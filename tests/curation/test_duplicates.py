@@ -75,7 +75,7 @@ def test_copies_in_training_and_validation_are_across_sets(tmp_path, monkeypatch
         ({"b/held.png", "b/copy.png"}, ("validation", "test"), True),
         ({"b/1.png", "b/again.png"}, ("train",), False),
     ]
-    assert "2 groups in several of train, validation and test: a network" in duplicates_sentence(
+    assert "2 groups in several of train, validation and test: a network would be judged" in duplicates_sentence(
         [group for _, group in groups]
     )
 
