@@ -141,11 +141,13 @@ def remove(
 ) -> None:
     """Move a dataset of yours to the trash. Runs that were trained on it keep their images."""
     from expertnet.data.own.datasets import delete_dataset, find_id, remove_dataset, restore_dataset
+    from expertnet.store.run_store import RunStore
+    from expertnet.store.trash import named_images
 
     if restore:
         print(f"{restore_dataset(name).contents.title} is back.")
     elif permanently:
-        delete_dataset(name)
+        delete_dataset(name, named_images(RunStore()))
         print(f"{name} is deleted permanently.")
     else:
         dataset = find_id(name)
@@ -159,9 +161,11 @@ def prune(name: Name) -> None:
     from expertnet.data.own.datasets import find_id
     from expertnet.data.own.space import delete_older_versions
     from expertnet.data.own.versions import open_version
+    from expertnet.store.run_store import RunStore
+    from expertnet.store.trash import named_images
 
     dataset = find_id(name)
-    freed = delete_older_versions(dataset)
+    freed = delete_older_versions(dataset, named_images(RunStore()))
     print(f"{open_version(dataset).reference} is the only version now. {size_text(freed)} are free again.")
 
 

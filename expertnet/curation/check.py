@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,9 @@ def duplicates_sentence(groups: list[Group]) -> str:
     images, exact = sum(len(group.rows) for group in groups), sum(group.exact for group in groups)
     text = f"{counted(images, 'image')} look like others, in {counted(len(groups), 'group')}"
     text += f", {exact:,} of them with the same pixels." if exact else "."
-    if sets := sum(group.across_sets for group in groups):
-        text += f" {counted(sets, 'group')} in both train and test: a network would be tested on images like those it was trained on."
+    if across := [group.sets for group in groups if group.across_sets]:
+        where = "several of train, validation and test" if "validation" in chain(*across) else "both train and test"
+        text += f" {counted(len(across), 'group')} in {where}: a network would be judged by images like those it was trained on."
     if classes := sum(group.across_classes for group in groups):
         text += f" {counted(classes, 'group')} in several classes: some labels may be wrong."
     return text
@@ -118,7 +120,7 @@ def to_table(found: Check) -> pd.DataFrame:
     listed = [("duplicate", str(number), rows) for number, rows in enumerate((group.rows for group in found.groups), 1)]
     listed += [(KINDS[kind].title.lower(), "", rows) for kind, rows in found.faults.items()]
     table = [
-        (problem, group, images["name"][row], classes[images["label"][row]], images["part"][row], "")
+        (problem, group, images["name"][row], classes[images["label"][row]], images["set"][row], "")
         for problem, group, rows in listed
         for row in rows
     ]

@@ -12,6 +12,7 @@ from expertnet.errors import DatasetError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 ROWS = 64  # hashes that are compared with all others at a time
+SETS = ("train", "validation", "test")
 MOST_PAIRS = 2_000_000  # which take 32 MB
 
 
@@ -22,7 +23,11 @@ class Group:
     rows: np.ndarray  # of Survey.images, ascending
     exact: bool  # all have the same pixels
     across_classes: bool
-    across_sets: bool  # some are in train and some in test
+    sets: tuple[str, ...]  # those of SETS that they are in
+
+    @property
+    def across_sets(self) -> bool:
+        return len(self.sets) > 1
 
 
 def find_duplicates(
@@ -30,7 +35,7 @@ def find_duplicates(
 ) -> list[Group]:
     """Group the images of a survey whose hashes differ in at most `distance` bits, directly or through others.
 
-    Groups across train and test come first, then those across classes, then the largest. Raises DatasetError if there are too
+    Groups across sets come first, then those across classes, then the largest. Raises DatasetError if there are too
     many to be of use, and Cancelled.
     """
     hashes, hash_of = np.unique(images["hash"].to_numpy(), return_inverse=True)
@@ -45,10 +50,8 @@ def find_duplicates(
 def group_of(images: pd.DataFrame, rows: np.ndarray) -> Group:
     """Return images of a survey, by their rows, as a group."""
 
-    def several(column: str) -> bool:
-        return len(set(images[column].to_numpy()[rows])) > 1
-
-    return Group(rows, not several("digest"), several("label"), several("part"))
+    digests, labels, sets = (set(images[column].to_numpy()[rows]) for column in ("digest", "label", "set"))
+    return Group(rows, len(digests) == 1, len(labels) > 1, tuple(name for name in SETS if name in sets))
 
 
 def near_pairs(

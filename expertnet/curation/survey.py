@@ -42,8 +42,9 @@ class Survey:
 
     Compared by identity.
 
-    `images` has a row per image: `name`; `part` ("train" or "test") and `place` in it, from 0; `label`; `width` and `height`
-    of the file; `brightest`, `darkest`, `sharpness` and `detail`, from 0 to 1; `hash` (64 bits) and `digest` of its pixels.
+    `images` has a row per image: `name`; `part` ("train" or "test") and `place` in it, from 0; `set`, which is `part`, or
+    "validation" if the dataset itself has images for that; `label`; `width` and `height` of the file; `brightest`, `darkest`,
+    `sharpness` and `detail`, from 0 to 1; `hash` (64 bits) and `digest` of its pixels.
     """
 
     title: str
@@ -93,24 +94,28 @@ def survey(data: DataSettings, progress: Report = silent, cancelled: ShouldStop 
     refuse_if_missing(data)
     try:
         if data.dataset in BUILTIN:
-            classes, found = _builtin(data, progress, cancelled)
+            classes, found, held = *_builtin(data, progress, cancelled), frozenset[str]()
         else:
-            classes, found = _files(data, unreadable, progress, cancelled)
-        images = _table(list(found))
+            classes, found, held = _files(data, unreadable, progress, cancelled)
+        images = _table(list(found), held)
     except OSError as error:
-        raise unreadable_error(title, error) from error
+        raise unreadable_error(data, error) from error
     return Survey(title, classes, images, tuple(unreadable))
 
 
 _Row = tuple[str, str, int, int, int, Look]  # name, part, label, width, height
 
 
-def _table(rows: list[_Row]) -> pd.DataFrame:
+def _table(rows: list[_Row], held: frozenset[str]) -> pd.DataFrame:
     *columns, looks = zip(*rows, strict=True) if rows else [()] * 6
     table = pd.DataFrame(dict(zip(("name", "part", "label", "width", "height"), columns, strict=True)))
     measures = pd.DataFrame([found[:5] for found in looks], columns=list(Look._fields[:5]))
     gray_NHH = np.stack([found.gray_HH for found in looks]) if rows else np.zeros((0, HASHED, HASHED))
-    table = table.join(measures).assign(place=table.groupby("part").cumcount(), hash=perceptual_hashes(gray_NHH))
+    table = table.join(measures).assign(
+        set=table["part"].mask(table["name"].isin(held), "validation"),
+        place=table.groupby("part").cumcount(),
+        hash=perceptual_hashes(gray_NHH),
+    )
     return table.sort_values("part", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -136,7 +141,7 @@ def _shrunk(image_3SS: Tensor) -> Tensor:
 
 def _files(
     data: DataSettings, unreadable: list[Unreadable], progress: Report, cancelled: ShouldStop
-) -> tuple[tuple[str, ...], Iterator[_Row]]:
+) -> tuple[tuple[str, ...], Iterator[_Row], frozenset[str]]:
     source = find_source(data)
     layout = list_layout(source, progress, cancelled)
     unreadable += [Unreadable(name, ELSEWHERE) for name in layout.skipped]
@@ -162,4 +167,4 @@ def _files(
                 done += len(batch)
                 progress(f"Looking at {source.name}", done / len(layout.images))
 
-    return layout.classes, rows()
+    return layout.classes, rows(), layout.held

@@ -23,6 +23,7 @@ from expertnet.utils.files import remove_leftovers, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 MAPPED = 2**29  # bytes of images from which they stay in a file
+UNFINISHED = ".unfinished-"  # begins the names of what is written or deleted; leftovers are deleted after a day
 VERSION = 3  # part of every key; raise it if the same source decodes to different numbers
 
 
@@ -100,7 +101,7 @@ def take(split: Split, indices: Tensor) -> Split:
     if split.images.numel() < MAPPED or not hasattr(os, "posix_fallocate"):
         return split.take(indices)
     try:
-        with tempfile.NamedTemporaryFile(prefix=".unfinished-", dir=data_root() / "decoded") as file:
+        with tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=data_root() / "decoded") as file:
             os.posix_fallocate(file.fileno(), 0, size)  # or a full disk would end the process
             images = torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8).view(shape)
     except OSError:
@@ -125,8 +126,8 @@ def store(
     """
     parent = data_root() / "decoded"
     parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(parent, ".unfinished-*")
-    work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
+    remove_leftovers(parent, f"{UNFINISHED}*")
+    work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
     try:
         labels: dict[str, list[Tensor]] = {"train": [], "test": []}
         sums = torch.zeros(2, 3, dtype=torch.float64)  # of the pixels of each channel, and of their squares

@@ -68,7 +68,7 @@ def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = 
                 scanned, paths = _list(find_source(data), progress, cancelled)
             _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
         except OSError as error:
-            raise unreadable_error(dataset_title(data.dataset), error) from error
+            raise unreadable_error(data, error) from error
     if isinstance(scanned, str):
         raise DatasetError(scanned)
     refuse_without_validation(data, scanned.largest)

@@ -147,7 +147,7 @@ def load_decoded(
         if decoded is None:
             decoded = _decode(data, key, progress, cancelled)
     except OSError as error:
-        raise unreadable_error(title, error) from error
+        raise unreadable_error(data, error) from error
     name = data.dataset
     if name not in BUILTIN:
         name = f"{title}/" if title in BUILTIN else title  # a slash marks a folder that is called "digits"
@@ -168,10 +168,14 @@ def load_decoded(
     return own or info, decoded
 
 
-def unreadable_error(title: str, error: OSError) -> DatasetError:
-    """Return the error to raise if the disk fails."""
+def unreadable_error(data: DataSettings, error: OSError) -> DatasetError:
+    """Return the error to raise if images cannot be read: the dataset was removed meanwhile, or the disk fails."""
+    try:
+        refuse_if_missing(data)
+    except DatasetError as gone:
+        return gone
     return DatasetError(
-        f"{title} could not be read, or not cached in {data_root()} ({error.strerror or error}). "
+        f"{dataset_title(data.dataset)} could not be read, or not cached in {data_root()} ({error.strerror or error}). "
         "Check the permissions of both and the free disk space."
     )
 
@@ -200,7 +204,7 @@ def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known
         return f"{data.dataset}-{ending}"
     path = find_source(data)
     if isinstance(path, Version):
-        return f"own-{path.digest[:32]}-{ending}"
+        return f"{path.source}-{ending}"
     if path.is_dir():
         digest = hashlib.sha256(os.fsencode(path.resolve()))
         for entry in list_entries(path, cancelled):

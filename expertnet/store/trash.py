@@ -6,8 +6,10 @@ Only folders named like runs are touched. Of a link, the link is moved and delet
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from expertnet.data.own.copies import remove_copies
+from expertnet.data.own.versions import find_version
 from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -55,7 +57,8 @@ def restore_run(store: RunStore, run_id: str) -> Run:
 def empty_trash(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
     """Permanently delete these runs in the trash (by default all) and return their number.
 
-    Raises RunError, which says how many are deleted, if one cannot be.
+    Decoded images that only they needed are deleted, too (`remove_copies`). Raises RunError, which says how many are deleted,
+    if one cannot be.
     """
     wanted = None if run_ids is None else set(run_ids)
     runs = [run for run in trashed(store) if wanted is None or run.id in wanted]
@@ -65,7 +68,21 @@ def empty_trash(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
                 run.path.unlink()
             else:
                 shutil.rmtree(run.path)
+    remove_copies(named_images(store))
     return len(runs)
+
+
+def named_images(store: RunStore) -> set[str]:
+    """Return the keys or sources of the decoded images that runs name, those in the trash too: see `remove_copies`."""
+    found = set[str]()
+    for run in (*store.list(), *trashed(store)):
+        if info := run.dataset_info():
+            found.add(info.fingerprint)
+            continue
+        with suppress(RunError):  # a run that has not loaded its images yet
+            if version := find_version(run.settings().data.dataset):
+                found.add(version.source)
+    return found
 
 
 @contextmanager

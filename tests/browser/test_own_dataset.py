@@ -37,6 +37,17 @@ def folder(tmp_path):
     return write(tmp_path / "drop", files)
 
 
+def drop(zone, path):
+    """Drag a folder onto an element, and drop it there."""
+    zone.scroll_into_view_if_needed()
+    box = zone.bounding_box()
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    session = zone.page.context.new_cdp_session(zone.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+
+
 def train(page, url, version):
     """Train shortly on the dataset that the Data page shows, and return the id of the run."""
     page.get_by_role("button", name="Train on it").click()
@@ -61,7 +72,7 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
         page.route(
             "**/upload/spots/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
         )
-        page.locator(".pick-folder").set_input_files(folder(tmp_path))
+        drop(page.locator(".zone"), folder(tmp_path))
         expect(page.get_by_text("The connection is lost. The upload continues when it is back.")).to_be_visible()
         page.unroute("**/upload/spots/*")
         expect(

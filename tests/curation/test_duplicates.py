@@ -5,8 +5,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from expertnet.curation.check import duplicates_sentence
 from expertnet.curation.duplicates import find_duplicates, near_pairs
 from expertnet.curation.survey import survey
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.intake import add_files
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Cancelled
 from tests.support.photos import encoded, photo, write
@@ -50,6 +53,31 @@ def test_copies_are_grouped_across_classes_and_sets(tmp_path):
     assert second.across_classes and not second.across_sets and not second.exact
     assert same == {"train/a/0.png", "train/a/0 again.bmp"}
     assert third.exact and not third.across_classes and not third.across_sets
+
+
+def test_copies_in_training_and_validation_are_across_sets(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
+    photos = [photo(seed) for seed in range(10)]
+    files = {
+        f"train/{name}/{seed}.png": encoded(photos[seed + 3 * (name == "b")]) for name in "ab" for seed in range(3)
+    }
+    files |= {f"validation/{name}/held.png": encoded(photos[6 + (name == "b")]) for name in "ab"}
+    files |= {f"test/{name}/tested.png": encoded(photos[8 + (name == "b")]) for name in "ab"}
+    files |= {
+        "validation/a/copy.png": encoded(photos[1], compress_level=1),
+        "test/b/copy.png": encoded(photos[7], "BMP"),
+    }
+    files |= {"train/b/again.png": encoded(photos[4], compress_level=1)}
+    found = survey(DataSettings(dataset=add_files(create_dataset("Own").dataset, files.items()).version.reference))
+    groups = groups_of(found, 0)
+    assert [(names, group.sets, group.across_sets) for names, group in groups] == [
+        ({"a/1.png", "a/copy.png"}, ("train", "validation"), True),
+        ({"b/held.png", "b/copy.png"}, ("validation", "test"), True),
+        ({"b/1.png", "b/again.png"}, ("train",), False),
+    ]
+    assert "2 groups in several of train, validation and test: a network would be judged" in duplicates_sentence(
+        [group for _, group in groups]
+    )
 
 
 def test_all_images_alike_are_one_group(tmp_path):

@@ -24,6 +24,7 @@ def test(tmp_path, monkeypatch):
         "b/<b>copy.png": encoded(photo(0)),
         "b/dark.png": encoded(photo(20).point(lambda value: value // 10)),
         "b/lost.png": encoded(photo(21)),
+        "b/notes.txt": b"no image",
     }
     version = add_files(create_dataset("Own").dataset, files.items()).version
     version.path(next(image for _, image in version.ordered if image.name == "lost.png")).unlink()
@@ -111,6 +112,7 @@ def test_every_view_shows_what_is_wrong_and_it_can_be_checked_again(test):
     assert "**Dark**: 1 image" in text(choose(test, "images"))
     assert "Training skips 1 file" in text(choose(test, "files"))
     assert test.dataframe[0].value["reason"].tolist() == ["The file is empty. Choose an image."]
+    assert "1 file could not be added" in text(test) and test.dataframe[1].value["File"].tolist() == ["b/notes.txt"]
     assert "The classes are even" in text(choose(test, "classes"))
     assert test.dataframe[0].value["class"].tolist() == ["a", "b"]
     test.text_input(key=f"class name {class_named(open_version('own').contents, 'a')} 2").set_value("<b>ant")
@@ -127,4 +129,5 @@ def test_every_view_shows_what_is_wrong_and_it_can_be_checked_again(test):
     remove_images("own", [key for key, image in version.contents.images.items() if image.name == "lost.png"])
     press(test, "Check again")
     assert "Version 2 was checked" not in text(test)
-    assert "Every file is an image" in text(choose(test, "files"))
+    assert "Every file of the dataset is an image" in text(choose(test, "files"))
+    assert test.dataframe[0].value["File"].tolist() == ["b/notes.txt"]

@@ -68,6 +68,19 @@ def test_the_form_marks_changed_settings_and_shows_the_command():
     assert any("--set training.epochs=3" in code.value for code in test.run().code)
 
 
+def test_the_details_compare_the_cost_of_image_sizes():
+    test = form()
+    test.session_state["details"] = True  # unfolded
+    table = test.run().dataframe[0].value
+    assert table["Image size"].tolist() == ["32 pixels", "64 pixels", "96 pixels", "128 pixels"]
+    assert table["Relative cost"].tolist() == ["1x", "4x", "9x", "16x"]
+    test.number_input(key="field 1 data.image_size").set_value(48)
+    test.number_input(key="field 1 data.cutout").set_value(40)
+    table = test.run().dataframe[0].value  # images of 32 pixels are smaller than the cutout
+    assert table["Image size"].tolist() == ["48 pixels", "64 pixels", "96 pixels", "128 pixels"]
+    assert table["Relative cost"].tolist()[0] == "1x"
+
+
 def test_a_changed_toggle_is_marked_without_the_preset():
     test = form()
     test.toggle(key="field 1 model.residual").set_value(True).run()

@@ -9,7 +9,7 @@ from expertnet.data.own.datasets import edit, free_title
 from expertnet.data.own.names import Taken, alike, checked_name, tidy
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError
-from expertnet.utils.text import counted, printable
+from expertnet.utils.text import counted, plural, printable
 
 SPLITS = ("", "train", "validation", "test")
 
@@ -71,7 +71,7 @@ def remove_class(dataset: str, label: str) -> Version:
 def move_images(dataset: str, keys: Iterable[str], label: str) -> Version:
     """Move images to a class, which is how a wrong label is mended. Raises DatasetError if the class is gone.
 
-    An image that is in the class already, byte for byte, is not there twice afterwards.
+    An image that is in the class already, byte for byte, is not there twice afterwards, and the change in words says so.
     """
     return relabel(dataset, dict.fromkeys(keys, label))
 
@@ -88,20 +88,30 @@ def relabel(dataset: str, labels: Mapping[str, str]) -> Version:
             if image.label in names:
                 taken[image.label].names.add(image.name)
                 held[image.label].add(image.digest)
-        sources = {contents.classes[image.label] for image in moving.values()}
+        present, sources = 0, {contents.classes[image.label] for image in moving.values()}
         for key, image in moving.items():
             label = labels[key]
             if image.digest in held[label]:
                 del contents.images[key]
+                present += 1
                 continue
             contents.images[key] = replace(image, label=label, name=taken[label].take(image.name))
             held[label].add(image.digest)
         where = f" from “{sources.pop()}”" if len(sources) == 1 else ""
         targets = {names[labels[key]] for key in moving}
         to = f"to “{targets.pop()}”" if len(targets) == 1 else f"to {len(targets)} classes"
-        return f"{counted(len(moving), 'image')} moved{where} {to}"
+        return f"{counted(len(moving), 'image')} moved{where} {to}{_already(present, len(moving))}"
 
     return edit(dataset, change)
+
+
+def _already(present: int, moving: int) -> str:
+    """Say how many of the images that move were in their class before, or ""."""
+    if not present:
+        return ""
+    if present == moving:
+        return f", where {plural(moving, 'it was', 'they were')} already"
+    return f", of which {present:,} {plural(present, 'was', 'were')} there already"
 
 
 def remove_images(dataset: str, keys: Iterable[str]) -> Version:

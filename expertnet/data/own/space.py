@@ -5,8 +5,10 @@ deleted, an upload is discarded, or the dataset is deleted permanently.
 """
 
 import json
+from collections.abc import Iterable
 
 from expertnet.data.own.contents import Contents, difference
+from expertnet.data.own.copies import remove_copies
 from expertnet.data.own.datasets import locked
 from expertnet.data.own.files import remove_others
 from expertnet.data.own.folders import home
@@ -21,15 +23,18 @@ def older_size(dataset: str) -> int:
     return sum(log.sizes.values()) - log.latest.size
 
 
-def delete_older_versions(dataset: str) -> int:
-    """Keep the latest version only, and return the bytes that this frees. Raises DatasetError or OSError."""
+def delete_older_versions(dataset: str, named: Iterable[str]) -> int:
+    """Keep the latest version only, and return the bytes that this frees. Raises DatasetError or OSError.
+
+    Decoded images go as well, but for those in `named` (`remove_copies`).
+    """
     folder = home() / dataset
     with incoming(dataset), locked(folder):
         version = open_version(dataset)
         patch = difference(Contents(), version.contents)
         line = {"version": version.number, "time": version.time, "what": version.what, "patch": patch}
         write_atomically(version.log, json.dumps(line).encode() + b"\n")
-        return _remove_unused(dataset)
+        return _remove_unused(dataset) + remove_copies(named)
 
 
 def discard(upload: Upload) -> None:

@@ -65,6 +65,11 @@ class Version:
         rule = ["validation images are held out"] if self.held else []  # earlier versions trained on them
         return sha256(json.dumps([sorted(names.values()), seen, *rule]).encode()).hexdigest()
 
+    @property
+    def source(self) -> str:
+        """What the keys of its decoded images begin with, at any size."""
+        return f"own-{self.digest[:32]}"
+
     @cached_property
     def size(self) -> int:
         """Bytes of its image files, each counted once."""
@@ -180,6 +185,11 @@ def read_log(dataset: str) -> Log:
 def history(dataset: str) -> list[Change]:
     """Return all changes, oldest first. Raises DatasetError."""
     return read_log(dataset).changes
+
+
+def rejected_files(dataset: str) -> list[tuple[str, str]]:
+    """Return the uploaded files that were no images, and why, those of the latest upload first. Raises DatasetError."""
+    return [each for change in reversed(history(dataset)) for each in change.rejected]
 
 
 @cached_on_file(maxsize=8)

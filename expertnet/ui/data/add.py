@@ -10,6 +10,7 @@ from expertnet.data.own.uploads import Upload, uploads_of
 from expertnet.data.own.versions import Version
 from expertnet.ui import choices
 from expertnet.ui.auth import login
+from expertnet.ui.data.dataset import rejected_table
 from expertnet.ui.data.dropzone import dropzone
 from expertnet.ui.data.receiver import result_of
 from expertnet.ui.shell import act, action
@@ -117,7 +118,7 @@ def _result(dataset: str) -> None:
     if added.rejected:
         st.warning(escape(added.sentence), icon=":material/warning:")
         with st.expander("Files that were not added", key=f"rejected {added.version}"):
-            st.dataframe([{"File": path, "Why": reason} for path, reason in added.rejected], hide_index=True)
+            rejected_table(added.rejected)
     else:
         st.success(escape(added.sentence), icon=":material/check:")
 

@@ -15,12 +15,13 @@ from expertnet.curation.limits import DISTANCE, MAX_DISTANCE
 from expertnet.curation.quality import KINDS, find_faults
 from expertnet.curation.survey import Survey
 from expertnet.data.own import edits
-from expertnet.data.own.versions import Version, find_version
+from expertnet.data.own.versions import Version, find_version, rejected_files
 from expertnet.settings.schema import DataSettings
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.data.balance import balance_view
+from expertnet.ui.data.dataset import rejected_table
 from expertnet.ui.data.findings import Findings, Seen, look, still_holds
 from expertnet.ui.data.forms import move_popover
 from expertnet.ui.data.grid import grouped_grid
@@ -82,7 +83,7 @@ def checks_view(version: Version) -> None:
     if view == "images":
         _bad_images(found, faults)
     elif view == "files":
-        _files(seen.survey)
+        _files(seen.survey, rejected_files(version.dataset))
     elif view == "classes":
         balance_view(found)
     else:
@@ -125,7 +126,7 @@ def _duplicates(found: Findings, visible: bool) -> list[Group] | None:
 
 def _heading(group: Group) -> str:
     parts = ["Same pixels" if group.exact else "Similar"]
-    parts += ["train and test"] * group.across_sets + ["several classes"] * group.across_classes
+    parts += [", ".join(group.sets)] * group.across_sets + ["several classes"] * group.across_classes
     if len(group.rows) > PER_GROUP:
         parts.append(f"{PER_GROUP} of {len(group.rows):,}")
     return " · ".join(parts)
@@ -180,12 +181,15 @@ def _bad_images(found: Findings, faults: dict[str, list[int]]) -> None:
     _mend(found, "Bad images", groups)
 
 
-def _files(found: Survey) -> None:
-    if not found.unreadable:
-        st.markdown("Every file is an image that can be read.")
-        return
-    st.markdown(f"Training skips {counted(len(found.unreadable), 'file')}.")
-    st.dataframe(pd.DataFrame(found.unreadable), hide_index=True, width="stretch")
+def _files(found: Survey, rejected: Sequence[tuple[str, str]]) -> None:
+    if found.unreadable:
+        st.markdown(f"Training skips {counted(len(found.unreadable), 'file')}.")
+        st.dataframe(pd.DataFrame(found.unreadable), hide_index=True, width="stretch")
+    else:
+        st.markdown("Every file of the dataset is an image that can be read.")
+    if rejected:
+        st.markdown(f"{counted(len(rejected), 'file')} could not be added:")
+        rejected_table(rejected)
 
 
 def _labels(found: Findings, groups: list[Group]) -> None:

@@ -8,6 +8,8 @@ from expertnet.data.catalog import Listed
 from expertnet.data.own.datasets import create_dataset, delete_dataset, remove_dataset, restore_dataset
 from expertnet.data.own.folders import trashed_ids
 from expertnet.data.samples import samples
+from expertnet.store.run_store import RunStore
+from expertnet.store.trash import named_images
 from expertnet.ui import choices
 from expertnet.ui.auth import login
 from expertnet.ui.data.tiles import cover
@@ -85,8 +87,15 @@ def trash_panel(place: DeltaGenerator) -> None:
         buttons = st.container(horizontal=True)
         action(buttons, "Restore", "undo", f"restore {name}", lambda: _restore(name))
         ask = st.expander("Delete permanently", key=f"ask {name}")
-        ask.write("This deletes all its images and versions. You cannot undo this.")
-        action(ask, "Delete", "delete_forever", f"delete {name}", lambda: delete_dataset(name))
+        ask.write(
+            "This deletes all its images and versions. You cannot undo this. Runs that were trained on it keep their decoded images "
+            "until you delete these runs."
+        )
+
+        def delete() -> None:
+            delete_dataset(name, named_images(RunStore()))
+
+        action(ask, "Delete", "delete_forever", f"delete {name}", delete)
 
 
 def _restore(name: str) -> None:

@@ -1,6 +1,6 @@
 """One of your datasets: what it holds, the last change, and the menu."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -10,7 +10,9 @@ from expertnet.data.own import edits
 from expertnet.data.own.datasets import can_redo, can_undo, redo, restore_version, undo
 from expertnet.data.own.layout import missing_of
 from expertnet.data.own.space import delete_older_versions, older_size
-from expertnet.data.own.versions import Version, history
+from expertnet.data.own.versions import Version, history, rejected_files
+from expertnet.store.run_store import RunStore
+from expertnet.store.trash import named_images
 from expertnet.ui.auth import login
 from expertnet.ui.data.chosen import remove_button
 from expertnet.ui.shell import act, action, time_text
@@ -93,9 +95,13 @@ def versions_view(version: Version) -> None:
                     "Delete older versions",
                     "delete_forever",
                     f"prune {version.reference}",
-                    lambda: delete_older_versions(version.dataset),
+                    lambda: delete_older_versions(version.dataset, named_images(RunStore())),
                 )
-    rejected = [(path, reason) for each in changes for path, reason in each.rejected]
-    if rejected:
+    if rejected := rejected_files(version.dataset):
         with st.expander(f"{counted(len(rejected), 'file')} could not be added", key="rejected"):
-            st.dataframe([{"File": path, "Why": reason} for path, reason in rejected], hide_index=True)
+            rejected_table(rejected)
+
+
+def rejected_table(rejected: Sequence[tuple[str, str]]) -> None:
+    """Draw files that could not be added, and why."""
+    st.dataframe([{"File": path, "Why": reason} for path, reason in rejected], hide_index=True)

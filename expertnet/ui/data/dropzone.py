@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from expertnet.data import heic
 from expertnet.data.archives import MAX_FILES
+from expertnet.data.images import SUFFIXES
 from expertnet.ui.data.receiver import HEADER, ROUTE
 
+UNREADABLE = set() if heic.READABLE else set(heic.SUFFIXES)  # not asked for, an iPhone sends these photos as JPEG
 HTML = """
 <div class="zone" role="group">
 <p class="hint"></p>
@@ -21,11 +24,11 @@ HTML = """
 </div>
 <progress max="1" value="0" hidden aria-label="Upload"></progress>
 <p class="said" role="status"></p>
-<input type="file" multiple hidden class="pick-files" accept="image/*">
+<input type="file" multiple hidden class="pick-files" accept="ACCEPTED">
 <input type="file" multiple hidden webkitdirectory class="pick-folder">
 <input type="file" multiple hidden class="pick-archive" accept=".zip,.tar,.tgz,.gz,.xz,.bz2">
 </div>
-"""
+""".replace("ACCEPTED", ",".join(("image/*", *sorted(SUFFIXES - UNREADABLE))))
 CSS = """
 .zone { border: 1px dashed var(--st-border-color); border-radius: var(--st-base-radius); padding: 1rem; color: var(--st-text-color);
   background: var(--st-secondary-background-color); }

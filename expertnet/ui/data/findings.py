@@ -79,7 +79,7 @@ class Findings:
     def where(self, row: int) -> str:
         """Return the class and the set of an image."""
         found = self.seen.survey.images.iloc[row]
-        return f"{self.survey.classes[found['label']]} · {found['part']}"
+        return f"{self.survey.classes[found['label']]} · {found['set']}"
 
 
 def still_holds(checked: Version, latest: Version) -> bool:

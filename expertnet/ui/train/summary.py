@@ -1,5 +1,6 @@
 """The network that the settings make and what it costs, before training starts."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -10,10 +11,14 @@ import streamlit as st
 from expertnet.charts.architecture import architecture
 from expertnet.charts.base import specification
 from expertnet.data.custom import known_class_count
-from expertnet.network.cost import Stage, estimate
+from expertnet.errors import SettingsError
+from expertnet.network.cost import Estimate, Stage, estimate
 from expertnet.settings.schema import Settings
+from expertnet.sweeps.space import settings_with
 from expertnet.training.start import CLASSES_IF_UNKNOWN
 from expertnet.ui.chart import show_chart
+
+SIZES = (32, 64, 96, 128)  # pixels of the images whose cost is compared
 
 
 def summary(settings: Settings) -> None:
@@ -24,12 +29,33 @@ def summary(settings: Settings) -> None:
     for label, value, help in (
         ("Parameters", _short(cost.parameters), "Numbers that training adjusts."),
         ("Multiply-adds", _short(cost.multiply_adds), "For one image. Training needs about three times as many."),
-        ("Memory", f"{cost.memory_bytes / 2**30:.1f} GiB", "Expected during training, without the dataset."),
+        ("Memory", _memory(cost), "Expected during training, without the dataset."),
     ):
         figures.metric(label, value, help=help, width="content")
     if classes is None:
         st.caption(f"Assumes {CLASSES_IF_UNKNOWN} classes until the images are loaded.")
+    st.dataframe(
+        _sizes(settings, cost, classes or CLASSES_IF_UNKNOWN),
+        hide_index=True,
+        width="content",
+        alt="Image sizes and their cost",
+    )
     show_chart(_sketch(cost.stages), "architecture")
+
+
+def _sizes(settings: Settings, chosen: Estimate, classes: int) -> pd.DataFrame:
+    """Return what the chosen image size and SIZES cost, but for those that the other settings rule out."""
+    rows = []
+    for size in sorted({*SIZES, settings.data.image_size}):
+        with suppress(SettingsError):
+            cost = estimate(settings_with(settings, {"data.image_size": size}), classes)
+            share = cost.multiply_adds / chosen.multiply_adds
+            rows.append((f"{size} pixels", _short(cost.multiply_adds), f"{share:.2g}x", _memory(cost)))
+    return pd.DataFrame(rows, columns=["Image size", "Multiply-adds", "Relative cost", "Memory"])
+
+
+def _memory(cost: Estimate) -> str:
+    return f"{cost.memory_bytes / 2**30:.1f} GiB"
 
 
 @lru_cache(maxsize=64)

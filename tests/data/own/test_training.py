@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+from expertnet.data import batches
 from expertnet.data.custom import scan
 from expertnet.data.datasets import dataset_title, find_cached, load_dataset, refuse_if_missing
 from expertnet.data.info import find_own
 from expertnet.data.own import edits
-from expertnet.data.own.datasets import create_dataset, remove_dataset, undo
+from expertnet.data.own.datasets import create_dataset, remove_dataset, restore_dataset, undo
 from expertnet.data.own.edits import class_named
+from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.intake import add_files
 from expertnet.data.own.layout import missing_of
 from expertnet.data.own.versions import open_version
@@ -17,7 +19,11 @@ from expertnet.errors import DatasetError
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run_store import RunStore
+from expertnet.training.runner import run_training
+from expertnet.training.start import prepare_resume
+from expertnet.training.stop import Stop
 from tests.support.own import files_of, flowers, png
+from tests.support.small import TINY
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +105,42 @@ def test_images_of_a_run_outlast_the_dataset():
     with pytest.raises(DatasetError, match="It was removed; restore it on the Data page"):
         refuse_if_missing(settings(f"{dataset}@2"))
     assert dataset_title("flowers@2") == "flowers@2"
+
+
+def tiny_run(dataset):
+    return RunStore().create(build_settings("quick", dataset, TINY | {"training.epochs": 3, "training.batch_size": 4}))
+
+
+def test_a_training_outlasts_its_dataset_and_can_be_resumed_without_it():
+    dataset, stop = flowers(count=10), Stop()
+    run = tiny_run(dataset)
+
+    def on_progress(status):
+        if status.epoch == 1 and dataset_ids():
+            remove_dataset(dataset)
+        if status.epoch == 2:
+            stop.set()
+
+    assert run_training(run, stop, on_progress=on_progress).state == "stopped", run.log_tail()
+    assert dataset_ids() == []
+    prepare_resume(run)
+    assert run_training(run, Stop()).state == "finished", run.log_tail()
+
+
+def test_a_training_whose_dataset_is_removed_while_it_is_decoded_says_so(monkeypatch):
+    monkeypatch.setattr(batches, "FILE_BATCH", 2)
+    dataset = flowers(count=10)
+    run = tiny_run(dataset)
+
+    def on_progress(status):
+        if status.activity.startswith("Decoding") and dataset_ids():
+            remove_dataset(dataset)
+
+    status = run_training(run, Stop(), on_progress=on_progress)
+    assert status.state == "failed" and status.error_kind == "data"
+    assert status.error == "There is no dataset 'flowers@2'. It was removed; restore it on the Data page."
+    restore_dataset(dataset)
+    assert len(load_dataset(settings("flowers@2"), 0).test) == 4
 
 
 def test_what_a_dataset_needs_before_a_training_is_said():

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -147,7 +148,10 @@ def test_a_moved_image_takes_a_free_name_and_is_not_twice_in_its_class():
     edits.move_images(dataset, keys_of(dataset, "b"), label(dataset, "a"))
     version = open_version(dataset)
     assert sorted(image.name for image in version.contents.images.values()) == ["1 (2).png", "1.png"]
+    assert version.what == "2 images moved from “b” to “a”, of which 1 was there already"
     assert undo(dataset).contents.counts().total() == 3
+    version = edits.move_images(dataset, keys_of(dataset, "b")[1:], label(dataset, "a"))
+    assert version.what == "1 image moved from “b” to “a”, where it was already"
 
 
 def test_images_are_moved_to_the_class_of_each_in_one_version():
@@ -261,9 +265,9 @@ def test_a_removed_dataset_comes_back_from_the_trash():
     assert create_dataset("Flowers").dataset == "flowers-2"
     assert restore_dataset(dataset).contents == before.contents
     remove_dataset(dataset)
-    delete_dataset(dataset)
+    delete_dataset(dataset, ())
     assert trashed_ids() == []
-    for change in (remove_dataset, restore_dataset, delete_dataset):
+    for change in (remove_dataset, restore_dataset, partial(delete_dataset, named=())):
         with pytest.raises(DatasetError, match="no dataset"):
             change(dataset)
 
@@ -311,7 +315,7 @@ def test_a_version_of_a_dataset_that_is_made_again_is_another_one():
         dataset = flowers()
         versions.append(open_version(dataset))
         remove_dataset(dataset)
-        delete_dataset(dataset)
+        delete_dataset(dataset, ())
     assert versions[0].reference == versions[1].reference and versions[0].key != versions[1].key
 
 
