@@ -64,9 +64,9 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return f" Did you mean {found[0]}?" if found else ""
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Replace every character that a terminal cannot print with "?", except those in `keep`."""
-    return "".join(char if char.isprintable() or char in keep else "?" for char in text)
+def printable(text: str, keep: str = "", sign: str = "?") -> str:
+    """Replace every character that a terminal cannot print with `sign`, except those in `keep`."""
+    return "".join(char if char.isprintable() or char in keep else sign for char in text)
 
 
 def without_controls(text: str) -> str:
