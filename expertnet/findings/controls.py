@@ -2,7 +2,7 @@
 
 from functools import partial
 from statistics import mean
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -115,7 +115,7 @@ def _differences(plan: Plan, arm: str, measured: Measured) -> dict[int, float]:
 
 def _row(
     plan: Plan, arm: str, by_seed: dict[int, float], found: Difference | None, margin: float, measured: Measured
-) -> dict[str, Any]:
+) -> dict[str, str | float | None]:
     trials = [trial for trial in plan.trials if trial.arm == arm]
     accuracies = [value for trial in trials if (value := _accuracy(trial, measured)) is not None]
     seconds = [value for trial in trials if (value := _seconds(trial)) is not None]

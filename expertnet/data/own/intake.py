@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from expertnet.data.archives import entries, read_file
 from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
@@ -19,7 +18,7 @@ from expertnet.data.own.files import THUMB, to_jpeg, write_once
 from expertnet.data.own.folders import blob, home
 from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import Taken, checked_name, file_name
-from expertnet.data.own.uploads import Arrived, Upload, begin_upload, incoming
+from expertnet.data.own.uploads import Arrived, ArrivedFile, Upload, begin_upload, incoming
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
@@ -154,7 +153,7 @@ def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
         yield batch
 
 
-def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, Any]:
+def _take(folder: Path, path: str, data: bytes, class_name: str) -> ArrivedFile:
     """Write an image to the disk and describe it, or say why it is none; nothing of files that systems leave in folders."""
     *parents, name = [part for part in path.replace("\\", "/").split("/") if part] or [""]
     if any(part.startswith(".") or part == "__MACOSX" for part in (*parents, name)):
@@ -176,7 +175,7 @@ def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, An
     return {"path": path, "class": class_name, "image": asdict(image)}
 
 
-def _note(upload: Upload, found: list[dict[str, Any]], contents: list[bytes]) -> None:
+def _note(upload: Upload, found: list[ArrivedFile], contents: list[bytes]) -> None:
     """Append a line to the list of arrived files, once the files themselves are on the disk."""
     sync = getattr(os, "sync", lambda: None)  # at once for all files, which is much faster than one by one
     sync()
