@@ -65,10 +65,7 @@ def train(
     else:
         settings = store.resolve(resume).settings()
         begin = partial(_resume, store, resume, values)
-    if several:
-        run, status = _train_with_others(store, settings, begin, stop)
-    else:
-        run, status = _train_in_turn(store, begin, stop)
+    run, status = _train_with_others(store, settings, begin, stop) if several else _train_in_turn(store, begin, stop)
     if resume is None and status.state == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
         move_to_trash(run)
         say("Stopped before training started. The run is in the trash.")

@@ -80,7 +80,6 @@ def _opened(url: str) -> HTTPResponse:
     """Ask for a URL. Raises OSError or HTTPException."""
     request = urllib.request.Request(url, headers={"User-Agent": "expertnet"})
     try:
-        answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
     except ValueError:  # urllib raises it for a redirect to something that is no URL
         raise OSError("invalid redirect") from None
-    return answer

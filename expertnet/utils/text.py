@@ -45,6 +45,12 @@ def counted(number: int, noun: str, many: str = "") -> str:
     return f"{number:,} {plural(number, noun, many)}"
 
 
+def listed(parts: Iterable[str], comma: str = ",") -> str:
+    """Return "a", "a and b", or "a, b and c". With a semicolon: "a; and b"."""
+    *first, last = parts
+    return f"{f'{comma} '.join(first)}{comma if comma == ';' else ''} and {last}" if first else last
+
+
 def size_text(size: int) -> str:
     """Return bytes as "170 MB"."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from filelock import FileLock, Timeout
 
@@ -31,15 +31,9 @@ class UploadGoneError(DatasetError):
     """The upload was added to the dataset, or discarded."""
 
 
-ArrivedFile = TypedDict(  # in this form because `class` is a keyword
-    "ArrivedFile",
-    {
-        "path": str,
-        "archive": NotRequired[str],  # that it was in
-        "reason": NotRequired[str],  # why it was rejected
-        "class": NotRequired[str],
-        "image": NotRequired[dict[str, Any]],  # the fields of an OwnImage, whose label is not known yet
-    },
+# A file, the archive that it was in, and why it was rejected, or its class and the fields of an OwnImage without a label
+ArrivedFile = TypedDict(
+    "ArrivedFile", {"path": str, "archive": str, "reason": str, "class": str, "image": dict[str, Any]}, total=False
 )
 
 
@@ -122,11 +116,7 @@ def _arrived(path: Path) -> Arrived:
         file for line in lines(path) for file in line
     ]  # a file may have come twice, because an answer was lost
     rejected = dict.fromkeys((file["path"], file["reason"]) for file in files if "reason" in file)
-    images = {
-        (file.get("archive"), file["path"], file["class"], file["image"]["digest"]): file
-        for file in files
-        if "image" in file
-    }
+    images = {(f.get("archive"), f["path"], f["class"], f["image"]["digest"]): f for f in files if "image" in f}
     sent = frozenset(file["path"] for file in files if "archive" not in file)
     return Arrived(list(images.values()), list(rejected), sent)
 
