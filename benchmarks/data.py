@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -48,7 +47,7 @@ from expertnet.utils.progress import never, silent
 from tests.support.photos import encoded, photo
 from tests.support.raw import Raw, connected
 from tests.support.sending import HEADERS, pieces
-from tests.support.served import newest_child, running_server
+from tests.support.served import newest_child, serving
 
 COPIED = 10  # every tenth image is a copy
 CLASSES, VISITS = 1000, 5
@@ -86,14 +85,6 @@ def clocks() -> tuple[float, float]:
 # --- upload and pages ------------------------------------------------------------------------------------------------
 
 
-def started(work: Path) -> Any:
-    def command(port: int) -> list[str]:
-        return [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
-
-    environment = {"EXPERTNET_RUNS": str(work / "runs"), "EXPERTNET_DATA": os.environ["EXPERTNET_DATA"]}
-    return running_server(command, work / "server.log", environment=environment)
-
-
 def ask(url: str, method: str, path: str, body: bytes = b"") -> Any:
     request = urllib.request.Request(f"{url}/upload/{path}", body or None, HEADERS, method=method)
     with urllib.request.urlopen(request, timeout=600) as answer:
@@ -105,14 +96,14 @@ def measure_upload(drawn: Path, work: Path) -> None:
     create_dataset("Uploaded")
     files = sorted(files_at(drawn))
     seconds = 0.0
-    with started(work) as url:
+    with serving(work, work / "data") as url:
         ask(url, "GET", "uploaded/a1")
         begun, bodies = time.perf_counter(), list(pieces(files, set()))
         for body in bodies[: len(bodies) // 2]:
             ask(url, "POST", "uploaded/a1", body)
         seconds += time.perf_counter() - begun
         newest_child().send_signal(signal.SIGKILL)
-    with started(work) as url:
+    with serving(work, work / "data") as url:
         known = set(ask(url, "GET", "uploaded/a1")["files"])
         print(f"killed when {len(known):,} of {len(files):,} images had arrived; the rest is sent to the next server")
         server = newest_child()
@@ -138,7 +129,7 @@ def measure_pages(drawn: Path, work: Path) -> None:
     for dataset in dataset_ids():
         remove_dataset(dataset)
     for dataset in trashed_ids():
-        with started(work) as url, connected(url) as session:
+        with serving(work, work / "data") as url, connected(url) as session:
             session.rerun("data")  # which loads the modules of the page
             found, server = restore_dataset(dataset).contents, newest_child()
             print(f"Data page, {len(found.images):,} images in {len(found.classes):,} classes (CPU time in brackets):")

@@ -15,10 +15,11 @@ from benchmarks.few_images import part_of, train
 from benchmarks.rows import markdown
 from benchmarks.unlike import limit, look, scores_of
 from expertnet.data.datasets import load_dataset
-from expertnet.evaluation.figures import Z95, Figure, share
+from expertnet.evaluation.figures import Figure, share
 from expertnet.inference.novelty import TRAINING, fit
 from expertnet.inference.predictor import Predictor
 from expertnet.network.model import ExpertNet
+from expertnet.routing.paired import Z95
 from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import DataSettings
 

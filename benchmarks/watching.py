@@ -50,8 +50,7 @@ class Watcher(threading.Thread):
 
     def __init__(self, server: str, run: Run) -> None:
         super().__init__(daemon=True)
-        self.ticks = 0
-        self.paused = False
+        self.ticks, self.paused = 0, False
         self._query, self._page, self._finished = f"run={run.id}", "", threading.Event()
         self._timers: dict[str, tuple[float, float]] = {}  # fragment: its interval, when it is due
         self._cache: dict[str, tuple[int, str]] = {}  # message: when it was last used, its fragment
@@ -102,10 +101,8 @@ class Watcher(threading.Thread):
             _, fragment = self._cache.get(message.ref_hash, (0, message.delta.fragment_id))
             self._cache[message.ref_hash or message.hash] = self._script_runs, fragment
         if kind == "new_session":
-            self._page, self._max_age = (
-                message.new_session.page_script_hash,
-                message.new_session.config.max_cached_message_age,
-            )
+            new = message.new_session
+            self._page, self._max_age = new.page_script_hash, new.config.max_cached_message_age
             if not message.metadata.run.fragment_ids:
                 self._timers.clear()
         elif kind == "page_info_changed":
@@ -185,13 +182,10 @@ def compare(process: psutil.Process, run: Run, watchers: list[Watcher], rounds: 
         start, first = end, last
         while end.time < start.time + seconds:
             end, last = end_of_epoch()
-        spent = sorted(
-            end.by_thread[key] - start.by_thread[key] for key in start.by_thread.keys() & end.by_thread.keys()
-        )
-        training = sum(spent[-available_threads() :])  # the busiest threads
-        phases.append(
-            Phase(count, last - first, end.time - start.time, end.cpu - start.cpu - training, end.ticks - start.ticks)
-        )
+        then, now = start.by_thread, end.by_thread
+        spent = sorted(now[key] - then[key] for key in then.keys() & now.keys())
+        cpu = end.cpu - start.cpu - sum(spent[-available_threads() :])  # without the busiest threads, which train
+        phases.append(Phase(count, last - first, end.time - start.time, cpu, end.ticks - start.ticks))
     return phases
 
 
@@ -204,16 +198,13 @@ def report(phases: list[Phase], images: int) -> None:
     for count in sorted(set(PHASES)):
         at = [index for index, phase in enumerate(phases) if phase.watching == count]
         cpu = statistics.mean(phases[index].cpu / phases[index].seconds for index in at)
-        line = f"{count:>8}  {statistics.median(speeds[index] for index in at):>8.0f}  "
+        speed, loss, tick = statistics.median(speeds[index] for index in at), "", ""
         if count:
             losses = [1 - 2 * speeds[i] / (speeds[i - 1] + speeds[i + 1]) for i in at]
-            mean, low, high = mean_interval(torch.tensor(losses))
-            loss = f"{mean:.1%} [{low:.1%}, {high:.1%}]"
+            loss = "{:.1%} [{:.1%}, {:.1%}]".format(*mean_interval(torch.tensor(losses)))
             ticks = sum(phases[index].ticks for index in at) / sum(phases[index].seconds for index in at)
-            line += f"{loss:<20}  {cpu:>7.1%} of a core  {(cpu - alone) / ticks * 1000:>10.1f} ms"
-        else:
-            line += f"{'':<20}  {cpu:>7.1%} of a core"
-        print(line, flush=True)
+            tick = f"  {(cpu - alone) / ticks * 1000:>10.1f} ms"
+        print(f"{count:>8}  {speed:>8.0f}  {loss:<20}  {cpu:>7.1%} of a core{tick}", flush=True)
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ if run is None:
     st.caption(
         "Train a small network in which several experts share the work, and see which of them each image is sent to."
     )
-    settings, problem = settings_form()
-    start_panel(settings, problem)
+    entered = settings_form()
+    start_panel(entered.settings, entered.problem)
     watch_queue(queue_changed)
 else:
     live_view(run, tools, queue_changed)

@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -39,9 +41,14 @@ def nodes(path):
     return tuple(ast.walk(ast.parse(path.read_text())))
 
 
-def imports(path):
-    """Yield the dotted names that a file imports, at its top or inside a function."""
-    for node in nodes(path):
+def statements(path):
+    """Return the statements of a file, without those inside functions and conditions."""
+    return ast.parse(path.read_text()).body
+
+
+def imports(path, among=nodes):
+    """Yield the dotted names that a file imports, at its top or inside a function. `among` chooses the nodes."""
+    for node in among(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -137,6 +144,33 @@ asyncio.run(served())
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     loaded = ["torch", "altair", "scipy", "expertnet.inference.predictor"]  # the others would take seconds
     assert done.stdout.split() == loaded, done.stderr
+
+
+# --- packages --------------------------------------------------------------------------------------------------------
+
+
+def names_of(requirements):
+    """Return the names of packages as pip compares them, without what follows them."""
+    return {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in requirements}
+
+
+def test_every_package_that_is_imported_is_installed_with_the_studio_or_by_an_extra():
+    required = names_of((ROOT / "requirements.txt").read_text().splitlines())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    optional = names_of(line for extra, lines in extras.items() if extra != "dev" for line in lines)
+    installed = packages_distributions()
+    of_an_extra = {ROOT / "expertnet/training/ray_driver.py", *(ROOT / "expertnet/service").glob("*.py")}
+
+    def wrong(path):
+        at_once = set(imports(path, statements))
+        for name in imports(path):
+            module = name.partition(".")[0]
+            if module != "expertnet" and module not in sys.stdlib_module_names:
+                guarded = path in of_an_extra or name not in at_once
+                if not names_of([module, *installed.get(module, [])]) & (required | optional if guarded else required):
+                    yield module
+
+    assert found_in([*PACKAGE, *(ROOT / "pages").glob("*.py"), ROOT / "app.py"], wrong) == {}
 
 
 # --- tests, benchmarks and tools -------------------------------------------------------------------------------------

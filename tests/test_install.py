@@ -4,10 +4,11 @@ import json
 import socket
 import subprocess
 import sys
-import sysconfig
 import venv
+from importlib.metadata import Distribution, distribution
 
 import pytest
+from packaging.requirements import Requirement
 
 from expertnet import __version__
 from expertnet.cli.main import main
@@ -85,9 +86,23 @@ def test_serve_rejects_what_it_cannot_use_in_one_sentence(arguments, says, tmp_p
 # --- the wheel -------------------------------------------------------------------------------------------------------
 
 
+def needed_by(package, extras=("",)):
+    """Return the installed packages that a package needs, and those that they need, by name and extras."""
+    found, waiting = {}, [(package, extras)]
+    while waiting:
+        package, extras = waiting.pop()
+        for wanted in map(Requirement, package.requires or ()):
+            key = wanted.name, (*sorted(wanted.extras), "")
+            applies = wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in extras)
+            if applies and key not in found:
+                found[key] = distribution(wanted.name)
+                waiting.append((found[key], key[1]))
+    return found
+
+
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory):
-    """The folder with the commands of a new environment that has the wheel, and the other packages of this environment."""
+    """The folder with the commands of a new environment that has the wheel, and of this environment what the wheel requires."""
     folder = tmp_path_factory.mktemp("installed")
     environment = folder / "venv"
     venv.create(environment, symlinks=True)
@@ -97,7 +112,11 @@ def commands(tmp_path_factory):
     install = ["install", "-q", "--no-deps", "--no-index", wheel]
     subprocess.run([*pip, "--python", environment, *install], check=True)
     (packages,) = environment.glob("lib/python3.*/site-packages")
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    (metadata,) = packages.glob("expertnet-*.dist-info")
+    for package in needed_by(Distribution.at(metadata)).values():
+        for name in {file.parts[0] for file in package.files} - {"..", "__pycache__"}:
+            if not (packages / name).exists():
+                (packages / name).symlink_to(package.locate_file(name))
     return environment / "bin"
 
 
@@ -115,6 +134,13 @@ def output(folder, *command):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.long
+def test_the_command_starts_without_optional_packages(commands, empty):
+    code = "import importlib.util as u; print(*(n for n in ('torch', 'optuna', 'ray', 'fastapi', 'pytest') if u.find_spec(n)))"
+    assert output(empty, commands / "python", "-c", code).split() == ["torch"]
+    assert "--vary" in output(empty, commands / "expertnet", "sweep", "--help")
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ import pandas as pd
 
 from expertnet.charts.base import GRAY, TEXT, layered
 from expertnet.charts.runs import BEST, NAMED, run_looks
+from expertnet.utils.text import listed
 
 FEWEST_RUNS = 8  # below this, a rank correlation says nothing
 FAR_APART = 20  # largest over smallest value from which an axis is logarithmic
@@ -123,9 +124,8 @@ def describe_correlations(settings: pd.DataFrame, accuracy: pd.Series, text: Cal
     clear = [words for strength, words in sorted(found, key=lambda item: -abs(item[0])) if abs(strength) > limit][:3]
     if not clear:
         return f"Among these {len(settings)} runs, no single setting clearly goes with better or worse accuracy."
-    listed = clear[0] if len(clear) == 1 else f"{', '.join(clear[:-1])} and {clear[-1]}"
     return (
-        f"Among these {len(settings)} runs, better accuracy goes with {listed}. Rank correlations are in brackets. "
+        f"Among these {len(settings)} runs, better accuracy goes with {listed(clear)}. Rank correlations are in brackets. "
         "This is no proof: settings that were changed together cannot be told apart this way."
     )
 

@@ -41,8 +41,11 @@ class ActivityPrinter:
 
 def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
     """Print the JSON document, or the lines for users."""
-    for line in [json.dumps(document)] if as_json else map(printable, lines):
-        print(line, flush=True)
+    if as_json:
+        print(json.dumps(document), flush=True)
+        return
+    for line in lines:
+        print(printable(line), flush=True)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -65,8 +65,7 @@ def train(
     else:
         settings = store.resolve(resume).settings()
         begin = partial(_resume, store, resume, values)
-    train = _train_with_others if several else _train_in_turn
-    run, status = train(store, settings, begin, stop)
+    run, status = _train_with_others(store, settings, begin, stop) if several else _train_in_turn(store, begin, stop)
     if resume is None and status.state == "stopped" and run.path.is_dir() and not (run.path / "resume.pt").exists():
         move_to_trash(run)
         say("Stopped before training started. The run is in the trash.")
@@ -79,7 +78,7 @@ def train(
         raise typer.Exit(1)
 
 
-def _train_in_turn(store: RunStore, settings: Settings, begin: Callable[[], Run], stop: Stop) -> tuple[Run, Status]:
+def _train_in_turn(store: RunStore, begin: Callable[[], Run], stop: Stop) -> tuple[Run, Status]:
     from expertnet.training.lock import train_in_turn
 
     run = begin()

@@ -48,12 +48,9 @@ class Check:
         return self.imbalance >= UNEVEN
 
 
-def check(
-    data: DataSettings, distance: int = DISTANCE, progress: Report = silent, cancelled: ShouldStop = never
-) -> Check:
-    """Check a dataset. Raises DatasetError if it is missing or has no classes, and Cancelled."""
-    found = survey(data, progress, cancelled)
-    return judge(found, distance, progress, cancelled)
+def check(data: DataSettings, distance: int = DISTANCE, progress: Report = silent) -> Check:
+    """Check a dataset. Raises DatasetError if it is missing or has no classes."""
+    return judge(survey(data, progress), distance, progress)
 
 
 def judge(found: Survey, distance: int, progress: Report = silent, cancelled: ShouldStop = never) -> Check:

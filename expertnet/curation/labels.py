@@ -23,7 +23,7 @@ from expertnet.settings.schema import DataSettings
 from expertnet.training.trainer import Trainer
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
-FOLDS = 3
+FOLDS, SEED = 3, 0
 EPOCHS, STEPS = 4, 400  # that a network trains at least
 BATCH = 64  # images per step, fewer if there are few
 MOST_BYTES = 2**31  # of all decoded images, which are copied
@@ -55,7 +55,6 @@ def find_doubts(
     progress: Report = silent,
     cancelled: ShouldStop = never,
     threads: int | None = None,
-    seed: int = 0,
 ) -> Doubts:
     """Train FOLDS small networks, each without a part of the images, and let each judge the labels of that part.
 
@@ -69,7 +68,7 @@ def find_doubts(
     labels = found.images["label"].to_numpy()
     if not np.array_equal(labels, everything.labels.numpy()):
         raise DatasetError("The images have changed in the meantime. Check them again.")
-    folds = torch.from_numpy(divide(labels, group_of_each(len(labels), groups), [1 / FOLDS] * FOLDS, seed))
+    folds = torch.from_numpy(divide(labels, group_of_each(len(labels), groups), [1 / FOLDS] * FOLDS, SEED))
     probabilities = torch.zeros(len(labels), len(info.classes))
     for fold in range(FOLDS):
         held = (folds == fold).nonzero().flatten()
@@ -84,7 +83,7 @@ def find_doubts(
             progress("Training networks to judge the labels", (fold + (share or 0.0)) / FOLDS)
 
         rest = everything.take((folds != fold).nonzero().flatten())
-        probabilities[held] = _judged(data, info, rest, everything.take(held), report, cancelled, threads, seed)
+        probabilities[held] = _judged(data, info, rest, everything.take(held), report, cancelled, threads)
     suspects = confident_errors(probabilities.numpy(), labels)
     accuracy = (probabilities.argmax(1) == everything.labels).float().mean().item()
     return Doubts(tuple(suspects), accuracy)
@@ -98,12 +97,11 @@ def _judged(
     progress: Report,
     cancelled: ShouldStop,
     threads: int | None,
-    seed: int,
 ) -> torch.Tensor:
     """Return the probabilities (N, C) of held-out images by a network that is trained on others."""
     size = max(min(BATCH, len(train) // 4), 2)
     epochs = max(EPOCHS, math.ceil(STEPS / max(len(train) // size, 1)))
-    own = {"training.epochs": epochs, "training.batch_size": size, "data.validation_share": 0.0, "seed": seed}
+    own = {"training.epochs": epochs, "training.batch_size": size, "data.validation_share": 0.0, "seed": SEED}
     settings = build_settings("quick", data.dataset, own | {"data.image_size": data.image_size})
     one = held.take(torch.arange(1))  # the trainer measures something after every epoch
     trainer = Trainer(settings, Dataset(info, train, one, one), threads=threads)

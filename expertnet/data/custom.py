@@ -26,7 +26,7 @@ from expertnet.data.sources import Source, find_source, list_layout
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.files import TEMPORARY, remove_leftovers, version_of, write_atomically
-from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.progress import Report, never, silent
 from expertnet.utils.text import counted
 
 EXAMPLES = 6  # images that stand for a dataset
@@ -58,14 +58,14 @@ _scans: dict[str, tuple[Scan | str, dict[Path, tuple[int, int, int]]]] = {}
 _listing = threading.Lock()  # one at a time, because unpacking may take MAX_DICTIONARY bytes
 
 
-def scan(data: DataSettings, progress: Report = silent, cancelled: ShouldStop = never) -> Scan:
+def scan(data: DataSettings, progress: Report = silent) -> Scan:
     """List your own images, cached until the archive or one of the folders changes. Raises like load_dataset."""
     refuse_if_missing(data)
     scanned = _known(data)
     if scanned is None:
         try:
             with _listing:
-                scanned, paths = _list(find_source(data), progress, cancelled)
+                scanned, paths = _list(find_source(data), progress)
             _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
         except OSError as error:
             raise unreadable_error(data, error) from error
@@ -84,11 +84,11 @@ def _known(data: DataSettings) -> Scan | str | None:
         return None
 
 
-def _list(source: Source, progress: Report, cancelled: ShouldStop) -> tuple[Scan | str, set[Path]]:
+def _list(source: Source, progress: Report) -> tuple[Scan | str, set[Path]]:
     """Return the contents, or why they cannot be used, and the files or folders whose change may change that."""
     path = source if isinstance(source, Path) else source.log
     try:
-        layout = list_layout(source, progress, cancelled)
+        layout = list_layout(source, progress, never)
     except DatasetError as error:
         return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")

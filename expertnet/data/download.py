@@ -3,7 +3,7 @@
 import os
 import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,16 +62,24 @@ def _fetch(
     raise_if_cancelled(cancelled)
     progress(activity, before / total if total else None)
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "expertnet"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response, part.open("wb") as file:
-            length = int(response.headers.get("Content-Length") or 0)
+        with _opened(url) as response, part.open("wb") as file:
+            length = response.length or 0  # None if the server does not say
             expected = total or length
             while piece := response.read(PIECE):
                 raise_if_cancelled(cancelled)
                 file.write(piece)
                 received += len(piece)
                 progress(activity, min((before + received) / expected, 1.0) if expected else None)
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         return str(reason or type(error).__name__)
     return "connection interrupted" if length and received < length else ""
+
+
+def _opened(url: str) -> HTTPResponse:
+    """Ask for a URL. Raises OSError or HTTPException."""
+    request = urllib.request.Request(url, headers={"User-Agent": "expertnet"})
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except ValueError:  # urllib raises it for a redirect to something that is no URL
+        raise OSError("invalid redirect") from None

@@ -135,7 +135,7 @@ def plane(lab: Lab, highlighted: str | None = None) -> Finding:
     return Finding("plane", "map of images", sentence, partial(scatter, drawn, explained, highlighted), table, method)
 
 
-def sample(count: int, of_all: int, seed: int = 0) -> list[int]:
+def sample(count: int, of_all: int) -> list[int]:
     """Return at most `count` random numbers below `of_all`, sorted and always the same."""
-    order = torch.randperm(of_all, generator=torch.Generator().manual_seed(seed))[:count]
+    order = torch.randperm(of_all, generator=torch.Generator().manual_seed(0))[:count]
     return sorted(order.tolist())

@@ -2,7 +2,7 @@
 
 from functools import partial
 from statistics import mean
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from expertnet.routing.retrained import Difference, Verdict, difference
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import Plan, Trial, begun_plan
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, listed
 
 MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by default
 Measured = Literal["test", "validation"]
@@ -115,7 +115,7 @@ def _differences(plan: Plan, arm: str, measured: Measured) -> dict[int, float]:
 
 def _row(
     plan: Plan, arm: str, by_seed: dict[int, float], found: Difference | None, margin: float, measured: Measured
-) -> dict[str, Any]:
+) -> dict[str, str | float | None]:
     trials = [trial for trial in plan.trials if trial.arm == arm]
     accuracies = [value for trial in trials if (value := _accuracy(trial, measured)) is not None]
     seconds = [value for trial in trials if (value := _seconds(trial)) is not None]
@@ -150,20 +150,10 @@ def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | 
         if arms := groups.get(verdict):
             names = [f"{ARMS[arm]} ({mean(pairs[arm].values()) * 100:+.1f} points)" for arm in arms]
             fewest = min(len(pairs[arm]) for arm in arms)
-            values = {
-                "controls": _listed(names),
-                "margin": f"{margin * 100:g} points",
-                "seeds": counted(fewest, "seed"),
-            }
+            values = {"controls": listed(names), "margin": f"{margin * 100:g} points", "seeds": counted(fewest, "seed")}
             clauses.append(clause.format(**values))
     single = max(map(len, pairs.values())) == 1
-    return f"Routing {_listed(clauses, ';')}." + (" One seed gives no interval: train at least 2." if single else "")
-
-
-def _listed(parts: list[str], comma: str = ",") -> str:
-    """Return "a", "a and b", or "a, b and c"."""
-    *first, last = parts
-    return f"{f'{comma} '.join(first)}{comma if comma == ';' else ''} and {last}" if first else last
+    return f"Routing {listed(clauses, ';')}." + (" One seed gives no interval: train at least 2." if single else "")
 
 
 def _method(plan: Plan, margin: float, measured: Measured) -> str:

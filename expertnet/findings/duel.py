@@ -7,9 +7,9 @@ from expertnet.charts.evaluation import difference_dots
 from expertnet.evaluation.compare import GROUPS, class_differences, difference_table, disagreements
 from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.finding import Finding, cached
-from expertnet.utils.text import counted, points
+from expertnet.utils.text import counted, listed, points
 
-DRAWN = 30  # classes
+DRAWN, NAMED = 30, 3  # classes
 
 
 @cached
@@ -63,12 +63,8 @@ def difference_by_class(first: Outputs, second: Outputs, classes: Sequence[str])
     return Finding(f"difference-by-class-{first.part}", "chart of differences", sentence, chart, table, method)
 
 
-def _named(classes: Iterable[str], most: int = 3) -> str:
+def _named(classes: Iterable[str]) -> str:
     """Return "no class", "cat and dog", or "cat, dog, eel and 2 more"."""
     names = list(classes)
-    if not names:
-        return "no class"
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return listed([*names[:NAMED], *more]) if names else "no class"

@@ -24,7 +24,7 @@ from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.routing.effects import load_part
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
-from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.progress import Report, never, silent
 from expertnet.utils.text import counted, percent, to_csv
 
 ROWS = 100  # of a table; its file has them all
@@ -63,7 +63,6 @@ def html_report(
     elsewhere: tuple[Split, DatasetInfo] | None = None,
     measures: bool = True,
     progress: Report = silent,
-    cancelled: ShouldStop = never,
     threads: int | None = None,
 ) -> str:
     """Return a report on the test or validation images, compared with the network of `other` on the same images.
@@ -72,7 +71,7 @@ def html_report(
     in the run's folder unless the images are from elsewhere; unless `measures`, robustness is left out if it is not known. Raises
     RunError if the other run has other images or classes, and what `measure_outputs` raises.
     """
-    predictor, options = load_predictor(run, checkpoint, threads), (progress, cancelled, threads)
+    predictor, options = load_predictor(run, checkpoint, threads), (progress, never, threads)
     if other is not None:
         _refuse_other(run, other, part, elsewhere is not None)
     if elsewhere is None:
@@ -86,11 +85,11 @@ def html_report(
     else:
         split, info = elsewhere
         said = f"These are not images of {predictor.info.name}, which the network was trained on."
-        outputs = outputs_for(predictor, part, split, progress, cancelled)
+        outputs = outputs_for(predictor, part, split, progress)
         validation, second = cached_outputs(run, "validation", checkpoint), None
         if other is not None:
-            second = outputs_for(load_predictor(other, threads=threads), part, split, progress, cancelled)
-        robustness = corrupt_all(predictor, part, sample(split), progress, cancelled) if measures else None
+            second = outputs_for(load_predictor(other, threads=threads), part, split, progress)
+        robustness = corrupt_all(predictor, part, sample(split), progress) if measures else None
     images = counted(len(outputs.labels), f"{part} image")
     about = f"Run {run.id}, its {checkpoint} checkpoint (epoch {predictor.epoch}), on {images} of {info.name}."
     if other is not None:

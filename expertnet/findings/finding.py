@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from expertnet.charts.base import specification
-from expertnet.utils.text import plural
+from expertnet.utils.text import listed, plural
 
 Chart = Any  # any Altair chart
 
@@ -54,6 +54,4 @@ def in_words(blocks: Sequence[int]) -> str:
     """Return "block 4", "blocks 1 and 2" or "blocks 1 to 3 and 6"."""
     runs = [[block for _, block in run] for _, run in groupby(enumerate(blocks), lambda pair: pair[1] - pair[0])]
     words = [word for run in runs for word in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
-    *first, last = words
-    listed = f"{', '.join(first)} and {last}" if first else last
-    return f"{plural(len(blocks), 'block')} {listed}"
+    return f"{plural(len(blocks), 'block')} {listed(words)}"

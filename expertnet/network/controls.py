@@ -24,7 +24,7 @@ KINDS = {  # other networks of the family, which are trained only if asked for
     "sigmoid": "sigmoid router",
 }
 NAMES = ARMS | KINDS
-KIND_SETTINGS: dict[str, dict[str, Any]] = {
+KIND_SETTINGS: dict[str, dict[str, str | float]] = {
     "kernels": {"mixing": "kernels"},
     "top_1": {"top_k": 1, "router_output": "softmax"},
     "odconv": {"mixing": "kernels", "gates": "odconv"},

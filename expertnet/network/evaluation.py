@@ -32,11 +32,8 @@ class Evaluation:
     routing: Tensor  # (N, B, K) float32
     labels: Tensor  # (N,)
 
-    def routing_metrics(self, routed_blocks: Collection[int]) -> dict[str, Any]:
-        """Return the routing fields of a line of metrics.jsonl: entropy in nats, information in bits.
-
-        Both are None for blocks (from 1) without a router.
-        """
+    def routing_metrics(self, routed_blocks: Collection[int]) -> routing_metrics.RoutingFigures:
+        """Return the figures of the routing. Entropy and information are None for blocks (from 1) without a router."""
         entropy = routing_metrics.entropy(self.routing).mean(0)
         information = routing_metrics.information(self.routing, self.labels, len(self.confusion))
 

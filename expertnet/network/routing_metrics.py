@@ -3,8 +3,18 @@
 Shapes: N images, B blocks, K experts. Routing weights (N, B, K) are not negative and sum to 1 over K.
 """
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
+
+
+class RoutingFigures(TypedDict):
+    """The routing of a network on the validation images, as in metrics.jsonl; None where a figure is missing."""
+
+    routing_entropy: list[float | None] | None  # by block, nats
+    routing_information: list[float | None] | None  # by block, bits
+    expert_usage: list[list[float]] | None  # mean weight, blocks x experts
 
 
 def entropy(routing: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic_core import from_json
 
+from expertnet.network.routing_metrics import RoutingFigures
 from expertnet.utils.files import cached_on_file, to_json
 
 FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second")
@@ -17,7 +18,7 @@ LARGEST_NUMBER, LARGEST_EPOCH = 1e300, 10**6  # training writes no larger ones
 T = TypeVar("T")
 
 
-class HistoryRow(TypedDict):
+class HistoryRow(RoutingFigures):
     """The figures of one epoch; None where a figure is missing or was not finite. Accuracies are fractions."""
 
     epoch: int
@@ -28,9 +29,6 @@ class HistoryRow(TypedDict):
     lr: float | None
     seconds: float | None
     images_per_second: float | None
-    routing_entropy: list[float | None] | None  # by block, nats
-    routing_information: list[float | None] | None  # by block, bits
-    expert_usage: list[list[float]] | None  # mean weight, blocks x experts
 
 
 def is_number(value: Any) -> bool:

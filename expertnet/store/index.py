@@ -188,6 +188,7 @@ def rows_of(runs: Iterable[Run]) -> list[RunRow]:
 
 @lru_cache(maxsize=500)
 def _cached_row(path: Path, version: str) -> RunRow:
+    """Read a run once for each `version` of its files."""
     return read_row(Run(path))
 
 

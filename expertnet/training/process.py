@@ -18,6 +18,7 @@ from expertnet.errors import RunError
 from expertnet.utils.processes import is_alive, process_facts
 
 TICK = 0.2  # seconds between two looks at a process or a queue
+GRACE = 4.0  # seconds that an interrupted training has to end
 
 
 def start_process(
@@ -53,10 +54,10 @@ class Interruptible(Protocol):
     def interrupt(self) -> None: ...
 
 
-def interrupt_or_exit(stop: Interruptible, seconds: float = 4.0) -> None:
-    """Interrupt a training, and exit the process if that takes longer. For SIGTERM."""
+def interrupt_or_exit(stop: Interruptible) -> None:
+    """Interrupt a training, and exit the process if that takes longer than GRACE. For SIGTERM."""
     stop.interrupt()
-    timer = threading.Timer(seconds, os._exit, (128 + signal.SIGTERM,))
+    timer = threading.Timer(GRACE, os._exit, (128 + signal.SIGTERM,))
     timer.daemon = True
     timer.start()
 

@@ -16,6 +16,7 @@ from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.executor import Executor
 from expertnet.training.process import start_process
 from expertnet.utils.home import install_command
+from expertnet.utils.text import plural
 
 ADDRESS, CPUS, GPUS = "RAY_ADDRESS", "EXPERTNET_RUN_CPUS", "EXPERTNET_RUN_GPUS"
 NEAREST = "127.0.0.1:6379"  # the head that `ray start --head` starts on this computer
@@ -152,7 +153,7 @@ def checked_needs(cpus: str, gpus: str) -> tuple[str, str]:
 def amount(cpus: float, gpus: float) -> str:
     """Return CPUs and GPUs in words, without GPUs if there are none."""
     parts = [(cpus, "CPU"), *([(gpus, "GPU")] if gpus else [])]
-    return " and ".join(f"{number:g} {name}{'' if number == 1 else 's'}" for number, name in parts)
+    return " and ".join(f"{number:g} {plural(number, name)}" for number, name in parts)
 
 
 def check_ray(address: str) -> None:

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_dataset
 from expertnet.errors import DatasetError, RunError, TrainingError, UserError
@@ -134,7 +133,7 @@ def _train(
         run.log(data.note)
     raise_if_cancelled(stop.is_set)
     group.wait()  # for the others, which find the prepared images on the disk
-    refuse_if_too_large(settings, len(data.info.classes))
+    refuse_if_too_large(settings, len(data.info.classes))  # other programs may have taken memory since it was queued
     report("Setting up the network")
     make = partial(network, len(data.info.classes)) if network else None
     state = load_resume_state(run)
@@ -210,13 +209,13 @@ def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None)
     return run.metrics()
 
 
-def _best(trainer: Trainer) -> dict[str, Any]:
+def _best(trainer: Trainer) -> dict[str, float | None]:
     return {"best_epoch": trainer.best["epoch"] or None, "best_val_accuracy": trainer.best["accuracy"]}
 
 
-def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int) -> dict[str, Any]:
+def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int) -> dict[str, str | float | None]:
     """Return the changes to the status after a record; `seconds` have passed since `first_epoch` epochs were completed."""
-    values: dict[str, Any] = {"device_memory": device_memory(trainer.device)}
+    values: dict[str, str | float | None] = {"device_memory": device_memory(trainer.device)}
     settings = trainer.settings
     if progress.kind == "step":
         done = progress.epoch - 1 - first_epoch + progress.step / progress.steps

@@ -175,7 +175,6 @@ class Trainer:
             self.best = Best(epoch=epoch, accuracy=evaluation.accuracy, loss=evaluation.loss, weights=self.weights())
         total_loss, total_correct = self.group.sum(totals).tolist()
         seen = self.steps * self.batch_size
-        routing = evaluation.routing_metrics(self.settings.model.routed_blocks)
         row: HistoryRow = {
             "epoch": epoch,
             "train_loss": total_loss / self.steps / self.group.count,
@@ -185,9 +184,7 @@ class Trainer:
             "lr": float(self.updater.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - started,
             "images_per_second": seen / seconds_training,
-            "routing_entropy": routing["routing_entropy"],
-            "routing_information": routing["routing_information"],
-            "expert_usage": routing["expert_usage"],
+            **evaluation.routing_metrics(self.settings.model.routed_blocks),
         }
         self.seconds.append(row["seconds"] or 0.0)
         yield Progress("epoch", epoch, self.steps, self.steps, images_per_second=row["images_per_second"], metrics=row)

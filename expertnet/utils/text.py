@@ -45,6 +45,12 @@ def counted(number: int, noun: str, many: str = "") -> str:
     return f"{number:,} {plural(number, noun, many)}"
 
 
+def listed(parts: Iterable[str], comma: str = ",") -> str:
+    """Return "a", "a and b", or "a, b and c". With a semicolon: "a; and b"."""
+    *first, last = parts
+    return f"{f'{comma} '.join(first)}{comma if comma == ';' else ''} and {last}" if first else last
+
+
 def size_text(size: int) -> str:
     """Return bytes as "170 MB"."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -64,9 +70,9 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     return f" Did you mean {found[0]}?" if found else ""
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Replace every character that a terminal cannot print with "?", except those in `keep`."""
-    return "".join(char if char.isprintable() or char in keep else "?" for char in text)
+def printable(text: str, keep: str = "", sign: str = "?") -> str:
+    """Replace every character that a terminal cannot print with `sign`, except those in `keep`."""
+    return "".join(char if char.isprintable() or char in keep else sign for char in text)
 
 
 def without_controls(text: str) -> str:

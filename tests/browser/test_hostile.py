@@ -21,6 +21,7 @@ HIT = "window.hit=1"
 CLASSES = [f"<img src=x onerror={HIT}>", f"<script>{HIT}", f"<svg onload={HIT}>[x](javascript:{HIT})"]
 SCRIPT = f"<script>{HIT}</script><img src=x onerror='{HIT}'>[x](javascript:{HIT})<iframe srcdoc='<script>parent.hit=1</script>'>"
 CHART = "[data-testid=stVegaLiteChart]"
+CHARTED = ("One image", "Classes", "Each expert", "What if", "Through training")  # views of one run without controls
 FILE = f"<img src=x onerror={HIT}>.png"
 
 
@@ -98,12 +99,14 @@ def test_runs(tab):
     assert_nothing_ran(page)
 
 
-@pytest.mark.parametrize(
-    "view", ["One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare"]
-)
+@pytest.mark.parametrize("view", [*CHARTED, "Controls", "Compare"])
 def test_experts(tab, run, view):
     page = tab("experts", run=run.id, view=view)
     expect(page.get_by_role("radio", name=view)).to_be_checked()
+    if view in CHARTED:
+        expect(page.locator(CHART).first).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.get_by_role("progressbar")).to_have_count(0)  # of what is measured in the background
     for number in range(min(page.locator(CHART).count(), 4)):
         page.locator(CHART).nth(number).hover()  # shows a tooltip with the names of classes
     assert_nothing_ran(page)

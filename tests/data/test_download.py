@@ -36,7 +36,8 @@ def server(monkeypatch):
         def do_GET(self):
             self.server.requested.append(self.path)
             data = self.server.files.get(self.path)
-            self.send_response(200 if data is not None else 404)
+            self.send_response(302 if self.path == "/moved" else 200 if data is not None else 404)
+            self.send_header("Location", "http://[")  # no URL
             self.send_header("Content-Length", str(len(data or b"") + self.server.missing))
             self.end_headers()
             self.wfile.write(data or b"")
@@ -133,10 +134,11 @@ def test_an_interrupted_connection_is_reported(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_next_mirror_is_tried(server, tmp_path):
+@pytest.mark.parametrize("broken", ["/gone", "/moved"])
+def test_the_next_mirror_is_tried(server, tmp_path, broken):
     server.files["/good"] = data = b"data"
-    download([server.url + "/gone", server.url + "/good"], tmp_path / "a", md5(data), title="T")
-    assert server.requested == ["/gone", "/good"]
+    download([server.url + broken, server.url + "/good"], tmp_path / "a", md5(data), title="T")
+    assert server.requested == [broken, "/good"]
     assert (tmp_path / "a").read_bytes() == data
 
 

@@ -14,12 +14,18 @@ from expertnet.utils.text import (
     did_you_mean,
     escape,
     escape_for_file,
+    listed,
     percent,
     points,
     printable,
     to_csv,
     without_controls,
 )
+
+
+def test_what_is_listed_reads_as_a_sentence():
+    assert [listed("abc"[:count]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    assert listed(("a", "b, c"), ";") == "a; and b, c"
 
 
 def test_text_in_csv_is_never_a_formula():

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from expertnet.data.archives import entries, read_file
 from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
@@ -19,11 +18,11 @@ from expertnet.data.own.files import THUMB, to_jpeg, write_once
 from expertnet.data.own.folders import blob, home
 from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import Taken, checked_name, file_name
-from expertnet.data.own.uploads import Arrived, Upload, begin_upload, incoming
+from expertnet.data.own.uploads import Arrived, ArrivedFile, Upload, begin_upload, incoming
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
-from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
+from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import counted, printable
 
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
@@ -56,7 +55,7 @@ class Added:
         """Such as "120 images added. 3 were there already. 1 file is no image: notes.txt (…)."."""
         parts = [f"{counted(self.added, 'image')} added."]
         if self.present:
-            parts.append(f"{self.present:,} {'was' if self.present == 1 else 'were'} there already.")
+            parts.append(f"{counted(self.present, 'was', 'were')} there already.")
         parts += [f"“{name}” joined the class “{known}”." for name, known in self.joined.items()]
         if self.rejected:
             path, reason = self.rejected[0]
@@ -70,12 +69,7 @@ class Added:
 
 
 def add_files(
-    dataset: str,
-    files: Iterable[tuple[str, bytes]],
-    label: str = "",
-    progress: Report = silent,
-    cancelled: ShouldStop = never,
-    name: str = "",
+    dataset: str, files: Iterable[tuple[str, bytes]], label: str = "", progress: Report = silent, name: str = ""
 ) -> Added:
     """Add files by path to a class, by default to the one that the folder of each is named after.
 
@@ -83,27 +77,22 @@ def add_files(
     arrived before stays in the upload, whose id is `name`, and goes into the version if the same upload is tried again.
     """
     upload = begin_upload(dataset, name)
-    stage(upload, files, label, progress, cancelled)
+    stage(upload, files, label, progress)
     return finish(upload)
 
 
-def files_at(path: Path, cancelled: ShouldStop = never) -> Iterator[tuple[str, bytes]]:
+def files_at(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a folder or an archive, or an image itself. Raises DatasetError or OSError."""
     if path.suffix.lower() in SUFFIXES and path.is_file():
         yield printable(path.name), read_file(path, MAX_BYTES + 1)  # JSON cannot hold names that are not UTF-8
         return
-    for entry in entries(path, cancelled):
+    for entry in entries(path):
         if not entry.is_folder:
             yield entry.path, entry.read()
 
 
 def stage(
-    upload: Upload,
-    files: Iterable[tuple[str, bytes]],
-    label: str = "",
-    progress: Report = silent,
-    cancelled: ShouldStop = never,
-    archive: str = "",
+    upload: Upload, files: Iterable[tuple[str, bytes]], label: str = "", progress: Report = silent, archive: str = ""
 ) -> None:
     """Decode and hash files, and write those that are images to the disk. `archive` is the path of the one that they are in.
 
@@ -115,7 +104,6 @@ def stage(
     class_name, done = contents.classes.get(label, ""), 0
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "decoding") as pool:
         for batch in _batches(files):
-            raise_if_cancelled(cancelled)
             try:
                 refuse_full_disk(folder, 2 * sum(len(data) for _, data in batch), done)
                 found = list(pool.map(lambda file: _take(folder, file[0], file[1], class_name), batch))
@@ -165,7 +153,7 @@ def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
         yield batch
 
 
-def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, Any]:
+def _take(folder: Path, path: str, data: bytes, class_name: str) -> ArrivedFile:
     """Write an image to the disk and describe it, or say why it is none; nothing of files that systems leave in folders."""
     *parents, name = [part for part in path.replace("\\", "/").split("/") if part] or [""]
     if any(part.startswith(".") or part == "__MACOSX" for part in (*parents, name)):
@@ -187,7 +175,7 @@ def _take(folder: Path, path: str, data: bytes, class_name: str) -> dict[str, An
     return {"path": path, "class": class_name, "image": asdict(image)}
 
 
-def _note(upload: Upload, found: list[dict[str, Any]], contents: list[bytes]) -> None:
+def _note(upload: Upload, found: list[ArrivedFile], contents: list[bytes]) -> None:
     """Append a line to the list of arrived files, once the files themselves are on the disk."""
     sync = getattr(os, "sync", lambda: None)  # at once for all files, which is much faster than one by one
     sync()

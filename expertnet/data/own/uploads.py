@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from filelock import FileLock, Timeout
 
@@ -31,11 +31,17 @@ class UploadGoneError(DatasetError):
     """The upload was added to the dataset, or discarded."""
 
 
+# A file, the archive that it was in, and why it was rejected, or its class and the fields of an OwnImage without a label
+ArrivedFile = TypedDict(
+    "ArrivedFile", {"path": str, "archive": str, "reason": str, "class": str, "image": dict[str, Any]}, total=False
+)
+
+
 @dataclass(frozen=True)
 class Arrived:
     """The files of an upload that are on the disk."""
 
-    images: list[dict[str, Any]] = field(default_factory=list)  # path, class, and an OwnImage's fields without a label
+    images: list[ArrivedFile] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)  # paths and reasons
     paths: frozenset[str] = frozenset()  # of the files that need not be sent again, not of those inside archives
 
@@ -85,7 +91,7 @@ class Upload:
         except OSError:
             return Arrived()
 
-    def note(self, found: list[dict[str, Any]]) -> None:
+    def note(self, found: list[ArrivedFile]) -> None:
         """Add files to those that have arrived. Call it inside `incoming`. Raises UploadGoneError, or FullDiskError."""
         if not self._list.exists():
             raise self._gone()
@@ -106,10 +112,11 @@ class Upload:
 
 @cached_on_file(maxsize=2)  # each list may be long
 def _arrived(path: Path) -> Arrived:
-    files = [file for line in lines(path) for file in line]  # a file may have come twice, because an answer was lost
+    files: list[ArrivedFile] = [
+        file for line in lines(path) for file in line
+    ]  # a file may have come twice, because an answer was lost
     rejected = dict.fromkeys((file["path"], file["reason"]) for file in files if "reason" in file)
-    names = ("archive", "path", "class")
-    images = {(*map(file.get, names), file["image"]["digest"]): file for file in files if "image" in file}
+    images = {(f.get("archive"), f["path"], f["class"], f["image"]["digest"]): f for f in files if "image" in f}
     sent = frozenset(file["path"] for file in files if "archive" not in file)
     return Arrived(list(images.values()), list(rejected), sent)
 

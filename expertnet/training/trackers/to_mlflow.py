@@ -13,7 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from expertnet.settings.fields import flat, format_value
+from expertnet.settings.fields import flat
+from expertnet.settings.schema import format_value
 from expertnet.store.run import Run
 from expertnet.training.trackers.record import Tracked, without_password
 

@@ -153,5 +153,5 @@ def outputs_on(subject: Subject, part: Part) -> Outputs | None:
 
 @lru_cache(maxsize=4)
 def _split(path: Path, part: Part, fingerprint: str) -> Split:
-    """Return the images of a run. Validation images are copied out of the training images, which takes a while."""
+    """Return the images of a run, once per `fingerprint` of its dataset: copying validation images takes a while."""
     return load_part(Run(path), part)

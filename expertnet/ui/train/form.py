@@ -1,6 +1,6 @@
 """The form of the Train page, generated from the schema of settings."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -45,11 +45,16 @@ WIDTH = 760  # pixels of the form
 NARROWEST = 150  # pixels of a setting; a narrower toggle cuts its label
 
 
-def settings_form() -> tuple[Settings | None, str]:
-    """Draw the form. Return its settings, or None if they are invalid, and why training cannot start or "".
+@dataclass(frozen=True)
+class FormResult:
+    """What was entered."""
 
-    Valid settings may have a problem too, such as too little memory.
-    """
+    settings: Settings | None  # None if they are invalid
+    problem: str = ""  # why training cannot start; valid settings may have one too, such as too little memory
+
+
+def settings_form() -> FormResult:
+    """Draw the form and return what was entered."""
     form = current_form()
     if form.url_problem:
         st.warning(escape(form.url_problem), icon=":material/link_off:")
@@ -80,14 +85,14 @@ def settings_form() -> tuple[Settings | None, str]:
     if settings is None:
         first, *others = invalid.values()
         more = f" {counted(len(others), 'more problem is', 'more problems are')} marked in the form." if others else ""
-        return None, with_labels(first + more)
+        return FormResult(None, with_labels(first + more))
     if problem:
-        return None, problem
+        return FormResult(None, problem)
     try:
         check_can_start(settings, RunStore())
     except UserError as error:
-        return settings, with_labels(str(error))
-    return settings, ""
+        return FormResult(settings, with_labels(str(error)))
+    return FormResult(settings)
 
 
 def _groups(fields: list[SettingField], form: Form, base: dict[str, Any], invalid: dict[str, str]) -> None:

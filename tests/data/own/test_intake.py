@@ -96,6 +96,7 @@ def test_names_in_a_class_differ(dataset):
         ("a/photo.heic", "photo.heic"),
         ("a/.JPG.jpeg", ""),
         ("a/b\u202e.jpg", "b.jpg"),
+        ("a/b\u200bc.jpg", "b_c.jpg"),
         ("a/" + "x" * 200 + ".jpg", "x" * 80 + ".jpg"),
         ("a\\<b>.JPG", "<b>.JPG"),
     ],

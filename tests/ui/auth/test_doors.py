@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from expertnet.store.run_store import RunStore
+from expertnet.ui.shell import PAGES
 from tests.support.opening import written
 from tests.support.raw import connected
 from tests.support.served import ROOT, running_server
@@ -30,7 +31,7 @@ allow = ["boss@team.org"]
 
 
 def streamlit_run(port):
-    """The command that the README names for users of Streamlit."""
+    """The command that docs/deploy.md names for users of Streamlit."""
     return [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
 
 
@@ -81,7 +82,7 @@ def test_strangers_get_nothing(server):
     assert status(f"{server}/_stcore/health") == 200
     for path in ("signed-in", "_stcore/metrics", "_stcore/upload_file/a/b", "media/a.png", "upload/flowers/a1"):
         assert status(f"{server}/{path}") == 401
-    for page in ("", "train", "runs", "experts", "predict"):
+    for page in ("", *PAGES):
         with connected(server) as stranger:
             answer = stranger.rerun(page)
         assert "Sign in to see this page." in answer
