@@ -90,7 +90,7 @@ def _list(source: Source, progress: Report, cancelled: ShouldStop) -> tuple[Scan
     try:
         layout = list_layout(source, progress, cancelled)
     except DatasetError as error:
-        return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
+        return str(error), set() if path.is_dir() else {path}  # the folder to fix may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")
     test = len(layout.images) - train.total()
     found = Scan(layout.classes, train.total(), test, max(train.values()), len(layout.held), _examples(layout))

@@ -18,7 +18,7 @@ class StepPoint(NamedTuple):
     """The means of the steps since the previous point."""
 
     epoch: float  # completed epochs, including the share of the current one
-    steps: int  # how many steps the point stands for
+    steps: int  # how many steps the point averages
     loss: float
     images_per_second: float
 

@@ -24,11 +24,11 @@ def relabel(subject: Subject, place: int) -> None:
         return
     _last_change(found)
     if found.now is None:
-        st.caption("The image was removed from the dataset since this training.")
+        st.caption("The image has been removed from the dataset since this run was trained.")
         return
     label = subject.classes[int(subject.outputs.labels[place])]
     if found.now != label:
-        st.caption(f"Now in “{escape(found.now)}”. The results are those of the label it had in this training.")
+        st.caption(f"Now in “{escape(found.now)}”. These results use the label that it had when this run was trained.")
     menu = st.popover("Change the label", icon=":material/label:", key=f"label {found.key} {found.now}")
     classes = list(open_version(found.dataset).contents.classes.values())
     others = sorted(name for name in classes if name != found.now)
