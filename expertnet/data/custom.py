@@ -130,7 +130,7 @@ def known_training_images(data: DataSettings) -> int | None:
 
 
 def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
-    """Raise DatasetError if file names tell that a run cannot have its own images again. Reads no images."""
+    """Raise DatasetError if file names show that a run cannot have its own images again. Reads no images."""
     if own is not None and find_own(own) is not None:
         return
     refuse_if_missing(data)

@@ -11,7 +11,7 @@ from expertnet.ui import shell
 from expertnet.ui.evaluate.subject import Subject
 from expertnet.utils.text import escape
 
-MENDED = "mended"  # in the session: the last change made here, in words, by dataset
+CHANGED = "changed"  # in the session: the last change made here, in words, by dataset
 
 
 def relabel(subject: Subject, place: int) -> None:
@@ -51,12 +51,12 @@ def _remove(found: OwnPlace) -> None:
 
 
 def _keep(dataset: str, what: str) -> None:
-    st.session_state[MENDED] = {dataset: what}
+    st.session_state[CHANGED] = {dataset: what}
 
 
 def _last_change(found: OwnPlace) -> None:
     """Show the change that was made here last, with Undo, as long as nothing else has changed since."""
-    what = st.session_state.get(MENDED, {}).get(found.dataset)
+    what = st.session_state.get(CHANGED, {}).get(found.dataset)
     if what and can_undo(found.dataset) == what:
         version = open_version(found.dataset)
         with st.container(horizontal=True, vertical_alignment="center"):
