@@ -94,7 +94,7 @@ printf 'First set-up, which happens once: '; \
 if [ -e $(VENV)/lib/python3.*/site-packages/torch ]; then echo 'downloading about 250 MB of packages. The PyTorch in $(VENV) is kept.'; \
 elif [ "$$(uname)" != Linux ]; then echo 'downloading PyTorch and other packages, a few hundred MB.'; \
 else echo 'downloading PyTorch with its CUDA libraries and other packages, about 3.3 GB.'; \
-echo 'Without an NVIDIA GPU, press Ctrl-C and install the much smaller CPU build of torch and torchvision into $(VENV) first (README.md).'; fi
+echo 'Without an NVIDIA GPU, press Ctrl-C and install the much smaller CPU build of torch and torchvision into $(VENV) first (docs/install.md).'; fi
 endef
 
 clean:

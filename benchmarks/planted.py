@@ -1,9 +1,9 @@
 """Measure what routing contributes where the answer is known: python -m benchmarks.planted [--seeds 3] [--first 10] [--data D ...]
 
 Trains a small network on `contexts`, where the class depends on the ground, and on `shapes`, where it does not, and the controls
-of both. Prints what the lab says: what routing earns, which factors it follows, and which ground goes to which expert. Then it prints the
-tables of benchmarks.accuracy. The same command resumes after an interruption. Trainings whose rows are in benchmarks/results are not
-repeated: without their networks, which are not kept, only the tables are printed. Remove the rows to train again.
+of both. Prints what the lab says: whether routing improves accuracy, which factors it follows, and which ground goes to which expert.
+Then it prints the tables of benchmarks.accuracy. The same command resumes after an interruption. Trainings whose rows are in
+benchmarks/results are not repeated: without their networks, which are not kept, only the tables are printed. Remove rows to train again.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def factor_sentences(run: Run) -> list[str]:
 
 
 def control_sentences(run: Run, store: RunStore, seeds: int) -> list[str]:
-    """Return what the lab says about what the routing of a run earns against its controls, and about the seeds."""
+    """Return what the lab says about the routing of a run against its controls, and about the seeds."""
     plan = plan_controls(run, store, seeds)
     learned = learned_runs(plan)
     measure_each(learned)

@@ -74,7 +74,7 @@ def main() -> None:
         warm = 2 * options.cpus
         seconds_of_tasks(tasks, warm)
         seconds_of_queue(manager, warm)
-        print("| runs | CPUs | bare tasks, s | queue, s | of the speed of bare tasks |\n|---|---|---|---|---|")
+        print("| runs | CPUs | bare tasks, s | queue, s | speed relative to bare tasks |\n|---|---|---|---|---|")
         for _ in range(options.times):
             alone, queued = seconds_of_tasks(tasks, options.runs), seconds_of_queue(manager, options.runs)
             print(

@@ -25,8 +25,7 @@ ROOMS = [  # from the bottom up; rooms on one line do not import one another
     {"evaluation"},
     {"findings", "transfer", "curation"},
     {"sweeps", "service"},
-    {"ui"},
-    {"cli"},
+    {"ui", "cli"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
@@ -83,6 +82,24 @@ def test_a_room_imports_only_rooms_below_it():
                 yield name
 
     assert found_in(PACKAGE, wrong) == {}
+
+
+def test_the_diagram_of_the_rooms_shows_every_import_and_no_others():
+    diagram = (ROOT / "docs/architecture.md").read_text().split("flowchart TD\n")[1].split("```")[0]
+    lines = [re.sub(r"\[.*?\]", "", line).split("-->") for line in diagram.splitlines()]
+    arrows = {lower.strip(): set() for _, lowers in lines for lower in lowers.split("&")}
+    arrows |= {upper.strip(): {lower.strip() for lower in lowers.split("&")} for upper, lowers in lines}
+    reached = {}
+    for name in TopologicalSorter(arrows).static_order():
+        reached[name] = arrows[name].union(*(reached[lower] for lower in arrows[name]))
+    imported = {name: set() for name in arrows}
+    for path in [*PACKAGE, ROOT / "app.py", *(ROOT / "pages").glob("*.py")]:
+        own = room(MODULES[path]) if path in MODULES else "studio"
+        names = {name.split(".")[1] for name in imports(path) if name.startswith("expertnet.")}
+        if own != "__main__":
+            imported[own] |= names & LEVEL.keys() - {own}
+    assert {name: arrows[name] - imported[name] for name in arrows if arrows[name] - imported[name]} == {}
+    assert {name: imported[name] - reached[name] for name in arrows if imported[name] - reached[name]} == {}
 
 
 def test_the_rooms_of_the_pages_do_not_import_one_another():

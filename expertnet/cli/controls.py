@@ -1,4 +1,4 @@
-"""`expertnet controls`: train the controls of a run, and say what its routing earns."""
+"""`expertnet controls`: train the controls of a run, and say whether its routing improves accuracy."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated

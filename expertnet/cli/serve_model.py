@@ -42,10 +42,10 @@ def serve_model(
         int | None, typer.Option(min=1, metavar="N", help="Processor cores for the network (default: all).")
     ] = None,
     requests: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Requests at once; others are told to try again.")
+        int, typer.Option(min=1, metavar="N", help="Requests answered at once. Others must try again later.")
     ] = 32,
     megapixels: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Million pixels that the images of a request may have together.")
+        int, typer.Option(min=1, metavar="N", help="Most pixels in all images of a request, in millions.")
     ] = 100,
     allow_origin: Annotated[
         list[str] | None,
@@ -79,7 +79,7 @@ def serve_model(
     )
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     if not key and not is_local:
-        say(f"Everybody who reaches {url} can use the network. Set {KEY} to ask for a key.")
+        say(f"Everybody who reaches {url} can use the network. Set {KEY} to require a key.")
     run_server(
         app, listen(host, port), lambda: say(f"Serving run {found.name} (epoch {served.predictor.epoch}) on {url}")
     )

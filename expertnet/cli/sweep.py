@@ -66,7 +66,7 @@ def sweep(
 ) -> None:
     """Search for good settings. Each trial is a run of its own.
 
-    Ctrl-C stops; 'expertnet sweep resume' goes on and trains no trial twice.
+    Ctrl-C stops. 'expertnet sweep resume' continues and trains no trial twice.
     """
     if context.invoked_subcommand is not None:
         return
@@ -101,7 +101,7 @@ def resume(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a sweep, or give it a larger budget."""
+    """Resume a sweep, or give it a larger budget."""
     from expertnet.sweeps.engine import resume_sweep
 
     found = find_sweep(open_store(runs_dir), name)
@@ -119,7 +119,7 @@ def stop(name: SweepName, runs_dir: RunsDir = None) -> None:
 
     found = find_sweep(open_store(runs_dir), name)
     stop_sweep(found)
-    say(f"Stopping {found.title}. 'expertnet sweep resume {found.id}' goes on.")
+    say(f"Stopping {found.title}. 'expertnet sweep resume {found.id}' resumes it.")
 
 
 @app.command()

@@ -60,7 +60,7 @@ def split_dataset(
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> Version:
-    """Choose the test and the validation images of a dataset of yours anew: shares of every class, with near duplicates on one side.
+    """Choose new test and validation images for a dataset of yours: shares of every class, with near duplicates on one side.
 
     With a validation share of 0, every training draws its own. Returns the new version, which can be undone. Raises DatasetError, also
     if the shares leave nothing for training, and Cancelled.
@@ -72,7 +72,7 @@ def split_dataset(
         )
     version = find_version(dataset)
     if version is None:
-        raise DatasetError(f"There is no dataset {dataset!r} of yours. Only these can be split anew.")
+        raise DatasetError(f"You have no dataset {dataset!r}. Only your own datasets can be split again.")
     images = survey(DataSettings(dataset=version.reference), progress, cancelled).images
     groups = group_of_each(len(images), find_duplicates(images, distance, progress, cancelled))
     sets = divide(images["label"].to_numpy(), groups, [1 - test - validation, validation, test], seed)

@@ -26,7 +26,7 @@ SIDE = 64  # pixels at which images are measured: cleanvision judges blur at thi
 HASHED = 32  # pixels of which the hash keeps the lowest 8 x 8 frequencies, as in imagehash.phash
 WEIGHTS = np.array([0.241, 0.691, 0.068], dtype=np.float32)  # of squared red, green and blue in perceived brightness
 BATCH = 500  # images of a built-in dataset
-ELSEWHERE = "The file is not in a class folder, or its name does not end as that of an image."
+ELSEWHERE = "The file is not in a class folder, or its file extension is not that of an image."
 
 
 class Unreadable(NamedTuple):

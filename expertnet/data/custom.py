@@ -90,7 +90,7 @@ def _list(source: Source, progress: Report) -> tuple[Scan | str, set[Path]]:
     try:
         layout = list_layout(source, progress, never)
     except DatasetError as error:
-        return str(error), set() if path.is_dir() else {path}  # the folder to mend may be any of them
+        return str(error), set() if path.is_dir() else {path}  # the folder to fix may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")
     test = len(layout.images) - train.total()
     found = Scan(layout.classes, train.total(), test, max(train.values()), len(layout.held), _examples(layout))
@@ -130,7 +130,7 @@ def known_training_images(data: DataSettings) -> int | None:
 
 
 def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
-    """Raise DatasetError if file names tell that a run cannot have its own images again. Reads no images."""
+    """Raise DatasetError if file names show that a run cannot have its own images again. Reads no images."""
     if own is not None and find_own(own) is not None:
         return
     refuse_if_missing(data)

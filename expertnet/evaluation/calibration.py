@@ -1,4 +1,4 @@
-"""How far the probabilities of a network can be trusted, and the temperature that mends them."""
+"""How far the probabilities of a network can be trusted, and the temperature that corrects them."""
 
 from dataclasses import dataclass
 from functools import lru_cache

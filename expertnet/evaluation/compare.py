@@ -92,7 +92,7 @@ def class_differences(first: Outputs, second: Outputs, classes: Sequence[str]) -
 
 
 def disagreements(first: Outputs, second: Outputs) -> dict[str, Tensor]:
-    """Return the images (from 0) with two different answers by GROUPS, those of which both networks are surest first."""
+    """Return the images (from 0) with two different answers by GROUPS, the most confident first."""
     right, other = first.predictions == first.labels, second.predictions == first.labels
     differ = first.predictions != second.predictions
     sure = torch.minimum(first.probabilities.amax(1), second.probabilities.amax(1))

@@ -1,4 +1,4 @@
-"""The image of a dataset of yours that a network was judged by, so that a wrong label can be mended where you see it."""
+"""The image of a dataset of yours that a network was judged by, so that you can correct a wrong label where you see it."""
 
 from contextlib import suppress
 from dataclasses import dataclass

@@ -144,7 +144,7 @@ def _network(run: Run, info: DatasetInfo) -> Iterator[str]:
 
 
 def _routing(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iterator[str]:
-    """Say what the routing does and what it earns, as far as it has been measured."""
+    """Say what the routing does and whether it improves accuracy, as far as this has been measured."""
     routed = cached_routing(run, checkpoint)
     if routed is None:
         yield "Not measured yet. Open the run on the Experts page, or use `expertnet routing RUN --report DIR`."

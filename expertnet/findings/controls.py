@@ -1,4 +1,4 @@
-"""What routing earns: the network against its retrained controls, seed by seed."""
+"""Whether learned routing improves accuracy: the network against its retrained controls, seed by seed."""
 
 from functools import partial
 from statistics import mean
@@ -21,8 +21,8 @@ MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by 
 Measured = Literal["test", "validation"]
 INTERVALS = ("low", "high", "low_90", "high_90")
 CLAUSES = {  # in the order of the sentence
-    Verdict.EARNS: "earns accuracy over {controls}",
-    Verdict.COSTS: "costs accuracy against {controls}",
+    Verdict.EARNS: "improves accuracy over {controls}",
+    Verdict.COSTS: "lowers accuracy against {controls}",
     Verdict.EQUIVALENT: "is equivalent within {margin} to {controls}",
     Verdict.UNKNOWN: "cannot be told from {controls} at {seeds}",
 }
@@ -139,7 +139,7 @@ def _progress(plan: Plan) -> str:
 
 
 def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | None], margin: float) -> str:
-    """Say in one sentence what routing earns against every control that can be compared."""
+    """Say in one sentence how routing compares with every control that can be compared."""
     groups: dict[Verdict, list[str]] = {}
     for arm, by_seed in pairs.items():
         if by_seed:
@@ -170,9 +170,9 @@ def _method(plan: Plan, margin: float, measured: Measured) -> str:
         "as comes closest to the run's multiply-adds or parameters; two such networks can be the same. No recipe is tuned. "
         "A difference is the accuracy with learned routing minus that of the control with the same seed. Intervals are by "
         "Student's t over the seeds (thin: 95%, thick: 90%, ticks: single seeds). They cover what the seed changes, on the same "
-        "test set. Routing earns or costs accuracy if the 95% interval excludes 0. It is equivalent if the 90% interval lies "
-        f"within ±{margin * 100:g} points, even if it excludes 0 (two one-sided tests; Schuirmann 1987). Each comparison may be "
-        "wrong in 5% of cases. Smallest is the true difference that so many seeds detect with a probability of 80%, given the "
-        f"spread of these differences. Other kinds of networks of experts are compared in the same way, and the sentence leaves them "
-        f"out, since they route too. {where} Seconds are the mean time of a training as measured, and depend on the computer."
+        "test set. Routing improves (“earns”) or lowers (“costs”) accuracy if the 95% interval excludes 0. It is equivalent if the "
+        f"90% interval lies within ±{margin * 100:g} points, even if it excludes 0 (two one-sided tests; Schuirmann 1987). Each "
+        "comparison may be wrong in 5% of cases. Smallest is the true difference that so many seeds detect with a probability of 80%, "
+        f"given the spread of these differences. Other kinds of networks of experts are compared in the same way, and the sentence "
+        f"leaves them out, since they route too. {where} Seconds are the mean time of a training as measured, and depend on the computer."
     )

@@ -42,12 +42,12 @@ def calibration(found: Robustness) -> Finding:
         if kind
         else f"The network is not measurably over- or underconfident on {images}: it gives {numbers} ({bounds})."
     )
-    change = f"{mean['loss_change']:+.3f} nats, 95%: {mean['loss_low']:+.3f} to {mean['loss_high']:+.3f}"
+    change = f"{mean['loss_change']:+.3f}, 95%: {mean['loss_low']:+.3f} to {mean['loss_high']:+.3f}"
     said = "raise" if mean["loss_low"] > 0 else "lower" if mean["loss_high"] < 0 else "do not measurably change"
     sentence += f" Mean weights {said} its log loss ({change})."
     method = (
         f"On at most {IMAGES:,} images, chosen at random. Confidence is the probability of the answer, and the gap is the mean confidence "
-        "minus the accuracy, in points. Log loss is minus the logarithm of the true class's probability, the lower the better; "
+        "minus the accuracy, in points. Log loss, in nats, is minus the logarithm of the true class's probability, the lower the better; "
         f"it judges certainty and accuracy at once. Intervals are by Student's t over the images. Error is the calibration error in {BINS} "
         "equally wide bins of confidence (Guo 2017, arXiv:1706.04599). It is above 0 by chance alone, the more so the fewer images there "
         f"are. {NORMS}"

@@ -23,7 +23,7 @@ def difference(first: Outputs, second: Outputs) -> Finding:
     elif gain["high"] < 0:
         sentence = f"The second network is better by {size} {interval}."
     else:
-        sentence = f"These images cannot tell which network is better: the difference is {size} {interval}."
+        sentence = f"These images do not show which network is better: the difference is {size} {interval}."
     alone, other, neither = (len(groups[name]) for name in GROUPS)
     images = counted(len(first.labels), f"{first.part} image")
     sentence += (
@@ -46,7 +46,7 @@ def difference_by_class(first: Outputs, second: Outputs, classes: Sequence[str])
     table = class_differences(first, second, classes).sort_values("difference", kind="stable", ignore_index=True)
     table = table.iloc[::-1].reset_index(drop=True)
     better, worse = table[table["low"] > 0]["class"], table[table["high"] < 0]["class"]
-    sentence = "On no class can the two networks be told apart."
+    sentence = "The two networks do not measurably differ on any class."
     if len(better) or len(worse):
         sentence = f"The first network is better on {_named(better)}, and the second on {_named(worse)}."
     method = (

@@ -111,7 +111,7 @@ def _column(kind: str) -> str:
 
 
 def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
-    """Say which expert costs the most, as far as the data tell, and in which blocks no single one matters."""
+    """Say which expert costs the most, as far as the data show, and in which blocks no single one matters."""
     worst, doing, images = costly(table), DOING[kind], f"the {len(effects.labels):,} {effects.part} images"
     if worst.empty:
         return (

@@ -130,8 +130,8 @@ def _figures(chosen: Sequence[tuple[int, float]], images: Tensor | None) -> list
     figures = []
     for place, weight in chosen:
         name = f"Test image {place + 1}"
-        picture = name if images is None else f"<img alt='{name}' src='{_source(images[place])}'>"
-        figures.append(f"<figure>{picture}<figcaption>{weight:.2f}</figcaption></figure>")
+        shown = name if images is None else f"<img alt='{name}' src='{_source(images[place])}'>"
+        figures.append(f"<figure>{shown}<figcaption>{weight:.2f}</figcaption></figure>")
     return figures
 
 

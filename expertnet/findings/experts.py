@@ -105,7 +105,7 @@ def entropies(lab: Lab) -> Finding:
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "
         "that of the mean routing, and the mean over single images. The line between them is what an expert drawn by the weights "
-        "tells about the image (share, with its 95% interval from low to high by the delta method). Effective experts are the "
+        "reveals about the image (share, with its 95% interval from low to high by the delta method). Effective experts are the "
         f"exponential of the entropy of the mean routing. Below {COLLAPSED} of them, routing has collapsed: one expert gets most of "
         f"the weight. If the share is below {percent(CONSTANT, 0)}, routing is constant: every image gets nearly the same weights. "
         f"If the mean entropy of images is below {percent(DECISIVE, 0)} of the entropy of the mean routing, routing is decisive: "

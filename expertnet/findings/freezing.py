@@ -34,7 +34,7 @@ def freezing(frozen: Frozen, blocks: tuple[int, ...]) -> Finding:
 
 
 def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
-    """Say in which blocks freezing costs accuracy, in which one the most as far as the data tell, and in which it makes no difference."""
+    """Say in which blocks freezing costs accuracy, in which one the most as far as the data show, and in which it makes no difference."""
     lost, images = costly(table), f"the {len(frozen.labels):,} {frozen.part} images"
     won = table[(table["change"] > 0) & (table["p"] <= SIGNIFICANT)]
     better = [f"With mean weights, the network is better in {in_words([*won['block']])}."] if len(won) else []

@@ -84,4 +84,4 @@ def _sentence(found: Headroom, repaired: Tensor, third: Tensor, reached: Tensor)
         return f"{sentence} {same}. These answers hardly depend on the weights: the experts are nearly interchangeable here."
     if high < 0:
         return f"{sentence} {same}, more than chance explains, so the weights do not favor the true class."
-    return f"{sentence} {same}, which cannot be told from as many: this does not show that the router is bad."
+    return f"{sentence} {same}, which is not a measurable difference: this does not show that the router is bad."

@@ -31,7 +31,7 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
         f"Linear CKA (Kornblith 2019, arXiv:1905.00414) of the outputs of each expert alone, on at most {IMAGES} {found.part} images "
         "chosen at random, from unbiased estimates (Nguyen 2021, arXiv:2010.15327). 1: the outputs are equal up to a rotation and a "
         "scale. 0: they arrange the images in unrelated ways. Each block sees what the network as shipped gives it. Outputs with more "
-        f"than {SIDE} x {SIDE} places are averaged to so many. Intervals are by the jackknife over {GROUPS} groups of images and Student's "
+        f"than {SIDE} x {SIDE} places are averaged to that. Intervals are by the jackknife over {GROUPS} groups of images and Student's "
         "t, at 95% for one pair at a time. The diamonds are the mean of the same block with random kernels, drawn "
         f"{UNTRAINED} times, which is what the common input alone makes of them. A pair is measurably more alike than random kernels if "
         "its interval lies above the most alike of their pairs. Experts with like outputs can do like work, but their small differences "

@@ -84,13 +84,13 @@ def alike(labs: Labs) -> Finding:
     sentence = f"{_kinds(table, len(labs))} {_agreement(table, first, len(others))}"
     method = (
         "Networks with the same settings, images and learned routing, which differ only by the seed (initial weights, order, augmentation, "
-        "validation split). The chart shows what an expert drawn by the weights tells about a test image, as a share of ln K: 0% if all "
+        "validation split). The chart shows what an expert drawn by the weights reveals about a test image, as a share of ln K: 0% if all "
         "images get the same weights. Verdicts and shares are those of the chart of routing kinds. "
         f"Agreement is the share of test images in which the same expert has the largest weight as with seed {first}, after the "
         "experts have been matched. If two networks had nothing in common, the probability that any block passes its limit of chance is "
         f"{percent(LEVEL, 0)}, for each seed by itself."
     )
-    described = "What an expert drawn by the weights tells about the image, by block and seed, as a share of its most"
+    described = "What an expert drawn by the weights reveals about the image, by block and seed, as a share of its most"
     chart = partial(
         share_heatmap, table.assign(seed=table["seed"].astype(str)), "block", "seed", "share of ln K", described
     )

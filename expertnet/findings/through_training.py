@@ -23,7 +23,7 @@ CURVES = {  # column: name, unit, method
 
 
 def routing_so_far(metrics: Sequence[HistoryRow], num_experts: int) -> str:
-    """Return one sentence on what the blocks did after the last epoch, or "" if `metrics` does not tell.
+    """Return one sentence on what the blocks did after the last epoch, or "" if `metrics` does not show it.
 
     The kinds of routing are those of `verdict`.
     """

@@ -50,14 +50,14 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split) -> list[Step]:
             block,
         ),
         Step(
-            f"{shows[1]}: only the ground is another one. Block {block} gives expert {other} the largest weight, {another:.2f}, and the "
+            f"{shows[1]}: only the ground differs. Block {block} gives expert {other} the largest weight, {another:.2f}, and the "
             f"answer is “{changed}”, which is what this shape means here.",
             "One image",
             second,
             block,
         ),
         Step(
-            f"It is so in all {lab.count:,} test images. {grounds.sentence} See “What the routing follows” below.",
+            f"This holds for all {lab.count:,} test images. {grounds.sentence} See “What the routing follows” below.",
             "Classes",
             block=block,
         ),

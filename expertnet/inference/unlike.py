@@ -15,7 +15,7 @@ BEYOND = 0.1  # how far an image's mean is beyond those of all test images
 
 @dataclass(frozen=True)
 class Unlike:
-    """How an image differs from the training images, and whether swapping light and dark would mend it."""
+    """How an image differs from the training images, and whether swapping light and dark would help."""
 
     sentence: str
     invert: bool

@@ -20,7 +20,7 @@ class Router(nn.Module):
     the weights; 1 is the report's plain softmax. Routing is computed in float32 or more, since bfloat16 may round different
     weights to equal ones. A random router has the same initial weights as one that learns, and keeps them.
 
-    Its input can also have the standard deviation of each channel (Lee 2019, arXiv:1903.10829), which tells textures apart.
+    Its input can also have the standard deviation of each channel (Lee 2019, arXiv:1903.10829), which distinguishes textures.
 
     With `top_k`, all but the largest weights of an image become 0 (Shazeer 2017, arXiv:1701.06538). The others stay as they are, so
     that a router of a single expert per image learns, too (Switch; Fedus 2021, arXiv:2101.03961).

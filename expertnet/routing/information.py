@@ -16,7 +16,7 @@ DECISIVE = 0.5  # routing is decisive if the images' mean entropy is below this 
 
 
 def image_information(routing_NBK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what an expert drawn by the weights tells about the image, as a share of ln K, and its 95% interval: 3 x (B,).
+    """Return what an expert drawn by the weights reveals about the image, as a share of ln K, and its 95% interval: 3 x (B,).
 
     It is H(mean a) minus the mean of H(a): the mean Kullback-Leibler divergence of an image's weights from the mean weights. The
     interval is by the delta method. Its second-order term is at most that of weights that choose one expert, (K - 1) / (2 N^2).

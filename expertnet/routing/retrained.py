@@ -47,7 +47,7 @@ class Difference:
 
 
 def difference(values: Sequence[float]) -> Difference | None:
-    """Summarize paired differences by Student's t; None for fewer than two, or if all are equal and so tell no spread."""
+    """Summarize paired differences by Student's t; None for fewer than two, or if all are equal and so show no spread."""
     from scipy.stats import t  # loading it takes a second
 
     if len(values) < 2 or stdev(values) < NO_SPREAD:

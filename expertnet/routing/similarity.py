@@ -58,7 +58,7 @@ def agreement_table(reference_NBK: Tensor, other_NBK: Tensor) -> pd.DataFrame:
     """Return a row per block: block, agreement, by_chance, excess, limit_of_chance.
 
     `agreement` is the share of images in which experts matched by these images have the largest weight. `by_chance` is its mean over
-    AGREEMENTS permutations of the other network's images, each matched anew, and `excess` the difference. If the networks have
+    AGREEMENTS permutations of the other network's images, each matched again, and `excess` the difference. If the networks have
     nothing in common, any block exceeds its limit with a probability of LEVEL (see `limits`).
     """
     first_NB = reference_NBK.argmax(2)

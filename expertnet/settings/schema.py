@@ -85,7 +85,7 @@ class ModelSettings(Section):
     Dynamic Convolution; Chen 2020, arXiv:1912.03458).
     """
     router_input: Literal["mean", "mean_deviation"] = setting("mean", "Router input", advanced=True)
-    """What the router sees of each feature map: its spatial mean, or its standard deviation too, which tells textures apart
+    """What the router sees of each feature map: its spatial mean, or its standard deviation too, which distinguishes textures
     (Lee 2019, arXiv:1903.10829).
     """
     router_output: Literal["softmax", "sigmoid"] = setting("softmax", "Router output", advanced=True)

@@ -92,7 +92,7 @@ class RunQueue:
             queue.limit = trainings
 
     def taken(self) -> list[Entry]:
-        """Return the taken runs, unless their process died on this host. On another, only their status tells."""
+        """Return the taken runs, unless their process died on this host. On another host, their status decides."""
         taken = self._read().training
         return [entry for entry in taken if entry.owner and (not entry.owner.is_here or is_alive(entry.owner))]
 

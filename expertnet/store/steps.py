@@ -18,7 +18,7 @@ class StepPoint(NamedTuple):
     """The means of the steps since the previous point."""
 
     epoch: float  # completed epochs, including the share of the current one
-    steps: int  # how many steps the point stands for
+    steps: int  # how many steps the point averages
     loss: float
     images_per_second: float
 
@@ -59,7 +59,7 @@ class StepLog:
         self._stride = max((point.steps for point in self._points), default=1)  # steps per point
         self._epoch, self._before = 0, (0, 0.0, 0.0)  # the last report: steps, loss and time since the epoch's start
         self._since = (0, 0.0, 0.0)  # the same since the last point
-        self._on_disk = None if self._path.exists() else 0  # points in the file; None if it must be written anew
+        self._on_disk = None if self._path.exists() else 0  # points in the file; None if it must be rewritten
         self._started = self._written = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The thread of a server that makes the studio's sweeps go on. It puts trials into the queue, which the manager trains."""
+"""The thread of a server that advances the studio's sweeps. It puts trials into the queue, which the manager trains."""
 
 import threading
 import traceback
@@ -18,7 +18,7 @@ TICK = 0.2  # seconds between two looks at the trials; the time that passes unus
 
 
 class Driver:
-    """Makes the sweeps of a store go on that no command owns. Any number of servers may drive the same sweep."""
+    """Advances the sweeps of a store that no command owns. Any number of servers may drive the same sweep."""
 
     def __init__(self, store: RunStore) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""What makes a sweep go on: it settles the trials that have ended, prunes, and starts new ones until the budget is spent.
+"""What advances a sweep: it settles the trials that have ended, prunes, and starts new ones until the budget is spent.
 
 Everything that must survive a kill is on disk before it takes effect: a trial's run has its id in the journal before its
 folder exists, and a run's figures are in the journal before the trial counts as ended. So no trial is trained twice.
@@ -71,7 +71,7 @@ def start_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sw
 
 
 def stop_sweep(sweep: Sweep) -> None:
-    """Stop a sweep and its trials, in any process. Resuming goes on with these. Raises RunError if it has ended."""
+    """Stop a sweep and its trials, in any process. Resuming a sweep resumes them. Raises RunError if it has ended."""
     with open_study(sweep) as study:
         if sweep.status().state not in (*ACTIVE, "interrupted"):
             raise RunError(f"Sweep {sweep.title} is not active: it is {sweep.status().state}.")
@@ -85,7 +85,7 @@ def stop_sweep(sweep: Sweep) -> None:
 
 
 def resume_sweep(sweep: Sweep, budget: Budget | None = None, owner: Process | None = None) -> None:
-    """Go on with a sweep that has ended or was cut off. A limit of `budget` replaces the sweep's.
+    """Resume a sweep that has ended or was cut off. A limit of `budget` replaces the sweep's.
 
     `owner` is the process that will train the trials; without one, any studio on the store does. Raises RunError if the
     sweep is active or its budget is spent.
@@ -175,7 +175,7 @@ def _go_on(sweep: Sweep, study: Study, trial: Any, run: Run, owner: Process | No
     """Queue a trial that was cut off again, unless it never gets further."""
     times, epoch = trial.user_attrs.get("resumed", (0, -1))
     times = times + 1 if run.status().epoch == epoch else 1
-    fault = resume_fault(run) or ("It was interrupted again and again." if times > RESUMES else "")
+    fault = resume_fault(run) or ("It was interrupted repeatedly." if times > RESUMES else "")
     if not fault:
         study.note(trial, resumed=(times, run.status().epoch))
         study.flush()

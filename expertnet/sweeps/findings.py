@@ -53,7 +53,7 @@ def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:
         )
     method = (
         "Accuracy is the best one on the validation images in any epoch so far, which are the same for all trials. That of the best "
-        "trial is too high, because it is the luckiest too: train the best ones with several seeds. Pruned trials rank after the others. "
+        "trial is too high, because it is partly lucky: train the best ones with several seeds. Pruned trials rank after the others. "
         f"Search: {plan.sampler}. {SAMPLERS[plan.sampler]} Pruning: {plan.pruner}. {PRUNERS[plan.pruner]}"
     )
     return Finding("trials", "chart of the trials", sentence, partial(over_time, table), trial_table(trials), method)

@@ -1,6 +1,6 @@
 """What comes after a sweep: train the best trial longer, and the best trials with several seeds.
 
-A sweep picks the best of many, partly by luck. Other seeds tell how much of it was luck. A training is recognized by its
+A sweep picks the best of many, partly by luck. Other seeds show how much of it was luck. A training is recognized by its
 settings alone, so none is done twice.
 """
 

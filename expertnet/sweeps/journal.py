@@ -37,7 +37,7 @@ class Journal:
         self._must_last |= not self.can_be_restored
 
     def flush(self) -> None:
-        """Write what was appended. Raises OSError, after which the storage must be opened anew."""
+        """Write what was appended. Raises OSError, after which the storage must be opened again."""
         if not self._pending:
             return
         with self._path.open("ab") as file:

@@ -15,7 +15,7 @@ SAMPLERS = {
     "grid": "Tries every combination in order. Every range needs steps or a list.",
 }
 PRUNERS = {
-    "median": "Stops a trial that is worse than half of the finished ones were after as many epochs.",
+    "median": "Stops a trial that is worse than the median of finished trials at the same epoch.",
     "halving": "Lets only the best quarter continue at each of a few epochs (Li 2020, arXiv:1810.05934).",
     "none": "Trains every trial to its end.",
 }
@@ -71,7 +71,7 @@ class Plan(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)  # of the search
 
     def checked(self) -> "Plan":
-        """Return the plan. Raises SettingsError with what is wrong and what would mend it."""
+        """Return the plan. Raises SettingsError with what is wrong and how to fix it."""
         checked_space(self.space)
         budget = self.budget
         if budget == Budget():

@@ -93,7 +93,7 @@ class Study:
     def ask(self) -> Any:
         """Return a new trial with its values in `params` by dotted key; None if every combination was tried.
 
-        What is drawn depends only on the plan and on the trials so far, so that a sweep goes on as if it had not been cut off.
+        What is drawn depends only on the plan and on the trials so far, so a resumed sweep draws what it would have drawn anyway.
         """
         known = self.study.get_trials(deepcopy=False)
         tried = {_frozen(trial.params) for trial in known if HIDDEN not in trial.user_attrs and trial.params}

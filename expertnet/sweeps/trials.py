@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def known(self) -> bool:
-        """Return whether the trial tells what its values are worth: it ended, and it completed an epoch."""
+        """Return whether the trial shows what its values are worth: it ended, and it completed an epoch."""
         return not self.active and self.state != "failed" and self.accuracy is not None
 
 

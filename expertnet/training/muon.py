@@ -71,7 +71,7 @@ class Muon(torch.optim.Optimizer):
         else:
             size = 0.2 * max(shape) ** 0.5
             weight.mul_(1 - group["lr"] * group["weight_decay"])
-        if isinstance(group["lr"], Tensor):  # on a GPU, where a recorded step reads it anew
+        if isinstance(group["lr"], Tensor):  # on a GPU, where a recorded step reads it again
             weight.sub_(update * (group["lr"] * size))
         else:
             weight.sub_(update, alpha=group["lr"] * size)

@@ -18,7 +18,7 @@ FEW_STEPS = 50  # fewer teach a network little: of the digits, it recognizes 30%
 ROUND = 5  # epochs that a suggestion is a multiple of
 SMALLEST_BATCH = 16  # images; the batch norms of smaller batches are noisy
 NEWEST = 200  # runs that need be asked for their speed
-ALIKE = 4.0  # how many times as many multiply-adds a network may need for its speed to tell that of another
+ALIKE = 4.0  # how many times as many multiply-adds a network may need for its speed to predict that of another
 
 
 def training_images(settings: Settings) -> int | None:
@@ -48,7 +48,7 @@ def fitted(settings: Settings, images: int) -> tuple[int, int]:
 def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) -> float | None:
     """Estimate how long a training takes from earlier ones on this computer, or return None if none is alike.
 
-    The newest run on the same kind of device whose network needs up to ALIKE times as many or few multiply-adds tells the
+    The newest run on the same kind of device whose network needs up to ALIKE times as many or few multiply-adds gives the
     images per second, including evaluations. They are scaled by the multiply-adds.
     """
     cost, kind = _multiply_adds(settings), _device_type(settings)

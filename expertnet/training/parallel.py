@@ -1,4 +1,4 @@
-"""The processes that train one run together: what each learns from, and what they tell one another.
+"""The processes that train one run together: what each learns from, and what they send one another.
 
 They start with equal weights and draw the same numbers. Each step's gradient is averaged over all of them, so their weights stay
 equal, and one process may save the state of all.

@@ -66,7 +66,7 @@ class Recorder:
         return results
 
     def forget(self) -> None:
-        """Record all steps anew, after a change of what they compute."""
+        """Record all steps again, after a change of what they compute."""
         self.recordings.clear()
         self.taken.clear()
 

@@ -34,7 +34,7 @@ def network_file(run: Run, checkpoint: Checkpoint) -> tuple[bytes, int]:
 def write_network(run: Run, checkpoint: Checkpoint, card: str, folder: Path) -> int:
     """Write weights, config and model card into an existing folder, and return the epoch. Raises RunError or OSError."""
     if any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
-        raise RunError(f"{folder} has other files, such as perhaps a {CARD}. Choose an empty folder.")
+        raise RunError(f"{folder} has other files, perhaps a {CARD}. Choose an empty folder.")
     weights, epoch = network_file(run, checkpoint)
     files = {WEIGHTS: weights, CONFIG: json.dumps(portable_config(run), indent=2).encode(), CARD: card.encode()}
     for name, content in files.items():

@@ -90,7 +90,7 @@ def _calibration_images(run: Run, progress: Report) -> Tensor:
     if not has_own_test_set(run):
         raise DatasetError(
             f"int8 is calibrated on validation images, and those of {run.dataset} are not on this computer. Export as float32 or "
-            "float16, or get the images on the Experts page first."
+            "float16, or download the images on the Experts page first."
         )
     if settings.data.validation_share:
         split = load_validation_split(settings.data, settings.seed, progress, own)

@@ -84,7 +84,7 @@ def measure(content: bytes, float32: bytes, split: Split, progress: Report = sil
     images, labels = split.images[::every], split.labels[::every].numpy()
     sessions, right, same = [open_session(graph) for graph in (content, float32)], [0, 0], 0
     for start in range(0, len(labels), BATCH):
-        progress("Measuring what it keeps", start / len(labels))
+        progress("Measuring the accuracy", start / len(labels))
         here = slice(start, start + BATCH)
         ours, theirs = (outputs(session, images[here].contiguous())[0].argmax(1) for session in sessions)
         right = [right[0] + int((ours == labels[here]).sum()), right[1] + int((theirs == labels[here]).sum())]

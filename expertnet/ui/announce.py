@@ -10,7 +10,7 @@ from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import manager
 from expertnet.utils.text import cut
 
-HEARD = "heard"  # in the session: the states of the trainings that go on, by id, and what was said last
+HEARD = "heard"  # in the session: the states of the trainings in progress, by id, and what was said last
 STARTED = {"queued": "about to start", "running": "started"}
 LONGEST = 40  # characters of a title
 # A module runs once in a tab, so the region outlives the pages: one that is new on a page is not read out. The focus is

@@ -36,7 +36,7 @@ FORMATS = {
     PAGE: "Classifies images in a browser, offline",
     NETWORK: "A safetensors file, for `ExpertNet.from_pretrained`",
     CARD: "Figures, data, limits and settings, in Markdown",
-    SERVICE: "Classifies images over HTTP, with code that asks it",
+    SERVICE: "Classifies images over HTTP, with client code",
 }
 CONVERTED = {ONNX: ("onnx", "zip"), PAGE: ("html", "html")}  # format on the command line, ending
 CODE = 400  # pixels of the code beside a download

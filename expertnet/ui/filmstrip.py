@@ -42,17 +42,17 @@ function fill(parent, tiles) {
     button.setAttribute("aria-label", name)
     button.setAttribute("aria-pressed", "false")
     const isImage = image.startsWith("data:")
-    const picture = document.createElement(isImage ? "img" : "div")
+    const thumbnail = document.createElement(isImage ? "img" : "div")
     if (isImage) {
-      picture.src = image
-      picture.alt = ""
+      thumbnail.src = image
+      thumbnail.alt = ""
     } else {
-      picture.className = "blank"
-      picture.textContent = image
+      thumbnail.className = "blank"
+      thumbnail.textContent = image
     }
     const below = document.createElement("span")
     below.textContent = caption
-    button.append(picture, below)
+    button.append(thumbnail, below)
     return button
   }))
   return true

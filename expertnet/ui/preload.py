@@ -53,4 +53,4 @@ def read_runs() -> None:
         remove_leftovers(row.run.path, TEMPORARY)
     with suppress(DatasetError):  # there are cards without images
         prepare_samples()
-    driver(store)  # goes on with the sweeps of an earlier server
+    driver(store)  # resumes the sweeps of an earlier server

@@ -100,7 +100,7 @@ def training_strip(in_view: str | None) -> None:
 
     Nothing is drawn, and nothing is sent later, if no run trains.
     """
-    # Always there, or the browser would draw a canvas below it anew, and empty, when the line comes or goes
+    # Always there, or the browser would redraw a canvas below it, and empty it, when the line comes or goes
     place, others = st.container(key="training strip"), [run for run in manager().training() if run.id != in_view]
     if not others:
         return

@@ -68,5 +68,5 @@ def test_a_share_or_a_dataset_that_cannot_be_used():
     for shares in ((1.0, 0), (0, 0.1), (0.2, -0.1), (0.6, 0.4)):
         with pytest.raises(DatasetError, match="less than 1"):
             split_dataset("any", *shares)
-    with pytest.raises(DatasetError, match="of yours"):
+    with pytest.raises(DatasetError, match="your own datasets"):
         split_dataset("digits", 0.2, 0)

@@ -33,7 +33,7 @@ def test_the_gain_over_a_control_on_paper():
     assert (uniform["low"], uniform["high"]) == pytest.approx((0.03 - half, 0.03 + half), abs=1e-6)
     assert uniform["verdict"] == "earns" and uniform["seeds"] == 3 and uniform["seconds"] == 60
     assert row(found.table, "learned routing")["accuracy"] == pytest.approx(0.91)
-    assert "Routing earns accuracy over weights 1/K (+3.0 points)." in found.sentence
+    assert "Routing improves accuracy over weights 1/K (+3.0 points)." in found.sentence
 
 
 def test_one_sentence_groups_the_controls_by_what_they_say():
@@ -45,7 +45,7 @@ def test_one_sentence_groups_the_controls_by_what_they_say():
     }
     found, _ = finding(accuracies, **WIDE)
     assert found.sentence.endswith(
-        "Routing earns accuracy over weights 1/K (+3.0 points); is equivalent within 0.5 points to one expert, equal "
+        "Routing improves accuracy over weights 1/K (+3.0 points); is equivalent within 0.5 points to one expert, equal "
         "multiply-adds (+0.0 points); and cannot be told from one expert, equal parameters (+0.3 points) at 3 seeds."
     )
 
@@ -68,7 +68,7 @@ def test_other_kinds_are_in_the_table_once_trained_and_not_in_the_sentence():
 
 def test_a_control_that_does_better_is_a_cost():
     costs, _ = finding({"learned": [0.90, 0.91, 0.92], "uniform": [0.93, 0.94, 0.9501]})
-    assert "Routing costs accuracy against weights 1/K (-3.0 points)." in costs.sentence
+    assert "Routing lowers accuracy against weights 1/K (-3.0 points)." in costs.sentence
 
 
 def test_a_wider_margin_makes_a_gain_equivalent():

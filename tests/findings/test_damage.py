@@ -23,7 +23,7 @@ def test_certainty_is_compared_with_accuracy():
     """80% against 70%: 10 points -+ 1.96 sqrt(0.21 / 999), 2.8 points. 100 images lose 1.4 nats each of 1,000."""
     assert calibration(robustness(700, 600)).sentence == (
         "The network is overconfident on 1,000 validation images: it gives a mean probability of 80.0% for its answers, of which "
-        "70.0% are right (95% for the difference: +7.2 to +12.8 points). Mean weights raise its log loss (+0.140 nats, 95%: "
+        "70.0% are right (95% for the difference: +7.2 to +12.8 points). Mean weights raise its log loss (+0.140, 95%: "
         "+0.114 to +0.166)."
     )
     assert calibration(robustness(900, 900)).sentence.startswith("The network is underconfident on 1,000 validation")

@@ -32,7 +32,7 @@ def test_repaired_mistakes_are_counted_and_beat_the_control_beyond_chance():
 def test_weights_that_lead_anywhere_do_not_show_a_bad_router():
     said = headroom(found(1000, 60, 40, 38)).sentence
     assert said.endswith(
-        "into another wrong class, which cannot be told from as many: this does not show that the router is bad."
+        "into another wrong class, which is not a measurable difference: this does not show that the router is bad."
     )
     assert headroom(found(1000, 60, 5, 50)).sentence.endswith("so the weights do not favor the true class.")
 

@@ -76,7 +76,7 @@ def test_the_margin_and_the_images_are_chosen_and_kept_in_the_url(run):
     accuracy, store = run.status().test_accuracy, RunStore()
     arms = {arm: [accuracy - 0.01 * (arm != "learned"), accuracy - 0.0101 * (arm != "learned")] for arm in ARMS}
     with_controls(run, store, arms)
-    assert "Routing earns accuracy over" in text(view_of(run, seeds="2"))
+    assert "Routing improves accuracy over" in text(view_of(run, seeds="2"))
     test = view_of(run, seeds="2", margin="2.0")
     assert "Routing is equivalent within 2 points to" in text(test)
     test.segmented_control(key="measured").set_value("Validation set").run()

@@ -213,10 +213,10 @@ def test_the_split_is_shown_and_chosen_anew():
     assert drawn.test.labels.bincount().tolist() == [2, 2]
     assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 8, 0, 2], ["tulip", 8, 0, 2]]
     test.number_input(key="test share").set_value(90)
-    settled(pressed(test, "Divide anew"))
+    settled(pressed(test, "Split again"))
     assert "both together less than 1" in said(test) and open_version(dataset).number == 2
     test.number_input(key="test share").set_value(30)
-    settled(pressed(test, "Divide anew"))
+    settled(pressed(test, "Split again"))
     assert "Every training uses these sets." in said(test)
     assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 6, 1, 3], ["tulip", 6, 1, 3]]
     pressed(test, "Undo")
@@ -226,7 +226,7 @@ def test_the_split_is_shown_and_chosen_anew():
 def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was():
     test = opened("data", dataset=flowers(), view="Split")
     test.number_input(key="test share").set_value(90)
-    settled(pressed(test, "Divide anew"))
+    settled(pressed(test, "Split again"))
     assert "both together less than 1" in said(test)
     remove_dataset("flowers")
     delete_dataset("flowers", ())

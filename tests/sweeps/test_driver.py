@@ -1,4 +1,4 @@
-"""The thread of a server that makes sweeps go on."""
+"""The thread of a server that advances sweeps."""
 
 import pytest
 

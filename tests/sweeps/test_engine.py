@@ -216,7 +216,7 @@ def test_a_trial_whose_process_was_killed_goes_on_and_is_given_up_if_it_never_ge
         assert again.id == run.id and again.state == "queued"
     killed(run)
     (other,) = advance(sweep)
-    assert other.id != run.id and trials_of(sweep)[0].error == "It was interrupted again and again."
+    assert other.id != run.id and trials_of(sweep)[0].error == "It was interrupted repeatedly."
 
 
 def test_a_kill_between_two_steps_leaves_no_trial_lost_or_twice(store):

@@ -69,7 +69,7 @@ def remove_class(dataset: str, label: str) -> Version:
 
 
 def move_images(dataset: str, keys: Iterable[str], label: str) -> Version:
-    """Move images to a class, which is how a wrong label is mended. Raises DatasetError if the class is gone.
+    """Move images to a class, which corrects a wrong label. Raises DatasetError if the class is gone.
 
     An image that is in the class already, byte for byte, is not there twice afterwards, and the change in words says so.
     """

@@ -36,7 +36,7 @@ class Version:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from a version of the same name of a dataset that was deleted since: ids of images are random."""
+        """What distinguishes it from a version of the same name of a dataset that was deleted since: ids of images are random."""
         return self.reference, next(iter(self.contents.images), "")
 
     @property

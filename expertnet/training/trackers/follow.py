@@ -1,7 +1,7 @@
 """The process that sends a run to its trackers: `python -m expertnet.training.trackers.follow FOLDER TRACKER...`.
 
 It reads what the training writes, and ends once it has sent the end of the run. If a tracker fails, it tries again. A run that
-is resumed goes on in the tracker where it was.
+is resumed continues in the tracker where it was.
 """
 
 import os
@@ -71,11 +71,11 @@ def follow(
                 write_tracked(run.path, name, tracked)
                 failed, written = tracked.error and not written.error, tracked
                 if failed:
-                    run.log(f"{TITLES[name]} could not be reached, and is tried again: {tracked.error}")
+                    run.log(f"{TITLES[name]} could not be reached. The studio tries again: {tracked.error}")
         if tracked.ended:
             return
         if ended and time.monotonic() - ended > patience:
-            run.log(f"{TITLES[name]} could not be reached, so it lacks the end of this run. Its files have all of it.")
+            run.log(f"{TITLES[name]} could not be reached, so it lacks the end of this run. Its files are complete.")
             return
         pause(RETRY_AFTER if tracked.error else EVERY)
     with suppress(Exception):  # the run was deleted

@@ -38,7 +38,7 @@ CHECKED = "checked version"  # in the session: the number of the version whose f
 
 
 def checks_view(version: Version) -> None:
-    """Draw the checks of a dataset, computed in the background. What was mended since is left out."""
+    """Draw the checks of a dataset, computed in the background. Problems fixed since are left out."""
     numbers = st.session_state.setdefault(CHECKED, {})
     checked = find_version(f"{version.dataset}@{numbers.get(version.dataset, version.number)}") or version
     if not still_holds(checked, version):
@@ -79,7 +79,7 @@ def checks_view(version: Version) -> None:
 
     action(head, "Check again", "replay", "check again", again, type="tertiary")
     if checked.number != version.number:
-        head.caption(f"Version {checked.number} was checked. What you mend is left out below.", width="content")
+        head.caption(f"Version {checked.number} was checked. Problems that you have fixed are hidden.", width="content")
     if view == "images":
         _bad_images(found, faults)
     elif view == "files":
@@ -139,7 +139,7 @@ def _mend(
     copies: Sequence[str] = (),
     suggested: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw images with what mends them: remove or move the selected ones, remove all copies, or follow the suggestions."""
+    """Draw images with what fixes them: remove or move the selected ones, remove all copies, or follow the suggestions."""
     dataset, key = found.latest.dataset, f"{label} {found.latest.number}"
     row = st.container(horizontal=True, vertical_alignment="center", key="mending")
     selected = grouped_grid(label, groups, f"grid {label} {dataset}", login.may_change())

@@ -50,14 +50,14 @@ def dataset_header(row: Listed, version: Version, train: Callable[[str], None]) 
 
 
 def _last_change(line: DeltaGenerator, version: Version) -> None:
-    """Draw what the last change was, and the buttons that take it back or do it again."""
+    """Draw what the last change was, and the buttons that undo or redo it."""
     dataset, back, forward = version.dataset, can_undo(version.dataset), can_redo(version.dataset)
     line.markdown(f":small[{escape(version.what)}]", width="content")
     if back:
-        help = f"Takes back: {escape(back)}"
+        help = f"Undoes: {escape(back)}"
         action(line, "Undo", "undo", f"undo {version.number}", lambda: undo(dataset), help=help, type="tertiary")
     if forward:
-        help = f"Does again: {escape(forward)}"
+        help = f"Redoes: {escape(forward)}"
         action(line, "Redo", "redo", f"redo {version.number}", lambda: redo(dataset), help=help, type="tertiary")
 
 

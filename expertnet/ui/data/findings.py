@@ -1,4 +1,4 @@
-"""What was found in a version of a dataset, to be mended in the latest one."""
+"""What was found in a version of a dataset, to be fixed in the latest one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in a version, to be mended in the latest one."""
+    """What was found in a version, to be fixed in the latest one."""
 
     seen: Seen
     checked: Version

@@ -1,4 +1,4 @@
-"""Which images of one of your datasets are for training, for validation and for the test, and the form that divides them anew."""
+"""Which images of one of your datasets are for training, for validation and for the test, and the form that splits them again."""
 
 from collections import Counter
 
@@ -30,9 +30,9 @@ def split_view(version: Version) -> None:
         row = st.container(horizontal=True)
         test = row.number_input("Test (%)", 1, 90, 20, key="test share", width=130)
         held = row.number_input("Validation (%)", 0, 90, 10, key="validation share", width=130, help=DRAWN)
-        seed = row.number_input("Seed", 0, 2**31 - 1, 0, key="split seed", width=130, help="Another one, other images.")
+        seed = row.number_input("Seed", 0, 2**31 - 1, 0, key="split seed", width=130, help="Selects the images.")
         asked = version.key, test / 100, held / 100, seed
-        if st.form_submit_button("Divide anew", icon=":material/call_split:", key="divide", **login.reserved()):
+        if st.form_submit_button("Split again", icon=":material/call_split:", key="divide", **login.reserved()):
             act(lambda: st.session_state.update({ASKED: asked}))
     st.caption("Every class has its share of each set, and near duplicates are in the same set. You can undo this.")
 

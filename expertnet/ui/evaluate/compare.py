@@ -45,7 +45,7 @@ def compare_view(subject: Subject) -> None:
             "Images", list(groups), format_func=titles.__getitem__, key="group", label_visibility="collapsed"
         )
         if len(groups[group]):
-            order = "those of which both networks are surest first"
+            order = "the most confident first"
             open_images(subject, groups[group].tolist(), f"{other.id} {group}", order, second)
         else:
             st.caption("No images.")

@@ -11,7 +11,7 @@ from expertnet.ui import shell
 from expertnet.ui.evaluate.subject import Subject
 from expertnet.utils.text import escape
 
-MENDED = "mended"  # in the session: the last change made here, in words, by dataset
+CHANGED = "changed"  # in the session: the last change made here, in words, by dataset
 
 
 def relabel(subject: Subject, place: int) -> None:
@@ -24,11 +24,11 @@ def relabel(subject: Subject, place: int) -> None:
         return
     _last_change(found)
     if found.now is None:
-        st.caption("The image was removed from the dataset since this training.")
+        st.caption("The image has been removed from the dataset since this run was trained.")
         return
     label = subject.classes[int(subject.outputs.labels[place])]
     if found.now != label:
-        st.caption(f"Now in “{escape(found.now)}”. The results are those of the label it had in this training.")
+        st.caption(f"Now in “{escape(found.now)}”. These results use the label that it had when this run was trained.")
     menu = st.popover("Change the label", icon=":material/label:", key=f"label {found.key} {found.now}")
     classes = list(open_version(found.dataset).contents.classes.values())
     others = sorted(name for name in classes if name != found.now)
@@ -51,12 +51,12 @@ def _remove(found: OwnPlace) -> None:
 
 
 def _keep(dataset: str, what: str) -> None:
-    st.session_state[MENDED] = {dataset: what}
+    st.session_state[CHANGED] = {dataset: what}
 
 
 def _last_change(found: OwnPlace) -> None:
     """Show the change that was made here last, with Undo, as long as nothing else has changed since."""
-    what = st.session_state.get(MENDED, {}).get(found.dataset)
+    what = st.session_state.get(CHANGED, {}).get(found.dataset)
     if what and can_undo(found.dataset) == what:
         version = open_version(found.dataset)
         with st.container(horizontal=True, vertical_alignment="center"):

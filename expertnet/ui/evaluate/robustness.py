@@ -61,5 +61,5 @@ def _examples(subject: Subject, split: Split) -> None:
     with st.container(horizontal=True, gap="small", key="corrupted"):
         for name, tile in tiles.items():
             answer = subject.predictor.classify(tile, 1)[0].predictions[0].label
-            picture, caption = tile[0].permute(1, 2, 0).numpy(), f"{name[0].upper()}{name[1:]}: {escape(answer)}"
-            st.image(picture, caption, WIDTH, alt=f"{subject.image(number - 1)}, {name}")
+            pixels, caption = tile[0].permute(1, 2, 0).numpy(), f"{name[0].upper()}{name[1:]}: {escape(answer)}"
+            st.image(pixels, caption, WIDTH, alt=f"{subject.image(number - 1)}, {name}")

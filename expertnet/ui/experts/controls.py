@@ -86,7 +86,7 @@ def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str]
 def _test_image(
     selection: Selection, split: Split, title: str, strip: DeltaGenerator, row: DeltaGenerator, suffix: str, of: str
 ) -> tuple[Tensor, str] | None:
-    """Ask for a test image: by its picture in `strip`, or in `row` at random or by its class and number.
+    """Ask for a test image: by a click in `strip`, or in `row` at random or by its class and number.
 
     `title` is what captions begin with: "Test" image 7.
     """

@@ -1,4 +1,4 @@
-"""Controls: train the network again without learned routing, and see what routing earns. The view updates while runs train."""
+"""Controls: train the network again without learned routing, and compare the accuracy. The view updates while runs train."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ SETS = {"Test set": "test", "Validation set": "validation"}
 def controls_view(selection: Selection, lab: Lab | None) -> None:
     run, store = selection.run, RunStore()
     st.markdown(
-        "What does routing earn? Switching it off only shows what the network relies on. So "
+        "Does learned routing improve accuracy? Switching it off only shows what the network relies on. So "
         f"{len(CONTROLS)} controls are trained like this network, and compared with it seed by seed."
     )
     try:

@@ -10,10 +10,10 @@ from expertnet.utils.text import counted, escape
 
 
 def follow_up(sweep: Sweep) -> None:
-    """Draw both ways to go on, and what the seeds say so far."""
+    """Draw both ways to continue, and what the seeds show so far."""
     epochs = sweep.plan().settings.training.epochs
-    with st.expander("Go on with the best", icon=":material/emoji_events:", key="follow up", expanded=False):
-        st.caption("The best of many trials is the luckiest too. Other seeds tell how much of it is luck.")
+    with st.expander("Continue with the best", icon=":material/emoji_events:", key="follow up", expanded=False):
+        st.caption("The best trial is partly lucky. Other seeds show how much.")
         row = st.container(horizontal=True, vertical_alignment="bottom")
         most = max(10_000, epochs + 1)
         longer = row.number_input("Epochs", epochs + 1, most, min(epochs * 4, most), key="longer epochs", width=150)

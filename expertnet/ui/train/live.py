@@ -39,7 +39,7 @@ def run_in_view() -> Run | None:
 
 
 def _last_shown() -> str:
-    """Return the id of the run to show if the URL names none, NONE for the form, or "" if nothing tells."""
+    """Return the id of the run to show if the URL names none, NONE for the form, or "" if there is neither."""
     training, shown = manager().training(), st.session_state.get(SHOWN, "")
     if training:
         return shown if any(run.id == shown for run in training) else training[0].id

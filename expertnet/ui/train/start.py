@@ -71,7 +71,7 @@ def start_panel(settings: Settings | None, problem: str) -> None:
 
 
 def _expectation(row: DeltaGenerator, settings: Settings, form: Form) -> None:
-    """Say how many steps a run takes and, if an earlier one tells, how long. Offers more steps if they are too few."""
+    """Say how many steps a run takes and, if known from an earlier run, how long. Offers more steps if they are too few."""
     images = training_images(settings)
     if images is None:
         return
