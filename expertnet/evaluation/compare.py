@@ -95,7 +95,7 @@ def disagreements(first: Outputs, second: Outputs) -> dict[str, Tensor]:
     """Return the images (from 0) with two different answers by GROUPS, those of which both networks are surest first."""
     right, other = first.predictions == first.labels, second.predictions == first.labels
     differ = first.predictions != second.predictions
-    sure = torch.minimum(first.probabilities.amax(1), second.probabilities.amax(1))
+    sure = torch.minimum(first.confidence, second.confidence)
     found = {}
     for name, chosen in zip(GROUPS, (right, other, ~right & ~other), strict=True):
         places = (differ & chosen).nonzero()[:, 0]

@@ -9,7 +9,6 @@ from expertnet.data.data_url import to_data_url
 from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.errors import RunError
-from expertnet.evaluation.calibration import fit_temperature
 from expertnet.evaluation.compare import same_images
 from expertnet.evaluation.outputs import Outputs, cached_outputs, measure_outputs, outputs_for
 from expertnet.evaluation.robustness import Robustness, cached_robustness, corrupt_all, measure_robustness, sample
@@ -123,7 +122,7 @@ def _findings(
     yield "Results", overall(outputs)
     yield "Confusion matrix", confusion(outputs, classes, outputs.part)
     yield "Classes", by_class(outputs, classes)
-    yield "Calibration", reliability(outputs, fit_temperature(validation) if validation is not None else None)
+    yield "Calibration", reliability(outputs, validation.temperature if validation is not None else None)
     yield "Answers above a threshold", thresholds(outputs, THRESHOLD)
     if robustness is not None:
         yield "Robustness", corruptions(robustness, blocks)
@@ -159,7 +158,7 @@ def _mistakes(outputs: Outputs, split: Split, classes: tuple[str, ...]) -> Itera
     yield '<div class="images">'
     for place in wrong[:SHOWN].tolist():
         label, answer = classes[outputs.labels[place]], classes[outputs.predictions[place]]
-        caption = f"#{place + 1}: {label}, answer {answer} ({percent(outputs.probabilities[place].max().item())})"
+        caption = f"#{place + 1}: {label}, answer {answer} ({percent(outputs.confidence[place].item())})"
         image = to_data_url(split.images[place])
         yield f'<figure><img src="{image}" alt=""><figcaption>{escape(caption)}</figcaption></figure>'
     yield "</div>"

@@ -50,11 +50,11 @@ class Answers:
 
     def probability(self, place: int) -> float:
         """Return the probability of the answer."""
-        return self.outputs.probabilities[place].max().item()
+        return self.outputs.confidence[place].item()
 
     def likeliest(self, place: int) -> pd.DataFrame:
         """Return the most likely classes of an image: columns label, probability."""
-        values, labels = self.outputs.probabilities[place].topk(min(TOP, len(self.classes)))
+        values, labels = self.outputs.probabilities(place).topk(min(TOP, len(self.classes)))
         return pd.DataFrame(
             {"label": [self.classes[label] for label in labels.tolist()], "probability": values.tolist()}
         )
