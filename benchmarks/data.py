@@ -47,7 +47,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from expertnet.utils.progress import never, silent
 from tests.support.photos import encoded, photo
-from tests.support.raw import Raw, connected
+from tests.support.raw import connected
 from tests.support.sending import HEADERS, pieces
 from tests.support.served import newest_child, running_server
 
@@ -139,27 +139,32 @@ def measure_pages(drawn: Path, work: Path) -> None:
     for dataset in dataset_ids():
         remove_dataset(dataset)
     for dataset in trashed_ids():
-        with started(work) as url, connected(url) as session:
-            session.rerun("data")  # which loads the modules of the page
+        with started(work) as url:
+            visits(url, newest_child(), "")  # which loads the modules of the page
             found, server = restore_dataset(dataset).contents, newest_child()
             print(f"Data page, {len(found.images):,} images in {len(found.classes):,} classes (CPU time in brackets):")
             for view in VIEWS:
-                times = visits(session, server, f"dataset={dataset}&view={view}")
+                times = visits(url, server, f"dataset={dataset}&view={view}")
                 first, later = times[0], [median(each) for each in zip(*times[1:], strict=True)]
                 print(f"  {view:<10} first {first[0]:.2f} s ({first[1]:.2f}), then {later[0]:.2f} s ({later[1]:.2f})")
         remove_dataset(dataset)
 
 
-def visits(session: Raw, server: psutil.Process, query: str) -> list[tuple[float, float]]:
-    """Return the seconds until a view of the Data page has been sent, and those of CPU time of the server, of each visit."""
+def visits(url: str, server: psutil.Process, query: str) -> list[tuple[float, float]]:
+    """Return the seconds until a view of the Data page has been sent, and those of CPU time of the server, of each visit.
+
+    Every visit is a session, in which the URL chooses the view only once.
+    """
     times: list[tuple[float, float]] = []
     while len(times) < VISITS:
-        begun, busy = time.perf_counter(), sum(server.cpu_times()[:2])
-        answers = session.answers("data", query)
+        with connected(url) as session:
+            begun, busy = time.perf_counter(), sum(server.cpu_times()[:2])
+            answers = session.answers("data", query)
+            taken = time.perf_counter() - begun, sum(server.cpu_times()[:2]) - busy
         if any(answer.delta.new_element.HasField("progress") for answer in answers):  # something is still computed
             time.sleep(1)
         else:
-            times.append((time.perf_counter() - begun, sum(server.cpu_times()[:2]) - busy))
+            times.append(taken)
     return times
 
 
