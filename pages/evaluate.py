@@ -1,13 +1,14 @@
 """The Evaluate page: how well a network does on its validation or test images, and which images each figure is made of."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
 from expertnet.findings.results import caveat
 from expertnet.ui import shell
 from expertnet.ui.evaluate.calibration import calibration_view
-from expertnet.ui.evaluate.compare import compare_view
+from expertnet.ui.evaluate.compare import asked_other, compare_view, pick_other
 from expertnet.ui.evaluate.results import results_view
 from expertnet.ui.evaluate.robustness import robustness_view
 from expertnet.ui.evaluate.subject import Subject, open_subject, pick_part, report_button
@@ -36,5 +37,6 @@ with shell.shown_error():
         st.caption(said)
     subject = open_subject(*picked, part)
     if subject is not None:
+        subject = replace(subject, other=pick_other(subject) if title == "Compare" else asked_other(subject))
         report_button(header, subject)
         VIEWS[title](subject)

@@ -30,7 +30,8 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE.html", help="Write all results to a file that a browser opens.")
     ] = None,
     compare: Annotated[
-        str | None, typer.Option(metavar="RUN", help="In the report, compare with another run on the same images.")
+        str | None,
+        typer.Option(metavar="RUN", help="In the report, compare with another run on the images that both have."),
     ] = None,
     checkpoint: Checkpoint = CheckpointKind.BEST,
     runs_dir: RunsDir = None,

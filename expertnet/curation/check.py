@@ -113,11 +113,12 @@ def labels_sentence(doubts: Doubts) -> str:
 
 def to_table(found: Check) -> pd.DataFrame:
     """Return a row for each problem of each image, with the columns problem, group, image, class, set and reason."""
-    images, classes = found.survey.images, found.survey.classes
+    classes = found.survey.classes
+    names, labels, sets = (found.survey.images[column].tolist() for column in ("name", "label", "set"))
     listed = [("duplicate", str(number), rows) for number, rows in enumerate((group.rows for group in found.groups), 1)]
     listed += [(KINDS[kind].title.lower(), "", rows) for kind, rows in found.faults.items()]
     table = [
-        (problem, group, images["name"][row], classes[images["label"][row]], images["set"][row], "")
+        (problem, group, names[row], classes[labels[row]], sets[row], "")
         for problem, group, rows in listed
         for row in rows
     ]

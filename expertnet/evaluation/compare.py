@@ -1,6 +1,9 @@
 """Two networks on the same images: paired differences, and the images on which they disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from hashlib import sha256
 
 import pandas as pd
 import torch
@@ -14,6 +17,7 @@ from expertnet.evaluation.outputs import Outputs
 from expertnet.inference.mistakes import Part
 from expertnet.routing.paired import SIGNIFICANT, Z95, paired_interval
 from expertnet.store.run import Run
+from expertnet.utils.text import counted
 
 GROUPS = (
     "only the first is right",
@@ -39,21 +43,66 @@ def in_common(first: Split, second: Split) -> tuple[Tensor, Tensor]:
 
     An image that is several times in a set counts once.
     """
-    known = {image.numpy().tobytes(): place for place, image in reversed(list(enumerate(second.images)))}
+    known = {digest: place for place, digest in reversed(list(enumerate(_digests(second))))}
     pairs: dict[int, int] = {}
-    for place, image in enumerate(first.images):
-        other = known.pop(image.numpy().tobytes(), None)
+    for place, digest in enumerate(_digests(first)):
+        other = known.pop(digest, None)
         if other is not None:
             pairs[place] = other
     return torch.tensor([*pairs], dtype=torch.int64), torch.tensor([*pairs.values()], dtype=torch.int64)
 
 
-def spread(outputs: Outputs, places_M: Tensor, over: Outputs) -> Outputs:
-    """Return outputs for M images at their places among those that `over` is for. The others get zeros."""
-    count = len(over.labels)
-    logits = outputs.logits.new_zeros(count, outputs.logits.shape[1]).index_copy(0, places_M, outputs.logits)
-    routing = outputs.routing.new_zeros(count, *outputs.routing.shape[1:]).index_copy(0, places_M, outputs.routing)
-    return Outputs(outputs.part, over.labels, logits, routing, None)
+def _digests(split: Split) -> Iterator[bytes]:
+    return (sha256(image).digest() for image in split.images.contiguous().numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What two networks say about the M images that both have, with the labels of the first one's images."""
+
+    first: Outputs
+    second: Outputs
+    places: Tensor  # (M,): of the images among those of the first network
+    among: tuple[int, int]  # how many images each of the networks has
+
+    @property
+    def is_all(self) -> bool:
+        return self.among == (len(self.places), len(self.places))
+
+    @cached_property
+    def spread(self) -> Outputs:
+        """The outputs of the second network at the places of the images. Those that it does not have get zeros."""
+        if self.is_all:
+            return self.second
+        outputs, count = self.second, self.among[0]
+        labels, logits, routing = (
+            each.new_zeros(count, *each.shape[1:]).index_copy(0, self.places, each)
+            for each in (outputs.labels, outputs.logits, outputs.routing)
+        )
+        return Outputs(outputs.part, labels, logits, routing, None)
+
+
+@lru_cache(maxsize=2)  # comparing pixels takes a while, and findings are cached by the outputs that this returns
+def pair(first: Outputs, second: Outputs, images: tuple[Split, Split] | None = None) -> Pair:
+    """Return what two networks say about the same images.
+
+    `images` are those of the first and of the second network if they may differ. Those with the same pixels are compared.
+    """
+    among = len(first.labels), len(second.labels)
+    if images is None:
+        return Pair(first, second, torch.arange(among[0]), among)
+    mine, theirs = in_common(*images)
+    labels = first.labels[mine]
+    return Pair(first.only(mine, labels), second.only(theirs, labels), mine, among)
+
+
+def in_common_text(found: Pair) -> str:
+    """Say which images two networks with different ones are compared on."""
+    shared, part = counted(len(found.places), "image"), found.first.part
+    return (
+        f"The two runs do not have the same {part} images. They are compared on {shared} that both have, of {found.among[0]:,} and "
+        f"{found.among[1]:,}. The classes are those of the first run."
+    )
 
 
 def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:
@@ -95,7 +144,7 @@ def disagreements(first: Outputs, second: Outputs) -> dict[str, Tensor]:
     """Return the images (from 0) with two different answers by GROUPS, the most confident first."""
     right, other = first.predictions == first.labels, second.predictions == first.labels
     differ = first.predictions != second.predictions
-    sure = torch.minimum(first.probabilities.amax(1), second.probabilities.amax(1))
+    sure = torch.minimum(first.confidence, second.confidence)
     found = {}
     for name, chosen in zip(GROUPS, (right, other, ~right & ~other), strict=True):
         places = (differ & chosen).nonzero()[:, 0]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from expertnet.data.splits import Split
+from expertnet.evaluation.temperature import fit_temperature, is_temperature
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import (
@@ -34,6 +35,7 @@ class Outputs:
     logits: Tensor  # (N, C) float32
     routing: Tensor  # (N, B, K) float32, stored as float16
     images: str | None  # the fingerprint of the images; None if their order is not certain
+    temperature: float | None = None  # fitted on them if they are validation images and some answers are wrong
 
     @cached_property
     def predictions(self) -> Tensor:
@@ -41,9 +43,18 @@ class Outputs:
         return self.logits.argmax(1)
 
     @cached_property
-    def probabilities(self) -> Tensor:
-        """Return the probabilities (N, C)."""
-        return self.logits.softmax(1)
+    def log_sums(self) -> Tensor:
+        """Return the logarithm of the denominator of each image's probabilities (N,)."""
+        return self.logits.logsumexp(1)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """Return the probabilities of the answers (N,)."""
+        return (self.logits.amax(1) - self.log_sums).exp()
+
+    def probabilities(self, place: int) -> Tensor:
+        """Return the probabilities of an image's classes (C,). Those of all images would take as much memory as the logits."""
+        return self.logits[place].softmax(0)
 
     @cached_property
     def disagreement(self) -> Tensor:
@@ -52,9 +63,10 @@ class Outputs:
         It is the highest probability of another class minus that of the label, so mistakes are above 0 (the negative of the
         normalized margin of Northcutt 2021, arXiv:1911.00068).
         """
-        own_N1 = self.labels[:, None]
-        others = self.probabilities.scatter(1, own_N1, -1.0).amax(1)
-        return others - self.probabilities.gather(1, own_N1)[:, 0]
+        best_N2, classes_N2 = self.logits.topk(2)
+        other_N = torch.where(classes_N2[:, 0] == self.labels, best_N2[:, 1], best_N2[:, 0])
+        own_N = self.logits.gather(1, self.labels[:, None])[:, 0]
+        return (other_N - self.log_sums).exp() - (own_N - self.log_sums).exp()
 
     def only(self, places_M: Tensor, labels_M: Tensor) -> "Outputs":
         """Return the outputs for some of the images, with other labels for them."""
@@ -96,7 +108,19 @@ def _read(path: Path, part: Part, predictor: Predictor) -> Outputs:
     check_classes(labels, classes)
     if not (logits.isfinite().all() and routing.isfinite().all()):
         raise ValueError("not finite")
-    return Outputs(part, labels.long(), logits, routing, images)
+    return Outputs(part, labels.long(), logits, routing, images, _temperature(tensors, part, logits, labels.long()))
+
+
+def _temperature(tensors: dict[str, Tensor], part: Part, logits: Tensor, labels: Tensor) -> float | None:
+    """Return the temperature in a file of outputs. Raises ValueError if it is none."""
+    if part == "test":
+        return None
+    if "temperature" not in tensors:  # older versions did not keep it
+        return fit_temperature(logits, labels)
+    found: list[float] = tensors["temperature"].tolist()
+    if len(found) > 1 or not all(map(is_temperature, found)):
+        raise ValueError("not a temperature")
+    return found[0] if found else None
 
 
 def measure_outputs(
@@ -117,6 +141,9 @@ def measure_outputs(
         return found
     outputs = outputs_for(predictor, part, split, progress, cancelled)
     tensors = {"labels": outputs.labels.to(torch.int16), "logits": outputs.logits, "routing": outputs.routing.half()}
+    if part == "validation":
+        fitted = [] if outputs.temperature is None else [outputs.temperature]
+        tensors["temperature"] = torch.tensor(fitted, dtype=torch.float64)
     cache_tensors(run, f"outputs-{part}", checkpoint, predictor, tensors)
     return outputs
 
@@ -124,7 +151,10 @@ def measure_outputs(
 def outputs_for(
     predictor: Predictor, part: Part, split: Split, progress: Report = silent, cancelled: ShouldStop = never
 ) -> Outputs:
-    """Return what a network says about any images with its classes. Raises Cancelled."""
+    """Return what a network says about any images with its classes, and fit the temperature on validation images.
+
+    Raises Cancelled.
+    """
     logits, weights = [], []
     with torch.inference_mode():
         for here, share in in_batches(split, cancelled):
@@ -132,5 +162,8 @@ def outputs_for(
             found_logits, routing = predictor.model(predictor.normalized(split.images[here]), True)
             logits.append(found_logits.float())
             weights.append(routing.half())  # as they are cached
-    routing = torch.cat(weights).float()
-    return Outputs(part, split.labels.clone(), torch.cat(logits), routing, predictor.info.fingerprint)
+    labels, found, temperature = split.labels.clone(), torch.cat(logits), None
+    if part == "validation":
+        progress("Fitting the temperature", 1.0)
+        temperature = fit_temperature(found, labels)
+    return Outputs(part, labels, found, torch.cat(weights).float(), predictor.info.fingerprint, temperature)

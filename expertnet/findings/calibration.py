@@ -24,7 +24,7 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
         if found is not None:
             parts.append(found.bins.assign(series=series, ece=found.ece, nll=found.nll))
     table = pd.concat(parts)[["series", *before.bins.columns, "ece", "nll"]]
-    confidence, right = outputs.probabilities.amax(1).mean().item(), share(outputs.predictions == outputs.labels)
+    confidence, right = outputs.confidence.mean().item(), share(outputs.predictions == outputs.labels)
     what = f"on average, its confidence is {percent(confidence)} and its accuracy {percent(right.value)}"
     if confidence > right.high:
         sentence = f"The network is overconfident: {what}."

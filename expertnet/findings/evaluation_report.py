@@ -9,8 +9,7 @@ from expertnet.data.data_url import to_data_url
 from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split
 from expertnet.errors import RunError
-from expertnet.evaluation.calibration import fit_temperature
-from expertnet.evaluation.compare import same_images
+from expertnet.evaluation.compare import Pair, in_common_text, pair, same_images
 from expertnet.evaluation.outputs import Outputs, cached_outputs, measure_outputs, outputs_for
 from expertnet.evaluation.robustness import Robustness, cached_robustness, corrupt_all, measure_robustness, sample
 from expertnet.findings.calibration import reliability, thresholds
@@ -65,20 +64,20 @@ def html_report(
     progress: Report = silent,
     threads: int | None = None,
 ) -> str:
-    """Return a report on the test or validation images, compared with the network of `other` on the same images.
+    """Return a report on the test or validation images, compared with the network of `other` on the images that both have.
 
     `elsewhere` are images of another dataset with the same classes, and its description. What is not known yet is computed, and cached
     in the run's folder unless the images are from elsewhere; unless `measures`, robustness is left out if it is not known. Raises
-    RunError if the other run has other images or classes, and what `measure_outputs` raises.
+    RunError if the other run has other classes or no images in common, and what `measure_outputs` raises.
     """
     predictor, options = load_predictor(run, checkpoint, threads), (progress, never, threads)
     if other is not None:
-        _refuse_other(run, other, part, elsewhere is not None)
+        _refuse_other(run, other, part)
     if elsewhere is None:
         split, info, said = load_part(run, part, progress), predictor.info, caveat(run, part)
         outputs = measure_outputs(run, part, checkpoint, *options)
         validation = None if run.watches_test else measure_outputs(run, "validation", checkpoint, *options)
-        second = measure_outputs(other, part, other.checkpoints.present()[0], *options) if other is not None else None
+        found = _compared(run, outputs, other, progress, threads) if other is not None else None
         robustness = cached_robustness(run, part, checkpoint)
         if robustness is None and measures:
             robustness = measure_robustness(run, part, checkpoint, *options)
@@ -86,28 +85,44 @@ def html_report(
         split, info = elsewhere
         said = f"These are not images of {predictor.info.name}, which the network was trained on."
         outputs = outputs_for(predictor, part, split, progress)
-        validation, second = cached_outputs(run, "validation", checkpoint), None
+        validation, found = cached_outputs(run, "validation", checkpoint), None
         if other is not None:
-            second = outputs_for(load_predictor(other, threads=threads), part, split, progress)
+            second = load_predictor(other, threads=threads)
+            found = pair(outputs, outputs_for(second, part, split, progress))
         robustness = corrupt_all(predictor, part, sample(split), progress) if measures else None
     images = counted(len(outputs.labels), f"{part} image")
     about = f"Run {run.id}, its {checkpoint} checkpoint (epoch {predictor.epoch}), on {images} of {info.name}."
     if other is not None:
         about += f" The second network is run {other.id}, {other.title}."
+    if found is not None and not found.is_all:
+        about += f" {in_common_text(found)}"
     body = [f"<h1>{escape(run.title)}</h1>", f"<p>{escape(about)} {escape(said)}</p>"]
-    for title, finding in _findings(predictor, outputs, validation, robustness, second):
+    for title, finding in _findings(predictor, outputs, validation, robustness, found):
         progress(f"Drawing the {finding.title}", None)
         body += [f"<h2>{title}</h2>", *_section(finding)]
     body += _mistakes(outputs, split, predictor.classes)
     return PAGE.format(title=escape(f"Evaluation of {run.title}"), body="\n".join(body))
 
 
-def _refuse_other(run: Run, other: Run, part: Part, elsewhere: bool) -> None:
-    """Raise RunError unless a second run has the same images, or for images from elsewhere the same classes."""
+def _refuse_other(run: Run, other: Run, part: Part) -> None:
+    """Raise RunError unless a second run has the same classes, and validation images if these are wanted."""
     own, others = run.dataset_info(), other.dataset_info()
-    if not (own and others and own.classes == others.classes if elsewhere else same_images(run, other, part)):
-        what = "classes" if elsewhere else f"{part} images"
-        raise RunError(f"Runs {run.title} and {other.title} do not have the same {what}. Choose another run.")
+    if not (own and others and own.classes == others.classes):
+        raise RunError(f"Runs {run.title} and {other.title} do not have the same classes. Choose another run.")
+    if part == "validation" and other.watches_test:
+        raise RunError(f"Run {other.title} held out no validation images. Choose another run.")
+
+
+def _compared(run: Run, outputs: Outputs, other: Run, progress: Report, threads: int | None) -> Pair:
+    """Return what the networks of two runs say about the images that both have. Raises RunError if there are none."""
+    part = outputs.part
+    second = measure_outputs(other, part, other.checkpoints.present()[0], progress, never, threads)
+    if same_images(run, other, part):
+        return pair(outputs, second)
+    found = pair(outputs, second, (load_part(run, part, progress), load_part(other, part, progress)))
+    if not len(found.places):
+        raise RunError(f"Runs {run.title} and {other.title} have no {part} images in common. Choose another run.")
+    return found
 
 
 def _findings(
@@ -115,23 +130,23 @@ def _findings(
     outputs: Outputs,
     validation: Outputs | None,
     robustness: Robustness | None,
-    second: Outputs | None,
+    found: Pair | None,
 ) -> Iterator[tuple[str, Finding]]:
     """Yield the findings of the report with their headings."""
     classes, blocks = predictor.classes, predictor.settings.model.routed_blocks
     yield "Results", overall(outputs)
     yield "Confusion matrix", confusion(outputs, classes, outputs.part)
     yield "Classes", by_class(outputs, classes)
-    yield "Calibration", reliability(outputs, fit_temperature(validation) if validation is not None else None)
+    yield "Calibration", reliability(outputs, validation.temperature if validation is not None else None)
     yield "Answers above a threshold", thresholds(outputs, THRESHOLD)
     if robustness is not None:
         yield "Robustness", corruptions(robustness, blocks)
         yield "Robustness by class", corruptions_by_class(robustness, classes)
         if predictor.settings.model.num_experts > 1:
             yield "Routing of corrupted images", routing_under_corruption(robustness, blocks)
-    if second is not None:
-        yield "Comparison with a second network", difference(outputs, second)
-        yield "Comparison by class", difference_by_class(outputs, second, classes)
+    if found is not None:
+        yield "Comparison with a second network", difference(found.first, found.second)
+        yield "Comparison by class", difference_by_class(found.first, found.second, classes)
 
 
 def _section(finding: Finding) -> Iterator[str]:
@@ -158,7 +173,7 @@ def _mistakes(outputs: Outputs, split: Split, classes: tuple[str, ...]) -> Itera
     yield '<div class="images">'
     for place in wrong[:SHOWN].tolist():
         label, answer = classes[outputs.labels[place]], classes[outputs.predictions[place]]
-        caption = f"#{place + 1}: {label}, answer {answer} ({percent(outputs.probabilities[place].max().item())})"
+        caption = f"#{place + 1}: {label}, answer {answer} ({percent(outputs.confidence[place].item())})"
         image = to_data_url(split.images[place])
         yield f'<figure><img src="{image}" alt=""><figcaption>{escape(caption)}</figcaption></figure>'
     yield "</div>"

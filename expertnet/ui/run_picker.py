@@ -103,9 +103,19 @@ def offered_runs(
 def offered_others(run: Run, column: str, *conditions: str) -> dict[str, RunRow]:
     """Return the other trained runs to choose from that have the same value in a column of the index, unless that is ""."""
     index, asked = open_index(RunStore()), st.query_params.get(SECOND, "")
-    own = [value for row in index.rows(id=[run.id]) if (value := getattr(row, column))]
-    others = offered_runs(st.container(), index, asked, "second", TRAINED, *conditions, **{column: own})
+    others = offered_runs(st.container(), index, asked, "second", TRAINED, *conditions, **_alike(index, run, column))
     return {run_id: row for run_id, row in others.items() if run_id != run.id}
+
+
+def asked_second(run: Run, column: str, *conditions: str) -> Run | None:
+    """Return the second run in the URL if `offered_others` would offer it, else None."""
+    index, asked = open_index(RunStore()), st.query_params.get(SECOND, "")
+    rows = index.rows(TRAINED, *conditions, id=[asked], **_alike(index, run, column)) if asked != run.id else []
+    return rows[0].run if rows else None
+
+
+def _alike(index: RunIndex, run: Run, column: str) -> dict[str, Any]:
+    return {column: [value for row in index.rows(id=[run.id]) if (value := getattr(row, column))]}
 
 
 def _candidates(index: RunIndex) -> dict[str, RunRow]:

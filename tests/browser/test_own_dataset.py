@@ -13,6 +13,11 @@ from playwright.sync_api import expect
 from tests.support.photos import encoded, write
 from tests.support.served import open_page, press_until, serving, settle
 
+DIFFERENCE = (
+    r"^(The (first|second) network is better by|These images cannot tell which network is better: the difference is) "
+    r"(under )?\d+\.\d points \(95%: [+-]\d+\.\d to [+-]\d+\.\d\)\. "
+    r"Of \d+ test images?, only the first is right on \d+, and only the second on \d+\. On \d+, both are wrong in different ways\.$"
+)
 COLORS = {"blue": (40, 60, 220), "green": (40, 200, 70), "red": (220, 50, 40)}
 
 
@@ -103,4 +108,8 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
 
         open_page(page, f"{url}/evaluate?run={second}&images=Test+images&view=compare&with={first}")
         expect(page.get_by_text(re.compile("^First: .* Second: "))).to_be_visible()
-        expect(page.get_by_role("heading", name="By class")).to_be_visible()
+        difference = page.get_by_text(re.compile(DIFFERENCE))
+        expect(difference).to_be_visible()
+        with page.expect_download() as report:
+            page.get_by_role("button", name="Report").click()
+        assert f"<p>{difference.inner_text()}</p>" in report.value.path().read_text()

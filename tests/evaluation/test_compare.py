@@ -11,8 +11,8 @@ from expertnet.evaluation.compare import (
     difference_table,
     disagreements,
     in_common,
+    pair,
     same_images,
-    spread,
 )
 from expertnet.evaluation.figures import macro_f1
 from expertnet.evaluation.outputs import Outputs
@@ -66,10 +66,20 @@ def test_images_in_common_are_found_by_their_pixels_and_count_once():
     assert [len(each) for each in in_common(first, Split(images[4:5], torch.zeros(1)))] == [0, 0]
 
 
-def test_answers_to_some_images_are_put_at_their_places():
-    places = torch.tensor([4, 1])
-    found = spread(SECOND.only(places, SECOND.labels[places]), places, FIRST)
-    assert found.predictions[places].tolist() == SECOND.predictions[places].tolist() and len(found.labels) == 6
+def test_answers_to_the_images_in_common_are_compared_and_put_at_their_places():
+    images = random_images(9)
+    mine, theirs = Split(images[:6], FIRST.labels), Split(images[[8, 4, 7, 2, 1, 6]], SECOND.labels)
+    found = pair(FIRST, SECOND, (mine, theirs))
+    assert found.places.tolist() == [1, 2, 4] and found.among == (6, 6) and not found.is_all
+    assert found.first.predictions.tolist() == [0, 1, 0] and found.second.predictions.tolist() == [1, 1, 1]
+    assert found.first.labels.tolist() == found.second.labels.tolist() == [0, 0, 1]  # not those of the second set
+    assert found.spread.predictions[[1, 2, 4]].tolist() == [1, 1, 1] and len(found.spread.labels) == 6
+    assert pair(FIRST, SECOND, (mine, theirs)) is found  # pixels are compared once, and findings are cached by it
+
+
+def test_all_images_are_compared_if_both_networks_have_the_same():
+    found = pair(FIRST, SECOND)
+    assert found.is_all and found.first is FIRST and found.second is SECOND and found.spread is SECOND
 
 
 def test_the_interval_of_the_difference_in_macro_f1_is_that_of_the_bootstrap():

@@ -19,7 +19,8 @@ def test_outputs_are_those_of_the_network_and_are_cached(part):
     split, network = load_part(run, part), load_predictor(run)
     assert torch.equal(found.labels, split.labels)
     probabilities, routing = network(split.images[:20])
-    torch.testing.assert_close(found.probabilities[:20], probabilities)
+    torch.testing.assert_close(torch.stack([found.probabilities(place) for place in range(20)]), probabilities)
+    torch.testing.assert_close(found.confidence[:20], probabilities.amax(1))
     torch.testing.assert_close(found.routing[:20], routing, atol=1e-3, rtol=0)
     if part == "test":
         accuracy = (found.predictions == found.labels).double().mean().item()
@@ -27,8 +28,17 @@ def test_outputs_are_those_of_the_network_and_are_cached(part):
     path = run.path / f"outputs-{part}-best.safetensors"
     kept = cached_outputs(run, part)
     assert torch.equal(kept.logits, found.logits) and measure_outputs(run, part) is kept
+    assert kept.temperature == found.temperature and (kept.temperature is None) == (part == "test")
+    metadata = {"epoch": str(network.epoch), "images": network.info.fingerprint}
+    whole = load_file(path)
+    if part == "validation":
+        save_file({name: each for name, each in whole.items() if name != "temperature"}, path, metadata)
+        assert cached_outputs(run, part).temperature == found.temperature  # of an older version, which did not keep it
+        for wrong in ([-1.0], [float("nan")], [1.0, 2.0]):
+            save_file(whole | {"temperature": torch.tensor(wrong)}, path, metadata)
+            assert cached_outputs(run, part) is None
     for broken in ({"labels": torch.full_like(split.labels, 99)}, {"logits": found.logits[:, :3].contiguous()}):
-        save_file(load_file(path) | broken, path, {"epoch": str(network.epoch), "images": network.info.fingerprint})
+        save_file(whole | broken, path, metadata)
         assert cached_outputs(run, part) is None
     save_file({"labels": found.labels}, path, {"epoch": "77"})
     assert cached_outputs(run, part) is None

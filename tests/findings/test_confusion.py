@@ -1,13 +1,16 @@
-"""Which classes are taken for which, against an example on paper."""
+"""Which classes are taken for which, against an example on paper and scikit-learn."""
 
 import json
 
+import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 
 from expertnet.findings.confusion import DRAWN, confusion
 from expertnet.inference.mistakes import Mistakes
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2])
+SEED = 8
 
 
 def test_the_confusion_counts_and_names_the_most_frequent_mistake():
@@ -22,6 +25,22 @@ def test_the_confusion_counts_and_names_the_most_frequent_mistake():
         for table in finding.spec["datasets"].values()
         for row in table.to_dict("records")
     ]
+
+
+@pytest.mark.parametrize(("images", "classes"), [(1, 2), (40, 5), (3000, 60)])
+def test_the_counts_and_shares_are_those_of_scikit_learn(images, classes):
+    print("seed", SEED)
+    generator = torch.Generator().manual_seed(SEED)
+    labels, answers = torch.randint(classes, (2, images), generator=generator)
+    names = tuple(f"class {number}" for number in range(classes))
+    table = confusion(Mistakes(labels, answers, ()), names, "test").table
+    for column, normalize in (("images", None), ("share", "true")):
+        expected = confusion_matrix(labels, answers, labels=range(classes), normalize=normalize)
+        cells = [
+            (names[true], names[answer], pytest.approx(expected[true, answer]))
+            for true, answer in zip(*expected.nonzero(), strict=True)
+        ]
+        assert list(zip(table["class"], table["answer"], table[column], strict=True)) == cells
 
 
 def test_no_mistake_is_named_if_none_stands_out():

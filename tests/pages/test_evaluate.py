@@ -1,16 +1,20 @@
 """The Evaluate page: every view, with few experts, without the images and while a run trains, and what its widgets do."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from expertnet.data.own.versions import open_version
 from expertnet.evaluation.compare import in_common
-from expertnet.evaluation.outputs import cached_outputs
+from expertnet.evaluation.outputs import cached_outputs, measure_outputs
 from expertnet.evaluation.own_image import find_own_image
+from expertnet.inference.predictor import load_predictor
 from expertnet.routing.effects import load_part
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
+from expertnet.ui.evaluate.subject import Subject, report_button
 from expertnet.utils.processes import this_process
 from tests.support.opening import TINY, finished, opened
 from tests.support.own import flowers
@@ -98,6 +102,35 @@ def test_two_runs_are_compared_on_the_same_images():
     test = view_of(run, "Compare", images="Test images")
     assert test.selectbox[1].value == other.id or other.id in test.query_params["with"]
     assert "only the first is right on" in shown_text(test)
+
+
+def test_the_report_is_asked_to_compare_with_the_run_that_the_page_compares_with(monkeypatch):
+    store, compared = RunStore(), []
+    run, other, small = finished(store), finished(store, seed=1), finished(store, **{"data.image_size": 16})
+    monkeypatch.setattr(
+        "expertnet.ui.evaluate.subject.report_button", lambda _, subject: compared.append(subject.other)
+    )
+    for view, chosen, expected in (
+        ("Compare", {}, other),
+        ("Compare", {"with": other.id}, other),
+        ("Results", {"with": other.id}, other),
+        ("Results", {"with": small.id}, None),  # other images
+        ("Results", {"with": run.id}, None),
+        ("Results", {}, None),
+    ):
+        view_of(run, view, **chosen)
+        assert (compared[-1] and compared[-1].id) == (expected and expected.id)
+
+
+def test_the_report_on_the_page_compares_with_the_second_network_if_it_can():
+    store, made = RunStore(), []
+    run, other, small = finished(store), finished(store, seed=1), finished(store, **{"data.image_size": 16})
+    outputs, split = measure_outputs(run, "test"), load_part(run, "test")
+    row = SimpleNamespace(download_button=lambda _, report, *__, **___: made.append(report()))
+    for second in (other, small, None):
+        report_button(row, Subject(run, "best", load_predictor(run), outputs, "test", split, second))
+    assert [text.count("Comparison with a second network") for text in made] == [1, 0, 0]
+    assert f"The second network is run {other.id}" in made[0]
 
 
 def test_a_wrong_label_is_mended_where_it_is_seen_and_can_be_undone(tmp_path, monkeypatch):

@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.versions import open_version
-from expertnet.evaluation.calibration import fit_temperature
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.attribution import attribute
 from expertnet.inference.mistakes import find_mistakes
@@ -228,7 +227,7 @@ def test_the_probabilities_of_a_calibrated_run_are_those_of_the_logits_over_its_
     run = finished(RunStore())
     before = opened("predict", run.id)
     assert not any(toggle.label == "Calibrated" for toggle in before.toggle)
-    temperature = fit_temperature(measure_outputs(run, "validation"))
+    temperature = measure_outputs(run, "validation").temperature
     test, predictor, split = opened("predict", run.id), load_predictor(run), load_own_test_set(run)
     with torch.inference_mode():
         logits = predictor.model(predictor.normalized(split.images[split.labels == 0][:1]))[0]

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from expertnet.evaluation.calibration import fit_temperature
 from expertnet.findings.calibration import reliability, thresholds
 from expertnet.ui.evaluate.subject import Subject, outputs_on
 from expertnet.ui.finding import show
@@ -17,7 +16,7 @@ def calibration_view(subject: Subject) -> None:
         else:
             validation = outputs_on(subject, "validation")
             if validation is not None:
-                show(reliability(subject.outputs, fit_temperature(validation)))
+                show(reliability(subject.outputs, validation.temperature))
     with right:
         st.subheader("Answer only if sure")
         threshold = st.slider("Threshold (%)", 0, 100, 80, key="threshold", bind="query-params")

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.data.splits import Split
+from expertnet.errors import UserError
 from expertnet.evaluation.outputs import Outputs, cached_outputs, measure_outputs
 from expertnet.findings.evaluation_report import html_report
 from expertnet.inference.mistakes import Part
@@ -50,11 +51,11 @@ class Answers:
 
     def probability(self, place: int) -> float:
         """Return the probability of the answer."""
-        return self.outputs.probabilities[place].max().item()
+        return self.outputs.confidence[place].item()
 
     def likeliest(self, place: int) -> pd.DataFrame:
         """Return the most likely classes of an image: columns label, probability."""
-        values, labels = self.outputs.probabilities[place].topk(min(TOP, len(self.classes)))
+        values, labels = self.outputs.probabilities(place).topk(min(TOP, len(self.classes)))
         return pd.DataFrame(
             {"label": [self.classes[label] for label in labels.tolist()], "probability": values.tolist()}
         )
@@ -66,6 +67,7 @@ class Subject(Answers):
 
     part: Part
     split: Split | None  # the images, None if they are not on this computer
+    other: Run | None = None  # to compare with
 
     @property
     def key(self) -> tuple[Hashable, ...]:
@@ -113,18 +115,30 @@ def images_of(run: Run, part: Part) -> Split | None:
 
 
 def report_button(row: DeltaGenerator, subject: Subject) -> None:
-    """Draw a download of all results in one file, which is made when the user clicks. Robustness is in it once it is measured."""
-    run, part, checkpoint = subject.run, subject.part, subject.checkpoint
+    """Draw a download of all results in one file, which is made when the user clicks."""
     row.download_button(
         "Report",
-        lambda: html_report(run, part, checkpoint, measures=False, threads=1),
-        f"evaluation-{run.id}-{part}.html",
+        partial(_report, subject),
+        f"evaluation-{subject.run.id}-{subject.part}.html",
         "text/html",
         on_click="ignore",  # nothing on the page changes
         icon=":material/download:",
         disabled=subject.split is None,
-        help="Saves all results as one HTML file with charts, tables and images. Robustness is in it once you have measured it.",
+        help="Saves all results as one HTML file with charts, tables and images. Robustness is in it once you have measured it, and "
+        "the comparison once you have chosen a second network.",
     )
+
+
+def _report(subject: Subject) -> str:
+    """Return all results as HTML, without the comparison if Compare shows why there is none."""
+
+    def made(other: Run | None) -> str:
+        return html_report(subject.run, subject.part, subject.checkpoint, other, measures=False, threads=1)
+
+    try:
+        return made(subject.other)
+    except UserError:
+        return made(None)
 
 
 def outputs_of(run: Run, checkpoint: Checkpoint, part: Part, split: Split | None) -> Outputs | None:

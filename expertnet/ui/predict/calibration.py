@@ -3,7 +3,6 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from expertnet.evaluation.calibration import fit_temperature
 from expertnet.evaluation.outputs import cached_outputs
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
@@ -27,4 +26,4 @@ def pick_calibration(row: DeltaGenerator, run: Run, checkpoint: Checkpoint) -> f
 
 def _fitted(run: Run, checkpoint: Checkpoint) -> float | None:
     outputs = None if run.settings().watches_test else cached_outputs(run, "validation", checkpoint)
-    return fit_temperature(outputs) if outputs is not None else None
+    return outputs.temperature if outputs is not None else None
