@@ -192,21 +192,20 @@ def queue_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequenc
 
 
 def next_control(
-    run: Run, store: RunStore, seeds: int, owner: Process, without: Collection[str] = (), kinds: Sequence[str] = ()
+    run: Run, store: RunStore, seeds: int, owner: Process, begun: Collection[Settings] = (), kinds: Sequence[str] = ()
 ) -> tuple[Trial, Run] | None:
     """Return the next training to do, queued for `owner`, or else one that waits or trains; None if there is none left.
 
-    Runs whose ids are in `without` are left out. Raises as queue_controls does.
+    Those in `begun` are not queued again: they have failed, or a user has stopped or deleted them. Raises as queue_controls does.
     """
     with _planning(store):
         plan = plan_controls(run, store, seeds, kinds)
         wanted = [trial for trial in plan.distinct if trial.arm in (*ARMS, *kinds) and not trial.finished]
-        left = [trial for trial in wanted if not (trial.row and trial.row.id in without)]
-        trial = next((trial for trial in left if trial.is_open), None)
+        trial = next((trial for trial in wanted if trial.is_open and trial.settings not in begun), None)
         if trial is not None:
             _refuse(plan)
             return trial, _queue(plan, trial, store, owner)
-        return next(((trial, trial.row.run) for trial in left if trial.row), None)
+        return next(((trial, trial.row.run) for trial in wanted if trial.row and trial.row.active), None)
 
 
 @contextmanager
