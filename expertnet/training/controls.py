@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from filelock import FileLock
-
 from expertnet.data.custom import refuse_changed_images
 from expertnet.data.info import DatasetInfo, is_own
 from expertnet.errors import RunError, SettingsError
@@ -21,12 +19,13 @@ from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
 from expertnet.store.index import run_rows
-from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.start import prepare_resume
 from expertnet.training.trackers.start import require_trackers
+from expertnet.utils.files import file_lock
 from expertnet.utils.processes import Process
 from expertnet.utils.text import cut
 
@@ -212,7 +211,7 @@ def next_control(
 def _planning(store: RunStore) -> Iterator[None]:
     """Keep other processes and threads from planning the same training twice."""
     store.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.root / "controls.lock", mode=FOR_ALL_USERS, thread_local=False):
+    with file_lock(store.root / "controls.lock"):
         yield
 
 
