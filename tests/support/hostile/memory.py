@@ -24,7 +24,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from expertnet.data.custom import scan
+from expertnet.data.custom import save_folder, scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.heic import register_heic
 from expertnet.data.images import load_image
@@ -130,6 +130,10 @@ def large_images() -> bytes:
     return zipped({f"{'ab'[number % 2]}/{number}.png": one + padding for number in range(8)})
 
 
+def large_file() -> bytes:
+    return image("RGB", "PNG", 8)() + os.urandom(40 * 2**20)
+
+
 def packed_widely() -> bytes:
     """An xz that takes nearly all memory that unpacking may take."""
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 96 * 2**20, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}]
@@ -228,7 +232,8 @@ OWN = {
     "dataset: zip of 400,000 files": long_listing,
     "dataset: tar.xz with a dictionary of 512 MiB": large_dictionary,
 }
-KINDS = {**IMAGES, **ARCHIVES, **RUNS, **AT_ONCE, **OWN}
+FOLDERS = {"folder of twelve files of 40 MiB": large_file}
+KINDS = {**IMAGES, **ARCHIVES, **FOLDERS, **RUNS, **AT_ONCE, **OWN}
 
 
 def read(kind: str, path: Path) -> str:
@@ -255,6 +260,9 @@ def read(kind: str, path: Path) -> str:
                 (outcome,) = import_all(RunStore(path.parent / "runs"), file, "runs.zip")
             return outcome if isinstance(outcome, str) else ""
         else:
+            if kind in FOLDERS:
+                content = path.read_bytes()
+                path = save_folder("folder.zip", ((f"{'ab'[n % 2]}/{n}.png", content) for n in range(12)))
             data = DataSettings(dataset=str(path), image_size=32, crop_padding=0)
             copies = [data]
             if kind in AT_ONCE:  # links, because the same archive is listed once
@@ -264,7 +272,7 @@ def read(kind: str, path: Path) -> str:
                 copies = [data.model_copy(update={"dataset": str(link)}) for link in links]
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(scan, copies))
-            if kind in ARCHIVES:
+            if kind not in AT_ONCE:
                 load_dataset(data, 0)
     except UserError as error:
         return str(error)
