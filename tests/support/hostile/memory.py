@@ -21,6 +21,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -42,6 +43,7 @@ from tests.support.exports import contents, exported, zipped
 from tests.support.small import figures, settings
 
 LIMIT = 400  # MiB over what the process had before
+DIED = {"peak_mib": float("inf"), "rejected": "the process died", "trainings": 0, "same": False}
 SIDE = 7071  # pixels; 50 megapixels, the most that is allowed
 
 
@@ -334,15 +336,26 @@ def measure(kind: str, folder: Path) -> dict[str, object]:
         peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         return {"peak_mib": round(peak), "rejected": sentence, "trainings": len(beside), "same": all(beside)}
 
-    return {"upload": kind, **(forked(work) or {"peak_mib": float("inf"), "rejected": "the process died"})}  # type: ignore[dict-item]
+    return {"upload": kind, **(forked(work) or DIED)}  # type: ignore[dict-item]
+
+
+def is_harmless(figure: dict[str, Any]) -> bool:
+    """Return whether an upload kept to the limit, and the training beside it gave the same figures as one alone."""
+    return bool(figure["peak_mib"] <= LIMIT and figure["trainings"] and figure["same"])
 
 
 def main() -> None:
-    """Print a line of JSON for each kind."""
+    """Print a line of JSON for each kind. Exits with an error if one takes too much memory or disturbs the training."""
+    failed = []
     for kind in sys.argv[1:] or KINDS:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["EXPERTNET_DATA"] = folder
-            print(json.dumps(measure(kind, Path(folder))), flush=True)
+            figure = measure(kind, Path(folder))
+        print(json.dumps(figure), flush=True)
+        if not is_harmless(figure):
+            failed.append(kind)
+    if failed:
+        sys.exit(f"Over {LIMIT} MiB, or with an effect on the training: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":
