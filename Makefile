@@ -5,7 +5,8 @@
 # make test-busy: the tests of make test, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by
 #   that command.
 # make coverage: the share of the lines of expertnet/ that the fast tests run.
-# make hostile: thousands of hostile uploads, archives, URLs and damaged files (docs/reliability.md).
+# make hostile: thousands of hostile uploads, archives, URLs and damaged files, and uploads made to fill the memory
+#   (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
 # make accuracy PRESET=quick DATA=digits: train a preset in the background, with and without its routing, three seeds each.
 #   After an interruption, the same command resumes. THREADS=1 uses one processor core, OPTIONS=... adds options.
@@ -71,6 +72,7 @@ watching: $(VENV)/.dev
 
 hostile: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m benchmarks.hostile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.support.hostile.memory
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ExpertNet Studio needs Python 3.11 or newer. Choose one with make PYTHON=...")'

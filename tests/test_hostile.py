@@ -31,3 +31,11 @@ def test_hostile_input_neither_escapes_nor_breaks_a_page(kinds: list[str], cases
     rows = {row["kind"]: row for row in map(json.loads, done.stdout.splitlines())}
     assert list(rows) == kinds
     assert all(row["cases"] >= cases for row in rows.values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("limit", ["MOST_SECONDS", "MOST_MIB"])
+def test_a_case_that_takes_too_much_time_or_memory_fails(limit: str) -> None:
+    code = f"from tests.support.hostile import kinds; kinds.{limit} = -1; list(kinds.check_kinds(['images'], 1))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode and "of images took" in done.stderr

@@ -136,6 +136,13 @@ def test_charts_import_neither_torch_nor_the_package():
     assert found_in((ROOT / "expertnet/charts").glob("*.py"), wrong) == {}
 
 
+def test_every_lock_is_made_for_all_users():
+    def wrong(path):
+        return (name for name in imports(path) if name in ("filelock", "filelock.FileLock"))
+
+    assert list(found_in(PACKAGE, wrong)) == ["expertnet/utils/files.py"]  # by file_lock
+
+
 @pytest.mark.slow
 def test_everything_but_the_pages_works_without_streamlit():
     modules = [module for module in MODULES.values() if room(module) not in ("ui", "__main__")]

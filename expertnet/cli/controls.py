@@ -12,6 +12,7 @@ from expertnet.cli.train import EpochPrinter, stop_on_signals
 from expertnet.errors import RunError, SettingsError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import Status
 from expertnet.utils.processes import this_process
 from expertnet.utils.text import counted, percent
 
@@ -87,27 +88,30 @@ def controls(
 def _train(run: Run, store: RunStore, seeds: int, kinds: Sequence[str]) -> bool:
     """Train what is missing, one run after another, until all is done or Ctrl-C. Returns whether a training failed."""
     from expertnet.network.controls import NAMES
-    from expertnet.training.controls import next_control
+    from expertnet.training.controls import next_control, plan_controls
     from expertnet.training.lock import train_in_turn
 
-    stop, failed, waited = stop_on_signals(), set[str](), set[str]()
-    while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), failed, kinds)):
+    stop, failed = stop_on_signals(), False
+    begun = {trial.settings for trial in plan_controls(run, store, seeds, kinds).active}
+    while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), begun, kinds)):
         trial, control = found
-        if control.id not in waited:
-            say(f"{NAMES[trial.arm]}, seed {trial.seed}: run {control.id}")
-            waited.add(control.id)
+        begun.add(trial.settings)
+        title = f"{NAMES[trial.arm]}, seed {trial.seed}"
+        say(f"{title}: run {control.id}")
         status = train_in_turn(
             control,
-            stop,
+            stop.part(),  # a user may stop this training alone
             on_progress=EpochPrinter("test" if control.watches_test else "validation"),
             on_wait=lambda: say("Waiting in the queue: another run is training, or the queue is paused."),
         )
+        while status.active and not stop.wait(LOOK_EVERY):  # another process trains it
+            status = control.status() if control.path.is_dir() else Status(state="stopped")
         if status.state == "failed":
-            failed.add(control.id)
+            failed = True
             say(status.error or "Training failed.")
-        elif status.active:  # another process trains it
-            stop.wait(LOOK_EVERY)
-    return bool(failed)
+        elif status.state != "finished" and not stop.is_set():
+            say(f"Left out {title}: its run is {status.state}. To train it, use the same command again.")
+    return failed
 
 
 def _lines(table: pd.DataFrame, sentence: str) -> Iterator[str]:

@@ -1,15 +1,17 @@
 """Your own images before they are loaded: scan a folder or archive, and save uploads."""
 
 import hashlib
-import io
+import os
 import re
+import secrets
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
@@ -138,31 +140,52 @@ def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
         refuse_other_images(dataset_title(data.dataset), own, replace(own, classes=scan(data).classes))
 
 
-def packed(files: Mapping[str, bytes]) -> bytes:
-    """Return files by path as a zip, the same one for the same files."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as writer:  # stored, because images are compressed already
-        for name in sorted(files):
-            writer.writestr(zipfile.ZipInfo(name), files[name])
-    return archive.getvalue()
-
-
 def _uploads() -> Path:
     return data_root() / "uploads"
 
 
 def is_upload(dataset: str) -> bool:
-    """Return whether a path was returned by save_upload."""
+    """Return whether a path was returned by save_upload or save_folder."""
     return Path(dataset).is_relative_to(_uploads())
 
 
 def save_upload(name: str, content: bytes) -> Path:
-    """Save an uploaded archive in the data folder, in a folder named after its content. Returns its path."""
+    """Save an uploaded archive in the data folder, in a folder named after its content. Returns its path. Raises OSError."""
+    path = _place(name, hashlib.sha256(content).hexdigest())
+    if not path.is_file():
+        write_atomically(path, content)
+    return path
+
+
+def save_folder(name: str, files: Iterable[tuple[str, bytes]]) -> Path:
+    """Save the files of an uploaded folder, by their paths in it, as `save_upload` does, in a zip that the same files give again.
+
+    The files are taken one at a time, and no copy of them is held in memory.
+    """
+
+    def write(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w") as archive:  # stored, because images are compressed already
+            for inside, content in files:
+                archive.writestr(zipfile.ZipInfo(inside), content)
+
+    _uploads().mkdir(parents=True, exist_ok=True)
+    packed = _uploads() / f".{secrets.token_hex(8)}.tmp"
+    write_atomically(packed, write)
+    with packed.open("rb") as file:
+        path = _place(name, hashlib.file_digest(file, "sha256").hexdigest())
+    if path.is_file():  # the same file, or its images would be listed anew
+        packed.unlink()
+    else:
+        os.replace(packed, path)
+    return path
+
+
+def _place(name: str, digest: str) -> Path:
+    """Return the path of an upload, in a folder that is there, and delete what killed processes left."""
     # Only letters, digits and a few signs remain of the name, so that it cannot lead elsewhere.
     safe_name = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
-    path = _uploads() / hashlib.sha256(content).hexdigest()[:16] / safe_name
-    remove_leftovers(_uploads(), f"*/{TEMPORARY}")
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+    for folder in ("", "*/"):
+        remove_leftovers(_uploads(), f"{folder}{TEMPORARY}")
+    path = _uploads() / digest[:16] / safe_name
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path

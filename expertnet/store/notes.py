@@ -71,19 +71,20 @@ def without_tags(notes: Notes, tags: Iterable[str]) -> Notes:
 def _clean(record: dict[str, Any]) -> Notes:
     tags = record.get("tags")
     cleaned = _tags(tags if isinstance(tags, list | tuple) else (), MAX_TAG)[:MAX_TAGS]
-    return Notes(_line(record.get("name"), MAX_NAME), cleaned, _text(record.get("note"), MAX_NOTE).strip())
+    return Notes(one_line(record.get("name"), MAX_NAME), cleaned, _text(record.get("note"), MAX_NOTE).strip())
 
 
 def _tags(values: Iterable[Any], longest: int = MAX_NOTES_BYTES) -> tuple[str, ...]:
     tags: dict[str, str] = {}
     for value in values:
-        tag = _line(value.replace(",", " ") if isinstance(value, str) else "", longest)
+        tag = one_line(value.replace(",", " ") if isinstance(value, str) else "", longest)
         if tag:
             tags.setdefault(tag.casefold(), tag)
     return tuple(tags.values())
 
 
-def _line(value: Any, limit: int) -> str:
+def one_line(value: Any, limit: int) -> str:
+    """Return a name or a tag in one line of at most `limit` characters, without control characters."""
     return " ".join(_text(value, MAX_NOTES_BYTES).split())[:limit].rstrip()
 
 

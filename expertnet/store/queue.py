@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from filelock import FileLock
 from pydantic import BaseModel, Field, field_validator
 
 from expertnet.errors import RunError
-from expertnet.utils.files import cached_on_file, read_json, write_atomically
+from expertnet.utils.files import cached_on_file, file_lock, read_json, write_atomically
 from expertnet.utils.processes import Process, is_alive, this_process
 
-FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
 MOST_AT_ONCE = 64  # trainings
 RENEW_AFTER = 20.0  # seconds; other hosts drop an entry whose owner has not renewed it for HEARTBEAT_LIMIT
 
@@ -198,7 +196,7 @@ class RunQueue:
     @contextmanager
     def _changing(self) -> Iterator[_Contents]:
         """Yield the queue without invalid entries, locked against other processes, and write it if it changed."""
-        with FileLock(self.root / "queue.lock", mode=FOR_ALL_USERS, thread_local=False):
+        with file_lock(self.root / "queue.lock"):
             try:
                 queue = _Contents.model_validate(read_json(self.path))
             except PermissionError:  # another user's, which must not be overwritten

@@ -12,7 +12,7 @@ from expertnet.data.sources import pinned
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import has_network
-from expertnet.store.notes import Notes, check_limits, write_notes
+from expertnet.store.notes import MAX_NAME, Notes, check_limits, one_line, write_notes
 from expertnet.store.run import Run, now
 from expertnet.store.start_weights import FILE, copy_start, refuse_misfit
 from expertnet.store.status import Status
@@ -125,7 +125,12 @@ class RunStore:
             shutil.copyfile(start, run.path / FILE)
         elif source:
             copy_start(source, run.path)
-        config = {"name": name.strip(), "preset": preset, "created": now(), **settings.model_dump(mode="json")}
+        config = {
+            "name": one_line(name, MAX_NAME),
+            "preset": preset,
+            "created": now(),
+            **settings.model_dump(mode="json"),
+        }
         sync = run_id is None
         run.write_config(config | ({"dataset": own.to_dict()} if own else {}), sync)
         if tags:

@@ -37,7 +37,11 @@ def move_to_trash(run: Run) -> None:
         raise RunError(f"The trash already has a run {run.id}. Empty it before you delete this one.")
     with _explained(f"Run {run.name} could not be deleted"):
         trash.mkdir(exist_ok=True)
-        os.rename(run.path, trash / run.id)
+        if run.path.is_symlink():  # made anew, because a relative target would not be found from the trash
+            os.symlink(run.path.parent.resolve() / os.readlink(run.path), trash / run.id, target_is_directory=True)
+            run.path.unlink()
+        else:
+            os.rename(run.path, trash / run.id)
 
 
 def restore_run(store: RunStore, run_id: str) -> Run:

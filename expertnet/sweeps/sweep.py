@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from expertnet.errors import RunError
 from expertnet.store.notes import Notes, check_limits
-from expertnet.store.queue import FOR_ALL_USERS
 from expertnet.store.run import now
 from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
 from expertnet.store.start_weights import FILE, copy_start
 from expertnet.sweeps.plan import Plan
-from expertnet.utils.files import cached_on_file, read_json, to_json, write_atomically
+from expertnet.utils.files import cached_on_file, file_lock, read_json, to_json, write_atomically
 from expertnet.utils.processes import Process, is_alive
 from expertnet.utils.text import counted
 
@@ -95,7 +93,7 @@ class Sweep:
     @contextmanager
     def locked(self, what: str = "sweep") -> Iterator[None]:
         """Keep other threads and processes from changing the sweep, or what follows it."""
-        with FileLock(self.path / f"{what}.lock", mode=FOR_ALL_USERS, thread_local=False):
+        with file_lock(self.path / f"{what}.lock"):
             yield
 
 

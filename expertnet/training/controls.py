@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from filelock import FileLock
-
 from expertnet.data.custom import refuse_changed_images
 from expertnet.data.info import DatasetInfo, is_own
 from expertnet.errors import RunError, SettingsError
@@ -21,12 +19,13 @@ from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
 from expertnet.store.index import run_rows
-from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.start import prepare_resume
 from expertnet.training.trackers.start import require_trackers
+from expertnet.utils.files import file_lock
 from expertnet.utils.processes import Process
 from expertnet.utils.text import cut
 
@@ -192,28 +191,27 @@ def queue_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequenc
 
 
 def next_control(
-    run: Run, store: RunStore, seeds: int, owner: Process, without: Collection[str] = (), kinds: Sequence[str] = ()
+    run: Run, store: RunStore, seeds: int, owner: Process, begun: Collection[Settings] = (), kinds: Sequence[str] = ()
 ) -> tuple[Trial, Run] | None:
     """Return the next training to do, queued for `owner`, or else one that waits or trains; None if there is none left.
 
-    Runs whose ids are in `without` are left out. Raises as queue_controls does.
+    Those in `begun` are not queued again: they have failed, or a user has stopped or deleted them. Raises as queue_controls does.
     """
     with _planning(store):
         plan = plan_controls(run, store, seeds, kinds)
         wanted = [trial for trial in plan.distinct if trial.arm in (*ARMS, *kinds) and not trial.finished]
-        left = [trial for trial in wanted if not (trial.row and trial.row.id in without)]
-        trial = next((trial for trial in left if trial.is_open), None)
+        trial = next((trial for trial in wanted if trial.is_open and trial.settings not in begun), None)
         if trial is not None:
             _refuse(plan)
             return trial, _queue(plan, trial, store, owner)
-        return next(((trial, trial.row.run) for trial in left if trial.row), None)
+        return next(((trial, trial.row.run) for trial in wanted if trial.row and trial.row.active), None)
 
 
 @contextmanager
 def _planning(store: RunStore) -> Iterator[None]:
     """Keep other processes and threads from planning the same training twice."""
     store.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.root / "controls.lock", mode=FOR_ALL_USERS, thread_local=False):
+    with file_lock(store.root / "controls.lock"):
         yield
 
 

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.training.launcher import train
@@ -18,6 +18,7 @@ from expertnet.training.place import Place
 from expertnet.training.process import TICK
 from expertnet.training.runner import OnProgress
 from expertnet.training.stop import Stop
+from expertnet.utils.files import file_lock
 from expertnet.utils.processes import this_process
 
 
@@ -30,9 +31,9 @@ def training_lock(root: Path, limit: int = 1) -> Iterator[Place | None]:
     mine, taken = None, 0
     with ExitStack() as stack:
         for number in range(max(limit, _used_before(root))):
-            lock = _lock(root, number)
+            lock = file_lock(_lock_path(root, number))
             try:
-                lock.acquire()
+                lock.acquire(blocking=False)
             except Timeout:
                 taken += 1
                 continue
@@ -44,14 +45,13 @@ def training_lock(root: Path, limit: int = 1) -> Iterator[Place | None]:
         yield None if mine is None or taken >= limit else Place(mine, limit)
 
 
-def _lock(root: Path, number: int) -> FileLock:
-    name = f"training-{number + 1}.lock" if number else "training.lock"
-    return FileLock(root / name, mode=FOR_ALL_USERS, blocking=False, thread_local=False)
+def _lock_path(root: Path, number: int) -> Path:
+    return root / (f"training-{number + 1}.lock" if number else "training.lock")
 
 
 def _used_before(root: Path) -> int:
     """Return the number of places that were ever used. More than the limit may be in use after it was lowered."""
-    return next(number for number in count(1) if not (root / f"training-{number + 1}.lock").exists())
+    return next(number for number in count(1) if not _lock_path(root, number).exists())
 
 
 def train_if_next(

@@ -5,10 +5,8 @@ import os
 import signal
 from pathlib import Path
 
-from filelock import FileLock
-
 from expertnet.settings.schema import HardwareSettings
-from expertnet.store.queue import FOR_ALL_USERS, RunQueue
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.training.launcher import train
@@ -16,6 +14,7 @@ from expertnet.training.place import Place
 from expertnet.training.process import TICK
 from expertnet.training.puller import give_up
 from expertnet.training.stop import Stop
+from expertnet.utils.files import file_lock
 from expertnet.utils.processes import is_alive, this_process
 
 LOCK = "training.lock"  # in the folder of a run
@@ -53,7 +52,7 @@ def train_for_task(root: Path, task: str, usual: Needs, needs: Needs) -> None:
 
 def _train(run: Run, stop: Stop, place: Place) -> None:
     # Ray may believe that a node is dead whose process still trains. This waits until that process has ended.
-    with FileLock(run.path / LOCK, mode=FOR_ALL_USERS, thread_local=False):
+    with file_lock(run.path / LOCK):
         # The first of several processes outlives the task's for a few seconds, and writes that it was interrupted.
         while _trains_apart(run.written_status()) and not stop.wait(TICK):
             pass

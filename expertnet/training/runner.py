@@ -29,7 +29,7 @@ from expertnet.training.tensorboard import TensorBoardLog
 from expertnet.training.trackers.start import start_trackers
 from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import device_memory, device_name
-from expertnet.utils.files import FULL, os_error_sentence
+from expertnet.utils.files import FULL, TEMPORARY, os_error_sentence, remove_leftovers
 from expertnet.utils.progress import Cancelled, raise_if_cancelled
 from expertnet.utils.text import counted, percent
 
@@ -127,6 +127,7 @@ def _train(
         images_per_second=None,
     )
     writer.flush()
+    remove_leftovers(run.path, TEMPORARY)  # of a training that was killed; a server sweeps only at its start
     own = run.dataset_info()  # a run that resumes needs the images it began with
     data = load_dataset(settings.data, settings.seed, report, stop.is_set, own)
     if data.note:

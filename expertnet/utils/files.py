@@ -13,10 +13,12 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
+from filelock import FileLock
 from pydantic_core import from_json  # three times as fast as json on metrics.jsonl
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TEMPORARY = ".*.tmp"  # files that write_atomically has not finished
+FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
 LEFTOVER_AGE = 24 * 3600.0  # seconds after which no process is still writing a temporary file
 
 Others = TypeVarTuple("Others")
@@ -66,6 +68,11 @@ def overwrite(path: Path, data: bytes) -> None:
         file.truncate()
         file.flush()
         os.fsync(file.fileno())
+
+
+def file_lock(path: Path, timeout: float = -1.0) -> FileLock:
+    """Return the lock of a file, for every user and process. `timeout` in seconds; -1 waits until it is free."""
+    return FileLock(path, timeout, mode=FOR_ALL_USERS, thread_local=False)
 
 
 def remove_leftovers(folder: Path, pattern: str) -> None:

@@ -5,10 +5,12 @@ import pytest
 from expertnet.network.controls import ARMS
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import Status
+from expertnet.training.controls import plan_controls, queue_controls
 from expertnet.training.runner import run_training
-from expertnet.training.stop import Stop
+from expertnet.training.stop import Stop, stop_run
 from tests.support.command import command, document, refused
-from tests.support.controls import original, with_controls
+from tests.support.controls import measured, original, with_controls
 from tests.support.small import settings
 
 
@@ -64,6 +66,49 @@ def test_with_queue_the_runs_only_wait(store):
     assert done.returncode == 0 and waiting and all(entry.owner is None for entry in waiting)
     assert f"Added {len(waiting)} runs to the queue." in done.stderr
     assert done.stdout == f"1 run of {len(waiting) + 1} finished.\n"
+
+
+@pytest.mark.parametrize("discard", [False, True])
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_control_that_a_user_stops_is_not_started_again(store, monkeypatch, discard, queued):
+    run, turns = original(store), []
+    before = queue_controls(run, store, 1) if queued else []
+    count = len(plan_controls(run, store, 1).distinct) - 1
+
+    def stopped_by_a_user(control, stop, **_):
+        turns.append(control.id)
+        assert len(turns) <= count
+        for waiting in RunQueue(store.root).ids():  # all of them, if they were queued before
+            stop_run(store.get(waiting), discard)
+        return control.status() if control.path.is_dir() else Status(state="stopped")
+
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", stopped_by_a_user)
+    done = command("controls", run.id, "--seeds", 1)
+    assert done.returncode == 0 and "its run is stopped" in done.stderr
+    assert len(turns) == (1 if queued else count) and RunQueue(store.root).ids() == []
+    kept = {each.id for each in store.list()} - {run.id}
+    assert kept == (set() if discard else {control.id for control in before} or set(turns))
+
+
+def test_a_training_of_another_process_is_waited_for(store, monkeypatch):
+    run = original(store)
+    waiting = queue_controls(run, store, 1)
+    looked = []
+
+    class Looked(Stop):
+        def wait(self, timeout=None):
+            looked.append(timeout)
+            control = waiting[0]  # which another process has trained meanwhile
+            RunQueue(store.root).remove(control.id)
+            measured(control, 0.8) if len(waiting) > 1 else control.leave_queue("failed")
+            waiting.pop(0)
+            return False
+
+    monkeypatch.setattr("expertnet.cli.controls.stop_on_signals", Looked)
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", lambda control, stop, **_: control.status())
+    count = len(waiting)
+    done = command("controls", run.id, "--seeds", 1)
+    assert done.returncode == 1 and len(looked) == count and not waiting
 
 
 @pytest.mark.parametrize(

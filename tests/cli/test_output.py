@@ -17,7 +17,8 @@ def harmless(text):
 
 
 def test_the_name_of_a_run_stays_on_its_line(tmp_path):
-    written(RunStore(tmp_path), NAME)
+    run = written(RunStore(tmp_path))
+    run.write_config(run.config() | {"name": NAME})  # as earlier versions did
     done = command("runs", "--runs-dir", tmp_path)
     assert len(done.stdout.splitlines()) == 2 and harmless(done.stdout) and "a?b?[2J?gpj" in done.stdout
     (row,) = json.loads(command("runs", "--json", "--runs-dir", tmp_path).stdout)

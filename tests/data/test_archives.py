@@ -307,6 +307,15 @@ def test_a_path_of_thousands_of_parts_is_rejected(kind, tmp_path, load):
         load(path)
 
 
+def test_the_files_of_a_zip_are_counted_before_the_memory_holds_them(tmp_path, load, monkeypatch):
+    path, made = write(tmp_path / "a.zip", class_files()), []
+    monkeypatch.setattr(archives, "MAX_FILES", 9)
+    monkeypatch.setattr(zipfile, "ZipInfo", made.append)
+    with pytest.raises(DatasetError, match="more than 9 files"):
+        load(path)
+    assert made == []
+
+
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.xz"])
 def test_archives_over_the_limits_are_rejected(kind, tmp_path, load, monkeypatch):
     path = write(tmp_path / kind, class_files() | {"cat/big.bin": b"\0" * 100_000})

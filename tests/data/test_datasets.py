@@ -1,10 +1,12 @@
 """Datasets: splits, statistics and the cache."""
 
+import errno
 import io
 import json
 import os
 import re
 import shutil
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 from expertnet.data import cache
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
-from expertnet.data.custom import known_class_count, refuse_changed_images, save_upload, scan
+from expertnet.data.custom import known_class_count, refuse_changed_images, save_folder, save_upload, scan
 from expertnet.data.datasets import (
     dataset_title,
     find_cached,
@@ -551,3 +553,25 @@ def test_an_upload_is_saved_in_the_data_folder_under_a_safe_name(root, name, saf
     assert path.parent.parent == root / "uploads"
     assert save_upload(name, b"content") == path
     assert save_upload(name, b"other") != path
+
+
+def test_a_folder_is_saved_in_one_zip_which_is_the_same_for_the_same_files(root):
+    files = [("pets/cat/1.png", b"one"), ("pets/dog/1.png", b"two")]
+    path = save_folder("pets.zip", files)
+    assert path.name == "pets.zip" and path.parent.parent == root / "uploads"
+    with zipfile.ZipFile(path) as archive:
+        assert [(name, archive.read(name)) for name in archive.namelist()] == files
+    before = path.stat()
+    assert save_folder("pets.zip", files) == path and path.stat() == before
+    assert save_folder("pets.zip", files[:1]) != path
+    assert not list((root / "uploads").glob(".*"))
+
+
+def test_a_folder_that_cannot_be_saved_leaves_nothing(root):
+    def full():
+        yield "pets/cat/1.png", b"one"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        save_folder("pets.zip", full())
+    assert list((root / "uploads").iterdir()) == []

@@ -7,11 +7,16 @@ import sys
 
 import pytest
 
-from tests.support.hostile.memory import LIMIT
+from tests.support.hostile.memory import is_harmless
 from tests.support.served import ROOT
 
 # One of each sort; the program reads all
-ACCEPTED = ("JPEG that is turned", "WebP of 16 megapixels", "dataset: zip of eight images of 50 megapixels and 40 MiB")
+ACCEPTED = (
+    "JPEG that is turned",
+    "WebP of 16 megapixels",
+    "folder of twelve files of 40 MiB",
+    "dataset: zip of eight images of 50 megapixels and 40 MiB",
+)
 REJECTED = (
     "TIFF in one strip",
     "tar.xz with a dictionary of 512 MiB",
@@ -26,7 +31,7 @@ KINDS = (*ACCEPTED, *REJECTED)
 def figures():
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # a process that forks must have no threads
     command = [sys.executable, "-m", "tests.support.hostile.memory", *KINDS]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
     return {figure["upload"]: figure for figure in map(json.loads, done.stdout.splitlines())}
 
 
@@ -34,7 +39,7 @@ def figures():
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_upload_takes_at_most_400_mib(kind, figures):
     figure = figures[kind]
-    assert figure["peak_mib"] <= LIMIT and figure["trainings"] and figure["same"], figure
+    assert is_harmless(figure), figure
     assert figure["rejected"].endswith("." if kind in REJECTED else "") and bool(figure["rejected"]) == (
         kind in REJECTED
     )

@@ -8,8 +8,9 @@ import zipfile
 import pytest
 import torch
 from PIL import Image
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from expertnet.data.custom import save_upload
+from expertnet.data.custom import save_folder, save_upload
 from expertnet.data.images import FORMATS_TEXT
 from expertnet.store.run_store import RunStore
 from expertnet.training.manager import manager
@@ -269,6 +270,28 @@ def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_who
     assert chosen(test) == ":material/check_circle: **pets**" and not test.file_uploader
     test.button(key="other images").click().run()
     assert test.button(key="start").disabled and "pets" not in query_of(test).get("dataset", "")
+
+
+def test_the_files_of_a_folder_leave_the_memory_as_they_are_saved(monkeypatch):
+    held = []
+
+    def saved(name, files):
+        context = get_script_run_ctx()
+
+        def counted():
+            for file in files:
+                held.append(len(context.uploaded_file_mgr.file_storage[context.session_id]))
+                yield file
+
+        return save_folder(name, counted())
+
+    monkeypatch.setattr(own_images, "save_folder", saved)
+    test = own_images_form()
+    folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
+    with zipfile.ZipFile(io.BytesIO(archive_of("cat", "dog"))) as archive:
+        folder.set_value([(f"pets/{name}", archive.read(name), "image/png") for name in archive.namelist()]).run()
+    test.button(key="use folder").click().run()
+    assert held == [6, 5, 4, 3, 2, 1] and chosen(test) == f":material/check_circle: **pets**: {SIX}"
 
 
 def test_an_upload_waits_to_be_confirmed_although_another_path_was_used_before(tmp_path):

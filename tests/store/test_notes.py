@@ -126,7 +126,9 @@ def test_a_run_is_not_made_with_a_name_that_is_too_long(tmp_path):
     assert store.create(build_settings(), name="n" * MAX_NAME + " ").name == "n" * MAX_NAME
 
 
-def test_lines_and_signs_that_would_confuse_are_taken_out(run):
+def test_lines_and_signs_that_would_confuse_are_taken_out(run, tmp_path):
+    made = RunStore(tmp_path / "others").create(build_settings(), name=" a\nb\t c\x1b[31m\u202ed ")
+    assert made.name == made.config()["name"] == "a b c[31md"
     (run.path / "notes.json").write_text(
         json.dumps({"name": "a\nb\t c\x1b[31m\u202ed", "tags": ["x\ny", "a, b"], "note": "one\ntwo\x00"})
     )

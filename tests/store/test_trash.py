@@ -1,5 +1,7 @@
 """The trash: what was deleted comes back whole, and nothing outside it is ever touched."""
 
+from pathlib import Path
+
 import pytest
 
 from expertnet.errors import RunError
@@ -30,11 +32,12 @@ def test_what_was_deleted_comes_back_whole(store):
         restore_run(store, run.id)
 
 
-def test_a_run_that_is_a_link_can_be_restored_and_deleted(store, tmp_path):
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_run_that_is_a_link_can_be_restored_and_deleted(store, tmp_path, relative):
     run = store.create(build_settings())
     run.write_status(run.status().changed(state="stopped"))
     run.path.rename(tmp_path / "elsewhere")
-    run.path.symlink_to(tmp_path / "elsewhere")
+    run.path.symlink_to(Path("../elsewhere") if relative else tmp_path / "elsewhere")
     move_to_trash(run)
     assert [found.id for found in trashed(store)] == [run.id]
     move_to_trash(restore_run(store, run.id))

@@ -170,7 +170,7 @@ def test_controls_train_on_the_images_of_the_run_though_its_folder_has_changed(s
     assert torch.equal(before.test.images, after.test.images)
 
 
-def test_a_training_that_was_cut_off_goes_on_and_a_failed_one_can_be_left_out(store):
+def test_a_training_that_was_cut_off_goes_on_but_is_begun_only_once(store):
     run = original(store)
     me = this_process().beating()
     trial, first = next_control(run, store, 1, me)
@@ -180,8 +180,8 @@ def test_a_training_that_was_cut_off_goes_on_and_a_failed_one_can_be_left_out(st
     _, again = next_control(run, store, 1, me)
     assert again.id == first.id and again.state == "queued"
     RunQueue(store.root).remove(first.id)
-    first.leave_queue("failed")
-    _, other = next_control(run, store, 1, me, without={first.id})
+    first.leave_queue("stopped")  # as a user does
+    _, other = next_control(run, store, 1, me, begun={trial.settings})
     assert other.id != first.id
     with_controls(run, store, {arm: [0.8] for arm in CONTROLS if arm != "uniform"})
-    assert next_control(run, store, 1, me, without={first.id}) is None
+    assert next_control(run, store, 1, me, begun={trial.settings}) is None

@@ -181,6 +181,16 @@ def test_a_resumed_training_continues_the_curve_by_step_of_its_completed_epochs(
     assert by_epoch == pytest.approx([row["train_loss"] for row in run.metrics()[:2]])
 
 
+def test_a_training_deletes_what_a_killed_one_left_in_its_folder(store):
+    run, now = store.create(settings()), time.time()
+    old, new = (run.path / f".resume.pt.{name}.tmp" for name in ("old", "new"))
+    for path, hours in ((old, 25), (new, 23)):
+        path.write_bytes(b"half")
+        os.utime(path, (now - hours * 3600,) * 2)
+    assert run_training(run, Stop()).state == "finished"
+    assert not old.exists() and new.exists()  # another process may be writing it
+
+
 def test_a_run_of_a_process_that_was_killed_and_not_waited_for_is_interrupted(store):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     run = store.create(settings(**EPOCHS))

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.edits import rename_dataset
+from expertnet.data.own.uploads import begin_upload
 from expertnet.store import queue
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
@@ -73,18 +76,20 @@ def test_a_place_gets_its_share_of_the_threads_and_one_of_several_gpus(monkeypat
     assert Place().chosen(settings(**{"hardware.device": "auto"})).hardware.device == "auto"
 
 
-def test_every_user_of_a_store_can_take_its_locks_whatever_the_umask(tmp_path):
+def test_every_user_can_take_the_locks_whatever_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
     mask = os.umask(0o077)
     try:
         RunQueue(tmp_path).pause(True)
         with training_lock(tmp_path):
             pass
+        rename_dataset(begin_upload(create_dataset("Mine").dataset).dataset, "Ours")
     finally:
         os.umask(mask)
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("*.lock")} == {
-        "queue.lock": "0o666",
-        "training.lock": "0o666",
-    }
+    locks = [path for path in tmp_path.rglob("*lock") if path.is_file()]
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in locks} == dict.fromkeys(
+        ("queue.lock", "training.lock", "lock", "incoming.lock"), "0o666"
+    )
 
 
 def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
@@ -129,6 +134,7 @@ def test_a_run_that_is_removed_between_two_looks_is_not_queued_again(store, monk
     class Removed(Stop):
         def wait(self, timeout=None):
             waits.append(run.state)
+            assert len(waits) < 4, "the run waits in the queue again"
             Manager(store).stop(run)
             return len(waits) > 1
 

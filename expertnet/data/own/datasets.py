@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.own.contents import Contents, Patch, difference
@@ -21,6 +21,7 @@ from expertnet.data.own.log import append_line
 from expertnet.data.own.names import checked_name
 from expertnet.data.own.versions import Version, find_version, open_version, read_log
 from expertnet.errors import DatasetError
+from expertnet.utils.files import file_lock
 
 LOCKED_FOR = 60.0  # seconds to wait for another change
 
@@ -152,7 +153,7 @@ def locked(folder: Path) -> Iterator[None]:
     """Let only this process change a dataset. Raises DatasetError."""
     try:
         refuse_if_gone(folder)
-        with FileLock(folder / "lock", timeout=LOCKED_FOR):
+        with file_lock(folder / "lock", LOCKED_FOR):
             yield
     except Timeout:
         raise DatasetError("The dataset is being changed by another process. Try again in a minute.") from None

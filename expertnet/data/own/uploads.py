@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from expertnet.data.own.datasets import LOCKED_FOR, refuse_if_gone
 from expertnet.data.own.folders import home
 from expertnet.data.own.log import append_line, lines
 from expertnet.data.own.versions import open_version
 from expertnet.errors import DatasetError
-from expertnet.utils.files import LEFTOVER_AGE, TEMPORARY, cached_on_file, remove_leftovers
+from expertnet.utils.files import LEFTOVER_AGE, TEMPORARY, cached_on_file, file_lock, remove_leftovers
 
 UNDER_WAY = 15.0  # seconds for which an upload still counts as under way after its last sign of life
 
@@ -160,7 +160,7 @@ def incoming(dataset: str) -> Iterator[None]:
     folder = home() / dataset
     try:
         refuse_if_gone(folder)  # or the lock would make it
-        with FileLock(folder / "incoming.lock", timeout=LOCKED_FOR):
+        with file_lock(folder / "incoming.lock", LOCKED_FOR):
             yield
     except Timeout:
         raise DatasetError("Files are being added by another process. Try again in a minute.") from None

@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock
-
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.store.steps import read_steps
@@ -27,6 +25,7 @@ from expertnet.training.trackers.record import (
     without_password,
     write_tracked,
 )
+from expertnet.utils.files import file_lock
 
 EVERY, RETRY_AFTER = 2.0, 10.0  # seconds
 PATIENCE = 300.0  # seconds after the end of a run, in which what is left must be sent
@@ -150,7 +149,7 @@ def main(folder: str, *names: str) -> None:
 
 def _follow_in_turn(run: Run, name: str) -> None:
     """Follow a run, once the process of its first part has sent that if it was resumed."""
-    with suppress(OSError), FileLock(run.path / f"{name}.lock", thread_local=False):
+    with suppress(OSError), file_lock(run.path / f"{name}.lock"):
         follow(run, name, tracker_of(name))
 
 

@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from expertnet.settings.fields import flat
 from expertnet.settings.schema import format_value
 from expertnet.store.run import Run
 from expertnet.training.trackers.record import Tracked, without_password
+from expertnet.utils.files import file_lock
 
 EXPERIMENT = "ExpertNet"
 DEFAULTS = {  # so that an absent server is noticed soon, and nothing is sent that nobody asked for
@@ -38,7 +37,7 @@ class MLflowTracker:
 
         place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{run.path.parent / 'mlflow.db'}"
         self.client: Any = MlflowClient(place)
-        with FileLock(run.path.parent / "mlflow.lock"):  # two trainings that begin at once
+        with file_lock(run.path.parent / "mlflow.lock"):  # two trainings that begin at once
             experiment = self._experiment(run)
             self.id = tracked.id or self._create(run, experiment)
         self.client.update_run(self.id, "RUNNING")

@@ -1,10 +1,13 @@
 """Your own images in the form: their path or upload, and what they contain."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from expertnet.data.catalog import list_datasets
-from expertnet.data.custom import Scan, is_upload, packed, save_upload, scan
+from expertnet.data.custom import Scan, is_upload, save_folder, save_upload, scan
 from expertnet.data.datasets import dataset_title
 from expertnet.data.images import FORMATS_TEXT, SUFFIXES
 from expertnet.data.own.versions import find_version
@@ -95,7 +98,7 @@ def _choose(form: Form) -> str:
     if uploaded is not None:
         forget(uploaded)
         form.uploads += 1  # the next rerun draws an empty uploader, so that a file is saved and held in memory once
-        act(lambda: _save(form, uploaded.name, uploaded.getvalue()))
+        act(lambda: _choose_path(form, save_upload(uploaded.name, uploaded.getvalue())))
     if files:
         return f"Confirm the {counted(len(files), 'image')} above first."
     return "" if form.dataset else "Add your images above first."
@@ -123,15 +126,24 @@ def _offer_own() -> None:
 
 
 def _save_folder(form: Form, files: list[UploadedFile]) -> None:
-    archive = packed({file.name: file.getvalue() for file in files})
+    form.uploads += 1  # an empty uploader, even if the disk is full: what was packed is no longer held
     folder = files[0].name.partition("/")[0]
-    forget(*files)
-    form.uploads += 1
-    _save(form, f"{folder}.zip", archive)
+    try:
+        _choose_path(form, save_folder(f"{folder}.zip", _taken(files)))
+    finally:
+        forget(*files)
 
 
-def _save(form: Form, name: str, content: bytes) -> None:
-    form.path = str(save_upload(name, content))
+def _taken(files: list[UploadedFile]) -> Iterator[tuple[str, bytes]]:
+    """Yield files in the order of their paths, and free the memory of each after it."""
+    for name, file in sorted({file.name: file for file in files}.items()):
+        yield name, file.getvalue()
+        forget(file)
+        file.close()
+
+
+def _choose_path(form: Form, path: Path) -> None:
+    form.path = str(path)
     form.generation += 1
 
 

@@ -1,8 +1,8 @@
 """The kinds of hostile input, how each case is generated, and what must hold for it.
 
-A case fails if anything but a UserError is raised, if a page shows an exception or HTML, or if Python touches a file
-outside the store and the data folder. Import this module only in a process of its own: its audit hook stays until the
-process ends.
+A case fails if anything but a UserError is raised, if a page shows an exception or HTML, if Python touches a file
+outside the store and the data folder, or if it takes more than MOST_SECONDS. Import this module only in a process of its
+own: its audit hook stays until the process ends.
 """
 
 import io
@@ -48,6 +48,7 @@ from tests.support.hostile.watch import tree
 SEED = 20261124
 VIEWS = ("One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare")
 DAMAGED = ("config.json", "status.json", "metrics.jsonl", "best.safetensors")
+MOST_SECONDS, MOST_MIB = 120.0, 1024  # of one case, and of the growth of the process over all cases of a kind
 EVERY_LENGTH = 4096  # bytes; a longer file is cut at this many evenly spaced lengths
 URL_KEYS = (
     "view", "class", "image", "block", "expert", "epoch", "two", "silent", "renormalize", "with", "class2", "x",
@@ -241,8 +242,11 @@ def generated(studio: Studio, kind: str, cases: int, start: int) -> dict[str, An
     started = time.perf_counter()
     each()
     assert tree(studio.bait) == studio.bait_before
+    grown = resident() - before
+    assert slowest <= MOST_SECONDS, f"a case of {kind} took {slowest:.0f} s"
+    assert grown <= MOST_MIB, f"the cases of {kind} took {grown:.0f} MiB"
     seconds = {"seconds": round(time.perf_counter() - started), "slowest": round(slowest, 1)}
-    return {"kind": kind, "seed": start, **studio.counts, **seconds, "peak_mib": round(resident() - before)}
+    return {"kind": kind, "seed": start, **studio.counts, **seconds, "peak_mib": round(grown)}
 
 
 def cut(studio: Studio, most: int) -> dict[str, Any]:

@@ -21,10 +21,11 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from expertnet.data.custom import scan
+from expertnet.data.custom import save_folder, scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.heic import register_heic
 from expertnet.data.images import load_image
@@ -42,6 +43,7 @@ from tests.support.exports import contents, exported, zipped
 from tests.support.small import figures, settings
 
 LIMIT = 400  # MiB over what the process had before
+DIED = {"peak_mib": float("inf"), "rejected": "the process died", "trainings": 0, "same": False}
 SIDE = 7071  # pixels; 50 megapixels, the most that is allowed
 
 
@@ -128,6 +130,10 @@ def large_images() -> bytes:
     one = image("RGBA", "PNG")()
     padding = os.urandom(40 * 2**20)  # after the image, where decoders ignore it
     return zipped({f"{'ab'[number % 2]}/{number}.png": one + padding for number in range(8)})
+
+
+def large_file() -> bytes:
+    return image("RGB", "PNG", 8)() + os.urandom(40 * 2**20)
 
 
 def packed_widely() -> bytes:
@@ -228,7 +234,8 @@ OWN = {
     "dataset: zip of 400,000 files": long_listing,
     "dataset: tar.xz with a dictionary of 512 MiB": large_dictionary,
 }
-KINDS = {**IMAGES, **ARCHIVES, **RUNS, **AT_ONCE, **OWN}
+FOLDERS = {"folder of twelve files of 40 MiB": large_file}
+KINDS = {**IMAGES, **ARCHIVES, **FOLDERS, **RUNS, **AT_ONCE, **OWN}
 
 
 def read(kind: str, path: Path) -> str:
@@ -255,6 +262,9 @@ def read(kind: str, path: Path) -> str:
                 (outcome,) = import_all(RunStore(path.parent / "runs"), file, "runs.zip")
             return outcome if isinstance(outcome, str) else ""
         else:
+            if kind in FOLDERS:
+                content = path.read_bytes()
+                path = save_folder("folder.zip", ((f"{'ab'[n % 2]}/{n}.png", content) for n in range(12)))
             data = DataSettings(dataset=str(path), image_size=32, crop_padding=0)
             copies = [data]
             if kind in AT_ONCE:  # links, because the same archive is listed once
@@ -264,7 +274,7 @@ def read(kind: str, path: Path) -> str:
                 copies = [data.model_copy(update={"dataset": str(link)}) for link in links]
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(scan, copies))
-            if kind in ARCHIVES:
+            if kind not in AT_ONCE:
                 load_dataset(data, 0)
     except UserError as error:
         return str(error)
@@ -326,15 +336,26 @@ def measure(kind: str, folder: Path) -> dict[str, object]:
         peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         return {"peak_mib": round(peak), "rejected": sentence, "trainings": len(beside), "same": all(beside)}
 
-    return {"upload": kind, **(forked(work) or {"peak_mib": float("inf"), "rejected": "the process died"})}  # type: ignore[dict-item]
+    return {"upload": kind, **(forked(work) or DIED)}  # type: ignore[dict-item]
+
+
+def is_harmless(figure: dict[str, Any]) -> bool:
+    """Return whether an upload kept to the limit, and the training beside it gave the same figures as one alone."""
+    return bool(figure["peak_mib"] <= LIMIT and figure["trainings"] and figure["same"])
 
 
 def main() -> None:
-    """Print a line of JSON for each kind."""
+    """Print a line of JSON for each kind. Exits with an error if one takes too much memory or disturbs the training."""
+    failed = []
     for kind in sys.argv[1:] or KINDS:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["EXPERTNET_DATA"] = folder
-            print(json.dumps(measure(kind, Path(folder))), flush=True)
+            figure = measure(kind, Path(folder))
+        print(json.dumps(figure), flush=True)
+        if not is_harmless(figure):
+            failed.append(kind)
+    if failed:
+        sys.exit(f"Over {LIMIT} MiB, or with an effect on the training: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

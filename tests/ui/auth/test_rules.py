@@ -24,6 +24,7 @@ WRITES = {
     "rmtree",
     "roll_back",
     "run_next",
+    "save_folder",
     "save_upload",
     "stop",
     "submit",
