@@ -29,7 +29,7 @@ from expertnet.ui.train.own_images import own_images
 from expertnet.ui.train.start import name_field
 from expertnet.ui.train.start_from import KEY as START
 from expertnet.ui.train.start_from import start_field
-from expertnet.ui.train.summary import summary
+from expertnet.ui.train.summary import image_sizes, summary
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
 from expertnet.utils.text import counted, escape, size_text
 
@@ -80,6 +80,7 @@ def settings_form() -> FormResult:
         if details.open and settings is not None:
             with details:
                 summary(settings)
+                image_sizes(settings)
                 st.caption("On the command line:")
                 st.code(command_line(settings, form.preset), language="bash", wrap_lines=True)
     if settings is None:

@@ -34,24 +34,20 @@ def summary(settings: Settings) -> None:
         figures.metric(label, value, help=help, width="content")
     if classes is None:
         st.caption(f"Assumes {CLASSES_IF_UNKNOWN} classes until the images are loaded.")
-    st.dataframe(
-        _sizes(settings, cost, classes or CLASSES_IF_UNKNOWN),
-        hide_index=True,
-        width="content",
-        alt="Image sizes and their cost",
-    )
     show_chart(_sketch(cost.stages), "architecture")
 
 
-def _sizes(settings: Settings, chosen: Estimate, classes: int) -> pd.DataFrame:
-    """Return what the chosen image size and SIZES cost, but for those that the other settings rule out."""
-    rows = []
+def image_sizes(settings: Settings) -> None:
+    """Draw what the chosen image size and SIZES cost, but for those that the other settings rule out."""
+    classes, rows = known_class_count(settings.data) or CLASSES_IF_UNKNOWN, []
+    chosen = estimate(settings, classes).multiply_adds
     for size in sorted({*SIZES, settings.data.image_size}):
         with suppress(SettingsError):
             cost = estimate(settings_with(settings, {"data.image_size": size}), classes)
-            share = cost.multiply_adds / chosen.multiply_adds
+            share = cost.multiply_adds / chosen
             rows.append((f"{size} pixels", _short(cost.multiply_adds), f"{share:.2g}x", _memory(cost)))
-    return pd.DataFrame(rows, columns=["Image size", "Multiply-adds", "Relative cost", "Memory"])
+    table = pd.DataFrame(rows, columns=["Image size", "Multiply-adds", "Relative cost", "Memory"])
+    st.dataframe(table, hide_index=True, width="content", alt="Image sizes and their cost")
 
 
 def _memory(cost: Estimate) -> str:
