@@ -9,13 +9,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from expertnet.data.own.copies import remove_copies
+from expertnet.data.own.folders import TRASH
 from expertnet.data.own.versions import find_version
 from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
-
-TRASH = ".trash"
 
 
 def trashed(store: RunStore) -> list[Run]:

@@ -8,6 +8,7 @@ import torch
 
 from expertnet import __version__
 from expertnet.data.datasets import Dataset
+from expertnet.data.own.copies import keep_copy
 from expertnet.store.run import Run
 from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import device_name
@@ -22,6 +23,7 @@ def describe(run: Run, data: Dataset, trainer: Trainer) -> None:
         "precision": str(trainer.dtype).removeprefix("torch."),
         "git_revision": _git_revision(),
     }
+    keep_copy(data.info.fingerprint, run.path)
     run.write_config(run.config() | {"dataset": data.info.to_dict(), "environment": environment})
 
 

@@ -1,5 +1,7 @@
 """Decoded images are deleted with the versions that have them, unless a run needs them."""
 
+import os
+
 import pytest
 
 from expertnet.data.cache import data_root
@@ -13,7 +15,10 @@ from expertnet.data.own.versions import open_version
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import empty_trash, move_to_trash, named_images
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from tests.support.own import flowers
+from tests.support.small import settings as tiny
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +70,22 @@ def test_decoded_images_stay_for_a_run_that_has_not_loaded_them_yet():
     without_one(dataset)
     delete_older_versions(dataset, named_images(store))
     assert copies() == {waiting.fingerprint}
+
+
+def test_decoded_images_stay_for_a_run_of_another_store_and_for_one_whose_store_is_out_of_sight(tmp_path):
+    dataset, store, other = flowers(count=6), RunStore(), RunStore(tmp_path / "disk" / "runs")
+    run = other.create(tiny(**{"data.dataset": "flowers@2"}))
+    assert run_training(run, Stop()).state == "finished", run.log_tail()
+    latest = decoded(without_one(dataset))
+    trained = run.dataset_info().fingerprint
+    delete_older_versions(dataset, named_images(store))
+    empty_trash(store)
+    assert copies() == {trained, latest.fingerprint}
+    os.rename(tmp_path / "disk", tmp_path / "unplugged")
+    remove_copies(named_images(store))
+    os.rename(tmp_path / "unplugged", tmp_path / "disk")
+    move_to_trash(run)
+    remove_copies(named_images(store))
+    assert copies() == {trained, latest.fingerprint}
+    empty_trash(other)
+    assert copies() == {latest.fingerprint}
