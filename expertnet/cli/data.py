@@ -1,6 +1,7 @@
 """`expertnet data`: the built-in datasets and your own."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,7 +148,7 @@ def remove(
     if restore:
         print(f"{restore_dataset(name).contents.title} is back.")
     elif permanently:
-        delete_dataset(name, named_images(RunStore()))
+        delete_dataset(name, partial(named_images, RunStore()))
         print(f"{name} is deleted permanently.")
     else:
         dataset = find_id(name)
@@ -159,13 +160,12 @@ def remove(
 def prune(name: Name) -> None:
     """Delete the older versions of a dataset of yours, and the images that only they have, to free disk space."""
     from expertnet.data.own.datasets import find_id
-    from expertnet.data.own.space import delete_older_versions
     from expertnet.data.own.versions import open_version
     from expertnet.store.run_store import RunStore
-    from expertnet.store.trash import named_images
+    from expertnet.store.trash import delete_older
 
     dataset = find_id(name)
-    freed = delete_older_versions(dataset, named_images(RunStore()))
+    freed = delete_older(RunStore(), dataset)
     print(f"{open_version(dataset).reference} is the only version now. {size_text(freed)} are free again.")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import sha256
 
 import pandas as pd
@@ -82,7 +82,6 @@ class Pair:
         return Outputs(outputs.part, labels, logits, routing, None)
 
 
-@lru_cache(maxsize=2)  # comparing pixels takes a while, and findings are cached by the outputs that this returns
 def pair(first: Outputs, second: Outputs, images: tuple[Split, Split] | None = None) -> Pair:
     """Return what two networks say about the same images.
 

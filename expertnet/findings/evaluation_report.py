@@ -109,6 +109,8 @@ def _refuse_other(run: Run, other: Run, part: Part) -> None:
     own, others = run.dataset_info(), other.dataset_info()
     if not (own and others and own.classes == others.classes):
         raise RunError(f"Runs {run.title} and {other.title} do not have the same classes. Choose another run.")
+    if own.image_size != others.image_size:
+        raise RunError(f"Runs {run.title} and {other.title} do not have images of the same size. Choose another run.")
     if part == "validation" and other.watches_test:
         raise RunError(f"Run {other.title} held out no validation images. Choose another run.")
 

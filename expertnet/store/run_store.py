@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from expertnet.data.info import DatasetInfo
+from expertnet.data.own.copies import keep_copy
 from expertnet.data.sources import pinned
 from expertnet.errors import RunError
 from expertnet.settings.schema import Settings
@@ -131,6 +132,8 @@ class RunStore:
             "created": now(),
             **settings.model_dump(mode="json"),
         }
+        if own:
+            keep_copy(own.fingerprint, run.id)
         sync = run_id is None
         run.write_config(config | ({"dataset": own.to_dict()} if own else {}), sync)
         if tags:

@@ -6,15 +6,19 @@ Only folders named like runs are touched. Of a link, the link is moved and delet
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 
-from expertnet.data.own.copies import remove_copies
-from expertnet.data.own.folders import TRASH
-from expertnet.data.own.versions import find_version
+from expertnet.data.own.copies import release_copy, remove_copies, source_of_copy
+from expertnet.data.own.space import delete_older_versions
+from expertnet.data.own.versions import find_version, open_version
 from expertnet.errors import RunError
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
+
+TRASH = ".trash"
 
 
 def trashed(store: RunStore) -> list[Run]:
@@ -65,27 +69,40 @@ def empty_trash(store: RunStore, run_ids: Iterable[str] | None = None) -> int:
     """
     wanted = None if run_ids is None else set(run_ids)
     runs = [run for run in trashed(store) if wanted is None or run.id in wanted]
+    sources = set[str]()
     for done, run in enumerate(runs):
+        info = None if run.path.is_symlink() else run.dataset_info()
         with _explained(f"{done} of {len(runs)} runs are deleted. Run {run.id} could not be deleted"):
             if run.path.is_symlink():
                 run.path.unlink()
             else:
                 shutil.rmtree(run.path)
-    remove_copies(named_images(store))
+        if info:
+            release_copy(info.fingerprint, run.id)
+            sources.add(source_of_copy(info.fingerprint))
+    remove_copies(sources, partial(named_images, store))
     return len(runs)
 
 
 def named_images(store: RunStore) -> set[str]:
-    """Return the keys or sources of the decoded images that runs name, those in the trash too: see `remove_copies`."""
-    found = set[str]()
-    for run in (*store.list(), *trashed(store)):
-        if info := run.dataset_info():
-            found.add(info.fingerprint)
-            continue
-        with suppress(RunError):  # a run that has not loaded its images yet
-            if version := find_version(run.settings().data.dataset):
-                found.add(version.source)
-    return found
+    """Return the keys of the decoded images that the runs of a store name, those in the trash too."""
+    return {info.fingerprint for run in (*store.list(), *trashed(store)) if (info := run.dataset_info())}
+
+
+def delete_older(store: RunStore, dataset: str) -> int:
+    """Delete the older versions of a dataset of yours (`delete_older_versions`), and return the bytes that this frees.
+
+    Raises RunError if a run of the store still waits for one of them, DatasetError or OSError.
+    """
+    latest, queue = open_version(dataset), RunQueue(store.root)
+    for run in (Run(store.root / run_id) for run_id in (*queue.ids(), *queue.training)):
+        if run.has_settings and run.dataset_info() is None:
+            found = find_version(run.settings().data.dataset)
+            if found and found.dataset == dataset and found.number != latest.number:
+                raise RunError(
+                    f"Run {run.title} waits to be trained on {found.name}. Let it begin or remove it from the queue, then try again."
+                )
+    return delete_older_versions(dataset, partial(named_images, store))
 
 
 @contextmanager

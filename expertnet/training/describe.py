@@ -23,7 +23,7 @@ def describe(run: Run, data: Dataset, trainer: Trainer) -> None:
         "precision": str(trainer.dtype).removeprefix("torch."),
         "git_revision": _git_revision(),
     }
-    keep_copy(data.info.fingerprint, run.path)
+    keep_copy(data.info.fingerprint, run.id)
     run.write_config(run.config() | {"dataset": data.info.to_dict(), "environment": environment})
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from expertnet.data.own.folders import TRASH
 from expertnet.errors import RunError
 from expertnet.store.checks import find_damage
 from expertnet.store.notes import NOTES_FILE, read_notes, write_notes
 from expertnet.store.run import Run, now
 from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
+from expertnet.store.trash import TRASH
 from expertnet.transfer.format import MANIFEST, TEXTS
 from expertnet.transfer.unzip import Member, open_exports, open_zip, run_files
 from expertnet.transfer.validation import (

@@ -74,7 +74,6 @@ def test_answers_to_the_images_in_common_are_compared_and_put_at_their_places():
     assert found.first.predictions.tolist() == [0, 1, 0] and found.second.predictions.tolist() == [1, 1, 1]
     assert found.first.labels.tolist() == found.second.labels.tolist() == [0, 0, 1]  # not those of the second set
     assert found.spread.predictions[[1, 2, 4]].tolist() == [1, 1, 1] and len(found.spread.labels) == 6
-    assert pair(FIRST, SECOND, (mine, theirs)) is found  # pixels are compared once, and findings are cached by it
 
 
 def test_all_images_are_compared_if_both_networks_have_the_same():

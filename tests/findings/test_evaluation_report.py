@@ -35,7 +35,7 @@ def test_runs_with_other_validation_images_are_compared_on_those_that_both_have(
 def test_runs_that_cannot_be_compared_are_refused():
     store = RunStore()
     run, small = finished(store), finished(store, **{"data.image_size": 16})
-    with pytest.raises(RunError, match="have no test images in common"):
+    with pytest.raises(RunError, match="do not have images of the same size"):
         html_report(run, other=small, measures=False)
     with pytest.raises(RunError, match="held out no validation images"):
         html_report(run, "validation", other=finished(store, **{"data.validation_share": 0}))

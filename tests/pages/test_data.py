@@ -229,7 +229,7 @@ def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was(
     settled(pressed(test, "Split again"))
     assert "both together less than 1" in said(test)
     remove_dataset("flowers")
-    delete_dataset("flowers", ())
+    delete_dataset("flowers", set)
     flowers()
     settled(test.run())
     assert "both together less than 1" not in said(test) and "A training draws" in said(test)

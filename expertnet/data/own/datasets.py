@@ -5,7 +5,7 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from expertnet.data.own.copies import remove_copies
 from expertnet.data.own.folders import TRASH, dataset_ids, home, log_of, trashed_ids
 from expertnet.data.own.log import append_line
 from expertnet.data.own.names import checked_name
-from expertnet.data.own.versions import Version, find_version, open_version, read_log
+from expertnet.data.own.versions import Version, find_version, open_version, read_log, sources
 from expertnet.errors import DatasetError
 from expertnet.utils.files import file_lock
 
@@ -176,18 +176,19 @@ def restore_dataset(dataset: str) -> Version:
     return open_version(dataset)
 
 
-def delete_dataset(dataset: str, named: Iterable[str]) -> None:
-    """Delete a dataset in the trash permanently, with its decoded images but those in `named` (`remove_copies`).
+def delete_dataset(dataset: str, named: Callable[[], set[str]]) -> None:
+    """Delete a dataset in the trash permanently, with its decoded images that no run needs (`remove_copies`).
 
     Raises DatasetError.
     """
     if dataset not in trashed_ids():
         raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
+    before = sources(home() / TRASH / dataset / "log.jsonl")
     gone = home() / TRASH / f".{dataset}-{secrets.token_hex(8)}"
     os.rename(home() / TRASH / dataset, gone)  # or a kill would leave a part, which cannot be deleted and is in the way
     for left in home().glob(f"{TRASH}/.{dataset}-*"):
         shutil.rmtree(left, ignore_errors=left != gone)
-    remove_copies(named)
+    remove_copies(before, named)
 
 
 def _move(source: Path, target: Path) -> None:

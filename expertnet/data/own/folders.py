@@ -17,7 +17,7 @@ from pathlib import Path
 from expertnet.data.cache import data_root
 
 REFERENCE = re.compile(r"([a-z0-9][a-z0-9-]{0,39})(?:@([1-9]\d{0,8}))?")  # such as flowers or flowers@3
-TRASH = ".trash"  # also in a folder of runs
+TRASH = ".trash"
 
 
 def home() -> Path:

@@ -5,7 +5,7 @@ deleted, an upload is discarded, or the dataset is deleted permanently.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from expertnet.data.own.contents import Contents, difference
 from expertnet.data.own.copies import remove_copies
@@ -13,7 +13,7 @@ from expertnet.data.own.datasets import locked
 from expertnet.data.own.files import remove_others
 from expertnet.data.own.folders import home
 from expertnet.data.own.uploads import Upload, incoming, uploads_of
-from expertnet.data.own.versions import open_version, read_log
+from expertnet.data.own.versions import open_version, read_log, sources
 from expertnet.utils.files import write_atomically
 
 
@@ -23,18 +23,19 @@ def older_size(dataset: str) -> int:
     return sum(log.sizes.values()) - log.latest.size
 
 
-def delete_older_versions(dataset: str, named: Iterable[str]) -> int:
+def delete_older_versions(dataset: str, named: Callable[[], set[str]]) -> int:
     """Keep the latest version only, and return the bytes that this frees. Raises DatasetError or OSError.
 
-    Decoded images go as well, but for those in `named` (`remove_copies`).
+    Decoded images that no run needs go as well (`remove_copies`).
     """
     folder = home() / dataset
     with incoming(dataset), locked(folder):
         version = open_version(dataset)
+        before = sources(version.log)
         patch = difference(Contents(), version.contents)
         line = {"version": version.number, "time": version.time, "what": version.what, "patch": patch}
         write_atomically(version.log, json.dumps(line).encode() + b"\n")
-        return _remove_unused(dataset) + remove_copies(named)
+        return _remove_unused(dataset) + remove_copies(before, named)
 
 
 def discard(upload: Upload) -> None:

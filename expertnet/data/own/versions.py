@@ -192,6 +192,15 @@ def rejected_files(dataset: str) -> list[tuple[str, str]]:
     return [each for change in reversed(history(dataset)) for each in change.rejected]
 
 
+def sources(log: Path) -> set[str]:
+    """Return the `source` of every version in a log; of a damaged log, what can be read."""
+    found = set[str]()
+    with suppress(OSError, DatasetError, KeyError, TypeError, AttributeError, ValueError):
+        for version, _ in _replayed(log):
+            found.add(version.source)
+    return found
+
+
 @cached_on_file(maxsize=8)
 def _read(log: Path) -> Log:
     """Read a log once for all that the pages ask of it: with many images, that takes a while."""

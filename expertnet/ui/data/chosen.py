@@ -1,5 +1,7 @@
 """The list of datasets, of which one is open, and what makes, removes and restores them."""
 
+from functools import partial
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
@@ -93,7 +95,7 @@ def trash_panel(place: DeltaGenerator) -> None:
         )
 
         def delete() -> None:
-            delete_dataset(name, named_images(RunStore()))
+            delete_dataset(name, partial(named_images, RunStore()))
 
         action(ask, "Delete", "delete_forever", f"delete {name}", delete)
 

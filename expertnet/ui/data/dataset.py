@@ -9,10 +9,10 @@ from expertnet.data.catalog import Listed, balance, class_counts
 from expertnet.data.own import edits
 from expertnet.data.own.datasets import can_redo, can_undo, redo, restore_version, undo
 from expertnet.data.own.layout import missing_of
-from expertnet.data.own.space import delete_older_versions, older_size
+from expertnet.data.own.space import older_size
 from expertnet.data.own.versions import Version, history, rejected_files
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import named_images
+from expertnet.store.trash import delete_older
 from expertnet.ui.auth import login
 from expertnet.ui.data.chosen import remove_button
 from expertnet.ui.shell import act, action, time_text
@@ -95,7 +95,7 @@ def versions_view(version: Version) -> None:
                     "Delete older versions",
                     "delete_forever",
                     f"prune {version.reference}",
-                    lambda: delete_older_versions(version.dataset, named_images(RunStore())),
+                    lambda: delete_older(RunStore(), version.dataset),
                 )
     if rejected := rejected_files(version.dataset):
         with st.expander(f"{counted(len(rejected), 'file')} could not be added", key="rejected"):

@@ -1,5 +1,7 @@
 """Compare: two networks on the same images, and the images on which they disagree."""
 
+from functools import lru_cache
+
 import streamlit as st
 
 from expertnet.evaluation.compare import Pair, disagreements, in_common_text, pair, same_images
@@ -13,6 +15,9 @@ from expertnet.ui.evaluate.subject import Answers, Subject, images_of, outputs_o
 from expertnet.ui.finding import show
 from expertnet.ui.run_picker import asked_second, offered_others, pick_second
 from expertnet.utils.text import escape
+
+# Comparing pixels takes a while, and findings are cached by the outputs that this returns.
+_pair = lru_cache(maxsize=2)(pair)
 
 
 def compare_view(subject: Subject) -> None:
@@ -50,7 +55,7 @@ def _paired(subject: Subject, other: Run, checkpoint: Checkpoint) -> Pair | None
     """Return what both networks say about the images that both have; None after saying what is missing."""
     if same_images(subject.run, other, subject.part):
         outputs = outputs_of(other, checkpoint, subject.part, subject.split)
-        return pair(subject.outputs, outputs) if outputs is not None else None
+        return _pair(subject.outputs, outputs) if outputs is not None else None
     split = images_of(other, subject.part) if subject.split is not None else None
     if subject.split is None or split is None:
         st.caption("These two runs have different images, so comparing them needs the images of both.")
@@ -58,7 +63,7 @@ def _paired(subject: Subject, other: Run, checkpoint: Checkpoint) -> Pair | None
     outputs = outputs_of(other, checkpoint, subject.part, split)
     if outputs is None:
         return None
-    found = pair(subject.outputs, outputs, (subject.split, split))
+    found = _pair(subject.outputs, outputs, (subject.split, split))
     if not len(found.places):
         st.info(f"These two runs have no {subject.part} images in common. Choose another run.", icon=":material/info:")
         return None

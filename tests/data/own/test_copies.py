@@ -1,20 +1,20 @@
 """Decoded images are deleted with the versions that have them, unless a run needs them."""
 
-import os
+from functools import partial
 
 import pytest
 
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import load_dataset
 from expertnet.data.info import find_own
-from expertnet.data.own.copies import remove_copies
 from expertnet.data.own.datasets import delete_dataset, remove_dataset
 from expertnet.data.own.edits import remove_images
-from expertnet.data.own.space import delete_older_versions
 from expertnet.data.own.versions import open_version
+from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
+from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import empty_trash, move_to_trash, named_images
+from expertnet.store.trash import delete_older, empty_trash, move_to_trash, named_images
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from tests.support.own import flowers
@@ -43,6 +43,10 @@ def copies():
     return {folder.name for folder in (data_root() / "decoded").iterdir()}
 
 
+def named(store):
+    return partial(named_images, store)
+
+
 def test_decoded_images_go_with_their_version_or_with_the_last_run_that_was_trained_on_them():
     dataset, store = flowers(count=6), RunStore()
     trained = decoded("flowers@2")
@@ -50,42 +54,45 @@ def test_decoded_images_go_with_their_version_or_with_the_last_run_that_was_trai
     decoded(without_one(dataset))
     latest = decoded(without_one(dataset))
     assert len(copies()) == 3
-    assert delete_older_versions(dataset, named_images(store)) > 11 * 3 * 8 * 8  # bytes of version 3
+    assert delete_older(store, dataset) > 11 * 3 * 8 * 8  # bytes of version 3
     assert copies() == {trained.fingerprint, latest.fingerprint}
     run.write_status(run.status().changed(state="stopped"))
     move_to_trash(run)
-    remove_copies(named_images(store))
     assert find_own(trained) is not None
     empty_trash(store)
     assert copies() == {latest.fingerprint}
     remove_dataset(dataset)
-    delete_dataset(dataset, named_images(store))
+    delete_dataset(dataset, named(store))
     assert copies() == set()
 
 
-def test_decoded_images_stay_for_a_run_that_has_not_loaded_them_yet():
+def test_versions_that_a_run_waits_for_are_not_deleted():
     dataset, store = flowers(count=6), RunStore()
-    waiting = decoded("flowers@2")
-    store.create(settings("flowers@2"))
+    run = store.create(tiny(**{"data.dataset": "flowers@2"}))
+    RunQueue(store.root).add(run.id)
     without_one(dataset)
-    delete_older_versions(dataset, named_images(store))
-    assert copies() == {waiting.fingerprint}
+    with pytest.raises(RunError, match="waits to be trained on .*version 2"):
+        delete_older(store, dataset)
+    assert run_training(run, Stop()).state == "finished", run.log_tail()
+    delete_older(store, dataset)
+    assert find_own(run.dataset_info()) is not None
 
 
-def test_decoded_images_stay_for_a_run_of_another_store_and_for_one_whose_store_is_out_of_sight(tmp_path):
-    dataset, store, other = flowers(count=6), RunStore(), RunStore(tmp_path / "disk" / "runs")
+def test_decoded_images_stay_for_a_run_of_another_folder(tmp_path):
+    dataset, store, other = flowers(count=6), RunStore(), RunStore(tmp_path / "other runs")
     run = other.create(tiny(**{"data.dataset": "flowers@2"}))
     assert run_training(run, Stop()).state == "finished", run.log_tail()
-    latest = decoded(without_one(dataset))
-    trained = run.dataset_info().fingerprint
-    delete_older_versions(dataset, named_images(store))
-    empty_trash(store)
-    assert copies() == {trained, latest.fingerprint}
-    os.rename(tmp_path / "disk", tmp_path / "unplugged")
-    remove_copies(named_images(store))
-    os.rename(tmp_path / "unplugged", tmp_path / "disk")
+    latest, trained = decoded(without_one(dataset)), run.dataset_info().fingerprint
+    delete_older(store, dataset)
     move_to_trash(run)
-    remove_copies(named_images(store))
+    empty_trash(store)
     assert copies() == {trained, latest.fingerprint}
     empty_trash(other)
     assert copies() == {latest.fingerprint}
+
+
+def test_emptying_a_trash_leaves_the_images_of_others():
+    flowers(count=6)
+    kept = decoded("flowers@2").fingerprint
+    empty_trash(RunStore())
+    assert copies() == {kept}

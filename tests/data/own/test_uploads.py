@@ -95,7 +95,7 @@ def test_removing_images_frees_their_space_once_the_older_versions_are_deleted(d
     stage(waits, files_of("c", first=90))
     size = sum(version.contents.images[key].size for key in gone)
     assert older_size(dataset) == size and stored(dataset) == 12
-    assert delete_older_versions(dataset, ()) > size  # with the small copies
+    assert delete_older_versions(dataset, set) > size  # with the small copies
     after = open_version(dataset)
     assert after.number == 3 and after.what == "2 images removed" and len(after.contents.images) == 6
     assert older_size(dataset) == 0 and stored(dataset) == 10  # with the four that wait
@@ -114,7 +114,7 @@ def test_an_undo_while_another_tab_deletes_the_older_versions_brings_no_image_wi
     real = datasets.edit
 
     def late(*given, **options):
-        delete_older_versions(dataset, ())
+        delete_older_versions(dataset, set)
         return real(*given, **options)
 
     monkeypatch.setattr(datasets, "edit", late)

@@ -265,7 +265,7 @@ def test_a_removed_dataset_comes_back_from_the_trash():
     assert create_dataset("Flowers").dataset == "flowers-2"
     assert restore_dataset(dataset).contents == before.contents
     remove_dataset(dataset)
-    delete_dataset(dataset, ())
+    delete_dataset(dataset, set)
     assert trashed_ids() == []
     for change in (remove_dataset, restore_dataset, partial(delete_dataset, named=())):
         with pytest.raises(DatasetError, match="no dataset"):
@@ -315,7 +315,7 @@ def test_a_version_of_a_dataset_that_is_made_again_is_another_one():
         dataset = flowers()
         versions.append(open_version(dataset))
         remove_dataset(dataset)
-        delete_dataset(dataset, ())
+        delete_dataset(dataset, set)
     assert versions[0].reference == versions[1].reference and versions[0].key != versions[1].key
 
 
