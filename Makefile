@@ -93,7 +93,7 @@ $(VENV)/.dev: $(VENV)/bin/python requirements.txt pyproject.toml
 define ANNOUNCE
 if [ -e $(VENV)/.run ]; then exit; fi; \
 printf 'First set-up, which happens once: '; \
-if [ -e $(VENV)/lib/python3.*/site-packages/torch ]; then echo 'downloading about 250 MB of packages. The PyTorch in $(VENV) is kept.'; \
+if [ -e $(VENV)/lib/python3.*/site-packages/torch ]; then echo 'downloading about 250 MB of packages. The PyTorch in $(VENV) is kept if it is 2.14 or newer.'; \
 elif [ "$$(uname)" != Linux ]; then echo 'downloading PyTorch and other packages, a few hundred MB.'; \
 else echo 'downloading PyTorch with its CUDA libraries and other packages, about 3.3 GB.'; \
 echo 'Without an NVIDIA GPU, press Ctrl-C and install the much smaller CPU build of torch and torchvision into $(VENV) first (docs/install.md).'; fi

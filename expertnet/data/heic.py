@@ -27,7 +27,7 @@ def register_heic() -> None:
         from pillow_heif import register_heif_opener
     except ImportError:
         raise ImageError(
-            f"The image is a HEIC photo. Run '{install_command('pillow-heif')}' and start again, or save it as JPEG.",
+            f"The image is a HEIC photo. Run '{install_command('pillow-heif')}' and restart this program, or save the image as JPEG.",
             "format",
         ) from None
     register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)

@@ -65,7 +65,9 @@ def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> 
     """Compare the class probabilities (C,) before and after a change of the routing weights."""
     table = pd.DataFrame({"label": classes, "probability": before_C.tolist(), "changed": after_C.tolist()})
     before, after = (classes[int(values.argmax())] for values in (before_C, after_C))
-    sentence = f"The answer is still {after}." if before == after else f"The answer changes from {before} to {after}."
+    sentence = (
+        f"The answer is still “{after}”." if before == after else f"The answer changes from “{before}” to “{after}”."
+    )
     likeliest = table[["probability", "changed"]].max(axis=1).nlargest(SHOWN).index
     method = "Pale bars: the network's own routing. Full bars: the weights you set. The classes most likely in either are shown."
     chart = partial(probability_pairs, table.loc[likeliest])

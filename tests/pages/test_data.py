@@ -53,7 +53,8 @@ def test_a_built_in_dataset_is_shown_once_it_is_prepared():
     test = pressed(opened("data", dataset="digits"), "Prepare Digits")
     until(lambda: not tasks.find(("dataset", "digits")).running)
     assert "1,797 images in 10 classes" in said(test.run()) and "about equally large" in said(test)
-    assert "178 images" in said(test)  # of the digit 0
+    assert "178 images" in said(test) and "The images shown are the 36 test images." in said(test)  # of the digit 0
+    assert "images digits 0" not in [box.key for box in test.selectbox]  # they are on one page
     shutil.rmtree(data_root() / "decoded")
     assert "about equally large" not in said(test.run())  # but the button is back
     assert "Prepare Digits" in [button.label for button in test.button]

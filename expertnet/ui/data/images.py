@@ -9,7 +9,7 @@ from expertnet.ui import choices
 from expertnet.ui.auth import login
 from expertnet.ui.data.forms import move_popover, rename_class_form
 from expertnet.ui.data.grid import image_grid
-from expertnet.ui.data.tiles import ClassCard, built_in_tiles, class_cards, image_tiles
+from expertnet.ui.data.tiles import ClassCard, built_in_tiles, class_cards, image_tiles, test_count
 from expertnet.ui.filmstrip import PAGE_COLUMNS, filmstrip
 from expertnet.ui.shell import act, action
 from expertnet.utils.text import counted, cut, escape
@@ -27,11 +27,12 @@ def classes_view(dataset: str, version: Version | None) -> None:
         return
     head = st.container(horizontal=True, vertical_alignment="center", key="class head")
     head.markdown(f"**{escape(cut(card.name, 60))}** · {counted(card.count, 'image')}", width="content")
-    start = _page(head, card.count, IMAGES, f"images {dataset} {card.label}")
+    shown = card.count if version is not None else test_count(dataset, int(card.label))
+    start = _page(head, shown, IMAGES, f"images {dataset} {card.label}")
     key = f"grid {dataset} {card.label} {start}"
     if version is None:
         image_grid(card.name, built_in_tiles(dataset, int(card.label), start, IMAGES), key, selects=False)
-        st.caption("The images shown are from the test set.")
+        st.caption(f"The images shown are the {counted(shown, 'test image')}.")
         return
     _class_menu(head, version, card)
     actions = st.container(horizontal=True, vertical_alignment="center", key="image actions")

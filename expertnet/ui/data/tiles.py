@@ -99,6 +99,12 @@ def image_tiles(version: Version, label: str, start: int, count: int) -> list[Ti
     return tiles
 
 
+def test_count(dataset: str, label: int) -> int:
+    """Return the number of test images of a class of a built-in dataset."""
+    decoded = find_cached(DataSettings(dataset=dataset))
+    return int((decoded.test.labels == label).sum()) if decoded else 0
+
+
 def built_in_tiles(dataset: str, label: int, start: int, count: int) -> list[Tile]:
     """Return some test images of a class of a built-in dataset."""
     decoded = find_cached(DataSettings(dataset=dataset))
