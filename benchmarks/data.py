@@ -1,7 +1,7 @@
 """Measure datasets: python -m benchmarks.data [upload|pages|memory|check] [--images N] [--data PATH]
 
 Without a name, all four on N JPEG files of 160x120 pixels that are drawn for it, a tenth of which are copies that were compressed
-again, or on --data, a folder of class folders.
+again, or on --data, a folder of class folders. One long module, because the four share their images and how memory is watched.
 
 - upload: sends the images to the server's route over the loopback interface, kills the server in the middle, starts it again and
   sends the rest. Says how fast they were received, decoded and saved, and how much memory the server took.

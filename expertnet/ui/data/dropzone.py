@@ -1,6 +1,7 @@
 """Drop any number of files or folders, which the browser sends to the server's own route in pieces.
 
-It continues by itself after a lost connection, and sends only what is missing if the same files are dropped again.
+It continues by itself after a lost connection, and sends only what is missing if the same files are dropped again. The module is long
+because most of it is the script for the browser.
 """
 
 from collections.abc import Callable, Sequence
