@@ -6,6 +6,7 @@ does a tooltip or the sign that a script runs. The aim is 0.3 seconds.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ PRESSES = (  # a view, and the role and name of what is pressed in it
     ("Experts, One image", "button", "Pick at random"),
     ("Predict, Samples", "radio", "Draw"),
 )
-WATCH = """
+WATCH = """() => {
 window.answered = new Promise((resolve) => {
   const aside = "[data-testid=stStatusWidget], [data-testid*=Tooltip], [role=tooltip], .st-key-announcer"
   const element = (node) => node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement
@@ -52,7 +53,7 @@ window.answered = new Promise((resolve) => {
     watch.observe(document.body, { childList: true, characterData: true, subtree: true })
   }, { capture: true, once: true })
 })
-"""
+}"""
 
 
 def answered(browser: Browser, address: str, ids: dict[str, str], press: tuple[str, str, str]) -> float:
@@ -63,7 +64,7 @@ def answered(browser: Browser, address: str, ids: dict[str, str], press: tuple[s
     page = context.new_page()
     open_view(page, address, view, ids)
     page.evaluate(WATCH)
-    page.get_by_role(role, name=name, exact=True).click()  # type: ignore[arg-type]
+    page.get_by_role(role, name=re.compile(f"{re.escape(name)}$")).click()  # type: ignore[arg-type]
     seconds = float(page.evaluate("answered")) / 1000
     context.close()
     return seconds
