@@ -9,6 +9,7 @@ background.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from statistics import median
 
 import torch
@@ -61,8 +62,10 @@ def main() -> None:
     def calibration() -> None:
         draw(reliability(first, 1.3), thresholds(first, 0.8))
 
+    paired = lru_cache(maxsize=2)(pair)  # as the page keeps it
+
     def compare() -> None:
-        found = pair(first, second, images)
+        found = paired(first, second, images)
         draw(difference(found.first, found.second), difference_by_class(found.first, found.second, names))
         disagreements(found.first, found.second)
         found.spread.confidence.tolist()

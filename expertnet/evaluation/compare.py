@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from math import log
 
 import pandas as pd
 import torch
@@ -79,7 +80,10 @@ class Pair:
             each.new_zeros(count, *each.shape[1:]).index_copy(0, self.places, each)
             for each in (outputs.labels, outputs.logits, outputs.routing)
         )
-        return Outputs(outputs.part, labels, logits, routing, None)
+        whole = Outputs(outputs.part, labels, logits, routing, None)
+        sums = outputs.log_sums.new_full((count,), log(logits.shape[1]))
+        whole.__dict__["log_sums"] = sums.index_copy(0, self.places, outputs.log_sums)  # which take the longest
+        return whole
 
 
 def pair(first: Outputs, second: Outputs, images: tuple[Split, Split] | None = None) -> Pair:

@@ -70,7 +70,9 @@ class Outputs:
 
     def only(self, places_M: Tensor, labels_M: Tensor) -> "Outputs":
         """Return the outputs for some of the images, with other labels for them."""
-        return Outputs(self.part, labels_M, self.logits[places_M], self.routing[places_M], None)
+        some = Outputs(self.part, labels_M, self.logits[places_M], self.routing[places_M], None)
+        some.__dict__["log_sums"] = self.log_sums[places_M]  # which take the longest
+        return some
 
     def places(self, label: int | None = None, answer: int | None = None, wrong: bool = False) -> Tensor:
         """Return the images (from 0) with a label, an answer or both, those with the highest disagreement first.

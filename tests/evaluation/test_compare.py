@@ -74,6 +74,8 @@ def test_answers_to_the_images_in_common_are_compared_and_put_at_their_places():
     assert found.first.predictions.tolist() == [0, 1, 0] and found.second.predictions.tolist() == [1, 1, 1]
     assert found.first.labels.tolist() == found.second.labels.tolist() == [0, 0, 1]  # not those of the second set
     assert found.spread.predictions[[1, 2, 4]].tolist() == [1, 1, 1] and len(found.spread.labels) == 6
+    for outputs in (found.first, found.second, found.spread):
+        assert torch.allclose(outputs.log_sums, outputs.logits.logsumexp(1))
 
 
 def test_all_images_are_compared_if_both_networks_have_the_same():
