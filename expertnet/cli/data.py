@@ -161,8 +161,8 @@ def prune(name: Name) -> None:
     """Delete the older versions of a dataset of yours, and the images that only they have, to free disk space."""
     from expertnet.data.own.datasets import find_id
     from expertnet.data.own.versions import open_version
+    from expertnet.store.prune import delete_older
     from expertnet.store.run_store import RunStore
-    from expertnet.store.trash import delete_older
 
     dataset = find_id(name)
     freed = delete_older(RunStore(), dataset)

@@ -11,8 +11,8 @@ from expertnet.data.own.datasets import can_redo, can_undo, redo, restore_versio
 from expertnet.data.own.layout import missing_of
 from expertnet.data.own.space import older_size
 from expertnet.data.own.versions import Version, history, rejected_files
+from expertnet.store.prune import delete_older
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import delete_older
 from expertnet.ui.auth import login
 from expertnet.ui.data.chosen import remove_button
 from expertnet.ui.shell import act, action, time_text

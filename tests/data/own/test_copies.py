@@ -12,9 +12,10 @@ from expertnet.data.own.edits import remove_images
 from expertnet.data.own.versions import open_version
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
+from expertnet.store.prune import delete_older
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
-from expertnet.store.trash import delete_older, empty_trash, move_to_trash, named_images
+from expertnet.store.trash import empty_trash, move_to_trash, named_images
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from tests.support.own import flowers
