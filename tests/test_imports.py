@@ -143,7 +143,7 @@ def test_every_lock_is_made_for_all_users():
     assert list(found_in(PACKAGE, wrong)) == ["expertnet/utils/files.py"]  # by file_lock
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_everything_but_the_pages_works_without_streamlit():
     modules = [module for module in MODULES.values() if room(module) not in ("ui", "__main__")]
     modules.append("benchmarks.gpu.__main__")  # for machines with a GPU and little else

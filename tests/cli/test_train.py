@@ -107,7 +107,7 @@ def test_an_interrupt_keeps_completed_epochs_and_the_run_can_be_resumed(trained,
     assert resumed["state"] == "finished" and [row["epoch"] for row in run.metrics()] == list(range(1, epochs + 1))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_training_is_interrupted_and_can_be_resumed(trained, tmp_path):
     env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
     signal_after_an_epoch(signal.SIGKILL, env)

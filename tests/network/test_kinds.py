@@ -131,7 +131,7 @@ def test_each_kind_equals_its_plain_reference(kind, fewest, training, fused, mon
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_compiler_sees_each_kind_whole(kind):
     """One graph, without control flow that depends on values, whose gradients are those of the network itself."""

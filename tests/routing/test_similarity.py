@@ -59,6 +59,7 @@ def test_collapsed_networks_agree_on_all_images_and_no_more_than_by_chance():
     assert row["limit_of_chance"] >= 1
 
 
+@pytest.mark.long
 def test_unrelated_networks_seldom_agree_beyond_chance():
     alarms = 0
     for seed in range(60):

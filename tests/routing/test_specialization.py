@@ -37,6 +37,7 @@ def test_constant_routing_and_a_single_class_have_no_specializations():
     assert found(BY_CLASS, torch.ones_like(LABELS)).empty
 
 
+@pytest.mark.long
 def test_independent_labels_have_a_specialization_in_a_twentieth_of_cases():
     alarms = 0
     for seed in range(200):  # each routing has 2 blocks, skewed weights and classes of 2 to 30 images

@@ -78,7 +78,7 @@ def test_an_index_that_another_process_has_locked_delays_nobody(store, monkeypat
         assert values(store) == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_that_make_the_index_at_once_agree(store):
     code = (
         "import sys; from expertnet.store.index import run_rows; from expertnet.store.run_store import RunStore\n"

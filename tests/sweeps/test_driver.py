@@ -51,7 +51,7 @@ def test_a_server_that_ends_leaves_its_sweep_to_the_next(store):
     assert second.join(LIMIT) and sweep.status().state == "finished"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_servers_with_two_trainings_at_once_train_no_trial_twice(store):
     RunQueue(store.root).set_limit(2)
     long = settings(**{"training.epochs": 5000})

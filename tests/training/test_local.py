@@ -85,7 +85,7 @@ def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_i
     manager.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_helper_ends_with_a_server_that_is_killed(store):
     code = (
         "import sys; from pathlib import Path; from expertnet.store.run_store import RunStore\n"

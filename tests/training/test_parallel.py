@@ -95,7 +95,7 @@ def assert_equal(run, other):
     assert run.status().test_loss == pytest.approx(other.status().test_loss, rel=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_learn_what_one_learns_from_the_same_steps(store):
     alone, together = begun(store, **RECIPE), begun(store, **RECIPE, **{"hardware.processes": 2})
     assert train(alone).state == "finished", alone.log_tail()

@@ -458,7 +458,7 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     assert len(said) == 1 and "continues without" in said[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_has_compiled_many_networks_compiles_the_next_one_too(data, monkeypatch):
     """torch compiles only a number of networks of a class, which is 8 by default, and runs the others as they are."""
     compile, calls = torch.compile, []

@@ -111,7 +111,7 @@ def test_a_process_that_waits_keeps_its_place_when_another_host_changes_the_queu
     assert run.state == "stopped" and manager.queue.ids() == ["b"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_ends_while_the_process_starts_leaves_one_training(store):
     first, second = Manager(store), Manager(store)
     run = first.submit(settings(**OWN))

@@ -68,6 +68,7 @@ def images(net, count=64):
     return drawn(count, net.image_size)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_network_of_each_kind_answers_as_in_pytorch(kind):
     net = predictor(**kind)

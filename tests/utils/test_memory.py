@@ -27,7 +27,7 @@ def step():
     del tensors
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not GLIBC, reason="needs glibc")
 def test_freed_memory_is_reused_by_the_next_step_and_released_at_the_end():
     """Run main() in a new process, because these steps could reuse memory that other tests have freed."""

@@ -142,7 +142,7 @@ os._exit(9)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_upload_continues_after_a_kill(client, dataset):
     done = subprocess.run([sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": "."}, check=False)
     assert done.returncode == 9
