@@ -16,7 +16,8 @@ learned and width are the controls that `expertnet controls` trains (expertnet.n
     resnet18       torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
 
 Each training is a run in a store of its own, in benchmarks/results. After an interruption, the same command resumes from the
-last completed epoch. A finished training is a line of JSON in --rows, and is not repeated.
+last completed epoch. A finished training is a line of JSON in --rows, and is not repeated on the same kind of device (CPU or
+GPU). To repeat it, for example to measure its time again, name another file with --rows.
 """
 
 import argparse
@@ -50,6 +51,7 @@ from expertnet.training.lock import training_lock
 from expertnet.training.runner import run_training
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import Stop
+from expertnet.utils.devices import is_cpu, resolve_device
 
 VARIANTS = (*NAMES, "width", "resnet18")
 TITLES = {"cifar10-jpeg": rows.JPEG_COPY}  # by the name of an archive
@@ -98,9 +100,12 @@ def peer(variant: str, settings: Settings) -> Callable[[int], ExpertNet] | None:
 
 
 def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: Stop) -> Run:
-    """Train a run to its end, resuming one that was interrupted, and return it. Raises UserError if that fails."""
+    """Train a run to its end, resuming one that was interrupted on the same kind of device, and return it.
+
+    Raises UserError if that fails.
+    """
     known = (run for run in store.list() if run.has_settings and run.given_name == variant)
-    run = next((run for run in known if run.settings() == settings), None)
+    run = next((run for run in known if run.settings() == settings and _suits_device(run)), None)
     if run is None:
         run = store.create(settings, preset, variant)
     elif run.state == "finished":
@@ -113,6 +118,16 @@ def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: 
     if status.state != "finished":
         raise UserError(status.error or "Interrupted. To resume, run the same command again.")
     return run
+
+
+def on_cpu(settings: Settings) -> bool:
+    return resolve_device(settings.hardware.device).type == "cpu"
+
+
+def _suits_device(run: Run) -> bool:
+    """Return whether the kind of device that a run trains on here is the one that it started on, if it has started."""
+    environment = run.config().get("environment")
+    return not environment or is_cpu(environment["device"]) == on_cpu(run.settings())
 
 
 def measure(
@@ -134,9 +149,13 @@ def measure(
         for seed in seeds:
             for variant in variants:
                 own = changed(settings.model_copy(update={"seed": seed}), variant, classes)
-                if rows.find(rows.read(file), variant, titled(own)) is None:
-                    run = train(own, preset, variant, store, stop)
-                    rows.add(file, measured(run, preset, variant, changes))
+                found = rows.find(rows.read(file), variant, titled(own), on_cpu(own))
+                if found:
+                    took = f"{found['seconds'] / 60:.1f} minutes on {found['device']}"
+                    say(f"{variant}, seed {seed}: already in {file}, {took}. To train again, use another --rows file.")
+                    continue
+                run = train(own, preset, variant, store, stop)
+                rows.add(file, measured(run, preset, variant, changes))
     return store
 
 

@@ -18,6 +18,9 @@ from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.utils.devices import resolve_precision
 
+# Every speed is for steps at the full image size. The operations per image and the ceiling are those of this size.
+FULL_SIZE: dict[str, Any] = {"data.resolutions": ()}
+
 FORWARD, BACKWARD = torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default
 
 

@@ -4,6 +4,7 @@ Trains a small network on `contexts`, where the class depends on the ground, and
 of both. Prints what the lab says: whether routing improves accuracy, which factors it follows, and which ground goes to which expert.
 Then it prints the tables of benchmarks.accuracy. The same command resumes after an interruption. Trainings whose rows are in
 benchmarks/results are not repeated: without their networks, which are not kept, only the tables are printed. Remove rows to train again.
+A computer with a GPU repeats those of a CPU, such as the recorded ones.
 """
 
 import argparse

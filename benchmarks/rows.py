@@ -18,6 +18,7 @@ from expertnet.routing.retrained import Difference, difference
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import DataSettings, Settings, TrainingSettings
 from expertnet.store.history import HistoryRow
+from expertnet.utils.devices import is_cpu
 from expertnet.utils.files import to_json, write_atomically
 from expertnet.utils.text import counted
 
@@ -65,10 +66,11 @@ def add(file: Path, row: Row) -> None:
     write_atomically(file, "".join(f"{line}\n" for line in lines).encode())
 
 
-def find(rows: Iterable[Row], variant: str, settings: Settings) -> Row | None:
-    """Return the row of a training. Settings that are newer than the row have their defaults there."""
+def find(rows: Iterable[Row], variant: str, settings: Settings, on_cpu: bool) -> Row | None:
+    """Return the row of a training on a CPU, or on a GPU. Settings that are newer than the row have their defaults there."""
     for row in rows:
-        if row["variant"] == variant and settings_from_dict(row["settings"]) == settings:
+        same = row["variant"] == variant and is_cpu(row["device"]) == on_cpu
+        if same and settings_from_dict(row["settings"]) == settings:
             return row
     return None
 

@@ -5,7 +5,8 @@
 The baseline trains the report's network with K separate convolution modules, float32, the default memory layout, a
 DataLoader with two workers that transforms one image at a time, and loss.item() after every step. The trainer trains the
 network of the preset with the same batch size, eager and compiled. "Convolutions only" is the ceiling: the convolutions of
-a step as the trainer calls them, forward and backward, as if everything else took no time (benchmarks.ceiling).
+a step as the trainer calls them, forward and backward, as if everything else took no time (benchmarks.ceiling). All steps are
+at the full image size, also of presets whose first epochs use smaller images.
 
 Repeats alternate between the ways; a repeat is one warm-up step and N measured steps. Prints images per second (median,
 minimum, maximum), the ratios of the medians to the baseline and to the ceiling, the seconds to the first finished step,
@@ -16,7 +17,7 @@ import argparse
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +30,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 from torchvision.transforms.functional import to_pil_image
 
-from benchmarks.ceiling import convolutions, convolutions_of, multiply_adds
+from benchmarks.ceiling import FULL_SIZE, convolutions, convolutions_of, multiply_adds
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.data.splits import Split
 from expertnet.settings.fields import build_settings, parse_assignments
@@ -105,6 +106,11 @@ def baseline(
             yield loss.item()
 
 
+def speed_settings(preset: str, data: str, overrides: Mapping[str, Any]) -> Settings:
+    """Return the settings of a preset whose steps are all at the full image size."""
+    return build_settings(preset, data, dict(overrides) | FULL_SIZE)
+
+
 def trained(settings: Settings, data: Dataset) -> Iterator[None]:
     """Train as the app does and yield after every step."""
     for progress in Trainer(settings, data).run():
@@ -142,7 +148,7 @@ def main() -> None:
     if options.blocks:
         overrides["model.num_blocks"] = str(options.blocks)
     settings, compiled = (
-        build_settings(options.preset, options.data, overrides | {"hardware.compile": compile})
+        speed_settings(options.preset, options.data, overrides | {"hardware.compile": compile})
         for compile in ("off", "on")
     )
     device, batch = resolve_device(settings.hardware.device), settings.training.batch_size

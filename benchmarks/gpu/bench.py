@@ -18,9 +18,11 @@ from expertnet.settings.schema import Settings
 from expertnet.utils.devices import device_name, resolve_device
 
 MINIATURE: dict[str, Any] = {"data.image_size": 16, "training.batch_size": 8, "training.epochs": 2}
+SMALLER = {"data.resolutions": (12, 14, 16)}  # as in the presets, which show them in the first epochs
 MINIATURE_MODEL: dict[str, dict[str, Any]] = {
     "report": {"model.num_blocks": 2, "model.channels": 8},
-    "fast": {"model.widths": (24, 24, 24), "data.resolutions": ()},
+    "fast": {"model.widths": (24, 24, 24)} | SMALLER,
+    "max": {"model.widths": (24, 24, 30), "data.cutout": 4} | SMALLER,
 }
 
 Figures = dict[str, Any]
@@ -51,7 +53,7 @@ class Bench:
         """Return the settings of a preset that trains on all training images and tests the last epoch."""
         fixed = {"hardware.device": self.device_setting, "data.validation_share": 0.0, "data.six_views": True}
         small = MINIATURE | MINIATURE_MODEL[preset.partition("-")[0]] if self.miniature else {}
-        return build_settings(preset, self.data_setting, fixed | dict(overrides or {}) | small)
+        return build_settings(preset, self.data_setting, fixed | small | dict(overrides or {}))
 
     def compiled(self, network: Callable[..., Any], **options: Any) -> Callable[..., Any]:
         """Return a compiled network. The miniature does not call it, because a CPU takes a minute to compile."""

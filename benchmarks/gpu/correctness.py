@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.ceiling import FULL_SIZE
 from benchmarks.gpu.bench import Bench, Figures
 from expertnet.network.evaluation import full_precision
 from expertnet.network.model import ExpertNet
@@ -90,18 +91,28 @@ def step(
     }
 
 
-def check_recording(bench: Bench, settings: Settings) -> Figures:
-    """Return the relative error of the change of the weights in a recorded step, to the same step without its recording.
+def recording_settings(bench: Bench, preset: str) -> Settings:
+    """Return the settings of check_recording. Images of one size share a recording."""
+    return bench.settings(preset, {"hardware.precision": "fp32", "hardware.compile": "off"} | FULL_SIZE)
 
-    The learning rate is another one than when the step was recorded. Raises WrongError if the error is above its limit.
+
+def check_recording(bench: Bench, settings: Settings) -> Figures:
+    """Return the relative error of the change of the weights in a recorded step, to the same step without its recording."""
+    return {"recorded": {"step": recording_error(Trainer(settings, bench.dataset, log=_fail))}}
+
+
+def recording_error(trainer: Trainer) -> float:
+    """Take a step with a trainer's recorder and without it, and return the relative error of the change of the weights.
+
+    The learning rate is another one than when the step was recorded. Raises WrongError if the error is above its limit, or if
+    the step was taken without a recording.
     """
-    trainer = Trainer(settings, bench.dataset, log=_fail)
-    updater, model = trainer.updater, trainer.model.train()
-    order = torch.randperm(len(trainer.train), generator=trainer.generator).to(bench.device)
+    updater, model, device = trainer.updater, trainer.model.train(), trainer.device
+    order = torch.randperm(len(trainer.train), generator=trainer.generator).to(device)
 
     def take(number: int, done: float) -> Tensor:
         before = _joined(list(model.parameters()))
-        with full_precision(bench.device):
+        with full_precision(device):
             updater.step(order[number * trainer.batch_size : (number + 1) * trainer.batch_size], epoch=1, done=done)
         return _joined(list(model.parameters())) - before
 
@@ -109,6 +120,8 @@ def check_recording(bench: Bench, settings: Settings) -> Figures:
         take(number, done=0.0)
     saved, generator = [value.clone() for value in _values(updater)], trainer.generator.get_state()
     found = take(WARM_UP + 1, done=0.5)
+    if updater.recorder is None or updater.recorder.taken.total() != WARM_UP:
+        raise WrongError("recorded: the steps after the warm-up were taken without a recording")
     for value, old in zip(_values(updater), saved, strict=True):
         value.copy_(old)
     trainer.generator.set_state(generator)
@@ -118,7 +131,7 @@ def check_recording(bench: Bench, settings: Settings) -> Figures:
         raise WrongError(
             f"recorded: the changes of the weights differ by {error:.2g}, the limit is {RECORDING_LIMIT:g}"
         )
-    return {"recorded": {"step": error}}
+    return error
 
 
 def _values(updater: Updater) -> list[Tensor]:

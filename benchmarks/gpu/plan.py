@@ -12,7 +12,7 @@ from benchmarks.gpu.speed import COMPILED, WAYS
 from benchmarks.gpu.trainings import CONTROLS
 
 PRESETS = ("report", "fast")
-NETWORKS = ("report", "fast", "report-tuned")
+NETWORKS = ("report", "fast", "report-tuned", "max")
 SEEDS = (0, 1, 2)
 ROUNDS, SECONDS = 4, 10  # of watching
 COMPILING = 120  # seconds that compiling may take
@@ -52,8 +52,7 @@ def _correctness(bench: Bench, preset: str) -> Row:
 
 
 def _recording(bench: Bench, preset: str) -> Row:
-    fixed = {"hardware.precision": "fp32", "hardware.compile": "off"}
-    settings = bench.settings(preset, fixed)
+    settings = correctness.recording_settings(bench, preset)
     return Row(f"record {preset}", partial(correctness.check_recording, bench, settings), settings)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.ceiling import convolutions, convolutions_of, multiply_adds
+from benchmarks.ceiling import FULL_SIZE, convolutions, convolutions_of, multiply_adds
 from benchmarks.gpu.bench import Bench, Figures
 from benchmarks.training_speed import baseline, timed
 from expertnet.network.cost import estimate
@@ -39,7 +39,7 @@ COMPILED: dict[str, dict[str, Any]] = {
 
 def way_settings(bench: Bench, preset: str, way: str) -> Settings:
     """Return the settings of a way to train. What is compiled is chosen here, not by the trainer."""
-    return bench.settings(preset, WAYS[way] | {"hardware.compile": "off"})
+    return bench.settings(preset, WAYS[way] | {"hardware.compile": "off"} | FULL_SIZE)
 
 
 def speed(bench: Bench, settings: Settings, preset: str, way: str) -> Figures:

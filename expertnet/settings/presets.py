@@ -62,7 +62,7 @@ PRESETS = {
         },
     ),
     "fast": Preset(
-        "A recipe for photos that needs a hundredth of the report's computation, with experts in the last two of six blocks.",
+        "A recipe for photos that needs a fiftieth of the report's computation, with experts in the last two of six blocks.",
         FAST,
     ),
     "max": Preset(

@@ -11,7 +11,7 @@ from expertnet.network.cost import estimate
 from expertnet.settings.schema import Settings
 from expertnet.store.rows import RunRow
 from expertnet.training.start import CLASSES_IF_UNKNOWN
-from expertnet.utils.devices import resolve_device
+from expertnet.utils.devices import is_cpu, resolve_device
 
 ENOUGH_STEPS = 300  # that few images are given
 FEW_STEPS = 50  # fewer teach a network little: of the digits, it recognizes 30% after 30 steps, and 96% after 50
@@ -60,7 +60,7 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
         if own.hardware.processes != settings.hardware.processes:
             continue
         ratio = cost / _multiply_adds(own)
-        if (kind == "cpu") == device.startswith("CPU") and 1 / ALIKE <= ratio <= ALIKE:
+        if (kind == "cpu") == is_cpu(device) and 1 / ALIKE <= ratio <= ALIKE:
             per_image = float(torch.tensor(seconds).nanmedian()) / row.images
             if math.isfinite(per_image):
                 return settings.training.epochs * images * per_image * ratio

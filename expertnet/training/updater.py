@@ -24,7 +24,8 @@ from expertnet.training.parallel import Group
 from expertnet.training.recorder import Recorder
 
 MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
-MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14  # of all forward passes, on a CPU with bf16: about an hour of training
+# of all forward passes with images of the full size, on a CPU with bf16: about an hour of training
+MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14
 
 
 def is_worth_compiling(
@@ -32,7 +33,8 @@ def is_worth_compiling(
 ) -> bool:
     """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch.
 
-    Several processes do not, since all would have to agree on what to do if it fails.
+    Images of several sizes are compiled twice: for the first one, and then for any. Several processes do not compile, since all
+    would have to agree on what to do if it fails.
     """
     if settings.hardware.compile != "auto" or settings.hardware.processes > 1:
         return settings.hardware.compile == "on"

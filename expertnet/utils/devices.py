@@ -47,6 +47,11 @@ def device_name(device: torch.device) -> str:
     return "Apple GPU" if device.type == "mps" else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
 
 
+def is_cpu(name: str) -> bool:
+    """Return whether this is the device_name of a CPU."""
+    return name.startswith("CPU")
+
+
 def device_memory(device: torch.device) -> int | None:
     """Return the peak memory of tensors on an accelerator in bytes (on Apple GPUs the current memory); None on a CPU."""
     if device.type == "cuda":

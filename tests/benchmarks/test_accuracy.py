@@ -51,13 +51,13 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run_main(monkeypatch, capsys):
-    """Run the command, and return what it prints."""
+    """Run the command, and return what it prints: `out` and `err`."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, words)])
         accuracy.main()
-        return capsys.readouterr().out
+        return capsys.readouterr()
 
     yield run
     for number, handler in handlers.items():
@@ -127,16 +127,43 @@ def test_the_command_trains_what_is_missing_and_prints_tables(run_main, tmp_path
     options = ["--preset", "quick", "--data", "digits", "--rows", file, "--variant", "learned", "width"]
     options += [word for key, value in small.TINY.items() for word in ("--set", f"{key}={format_value(value)}")]
     run_main(*options, "--seeds", 1)
-    text = run_main(*options, "--seeds", 2, "--all-images")
+    text = run_main(*options, "--seeds", 2, "--all-images").out
     found = rows.read(file)
     seeds = [(variant, seed) for seed in (0, 1) for variant in ("learned", "width")]
     assert [(row["variant"], row["seed"]) for row in found] == seeds[:2] + seeds
     assert [row["validation_accuracy"] is None for row in found] == [False] * 2 + [True] * 4
     assert len(RunStore(file.with_suffix(".runs")).list()) == 6
     assert text.count("| width |") == 4 and "All training images; the last epoch" in text
-    assert run_main(*options, "--seeds", 1) == text and len(rows.read(file)) == 6
+    assert run_main(*options, "--seeds", 1).out == text and len(rows.read(file)) == 6
     assert str(tmp_path) not in file.read_text()
     assert json.loads(file.read_text().splitlines()[0])["processor"]
+
+
+def test_a_training_is_not_repeated_and_the_command_says_so_but_one_on_a_gpu_does_not_count(run_main, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    options = ["--preset", "quick", "--data", "digits", "--rows", file, "--seeds", 1]
+    options += [word for key, value in small.TINY.items() for word in ("--set", f"{key}={format_value(value)}")]
+    run_main(*options)
+    (own,) = rows.read(file)
+    took = f"{own['seconds'] / 60:.1f} minutes on {own['device']}"
+    assert (
+        f"learned, seed 0: already in {file}, {took}. To train again, use another --rows file.\n"
+        in run_main(*options).err
+    )
+
+    gpu = own | {"device": "NVIDIA H100 80GB HBM3"}
+    file.write_text(json.dumps(gpu) + "\n")
+    assert "already in" not in run_main(*options).err
+    assert [row["device"] for row in rows.read(file)] == [gpu["device"], own["device"]]
+
+
+def test_a_run_on_a_gpu_is_not_resumed_on_a_cpu(tmp_path):
+    store, settings = RunStore(tmp_path), small.settings()
+    first = accuracy.train(settings, "quick", "learned", store, Stop())
+    assert accuracy.train(settings, "quick", "learned", store, Stop()).id == first.id
+    config = first.config()
+    first.write_config(config | {"environment": config["environment"] | {"device": "NVIDIA H100 80GB HBM3"}})
+    assert accuracy.train(settings, "quick", "learned", store, Stop()).id != first.id
 
 
 def test_an_archive_of_the_copy_is_named_as_in_the_tables(tmp_path):

@@ -5,7 +5,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.accuracy import resnet18
 from benchmarks.ceiling import Convolution, caller, convolutions_of, multiply_adds, recorded
+from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
+from expertnet.settings.presets import PRESETS
 
 CPU = torch.device("cpu")
 TINY = {
@@ -45,6 +47,21 @@ def test_a_resnet_is_counted_as_torch_counts_it():
     flops = counter.get_flop_counts()["Global"]
     both = flops[torch.ops.aten.convolution] + flops[torch.ops.aten.convolution_backward]
     assert multiply_adds(recorded(net, 32)) * 2 * 2 == both  # two images, two operations
+
+
+def operations(preset, images=50_000):
+    """Count the operations of a whole training: of its convolutions, each size of images for the same share of the steps."""
+    settings = build_settings(preset, "cifar10", {"hardware.device": "cpu", "hardware.precision": "fp32"})
+    sizes = settings.data.resolutions or (settings.data.image_size,)
+    model = ExpertNet(settings.model, 10)
+    per_image = sum(2 * multiply_adds(recorded(model, size)) for size in sizes) / len(sizes)
+    return per_image * images * settings.training.epochs
+
+
+def test_fast_needs_the_share_of_the_reports_computation_that_it_names():
+    report, fast = operations("report"), operations("fast")
+    assert (round(report / 1e15, 1), round(fast / 1e15, 2)) == (27.2, 0.51)  # as in docs/benchmarks.md
+    assert 45 < report / fast < 55 and "a fiftieth of the report's computation" in PRESETS["fast"].reason
 
 
 def test_calls_what_was_recorded():

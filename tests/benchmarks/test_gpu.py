@@ -4,17 +4,26 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import plan, trainings
 from benchmarks.gpu.bench import Bench
-from benchmarks.gpu.speed import WAYS
+from benchmarks.gpu.correctness import WrongError, recording_error, recording_settings
+from benchmarks.gpu.speed import WAYS, speed, way_settings
 from benchmarks.gpu.tables import NOT_MEASURED, tables
+from expertnet.data.datasets import Dataset
+from expertnet.data.info import DatasetInfo
+from expertnet.data.splits import Split
 from expertnet.store.run_store import RunStore
+from expertnet.training.recorder import WARM_UP
+from expertnet.training.trainer import Trainer
+from tests.support.sizes import seen_sizes
 
 
 @pytest.fixture
@@ -82,6 +91,60 @@ def test_a_device_that_computes_something_else_ends_it(call, tmp_path, monkeypat
     status, printed = call()
     assert "float32, compiled: the logits differ by 0.01, the limit is 0.001" in status
     assert not (tmp_path / "rows.jsonl").exists() and len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("preset", ["fast", "max"])
+@pytest.mark.parametrize("way", ["ordinary loop", "ordinary step", "recorded", "convolutions only"])
+def test_every_speed_is_for_images_of_the_full_size(tmp_path, folder, preset, way):
+    bench = Bench("cpu", str(folder), tmp_path / "runs", math.inf, True)
+    assert bench.settings(preset).data.resolutions == (12, 14, 16)  # as the preset has smaller images at first
+    settings = way_settings(bench, preset, way)
+    with seen_sizes() as sizes:
+        speed(bench, settings, preset, way)
+    assert set(sizes) == {16}
+
+
+class StandIn:
+    """Takes the first steps as a recorder does, and then replays one: rightly, or without any change of the weights."""
+
+    def __init__(self, trainer, rightly=True, records=True):
+        self.trainer, self.rightly, self.records = trainer, rightly, records
+        self.taken, self.recording = Counter(), False
+
+    def __call__(self, images, labels):
+        replays = self.records and self.taken[images.shape] == WARM_UP
+        if not replays:
+            self.taken[images.shape] += 1
+        updater, smoothing = self.trainer.updater, self.trainer.settings.training.label_smoothing
+        if self.rightly or not replays:
+            for optimizer in updater.optimizers:
+                optimizer.zero_grad()
+            F.cross_entropy(updater.forward(images), labels, label_smoothing=smoothing).backward()
+            for optimizer in updater.optimizers:
+                optimizer.step()
+        return torch.zeros(()), torch.zeros(())
+
+
+@pytest.mark.parametrize("preset", plan.PRESETS)
+def test_a_recording_that_does_something_else_is_wrong(tmp_path, preset):
+    def error(**how):
+        trainer = Trainer(settings, data, log=pytest.fail)
+        trainer.updater.recorder = StandIn(trainer, **how)
+        return recording_error(trainer)
+
+    settings = recording_settings(Bench("cpu", "none", tmp_path, math.inf, True), preset)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (8 * (WARM_UP + 2), 3, 16, 16), dtype=torch.uint8, generator=generator)
+    split, half = Split(pixels, torch.arange(len(pixels)) % 2), (0.5, 0.5, 0.5)
+    data = Dataset(DatasetInfo("noise", ("a", "b"), half, half, 16, "x"), split, split, split)
+    assert error() < 1e-3
+    with pytest.raises(WrongError, match="differ by 1, the limit is 0.1"):
+        error(rightly=False)
+    with pytest.raises(WrongError, match="taken without a recording"):
+        error(records=False)
+    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"resolutions": (12, 16)})})
+    with pytest.raises(WrongError, match="taken without a recording"):
+        error(rightly=False)
 
 
 def test_without_time_nothing_begins(call, tmp_path):

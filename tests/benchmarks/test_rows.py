@@ -48,9 +48,17 @@ def test_rows_survive_a_torn_line_and_settings_that_are_newer(tmp_path):
     file.write_text(file.read_text() + '{"preset": "qu')
     rows.add(file, row(seed=1))
     assert [each["seed"] for each in rows.read(file)] == [0, 1]
-    assert rows.find(rows.read(file), "learned", SETTINGS) == old
-    assert rows.find(rows.read(file), "uniform", SETTINGS) is None
-    assert rows.find(rows.read(file), "learned", SETTINGS.model_copy(update={"seed": 2})) is None
+    assert rows.find(rows.read(file), "learned", SETTINGS, on_cpu=True) == old
+    assert rows.find(rows.read(file), "uniform", SETTINGS, on_cpu=True) is None
+    assert rows.find(rows.read(file), "learned", SETTINGS.model_copy(update={"seed": 2}), on_cpu=True) is None
+
+
+def test_a_training_on_a_gpu_does_not_stand_for_one_on_a_cpu():
+    gpu, cpu = row(device="NVIDIA H100 80GB HBM3, five trainings at once"), row(device="CPU, 2 threads")
+    assert rows.find([gpu], "learned", SETTINGS, on_cpu=True) is None
+    assert rows.find([cpu], "learned", SETTINGS, on_cpu=False) is None
+    assert rows.find([gpu, cpu], "learned", SETTINGS, on_cpu=True) is cpu
+    assert rows.find([cpu, gpu], "learned", SETTINGS, on_cpu=False) is gpu
 
 
 def test_rows_from_before_a_preset_changed_have_a_table_of_their_own():
