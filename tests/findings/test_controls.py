@@ -50,6 +50,7 @@ def test_one_sentence_groups_the_controls_by_what_they_say():
     )
 
 
+@pytest.mark.slow
 def test_other_kinds_are_in_the_table_once_trained_and_not_in_the_sentence():
     accuracies = {arm: [0.90 - place / 100, 0.91 - place / 90] for place, arm in enumerate(("learned", *CONTROLS))}
     plain, _ = finding(accuracies, **WIDE)

@@ -86,6 +86,7 @@ def test_killed_trainings_and_full_disks():
     assert problems["full disks"] in ([""] * 2, [])  # empty if this user may not mount a disk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
