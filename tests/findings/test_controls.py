@@ -117,7 +117,7 @@ def test_the_accuracy_is_that_of_the_test_set_unless_the_validation_images_are_a
 
 def test_without_validation_images_nothing_chose_the_epoch():
     found, _ = finding({"learned": [0.9], "uniform": [0.8]}, **{"data.validation_share": 0.0})
-    assert "after the last epoch, which nothing chose" in found.method
+    assert "after the last epoch, with no checkpoint selection" in found.method
 
 
 def test_the_time_of_what_is_missing_is_scaled_by_its_multiply_adds():
