@@ -49,6 +49,7 @@ def test_the_images_are_the_same_on_every_computer():
     assert contents == {"shapes": "b19a0552868de7562185ec59216f9eea", "contexts": "221a6ea0a6d7016884cf185a85602a39"}
 
 
+@pytest.mark.slow
 def test_both_datasets_have_the_same_images_and_the_classes_of_their_factors():
     shapes, contexts = loaded("shapes"), loaded("contexts")
     assert shapes.info.classes == ("circle", "square", "triangle", "cross")

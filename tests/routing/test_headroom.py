@@ -1,5 +1,6 @@
 """The best weights of single images, against a grid where the loss is convex, and the control by hand."""
 
+import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -11,6 +12,7 @@ from tests.support.kinds import KINDS
 from tests.support.lab import fitted, measured_images, predictor, random_images, saved_run
 
 
+@pytest.mark.slow
 def test_the_weights_found_are_those_of_a_fine_grid_where_the_loss_is_convex():
     """One block of two experts: the logits are linear in the weight of the first, so the loss has one minimum."""
     net = predictor(num_blocks=1, num_experts=2, pool_after=())

@@ -36,6 +36,7 @@ def store(tmp_path):
     return RunStore(tmp_path / "runs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -279,6 +279,7 @@ def test_the_temperature_falls_to_one_and_is_saved_as_it_was_evaluated(data):
     )
 
 
+@pytest.mark.slow
 def test_mirrored_views_are_reported_beside_the_single_view(data):
     run = trainer(data, **{"data.flip": "on"})
     test = list(run.run())[-1].test
