@@ -39,6 +39,7 @@ def test_accuracies_by_chance_are_called_chance(store):
     assert finding.sentence == "Among 24 trials, no setting clearly matters more than chance would explain."
 
 
+@pytest.mark.slow
 def test_too_few_trials_or_settings_show_no_importance(store):
     assert what_matters(*swept(store, None, trials=9)) is None
     assert what_matters(*swept(store, None, "training.lr=1e-4..1e-1:log")) is None
