@@ -1,8 +1,9 @@
 """Measure how well a network tells classes that it never saw: python -m benchmarks.near_strangers --data cifar10-jpeg.tar.xz
 
 Trains the preset quick on the classes of CIFAR-10 other than --without, and scores the test images of both with the scores of
-benchmarks.unlike. Prints the AUROC, and the share of strange images that pass if 95% of the validation images do (FPR at 95), with 95%
-intervals over the images (DeLong 1988, doi:10.2307/2531595; Wilson). The training is kept in --kept and goes on from there.
+benchmarks.unlike. Prints the AUROC, and the share of out-of-distribution images that pass if 95% of the validation images do
+(FPR at 95), with 95% intervals over the images (DeLong 1988, doi:10.2307/2531595; Wilson). The training is kept in --kept and
+goes on from there.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def auroc(usual_N: Tensor, strange_M: Tensor) -> Figure:
-    """Return the share of pairs in which the strange image has the higher score, with DeLong's interval."""
+    """Return the share of pairs in which the out-of-distribution image has the higher score, with DeLong's interval."""
 
     def below(values: Tensor, others: Tensor) -> Tensor:
         """Return the share of `others` below each value, where equal ones count half."""

@@ -150,7 +150,7 @@ def _caption(variants: Variants) -> str:
     settings = settings_from_dict(rows[0]["settings"])
     machines = "; ".join(sorted({f"{row['processor']}, {row['device']}, torch {row['torch']}" for row in rows}))
     chosen = (
-        "All training images; the last epoch, which nothing chose."
+        "All training images; the last epoch, with no checkpoint selection."
         if settings.watches_test
         else "The validation images chose the epoch; the test images were measured once."
     )

@@ -1,9 +1,10 @@
 """Measure how well networks tell images that are unlike those of their training: python -m benchmarks.unlike [RUN ...] [--choose]
 
 Scores the test images of each run, by default of those included with the studio whose images are on this computer, and strange
-images: those of the built-in datasets and of the other runs, drawn ones, and the test images inverted or upside down. Prints the
-AUROC, and the share of strange images that pass if 95% of the held-out images do (FPR at 95), for the studio's score and for those
-that it was chosen among. With --choose, measures what the choice was made on instead: held-out images, and other strange images.
+images: those of the built-in datasets and of the other runs, drawn ones, and the test images inverted or upside down. Prints
+the AUROC, and the share of out-of-distribution images that pass if 95% of the held-out images do (FPR at 95), for the studio's
+score and for those that it was chosen among. With --choose, measures what the choice was made on instead: held-out images, and
+other out-of-distribution images.
 """
 
 import argparse
@@ -77,7 +78,7 @@ def _some(images: Tensor) -> Tensor:
 
 
 def table(run: Run, strange: dict[str, Tensor], choose: bool) -> str:
-    """Return a row for each set of strange images, as Markdown."""
+    """Return a row for each set of out-of-distribution images, as Markdown."""
     predictor, settings, info = load_predictor(run), run.settings(), run.dataset_info()
     training = load_training_sample(settings.data, settings.seed, LEARNED, own=info)
     test = load_own_test_set(run).images
@@ -91,7 +92,7 @@ def table(run: Run, strange: dict[str, Tensor], choose: bool) -> str:
     assert novelty is not None
     scores = scores_of(novelty, predictor, training)
     strange = strange | {"own, inverted": 255 - _some(test), "own, upside down": _some(test).flip(2)}
-    lines = [["Strange images", *scores], ["---"] * (1 + len(scores))]
+    lines = [["Out-of-distribution images", *scores], ["---"] * (1 + len(scores))]
     lines.append(
         [
             "own test images that pass",

@@ -1,16 +1,16 @@
 """The Experts page: how images are routed, what each expert has learned, and whether routing matters."""
 
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
+from expertnet.routing.lab import Lab
 from expertnet.ui import shell
 from expertnet.ui.experts.classes import classes_view
 from expertnet.ui.experts.compare import compare_view
 from expertnet.ui.experts.experts import experts_view
 from expertnet.ui.experts.one_image import one_image_view
-from expertnet.ui.experts.selection import Selection, lab_of, open_selection
+from expertnet.ui.experts.selection import Selection, lab_of, open_selection, with_lab
 from expertnet.ui.experts.through_training import through_training_view
 from expertnet.ui.experts.tour import tour
 from expertnet.ui.experts.train_controls import controls_view
@@ -19,17 +19,15 @@ from expertnet.ui.experts.what_if import what_if_view
 from expertnet.ui.run_picker import pick_run
 from expertnet.ui.views import pick_view
 
-VIEWS: dict[str, Callable[[Selection, Any], None]] = {
+VIEWS: dict[str, Callable[[Selection, Lab | None], None]] = {
     "One image": one_image_view,
-    "Classes": classes_view,
-    "Each expert": experts_view,
+    "Classes": with_lab(classes_view),
+    "Each expert": with_lab(experts_view),
     "What if": what_if_view,
     "Controls": controls_view,
     "Through training": through_training_view,
-    "Compare": compare_view,
+    "Compare": with_lab(compare_view),
 }
-WHOLE_TEST_SET = ("Classes", "Each expert", "Compare")  # views that show nothing without its routing
-
 FORMER = {"experts": "Each expert"}  # a view should not have the name of its page
 
 shell.require()
@@ -55,5 +53,4 @@ with shell.shown_error():
     if lab is not None and lab.num_experts > 1:
         # What if has the same button, and Controls the same sentence
         verdict_card(selection, lab, ask=title != "What if", controls=title != "Controls")
-    if lab is not None or title not in WHOLE_TEST_SET:
-        VIEWS[title](selection, lab)
+    VIEWS[title](selection, lab)

@@ -225,7 +225,7 @@ def private_names(path):
     """Return every name with a leading underscore that a file defines, attributes of objects included."""
     names = set()
     for node in nodes(path):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
@@ -234,9 +234,14 @@ def private_names(path):
     return {name for name in names if re.match("_[a-zA-Z]", name)}
 
 
+@cache
+def private_names_of_the_package():
+    return frozenset().union(*map(private_names, PACKAGE))
+
+
 def private_names_used(path):
     """Yield the package's private names that a file imports, reads from an object or, for monkeypatch, names in a string."""
-    private = set().union(*map(private_names, PACKAGE))
+    private = private_names_of_the_package()
     for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("expertnet"):
             yield from (alias.name for alias in node.names if re.match("_[a-zA-Z]", alias.name))

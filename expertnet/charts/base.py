@@ -21,13 +21,15 @@ SHARE = "~%"  # axis ticks, with as many decimals as tell them apart
 CELL, ROW = 34, 26  # pixels: heights of a heat map's row and of a bar's row
 FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")  # heights exclude the axes
 
+Spec = dict[str, Any]  # a chart in Vega-Lite
+
 
 def layered(*layers: Any, **properties: Any) -> alt.LayerChart:
     """Layer charts over one another. Altair's types allow a facet here, which cannot occur."""
     return cast(alt.LayerChart, alt.layer(*layers, autosize=FIT_WIDTH, **properties))
 
 
-def specification(chart: Any) -> dict[str, Any]:
+def specification(chart: Any) -> Spec:
     """Return a chart as Vega-Lite with its data frames under `datasets`, as `st.vega_lite_chart` takes it.
 
     Unlike `st.altair_chart`, this neither validates the chart nor switches Altair's data transformer, which all threads share.

@@ -37,7 +37,9 @@ def origin(text: str) -> str:
 def serve_model(
     run: RunName,
     port: Annotated[int, typer.Option(parser=port_number, metavar="PORT", help="The port to listen on.")] = 8600,
-    host: Annotated[str, typer.Option(help="The address to listen on. 0.0.0.0 lets other computers in.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. 0.0.0.0 accepts connections from other computers.")
+    ] = "127.0.0.1",
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processor cores for the network (default: all).")
     ] = None,

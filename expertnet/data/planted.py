@@ -1,4 +1,4 @@
-"""Two datasets drawn by code, in which it is known whether routing can help: `shapes` and `contexts`.
+"""Two datasets drawn by code, with a known answer to whether routing can help: `shapes` and `contexts`.
 
 Both have the same images: a shape on a gray card on ground of another color and texture. In `shapes`, the class is the shape. In
 `contexts`, it is what the shape means on its ground, with another rule for each ground, in the spirit of the clustered tasks of

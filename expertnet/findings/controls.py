@@ -158,7 +158,7 @@ def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | 
 
 def _method(plan: Plan, margin: float, measured: Measured) -> str:
     where = (
-        "Accuracy is on the test set, after the last epoch, which nothing chose."
+        "Accuracy is on the test set, after the last epoch, with no checkpoint selection."
         if plan.run.watches_test
         else "Accuracy is on the test set. No choice was made on it: the validation images chose the epoch of every network."
         if measured == "test"

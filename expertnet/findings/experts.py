@@ -13,7 +13,7 @@ from expertnet.routing.chance import DRAWS, LEVEL
 from expertnet.routing.information import COLLAPSED, CONSTANT, DECISIVE
 from expertnet.routing.lab import Lab
 from expertnet.routing.weights import HARDLY_USED, extremes
-from expertnet.utils.text import amount, counted, percent
+from expertnet.utils.text import amount, counted, percent, plural
 
 ALIKE = "Every expert gets its fair share of use."
 APART = 0.05  # shares of weight and of images that differ by less are not mentioned
@@ -87,7 +87,7 @@ def what_blocks_do(kinds: Iterable[tuple[int, str]]) -> str:
     blocks: dict[str, list[int]] = {kind: [] for kind in DOES}
     for block, kind in kinds:
         blocks[kind.partition(":")[0]].append(block)
-    parts = [f"{in_words(those)} {DOES[kind][len(those) > 1]}" for kind, those in blocks.items() if those]
+    parts = [f"{in_words(those)} {plural(len(those), *DOES[kind])}" for kind, those in blocks.items() if those]
     sentence = "; ".join(parts) + "."
     return sentence[0].upper() + sentence[1:]
 

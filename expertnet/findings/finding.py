@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from expertnet.charts.base import specification
+from expertnet.charts.base import Spec, specification
 from expertnet.utils.text import listed, plural
 
 Chart = Any  # any Altair chart
@@ -32,7 +32,7 @@ class Finding:
         return None if self.draw is None else self.draw()
 
     @cached_property
-    def spec(self) -> dict[str, Any] | None:
+    def spec(self) -> Spec | None:
         """Return the chart as a page draws it (see `specification`)."""
         return None if self.chart is None else specification(self.chart)
 

@@ -67,7 +67,7 @@ class ModelSettings(Section):
 
     num_blocks: int = setting(8, "Blocks", basic=True, ge=1, le=64)
     """Stages that every image passes one after another. In each, a router mixes the outputs of several experts. More blocks
-    can tell finer differences and take longer.
+    can learn finer distinctions and take longer.
     """
     channels: int = setting(64, "Channels", unit="feature maps", step=8, basic=True, ge=1, le=1024)
     """Feature maps that each convolution outputs."""
@@ -363,7 +363,7 @@ class Settings(Section):
     """All settings of a run."""
 
     seed: int = setting(0, "Seed", ge=0, le=2**31 - 1)
-    """Start of every random choice: weights, split, order and augmentation. The same seed repeats a training; another one
+    """Seeds every random choice: weights, split, order and augmentation. The same seed repeats a training; another one
     shows how much of a result is chance.
     """
     model: ModelSettings = ModelSettings()

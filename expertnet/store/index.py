@@ -18,7 +18,7 @@ from expertnet.store.rows import COLUMNS, FILES, RunRow, from_values, read_row, 
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
-from expertnet.utils.files import version_of
+from expertnet.utils.files import cached_on, version_of
 from expertnet.utils.text import cut
 
 STORES = 8  # whose indexes stay in memory
@@ -175,20 +175,18 @@ def run_rows(store: RunStore, *conditions: str, **which: Any) -> list[RunRow]:
 
 
 def forget_rows() -> None:
-    """Forget what was read, as a new process would."""
+    """Forget the indexes, as a new process would."""
     _opened.cache_clear()
-    _cached_row.cache_clear()
 
 
 def rows_of(runs: Iterable[Run]) -> list[RunRow]:
     """Return a row for each of a few runs, of any store. Whether an active run is still alive is checked every time."""
-    rows = [_cached_row(run.path, _version(str(run.path))) for run in runs]
+    rows = [_cached_row(run.path) for run in runs]
     return [replace(row, state=row.run.state) if row.active else row for row in rows]
 
 
-@lru_cache(maxsize=500)
-def _cached_row(path: Path, version: str) -> RunRow:
-    """Read a run once for each `version` of its files."""
+@cached_on(lambda path: _version(str(path)), maxsize=500)
+def _cached_row(path: Path) -> RunRow:
     return read_row(Run(path))
 
 

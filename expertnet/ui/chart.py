@@ -6,17 +6,19 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from expertnet.charts.base import Spec
+
 FIT = {"autosize": {"type": "fit", "contains": "padding"}}  # the plot takes what axes and legend leave of the height
 AXIS, TITLE, LEGEND, LEGEND_ROW = 80, 40, 32, 20  # pixels, with the margins of Streamlit's theme
 
 
-def show_chart(spec: dict[str, Any], key: str, place: DeltaGenerator | None = None, **options: Any) -> None:
+def show_chart(spec: Spec, key: str, place: DeltaGenerator | None = None, **options: Any) -> None:
     """Draw a Vega-Lite specification as wide as its place. `options` are those of st.vega_lite_chart."""
     target: Any = place or st
     target.vega_lite_chart(spec=spec | FIT, width="stretch", height=frame_height(spec), key=key, **options)
 
 
-def frame_height(spec: dict[str, Any]) -> int:
+def frame_height(spec: Spec) -> int:
     """Return the height of a chart with its axis, title and legend, in pixels."""
     rows = max(_legend_rows(spec), default=0)
     return round(spec["height"] + AXIS + TITLE * bool(spec.get("title")) + (LEGEND + LEGEND_ROW * rows if rows else 0))

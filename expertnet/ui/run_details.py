@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from expertnet.charts.base import specification
+from expertnet.charts.base import Spec, specification
 from expertnet.charts.training import entropy_curves, learning_curves, step_curve
 from expertnet.settings.fields import build_settings, differences, display_value, flat, setting_fields
 from expertnet.settings.presets import PRESETS
@@ -54,7 +53,7 @@ def tracker_links(run: Run) -> None:
 # Charts take 10 ms and more to make, so only what is shown is made, once for all tabs.
 
 
-def epoch_chart(run: Run, quantity: str, report: bool = False) -> dict[str, Any]:
+def epoch_chart(run: Run, quantity: str, report: bool = False) -> Spec:
     """Return the specification of "loss", "accuracy" or routing "entropy" by epoch.
 
     `report` adds the reference report's curve.
@@ -66,16 +65,16 @@ def epoch_chart(run: Run, quantity: str, report: bool = False) -> dict[str, Any]
 
 
 @cached_on_file(maxsize=64)
-def _by_epoch(history: Path, quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
+def _by_epoch(history: Path, quantity: str, settings: Settings, report: bool) -> Spec:
     return _draw(read_history(history), quantity, settings, report)
 
 
 @lru_cache(maxsize=16)
-def _before_epochs(quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
+def _before_epochs(quantity: str, settings: Settings, report: bool) -> Spec:
     return _draw([], quantity, settings, report)
 
 
-def _draw(history: Sequence[HistoryRow], quantity: str, settings: Settings, report: bool) -> dict[str, Any]:
+def _draw(history: Sequence[HistoryRow], quantity: str, settings: Settings, report: bool) -> Spec:
     frame, epochs = pd.DataFrame(history, columns=list(HistoryRow.__annotations__)), settings.training.epochs
     if quantity == "entropy":
         return specification(entropy_curves(frame, settings.model.num_experts, epochs))
@@ -83,7 +82,7 @@ def _draw(history: Sequence[HistoryRow], quantity: str, settings: Settings, repo
     return specification(learning_curves(frame, quantity, epochs, validation, report))
 
 
-def step_chart(run: Run, quantity: str) -> dict[str, Any]:
+def step_chart(run: Run, quantity: str) -> Spec:
     """Return the specification of "loss" or "images_per_second" within the epochs."""
     try:
         return _by_step(run.path / STEPS_FILE, quantity)
@@ -92,14 +91,14 @@ def step_chart(run: Run, quantity: str) -> dict[str, Any]:
 
 
 @cached_on_file(maxsize=64)
-def _by_step(path: Path, quantity: str) -> dict[str, Any]:
+def _by_step(path: Path, quantity: str) -> Spec:
     return _draw_steps(read_steps(path.parent), quantity)
 
 
 @lru_cache(maxsize=2)
-def _before_steps(quantity: str) -> dict[str, Any]:
+def _before_steps(quantity: str) -> Spec:
     return _draw_steps((), quantity)
 
 
-def _draw_steps(steps: Sequence[StepPoint], quantity: str) -> dict[str, Any]:
+def _draw_steps(steps: Sequence[StepPoint], quantity: str) -> Spec:
     return specification(step_curve(pd.DataFrame(steps, columns=StepPoint._fields), quantity))

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -21,6 +21,7 @@ TEMPORARY = ".*.tmp"  # files that write_atomically has not finished
 FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
 LEFTOVER_AGE = 24 * 3600.0  # seconds after which no process is still writing a temporary file
 
+Arguments = TypeVarTuple("Arguments")
 Others = TypeVarTuple("Others")
 T = TypeVar("T")
 
@@ -103,24 +104,43 @@ def version_of(path: Path | str) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
+def cached_on(
+    version: Callable[[*Arguments], Hashable], maxsize: int
+) -> Callable[[Callable[[*Arguments], T]], Callable[[*Arguments], T]]:
+    """Cache a function of hashable arguments until their `version` changes, which is computed at every call."""
+
+    def decorate(function: Callable[[*Arguments], T]) -> Callable[[*Arguments], T]:
+        @lru_cache(maxsize=maxsize)
+        def cached(version: Hashable, *arguments: *Arguments) -> T:
+            return function(*arguments)
+
+        @wraps(function)
+        def current(*arguments: *Arguments) -> T:
+            return cached(version(*arguments), *arguments)
+
+        return current
+
+    return decorate
+
+
 def cached_on_file(maxsize: int) -> Callable[[Callable[[Path, *Others], T]], Callable[[Path, *Others], T]]:
     """Cache a function of a file's path, and of other hashable arguments, until the file changes.
 
     The decorated function also raises OSError if there is no such regular file; reading a pipe would block.
     """
 
+    def version(path: Path, *others: *Others) -> tuple[int, int, int]:
+        return version_of(path)
+
     def decorate(function: Callable[[Path, *Others], T]) -> Callable[[Path, *Others], T]:
-        @lru_cache(maxsize=maxsize)
-        def cached(version: tuple[int, int, int], path: Path, *others: *Others) -> T:
+        @cached_on(version, maxsize)
+        @wraps(function)
+        def read(path: Path, *others: *Others) -> T:
             if not path.is_file():
                 raise OSError(errno.EINVAL, "it is not a regular file", str(path))
             return function(path, *others)
 
-        @wraps(function)
-        def current(path: Path, *others: *Others) -> T:
-            return cached(version_of(path), path, *others)
-
-        return current
+        return read
 
     return decorate
 

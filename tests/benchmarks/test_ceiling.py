@@ -1,5 +1,6 @@
 """The convolutions of a training step, counted on paper, and called as they were recorded."""
 
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -39,6 +40,7 @@ def test_a_frozen_whitened_stem_has_no_backward_pass():
     assert {each.dtype for each in found} == {torch.bfloat16}
 
 
+@pytest.mark.slow
 def test_a_resnet_is_counted_as_torch_counts_it():
     net = resnet18(10)
     counter = FlopCounterMode(display=False)

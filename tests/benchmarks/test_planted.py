@@ -1,4 +1,4 @@
-"""What the lab says about the recorded trainings on datasets in which it is known whether routing can help."""
+"""What the lab says about the recorded trainings on the datasets with a known answer."""
 
 from benchmarks import rows
 from benchmarks.planted import CHANGES, FIRST, factor_sentences

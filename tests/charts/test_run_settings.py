@@ -79,6 +79,7 @@ def test_a_correlation_is_described_with_its_direction():
     assert "“residual” off rather than on" in turned
 
 
+@pytest.mark.slow
 def test_chance_alone_is_not_described_as_a_finding():
     generator = np.random.default_rng(1)
     claims = 0

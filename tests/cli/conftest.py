@@ -1,13 +1,12 @@
 """A run that all tests of the commands share. They do not change it."""
 
-import json
 from dataclasses import dataclass
 
 import pytest
 
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from tests.support.command import TRAIN_TINY, process
+from tests.support.command import TRAIN_TINY, document
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,4 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, shared_data):
     env = {"EXPERTNET_RUNS": str(tmp_path_factory.mktemp("cli") / "runs"), "EXPERTNET_DATA": str(shared_data)}
-    done = process(*TRAIN_TINY, "--set", "training.epochs=2", "--name", "mine", "--json", **env)
-    assert done.returncode == 0, done.stderr
-    return Trained(env, json.loads(done.stdout))
+    return Trained(env, document(*TRAIN_TINY, "--set", "training.epochs=2", "--name", "mine", **env))

@@ -105,6 +105,7 @@ def test_a_report_is_one_file_that_needs_no_other(trained, tmp_path):
     assert float(figures.splitlines()[1].split(",")[1]) == pytest.approx(accuracy)
 
 
+@pytest.mark.slow
 def test_a_report_on_another_dataset_is_about_its_images(trained, tmp_path):
     for name in range(10):
         (tmp_path / "pets" / str(name)).mkdir(parents=True)

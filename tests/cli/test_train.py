@@ -67,6 +67,7 @@ def test_too_few_images_leave_no_run_behind(trained, tmp_path):
     assert RunStore(tmp_path / "runs").list() == []
 
 
+@pytest.mark.slow
 def test_resuming_prints_completed_epochs_only(trained, tmp_path):
     env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
     done = command(*TRAIN_TINY, "--set", "training.epochs=1", **env)

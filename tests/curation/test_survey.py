@@ -104,6 +104,7 @@ def test_rows_are_in_the_order_of_the_decoded_images(tmp_path):
         assert torch.equal(split.images[images["place"][row]], expected)
 
 
+@pytest.mark.slow
 def test_built_in_datasets_can_be_surveyed():
     found = survey(DataSettings(dataset="digits", image_size=8))
     assert len(found.images) == 1797 and found.images["name"].iloc[-1] == "test image 359"

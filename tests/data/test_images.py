@@ -178,6 +178,7 @@ def test_decompression_bombs_are_rejected_by_their_header(side):
         read_image(bomb(side))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "together"), [(2000, 12), (2001, 1)])
 def test_at_most_fifty_million_pixels_and_one_large_image_are_decoded_at_once(monkeypatch, side, together):
     changed, inside, most = threading.Condition(), 0, 0

@@ -43,11 +43,13 @@ def loaded(name):
     return load_dataset(DataSettings(dataset=name, validation_share=0), 0)
 
 
+@pytest.mark.slow
 def test_the_images_are_the_same_on_every_computer():
     contents = {name: loaded(name).info.content for name in planted.CLASSES}
     assert contents == {"shapes": "b19a0552868de7562185ec59216f9eea", "contexts": "221a6ea0a6d7016884cf185a85602a39"}
 
 
+@pytest.mark.slow
 def test_both_datasets_have_the_same_images_and_the_classes_of_their_factors():
     shapes, contexts = loaded("shapes"), loaded("contexts")
     assert shapes.info.classes == ("circle", "square", "triangle", "cross")
@@ -142,6 +144,7 @@ def test_any_size_count_and_seed_can_be_drawn():
     assert not planted.factors("train", 50).equals(planted.factors("test", 50))
 
 
+@pytest.mark.slow
 def test_the_datasets_are_drawn_at_the_image_size():
     small = load_dataset(DataSettings(dataset="contexts", image_size=16), 0).test
     assert np.array_equal(small.images.permute(0, 2, 3, 1).numpy(), planted.draw(planted.factors("test"), 16, 1))

@@ -55,10 +55,5 @@ def test_samples_of_your_own_images_are_one_of_each_class_then_the_next_without_
     assert samples.read_samples(data, found.examples) and not samples.read_samples(data, found.examples)
     tiles = samples.own_samples(data.dataset)[0].unfold(0, 64, 64).unfold(1, 64, 64)
     grays = [int(tile.unique()) for row in tiles for tile in row]  # each tile has one gray
-    read = [
-        value
-        for path in found.examples
-        if path != "cat/0.png"
-        for value in [{"c": 10, "d": 200}[path[0]] + int(path[4])]
-    ]
+    read = [{"c": 10, "d": 200}[path[0]] + int(path[4]) for path in found.examples if path != "cat/0.png"]
     assert grays == (read * 2)[:6]

@@ -50,6 +50,7 @@ def test_one_sentence_groups_the_controls_by_what_they_say():
     )
 
 
+@pytest.mark.slow
 def test_other_kinds_are_in_the_table_once_trained_and_not_in_the_sentence():
     accuracies = {arm: [0.90 - place / 100, 0.91 - place / 90] for place, arm in enumerate(("learned", *CONTROLS))}
     plain, _ = finding(accuracies, **WIDE)
@@ -116,7 +117,7 @@ def test_the_accuracy_is_that_of_the_test_set_unless_the_validation_images_are_a
 
 def test_without_validation_images_nothing_chose_the_epoch():
     found, _ = finding({"learned": [0.9], "uniform": [0.8]}, **{"data.validation_share": 0.0})
-    assert "after the last epoch, which nothing chose" in found.method
+    assert "after the last epoch, with no checkpoint selection" in found.method
 
 
 def test_the_time_of_what_is_missing_is_scaled_by_its_multiply_adds():

@@ -12,6 +12,7 @@ from expertnet.routing.probe import Probes
 from tests.support.lab import ANIMALS, routed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("blocks", "num_experts"), [(2, 3), (1, 1), (1, 2), (3, 1)])
 def test_every_finding_can_be_made_and_saved(blocks, num_experts):
     found = routed(blocks=blocks, experts=num_experts)

@@ -78,6 +78,7 @@ def test_reliance_over_seeds_on_paper():
     assert finding.table["change"].tolist() == pytest.approx([-0.1, -0.2, -0.3])
 
 
+@pytest.mark.slow
 def test_trained_seeds_are_routed_once_and_compared():
     store = RunStore()
     run, _ = finished(store), finished(store, seed=1)

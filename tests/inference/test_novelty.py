@@ -67,6 +67,7 @@ def test_a_verdict_in_words():
     )
 
 
+@pytest.mark.slow
 def test_noise_is_unlike_and_most_test_images_are_not_and_the_file_says_the_same(tmp_path):
     run = finished(RunStore(tmp_path / "runs"), **{"training.epochs": 6})
     measured, predictor, settings = measure_novelty(run), load_predictor(run), run.settings()

@@ -59,38 +59,42 @@ def counted(model, image_size, classes, dtype, batch):
     return parameters, counter.get_total_flops() // 2, sum(size for key, size in kept.items() if key not in weights)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+TRIED = [
+    {},
+    {"model.mixing": "kernels", "model.gates": "se", "model.residual": True, "model.widths": (8, 16, 24)},
+    {"model.head": "max", "model.expert_blocks": (1,), "model.pool_before_norm": True},
+]
+TRIED_SLOWLY = [
+    {"model.num_blocks": 1, "model.pool_after": (), "model.num_experts": 1, "data.image_size": 9},
+    {"model.widths": (8, 16, 24), "model.residual": True, "model.num_experts": 2},
+    {"model.routing": "uniform", "model.pool_after": (4,), "model.reduction": 1},
+    {"model.num_blocks": 3, "model.pool_after": (1, 2, 3), "model.channels": 5, "data.image_size": 17},
+    {"model.expert_blocks": (2,), "model.activation": "silu"},
+    {"model.expert_blocks": (1, 4), "model.residual": True},
+    {"model.expert_blocks": (2, 3)},
+    {"model.head": "max", "model.whitened_stem": True},
+    {"model.residual": True, "model.pool_before_norm": True, "model.expert_blocks": (2,)},
+    {"model.residual": True, "model.whitened_stem": True, "model.activation": "gelu"},
+    {"model.gates": "se", "model.num_experts": 1, "model.routing": "random"},
+    {"model.gates": "se", "model.expert_blocks": (2, 4), "model.residual": True, "model.widths": (8, 16, 24)},
+    {"model.gates": "se", "model.routing": "random", "model.pool_before_norm": True, "model.activation": "gelu"},
+    {"model.mixing": "kernels", "model.channels": 16},
+    {"model.mixing": "kernels", "model.gates": "se", "model.activation": "gelu", "model.expert_blocks": (2, 3)},
+    {"model.mixing": "kernels", "model.router_output": "sigmoid", "model.pool_before_norm": True},
+    {"model.router_output": "sigmoid", "model.num_experts": 2},
+    {"model.top_k": 2, "model.balance": 0.1},
+    {"model.router_input": "mean_deviation", "model.gates": "se"},
+    {"model.router_input": "mean_deviation", "model.routing": "random", "model.mixing": "kernels"},
+    {"model.gates": "odconv", "model.mixing": "kernels", "model.channels": 16, "model.residual": True},
+    {"model.gates": "odconv", "model.mixing": "kernels", "model.num_experts": 1, "model.expert_blocks": (2, 3)},
+    FAST,
+    FAST | {"model.activation": "relu", "model.expert_blocks": (1,)},
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "changed",
-    [
-        {},
-        {"model.num_blocks": 1, "model.pool_after": (), "model.num_experts": 1, "data.image_size": 9},
-        {"model.widths": (8, 16, 24), "model.residual": True, "model.num_experts": 2},
-        {"model.routing": "uniform", "model.pool_after": (4,), "model.reduction": 1},
-        {"model.num_blocks": 3, "model.pool_after": (1, 2, 3), "model.channels": 5, "data.image_size": 17},
-        {"model.expert_blocks": (2,), "model.activation": "silu"},
-        {"model.expert_blocks": (1, 4), "model.residual": True},
-        {"model.expert_blocks": (2, 3)},
-        {"model.head": "max", "model.whitened_stem": True},
-        {"model.head": "max", "model.expert_blocks": (1,), "model.pool_before_norm": True},
-        {"model.residual": True, "model.pool_before_norm": True, "model.expert_blocks": (2,)},
-        {"model.residual": True, "model.whitened_stem": True, "model.activation": "gelu"},
-        {"model.gates": "se", "model.num_experts": 1, "model.routing": "random"},
-        {"model.gates": "se", "model.expert_blocks": (2, 4), "model.residual": True, "model.widths": (8, 16, 24)},
-        {"model.gates": "se", "model.routing": "random", "model.pool_before_norm": True, "model.activation": "gelu"},
-        {"model.mixing": "kernels", "model.channels": 16},
-        {"model.mixing": "kernels", "model.gates": "se", "model.residual": True, "model.widths": (8, 16, 24)},
-        {"model.mixing": "kernels", "model.gates": "se", "model.activation": "gelu", "model.expert_blocks": (2, 3)},
-        {"model.mixing": "kernels", "model.router_output": "sigmoid", "model.pool_before_norm": True},
-        {"model.router_output": "sigmoid", "model.num_experts": 2},
-        {"model.top_k": 2, "model.balance": 0.1},
-        {"model.router_input": "mean_deviation", "model.gates": "se"},
-        {"model.router_input": "mean_deviation", "model.routing": "random", "model.mixing": "kernels"},
-        {"model.gates": "odconv", "model.mixing": "kernels", "model.channels": 16, "model.residual": True},
-        {"model.gates": "odconv", "model.mixing": "kernels", "model.num_experts": 1, "model.expert_blocks": (2, 3)},
-        FAST,
-        FAST | {"model.activation": "relu", "model.expert_blocks": (1,)},
-    ],
+    "changed", [*TRIED, *(pytest.param(changed, marks=pytest.mark.slow) for changed in TRIED_SLOWLY)]
 )
 def test_the_formulas_are_what_torch_counts(changed, precision):
     settings = build_settings("quick", overrides={"hardware.precision": precision, "hardware.device": "cpu", **changed})

@@ -99,6 +99,7 @@ def cost(work):
     return counted.total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "evaluated", "training"),
     [("20261124-123318-dac5", 20, 72), ("20261126-095209-771e", 39, 2)],  # as 143 and 10,000 to 512

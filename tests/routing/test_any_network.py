@@ -49,6 +49,7 @@ def adapted(own):
     return AnyNetwork(own.model, layers, own.classes), images, Images(images.part, *splits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [{}, {"router_output": "sigmoid"}, {"top_k": 2}])
 def test_the_labs_own_networks_give_the_same_as_any_network(kind):
     own = predictor(**kind)
@@ -69,6 +70,7 @@ def test_the_labs_own_networks_give_the_same_as_any_network(kind):
     assert without.changed.shape == (1, *all_kinds.changed.shape[1:])
 
 
+@pytest.mark.slow
 def test_the_labs_own_network_has_the_same_frozen_blocks_and_headroom_as_any_network():
     own = predictor()
     network, images, same = adapted(own)

@@ -1,5 +1,6 @@
 """The best weights of single images, against a grid where the loss is convex, and the control by hand."""
 
+import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -11,6 +12,7 @@ from tests.support.kinds import KINDS
 from tests.support.lab import fitted, measured_images, predictor, random_images, saved_run
 
 
+@pytest.mark.slow
 def test_the_weights_found_are_those_of_a_fine_grid_where_the_loss_is_convex():
     """One block of two experts: the logits are linear in the weight of the first, so the loss has one minimum."""
     net = predictor(num_blocks=1, num_experts=2, pool_after=())
@@ -41,6 +43,7 @@ def test_the_weights_found_are_those_of_a_fine_grid_where_the_loss_is_convex():
     assert (answers == at_best).float().mean() >= 0.95
 
 
+@pytest.mark.slow
 def test_the_search_changes_mistakes_only_and_reaches_no_more_than_all_classes():
     net, images = fitted(predictor()), measured_images()
     found = search_headroom(net, images)
@@ -52,6 +55,7 @@ def test_the_search_changes_mistakes_only_and_reaches_no_more_than_all_classes()
     assert not any(parameter.grad is not None for parameter in net.model.parameters())
 
 
+@pytest.mark.slow
 def test_a_network_whose_experts_are_equal_has_no_headroom():
     net = fitted(predictor())
     for block in net.model.backbone.blocks:
@@ -78,6 +82,7 @@ def test_the_other_class_is_the_one_about_as_likely_as_the_true_one():
     assert equally_likely(torch.tensor([[0.9, 0.1]]), torch.tensor([1])).tolist() == [1]
 
 
+@pytest.mark.slow
 def test_with_many_mistakes_a_part_of_the_images_counts(monkeypatch, tmp_path):
     monkeypatch.setattr("expertnet.routing.headroom.MISTAKES", 5)
     images = measured_images()

@@ -34,6 +34,7 @@ def test_a_constant_router_says_nothing_even_by_chance():
     assert table["mean_entropy"].tolist() == pytest.approx([own, own], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_limit_of_chance_is_corrected_for_the_number_of_blocks():
     alarms = 0
     for seed in range(30):

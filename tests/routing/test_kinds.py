@@ -72,6 +72,7 @@ def plain_answers(net, calibration, pixels, block, changes, kernels, mean_of=Non
     return changed.model(pixels, changes=changes(pixels)).argmax(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @torch.no_grad()
 def test_ablations_of_each_kind_equal_plain_passes(kind):
@@ -91,6 +92,7 @@ def test_ablations_of_each_kind_equal_plain_passes(kind):
             assert torch.equal(found[1], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @torch.no_grad()
 def test_policies_of_each_kind_equal_plain_passes(kind):

@@ -52,6 +52,7 @@ def test_experts_with_equal_kernels_are_alike_and_dead_ones_are_like_none():
     assert len(found.untrained[:, 0, 0, 1].unique()) == UNTRAINED
 
 
+@pytest.mark.slow
 def test_every_kind_of_network_can_be_compared_and_the_result_is_kept(tmp_path):
     for overrides in ({"expert_blocks": (1, 3)}, {"num_experts": 1}, *KINDS):
         found = measure_likeness(predictor(**overrides), measured_images())

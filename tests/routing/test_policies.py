@@ -32,6 +32,7 @@ def test_policies_as_shipped_equal_plain_passes_with_weights_of_the_training_ima
         assert torch.equal(row, plain), policy
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_re_estimated_policies_equal_a_network_whose_norms_are_estimated_under_them():
     images, net = measured_images(), fitted(predictor())
@@ -50,6 +51,7 @@ def test_re_estimated_policies_equal_a_network_whose_norms_are_estimated_under_t
         assert torch.equal(row, answers), policy
 
 
+@pytest.mark.slow
 def test_the_mean_never_comes_from_the_images_that_are_judged():
     """Each image alone is judged as it is among others, though its own weights would be the mean of the set then."""
     net, images = fitted(predictor()), measured_images(20)

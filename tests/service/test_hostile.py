@@ -2,6 +2,7 @@
 
 import urllib.request
 
+import pytest
 from hypothesis import given, settings
 
 from expertnet.service.app import make_app
@@ -9,6 +10,7 @@ from expertnet.service.intake import Limits
 from tests.support.services import failures, hostile, live, status
 
 
+@pytest.mark.slow
 def test_no_hostile_request_makes_the_service_fail(served):
     with live(make_app(served, threads=1, limits=Limits())) as url:
 

@@ -148,6 +148,7 @@ def test_what_was_read_ahead_is_not_read_again(store, reads, monkeypatch):
     assert [row.id for row in run_rows(store)] == [run.id] == reads
 
 
+@pytest.mark.slow
 def test_the_next_server_deletes_what_a_kill_during_a_write_has_left(store, monkeypatch):
     run, hour = written(store, "one"), 3600
     monkeypatch.setenv("EXPERTNET_RUNS", str(store.root))

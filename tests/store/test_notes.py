@@ -150,6 +150,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=150)
 @given(st.fixed_dictionaries({}, optional={"name": VALUES, "tags": VALUES, "note": VALUES}))
 def test_whatever_the_file_says_the_limits_hold(tmp_path_factory, record):

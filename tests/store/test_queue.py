@@ -104,6 +104,7 @@ for number in range(25):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_add_at_once_lose_nothing(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", ADD_MANY, tmp_path, name], cwd=ROOT) for name in "ab"]
     assert [process.wait(300) for process in processes] == [0, 0]
@@ -112,6 +113,7 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     assert [i for i in ids if i[0] == "a"] == [f"a{number}" for number in range(25)]
 
 
+@pytest.mark.slow
 def test_another_host_sees_what_trains_here_and_leaves_what_waits_here_its_place(tmp_path):
     queue = filled(tmp_path, "trains", "waits")
     assert queue.take("trains") and queue.claim("waits")

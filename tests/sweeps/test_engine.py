@@ -60,6 +60,7 @@ def test_the_same_plan_gives_the_same_trials_wherever_it_was_cut_off(store):
     assert [trial.values for trial in trials_of(whole)] == [trial.values for trial in trials_of(cut_off)]
 
 
+@pytest.mark.slow
 def test_all_trials_start_from_the_run_that_latest_meant_at_the_start(store):
     source = store.create(settings())
     assert run_training(source, Stop()).state == "finished", source.log_tail()
@@ -72,6 +73,7 @@ def test_all_trials_start_from_the_run_that_latest_meant_at_the_start(store):
         assert run_training(run, Stop()).state == "finished", run.log_tail()
 
 
+@pytest.mark.slow
 def test_all_trials_start_from_the_same_weights_although_their_run_trains_on_or_is_deleted(store):
     source = store.create(settings())
     assert run_training(source, Stop()).state == "finished", source.log_tail()
@@ -233,6 +235,7 @@ def test_a_kill_between_two_steps_leaves_no_trial_lost_or_twice(store):
     assert states(sweep) == ["finished"] * 6 and len(store.list()) == 6
 
 
+@pytest.mark.slow
 def test_the_journal_knows_a_run_before_its_folder_exists_and_its_figures_once_the_sweep_has_ended(store, monkeypatch):
     sweep, known, create = started(store), [], RunStore.create
 

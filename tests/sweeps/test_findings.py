@@ -18,6 +18,7 @@ def swept(store, accuracy=None, *vary, trials=24):
     return sweep.plan(), trials_of(sweep)
 
 
+@pytest.mark.slow
 def test_the_setting_that_decides_is_found_and_the_other_is_left_to_chance(store):
     finding = what_matters(*swept(store))
     first, second = finding.table.to_dict("records")
@@ -29,6 +30,7 @@ def test_the_setting_that_decides_is_found_and_the_other_is_left_to_chance(store
     )
 
 
+@pytest.mark.slow
 def test_accuracies_by_chance_are_called_chance(store):
     def chance(values):  # has nothing to do with where the values lie
         return 0.5 + 0.4 * math.modf(values.training.lr * 1e7)[0]
@@ -37,6 +39,7 @@ def test_accuracies_by_chance_are_called_chance(store):
     assert finding.sentence == "Among 24 trials, no setting clearly matters more than chance would explain."
 
 
+@pytest.mark.slow
 def test_too_few_trials_or_settings_show_no_importance(store):
     assert what_matters(*swept(store, None, trials=9)) is None
     assert what_matters(*swept(store, None, "training.lr=1e-4..1e-1:log")) is None

@@ -36,6 +36,7 @@ def store(tmp_path):
     return RunStore(tmp_path / "runs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -86,6 +87,7 @@ def test_killed_trainings_and_full_disks():
     assert problems["full disks"] in ([""] * 2, [])  # empty if this user may not mount a disk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [

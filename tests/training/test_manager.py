@@ -127,6 +127,7 @@ def test_closing_interrupts_what_trains_and_it_can_go_on(manager, store):
     assert run.state == "interrupted" and can_resume(run) and "Interrupted" in run.log_tail()
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_ends_as_one_left_alone(store):
     whole, broken = (store.create(settings(**{"training.epochs": 3})) for _ in range(2))
     run_training(whole, Stop())

@@ -138,6 +138,7 @@ def test_a_task_takes_the_first_run_that_it_has_room_for(store):
     assert queue.take_for("task 3", lambda run: True) is None and queue.ids() == ["of a command"]
 
 
+@pytest.mark.slow
 def test_a_task_whose_node_died_resumes_its_run_to_the_same_bits(store):
     whole, cut = (store.create(settings(**{"training.epochs": 2})) for _ in range(2))
     queue, stop = RunQueue(store.root), Stop()

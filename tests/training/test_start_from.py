@@ -83,6 +83,7 @@ def test_a_start_from_a_warm_router_routes_alike_at_temperature_one():
     assert torch.allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("epoch", "recipe"), [(0, {}), (1, {"training.optimizer": "muon", "training.ema": 0.9}), (2, {})], ids=str
 )
@@ -101,6 +102,7 @@ def test_it_resumes_to_the_bit_without_its_source(store, epoch, recipe):
     assert broken.checkpoints.path("last").read_bytes() == whole.checkpoints.path("last").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_source_that_is_deleted_or_trained_on_while_the_run_waits_changes_nothing(store):
     source, runs = store.list()[0], [started(store), started(store)]
     run_training(runs[0], Stop())

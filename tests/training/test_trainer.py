@@ -91,6 +91,7 @@ def test_balanced_sampling_draws_each_class_equally_often():
     assert torch.equal(order, torch.randperm(10_000, generator=torch.Generator().manual_seed(0)))
 
 
+@pytest.mark.slow
 def test_learns_measures_the_test_set_once_and_repeats(data):
     records = list(trainer(data).run())
     assert [r.kind for r in records].count("test") == 1 and records[-1].kind == "test"
@@ -156,6 +157,7 @@ KERNELS = {"model.mixing": "kernels", "model.router_output": "sigmoid", "trainin
 CONTROLS = {"model.routing": "random", "model.gates": "se", "training.ema": 0.9, "training.optimizer": "muon"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST, CONTROLS, KERNELS, TOP_1],
@@ -277,6 +279,7 @@ def test_the_temperature_falls_to_one_and_is_saved_as_it_was_evaluated(data):
     )
 
 
+@pytest.mark.slow
 def test_mirrored_views_are_reported_beside_the_single_view(data):
     run = trainer(data, **{"data.flip": "on"})
     test = list(run.run())[-1].test
@@ -296,6 +299,7 @@ def best_by_hand(lines):
     return min(lines, key=lambda line: (-line["val_accuracy"], line["val_loss"]))["epoch"]
 
 
+@pytest.mark.slow
 def test_of_equally_accurate_epochs_the_best_has_the_lowest_loss_in_a_resumed_run_too(data):
     settings = {"training.epochs": 8, "training.lr": 0.01}
     states = []
@@ -478,6 +482,7 @@ def test_a_process_that_has_compiled_many_networks_compiles_the_next_one_too(dat
             assert calls, width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "compiles"),
     [({}, True), ({"training.epochs": 30}, False), ({"hardware.precision": "fp32"}, False)],

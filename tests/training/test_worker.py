@@ -31,6 +31,7 @@ def halted(run, *others):
     return process
 
 
+@pytest.mark.slow
 def test_a_process_finds_the_data_where_the_server_does(tmp_path, monkeypatch):
     """It runs modules of this package alone, whatever lies in the working directory."""
     monkeypatch.chdir(tmp_path)

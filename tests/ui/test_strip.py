@@ -7,6 +7,8 @@ from expertnet.ui.shell import PAGES
 from tests.support.opening import finished, opened
 from tests.support.stores import running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_run_in_training_is_named_on_every_page_unless_it_is_in_view(page):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from expertnet.utils.files import cached_on_file, remove_leftovers, write_atomically
+from expertnet.utils.files import cached_on, cached_on_file, remove_leftovers, write_atomically
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -72,6 +72,19 @@ def test_leftovers_are_deleted_after_a_day(tmp_path):
     os.utime(tmp_path / "new.part", (now - 23 * hour,) * 2)
     remove_leftovers(tmp_path, "*.part")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.part", "old.txt"]
+
+
+def test_a_function_is_computed_again_when_the_version_of_its_arguments_changes():
+    versions, computed = {"a": 1, "b": 1}, []
+
+    @cached_on(versions.get, maxsize=2)
+    def known(name):
+        computed.append(name)
+        return f"{name} {versions[name]}"
+
+    assert known("a") == known("a") == "a 1" and known("b") == "b 1"
+    versions["a"] = 2
+    assert known("a") == "a 2" and known("b") == "b 1" and computed == ["a", "b", "a"]
 
 
 def test_a_function_of_a_file_is_computed_again_when_the_file_changes(tmp_path):

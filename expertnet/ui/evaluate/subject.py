@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ from expertnet.store.run import Run
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.own_test_set import own_test_set
 from expertnet.ui.views import segments_width
+from expertnet.utils.files import cached_on
 
 PART = "images"  # widget and query key
 TOP = 5  # classes whose probabilities are drawn
@@ -110,8 +111,7 @@ def open_subject(run: Run, checkpoint: Checkpoint, part: Part) -> Subject | None
 
 def images_of(run: Run, part: Part) -> Split | None:
     """Return the images of a run; None, after saying why, if they are not on this computer."""
-    info = run.dataset_info()
-    return _split(run.path, part, info.fingerprint) if own_test_set(run) is not None and info else None
+    return _split(run.path, part) if own_test_set(run) is not None and run.dataset_info() else None
 
 
 def report_button(row: DeltaGenerator, subject: Subject) -> None:
@@ -165,7 +165,6 @@ def outputs_on(subject: Subject, part: Part) -> Outputs | None:
     return outputs_of(subject.run, subject.checkpoint, part, split)
 
 
-@lru_cache(maxsize=4)
-def _split(path: Path, part: Part, fingerprint: str) -> Split:
-    """Return the images of a run, once per `fingerprint` of its dataset: copying validation images takes a while."""
+@cached_on(lambda path, part: Run(path).dataset_info(), maxsize=4)  # copying validation images takes a while
+def _split(path: Path, part: Part) -> Split:
     return load_part(Run(path), part)

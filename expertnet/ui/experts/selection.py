@@ -1,6 +1,6 @@
 """What the views of the Experts page show: a checkpoint, its network, its test set and the routing of that test set."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import streamlit as st
@@ -54,3 +54,13 @@ def lab_of(selection: Selection) -> Lab | None:
     elif routed is None:
         st.caption("Results for the whole test set cannot be shown, because its images are not on this computer.")
     return open_lab(routed, selection.predictor.classes) if routed is not None else None
+
+
+def with_lab(view: Callable[[Selection, Lab], None]) -> Callable[[Selection, Lab | None], None]:
+    """Return a view that shows nothing until the routing of the whole test set is known."""
+
+    def shown(selection: Selection, lab: Lab | None) -> None:
+        if lab is not None:
+            view(selection, lab)
+
+    return shown

@@ -3,13 +3,12 @@
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from expertnet.charts.architecture import architecture
-from expertnet.charts.base import specification
+from expertnet.charts.base import Spec, specification
 from expertnet.data.custom import known_class_count
 from expertnet.errors import SettingsError
 from expertnet.network.cost import Estimate, Stage, estimate
@@ -55,7 +54,7 @@ def _memory(cost: Estimate) -> str:
 
 
 @lru_cache(maxsize=64)
-def _sketch(stages: tuple[Stage, ...]) -> dict[str, Any]:
+def _sketch(stages: tuple[Stage, ...]) -> Spec:
     """Return the chart's specification, which takes longer to make than the rest of the page."""
     return specification(architecture(pd.DataFrame([asdict(stage) for stage in stages])))
 

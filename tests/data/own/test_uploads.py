@@ -137,6 +137,7 @@ def test_what_a_kill_left_of_files_is_deleted_after_a_day(dataset):
     assert version.read(version.ordered[0][1])
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_file_is_written_leaves_it_where_it_is_swept(dataset):
     folder = home() / dataset
     program = "import os, sys; from pathlib import Path; from expertnet.data.own.files import write_once;"
