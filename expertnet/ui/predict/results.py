@@ -123,7 +123,7 @@ def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
     found = None if given.is_own else unlike_training(shown.image, predictor.info)
     sentences = [found.sentence] if found is not None else []
     if shown.verdict is not None and shown.unlike:
-        sentences.append(f"{shown.verdict.sentence} Do not rely on the answer.")
+        sentences.append(f"{shown.verdict.sentence} The answer may be wrong.")
     if not sentences:
         return
 
