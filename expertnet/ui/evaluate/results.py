@@ -17,8 +17,9 @@ def results_view(subject: Subject) -> None:
     with st.container(horizontal=True, gap="large", key=room_key(f"intervals {len(found)}")):
         for name, figure in found.items():
             interval = f"{percent(figure.low)} to {percent(figure.high)}"
+            images = f" on {subject.part} images" if name == "accuracy" else ""
             st.metric(
-                f"{name[0].upper()}{name[1:]}",
+                f"{name[0].upper()}{name[1:]}{images}",
                 percent(figure.value),
                 interval,
                 delta_color="off",
