@@ -69,11 +69,9 @@ def _drawing(run: Run, predictor: Predictor) -> list[Given]:
             "arrow keys move it."
         )
         return []
-    note = (
-        f"Drawing, cropped and reduced to {native_size} x {native_size} pixels, like {spec.title}"
-        if native_size
-        else ""
-    )
+    note = ""
+    if spec and native_size:
+        note = f"Drawing, cropped and reduced to {native_size} x {native_size} pixels, like {spec.title}"
     load = partial(load_drawing, data, native_size=native_size, light_on_dark=light_on_dark)
     key = sha256(data).digest(), native_size, light_on_dark, swap
     return [Given("drawing", key, _swapped(load, swap), note, inverted=swap, data=data)]
