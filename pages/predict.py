@@ -17,7 +17,7 @@ NAMED = 20  # classes
 
 shell.require()
 st.header("Predict")
-row = st.container(horizontal=True)
+row = st.container(horizontal=True, vertical_alignment="center")
 picked = pick_run(row)
 if picked is None:
     st.stop()

@@ -52,6 +52,8 @@ def evaluate(
     part: Literal["validation", "test"] = "validation" if validation else "test"
     second = store.resolve(compare, trained=True) if compare else None
     _refuse(found, dataset, validation, report, compare)
+    if found.status().training:
+        say(f"This run is still training; these are the weights of epoch {predictor.epoch}.")
     # Ctrl-C raises KeyboardInterrupt from here on, so that half a download or decoding is cleaned up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if dataset is None:

@@ -44,6 +44,7 @@ class Builtin:
     read: Read
     train_images: int
     test_images: int
+    native_size: int | None = None  # pixels of a side, if its images are cropped to their ink and stored that small
 
     @property
     def note(self) -> str:
@@ -135,7 +136,7 @@ _CLOTHING = "70,000 grayscale images of clothing, 28x28 pixels"
 _NUMBERS = "99,289 color photos of house numbers, 32x32 pixels"
 _COUNTS = planted.PARTS["train"], planted.PARTS["test"]
 BUILTIN = {
-    "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits, 1438, 359),
+    "digits": Builtin("Digits", "1,797 handwritten digits, 8x8 pixels", 10, False, 0, _read_digits, 1438, 359, 8),
     "shapes": Builtin("Shapes", _DRAWN, 4, True, 0, _read_planted("shapes"), *_COUNTS),
     "contexts": Builtin(
         "Contexts", f"{_DRAWN}, which decides on what a shape means", 4, True, 0, _read_planted("contexts"), *_COUNTS

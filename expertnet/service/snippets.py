@@ -1,6 +1,7 @@
 """Code that asks the prediction service of a run, to copy."""
 
 from expertnet.store.run import Run
+from expertnet.utils.home import launcher
 
 PORT = 8600
 URL = f"http://127.0.0.1:{PORT}"
@@ -38,8 +39,8 @@ for (const { label, probability } of answer.images[0].predictions) console.log(`
 
 
 def command(run: Run) -> str:
-    """Return the command that starts the service of a run."""
-    return f"expertnet serve-model {run.id}"
+    """Return the command that starts the service of a run, as it is called on this computer."""
+    return f"{launcher()} serve-model {run.id}"
 
 
 def curl(url: str = URL) -> str:

@@ -17,6 +17,7 @@ from expertnet.errors import SettingsError
 from expertnet.settings import schema
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import Settings, format_value
+from expertnet.utils.home import PROGRAM
 from expertnet.utils.text import did_you_mean
 
 
@@ -240,10 +241,10 @@ def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
     return [(key, value, get_value(b, key)) for key, value in flat(a).items() if value != get_value(b, key)]
 
 
-def command_line(settings: Settings, preset: str = DEFAULT_PRESET) -> str:
-    """Return the command that trains with these settings."""
-    words = ["expertnet", "train", "--preset", preset, "--dataset", settings.data.dataset]
+def command_line(settings: Settings, preset: str = DEFAULT_PRESET, program: str = PROGRAM) -> str:
+    """Return the command that trains with these settings. `program` is how to call expertnet; see `launcher`."""
+    words = ["train", "--preset", preset, "--dataset", settings.data.dataset]
     base = build_settings(preset, settings.data.dataset)
     for key, value, _ in differences(settings, base):
         words += ["--set", f"{key}={format_value(value)}"]
-    return shlex.join(words)
+    return f"{program} {shlex.join(words)}"

@@ -7,7 +7,7 @@ import streamlit as st
 from torch import Tensor
 
 from expertnet.data.data_url import to_data_url
-from expertnet.ui.style import cards_key
+from expertnet.ui.style import cards_key, room_key
 
 CSS = """
 .strip { display: flex; flex-wrap: wrap; gap: 0.4rem; }
@@ -115,7 +115,7 @@ def filmstrip(
     data = {"label": label, "tiles": tiles, "picked": picked, "keeps": on_pick is None, "cards": cards}
     data["sentences"] = sentences
     wide, narrow = (math.ceil(len(images) / each) for each in columns)
-    with st.container(key=cards_key(wide, narrow, key) if cards else f"film {key}"):
+    with st.container(key=cards_key(wide, narrow, key) if cards else room_key(f"film {key}")):
         _strip(key=key, data=data, on_picked_change=lambda: None, on_pressed_change=pressed)
     return picked
 

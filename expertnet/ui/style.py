@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_ROWS = 12  # of cards whose room is kept
-# Pixels of elements, by the key of their container. An element that is still loaded is 40 pixels high.
+# Pixels of elements, by what `room_key` makes of the beginning of a key. An element that is still loaded is 40 pixels high.
 ROOM = {
     "labelled": 68,
     "figures": 60,
@@ -49,6 +49,11 @@ button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
 """
 
 
+def room_key(key: str) -> str:
+    """Return the key of a container whose room is kept. Its prefix keeps the CSS from widgets with a key such as "answer"."""
+    return f"room {key}"
+
+
 def cards_key(wide: int, narrow: int, key: str) -> str:
     """Return the key of a container of cards, whose room is kept: its rows in a wide window, and on a phone."""
     return f"rows {wide} phone {narrow} {key}"
@@ -57,7 +62,7 @@ def cards_key(wide: int, narrow: int, key: str) -> str:
 def css() -> str:
     """Return the CSS of all pages."""
     room, phone = (
-        [f"[class*='st-key-{key}'] {{min-height: {pixels}px}}" for key, pixels in of.items()]
+        [f"[class*='st-key-room-{key}'] {{min-height: {pixels}px}}" for key, pixels in of.items()]
         for of in (ROOM, PHONE_ROOM)
     )
     rows = range(1, MOST_ROWS + 1)

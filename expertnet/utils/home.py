@@ -2,8 +2,10 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _PACKAGED = Path(__file__).parents[1] / "studio"  # only the wheel has this folder (pyproject.toml)
@@ -12,7 +14,25 @@ INSTALLED = _PACKAGED.is_dir()
 HOME = _PACKAGED if INSTALLED else Path(__file__).parents[2]
 
 
+PROGRAM = "expertnet"
+
+
 def install_command(*packages: str) -> str:
     """Return the command that installs packages for the Python that runs, in a checkout and in an installed copy alike."""
-    command = [sys.executable or "python", "-m", "pip", "install", *packages]
-    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
+    return quoted([sys.executable or "python", "-m", "pip", "install", *packages])
+
+
+def launcher() -> str:
+    """Return how to call the command `expertnet` here: by its name if it is on the PATH, else by the path from the current folder."""
+    if shutil.which(PROGRAM):
+        return PROGRAM
+    python = Path(sys.executable or "python")
+    script = python.with_name(PROGRAM + python.suffix * (os.name == "nt"))
+    program, options = (script, []) if script.is_file() else (python, ["-m", PROGRAM])
+    here = Path.cwd()
+    return quoted([str(program.relative_to(here) if program.is_relative_to(here) else program), *options])
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Return words as one command, as this system's shell takes them."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

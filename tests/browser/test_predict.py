@@ -92,6 +92,7 @@ def test_a_drawing_is_classified_and_cleared(page):
     page.mouse.up()
     expect(page.get_by_role("heading", name=re.compile(r"^Answer: 7 "))).to_be_in_viewport(ratio=1)
     expect(canvas).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("Drawing, cropped and reduced to 8 x 8 pixels, like Digits")).to_be_visible()
     page.get_by_role("button", name="Clear drawing").click()
     expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
     expect(page.get_by_text("Draw one of the classes")).to_be_visible()

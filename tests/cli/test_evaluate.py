@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from expertnet.store.run_store import RunStore
+from expertnet.utils.processes import this_process
 from tests.support.command import command, document, refused
 
 
@@ -19,6 +20,17 @@ def test_the_document_agrees_with_the_training(trained):
     assert result["accuracy"] == trained.document["test_accuracy"]
     correct = sum(row[number] for number, row in enumerate(result["confusion"]))
     assert correct / sum(map(sum, result["confusion"])) == pytest.approx(result["accuracy"])
+
+
+def test_a_run_in_training_says_of_which_epoch_the_weights_are(trained, tmp_path):
+    shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id)
+    run = RunStore(tmp_path / "runs").get(trained.run.id)
+    sentence = f"This run is still training; these are the weights of epoch {run.status().best_epoch}."
+    words = ("evaluate", "latest", "--runs-dir", tmp_path / "runs")
+    assert "still training" not in command(*words, **trained.env).stderr
+    run.write_status(run.status().changed(state="running", process=this_process()))
+    done = command(*words, **trained.env)
+    assert done.returncode == 0 and sentence in done.stderr.splitlines() and done.stdout.startswith("Accuracy ")
 
 
 @pytest.fixture

@@ -43,12 +43,12 @@ def test_every_view_opens(view, overrides):
 def test_the_results_are_of_the_images_that_were_chosen_and_are_kept():
     run = finished(RunStore())
     test = view_of(run, "Results")
-    assert "143 validation images" in shown_text(test)
+    assert "143 validation images" in shown_text(test) and test.metric[0].label == "Accuracy on validation images"
     test.segmented_control(key="images").set_value("Test images").run()
     settled(test)
     assert "359 test images" in shown_text(test) and "chose the epoch" not in shown_text(test)
     accuracy = (cached_outputs(run, "test").predictions == cached_outputs(run, "test").labels).double().mean().item()
-    assert test.metric[0].value == f"{100 * accuracy:.1f}%"
+    assert test.metric[0].value == f"{100 * accuracy:.1f}%" and test.metric[0].label == "Accuracy on test images"
 
 
 def test_a_class_and_an_answer_open_their_images():

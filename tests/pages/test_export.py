@@ -6,6 +6,7 @@ from expertnet.service import snippets
 from expertnet.store.run_store import RunStore
 from expertnet.ui.export import FORMATS, ONNX, PAGE, RUN, SERVICE, in_own_process
 from expertnet.utils.files import write_atomically
+from expertnet.utils.home import launcher
 from expertnet.utils.progress import Cancelled, silent
 from tests.support.opening import finished, opened
 from tests.support.small import until
@@ -27,7 +28,7 @@ def test_a_run_is_exported_in_the_format_you_choose():
             assert download is None and "Convert the network" in [button.label for button in test.button]
         elif format == SERVICE:
             command, *codes = (code.value for code in test.code[-4:])
-            assert download is None and command == f"expertnet serve-model {run.id}"
+            assert download is None and command == f"{launcher()} serve-model {run.id}"
             expected = (snippets.curl(), snippets.python(run), snippets.javascript(run))
             assert codes == [each.strip() for each in expected]
         else:

@@ -2,8 +2,10 @@
 
 import io
 import re
+import shutil
 from random import Random
 
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -16,10 +18,11 @@ from expertnet.inference.mistakes import find_mistakes
 from expertnet.inference.novelty import measure_novelty
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import load_own_test_set
+from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.ui.predict.gallery import TILES
 from expertnet.utils.text import percent
-from tests.support.opening import finished, opened
+from tests.support.opening import SHIPPED_CONTEXTS, finished, opened
 
 
 def png(shade):
@@ -223,18 +226,41 @@ def test_two_runs_answer_side_by_side():
     assert len(test.get("vega_lite_chart")) == 4
 
 
-def test_the_probabilities_of_a_calibrated_run_are_those_of_the_logits_over_its_temperature():
+def test_calibrated_probabilities_are_shown_on_request_beside_those_before():
+    """They are those of the logits over the temperature. Until then, the page shows what Evaluate and Mistakes show."""
     run = finished(RunStore())
     before = opened("predict", run.id)
     assert not any(toggle.label == "Calibrated" for toggle in before.toggle)
     temperature = measure_outputs(run, "validation").temperature
     test, predictor, split = opened("predict", run.id), load_predictor(run), load_own_test_set(run)
+    toggle = next(toggle for toggle in test.toggle if toggle.label == "Calibrated")
+    assert not toggle.value and answers(test) == answers(before)
+    assert not any(caption.value.startswith("Calibrated") for caption in test.caption)
+    toggle.set_value(True).run()
     with torch.inference_mode():
         logits = predictor.model(predictor.normalized(split.images[split.labels == 0][:1]))[0]
-    highest = (logits / temperature).softmax(0).max().item()
-    assert temperature != pytest.approx(1, abs=0.02) and answers(test)[0].endswith(f"({percent(highest)})")
-    next(toggle for toggle in test.toggle if toggle.label == "Calibrated").set_value(False).run()
-    assert answers(test) == answers(before)
+    own, calibrated = (percent((logits / each).softmax(0).max().item()) for each in (1, temperature))
+    assert own != calibrated and answers(test)[0].endswith(f"({calibrated})")
+    assert f"Calibrated; {own} before." in [caption.value for caption in test.caption]
+
+
+def test_the_table_of_calibrated_answers_has_the_probabilities_before():
+    run = finished(RunStore())
+    measure_outputs(run, "validation")
+    test = upload(uploading(), "dark.png", "light.png")
+    before = test.dataframe[0].value
+    next(toggle for toggle in test.toggle if toggle.label == "Calibrated").set_value(True).run()
+    after = test.dataframe[0].value
+    assert "before calibration" not in before and after["before calibration"].tolist() == before["probability"].tolist()
+    assert after["probability"].tolist() != before["probability"].tolist()
+
+
+def test_only_blocks_that_have_experts_show_routing():
+    run = Run(shutil.copytree(SHIPPED_CONTEXTS, RunStore().root / SHIPPED_CONTEXTS.name))
+    test = opened("predict", run.id)
+    (dataset,) = test.get("vega_lite_chart")[1].proto.datasets
+    table = pa.ipc.open_stream(dataset.data.data).read_pandas()
+    assert run.settings().model.routed_blocks == (2,) and set(table["block"]) == {2} and len(table) == 3
 
 
 def test_a_wrong_answer_is_corrected_with_one_click_into_a_dataset_of_ones_own(tmp_path, monkeypatch):

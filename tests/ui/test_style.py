@@ -1,12 +1,15 @@
 """The CSS of the pages comes with the HTML page."""
 
+import ast
 import asyncio
+import re
 
 import pytest
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from expertnet.ui.style import Styled, cards_key, css
+from tests.support.served import ROOT
 
 PAGE = "<html><head><title>Studio</title></head><body></body></html>"
 
@@ -64,3 +67,18 @@ def test_the_room_of_cards_is_kept_in_wide_and_narrow_windows():
     wide, phone = css().split("@media (max-width: 640px)")
     for part, selector, pixels in ((wide, "[class*='st-key-rows-2-']", 212), (phone, "[class*='-phone-3-']", 318)):
         assert selector[9:-2] in name and f"{selector} {{min-height: {pixels}px}}" in part
+
+
+def test_the_css_keeps_the_room_of_containers_only():
+    """A key that a page writes itself, of a widget say, never begins like those that it takes from style.py."""
+    kept = {*re.findall(r"\[class\*='(st-key-[a-z]+-)[^{]*{min-height", css())}
+    assert kept == {"st-key-room-", "st-key-rows-"}
+    files = [*(ROOT / "expertnet" / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")]
+    strings = (
+        node.value
+        for file in files
+        if file.name != "style.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    assert not [each for each in strings if f"st-key-{each.replace(' ', '-')}".startswith(tuple(kept))]

@@ -15,6 +15,7 @@ from expertnet.ui.chart import show_chart
 from expertnet.ui.evaluate.relabel import relabel
 from expertnet.ui.evaluate.subject import Answers, Subject
 from expertnet.ui.filmstrip import filmstrip
+from expertnet.ui.style import room_key
 from expertnet.utils.text import counted, escape, percent
 
 ANY_CLASS, ANY_ANSWER, WRONG = "Any class", "Any answer", "Wrong answers"
@@ -34,7 +35,7 @@ def choose_cell(cell: dict[str, Any]) -> None:
 def images_panel(subject: Subject) -> None:
     """Ask for a class and an answer, and show their images, those that the network disagrees with most first."""
     classes, outputs = subject.classes, subject.outputs
-    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled"))
     label = row.selectbox("Class", [ANY_CLASS, *classes], key=CLASS, bind="query-params", width=170)
     answers = [ANY_ANSWER, WRONG, *classes]
     answer = row.selectbox("Answer", answers, index=1, key=ANSWER, bind="query-params", width=170)
@@ -77,7 +78,7 @@ def open_images(subject: Subject, places: Sequence[int], of: str, order: str, ot
 def _large(subject: Subject, place: int, answers: Sequence[Answers]) -> None:
     assert subject.split is not None
     two = len(answers) == 2
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="large"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key=room_key("large")):
         title = subject.image(place)
         st.image(subject.split.images[place].permute(1, 2, 0).numpy(), width=WIDTH, alt=title)
         with st.container(width="stretch", gap="xsmall"):

@@ -8,16 +8,18 @@ from expertnet.findings.results import by_class, overall
 from expertnet.ui.evaluate.images import choose_cell, images_panel
 from expertnet.ui.evaluate.subject import Subject
 from expertnet.ui.finding import show
+from expertnet.ui.style import room_key
 from expertnet.utils.text import percent
 
 
 def results_view(subject: Subject) -> None:
     found = figures(subject.outputs)
-    with st.container(horizontal=True, gap="large", key=f"intervals {len(found)}"):
+    with st.container(horizontal=True, gap="large", key=room_key(f"intervals {len(found)}")):
         for name, figure in found.items():
             interval = f"{percent(figure.low)} to {percent(figure.high)}"
+            images = f" on {subject.part} images" if name == "accuracy" else ""
             st.metric(
-                f"{name[0].upper()}{name[1:]}",
+                f"{name[0].upper()}{name[1:]}{images}",
                 percent(figure.value),
                 interval,
                 delta_color="off",

@@ -9,6 +9,7 @@ from expertnet.findings.robustness import corruptions, corruptions_by_class, rou
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.evaluate.subject import Subject
 from expertnet.ui.finding import show
+from expertnet.ui.style import room_key
 from expertnet.utils.text import escape
 
 UNASKED = 10.0  # seconds that measuring may take without a press on the button
@@ -53,12 +54,12 @@ def _measured(subject: Subject) -> Robustness | None:
 
 def _examples(subject: Subject, split: Split) -> None:
     """Show one image with each corruption, and what the network says about it."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled"))
     number = int(row.number_input("Image", 1, len(split), step=1, key="image", bind="query-params", width=120))
     strength = row.select_slider("Strength", STRENGTHS, STRENGTHS[-1], key="strength", bind="query-params", width=200)
     image = split.images[number - 1][None]
     tiles = {"as it is": image} | {name: corrupted(image, name, strength) for name in CORRUPTIONS}
-    with st.container(horizontal=True, gap="small", key="corrupted"):
+    with st.container(horizontal=True, gap="small", key=room_key("corrupted")):
         for name, tile in tiles.items():
             answer = subject.predictor.classify(tile, 1)[0].predictions[0].label
             pixels, caption = tile[0].permute(1, 2, 0).numpy(), f"{name[0].upper()}{name[1:]}: {escape(answer)}"

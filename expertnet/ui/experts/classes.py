@@ -14,6 +14,7 @@ from expertnet.ui.experts.factors import factors_panel
 from expertnet.ui.experts.more import folded
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
+from expertnet.ui.style import room_key
 from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import escape
 
@@ -22,7 +23,7 @@ HIGHLIGHTED, EXPERT, IMAGE = "highlight", "expert", "clicked image"  # widgets, 
 
 
 def classes_view(selection: Selection, lab: Lab) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", key="labelled"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled")):
         block = pick_block(selection.blocks)
         names = sorted(set(lab.by_class["class"]), key=lab.classes.index)
         highlighted = st.selectbox(

@@ -11,6 +11,7 @@ from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
+from expertnet.ui.style import room_key
 from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps shown per expert
@@ -26,7 +27,7 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
     with body:
         left, right = st.columns([2, 5], gap="medium")
         with left:
-            answer = st.container(key="answer")
+            answer = st.container(key=room_key("answer"))
             picked = pick_image(selection)
         if picked is not None:
             with right:
@@ -39,7 +40,7 @@ def _two_images(selection: Selection, lab: Lab | None) -> None:
     weights = []
     for of, column in zip((FIRST, SECOND), st.columns(2, gap="large"), strict=True):
         with column:
-            answer = st.container(key=f"answer {of}")
+            answer = st.container(key=room_key(f"answer {of}"))
             picked = pick_image(selection, second=of == SECOND)
             if picked is not None:
                 weights.append(_routing(selection, lab, *picked, answer, of))

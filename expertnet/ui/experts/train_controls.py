@@ -23,6 +23,7 @@ from expertnet.ui.experts.more import folded
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
 from expertnet.ui.shell import action, duration, link, shown_error
+from expertnet.ui.style import room_key
 from expertnet.ui.views import segments_width
 from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted, escape
@@ -43,7 +44,7 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
     except RunError as error:  # such as a run that has not finished
         st.info(escape(str(error)), icon=":material/info:")
         return
-    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled controls")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled controls"))
     with row:  # not a number input: two of them have buttons of the same name
         seeds = pick_number("Seeds", range(1, MAX_SEEDS + 1), max(SEEDS, len(begun.seeds) if begun else 0), "seeds")
     margin = _pick_margin(row)

@@ -11,16 +11,20 @@ KEY = "calibrate"
 
 
 def temperature_of(run: Run, checkpoint: Checkpoint) -> float | None:
-    """Return the temperature of a run that has been calibrated, unless the user wants the probabilities as they are."""
-    return _fitted(run, checkpoint) if st.session_state.get(KEY, True) else None
+    """Return the temperature of a run that has been calibrated, if the user wants calibrated probabilities."""
+    return _fitted(run, checkpoint) if st.session_state.get(KEY) else None
 
 
 def pick_calibration(row: DeltaGenerator, run: Run, checkpoint: Checkpoint) -> float | None:
     """Ask in a row of controls whether to calibrate, if the run has been calibrated. Return the temperature, or None."""
     if _fitted(run, checkpoint) is None:
         return None
-    st.session_state.setdefault(KEY, True)
-    row.toggle("Calibrated", key=KEY, help="Divide the logits by the temperature that fits the validation images best.")
+    row.toggle(
+        "Calibrated",
+        key=KEY,
+        help="Divide the logits by the temperature that fits the validation images best. The other pages show the network's own "
+        "probabilities.",
+    )
     return temperature_of(run, checkpoint)
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from expertnet.data.data_url import from_data_url
+from expertnet.data.drawing import PEN
 
 HTML = """
 <div class="row">
@@ -56,7 +57,7 @@ export default function ({ data, parentElement, setStateValue }) {
   let last = null
   const lineTo = (next) => {
     context.strokeStyle = data.ink
-    context.lineWidth = canvas.width / 6  // about as thick as in the digits
+    context.lineWidth = canvas.width * data.pen
     context.lineCap = context.lineJoin = "round"
     context.beginPath()
     context.moveTo(...last)
@@ -115,5 +116,5 @@ _canvas = st.components.v2.component("canvas", html=HTML, css=CSS, js=JS)
 def draw(light_on_dark: bool, key: str) -> bytes | None:
     """Return a drawing as an image file, or None before the first stroke. Raises ImageError if it cannot be read."""
     ink, paper = ("white", "black") if light_on_dark else ("black", "white")
-    result = _canvas(key=key, data={"ink": ink, "paper": paper}, on_drawing_change=lambda: None)
+    result = _canvas(key=key, data={"ink": ink, "paper": paper, "pen": PEN}, on_drawing_change=lambda: None)
     return from_data_url(result.drawing) if result.drawing else None

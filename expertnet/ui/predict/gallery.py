@@ -16,6 +16,7 @@ from expertnet.utils.text import to_csv
 
 TILES = 48
 ANY = "All classes"
+BEFORE = "before calibration"  # column of the probability
 
 Answer = tuple[Tensor, Classification] | str  # the image (3, S, S) as the network sees it, or why it cannot be read
 
@@ -28,6 +29,7 @@ class Classified:
     image: Tensor  # (3, S, S), as the network sees it
     answer: Classification
     verdict: Verdict | None  # None if unknown
+    uncalibrated: float | None = None  # probability of the answer before calibration; None without one
 
     @property
     def label(self) -> str:
@@ -55,7 +57,11 @@ def classified(
     verdicts = [None] * len(read) if novelty is None else novelty.verdicts([answer for *_, answer in read])
     images = []
     for (each, image, answer), verdict in zip(read, verdicts, strict=True):
-        images.append(Classified(each, image, answer.calibrated(temperature) if temperature else answer, verdict))
+        if temperature is None:
+            images.append(Classified(each, image, answer, verdict))
+        else:
+            before = answer.predictions[0].probability
+            images.append(Classified(each, image, answer.calibrated(temperature), verdict, before))
     return images, unreadable
 
 
@@ -105,17 +111,22 @@ def show_table(classes: Sequence[str], passing: Sequence[Classified], unreadable
     for each in passing:
         shares = zip(classes, each.answer.probabilities.tolist(), strict=True)
         row = {"file": each.given.name, "class": each.label, "probability": each.probability}
+        if each.uncalibrated is not None:
+            row[BEFORE] = each.uncalibrated
         if each.verdict is not None:
             row |= {"unlike": each.verdict.unlike, "as unusual": each.verdict.as_unusual}
         rows.append(row | {f"P({label})": share for label, share in shares})
     table = pd.DataFrame(rows)
     st.dataframe(
-        table[[name for name in ("file", "class", "probability", "unlike", "error") if name in table]],
+        table[[name for name in ("file", "class", "probability", BEFORE, "unlike", "error") if name in table]],
         hide_index=True,
         width="stretch",
         placeholder="–",
         alt="The files with their most likely class",
-        column_config={"probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
+        column_config={
+            "probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+            BEFORE: st.column_config.NumberColumn(format="percent"),
+        },
     )
     st.download_button(
         "Download all probabilities (CSV)", to_csv(table), "predictions.csv", "text/csv", icon=":material/download:"

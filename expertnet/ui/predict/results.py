@@ -77,7 +77,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
     with left:
         _bars(shown, "bars")
     with right:
-        _routing(shown, "heat")
+        _routing(predictor, shown, "heat")
     show_evidence(predictor, shown.image, shown.answer)
 
 
@@ -92,7 +92,7 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
                     st.caption(escape(run.title))
             _notice(predictor, shown, of)
             _bars(shown, f"bars{of}")
-            _routing(shown, f"heat{of}")
+            _routing(predictor, shown, f"heat{of}")
 
 
 def _image(shown: Classified) -> None:
@@ -102,6 +102,8 @@ def _image(shown: Classified) -> None:
 
 def _answer(shown: Classified) -> None:
     st.subheader(f"Answer: {escape(shown.label)} ({percent(shown.probability)})", anchor=False)
+    if shown.uncalibrated is not None:
+        st.caption(f"Calibrated; {percent(shown.uncalibrated)} before.")
     if shown.verdict is not None and not shown.unlike:
         st.caption(shown.verdict.sentence)
 
@@ -111,10 +113,11 @@ def _bars(shown: Classified, key: str) -> None:
     show_chart(specification(probability_bars(table)), key)
 
 
-def _routing(shown: Classified, key: str) -> None:
+def _routing(predictor: Predictor, shown: Classified, key: str) -> None:
     if shown.answer.routing.shape[1] > 1:
         st.markdown("**Routing weights**")
-        show_chart(specification(routing_heatmap(weights_table(shown.answer.routing))), key)
+        weights = weights_table(shown.answer.routing, predictor.settings.model.routed_blocks)
+        show_chart(specification(routing_heatmap(weights)), key)
 
 
 def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
@@ -123,7 +126,7 @@ def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
     found = None if given.is_own else unlike_training(shown.image, predictor.info)
     sentences = [found.sentence] if found is not None else []
     if shown.verdict is not None and shown.unlike:
-        sentences.append(f"{shown.verdict.sentence} Do not rely on the answer.")
+        sentences.append(f"{shown.verdict.sentence} The answer may be wrong.")
     if not sentences:
         return
 

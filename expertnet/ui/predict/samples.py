@@ -28,6 +28,7 @@ from expertnet.utils.text import escape
 
 MOST_SAMPLES = 12
 OWN = "Test images of this run"
+Load = Callable[[int], Tensor]  # takes S, and returns (3, S, S) uint8 or raises ImageError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Given:
 
     name: str
     key: Hashable  # the same for the same image
-    load: Callable[[int], Tensor]  # takes S, and returns (3, S, S) uint8 or raises ImageError
+    load: Load
     note: str = ""  # shown with the answer
     place: int | None = None  # in the test set
     inverted: bool | None = None  # None if it cannot be

@@ -1,12 +1,14 @@
 """Where the images on the Predict page come from: samples, a drawing, files, the clipboard or the camera."""
 
 from collections.abc import Hashable
+from functools import partial
 from hashlib import sha256
 
 import streamlit as st
-from torch import Tensor
 
+from expertnet.data.builtin import BUILTIN
 from expertnet.data.catalog import namesake_images
+from expertnet.data.drawing import load_drawing
 from expertnet.data.images import MAX_BYTES, load_image
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import has_own_test_set
@@ -15,7 +17,7 @@ from expertnet.store.run import Run
 from expertnet.ui.own_test_set import own_test_set
 from expertnet.ui.predict.canvas import draw
 from expertnet.ui.predict.paste import paste
-from expertnet.ui.predict.samples import Given, pick_sample
+from expertnet.ui.predict.samples import Given, Load, pick_sample
 
 SAMPLES, DRAW, UPLOAD, CAMERA = "Samples", "Draw", "Upload", "Camera"
 INVERT = "invert"  # widget
@@ -47,14 +49,7 @@ def given_images(source: str, run: Run, predictor: Predictor) -> list[Given]:
     if source == SAMPLES:
         return pick_sample(run, predictor)
     if source == DRAW:
-        drawing, swap = draw(_learned_light_on_dark(predictor), key="canvas"), _invert()
-        if drawing is None:
-            st.caption(
-                "Draw one of the classes, as large as the square. On the keyboard, Space lowers and lifts the pen, and the "
-                "arrow keys move it."
-            )
-            return []
-        return [_file("drawing", drawing, sha256(drawing).digest(), swap)]
+        return _drawing(run, predictor)
     photo = st.camera_input("Camera", key="camera", label_visibility="collapsed") if source == CAMERA else None
     files = st.file_uploader("Images", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
     pasted = paste(key="paste") if source == UPLOAD else None
@@ -63,16 +58,35 @@ def given_images(source: str, run: Run, predictor: Predictor) -> list[Given]:
     return given if pasted is None else [*given, _file("pasted", pasted, sha256(pasted).digest(), swap)]
 
 
+def _drawing(run: Run, predictor: Predictor) -> list[Given]:
+    """Ask for a drawing. If the run's images are small and cropped to their ink, it becomes like them."""
+    light_on_dark, spec = _learned_light_on_dark(predictor), BUILTIN.get(run.settings().data.dataset)
+    native_size = spec.native_size if spec else None
+    data, swap = draw(light_on_dark, key="canvas"), _invert()
+    if data is None:
+        st.caption(
+            "Draw one of the classes, as large as the square. On the keyboard, Space lowers and lifts the pen, and the "
+            "arrow keys move it."
+        )
+        return []
+    note = ""
+    if spec and native_size:
+        note = f"Drawing, cropped and reduced to {native_size} x {native_size} pixels, like {spec.title}"
+    load = partial(load_drawing, data, native_size=native_size, light_on_dark=light_on_dark)
+    key = sha256(data).digest(), native_size, light_on_dark, swap
+    return [Given("drawing", key, _swapped(load, swap), note, inverted=swap, data=data)]
+
+
 def _invert() -> bool:
     return st.toggle("Invert", key=INVERT, help="Swap light and dark before the network sees the images.")
 
 
 def _file(name: str, data: bytes, key: Hashable, swap: bool) -> Given:
-    def load(image_size: int) -> Tensor:
-        image = load_image(data, image_size)
-        return inverted(image) if swap else image
+    return Given(name, (key, swap), _swapped(partial(load_image, data), swap), inverted=swap, data=data)
 
-    return Given(name, (key, swap), load, inverted=swap, data=data)
+
+def _swapped(load: Load, swap: bool) -> Load:
+    return (lambda image_size: inverted(load(image_size))) if swap else load
 
 
 def _learned_light_on_dark(predictor: Predictor) -> bool:

@@ -20,6 +20,7 @@ from expertnet.ui import shell
 from expertnet.ui.auth import login
 from expertnet.ui.export import export_button
 from expertnet.ui.runs.state import close_drawer, open_drawer
+from expertnet.ui.style import room_key
 from expertnet.utils.text import counted, cut, escape
 
 DELETED = "deleted runs"  # in the session: the ids that Undo restores
@@ -35,7 +36,7 @@ def run_actions(row: RunRow) -> None:
     why_not = resume_fault(run) if resumable else None
     if why_not:
         st.warning(escape(why_not), icon=":material/block:")
-    buttons = st.container(horizontal=True, vertical_alignment="center", key="actions of a run")
+    buttons = st.container(horizontal=True, vertical_alignment="center", key=room_key("actions of a run"))
     if row.settings:
         with buttons:
             shell.link("train", "See training", run.id)

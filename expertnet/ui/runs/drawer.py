@@ -17,6 +17,7 @@ from expertnet.ui.runs.imports import import_panel
 from expertnet.ui.runs.state import IMPORT, TRASH, close_drawer, drawer, open_drawer, opened
 from expertnet.ui.runs.trash import trash_panel
 from expertnet.ui.shell import NO_RUN, shown_error, state_label, time_text, toast
+from expertnet.ui.style import room_key
 from expertnet.utils.text import escape, percent
 
 WIDTH = 640  # pixels; fits two charts side by side
@@ -69,7 +70,7 @@ def _facts(row: RunRow) -> None:
         escape(row.dataset),
     ]
     st.caption(" · ".join([*filter(None, facts), escape(time_text(row.run.created))]))
-    figures = st.container(horizontal=True, gap="large", key="measures")
+    figures = st.container(horizontal=True, gap="large", key=room_key("measures"))
     best = "Test accuracy, last epoch" if row.watches_test else "Best validation accuracy"
     figures.metric(best, percent(row.best), width="content")
     if not row.watches_test:

@@ -12,6 +12,7 @@ from expertnet.ui.auth import login
 from expertnet.ui.runs import state
 from expertnet.ui.runs.table import TALLEST, draw_table, table_key, table_of, ticked_rows
 from expertnet.ui.shell import STATES, keep_choice
+from expertnet.ui.style import room_key
 from expertnet.utils.text import counted
 
 LOOK_EVERY, LOOK_EVERY_PER_ROW = 2.0, 0.005  # seconds between looks at active runs, and the extra for each row
@@ -35,7 +36,7 @@ def find_runs(index: RunIndex) -> tuple[list[RunRow], int, list[RunRow]]:
 
 def _controls(index: RunIndex) -> tuple[list[RunRow], int]:
     """Draw the controls. Return the first DRAWN rows that pass, and how many do."""
-    place = st.container(horizontal=True, vertical_alignment="bottom", key="labelled list")
+    place = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled list"))
     text = place.text_input(
         "Search",
         key="q",

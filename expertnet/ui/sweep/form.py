@@ -15,6 +15,7 @@ from expertnet.sweeps.engine import start_sweep
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, TRIALS, Budget, Plan
 from expertnet.sweeps.space import NOT_VARIED, Dimension, parse_dimension, parse_space, separator
 from expertnet.ui.shell import action
+from expertnet.ui.style import room_key
 from expertnet.utils.text import escape
 
 WIDTH = 760  # pixels of the form
@@ -76,7 +77,7 @@ def _expectation(plan: Plan) -> str:
 
 def _base() -> tuple[Settings, str]:
     """Ask for the settings that all trials share. Returns them, and what is wrong with them or ""."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled base")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled base"))
     titles = {name: spec.title for name, spec in BUILTIN.items()}
     dataset = row.selectbox(
         "Dataset",
@@ -143,7 +144,9 @@ def _space(base: Settings) -> tuple[tuple[Dimension, ...], str]:
 def _values(field: SettingField, value: Any) -> str:
     """Ask for the values of one setting, and return them as --vary accepts them."""
     kind = "range " if field.kind in ("int", "float") else ""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"labelled {kind}{field.key}")
+    row = st.container(
+        horizontal=True, vertical_alignment="bottom", gap="small", key=room_key(f"labelled {kind}{field.key}")
+    )
     if field.kind in ("choice", "bool"):
         options = list(field.choices) or ["true", "false"]
         return ",".join(
@@ -187,7 +190,7 @@ def _range(field: SettingField, value: Any) -> tuple[float, float]:
 
 
 def _budget() -> Budget:
-    row = st.container(horizontal=True, vertical_alignment="bottom", key="labelled budget")
+    row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled budget"))
     limit: dict[str, Any] = {"placeholder": "no limit", "width": 180}
     trials = row.number_input("Trials", value=TRIALS, step=1, key="sweep trials", **limit)
     hours = row.number_input(

@@ -19,6 +19,7 @@ from expertnet.ui.auth import login
 from expertnet.ui.export import export_button
 from expertnet.ui.notify import notify_button
 from expertnet.ui.shell import act, action, link
+from expertnet.ui.style import room_key
 from expertnet.ui.train.values import NONE, fill, whole
 from expertnet.utils.text import cut, escape
 
@@ -28,7 +29,7 @@ def training_actions(run: Run, status: Status) -> None:
     if status.state == "queued":
         st.caption(escape(manager().executor.status(run)))
     elif status.state == "running":
-        buttons, help = st.container(horizontal=True, key="actions"), "Keeps completed epochs."
+        buttons, help = st.container(horizontal=True, key=room_key("actions")), "Keeps completed epochs."
         action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")
         ask = buttons.popover("Stop and discard", icon=":material/delete:")
         ask.write("This moves the run and all its epochs to the trash. You can restore it on the Runs page.")
@@ -52,7 +53,7 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
         st.info(f"{manager().executor.ended(run)} {saved}", icon=":material/power_off:")
     if status.ended_early:
         st.caption(manager().executor.ended(run))
-    buttons = st.container(horizontal=True, vertical_alignment="center", key="actions of ended")
+    buttons = st.container(horizontal=True, vertical_alignment="center", key=room_key("actions of ended"))
     if manager().executor.restarts(run):
         action(
             buttons,

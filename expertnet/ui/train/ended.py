@@ -17,6 +17,7 @@ from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
+from expertnet.utils.home import launcher
 from expertnet.utils.text import escape
 
 OVERVIEW, MISTAKES, SETTINGS, LOG = TABS = ["Overview", "Mistakes", "Settings", "Log"]
@@ -65,7 +66,7 @@ def _settings(run: Run) -> None:
     summary(settings)
     if run.preset in PRESETS:
         st.caption("On the command line:")
-        st.code(command_line(settings, run.preset), language="bash", wrap_lines=True)
+        st.code(command_line(settings, run.preset, launcher()), language="bash", wrap_lines=True)
     tracker_links(run)
     settings_table(run)
 

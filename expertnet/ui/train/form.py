@@ -31,6 +31,7 @@ from expertnet.ui.train.start_from import KEY as START
 from expertnet.ui.train.start_from import start_field
 from expertnet.ui.train.summary import image_sizes, summary
 from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
+from expertnet.utils.home import launcher
 from expertnet.utils.text import counted, escape, size_text
 
 FOLDED = {
@@ -82,7 +83,7 @@ def settings_form() -> FormResult:
                 summary(settings)
                 image_sizes(settings)
                 st.caption("On the command line:")
-                st.code(command_line(settings, form.preset), language="bash", wrap_lines=True)
+                st.code(command_line(settings, form.preset, launcher()), language="bash", wrap_lines=True)
     if settings is None:
         first, *others = invalid.values()
         more = f" {counted(len(others), 'more problem is', 'more problems are')} marked in the form." if others else ""

@@ -14,6 +14,7 @@ from expertnet.store.steps import read_steps
 from expertnet.ui.chart import show_chart
 from expertnet.ui.run_details import epoch_chart, step_chart
 from expertnet.ui.shell import PAGES, TITLE, duration, state_label
+from expertnet.ui.style import room_key
 from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
@@ -70,7 +71,7 @@ def final_numbers(run: Run, status: Status) -> None:
     used = f" · uses epoch {status.best_epoch:,}" if status.best_epoch not in (None, status.epoch) else ""
     st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{used}")
     monitors_test = run.settings().watches_test
-    figures = st.container(horizontal=True, gap="medium", key="figures")
+    figures = st.container(horizontal=True, gap="medium", key=room_key("figures"))
     figures.metric("Time taken", duration(status.seconds), width="content")
     speed = status.images_per_second
     figures.metric("Images per second", f"{speed:,.0f}" if speed else "–", width="content")
