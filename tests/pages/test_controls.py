@@ -63,6 +63,7 @@ def test_partial_results_are_shown_as_such_with_what_is_missing(run):
     assert test.selectbox(key="seeds").value == 3
     assert "Partial results, " in text(test) and "equal weights" in text(test)
     assert button(test, "Train the missing controls") and test.get("vega_lite_chart")
+    assert list(test.dataframe[0].value) == ["network", "accuracy", "gain (points)", "95% interval", "routing"]
 
 
 @pytest.mark.parametrize(("view", "times"), [("One image", 2), ("Controls", 1), ("Through training", 0)])
