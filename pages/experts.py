@@ -12,7 +12,6 @@ from expertnet.ui.experts.experts import experts_view
 from expertnet.ui.experts.one_image import one_image_view
 from expertnet.ui.experts.selection import Selection, lab_of, open_selection, with_lab
 from expertnet.ui.experts.through_training import through_training_view
-from expertnet.ui.experts.tour import tour
 from expertnet.ui.experts.train_controls import controls_view
 from expertnet.ui.experts.verdict import verdict_card
 from expertnet.ui.experts.what_if import what_if_view
@@ -49,8 +48,6 @@ with shell.shown_error():
             icon=":material/info:",
         )
     lab = lab_of(selection) if title != "Through training" else None
-    tour(selection, lab)
     if lab is not None and lab.num_experts > 1:
-        # What if has the same button, and Controls the same sentence
-        verdict_card(selection, lab, ask=title != "What if", controls=title != "Controls")
+        verdict_card(selection, lab, title)
     VIEWS[title](selection, lab)

@@ -1,8 +1,9 @@
 """Turn a finished run into one that ships with the project: python -m tools.ship RUN --runs-dir DIR [--folder runs]
 
-Copies the settings, the history and the best weights, measures the routing of the test images and what the network
-relies on, and writes the model card.
+Copies the settings, the history and the best weights, and the settings and results of its controls, measures the routing
+of the test images and what the network relies on, and writes the model card.
 Leaves out everything that only resuming needs or that describes this machine.
+With --controls, a run that ships already gets the controls that were trained since, and nothing else changes.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from expertnet.data.splits import Split
 from expertnet.inference.novelty import measure_novelty
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import route_test_set
+from expertnet.network.controls import NAMES
 from expertnet.network.cost import estimate
 from expertnet.network.evaluation import evaluate
 from expertnet.routing.ablations import ABLATIONS
@@ -30,6 +32,8 @@ from expertnet.settings.schema import ModelSettings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.training.controls import FOLDER as CONTROLS
+from expertnet.training.controls import begun_plan
 from expertnet.utils.files import write_atomically
 from expertnet.utils.processes import Process
 from expertnet.utils.text import counted
@@ -124,6 +128,19 @@ def round_kernels(run: Run, split: Split) -> None:
     run.write_status(status)
 
 
+def keep_controls(source: Run, store: RunStore, target: Run) -> None:
+    """Write the settings and results of the finished controls of a run, without weights, into a folder of the run that ships."""
+    plan = begun_plan(source, store)
+    shutil.rmtree(target.path / CONTROLS, ignore_errors=True)
+    for trial in plan.distinct if plan else ():
+        if trial.row is not None and trial.finished and trial.row.id != source.id:
+            kept = Run(target.path / CONTROLS / trial.row.id)
+            kept.path.mkdir(parents=True)
+            kept.write_config(trial.row.run.config() | {"name": f"{NAMES[trial.arm]}, seed {trial.seed}"})
+            of_this_machine = dict.fromkeys(("seconds", "images_per_second", "utilization", "process_memory"))
+            kept.write_status(trial.row.status.changed(process=Process(), **of_this_machine))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
@@ -133,9 +150,14 @@ def main() -> None:
     parser.add_argument("--note", default="", help="text to add after the name of the dataset in the card")
     parser.add_argument("--name", help="name of the run that ships")
     parser.add_argument("--half", action="store_true", help="store the kernels in 16 bits")
+    parser.add_argument("--controls", action="store_true", help="only add the controls to a run that ships already")
     options = parser.parse_args()
-    source = RunStore(options.runs_dir).resolve(options.run)
+    store = RunStore(options.runs_dir)
+    source = store.resolve(options.run)
     target = Run(options.folder / source.id)
+    if options.controls:
+        keep_controls(source, store, target)
+        return
     target.path.mkdir(parents=True)
     for name in ("config.json", "status.json", "metrics.jsonl", "best.safetensors", "log.txt"):
         shutil.copy(source.path / name, target.path / name)
@@ -154,8 +176,10 @@ def main() -> None:
     images = load_images(target, parts(target)[0], data=data)
     for result in (ROUTINGS, ABLATIONS, FREEZING, HEADROOM, ROBUSTNESS, LIKENESS, STABILITY):
         result.measure(target, images)
+    if source.settings().model.num_experts > 1:  # a network without routing has no controls
+        keep_controls(source, store, target)
     write_atomically(target.path / "card.md", card(target, len(split), options.note, exact).encode())
-    size = sum(file.stat().st_size for file in target.path.iterdir())
+    size = sum(file.stat().st_size for file in target.path.rglob("*"))
     print(f"{target.path}: {size / 1e6:.2f} MB, test accuracy {target.status().test_accuracy:.2%}")
 
 

@@ -14,7 +14,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
 from expertnet.utils.processes import this_process
-from expertnet.utils.text import counted, percent
+from expertnet.utils.text import counted
 
 LOOK_EVERY = 1.0  # seconds between two looks at a training in another process
 
@@ -116,13 +116,12 @@ def _train(run: Run, store: RunStore, seeds: int, kinds: Sequence[str]) -> bool:
 
 def _lines(table: pd.DataFrame, sentence: str) -> Iterator[str]:
     """Yield the comparison as lines of a table, then its sentence."""
-    rows = [("network", "seeds", "accuracy", "gain (points)", "95% interval", "seconds", "multiply-adds")]
-    for row in records(table):
-        gain = "" if row["gain"] is None else f"{row['gain'] * 100:+.2f}"
-        interval = "" if row["low"] is None else f"{row['low'] * 100:+.2f} to {row['high'] * 100:+.2f}"
-        seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
-        accuracy = percent(row["accuracy"], 2)
-        cells = (row["control"], str(row["seeds"]), accuracy, gain, interval, seconds, f"{row['multiply_adds']:,}")
-        rows.append(cells)
+    from expertnet.findings.controls import brief
+
+    shown = brief(table).drop(columns="routing")
+    shown.insert(1, "seeds", table["seeds"].astype(str))
+    shown["seconds"] = table["seconds"].map("{:.0f}".format).where(table["seconds"].notna(), "")
+    shown["multiply-adds"] = table["multiply_adds"].map("{:,}".format)
+    rows = [tuple(shown), *shown.itertuples(index=False)]
     yield from aligned(rows)
     yield sentence

@@ -1,5 +1,6 @@
 """Whether learned routing improves accuracy: the network against its retrained controls, seed by seed."""
 
+from collections.abc import Collection
 from functools import partial
 from statistics import mean
 from typing import Literal
@@ -15,11 +16,19 @@ from expertnet.routing.retrained import Difference, Verdict, difference
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import Plan, Trial, begun_plan
-from expertnet.utils.text import counted, listed
+from expertnet.utils.text import counted, listed, percent
 
+NOT_MEASURED = "Whether a network trained without routing would do as well is not measured."
 MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by default
+NAMED = 2  # controls named in a short sentence
 Measured = Literal["test", "validation"]
 INTERVALS = ("low", "high", "low_90", "high_90")
+VERDICTS = {  # in a table
+    Verdict.EARNS: "improves accuracy",
+    Verdict.COSTS: "lowers accuracy",
+    Verdict.EQUIVALENT: "equivalent",
+    Verdict.UNKNOWN: "cannot be told",
+}
 CLAUSES = {  # in the order of the sentence
     Verdict.EARNS: "improves accuracy over {controls}",
     Verdict.COSTS: "lowers accuracy against {controls}",
@@ -36,6 +45,29 @@ def known(run: Run, store: RunStore) -> tuple[Plan, Finding] | None:
         return None
     finding = retrained(plan) if plan else None
     return (plan, finding) if plan and finding else None
+
+
+def in_short(run: Run, store: RunStore) -> str:
+    """Say without figures what the controls of a run show, or that nothing is known; "" if the run cannot have controls."""
+    try:
+        plan = begun_plan(run, store)
+    except RunError:
+        return ""
+    finding = retrained(plan) if plan else None
+    if plan is None or finding is None:
+        return NOT_MEASURED
+    table = finding.table[finding.table["gain"].notna() & finding.table["control"].isin(CONTROLS.values())]
+    said = dict(zip(table["control"], table["verdict"].replace("", Verdict.UNKNOWN.value), strict=True))
+    gates, clauses = _gates(said.get(CONTROLS["gates"]), said.values()), []
+    for verdict, clause in CLAUSES.items():
+        names = [name for name, found in said.items() if found == verdict and not (gates and name == CONTROLS["gates"])]
+        if names:
+            share = (
+                f"{'all' if len(names) == len(said) else f'{len(names)} of'} {len(said)} networks trained without it"
+            )
+            values = {"margin": f"{MARGIN * 100:g} points", "seeds": counted(int(table["seeds"].min()), "seed")}
+            clauses.append(clause.format(controls=listed(names) if len(names) <= NAMED else share, **values))
+    return f"{_progress(plan)}Learned routing {listed(clauses, ';')}.{gates}"
 
 
 def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -> Finding | None:
@@ -65,6 +97,24 @@ def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -
     return Finding("controls", "comparison with retrained controls", sentence, chart, table, method, shares)
 
 
+def brief(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the comparison that answer whether routing improves accuracy, as text. The table itself has the rest."""
+
+    def points(values: pd.Series) -> pd.Series:
+        return (values * 100).map("{:+.2f}".format).where(values.notna(), "")
+
+    interval = (points(table["low"]) + " to " + points(table["high"])).where(table["low"].notna(), "")
+    return pd.DataFrame(
+        {
+            "network": table["control"],
+            "accuracy": [percent(None if pd.isna(value) else value, 2) for value in table["accuracy"]],
+            "gain (points)": points(table["gain"]),
+            "95% interval": interval,
+            "routing": table["verdict"].map(VERDICTS).fillna(""),
+        }
+    )
+
+
 def runs_of_controls(plan: Plan) -> Finding:
     """List every training of the plan, one row per arm and seed."""
     rows = [
@@ -80,6 +130,8 @@ def runs_of_controls(plan: Plan) -> Finding:
         for trial in plan.trials
     ]
     method = "Accuracy is that on the test set. All runs of a seed share their validation images and the order of the training images."
+    if plan.run.shipped:
+        method += " Of the runs that came with an included network, only the settings and results are kept."
     sentence = f"{counted(sum(trial.finished for trial in plan.distinct), 'run')} of {len(plan.distinct)} finished."
     table, shares = pd.DataFrame(rows), ("accuracy", "validation_accuracy")
     return Finding("controls-by-seed", "table of retrained runs", sentence, None, table, method, shares)
@@ -153,7 +205,17 @@ def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | 
             values = {"controls": listed(names), "margin": f"{margin * 100:g} points", "seeds": counted(fewest, "seed")}
             clauses.append(clause.format(**values))
     single = max(map(len, pairs.values())) == 1
-    return f"Routing {listed(clauses, ';')}." + (" One seed gives no interval: train at least 2." if single else "")
+    gates = next((verdict for verdict, arms in groups.items() if "gates" in arms), None)
+    return f"Routing {listed(clauses, ';')}.{_gates(gates, groups)}" + (
+        " One seed gives no interval: train at least 2." if single else ""
+    )
+
+
+def _gates(gates: str | None, verdicts: Collection[str]) -> str:
+    """Say that channel gates make experts superfluous if routing is better than another control, but not than they are."""
+    if Verdict.EARNS not in verdicts or gates not in (Verdict.EQUIVALENT, Verdict.COSTS):
+        return ""
+    return f" Channel gates do {'better' if gates == Verdict.COSTS else 'as well'} without experts."
 
 
 def _method(plan: Plan, margin: float, measured: Measured) -> str:

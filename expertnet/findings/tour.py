@@ -1,4 +1,4 @@
-"""A tour of the lab in five steps, for a network on `contexts` whose experts follow the ground of the image."""
+"""A tour of the lab in six steps, for a network on `contexts` whose experts follow the ground of the image."""
 
 from dataclasses import dataclass
 
@@ -24,10 +24,14 @@ class Step:
     view: str
     image: int | None = None  # of the test set, from 0
     block: int | None = None
+    heading: str = ""  # of the section that the text is about, if it is further down
 
 
-def tour_steps(lab: Lab, predictor: Predictor, split: Split) -> list[Step]:
-    """Return the steps for a network and its test set; none if no block follows the ground, or if no two images show it."""
+def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> list[Step]:
+    """Return the steps for a network and its test set; none if no block follows the ground, or if no two images show it.
+
+    `controls` says what is known of the retrained controls.
+    """
     dataset = predictor.settings.data.dataset
     known, found = known_factors(dataset, lab.count), factors.factors(lab, dataset)
     if dataset != "contexts" or known is None or found is None:
@@ -50,28 +54,33 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split) -> list[Step]:
             block,
         ),
         Step(
-            f"{shows[1]}: only the ground differs. Block {block} gives expert {other} the largest weight, {another:.2f}, and the "
-            f"answer is “{changed}”, which is what this shape means here.",
+            f"{shows[1]}: only the ground differs. Block {block} gives expert {other} the largest weight, {another:.2f}. On "
+            f"{known['ground'][second]} ground, a {known['shape'][second]} means “{changed}”, which is the network's answer.",
             "One image",
             second,
             block,
         ),
         Step(
-            f"This holds for all {lab.count:,} test images. {grounds.sentence} See “What the routing follows” below.",
+            f"This holds for all {lab.count:,} test images, as “What the routing follows” shows below. {grounds.sentence}",
             "Classes",
             block=block,
         ),
         Step(
-            f"The first image again. Scroll to “One image” and switch off expert {best}: the answer is no longer “{answer}”, "
-            "because the other experts follow the rules of other grounds.",
+            f"The first image again. Switch off expert {best} under “One image”: the answer is no longer “{answer}”, because the "
+            "other experts follow the rules of other grounds.",
             "What if",
             first,
             block,
+            "One image",
         ),
         Step(
             "“Does the network rely on per-image routing?” shows what is lost if all images are routed alike, and the chart below "
             "it, what is lost without each expert.",
             "What if",
+        ),
+        Step(
+            f"A network that relies on routing may not need it: trained without, it would have learned other weights. {controls}",
+            "Controls",
         ),
     ]
 

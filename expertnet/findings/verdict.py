@@ -9,6 +9,11 @@ from expertnet.routing.lab import Lab
 UNKNOWN = "It has not been measured whether routing matters for the answers."
 
 
+def headline(measured: Routings | None) -> str:
+    """Return what is known about the use of routing in a few words, without the figures of `verdict`."""
+    return UNKNOWN if measured is None else f"{policies(measured).sentence.partition(':')[0]}."
+
+
 def verdict(lab: Lab, measured: Routings | None = None) -> list[str]:
     """Return sentences on what is known about the use of routing, and on what the blocks do.
 

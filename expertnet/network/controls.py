@@ -8,18 +8,18 @@ from expertnet.network.cost import estimate
 from expertnet.settings.schema import Settings
 
 LEARNED = "learned"
-CONTROLS = {  # names in files and benchmarks, and for users
-    "uniform": "weights 1/K",
-    "random": "frozen random router",
-    "multiply_adds": "one expert, equal multiply-adds",
-    "parameters": "one expert, equal parameters",
-    "gates": "one expert with channel gates, equal multiply-adds",
+CONTROLS = {  # names in files and benchmarks, and for users, which also read well one after another in a sentence
+    "uniform": "equal weights",
+    "random": "frozen random routers",
+    "multiply_adds": "one expert of equal multiply-adds",
+    "parameters": "one expert of equal parameters",
+    "gates": "one expert with channel gates",
 }
 ARMS = {LEARNED: "learned routing"} | CONTROLS
 KINDS = {  # other networks of the family, which are trained only if asked for
-    "kernels": "kernels mixed",
-    "top_1": "top 1 of K, balanced",
-    "odconv": "kernels mixed with ODConv gates",
+    "kernels": "mixed kernels",
+    "top_1": "balanced top 1 of K",
+    "odconv": "mixed kernels with ODConv gates",
     "deviation": "router on mean and deviation",
     "sigmoid": "sigmoid router",
 }

@@ -3,7 +3,8 @@
 Other kinds of networks of experts are trained and compared likewise, but only those that are asked for.
 
 A control has the run's images, recipe and budget. It is recognized by its settings and its images alone, so that a run that is
-already there is never trained again, whoever trained it.
+already there is never trained again, whoever trained it. An included run has the controls that were trained for it in its own
+folder: their settings and results, without weights.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -18,7 +19,7 @@ from expertnet.network.controls import ARMS, CONTROLS, KINDS, NAMES, arm_setting
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
-from expertnet.store.index import run_rows
+from expertnet.store.index import rows_of, run_rows
 from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
@@ -31,6 +32,7 @@ from expertnet.utils.text import cut
 
 SEEDS, MAX_SEEDS = 3, 30  # by default, and at most
 TAG = "control"
+FOLDER = "controls"  # of an included run
 LONGEST = 30  # characters of the run's title in the names of its controls
 
 
@@ -163,14 +165,18 @@ def _checked(run: Run) -> tuple[Settings, DatasetInfo]:
 
 
 def _best_rows(run: Run, keys: Collection[str], info: DatasetInfo, store: RunStore) -> dict[str, RunRow]:
-    """Return the run of each settings_key: one that has finished, else one that trains or waits, else one that was cut off."""
+    """Return the run of each settings_key: one that has finished, else one that trains or waits, else one that was cut off.
+
+    Those of the store come before those in the folder of the run.
+    """
     found: dict[str, RunRow] = {}
+    included = [row for row in rows_of(map(Run, sorted((run.path / FOLDER).glob("*")))) if row.key in keys]
 
     def rank(row: RunRow) -> tuple[bool, bool, bool]:
         done = row.state == "finished" and row.test is not None
         return row.id != run.id, not done, not row.active
 
-    for row in sorted(run_rows(store, key=keys), key=rank):  # the newest of equal ones first
+    for row in sorted([*run_rows(store, key=keys), *included], key=rank):  # the newest of equal ones first
         if row.key not in found and (own := row.run.dataset_info()) is not None and is_own(info, own):
             found[row.key] = row
     return found

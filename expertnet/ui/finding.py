@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from expertnet.charts.base import to_file
@@ -16,8 +17,8 @@ MIME = {"csv": "text/csv", "png": "image/png", "svg": "image/svg+xml"}
 Clicked = Callable[[dict[str, Any]], None]  # takes the fields of what was clicked, none of them after a click elsewhere
 
 
-def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked | None = None) -> None:
-    """Show a finding, with its table below the chart if `table` is set.
+def show(finding: Finding, table: bool | pd.DataFrame = False, of: str = "", clicked: Clicked | None = None) -> None:
+    """Show a finding, with its table below the chart if `table` is set: another one to show in its place, or True.
 
     `of` tells apart two of the same kind, such as "first run". `clicked` is called after a click in the chart, or after the
     choice of a row if there is only a table.
@@ -33,9 +34,11 @@ def show(finding: Finding, table: bool = False, of: str = "", clicked: Clicked |
 
         selecting: dict[str, Any] = {"on_select": on_select} if clicked else {}
         show_chart(finding.spec, key, **selecting)
-    if finding.chart is None or table:
-        rows = finding.table.round(4).replace("", "–").rename(columns=_named)
-        percent = {_named(name): st.column_config.NumberColumn(format="percent") for name in finding.shares}
+    if finding.chart is None or table is not False:
+        shown = table if isinstance(table, pd.DataFrame) else finding.table
+        rows = shown.round(4).replace("", "–").rename(columns=_named)
+        shares = finding.shares if shown is finding.table else ()
+        percent = {_named(name): st.column_config.NumberColumn(format="percent") for name in shares}
 
         def on_row() -> None:
             picked = st.session_state[key].selection.rows

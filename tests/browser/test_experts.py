@@ -7,36 +7,83 @@ import pytest
 from playwright.sync_api import expect
 
 from expertnet.store.run_store import RunStore
-from tests.support.opening import copy_of_shipped
+from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, copy_of_shipped
 from tests.support.served import serving, settle
 
 SCREENS = [(1280, 720), (390, 844)]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    run = copy_of_shipped(RunStore(tmp_path_factory.mktemp("experts") / "runs"), "Digits")
+def store(tmp_path_factory):
+    """The store of a fresh clone."""
+    store = RunStore(tmp_path_factory.mktemp("experts") / "runs")
+    for included in (SHIPPED_CONTEXTS, SHIPPED_DIGITS):
+        shutil.copytree(included, store.root / included.name)
+    return store
+
+
+@pytest.fixture(scope="module")
+def run(store):
+    run = copy_of_shipped(store, "Digits")
     shutil.copy(run.path / "best.safetensors", run.path / "last.safetensors")
     return run
 
 
 @pytest.fixture(scope="module")
-def server(run, shared_data):
-    with serving(run.path.parents[1], shared_data) as url:
+def server(store, shared_data):
+    with serving(store.root.parent, shared_data) as url:
         yield url
+
+
+def expect_in_first_screen(page):
+    for sign in (
+        page.get_by_role("img", name=re.compile("^Test image [0-9]+: class")),
+        page.locator(".st-key-verdict").get_by_role("paragraph").first,
+        page.get_by_text(re.compile("^Answer: ")),
+        page.get_by_role("radio", name="One image"),
+        page.get_by_role("combobox", name="Run"),
+    ):
+        expect(sign).to_be_in_viewport(ratio=1)
+    # on a phone, the axis and most cells of the heat map are in the first screen
+    ratio = 1 if page.viewport_size["width"] > 640 else 0.6
+    expect(page.locator("[aria-label*='Routing weights of one image']").first).to_be_in_viewport(ratio=ratio)
 
 
 @pytest.mark.parametrize("size", SCREENS, ids=str)
 def test_the_verdict_the_image_and_its_heat_map_are_in_the_first_screen(tab, run, size):
     page = tab("experts", run=run.id)
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
-    expect(page.get_by_role("img", name=re.compile("^Test image 1: class"))).to_be_in_viewport(ratio=1)
-    for words in ("per-image routing", re.compile("^Answer: ")):
-        expect(page.get_by_text(words)).to_be_in_viewport(ratio=1)
-    ratio = 1 if size[0] > 640 else 0.05  # on a phone, the heat map begins in the first screen
-    expect(page.locator("[aria-label*='Routing weights of one image']").first).to_be_in_viewport(ratio=ratio)
-    for control in (page.get_by_role("radio", name="One image"), page.get_by_role("combobox", name="Run")):
-        expect(control).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("per-image routing")).to_be_in_viewport(ratio=1)
+    expect_in_first_screen(page)
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+def test_so_they_are_on_the_first_visit_and_at_each_step_of_the_tour_that_is_about_an_image(tab, size):
+    page = tab("experts", run=SHIPPED_CONTEXTS.name)
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    expect(page.get_by_text("per-image routing")).to_be_in_viewport(ratio=1)
+    expect_in_first_screen(page)
+    for label, step in (("Take the tour", "1 of 6."), ("Next", "2 of 6.")):
+        page.get_by_role("button", name=label, exact=True).click()
+        settle(page.get_by_text(step))
+        expect_in_first_screen(page)
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+def test_the_link_of_the_tour_leads_to_the_section_that_it_names(tab, size):
+    page = tab("experts", run=SHIPPED_CONTEXTS.name, tour="4", view="What if")
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    heading = page.get_by_role("heading", name="One image", exact=True)
+    expect(heading).not_to_be_in_viewport()
+    page.get_by_role("link", name="Go to “One image”").click()
+    expect(heading).to_be_in_viewport()
+
+
+def test_the_card_leads_to_the_controls_that_come_with_the_network(tab):
+    page = tab("experts", run=SHIPPED_CONTEXTS.name)
+    page.get_by_role("button", name="See Controls").click()
+    expect(page.get_by_text("18 runs of 18 finished.")).to_be_visible()
+    page.wait_for_url(re.compile("view=Controls"))
 
 
 def test_the_run_its_weights_and_the_views_are_in_one_row(tab, run):
@@ -55,9 +102,14 @@ def test_an_image_is_picked_from_the_strip_by_keyboard_and_at_random(tab, run, s
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     tile = page.get_by_role("group", name="Test images").get_by_role("button", name=re.compile("^Test image 5: class"))
     tile.press("Enter")
-    expect(page.get_by_text(re.compile("^Test image 5: class"))).to_be_in_viewport(ratio=1)
+    caption = page.get_by_text(re.compile("^Test image 5: class"))
+    if size[0] > 640:
+        expect(caption).to_be_in_viewport(ratio=1)
+    else:
+        expect(caption).to_be_visible()
     expect(tile).to_have_attribute("aria-pressed", "true")
     expect(tile).to_be_focused()
+    expect(page.locator("[aria-label*='Routing weights of one image']").first).to_be_in_viewport(ratio=0.5)
     page.wait_for_url(re.compile("image=5"))
     page.get_by_role("button", name="Pick at random").press("Enter")
     page.wait_for_url(lambda url: "image=5&" not in url and not url.endswith("image=5"))

@@ -53,8 +53,8 @@ def test_other_kinds_are_trained_and_compared_only_if_asked_for(store):
     count = len(store.list())
     done = command("controls", run.id, "--queue", "--seeds", 1, "--kind", "top_1", "--kind", "kernels")
     assert plain.returncode == done.returncode == 0 and "Added 1 run to the queue." in done.stderr
-    assert "Left out kernels mixed: run mine is such a network itself." in done.stderr
-    assert len(store.list()) == count + 1 and "mine: top 1 of K, balanced, seed 0" in {
+    assert "Left out mixed kernels: run mine is such a network itself." in done.stderr
+    assert len(store.list()) == count + 1 and "mine: balanced top 1 of K, seed 0" in {
         each.title for each in store.list()
     }
 

@@ -52,7 +52,7 @@ def test_another_kind_is_queued_once_it_is_chosen(run):
     test.multiselect(key="kinds").set_value(["kernels"]).run()
     assert f"{missing + 1} trainings, about " in text(test)
     button(test, "Train the controls").click().run()
-    assert sum(each.title.endswith(": kernels mixed, seed 0") for each in store.list()) == 1
+    assert sum(each.title.endswith(": mixed kernels, seed 0") for each in store.list()) == 1
     button(test, "Remove the controls from the queue").click().run()
 
 
@@ -61,12 +61,13 @@ def test_partial_results_are_shown_as_such_with_what_is_missing(run):
     with_controls(run, store, {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})
     test = view_of(run)
     assert test.selectbox(key="seeds").value == 3
-    assert "Partial results, " in text(test) and "weights 1/K" in text(test)
+    assert "Partial results, " in text(test) and "equal weights" in text(test)
     assert button(test, "Train the missing controls") and test.get("vega_lite_chart")
+    assert list(test.dataframe[0].value) == ["network", "accuracy", "gain (points)", "95% interval", "routing"]
 
 
-@pytest.mark.parametrize(("view", "times"), [("One image", 1), ("Controls", 1), ("Through training", 0)])
-def test_the_card_says_what_the_controls_show_where_the_view_does_not(run, view, times):
+@pytest.mark.parametrize(("view", "times"), [("One image", 2), ("Controls", 1), ("Through training", 0)])
+def test_the_card_says_what_the_controls_show_in_short_and_with_figures_where_the_view_does_not(run, view, times):
     with_controls(run, RunStore(), {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})
     route_test_set(run, load_own_test_set(run))
     assert text(opened("experts", run.id, view=view)).count("Partial results, ") == times

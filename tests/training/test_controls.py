@@ -64,7 +64,7 @@ def test_queueing_adds_what_is_missing_and_nothing_twice(store):
     assert RunQueue(store.root).ids() == [control.id for control in queued] and len(set(queued)) == len(queued)
     assert {control.dataset_info() for control in queued} == {run.dataset_info()}
     assert {control.notes().tags for control in queued} == {("control",)}
-    assert {"mine: weights 1/K, seed 0", "mine: learned routing, seed 1"} <= {control.title for control in queued}
+    assert {"mine: equal weights, seed 0", "mine: learned routing, seed 1"} <= {control.title for control in queued}
     assert queue_controls(run, store, 2) == []
     first, wanted = queued[0], queued[0].settings()
     RunQueue(store.root).remove(first.id)

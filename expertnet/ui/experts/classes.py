@@ -31,6 +31,7 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         )
         what = "images" if selection.split is not None else "the numbers of images, which are not on this computer"
         st.caption(f"To see {what}, click a cell or a dot, or choose a class.", width="content")
+    factors_panel(selection.predictor.settings.data.dataset, lab, block)  # which says more, where it is known
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Mean routing by class")
@@ -44,7 +45,6 @@ def classes_view(selection: Selection, lab: Lab) -> None:
         index = _chosen_image(selection)
         if index is not None:
             gallery(selection, [index], [image_caption(lab, index)])
-    factors_panel(selection.predictor.settings.data.dataset, lab, block)
     folded("Information about the class", lambda: _information(selection, lab))
 
 

@@ -15,6 +15,7 @@ from expertnet.ui.style import room_key
 from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps shown per expert
+KEY = "one image"  # of the container that the style sheet turns into a grid in a wide window
 FIRST, SECOND = "first image", "second image"
 
 
@@ -25,47 +26,50 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
             _two_images(selection, lab)
         return
     with body:
-        left, right = st.columns([2, 5], gap="medium")
-        with left:
-            answer = st.container(key=room_key("answer"))
-            picked = pick_image(selection)
+        with st.container(key=KEY):
+            picked, _ = _image(selection, lab)
         if picked is not None:
-            with right:
-                _routing(selection, lab, *picked, answer)
-    if picked is not None:
-        _feature_maps(selection, picked[0])
+            _feature_maps(selection, picked)
 
 
 def _two_images(selection: Selection, lab: Lab | None) -> None:
     weights = []
     for of, column in zip((FIRST, SECOND), st.columns(2, gap="large"), strict=True):
         with column:
-            answer = st.container(key=room_key(f"answer {of}"))
-            picked = pick_image(selection, second=of == SECOND)
-            if picked is not None:
-                weights.append(_routing(selection, lab, *picked, answer, of))
+            _, weights_BK = _image(selection, lab, of)
+            weights += [weights_BK] if weights_BK is not None else []
     if len(weights) == 2:
         st.subheader("Second image minus first")
         between = weights[1] - weights[0]
         show(image_findings.difference(between, "between", "those of the first image", selection.blocks))
 
 
-def _routing(
-    selection: Selection, lab: Lab | None, image: Tensor, caption: str, answer: DeltaGenerator, of: str = ""
-) -> Tensor:
-    """Show an image with the answer in `answer`, its routing weights and their entropies. Return the weights (B, K).
+def _image(selection: Selection, lab: Lab | None, of: str = "") -> tuple[Tensor | None, Tensor | None]:
+    """Show an image with the answer, its weights, the choice of another one, and its entropies, in the order of a phone.
 
-    `of` tells apart two images on one page, which leave less room.
+    Return the image and its routing weights (B, K), None without an image. `of` tells apart two images on one page.
     """
+    above, choice = [st.container(), st.container()], st.container()
+    with choice:
+        picked = pick_image(selection, second=of == SECOND)
+    if picked is None:
+        return None, None
+    return picked[0], _routing(selection, lab, *picked, [*above, st.container()], of)
+
+
+def _routing(
+    selection: Selection, lab: Lab | None, image: Tensor, caption: str, places: list[DeltaGenerator], of: str
+) -> Tensor:
+    """Show an image with the answer, its routing weights and their entropies in three `places`. Return the weights (B, K)."""
     probabilities_1C, routing_1BK = selection.predictor(image[None])
     best, weights_BK = int(probabilities_1C[0].argmax()), routing_1BK[0]
     name = escape(selection.predictor.classes[best])
-    with answer.container(horizontal=True, vertical_alignment="center"):
+    answer, left, right = places
+    with answer, st.container(horizontal=True, vertical_alignment="center", key=room_key(f"answer {of}".rstrip())):
         st.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"Answer: **{name}** ({percent(float(probabilities_1C[0, best]))})")
             st.caption(escape(caption))
-    left, right = (st.container(), st.container()) if of else st.columns(2, gap="medium")
     with left:
         st.markdown("**Routing weights**")
         heatmap = st.container()

@@ -12,44 +12,47 @@ from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
 STEP = "tour"  # in the URL
-LEFT, STEPS = "left the tour", "steps of the tour"  # in the session
+STEPS = "steps of the tour"  # in the session
 
 
-def tour(selection: Selection, lab: Lab | None) -> None:
-    """Offer the tour, or show its current step. Draws nothing for other networks, or once the user has left."""
-    if lab is None or selection.split is None or not selection.run.shipped or LEFT in st.session_state:
-        return
+def steps_of(selection: Selection, lab: Lab, controls: str) -> list[Step]:
+    """Return the steps of the tour, none for most networks. `controls` says what is known of the retrained controls."""
+    if selection.split is None or not selection.run.shipped:
+        return []
     key, steps = st.session_state.get(STEPS, ((), []))
-    if key != selection.key:
-        steps = tour_steps(lab, selection.predictor, selection.split)
-        st.session_state[STEPS] = selection.key, steps
-    if not steps:
-        return
+    if key != (selection.key, controls):
+        steps = tour_steps(lab, selection.predictor, selection.split, controls)
+        st.session_state[STEPS] = (selection.key, controls), steps
+    return steps
+
+
+def current(steps: list[Step]) -> int:
+    """Return the number of the step that the user is at, 0 outside the tour."""
     asked = choices.read(STEP)
-    number = int(asked) if asked in map(str, range(1, len(steps) + 1)) else 0
+    return int(asked) if asked in map(str, range(1, len(steps) + 1)) else 0
+
+
+def text_of(steps: list[Step], number: int) -> str:
+    """Return the text of a step as Markdown, with a link to the section that it is about."""
+    step = steps[number - 1]
+    link = f" [Go to “{step.heading}”](#{step.heading.lower().replace(' ', '-')})" if step.heading else ""
+    return f"**{number} of {len(steps)}.** {escape(step.text)}{link}"
+
+
+def buttons(steps: list[Step], number: int) -> None:
+    """Draw the buttons that lead through the tour, or offer it."""
 
     def go(to: int) -> None:
         choices.write(STEP, str(to))
         choices.write("view", steps[to - 1].view)
         st.session_state.update(_widgets(steps[to - 1]))
 
-    def leave() -> None:
-        choices.write(STEP, "")
-        st.session_state[LEFT] = True
-
-    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small", key="tour of experts"):
-        text = (
-            f"**{number} of {len(steps)}.** {escape(steps[number - 1].text)}"
-            if number
-            else "**New here?** See what experts do."
-        )
-        st.markdown(text, width="stretch")
-        with st.container(horizontal=True, width="content"):
-            if number > 1:
-                st.button("Back", type="tertiary", on_click=go, args=(number - 1,), key="tour back")
-            if number < len(steps):
-                st.button("Next" if number else "Take the tour", on_click=go, args=(number + 1,), key="tour next")
-            st.button("Close", type="tertiary", on_click=leave, key="tour close")
+    if number > 1:
+        st.button("Back", type="tertiary", on_click=go, args=(number - 1,), key="tour back")
+    if number < len(steps):
+        st.button("Next" if number else "Take the tour", on_click=go, args=(number + 1,), key="tour next")
+    if number:
+        st.button("Close", type="tertiary", on_click=choices.write, args=(STEP, ""), key="tour close")
 
 
 def _widgets(step: Step) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import RunError
-from expertnet.findings.controls import MARGIN, expected_seconds, retrained, runs_of_controls
+from expertnet.findings.controls import MARGIN, brief, expected_seconds, retrained, runs_of_controls
 from expertnet.findings.finding import Finding
 from expertnet.findings.seeds import findings_over_seeds, learned_runs, measure_each
 from expertnet.network.controls import CONTROLS, KINDS
@@ -68,7 +68,7 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
             _training(plan, store, kinds)
             finding = retrained(plan, margin, measured)
             if finding is not None:
-                show(finding, table=True)
+                show(finding, table=brief(finding.table))  # the CSV has the rest
             if plan.begun:
                 show(runs_of_controls(plan))
 

@@ -1,28 +1,46 @@
-"""The card at the head of the lab: what routing does in this network, and whether the network relies on it."""
+"""The card at the head of the lab: what routing does in this network, whether the network relies on it, and the tour."""
 
 import streamlit as st
 
-from expertnet.findings.controls import known
-from expertnet.findings.verdict import verdict
+from expertnet.findings.controls import in_short, known
+from expertnet.findings.verdict import headline, verdict
 from expertnet.routing.effects import parts
 from expertnet.routing.lab import Lab
 from expertnet.routing.policies import ROUTINGS
 from expertnet.store.run_store import RunStore
+from expertnet.ui import choices
+from expertnet.ui.experts import tour
 from expertnet.ui.experts.effects import policy_effects
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
+CONTROLS = "Controls"  # the view
+WIDTHS = [5, 2]  # of the text and the buttons, in a wide window
 
-def verdict_card(selection: Selection, lab: Lab, ask: bool, controls: bool = True) -> None:
-    """Show the verdict. With `ask`, offer to measure whether the network relies on routing if this is not known yet.
 
-    With `controls`, also say what the retrained controls show, if there are any.
+def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
+    """Show the verdict in a few words and offer the tour, or show its step; the figures are in a popover.
+
+    Offer to measure whether the network relies on routing if this is not known yet, except in the view What if, which has the
+    same button. Say what the retrained controls show, except in Controls, which says so itself.
     """
     with st.container(border=True, key="verdict", gap="xsmall"):
-        place = st.container()
+        text, row = st.columns(WIDTHS, vertical_alignment="center")
         part = parts(selection.run)[0]
         measured = ROUTINGS.cached(selection.run, part, selection.checkpoint)
-        if measured is None and ask and selection.split is not None:
+        if measured is None and view != "What if" and selection.split is not None:
             measured = policy_effects(selection, part)
-        retrained = known(selection.run, RunStore()) if controls else None
-        place.markdown(escape(" ".join([*verdict(lab, measured), *([retrained[1].sentence] if retrained else [])])))
+    short = in_short(selection.run, RunStore())
+    steps = tour.steps_of(selection, lab, short)
+    number = tour.current(steps)
+    said = [headline(measured), *([short] if view != CONTROLS else [])]
+    text.markdown(tour.text_of(steps, number) if number else escape(" ".join(said)))
+    with row, st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        tour.buttons(steps, number)
+        if short and view != CONTROLS and not number:
+            st.button("See Controls", type="tertiary", on_click=choices.write, args=("view", CONTROLS))
+        with st.popover("Details", type="tertiary", key="details of the verdict"):
+            retrained = known(selection.run, RunStore()) if view != CONTROLS else None
+            st.markdown(escape(" ".join(verdict(lab, measured))))
+            if retrained is not None:
+                st.markdown(escape(retrained[1].sentence))
