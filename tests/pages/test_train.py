@@ -82,9 +82,7 @@ def test_the_mistakes_are_a_confusion_matrix_and_images_of_either_set():
 
 def test_the_settings_of_a_run_that_has_ended_name_those_that_differ_from_the_preset():
     run = finished(RunStore(), **{"training.lr": 0.005})
-    test = opened("train", run.id)
-    test.session_state[f"tab {run.id}"] = "Settings"
-    test.run()
+    test = opened("train", run.id, tab="Settings")
     table = test.dataframe[0].value.set_index("Key")
     assert list(table.loc["training.lr"]) == ["Learning rate", "0.005", "0.004"]
     first = [str(row.Value) != str(row.Preset) for row in test.dataframe[0].value.itertuples()]

@@ -11,12 +11,14 @@ from expertnet.settings.presets import PRESETS
 from expertnet.store.checks import check_network
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.ui.choices import went_back
 from expertnet.ui.run_details import settings_table, tracker_links
 from expertnet.ui.shell import shown_error, time_text
 from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
+from expertnet.ui.train.values import MISTAKE, TAB
 from expertnet.utils.text import escape
 
 OVERVIEW, MISTAKES, SETTINGS, LOG = TABS = ["Overview", "Mistakes", "Settings", "Log"]
@@ -25,16 +27,17 @@ LINES = 200  # of the log
 
 def ended_view(run: Run, status: Status) -> None:
     """Draw the outcome, the actions and the tabs. Only the content of the open tab is computed."""
-    info, key = run.dataset_info(), f"tab {run.id}"
+    info = run.dataset_info()
 
     def see_mistakes() -> None:
-        st.session_state[key] = MISTAKES
+        st.session_state[TAB] = MISTAKES
 
     sentence = outcome(run.settings(), status, len(info.classes) if info else 0)
     if sentence:
         st.markdown(f"**{escape(sentence)}**")
     ended_actions(run, status, see_mistakes)
-    for tab, title in zip(st.tabs(TABS, key=key, on_change="rerun"), TABS, strict=True):
+    first = MISTAKES if went_back() and MISTAKE[0] in st.query_params else OVERVIEW
+    for tab, title in zip(st.tabs(TABS, default=first, key=TAB, bind="query-params"), TABS, strict=True):
         if tab.open:
             with tab, shown_error():
                 if title == OVERVIEW:
