@@ -240,6 +240,22 @@ def test_a_finished_run_can_be_repeated_trained_longer_and_copied_to_the_form():
     assert lr.value == 0.005 and test.query_params["run"] in ("none", ["none"])
 
 
+def test_a_run_that_has_barely_learned_offers_enough_steps_first():
+    run = finished(RunStore())  # two epochs of ten steps
+    manager().pause(True)
+    test = opened("train", run.id)
+    assert any("Barely learned" in each.value for each in test.markdown)
+    button = test.button(key="enough")
+    assert button.label == "Train longer, to 30 epochs" and button.proto.type == "primary"
+    button.click().run()
+    assert not test.exception and run.state == "queued" and run.settings().training.epochs == 30
+    manager().stop(run)
+    good = written(RunStore())
+    good.write_status(good.status().changed(test_accuracy=0.9))
+    for other in (good, changed(finished(RunStore()), "resume.pt", b"")):  # the second cannot be resumed
+        assert "enough" not in [button.key for button in opened("train", other.id).button]
+
+
 def test_a_finished_run_with_a_damaged_status_can_be_evaluated_again():
     run = changed(finished(RunStore()), "status.json", b"{")
     test = opened("train", run.id)
