@@ -72,9 +72,9 @@ def _thumbnails(dataset: str, found: Scan) -> None:
         for name, path in zip(found.classes[:SHOWN], found.examples, strict=False)
         if path in images
     ]
-    if shown:
-        names = [escape(cut(name, 12)) for name, _ in shown]
-        st.image([image.permute(1, 2, 0).numpy() for _, image in shown], caption=names, width=THUMBNAIL)
+    row = st.container(horizontal=True, gap="small")
+    for name, image in shown:
+        row.image(image.permute(1, 2, 0).numpy(), caption=escape(cut(name, 12)), width=THUMBNAIL, alt=name)
 
 
 def _choose_others(form: Form) -> None:
