@@ -1,7 +1,9 @@
 """Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N ...] [--epochs N]
 
 First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page,
-at first and as the median of five later ones, the same with 200 runs compared, and the memory. The CPU time is that of the script
+at first and as the median of five later ones, the same with 200 runs compared, and the memory. The first content of a page is its
+heading: the time until the script sends it is printed beside that of the whole script. The times begin with the script, because
+each new session of AppTest first looks through all installed packages, which a server does once. The CPU times are those of the script
 alone, which does not wait for what it starts in the background. Then measures every page in
 Chromium, from the click on its link in an open tab to the end of its script: the first visit after the server's start, and the
 median of five later ones. With several numbers of runs, each is measured in a process of its own, without a browser.
@@ -22,6 +24,8 @@ from unittest.mock import patch
 
 import psutil
 from playwright.sync_api import Page, sync_playwright
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.testing.v1 import AppTest
 
 from expertnet.settings.fields import build_settings
@@ -112,22 +116,37 @@ def script_times(store: RunStore, folder: Path) -> None:
         os.environ["EXPERTNET_RUNS"] = str(root)
         return new_session(page)
 
-    busy, run = [0.0], threading.Thread.run
+    run, enqueue = threading.Thread.run, ForwardMsgQueue.enqueue
+    moments: list[tuple[float, float]] = []  # when the script starts, sends headings, and ends
+
+    def now() -> tuple[float, float]:
+        return time.perf_counter(), time.thread_time()
 
     def run_timed(thread: threading.Thread) -> None:
+        is_script = "Script" in thread.name
+        if is_script:
+            moments.append(now())
         run(thread)
-        if "Script" in thread.name:
-            busy[0] = time.thread_time()
+        if is_script:
+            moments.append(now())
 
-    def timed(page: AppTest) -> tuple[float, float]:
-        started = time.perf_counter()
-        with patch.object(threading.Thread, "run", run_timed):
+    def enqueue_timed(queue: ForwardMsgQueue, message: ForwardMsg) -> None:
+        enqueue(queue, message)
+        if message.delta.new_element.WhichOneof("type") == "heading":
+            moments.append(now())
+
+    def timed(page: AppTest) -> tuple[float, ...]:
+        moments.clear()
+        with patch.object(threading.Thread, "run", run_timed), patch.object(ForwardMsgQueue, "enqueue", enqueue_timed):
             page.run()
         assert not page.exception, page.exception
-        return time.perf_counter() - started, busy[0]
+        start, headed, end = moments[0], moments[1], moments[-1]
+        return tuple(moment[clock] - start[clock] for moment in (end, headed) for clock in range(2))
 
-    def words(times: list[tuple[float, float]]) -> str:
-        return "{:.2f} s ({:.2f} s of CPU time)".format(*map(median, zip(*times, strict=True)))
+    def words(times: list[tuple[float, ...]]) -> str:
+        whole = "{:.2f} s ({:.2f} s of CPU time)"
+        heading = ", its heading after {:.3f} s ({:.3f} s)" if len(times[0]) > 2 else ""
+        return (whole + heading).format(*map(median, zip(*times, strict=True)))
 
     for page in PAGES:  # loads the modules, with one run
         timed(opened(page.lower(), one_run(store, folder)))
@@ -144,7 +163,9 @@ def script_times(store: RunStore, folder: Path) -> None:
     print(f"index brought up to date: {words([(time.perf_counter() - started, time.process_time() - worked)])}")
     for page in PAGES:
         session = opened(page.lower(), store.root)
-        print(f"{page:<8} first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")
+        print(
+            f"{page:<8} first {words([timed(session)])}; then {words([timed(session) for _ in range(5)])}", flush=True
+        )
     added = (process.memory_info().rss - before) / 2**20
     print(
         f"memory: {added:.0f} MB more than with one run, {process.memory_info().rss / 2**20:.0f} MB in total",

@@ -1,6 +1,7 @@
 """Errors whose text is meant for users: what happened, why, and what to do."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 
@@ -17,7 +18,11 @@ class SettingsError(UserError):
 
 
 class DatasetError(UserError):
-    """A dataset cannot be found, read or used."""
+    """A dataset cannot be found, read or used. `meant` is the folder that was probably meant instead."""
+
+    def __init__(self, text: str, meant: Path | None = None) -> None:
+        super().__init__(text)
+        self.meant = meant
 
 
 class ImageError(UserError):

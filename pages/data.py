@@ -16,6 +16,7 @@ from expertnet.ui.train.values import NONE, choose_dataset
 from expertnet.ui.views import pick_view
 
 VIEWS = ("Images", "Add", "Check", "Split", "Versions")
+OF_NO_CLASS = ("Add", "Versions")  # the views of a dataset without classes
 
 
 def train(dataset: str) -> None:
@@ -37,10 +38,11 @@ with shell.shown_error():
     else:
         version = open_version(row.dataset)
         dataset_header(row, version, train)
-        view = pick_view(st.container(horizontal=True), VIEWS)
+        views = VIEWS if version.contents.classes else OF_NO_CLASS
+        view = pick_view(st.container(horizontal=True), views, hidden=VIEWS)
         if view == "Versions":
             versions_view(version)
-        elif view == "Add" or not version.contents.classes:
+        elif view == "Add":
             add_view(version)
         elif view == "Check":
             checks_view(version)

@@ -19,11 +19,11 @@ tools = head.container(horizontal=True, width="content")
 queue_changed = queue_panel(tools)
 if run is None:
     st.caption(
-        "Train a small network in which several experts share the work, and see which of them each image is sent to."
+        "Train a small network whose blocks hold several experts, and see how much each expert counts for every image."
     )
     entered = settings_form()
     start_panel(entered.settings, entered.problem)
     watch_queue(queue_changed)
 else:
     live_view(run, tools, queue_changed)
-write_url()
+write_url(tabs=run is not None and not run.status().active)

@@ -43,7 +43,8 @@ class Scan:
     test: int
     largest: int  # training images in the largest class
     held: int = 0  # training images that the dataset itself has for validation
-    examples: tuple[str, ...] = ()  # paths of a few images of different classes, inside the folder or archive
+    examples: tuple[str, ...] = ()  # paths of a few images, the first of each class first, inside the folder or archive
+    counts: tuple[int, ...] = ()  # images of each class, including those for validation and the test
 
     @property
     def sentence(self) -> str:
@@ -56,7 +57,7 @@ class Scan:
 
 
 # by dataset: what was found, or why it cannot be used, and the versions of the archive or the folders then
-_scans: dict[str, tuple[Scan | str, dict[Path, tuple[int, int, int]]]] = {}
+_scans: dict[str, tuple[Scan | DatasetError, dict[Path, tuple[int, int, int]]]] = {}
 _listing = threading.Lock()  # one at a time, because unpacking may take MAX_DICTIONARY bytes
 
 
@@ -71,33 +72,40 @@ def scan(data: DataSettings, progress: Report = silent) -> Scan:
             _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
         except OSError as error:
             raise unreadable_error(data, error) from error
-    if isinstance(scanned, str):
-        raise DatasetError(scanned)
+    if isinstance(scanned, DatasetError):
+        raise DatasetError(str(scanned), scanned.meant)
     refuse_without_validation(data, scanned.largest)
     return scanned
 
 
-def _known(data: DataSettings) -> Scan | str | None:
+def _known(data: DataSettings) -> Scan | DatasetError | None:
     """Return the result of the last scan, or None if there is none or it may have changed since."""
-    scanned, versions = _scans.get(data.dataset, ("", {}))
+    scanned, versions = _scans.get(data.dataset, (None, {}))
     try:
         return scanned if versions and all(version_of(path) == version for path, version in versions.items()) else None
     except OSError:
         return None
 
 
-def _list(source: Source, progress: Report) -> tuple[Scan | str, set[Path]]:
+def _list(source: Source, progress: Report) -> tuple[Scan | DatasetError, set[Path]]:
     """Return the contents, or why they cannot be used, and the files or folders whose change may change that."""
     path = source if isinstance(source, Path) else source.log
     try:
         layout = list_layout(source, progress, never)
     except DatasetError as error:
-        return str(error), set() if path.is_dir() else {path}  # the folder to fix may be any of them
+        return error, set() if path.is_dir() else {path}  # the folder to fix may be any of them
     train = Counter(label for part, label in layout.images.values() if part == "train")
     test = len(layout.images) - train.total()
-    found = Scan(layout.classes, train.total(), test, max(train.values()), len(layout.held), _examples(layout))
+    counts = class_counts(layout)
+    found = Scan(layout.classes, train.total(), test, max(train.values()), len(layout.held), _examples(layout), counts)
     inside = {PurePosixPath(name).parent for name in layout.images} if path.is_dir() else set()
     return found, {path, *(path / parent for folder in inside for parent in (folder, *folder.parents))}
+
+
+def class_counts(layout: Layout) -> tuple[int, ...]:
+    """Return the number of images of each class, in all parts."""
+    counts = Counter(label for _, label in layout.images.values())
+    return tuple(counts[label] for label in range(len(layout.classes)))
 
 
 def _examples(layout: Layout) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from expertnet.settings.schema import DataSettings
 ROWS, COLUMNS = 2, 3
 SIDE = 64  # pixels of a sample of your own images
 _samples: dict[str, Tensor] = {}
-_own: dict[str, tuple[tuple[str, ...], Tensor | None]] = {}  # by path: the images that were read, and as one image
+_own: dict[str, tuple[tuple[str, ...], dict[str, Tensor]]] = {}  # by dataset: paths that were read, and their images
 
 
 def samples(dataset: str) -> Tensor | None:
@@ -47,16 +47,22 @@ def _of_every_class(labels_N: Tensor) -> list[int]:
 
 def own_samples(dataset: str) -> Tensor | None:
     """Return samples of your own images like `samples`; None before `read_samples` has read them."""
-    return _own.get(dataset, ((), None))[1]
+    _, images = _own.get(dataset, ((), {}))
+    return _tiled(torch.stack([*islice(cycle(images.values()), ROWS * COLUMNS)])) if images else None
+
+
+def first_images(dataset: str) -> dict[str, Tensor]:
+    """Return those of the images that `read_samples` has read that could be read, (3, SIDE, SIDE) uint8, by path."""
+    return _own.get(dataset, ((), {}))[1]
 
 
 def read_samples(data: DataSettings, paths: Sequence[str]) -> bool:
     """Read images by their paths in a folder or archive, as samples of it. Returns False if they were read before.
 
-    Files that cannot be read are left out. If there are too few, the images are repeated.
+    Files that cannot be read are left out. If there are too few, `own_samples` repeats the images.
     """
     wanted = tuple(paths)
-    if _own.get(data.dataset, ((), None))[0] == wanted:
+    if _own.get(data.dataset, ((), {}))[0] == wanted:
         return False
     images: dict[str, Tensor] = {}
     missing = set(wanted)
@@ -70,8 +76,7 @@ def read_samples(data: DataSettings, paths: Sequence[str]) -> bool:
                 break
     except (DatasetError, OSError):  # the scan or the training says what is wrong
         pass
-    found = [images[path] for path in wanted if path in images]
-    _own[data.dataset] = wanted, _tiled(torch.stack([*islice(cycle(found), ROWS * COLUMNS)])) if found else None
+    _own[data.dataset] = wanted, {path: images[path] for path in wanted if path in images}
     return True
 
 

@@ -54,11 +54,15 @@ def list_layout(path: Source, progress: Report, cancelled: ShouldStop) -> Layout
     try:
         return arrange(found, path.name)
     except DatasetError as error:
-        raise DatasetError(f"{error}{_parent_meant(path)}") from None
+        parent, classes = _parent_meant(path)
+        if parent is None:
+            raise
+        question = f"Did you mean its parent, {parent.name}, with {classes} classes?"
+        raise DatasetError(f"{error} {question}", parent) from None
 
 
-def _parent_meant(path: Path) -> str:
-    """Return a question if a folder looks like one class of its parent, or ""."""
+def _parent_meant(path: Path) -> tuple[Path | None, int]:
+    """Return the parent of a folder and the number of its classes if the folder looks like one of them, or else None and 0."""
 
     def has_image(folder: Path) -> bool:
         return any(file.suffix.lower() in SUFFIXES and file.is_file() for file in islice(folder.iterdir(), LOOKED_AT))
@@ -66,8 +70,8 @@ def _parent_meant(path: Path) -> str:
     try:
         path = path.resolve()
         if not path.is_dir() or not has_image(path):
-            return ""
+            return None, 0
         classes = sum(folder.is_dir() and has_image(folder) for folder in islice(path.parent.iterdir(), LOOKED_AT))
     except OSError:
-        return ""
-    return f" Did you mean its parent, {path.parent.name}, with {classes} classes?" if classes > 1 else ""
+        return None, 0
+    return (path.parent, classes) if classes > 1 else (None, 0)

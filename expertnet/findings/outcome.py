@@ -10,12 +10,16 @@ from expertnet.utils.text import counted, percent
 WIDE = 0.1  # width of the interval of an accuracy from which on it says little
 
 
+def barely_learned(status: Status, classes: int) -> bool:
+    """Return whether a run took fewer than ENOUGH_STEPS steps and is nearer to guessing than to no mistake."""
+    accuracy, steps = status.test_accuracy, status.epoch * status.steps
+    return accuracy is not None and 0 < steps < ENOUGH_STEPS and accuracy < (1 + 1 / max(classes, 1)) / 2
+
+
 def outcome(settings: Settings, status: Status, classes: int) -> str:
     """Return one sentence on a run that has ended, or two if it has barely learned or the test images are few.
 
     Returns "" if nothing was measured.
-
-    A run has barely learned if it took fewer than ENOUGH_STEPS steps and is nearer to guessing than to no mistake.
     """
     accuracy, steps = status.test_accuracy, status.epoch * status.steps
     if accuracy is None:
@@ -24,7 +28,7 @@ def outcome(settings: Settings, status: Status, classes: int) -> str:
         measured = "test" if settings.watches_test else "validation"
         done = f"Recognizes {percent(status.best_val_accuracy)} of the {measured} images"
         return f"{done} after {status.epoch} of {counted(status.epochs, 'epoch')}."
-    if 0 < steps < ENOUGH_STEPS and accuracy < (1 + 1 / max(classes, 1)) / 2:
+    if barely_learned(status, classes):
         return (
             f"Barely learned: {percent(accuracy)} of the unseen images are right after {counted(steps, 'step')} in all. "
             "Train longer."

@@ -42,7 +42,12 @@ def fitted(settings: Settings, images: int) -> tuple[int, int]:
     while epochs * max(images // size, 1) < ENOUGH_STEPS and size >= 2 * SMALLEST_BATCH:
         size //= 2
     needed = math.ceil(ENOUGH_STEPS / max(images // size, 1))
-    return size, epochs if needed <= epochs else ROUND * math.ceil(needed / ROUND)
+    return size, epochs if needed <= epochs else enough_epochs(images // size)
+
+
+def enough_epochs(steps: int) -> int:
+    """Return a round number of epochs of so many steps that give ENOUGH_STEPS."""
+    return ROUND * math.ceil(ENOUGH_STEPS / max(steps, 1) / ROUND)
 
 
 def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) -> float | None:

@@ -79,7 +79,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 }
 """
 )
-COLUMNS = (6, 3)  # cards in a row of the form, and on a phone
+COLUMNS = (8, 3)  # cards in a row of the form, and on a phone
 PAGE_COLUMNS = (9, 3)  # of a page at 1280 pixels
 _strip = st.components.v2.component("filmstrip", html='<div class="strip" role="group">\n</div>', css=CSS, js=JS)
 

@@ -1,5 +1,6 @@
 """Choose a run with a trained network, and one of its checkpoints. The run is stored in the URL."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,13 +12,13 @@ from expertnet.inference.routing_cache import has_own_test_set
 from expertnet.routing.through_training import variety
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import check_network
-from expertnet.store.index import OWN, TRAINED, RunIndex, open_index, row_labels
+from expertnet.store.index import LONGEST, OWN, TRAINED, RunIndex, open_index, row_labels
 from expertnet.store.rows import RunRow
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import TAG
-from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, time_text, toast
-from expertnet.utils.text import escape, percent
+from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, toast
+from expertnet.utils.text import cut, escape, percent
 
 NEWEST = 50  # finished runs of which the default one is chosen by its routing
 LISTED = 100  # runs in a list; a search finds others
@@ -170,22 +171,24 @@ def _variety(run: Run) -> float:
 
 
 def descriptions(found: Iterable[RunRow]) -> dict[str, str]:
-    """Return a text for each run, by id: its title, accuracy, state (unless finished) and date.
+    """Return a text for each run, by id: its title, accuracy, and state unless it is finished. It should fit on a phone.
 
-    No two texts are equal, because Streamlit tells options apart by their text.
+    Equal texts get part of the id, because Streamlit tells options apart by their text.
     """
-    rows, texts = list(found), {}
-    labels = row_labels(rows)
-    for row in rows:
-        accuracy = row.best if row.test is None else row.test
-        measured = "validation" if row.test is None and not row.watches_test else "test"
-        result = "no result yet" if accuracy is None else f"{percent(accuracy)} {measured}"
-        state = "" if row.state == "finished" else f" · {row.state}"
-        date = (
-            "" if row.created is None else time_text(row.created.isoformat()).removesuffix(" UTC")
-        )  # too long for a phone
-        texts[row.id] = f"{labels[row.id]} · {result}{state} · {date}"
-    return texts
+    rows = list(found)
+    results = {row.id: _result(row) for row in rows}
+    texts = {row.id: f"{cut(row.title, LONGEST)} · {results[row.id]}" for row in rows}
+    labels, alike = row_labels(rows), Counter(texts.values())
+    return {
+        run_id: text if alike[text] == 1 else f"{labels[run_id]} · {results[run_id]}" for run_id, text in texts.items()
+    }
+
+
+def _result(row: RunRow) -> str:
+    accuracy = row.best if row.test is None else row.test
+    measured = "validation" if row.test is None and not row.watches_test else "test"
+    result = "no result yet" if accuracy is None else f"{percent(accuracy)} {measured}"
+    return result if row.state == "finished" else f"{result} · {row.state}"
 
 
 def model_card(run: Run) -> None:

@@ -11,15 +11,17 @@ from expertnet.utils.text import escape
 CHARACTER, SEGMENT = 6.7, 33.5  # pixels: a character of a name, and the space around the name
 
 
-def pick_view(row: DeltaGenerator, views: Sequence[str], former: Mapping[str, str] = {}) -> str:
+def pick_view(
+    row: DeltaGenerator, views: Sequence[str], former: Mapping[str, str] = {}, hidden: Sequence[str] = ()
+) -> str:
     """Ask for a view, at first the first one. Every choice is a step in the browser's history.
 
-    `former` maps names in old URLs to those of today.
+    `former` maps names in old URLs to those of today. The URL may ask for `hidden` views, which have nothing to show now.
     """
     asked, first = choices.read("view") or views[0], views[0]
     asked = former.get(asked.lower(), asked)
     named = next((name for name in views if name.lower() == asked.lower()), first)
-    if named.lower() != asked.lower():
+    if asked.lower() not in (name.lower() for name in (*views, *hidden)):
         shell.toast(f"There is no view “{escape(asked[:80])}”. “{first}” is shown instead.")
         choices.write("view", "")
     st.session_state["view"] = named

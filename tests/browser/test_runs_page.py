@@ -149,8 +149,14 @@ def sized(new_page, server):
 def test_accuracies_and_curves_are_in_the_first_screen(sized, several, size):
     page = sized(size)
     expect(cells(page, re.compile("^75$"))).to_have_count(1)  # a table has cells only for what it shows
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.locator("canvas [role=columnheader]").filter(has_text="Test")).to_have_count(1)
     page = sized(size, selected=f"{several[0].id},{several[3].id}")
     expect(cells(page, re.compile("^75$"))).to_have_count(1)
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.locator("canvas [role=columnheader]")).to_have_text(["", "Run", "Validation", "Test"])
+    assert table.locator(".dvn-scroller").evaluate("scroller => scroller.scrollWidth <= scroller.clientWidth")
+    expect(table.locator("#glide-cell-2-1")).to_have_text("run 3")  # the second row: compared runs come first
     expect(page.locator(CHART).first).to_be_in_viewport()
     if size == "laptop":
         expect(page.get_by_role("heading", name="Settings that differ")).to_be_in_viewport()

@@ -173,6 +173,11 @@ def test_start_stop_progress_and_verdict_are_in_the_first_screen(tab, trained, w
     page.set_viewport_size({"width": width, "height": height})
     expect(page.get_by_role("button", name="Start training")).to_be_in_viewport(ratio=1)
     expect(page.get_by_text(re.compile("^120 steps"))).to_be_in_viewport(ratio=1)
+    if width == 1280:  # the pinned bar must not cover them
+        bar = page.get_by_test_id("stBottom").bounding_box()["y"]
+        for sign in (page.get_by_label("Run name"), page.locator("summary", has_text="Settings")):
+            box = sign.bounding_box()
+            assert box["y"] + box["height"] <= bar
     page.get_by_role("button", name="Start training").click()
     for sign in (page.get_by_role("button", name="Stop", exact=True), page.get_by_text(re.compile("running · epoch"))):
         expect(sign).to_be_in_viewport(ratio=1)
@@ -203,6 +208,22 @@ def test_the_mistakes_of_a_run_are_one_press_away(tab, trained, width, height):
     ).to_have_count(2)
     page.get_by_role("radio", name="Validation images").click()
     expect(page.get_by_text(re.compile(r"in 1\d\d validation images"))).to_be_visible()
+
+
+def test_back_from_the_image_of_a_mistake_leads_to_the_mistakes(tab, trained):
+    page = tab("train", run=trained.id)
+    page.get_by_role("button", name="See mistakes").click()
+    mistake = page.get_by_role("group", name="Mistakes").get_by_role("button", name=re.compile("^Test image")).first
+    settle(mistake)
+    expect(page).to_have_url(re.compile("tab=Mistakes"))
+    mistake.click()
+    settle(page.get_by_role("heading", name="Predict", exact=True))
+    expect(page).to_have_url(re.compile("image="))
+    page.go_back()
+    settle(mistake)
+    expect(page.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")
+    expect(page).not_to_have_url(re.compile("image=|part="))
+    expect(page.get_by_role("link", name="All mistakes and more figures on Evaluate")).to_be_visible()
 
 
 def test_the_menu_of_a_phone_closes_once_a_page_is_chosen(tab):

@@ -83,6 +83,20 @@ def test_a_dataset_is_made_named_and_filled():
     assert "A network needs" not in said(test)
 
 
+def test_a_dataset_without_classes_offers_to_add_images_and_no_view_that_would_be_empty():
+    dataset = create_dataset("Flowers").dataset
+    for view in (None, "check"):
+        test = opened("data", dataset=dataset, **({"view": view} if view else {}))
+        assert test.segmented_control(key="view").options == ["Add", "Versions"] and not test.toast
+        assert test.segmented_control(key="view").value == "Add"
+    assert "Into one class" in test.segmented_control(key="add kind").options[0]
+    test = opened("data", dataset=dataset, view="no such view")
+    assert ["There is no view" in toast.value for toast in test.toast] == [True]
+    add_class(dataset, "rose")
+    test = opened("data", dataset=dataset, view="check")
+    assert test.segmented_control(key="view").value == "Check"
+
+
 def test_mistakes_in_names_are_explained_and_change_nothing():
     dataset = flowers()
     test = opened("data", dataset=dataset, view="Add")

@@ -52,7 +52,8 @@ def chosen(test):
 
 
 def classes_of(test):
-    return next(caption.value for caption in test.caption if caption.value.startswith("Classes: "))
+    value = next(caption.value for caption in test.caption if caption.value.startswith("Classes: "))
+    return value.replace("\\", "")
 
 
 def own_card(test):
@@ -222,7 +223,23 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
     test.button(key="look").click().run()
     for shown in (test, form(**query_of(test))):  # a reload does not ask again
         assert not shown.button(key="start").disabled
-        assert chosen(shown).endswith(SIX) and "Classes: cat, dog" in classes_of(shown)
+        assert chosen(shown).endswith(SIX) and "Classes: cat (3), dog (3)" in classes_of(shown)
+
+
+def test_one_class_in_place_of_its_folder_leads_to_the_folder(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8), 99).save(tmp_path / "pets" / name / f"{number}.png")
+    test = own_images_form()
+    path = next(field for field in test.text_input if field.label == "Path on this computer")
+    path.set_value(str(tmp_path / "pets" / "cat")).run()
+    assert any("Did you mean its parent, pets, with 2 classes?" in each.value for each in test.warning)
+    assert test.button(key="parent").label == "Use pets, the parent folder"
+    test.button(key="parent").click().run()
+    assert not test.exception and query_of(test)["dataset"] == str(tmp_path / "pets")
+    assert classes_of(test).startswith("Classes: cat (3), dog (3).")
+    assert [image.proto.imgs[0].caption for image in test.get("image")] == ["cat", "dog"]
 
 
 def test_a_path_typed_after_an_upload_replaces_it(tmp_path):
@@ -248,9 +265,9 @@ def test_uploaded_images_are_inspected_before_the_start(classes):
     else:
         assert not test.error
         assert not test.button(key="start").disabled
-        assert chosen(test) == f":material/check_circle: **my\\_own**: {SIX}" and "Classes: cat, dog" in classes_of(
+        assert chosen(
             test
-        )
+        ) == f":material/check_circle: **my\\_own**: {SIX}" and "Classes: cat (3), dog (3)" in classes_of(test)
 
 
 def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_whole():
@@ -260,6 +277,7 @@ def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_who
         folder.set_value([(f"pets/{name}", archive.read(name), "image/png") for name in archive.namelist()]).run()
     button = test.button(key="use folder")
     assert button.label == "Use 6 uploaded images" and values(test)["path"] == ""
+    assert classes_of(test) == "Classes: cat (3), dog (3)."
     assert test.button(key="start").disabled and not test.warning
     assert any("Confirm the 6 images above first." in mark.value for mark in test.markdown)
     button.click().run()
@@ -368,7 +386,7 @@ def test_an_upload_is_saved_once(monkeypatch):
     assert archive_uploader(test).value is None  # the server keeps no copy in memory
     archive_uploader(test).upload("others.zip", archive_of("cat", "eel"), "application/zip").run()
     assert len(saved) == 2
-    assert "Classes: cat, eel" in classes_of(test)
+    assert "Classes: cat (3), eel (3)" in classes_of(test)
 
 
 def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):

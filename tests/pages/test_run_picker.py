@@ -55,6 +55,20 @@ def test_the_first_choice_is_your_newest_finished_run_or_else_an_included_one(pa
     assert opened(page).selectbox[0].value == runs["shipped"].id
 
 
+def test_runs_are_listed_by_title_and_accuracy_and_equal_ones_by_a_part_of_their_id():
+    store = RunStore()
+    same, again, better, stopped = (finished(store) for _ in range(4))
+    better.write_status(better.status().changed(test_accuracy=0.875))
+    stopped.write_status(stopped.status().changed(test_accuracy=0.875, state="stopped"))
+    accuracy = f"{same.status().test_accuracy:.1%}"
+    assert opened("predict").selectbox[0].options == [
+        "<b>mine</b> *x* · 87.5% test · stopped",
+        "<b>mine</b> *x* · 87.5% test",
+        f"<b>mine</b> *x* · {again.id[-4:]} · {accuracy} test",
+        f"<b>mine</b> *x* · {same.id[-4:]} · {accuracy} test",
+    ]
+
+
 def test_experts_opens_on_the_finished_run_whose_routing_differs_most_between_images():
     store = RunStore()
     runs = [finished(store) for _ in range(3)]

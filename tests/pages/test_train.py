@@ -82,9 +82,7 @@ def test_the_mistakes_are_a_confusion_matrix_and_images_of_either_set():
 
 def test_the_settings_of_a_run_that_has_ended_name_those_that_differ_from_the_preset():
     run = finished(RunStore(), **{"training.lr": 0.005})
-    test = opened("train", run.id)
-    test.session_state[f"tab {run.id}"] = "Settings"
-    test.run()
+    test = opened("train", run.id, tab="Settings")
     table = test.dataframe[0].value.set_index("Key")
     assert list(table.loc["training.lr"]) == ["Learning rate", "0.005", "0.004"]
     first = [str(row.Value) != str(row.Preset) for row in test.dataframe[0].value.itertuples()]
@@ -240,6 +238,22 @@ def test_a_finished_run_can_be_repeated_trained_longer_and_copied_to_the_form():
     test.run()
     lr = next(field for field in test.number_input if "Learning rate" in field.label)
     assert lr.value == 0.005 and test.query_params["run"] in ("none", ["none"])
+
+
+def test_a_run_that_has_barely_learned_offers_enough_steps_first():
+    run = finished(RunStore())  # two epochs of ten steps
+    manager().pause(True)
+    test = opened("train", run.id)
+    assert any("Barely learned" in each.value for each in test.markdown)
+    button = test.button(key="enough")
+    assert button.label == "Train longer, to 30 epochs" and button.proto.type == "primary"
+    button.click().run()
+    assert not test.exception and run.state == "queued" and run.settings().training.epochs == 30
+    manager().stop(run)
+    good = written(RunStore())
+    good.write_status(good.status().changed(test_accuracy=0.9))
+    for other in (good, changed(finished(RunStore()), "resume.pt", b"")):  # the second cannot be resumed
+        assert "enough" not in [button.key for button in opened("train", other.id).button]
 
 
 def test_a_finished_run_with_a_damaged_status_can_be_evaluated_again():

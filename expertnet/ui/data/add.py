@@ -21,8 +21,8 @@ PHOTOS, RESULT = (
     "photos taken",
     "data result",
 )  # in the session: a counter in the key of the camera, and the last result
-VIEW = "Add"  # stays open: an empty dataset shows it even if another view is chosen
-FILES, FOLDERS, CAMERA = "Images", "Folder or archive", "Camera"
+VIEW = "Add"  # stays open, although a dataset with classes opens on another view
+FILES, FOLDERS, CAMERA = "Into one class", "Folder or archive", "Camera"
 KINDS = {FILES: "image", FOLDERS: "folder_open", CAMERA: "photo_camera"}
 TICK = 2.0  # seconds between looks at an upload from another tab
 

@@ -22,8 +22,6 @@ def classes_view(dataset: str, version: Version | None) -> None:
     """Draw a card for each class, and the images of the open one. Without a version, it is a built-in dataset."""
     card = _pick_class(dataset)
     if card is None:
-        if version is not None:
-            st.caption("No classes yet. Add images under “Add”.")
         return
     head = st.container(horizontal=True, vertical_alignment="center", key="class head")
     head.markdown(f"**{escape(cut(card.name, 60))}** · {counted(card.count, 'image')}", width="content")

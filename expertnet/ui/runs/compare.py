@@ -85,7 +85,7 @@ def _curve_captions(rows: list[RunRow], on_test: list[RunRow], drawn: int, known
         st.caption(f"{drawn - known} of {drawn} curves are missing, because their runs did not record this axis.")
     if on_test:
         runs = counted(len(on_test), "run has", "runs have")
-        st.caption(f"{runs} no validation images. The test set replaces them (see the column “Measured on”).")
+        st.caption(f"{runs} no validation images. The test set replaces them.")
     if len({row.dataset for row in rows}) > 1:
         st.caption("These runs use different datasets, so their accuracies are not comparable.")
 

@@ -5,12 +5,11 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from expertnet.charts.runs import NAMED, line_sample
 from expertnet.store.index import ENDED, ORDERS, RunIndex, row_labels, rows_of
 from expertnet.store.rows import RunRow
 from expertnet.ui.auth import login
 from expertnet.ui.runs import state
-from expertnet.ui.runs.table import TALLEST, draw_table, table_key, table_of, ticked_rows
+from expertnet.ui.runs.table import LEGEND, TALLEST, WIDTHS, draw_table, legend_of, table_key, table_of, ticked_rows
 from expertnet.ui.shell import STATES, keep_choice
 from expertnet.ui.style import room_key
 from expertnet.utils.text import counted
@@ -101,46 +100,44 @@ def _clear() -> None:
 
 
 def run_table(index: RunIndex, shown: list[RunRow], matched: int, compared: list[RunRow]) -> None:
-    """Draw a table of the rows that are `shown`. A name opens its run, and ticks choose the runs to compare."""
+    """Draw a table of the rows that are `shown`. A name opens its run, and ticks choose the runs to compare.
+
+    Beside a comparison, the table is its legend: the compared runs come first, even those that a filter hides.
+    """
     if not shown:
         st.info("No run matches the filters.", icon=":material/filter_alt_off:")
         st.button("Clear filters", key="clear filters", on_click=_clear, icon=":material/close:")
+    chosen = {row.id for row in compared}
+    rows = [*compared, *(row for row in shown if row.id not in chosen)]
+    if not rows:
         return
-    count = counted(index.count(), "run")
-    table, looks = table_of(shown), {row.id: index for index, row in enumerate(compared)}
-    if 1 < len(compared) <= NAMED:
-        samples = [line_sample(looks[row.id]) if row.id in looks else "" for row in shown]
-        table.insert(0, "Line", samples)
-    if not table["Tags"].map(len).any():
-        table = table.drop(columns="Tags")
-    measured = ""
-    if any(row.watches_test for row in shown):
-        measured = " “Measured on” names the images of the accuracy by epoch: runs that hold out no validation images use the test set."
-    else:
-        table = table.drop(columns="Measured on")
-    key, ids = table_key(shown, "table"), [row.id for row in shown]
-    wanted = [place for place, run_id in enumerate(ids) if run_id in looks]
+    key, ids, wanted = table_key(rows, "table"), [row.id for row in rows], list(range(len(compared)))
 
     def tick() -> None:
-        places = ticked_rows(key)
-        if sorted(places) == wanted:
-            return  # the browser has only confirmed what the page has ticked
-        ticked = [ids[place] for place in places]
-        kept = [run_id for run_id in st.session_state[state.COMPARED] if run_id in ticked or run_id not in ids]
-        state.compare(kept + [run_id for run_id in ticked if run_id not in kept])
+        places = sorted(ticked_rows(key))
+        if places != wanted:  # otherwise the browser has only confirmed what the page has ticked
+            state.compare([ids[place] for place in places])
 
     if sorted(ticked_rows(key)) != wanted:
         st.session_state[key] = {"selection": {"rows": wanted}}
     draw_table(
-        table,
+        legend_of(rows, len(compared)) if compared else table_of(rows),
         key,
-        alt="Runs with their accuracy, state, date, epochs and dataset",
+        alt="Runs with their accuracy" if compared else "Runs with their accuracy, state, date, epochs and dataset",
         on_select=tick,
         on_open=lambda place: state.open_drawer(ids[place]),
         most=BESIDE if compared else TALLEST,
+        name_width=(LEGEND if compared else WIDTHS)["Run"],
     )
-    if compared:
-        return  # leaves a phone more room for the comparison
+    if not compared:  # a phone needs the room for the comparison
+        _say_count(index, shown, matched)
+
+
+def _say_count(index: RunIndex, shown: list[RunRow], matched: int) -> None:
+    """Say how many runs there are, and what can be done with the table."""
+    count, measured = counted(index.count(), "run"), ""
+    if any(row.watches_test for row in shown):
+        measured = " “Measured on” names the images of the accuracy by epoch: runs that hold out no validation images use the test set."
     if matched < index.count():
         count = f"{matched:,} of {count}"
     if len(shown) < matched:

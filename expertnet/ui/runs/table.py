@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from expertnet.charts.runs import NAMED, line_sample
 from expertnet.store.index import row_labels
 from expertnet.store.rows import RunRow
 from expertnet.store.status import epochs_text
@@ -16,20 +17,38 @@ from expertnet.ui.shell import state_mark
 
 TALLEST = 20  # rows; a longer table scrolls
 ROW, PADDING, CHIP = 35, 8, 16  # pixels: height of a row, space on each side of a cell's text, space around a tag
-WIDTHS = {"Run": 200, "Dataset": 150, "Tags": 150}  # pixels of the columns whose texts users choose
+# Pixels of the columns whose texts users choose. A phone shows the accuracies beside the name, and with lines, beside the legend's.
+WIDTHS = {"Run": 164, "Dataset": 150, "Tags": 150}
+LEGEND = {"Line": 36, "Run": 136}
 
 
 def table_of(rows: list[RunRow]) -> pd.DataFrame:
-    """Return a line per run. Runs with the same title get a part of their id."""
+    """Return a line per run, without the columns that would say nothing."""
+    table = _table(rows, WIDTHS["Run"])
+    if not table["Tags"].map(len).any():
+        table = table.drop(columns="Tags")
+    return table if any(row.watches_test for row in rows) else table.drop(columns="Measured on")
+
+
+def legend_of(rows: list[RunRow], compared: int) -> pd.DataFrame:
+    """Return name and accuracy of each run, and how the charts draw the first `compared` ones if their lines are told apart."""
+    table = _table(rows, LEGEND["Run"])[["Run", "Best", "Test"]]
+    if 1 < compared <= NAMED:
+        table.insert(0, "Line", [line_sample(place) if place < compared else "" for place in range(len(rows))])
+    return table
+
+
+def _table(rows: list[RunRow], width: int) -> pd.DataFrame:
+    """Return all columns but "Line". Runs with the same title get a part of their id."""
     labels = row_labels(rows, max(len(row.title) for row in rows))
-    table = pd.DataFrame([_cells(row, labels[row.id].removeprefix(row.title)) for row in rows])
+    table = pd.DataFrame([_cells(row, labels[row.id].removeprefix(row.title), width) for row in rows])
     return table.assign(**{name: table[name].astype(float) * 100 for name in ("Best", "Test")})
 
 
-def _cells(row: RunRow, id_part: str) -> dict[str, Any]:
+def _cells(row: RunRow, id_part: str, width: int) -> dict[str, Any]:
     ending = f"{id_part} (damaged)" if row.damage else id_part
     return {
-        "Run": fitted(row.title, WIDTHS["Run"], ending),
+        "Run": fitted(row.title, width, ending),
         "Best": row.best_validation,
         "Test": row.test,
         "State": state_mark(row.state),
@@ -60,13 +79,14 @@ def draw_table(
     on_select: Callable[[], None] | Literal["rerun"] = "rerun",
     on_open: Callable[[int], None] | None = None,
     most: int = TALLEST,
+    name_width: int = WIDTHS["Run"],
 ) -> None:
     """Draw a table with a box to tick in every row. With `on_open`, each name is a button that calls it with its row number."""
     columns = _columns()
     if on_open is not None:
         opener = f"open {key}"
         columns["Run"] = st.column_config.ButtonColumn(
-            width=WIDTHS["Run"],
+            width=name_width,
             type="tertiary",
             alignment="left",
             key=opener,
@@ -90,12 +110,12 @@ def _columns() -> dict[str, Any]:
     """Return the columns, the most important first, which a narrow window still shows."""
     column = st.column_config
     return {
-        "Line": column.ImageColumn("", width=44, help="The run's line in the charts."),
+        "Line": column.ImageColumn("", width=LEGEND["Line"], help="The run's line in the charts."),
         "Run": column.TextColumn(width=WIDTHS["Run"]),
         "Best": column.NumberColumn(
             "Validation", format="%.1f%%", width=85, help="Best accuracy of an epoch on the validation set."
         ),
-        "Test": column.NumberColumn(format="%.1f%%", width=75, help="Accuracy of the best epoch on the test set."),
+        "Test": column.NumberColumn(format="%.1f%%", width=66, help="Accuracy of the best epoch on the test set."),
         "State": column.TextColumn(width=115),  # fits "interrupted", the longest
         "Created": column.DatetimeColumn(format="distance", width=115),
         "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),

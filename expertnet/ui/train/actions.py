@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,6 +15,7 @@ from expertnet.store.notes import MAX_NAME
 from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
+from expertnet.training.pace import enough_epochs
 from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
 from expertnet.ui.export import export_button
@@ -21,7 +23,7 @@ from expertnet.ui.notify import notify_button
 from expertnet.ui.shell import act, action, link
 from expertnet.ui.style import room_key
 from expertnet.ui.train.values import NONE, fill, whole
-from expertnet.utils.text import cut, escape
+from expertnet.utils.text import counted, cut, escape
 
 
 def training_actions(run: Run, status: Status) -> None:
@@ -42,8 +44,11 @@ def training_actions(run: Run, status: Status) -> None:
             action(st.container(), "Force stop", "dangerous", "force", lambda: force_stop(run))
 
 
-def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) -> None:
-    """Draw what you can do with a run that has ended. `see_mistakes` is the callback of its button."""
+def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None], needs_more: bool) -> None:
+    """Draw what you can do with a run that has ended. `see_mistakes` is the callback of its button.
+
+    If the run `needs_more` steps, the first button gives it enough.
+    """
     settings, resumable = run.settings(), status.state in RESUMABLE_STATES and not run.shipped
     why_not = resume_fault(run) if resumable else None
     if why_not:
@@ -71,6 +76,10 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
         if status.epoch >= settings.training.epochs:  # it ended before the test, or its status.json is lost
             label = "Evaluate on the test set"
         action(buttons, label, "play_arrow", "resume", lambda: manager().resume(run), type="primary")
+    elif needs_more and (longer := _longer(run, status)):
+        planned, enough = longer.planned, min(max(enough_epochs(status.steps), longer.suggested), longer.most)
+        label = f"Train longer, to {counted(enough, 'epoch')}"
+        action(buttons, label, "update", "enough", lambda: _train_longer(run, enough, planned), type="primary")
     if status.error_kind == "memory":
         half = max(settings.training.batch_size // 2, 1)
         smaller = settings.model_copy(update={"training": settings.training.model_copy(update={"batch_size": half})})
@@ -92,20 +101,34 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None]) ->
 
 def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) -> None:
     """Train longer, repeat with another seed, or copy the settings to the form."""
-    most = int(field_of("training.epochs").maximum or 0)
-    if not run.shipped and most > status.epoch > 0 and resume_fault(run) is None:
-        planned = max(status.epoch, settings.training.epochs)
+    if longer := _longer(run, status):
         with menu.form("longer", border=False):
-            suggested = float(min(planned + max(planned // 2, 1), most))
-            total = whole(st.number_input("Total epochs", value=suggested, step=1.0, format="%g"))
+            total = whole(st.number_input("Total epochs", value=float(longer.suggested), step=1.0, format="%g"))
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **login.reserved()):
-                act(lambda: _train_longer(run, total, planned))
+                act(lambda: _train_longer(run, total, longer.planned))
     label, help = "Start from these settings", "Copies the settings to the form."
     again = "Trains again with other random choices, which shows how much of the result is chance."
     action(
         menu, "Repeat with another seed", "casino", "seed", lambda: _repeat(run, settings), width="stretch", help=again
     )
     action(menu, label, "tune", "from", lambda: _copy_to_form(settings, run.preset), width="stretch", help=help)
+
+
+class _Longer(NamedTuple):
+    """Epochs of a run that can be trained longer."""
+
+    planned: int
+    suggested: int
+    most: int
+
+
+def _longer(run: Run, status: Status) -> _Longer | None:
+    """Return the epochs of a run, or None if it cannot be trained longer."""
+    most = int(field_of("training.epochs").maximum or 0)
+    if run.shipped or not most > status.epoch > 0 or resume_fault(run) is not None:
+        return None
+    planned = max(status.epoch, run.settings().training.epochs)
+    return _Longer(planned, min(planned + max(planned // 2, 1), most), most)
 
 
 def _train_longer(run: Run, total: float, planned: int) -> None:

@@ -5,18 +5,20 @@ import re
 import streamlit as st
 
 from expertnet.errors import RunError
-from expertnet.findings.outcome import outcome
+from expertnet.findings.outcome import barely_learned, outcome
 from expertnet.settings.fields import command_line
 from expertnet.settings.presets import PRESETS
 from expertnet.store.checks import check_network
 from expertnet.store.run import Run
 from expertnet.store.status import Status
+from expertnet.ui.choices import went_back
 from expertnet.ui.run_details import settings_table, tracker_links
 from expertnet.ui.shell import shown_error, time_text
 from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
+from expertnet.ui.train.values import MISTAKE, TAB
 from expertnet.utils.home import launcher
 from expertnet.utils.text import escape
 
@@ -26,16 +28,18 @@ LINES = 200  # of the log
 
 def ended_view(run: Run, status: Status) -> None:
     """Draw the outcome, the actions and the tabs. Only the content of the open tab is computed."""
-    info, key = run.dataset_info(), f"tab {run.id}"
+    info = run.dataset_info()
+    classes = len(info.classes) if info else 0
 
     def see_mistakes() -> None:
-        st.session_state[key] = MISTAKES
+        st.session_state[TAB] = MISTAKES
 
-    sentence = outcome(run.settings(), status, len(info.classes) if info else 0)
+    sentence = outcome(run.settings(), status, classes)
     if sentence:
         st.markdown(f"**{escape(sentence)}**")
-    ended_actions(run, status, see_mistakes)
-    for tab, title in zip(st.tabs(TABS, key=key, on_change="rerun"), TABS, strict=True):
+    ended_actions(run, status, see_mistakes, barely_learned(status, classes))
+    first = MISTAKES if went_back() and MISTAKE[0] in st.query_params else OVERVIEW
+    for tab, title in zip(st.tabs(TABS, default=first, key=TAB, bind="query-params"), TABS, strict=True):
         if tab.open:
             with tab, shown_error():
                 if title == OVERVIEW:

@@ -42,7 +42,7 @@ FOLDED = {
     "": "Hardware",
 }
 ADVANCED = "Advanced"
-WIDTH = 760  # pixels of the form
+WIDTH, CARDS_WIDTH = 760, 980  # pixels of the form, and of the cards of the datasets, which fit one row
 NARROWEST = 150  # pixels of a setting; a narrower toggle cuts its label
 
 
@@ -62,8 +62,9 @@ def settings_form() -> FormResult:
     base = flat(build_settings(form.preset))
     fields = [field for field in setting_fields() if field.key != "data.dataset"]
     settings, invalid = _settings(form, fields)
-    with st.container(width=WIDTH):
+    with st.container(width=CARDS_WIDTH):
         _dataset(form)
+    with st.container(width=WIDTH):
         problem = own_images(form, settings) if form.source == CUSTOM else ""
         _preset(form)
         name_field()

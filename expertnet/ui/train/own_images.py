@@ -1,17 +1,18 @@
 """Your own images in the form: their path or upload, and what they contain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from expertnet.data.catalog import list_datasets
-from expertnet.data.custom import Scan, is_upload, save_folder, save_upload, scan
+from expertnet.data.class_folders import arrange
+from expertnet.data.custom import Scan, class_counts, is_upload, save_folder, save_upload, scan
 from expertnet.data.datasets import dataset_title
 from expertnet.data.images import FORMATS_TEXT, SUFFIXES
 from expertnet.data.own.versions import find_version
-from expertnet.data.samples import read_samples
+from expertnet.data.samples import first_images, read_samples
 from expertnet.errors import AccessError, DatasetError
 from expertnet.settings.fields import build_settings, with_labels
 from expertnet.settings.schema import DataSettings, Settings
@@ -21,9 +22,9 @@ from expertnet.ui.shell import act, action, link, progress_bar
 from expertnet.ui.train.start_from import start_field
 from expertnet.ui.train.values import Form, bound, choose_dataset, put, widget_key
 from expertnet.ui.uploads import forget
-from expertnet.utils.text import counted, escape
+from expertnet.utils.text import counted, cut, escape
 
-SHOWN = 5  # class names
+SHOWN, THUMBNAIL = 5, 84  # classes, and pixels of their images
 COMMON = (".jpg", ".png", ".gif", ".bmp", ".webp", ".tif")  # the uploader names them first
 LAYOUT = "flowers/rose/1.jpg\nflowers/rose/2.jpg\nflowers/tulip/1.jpg\nflowers/tulip/2.jpg"
 _inspected: set[str] = set()  # paths that users of this server have chosen to inspect
@@ -31,7 +32,12 @@ _inspected: set[str] = set()  # paths that users of this server have chosen to i
 
 def own_images(form: Form, settings: Settings | None) -> str:
     """Draw what was chosen, or the fields to choose. Return why training cannot start with it, or ""."""
-    found, problem = _inspect(form, settings.data) if settings is not None and form.dataset else (None, "")
+    found, problem, meant = None, "", None
+    if settings is not None and form.dataset:
+        found, problem, meant = _inspect(form, settings.data)
+    if meant is not None:
+        label = f"Use {escape(meant.name)}, the parent folder"
+        st.button(label, icon=":material/drive_folder_upload:", on_click=_choose_path, args=(form, meant), key="parent")
     if found is None and not (settings is None and is_upload(form.dataset)):
         return _choose(form) or problem
     row = st.container(horizontal=True, vertical_alignment="center")
@@ -42,13 +48,33 @@ def own_images(form: Form, settings: Settings | None) -> str:
         return ""
     if read_samples(settings.data, found.examples):
         st.rerun()  # shows them in the card
-    classes = ", ".join(found.classes[:SHOWN]) + (" …" if len(found.classes) > SHOWN else "")
+    _thumbnails(form.dataset, found)
     st.caption(
-        f"Classes: {escape(classes)}. Training skips images that cannot be read and lists them in the run's log."
+        f"Classes: {escape(_counts(found.classes, found.counts))}. Training skips images that cannot be read and lists "
+        "them in the run's log."
     )
     _fit(form, settings)
     start_field(form, found.train // len(found.classes))
     return ""
+
+
+def _counts(classes: Sequence[str], counts: Sequence[int]) -> str:
+    """Return the first classes with their numbers of images."""
+    listed = ", ".join(f"{name} ({count:,})" for name, count in list(zip(classes, counts, strict=True))[:SHOWN])
+    return listed + (" …" if len(classes) > SHOWN else "")
+
+
+def _thumbnails(dataset: str, found: Scan) -> None:
+    """Draw the first image of each of the first classes."""
+    images = first_images(dataset)
+    shown = [
+        (name, images[path])
+        for name, path in zip(found.classes[:SHOWN], found.examples, strict=False)
+        if path in images
+    ]
+    row = st.container(horizontal=True, gap="small")
+    for name, image in shown:
+        row.image(image.permute(1, 2, 0).numpy(), caption=escape(cut(name, 12)), width=THUMBNAIL, alt=name)
 
 
 def _choose_others(form: Form) -> None:
@@ -75,6 +101,7 @@ def _choose(form: Form) -> str:
     )
     if files:  # not at once, so that you see which files could not be uploaded
         images = counted(len(files), "uploaded image")
+        confirm.caption(_contents(files))
         action(confirm, f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary")
     else:
         st.code(LAYOUT, language=None)
@@ -125,6 +152,15 @@ def _offer_own() -> None:
     link("data", "Make a dataset, or change one, on the Data page")
 
 
+def _contents(files: list[UploadedFile]) -> str:
+    """Return the classes of uploaded files, or why they have none."""
+    try:
+        layout = arrange([(file.name, False) for file in files], files[0].name.partition("/")[0])
+    except DatasetError as error:
+        return f":material/warning: {escape(str(error))}"
+    return f"Classes: {escape(_counts(layout.classes, class_counts(layout)))}."
+
+
 def _save_folder(form: Form, files: list[UploadedFile]) -> None:
     form.uploads += 1  # an empty uploader, even if the disk is full: what was packed is no longer held
     folder = files[0].name.partition("/")[0]
@@ -147,8 +183,8 @@ def _choose_path(form: Form, path: Path) -> None:
     form.generation += 1
 
 
-def _inspect(form: Form, data: DataSettings) -> tuple[Scan | None, str]:
-    """Return what the images are, or None and why training cannot start with them.
+def _inspect(form: Form, data: DataSettings) -> tuple[Scan | None, str, Path | None]:
+    """Return what the images are, or None, why training cannot start with them, and the folder that was probably meant.
 
     A path from the URL is inspected only after you agree, so that no link leads the server through its disk.
     """
@@ -162,14 +198,14 @@ def _inspect(form: Form, data: DataSettings) -> tuple[Scan | None, str]:
             key="look",
             **login.reserved(),
         )
-        return None, "The path comes from the URL. Inspect the images first."
+        return None, "The path comes from the URL. Inspect the images first.", None
     try:
         with login.changing(), progress_bar() as progress:
             found = scan(data, progress)
     except (AccessError, DatasetError) as error:
-        return None, with_labels(str(error))
+        return None, with_labels(str(error)), error.meant if isinstance(error, DatasetError) else None
     _inspected.add(dataset)
-    return found, ""
+    return found, "", None
 
 
 def _fit(form: Form, settings: Settings) -> None:

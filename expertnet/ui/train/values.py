@@ -16,6 +16,11 @@ from expertnet.settings.url import from_query, is_form_key, to_query
 FORM = "form"  # its key in the session
 SHOWN = "run in view"  # in the session: the id of the run that was in view last, NONE for the form, or ""
 NONE = "none"  # also in the URL
+TAB = "tab"  # in the session and in the URL: the open tab of a run that has ended
+MISTAKE = (
+    "image",
+    "part",
+)  # of the Predict page, whose query Streamlit also puts into the browser's history of this page
 CUSTOM = "own"  # the source of your own images
 EXACT = 2**53  # from here on, floats skip whole numbers
 
@@ -112,11 +117,11 @@ def whole(value: float) -> float:
     return int(value) if float(value).is_integer() and abs(value) <= EXACT else value
 
 
-def write_url() -> None:
-    """Put the run in view and the form into the browser's URL. Call it at the end of the page."""
-    form, shown = current_form(), st.session_state[SHOWN]
+def write_url(tabs: bool) -> None:
+    """Put the run in view, its open tab if it has `tabs`, and the form into the browser's URL. Call it at the end of the page."""
+    form, shown, foreign = current_form(), st.session_state[SHOWN], MISTAKE if tabs else (*MISTAKE, TAB)
     others = ({"run": [shown]} if shown else {}) | {
-        name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name)
+        name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name) and name not in foreign
     }
     # Contains only letters, digits and %-+_.~&=, so it can be put into a script.
     query = urlencode(others | to_query(form.preset, form.dataset, form.settings), doseq=True)
