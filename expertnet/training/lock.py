@@ -1,6 +1,6 @@
 """As many trainings at once per store as its queue allows, whichever server, command line or worker process starts them.
 
-Each training holds one of the store's places, a lock file, which the system releases when its process ends in any way.
+Each training holds one of the store's places and its run: lock files, which the system releases when its process ends in any way.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from expertnet.store.status import Status
 from expertnet.training.launcher import train
 from expertnet.training.place import Place
 from expertnet.training.process import TICK
-from expertnet.training.runner import OnProgress
+from expertnet.training.runner import OnProgress, settled
 from expertnet.training.stop import Stop
 from expertnet.utils.files import file_lock
 from expertnet.utils.processes import this_process
@@ -54,6 +54,23 @@ def _used_before(root: Path) -> int:
     return next(number for number in count(1) if not _lock_path(root, number).exists())
 
 
+@contextmanager
+def run_lock(run: Run, stop: Stop) -> Iterator[bool]:
+    """Lock a run, so that no other process trains it, and wait for one that does. Yields False if `stop` is set before.
+
+    Servers and commands share a run with Ray, which may start it again at any time. Raises OSError if it cannot be locked.
+    """
+    with ExitStack() as stack:
+        lock = file_lock(run.path / "training.lock")
+        while not lock.is_locked:
+            try:
+                stack.enter_context(lock.acquire(blocking=False))
+            except Timeout:
+                if stop.wait(TICK):
+                    break
+        yield lock.is_locked
+
+
 def train_if_next(
     run: Run, stop: Stop, on_progress: OnProgress = lambda status: None, own_process: bool = False
 ) -> Status | None:
@@ -66,13 +83,22 @@ def train_if_next(
         if place is None or not queue.take(run.id, place.number):
             return None
         try:
-            status = run.written_status()
-            if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
-                return status
-            run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
-            return train(run, stop, on_progress=on_progress, place=place)
+            return _train_taken(run, stop, on_progress, own_process, place)
         finally:
             queue.done(run.id)
+
+
+def _train_taken(run: Run, stop: Stop, on_progress: OnProgress, own_process: bool, place: Place) -> Status:
+    status = run.written_status()
+    if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
+        return status
+    with run_lock(run, stop) as mine:
+        status = run.written_status()
+        if not mine or status.state != "queued":  # another process has trained it meanwhile
+            return status
+        run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
+        status = train(run, stop, on_progress=on_progress, place=place)
+    return settled(run, status)  # which may move the folder with the lock
 
 
 def train_in_turn(

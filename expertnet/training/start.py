@@ -11,6 +11,7 @@ from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Before
@@ -81,6 +82,7 @@ def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | N
     refuse_changed_images(changed.data, run.dataset_info())  # before the run changes
     if run.state in ACTIVE_STATES:  # another page resumed it while this one checked it
         raise RunError(f"Run {run.name} is already {run.state}.")
+    RunQueue(run.path.parent).done(run.id)  # Ray, which may have been about to start it again, no longer does
     run.forget_stop()
     run.write_config(config)
     before = Before(

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def command_line(store, *arguments, python=(sys.executable,)):
         command += ["--set", f"{key}={'' if value == () else value}"]
     store.root.mkdir(exist_ok=True)
     return subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def on_lock(path):
+    """Yield a process that holds a lock until its input ends."""
+    code = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
 
 
 def test_the_lock_is_one_for_all_threads_and_free_again(tmp_path):
@@ -105,6 +116,26 @@ def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
     thread.join(LIMIT)
     assert done[0].state == "finished" and first.state == "finished"
     manager.close()
+
+
+@pytest.mark.parametrize("ends", ["the other", "a stop"])
+def test_a_run_that_another_process_trains_is_not_trained_a_second_time(store, ends):
+    """Ray may have started it again just before a command resumed it."""
+    run, done, stop = store.create(settings()), [], Stop()
+    RunQueue(store.root).add(run.id)
+    with on_lock(run.path / "training.lock") as other:
+        thread = threading.Thread(target=lambda: done.append(train_in_turn(run, stop)))
+        thread.start()
+        until(lambda: RunQueue(store.root).training == [run.id])
+        if ends == "a stop":
+            stop.set()
+            thread.join(LIMIT)
+        else:
+            run.write_status(run.status().changed(state="finished"))
+            other.communicate("", LIMIT)
+            thread.join(LIMIT)
+    assert done[0].state == ("finished" if ends == "the other" else "queued")
+    assert run.metrics() == [] and RunQueue(store.root).training == []
 
 
 def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):

@@ -14,12 +14,13 @@ from expertnet import __version__
 from expertnet.errors import RunError, UserError
 from expertnet.store.queue import RunQueue
 from expertnet.training import ray_executor
+from expertnet.training.lock import train_in_turn
 from expertnet.training.manager import Manager
 from expertnet.training.place import Place
 from expertnet.training.ray_executor import CPUS, GPUS, RayExecutor, amount, check_ray, checked_needs
 from expertnet.training.ray_node import needed, train_for_task
 from expertnet.training.runner import run_training
-from expertnet.training.start import check_can_start
+from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.ray_faults import HEAD, NODE
@@ -154,13 +155,28 @@ def test_a_task_whose_node_died_resumes_its_run_to_the_same_bits(store):
     assert queue.tasks == {}
 
 
-def test_a_task_waits_until_the_processes_of_its_first_attempt_have_ended(store):
+def test_a_command_that_resumes_a_run_takes_it_from_ray(store):
+    run, queue = store.create(settings()), RunQueue(store.root)
+    queue.add(run.id)
+    queue.take_for("task", lambda run: True)
+    run.write_status(run.status().changed(state="running", process=DEAD))
+    prepare_resume(run)
+    queue.add(run.id, this_process().beating())
+    train_for_task(store.root, "task", USUAL, (1.0, 0.0))  # of which Ray is not told
+    assert run.state == "queued" and queue.ids() == [run.id] and queue.tasks == {}
+    assert train_in_turn(run, Stop()).state == "finished"
+
+
+@pytest.mark.parametrize("host", [None, "another-host"])
+def test_a_task_waits_until_the_processes_of_its_first_attempt_have_ended(store, host):
     run, queue = store.create(settings()), RunQueue(store.root)
     queue.add(run.id)
     queue.take_for("task", lambda run: True)
     waited = [sys.executable, "-c", ENDS_LATE, str(run.path)]
     with subprocess.Popen(waited, stderr=subprocess.PIPE, text=True) as first:
-        run.write_status(run.status().changed(state="running", process=process_facts(first.pid)))
+        facts = process_facts(first.pid).beating()
+        process = facts.model_copy(update={"host": host or facts.host})
+        run.write_status(run.status().changed(state="running", process=process))
         train_for_task(store.root, "task", USUAL, (1.0, 0.0))
     log = run.log_tail()
     assert first.returncode == 0 and run.state == "finished"
