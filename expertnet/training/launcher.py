@@ -20,7 +20,7 @@ from expertnet.training.process import TICK, start_process
 from expertnet.training.runner import OnProgress, run_training
 from expertnet.training.start import refuse_missing_gpus
 from expertnet.training.stop import Stop
-from expertnet.utils.devices import available_threads
+from expertnet.utils.devices import available_threads, resolve_device
 from expertnet.utils.processes import is_alive, this_process
 from expertnet.utils.text import counted
 
@@ -43,6 +43,7 @@ def _train_in_processes(run: Run, stop: Stop, on_progress: OnProgress, place: Pl
     run.write_status(run.written_status().changed(state="running", activity=activity, process=this_process().beating()))
     fault = ""
     try:
+        resolve_device(run.settings().hardware.device)
         refuse_missing_gpus(run.settings())
         _watch(run, _start(run, count, place), stop, on_progress)
         fault = lost_text(count)  # unless the first process has said how the run ended

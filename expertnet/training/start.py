@@ -26,11 +26,16 @@ CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depend
 def check_can_start(settings: Settings, store: RunStore) -> None:
     """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing."""
     require_trackers(settings)
-    if not uses_ray():  # whose node checks this
-        refuse_missing_gpus(settings)
     refuse_if_missing(settings.data)
     store.start_source(settings)
-    refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+    refuse_unfit(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+
+
+def refuse_unfit(settings: Settings, num_classes: int) -> None:
+    """Raise SettingsError if this computer lacks the devices or the memory for a run, unless a node of a Ray cluster checks that."""
+    if not uses_ray():
+        refuse_missing_gpus(settings)
+        refuse_if_too_large(settings, num_classes)
 
 
 def refuse_missing_gpus(settings: Settings) -> None:
