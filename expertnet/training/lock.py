@@ -1,6 +1,7 @@
 """As many trainings at once per store as its queue allows, whichever server, command line or worker process starts them.
 
-Each training holds one of the store's places and its run: lock files, which the system releases when its process ends in any way.
+Each training holds its run, and one of the store's places for each of its processes: lock files, which the system releases when the
+process that took them ends in any way.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,26 +24,32 @@ from expertnet.utils.processes import this_process
 
 
 @contextmanager
-def training_lock(root: Path, limit: int = 1) -> Iterator[Place | None]:
-    """Try to lock a place of a store, without waiting, and yield it; None if `limit` places are taken.
+def training_lock(root: Path, limit: int = 1, processes: int = 1) -> Iterator[Place | None]:
+    """Try to lock a place of a store for each process of a run, without waiting, and yield the first; None if there is no room.
 
-    Raises OSError if a place cannot be locked.
+    The places lie side by side, so that they are those of as many GPUs. There is room if the places in use stay within the `limit`,
+    or if none is. Raises OSError if a place cannot be locked.
     """
-    mine, taken = None, 0
-    with ExitStack() as stack:
-        for number in range(max(limit, _used_before(root))):
+    end, taken, mine = max(limit, processes), 0, 0  # the first place
+    with ExitStack() as held:
+        for number in range(max(end, _used_before(root))):
             lock = file_lock(_lock_path(root, number))
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 taken += 1
+                if number < mine + processes:
+                    held.close()
+                    mine = number + 1
                 continue
-            if mine is None and number < limit:
-                mine = number
-                stack.callback(lock.release)
+            if number < mine + processes:
+                held.callback(lock.release)
             else:
                 lock.release()
-        yield None if mine is None or taken >= limit else Place(mine, limit)
+        fits = mine + processes <= end and taken + min(processes, limit) <= limit
+        if not fits:
+            held.close()
+        yield Place(mine, limit) if fits else None
 
 
 def _lock_path(root: Path, number: int) -> Path:
@@ -71,6 +78,11 @@ def run_lock(run: Run, stop: Stop) -> Iterator[bool]:
         yield lock.is_locked
 
 
+def processes_of(run: Run) -> int:
+    """Return how many processes train a run."""
+    return run.settings().hardware.processes if run.has_settings else 1
+
+
 def train_if_next(
     run: Run, stop: Stop, on_progress: OnProgress = lambda status: None, own_process: bool = False
 ) -> Status | None:
@@ -79,7 +91,7 @@ def train_if_next(
     head = queue.head()
     if head is None or head.run != run.id:
         return None
-    with training_lock(queue.root, queue.limit) as place:
+    with training_lock(queue.root, queue.limit, processes_of(run)) as place:
         if place is None or not queue.take(run.id, place.number):
             return None
         try:

@@ -268,7 +268,7 @@ def test_processes_share_threads_and_gpus_with_other_runs(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     chosen = settings(**{"hardware.processes": 2, "hardware.device": "auto"})
-    places = [Place(run, 2).divided(process, 2) for run in range(2) for process in range(2)]
+    places = [Place(first, 4).divided(process, 2) for first in (0, 2) for process in range(2)]
     assert [place.threads for place in places] == [2] * 4
     assert [place.chosen(chosen).hardware.device for place in places] == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 
