@@ -1,43 +1,43 @@
 """`expertnet runs`: the runs in a folder."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 
 from expertnet.cli.options import Json, RunsDir, open_store
 from expertnet.cli.output import aligned, print_result
-from expertnet.store.run import Run
+from expertnet.store.index import run_rows
+from expertnet.store.rows import RunRow
 from expertnet.utils.text import counted, percent
 
 
 def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
     """List the runs, newest first."""
-    rows, found = [], open_store(runs_dir).list()
-    for run in found:
-        status, metrics, info = run.status(), run.metrics(), run.dataset_info()
-        rows.append(
-            {
-                "run": run.id,
-                "name": run.title,
-                "state": status.state,
-                "epochs": status.epoch,
-                "val_accuracy": metrics[-1]["val_accuracy"] if metrics else None,
-                "best_val_accuracy": status.best_val_accuracy,
-                "test_accuracy": status.test_accuracy,
-                "created": run.created or None,
-                "dataset": info.name if info else None,
-            }
-        )
+    found = run_rows(open_store(runs_dir))
+    rows = [
+        {
+            "run": row.id,
+            "name": row.title,
+            "state": row.state,
+            "epochs": row.epoch,
+            "val_accuracy": row.last,
+            "best_val_accuracy": row.best,
+            "test_accuracy": row.test,
+            "created": row.created.astimezone(UTC).isoformat() if row.created else None,
+            "dataset": row.data_name or None,
+        }
+        for row in found
+    ]
     print_result(as_json, rows, _table(found))
 
 
-def _table(runs: Sequence[Run]) -> Iterator[str]:
+def _table(found: Sequence[RunRow]) -> Iterator[str]:
     """Yield the runs as lines of a table, with the best accuracy of each and what it was measured on."""
-    if not runs:
+    if not found:
         yield "No runs yet. Start one with 'expertnet train'."
         return
     rows = [("run", "state", "epochs", "best accuracy", "dataset", "name")]
-    for run in runs:
-        status, watched = run.status(), "test" if run.watches_test else "validation"
-        best = status.best_val_accuracy
-        accuracy = f"{percent(best, 2):>8} {watched}" if best is not None else ""
-        rows.append((run.id, status.state, counted(status.epoch, "epoch"), accuracy, run.dataset, run.title))
+    for row in found:
+        watched = "test" if row.watches_test else "validation"
+        accuracy = f"{percent(row.best, 2):>8} {watched}" if row.best is not None else ""
+        rows.append((row.id, row.state, counted(row.epoch, "epoch"), accuracy, row.dataset, row.title))
     yield from aligned(rows)

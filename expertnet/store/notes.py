@@ -16,6 +16,7 @@ from expertnet.utils.text import without_controls
 NOTES_FILE = "notes.json"
 MAX_NAME, MAX_TAG, MAX_NOTE = 80, 40, 4000  # characters
 MAX_TAGS = 20
+SWEEP_TAG = "sweep"  # of the runs that a sweep starts
 MAX_NOTES_BYTES = 1 << 16  # of the file, a little more than these limits allow
 
 

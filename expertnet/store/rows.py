@@ -1,6 +1,7 @@
 """The row of a run: what tables and filters show of it."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -38,7 +39,8 @@ class RunRow:
     created: datetime | None
     epoch: int
     epochs: int
-    best: float | None  # highest val_accuracy, a fraction
+    last: float | None  # val_accuracy of the last epoch, a fraction
+    best: float | None  # the highest one
     test: float | None
     watches_test: bool  # val_* is measured on the test set
     damage: str | None
@@ -49,6 +51,7 @@ class RunRow:
     network: (
         str  # equal for trained networks with the same classes, routed blocks and experts; "" without a trained one
     )
+    data_name: str  # of the images once they were loaded; "" before
     images_kind: str  # equal for runs with the same classes and image size, whose images can be compared; "" if unknown
 
     @property
@@ -82,7 +85,8 @@ def read_row(run: Run) -> RunRow:
     """Return the row of a run as its files say."""
     status, notes = run.written_status(), run.notes()
     settings = run.settings() if run.has_settings else None
-    curves = _read_curves(run.path / "metrics.jsonl")
+    curves, info = _read_curves(run.path / "metrics.jsonl"), run.dataset_info()
+    accuracies = curves["val_accuracy"]
     return RunRow(
         run=run,
         title=run.title,
@@ -94,16 +98,18 @@ def read_row(run: Run) -> RunRow:
         created=_time(run.created),
         epoch=status.epoch,
         epochs=status.epochs,
+        last=float(accuracies[-1]) if len(accuracies) and not math.isnan(accuracies[-1]) else None,
         best=status.best_val_accuracy,
         test=status.test_accuracy,
         watches_test=bool(settings and settings.watches_test),
         damage=find_damage(run, curves["epoch"].tolist()),
         shipped=run.shipped,
         images=status.steps * settings.training.batch_size if settings else 0,
-        spark=_spark(curves["val_accuracy"]),
+        spark=_spark(accuracies),
         key=settings_key(settings) if settings else "",
         network=_digest(network_shape(run)) if has_network(run) else "",
-        images_kind=_digest((info.classes, info.image_size)) if (info := run.dataset_info()) else "",
+        data_name=info.name if info else "",
+        images_kind=_digest((info.classes, info.image_size)) if info else "",
     )
 
 

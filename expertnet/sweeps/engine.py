@@ -4,13 +4,15 @@ Everything that must survive a kill is on disk before it takes effect: a trial's
 folder exists, and a run's figures are in the journal before the trial counts as ended. So no trial is trained twice.
 """
 
+import sys
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError, SettingsError
 from expertnet.store.checks import resume_fault
-from expertnet.store.notes import MAX_NAME
+from expertnet.store.notes import MAX_NAME, SWEEP_TAG
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore, fresh_id
@@ -20,13 +22,13 @@ from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.space import settings_with
 from expertnet.sweeps.study import Study, open_study, require_optuna
 from expertnet.sweeps.sweep import ACTIVE, Sweep, create_sweep
+from expertnet.training.notice import send
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import stop_run
 from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.processes import Process
 from expertnet.utils.text import counted, cut
 
-TAG = "sweep"  # of the runs
 FAILURES = 10  # trials in a row after which a sweep gives up
 RESUMES = 3  # times that a trial is resumed without a new epoch, before it counts as failed
 LONGEST = 40  # characters of the sweep's title in the names of its runs
@@ -53,8 +55,9 @@ def advance(sweep: Sweep, slots: int = 1) -> list[Run]:
             active += [run] if run else []
         if reason and not active:
             study.flush()
-            failed = reason.startswith(str(FAILURES))
-            sweep.write_status(state="failed" if failed else "finished", owner=None, reason=reason)
+            state = "failed" if reason.startswith(str(FAILURES)) else "finished"
+            sweep.write_status(state=state, owner=None, reason=reason)
+            send(f"{sweep.title}: {state}", f"The sweep has ended: {reason}", partial(print, file=sys.stderr))
         return active
 
 
@@ -214,7 +217,7 @@ def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Ru
     settings = settings_with(study.plan.settings, trial.params)
     name = cut(f"{cut(sweep.title, LONGEST)}, trial {trial.number + 1}", MAX_NAME)
     run_id = trial.user_attrs["run"]
-    run = sweep.store.create(settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(TAG,))
+    run = sweep.store.create(settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(SWEEP_TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run
 

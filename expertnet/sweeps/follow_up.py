@@ -12,10 +12,11 @@ import pandas as pd
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.schema import Settings
 from expertnet.store.index import run_rows
+from expertnet.store.notes import SWEEP_TAG
 from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
-from expertnet.sweeps.engine import LONGEST, TAG
+from expertnet.sweeps.engine import LONGEST
 from expertnet.sweeps.space import settings_with
 from expertnet.sweeps.sweep import Sweep
 from expertnet.sweeps.trials import Trial, best_trials, trials_of
@@ -129,6 +130,6 @@ def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
 def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:
     check_can_start(settings, sweep.store)
     name = f"{cut(sweep.title, LONGEST)}: {what}"
-    run = sweep.store.create(settings, sweep.plan().preset, name, start=sweep.start, tags=(TAG,))
+    run = sweep.store.create(settings, sweep.plan().preset, name, start=sweep.start, tags=(SWEEP_TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run

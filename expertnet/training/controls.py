@@ -16,7 +16,6 @@ from expertnet.data.custom import refuse_changed_images
 from expertnet.data.info import DatasetInfo, is_own
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.controls import ARMS, CONTROLS, KINDS, NAMES, arm_settings
-from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
 from expertnet.store.index import rows_of, run_rows
@@ -24,7 +23,7 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training.start import prepare_resume
+from expertnet.training.start import prepare_resume, refuse_unfit
 from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.files import file_lock
 from expertnet.utils.processes import Process
@@ -225,7 +224,7 @@ def _refuse(plan: Plan) -> None:
     refuse_changed_images(plan.run.settings().data, plan.info)
     for trial in plan.open:
         require_trackers(trial.settings)
-        refuse_if_too_large(trial.settings, len(plan.info.classes))
+        refuse_unfit(trial.settings, len(plan.info.classes))
 
 
 def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = None) -> Run:

@@ -5,6 +5,8 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import torch
+
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.training.early_stop import early_end
@@ -53,6 +55,17 @@ class Executor(ABC):
     def slots(self) -> int:
         """How many runs may train at once."""
         return self.queue.limit
+
+    @property
+    def gpus(self) -> int:
+        """How many NVIDIA GPUs the processes of one run can have."""
+        return torch.cuda.device_count()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that a run can ask for."""
+        gpus = (f"cuda:{number}" for number in range(self.gpus))
+        return ("auto", "cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else []))
 
     @property
     def room(self) -> str:

@@ -17,10 +17,10 @@ from expertnet.store.status import Status
 from expertnet.training.parallel import lost_text
 from expertnet.training.place import Place
 from expertnet.training.process import TICK, start_process
-from expertnet.training.runner import OnProgress, run_training, settled
+from expertnet.training.runner import OnProgress, run_training
 from expertnet.training.start import refuse_missing_gpus
 from expertnet.training.stop import Stop
-from expertnet.utils.devices import available_threads
+from expertnet.utils.devices import available_threads, resolve_device
 from expertnet.utils.processes import is_alive, this_process
 from expertnet.utils.text import counted
 
@@ -28,10 +28,13 @@ TO_END = 10  # seconds from a request to end until a process is killed
 
 
 def train(run: Run, stop: Stop, *, on_progress: OnProgress = lambda status: None, place: Place) -> Status:
-    """Train a run as `run_training` does, in this process or in as many as its settings say. Returns when none of them is left."""
+    """Train a run as `run_training` does without `settle`, in this process or in as many as its settings say.
+
+    Returns when none of them is left.
+    """
     if run.has_settings and run.settings().hardware.processes > 1:
         return _train_in_processes(run, stop, on_progress, place)
-    return run_training(run, stop, on_progress=on_progress, place=place)
+    return run_training(run, stop, on_progress=on_progress, place=place, settle=False)
 
 
 def _train_in_processes(run: Run, stop: Stop, on_progress: OnProgress, place: Place) -> Status:
@@ -40,6 +43,7 @@ def _train_in_processes(run: Run, stop: Stop, on_progress: OnProgress, place: Pl
     run.write_status(run.written_status().changed(state="running", activity=activity, process=this_process().beating()))
     fault = ""
     try:
+        resolve_device(run.settings().hardware.device)
         refuse_missing_gpus(run.settings())
         _watch(run, _start(run, count, place), stop, on_progress)
         fault = lost_text(count)  # unless the first process has said how the run ended
@@ -50,7 +54,7 @@ def _train_in_processes(run: Run, stop: Stop, on_progress: OnProgress, place: Pl
     status = run.written_status()
     if status.training or (status.state == "interrupted" and not stop.interrupted):
         status = _ended(run, status, stop, fault)
-    return settled(run, status)
+    return status
 
 
 def _start(run: Run, count: int, place: Place) -> Popen[bytes]:

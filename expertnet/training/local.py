@@ -10,6 +10,7 @@ from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.executor import Executor
+from expertnet.training.lock import processes_of, training_lock
 from expertnet.training.process import TICK, start_process
 from expertnet.training.puller import Puller
 from expertnet.utils.text import counted
@@ -42,7 +43,10 @@ class LocalExecutor(Executor):
             return "Waits because the queue is paused."
         if run.id in waiting[1:]:
             return f"Waits for {counted(waiting.index(run.id), 'run')} before it."
-        if self._is_full():
+        processes = processes_of(run)
+        if self._used() + min(processes, limit) > limit:
+            if limit > 1 < processes:
+                return f"Waits for room for its {processes} processes."
             return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} trainings to end."
         return "About to start."
 
@@ -80,10 +84,14 @@ class LocalExecutor(Executor):
                 self._threads.pop(number, None)
                 self.changed.notify_all()
 
-    def _is_full(self) -> bool:
-        """Return whether as many runs train as may. Those of a host that has ended stay taken, so their status tells."""
+    def _used(self) -> int:
+        """Return how many processes train. Runs of a host that has ended stay taken, so their status tells."""
         taken = (Run(self.queue.root / run_id) for run_id in self.queue.training)
-        return sum(run.state in ACTIVE_STATES for run in taken) >= self.queue.limit
+        return sum(processes_of(run) for run in taken if run.state in ACTIVE_STATES)
+
+    def _has_room(self, run: Run) -> bool:
+        with training_lock(self.queue.root, self.queue.limit, processes_of(run)) as place:
+            return place is not None
 
     def _goes_on(self, number: int) -> bool:
         with self.changed:
@@ -97,7 +105,9 @@ class LocalExecutor(Executor):
         """Start a helper if there is work and room for it, and return whether it trained until it ended."""
         with self._starting:  # one after another, or a single run would start them all
             head = None if self.leave.wait(TICK) else self.queue.head()
-            if head is None or head.owner or self._is_full():  # a helper may not train what a command has queued
+            if head is None or head.owner:  # a helper may not train what a command has queued
+                return False
+            if not self._has_room(Run(self.queue.root / head.run)):
                 return False
             try:
                 helper = start_process("expertnet.training.puller", str(self.queue.root.resolve()), str(os.getpid()))

@@ -1,6 +1,7 @@
 """As many trainings at once per store as its queue allows, whichever server, command line or worker process starts them.
 
-Each training holds one of the store's places, a lock file, which the system releases when its process ends in any way.
+Each training holds its run, and one of the store's places for each of its processes: lock files, which the system releases when the
+process that took them ends in any way.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,33 +17,39 @@ from expertnet.store.status import Status
 from expertnet.training.launcher import train
 from expertnet.training.place import Place
 from expertnet.training.process import TICK
-from expertnet.training.runner import OnProgress
+from expertnet.training.runner import OnProgress, settled
 from expertnet.training.stop import Stop
 from expertnet.utils.files import file_lock
 from expertnet.utils.processes import this_process
 
 
 @contextmanager
-def training_lock(root: Path, limit: int = 1) -> Iterator[Place | None]:
-    """Try to lock a place of a store, without waiting, and yield it; None if `limit` places are taken.
+def training_lock(root: Path, limit: int = 1, processes: int = 1) -> Iterator[Place | None]:
+    """Try to lock a place of a store for each process of a run, without waiting, and yield the first; None if there is no room.
 
-    Raises OSError if a place cannot be locked.
+    The places lie side by side, so that they are those of as many GPUs. There is room if the places in use stay within the `limit`,
+    or if none is. Raises OSError if a place cannot be locked.
     """
-    mine, taken = None, 0
-    with ExitStack() as stack:
-        for number in range(max(limit, _used_before(root))):
+    end, taken, mine = max(limit, processes), 0, 0  # the first place
+    with ExitStack() as held:
+        for number in range(max(end, _used_before(root))):
             lock = file_lock(_lock_path(root, number))
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 taken += 1
+                if number < mine + processes:
+                    held.close()
+                    mine = number + 1
                 continue
-            if mine is None and number < limit:
-                mine = number
-                stack.callback(lock.release)
+            if number < mine + processes:
+                held.callback(lock.release)
             else:
                 lock.release()
-        yield None if mine is None or taken >= limit else Place(mine, limit)
+        fits = mine + processes <= end and taken + min(processes, limit) <= limit
+        if not fits:
+            held.close()
+        yield Place(mine, limit) if fits else None
 
 
 def _lock_path(root: Path, number: int) -> Path:
@@ -54,6 +61,28 @@ def _used_before(root: Path) -> int:
     return next(number for number in count(1) if not _lock_path(root, number).exists())
 
 
+@contextmanager
+def run_lock(run: Run, stop: Stop) -> Iterator[bool]:
+    """Lock a run, so that no other process trains it, and wait for one that does. Yields False if `stop` is set before.
+
+    Servers and commands share a run with Ray, which may start it again at any time. Raises OSError if it cannot be locked.
+    """
+    with ExitStack() as stack:
+        lock = file_lock(run.path / "training.lock")
+        while not lock.is_locked:
+            try:
+                stack.enter_context(lock.acquire(blocking=False))
+            except Timeout:
+                if stop.wait(TICK):
+                    break
+        yield lock.is_locked
+
+
+def processes_of(run: Run) -> int:
+    """Return how many processes train a run."""
+    return run.settings().hardware.processes if run.has_settings else 1
+
+
 def train_if_next(
     run: Run, stop: Stop, on_progress: OnProgress = lambda status: None, own_process: bool = False
 ) -> Status | None:
@@ -62,17 +91,26 @@ def train_if_next(
     head = queue.head()
     if head is None or head.run != run.id:
         return None
-    with training_lock(queue.root, queue.limit) as place:
+    with training_lock(queue.root, queue.limit, processes_of(run)) as place:
         if place is None or not queue.take(run.id, place.number):
             return None
         try:
-            status = run.written_status()
-            if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
-                return status
-            run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
-            return train(run, stop, on_progress=on_progress, place=place)
+            return _train_taken(run, stop, on_progress, own_process, place)
         finally:
             queue.done(run.id)
+
+
+def _train_taken(run: Run, stop: Stop, on_progress: OnProgress, own_process: bool, place: Place) -> Status:
+    status = run.written_status()
+    if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
+        return status
+    with run_lock(run, stop) as mine:
+        status = run.written_status()
+        if not mine or status.state != "queued":  # another process has trained it meanwhile
+            return status
+        run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
+        status = train(run, stop, on_progress=on_progress, place=place)
+    return settled(run, status)  # which may move the folder with the lock
 
 
 def train_in_turn(

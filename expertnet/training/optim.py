@@ -29,6 +29,14 @@ def set_rate(group: dict[str, Any], rate: float, device: torch.device | None = N
         group["lr"] = torch.tensor(rate, device=device)
 
 
+def complete_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give weights of fused SGD that have not learned yet the momentum zero, because it needs one for all of a group or for none."""
+    if isinstance(optimizer, torch.optim.SGD):
+        for group in optimizer.param_groups:
+            for weight in group["params"] if group["momentum"] else ():
+                optimizer.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+
+
 def saved_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the state of an optimizer as if its steps were not recorded."""
     state = optimizer.state_dict()

@@ -11,7 +11,10 @@ from expertnet.utils.devices import available_threads
 
 @dataclass(frozen=True)
 class Place:
-    """One of the places of a store, of which `count` may be in use at once. `cpus` are those that a cluster has set apart."""
+    """The first place of a run in its store, in which `count` may be in use at once: one for each process.
+
+    `cpus` are those that a cluster has set apart.
+    """
 
     number: int = 0
     count: int = 1
@@ -25,9 +28,9 @@ class Place:
         return None if self.count == 1 else max(available_threads() // self.count, 1)
 
     def divided(self, number: int, count: int) -> Self:
-        """Return the place of one of `count` processes that share this one."""
+        """Return the place of one of the `count` processes of the run, which is alone if it has more than there are places."""
         cpus = self.cpus / count if self.cpus else None
-        return type(self)(self.number * count + number, self.count * count, cpus)
+        return type(self)(self.number + number, max(self.count, count), cpus)
 
     def chosen(self, settings: Settings) -> Settings:
         """Return the settings with the GPU of this place, if there are several and `hardware.device` leaves the choice.

@@ -180,6 +180,7 @@ class Driver:
         return Told(
             slots=max(slots, 1),
             room=" ".join([room, *refused]),
+            gpus=int(max((node.get("GPU", 0) for node in usable), default=0)),
             waits={run: waits[needs] for run, needs in self._needs.items()},
         )
 

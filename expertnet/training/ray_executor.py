@@ -30,6 +30,7 @@ class Told(BaseModel):
 
     slots: int = 1  # runs that the cluster has room for
     room: str = ""  # the same in a sentence
+    gpus: int = 0  # of the node that has most
     waits: dict[str, str] = {}  # why each run waits
     problem: str = ""  # why the helper has ended, or will
 
@@ -65,6 +66,14 @@ class RayExecutor(Executor):
     @property
     def slots(self) -> int:
         return self._told.slots
+
+    @property
+    def gpus(self) -> int:
+        return self._told.gpus
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return "auto", "cpu", "cuda"  # which of a node's GPUs, Ray decides
 
     @property
     def room(self) -> str:

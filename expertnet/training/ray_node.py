@@ -10,14 +10,13 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.training.launcher import train
+from expertnet.training.lock import run_lock
 from expertnet.training.place import Place
 from expertnet.training.process import TICK
 from expertnet.training.puller import give_up
+from expertnet.training.runner import settled
 from expertnet.training.stop import Stop
-from expertnet.utils.files import file_lock
 from expertnet.utils.processes import is_alive, this_process
-
-LOCK = "training.lock"  # in the folder of a run
 
 Needs = tuple[float, float]  # CPUs and GPUs
 
@@ -52,19 +51,20 @@ def train_for_task(root: Path, task: str, usual: Needs, needs: Needs) -> None:
 
 def _train(run: Run, stop: Stop, place: Place) -> None:
     # Ray may believe that a node is dead whose process still trains. This waits until that process has ended.
-    with file_lock(run.path / LOCK):
+    with run_lock(run, stop) as mine:
         # The first of several processes outlives the task's for a few seconds, and writes that it was interrupted.
-        while _trains_apart(run.written_status()) and not stop.wait(TICK):
-            pass
+        while mine and _trains_apart(run.written_status()):
+            mine = not stop.wait(TICK)
         status = run.written_status()
-        if not status.active and status.state != "interrupted":  # the run ended just before its node did
+        if not mine or (not status.active and status.state != "interrupted"):  # the run ended just before its node did
             return
         if status.state != "queued":
             run.log(f"The training on {status.host} ended early. Ray starts the run again, on {this_process().host}.")
         run.write_status(status.changed(process=this_process().beating(), own_process=False))
-        train(run, stop, place=place)
+        status = train(run, stop, place=place)
+    settled(run, status)
 
 
 def _trains_apart(status: Status) -> bool:
-    """Return whether another process of this computer trains the run."""
-    return status.training and status.is_here and status.pid != os.getpid() and is_alive(status)
+    """Return whether another process trains the run. One on another computer counts as alive while its heartbeat is fresh."""
+    return status.training and not (status.is_here and status.pid == os.getpid()) and is_alive(status)

@@ -11,6 +11,7 @@ from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.store.checks import resume_fault
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Before
@@ -25,11 +26,16 @@ CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depend
 def check_can_start(settings: Settings, store: RunStore) -> None:
     """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing."""
     require_trackers(settings)
-    if not uses_ray():  # whose node checks this
-        refuse_missing_gpus(settings)
     refuse_if_missing(settings.data)
     store.start_source(settings)
-    refuse_if_too_large(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+    refuse_unfit(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+
+
+def refuse_unfit(settings: Settings, num_classes: int) -> None:
+    """Raise SettingsError if this computer lacks the devices or the memory for a run, unless a node of a Ray cluster checks that."""
+    if not uses_ray():
+        refuse_missing_gpus(settings)
+        refuse_if_too_large(settings, num_classes)
 
 
 def refuse_missing_gpus(settings: Settings) -> None:
@@ -81,6 +87,7 @@ def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | N
     refuse_changed_images(changed.data, run.dataset_info())  # before the run changes
     if run.state in ACTIVE_STATES:  # another page resumed it while this one checked it
         raise RunError(f"Run {run.name} is already {run.state}.")
+    RunQueue(run.path.parent).done(run.id)  # Ray, which may have been about to start it again, no longer does
     run.forget_stop()
     run.write_config(config)
     before = Before(

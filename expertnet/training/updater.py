@@ -19,7 +19,7 @@ from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.expert_dropout import ExpertDropout
-from expertnet.training.optim import group_rate, make_optimizers, set_rate, temperature
+from expertnet.training.optim import complete_momentum, group_rate, make_optimizers, set_rate, temperature
 from expertnet.training.parallel import Group
 from expertnet.training.recorder import Recorder
 
@@ -101,6 +101,8 @@ class Updater:
         changes = self.learning[0].requires_grad is frozen
         for weight in self.learning:
             weight.requires_grad_(not frozen)
+        for optimizer in self.optimizers if not frozen else ():
+            complete_momentum(optimizer)
         if changes and self.recorder:
             self.recorder.forget()
         if changes and self.group.count > 1:

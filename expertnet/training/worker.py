@@ -13,7 +13,7 @@ import psutil
 from expertnet.errors import RunError
 from expertnet.store.queue import Entry, RunQueue
 from expertnet.store.run import Run
-from expertnet.training.lock import train_in_turn, training_lock
+from expertnet.training.lock import processes_of, train_in_turn, training_lock
 from expertnet.training.process import TICK, interrupt_or_exit, start_process
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import is_alive, this_process
@@ -26,7 +26,7 @@ def train_in_worker(run: Run, leave: threading.Event, starting: threading.Lock) 
     Raises RunError if the process ended before it could train.
     """
     queue, unclaimed = RunQueue(run.path.parent), Entry(run=run.id)
-    with starting, training_lock(queue.root, queue.limit) as place:
+    with starting, training_lock(queue.root, queue.limit, processes_of(run)) as place:
         if place is None or queue.head() != unclaimed:
             return False
         process = start_process("expertnet.training.worker", str(run.path.resolve()), log=run.path / "log.txt")

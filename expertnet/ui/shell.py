@@ -11,8 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
+from expertnet.store.notes import SWEEP_TAG
 from expertnet.store.run import Run
-from expertnet.sweeps import engine
 from expertnet.training import controls
 from expertnet.training.manager import manager
 from expertnet.ui import choices
@@ -43,7 +43,7 @@ PAGES = {  # file name: title and icon
     "experts": ("Experts", "account_tree"),
     "predict": ("Predict", "image_search"),
 }
-TRIALS = {controls.TAG, engine.TAG}
+TRIALS = {controls.TAG, SWEEP_TAG}
 STRIP_TICK = 3.0  # seconds
 LONGEST = 40  # characters of a title in the strip
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."

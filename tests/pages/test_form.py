@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import zipfile
 
 import pytest
@@ -99,6 +100,16 @@ def test_a_computer_with_several_gpus_offers_them_among_the_first_settings(monke
     test.number_input(key="field 1 hardware.processes").set_value(2)
     test.session_state["details"] = True  # unfolded
     assert any("--set hardware.processes=2" in code.value for code in test.run().code)
+
+
+def test_on_a_cluster_the_gpus_of_this_computer_are_not_offered(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert {"cuda:0", "cuda:1"} <= set(form().selectbox(key="field 1 hardware.device").options)
+    monkeypatch.setenv("EXPERTNET_EXECUTOR", "ray")
+    monkeypatch.setenv("EXPERTNET_RUNS", f"{os.environ['EXPERTNET_RUNS']} on Ray")  # another store has another manager
+    test = form()
+    assert test.selectbox(key="field 1 hardware.device").options == ["auto", "cpu", "cuda"]
+    assert "GPUs" not in [field.label for field in test.number_input]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,22 @@ def test_a_run_of_a_host_that_has_ended_takes_up_no_place(store):
     assert Manager(store).executor.status(waits) == "About to start."
 
 
+def test_a_run_with_several_processes_waits_for_as_many_places(store):
+    training, pair, single = (store.create(settings(**{"hardware.processes": count})) for count in (2, 2, 1))
+    queue, status = RunQueue(store.root), Manager(store).executor.status
+    queue.set_limit(3)
+    queue.add(training.id)
+    assert queue.take(training.id)
+    training.write_status(training.status().changed(state="running", process=this_process()))
+    queue.add(pair.id)
+    assert status(pair) == "Waits for room for its 2 processes."
+    queue.remove(pair.id)
+    queue.add(single.id)
+    assert status(single) == "About to start."
+    queue.set_limit(2)
+    assert status(single) == "Waits for one of 2 trainings to end."
+
+
 def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_it_cannot(store, monkeypatch):
     """The command may be suspended."""
     tried = []

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def command_line(store, *arguments, python=(sys.executable,)):
     return subprocess.Popen([*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@contextmanager
+def on_lock(path):
+    """Yield a process that holds a lock until its input ends."""
+    code = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
 def test_the_lock_is_one_for_all_threads_and_free_again(tmp_path):
     with training_lock(tmp_path) as mine:
         assert mine
@@ -61,6 +72,51 @@ def test_a_store_has_as_many_places_as_trainings_at_once(tmp_path):
             assert lowered is None
     with training_lock(tmp_path, 1) as again:
         assert again.number == 0
+
+
+def test_a_run_takes_a_place_for_each_of_its_processes_side_by_side(tmp_path):
+    with training_lock(tmp_path, 4) as one, training_lock(tmp_path, 4, 2) as two:
+        assert (one.number, two.number) == (0, 1)
+        with training_lock(tmp_path, 4, 2) as none, training_lock(tmp_path, 4) as last:  # one is free
+            assert none is None and last.number == 3
+    with ExitStack() as first:
+        first.enter_context(training_lock(tmp_path, 4))
+        with training_lock(tmp_path, 4):
+            first.close()
+            with training_lock(tmp_path, 4, 2) as beyond:  # 0, 2 and 3 are free
+                assert beyond.number == 2
+            with training_lock(tmp_path, 4, 3) as none:
+                assert none is None
+
+
+def test_a_run_with_more_processes_than_there_are_places_trains_alone(tmp_path):
+    with training_lock(tmp_path, 2, 4) as wide:
+        assert wide.number == 0
+        with training_lock(tmp_path, 3) as none:  # the limit was raised meanwhile
+            assert none is None
+        with training_lock(tmp_path, 5) as fifth:
+            assert fifth.number == 4
+    with training_lock(tmp_path, 2), training_lock(tmp_path, 2, 4) as none:
+        assert none is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "runs"), [(4, (2, 1, 1)), (4, (1, 2, 1)), (8, (1, 4, 2, 1)), (8, (8,)), (1, (8,)), (3, (8,))], ids=str
+)
+def test_runs_with_one_process_and_several_share_no_gpu(tmp_path, monkeypatch, limit, runs):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    chosen, places = [], []
+    with ExitStack() as held:
+        for count in runs:
+            place = held.enter_context(training_lock(tmp_path, limit, count))
+            mine = [place.divided(process, count) for process in range(count)] if count > 1 else [place]
+            own = settings(**{"hardware.device": "auto", "hardware.processes": count})
+            places += mine
+            chosen += [one.chosen(own).hardware.device for one in mine]
+    assert chosen == [f"cuda:{number}" for number in range(sum(runs))]
+    assert sum(place.threads for place in places) <= 16
 
 
 def test_a_place_gets_its_share_of_the_threads_and_one_of_several_gpus(monkeypatch):
@@ -105,6 +161,26 @@ def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
     thread.join(LIMIT)
     assert done[0].state == "finished" and first.state == "finished"
     manager.close()
+
+
+@pytest.mark.parametrize("ends", ["the other", "a stop"])
+def test_a_run_that_another_process_trains_is_not_trained_a_second_time(store, ends):
+    """Ray may have started it again just before a command resumed it."""
+    run, done, stop = store.create(settings()), [], Stop()
+    RunQueue(store.root).add(run.id)
+    with on_lock(run.path / "training.lock") as other:
+        thread = threading.Thread(target=lambda: done.append(train_in_turn(run, stop)))
+        thread.start()
+        until(lambda: RunQueue(store.root).training == [run.id])
+        if ends == "a stop":
+            stop.set()
+            thread.join(LIMIT)
+        else:
+            run.write_status(run.status().changed(state="finished"))
+            other.communicate("", LIMIT)
+            thread.join(LIMIT)
+    assert done[0].state == ("finished" if ends == "the other" else "queued")
+    assert run.metrics() == [] and RunQueue(store.root).training == []
 
 
 def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):

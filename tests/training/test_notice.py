@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from expertnet.store.status import Status
+from expertnet.sweeps.engine import advance
 from expertnet.training.notice import VARIABLE, send_notice
 from expertnet.utils.home import install_command
 from tests.support.opening import written
 from tests.support.small import until
+from tests.support.sweeps import started, train
 
 
 @pytest.fixture
@@ -37,6 +39,10 @@ def inbox():
 
 def sent(run, status):
     send_notice(run, status)
+    wait()
+
+
+def wait():
     until(lambda: not any(thread.name == "notice" for thread in threading.enumerate()))
 
 
@@ -60,6 +66,22 @@ def test_a_run_that_ends_by_itself_is_told(store, inbox, monkeypatch):
     monkeypatch.setenv(VARIABLE, f"nonsense {address}")
     sent(run, end)
     assert len(got) == 3 and "not one of Apprise" in run.log_tail()
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_of_a_sweep_its_end_alone_is_told(store, inbox, monkeypatch):
+    pytest.importorskip("apprise")
+    got, address = inbox
+    monkeypatch.setenv(VARIABLE, address)
+    sweep = started(store, "model.num_experts=1..2", name="Experts")
+    for _ in range(2):
+        (run,) = advance(sweep)
+        train(run)
+        sent(run, run.status())
+    assert got == [] and advance(sweep) == [] == advance(sweep)
+    wait()
+    assert [message["title"] for message in got] == ["Experts: finished"]
+    assert [message["message"] for message in got] == ["The sweep has ended: every combination was tried"]
 
 
 def test_without_the_package_the_log_says_what_to_install(store, monkeypatch):

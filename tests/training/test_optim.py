@@ -7,7 +7,7 @@ from torch import nn
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import ModelSettings, TrainingSettings
 from expertnet.training.muon import Muon, orthogonalize
-from expertnet.training.optim import group_rate, make_optimizers, saved_state, set_rate, temperature
+from expertnet.training.optim import complete_momentum, group_rate, make_optimizers, saved_state, set_rate, temperature
 
 
 def test_orthogonalize_keeps_the_directions_and_evens_the_sizes():
@@ -160,6 +160,22 @@ def test_muon_with_sgd_moves_the_kernels_of_an_ordinary_stem_too():
     kernels, _ = make_optimizers(net, TrainingSettings(optimizer="muon_sgd"), 100)
     moved = {id(value) for group in kernels.param_groups for value in group["params"]}
     assert moved == {id(net.stem.conv.weight), id(net.backbone.blocks[0].experts.conv.weight)}
+
+
+def test_fused_sgd_moves_weights_that_begin_to_learn_later_as_plain_sgd_does():
+    generator = torch.Generator().manual_seed(4)
+    ours, theirs = ([nn.Parameter(torch.ones(5)) for _ in range(2)] for _ in range(2))
+    rest = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}
+    fused, plain = torch.optim.SGD(ours, fused=True, **rest), torch.optim.SGD(theirs, foreach=False, **rest)
+    for learning in (1, 1, 2, 2):
+        for mine, other in list(zip(ours, theirs, strict=True))[:learning]:
+            mine.grad = torch.randn(5, generator=generator)
+            other.grad = mine.grad.clone()
+        if learning == 2:
+            complete_momentum(fused)
+        fused.step(), plain.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])

@@ -116,6 +116,21 @@ def test_a_run_resumes_with_another_number_of_processes(store):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("optimizer", ["sgd", "muon_sgd"])
+def test_two_processes_start_from_a_run_and_resume_after_its_frozen_epoch_as_one_does(store, optimizer):
+    assert train(begun(store, **RECIPE, seed=1)).state == "finished"
+    own = RECIPE | {"training.optimizer": optimizer, "training.epochs": 1, "training.frozen_epochs": 1}
+    alone, together = (begun(store, **own, **{"model.start_from": "latest", "hardware.processes": n}) for n in (1, 2))
+    for run, count in ((alone, 1), (together, 2)):
+        assert train(run).state == "finished", run.log_tail()
+        assert resumed(run, count, 2).state == "finished", run.log_tail()
+    if (
+        optimizer == "sgd"
+    ):  # Muon orthogonalizes in bfloat16 where it can, which turns the order of sums into other steps
+        assert_equal(together, alone)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["first", "other", "launcher"])
 def test_a_killed_process_ends_the_run_as_failed(store, victim):
     run = begun(store, **ENDLESS)
@@ -253,7 +268,7 @@ def test_processes_share_threads_and_gpus_with_other_runs(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     chosen = settings(**{"hardware.processes": 2, "hardware.device": "auto"})
-    places = [Place(run, 2).divided(process, 2) for run in range(2) for process in range(2)]
+    places = [Place(first, 4).divided(process, 2) for first in (0, 2) for process in range(2)]
     assert [place.threads for place in places] == [2] * 4
     assert [place.chosen(chosen).hardware.device for place in places] == ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
 

@@ -14,12 +14,14 @@ from expertnet import __version__
 from expertnet.errors import RunError, UserError
 from expertnet.store.queue import RunQueue
 from expertnet.training import ray_executor
+from expertnet.training.local import LocalExecutor
+from expertnet.training.lock import train_in_turn
 from expertnet.training.manager import Manager
 from expertnet.training.place import Place
 from expertnet.training.ray_executor import CPUS, GPUS, RayExecutor, amount, check_ray, checked_needs
 from expertnet.training.ray_node import needed, train_for_task
 from expertnet.training.runner import run_training
-from expertnet.training.start import check_can_start
+from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.ray_faults import HEAD, NODE
@@ -41,6 +43,17 @@ status = json.loads((run / "status.json").read_text())
 with (run / "log.txt").open("a") as log:
     log.write("2026-01-01T00:00:00+00:00  the first attempt ends\\n")
 """
+
+
+needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this computer has a GPU")
+
+
+def helper_says(monkeypatch, code):
+    """Let a program tell what the helper that talks to Ray would, and then wait for its end."""
+    command = [sys.executable, "-c", f"import signal, sys; {code}; sys.stdout.flush(); signal.pause()"]
+    monkeypatch.setattr(
+        ray_executor, "start_process", lambda *_, **__: subprocess.Popen(command, stdout=subprocess.PIPE)
+    )
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -93,12 +106,7 @@ def test_without_a_cluster_the_queue_says_so_and_runs_can_be_stopped(store, monk
 
 
 def test_a_line_of_the_helper_that_broke_off_is_skipped(store, monkeypatch):
-    says = """print('{"slots":'); print('{"problem": "The cluster is gone."}')"""
-    monkeypatch.setattr(
-        ray_executor,
-        "start_process",
-        lambda *_, **__: subprocess.Popen([sys.executable, "-c", says], stdout=subprocess.PIPE),
-    )
+    helper_says(monkeypatch, """print('{"slots":'); print('{"problem": "The cluster is gone."}')""")
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
         manager = Manager(store, RayExecutor(store.root))
@@ -114,6 +122,34 @@ def test_the_gpus_of_this_computer_do_not_limit_a_run_on_a_cluster(store, monkey
         check_can_start(wide, store)
     monkeypatch.setenv("EXPERTNET_EXECUTOR", "ray")
     check_can_start(wide, store)
+
+
+@needs_no_gpu
+def test_neither_do_its_devices_and_its_memory(store, monkeypatch):
+    large = {"model.channels": 512, "data.image_size": 96, "training.batch_size": 16384}
+    for changed, says in (
+        ({"hardware.device": "cuda"}, "this computer has no such device"),
+        (large | {"hardware.device": "auto"}, "GiB of memory, but only"),
+    ):
+        with pytest.raises(UserError, match=says):
+            check_can_start(settings(**changed), store)
+        with monkeypatch.context() as context:
+            context.setenv("EXPERTNET_EXECUTOR", "ray")
+            check_can_start(settings(**changed), store)
+
+
+def test_a_cluster_offers_the_gpus_of_its_largest_node_and_none_by_number(store, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert LocalExecutor(store.root).gpus == 2 and "cuda:1" in LocalExecutor(store.root).devices
+    executor = RayExecutor(store.root)
+    assert executor.gpus == 0 and executor.devices == ("auto", "cpu", "cuda")
+    helper_says(monkeypatch, """print('{"gpus": 4}')""")
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{server.getsockname()[1]}")
+        manager = Manager(store, executor)
+        manager.submit(settings())
+        until(lambda: executor.gpus == 4)
+        manager.close()
 
 
 # --- a node's part ---------------------------------------------------------------------------------------------------
@@ -155,13 +191,41 @@ def test_a_task_whose_node_died_resumes_its_run_to_the_same_bits(store):
     assert queue.tasks == {}
 
 
-def test_a_task_waits_until_the_processes_of_its_first_attempt_have_ended(store):
+@needs_no_gpu
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_node_without_the_device_of_a_run_says_so(store, processes):
+    run, queue = (
+        store.create(settings(**{"hardware.device": "cuda", "hardware.processes": processes})),
+        RunQueue(store.root),
+    )
+    queue.add(run.id)
+    train_for_task(store.root, "task", (1.0, 0.0), (float(processes), 0.0))
+    assert run.state == "failed" and "this computer has no such device" in run.status().error
+    assert queue.tasks == {} and queue.ids() == []
+
+
+def test_a_command_that_resumes_a_run_takes_it_from_ray(store):
+    run, queue = store.create(settings()), RunQueue(store.root)
+    queue.add(run.id)
+    queue.take_for("task", lambda run: True)
+    run.write_status(run.status().changed(state="running", process=DEAD))
+    prepare_resume(run)
+    queue.add(run.id, this_process().beating())
+    train_for_task(store.root, "task", USUAL, (1.0, 0.0))  # of which Ray is not told
+    assert run.state == "queued" and queue.ids() == [run.id] and queue.tasks == {}
+    assert train_in_turn(run, Stop()).state == "finished"
+
+
+@pytest.mark.parametrize("host", [None, "another-host"])
+def test_a_task_waits_until_the_processes_of_its_first_attempt_have_ended(store, host):
     run, queue = store.create(settings()), RunQueue(store.root)
     queue.add(run.id)
     queue.take_for("task", lambda run: True)
     waited = [sys.executable, "-c", ENDS_LATE, str(run.path)]
     with subprocess.Popen(waited, stderr=subprocess.PIPE, text=True) as first:
-        run.write_status(run.status().changed(state="running", process=process_facts(first.pid)))
+        facts = process_facts(first.pid).beating()
+        process = facts.model_copy(update={"host": host or facts.host})
+        run.write_status(run.status().changed(state="running", process=process))
         train_for_task(store.root, "task", USUAL, (1.0, 0.0))
     log = run.log_tail()
     assert first.returncode == 0 and run.state == "finished"
@@ -270,6 +334,7 @@ def test_runs_too_large_and_nodes_with_other_code_are_named_and_runs_share_a_gpu
     manager = on_ray("1", "0.5")
     runs = [manager.submit(settings(**LONG | {"hardware.device": "auto"})) for _ in range(3)]
     until(lambda: runs[0].metrics() and runs[1].metrics())
+    assert manager.executor.gpus == 1
     until(lambda: manager.executor.status(runs[2]).endswith("CPUs and 0 of 1 GPUs are free."))
     assert manager.executor.status(runs[2]).startswith("Waits for 1 CPU and 0.5 GPUs: ")
     manager.close()

@@ -85,7 +85,14 @@ def test_a_start_from_a_warm_router_routes_alike_at_temperature_one():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("epoch", "recipe"), [(0, {}), (1, {"training.optimizer": "muon", "training.ema": 0.9}), (2, {})], ids=str
+    ("epoch", "recipe"),
+    [
+        (0, {}),
+        (1, {"training.optimizer": "muon", "training.ema": 0.9}),
+        (2, {}),
+        *((epoch, {"training.optimizer": name}) for name in ("sgd", "muon_sgd") for epoch in (0, 1, 2)),
+    ],
+    ids=str,
 )
 def test_it_resumes_to_the_bit_without_its_source(store, epoch, recipe):
     """In the frozen epochs and after them."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
-import torch
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.samples import own_samples, samples
@@ -22,6 +21,7 @@ from expertnet.settings.fields import (
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings, format_value
 from expertnet.store.run_store import RunStore
+from expertnet.training.manager import manager
 from expertnet.training.start import check_can_start
 from expertnet.ui.auth import login
 from expertnet.ui.filmstrip import filmstrip
@@ -101,7 +101,7 @@ def settings_form() -> FormResult:
 def _groups(fields: list[SettingField], form: Form, base: dict[str, Any], invalid: dict[str, str]) -> None:
     """Draw the settings: the most important ones in view, the others folded."""
     fields = [field for field in fields if field.key != START]  # which is drawn with your own images
-    if torch.cuda.device_count() > 1:
+    if manager().executor.gpus > 1:
         fields = [
             replace(field, label="GPUs", basic=True) if field.key == "hardware.processes" else field for field in fields
         ]
@@ -218,7 +218,6 @@ def _field(field: SettingField, form: Form, base: dict[str, Any]) -> None:
 
 
 def devices(chosen: str) -> tuple[str, ...]:
-    """Return the devices of this computer by name, and the chosen one."""
-    accelerators = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    names = ("auto", "cpu", *accelerators, *(["mps"] if torch.backends.mps.is_available() else []))
+    """Return the devices that a run can have by name, and the chosen one."""
+    names = manager().executor.devices
     return names if chosen in names else (*names, chosen)

@@ -47,7 +47,7 @@ def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
 
 def _limit(limit: int) -> None:
     """Draw how many runs may train at once."""
-    help = "On a computer with several GPUs, each run gets one of them. On the CPU, they share its threads."
+    help = "On a computer with several GPUs, each run gets one of them for each of its processes. On the CPU, runs share the threads."
     wanted = st.number_input(
         "Trainings at once", 1, MOST_AT_ONCE, limit, key=f"trainings {limit}", **{"help": help} | login.reserved()
     )
