@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from expertnet.errors import RunError
 from expertnet.store.queue import RENEW_AFTER
 from expertnet.store.run import Run
 from expertnet.store.status import Status
@@ -36,7 +37,8 @@ def search(
             if (
                 0 < epoch < status.epochs
             ):  # there is nothing to judge before the first epoch, nor to stop after the last one
-                advance(sweep)
+                with suppress(RunError):  # such as a database out of reach, at which this training must not fail
+                    advance(sweep)
 
     with _renewed(sweep):
         while not stop.is_set() and (runs := advance(sweep)):

@@ -17,6 +17,7 @@ from expertnet.sweeps.engine import resume_sweep, stop_sweep
 from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, value_text, what_matters
 from expertnet.sweeps.importance import FEWEST
 from expertnet.sweeps.plan import Budget, Plan
+from expertnet.sweeps.study import dashboard_command
 from expertnet.sweeps.sweep import ACTIVE, Sweep, SweepStatus
 from expertnet.sweeps.trials import Trial, trials_of
 from expertnet.training.manager import manager
@@ -51,6 +52,9 @@ def live_view(sweep: Sweep) -> None:
             _table(sweep.plan(), trials)
             if any(trial.state == "finished" for trial in trials):
                 follow_up(sweep)
+            if trials and (command := dashboard_command(sweep)):
+                st.caption("Optuna's own dashboard opens the same study:")
+                st.code(command, language="bash")
 
     login.fragment(look, run_every=TICK if drawn in ACTIVE else None)()
 
