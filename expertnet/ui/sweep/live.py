@@ -54,7 +54,7 @@ def live_view(sweep: Sweep) -> None:
                 follow_up(sweep)
             if trials and (command := dashboard_command(sweep)):
                 st.caption("Optuna's own dashboard opens the same study:")
-                st.code(command, language="bash")
+                st.code(command, language="bash", wrap_lines=True)
 
     login.fragment(look, run_every=TICK if drawn in ACTIVE else None)()
 
