@@ -1,12 +1,12 @@
 """Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N ...] [--epochs N]
 
-First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page,
-at first and as the median of five later ones, the same with 200 runs compared, and the memory. The first content of a page is its
-heading: the time until the script sends it is printed beside that of the whole script. The times begin with the script, because
-each new session of AppTest first looks through all installed packages, which a server does once. The CPU times are those of the script
-alone, which does not wait for what it starts in the background. Then measures every page in
-Chromium, from the click on its link in an open tab to the end of its script: the first visit after the server's start, and the
-median of five later ones. With several numbers of runs, each is measured in a process of its own, without a browser.
+First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page, at
+first and as the median of five later ones, the same with 200 runs compared and of a sweep of 300 trials, and the memory. The first
+content of a page is its heading: the time until the script sends it is printed beside that of the whole script. The times begin with
+the script, because each new session of AppTest first looks through all installed packages, which a server does once. The CPU times
+are those of the script alone, which does not wait for what it starts in the background. Then measures every page in Chromium, from
+the click on its link in an open tab to the end of its script: the first visit after the server's start, and the median of five later
+ones. With several numbers of runs, each is measured in a process of its own, without a browser.
 """
 
 import argparse
@@ -31,6 +31,10 @@ from streamlit.testing.v1 import AppTest
 from expertnet.settings.fields import build_settings
 from expertnet.store.index import forget_rows, open_index, run_rows
 from expertnet.store.run_store import RunStore
+from expertnet.sweeps.plan import Budget, Plan
+from expertnet.sweeps.space import parse_space
+from expertnet.sweeps.study import open_study
+from expertnet.sweeps.sweep import Sweep, all_sweeps, create_sweep
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from expertnet.ui.runs.state import SELECTED
@@ -46,6 +50,7 @@ PAGES = {
     "Experts": "Experts",
     "Predict": "Predict",
 }  # with their headings
+TRIALS, EPOCHS = 300, 6  # of the sweep, and epochs of each trial
 
 
 def fill(store: RunStore, runs: int, epochs: int) -> None:
@@ -78,6 +83,20 @@ def fill(store: RunStore, runs: int, epochs: int) -> None:
         os.link(shared, path / "metrics.jsonl")
         (path / "config.json").write_text(json.dumps(config | {"name": f"Run {number}", "seed": number}))
         (path / "status.json").write_text(json.dumps(status | {"epoch": epochs, "epochs": epochs}))
+
+
+def add_sweep(store: RunStore, trials: int) -> Sweep:
+    """Add a sweep that has ended, whose trials are the runs of the store, each many times."""
+    space = parse_space(["training.lr=1e-4..1e-1:log", "model.num_experts=1..5", "model.channels=8..64:step=8"])
+    plan = Plan(settings=build_settings("quick", "digits"), space=space, budget=Budget(trials=trials), sampler="random")
+    sweep, runs = create_sweep(store, plan), store.list()
+    with open_study(sweep) as study:
+        for number in range(trials):
+            trial = study.note(study.ask(), run=runs[number % len(runs)].id, epochs=EPOCHS, seconds=10.0)
+            study.report(trial, {epoch: epoch / EPOCHS * trial.params["training.lr"] for epoch in range(1, EPOCHS + 1)})
+            study.tell(trial, trial.params["training.lr"])
+    sweep.write_status(state="finished", reason=f"{trials} trials")
+    return sweep
 
 
 def main() -> None:
@@ -174,6 +193,11 @@ def script_times(store: RunStore, folder: Path) -> None:
     session = opened("runs", store.root)
     session.session_state[SELECTED] = tuple(run.id for run in store.list()[:200])
     print(f"Runs, 200 selected: {words([timed(session) for _ in range(5)])}")
+    session = opened("sweep", store.root)
+    session.query_params["sweep"] = (all_sweeps(store) or [add_sweep(store, TRIALS)])[0].id
+    print(f"Sweep, {TRIALS} trials: first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")
+    session.segmented_control(key="sweep view").set_value("What matters")
+    print(f"Sweep, what matters: first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")
 
 
 def one_run(store: RunStore, folder: Path) -> Path:

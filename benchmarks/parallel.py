@@ -3,7 +3,9 @@
     python -m benchmarks.parallel [--preset quick] [--processes 2] [--steps 10] [--repeats 5] [--set training.batch_size=128]
 
 All take the same steps: the images of a step are divided. Repeats alternate between one process alone, while the others wait, and
-all of them, with batch norms that are synchronized and that are not. The images are random, because they only have to be read.
+all of them, with batch norms that are synchronized and that are not. The last row is the ceiling: what the same processes reach if
+each trains a network of its own on its part of the images and never communicates. The images are random, because they only have to be
+read.
 
 Prints images per second (median, minimum, maximum) and how many times those of one process they are. "Work" is what the ratio would
 be if no process waited for another or for a processor: from the processor time of all processes, which a busy machine hardly changes.
@@ -30,6 +32,7 @@ from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import device_name
 
 CLASSES = 10
+ONE = "one process"
 
 
 def arguments() -> argparse.Namespace:
@@ -85,23 +88,26 @@ def main() -> None:
     batch = settings.training.batch_size
     data = random_images(settings, batch * (options.steps + 1))
 
-    def trained(group: Group, synchronizes: bool) -> tuple[float, float]:
-        training = settings.training.model_copy(update={"sync_norm": synchronizes})
+    def trained(group: Group, synchronizes: bool, images: int) -> tuple[float, float]:
+        changes = {"sync_norm": synchronizes, "batch_size": images}
+        training = settings.training.model_copy(update=changes)
         trainer = Trainer(settings.model_copy(update={"training": training}), data, threads=1, group=group)
         return measured(trainer, options.steps)
 
+    several = f"{everyone.count} processes"
     ways = {
-        "one process": (ALONE, False),
-        f"{everyone.count} processes": (everyone, False),
-        f"{everyone.count} processes, batch norms synchronized": (everyone, True),
+        ONE: (ALONE, False, batch),
+        several: (everyone, False, batch),
+        f"{several}, batch norms synchronized": (everyone, True, batch),
+        f"{several} that never communicate": (ALONE, False, batch // everyone.count),
     }
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(options.repeats):
-        for way, (group, synchronizes) in ways.items():
+        for way, how in ways.items():
             everyone.wait()
             seconds = worked = 0.0
-            if group.count > 1 or everyone.number == 0:
-                seconds, worked = trained(group, synchronizes)
+            if way != ONE or everyone.number == 0:
+                seconds, worked = trained(*how)
             found[way].append((seconds, everyone.sum(torch.tensor(worked)).item()))
     if everyone.number == 0:
         report(settings, found, batch * options.steps, everyone.count)
@@ -117,11 +123,11 @@ def report(settings: Settings, found: dict[str, list[tuple[float, float]]], imag
         f"{settings.training.batch_size} images of {settings.data.image_size} pixels a step, {device_name(torch.device('cpu'))} each. "
         f"A process sends {8 * parameters * (count - 1) / count / 2**20:.2f} MiB of gradients a step."
     )
-    alone, alone_worked = (median(each) for each in zip(*found["one process"], strict=True))
+    alone, alone_worked = (median(each) for each in zip(*found[ONE], strict=True))
     for way, times in found.items():
         seconds, worked = (sorted(each) for each in zip(*times, strict=True))
         speed = ", ".join(f"{images / each:.0f}" for each in (median(seconds), seconds[-1], seconds[0]))
-        several = 1 if way == "one process" else count
+        several = 1 if way == ONE else count
         ratio, work = alone / median(seconds), several * alone_worked / median(worked)
         print(f"{way:45} {speed:>20} images/s   {ratio:.2f}x   work {work:.2f}x")
 

@@ -12,18 +12,21 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
 from expertnet.settings.fields import build_settings
+from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.sweeps import search
 from expertnet.sweeps.engine import advance, start_sweep
 from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.space import combinations, parse_space
 from expertnet.sweeps.sweep import Sweep
 from expertnet.sweeps.trials import best_trials, trials_of
-from expertnet.training.lock import train_in_turn
 from expertnet.training.stop import Stop
+from expertnet.utils.processes import this_process
 
 EPOCHS = 6  # of a trial
 BASE = {
@@ -47,23 +50,18 @@ def clocks() -> np.ndarray:
 
 def searched(sweep: Sweep) -> tuple[float, float, int, np.ndarray, np.ndarray]:
     """Train a sweep. Returns the best accuracies on validation and test set, the epochs, the clocks, and those of the search."""
-    began, searching, epoch = clocks(), np.zeros(2), -1
+    began, searching = clocks(), np.zeros(2)
 
-    def step() -> list[object]:
+    def advance_timed(sweep: Sweep) -> list[Run]:
         nonlocal searching
         started = clocks()
-        runs = advance(sweep)
-        searching += clocks() - started
-        return list(runs)
+        try:
+            return advance(sweep)
+        finally:
+            searching += clocks() - started
 
-    def on_progress(status: object) -> None:
-        nonlocal epoch
-        if status.epoch != epoch:  # type: ignore[attr-defined]
-            epoch = status.epoch  # type: ignore[attr-defined]
-            step()
-
-    while runs := step():
-        train_in_turn(runs[0], Stop(), on_progress=on_progress)  # type: ignore[arg-type]
+    with patch.object(search, "advance", advance_timed):
+        search.search(sweep, Stop())
     trials = trials_of(sweep)
     (best,) = best_trials([trial for trial in trials if trial.state == "finished"])
     assert best.run is not None and best.accuracy is not None
@@ -92,7 +90,7 @@ def main() -> None:
                     {"settings": base, "space": parse_space(space), "budget": budget, "sampler": name}
                     | {"pruner": pruner, "seed": seed}
                 )
-                sweep = start_sweep(RunStore(Path(folder)), plan)
+                sweep = start_sweep(RunStore(Path(folder)), plan, this_process().beating())
                 best, test, epochs, seconds, searching = searched(sweep)
                 wall, busy = searching / seconds
                 count = len(trials_of(sweep))

@@ -28,7 +28,6 @@ Hours = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Budget: end after N epochs, all trials together.")]
 Queue = Annotated[bool, typer.Option("--queue", help="Leave the training to a running studio.")]
-LOOK_EVERY = 1.0  # seconds between two looks at a training in another process
 
 
 @app.callback()
@@ -219,34 +218,17 @@ def _go(found: Sweep, queue: bool, as_json: bool) -> None:
 
 def _search(found: Sweep) -> None:
     from expertnet.store.status import Status
-    from expertnet.sweeps.engine import advance
-    from expertnet.training.lock import train_in_turn
+    from expertnet.sweeps.search import search
 
-    stop, epoch, said = stop_on_signals(), -1, ""
+    def on_trial(run: Run) -> None:
+        varied = ", ".join(f"{d.key}={format_value(_value(run, d.key))}" for d in found.plan().space)
+        say(f"{run.title.rpartition(', ')[2].capitalize()}: {varied}")
 
-    def on_progress(status: Status) -> None:
-        nonlocal epoch
-        if status.epoch != epoch:
-            epoch = status.epoch
-            advance(found)
+    def on_end(status: Status) -> None:
+        accuracy = f"validation accuracy {percent(status.best_val_accuracy, 2)}"
+        say(f"  {status.state} after {counted(status.epoch, 'epoch')}, {accuracy}")
 
-    while not stop.is_set() and (runs := advance(found)):
-        run = runs[0]
-        if run.id != said:
-            varied = ", ".join(f"{d.key}={format_value(_value(run, d.key))}" for d in found.plan().space)
-            say(f"{run.title.rpartition(', ')[2].capitalize()}: {varied}")
-            said = run.id
-        status = train_in_turn(run, stop.part(), on_progress=on_progress, on_wait=lambda: say("Waiting in the queue."))
-        if status.active:  # another process trains it
-            stop.wait(LOOK_EVERY)
-        else:
-            say(
-                f"  {status.state} after {counted(status.epoch, 'epoch')}, validation accuracy {percent(status.best_val_accuracy, 2)}"
-            )
-    if stop.is_set() and not stop.interrupted:
-        from expertnet.sweeps.engine import stop_sweep
-
-        stop_sweep(found)
+    search(found, stop_on_signals(), on_trial=on_trial, on_end=on_end, on_wait=lambda: say("Waiting in the queue."))
 
 
 def _value(run: Run, key: str) -> Any:

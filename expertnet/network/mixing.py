@@ -87,12 +87,10 @@ class ExpertConvs(Experts):
         norm = self.norm
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-        assert norm.running_mean is not None and norm.running_var is not None
-        # Views, one per expert; the norm updates those of the running statistics in place.
-        tensors = (self.conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        for kernel, *slices in zip(*(tensor.chunk(self.num_experts) for tensor in tensors), strict=True):
-            z = self.pool(F.conv2d(x_NCHW, kernel, padding=1))
-            yield self.activation(norm.apply_to(z, *slices))
+        kernels = self.conv.weight.chunk(self.num_experts)
+        convolved = (self.pool(F.conv2d(x_NCHW, kernel, padding=1)) for kernel in kernels)
+        for z_NDHW in norm.apply_each(convolved, self.num_experts):
+            yield self.activation(z_NDHW)
 
     def complete(self, x_NCHW: Tensor, mix: Tensor) -> Tensor:
         return mix

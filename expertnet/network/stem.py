@@ -3,7 +3,7 @@
 Shapes: N images, C channels out, H x W pixels, P patches.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,14 @@ class Norm(nn.BatchNorm2d):
 
     def apply_to(self, x_NCHW: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         return F.batch_norm(x_NCHW, mean, variance, scale, shift, self.training, self.momentum or 0.0, self.eps)
+
+    def apply_each(self, parts: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+        """Yield `count` parts, each normalized by its share of the channels, before the next one is taken."""
+        assert self.running_mean is not None and self.running_var is not None
+        # Views, one per part; the norm updates those of the running statistics in place.
+        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
+        for part, *slices in zip(parts, *(tensor.chunk(count) for tensor in tensors), strict=True):
+            yield self.apply_to(part, *slices)
 
 
 def make_norm(channels: int, model: ModelSettings) -> Norm:

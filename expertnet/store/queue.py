@@ -43,6 +43,14 @@ class _Contents(BaseModel):
     paused: bool = False
     limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1  # trainings at once
 
+    @property
+    def must_last(self) -> bool:
+        """Return whether it holds more than runs whose owners end with the computer: others' runs, or a user's choice."""
+        outlive = any(entry.owner is None for entry in self.waiting) or any(
+            isinstance(e.place, str) for e in self.training
+        )
+        return outlive or self.paused or self.limit > 1
+
     @field_validator("training", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
@@ -195,7 +203,10 @@ class RunQueue:
 
     @contextmanager
     def _changing(self) -> Iterator[_Contents]:
-        """Yield the queue without invalid entries, locked against other processes, and write it if it changed."""
+        """Yield the queue without invalid entries, locked against other processes, and write it if it changed.
+
+        Writing waits for the disk only if the queue matters after a power cut.
+        """
         with file_lock(self.root / "queue.lock"):
             try:
                 queue = _Contents.model_validate(read_json(self.path))
@@ -204,11 +215,11 @@ class RunQueue:
             except (OSError, ValueError):
                 queue = _Contents()
             queue.waiting = [entry for entry in queue.waiting if entry.is_valid]
-            before = queue.model_dump_json()
+            before, lasted = queue.model_dump_json(), queue.must_last
             yield queue
             after = queue.model_dump_json()
             if after != before:
-                write_atomically(self.path, after.encode())
+                write_atomically(self.path, after.encode(), sync=lasted or queue.must_last)
 
 
 @cached_on_file(maxsize=8)

@@ -14,7 +14,7 @@ from expertnet.sweeps.sweep import ACTIVE, Sweep, sweep_folders
 from expertnet.training.manager import manager
 from expertnet.utils.files import os_error_sentence
 
-TICK = 0.2  # seconds between two looks at the trials; the time that passes unused between two of them is half of it
+TICK = 0.2  # seconds between two looks at the trials, which an end of one here brings forward
 
 
 class Driver:
@@ -52,19 +52,24 @@ class Driver:
 
     def _work(self) -> None:
         seen: dict[str, tuple[list[Run], object]] = {}
+        executor = manager(self.store).executor
         while not self._leave.is_set():
             with self._lock:
                 sweeps = self._active()
                 if not sweeps:
                     self._thread = None
                     return
+            news = False
             for sweep in sweeps:
                 runs, before = seen.get(sweep.id, ([], None))
                 if before is None or _progress(sweep, runs) != before:
-                    runs = _advance(sweep, manager(self.store).executor.slots)
+                    runs = _advance(sweep, executor.slots)
                     seen[sweep.id] = runs, _progress(sweep, runs)
                     manager(self.store).wake()
-            self._leave.wait(TICK)
+                    news = True
+            if not news:
+                with executor.changed:
+                    executor.changed.wait(TICK)  # epochs, and what other processes train, bring no notice
 
 
 def _progress(sweep: Sweep, runs: list[Run]) -> object:

@@ -18,6 +18,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore, fresh_id
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.store.trash import trashed
+from expertnet.sweeps.database import check_database, database_name
 from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.space import settings_with
 from expertnet.sweeps.study import Study, open_study, require_optuna
@@ -70,7 +71,8 @@ def start_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sw
     plan.checked()
     require_trackers(plan.settings)
     refuse_if_missing(plan.settings.data)
-    return create_sweep(store, plan, owner)
+    check_database()
+    return create_sweep(store, plan.model_copy(update={"database": database_name()}), owner)
 
 
 def stop_sweep(sweep: Sweep) -> None:

@@ -69,6 +69,7 @@ class Plan(BaseModel):
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     pruner: Literal["median", "halving", "none"] = "median"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)  # of the search
+    database: str = ""  # that keeps the trials, without its password; "" for the journal in the sweep's folder
 
     def checked(self) -> "Plan":
         """Return the plan. Raises SettingsError with what is wrong and how to fix it."""

@@ -1,16 +1,19 @@
-"""The search of a sweep by Optuna (ask and tell), with a journal file in the sweep's folder.
+"""The search of a sweep by Optuna (ask and tell), with a journal file in the sweep's folder, or in a database.
 
 Optuna proposes values and judges trials. It never says whether a trial is alive: that is for the trial's run to say.
 """
 
 import random
+import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from itertools import islice, product
 from typing import Any
 
 from expertnet.errors import RunError, SettingsError
-from expertnet.sweeps.journal import JOURNAL, open_storage, repair
+from expertnet.sweeps.database import VARIABLE, NoJournal, explained, open_database
+from expertnet.sweeps.journal import JOURNAL, Journal, open_storage, repair
 from expertnet.sweeps.plan import Plan
 from expertnet.sweeps.space import combinations
 from expertnet.sweeps.sweep import Sweep
@@ -42,7 +45,12 @@ class Study:
         optuna = require_optuna()
         self._state = optuna.trial.TrialState
         self.plan = sweep.plan()
-        self.storage, self._journal = open_storage(sweep.path / JOURNAL)
+        self.storage: Any
+        self._journal: Journal | NoJournal
+        if self.plan.database:
+            self.storage, self._journal = open_database(self.plan.database), NoJournal()
+        else:
+            self.storage, self._journal = open_storage(sweep.path / JOURNAL)
         self._journal.is_current = False
         same: dict[str, Any] = {"storage": self.storage, "study_name": sweep.id, "pruner": _pruner(self.plan)}
         try:  # not load_if_exists, which would add a line to the journal each time
@@ -152,8 +160,12 @@ class Study:
 
 @contextmanager
 def open_study(sweep: Sweep) -> Iterator[Study]:
-    """Yield the study of a sweep, locked against other threads and processes. Raises RunError if its journal is damaged."""
-    with sweep.locked():
+    """Yield the study of a sweep, locked against other threads and processes.
+
+    Raises RunError if its journal is damaged or its database cannot be used.
+    """
+    database = sweep.plan().database
+    with sweep.locked(), explained(database) if database else nullcontext():
         repair(sweep.path / JOURNAL)
         try:
             study = Study(sweep)
@@ -165,6 +177,14 @@ def open_study(sweep: Sweep) -> Iterator[Study]:
             yield study
         finally:
             study.flush()
+
+
+def dashboard_command(sweep: Sweep) -> str:
+    """Return the command that opens Optuna's dashboard on the study of a sweep; "" if the package is not installed."""
+    if not find_spec("optuna_dashboard"):
+        return ""
+    study = f'"${VARIABLE}"' if sweep.plan().database else shlex.quote(str((sweep.path / JOURNAL).resolve()))
+    return f"optuna-dashboard {study}"
 
 
 def _sampler(plan: Plan, seed: int) -> Any:

@@ -90,6 +90,13 @@ class Sweep:
         status = self.written_status().model_copy(update=values)
         write_atomically(self.path / "status.json", to_json(status.model_dump()).encode())
 
+    def renew(self) -> None:
+        """Renew the heartbeat of the owner if that is this process. Raises OSError."""
+        with self.locked():
+            owner = self.written_status().owner
+            if owner and owner.is_this:
+                self.write_status(owner=owner.beating())
+
     @contextmanager
     def locked(self, what: str = "sweep") -> Iterator[None]:
         """Keep other threads and processes from changing the sweep, or what follows it."""

@@ -22,7 +22,7 @@ class Executor(ABC):
 
     def __init__(self, root: Path) -> None:
         self.queue, self.leave = RunQueue(root), threading.Event()
-        self.changed = threading.Condition()
+        self.changed = threading.Condition()  # notified when a run has ended here
 
     def submit(self, run: Run) -> None:
         """Queue a run in state "queued"."""

@@ -39,6 +39,12 @@ class Process(BaseModel):
     def is_here(self) -> bool:
         return self.host == this_process().host
 
+    @property
+    def is_this(self) -> bool:
+        """Return whether this is the current process."""
+        me = this_process()
+        return (self.host, self.pid, self.process_start, self.boot) == (me.host, me.pid, me.process_start, me.boot)
+
 
 def this_process() -> Process:
     return _this_process(os.getpid())
@@ -72,6 +78,8 @@ def is_alive(process: Process) -> bool:
     """Return whether a process is still running. A zombie is not."""
     if not process.is_here:
         return process.is_fresh
+    if process.is_this:  # known without asking the system, which takes longer
+        return True
     if process.boot != _boot() or process.pid is None or process.process_start is None:
         return False
     try:

@@ -1,5 +1,6 @@
 """The Sweep page: the form, a sweep in view, and what follows."""
 
+import shlex
 import sys
 
 import pytest
@@ -7,9 +8,13 @@ import pytest
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.engine import advance, stop_sweep
+from expertnet.sweeps.findings import what_matters
+from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.ui import tasks
+from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
 from tests.support.opening import opened
 from tests.support.sweeps import done, started, train
@@ -111,6 +116,24 @@ def test_a_sweep_that_ended_shows_its_findings_and_goes_on():
     click(test, "10 more trials")
     assert sweep.plan().budget == Budget(trials=22) and sweep.active
     assert "New sweep" in labels(test)
+
+
+def test_what_matters_among_many_trials_is_computed_in_the_background(monkeypatch):
+    monkeypatch.setattr(live, "AT_ONCE", 11)
+    sweep = done(started(RunStore(), sampler="random", budget=Budget(trials=12)))
+    test = opened("sweep", sweep=sweep.id)
+    test.segmented_control(key="sweep view").set_value("What matters").run()
+    tasks.find(("importance", str(sweep.path), False, 12)).join()
+    assert what_matters(sweep.plan(), trials_of(sweep)).sentence in text(test.run()) and test.get("vega_lite_chart")
+
+
+def test_the_page_shows_how_to_open_optunas_dashboard_where_it_is_installed(monkeypatch, tmp_path):
+    sweep = done(started(RunStore(), budget=Budget(trials=1)))
+    assert not opened("sweep", sweep=sweep.id).code
+    (tmp_path / "optuna_dashboard.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    (shown,) = opened("sweep", sweep=sweep.id).code
+    assert shown.value == f"optuna-dashboard {shlex.quote(str((sweep.path / JOURNAL).resolve()))}"
 
 
 def test_one_trial_can_be_stopped_and_the_next_one_follows():

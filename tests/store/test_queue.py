@@ -1,6 +1,7 @@
 """The queue on disk: its order, who may take what, and what it makes of damaged files."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -152,3 +153,23 @@ def test_a_run_that_trains_already_is_not_trained_twice_and_holds_up_no_other(tm
     queue.done("a")
     queue.add("a")
     assert queue.take("a", 0) and queue.training == ["b", "a"]
+
+
+def test_only_what_must_outlive_a_power_cut_waits_for_the_disk(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(handle), fsync(handle)))
+
+    def waits(change):
+        synced.clear()
+        change()
+        return bool(synced)
+
+    queue, me = RunQueue(tmp_path), this_process().beating()
+    assert not waits(lambda: queue.add("mine", me))
+    assert not waits(lambda: queue.take("mine")) and not waits(lambda: queue.done("mine"))
+    assert waits(lambda: queue.add("anyone's")) and waits(lambda: queue.add("mine", me))
+    assert waits(lambda: queue.remove("anyone's")) and not waits(lambda: queue.remove("mine"))
+    assert waits(lambda: queue.pause(True)) and waits(lambda: queue.pause(False))
+    queue.add("for a cluster")
+    queue.take_for("task", lambda run: True)
+    assert waits(lambda: queue.add("mine", me))

@@ -4,6 +4,7 @@ import pytest
 
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.sweeps import driver
 from expertnet.sweeps.driver import Driver
 from expertnet.sweeps.engine import start_sweep, stop_sweep
 from expertnet.sweeps.journal import JOURNAL
@@ -31,12 +32,20 @@ def test_two_servers_train_the_trials_of_a_sweep_once(store):
     assert sweep.status().state == "finished" and all(trial.accuracy for trial in trials_of(sweep))
 
 
+def test_the_next_trial_follows_the_end_of_one_and_not_a_tick(store, monkeypatch):
+    monkeypatch.setattr(driver, "TICK", 10.0 * LIMIT)
+    sweep = start_sweep(store, plan(budget=Budget(trials=2), settings=settings()))
+    thread = Driver(store)
+    thread.wake()
+    assert thread.join(LIMIT) and sweep.status().state == "finished"
+
+
 def test_a_sweep_that_cannot_go_on_fails_with_its_reason_and_the_thread_ends(store):
     sweep = start_sweep(store, plan())
     (sweep.path / JOURNAL).write_text("{}\n[1]\n")
-    driver = Driver(store)
-    driver.wake()
-    assert driver.join(LIMIT)
+    thread = Driver(store)
+    thread.wake()
+    assert thread.join(LIMIT)
     assert sweep.status().state == "failed" and "journal.log" in sweep.status().reason
 
 

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.charts.base import specification
 from expertnet.charts.run_settings import parallel
+from expertnet.findings.finding import Finding
 from expertnet.settings.fields import display_value
 from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
@@ -16,11 +17,13 @@ from expertnet.sweeps.engine import resume_sweep, stop_sweep
 from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, value_text, what_matters
 from expertnet.sweeps.importance import FEWEST
 from expertnet.sweeps.plan import Budget, Plan
+from expertnet.sweeps.study import dashboard_command
 from expertnet.sweeps.sweep import ACTIVE, Sweep, SweepStatus
 from expertnet.sweeps.trials import Trial, trials_of
 from expertnet.training.manager import manager
 from expertnet.training.stop import stop_run
 from expertnet.ui.auth import login
+from expertnet.ui.background import in_background
 from expertnet.ui.chart import show_chart
 from expertnet.ui.finding import show
 from expertnet.ui.shell import action, duration, link, shown_error, state_label, state_mark
@@ -29,6 +32,7 @@ from expertnet.utils.text import counted, escape
 
 TICK = 2.0  # seconds
 VIEWS = ("Trials", "What matters", "One setting", "All settings", "Accuracy and cost")
+AT_ONCE, ANEW = 300, 50  # trials whose importance a tick computes, and by how many more a task computes it again
 MORE = 10  # trials that a larger budget adds
 
 
@@ -44,10 +48,13 @@ def live_view(sweep: Sweep) -> None:
             trials = trials_of(sweep)
             _progress(sweep.plan(), status, trials)
             _actions(sweep, status, trials)
-            _views(sweep.plan(), trials)
+            _views(sweep, status, trials)
             _table(sweep.plan(), trials)
             if any(trial.state == "finished" for trial in trials):
                 follow_up(sweep)
+            if trials and (command := dashboard_command(sweep)):
+                st.caption("Optuna's own dashboard opens the same study:")
+                st.code(command, language="bash", wrap_lines=True)
 
     login.fragment(look, run_every=TICK if drawn in ACTIVE else None)()
 
@@ -100,7 +107,8 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
         row.caption("The queue is paused. Resume it on the Train page.", width="content")
 
 
-def _views(plan: Plan, trials: list[Trial]) -> None:
+def _views(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
+    plan = sweep.plan()
     view = st.segmented_control(
         "View", VIEWS, default=VIEWS[0], required=True, key="sweep view", label_visibility="collapsed"
     )
@@ -111,9 +119,7 @@ def _views(plan: Plan, trials: list[Trial]) -> None:
     if view == "Trials":
         finding = best_so_far(plan, trials)
     elif view == "What matters":
-        finding = what_matters(plan, trials)
-        if finding is None:
-            st.caption(f"This needs at least {FEWEST} trials that have ended, and two settings that vary.")
+        finding = _what_matters(sweep, status, trials)
     elif view == "One setting":
         labels = {d.key: d.field.label for d in plan.space}
         key = st.segmented_control(
@@ -141,6 +147,20 @@ def _views(plan: Plan, trials: list[Trial]) -> None:
             st.caption("This needs a trial that has ended.")
     if finding is not None:
         show(finding)
+
+
+def _what_matters(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> Finding | None:
+    """Return how much each setting matters. It takes seconds for many trials, so a task computes it, rarely while more end."""
+    plan, ended = sweep.plan(), sum(trial.known for trial in trials)
+    if len(plan.space) < 2 or ended < FEWEST:
+        st.caption(f"This needs at least {FEWEST} trials that have ended, and two settings that vary.")
+        return None
+    if ended <= AT_ONCE:
+        return what_matters(plan, trials)
+    seen = ended // ANEW if status.state in ACTIVE else ended
+    key = ("importance", str(sweep.path), status.state in ACTIVE, seen)
+    found: Finding | None = in_background(key, "Measure what matters", lambda *_: what_matters(plan, trials))
+    return found
 
 
 def _parallel(plan: Plan, trials: list[Trial]) -> None:

@@ -1,0 +1,77 @@
+"""Train the trials of a sweep in this process, one after another."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from expertnet.errors import RunError
+from expertnet.store.queue import RENEW_AFTER
+from expertnet.store.run import Run
+from expertnet.store.status import Status
+from expertnet.sweeps.engine import advance, stop_sweep
+from expertnet.sweeps.sweep import Sweep
+from expertnet.training.lock import train_in_turn
+from expertnet.training.stop import Stop
+
+LOOK_EVERY = 1.0  # seconds between two looks at a training in another process
+
+
+def search(
+    sweep: Sweep,
+    stop: Stop,
+    *,
+    on_trial: Callable[[Run], object] = lambda run: None,
+    on_end: Callable[[Status], object] = lambda status: None,
+    on_wait: Callable[[], object] = lambda: None,
+) -> None:
+    """Train trials until the sweep ends or `stop` is set, which also stops the sweep unless it interrupts.
+
+    `on_trial` is called before a trial trains, `on_end` with its status afterwards, and `on_wait` if it waits for its turn.
+    """
+    epoch, shown = 0, ""
+
+    def on_progress(status: Status) -> None:
+        nonlocal epoch
+        if status.epoch != epoch:
+            epoch = status.epoch
+            if (
+                0 < epoch < status.epochs
+            ):  # there is nothing to judge before the first epoch, nor to stop after the last one
+                with suppress(RunError):  # such as a database out of reach, at which this training must not fail
+                    advance(sweep)
+
+    with _renewed(sweep):
+        while not stop.is_set() and (runs := advance(sweep)):
+            run = runs[0]
+            if run.id != shown:
+                on_trial(run)
+                shown = run.id
+            status = train_in_turn(run, stop.part(), on_progress=on_progress, on_wait=on_wait)
+            if status.active:  # another process trains it
+                stop.wait(LOOK_EVERY)
+            else:
+                on_end(status)
+    if stop.is_set() and not stop.interrupted:
+        stop_sweep(sweep)
+
+
+@contextmanager
+def _renewed(sweep: Sweep) -> Iterator[None]:
+    """Renew the heartbeat of the sweep's owner, by which other hosts know that this process is alive, from a thread.
+
+    Neither epochs nor waits have a fixed length, so they cannot do it.
+    """
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_AFTER):
+            with suppress(OSError):  # the next epoch reports it
+                sweep.renew()
+
+    thread = threading.Thread(target=renew, name=f"heartbeat {sweep.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
