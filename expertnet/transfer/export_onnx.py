@@ -186,5 +186,6 @@ returns `probabilities` (N, classes) and `routing` (N, blocks, experts). Classes
 metadata.
 - `{snippets.PYTHON}` classifies image files: `pip install onnxruntime pillow`, then `python {snippets.PYTHON} FILE...`
 - `{snippets.CHECK}` classifies the files in `images` and compares the outputs with those in `{snippets.EXPECTED}`.
-- `{snippets.SCRIPT}` does the same as `{snippets.PYTHON}` in a browser or in Node: `npm install {snippets.RUNTIME}`.
+- `{snippets.SCRIPT}` does the same as `{snippets.PYTHON}` in a browser: `npm install {snippets.RUNTIME}`. In Node, decode the image \
+yourself and call `classify` with its RGBA pixels.
 """

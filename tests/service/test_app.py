@@ -61,6 +61,20 @@ def test_images_get_the_answers_of_the_network(served, client):
     assert 0 < alone["milliseconds"]["classify"] < alone["milliseconds"]["total"]
 
 
+def test_a_calibrated_network_answers_with_both_probabilities(served, client):
+    answers = []
+    for temperature in (None, 2.0):
+        start = client(replace(served, temperature=temperature))
+        (image,) = start.post("/predict", content=png(), headers=RAW).json()["images"]
+        answers.append(image["predictions"])
+    plain, both = answers
+    roots = [each["probability"] ** 0.5 for each in plain]
+    expected = [
+        {**each, "calibrated": pytest.approx(root / sum(roots))} for each, root in zip(plain, roots, strict=True)
+    ]
+    assert both == expected and len(both) == 2 and "calibrated" not in plain[0]
+
+
 def test_the_name_of_a_file_in_a_form_may_be_in_any_encoding(client):
     headers = {"Content-Type": f"{FORM}; charset=utf-7; boundary=an-end"}  # in which +2AA- is half of a surrogate pair
     (image,) = client().post("/predict", content=form([("a+2AA-", png())]), headers=headers).json()["images"]
