@@ -1,5 +1,7 @@
 """`expertnet export`: a network or a whole run as a file."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +10,9 @@ import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
 from expertnet.cli.output import ActivityPrinter, print_result
-from expertnet.errors import RunError
+from expertnet.errors import RunError, UserError
 from expertnet.store.run import Run
-from expertnet.utils.files import write_atomically
+from expertnet.utils.files import check_writable, write_atomically
 
 
 class Format(StrEnum):
@@ -62,23 +64,21 @@ def export(
     if precision is not PrecisionKind.FLOAT32 and format not in (Format.ONNX, Format.HTML):
         raise RunError("Use --precision only with --format onnx or html.")
     lines = []
-    try:
-        if format is Format.ZIP:
-            from expertnet.transfer.export_run import export_run
+    if not (format is Format.SAFETENSORS and output.is_dir()):
+        with _written(output):  # or refused now, instead of after the conversion
+            check_writable(output)
+    if format is Format.ZIP:
+        from expertnet.transfer.export_run import export_run
 
-            write_atomically(output, lambda file: export_run(found, file))
-        elif format is Format.CARD:
-            from expertnet.findings.card import model_card
-
-            write_atomically(output, model_card(found, checkpoint.value).encode())
-        elif format is Format.SAFETENSORS:
-            document["epoch"] = _safetensors(found, checkpoint, output)
-        else:
-            more, sentence = _onnx(found, checkpoint, precision, output, as_page=format is Format.HTML)
-            document |= more
-            lines.append(sentence)
-    except OSError as error:
-        raise RunError(f"{output} cannot be written ({error.strerror}). Choose a file in an existing folder.") from None
+        _write(output, lambda file: export_run(found, file))
+    elif format is Format.CARD:
+        _write(output, _card(found, checkpoint).encode())
+    elif format is Format.SAFETENSORS:
+        document["epoch"] = _safetensors(found, checkpoint, output)
+    else:
+        more, sentence = _onnx(found, checkpoint, precision, output, as_page=format is Format.HTML)
+        document |= more
+        lines.append(sentence)
     epoch = f" (epoch {document['epoch']})" if "epoch" in document else ""
     print_result(as_json, document, [f"Wrote {output}{epoch}", *lines])
 
@@ -88,19 +88,44 @@ def _safetensors(run: Run, checkpoint: CheckpointKind, output: Path) -> int:
     from expertnet.transfer.export_network import network_file, write_network
 
     if output.is_dir():
-        from expertnet.findings.card import model_card
-
-        return write_network(run, checkpoint.value, model_card(run, checkpoint.value), output)
+        card = _card(run, checkpoint)
+        with _written(output):
+            return write_network(run, checkpoint.value, card, output)
     content, epoch = network_file(run, checkpoint.value)
-    write_atomically(output, content)
+    _write(output, content)
     return epoch
+
+
+def _card(run: Run, checkpoint: CheckpointKind) -> str:
+    """Return the model card, for which the test images are classified if they are here and have not been."""
+    from expertnet.evaluation.outputs import measure_outputs
+    from expertnet.findings.card import model_card
+    from expertnet.inference.novelty import measurable
+
+    if measurable(run):
+        with suppress(UserError, OSError):  # the card says what is missing
+            measure_outputs(run, "test", checkpoint.value, ActivityPrinter())
+    return model_card(run, checkpoint.value)
+
+
+def _write(output: Path, content: Callable[[Any], None] | bytes) -> None:
+    with _written(output):
+        write_atomically(output, content)
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[None]:
+    """Say what to do about an output that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{output} cannot be written ({error.strerror}). Choose a file in an existing folder.") from None
 
 
 def _onnx(
     run: Run, checkpoint: CheckpointKind, precision: PrecisionKind, output: Path, as_page: bool
 ) -> tuple[dict[str, Any], str]:
     """Write a checked network, and return fields for --json and a sentence on it."""
-    from expertnet.findings.card import model_card
     from expertnet.transfer.export_onnx import export_onnx, package
     from expertnet.transfer.onnx_precision import Precision
     from expertnet.transfer.web_page import load_runtime, web_page
@@ -113,8 +138,8 @@ def _onnx(
     elif output.suffix == ".onnx":
         content = exported.content
     else:
-        content = package(run, exported, model_card(run, checkpoint.value))
-    write_atomically(output, content)
+        content = package(run, exported, _card(run, checkpoint))
+    _write(output, content)
     fields = {
         "epoch": exported.predictor.epoch,
         "precision": precision.value,

@@ -25,15 +25,20 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Classify images, and say which are unlike those trained on."""
+    from expertnet.evaluation.outputs import cached_temperature
     from expertnet.inference.novelty import Novelty, find_novelty
 
     found = open_store(runs_dir).resolve(run, trained=True)
     say_if_training(found)
     novelty: Novelty | None = find_novelty(found, checkpoint.value, ActivityPrinter())
+    temperature = cached_temperature(found, checkpoint.value)
 
     def fields(answer: Classification) -> dict[str, Any]:
         verdict = novelty.verdicts([answer])[0] if novelty else None
         predictions = [asdict(prediction) for prediction in answer.predictions]
+        if temperature:
+            for each, prediction in zip(answer.calibrated(temperature).predictions, predictions, strict=True):
+                prediction["calibrated"] = each.probability
         return {"predictions": predictions, "unlike": asdict(verdict) if verdict else None}
 
     def text(answer: Classification) -> list[str]:

@@ -98,6 +98,12 @@ def cached_outputs(run: Run, part: Part, checkpoint: Checkpoint = "best") -> Out
         return None
 
 
+def cached_temperature(run: Run, checkpoint: Checkpoint = "best") -> float | None:
+    """Return the temperature of a run that has been calibrated, else None."""
+    outputs = None if run.settings().watches_test else cached_outputs(run, "validation", checkpoint)
+    return outputs.temperature if outputs is not None else None
+
+
 @cached_on_file(maxsize=8)
 def _read(path: Path, part: Part, predictor: Predictor) -> Outputs:
     """Return the outputs in a file. Raises ValueError if they cannot come from this network."""

@@ -173,12 +173,13 @@ def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Itera
     for label, name in enumerate(classes):
         own = routed.labels == label
         count, right = int(own.sum()), int((own & (routed.predictions == label)).sum())
-        if count:
+        if right < count:
             shares.append(
                 (right / count, f"{escape_for_file(name)} ({right} of {count}; {_interval(right / count, count)})")
             )
     weakest = ", ".join(text for _, text in sorted(shares)[:WEAKEST])
-    yield f"- Classes recognized the least in the test set: {weakest}."
+    if weakest:
+        yield f"- Classes recognized the least in the test set: {weakest}."
 
 
 def _training(run: Run, info: DatasetInfo) -> Iterator[str]:

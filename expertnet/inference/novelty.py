@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,41 +77,63 @@ class Novelty:
 
     def distances(self, features_NF: Tensor) -> Tensor:
         """Return the squared Mahalanobis distance to the nearest class: (N,)."""
-        x_NF = (features_NF - self.mean) / self.scale
-        along_NCR = (x_NF @ self.directions.T)[:, None] - self.classes @ self.directions.T
-        whole_NC = torch.cdist(x_NF, self.classes, compute_mode="donot_use_mm_for_euclid_dist").square()
-        across_NC = whole_NC - along_NCR.square().sum(2)
-        return ((along_NCR.square() / self.variances).sum(2) + across_NC.clamp_min(0) / self.rest).amin(1)
+        return torch.from_numpy(_scale(self).distances(features_NF.numpy())).float()
 
     def scores(self, features_NF: Tensor, probabilities_NC: Tensor) -> Tensor:
         """Return how unusual images are: (N,)."""
-        summands_N2 = _summands(self.distances(features_NF), probabilities_NC)
-        return ((summands_N2 - self.usual[0]) / self.usual[1]).sum(1)
+        return torch.from_numpy(_scale(self).scores(features_NF.numpy(), probabilities_NC.numpy())).float()
 
     def verdicts(self, answers: Sequence[Classification]) -> list[Verdict]:
         """Return how unusual classified images are."""
         if not answers:
             return []
         features_NF = torch.stack([answer.features for answer in answers])
-        return self.judge(features_NF, torch.stack([answer.probabilities for answer in answers]))
+        return self.judge(features_NF.numpy(), torch.stack([answer.probabilities for answer in answers]).numpy())
 
-    def judge(self, features_NF: Tensor, probabilities_NC: Tensor) -> list[Verdict]:
-        """Return how unusual images are."""
-        scores_N = self.scores(features_NF, probabilities_NC)
-        count = len(self.held_out)
-        beyond_N = count - torch.searchsorted(self.held_out, scores_N)
-        verdicts = zip((scores_N > _limit(self)).tolist(), (beyond_N / count).tolist(), strict=True)
+    def judge(self, features_NF: np.ndarray, probabilities_NC: np.ndarray) -> list[Verdict]:
+        """Return how unusual images are, from arrays, since PyTorch would take longer than a small network."""
+        scale, scores_N = _scale(self), _scale(self).scores(features_NF, probabilities_NC)
+        count = len(scale.held_out)
+        beyond_N = count - np.searchsorted(scale.held_out, scores_N)
+        verdicts = zip((scores_N > scale.limit).tolist(), (beyond_N / count).tolist(), strict=True)
         return [Verdict(unlike, share, count) for unlike, share in verdicts]
 
 
-@lru_cache(maxsize=16)
-def _limit(novelty: Novelty) -> Tensor:
-    """Return the score above which an image is unlike those of the training."""
-    return novelty.held_out.quantile(KEPT)
+class _Scale:
+    """A novelty as float64 arrays, with what does not depend on the images worked out.
+
+    With the inverse covariance P, the distance of x from a class c is x'Px - 2x'Pc + c'Pc. The directions make P known: 1 / rest
+    everywhere, less `surplus` along each of them.
+    """
+
+    def __init__(self, novelty: Novelty) -> None:
+        arrays = {field.name: getattr(novelty, field.name).double().numpy() for field in fields(Novelty)}
+        self.mean, self.scale, self.rest, self.usual = (arrays[name] for name in ("mean", "scale", "rest", "usual"))
+        self.directions_FR, self.surplus_R = arrays["directions"].T, 1 / self.rest - 1 / arrays["variances"]
+        self.held_out, classes_CF = arrays["held_out"], arrays["classes"]
+        self.limit = np.quantile(self.held_out, KEPT) if len(self.held_out) else np.inf
+        along_CR = classes_CF @ self.directions_FR
+        self.weighed_FC = 2 * (classes_CF / self.rest - along_CR * self.surplus_R @ self.directions_FR.T).T
+        self.classes_C = self._lengths(classes_CF)
+
+    def _lengths(self, x_NF: np.ndarray) -> np.ndarray:
+        """Return x'Px: (N,)."""
+        return np.square(x_NF).sum(1) / self.rest - np.square(x_NF @ self.directions_FR) @ self.surplus_R
+
+    def distances(self, features_NF: np.ndarray) -> np.ndarray:
+        x_NF = (features_NF - self.mean) / self.scale
+        return self._lengths(x_NF) + (self.classes_C - x_NF @ self.weighed_FC).min(1)
+
+    def scores(self, features_NF: np.ndarray, probabilities_NC: np.ndarray) -> np.ndarray:
+        summands_N2 = _summands(self.distances(features_NF), probabilities_NC)
+        return ((summands_N2 - self.usual[0]) / self.usual[1]).sum(1)
 
 
-def _summands(distances_N: Tensor, probabilities_NC: Tensor) -> Tensor:
-    return torch.stack((distances_N.clamp_min(1e-12).log(), -probabilities_NC.amax(1)), 1)
+_scale = lru_cache(maxsize=16)(_Scale)
+
+
+def _summands(distances_N: np.ndarray, probabilities_NC: np.ndarray) -> np.ndarray:
+    return np.stack((np.log(distances_N.clip(1e-12)), -probabilities_NC.max(1)), 1)
 
 
 def fit(features_NF: Tensor, labels_N: Tensor, held_out: tuple[Tensor, Tensor]) -> Novelty:
@@ -134,7 +157,7 @@ def fit(features_NF: Tensor, labels_N: Tensor, held_out: tuple[Tensor, Tensor]) 
         torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
         torch.zeros(0),
     )
-    summands_M2 = _summands(found.distances(held_out[0]), held_out[1])
+    summands_M2 = torch.from_numpy(_summands(_Scale(found).distances(held_out[0].numpy()), held_out[1].numpy())).float()
     usual_22 = torch.stack((summands_M2.mean(0), summands_M2.std(0).clamp_min(1e-6)))
     scores_M = ((summands_M2 - usual_22[0]) / usual_22[1]).sum(1).sort().values
     return Novelty(**(vars(found) | {"usual": usual_22, "held_out": scores_M}))

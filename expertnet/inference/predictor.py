@@ -45,10 +45,15 @@ class Classification:
 
     def calibrated(self, temperature: float) -> "Classification":
         """Return the answer with the probabilities of the logits divided by a temperature, which keeps their order."""
-        probabilities_C = (self.probabilities.log() / temperature).softmax(0)
+        probabilities_C = calibrated(self.probabilities, temperature)
         highest = probabilities_C.topk(len(self.predictions)).values.tolist()
         predictions = (Prediction(each.label, p) for each, p in zip(self.predictions, highest, strict=True))
         return replace(self, predictions=tuple(predictions), probabilities=probabilities_C)
+
+
+def calibrated(probabilities: Tensor, temperature: float) -> Tensor:
+    """Return the probabilities (..., C) of the logits divided by a temperature."""
+    return (probabilities.log() / temperature).softmax(-1)
 
 
 class Predictor:

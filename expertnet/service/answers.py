@@ -12,6 +12,9 @@ class Prediction(BaseModel):
 
     label: str
     probability: Share
+    calibrated: Annotated[
+        Share | None, Field(description="The calibrated probability; missing if the run is not calibrated")
+    ] = None
 
 
 class Unlike(BaseModel):

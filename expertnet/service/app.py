@@ -132,15 +132,16 @@ def make_app(
     ) -> Response:
         """Classify an image, which is the body, or the images of a form."""
         began = time.perf_counter()
-        with gate.entered(request):
+        with gate.body(request) as hold:
             kind = media_type(request)
-            files = await read_files(request, kind, limits)
+            files = await read_files(request, kind, limits, hold)
             received = time.perf_counter()
-            images = decoder.split(files[0][1]) if kind == PIXELS else await decoder(files)
-            names = [None] * len(images) if kind == PIXELS else [name for name, _ in files]
-            decoded = time.perf_counter()
-            del files
-            answers = await batcher([(image, top) for image in images])
+            with gate.place():
+                images = decoder.split(files[0][1]) if kind == PIXELS else await decoder(files)
+                names = [None] * len(images) if kind == PIXELS else [name for name, _ in files]
+                decoded = time.perf_counter()
+                del files
+                answers = await batcher([(image, top) for image in images])
         metrics.images.inc(len(answers))
         done = time.perf_counter()
         times = {

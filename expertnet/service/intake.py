@@ -1,7 +1,7 @@
 """Let requests in, and read the images in their bodies, within limits."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class Limits:
 
 
 class Gate:
-    """Counts the requests inside, for the event loop's thread."""
+    """Counts the requests inside and the bytes of their bodies, for the event loop's thread."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits, self.inside, self.held = limits, 0, 0
@@ -57,19 +57,43 @@ class Gate:
         return self.inside >= self.limits.requests
 
     @contextmanager
-    def entered(self, request: Request) -> Iterator[None]:
-        """Hold a place for a request and its body. Raises HTTPException with 413 or 429."""
-        said = request.headers.get("content-length", "")
-        size = int(said) if said.isdecimal() else self.limits.body
-        if size > self.limits.body:
+    def body(self, request: Request) -> Iterator[Callable[[int], None]]:
+        """Yield a function that holds space for bytes that arrive. It and this raise HTTPException with 413 or 429.
+
+        A body takes space as it arrives and no place before it is whole, so that slow clients keep nobody out.
+        """
+        said, held = request.headers.get("content-length", ""), 0
+        if said.isdecimal() and int(said) > self.limits.body:
             raise too_large(self.limits)
-        if self.full or self.held + size > self.limits.held:
-            raise HTTPException(429, f"The service is busy with {counted(self.inside, 'request')}. Try again.", SOON)
-        self.inside, self.held = self.inside + 1, self.held + size
+        if self.full:
+            raise self._busy()
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if held + size > self.limits.body:
+                raise too_large(self.limits)
+            if self.held + size > self.limits.held:
+                raise self._busy()
+            held, self.held = held + size, self.held + size
+
+        try:
+            yield hold
+        finally:
+            self.held -= held
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold one of the places for requests. Raises HTTPException with 429."""
+        if self.full:
+            raise self._busy()
+        self.inside += 1
         try:
             yield
         finally:
-            self.inside, self.held = self.inside - 1, self.held - size
+            self.inside -= 1
+
+    def _busy(self) -> HTTPException:
+        return HTTPException(429, f"The service is busy with {counted(self.inside, 'request')}. Try again.", SOON)
 
 
 def too_large(limits: Limits) -> HTTPException:
@@ -86,23 +110,23 @@ def media_type(request: Request) -> str:
     return kind
 
 
-async def read_files(request: Request, kind: str, limits: Limits) -> list[File]:
-    """Return the files of a form with their names, or the whole body without one.
+async def read_files(request: Request, kind: str, limits: Limits, hold: Callable[[int], None]) -> list[File]:
+    """Return the files of a form with their names, or the whole body without one. `hold` is what `Gate.body` yields.
 
     Raises HTTPException: 400 if the body is malformed or breaks off, 408 if it takes too long, 413 if it is too large or has
     too many images, 422 if there is no image.
     """
-    read, end = 0, b""
-    boundary = parse_options_header(request.headers.get("content-type"))[1].get(b"boundary", b"")
-    last_line = b"--" + boundary + b"--"
+    end, last_line = b"", b""
+    if kind == FORM:
+        boundary = parse_options_header(request.headers.get("content-type"))[1].get(b"boundary", b"")
+        last_line = b"--" + boundary + b"--"
 
     async def receive() -> Message:
-        nonlocal read, end
+        nonlocal end
         message = await request.receive()
         body = message.get("body", b"")
-        read, end = read + len(body), (end + body[-END:])[-END:]
-        if read > limits.body:
-            raise too_large(limits)
+        hold(len(body))
+        end = (end + body[-END:])[-END:]
         is_last = message["type"] == "http.request" and not message.get("more_body")
         if is_last and kind == FORM and last_line not in end:  # starlette would drop a part that breaks off
             raise MultiPartException(

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from expertnet.evaluation.outputs import cached_temperature
 from expertnet.inference.novelty import Novelty, find_novelty
-from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.predictor import Predictor, calibrated, load_predictor
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
@@ -45,27 +46,37 @@ class Served:
     predictor: Predictor
     novelty: Novelty | None
     fingerprint: str  # of the weights
+    temperature: float | None = None  # if the run has been calibrated
 
     def classify(self, asked: Sequence[tuple[np.ndarray, int]]) -> list[Found]:
         """Classify uint8 images (3, S, S), each with the number of classes to name, as one batch."""
         images, tops = zip(*asked, strict=True)
-        probabilities_NC, routing_NBK, features_NF = self.predictor.look(torch.from_numpy(np.stack(images)))
+        looked = self.predictor.look(torch.from_numpy(np.stack(images)))
+        probabilities_NC, routing_NBK, features_NF = (each.numpy() for each in looked)
         classes = self.predictor.classes
         verdicts: list[dict[str, Any] | None] = [None] * len(asked)
-        shares, indices = probabilities_NC.topk(min(max(tops), len(classes)))
+        indices = (-probabilities_NC).argsort(1)[
+            :, : max(tops)
+        ]  # in numpy, as PyTorch takes longer than a small network
+        shares = np.take_along_axis(probabilities_NC, indices, 1)
         if self.novelty:
             verdicts = [vars(verdict) for verdict in self.novelty.judge(features_NF, probabilities_NC)]
-        rows = zip(tops, indices.tolist(), shares.tolist(), routing_NBK.tolist(), verdicts, strict=True)
+        names = {"probability": shares.tolist()}
+        if self.temperature:
+            names["calibrated"] = np.take_along_axis(
+                calibrated(looked[0], self.temperature).numpy(), indices, 1
+            ).tolist()
+        rows = zip(tops, indices.tolist(), routing_NBK.tolist(), verdicts, strict=True)
         return [
             {
                 "predictions": [
-                    {"label": classes[index], "probability": share}
-                    for index, share in zip(best[:top], most[:top], strict=True)
+                    {"label": classes[index]} | {name: values[row][place] for name, values in names.items()}
+                    for place, index in enumerate(best[:top])
                 ],
                 "routing": routing,
                 "unlike": verdict,
             }
-            for top, best, most, routing, verdict in rows
+            for row, (top, best, routing, verdict) in enumerate(rows)
         ]
 
 
@@ -86,7 +97,8 @@ def load_served(run: Run, checkpoint: Checkpoint = "best", progress: Report = si
         with suppress(OSError):  # the folder may be read-only
             write_atomically(_graph_path(run, checkpoint), content)
         trim_memory()  # of the conversion
-    return Served(run, checkpoint, OnnxPredictor(predictor, content), novelty, facts["fingerprint"])
+    temperature = cached_temperature(run, checkpoint)
+    return Served(run, checkpoint, OnnxPredictor(predictor, content), novelty, facts["fingerprint"], temperature)
 
 
 def _graph_path(run: Run, checkpoint: Checkpoint) -> Path:

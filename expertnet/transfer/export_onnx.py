@@ -21,7 +21,16 @@ from expertnet.transfer import snippets
 from expertnet.transfer.export_network import CARD
 from expertnet.transfer.onnx_check import SIZES, check, drawn, open_session, outputs
 from expertnet.transfer.onnx_graph import metadata, onnx_graph, with_metadata
-from expertnet.transfer.onnx_precision import CALIBRATED_ON, MEASURED_ON, Kept, Precision, measure, to_float16, to_int8
+from expertnet.transfer.onnx_precision import (
+    ALLOWED,
+    CALIBRATED_ON,
+    MEASURED_ON,
+    Kept,
+    Precision,
+    measure,
+    to_float16,
+    to_int8,
+)
 from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import counted, percent
 
@@ -36,14 +45,17 @@ class Exported:
     content: bytes
     predictor: Predictor
     precision: Precision
-    difference: float  # the largest of any float32 output from PyTorch's
+    difference: float  # the largest of any of its outputs from PyTorch's
     kept: Kept | None  # None if the test images are not on this computer
 
     @property
     def sentence(self) -> str:
         """What was checked, and what the precision keeps, for users."""
         sizes = ", ".join(map(str, SIZES))
-        text = f"In batches of {sizes}, onnxruntime's float32 outputs differ from PyTorch's by at most {self.difference:.1g}."
+        text = (
+            f"In batches of {sizes}, onnxruntime's {self.precision.value} outputs differ from PyTorch's by at most "
+            f"{self.difference:.1g}."
+        )
         kept = self.kept
         if kept is not None:
             text += (
@@ -63,7 +75,7 @@ def export_onnx(
 ) -> Exported:
     """Return a network as a checked ONNX graph. What a smaller precision keeps is measured on at most `most` test images.
 
-    Raises RunError if a package is missing, there is no usable checkpoint, or the graph does not answer as PyTorch does, and
+    Raises RunError if a package is missing, there is no usable checkpoint, or a graph does not answer as PyTorch does, and
     DatasetError if int8 lacks the images to calibrate it.
     """
     predictor = load_predictor(run, checkpoint)
@@ -74,12 +86,15 @@ def export_onnx(
     float32 = with_metadata(model, metadata(predictor, run.id, Precision.FLOAT32))
     progress("Checking the network in onnxruntime", None)
     images = drawn(max(SIZES), predictor.image_size)
-    difference = check(float32, predictor, images if test is None else torch.cat((test.images[: max(SIZES)], images)))
+    images = images if test is None else torch.cat((test.images[: max(SIZES)], images))
+    difference = check(float32, predictor, images)
     if precision is Precision.FLOAT32:
         return Exported(float32, predictor, precision, difference, None)
     progress(f"Converting to {precision.value}", None)
     smaller = to_float16(model) if calibration is None else to_int8(model, calibration)
     content = with_metadata(smaller, metadata(predictor, run.id, precision))
+    progress(f"Checking the {precision.value} network in onnxruntime", None)
+    difference = check(content, predictor, images, ALLOWED[precision])
     kept = None if test is None else measure(content, float32, test, progress, most)
     return Exported(content, predictor, precision, difference, kept)
 
@@ -171,5 +186,6 @@ returns `probabilities` (N, classes) and `routing` (N, blocks, experts). Classes
 metadata.
 - `{snippets.PYTHON}` classifies image files: `pip install onnxruntime pillow`, then `python {snippets.PYTHON} FILE...`
 - `{snippets.CHECK}` classifies the files in `images` and compares the outputs with those in `{snippets.EXPECTED}`.
-- `{snippets.SCRIPT}` does the same as `{snippets.PYTHON}` in a browser or in Node: `npm install {snippets.RUNTIME}`.
+- `{snippets.SCRIPT}` does the same as `{snippets.PYTHON}` in a browser: `npm install {snippets.RUNTIME}`. In Node, decode the image \
+yourself and call `classify` with its RGBA pixels.
 """

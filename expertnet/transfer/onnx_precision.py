@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.transfer.onnx_check import open_session, outputs
+from expertnet.transfer.onnx_check import EXACT, Tolerance, open_session, outputs
 from expertnet.transfer.onnx_graph import IMAGES
 from expertnet.utils.progress import Report, silent
 
@@ -24,6 +24,18 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     INT8 = "int8"
+
+
+# About ten times the differences of the networks that ship
+ALLOWED = {
+    Precision.FLOAT32: EXACT,
+    Precision.FLOAT16: Tolerance(
+        0.02, share=0.9, advice="Numbers above 65,504 do not fit into float16. Export it as float32 or int8."
+    ),
+    Precision.INT8: Tolerance(
+        0.2, share=0.9, advice="int8 is too coarse for this network. Export it as float32 or float16."
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,11 @@ for output, values in zip(("probabilities", "routing"), found):
 '''
 
 _SCRIPT = """\
-// Classify images in a browser or in Node: npm install onnxruntime-web
+// Classify images in a browser: npm install onnxruntime-web
 //   const session = await ort.InferenceSession.create("model.onnx")
 //   const answer = await classifyFile(session, file)
+// Node cannot decode images by itself. There, decode the file to RGBA pixels and use
+//   const answer = await classify(session, rgba, width, height)
 import * as ort from "onnxruntime-web"
 
 export const classes = CLASSES
@@ -151,7 +153,7 @@ unzip FILE -d net && cd net
 python -m pip install onnxruntime pillow
 python {CHECK}                # answers as it did here?
 python {PYTHON} image.png   # which class?
-npm install {RUNTIME}      # for {SCRIPT}, in a browser or Node
+npm install {RUNTIME}      # for {SCRIPT}, in a browser, or in Node with decoded images
 """
 
 

@@ -48,10 +48,15 @@ def load_runtime(progress: Report = silent) -> Runtime:
         progress(f"Downloading {RUNTIME} ({SIZE})", None)
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".runtime-", dir=folder.parent) as place, tarfile.open(_pack(place)) as archive:
-            for path in paths:
+            for path, digest in paths.items():
                 member = archive.extractfile(f"package/dist/{path.name}")
-                assert member is not None
-                write_atomically(path, member.read())
+                content = member.read() if member else b""
+                if _digest(content) != digest:
+                    raise RunError(
+                        f"npm delivered another {path.name} than that of {RUNTIME} {VERSION}, so it is not used. Check which registry "
+                        "npm uses, then try again, or export as ONNX."
+                    )
+                write_atomically(path, content)
     module, wasm = (path.read_bytes() for path in paths)
     return Runtime(module, wasm)
 
@@ -75,7 +80,11 @@ def _pack(folder: str) -> Path:
 
 
 def _is_whole(path: Path, digest: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    return path.is_file() and _digest(path.read_bytes()) == digest
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def web_page(run: Run, exported: Exported, runtime: Runtime) -> bytes:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -94,8 +95,12 @@ def _formats(run: Run, key: str) -> None:
             help="float16 and int8 make the network smaller. int8 is calibrated on the validation images.",
         )
         work = in_own_process(run, kind, "--precision", precision)
-        content = in_background((key, kind, version, precision), "Convert the network", work, unasked=0)
-        if content is not None:
+        converted: Converted | None = in_background(
+            (key, kind, version, precision), "Convert the network", work, unasked=0
+        )
+        if converted is not None:
+            content, sentence = converted
+            st.caption(escape(sentence), width=CODE)
             name = f"{run.id}-{precision}.{ending}"
             _download("Download", lambda: content, name, key)
             if format == ONNX:
@@ -114,10 +119,17 @@ def _service(run: Run) -> None:
         tab.code(code, language, wrap_lines=True)
 
 
+class Converted(NamedTuple):
+    """A network for others."""
+
+    content: bytes
+    sentence: str  # what was checked, and what accuracy the precision keeps
+
+
 def in_own_process(run: Run, format: str, *options: str) -> Work:
     """Return the work of exporting a run by the command line, because the conversion sets flags of its whole process."""
 
-    def work(progress: Report, cancelled: ShouldStop) -> bytes:
+    def work(progress: Report, cancelled: ShouldStop) -> Converted:
         progress("Converting and checking the network", None)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder, "export")
@@ -135,23 +147,23 @@ def in_own_process(run: Run, format: str, *options: str) -> Work:
                 [sys.executable, "-m", "expertnet", *words, *options],
                 cwd=Path(__file__).parents[2],
                 env=os.environ | {"OMP_NUM_THREADS": str(threads())},
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            said = _until_ended(process, cancelled)
+            printed, said = _until_ended(process, cancelled)
             if process.returncode:
                 raise RunError(said.strip().rpartition("\n")[2] or "The conversion ended unexpectedly. Try it again.")
-            return output.read_bytes()
+            return Converted(output.read_bytes(), printed.strip().partition("\n")[2])
 
     return work
 
 
-def _until_ended(process: subprocess.Popen[str], cancelled: ShouldStop) -> str:
-    """Wait for a process and return what it said on standard error. Raises Cancelled."""
+def _until_ended(process: subprocess.Popen[str], cancelled: ShouldStop) -> tuple[str, str]:
+    """Wait for a process and return what it said on standard output and standard error. Raises Cancelled."""
     while True:
         try:
-            return process.communicate(timeout=TICK)[1]
+            return process.communicate(timeout=TICK)
         except subprocess.TimeoutExpired:
             if cancelled():
                 process.kill()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from functools import lru_cache, wraps
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar, TypeVarTuple
 
 from filelock import FileLock
@@ -31,9 +32,7 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes, sync: boo
 
     A link is followed. Raises OSError, also for a folder, device or pipe, which would be replaced otherwise.
     """
-    path = Path(os.path.realpath(path))
-    if os.path.lexists(path) and not path.is_file():
-        raise OSError(errno.EEXIST, "it is not a regular file", str(path))
+    path = _regular(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -50,6 +49,19 @@ def write_atomically(path: Path, write: Callable[[Any], None] | bytes, sync: boo
     except BaseException:
         temporary.unlink(missing_ok=True)  # a full disk needs the space
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise the OSError now that `write_atomically` would raise after the work for the content."""
+    TemporaryFile(dir=_regular(path).parent).close()
+
+
+def _regular(path: Path) -> Path:
+    """Return where a path leads. Raises OSError for a folder, device or pipe."""
+    path = Path(os.path.realpath(path))
+    if os.path.lexists(path) and not path.is_file():
+        raise OSError(errno.EEXIST, "it is not a regular file", str(path))
+    return path
 
 
 def _sync_folder(folder: Path) -> None:

@@ -34,6 +34,19 @@ def test_an_output_that_cannot_be_written_is_rejected(trained, tmp_path):
     assert "not a regular file" in refused(command(*arguments, tmp_path / "pipe", **trained.env))
 
 
+def test_an_output_is_checked_before_the_work_and_other_errors_are_not_blamed_on_it(trained, tmp_path):
+    """A network is converted in seconds, and a page needs a cache, here below a file."""
+    (tmp_path / "file").touch()
+    arguments = ("export", "latest", "--format", "html", "--output")
+    cache = trained.env | {"EXPERTNET_DATA": str(tmp_path / "file")}
+    assert refused(command(*arguments, tmp_path / "no" / "p.html", **cache)).startswith(
+        f"{tmp_path / 'no' / 'p.html'} cannot"
+    )
+    other = command(*arguments, tmp_path / "p.html", **cache)
+    assert other.returncode == 2 and "p.html" not in other.stderr and str(tmp_path / "file") in other.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_a_folder_gets_the_network_its_settings_and_its_card(trained, tmp_path):
     arguments = ("export", "latest", "--format", "safetensors", "--output", tmp_path)
     assert document(*arguments, **trained.env)["epoch"] > 0
@@ -46,7 +59,8 @@ def test_a_folder_gets_the_network_its_settings_and_its_card(trained, tmp_path):
 
 def test_a_card_is_markdown(trained, tmp_path):
     document("export", "latest", "--format", "card", "--output", tmp_path / "card.md", **trained.env)
-    assert "# mine\n" in (tmp_path / "card.md").read_text()
+    text = (tmp_path / "card.md").read_text()
+    assert "# mine\n" in text and "(expected calibration error)" in text  # measured for the card
 
 
 @pytest.mark.parametrize(

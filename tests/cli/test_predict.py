@@ -6,6 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from expertnet.evaluation.outputs import measure_outputs
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
@@ -26,6 +27,17 @@ def test_the_document(trained, good):
     assert all(list(prediction) == ["label", "probability"] for prediction in row["predictions"])
     probabilities = [prediction["probability"] for prediction in row["predictions"]]
     assert len(probabilities) == 3 and probabilities == sorted(probabilities, reverse=True)
+
+
+def test_a_calibrated_run_has_both_probabilities(trained, good, tmp_path):
+    shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id)
+    run = RunStore(tmp_path / "runs").get(trained.run.id)
+    temperature = measure_outputs(run, "validation").temperature
+    (row,) = document("predict", "latest", good, "--runs-dir", tmp_path / "runs", "--top", 10, **trained.env)
+    powers = [each["probability"] ** (1 / temperature) for each in row["predictions"]]
+    expected = [power / sum(powers) for power in powers]
+    assert [each["calibrated"] for each in row["predictions"]] == pytest.approx(expected, rel=1e-4)
+    assert expected[0] != pytest.approx(row["predictions"][0]["probability"], rel=1e-3)
 
 
 def test_unreadable_files_do_not_keep_the_others_from_being_classified(trained, good, tmp_path):

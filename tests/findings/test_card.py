@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from huggingface_hub import ModelCard
 
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.outputs import measure_outputs
@@ -62,7 +63,19 @@ def test_a_run_that_ended_early_without_validation_images_keeps_its_test_accurac
 def test_the_weakest_classes_are_named():
     limits = section(model_card(Run(SHIPPED_DIGITS)), "Limits")
     found = [int(right) / int(count) for right, count in re.findall(r"\((\d+) of (\d+);", limits)]
-    assert len(found) == 3 and found == sorted(found) and found[0] < 1
+    assert found == sorted(found) and 0 < len(found) <= 3 and found[-1] < 1  # none that is always recognized
+
+
+def test_model_hubs_read_the_card():
+    card = ModelCard(model_card(Run(SHIPPED_DIGITS)))
+    (first, *_) = card.data.eval_results
+    assert (card.data.library_name, card.data.pipeline_tag) == ("expertnet", "image-classification")
+    assert (first.dataset_name, first.metric_type, first.metric_value) == (
+        "digits",
+        "accuracy",
+        pytest.approx(357 / 359),
+    )
+    assert card.text.lstrip().startswith("# Handwritten digits\n")
 
 
 def test_calibration_is_in_the_card_once_it_is_measured():

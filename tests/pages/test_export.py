@@ -4,6 +4,7 @@ import pytest
 
 from expertnet.service import snippets
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.onnx_precision import Precision
 from expertnet.ui.export import FORMATS, ONNX, PAGE, RUN, SERVICE, in_own_process
 from expertnet.utils.files import write_atomically
 from expertnet.utils.home import launcher
@@ -34,9 +35,12 @@ def test_a_run_is_exported_in_the_format_you_choose():
         else:
             assert not download.proto.disabled
     assert chosen(test, ONNX) is None
+    test.segmented_control[0].set_value(Precision.FLOAT16).run()
     next(button for button in test.button if button.label == "Convert the network").click().run()
     until(lambda: test.run().get("download_button"))
     assert not test.get("download_button")[0].proto.disabled and not test.error
+    (said,) = (caption.value for caption in test.caption if "onnxruntime's" in caption.value)
+    assert said.startswith("In batches of 1, 3, 64, onnxruntime's float16 outputs") and "359 test images" in said
 
 
 def test_a_conversion_in_another_process_can_fail_and_be_stopped():

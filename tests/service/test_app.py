@@ -4,9 +4,11 @@ import asyncio
 import json
 import struct
 import threading
+import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,7 +18,7 @@ from expertnet.service.app import make_app
 from expertnet.service.batches import Batcher
 from expertnet.service.intake import BYTES, FORM, PIXELS, Limits
 from tests.support.hostile.inputs import images
-from tests.support.services import form, png
+from tests.support.services import form, live, png
 from tests.support.small import LIMIT, until
 
 RAW = {"Content-Type": BYTES}
@@ -57,6 +59,20 @@ def test_images_get_the_answers_of_the_network(served, client):
         for each in answer["images"][1]["predictions"]
     ]
     assert 0 < alone["milliseconds"]["classify"] < alone["milliseconds"]["total"]
+
+
+def test_a_calibrated_network_answers_with_both_probabilities(served, client):
+    answers = []
+    for temperature in (None, 2.0):
+        start = client(replace(served, temperature=temperature))
+        (image,) = start.post("/predict", content=png(), headers=RAW).json()["images"]
+        answers.append(image["predictions"])
+    plain, both = answers
+    roots = [each["probability"] ** 0.5 for each in plain]
+    expected = [
+        {**each, "calibrated": pytest.approx(root / sum(roots))} for each, root in zip(plain, roots, strict=True)
+    ]
+    assert both == expected and len(both) == 2 and "calibrated" not in plain[0]
 
 
 def test_the_name_of_a_file_in_a_form_may_be_in_any_encoding(client):
@@ -181,6 +197,30 @@ def test_a_busy_service_says_when_to_try_again(served, client):
         held.let_go.set()
         assert first.result().status_code == 200
     assert start.get("/ready").status_code == post().status_code == 200
+
+
+def test_slow_bodies_keep_nobody_out(served):
+    """One place, and space for a body and a half: half a body takes neither the place nor the space of the whole."""
+    body, told = png(), []
+
+    async def slow(address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"POST /predict HTTP/1.1\r\nHost: here\r\nConnection: close\r\n")
+        writer.write(f"Content-Type: {BYTES}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) // 2])
+        await writer.drain()
+        await asyncio.to_thread(until, lambda: "expertnet_requests_inside 1.0" in asked("metrics"))
+        told.append(await asyncio.to_thread(asked, "predict", body))
+        writer.write(body[len(body) // 2 :])
+        told.append((await reader.read()).partition(b"\r\n\r\n")[2].decode())
+        writer.close()
+
+    def asked(path, content=None):
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{path}", content, RAW)) as response:
+            return response.read().decode()
+
+    with live(make_app(served, threads=1, limits=Limits(requests=1, held=len(body) * 3 // 2))) as url:
+        asyncio.run(slow(urlsplit(url).netloc.split(":")))
+    assert all(json.loads(text)["images"][0]["predictions"] for text in told) and len(told) == 2
 
 
 def test_bodies_together_have_a_limit(client):

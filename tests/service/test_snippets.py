@@ -19,19 +19,36 @@ def url(served):
         yield url
 
 
-def test_each_snippet_classifies_an_image(served, url, tmp_path):
+def needs(program):
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}")
+
+
+@pytest.fixture
+def predictions(served, tmp_path):
+    """What the network says about image.png, which is there."""
     (tmp_path / "image.png").write_bytes(png())
-    (answer,) = served.predictor.classify([load_image(png(), 8)], 3)
-    expected = [f"{each.label}: {each.probability:.1%}" for each in answer.predictions]
-    (tmp_path / "classify.py").write_text(snippets.python(served.run, url))
-    (tmp_path / "classify.mjs").write_text(snippets.javascript(served.run, url))
-    commands = {"python": [sys.executable, "classify.py", "image.png"], "node": ["node", "classify.mjs", "image.png"]}
-    for name, words in commands.items():
-        if name == "node" and shutil.which("node") is None:
-            continue
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.stdout.splitlines() == expected, done.stderr
-    if shutil.which("curl") is None:
-        return
-    done = subprocess.run(snippets.curl(url), shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert f'"label":"{answer.predictions[0].label}"' in done.stdout, done.stderr
+    return served.predictor.classify([load_image(png(), 8)], 3)[0].predictions
+
+
+def printed(words, folder, shell=False):
+    done = subprocess.run(words, shell=shell, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "write", "name"),
+    [
+        (sys.executable, snippets.python, "classify.py"),
+        pytest.param("node", snippets.javascript, "classify.mjs", marks=needs("node")),
+    ],
+)
+def test_a_script_classifies_an_image(served, url, tmp_path, predictions, program, write, name):
+    (tmp_path / name).write_text(write(served.run, url))
+    expected = [f"{each.label}: {each.probability:.1%}" for each in predictions]
+    assert printed([program, name, "image.png"], tmp_path).splitlines() == expected
+
+
+@needs("curl")
+def test_curl_classifies_an_image(url, tmp_path, predictions):
+    assert f'"label":"{predictions[0].label}"' in printed(snippets.curl(url), tmp_path, shell=True)

@@ -3,20 +3,26 @@
 import json
 import sqlite3
 import sys
+import urllib.request
+import warnings
 from contextlib import closing
 from importlib.util import find_spec
+from urllib.parse import urlencode
 
 import pytest
 
 from expertnet.errors import SettingsError
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
+from expertnet.store.steps import read_steps
 from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start
 from expertnet.training.stop import Stop
 from expertnet.training.trackers.follow import follow
 from expertnet.training.trackers.record import Tracked, read_tracked, without_password, write_tracked
+from expertnet.training.trackers.to_mlflow import MLflowTracker
 from expertnet.utils.processes import this_process
+from tests.support.served import running_server
 from tests.support.small import settings, until
 
 
@@ -149,6 +155,91 @@ def test_without_its_package_a_run_is_refused_before_it_starts(package, monkeypa
     (tmp_path / package).mkdir()  # the folder of an earlier run of the tracker is not the package
     with pytest.raises(SettingsError, match=f"pip install {package}"):
         check_can_start(settings(**{f"training.{package}": True}), RunStore())
+
+
+needs_mlflow = pytest.mark.skipif(find_spec("mlflow") is None, reason="needs mlflow")
+
+
+@pytest.mark.slow
+@needs_mlflow
+def test_a_run_that_fails_while_it_begins_in_mlflow_is_created_once(run, tmp_path, monkeypatch):
+    """Its settings cannot be written twice: a trigger of the database refuses them."""
+    place = f"sqlite:///{tmp_path / 'runs.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow, about the packages it uses
+        from mlflow.tracking import MlflowClient
+
+        tracker = MLflowTracker()
+        client = MlflowClient(place)
+        client.search_experiments()  # makes the tables
+        tries = []
+
+        def pause(seconds):
+            tries.append(read_tracked(run.path, "mlflow").error)
+            if len(tries) == 2:
+                change(tmp_path / "runs.db", "DROP TRIGGER refuse")
+                end(run)
+
+        change(
+            tmp_path / "runs.db", "CREATE TRIGGER refuse BEFORE INSERT ON params BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        follow(run, "mlflow", tracker, pause=pause)
+        assert len(tries) == 2 and all(tries)
+        experiment = client.get_experiment_by_name("ExpertNet").experiment_id
+        (created,) = client.search_runs([experiment])
+        assert created.info.status == "FINISHED" and created.data.params["model.channels"] == "8"
+
+        (run.path / "mlflow.json").unlink()  # then, too, the run is found
+        follow(run, "mlflow", MLflowTracker())
+        assert len(client.search_runs([experiment])) == 1
+
+
+def change(path, statement):
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+
+
+@pytest.mark.long
+@needs_mlflow
+def test_a_training_arrives_on_an_mlflow_server(store, tmp_path, monkeypatch):
+    def command(port):
+        words = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        places = [
+            f"--backend-store-uri=sqlite:///{tmp_path / 'server.db'}",
+            f"--artifacts-destination={tmp_path / 'sent'}",
+        ]
+        return [sys.executable, "-m", "mlflow", "server", *words, *places]
+
+    with running_server(command, tmp_path / "log", health="/health") as url:
+
+        def asked(path, **values):
+            with urllib.request.urlopen(f"{url}/api/2.0/mlflow/{path}?{urlencode(values)}") as response:
+                return json.load(response)
+
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        run = store.create(settings(**{"training.mlflow": True, "training.epochs": 3}), name="A name")
+        status = run_training(run, Stop())
+        until(lambda: (found := read_tracked(run.path, "mlflow")) and found.ended)
+        tracked = read_tracked(run.path, "mlflow")
+        sent = asked("runs/get", run_id=tracked.id)["run"]
+        assert (sent["info"]["run_name"], sent["info"]["status"]) == ("A name", "FINISHED")
+        assert tracked.url == f"{url}/#/experiments/{sent['info']['experiment_id']}/runs/{tracked.id}"
+        steps = read_steps(run.path)
+        expected = {
+            "loss/train": [(row["epoch"], row["train_loss"]) for row in run.metrics()],
+            "step/loss": [(round(point.epoch * status.steps), point.loss) for point in steps],
+            "test/accuracy": [(0, status.test_accuracy)],
+        }
+        for name, points in expected.items():
+            found = asked("metrics/get-history", run_id=tracked.id, metric_key=name)["metrics"]
+            assert [(int(each.get("step", 0)), each["value"]) for each in found] == points and points
+        assert len(expected["loss/train"]) == 3
+        files = asked("artifacts/list", run_id=tracked.id)["files"]
+        sizes = {each["path"]: int(each["file_size"]) for each in files}
+        assert sizes.pop("log.txt") > 0
+        names = ("best.safetensors", "config.json", "metrics.jsonl")
+        assert sizes == {name: (run.path / name).stat().st_size for name in names}
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from expertnet.data.images import load_image
@@ -24,7 +25,7 @@ from expertnet.transfer import onnx_graph as graphs
 from expertnet.transfer.export_network import network_file
 from expertnet.transfer.export_onnx import export_onnx, golden_images, package
 from expertnet.transfer.onnx_check import check, drawn, open_session, outputs
-from expertnet.transfer.onnx_precision import Precision
+from expertnet.transfer.onnx_precision import ALLOWED, Precision
 from expertnet.transfer.snippets import for_network, for_onnx
 from tests.support.lab import COLORS, saved_run
 from tests.support.opening import SHIPPED_CONTEXTS
@@ -87,7 +88,9 @@ def test_another_network_fails_the_check_which_says_by_how_much_and_where(plain)
     assert check(content, net, images(net)) < 1e-5
     other = predictor()
     other.model.backbone.blocks[1].branch.route.bias[2] += 0.5
-    with pytest.raises(RunError, match=r"batch of 1, its .* differ from PyTorch's by [\d.e-]+ \(image 1, ") as error:
+    with pytest.raises(
+        RunError, match=r"batches of 1, its .* differ from PyTorch's by up to [\d.e-]+ \(image \d+, "
+    ) as error:
         check(content, other, images(net))
     assert "Nothing was exported" in str(error.value)
     other.model.classifier.head.weight.fill_(torch.nan)
@@ -95,22 +98,55 @@ def test_another_network_fails_the_check_which_says_by_how_much_and_where(plain)
         check(content, other, images(net))
 
 
+class Moved(Predictor):
+    """A network whose routing weights differ in some images."""
+
+    def __init__(self, source, moved):
+        super().__init__(source.model, source.settings, source.info, 1)
+        self.moved = moved
+
+    def __call__(self, images_N3SS, changes=None):
+        probabilities, routing = super().__call__(images_N3SS)
+        routing = routing.clone()
+        routing[self.moved, 1, 2] += 0.25
+        return probabilities, routing
+
+
 def test_a_difference_is_named_where_it_is_largest(plain):
-    """A network that differs in the last image of a batch alone is found there."""
     net, content = plain
-    rows = images(net)
+    says = (
+        r"batches of 1, its routing weights .* by up to 0\.25 \(image 63, block 2, expert 3\), and 1\.6% of the images"
+    )
+    with pytest.raises(RunError, match=says):
+        check(content, Moved(net, 62), images(net))
 
-    class Elsewhere(Predictor):
-        def __call__(self, images_N3SS, changes=None):
-            probabilities, routing = super().__call__(images_N3SS)
-            if len(images_N3SS) == 64:
-                routing = routing.clone()
-                routing[63, 1, 2] += 0.25
-            return probabilities, routing
 
-    other = Elsewhere(net.model, net.settings, net.info, 1)
-    with pytest.raises(RunError, match=r"batch of 64, its routing weights .* by 0\.25 \(image 64, block 2, expert 3\)"):
-        check(content, other, rows)
+def test_rounding_may_move_a_tenth_of_the_images_across_a_border(plain):
+    net, content = plain
+    found = check(content, Moved(net, slice(6)), images(net), ALLOWED[Precision.FLOAT16])
+    assert found == pytest.approx(0.25, abs=1e-4)
+    says = r"10\.9% of the images differ by more than 0\.02\. .* Export it as float32 or int8"
+    with pytest.raises(RunError, match=says):
+        check(content, Moved(net, slice(7)), images(net), ALLOWED[Precision.FLOAT16])
+
+
+def without_images(folder):
+    """A run whose images are gone."""
+    run = saved_run(folder)
+    run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(folder / "gone")}})
+    return run
+
+
+def test_a_network_that_overflows_in_float16_is_refused(tmp_path):
+    """Its activations reach 10 to the 6th, and float16 ends at 65,504."""
+    run = without_images(tmp_path)
+    path = run.checkpoints.path("best")
+    weights = load_file(path)
+    weights["stem.norm.weight"] *= 1e6
+    save_file(weights, path, {"epoch": "1"})
+    says = r"batches of 1, its probabilities are not finite numbers \(100\.0% of them, first at image 1, class 1\)\. .* float32"
+    with pytest.raises(RunError, match=says):
+        export_onnx(run, precision=Precision.FLOAT16)
 
 
 def test_a_graph_says_what_it_is(plain):
@@ -231,10 +267,7 @@ def test_smaller_networks_say_what_they_keep(exported, precision, tmp_path):
 
 
 def test_int8_needs_images_to_calibrate(tmp_path):
-    run = saved_run(tmp_path)
-    config = run.config()
-    config["data"]["dataset"] = str(tmp_path / "gone")
-    run.write_config(config)
+    run = without_images(tmp_path)
     with pytest.raises(DatasetError, match="calibrated on validation images, and those of gone"):
         export_onnx(run, precision=Precision.INT8)
 

@@ -17,7 +17,7 @@ from expertnet.store.run import Run
 from expertnet.training.trackers.record import Tracked, without_password
 from expertnet.utils.files import file_lock
 
-EXPERIMENT = "ExpertNet"
+EXPERIMENT, TAG = "ExpertNet", "expertnet.run"
 DEFAULTS = {  # so that an absent server is noticed soon, and nothing is sent that nobody asked for
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -39,7 +39,7 @@ class MLflowTracker:
         self.client: Any = MlflowClient(place)
         with file_lock(run.path.parent / "mlflow.lock"):  # two trainings that begin at once
             experiment = self._experiment(run)
-            self.id = tracked.id or self._create(run, experiment)
+            self.id = tracked.id or self._opened(run, experiment)
         self.client.update_run(self.id, "RUNNING")
         place = without_password(place)
         url = f"{place.rstrip('/')}/#/experiments/{experiment}/runs/{self.id}" if place.startswith("http") else ""
@@ -54,16 +54,22 @@ class MLflowTracker:
         own = not os.environ.get("MLFLOW_TRACKING_URI")
         return str(self.client.create_experiment(name, (run.path.parent / "mlflow").as_uri() if own else None))
 
-    def _create(self, run: Run, experiment: str) -> str:
+    def _opened(self, run: Run, experiment: str) -> str:
+        """Return the run's id with its settings in place. One that an earlier attempt has created is found by its tag."""
         from mlflow.entities import Param
 
-        facts = {"expertnet.run": run.id, "expertnet.preset": run.preset, "expertnet.dataset": run.dataset}
+        found = self.client.search_runs([experiment], f"tags.`{TAG}` = '{run.id}'", max_results=1)
+        there = found[0] if found else self._created(run, experiment)
+        settings = {key: format_value(value) for key, value in flat(run.settings()).items()}
+        missing = settings.keys() - there.data.params.keys()  # MLflow refuses to change one that is there
+        self.client.log_batch(there.info.run_id, params=[Param(key, settings[key]) for key in sorted(missing)])
+        return str(there.info.run_id)
+
+    def _created(self, run: Run, experiment: str) -> Any:
+        facts = {TAG: run.id, "expertnet.preset": run.preset, "expertnet.dataset": run.dataset}
         info = run.dataset_info()
         facts |= {"expertnet.images": info.fingerprint} if info else {}
-        created = self.client.create_run(experiment, run_name=run.title, tags=facts)
-        settings = [Param(key, format_value(value)) for key, value in flat(run.settings()).items()]
-        self.client.log_batch(created.info.run_id, params=settings)
-        return str(created.info.run_id)
+        return self.client.create_run(experiment, run_name=run.title, tags=facts)
 
     def log(self, axis: str, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         from mlflow.entities import Metric
