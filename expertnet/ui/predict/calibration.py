@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from expertnet.evaluation.outputs import cached_outputs
+from expertnet.evaluation.outputs import cached_temperature
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 
@@ -12,12 +12,12 @@ KEY = "calibrate"
 
 def temperature_of(run: Run, checkpoint: Checkpoint) -> float | None:
     """Return the temperature of a run that has been calibrated, if the user wants calibrated probabilities."""
-    return _fitted(run, checkpoint) if st.session_state.get(KEY) else None
+    return cached_temperature(run, checkpoint) if st.session_state.get(KEY) else None
 
 
 def pick_calibration(row: DeltaGenerator, run: Run, checkpoint: Checkpoint) -> float | None:
     """Ask in a row of controls whether to calibrate, if the run has been calibrated. Return the temperature, or None."""
-    if _fitted(run, checkpoint) is None:
+    if cached_temperature(run, checkpoint) is None:
         return None
     row.toggle(
         "Calibrated",
@@ -26,8 +26,3 @@ def pick_calibration(row: DeltaGenerator, run: Run, checkpoint: Checkpoint) -> f
         "probabilities.",
     )
     return temperature_of(run, checkpoint)
-
-
-def _fitted(run: Run, checkpoint: Checkpoint) -> float | None:
-    outputs = None if run.settings().watches_test else cached_outputs(run, "validation", checkpoint)
-    return outputs.temperature if outputs is not None else None
