@@ -166,6 +166,7 @@ def test_a_run_that_fails_while_it_begins_in_mlflow_is_created_once(run, tmp_pat
     """Its settings cannot be written twice: a trigger of the database refuses them."""
     place = f"sqlite:///{tmp_path / 'runs.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps artifacts beside a database
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow, about the packages it uses
         from mlflow.tracking import MlflowClient
