@@ -43,7 +43,7 @@ class LocalExecutor(Executor):
         if run.id in waiting[1:]:
             return f"Waits for {counted(waiting.index(run.id), 'run')} before it."
         if self._is_full():
-            return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} trainings to end."
+            return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} runs to finish."
         return "About to start."
 
     def wake(self) -> None:

@@ -92,7 +92,7 @@ def test_more_seeds_than_three_are_shown_once_they_are_there(run):
 def test_trained_seeds_are_compared_once_that_is_unfolded(run):
     finished(RunStore(), seed=1)
     test = view_of(run)
-    test.session_state["Do other seeds route alike?"] = True
+    test.session_state["Do other seeds route similarly?"] = True
     settled(test)
     assert "2 seeds" in text(test) and "the network measurably relies on per-image routing" in text(test)
     assert not test.error
