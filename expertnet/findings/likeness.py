@@ -35,7 +35,7 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
         f"than {SIDE} x {SIDE} positions are averaged down to that size. Intervals are by the jackknife over {GROUPS} groups of images and "
         "Student's t, at 95% for one pair at a time. The diamonds are the mean of the same block with random kernels, drawn "
         f"{UNTRAINED} times, which is what the common input alone makes of them. A pair is measurably more similar than random kernels if "
-        "its interval lies above that of their most similar pair. Experts with similar outputs can do similar work, but their small "
+        "its interval lies above the CKA of their most similar pair. Experts with similar outputs can do similar work, but their small "
         "differences may still matter to the network."
     )
     drawn = table.head(DRAWN)
