@@ -1,7 +1,7 @@
 """Measure what routing contributes where the answer is known: python -m benchmarks.planted [--seeds 3] [--first 10] [--data D ...]
 
-Trains a small network on `contexts`, where the class depends on the ground, and on `shapes`, where it does not, and the controls
-of both. Prints what the lab says: whether routing improves accuracy, which factors it follows, and which ground goes to which expert.
+Trains a small network on `contexts`, where the class depends on the background, and on `shapes`, where it does not, and the controls
+of both. Prints what the lab says: whether routing improves accuracy, which factors it follows, and which background goes to which expert.
 Then it prints the tables of benchmarks.accuracy. The same command resumes after an interruption. Trainings whose rows are in
 benchmarks/results are not repeated: without their networks, which are not kept, only the tables are printed. Remove rows to train again.
 A computer with a GPU repeats those of a CPU, such as the recorded ones.
@@ -26,7 +26,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import plan_controls
 
-CHANGES = [  # the windows of the last block have 14 pixels, and the shape is 9 pixels or more from the ground
+CHANGES = [  # the windows of the last block have 14 pixels, and the shape is 9 pixels or more from the background
     "model.num_blocks=3",
     "model.pool_after=1",
     "model.channels=16",

@@ -36,9 +36,7 @@ def controls(
             help="Also train another kind of network: kernels, top_1, odconv, deviation, sigmoid. May be repeated.",
         ),
     ] = None,
-    queue: Annotated[
-        bool, typer.Option("--queue", help="Only queue the trainings. A running studio trains them.")
-    ] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Only queue the runs. A running studio trains them.")] = False,
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:

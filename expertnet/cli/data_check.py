@@ -68,8 +68,7 @@ def split(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help="The name of a dataset of yours.")],
     test: Annotated[float, typer.Option(metavar="SHARE", help="Share of the images to hold out for the test.")] = 0.2,
     validation: Annotated[
-        float,
-        typer.Option(metavar="SHARE", help="Share to hold out for validation; 0 lets every training draw its own."),
+        float, typer.Option(metavar="SHARE", help="Share to hold out for validation; 0 lets every run draw its own.")
     ] = 0.1,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which images are chosen.")] = 0,
     distance: Distance = DISTANCE,

@@ -49,7 +49,7 @@ def sweep(
         str, typer.Option(metavar="NAME", help=f"What stops bad trials early: {', '.join(PRUNERS)}.")
     ] = "median",
     seed: Annotated[
-        int, typer.Option(metavar="N", help="Seed of the search. That of the trainings is --set seed=N.")
+        int, typer.Option(metavar="N", help="Seed of the search. The seed of the trials is --set seed=N.")
     ] = 0,
     preset: Annotated[str, typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)}.")] = DEFAULT_PRESET,
     dataset: Annotated[

@@ -130,7 +130,7 @@ def _download(name: str, files: Iterable[tuple[list[str], Path, str]], progress:
     progress(f"Unpacking {dataset.title}", None)
 
 
-_DRAWN = "6,000 colored shapes on textured ground"
+_DRAWN = "6,000 colored shapes on textured backgrounds"
 _PHOTOS = "60,000 color photos, 32x32 pixels"
 _CLOTHING = "70,000 grayscale images of clothing, 28x28 pixels"
 _NUMBERS = "99,289 color photos of house numbers, 32x32 pixels"

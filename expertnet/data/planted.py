@@ -1,8 +1,8 @@
 """Two datasets drawn by code, with a known answer to whether routing can help: `shapes` and `contexts`.
 
-Both have the same images: a shape on a gray card on ground of another color and texture. In `shapes`, the class is the shape. In
-`contexts`, it is what the shape means on its ground, with another rule for each ground, in the spirit of the clustered tasks of
-Chen 2022 (arXiv:2208.02813). The card keeps the shape away from the ground: at 32 pixels, they are at least 9 pixels apart, so
+Both have the same images: a shape on a gray card on a background of another color and texture. In `shapes`, the class is the shape. In
+`contexts`, it is what the shape means on its background, with another rule for each background, in the spirit of the clustered tasks of
+Chen 2022 (arXiv:2208.02813). The card keeps the shape away from the background: at 32 pixels, they are at least 9 pixels apart, so
 that small windows hardly show both. All shapes have the same area, so that the mean color does not tell them apart.
 """
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # it takes half a second to import
 SHAPES = ("circle", "square", "triangle", "cross")
 MEANINGS = ("go", "stop", "left", "right")  # the classes of `contexts`
 COLORS = {"white": (240, 240, 240), "black": (25, 25, 25), "orange": (245, 150, 30), "violet": (120, 50, 160)}
-GROUNDS = {"green": (70, 145, 75), "yellow": (205, 180, 75), "blue": (65, 110, 185)}
-RULES = {  # of `contexts`: what each ground makes of the SHAPES, in their order
+BACKGROUNDS = {"green": (70, 145, 75), "yellow": (205, 180, 75), "blue": (65, 110, 185)}
+RULES = {  # of `contexts`: what each background makes of the SHAPES, in their order
     "green": ("go", "stop", "left", "right"),
     "yellow": ("stop", "go", "left", "right"),
     "blue": ("go", "stop", "right", "left"),
@@ -41,21 +41,21 @@ CONTRAST, NOISE, PERIODS = 30, 12, 6  # of a texture and of every pixel, out of 
 BATCH_PIXELS = 2**17  # drawn at once
 
 
-def meaning(shape: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Return the classes of `contexts` for the numbers of shapes and grounds, by RULES.
+def meaning(shape: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Return the classes of `contexts` for the numbers of shapes and backgrounds, by RULES.
 
-    The ground alone says nothing about the class. The shape alone says it for two thirds of the images, because two grounds agree
+    The background alone says nothing about the class. The shape alone says it for two thirds of the images, because two backgrounds agree
     on every shape. Networks learn the shapes from these: from rules that never agree, they learn nothing at all.
     """
-    rules = np.array([[MEANINGS.index(name) for name in RULES[ground]] for ground in GROUNDS])
-    return rules[ground, shape]
+    rules = np.array([[MEANINGS.index(name) for name in RULES[background]] for background in BACKGROUNDS])
+    return rules[background, shape]
 
 
 def factors(part: str = "train", count: int | None = None, seed: int = 0) -> pd.DataFrame:
     """Return what the images of a part, train or test, show: a row per image, in the order of the images.
 
-    The columns are the categories shape, color, ground and texture, x and y of the center as shares of the width, rotation in
-    degrees, and meaning, the class in `contexts`. Every shape is on every ground equally often, to within one image. `count`
+    The columns are the categories shape, color, background and texture, x and y of the center as shares of the width, rotation in
+    degrees, and meaning, the class in `contexts`. Every shape is on every background equally often, to within one image. `count`
     and `seed` draw other images than those of the built-in datasets. Raises DatasetError.
     """
     import pandas as pd
@@ -66,16 +66,16 @@ def factors(part: str = "train", count: int | None = None, seed: int = 0) -> pd.
     if count < 1:
         raise DatasetError(f"At least one image must be drawn. You asked for {count}.")
     random = np.random.default_rng((seed, list(PARTS).index(part)))
-    pairs = random.permutation(count) % (len(SHAPES) * len(GROUNDS))
-    shape, ground = pairs % len(SHAPES), pairs // len(SHAPES)
+    pairs = random.permutation(count) % (len(SHAPES) * len(BACKGROUNDS))
+    shape, background = pairs % len(SHAPES), pairs // len(SHAPES)
     color, texture = (random.integers(len(names), size=count) for names in (COLORS, TEXTURES))
     x, y = 0.5 + FARTHEST * (2 * random.random((2, count)) - 1)
     codes: dict[str, tuple[np.ndarray, Iterable[str]]] = {
         "shape": (shape, SHAPES),
         "color": (color, COLORS),
-        "ground": (ground, GROUNDS),
+        "background": (background, BACKGROUNDS),
         "texture": (texture, TEXTURES),
-        "meaning": (meaning(shape, ground), MEANINGS),
+        "meaning": (meaning(shape, background), MEANINGS),
     }
     named = {
         column: pd.Categorical.from_codes(numbers, pd.Index(list(names))) for column, (numbers, names) in codes.items()
@@ -86,13 +86,13 @@ def factors(part: str = "train", count: int | None = None, seed: int = 0) -> pd.
 def telling(dataset: str) -> list[int]:
     """Return places of test images that show what decides the class, to tell the datasets apart.
 
-    They are every shape on one ground, or in `contexts` the same shapes on every ground.
+    They are every shape on one background, or in `contexts` the same shapes on every background.
     """
     table = factors("test")
     if dataset == "contexts":
-        found = table.groupby(["shape", "ground"], observed=True).head(1).sort_values(["shape", "ground"])
+        found = table.groupby(["shape", "background"], observed=True).head(1).sort_values(["shape", "background"])
     else:
-        found = table[table["ground"] == next(iter(GROUNDS))].groupby("shape", observed=True).head(2)
+        found = table[table["background"] == next(iter(BACKGROUNDS))].groupby("shape", observed=True).head(2)
         found = found.assign(rank=found.groupby("shape", observed=True).cumcount()).sort_values(["rank", "shape"])
     return found.index.tolist()
 
@@ -121,12 +121,12 @@ def draw(
 
 def _drawn(table: pd.DataFrame, size: int, random: np.random.Generator) -> np.ndarray:
     # In float64 and without sin and cos, whose last bits differ between processors
-    color, ground = (
+    color, background = (
         np.array(list(palette.values()), float)[table[column].cat.codes]
-        for column, palette in (("color", COLORS), ("ground", GROUNDS))
+        for column, palette in (("color", COLORS), ("background", BACKGROUNDS))
     )
     pixels = (np.arange(size) + 0.5) / size
-    image = ground[:, None, None] + CONTRAST * _texture(table, pixels, random)[..., None]
+    image = background[:, None, None] + CONTRAST * _texture(table, pixels, random)[..., None]
     x = pixels[None, None, :] - table["x"].to_numpy()[:, None, None]
     y = pixels[None, :, None] - table["y"].to_numpy()[:, None, None]
     image = _covered(image, (np.sqrt(x * x + y * y) - CARD) * size, np.full((len(table), 3), CARD_COLOR))

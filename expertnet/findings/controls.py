@@ -23,17 +23,11 @@ MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by 
 NAMED = 2  # controls named in a short sentence
 Measured = Literal["test", "validation"]
 INTERVALS = ("low", "high", "low_90", "high_90")
-VERDICTS = {  # in a table
-    Verdict.EARNS: "improves accuracy",
-    Verdict.COSTS: "lowers accuracy",
-    Verdict.EQUIVALENT: "equivalent",
-    Verdict.UNKNOWN: "cannot be told",
-}
 CLAUSES = {  # in the order of the sentence
-    Verdict.EARNS: "improves accuracy over {controls}",
-    Verdict.COSTS: "lowers accuracy against {controls}",
+    Verdict.IMPROVES: "improves accuracy over {controls}",
+    Verdict.LOWERS: "lowers accuracy against {controls}",
     Verdict.EQUIVALENT: "is equivalent within {margin} to {controls}",
-    Verdict.UNKNOWN: "cannot be told from {controls} at {seeds}",
+    Verdict.UNKNOWN: "is indistinguishable from {controls} with {seeds}",
 }
 
 
@@ -110,13 +104,13 @@ def brief(table: pd.DataFrame) -> pd.DataFrame:
             "accuracy": [percent(None if pd.isna(value) else value, 2) for value in table["accuracy"]],
             "gain (points)": points(table["gain"]),
             "95% interval": interval,
-            "routing": table["verdict"].map(VERDICTS).fillna(""),
+            "routing": table["verdict"],
         }
     )
 
 
 def runs_of_controls(plan: Plan) -> Finding:
-    """List every training of the plan, one row per arm and seed."""
+    """List every run of the plan, one row per arm and seed."""
     rows = [
         {
             "control": NAMES[trial.arm],
@@ -138,7 +132,7 @@ def runs_of_controls(plan: Plan) -> Finding:
 
 
 def expected_seconds(plan: Plan) -> float | None:
-    """Return how long the open trainings take at the speed of the run itself, scaled by their multiply-adds; None if unknown."""
+    """Return how long the open runs take at the speed of the run itself, scaled by their multiply-adds; None if unknown."""
     seconds, classes = plan.run.written_status().seconds, len(plan.info.classes)
     own = estimate(plan.run.settings(), classes).multiply_adds
     return seconds and sum(seconds * estimate(trial.settings, classes).multiply_adds / own for trial in plan.open)
@@ -213,9 +207,9 @@ def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | 
 
 def _gates(gates: str | None, verdicts: Collection[str]) -> str:
     """Say that channel gates make experts superfluous if routing is better than another control, but not than they are."""
-    if Verdict.EARNS not in verdicts or gates not in (Verdict.EQUIVALENT, Verdict.COSTS):
+    if Verdict.IMPROVES not in verdicts or gates not in (Verdict.EQUIVALENT, Verdict.LOWERS):
         return ""
-    return f" Channel gates do {'better' if gates == Verdict.COSTS else 'as well'} without experts."
+    return f" Channel gates do {'better' if gates == Verdict.LOWERS else 'as well'} without experts."
 
 
 def _method(plan: Plan, margin: float, measured: Measured) -> str:
@@ -232,9 +226,9 @@ def _method(plan: Plan, margin: float, measured: Measured) -> str:
         "as comes closest to the run's multiply-adds or parameters; two such networks can be the same. No recipe is tuned. "
         "A difference is the accuracy with learned routing minus that of the control with the same seed. Intervals are by "
         "Student's t over the seeds (thin: 95%, thick: 90%, ticks: single seeds). They cover what the seed changes, on the same "
-        "test set. Routing improves (“earns”) or lowers (“costs”) accuracy if the 95% interval excludes 0. It is equivalent if the "
+        "test set. Routing improves or lowers accuracy if the 95% interval excludes 0. It is equivalent if the "
         f"90% interval lies within ±{margin * 100:g} points, even if it excludes 0 (two one-sided tests; Schuirmann 1987). Each "
         "comparison may be wrong in 5% of cases. Smallest is the true difference that so many seeds detect with a probability of 80%, "
         f"given the spread of these differences. Other kinds of networks of experts are compared in the same way, and the sentence "
-        f"leaves them out, since they route too. {where} Seconds are the mean time of a training as measured, and depend on the computer."
+        f"leaves them out, since they route too. {where} Seconds are the measured mean time of a run, and depend on the computer."
     )

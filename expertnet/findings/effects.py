@@ -124,9 +124,7 @@ def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
         sentence = f"{costs} the most accuracy: {lost}."
     else:
         following = table.sort_values("change", kind="stable").iloc[1]
-        sentence = (
-            f"{costs} {lost}, which cannot be told apart from {_place(following)} ({points(following['change'])})."
-        )
+        sentence = f"{costs} {lost}, which is indistinguishable from the loss for {_place(following)} ({points(following['change'])})."
     rest = [block for block in dict.fromkeys(table["block"]) if block not in set(worst["block"])]
     if not rest:
         return sentence

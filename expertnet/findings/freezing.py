@@ -55,9 +55,7 @@ def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
         sentence = f"{costs} the most: {loss}."
     else:
         other = following.iloc[0]
-        sentence = (
-            f"{costs} {loss}, which cannot be told apart from block {other['block']:.0f} ({points(other['change'])})."
-        )
+        sentence = f"{costs} {loss}, which is indistinguishable from the loss for block {other['block']:.0f} ({points(other['change'])})."
     more = [f"They also cost accuracy in {in_words(sorted(lost['block'].iloc[1:]))}."] if len(lost) > 1 else []
     rest = table[~table["block"].isin([*lost["block"], *won["block"]])]
     apart = ", one block at a time" if len(rest) > 1 else ""

@@ -1,4 +1,4 @@
-"""How alike the outputs of a block's experts are."""
+"""How similar the outputs of a block's experts are."""
 
 from functools import partial
 
@@ -20,22 +20,23 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
     above = table[table["low"] > table["untrained_high"]]
     interval = f"95%: {most['low']:.2f} to {most['high']:.2f}"
     named = f"experts {most['first']:.0f} and {most['second']:.0f}"
-    sentence = f"In block {block}, the outputs of {named} are {'the most ' if pairs > 1 else ''}alike: CKA {most['cka']:.2f} ({interval})."
+    similar = "the most similar" if pairs > 1 else "similar"
+    sentence = f"In block {block}, the outputs of {named} are {similar}: CKA {most['cka']:.2f} ({interval})."
     number = (
         f"{len(above)} of {counted(pairs, 'pair')} {plural(len(above), 'is', 'are')}" if len(above) else "no pair is"
     )
     sentence += (
-        f" With random kernels, experts reach {most['untrained_high']:.2f}; {number} measurably more alike than that."
+        f" With random kernels, experts reach {most['untrained_high']:.2f}; {number} measurably more similar than that."
     )
     method = (
         f"Linear CKA (Kornblith 2019, arXiv:1905.00414) of the outputs of each expert alone, on at most {IMAGES} {found.part} images "
         "chosen at random, from unbiased estimates (Nguyen 2021, arXiv:2010.15327). 1: the outputs are equal up to a rotation and a "
         "scale. 0: they arrange the images in unrelated ways. Each block sees what the network as shipped gives it. Outputs with more "
-        f"than {SIDE} x {SIDE} places are averaged to that. Intervals are by the jackknife over {GROUPS} groups of images and Student's "
-        "t, at 95% for one pair at a time. The diamonds are the mean of the same block with random kernels, drawn "
-        f"{UNTRAINED} times, which is what the common input alone makes of them. A pair is measurably more alike than random kernels if "
-        "its interval lies above the most alike of their pairs. Experts with like outputs can do like work, but their small differences "
-        "may still matter to the network."
+        f"than {SIDE} x {SIDE} positions are averaged down to that size. Intervals are by the jackknife over {GROUPS} groups of images and "
+        "Student's t, at 95% for one pair at a time. The diamonds are the mean of the same block with random kernels, drawn "
+        f"{UNTRAINED} times, which is what the common input alone makes of them. A pair is measurably more similar than random kernels if "
+        "its interval lies above the CKA of their most similar pair. Experts with similar outputs can do similar work, but their small "
+        "differences may still matter to the network."
     )
     drawn = table.head(DRAWN)
     texts = [
@@ -52,9 +53,9 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
         "cka",
         "CKA (hollow: random kernels)",
         (min(ends), 1.0),
-        f"Likeness of the outputs of the experts of block {block}, with intervals",
+        f"Similarity of the outputs of the experts of block {block}, with intervals",
         tooltip,
         ".1f",
         hollow="untrained",
     )
-    return Finding(f"likeness-block-{block}", "chart of likeness", sentence, chart, table, method)
+    return Finding(f"likeness-block-{block}", "chart of similarity", sentence, chart, table, method)

@@ -14,7 +14,7 @@ from expertnet.utils.text import counted, percent
 WILSON = "the 95% interval of Wilson (1927)"
 CHOSE = (
     "The validation images also chose the epoch of this network, so these figures are slightly too high. The figures on the test "
-    "images are unbiased as long as you choose nothing by them."
+    "images are unbiased as long as no choice depends on them."
 )
 NOTHING_HELD_OUT = (
     "This run held out no validation images. Nothing was chosen by the test images: the last epoch counts."

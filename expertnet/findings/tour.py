@@ -1,4 +1,4 @@
-"""A tour of the lab in six steps, for a network on `contexts` whose experts follow the ground of the image."""
+"""A tour of the lab in six steps, for a network on `contexts` whose experts follow the background of the image."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from expertnet.routing.interventions import ablated
 from expertnet.routing.lab import Lab
 
 TRIED = 20  # images, for one whose answer depends on its expert
-FOLLOWS = 0.9  # share of the variance of its weights that the ground explains in the block of the tour
+FOLLOWS = 0.9  # share of the variance of its weights that the background explains in the block of the tour
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Step:
 
 
 def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> list[Step]:
-    """Return the steps for a network and its test set; none if no block follows the ground, or if no two images show it.
+    """Return the steps for a network and its test set; none if no block follows the background, or if no two images show it.
 
     `controls` says what is known of the retrained controls.
     """
@@ -36,10 +36,10 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> l
     known, found = known_factors(dataset, lab.count), factors.factors(lab, dataset)
     if dataset != "contexts" or known is None or found is None:
         return []
-    most = highest(found.table[found.table["factor"] == "ground"], "deviation")
-    block, grounds = int(most["block"]), factors.values(lab, dataset, int(most["block"]), "ground")
+    most = highest(found.table[found.table["factor"] == "background"], "deviation")
+    block, backgrounds = int(most["block"]), factors.values(lab, dataset, int(most["block"]), "background")
     pair = _pair(lab, predictor, split, known, block)
-    if most["share"] < FOLLOWS or grounds is None or pair is None:
+    if most["share"] < FOLLOWS or backgrounds is None or pair is None:
         return []
     shows = [what_it_shows(dataset, lab.count, index).capitalize() for index in pair]
     weights = lab.routed.routing[list(pair), block - 1]
@@ -54,28 +54,28 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> l
             block,
         ),
         Step(
-            f"{shows[1]}: only the ground differs. Block {block} gives expert {other} the largest weight, {another:.2f}. On "
-            f"{known['ground'][second]} ground, a {known['shape'][second]} means “{changed}”, which is the network's answer.",
+            f"{shows[1]}: only the background differs. Block {block} gives expert {other} the largest weight, {another:.2f}. On "
+            f"{known['background'][second]} background, a {known['shape'][second]} means “{changed}”, which is the network's answer.",
             "One image",
             second,
             block,
         ),
         Step(
-            f"This holds for all {lab.count:,} test images, as “What the routing follows” shows below. {grounds.sentence}",
+            f"This holds for all {lab.count:,} test images, as “What the routing follows” shows below. {backgrounds.sentence}",
             "Classes",
             block=block,
         ),
         Step(
             f"The first image again. Switch off expert {best} under “One image”: the answer is no longer “{answer}”, because the "
-            "other experts follow the rules of other grounds.",
+            "other experts follow the rules of other backgrounds.",
             "What if",
             first,
             block,
             "One image",
         ),
         Step(
-            "“Does the network rely on per-image routing?” shows what is lost if all images are routed alike, and the chart below "
-            "it, what is lost without each expert.",
+            "“Does the network rely on per-image routing?” shows what is lost if all images are routed the same way, and the chart "
+            "below it, what is lost without each expert.",
             "What if",
         ),
         Step(
@@ -86,7 +86,7 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> l
 
 
 def _pair(lab: Lab, predictor: Predictor, split: Split, known: pd.DataFrame, block: int) -> tuple[int, int] | None:
-    """Return two test images (from 0) that differ in the ground alone, have other experts and other answers, both right.
+    """Return two test images (from 0) that differ in the background alone, have other experts and other answers, both right.
 
     Without its expert, the first one gets another answer.
     """

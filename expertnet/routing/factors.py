@@ -41,9 +41,9 @@ def explained(routing_NBK: Tensor, factors: pd.DataFrame, blocks: Sequence[int])
 
 
 def what_it_shows(dataset: str, images: int, index: int) -> str:
-    """Return what a test image (from 0) shows, such as "violet square on yellow ground"; "" if that is not known."""
+    """Return what a test image (from 0) shows, such as "violet square on a yellow background"; "" if that is not known."""
     known = known_factors(dataset, images)
-    return "" if known is None else "{color} {shape} on {ground} ground".format(**known.iloc[index])
+    return "" if known is None else "{color} {shape} on a {background} background".format(**known.iloc[index])
 
 
 def codes(column: pd.Series) -> Tensor:

@@ -16,10 +16,10 @@ NO_SPREAD = 1e-12  # a standard deviation that only rounding causes
 class Verdict(StrEnum):
     """What a paired difference says about the first network against the second."""
 
-    EARNS = "earns"
-    COSTS = "costs"
+    IMPROVES = "improves accuracy"
+    LOWERS = "lowers accuracy"
     EQUIVALENT = "equivalent"
-    UNKNOWN = "cannot be told"
+    UNKNOWN = "indistinguishable"
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Difference:
         if -margin < self.low_90 and self.high_90 < margin:
             return Verdict.EQUIVALENT
         if self.low > 0:
-            return Verdict.EARNS
-        return Verdict.COSTS if self.high < 0 else Verdict.UNKNOWN
+            return Verdict.IMPROVES
+        return Verdict.LOWERS if self.high < 0 else Verdict.UNKNOWN
 
 
 def difference(values: Sequence[float]) -> Difference | None:

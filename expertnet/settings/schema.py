@@ -102,7 +102,7 @@ class ModelSettings(Section):
     """
     gates: Literal["none", "se", "odconv"] = setting("none", "Channel gates", advanced=True)
     """se: scale the channels that a block with experts outputs, for each image (squeeze-and-excitation; Hu 2018,
-    arXiv:1709.01507). odconv: scale the inputs, outputs and places of mixed kernels (Li 2022, arXiv:2209.07947). A single
+    arXiv:1709.01507). odconv: scale the inputs, outputs and positions of mixed kernels (Li 2022, arXiv:2209.07947). A single
     expert per block can have gates too.
     """
     pool_after: Numbers = setting((), "Pool after blocks", kind="blocks")

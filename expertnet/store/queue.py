@@ -93,7 +93,7 @@ class RunQueue:
     def set_limit(self, trainings: int) -> None:
         """Let so many runs train at once. Those that already train continue. Raises RunError."""
         if not 1 <= trainings <= MOST_AT_ONCE:
-            raise RunError(f"Choose from 1 to {MOST_AT_ONCE} trainings at once. You entered {trainings}.")
+            raise RunError(f"Choose from 1 to {MOST_AT_ONCE} concurrent runs. You entered {trainings}.")
         with self._changing() as queue:
             queue.limit = trainings
 

@@ -47,7 +47,7 @@ class LocalExecutor(Executor):
         if self._used() + min(processes, limit) > limit:
             if limit > 1 < processes:
                 return f"Waits for room for its {processes} processes."
-            return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} trainings to end."
+            return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} runs to finish."
         return "About to start."
 
     def wake(self) -> None:

@@ -1,6 +1,6 @@
-"""What a screen reader says when a training starts, stops or ends, where lost focus goes, and the menu of pages on a phone.
+"""What a screen reader says when a run starts, stops or finishes, where lost focus goes, and the menu of pages on a phone.
 
-A browser that may (notify.py) also notifies users who look at something else that a training has ended.
+A browser that may (notify.py) also notifies users who look at something else that a run has finished.
 """
 
 import streamlit as st
@@ -10,7 +10,7 @@ from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import manager
 from expertnet.utils.text import cut
 
-HEARD = "heard"  # in the session: the states of the trainings in progress, by id, and what was said last
+HEARD = "heard"  # in the session: the states of the runs in training, by id, and what was said last
 STARTED = {"queued": "about to start", "running": "started"}
 LONGEST = 40  # characters of a title
 # A module runs once in a tab, so the region outlives the pages: one that is new on a page is not read out. The focus is
@@ -56,7 +56,7 @@ _region = st.components.v2.component("announcer", js=JS)
 
 
 def announce() -> None:
-    """Say which trainings have started or ended since this session last drew a page, and keep the focus on the page."""
+    """Say which runs have started or finished since this session last drew a page, and keep the focus on the page."""
     known, said = st.session_state.get(HEARD, (None, ""))
     ids = dict.fromkeys([*(known or {}), *(run.id for run in manager().training())])
     runs = [run for run in (Run(manager().store.root / run_id) for run_id in ids) if run.path.is_dir()]

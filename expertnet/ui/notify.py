@@ -1,8 +1,8 @@
-"""A button that asks the browser for desktop notifications, which announce.py then sends when a training ends."""
+"""A button that asks the browser for desktop notifications, which announce.py then sends when a run finishes."""
 
 import streamlit as st
 
-HTML = '<button type="button" hidden>Notify me when a training ends</button><span></span>'
+HTML = '<button type="button" hidden>Notify me when a run finishes</button><span></span>'
 CSS = """
 button { background: none; border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); color: inherit;
   cursor: pointer; font: inherit; font-size: 0.875rem; min-height: 2.5rem; padding: 0.25rem 0.75rem; }
@@ -13,7 +13,7 @@ span { font-size: 0.875rem; line-height: 2.5rem; }
 # A browser asks once, on a click, and only on this computer or over https
 JS = """
 const SAID = {
-  granted: "You will be notified when a training ends.",
+  granted: "You will be notified when a run finishes.",
   denied: "Your browser blocks notifications of this site.",
 }
 

@@ -43,5 +43,7 @@ def test_on_shapes_routing_earns_nothing():
 def test_the_included_network_sends_each_ground_to_an_expert_of_its_own():
     run = Run(SHIPPED_CONTEXTS)
     first, *more = factor_sentences(run)
-    assert first.startswith("Block 2 follows the ground of the image, which explains 99.")
-    assert [said for said in more if said.startswith("In block 2, each ground favors an expert of its own: ")] == more
+    assert first.startswith("Block 2 follows the background of the image, which explains 99.")
+    assert [
+        said for said in more if said.startswith("In block 2, each background favors an expert of its own: ")
+    ] == more

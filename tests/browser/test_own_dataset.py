@@ -90,7 +90,7 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
         expect(page.get_by_text("31 images in 3 classes")).to_be_visible()
         page.get_by_role("radio", name="Split").click()
         page.get_by_role("button", name="Split again").click()
-        expect(page.get_by_text("Every training uses these sets.")).to_be_visible()
+        expect(page.get_by_text("Every run uses these sets.")).to_be_visible()
         first = train(page, url, version=4)
 
         open_page(page, f"{url}/evaluate?run={first}&images=Test+images")

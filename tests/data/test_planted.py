@@ -14,7 +14,7 @@ from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 
 SIZE = 64
-# What each ground makes of a circle, a square, a triangle and a cross
+# What each background makes of a circle, a square, a triangle and a cross
 RULES = {
     "green": ["go", "stop", "left", "right"],
     "yellow": ["stop", "go", "left", "right"],
@@ -61,22 +61,24 @@ def test_both_datasets_have_the_same_images_and_the_classes_of_their_factors():
         assert second.labels.tolist() == known["meaning"].cat.codes.tolist()
 
 
-def test_the_meaning_of_a_shape_is_a_permutation_for_each_ground():
+def test_the_meaning_of_a_shape_is_a_permutation_for_each_background():
     for part in planted.PARTS:
         for row in planted.factors(part).itertuples():
-            assert row.meaning == RULES[row.ground][planted.SHAPES.index(row.shape)]
+            assert row.meaning == RULES[row.background][planted.SHAPES.index(row.shape)]
 
 
 def test_the_ground_alone_says_nothing_about_the_meaning_and_the_shape_says_two_thirds():
     known = planted.factors("test")
-    by_ground, by_shape = (pd.crosstab(known[column], known["meaning"]).to_numpy() for column in ("ground", "shape"))
-    assert (by_ground == 150).all()
+    by_background, by_shape = (
+        pd.crosstab(known[column], known["meaning"]).to_numpy() for column in ("background", "shape")
+    )
+    assert (by_background == 150).all()
     assert [sorted(counts) for counts in by_shape.tolist()] == [[0, 0, 150, 300]] * 4
 
 
 @pytest.mark.parametrize("count", [1, 15, 100])
 def test_every_pair_of_shape_and_ground_is_equally_frequent(count):
-    pairs = planted.factors(count=count, seed=2).groupby(["shape", "ground"], observed=False).size()
+    pairs = planted.factors(count=count, seed=2).groupby(["shape", "background"], observed=False).size()
     assert len(pairs) == 12 and pairs.sum() == count and pairs.max() - pairs.min() <= 1
 
 
@@ -90,7 +92,7 @@ def test_the_ground_the_card_and_the_shape_have_their_colors(table, images):
         for where, color in (
             (inside, planted.COLORS[row.color]),
             (beyond_shape, (128, 128, 128)),
-            (beyond_card, planted.GROUNDS[row.ground]),
+            (beyond_card, planted.BACKGROUNDS[row.background]),
         ):
             assert abs(image[where].mean(0) - color).max() < 8, (row, color)
         # Noise alone deviates by 7.2, and with the texture of the least contrast, checks, by 12.3

@@ -20,14 +20,14 @@ def test_samples_are_test_images_of_different_classes():
         assert torch.equal(found[:, top : top + 32, left : left + 32], split.images[first])
 
 
-def test_shapes_are_shown_on_one_ground_and_contexts_on_every_ground():
+def test_shapes_are_shown_on_one_ground_and_contexts_on_every_background():
     """Their images are the same, and would look alike side by side."""
     samples.prepare_samples()
     table = planted.factors("test")
     for name, column, wanted in (
-        ("shapes", "ground", ["green"] * 6),
+        ("shapes", "background", ["green"] * 6),
         ("shapes", "shape", ["circle", "square", "triangle", "cross", "circle", "square"]),
-        ("contexts", "ground", ["green", "yellow", "blue"] * 2),
+        ("contexts", "background", ["green", "yellow", "blue"] * 2),
         ("contexts", "shape", ["circle"] * 3 + ["square"] * 3),
     ):
         found = samples.samples(name)

@@ -31,7 +31,7 @@ def test_the_gain_over_a_control_on_paper():
     half = 0.01 / 3**0.5 * 4.3027
     assert uniform["gain"] == pytest.approx(0.03)
     assert (uniform["low"], uniform["high"]) == pytest.approx((0.03 - half, 0.03 + half), abs=1e-6)
-    assert uniform["verdict"] == "earns" and uniform["seeds"] == 3 and uniform["seconds"] == 60
+    assert uniform["verdict"] == "improves accuracy" and uniform["seeds"] == 3 and uniform["seconds"] == 60
     assert row(found.table, "learned routing")["accuracy"] == pytest.approx(0.91)
     assert "Routing improves accuracy over equal weights (+3.0 points)." in found.sentence
 
@@ -46,7 +46,7 @@ def test_one_sentence_groups_the_controls_by_what_they_say():
     found, _ = finding(accuracies, **WIDE)
     assert found.sentence.endswith(
         "Routing improves accuracy over equal weights (+3.0 points); is equivalent within 0.5 points to one expert of equal "
-        "multiply-adds (+0.0 points); and cannot be told from one expert of equal parameters (+0.3 points) at 3 seeds."
+        "multiply-adds (+0.0 points); and is indistinguishable from one expert of equal parameters (+0.3 points) with 3 seeds."
     )
 
 
@@ -116,13 +116,13 @@ def test_a_control_that_does_better_is_a_cost():
 def test_a_wider_margin_makes_a_gain_equivalent():
     accuracies = {"learned": [0.90, 0.91, 0.92], "uniform": [0.87, 0.88, 0.8901]}
     found, plan = finding(accuracies)
-    assert row(found.table, "equal weights")["verdict"] == "earns"
+    assert row(found.table, "equal weights")["verdict"] == "improves accuracy"
     assert row(retrained(plan, 0.05).table, "equal weights")["verdict"] == "equivalent"
 
 
 def test_one_seed_has_no_interval_and_says_so():
     found, _ = finding({"learned": [0.9], "uniform": [0.8]})
-    assert found.sentence.endswith("at 1 seed. One seed gives no interval: train at least 2.")
+    assert found.sentence.endswith("with 1 seed. One seed gives no interval: train at least 2.")
     assert row(found.table, "equal weights").isna()["low"] and row(found.table, "equal weights")["verdict"] == ""
     assert b"equal weights: +10.00 points" in to_file(found.chart, "svg")
 

@@ -10,7 +10,7 @@ from tests.support.charts import drawn
 from tests.support.lab import one_hot
 
 TABLE = planted.factors("test")
-GROUND, MEANING = (torch.tensor(TABLE[name].cat.codes.tolist()) for name in ("ground", "meaning"))
+BACKGROUND, MEANING = (torch.tensor(TABLE[name].cat.codes.tolist()) for name in ("background", "meaning"))
 
 
 def lab(routing, blocks=()):
@@ -18,41 +18,43 @@ def lab(routing, blocks=()):
 
 
 def test_the_ground_that_decides_the_experts_is_named_with_its_experts():
-    routing = torch.cat([torch.full((1800, 1, 3), 1 / 3), one_hot((GROUND + 1) % 3, 3)], 1)
+    routing = torch.cat([torch.full((1800, 1, 3), 1 / 3), one_hot((BACKGROUND + 1) % 3, 3)], 1)
     found = factors.factors(lab(routing), "contexts")
     assert (
         found.sentence
-        == "Block 2 follows the ground of the image, which explains 100.0% of the variance of its weights."
+        == "Block 2 follows the background of the image, which explains 100.0% of the variance of its weights."
     )
     values = factors.values(lab(routing), "contexts", 2)
     assert values.sentence == (
-        "In block 2, each ground favors an expert of its own: expert 2 by green (1.00, 0.33 on average), expert 3 by yellow (1.00, "
+        "In block 2, each background favors an expert of its own: expert 2 by green (1.00, 0.33 on average), expert 3 by yellow (1.00, "
         "0.33 on average), expert 1 by blue (1.00, 0.33 on average)."
     )
     rows, _ = drawn(found.chart)
-    assert {(row["block"], row["factor"]): round(row["share"], 2) for row in rows if row["factor"] == "ground"} == {
-        (1, "ground"): 0,
-        (2, "ground"): 1,
+    assert {(row["block"], row["factor"]): round(row["share"], 2) for row in rows if row["factor"] == "background"} == {
+        (1, "background"): 0,
+        (2, "background"): 1,
     }
 
 
 def test_an_expert_that_is_used_most_everywhere_is_not_the_favorite_of_all():
-    """Expert 1 has the largest weight for every ground, but blue gives it less than the others do."""
-    by_ground = torch.tensor([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.6, 0.05, 0.35]])
-    said = factors.values(lab(by_ground[GROUND][:, None]), "contexts", 1).sentence
+    """Expert 1 has the largest weight for every background, but blue gives it less than the others do."""
+    by_background = torch.tensor([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.6, 0.05, 0.35]])
+    said = factors.values(lab(by_background[BACKGROUND][:, None]), "contexts", 1).sentence
     assert said.startswith(
-        "In block 1, experts are favored by ground: expert 1 by green (0.90, 0.80 on average), expert 1 by"
+        "In block 1, experts are favored by background: expert 1 by green (0.90, 0.80 on average), expert 1 by"
     )
     assert said.endswith("expert 3 by blue (0.35, 0.15 on average).")
 
 
 def test_each_value_is_tested_by_itself():
     """Green and blue move the weights. Yellow leaves them as they are on average, which favors no expert."""
-    by_ground = torch.tensor([[0.5, 0.3, 0.2], [0.35, 0.35, 0.3], [0.2, 0.4, 0.4]])
+    by_background = torch.tensor([[0.5, 0.3, 0.2], [0.35, 0.35, 0.3], [0.2, 0.4, 0.4]])
     noise = 0.05 * torch.randn(1800, 3, generator=torch.Generator().manual_seed(3))
-    said = factors.values(lab((by_ground[GROUND] + noise - noise.mean(1, keepdim=True))[:, None]), "contexts", 1)
+    said = factors.values(
+        lab((by_background[BACKGROUND] + noise - noise.mean(1, keepdim=True))[:, None]), "contexts", 1
+    )
     assert said.sentence.startswith(
-        "In block 1, experts are favored by ground: expert 1 by green (0.50, 0.35 on average), "
+        "In block 1, experts are favored by background: expert 1 by green (0.50, 0.35 on average), "
     )
     assert ", none by yellow, expert 3 by blue (0.40, 0.30 on average)." in said.sentence
     assert "This is tested for each value" in said.method
@@ -66,7 +68,7 @@ def test_constant_routing_follows_nothing():
 
 
 def test_blocks_keep_their_numbers():
-    routing = torch.cat([one_hot(GROUND * 0, 3), one_hot(GROUND, 3)], 1)
+    routing = torch.cat([one_hot(BACKGROUND * 0, 3), one_hot(BACKGROUND, 3)], 1)
     found = factors.factors(lab(routing, (2,)), "contexts")
     assert set(found.table["block"]) == {2}
     assert factors.values(lab(routing, (2,)), "contexts", 2).table["block"].unique().tolist() == [2]
@@ -74,7 +76,7 @@ def test_blocks_keep_their_numbers():
 
 def test_nothing_is_said_about_other_images():
     assert (
-        factors.factors(lab(one_hot(GROUND, 3)), "digits")
-        is factors.values(lab(one_hot(GROUND, 3)), "digits", 1)
+        factors.factors(lab(one_hot(BACKGROUND, 3)), "digits")
+        is factors.values(lab(one_hot(BACKGROUND, 3)), "digits", 1)
         is None
     )

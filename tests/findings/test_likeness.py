@@ -1,4 +1,4 @@
-"""What is said about how alike experts are."""
+"""What is said about how similar experts are."""
 
 import torch
 
@@ -19,19 +19,19 @@ def found(values, untrained, noise=0.0):
     return Likeness("validation", torch.zeros(256), learned, without, torch.full((UNTRAINED, 2, 3, 3), untrained))
 
 
-def test_the_most_alike_pair_is_named_beside_random_kernels():
+def test_the_most_similar_pair_is_named_beside_random_kernels():
     finding = likeness(found([0.9, 0.5, 0.95], 0.6), (1, 4), 4)
     assert finding.sentence == (
-        "In block 4, the outputs of experts 2 and 3 are the most alike: CKA 0.95 (95%: 0.95 to 0.95). With random kernels, experts "
-        "reach 0.60; 2 of 3 pairs are measurably more alike than that."
+        "In block 4, the outputs of experts 2 and 3 are the most similar: CKA 0.95 (95%: 0.95 to 0.95). With random kernels, experts "
+        "reach 0.60; 2 of 3 pairs are measurably more similar than that."
     )
     assert finding.table["cka"].round(2).tolist() == [0.95, 0.9, 0.5] and set(finding.table["block"]) == {4}
     rows, _ = drawn(finding.chart)
     assert "experts 2 and 3: 0.95 (random kernels: 0.60)" in [row.get("text") for row in rows]
 
 
-def test_a_pair_is_not_called_more_alike_within_its_interval():
+def test_a_pair_is_not_called_more_similar_within_its_interval():
     """A standard deviation of 0.02 without groups is one of 0.02 sqrt(15) = 0.077, and 0.165 by Student's t."""
     assert likeness(found([0.7, 0.5, 0.5], 0.6, noise=0.02), (1, 2), 1).sentence.endswith(
-        "no pair is measurably more alike than that."
+        "no pair is measurably more similar than that."
     )

@@ -37,7 +37,9 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
         for line in sentences
     )
     assert not any("\\" in line for line in sentences)
-    assert any("Routing cannot be told from equal weights (+10.0 points) at 1 seed." in line for line in sentences)
+    assert any(
+        "Routing is indistinguishable from equal weights (+10.0 points) with 1 seed." in line for line in sentences
+    )
     assert {"controls.csv", "controls.svg", "controls-by-seed.csv", "experts.csv", "expert-3-1.html"} < {
         path.name for path in written
     }

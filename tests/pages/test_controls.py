@@ -36,7 +36,7 @@ def button(test, label):
 def test_one_button_queues_what_is_missing_and_another_removes_it(run):
     test, store = view_of(run, seeds="2"), RunStore()
     missing = len(plan_controls(run, store, 2).open)
-    assert f"{missing} trainings, about " in text(test) and "at the speed of this run" in text(test)
+    assert f"{missing} runs, about " in text(test) and "at the speed of this run" in text(test)
     button(test, "Train the controls").click().run()
     assert len(RunQueue(store.root).ids()) == missing
     assert f"1 of {missing + 1} runs finished, {missing} in the queue." in text(test)
@@ -50,7 +50,7 @@ def test_another_kind_is_queued_once_it_is_chosen(run):
     test, store = view_of(run, seeds="1"), RunStore()
     missing = len(plan_controls(run, store, 1).open)
     test.multiselect(key="kinds").set_value(["kernels"]).run()
-    assert f"{missing + 1} trainings, about " in text(test)
+    assert f"{missing + 1} runs, about " in text(test)
     button(test, "Train the controls").click().run()
     assert sum(each.title.endswith(": mixed kernels, seed 0") for each in store.list()) == 1
     button(test, "Remove the controls from the queue").click().run()
@@ -92,7 +92,7 @@ def test_more_seeds_than_three_are_shown_once_they_are_there(run):
 def test_trained_seeds_are_compared_once_that_is_unfolded(run):
     finished(RunStore(), seed=1)
     test = view_of(run)
-    test.session_state["Do other seeds route alike?"] = True
+    test.session_state["Do other seeds route similarly?"] = True
     settled(test)
     assert "2 seeds" in text(test) and "the network measurably relies on per-image routing" in text(test)
     assert not test.error

@@ -223,7 +223,7 @@ def test_the_split_is_shown_and_chosen_anew():
         ],
     )
     test = opened("data", dataset=dataset, view="Split")
-    assert "A training draws the test images, a fifth of each class" in said(test)
+    assert "Each run draws the test images, a fifth of each class" in said(test)
     drawn = load_decoded(DataSettings(dataset="flowers@2"), silent, never, None)[1]
     assert drawn.test.labels.bincount().tolist() == [2, 2]
     assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 8, 0, 2], ["tulip", 8, 0, 2]]
@@ -232,10 +232,10 @@ def test_the_split_is_shown_and_chosen_anew():
     assert "both together less than 1" in said(test) and open_version(dataset).number == 2
     test.number_input(key="test share").set_value(30)
     settled(pressed(test, "Split again"))
-    assert "Every training uses these sets." in said(test)
+    assert "Every run uses these sets." in said(test)
     assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 6, 1, 3], ["tulip", 6, 1, 3]]
     pressed(test, "Undo")
-    assert "A training draws" in said(test)
+    assert "Each run draws" in said(test)
 
 
 def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was():
@@ -247,4 +247,4 @@ def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was(
     delete_dataset("flowers", set)
     flowers()
     settled(test.run())
-    assert "both together less than 1" not in said(test) and "A training draws" in said(test)
+    assert "both together less than 1" not in said(test) and "Each run draws" in said(test)

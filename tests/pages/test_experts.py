@@ -420,7 +420,7 @@ def test_the_weights_are_probed_once_when_information_is_unfolded():
     [
         ("What if", "How much could other routing weights gain?", "mistake", ["headroom"]),
         ("What if", "How certain is the network, and what if images are damaged?", "kinds of damage", ["robustness"]),
-        ("Each expert", "How alike are the experts of block 2?", "With random kernels, experts reach", ["likeness"]),
+        ("Each expert", "How similar are the experts of block 2?", "With random kernels, experts reach", ["likeness"]),
         ("Each expert", "How stable is the routing of an image?", "between", ["stability"]),
         ("What if", "", "block's routing", ["frozen"]),
     ],

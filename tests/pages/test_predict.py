@@ -201,7 +201,7 @@ def test_the_page_says_where_the_decision_lies_and_what_each_expert_adds():
     test = opened("predict")
     label = answers(test)[0].split()[1]
     said = " ".join(caption.value for caption in test.caption)
-    assert f"Orange places raise the logit of {label}" in said
+    assert f"Orange positions raise the logit of {label}" in said
     found = attribute(load_predictor(run), load_own_test_set(run).images[load_own_test_set(run).labels == 0][0])
     for part, added in zip(found.parts, found.maps[int(label)].sum((1, 2)).tolist(), strict=True):
         assert f"{part}: {added:+.2f}" in said

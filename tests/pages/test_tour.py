@@ -1,4 +1,4 @@
-"""The tour of the Experts page, on the included network whose experts follow the ground."""
+"""The tour of the Experts page, on the included network whose experts follow the background."""
 
 import re
 import shutil
@@ -67,7 +67,7 @@ def test_experts_opens_on_it_and_predict_on_the_digits(run):
     assert default_run(rows, images=True) == run.id and default_run(rows) == SHIPPED_DIGITS.name
 
 
-def test_the_tour_leads_through_its_views_with_two_images_that_differ_in_the_ground(run):
+def test_the_tour_leads_through_its_views_with_two_images_that_differ_in_the_background(run):
     test, shown = opened("experts", run.id), []
     assert panel(test) == ""
     for number, view in enumerate(VIEWS, 1):
@@ -76,15 +76,19 @@ def test_the_tour_leads_through_its_views_with_two_images_that_differ_in_the_gro
         if view == "One image":
             shown.append(image_of(test))
             second_text = panel(test)
-            assert f"{shown[-1].color} {shown[-1]['shape']} on {shown[-1].ground} ground" in panel(test).lower()
+            assert (
+                f"{shown[-1].color} {shown[-1]['shape']} on a {shown[-1].background} background" in panel(test).lower()
+            )
             assert f"“{shown[-1].meaning}”" in panel(test)
         assert ("(#one-image)" in panel(test)) == (number == 4)
     first, second = shown
     same = ["color", "shape", "texture"]
     assert second_text.endswith(
-        f"On {second.ground} ground, a {second['shape']} means “{second.meaning}”, which is the network's answer."
+        f"On {second.background} background, a {second['shape']} means “{second.meaning}”, which is the network's answer."
     )
-    assert first[same].equals(second[same]) and first.ground != second.ground and first.meaning != second.meaning
+    assert (
+        first[same].equals(second[same]) and first.background != second.background and first.meaning != second.meaning
+    )
     click(test, "Back")
     click(test, "Back")
     assert panel(test).startswith("**4 of 6.**")

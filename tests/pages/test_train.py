@@ -75,7 +75,9 @@ def test_the_mistakes_are_a_confusion_matrix_and_images_of_either_set():
         strip = json.loads(
             next(each.proto.json for each in test.get("bidi_component") if '"Mistakes"' in each.proto.json)
         )
-        assert all(re.match(rf"{part.capitalize()} image \d+: Is \d, answered \d", name) for *_, name in strip["tiles"])
+        assert all(
+            re.match(rf"{part.capitalize()} image \d+: True: \d, predicted: \d", name) for *_, name in strip["tiles"]
+        )
         other = next(control for control in test.segmented_control if "Validation images" in control.options)
         other.set_value("Validation images").run()
 

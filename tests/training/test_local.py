@@ -31,7 +31,7 @@ def test_two_runs_train_at_once_and_what_ends_one_leaves_the_other(manager):
     assert [run.id for run in manager.training()] == [here.id, apart.id] and third.state == "queued"
     status = manager.executor.status
     assert status(here).startswith("Trains: CPU") and "in a process of its own" in status(apart)
-    assert status(third) == "Waits for one of 2 trainings to end."
+    assert status(third) == "Waits for one of 2 runs to finish."
     manager.stop(here)
     assert manager.join(here.id, timeout=LIMIT) and manager.join(third.id, timeout=LIMIT)
     assert here.state == "stopped" and can_resume(here) and third.state == "finished"

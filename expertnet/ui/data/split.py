@@ -13,7 +13,7 @@ from expertnet.ui.shell import act
 from expertnet.utils.progress import Report, ShouldStop
 
 ASKED = "split"  # in the session: the version to divide, and how
-DRAWN = "With 0, every training draws its own by its seed."
+DRAWN = "With 0, every run draws its own by its seed."
 
 
 def split_view(version: Version) -> None:
@@ -38,14 +38,14 @@ def split_view(version: Version) -> None:
 
 
 def _sentence(version: Version) -> str:
-    """Say which sets the dataset has, and which ones a training draws."""
+    """Say which sets the dataset has, and which ones a run draws."""
     sets = "" if version.has_parts else "the test images, a fifth of each class that is always the same,"
     drawn = [each for each in (sets, "" if version.held else "the validation images, by its seed") if each]
-    return f"A training draws {' and '.join(drawn)}." if drawn else "Every training uses these sets."
+    return f"Each run draws {' and '.join(drawn)}." if drawn else "Every run uses these sets."
 
 
 def _counts(version: Version) -> Counter[tuple[str, str]]:
-    """Return the number of images by class and set, with the test images that a training draws, as they are always the same."""
+    """Return the number of images by class and set, with the test images that a run draws, as they are always the same."""
     if version.has_parts or missing_of(version):
         names = version.contents.classes
         return Counter((names[image.label], image.split or "train") for image in version.contents.images.values())

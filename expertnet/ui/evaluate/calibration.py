@@ -18,6 +18,6 @@ def calibration_view(subject: Subject) -> None:
             if validation is not None:
                 show(reliability(subject.outputs, validation.temperature))
     with right:
-        st.subheader("Answer only if sure")
+        st.subheader("Confidence threshold")
         threshold = st.slider("Threshold (%)", 0, 100, 80, key="threshold", bind="query-params")
         show(thresholds(subject.outputs, threshold / 100))

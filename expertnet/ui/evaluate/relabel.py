@@ -38,7 +38,7 @@ def relabel(subject: Subject, place: int) -> None:
     if chosen is not None:  # there may be no other class by now
         shell.action(menu, "Move to this class", "check", "relabel", lambda: _move(found, chosen), type="primary")
     shell.action(menu, "Remove the image", "delete", "drop", lambda: _remove(found), type="tertiary")
-    menu.caption("This makes a new version of the dataset, for the next training. You can undo it.")
+    menu.caption("This makes a new version of the dataset, for your next run. You can undo it.")
 
 
 def _move(found: OwnPlace, name: str) -> None:

@@ -38,5 +38,5 @@ def results_view(subject: Subject) -> None:
         st.subheader("By class")
         show(by_class(subject.outputs, subject.classes), clicked=choose_cell)
     with right:
-        st.subheader("In all")
+        st.subheader("Overall")
         show(overall(subject.outputs))

@@ -1,4 +1,4 @@
-"""Classes: which are routed alike, and what routing reveals about them."""
+"""Classes: which are routed similarly, and what routing reveals about them."""
 
 from functools import partial
 from typing import Any

@@ -35,7 +35,7 @@ def experts_view(selection: Selection, lab: Lab) -> None:
         show(experts.entropies(lab), table=True)
     if lab.num_experts > 1:
         part = parts(selection.run)[0]
-        folded(f"How alike are the experts of block {block}?", lambda: likeness_panel(selection, part, block))
+        folded(f"How similar are the experts of block {block}?", lambda: likeness_panel(selection, part, block))
         folded("How stable is the routing of an image?", lambda: stability_panel(selection, part))
 
 

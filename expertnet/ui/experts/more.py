@@ -47,7 +47,7 @@ def robustness_panel(selection: Selection, part: Part) -> None:
 
 
 def likeness_panel(selection: Selection, part: Part, block: int) -> None:
-    """Show how alike the outputs of a block's experts are."""
+    """Show how similar the outputs of a block's experts are."""
     found = measured(selection, part, "Compare the experts' outputs", LIKENESS, at_once=True)
     if found is not None:
         show(likeness(found, tuple(selection.blocks), block))

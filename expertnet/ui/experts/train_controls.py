@@ -55,7 +55,7 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
         key="kinds",
         bind="query-params",
         placeholder="none",
-        help="Other networks of experts, trained and compared as the controls are. They add to the trainings.",
+        help="Other networks of experts, trained and compared as the controls are. Each adds more runs.",
         width=FIELD,
     )
     measured: Any = "test" if run.watches_test else _pick_set(row)
@@ -77,7 +77,7 @@ def controls_view(selection: Selection, lab: Lab | None) -> None:
     login.fragment(results, run_every=TICK if was_active else None)()
     learned = learned_runs(plan)
     if len(learned) > 1:
-        folded("Do other seeds route alike?", lambda: _seeds_panel(selection, learned))
+        folded("Do other seeds route similarly?", lambda: _seeds_panel(selection, learned))
 
 
 def _seeds_panel(selection: Selection, learned: dict[int, Run]) -> None:
@@ -138,7 +138,7 @@ def _training(plan: Plan, store: RunStore, kinds: list[str]) -> None:
         action(row, label, "play_arrow", "train controls", train, type="secondary" if plan.begun else "primary")
         seconds = expected_seconds(plan)
         about = f", about {duration(seconds)} at the speed of this run" if seconds else ""
-        row.caption(f"{counted(len(plan.open), 'training')}{about}", width="content")
+        row.caption(f"{counted(len(plan.open), 'run')}{about}", width="content")
     if plan.active:
         waiting = [trial.row.run for trial in plan.active if trial.row and trial.state == "queued"]
         done = sum(trial.finished for trial in plan.distinct)
@@ -163,4 +163,4 @@ def _training(plan: Plan, store: RunStore, kinds: list[str]) -> None:
                 type="tertiary",
             )
         with row:
-            link("train", "See the training", icon="arrow_forward")
+            link("train", "See training", icon="arrow_forward")

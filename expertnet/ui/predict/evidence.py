@@ -9,9 +9,9 @@ from expertnet.utils.text import escape
 
 WIDTH = 132  # pixels of a map
 EXACT = (
-    "The network scores a class by its logit, the number that softmax turns into a probability. The logit is a sum over the places of "
+    "The network scores a class by its logit, the number that softmax turns into a probability. The logit is a sum over the positions of "
     "the last feature map and over the experts of the last block, so these numbers are exact: class activation maps (Zhou 2016, "
-    "arXiv:1512.04150), divided by expert. Colors are interpolated between the places, and have the same scale in all maps."
+    "arXiv:1512.04150), divided by expert. Colors are interpolated between the positions, and have the same scale in all maps."
 )
 
 
@@ -29,15 +29,17 @@ def show_evidence(predictor: Predictor, image: Tensor, classification: Classific
     with st.container(horizontal=True, gap="small"):
         for name, map_HW in drawn.items():
             added = float(map_HW.sum())
-            alt = f"{name}: the places that raise (orange) or lower (blue) the logit of {label}, {added:+.2f} in all"
+            alt = (
+                f"{name}: the positions that raise (orange) or lower (blue) the logit of {label}, {added:+.2f} in total"
+            )
             with st.container(width=WIDTH, gap=None):
                 st.image(overlay(image, map_HW, most).permute(1, 2, 0).numpy(), width=WIDTH, alt=alt)
                 st.caption(f"{name}: {added:+.2f}")
     bias, height, width = float(found.bias[row]), *maps_PHW.shape[1:]
     st.caption(
-        f"Orange places raise the logit of {escape(label)}, blue places lower it. It is {float(found.logits[row]):.2f}"
+        f"Orange positions raise the logit of {escape(label)}, blue positions lower it. It is {float(found.logits[row]):.2f}"
         + (f", with a bias of {bias:+.2f}" if bias else "")
-        + f". The last feature map has {height} x {width} places.{_why_together(predictor, found.parts)}"
+        + f". The last feature map has {height} x {width} positions.{_why_together(predictor, found.parts)}"
     )
 
 

@@ -55,7 +55,7 @@ def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> N
     )
     images = [mistake.image for mistake in found.worst]
     captions = [
-        f"Is {classes[mistake.label]}, answered {classes[mistake.answer]} ({percent(mistake.probability)})"
+        f"True: {classes[mistake.label]}, predicted: {classes[mistake.answer]} ({percent(mistake.probability)})"
         for mistake in found.worst
     ]
     names = [

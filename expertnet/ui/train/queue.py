@@ -49,7 +49,7 @@ def _limit(limit: int) -> None:
     """Draw how many runs may train at once."""
     help = "On a computer with several GPUs, each run gets one of them for each of its processes. On the CPU, runs share the threads."
     wanted = st.number_input(
-        "Trainings at once", 1, MOST_AT_ONCE, limit, key=f"trainings {limit}", **{"help": help} | login.reserved()
+        "Concurrent runs", 1, MOST_AT_ONCE, limit, key=f"trainings {limit}", **{"help": help} | login.reserved()
     )
     if wanted != limit:
         act(lambda: manager().set_limit(int(wanted)))

@@ -16,7 +16,7 @@ FROZEN = "training.frozen_epochs"
 SHARE = 0.8  # of the epochs, in which only the classifier learns
 FEW = 200  # images of a class, below which the gain is named
 GAIN = (
-    "With few images, choose a network that was trained on images of the same kind. In 9 of 10 trainings with 40 photos of each of 3 "
+    "With few images, choose a network that was trained on images of the same kind. In 9 of 10 runs with 40 photos of each of 3 "
     "classes, accuracy rose; on average by 7 points, from 70% to 77%."  # of all 10: python -m benchmarks.few_images
 )
 
