@@ -69,7 +69,7 @@ def test_a_run_with_several_processes_waits_for_as_many_places(store):
     queue.add(single.id)
     assert status(single) == "About to start."
     queue.set_limit(2)
-    assert status(single) == "Waits for one of 2 trainings to end."
+    assert status(single) == "Waits for one of 2 runs to finish."
 
 
 def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_it_cannot(store, monkeypatch):
