@@ -48,8 +48,11 @@ div[data-testid='stSkeleton'] {min-width: 7rem}
 button[data-testid='stExpandSidebarButton'] {width: auto; padding-inline: 0.5rem}
 button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
 @media (min-width: 641px) {
-  div.st-key-one-image {display: grid; grid-template: auto 1fr / minmax(0, 4fr) minmax(0, 5fr) minmax(0, 5fr); column-gap: 2rem}
+  div.st-key-one-image {
+    display: grid; grid-template: minmax(112px, auto) 1fr / minmax(0, 4fr) minmax(0, 5fr) minmax(0, 5fr); column-gap: 2rem
+  }
   div.st-key-one-image > :is(:nth-child(2), :nth-child(4)) {grid-row: 1 / 3}
+  div.st-key-one-image [class*='st-key-room-film'] {min-height: 183px}
   div.st-key-one-image > :nth-child(2) {grid-column: 2}
   div.st-key-one-image > :nth-child(4) {grid-column: 3}
 }
