@@ -18,7 +18,7 @@ from expertnet.training.launcher import train
 from expertnet.training.place import Place
 from expertnet.training.process import TICK
 from expertnet.training.runner import OnProgress, settled
-from expertnet.training.stop import Stop
+from expertnet.training.stop import Stop, leave_untrained
 from expertnet.utils.files import file_lock
 from expertnet.utils.processes import this_process
 
@@ -63,7 +63,7 @@ def _used_before(root: Path) -> int:
 
 @contextmanager
 def run_lock(run: Run, stop: Stop) -> Iterator[bool]:
-    """Lock a run, so that no other process trains it, and wait for one that does. Yields False if `stop` is set before.
+    """Lock a run, so that no other process trains it, and wait for one that does. Yields False if a stop comes before.
 
     Servers and commands share a run with Ray, which may start it again at any time. Raises OSError if it cannot be locked.
     """
@@ -73,7 +73,7 @@ def run_lock(run: Run, stop: Stop) -> Iterator[bool]:
             try:
                 stack.enter_context(lock.acquire(blocking=False))
             except Timeout:
-                if stop.wait(TICK):
+                if stop.wait(TICK) or run.stop_asked():  # nobody else reads the request until the run trains
                     break
         yield lock.is_locked
 
@@ -106,8 +106,10 @@ def _train_taken(run: Run, stop: Stop, on_progress: OnProgress, own_process: boo
         return status
     with run_lock(run, stop) as mine:
         status = run.written_status()
-        if not mine or status.state != "queued":  # another process has trained it meanwhile
+        if status.state != "queued":  # another process has trained it meanwhile
             return status
+        if not mine:
+            return leave_untrained(run, stop)
         run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
         status = train(run, stop, on_progress=on_progress, place=place)
     return settled(run, status)  # which may move the folder with the lock

@@ -15,7 +15,7 @@ from expertnet.training.place import Place
 from expertnet.training.process import TICK
 from expertnet.training.puller import give_up
 from expertnet.training.runner import settled
-from expertnet.training.stop import Stop
+from expertnet.training.stop import Stop, leave_untrained
 from expertnet.utils.processes import is_alive, this_process
 
 Needs = tuple[float, float]  # CPUs and GPUs
@@ -56,6 +56,9 @@ def _train(run: Run, stop: Stop, place: Place) -> None:
         while mine and _trains_apart(run.written_status()):
             mine = not stop.wait(TICK)
         status = run.written_status()
+        if not mine and status.state == "queued":  # stopped while it waited
+            leave_untrained(run, stop)
+            return
         if not mine or (not status.active and status.state != "interrupted"):  # the run ended just before its node did
             return
         if status.state != "queued":

@@ -2,8 +2,10 @@
 
 import threading
 
+from expertnet.errors import RunError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
+from expertnet.store.status import Status
 from expertnet.store.trash import move_to_trash
 
 
@@ -51,3 +53,17 @@ def stop_run(run: Run, discard: bool = False) -> None:
             move_to_trash(run)
     else:
         run.ask_to_stop(discard)
+
+
+def leave_untrained(run: Run, stop: Stop) -> Status:
+    """End a queued run that was stopped after it was taken but before it trained, and return its status."""
+    asked = run.stop_asked()
+    run.leave_queue("stopped" if asked else stop.state)
+    run.forget_stop()
+    status = run.written_status()
+    if asked == "discard":
+        try:
+            move_to_trash(run)
+        except RunError as error:  # the run stays where it is
+            run.log(str(error))
+    return status

@@ -17,10 +17,13 @@ from expertnet.data.own.uploads import begin_upload
 from expertnet.store import queue
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import Before
+from expertnet.store.trash import trashed
+from expertnet.training import ray_node
 from expertnet.training.lock import train_in_turn, training_lock
 from expertnet.training.manager import Manager
 from expertnet.training.place import Place
-from expertnet.training.stop import Stop
+from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.hosts import other_host
 from tests.support.small import LIMIT, TINY, can_resume, settings, until
@@ -163,8 +166,7 @@ def test_a_run_waits_for_the_one_that_trains_and_for_its_place(store):
     manager.close()
 
 
-@pytest.mark.parametrize("ends", ["the other", "a stop"])
-def test_a_run_that_another_process_trains_is_not_trained_a_second_time(store, ends):
+def test_a_run_that_another_process_trains_is_not_trained_a_second_time(store):
     """Ray may have started it again just before a command resumed it."""
     run, done, stop = store.create(settings()), [], Stop()
     RunQueue(store.root).add(run.id)
@@ -172,15 +174,50 @@ def test_a_run_that_another_process_trains_is_not_trained_a_second_time(store, e
         thread = threading.Thread(target=lambda: done.append(train_in_turn(run, stop)))
         thread.start()
         until(lambda: RunQueue(store.root).training == [run.id])
-        if ends == "a stop":
-            stop.set()
-            thread.join(LIMIT)
-        else:
-            run.write_status(run.status().changed(state="finished"))
-            other.communicate("", LIMIT)
-            thread.join(LIMIT)
-    assert done[0].state == ("finished" if ends == "the other" else "queued")
+        run.write_status(run.status().changed(state="finished"))
+        other.communicate("", LIMIT)
+        thread.join(LIMIT)
+    assert done[0].state == "finished"
     assert run.metrics() == [] and RunQueue(store.root).training == []
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "an interruption", "the page", "the page, to the trash"])
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("by", ["a process", "a Ray task"])
+def test_a_stop_reaches_a_run_that_waits_for_another_process_to_leave_it(store, how, resumed, by, monkeypatch):
+    run, stop, queue = store.create(settings()), Stop(), RunQueue(store.root)
+    monkeypatch.setattr(ray_node, "Stop", lambda: stop)
+    if resumed:
+        before = Before(state="failed", epochs=2, error="The disk is full.", error_kind="disk")
+        run.write_status(run.status().changed(before=before))
+    queue.add(run.id)
+    with on_lock(run.path / "training.lock"):
+
+        def ask():
+            until(lambda: queue.training == [run.id])
+            if how == "Ctrl-C":
+                stop.set()
+            elif how == "an interruption":
+                stop.interrupt()
+            else:
+                stop_run(run, discard="trash" in how)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        if by == "a process":
+            train_in_turn(run, stop)
+        else:
+            ray_node.train_for_task(store.root, "task", (1.0, 0.0), (1.0, 0.0))
+        thread.join(LIMIT)
+    assert queue.ids() == queue.training == []
+    (left,) = trashed(store) if "trash" in how else store.list()
+    status = left.written_status()
+    assert not left.stop_asked() and left.metrics() == []
+    if resumed:
+        assert (status.state, status.error, status.epochs) == ("failed", "The disk is full.", 2)
+        assert left.settings().training.epochs == 2 and status.before is None
+    else:
+        assert status.state == ("interrupted" if how == "an interruption" else "stopped")
 
 
 def test_a_run_that_is_taken_out_of_the_queue_ends_its_waiting(store):
