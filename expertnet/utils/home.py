@@ -23,7 +23,7 @@ def install_command(*packages: str) -> str:
 
 
 def launcher() -> str:
-    """Return how to call the command `expertnet` here: by its name if that finds it on the PATH, else by the path from the current folder."""
+    """Return how to call the command `expertnet` here: by its name if the PATH leads to it, else by the path from this folder."""
     python = Path(sys.executable or "python")
     script = python.with_name(PROGRAM + python.suffix * (os.name == "nt"))
     found = shutil.which(PROGRAM)  # which may belong to another installation
