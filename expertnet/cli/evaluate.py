@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
-from expertnet.cli.output import ActivityPrinter, print_result, say
+from expertnet.cli.output import ActivityPrinter, print_result, say, say_if_training
 from expertnet.data.datasets import flips, is_missing, load_test_split
 from expertnet.data.info import is_own
 from expertnet.errors import DatasetError, RunError
@@ -52,8 +52,7 @@ def evaluate(
     part: Literal["validation", "test"] = "validation" if validation else "test"
     second = store.resolve(compare, trained=True) if compare else None
     _refuse(found, dataset, validation, report, compare)
-    if found.status().training:
-        say(f"This run is still training; these are the weights of epoch {predictor.epoch}.")
+    say_if_training(found, predictor.epoch)
     # Ctrl-C raises KeyboardInterrupt from here on, so that half a download or decoding is cleaned up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if dataset is None:

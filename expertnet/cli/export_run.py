@@ -1,7 +1,7 @@
 """`expertnet export`: a network or a whole run as a file."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
 from expertnet.cli.output import ActivityPrinter, print_result
-from expertnet.errors import RunError, UserError
+from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.utils.files import check_writable, write_atomically
 
@@ -98,13 +98,9 @@ def _safetensors(run: Run, checkpoint: CheckpointKind, output: Path) -> int:
 
 def _card(run: Run, checkpoint: CheckpointKind) -> str:
     """Return the model card, for which the test images are classified if they are here and have not been."""
-    from expertnet.evaluation.outputs import measure_outputs
-    from expertnet.findings.card import model_card
-    from expertnet.inference.novelty import measurable
+    from expertnet.findings.card import measure_for_card, model_card
 
-    if measurable(run):
-        with suppress(UserError, OSError):  # the card says what is missing
-            measure_outputs(run, "test", checkpoint.value, ActivityPrinter())
+    measure_for_card(run, checkpoint.value, ActivityPrinter())
     return model_card(run, checkpoint.value)
 
 

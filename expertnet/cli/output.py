@@ -19,11 +19,11 @@ def say(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
-def say_if_training(run: Run) -> None:
-    """Tell users of a run in training that its answers may change."""
+def say_if_training(run: Run, epoch: int) -> None:
+    """Tell users of a run that trains, or waits to train on, of which epoch the weights are."""
     if run.status().active:
         say(
-            f"Run {run.name} is still in training. Its answers are those of its weights so far. Until it ends, it may be unknown "
+            f"Run {run.name} is still in training. These are its weights of epoch {epoch}. Until it ends, it may be unknown "
             "which images are unlike its training images."
         )
 

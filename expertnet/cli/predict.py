@@ -27,9 +27,10 @@ def predict(
     """Classify images, and say which are unlike those trained on."""
     from expertnet.evaluation.outputs import cached_temperature
     from expertnet.inference.novelty import Novelty, find_novelty
+    from expertnet.inference.predictor import load_predictor
 
     found = open_store(runs_dir).resolve(run, trained=True)
-    say_if_training(found)
+    say_if_training(found, load_predictor(found, checkpoint.value).epoch)
     novelty: Novelty | None = find_novelty(found, checkpoint.value, ActivityPrinter())
     temperature = cached_temperature(found, checkpoint.value)
 

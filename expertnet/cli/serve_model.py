@@ -68,8 +68,8 @@ def serve_model(
 
     key = api_key()
     listen(host, port).close()  # or fail now, instead of after the conversion
-    say_if_training(found)
     served = load_served(found, checkpoint.value, ActivityPrinter())
+    say_if_training(found, served.predictor.epoch)
     is_local = host in ("127.0.0.1", "localhost", "::1")
     app = make_app(
         served,

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.info import DatasetInfo
+from expertnet.errors import UserError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.figures import wilson
-from expertnet.evaluation.outputs import cached_outputs
+from expertnet.evaluation.outputs import cached_outputs, measure_outputs
 from expertnet.findings import controls
 from expertnet.findings.verdict import verdict
+from expertnet.inference.novelty import measurable
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.network.cost import estimate
@@ -21,9 +24,29 @@ from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.utils.progress import Report, ShouldStop, never, silent
 from expertnet.utils.text import counted, escape_for_file, percent, printable
 
 WEAKEST = 3  # classes named as those that are recognized the least
+
+
+def measure_for_card(
+    run: Run,
+    checkpoint: Checkpoint = "best",
+    progress: Report = silent,
+    cancelled: ShouldStop = never,
+    threads: int | None = None,
+) -> bool:
+    """Classify the test images for the card if they are here, have not been and the weights are final. Return whether it did.
+
+    Raises Cancelled.
+    """
+    if not measurable(run) or cached_outputs(run, "test", checkpoint) is not None:
+        return False
+    with suppress(UserError, OSError):  # the card says what is missing
+        measure_outputs(run, "test", checkpoint, progress, cancelled, threads)
+        return True
+    return False
 
 
 def model_card(run: Run, checkpoint: Checkpoint = "best") -> str:

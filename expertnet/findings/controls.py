@@ -1,6 +1,6 @@
 """Whether learned routing improves accuracy: the network against its retrained controls, seed by seed."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import mean
 from typing import Literal
@@ -22,6 +22,7 @@ NOT_MEASURED = "Whether a network trained without routing would do as well is no
 MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by default
 NAMED = 2  # controls named in a short sentence
 Measured = Literal["test", "validation"]
+Pairs = dict[str, dict[int, float]]  # by arm and seed: the accuracy of the network minus that of a control
 INTERVALS = ("low", "high", "low_90", "high_90")
 CLAUSES = {  # in the order of the sentence
     Verdict.IMPROVES: "improves accuracy over {controls}",
@@ -47,21 +48,18 @@ def in_short(run: Run, store: RunStore) -> str:
         plan = begun_plan(run, store)
     except RunError:
         return ""
-    finding = retrained(plan) if plan else None
-    if plan is None or finding is None:
+    pairs = _all_pairs(plan, "test") if plan else {}
+    compared = [arm for arm in CONTROLS if pairs.get(arm)]
+    if plan is None or not compared:
         return NOT_MEASURED
-    table = finding.table[finding.table["gain"].notna() & finding.table["control"].isin(CONTROLS.values())]
-    said = dict(zip(table["control"], table["verdict"].replace("", Verdict.UNKNOWN.value), strict=True))
-    gates, clauses = _gates(said.get(CONTROLS["gates"]), said.values()), []
-    for verdict, clause in CLAUSES.items():
-        names = [name for name, found in said.items() if found == verdict and not (gates and name == CONTROLS["gates"])]
-        if names:
-            share = (
-                f"{'all' if len(names) == len(said) else f'{len(names)} of'} {len(said)} networks trained without it"
-            )
-            values = {"margin": f"{MARGIN * 100:g} points", "seeds": counted(int(table["seeds"].min()), "seed")}
-            clauses.append(clause.format(controls=listed(names) if len(names) <= NAMED else share, **values))
-    return f"{_progress(plan)}Learned routing {listed(clauses, ';')}.{gates}"
+
+    def names(arms: Sequence[str]) -> str:
+        if len(arms) <= NAMED:
+            return listed([CONTROLS[arm] for arm in arms])
+        share = "all" if len(arms) == len(compared) else f"{len(arms)} of"
+        return f"{share} {len(compared)} networks trained without it"
+
+    return f"{_progress(plan)}Learned routing {_said(pairs, _found(pairs), MARGIN, names, gates_apart=True)}"
 
 
 def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -> Finding | None:
@@ -69,11 +67,10 @@ def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -
 
     The table and the chart also have the other kinds of networks in the plan, of which the sentence says nothing.
     """
-    arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
-    pairs = {arm: _differences(plan, arm, measured) for arm in arms if arm != LEARNED}
+    pairs = _all_pairs(plan, measured)
     if not any(pairs[arm] for arm in CONTROLS):
         return None
-    found = {arm: difference(list(by_seed.values())) for arm, by_seed in pairs.items()}
+    found, arms = _found(pairs), dict.fromkeys(trial.arm for trial in plan.trials)
     table = pd.DataFrame([_row(plan, arm, pairs.get(arm, {}), found.get(arm), margin, measured) for arm in arms])
     shares = ("accuracy", "gain", *INTERVALS, "smallest")
     table = table.astype(dict.fromkeys((*shares, "seconds"), float))
@@ -86,7 +83,13 @@ def retrained(plan: Plan, margin: float = MARGIN, measured: Measured = "test") -
             for seed, value in by_seed.items()
         ]
     )
-    sentence = f"{_progress(plan)}{_sentence({arm: pairs[arm] for arm in CONTROLS}, found, margin)}"
+
+    def names(arms: Sequence[str]) -> str:
+        return listed([f"{CONTROLS[arm]} ({mean(pairs[arm].values()) * 100:+.1f} points)" for arm in arms])
+
+    single = max(len(pairs[arm]) for arm in CONTROLS) == 1
+    sentence = f"{_progress(plan)}Routing {_said(pairs, found, margin, names)}"
+    sentence += " One seed gives no interval: train at least 2." if single else ""
     chart, method = partial(difference_intervals, drawn, seeds, margin * 100), _method(plan, margin, measured)
     return Finding("controls", "comparison with retrained controls", sentence, chart, table, method, shares)
 
@@ -159,6 +162,15 @@ def _differences(plan: Plan, arm: str, measured: Measured) -> dict[int, float]:
     return {seed: a - b for seed, a, b in pairs if a is not None and b is not None}
 
 
+def _all_pairs(plan: Plan, measured: Measured) -> Pairs:
+    arms = dict.fromkeys(trial.arm for trial in plan.trials)
+    return {arm: _differences(plan, arm, measured) for arm in arms if arm != LEARNED}
+
+
+def _found(pairs: Pairs) -> dict[str, Difference | None]:
+    return {arm: difference(list(by_seed.values())) for arm, by_seed in pairs.items()}
+
+
 def _row(
     plan: Plan, arm: str, by_seed: dict[int, float], found: Difference | None, margin: float, measured: Measured
 ) -> dict[str, str | float | None]:
@@ -184,32 +196,32 @@ def _progress(plan: Plan) -> str:
     return "" if all(finished) else f"Partial results, {sum(finished)} of {len(finished)} runs: "
 
 
-def _sentence(pairs: dict[str, dict[int, float]], found: dict[str, Difference | None], margin: float) -> str:
-    """Say in one sentence how routing compares with every control that can be compared."""
+def _said(
+    pairs: Pairs,
+    found: dict[str, Difference | None],
+    margin: float,
+    names: Callable[[Sequence[str]], str],
+    gates_apart: bool = False,
+) -> str:
+    """Say after "Routing" how it compares with every control that can be compared. `names` says how controls are called.
+
+    If channel gates make experts superfluous, a second sentence says so. With `gates_apart`, the first then leaves them out.
+    """
     groups: dict[Verdict, list[str]] = {}
-    for arm, by_seed in pairs.items():
-        if by_seed:
+    for arm in CONTROLS:
+        if pairs[arm]:
             said = found[arm]
             groups.setdefault(said.verdict(margin) if said else Verdict.UNKNOWN, []).append(arm)
+    gates = next((verdict for verdict, arms in groups.items() if "gates" in arms), None)
+    superfluous = Verdict.IMPROVES in groups and gates in (Verdict.EQUIVALENT, Verdict.LOWERS)
     clauses = []
     for verdict, clause in CLAUSES.items():
-        if arms := groups.get(verdict):
-            names = [f"{ARMS[arm]} ({mean(pairs[arm].values()) * 100:+.1f} points)" for arm in arms]
-            fewest = min(len(pairs[arm]) for arm in arms)
-            values = {"controls": listed(names), "margin": f"{margin * 100:g} points", "seeds": counted(fewest, "seed")}
-            clauses.append(clause.format(**values))
-    single = max(map(len, pairs.values())) == 1
-    gates = next((verdict for verdict, arms in groups.items() if "gates" in arms), None)
-    return f"Routing {listed(clauses, ';')}.{_gates(gates, groups)}" + (
-        " One seed gives no interval: train at least 2." if single else ""
-    )
-
-
-def _gates(gates: str | None, verdicts: Collection[str]) -> str:
-    """Say that channel gates make experts superfluous if routing is better than another control, but not than they are."""
-    if Verdict.IMPROVES not in verdicts or gates not in (Verdict.EQUIVALENT, Verdict.LOWERS):
-        return ""
-    return f" Channel gates do {'better' if gates == Verdict.LOWERS else 'as well'} without experts."
+        arms = [arm for arm in groups.get(verdict, []) if not (gates_apart and superfluous and arm == "gates")]
+        if arms:
+            seeds = counted(min(len(pairs[arm]) for arm in arms), "seed")
+            clauses.append(clause.format(controls=names(arms), margin=f"{margin * 100:g} points", seeds=seeds))
+    well = "better" if gates == Verdict.LOWERS else "as well"
+    return f"{listed(clauses, ';')}." + (f" Channel gates do {well} without experts." if superfluous else "")
 
 
 def _method(plan: Plan, margin: float, measured: Measured) -> str:

@@ -34,6 +34,8 @@ class Limits:
     pixels: int = 100_000_000  # in the images of a request
     body: int = MAX_BYTES + 2**16  # bytes; a form is a little larger than its images
     held: int = 4 * (MAX_BYTES + 2**16)  # bytes of all requests at once
+    small: int = 2**16  # bytes of a body for which space is kept
+    kept: int = 2**24  # of the bytes held, for small bodies only
     seconds: float = 60  # for a body to arrive
 
     def refuse_many(self, images: int, pixels: int = 0) -> None:
@@ -60,20 +62,21 @@ class Gate:
     def body(self, request: Request) -> Iterator[Callable[[int], None]]:
         """Yield a function that holds space for bytes that arrive. It and this raise HTTPException with 413 or 429.
 
-        A body takes space as it arrives and no place before it is whole, so that slow clients keep nobody out.
+        A body takes space as it arrives and no place before it is whole. Large bodies leave space for small ones, which are
+        therefore answered while slow clients send large ones.
         """
         said, held = request.headers.get("content-length", ""), 0
         if said.isdecimal() and int(said) > self.limits.body:
             raise too_large(self.limits)
-        if self.full:
-            raise self._busy()
+        self._refuse_if_full()
 
         def hold(size: int) -> None:
             nonlocal held
             if held + size > self.limits.body:
                 raise too_large(self.limits)
-            if self.held + size > self.limits.held:
-                raise self._busy()
+            kept = self.limits.kept if held + size > self.limits.small else 0
+            if self.held + size > self.limits.held - kept:
+                raise _busy(f"{self.held / 2**20:.0f} MiB of requests")
             held, self.held = held + size, self.held + size
 
         try:
@@ -84,16 +87,20 @@ class Gate:
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold one of the places for requests. Raises HTTPException with 429."""
-        if self.full:
-            raise self._busy()
+        self._refuse_if_full()
         self.inside += 1
         try:
             yield
         finally:
             self.inside -= 1
 
-    def _busy(self) -> HTTPException:
-        return HTTPException(429, f"The service is busy with {counted(self.inside, 'request')}. Try again.", SOON)
+    def _refuse_if_full(self) -> None:
+        if self.full:
+            raise _busy(counted(self.inside, "request"))
+
+
+def _busy(what: str) -> HTTPException:
+    return HTTPException(429, f"The service is busy with {what}. Try again.", SOON)
 
 
 def too_large(limits: Limits) -> HTTPException:

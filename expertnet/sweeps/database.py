@@ -18,6 +18,9 @@ SERVERS = ("postgresql", "mysql", "mariadb")
 PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by module
 OTHERS = {"mysqlconnector": "connection_timeout", "pg8000": "timeout"}  # drivers that have no connect_timeout
 CONNECT_WITHIN = 3  # seconds for each address of a host, which rarely has more than two
+LOST = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 9000}  # s, s, 1, ms
+SILENT = {"read_timeout": 30, "write_timeout": 30}  # seconds; a statement may wait for a lock
+WHILE_CONNECTED = {"psycopg": LOST, "psycopg2": LOST, "pymysql": SILENT, "mysqldb": SILENT, "mariadbconnector": SILENT}
 
 
 def database_name() -> str:
@@ -31,7 +34,7 @@ def database_name() -> str:
 
 
 def check_database() -> None:
-    """Raise SettingsError or RunError with what is wrong with the database, within 10 seconds."""
+    """Raise SettingsError or RunError with what is wrong with the database."""
     name = database_name()
     if name:
         with explained(name):
@@ -81,15 +84,20 @@ def _url() -> Any:
     return url
 
 
+def time_limits(driver: str) -> dict[str, int]:
+    """Return what limits how long a driver waits for a database that cannot be reached, or no longer, as far as it can."""
+    return {OTHERS.get(driver, "connect_timeout"): CONNECT_WITHIN} | WHILE_CONNECTED.get(driver, {})
+
+
 @cache
 def _storage(text: str) -> Any:
     from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import NoSuchModuleError
 
     url = _url()
-    timeout = {OTHERS.get(url.drivername.partition("+")[2], "connect_timeout"): CONNECT_WITHIN}
     try:
-        return get_storage(RDBStorage(text, {"connect_args": timeout, "pool_pre_ping": True}))
+        limits = time_limits(url.get_driver_name())
+        return get_storage(RDBStorage(text, {"connect_args": limits, "pool_pre_ping": True}))
     except NoSuchModuleError:
         raise SettingsError(f"{VARIABLE} names an unknown driver, {url.drivername}. Use one as in {EXAMPLE}.") from None
     except RuntimeError as error:  # tables of another version of Optuna

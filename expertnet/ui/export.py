@@ -6,13 +6,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
 
 from expertnet.errors import RunError
-from expertnet.findings.card import model_card
+from expertnet.findings.card import measure_for_card, model_card
 from expertnet.service import snippets
 from expertnet.store.checks import check_network
 from expertnet.store.index import rows_of
@@ -41,6 +42,7 @@ FORMATS = {
 }
 CONVERTED = {ONNX: ("onnx", "zip"), PAGE: ("html", "html")}  # format on the command line, ending
 CODE = 400  # pixels of the code beside a download
+LIMIT = 10  # seconds that a measurement for the card may take without being asked for
 TICK = 0.2  # seconds between two looks at whether to stop
 
 
@@ -83,7 +85,14 @@ def _formats(run: Run, key: str) -> None:
     elif format == SERVICE:
         _service(run)
     elif format == CARD:
-        _download("Download", lambda: model_card(run).encode(), f"{run.id}.md", key)
+        measured = in_background(
+            (key, format, version),
+            "Measure the test images",
+            partial(measure_for_card, run, "best", threads=threads()),
+            LIMIT,
+        )
+        if measured is not None:
+            _download("Download", lambda: model_card(run).encode(), f"{run.id}.md", key)
     else:
         kind, ending = CONVERTED[format]
         precision = st.segmented_control(

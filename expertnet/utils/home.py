@@ -23,11 +23,12 @@ def install_command(*packages: str) -> str:
 
 
 def launcher() -> str:
-    """Return how to call the command `expertnet` here: by its name if it is on the PATH, else by the path from the current folder."""
-    if shutil.which(PROGRAM):
-        return PROGRAM
+    """Return how to call the command `expertnet` here: by its name if the PATH leads to it, else by the path from this folder."""
     python = Path(sys.executable or "python")
     script = python.with_name(PROGRAM + python.suffix * (os.name == "nt"))
+    found = shutil.which(PROGRAM)  # which may belong to another installation
+    if found and script.is_file() and os.path.samefile(found, script):
+        return PROGRAM
     program, options = (script, []) if script.is_file() else (python, ["-m", PROGRAM])
     here = Path.cwd()
     return quoted([str(program.relative_to(here) if program.is_relative_to(here) else program), *options])

@@ -77,6 +77,19 @@ def test_in_short_all_controls_that_say_the_same_are_counted_too():
     assert in_short(run, store) == "Learned routing improves accuracy over all 5 networks trained without it."
 
 
+def test_in_short_and_with_figures_the_seeds_are_those_of_the_clause():
+    store = RunStore()
+    run = original(store, test=0.9, **WIDE)
+    learned, noise = [0.90, 0.91, 0.92], [0.95, 0.91, 0.86]
+    plan = with_controls(run, store, {"learned": learned, "uniform": [0.80, 0.8101], "parameters": noise})
+    short, whole = in_short(run, store), retrained(plan).sentence
+    assert short.endswith(
+        "Learned routing improves accuracy over equal weights; and "
+        "is indistinguishable from one expert of equal parameters with 3 seeds."
+    )
+    assert whole.endswith("one expert of equal parameters (+0.3 points) with 3 seeds.")
+
+
 def test_in_short_nothing_is_said_of_a_run_that_cannot_have_controls():
     store = RunStore()
     assert in_short(original(store, **{"model.routing": "uniform"}), store) == ""

@@ -2,10 +2,11 @@
 
 import pytest
 
+from expertnet.evaluation.outputs import cached_outputs
 from expertnet.service import snippets
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.onnx_precision import Precision
-from expertnet.ui.export import FORMATS, ONNX, PAGE, RUN, SERVICE, in_own_process
+from expertnet.ui.export import CARD, FORMATS, ONNX, PAGE, RUN, SERVICE, in_own_process
 from expertnet.utils.files import write_atomically
 from expertnet.utils.home import launcher
 from expertnet.utils.progress import Cancelled, silent
@@ -32,6 +33,9 @@ def test_a_run_is_exported_in_the_format_you_choose():
             assert download is None and command == f"{launcher()} serve-model {run.id}"
             expected = (snippets.curl(), snippets.python(run), snippets.javascript(run))
             assert codes == [each.strip() for each in expected]
+        elif format == CARD:
+            until(lambda: test.run().get("download_button"))
+            assert cached_outputs(run, "test") is not None  # as for the card of the command
         else:
             assert not download.proto.disabled
     assert chosen(test, ONNX) is None

@@ -7,16 +7,18 @@ import threading
 import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import HTTPException, Request
 
 from expertnet.data.images import load_image
 from expertnet.inference.predictor import Predictor
 from expertnet.service.app import make_app
 from expertnet.service.batches import Batcher
-from expertnet.service.intake import BYTES, FORM, PIXELS, Limits
+from expertnet.service.intake import BYTES, FORM, PIXELS, Gate, Limits
 from tests.support.hostile.inputs import images
 from tests.support.services import form, live, png
 from tests.support.small import LIMIT, until
@@ -199,7 +201,7 @@ def test_a_busy_service_says_when_to_try_again(served, client):
     assert start.get("/ready").status_code == post().status_code == 200
 
 
-def test_slow_bodies_keep_nobody_out(served):
+def test_a_slow_body_takes_no_place_and_only_the_space_of_what_has_arrived(served):
     """One place, and space for a body and a half: half a body takes neither the place nor the space of the whole."""
     body, told = png(), []
 
@@ -226,6 +228,25 @@ def test_slow_bodies_keep_nobody_out(served):
 def test_bodies_together_have_a_limit(client):
     start = client(limits=Limits(body=1000, held=100))
     assert "busy" in refused(start.post("/predict", content=bytes(101), headers=RAW), 429)
+
+
+def test_large_bodies_that_stall_leave_space_for_small_ones_and_the_refusal_names_their_bytes():
+    size, gate = 2**20 - 1, Gate(Limits(body=2**20, held=2**22, small=2**10, kept=2**12))
+    with ExitStack() as stack:
+        large, small = (
+            [stack.enter_context(gate.body(Request({"type": "http", "headers": []}))) for _ in range(4)] for _ in "ab"
+        )
+        for hold in large[:3]:
+            hold(size)
+        with pytest.raises(HTTPException) as refusal:
+            large[3](size)
+        assert refusal.value.status_code == 429 and "busy with 3 MiB" in refusal.value.detail
+        large[3](size - 2**12)  # all but the space that is kept
+        for hold in small:
+            hold(2**10)
+        with pytest.raises(HTTPException):
+            small[0](1)  # no longer small
+    assert gate.held == 0
 
 
 def test_concurrent_requests_get_their_own_answers_and_are_counted(served, client):

@@ -1,5 +1,6 @@
 """Sweeps whose trials are in a database."""
 
+import os
 import re
 import socket
 import subprocess
@@ -7,9 +8,10 @@ import sys
 
 import optuna
 import pytest
+import sqlalchemy
 
 from expertnet.errors import RunError, SettingsError
-from expertnet.sweeps.database import VARIABLE, database_name
+from expertnet.sweeps.database import VARIABLE, database_name, time_limits
 from expertnet.sweeps.engine import advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
@@ -86,6 +88,28 @@ def test_a_sweep_keeps_the_storage_with_which_it_began(store, monkeypatch):
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(RunError, match="me@there/trials, and EXPERTNET_OPTUNA_URL is not set"):
         trials_of(sweep)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux")
+def test_a_connection_to_postgresql_ends_soon_after_the_network_drops():
+    """The system itself says what the connection's socket has been given."""
+    with postgres() as url:
+        engine = sqlalchemy.create_engine(url, connect_args=time_limits("psycopg"))
+        with (
+            engine.connect() as connection,
+            socket.socket(fileno=os.dup(connection.connection.dbapi_connection.fileno())) as opened,
+        ):
+            options = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+            lost, idle, interval = (opened.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        engine.dispose()
+    assert 0 < lost <= 10_000 and idle + interval <= 10
+
+
+def test_a_driver_gets_only_the_limits_that_it_has():
+    assert time_limits("pymysql") == {"connect_timeout": 3, "read_timeout": 30, "write_timeout": 30}
+    assert time_limits("mysqlconnector") == {"connection_timeout": 3} and time_limits("pg8000") == {"timeout": 3}
 
 
 @pytest.mark.long

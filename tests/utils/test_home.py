@@ -43,6 +43,21 @@ def test_on_the_path_the_name_is_enough(installed, tmp_path, monkeypatch):
     assert launcher() == "expertnet" and started(tmp_path) == "started\n"
 
 
+def test_the_program_of_another_installation_on_the_path_is_not_called(installed, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "expertnet").write_text("#!/bin/sh\necho another\n")
+    (tmp_path / "other" / "expertnet").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/other:{installed}:/usr/bin:/bin")
+    assert launcher() == "'my venv/bin/expertnet'" and started(tmp_path) == "started\n"
+
+
+def test_a_link_on_the_path_is_the_program_that_it_leads_to(installed, tmp_path, monkeypatch):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "expertnet").symlink_to(installed / "expertnet")
+    monkeypatch.setenv("PATH", f"{tmp_path}/links:/usr/bin:/bin")
+    assert launcher() == "expertnet" and started(tmp_path) == "started\n"
+
+
 def test_without_an_installed_program_python_starts_the_package(installed):
     (installed / "expertnet").unlink()
     assert launcher() == "'my venv/bin/python' -m expertnet"
