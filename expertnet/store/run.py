@@ -88,6 +88,11 @@ class Run:
     def imported(self) -> bool:
         return bool(self._config_value("imported"))
 
+    @property
+    def trial(self) -> bool:
+        """Return whether this is a trial of a sweep, which tells at its own end."""
+        return bool(self._config_value("trial"))
+
     def card(self) -> str:
         """Return the model card of a shipped run, in Markdown; "" for others."""
         try:

@@ -106,13 +106,14 @@ class RunStore:
         run_id: str | None = None,
         start: Path | None = None,
         tags: tuple[str, ...] = (),
+        trial: bool = False,
     ) -> Run:
         """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long, and
         as `start_source` does.
 
         `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
         elsewhere first, so that a kill leaves no run that nobody knows; what it, or a power cut, leaves of the run is written
-        again. `start` is a file of weights to start from, for settings that are pinned already.
+        again. `start` is a file of weights to start from, for settings that are pinned already. A `trial` is one of a sweep.
         """
         check_limits(Notes(name, tags))
         settings, source = (settings, None) if start else self.pinned(settings)
@@ -121,7 +122,7 @@ class RunStore:
         try:
             run.path.mkdir(exist_ok=run_id is not None)
         except FileExistsError:
-            return self.create(settings, preset, name, own, start=start, tags=tags)  # with another id
+            return self.create(settings, preset, name, own, start=start, tags=tags, trial=trial)  # with another id
         if start:
             shutil.copyfile(start, run.path / FILE)
         elif source:
@@ -132,6 +133,8 @@ class RunStore:
             "created": now(),
             **settings.model_dump(mode="json"),
         }
+        if trial:
+            config["trial"] = True
         if own:
             keep_copy(own.fingerprint, run.id)
         sync = run_id is None

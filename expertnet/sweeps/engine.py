@@ -219,7 +219,9 @@ def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Ru
     settings = settings_with(study.plan.settings, trial.params)
     name = cut(f"{cut(sweep.title, LONGEST)}, trial {trial.number + 1}", MAX_NAME)
     run_id = trial.user_attrs["run"]
-    run = sweep.store.create(settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(SWEEP_TAG,))
+    run = sweep.store.create(
+        settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(SWEEP_TAG,), trial=True
+    )
     RunQueue(sweep.store.root).add(run.id, owner)
     return run
 

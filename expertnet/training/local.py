@@ -48,6 +48,8 @@ class LocalExecutor(Executor):
             if limit > 1 < processes:
                 return f"Waits for room for its {processes} processes."
             return "Waits for the run in training." if limit == 1 else f"Waits for one of {limit} runs to finish."
+        if processes > 1 and not self._has_room(run):
+            return f"Waits for {processes} neighboring places."
         return "About to start."
 
     def wake(self) -> None:

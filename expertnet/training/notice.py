@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from expertnet.store.notes import SWEEP_TAG
 from expertnet.store.run import Run
 from expertnet.store.status import Status, epochs_text
 from expertnet.utils.home import install_command
@@ -20,7 +19,7 @@ TOLD = frozenset({"finished", "failed"})  # a person who stops a run knows that 
 
 def send_notice(run: Run, status: Status) -> None:
     """Send a notice on a run that has ended, unless it is one of many. What goes wrong is in the run's log."""
-    if status.state in TOLD and SWEEP_TAG not in run.notes().tags:
+    if status.state in TOLD and not run.trial:
         send(f"{run.title}: {status.state}", notice_text(status), run.log)
 
 

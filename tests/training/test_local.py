@@ -15,6 +15,7 @@ from expertnet.store.queue import RunQueue
 from expertnet.training import local
 from expertnet.training.manager import Manager
 from expertnet.training.process import start_process
+from expertnet.utils.files import file_lock
 from expertnet.utils.processes import process_facts, this_process
 from tests.support.small import LIMIT, can_resume, settings, until
 
@@ -70,6 +71,19 @@ def test_a_run_with_several_processes_waits_for_as_many_places(store):
     assert status(single) == "About to start."
     queue.set_limit(2)
     assert status(single) == "Waits for one of 2 runs to finish."
+
+
+def test_a_run_with_two_processes_waits_for_neighboring_places(store):
+    middle, pair = store.create(settings()), store.create(settings(**{"hardware.processes": 2}))
+    queue = RunQueue(store.root)
+    queue.set_limit(3)
+    queue.add(middle.id)
+    assert queue.take(middle.id, 1)
+    middle.write_status(middle.status().changed(state="running", process=this_process()))
+    queue.add(pair.id)
+    with file_lock(store.root / "training-2.lock"):
+        assert Manager(store).executor.status(pair) == "Waits for 2 neighboring places."
+    assert Manager(store).executor.status(pair) == "About to start."
 
 
 def test_no_helper_starts_for_what_a_command_has_queued_nor_again_and_again_if_it_cannot(store, monkeypatch):

@@ -7,12 +7,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from expertnet.store.notes import SWEEP_TAG, Notes
 from expertnet.store.status import Status
 from expertnet.sweeps.engine import advance
+from expertnet.sweeps.follow_up import train_longer
 from expertnet.training.notice import VARIABLE, send_notice
+from expertnet.training.runner import run_training
+from expertnet.training.start import prepare_resume
+from expertnet.training.stop import Stop
 from expertnet.utils.home import install_command
 from tests.support.opening import written
-from tests.support.small import until
+from tests.support.small import settings, until
 from tests.support.sweeps import started, train
 
 
@@ -82,6 +87,31 @@ def test_of_a_sweep_its_end_alone_is_told(store, inbox, monkeypatch):
     wait()
     assert [message["title"] for message in got] == ["Experts: finished"]
     assert [message["message"] for message in got] == ["The sweep has ended: every combination was tried"]
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_what_follows_a_sweep_and_runs_with_the_tag_of_sweeps_are_told(store, inbox, monkeypatch):
+    pytest.importorskip("apprise")
+    got, address = inbox
+    sweep = started(store, "model.num_experts=1..2", name="Experts")
+    (trial,) = advance(sweep)
+    train(trial)
+    advance(sweep)
+    monkeypatch.setenv(VARIABLE, address)
+    longer = train_longer(sweep, 9)
+    mine = written(store, "mine")
+    mine.annotate(Notes(tags=(SWEEP_TAG,)))
+    for run in (longer, mine):
+        sent(run, Status(state="finished", epoch=3, epochs=3, test_accuracy=0.5))
+    assert [message["title"] for message in got] == [f"{run.title}: finished" for run in (longer, mine)]
+
+
+def test_a_trial_that_a_person_trains_longer_is_no_longer_one_of_many(store):
+    trial = store.create(settings(), trial=True)
+    run_training(trial, Stop())
+    assert trial.trial
+    prepare_resume(trial, epochs=trial.settings().training.epochs + 1)
+    assert not trial.trial
 
 
 def test_without_the_package_the_log_says_what_to_install(store, monkeypatch):
