@@ -301,6 +301,18 @@ def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_who
     assert test.button(key="start").disabled and "pets" not in query_of(test).get("dataset", "")
 
 
+@pytest.mark.parametrize("above", ["mine/pets", "pets/cat/of/mine"])
+def test_a_folder_above_the_classes_is_used_and_one_without_classes_is_not_offered(above):
+    test = own_images_form()
+    folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
+    with zipfile.ZipFile(io.BytesIO(archive_of("cat", "dog"))) as archive:
+        folder.set_value([(f"{above}/{name}", archive.read(name), "image/png") for name in archive.namelist()]).run()
+    offered = "use folder" in [each.key for each in test.button]
+    assert offered == (above == "mine/pets") and test.button(key="start").disabled
+    said = "Classes: cat (3), dog (3)." if offered else "no images in class folders"
+    assert any(said in caption.value.replace("\\", "") for caption in test.caption)
+
+
 def test_the_files_of_a_folder_leave_the_memory_as_they_are_saved(monkeypatch):
     held = []
 
@@ -328,9 +340,9 @@ def test_an_upload_waits_to_be_confirmed_although_another_path_was_used_before(t
     path = next(field for field in test.text_input if field.label == "Path on this computer")
     path.set_value(str(tmp_path)).run()  # an empty folder, so that the fields stay
     folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
-    folder.set_value([("pets/cat/1.png", b"", "image/png")]).run()
+    folder.set_value([(f"pets/{name}.png", b"", "image/png") for name in ("cat/1", "cat/2", "dog/1", "dog/2")]).run()
     assert test.button(key="start").disabled
-    assert ["Confirm the 1 image above first." in warning.value for warning in test.warning] == [True]
+    assert ["Confirm the 4 images above first." in warning.value for warning in test.warning] == [True]
 
 
 def test_the_first_look_at_your_own_images_shows_the_layout_and_no_warning():

@@ -101,8 +101,10 @@ def _choose(form: Form) -> str:
     )
     if files:  # not at once, so that you see which files could not be uploaded
         images = counted(len(files), "uploaded image")
-        confirm.caption(_contents(files))
-        action(confirm, f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary")
+        contents, usable = _contents(files)
+        confirm.caption(contents)
+        if usable:
+            action(confirm, f"Use {images}", "check", "use folder", lambda: _save_folder(form, files), type="primary")
     else:
         st.code(LAYOUT, language=None)
     typed = "" if is_upload(form.path) else form.path
@@ -127,6 +129,8 @@ def _choose(form: Form) -> str:
         form.uploads += 1  # the next rerun draws an empty uploader, so that a file is saved and held in memory once
         act(lambda: _choose_path(form, save_upload(uploaded.name, uploaded.getvalue())))
     if files:
+        if not usable:
+            return "Add your images in folders of classes first."
         return f"Confirm the {counted(len(files), 'image')} above first."
     return "" if form.dataset else "Add your images above first."
 
@@ -152,13 +156,13 @@ def _offer_own() -> None:
     link("data", "Make a dataset, or change one, on the Data page")
 
 
-def _contents(files: list[UploadedFile]) -> str:
-    """Return the classes of uploaded files, or why they have none."""
+def _contents(files: list[UploadedFile]) -> tuple[str, bool]:
+    """Return the classes of uploaded files, or why they have none, and whether they can be used."""
     try:
-        layout = arrange([(file.name, False) for file in files], files[0].name.partition("/")[0])
+        layout = arrange([(name, False) for name in _inside(files)], files[0].name.partition("/")[0])
     except DatasetError as error:
-        return f":material/warning: {escape(str(error))}"
-    return f"Classes: {escape(_counts(layout.classes, class_counts(layout)))}."
+        return f":material/warning: {escape(str(error))}", False
+    return f"Classes: {escape(_counts(layout.classes, class_counts(layout)))}.", True
 
 
 def _save_folder(form: Form, files: list[UploadedFile]) -> None:
@@ -170,9 +174,15 @@ def _save_folder(form: Form, files: list[UploadedFile]) -> None:
         forget(*files)
 
 
+def _inside(files: list[UploadedFile]) -> dict[str, UploadedFile]:
+    """Return files by their paths in the uploaded folder, as those of a folder on this computer. Several folders keep their names."""
+    folders = {file.name.partition("/")[0] for file in files}
+    return {file.name.partition("/")[2] if len(folders) == 1 else file.name: file for file in files}
+
+
 def _taken(files: list[UploadedFile]) -> Iterator[tuple[str, bytes]]:
     """Yield files in the order of their paths, and free the memory of each after it."""
-    for name, file in sorted({file.name: file for file in files}.items()):
+    for name, file in sorted(_inside(files).items()):
         yield name, file.getvalue()
         forget(file)
         file.close()
