@@ -5,9 +5,8 @@ from torch import Tensor
 
 from expertnet.data.images import fit, load_image, read_image
 
-PEN = (
-    1 / 7
-)  # width of the pen, as a share of the canvas: in a digit as large as the canvas, about as thick as in Digits
+# Width of the pen, as a share of the canvas: in a digit as large as the canvas, about as thick as in Digits
+PEN = 1 / 7
 
 
 def load_drawing(data: bytes, image_size: int, native_size: int | None, light_on_dark: bool) -> Tensor:

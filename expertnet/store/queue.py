@@ -46,10 +46,9 @@ class _Contents(BaseModel):
     @property
     def must_last(self) -> bool:
         """Return whether it holds more than runs whose owners end with the computer: others' runs, or a user's choice."""
-        outlive = any(entry.owner is None for entry in self.waiting) or any(
-            isinstance(e.place, str) for e in self.training
-        )
-        return outlive or self.paused or self.limit > 1
+        left = any(entry.owner is None for entry in self.waiting)  # by a user, for any studio
+        on_ray = any(isinstance(entry.place, str) for entry in self.training)
+        return left or on_ray or self.paused or self.limit > 1
 
     @field_validator("training", mode="before")
     @classmethod

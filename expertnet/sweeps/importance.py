@@ -76,9 +76,8 @@ def _evaluated(space: Sequence[Dimension], values: list[Any], accuracies: list[f
         for number, (row, accuracy) in enumerate(zip(values, accuracies, strict=True))
     ]
     study = optuna.create_study(direction="maximize")
-    study.get_trials = lambda *_, **__: (
-        trials
-    )  # study.add_trials() checks and copies each one, which takes ten times as long
+    # study.add_trials() checks and copies each one, which takes ten times as long
+    study.get_trials = lambda *_, **__: trials
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TOP)
     found = evaluator.evaluate(study)  # get_param_importances would normalize
     return np.array([found.get(key, 0.0) for key in distributions])

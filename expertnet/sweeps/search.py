@@ -34,9 +34,8 @@ def search(
         nonlocal epoch
         if status.epoch != epoch:
             epoch = status.epoch
-            if (
-                0 < epoch < status.epochs
-            ):  # there is nothing to judge before the first epoch, nor to stop after the last one
+            # There is nothing to judge before the first epoch, and nothing to stop after the last one.
+            if 0 < epoch < status.epochs:
                 with suppress(RunError):  # such as a database out of reach, at which this training must not fail
                     advance(sweep)
 

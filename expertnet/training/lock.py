@@ -1,7 +1,7 @@
 """As many trainings at once per store as its queue allows, whichever server, command line or worker process starts them.
 
 Each training holds its run, and one of the store's places for each of its processes: lock files, which the system releases when the
-process that took them ends in any way.
+process that took them ends in any way. What a user starts with torchrun holds neither.
 """
 
 from collections.abc import Callable, Iterator

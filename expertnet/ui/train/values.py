@@ -17,10 +17,8 @@ FORM = "form"  # its key in the session
 SHOWN = "run in view"  # in the session: the id of the run that was in view last, NONE for the form, or ""
 NONE = "none"  # also in the URL
 TAB = "tab"  # in the session and in the URL: the open tab of a run that has ended
-MISTAKE = (
-    "image",
-    "part",
-)  # of the Predict page, whose query Streamlit also puts into the browser's history of this page
+# Of the Predict page, whose query Streamlit also puts into the browser's history of this page
+MISTAKE = ("image", "part")
 CUSTOM = "own"  # the source of your own images
 EXACT = 2**53  # from here on, floats skip whole numbers
 
