@@ -36,6 +36,7 @@ CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
 # still loads is about as wide as a button, or the others would move further. A long name of the run in training leaves room for Stop.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.
+# Its parts are placed by their keys, because a container does not exist before it has contents.
 LOOKS = """
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
 div[data-testid='stSliderThumbValue'] {color: inherit}
@@ -49,12 +50,15 @@ button[data-testid='stExpandSidebarButton'] {width: auto; padding-inline: 0.5rem
 button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
 @media (min-width: 641px) {
   div.st-key-one-image {
-    display: grid; grid-template: minmax(112px, auto) 1fr / minmax(0, 4fr) minmax(0, 5fr) minmax(0, 5fr); column-gap: 2rem
+    display: grid; column-gap: 2rem;
+    grid-template: 'answer weights entropy' minmax(112px, auto) 'choice weights entropy' 1fr
+      / minmax(0, 4fr) minmax(0, 5fr) minmax(0, 5fr)
   }
-  div.st-key-one-image > :is(:nth-child(2), :nth-child(4)) {grid-row: 1 / 3}
+  div.st-key-one-image > :has(> .st-key-image-answer) {grid-area: answer}
+  div.st-key-one-image > :has(> .st-key-image-weights) {grid-area: weights}
+  div.st-key-one-image > :has(> .st-key-image-choice) {grid-area: choice}
+  div.st-key-one-image > :has(> .st-key-image-entropy) {grid-area: entropy}
   div.st-key-one-image [class*='st-key-room-film'] {min-height: 183px}
-  div.st-key-one-image > :nth-child(2) {grid-column: 2}
-  div.st-key-one-image > :nth-child(4) {grid-column: 3}
 }
 """
 

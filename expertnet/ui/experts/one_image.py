@@ -16,6 +16,7 @@ from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps shown per expert
 KEY = "one image"  # of the container that the style sheet turns into a grid in a wide window
+PARTS = ("answer", "weights", "choice", "entropy")  # what the keys of their containers say to the style sheet
 FIRST, SECOND = "first image", "second image"
 
 
@@ -49,12 +50,12 @@ def _image(selection: Selection, lab: Lab | None, of: str = "") -> tuple[Tensor 
 
     Return the image and its routing weights (B, K), None without an image. `of` tells apart two images on one page.
     """
-    above, choice = [st.container(), st.container()], st.container()
+    answer, weights, choice, entropy = (st.container(key=f"image {part} {of}".rstrip()) for part in PARTS)
     with choice:
         picked = pick_image(selection, second=of == SECOND)
     if picked is None:
         return None, None
-    return picked[0], _routing(selection, lab, *picked, [*above, st.container()], of)
+    return picked[0], _routing(selection, lab, *picked, [answer, weights, entropy], of)
 
 
 def _routing(
