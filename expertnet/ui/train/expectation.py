@@ -23,6 +23,7 @@ from expertnet.utils.text import counted
 
 STEP = "A step changes the weights once, to fit one batch of images better"
 ROUGH = "No run like this has been timed on this computer yet, so the time is a rough estimate from a few steps"
+UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
 def expectation(row: DeltaGenerator, settings: Settings, form: Form, may_time: bool) -> Callable[[], bool]:
@@ -61,10 +62,12 @@ def _time_needed(
     if seconds:
         needed = f" · about {_about(seconds)} on this computer"
     elif timing := _timing(settings, may_time):
-        if timing.running:
-            needed = " · estimating the time on this computer…"  # as long as what follows, so that nothing jumps
-        elif timing.result and math.isfinite(timing.result):
-            needed = f" · roughly {_between(*likely_seconds(settings, images, timing.result))} on this computer"
+        if timing.running:  # this and what follows take the same room, so that nothing jumps
+            needed = " · estimating the time on this computer…"
+        elif timing.result == math.inf:
+            needed = " · this computer was too busy for an estimate"
+        elif timing.result:
+            needed = f" · {_between(*likely_seconds(settings, images, timing.result))} on this computer"
             help = f"{STEP}. {ROUGH}."
     row.markdown(f":small[{counted(steps, 'step')}{needed}]", width="content", help=help)
     drawn = bool(timing and timing.running)
@@ -99,9 +102,8 @@ def _about(seconds: float) -> str:
 
 
 def _between(least: float, most: float) -> str:
-    """Return two durations as a range, with the unit once if both have it."""
-    low, high = _about(least), _about(most)
-    if low == high:
-        return low
-    number, unit = low.split(" ", 1)
-    return f"{number if high.partition(' ')[2] == unit in ('s', 'min') else low} to {high}"
+    """Return a rough range in one unit, rounded outwards."""
+    size, unit = next(each for each in UNITS if most < 90 * each[0] or each is UNITS[-1])
+    step = 10 if unit == "s" else 1
+    low, high = math.floor(least / size / step) * step, math.ceil(most / size / step) * step
+    return f"roughly {low} to {high} {unit}" if low else f"up to {high} {unit}"
