@@ -22,8 +22,8 @@ if run is None:
         "Train a small network whose blocks hold several experts, and see how much each expert counts for every image."
     )
     entered = settings_form()
-    start_panel(entered.settings, entered.problem)
-    watch_queue(queue_changed)
+    news = start_panel(entered.settings, entered.problem)
+    watch_queue(lambda: queue_changed() or news())
 else:
     live_view(run, tools, queue_changed)
 write_url(tabs=run is not None and not run.status().active)

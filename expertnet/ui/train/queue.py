@@ -56,7 +56,7 @@ def _limit(limit: int) -> None:
 
 
 def watch_queue(changed: Callable[[], bool]) -> None:
-    """Draw the page again once the queue has changed."""
+    """Draw the page again once the queue, or what else is tested, has changed."""
 
     def look() -> None:
         if changed():
