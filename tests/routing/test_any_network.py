@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -122,7 +121,10 @@ def test_networks_are_compared_on_the_same_images_only():
     assert first == second != other
 
 
+@pytest.mark.slow
 def test_condconv_of_timm():
+    import timm  # takes a second, also where this test is left out
+
     torch.manual_seed(3)
     model = timm.create_model("efficientnet_cc_b0_4e", num_classes=3).eval()
     blocks = {name: module for name, module in model.named_modules() if hasattr(module, "routing_fn")}

@@ -47,6 +47,7 @@ def test_a_sweep_ends_with_its_budget_and_knows_the_best(store):
     assert all(trial.parameters and trial.multiply_adds and trial.seconds == 40.0 for trial in found)
 
 
+@pytest.mark.slow
 def test_the_same_plan_gives_the_same_trials_wherever_it_was_cut_off(store):
     whole, cut_off = done(started(store)), started(store)
     for _ in range(3):

@@ -183,7 +183,7 @@ def test_a_run_that_another_process_trains_is_not_trained_a_second_time(store):
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "an interruption", "the page", "the page, to the trash"])
 @pytest.mark.parametrize("resumed", [False, True])
-@pytest.mark.parametrize("by", ["a process", "a Ray task"])
+@pytest.mark.parametrize("by", ["a process", pytest.param("a Ray task", marks=pytest.mark.slow)])
 def test_a_stop_reaches_a_run_that_waits_for_another_process_to_leave_it(store, how, resumed, by, monkeypatch):
     run, stop, queue = store.create(settings()), Stop(), RunQueue(store.root)
     monkeypatch.setattr(ray_node, "Stop", lambda: stop)

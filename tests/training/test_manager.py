@@ -46,6 +46,7 @@ def test_a_run_from_the_queue_to_its_files(manager, store):
     assert run.checkpoints.present() == ("best", "last") and "Finished" in run.log_tail()
 
 
+@pytest.mark.slow
 def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
     run, seen = store.create(settings(**{"training.epochs": 3})), []
     run_training(run, Stop(), on_progress=lambda status: seen.append((status.activity, status.progress)))
@@ -55,6 +56,7 @@ def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
     assert run.status().changed(state="stopped", epoch=1, step=2, steps=4).progress == 1 / 3  # of whole epochs
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_has_lost_its_status_is_measured_again(store):
     run = store.create(settings(**{"training.epochs": 2}))
     before = run_training(run, Stop())
@@ -279,6 +281,7 @@ def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store)
     assert run.status() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     run = store.create(settings(**{"training.epochs": 1}))
     stop = Stop()
@@ -289,6 +292,7 @@ def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     assert run.state == "finished" and run.status().test_accuracy is not None
 
 
+@pytest.mark.slow
 def test_a_run_that_was_to_be_trained_longer_and_was_not_is_what_it_was(store):
     run = store.create(settings())
     run_training(run, Stop())

@@ -216,6 +216,7 @@ def test_a_command_that_resumes_a_run_takes_it_from_ray(store):
     assert train_in_turn(run, Stop()).state == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", [None, "another-host"])
 def test_a_task_waits_until_the_processes_of_its_first_attempt_have_ended(store, host):
     run, queue = store.create(settings()), RunQueue(store.root)

@@ -209,6 +209,7 @@ def test_the_resolution_grows_in_equal_shares_of_the_steps_and_evaluation_is_at_
     assert set(evaluated) == {8}
 
 
+@pytest.mark.slow
 def test_the_bias_of_a_whitened_stem_learns_for_three_epochs_however_often_a_run_is_prolonged(data):
     state, biases = None, []
     for total in (2, 4, 5):
@@ -258,6 +259,7 @@ def test_averaged_weights_are_those_evaluated(data, warms_up):
     assert not torch.equal(run.weights()["classifier.head.weight"], run.model.classifier.head.weight)
 
 
+@pytest.mark.slow
 def test_a_short_run_learns_with_strong_averaging(data):
     """With 0.99, an average that moves at one rate would still be close to the first of these 60 steps."""
     run = trainer(data, **{"training.ema": 0.99, "training.epochs": 10})
@@ -443,6 +445,7 @@ class BrokenBackward(torch.autograd.Function):
         raise RuntimeError("no compiler here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_", ["forward", "backward"])
 def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     def broken(model):
