@@ -1,4 +1,7 @@
-"""Who may import what: rooms import only rooms below them, and nobody uses a private name of somebody else."""
+"""Who may import what: rooms import only rooms below them, and nobody uses a private name of somebody else.
+
+The module is long because all rules share what was read of the files.
+"""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Untrusted bytes become a checked RGB image or an error."""
+"""Untrusted bytes become a checked RGB image or an error. The module is long because all limits on an image are tried here."""
 
 import io
 import struct

@@ -1,4 +1,7 @@
-"""Any torch module in the lab: against the lab's own networks, timm's CondConv, and a mixture whose answers are known on paper."""
+"""Any torch module in the lab: against the lab's own networks, timm's CondConv, and a mixture whose answers are known on paper.
+
+The module is long because each measurement of the lab is tried on them.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice."""
+"""A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice.
+
+The module is long because a sweep can be cut off in many places, and one function goes on from all of them.
+"""
 
 import re
 import subprocess
