@@ -22,6 +22,8 @@ ifndef SEED
 SEED := $(shell date +%s)
 endif
 PYTEST = $(VENV)/bin/python -m pytest --randomly-seed=$(SEED)
+# What is left out as a folder is not even imported.
+FAST = --ignore tests/browser --ignore tests/pages -m "not slow and not long" tests
 
 .PHONY: run test test-fast test-long test-busy coverage all-tests lint benchmark accuracy watching hostile clean
 
@@ -32,19 +34,19 @@ test: lint all-tests
 
 all-tests: $(VENV)/.dev
 	@echo "Tests in random order, seed $(SEED). To repeat this order: make test SEED=$(SEED)"
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not browser and not long" tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --ignore tests/browser -m "not long" tests
 	$(PYTEST) -x -n $(WORKERS) --dist loadfile -m "not long" tests/browser
 
 test-fast: lint
 	@echo "Fast tests in random order, seed $(SEED). To repeat this order: make test-fast SEED=$(SEED)"
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not browser and not long" tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile $(FAST)
 
 test-long: $(VENV)/.dev
 	@echo "Long tests in random order, seed $(SEED). To repeat this order: make test-long SEED=$(SEED)"
 	OMP_NUM_THREADS=1 $(PYTEST) -m long tests
 
 coverage: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --cov --cov-report= -m "not slow and not browser and not long" tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --cov --cov-report= $(FAST)
 	@echo "The fast tests run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/."
 
 test-busy: $(VENV)/.dev

@@ -1,6 +1,10 @@
-"""Who may import what: rooms import only rooms below them, and nobody uses a private name of somebody else."""
+"""Who may import what: rooms import only rooms below them, and nobody uses a private name of somebody else.
+
+The module is long because all rules share what was read of the files.
+"""
 
 import ast
+import gc
 import re
 import subprocess
 import sys
@@ -32,6 +36,15 @@ LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 PACKAGE = sorted(path for path in (ROOT / "expertnet").rglob("*.py") if path != ROOT / "expertnet/__init__.py")
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in PACKAGE}
 TESTS, BENCHMARKS, TOOLS = (sorted((ROOT / name).rglob("*.py")) for name in ("tests", "benchmarks", "tools"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sources():
+    """Leave the nodes, of which there are half a million, to no collection of garbage, neither of these tests nor of later ones."""
+    gc.disable()
+    yield
+    nodes.cache_clear()
+    gc.enable()
 
 
 @cache

@@ -2,6 +2,7 @@
 
 Everything that must survive a kill is on disk before it takes effect: a trial's run has its id in the journal before its
 folder exists, and a run's figures are in the journal before the trial counts as ended. So no trial is trained twice.
+The module is long because the order of all steps matters, and is seen only in one place.
 """
 
 import sys

@@ -75,6 +75,7 @@ TINY |= {"model.num_blocks": 2, "model.pool_after": (2,), "model.widths": (24, 2
 TINY |= {"hardware.device": "cpu", "hardware.precision": "fp32"}
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_ends_as_one_that_was_not(folder, tmp_path):
     settings = build_settings("fast", str(folder), TINY)
     whole, cut = RunStore(tmp_path / "whole"), RunStore(tmp_path / "cut")

@@ -60,6 +60,7 @@ def operations(preset, images=50_000):
     return per_image * images * settings.training.epochs
 
 
+@pytest.mark.slow
 def test_fast_needs_the_share_of_the_reports_computation_that_it_names():
     report, fast = operations("report"), operations("fast")
     assert (round(report / 1e15, 1), round(fast / 1e15, 2)) == (27.2, 0.51)  # as in docs/benchmarks.md

@@ -1,5 +1,7 @@
 """The included network for digits answers drawings better if they are prepared like its images."""
 
+import pytest
+
 from benchmarks.drawings import CANVAS, SIZES, WAYS, drawn
 from expertnet.data.drawing import PEN
 from expertnet.inference.novelty import cached_novelty
@@ -8,6 +10,7 @@ from expertnet.store.run import Run
 from tests.support.opening import SHIPPED_DIGITS
 
 
+@pytest.mark.slow
 def test_prepared_drawings_get_more_right_answers_and_fewer_are_called_unlike():
     run = Run(SHIPPED_DIGITS)
     predictor, novelty = load_predictor(run), cached_novelty(run)

@@ -93,6 +93,7 @@ def test_a_device_that_computes_something_else_ends_it(call, tmp_path, monkeypat
     assert not (tmp_path / "rows.jsonl").exists() and len(printed.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["fast", "max"])
 @pytest.mark.parametrize("way", ["ordinary loop", "ordinary step", "recorded", "convolutions only"])
 def test_every_speed_is_for_images_of_the_full_size(tmp_path, folder, preset, way):
@@ -125,6 +126,7 @@ class StandIn:
         return torch.zeros(()), torch.zeros(())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", plan.PRESETS)
 def test_a_recording_that_does_something_else_is_wrong(tmp_path, preset):
     def error(**how):

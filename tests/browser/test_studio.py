@@ -1,4 +1,7 @@
-"""The main tasks in a real browser: train on the digits, watch, look at the routing, classify an upload."""
+"""The main tasks in a real browser: train on the digits, watch, look at the routing, classify an upload.
+
+The module is long because the tasks share a server and a trained run, which take longer than most of them.
+"""
 
 import io
 import re

@@ -34,6 +34,7 @@ def test_wrong_words_are_rejected_in_one_line(words, says):
     assert says in refused(command(*words))
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_torch_is_imported_leaves_no_traceback():
     words = [sys.executable, "-X", "importtime", *PROGRAM[1:], "runs"]  # prints each import when it is done
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as started:

@@ -1,4 +1,4 @@
-"""Untrusted bytes become a checked RGB image or an error."""
+"""Untrusted bytes become a checked RGB image or an error. The module is long because all limits on an image are tried here."""
 
 import io
 import struct
@@ -205,6 +205,7 @@ def test_at_most_fifty_million_pixels_and_one_large_image_are_decoded_at_once(mo
     assert 0 < most <= together
 
 
+@pytest.mark.slow
 def test_small_images_do_not_wait_for_one_of_fifty_million_pixels(monkeypatch):
     begun, free, load = threading.Event(), threading.Event(), PngImageFile.load
 
@@ -268,6 +269,7 @@ def test_fit_of_a_line_stays_small():
     assert fit(Image.new("RGB", (60_000, 1), (9, 9, 9)), 128).shape == (3, 128, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("size", [(300, 200), (900, 7), (7, 900), (64, 64)])
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Sample images of datasets, taken from the cache alone."""
 
+import pytest
 import torch
 from PIL import Image
 
@@ -9,6 +10,7 @@ from expertnet.data.datasets import load_dataset
 from expertnet.settings.schema import DataSettings
 
 
+@pytest.mark.slow
 def test_samples_are_test_images_of_different_classes():
     samples.prepare_samples()
     found = samples.samples("digits")
@@ -20,6 +22,7 @@ def test_samples_are_test_images_of_different_classes():
         assert torch.equal(found[:, top : top + 32, left : left + 32], split.images[first])
 
 
+@pytest.mark.slow
 def test_shapes_are_shown_on_one_ground_and_contexts_on_every_background():
     """Their images are the same, and would look alike side by side."""
     samples.prepare_samples()

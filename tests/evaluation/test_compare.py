@@ -83,6 +83,7 @@ def test_all_images_are_compared_if_both_networks_have_the_same():
     assert found.is_all and found.first is FIRST and found.second is SECOND and found.spread is SECOND
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_difference_in_macro_f1_is_that_of_the_bootstrap():
     print("seed", SEED)
     generator = torch.Generator().manual_seed(SEED)

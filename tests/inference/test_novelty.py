@@ -124,6 +124,7 @@ def test_it_can_be_stopped(tmp_path):
         measure_novelty(run, cancelled=lambda: True)
 
 
+@pytest.mark.slow
 def test_the_test_images_join_few_validation_images(tmp_path):
     run = finished(RunStore(tmp_path / "runs"), **{"data.validation_share": 0.05})
     assert len(measure_novelty(run).held_out) == 359 + len(load_dataset(run.settings().data, 0).validation)

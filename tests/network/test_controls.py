@@ -102,6 +102,7 @@ def test_every_arm_keeps_the_recipe_and_the_images():
         assert (made.training, made.data, made.seed) == (settings.training, settings.data, settings.seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_arm_of_every_kind_of_network_can_be_built(kind):
     values = kind | {"routing": "learned", "num_blocks": 2, "channels": 8, "pool_after": (1,)}

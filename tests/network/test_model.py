@@ -1,4 +1,7 @@
-"""The network against a plain K-branch reference, and the routing weights it hands back."""
+"""The network against a plain K-branch reference, and the routing weights it hands back.
+
+The module is long because it begins with that reference, written out once more in plain PyTorch.
+"""
 
 import copy
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""The Predict page: samples, uploads that are classified once, and notices."""
+"""The Predict page: samples, galleries, probabilities, and answers that are corrected."""
 
 import io
 import re
@@ -6,9 +6,8 @@ import shutil
 from random import Random
 
 import pyarrow as pa
-import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.versions import open_version
@@ -16,59 +15,13 @@ from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.attribution import attribute
 from expertnet.inference.mistakes import find_mistakes
 from expertnet.inference.novelty import measure_novelty
-from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.ui.predict.gallery import TILES
 from expertnet.utils.text import percent
 from tests.support.opening import SHIPPED_CONTEXTS, finished, opened
-
-
-def png(shade):
-    image = io.BytesIO()
-    Image.new("L", (8, 8), shade).save(image, "PNG")
-    return image.getvalue()
-
-
-def uploading(run=None):
-    """Return the page with its field for uploads."""
-    test = opened("predict", run)
-    sources(test).set_value("Upload").run()
-    return test
-
-
-def sources(test):
-    return next(control for control in test.segmented_control if control.label == "Images from")
-
-
-def answers(test):
-    return [heading.value for heading in test.subheader if heading.value.startswith("Answer: ")]
-
-
-def upload(test, *names):
-    for shade, name in enumerate(names):
-        test.file_uploader[0].upload(name, png(shade), "image/png")
-    test.run()
-    assert not test.exception, [error.value for error in test.exception]
-    return test
-
-
-@pytest.fixture
-def classified(monkeypatch):
-    """The number of images in each call of the network."""
-    counts, classify = [], Predictor.classify
-
-    def counting(predictor, images, top=5):
-        counts.append(len(images))
-        return classify(predictor, images, top)
-
-    monkeypatch.setattr(Predictor, "classify", counting)
-    return counts
-
-
-def files(test):
-    return test.dataframe[0].value["file"].tolist()
+from tests.support.predict import answers, files, sources, upload, uploading
 
 
 def test_an_empty_page_names_the_classes_and_the_image_size():
@@ -102,70 +55,6 @@ def test_without_the_test_images_the_page_begins_with_uploads(tmp_path, monkeypa
     picker = next(control for control in test.selectbox if control.label == "Samples of")
     assert picker.options == ["Digits", "Shapes", "Contexts"] and len(answers(test)) == 1
     assert any("It is from Digits, where its class is 0." in caption.value for caption in test.caption)
-
-
-def test_dark_on_light_gets_a_notice_and_a_button_that_inverts(classified):
-    finished(RunStore())
-    test = uploading()
-    file, paper = io.BytesIO(), Image.new("L", (80, 80), 240)
-    ImageDraw.Draw(paper).line([(25, 20), (55, 20), (35, 60)], fill=20, width=8)
-    paper.save(file, "PNG")
-    test.file_uploader[0].upload("seven.png", file.getvalue(), "image/png")
-    test.run()
-    assert "dark on light" in test.warning[0].value
-    next(button for button in test.button if button.label == "Invert light and dark").click().run()
-    assert test.toggle(key="invert").value and not any("on light" in warning.value for warning in test.warning)
-    assert sum(classified[1:]) == 2  # once each way
-    test.toggle(key="invert").set_value(False).run()
-    assert "dark on light" in test.warning[0].value
-
-
-def test_an_upload_gets_an_answer_its_probabilities_and_its_routing():
-    finished(RunStore())
-    test = upload(uploading(), "gray.png")
-    assert len(answers(test)) == 1
-    assert len(test.get("vega_lite_chart")) == 2
-    assert files(test) == ["gray.png"]
-
-
-def test_each_upload_is_classified_once(classified):
-    finished(RunStore())
-    test = upload(uploading(), "dark.png", "light.png")
-    test.run()
-    assert files(test) == ["dark.png", "light.png"] and sum(classified) == 1 + 2  # the sample at first
-
-
-def test_another_network_classifies_the_uploads_again(classified):
-    runs = [finished(RunStore()), finished(RunStore(), seed=1)]
-    test = upload(uploading(runs[0].id), "gray.png")
-    test.selectbox[0].set_value(runs[1].id).run()
-    assert not test.exception and sum(classified) == 1 + 2
-
-
-def test_a_file_that_is_no_image_is_named_beside_the_others():
-    finished(RunStore())
-    test = uploading()
-    test.file_uploader[0].upload("<b>no</b>.png", b"not an image", "image/png")
-    upload(test, "gray.png")
-    (error,) = test.error
-    assert "not an image" in error.value and "<b>" not in error.value
-    assert files(test) == ["<b>no</b>.png", "gray.png"]
-    assert test.dataframe[0].value["error"].notna().tolist() == [True, False]
-
-
-def test_many_uploads_are_all_in_the_table_and_one_is_shown_large():
-    finished(RunStore())
-    test = upload(uploading(), *(f"{number}.png" for number in range(TILES + 2)))
-    assert len(test.get("vega_lite_chart")) == 2 and len(answers(test)) == 1
-    assert len(files(test)) == TILES + 2
-    assert any(f"All {TILES + 2} files" in caption.value for caption in test.caption)
-
-
-def test_uploads_stay_while_the_camera_is_used():
-    finished(RunStore())
-    test = upload(uploading(), "gray.png")
-    sources(test).set_value("Camera").run()
-    assert not test.exception and files(test) == ["gray.png"]
 
 
 def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_filtered():

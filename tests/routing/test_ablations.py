@@ -57,6 +57,7 @@ def mean_part(control, calibration, block, expert):
     return (list(experts.parts(x))[expert] * weights[:, expert, None, None, None]).mean(0)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("kind", ["zero", "mean"])
 @pytest.mark.parametrize(("block", "expert"), [(1, 0), (2, 1), (3, 2)])

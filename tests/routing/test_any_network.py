@@ -1,9 +1,11 @@
-"""Any torch module in the lab: against the lab's own networks, timm's CondConv, and a mixture whose answers are known on paper."""
+"""Any torch module in the lab: against the lab's own networks, timm's CondConv, and a mixture whose answers are known on paper.
+
+The module is long because each measurement of the lab is tried on them.
+"""
 
 import math
 
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -122,7 +124,10 @@ def test_networks_are_compared_on_the_same_images_only():
     assert first == second != other
 
 
+@pytest.mark.slow
 def test_condconv_of_timm():
+    import timm  # takes a second, also where this test is left out
+
     torch.manual_seed(3)
     model = timm.create_model("efficientnet_cc_b0_4e", num_classes=3).eval()
     blocks = {name: module for name, module in model.named_modules() if hasattr(module, "routing_fn")}

@@ -13,7 +13,9 @@ from tests.support.kinds import KINDS
 from tests.support.lab import fitted, measured_images, predictor, saved_run
 
 
-@pytest.mark.parametrize("overrides", [{}, {"expert_blocks": (1, 3)}, *KINDS])
+@pytest.mark.parametrize(
+    "overrides", [{}, {"expert_blocks": (1, 3)}, *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS)]
+)
 @torch.no_grad()
 def test_each_block_gets_its_mean_weights_while_the_others_route(overrides):
     net, images = fitted(predictor(**overrides)), measured_images()

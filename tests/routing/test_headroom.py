@@ -66,6 +66,7 @@ def test_a_network_whose_experts_are_equal_has_no_headroom():
     assert torch.equal(found.found, found.learned) and torch.equal(found.toward, found.learned)
 
 
+@pytest.mark.slow
 def test_every_kind_of_network_can_be_searched(monkeypatch):
     monkeypatch.setattr("expertnet.routing.headroom.STEPS", 3)
     for overrides in ({"expert_blocks": (1, 3)}, *KINDS):

@@ -38,6 +38,7 @@ def coverage(interval, loses, wins, count=359, most=40):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loses", "wins"), [(0.004, 0), (0.003, 0.001), (0.006, 0.002), (0.003, 0.003), (0.02, 0.01)])
 def test_intervals_hold_as_often_as_they_say_with_few_changed_images(loses, wins):
     assert 0.945 < coverage(paired_interval, loses, wins) <= 1

@@ -61,6 +61,7 @@ def test_random_routers_see_the_inputs_of_the_blocks(tmp_path):
     assert found.std(1).min() > 0  # each router tells images apart
 
 
+@pytest.mark.slow
 def test_probes_are_cached_and_those_without_images_have_no_random_routers(tmp_path):
     run, split = saved_run(tmp_path / "runs"), random_split()
     routed = route_test_set(run, split)

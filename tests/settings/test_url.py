@@ -57,6 +57,7 @@ def test_other_keys_are_left_to_the_page():
     ] == [*("preset", "seed", "data.x")]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(KEYS, st.one_of(st.sampled_from([*VALUES, *PRESETS]), st.text(max_size=20)), max_size=6))
 @settings(derandomize=True, max_examples=300)
 def test_any_url_gives_settings_and_a_message_if_something_is_invalid(query):

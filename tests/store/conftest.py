@@ -1,6 +1,9 @@
+"""A store, and which of its runs were read."""
+
 import pytest
 
 from expertnet.store import rows
+from expertnet.store.run_store import RunStore
 
 
 @pytest.fixture
@@ -14,3 +17,8 @@ def reads(monkeypatch):
 
     monkeypatch.setattr(rows, "find_damage", recorded)
     return seen
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")

@@ -13,17 +13,11 @@ from expertnet.store.compared import curves_of, settings_of
 from expertnet.store.index import ENDED, LONGEST, OWN, READABLE, TRAINED, open_index, row_labels, run_rows
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
-from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
 from expertnet.store.trash import move_to_trash
 from expertnet.ui.preload import read_runs
 from expertnet.utils.processes import this_process
 from tests.support.opening import written
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(tmp_path / "runs")
 
 
 def only(store):

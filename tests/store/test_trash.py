@@ -6,13 +6,7 @@ import pytest
 
 from expertnet.errors import RunError
 from expertnet.settings.fields import build_settings
-from expertnet.store.run_store import RunStore
 from expertnet.store.trash import TRASH, empty_trash, move_to_trash, restore_run, trashed
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(tmp_path / "runs")
 
 
 def deleted(store, name=""):

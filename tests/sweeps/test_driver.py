@@ -22,6 +22,7 @@ def store(tmp_path):
     manager(store).close()
 
 
+@pytest.mark.slow
 def test_two_servers_train_the_trials_of_a_sweep_once(store):
     sweep = start_sweep(store, plan(budget=Budget(trials=2), settings=settings()))
     drivers = Driver(store), Driver(store)

@@ -1,4 +1,7 @@
-"""A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice."""
+"""A sweep from its start to its end, cut off anywhere, with trials that fail. No trial is trained twice.
+
+The module is long because a sweep can be cut off in many places, and one function goes on from all of them.
+"""
 
 import re
 import subprocess
@@ -47,6 +50,7 @@ def test_a_sweep_ends_with_its_budget_and_knows_the_best(store):
     assert all(trial.parameters and trial.multiply_adds and trial.seconds == 40.0 for trial in found)
 
 
+@pytest.mark.slow
 def test_the_same_plan_gives_the_same_trials_wherever_it_was_cut_off(store):
     whole, cut_off = done(started(store)), started(store)
     for _ in range(3):

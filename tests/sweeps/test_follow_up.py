@@ -25,6 +25,7 @@ def test_the_best_trial_is_trained_longer_once(store, sweep):
         train_longer(sweep, 4)
 
 
+@pytest.mark.slow
 def test_the_best_three_with_seeds_train_what_is_missing(store, sweep):
     queued = queue_repeats(sweep, best=3, seeds=3)
     assert len(queued) == 3 * 2 and queue_repeats(sweep, best=3, seeds=3) == []

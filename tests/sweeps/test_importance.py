@@ -9,6 +9,7 @@ from expertnet.sweeps.importance import TOP, importances
 from expertnet.sweeps.space import parse_space
 
 
+@pytest.mark.slow
 def test_the_importance_is_that_of_a_study_of_the_trials():
     space = tuple(
         parse_space(["training.lr=1e-4..1e-1:log", "model.num_experts=1..4", "training.optimizer=adamw,sgd,muon"])

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from expertnet.sweeps import search
 from expertnet.sweeps.engine import advance, start_sweep
 from expertnet.sweeps.plan import Budget
@@ -37,6 +39,7 @@ def test_a_trial_is_judged_after_every_epoch_but_the_last(store, monkeypatch):
     assert sweep.status().state == "finished"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_a_command_trains_for_longer_is_alive_on_other_hosts(store, monkeypatch):
     monkeypatch.setattr(search, "RENEW_AFTER", 0.01)
     old = this_process().model_copy(update={"heartbeat": time.time() - 100})

@@ -1,4 +1,4 @@
-"""Which trainings are compiled, on paper, and how often one with images of several sizes is compiled."""
+"""Which trainings are compiled, how often one with images of several sizes is, and what happens if that fails."""
 
 import math
 
@@ -9,7 +9,9 @@ from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.presets import PRESETS
+from expertnet.training.trainer import Trainer
 from expertnet.training.updater import is_worth_compiling
+from tests.support.colors import TINY, epochs, trainer
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 STEM, EXPERTS, ROUTER, HEAD = 3 * 8 * 9 * 64, 2 * 8 * 8 * 9 * 64, 8 * 4 + 4 * 2, 8 * 2
@@ -77,3 +79,67 @@ def test_images_of_several_sizes_are_compiled_twice(preset, count):
             forward(images).float().sum().backward()
         compiled.append(len(graphs))
     assert compiled == [1, *[2] * (count - 1)]
+
+
+class BrokenBackward(torch.autograd.Function):
+    """The identity, whose gradient cannot be computed."""
+
+    @staticmethod
+    def forward(context, logits):
+        return logits.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        raise RuntimeError("no compiler here")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
+    def broken(model):
+        def call(*arguments):
+            if pass_ == "backward":
+                return BrokenBackward.apply(model(*arguments))
+            raise RuntimeError("no compiler here")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    said = []
+    run = Trainer(
+        build_settings("quick", overrides=TINY | {"hardware.compile": "on"}), data, threads=1, log=said.append
+    )
+    assert epochs(run.run()) == epochs(trainer(data).run())
+    assert len(said) == 1 and "continues without" in said[0]
+
+
+@pytest.mark.long
+def test_a_process_that_has_compiled_many_networks_compiles_the_next_one_too(data, monkeypatch):
+    """torch compiles only a number of networks of a class, which is 8 by default, and runs the others as they are."""
+    compile, calls = torch.compile, []
+
+    def backend(graph, inputs):
+        def run(*arguments):
+            calls.append(graph)
+            return graph(*arguments)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", lambda model: compile(model, backend=backend))
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for width in (8, 12):
+            calls.clear()
+            next(trainer(data, **{"hardware.compile": "on", "model.channels": width}).run())
+            assert calls, width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "compiles"),
+    [({}, True), ({"training.epochs": 30}, False), ({"hardware.precision": "fp32"}, False)],
+    ids=["long", "short", "float32"],
+)
+def test_only_long_runs_are_compiled_on_a_cpu_with_bf16(data, settings, compiles):
+    long = {"model.num_blocks": 12, "model.channels": 256, "training.epochs": 10_000, "hardware.precision": "bf16"}
+    run = trainer(data, **long | settings)
+    assert (run.updater.forward is not run.model) == compiles

@@ -138,6 +138,7 @@ def test_images_that_are_gone_leave_no_run_behind(store, tmp_path):
     assert len(store.list()) == 1 and RunQueue(store.root).ids() == []
 
 
+@pytest.mark.slow
 def test_the_controls_of_digits_from_the_queue_to_their_accuracies(trained, store):
     RunQueue(store.root).pause(True)
     queued = queue_controls(trained, store, 1)

@@ -154,6 +154,7 @@ def test_a_data_folder_that_vanishes_is_only_missed_if_its_images_are_not_cached
     assert run.state == "finished" and run.settings().training.epochs == 4
 
 
+@pytest.mark.slow
 def test_a_training_that_cannot_write_its_folder_ends_and_the_manager_lives(store):
     manager = Manager(store)
     lost = manager.submit(settings(**{"training.epochs": 500}))
@@ -170,6 +171,7 @@ def test_a_training_goes_on_without_its_curve_by_step_if_that_cannot_be_written(
     assert run_training(run, Stop()).state == "finished" and not read_steps(run.path)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_continues_the_curve_by_step_of_its_completed_epochs(store):
     run, stop = store.create(settings(**EPOCHS)), Stop()
     run_training(run, stop, on_progress=lambda status: status.epoch == 1 and status.step == 2 and stop.set())

@@ -51,6 +51,7 @@ def wait():
     until(lambda: not any(thread.name == "notice" for thread in threading.enumerate()))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # by Apprise, until Python 3.13
 def test_a_run_that_ends_by_itself_is_told(store, inbox, monkeypatch):
     pytest.importorskip("apprise")

@@ -83,6 +83,7 @@ def test_other_classes_are_refused_before_the_run_changes(run, images, change):
     assert files(run) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_images_that_change_after_the_run_was_queued_leave_its_network(run, images, change):
     network, info = run.checkpoints.load("best")[0], run.dataset_info()

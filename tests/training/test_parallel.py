@@ -1,4 +1,7 @@
-"""One run in several processes: it learns what one process learns, and ends with all of its processes."""
+"""One run in several processes: it learns what one process learns, and ends with all of its processes.
+
+The module is long because every way of ending a training is tried on several processes too.
+"""
 
 import os
 import shutil

@@ -56,6 +56,7 @@ def same(one, other, part):
     return all(torch.equal(first[name], second[name]) for name in names)
 
 
+@pytest.mark.slow
 def test_the_trunk_is_copied_stays_while_it_is_frozen_and_then_learns(store):
     source = store.list()[0]
     run = started(store, **{"training.keep_every": 1})

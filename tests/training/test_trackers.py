@@ -1,4 +1,7 @@
-"""Trackers: what is sent of a run, what happens when one fails, and both packages with a real training."""
+"""Trackers: what is sent of a run, what happens when one fails, and both packages with a real training.
+
+The module is long because each tracker is asked for what it received in its own way.
+"""
 
 import json
 import sqlite3

@@ -1,8 +1,9 @@
-"""A run to export and a store to import it into."""
+"""A run to export, a store to import it into, and a network as ONNX."""
 
 import pytest
 
 from expertnet.store.run_store import RunStore
+from tests.support.onnx_networks import graph, predictor
 from tests.support.opening import finished
 
 
@@ -17,3 +18,10 @@ def source(tmp_path_factory, shared_data):
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path / "elsewhere")
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """The network of the report, and its graph."""
+    net = predictor()
+    return net, graph(net)

@@ -10,28 +10,23 @@ import zipfile
 import numpy as np
 import onnx
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from expertnet.data.images import load_image
 from expertnet.errors import DatasetError, RunError
-from expertnet.inference.predictor import Predictor, load_predictor
-from expertnet.network.model import ExpertNet
-from expertnet.settings.fields import build_settings
-from expertnet.settings.schema import ModelSettings
+from expertnet.inference.predictor import load_predictor
 from expertnet.store.run import Run
 from expertnet.transfer import onnx_graph as graphs
 from expertnet.transfer.export_network import network_file
 from expertnet.transfer.export_onnx import export_onnx, golden_images, package
-from expertnet.transfer.onnx_check import check, drawn, open_session, outputs
-from expertnet.transfer.onnx_precision import ALLOWED, Precision
+from expertnet.transfer.onnx_check import check, open_session, outputs
+from expertnet.transfer.onnx_precision import Precision
 from expertnet.transfer.snippets import for_network, for_onnx
 from tests.support.lab import COLORS, saved_run
+from tests.support.onnx_networks import graph, images, predictor
 from tests.support.opening import SHIPPED_CONTEXTS
 
 pytestmark = pytest.mark.slow
-SMALL = {"num_blocks": 2, "channels": 6, "reduction": 2, "pool_after": (1,)}
 KINDS = [  # each choice of the family once, in few networks, since a conversion takes seconds
     {"mixing": "kernels", "gates": "odconv", "router_output": "sigmoid", "residual": True},
     {"top_k": 2, "gates": "se", "router_input": "mean_deviation", "activation": "silu", "widths": (4, 6)},
@@ -50,84 +45,11 @@ KINDS = [  # each choice of the family once, in few networks, since a conversion
 ]
 
 
-def predictor(**kind):
-    """A network with random weights and norms."""
-    torch.manual_seed(5)
-    net = ExpertNet(ModelSettings(**SMALL | kind), 2)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
-    return Predictor(net.requires_grad_(False), build_settings("quick", "digits"), COLORS, 1)
-
-
-def graph(net):
-    return graphs.with_metadata(graphs.onnx_graph(net), graphs.metadata(net, "a run", "float32"))
-
-
-def images(net, count=64):
-    return drawn(count, net.image_size)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_network_of_each_kind_answers_as_in_pytorch(kind):
     net = predictor(**kind)
     assert check(graph(net), net, images(net)) < 1e-5
-
-
-@pytest.fixture(scope="module")
-def plain():
-    """The network of the report, and its graph."""
-    net = predictor()
-    return net, graph(net)
-
-
-def test_another_network_fails_the_check_which_says_by_how_much_and_where(plain):
-    net, content = plain
-    assert check(content, net, images(net)) < 1e-5
-    other = predictor()
-    other.model.backbone.blocks[1].branch.route.bias[2] += 0.5
-    with pytest.raises(
-        RunError, match=r"batches of 1, its .* differ from PyTorch's by up to [\d.e-]+ \(image \d+, "
-    ) as error:
-        check(content, other, images(net))
-    assert "Nothing was exported" in str(error.value)
-    other.model.classifier.head.weight.fill_(torch.nan)
-    with pytest.raises(RunError, match="not finite"):
-        check(content, other, images(net))
-
-
-class Moved(Predictor):
-    """A network whose routing weights differ in some images."""
-
-    def __init__(self, source, moved):
-        super().__init__(source.model, source.settings, source.info, 1)
-        self.moved = moved
-
-    def __call__(self, images_N3SS, changes=None):
-        probabilities, routing = super().__call__(images_N3SS)
-        routing = routing.clone()
-        routing[self.moved, 1, 2] += 0.25
-        return probabilities, routing
-
-
-def test_a_difference_is_named_where_it_is_largest(plain):
-    net, content = plain
-    says = (
-        r"batches of 1, its routing weights .* by up to 0\.25 \(image 63, block 2, expert 3\), and 1\.6% of the images"
-    )
-    with pytest.raises(RunError, match=says):
-        check(content, Moved(net, 62), images(net))
-
-
-def test_rounding_may_move_a_tenth_of_the_images_across_a_border(plain):
-    net, content = plain
-    found = check(content, Moved(net, slice(6)), images(net), ALLOWED[Precision.FLOAT16])
-    assert found == pytest.approx(0.25, abs=1e-4)
-    says = r"10\.9% of the images differ by more than 0\.02\. .* Export it as float32 or int8"
-    with pytest.raises(RunError, match=says):
-        check(content, Moved(net, slice(7)), images(net), ALLOWED[Precision.FLOAT16])
 
 
 def without_images(folder):

@@ -20,6 +20,7 @@ def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
 def test_a_runtime_that_cannot_be_downloaded_gets_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9")
@@ -67,6 +68,7 @@ def registry():
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
 def test_other_files_than_those_of_the_version_are_refused(registry, tmp_path, monkeypatch):
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", registry)

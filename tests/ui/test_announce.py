@@ -23,6 +23,7 @@ def test_a_new_session_hears_nothing_of_what_was_before():
     assert said(opened("runs")) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["stopping", "stopped", "finished", "failed"])
 def test_the_end_of_a_training_is_said_and_stays(state):
     run = stores.running(RunStore())

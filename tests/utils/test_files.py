@@ -32,6 +32,7 @@ def test_a_folder_pipe_or_looping_link_is_not_replaced(tmp_path, make):
     assert path.lstat() == before and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_threads_that_write_one_file_never_tear_it(tmp_path):
     path, contents = tmp_path / "file", [bytes([letter]) * 50_000 for letter in b"abcd"]
     write_atomically(path, contents[0])

@@ -22,11 +22,6 @@ from tests.support.own import flowers
 from tests.support.small import settings as tiny
 
 
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
-
-
 def settings(reference):
     return build_settings("quick", reference, {"data.image_size": 8, "data.crop_padding": 1})
 

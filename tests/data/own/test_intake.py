@@ -20,11 +20,6 @@ from tests.support.own import files_of, flowers, png
 from tests.support.uploads import archive_of
 
 
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
-
-
 @pytest.fixture
 def dataset():
     return create_dataset("Flowers").dataset

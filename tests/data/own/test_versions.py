@@ -3,37 +3,17 @@
 import random
 import threading
 from collections import Counter
-from functools import partial
 
 import pytest
 
-from expertnet.data.catalog import list_datasets
 from expertnet.data.own import edits
 from expertnet.data.own.contents import Contents, OwnImage, difference
-from expertnet.data.own.datasets import (
-    can_redo,
-    can_undo,
-    create_dataset,
-    delete_dataset,
-    edit,
-    find_id,
-    redo,
-    remove_dataset,
-    restore_dataset,
-    restore_version,
-    undo,
-)
+from expertnet.data.own.datasets import can_redo, can_undo, create_dataset, edit, redo, restore_version, undo
 from expertnet.data.own.edits import class_named
-from expertnet.data.own.folders import dataset_ids, trashed_ids
 from expertnet.data.own.intake import add_files
 from expertnet.data.own.versions import find_version, history, open_version
 from expertnet.errors import DatasetError
 from tests.support.own import files_of, flowers, png
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "root"))
 
 
 def named_counts(version):
@@ -163,20 +143,6 @@ def test_images_are_moved_to_the_class_of_each_in_one_version():
     assert [version.contents.images[key].label for key in (first, second)] == [rose, tulip]
 
 
-def test_a_log_cut_anywhere_opens_at_its_last_whole_line_and_can_be_changed():
-    dataset = flowers()
-    edits.add_class(dataset, "lily")
-    log = open_version(dataset).log
-    whole = log.read_bytes()
-    ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
-    for cut in range(ends[0], len(whole), 37):
-        log.write_bytes(whole[:cut])
-        number = sum(end <= cut for end in ends)
-        assert open_version(dataset).number == number
-        assert edits.add_class(dataset, "aster").number == number + 1
-        assert history(dataset)[-1].what == "Class “aster” added"
-
-
 def test_two_tabs_change_a_dataset_at_once_and_no_change_is_lost():
     dataset = flowers(count=20)
     rose, tulip = keys_of(dataset, "rose"), keys_of(dataset, "tulip")
@@ -245,78 +211,12 @@ def test_a_class_may_have_any_other_name():
     assert "Rose" in open_version(dataset).contents.classes.values()
 
 
-def test_two_datasets_have_different_names_and_ids():
-    create_dataset("Flowers!")
-    create_dataset("flowers?")
-    create_dataset("digits")
-    assert dataset_ids() == ["digits-2", "flowers", "flowers-2"]
-    assert find_id("FLOWERS?") == "flowers-2" and find_id("flowers") == "flowers"
-    with pytest.raises(DatasetError, match="already a dataset"):
-        create_dataset("FLOWERS!")
-    with pytest.raises(DatasetError, match="no dataset 'birds'"):
-        find_id("birds")
-
-
-def test_a_removed_dataset_comes_back_from_the_trash():
-    dataset = flowers()
-    before = open_version(dataset)
-    remove_dataset(dataset)
-    assert dataset_ids() == [] and trashed_ids() == [dataset] and find_version(before.reference) is None
-    assert create_dataset("Flowers").dataset == "flowers-2"
-    assert restore_dataset(dataset).contents == before.contents
-    remove_dataset(dataset)
-    delete_dataset(dataset, set)
-    assert trashed_ids() == []
-    for change in (remove_dataset, restore_dataset, partial(delete_dataset, named=())):
-        with pytest.raises(DatasetError, match="no dataset"):
-            change(dataset)
-
-
 @pytest.mark.parametrize(
     "reference", ["../../etc", "flowers@0", "flowers@9", "Flowers", "", "flowers@2@3", "flowers@\u0663"]
 )
 def test_a_reference_to_no_version_finds_none(reference):
     flowers()
     assert find_version(reference) is None
-
-
-def test_a_damaged_log_is_called_damaged():
-    dataset = flowers()
-    log = open_version(dataset).log
-    for bad in (b"[]\n", b"{}\n", b'{"version": 3, "patch": {"images": {"x": {"label": 1}}}}\n', b"nonsense\n"):
-        log.write_bytes(bad)
-        with pytest.raises(DatasetError, match="damaged"):
-            open_version(dataset)
-        assert find_version(dataset) is None
-
-
-def test_a_line_with_damaged_names_of_rejected_files_is_called_damaged():
-    dataset = flowers()
-    with open_version(dataset).log.open("a") as log:
-        log.write('{"version": 3, "time": "", "what": "", "patch": {}, "rejected": [["a"]]}\n')
-    with pytest.raises(DatasetError, match="damaged"):
-        history(dataset)
-
-
-def test_a_log_is_read_once_until_it_changes():
-    datasets = [create_dataset(f"Made {number}").dataset for number in range(12)]
-    rows = list_datasets()
-    add_files(datasets[0], files_of("a", "b"))
-    version = open_version(datasets[0])
-    assert open_version(datasets[0], version.number) is version is find_version(version.reference)
-    after = list_datasets()
-    assert [old is new for old, new in zip(rows, after, strict=True)][:12] == [False, *[True] * 11]
-    assert (after[0].images, after[0].classes, after[0].version) == (8, 2, 2)
-
-
-def test_a_version_of_a_dataset_that_is_made_again_is_another_one():
-    versions = []
-    for _ in range(2):
-        dataset = flowers()
-        versions.append(open_version(dataset))
-        remove_dataset(dataset)
-        delete_dataset(dataset, set)
-    assert versions[0].reference == versions[1].reference and versions[0].key != versions[1].key
 
 
 def test_a_patch_turns_one_content_into_another():

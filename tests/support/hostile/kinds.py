@@ -2,7 +2,7 @@
 
 A case fails if anything but a UserError is raised, if a page shows an exception or HTML, if Python touches a file
 outside the store and the data folder, or if it takes more than MOST_SECONDS. Import this module only in a process of its
-own: its audit hook stays until the process ends.
+own: its audit hook stays until the process ends. It is one long module because all kinds are tried within the same hook.
 """
 
 import io

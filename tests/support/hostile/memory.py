@@ -2,7 +2,7 @@
 
 Each upload is read in a process of its own, whose data may grow by LIMIT (RLIMIT_DATA) once a training has warmed up. The
 training is repeated beside the reading and must end with the same figures. `python -m tests.support.hostile.memory` prints
-a line for each kind; tests read the same lines.
+a line for each kind; tests read the same lines. The module is long because each kind of upload is made by a function of its own.
 """
 
 import gzip

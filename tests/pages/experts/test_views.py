@@ -3,45 +3,26 @@
 import re
 import shutil
 from io import BytesIO
-from math import inf
 from types import SimpleNamespace
-from urllib.parse import parse_qsl
 
 import pytest
-import torch
 from PIL import Image
 
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import load_test_split
 from expertnet.findings.experts import DOES
-from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
+from expertnet.inference.routing_cache import cached_routing
 from expertnet.settings.schema import DataSettings
-from expertnet.settings.url import from_query
 from expertnet.store.run_store import RunStore
 from expertnet.ui import choices, tasks
 from expertnet.ui.experts import effects
 from expertnet.utils.processes import this_process
+from tests.support.experts import MEASURE_ABLATIONS, class_folders, click, view_of
 from tests.support.opening import finished, opened
 from tests.support.settling import settled
 from tests.support.settling import shown_text as text
 
-MEASURE_ABLATIONS = "Switch off each expert in turn"
 VIEWS = ["One image", "Classes", "Each expert", "What if", "Controls", "Through training", "Compare"]
-
-
-@pytest.fixture(autouse=True)
-def _measures_however_busy_the_machine_is(monkeypatch):
-    monkeypatch.setattr(effects, "UNASKED", inf)
-
-
-def view_of(run, view, **address):
-    """A view with the results of its background tasks."""
-    return settled(opened("experts", run.id, view=view, **address))
-
-
-def click(test, label):
-    """Click the first button with this label."""
-    next(button for button in test.button if button.label == label).click().run()
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -129,90 +110,6 @@ def test_the_routing_is_computed_once_and_cached():
     assert cache.stat().st_mtime_ns == before
 
 
-def test_sliders_keep_the_sum_of_the_weights_and_change_the_probabilities():
-    test = view_of(finished(RunStore()), "What if")
-
-    def weights():
-        return [slider.value for slider in test.slider if slider.label.startswith("Expert ")]
-
-    def bars():
-        return next(
-            chart.proto.spec for chart in test.get("vega_lite_chart") if "Class probabilities" in chart.proto.spec
-        )
-
-    assert sum(weights()) == pytest.approx(1, abs=0.01)
-    before = bars()
-    next(slider for slider in test.slider if slider.label == "Expert 1").set_value(0.9).run()
-    assert weights()[0] == pytest.approx(0.9)
-    assert sum(weights()) == pytest.approx(1, abs=0.01)
-    assert bars() != before
-    click(test, "Use expert 1 of block 2 alone")
-    assert weights() == pytest.approx([1, 0, 0])
-    assert [button.disabled for button in test.button if button.label.startswith("Switch off expert")] == [
-        True,
-        False,
-        False,
-    ]
-    click(test, "Reset weights")
-    assert bars() == before
-
-
-def test_changed_weights_are_stored_in_the_url():
-    run = finished(RunStore())
-    test = view_of(run, "What if")
-    assert "weights" not in test.query_params
-    click(test, "Use expert 1 of block 2 alone")
-    again = view_of(run, "What if", weights=test.query_params["weights"])
-    assert [slider.value for slider in again.slider if slider.label.startswith("Expert ")] == [1, 0, 0]
-    again.number_input(key="image").set_value(2).run()  # which has no changed weights
-    assert "weights" not in again.query_params
-    click(test, "Reset weights")
-    assert "weights" not in test.query_params
-
-
-def test_ablations_are_measured_in_the_background_and_shown():
-    run = finished(RunStore())
-    test = view_of(run, "What if")
-    click(test, MEASURE_ABLATIONS)
-    settled(test)
-    assert not test.error
-    assert "per-image routing: " in text(test) and "on the 143 validation images" in text(test)
-    assert (run.path / "routings-validation-best.safetensors").is_file()
-
-    def assert_worst_is_selected(what):
-        (shown,) = re.findall(rf"With expert (\d) of block (\d) {what}, the answer changes", text(test))
-        table = next(each.value for each in test.dataframe if "utilization" in each.value)
-        worst = table.iloc[int(table["change"].argmin())]
-        assert tuple(map(int, shown)) == (worst["expert"], worst["block"])
-
-    assert_worst_is_selected("switched off")
-    test.segmented_control(key="ablation").set_value("Replaced by its mean").run()
-    assert_worst_is_selected("replaced by its mean")
-
-
-def test_changes_are_measured_on_the_test_images_on_request_and_alone_if_no_others_were_held_out():
-    run = finished(RunStore())
-    test = view_of(run, "What if")
-    test.segmented_control(key="measured on").set_value("Test images").run()
-    settled(test)
-    click(test, MEASURE_ABLATIONS)
-    settled(test)
-    assert "accuracy on the test images" in text(test)
-    assert "on the 359 test images" in text(test) and (run.path / "ablations-test-best.safetensors").is_file()
-    test = view_of(finished(RunStore(), **{"data.validation_share": 0}), "What if")
-    assert "held out no validation images" in text(test) and not test.exception
-    one = finished(RunStore(), **{"model.num_blocks": 1, "model.num_experts": 2})
-    assert "No batch norm comes after the only block" in text(view_of(one, "What if"))
-
-
-def test_a_measurement_without_the_training_images_says_so(tmp_path, monkeypatch):
-    run = finished(RunStore())
-    config = run.config()
-    run.write_config(config | {"data": config["data"] | {"dataset": str(tmp_path / "gone.zip")}})
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "empty"))
-    assert text(view_of(run, "What if")).count("This needs the images that the network was trained on") == 3
-
-
 def test_the_url_sets_the_block_and_the_image():
     test = view_of(finished(RunStore()), "One image", block="1", image="7")
     assert test.segmented_control(key="block").value == 1
@@ -235,45 +132,12 @@ def test_a_url_that_asks_for_something_missing_gets_a_message():
     assert not opened("experts", run.id, view="Compare", **{"with": other.id}).toast
 
 
-def test_two_images_are_compared_side_by_side():
-    test = view_of(finished(RunStore()), "One image", two="true")
-    assert sum(field.label.startswith("Image (1 to") for field in test.number_input) == 2
-    assert "those of the first image" in text(test)
-
-
-def test_runs_that_cannot_be_compared_are_not_offered():
-    store = RunStore()
-    run, _ = finished(store), finished(store, **{"model.num_experts": 2})
-    assert "No other trained network" in text(view_of(run, "Compare"))
-
-
 def test_the_routing_of_saved_epochs_is_shown():
     run = finished(RunStore(), **{"training.keep_every": 1})
     test = view_of(run, "Through training", epoch="1")
     assert test.segmented_control(key="epoch").value == 1
     assert (run.path / "routing-epoch-0001.safetensors").is_file()
     assert "saved no extra checkpoints" in text(view_of(finished(RunStore()), "Through training"))
-
-
-def test_two_runs_with_the_same_description_can_both_be_chosen():
-    store = RunStore()
-    runs = [finished(store), finished(store)]
-    runs[1].write_config(runs[1].config() | {"created": runs[0].created})
-    for run in runs:
-        assert view_of(run, "Through training").query_params["run"] in (run.id, [run.id])
-
-
-def class_folders(path, classes, count=6):
-    for number, name in enumerate(classes):
-        (path / name).mkdir(parents=True)
-        for index in range(count):
-            Image.new("RGB", (8, 8), (index * 9, 60 * number, 99)).save(path / name / f"{index}.png")
-    return path
-
-
-@pytest.fixture
-def own_data(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
 
 
 def test_changed_images_are_not_taken_for_those_of_the_run(tmp_path, own_data):
@@ -289,18 +153,6 @@ def test_changed_images_are_not_taken_for_those_of_the_run(tmp_path, own_data):
     click(test, "Read the images")
     assert ": 36 images then, 30 now." in settled(test).error[0].value
     assert cached_routing(run) is None
-
-
-def test_two_runs_are_compared_each_on_its_own_images(tmp_path, own_data):
-    folder = class_folders(tmp_path / "own", ("cat", "dog"))
-    first = finished(RunStore(), **{"data.dataset": str(folder), "seed": 1})
-    for number in range(6):
-        Image.new("RGB", (8, 8), (number * 9, 7, 200)).save(folder / "dog" / f"{number}.png")
-    second = finished(RunStore(), **{"data.dataset": str(folder), "seed": 2})
-    view_of(first, "Compare")
-    compared = cached_routing(second).routing
-    (second.path / "routing-best.safetensors").unlink()
-    assert torch.equal(route_test_set(second, load_own_test_set(second)).routing, compared)
 
 
 def verdict(test):
@@ -329,22 +181,6 @@ def test_what_takes_longer_is_measured_once_asked_for(monkeypatch):
     for view in ("One image", "Classes", "What if"):
         test = view_of(run, view)
         assert "per-image routing" in verdict(test) and measure not in [button.label for button in test.button]
-
-
-def test_what_if_begins_with_all_images():
-    test = view_of(finished(RunStore()), "What if")
-    assert [heading.value for heading in test.subheader] == ["All images", "One image"]
-
-
-def test_compare_begins_with_the_agreement_and_offers_a_second_run_if_there_is_none():
-    run = finished(RunStore())
-    (link,) = view_of(run, "Compare").get("page_link")
-    assert link.proto.label == "Repeat with another seed"
-    settings, preset, message = from_query(dict(parse_qsl(link.proto.query_string)))
-    assert not message and preset == run.preset
-    assert settings == run.settings().model_copy(update={"seed": run.settings().seed + 1})
-    finished(RunStore(), seed=1)
-    assert view_of(run, "Compare").subheader[0].value == "Agreement"
 
 
 def test_one_expert_has_nothing_to_route():
@@ -384,64 +220,6 @@ def test_every_choice_of_a_view_is_in_the_url_and_back_undoes_it(monkeypatch):
     assert test.query_params["view"] in ("Compare", ["Compare"])
     monkeypatch.setattr(choices, "get_script_run_ctx", lambda: SimpleNamespace(is_history_navigation=True))
     assert shown("Classes") == "Classes"
-
-
-def test_a_class_is_highlighted_with_its_images_for_an_expert():
-    run = finished(RunStore())
-    test = view_of(run, "Classes", highlight="3", block="1", expert="2")
-    assert "Images of class 3 with the largest weights for expert 2 in block 1:" in text(test)
-    specs = [chart.proto.spec for chart in test.get("vega_lite_chart")]
-    assert any("class 3 highlighted" in spec for spec in specs) and not any(
-        "colored by class" in spec for spec in specs
-    )
-    test.selectbox(key="highlight").set_value(None).run()
-    assert "Images of class" not in text(test)
-
-
-def test_information_is_folded_on_classes():
-    test = view_of(finished(RunStore()), "Classes")
-    assert "Information about the class" in {folded.label for folded in test.expander}
-    assert len(test.get("vega_lite_chart")) == 2
-
-
-def test_the_weights_are_probed_once_when_information_is_unfolded():
-    run, times = finished(RunStore()), []
-    for _ in range(2):
-        test = view_of(run, "Classes")
-        test.session_state["Information about the class"] = True  # unfolded
-        settled(test)
-        assert "A linear probe reads" in text(test) and "An expert drawn by the weights" in text(test)
-        times.append((run.path / "probes-best.safetensors").stat().st_mtime_ns)
-    assert times[0] == times[1]
-
-
-@pytest.mark.parametrize(
-    ("view", "folded", "says", "files"),
-    [
-        ("What if", "How much could other routing weights gain?", "mistake", ["headroom"]),
-        ("What if", "How certain is the network, and what if images are damaged?", "kinds of damage", ["robustness"]),
-        ("Each expert", "How similar are the experts of block 2?", "With random kernels, experts reach", ["likeness"]),
-        ("Each expert", "How stable is the routing of an image?", "between", ["stability"]),
-        ("What if", "", "block's routing", ["frozen"]),
-    ],
-)
-def test_what_carries_the_decision_is_measured_once_it_is_unfolded_and_kept(view, folded, says, files):
-    run = finished(RunStore())
-    test = view_of(run, view, block="2")
-    kept = [run.path / f"{name}-validation-best.safetensors" for name in files]
-    if folded:
-        assert not any(path.exists() for path in kept)
-        test.session_state[folded] = True
-        settled(test)
-    assert says in text(test) and all(path.is_file() for path in kept) and not test.error
-
-
-def test_every_expert_of_a_block_has_a_card_with_its_images():
-    test = view_of(finished(RunStore()), "Each expert", block="2")
-    for expert in (1, 2, 3):
-        assert f"**Expert {expert} of block 2**" in text(test)
-        assert f"Save card of expert {expert}" in {button.label for button in test.get("download_button")}
-    assert text(test).count("; the largest weight in ") == 3
 
 
 def test_through_training_draws_one_figure_at_a_time():

@@ -1,0 +1,56 @@
+"""Two images side by side, and the view Compare with two runs."""
+
+from urllib.parse import parse_qsl
+
+import torch
+from PIL import Image
+
+from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
+from expertnet.settings.url import from_query
+from expertnet.store.run_store import RunStore
+from tests.support.experts import class_folders, view_of
+from tests.support.opening import finished
+from tests.support.settling import shown_text as text
+
+
+def test_two_images_are_compared_side_by_side():
+    test = view_of(finished(RunStore()), "One image", two="true")
+    assert sum(field.label.startswith("Image (1 to") for field in test.number_input) == 2
+    assert "those of the first image" in text(test)
+
+
+def test_runs_that_cannot_be_compared_are_not_offered():
+    store = RunStore()
+    run, _ = finished(store), finished(store, **{"model.num_experts": 2})
+    assert "No other trained network" in text(view_of(run, "Compare"))
+
+
+def test_two_runs_with_the_same_description_can_both_be_chosen():
+    store = RunStore()
+    runs = [finished(store), finished(store)]
+    runs[1].write_config(runs[1].config() | {"created": runs[0].created})
+    for run in runs:
+        assert view_of(run, "Through training").query_params["run"] in (run.id, [run.id])
+
+
+def test_two_runs_are_compared_each_on_its_own_images(tmp_path, own_data):
+    folder = class_folders(tmp_path / "own", ("cat", "dog"))
+    first = finished(RunStore(), **{"data.dataset": str(folder), "seed": 1})
+    for number in range(6):
+        Image.new("RGB", (8, 8), (number * 9, 7, 200)).save(folder / "dog" / f"{number}.png")
+    second = finished(RunStore(), **{"data.dataset": str(folder), "seed": 2})
+    view_of(first, "Compare")
+    compared = cached_routing(second).routing
+    (second.path / "routing-best.safetensors").unlink()
+    assert torch.equal(route_test_set(second, load_own_test_set(second)).routing, compared)
+
+
+def test_compare_begins_with_the_agreement_and_offers_a_second_run_if_there_is_none():
+    run = finished(RunStore())
+    (link,) = view_of(run, "Compare").get("page_link")
+    assert link.proto.label == "Repeat with another seed"
+    settings, preset, message = from_query(dict(parse_qsl(link.proto.query_string)))
+    assert not message and preset == run.preset
+    assert settings == run.settings().model_copy(update={"seed": run.settings().seed + 1})
+    finished(RunStore(), seed=1)
+    assert view_of(run, "Compare").subheader[0].value == "Agreement"

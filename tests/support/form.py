@@ -1,0 +1,16 @@
+"""The form of the Train page and its values."""
+
+from tests.support.opening import opened
+
+
+def values(test):
+    """Return the values of the form's fields by setting."""
+    widgets = (*test.number_input, *test.selectbox, *test.text_input, *test.multiselect)
+    return {widget.key.split()[-1]: widget.value for widget in widgets if (widget.key or "").startswith("field ")}
+
+
+def form(run=None, **query):
+    """Open the page with the settings unfolded."""
+    test = opened("train", run, **query)
+    test.session_state["form"].unfolded = True
+    return test.run()
