@@ -4,9 +4,9 @@ resume.pt is left out because it is a pickle, so imported runs cannot be resumed
 """
 
 import json
-import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +20,11 @@ from expertnet.utils.files import to_json
 
 
 def export_size(run: Run) -> int:
-    """Return the bytes of a run's weights. Raises RunError if they are too large to import."""
-    size = sum(path.stat().st_size for path in _weights(run))
+    """Return the bytes of a run's weights. Raises RunError if they cannot be read or are too large to import."""
+    size = 0
+    for path in _weights(run):
+        with _reading(path):
+            size += path.stat().st_size
     if size > MAX_UNPACKED - sum(TEXTS.values()):
         raise RunError(
             f"Run {run.name} has more than {MAX_UNPACKED >> 30} GiB of weights, which is too large to import. "
@@ -34,8 +37,25 @@ def _weights(run: Run) -> list[Path]:
     return [path for path in sorted(run.path.glob("*.safetensors")) if WEIGHTS_NAME.fullmatch(path.name)]
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say which file of a run cannot be read. An OSError of an export is then one of its output."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}). Check the file and its permissions, then export the run again."
+        ) from None
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with _reading(path), path.open("rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
+
+
 def export_run(run: Run, file: IO[bytes]) -> None:
-    """Write the zip of a run. Raises RunError if the run is damaged or too large."""
+    """Write the zip of a run. Raises RunError if the run cannot be read, is damaged or too large, or the OSError of `file`."""
     export_size(run)
     damage = find_damage(run)
     if damage:
@@ -53,7 +73,8 @@ def export_run(run: Run, file: IO[bytes]) -> None:
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }
-    texts |= {name: (run.path / name).read_bytes() for name in (NOTES_FILE, "card.md") if (run.path / name).is_file()}
+    kept = (run.path / name for name in (NOTES_FILE, "card.md"))
+    texts |= {path.name: b"".join(_pieces(path)) for path in kept if path.is_file()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in texts.items():
             if len(content) > TEXTS[name]:
@@ -62,8 +83,9 @@ def export_run(run: Run, file: IO[bytes]) -> None:
                 )
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
         for path in _weights(run):
-            with path.open("rb") as source, archive.open(zipfile.ZipInfo(path.name), "w") as target:
-                shutil.copyfileobj(source, target, PIECE)
+            with archive.open(zipfile.ZipInfo(path.name), "w") as target:
+                for piece in _pieces(path):
+                    target.write(piece)
 
 
 def export_runs(runs: Sequence[Run], file: IO[bytes]) -> None:
