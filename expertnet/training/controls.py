@@ -31,7 +31,6 @@ from expertnet.utils.text import cut
 
 SEEDS, MAX_SEEDS = 3, 30  # by default, and at most
 TAG = "control"
-FOLDER = "controls"  # of an included run
 LONGEST = 30  # characters of the run's title in the names of its controls
 
 
@@ -169,7 +168,7 @@ def _best_rows(run: Run, keys: Collection[str], info: DatasetInfo, store: RunSto
     Those of the store come before those in the folder of the run.
     """
     found: dict[str, RunRow] = {}
-    included = [row for row in rows_of(map(Run, sorted((run.path / FOLDER).glob("*")))) if row.key in keys]
+    included = [row for row in rows_of(run.controls()) if row.key in keys]
 
     def rank(row: RunRow) -> tuple[bool, bool, bool]:
         done = row.state == "finished" and row.test is not None

@@ -13,8 +13,8 @@ from typing import IO
 from expertnet.errors import RunError
 from expertnet.store.checks import find_damage
 from expertnet.store.notes import NOTES_FILE
-from expertnet.store.run import Run, now
-from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
+from expertnet.store.run import CONTROLS, Run, now
+from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME, limit_of
 from expertnet.transfer.validation import clean_config, clean_status
 from expertnet.utils.files import to_json
 
@@ -62,14 +62,13 @@ def export_run(run: Run, file: IO[bytes]) -> None:
         raise RunError(damage)
     try:
         # Read before the history, which may then be ahead of it but not behind.
-        status = clean_status(run.status().model_dump())
-        config, _, _ = clean_config(run.config())
+        texts = _facts(run)
+        for control in filter(_has_finished, run.controls()):
+            texts |= {f"{CONTROLS}/{control.id}/{name}": content for name, content in _facts(control).items()}
     except RunError as error:
         raise RunError(f"Run {run.name} cannot be exported: {error}") from None
-    texts = {
+    texts |= {
         MANIFEST: to_json({"run": run.id, "exported": now()}).encode(),
-        "config.json": json.dumps(config, indent=2).encode(),
-        "status.json": to_json(status.model_dump()).encode(),
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }
@@ -77,15 +76,26 @@ def export_run(run: Run, file: IO[bytes]) -> None:
     texts |= {path.name: b"".join(_pieces(path)) for path in kept if path.is_file()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in texts.items():
-            if len(content) > TEXTS[name]:
+            if len(content) > limit_of(name):
                 raise RunError(
-                    f"Run {run.name} cannot be exported: its {name} is larger than the {TEXTS[name]:,} bytes allowed."
+                    f"Run {run.name} cannot be exported: its {name} is larger than the {limit_of(name):,} bytes allowed."
                 )
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
         for path in _weights(run):
             with archive.open(zipfile.ZipInfo(path.name), "w") as target:
                 for piece in _pieces(path):
                     target.write(piece)
+
+
+def _has_finished(control: Run) -> bool:
+    status = control.status()
+    return status.state == "finished" and status.test_accuracy is not None
+
+
+def _facts(run: Run) -> dict[str, bytes]:
+    """Return what config.json and status.json say that may be exported. Raises RunError."""
+    status, (config, _, _) = clean_status(run.status().model_dump()), clean_config(run.config())
+    return {"config.json": json.dumps(config, indent=2).encode(), "status.json": to_json(status.model_dump()).encode()}
 
 
 def export_runs(runs: Sequence[Run], file: IO[bytes]) -> None:
