@@ -9,10 +9,13 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 from fastapi import HTTPException, Request
+from fastapi.testclient import TestClient
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from expertnet.data.images import load_image
 from expertnet.inference.predictor import Predictor
@@ -36,6 +39,23 @@ def refused(response, status):
     (error,) = response.json().values()
     assert error.endswith(".") and "\n" not in error
     return error
+
+
+def test_what_numpy_computes_for_a_batch_starts_no_threads_beside_those_of_the_service(served):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    def in_a_thread(work):  # that ends, since the limit of one that lives is kept
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work).result()
+
+    before = in_a_thread(partial(threadpool_limits, 2, "blas"))
+    try:
+        with TestClient(make_app(served, threads=2, limits=Limits())):
+            assert threads() == {1}
+        assert threads() == {2}
+    finally:
+        in_a_thread(before.restore_original_limits)
 
 
 def test_images_get_the_answers_of_the_network(served, client):
