@@ -91,8 +91,14 @@ class Run:
 
     @property
     def trial(self) -> bool:
-        """Return whether this is a trial of a sweep, which tells at its own end."""
+        """Return whether this is one of many runs, such as a trial of a sweep, at whose common end one notice is sent."""
         return bool(self._config_value("trial"))
+
+    @property
+    def control_of(self) -> str:
+        """Return the id of the run for which a studio trains this trial as a control; "" for other trials and runs."""
+        trial = (self._if_readable(self.config) or {}).get("trial")
+        return trial if isinstance(trial, str) else ""
 
     def card(self) -> str:
         """Return the model card of a shipped run, in Markdown; "" for others."""

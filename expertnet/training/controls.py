@@ -227,11 +227,13 @@ def _refuse(plan: Plan) -> None:
 
 
 def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = None) -> Run:
+    told = True if owner else plan.run.id  # a command tells when it has trained them all
     if trial.row and resume_fault(trial.row.run) is None:
         run = trial.row.run
         prepare_resume(run)
+        run.write_config(run.config() | {"trial": told})
     else:
         name = f"{cut(plan.run.title, LONGEST)}: {NAMES[trial.arm]}, seed {trial.seed}"
-        run = store.create(trial.settings, plan.run.preset, name, plan.info, tags=(TAG,))
+        run = store.create(trial.settings, plan.run.preset, name, plan.info, tags=(TAG,), trial=told)
     RunQueue(store.root).add(run.id, owner)
     return run
