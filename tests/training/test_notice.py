@@ -10,8 +10,10 @@ import pytest
 from expertnet.store.notes import SWEEP_TAG, Notes
 from expertnet.store.queue import RunQueue
 from expertnet.store.status import Status
+from expertnet.sweeps.driver import Driver
 from expertnet.sweeps.engine import advance
 from expertnet.sweeps.follow_up import train_longer
+from expertnet.sweeps.journal import JOURNAL
 from expertnet.training.controls import queue_controls
 from expertnet.training.notice import VARIABLE, send_notice
 from expertnet.training.runner import run_training
@@ -21,7 +23,7 @@ from expertnet.utils.home import install_command
 from tests.support.command import command
 from tests.support.controls import measured, original
 from tests.support.opening import written
-from tests.support.small import settings, until
+from tests.support.small import LIMIT, settings, until
 from tests.support.sweeps import started, train
 
 
@@ -91,6 +93,22 @@ def test_of_a_sweep_its_end_alone_is_told(store, inbox, monkeypatch):
     wait()
     assert [message["title"] for message in got] == ["Experts: finished"]
     assert [message["message"] for message in got] == ["The sweep has ended: every combination was tried"]
+
+
+@pytest.mark.parametrize(("file", "title"), [(JOURNAL, "Experts"), ("plan.json", "Sweep {}")])
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_a_sweep_that_cannot_go_on_is_told(store, inbox, monkeypatch, file, title):
+    pytest.importorskip("apprise")
+    got, address = inbox
+    monkeypatch.setenv(VARIABLE, address)
+    sweep = started(store, name="Experts")
+    (sweep.path / file).write_text("{}\n[1]\n")
+    driver = Driver(store)
+    driver.wake()
+    assert driver.join(LIMIT) and sweep.status().state == "failed"
+    wait()
+    assert [message["title"] for message in got] == [f"{title.format(sweep.id)}: failed"]
+    assert file in got[0]["message"]
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
