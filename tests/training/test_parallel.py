@@ -98,8 +98,10 @@ def assert_equal(run, other):
 
 
 @pytest.mark.long
-def test_two_processes_learn_what_one_learns_from_the_same_steps(store):
-    alone, together = begun(store, **RECIPE), begun(store, **RECIPE, **{"hardware.processes": 2})
+@pytest.mark.parametrize("compile", ["auto", "on"])
+def test_two_processes_learn_what_one_learns_from_the_same_steps(store, compile):
+    alone = begun(store, **RECIPE)
+    together = begun(store, **RECIPE, **{"hardware.processes": 2, "hardware.compile": compile})
     assert train(alone).state == "finished", alone.log_tail()
     status = train(together)
     assert status.state == "finished", together.log_tail()
@@ -283,7 +285,6 @@ def test_torchrun_does_not_train_what_another_process_trains(torchrun):
     [
         ({"training.batch_size": 127}, "`training.batch_size` must be a multiple of `hardware.processes` (2)"),
         ({"hardware.device": "cuda:1"}, "`hardware.device` must be auto, cpu or cuda"),
-        ({"hardware.compile": "on"}, "`hardware.compile` must be auto or off"),
         ({"data.class_balance": "weights"}, "`data.class_balance` must be none or sampling"),
         ({"hardware.processes": 0}, "`hardware.processes` must be between 1 and 1024"),
     ],

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from expertnet.data.augment import normalize
 from expertnet.data.datasets import Dataset
 from expertnet.data.info import DatasetInfo
 from expertnet.data.splits import Split, epoch_order
-from expertnet.errors import TrainingError
+from expertnet.errors import RunError, TrainingError
 from expertnet.network.evaluation import evaluate
 from expertnet.network.model import ExpertNet
 from expertnet.network.stem import whitening_kernels
@@ -22,6 +23,7 @@ from expertnet.settings.schema import DataSettings, TrainingSettings
 from expertnet.training import allocation
 from expertnet.training.early_stop import early_end
 from expertnet.training.optim import learning_rate
+from expertnet.training.parallel import Group
 from expertnet.training.trainer import Trainer
 from expertnet.utils.devices import available_threads
 
@@ -460,6 +462,29 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     )
     assert epochs(run.run()) == epochs(trainer(data).run())
     assert len(said) == 1 and "continues without" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [("no compiler here", RunError, "Resume the run with one process"), ("gloo: closed", RuntimeError, "gloo: closed")],
+)
+def test_one_of_several_processes_does_not_go_on_without_compiling(data, monkeypatch, fault, kind, says):
+    """The others would wait for it forever. If they have ended, that is what is said."""
+
+    def broken(model):
+        def call(*arguments):
+            raise RuntimeError(fault)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    chosen = build_settings("quick", overrides=TINY | {"hardware.compile": "on", "hardware.processes": 2})
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(kind, match=says):
+            next(Trainer(chosen, data, threads=1, group=Group(0, 2)).run())
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.mark.long
