@@ -29,10 +29,9 @@ from expertnet.routing.robustness import ROBUSTNESS
 from expertnet.routing.stability import STABILITY
 from expertnet.settings.fields import command_line
 from expertnet.settings.schema import ModelSettings
-from expertnet.store.run import Run
+from expertnet.store.run import CONTROLS, Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
-from expertnet.training.controls import FOLDER as CONTROLS
 from expertnet.training.controls import begun_plan
 from expertnet.utils.files import write_atomically
 from expertnet.utils.processes import Process

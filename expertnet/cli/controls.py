@@ -88,12 +88,14 @@ def _train(run: Run, store: RunStore, seeds: int, kinds: Sequence[str]) -> bool:
     from expertnet.network.controls import NAMES
     from expertnet.training.controls import next_control, plan_controls
     from expertnet.training.lock import train_in_turn
+    from expertnet.training.notice import send_controls_notice
 
-    stop, failed = stop_on_signals(), False
+    stop, failed, trained = stop_on_signals(), False, False
     begun = {trial.settings for trial in plan_controls(run, store, seeds, kinds).active}
     while not stop.is_set() and (found := next_control(run, store, seeds, this_process().beating(), begun, kinds)):
         trial, control = found
         begun.add(trial.settings)
+        trained = True
         title = f"{NAMES[trial.arm]}, seed {trial.seed}"
         say(f"{title}: run {control.id}")
         status = train_in_turn(
@@ -109,6 +111,8 @@ def _train(run: Run, store: RunStore, seeds: int, kinds: Sequence[str]) -> bool:
             say(status.error or "Training failed.")
         elif status.state != "finished" and not stop.is_set():
             say(f"Left out {title}: its run is {status.state}. To train it, use the same command again.")
+    if trained and not stop.is_set():
+        send_controls_notice(run, say)
     return failed
 
 

@@ -13,11 +13,12 @@ from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import format_value
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, Budget, Plan
 from expertnet.sweeps.space import parse_space
 from expertnet.sweeps.sweep import Sweep, all_sweeps, find_sweep
-from expertnet.utils.processes import this_process
+from expertnet.utils.processes import renewing, this_process
 from expertnet.utils.text import counted, percent
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
@@ -156,7 +157,7 @@ def longer(
     found = find_sweep(open_store(runs_dir), name)
     run = train_longer(found, epochs, None if queue else this_process().beating())
     if not queue:
-        _train([run])
+        _train(found, [run])
     status = run.status()
     line = f"Run {run.id}: {status.state}, test accuracy {percent(status.test_accuracy, 2)}"
     print_result(as_json, {"run": run.id, "state": status.state, "test_accuracy": status.test_accuracy}, [line])
@@ -182,7 +183,7 @@ def seeds(
     found = find_sweep(open_store(runs_dir), name)
     runs = queue_repeats(found, best, number, None if queue else this_process().beating())
     if not queue:
-        _train(runs)
+        _train(found, runs)
     table = repeats_table(repeats(found, best, number))
     print_result(
         as_json, records(table), _lines(table, ("in the sweep", "validation", "validation sd", "test", "test sd"))
@@ -192,16 +193,17 @@ def seeds(
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def _train(runs: list[Run]) -> None:
-    """Train runs in order, until Ctrl-C."""
+def _train(found: Sweep, runs: list[Run]) -> None:
+    """Train runs in order, until Ctrl-C. Those that still wait stay in the queue for as long as this takes."""
     from expertnet.training.lock import train_in_turn
 
     stop = stop_on_signals()
-    for run in runs:
-        say(f"Run {run.id}: {run.title}")
-        status = train_in_turn(run, stop.part(), on_progress=EpochPrinter("validation"))
-        if status.state == "failed":
-            say(status.error or "Training failed.")
+    with renewing(RunQueue(found.store.root).renew):
+        for run in runs:
+            say(f"Run {run.id}: {run.title}")
+            status = train_in_turn(run, stop.part(), on_progress=EpochPrinter("validation"))
+            if status.state == "failed":
+                say(status.error or "Training failed.")
 
 
 def _go(found: Sweep, queue: bool, as_json: bool) -> None:

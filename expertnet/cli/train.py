@@ -97,17 +97,25 @@ def _train_in_turn(store: RunStore, begin: Callable[[], Run], stop: Stop) -> tup
 
 def _train_with_others(store: RunStore, settings: Settings, begin: Callable[[], Run], stop: Stop) -> tuple[Run, Status]:
     """Train as one of the processes that torchrun started. Only the first one returns."""
+    from expertnet.training.lock import held
     from expertnet.training.rank import follow, join_launched
-    from expertnet.training.runner import run_training
+    from expertnet.training.runner import run_training, settled
 
     group, place = join_launched(settings)
-    run = store.get(group.agree("" if group.number else begin().id))
     if group.number:
-        follow(group, run, place)
+        run_id = group.agree("")
+        if run_id:
+            follow(group, store.get(run_id), place)
         os._exit(0)
+    run = begin()
     say(f"Run {run.id}")
     printer = EpochPrinter("test" if run.watches_test else "validation")
-    return run, run_training(run, stop, on_progress=printer, place=place, group=group)
+    with held(run, stop) as ended:
+        group.agree("" if ended else run.id)
+        if ended:
+            return run, ended
+        status = run_training(run, stop, on_progress=printer, place=place, group=group, settle=False)
+    return run, settled(run, status)
 
 
 def _create(store: RunStore, settings: Settings, preset: str, name: str) -> Run:

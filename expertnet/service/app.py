@@ -21,6 +21,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
+from threadpoolctl import threadpool_limits
 
 from expertnet import __version__
 from expertnet.data.images import MAX_PIXELS
@@ -85,7 +86,8 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with decoder, batcher:
+        # Each batch computes on one thread of the batcher, so NumPy's products must not start more
+        with threadpool_limits(1, user_api="blas"), decoder, batcher:
             yield
 
     async def check_host(request: Request) -> None:

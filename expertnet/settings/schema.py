@@ -348,7 +348,9 @@ class HardwareSettings(Section):
     channels_last: bool = setting(True, "Channels last")
     """Store the channels of each pixel together, which is faster on most devices."""
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting("auto", "Compile")
-    """Use torch.compile: a slower start, then faster steps. auto compiles long runs on a GPU, or on a CPU with bf16."""
+    """Use torch.compile: a slower start, then faster steps. auto compiles long runs of one process on a GPU, or on a CPU
+    with bf16.
+    """
     processes: int = setting(1, "Processes", ge=1, le=1024)
     """Processes that train the run together, each on a GPU of its own or with its share of the processor's threads. They divide
     the images of every step.
@@ -431,7 +433,6 @@ class Settings(Section):
             )
         for key, value, wrong, instead in (
             ("hardware.device", hardware.device, hardware.device not in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),
-            ("hardware.compile", hardware.compile, hardware.compile == "on", "auto or off"),
             ("data.class_balance", "weights", self.data.class_balance == "weights", "none or sampling"),
         ):
             if wrong:

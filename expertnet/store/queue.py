@@ -13,10 +13,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from expertnet.errors import RunError
 from expertnet.utils.files import cached_on_file, file_lock, read_json, write_atomically
-from expertnet.utils.processes import Process, is_alive, this_process
+from expertnet.utils.processes import RENEW_AFTER, Process, is_alive, this_process
 
 MOST_AT_ONCE = 64  # trainings
-RENEW_AFTER = 20.0  # seconds; other hosts drop an entry whose owner has not renewed it for HEARTBEAT_LIMIT
 
 
 class Entry(BaseModel):
@@ -129,6 +128,13 @@ class RunQueue:
             if entry.owner is None or abs(now - (entry.owner.heartbeat or 0)) > RENEW_AFTER:
                 entry.owner = me.beating()
             return True
+
+    def renew(self) -> None:
+        """Renew the ownership of all waiting runs of this process, which other hosts drop after HEARTBEAT_LIMIT."""
+        with self._changing() as queue:
+            for entry in queue.waiting:
+                if entry.owner and entry.is_open_to(this_process()):
+                    entry.owner = entry.owner.beating()
 
     def remove(self, run_id: str) -> bool:
         """Remove a run and return whether it was waiting."""

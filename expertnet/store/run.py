@@ -19,6 +19,7 @@ from expertnet.store.status import ACTIVE_STATES, Before, Status
 from expertnet.utils.files import FULL, overwrite, to_json, write_atomically
 from expertnet.utils.processes import is_alive
 
+CONTROLS = "controls"  # the folder in an included run's folder
 STOP = "stop"  # the file in a run's folder that asks its trainer to stop
 
 T = TypeVar("T")
@@ -90,8 +91,14 @@ class Run:
 
     @property
     def trial(self) -> bool:
-        """Return whether this is a trial of a sweep, which tells at its own end."""
+        """Return whether this is one of many runs, such as a trial of a sweep, at whose common end one notice is sent."""
         return bool(self._config_value("trial"))
+
+    @property
+    def control_of(self) -> str:
+        """Return the id of the run for which a studio trains this trial as a control; "" for other trials and runs."""
+        trial = (self._if_readable(self.config) or {}).get("trial")
+        return trial if isinstance(trial, str) else ""
 
     def card(self) -> str:
         """Return the model card of a shipped run, in Markdown; "" for others."""
@@ -117,6 +124,10 @@ class Run:
     def dataset_info(self) -> DatasetInfo | None:
         """Return the description of the dataset; None before the images were loaded, or if it is damaged."""
         return self._if_readable(lambda: reader.read_dataset_info(self.path))
+
+    def controls(self) -> list["Run"]:
+        """Return the controls in the folder of an included run: settings and results, without weights."""
+        return [Run(path) for path in sorted((self.path / CONTROLS).glob("*"))]
 
     def _if_readable(self, read: Callable[[], T]) -> T | None:
         try:

@@ -106,14 +106,15 @@ class RunStore:
         run_id: str | None = None,
         start: Path | None = None,
         tags: tuple[str, ...] = (),
-        trial: bool = False,
+        trial: bool | str = False,
     ) -> Run:
         """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long, and
         as `start_source` does.
 
         `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
         elsewhere first, so that a kill leaves no run that nobody knows; what it, or a power cut, leaves of the run is written
-        again. `start` is a file of weights to start from, for settings that are pinned already. A `trial` is one of a sweep.
+        again. `start` is a file of weights to start from, for settings that are pinned already. A `trial` is one of many runs: True
+        if whoever trains them tells when all have ended, or the id of the run whose controls they are.
         """
         check_limits(Notes(name, tags))
         settings, source = (settings, None) if start else self.pinned(settings)
@@ -134,7 +135,7 @@ class RunStore:
             **settings.model_dump(mode="json"),
         }
         if trial:
-            config["trial"] = True
+            config["trial"] = trial
         if own:
             keep_copy(own.fingerprint, run.id)
         sync = run_id is None

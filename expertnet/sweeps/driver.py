@@ -90,8 +90,9 @@ def _advance(sweep: Sweep, slots: int) -> list[Run]:
             reason = os_error_sentence(error)
         else:
             traceback.print_exc()
-        with suppress(OSError):
-            sweep.write_status(state="failed", reason=reason)
+        with suppress(OSError), sweep.locked():
+            if sweep.written_status().state in ACTIVE:  # another server may have met the same
+                sweep.end("failed", reason)
         return []
 
 

@@ -5,9 +5,7 @@ folder exists, and a run's figures are in the journal before the trial counts as
 The module is long because the order of all steps matters, and is seen only in one place.
 """
 
-import sys
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from expertnet.data.datasets import refuse_if_missing
@@ -24,7 +22,6 @@ from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.space import settings_with
 from expertnet.sweeps.study import Study, open_study, require_optuna
 from expertnet.sweeps.sweep import ACTIVE, Sweep, create_sweep
-from expertnet.training.notice import send
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import stop_run
 from expertnet.training.trackers.start import require_trackers
@@ -57,9 +54,7 @@ def advance(sweep: Sweep, slots: int = 1) -> list[Run]:
             active += [run] if run else []
         if reason and not active:
             study.flush()
-            state = "failed" if reason.startswith(str(FAILURES)) else "finished"
-            sweep.write_status(state=state, owner=None, reason=reason)
-            send(f"{sweep.title}: {state}", f"The sweep has ended: {reason}", partial(print, file=sys.stderr))
+            sweep.end("failed" if reason.startswith(str(FAILURES)) else "finished", reason)
         return active
 
 

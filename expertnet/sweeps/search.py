@@ -1,17 +1,16 @@
 """Train the trials of a sweep in this process, one after another."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from expertnet.errors import RunError
-from expertnet.store.queue import RENEW_AFTER
 from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.sweeps.engine import advance, stop_sweep
 from expertnet.sweeps.sweep import Sweep
 from expertnet.training.lock import train_in_turn
 from expertnet.training.stop import Stop
+from expertnet.utils.processes import renewing
 
 LOOK_EVERY = 1.0  # seconds between two looks at a training in another process
 
@@ -39,7 +38,7 @@ def search(
                 with suppress(RunError):  # such as a database out of reach, at which this training must not fail
                     advance(sweep)
 
-    with _renewed(sweep):
+    with renewing(sweep.renew):
         while not stop.is_set() and (runs := advance(sweep)):
             run = runs[0]
             if run.id != shown:
@@ -52,25 +51,3 @@ def search(
                 on_end(status)
     if stop.is_set() and not stop.interrupted:
         stop_sweep(sweep)
-
-
-@contextmanager
-def _renewed(sweep: Sweep) -> Iterator[None]:
-    """Renew the heartbeat of the sweep's owner, by which other hosts know that this process is alive, from a thread.
-
-    Neither epochs nor waits have a fixed length, so they cannot do it.
-    """
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(RENEW_AFTER):
-            with suppress(OSError):  # the next epoch reports it
-                sweep.renew()
-
-    thread = threading.Thread(target=renew, name=f"heartbeat {sweep.id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

@@ -1,7 +1,9 @@
 """A sweep on disk: the folder sweeps/<id> of a store, with plan.json, status.json and Optuna's journal."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +14,7 @@ from expertnet.store.run import now
 from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
 from expertnet.store.start_weights import FILE, copy_start
 from expertnet.sweeps.plan import Plan
+from expertnet.training.notice import send
 from expertnet.utils.files import cached_on_file, file_lock, read_json, to_json, write_atomically
 from expertnet.utils.processes import Process, is_alive
 from expertnet.utils.text import counted
@@ -89,6 +92,12 @@ class Sweep:
     def write_status(self, **values: object) -> None:
         status = self.written_status().model_copy(update=values)
         write_atomically(self.path / "status.json", to_json(status.model_dump()).encode())
+
+    def end(self, state: str, reason: str) -> None:
+        """Write how the sweep has ended, and send a notice. Raises OSError."""
+        self.write_status(state=state, owner=None, reason=reason)
+        title = self.title if self.has_plan else f"Sweep {self.id}"
+        send(f"{title}: {state}", f"The sweep has ended: {reason}", partial(print, file=sys.stderr))
 
     def renew(self) -> None:
         """Renew the heartbeat of the owner if that is this process. Raises OSError."""

@@ -31,7 +31,6 @@ from expertnet.utils.text import cut
 
 SEEDS, MAX_SEEDS = 3, 30  # by default, and at most
 TAG = "control"
-FOLDER = "controls"  # of an included run
 LONGEST = 30  # characters of the run's title in the names of its controls
 
 
@@ -169,7 +168,7 @@ def _best_rows(run: Run, keys: Collection[str], info: DatasetInfo, store: RunSto
     Those of the store come before those in the folder of the run.
     """
     found: dict[str, RunRow] = {}
-    included = [row for row in rows_of(map(Run, sorted((run.path / FOLDER).glob("*")))) if row.key in keys]
+    included = [row for row in rows_of(run.controls()) if row.key in keys]
 
     def rank(row: RunRow) -> tuple[bool, bool, bool]:
         done = row.state == "finished" and row.test is not None
@@ -228,11 +227,13 @@ def _refuse(plan: Plan) -> None:
 
 
 def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = None) -> Run:
+    told = True if owner else plan.run.id  # a command tells when it has trained them all
     if trial.row and resume_fault(trial.row.run) is None:
         run = trial.row.run
         prepare_resume(run)
+        run.write_config(run.config() | {"trial": told})
     else:
         name = f"{cut(plan.run.title, LONGEST)}: {NAMES[trial.arm]}, seed {trial.seed}"
-        run = store.create(trial.settings, plan.run.preset, name, plan.info, tags=(TAG,))
+        run = store.create(trial.settings, plan.run.preset, name, plan.info, tags=(TAG,), trial=told)
     RunQueue(store.root).add(run.id, owner)
     return run

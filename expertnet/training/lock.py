@@ -1,7 +1,7 @@
 """As many trainings at once per store as its queue allows, whichever server, command line or worker process starts them.
 
 Each training holds its run, and one of the store's places for each of its processes: lock files, which the system releases when the
-process that took them ends in any way. What a user starts with torchrun holds neither.
+process that took them ends in any way. What a user starts with torchrun holds its run only.
 """
 
 from collections.abc import Callable, Iterator
@@ -78,6 +78,23 @@ def run_lock(run: Run, stop: Stop) -> Iterator[bool]:
         yield lock.is_locked
 
 
+@contextmanager
+def held(run: Run, stop: Stop, own_process: bool = False) -> Iterator[Status | None]:
+    """Lock a queued run and yield None, if this process is to train it; else yield the status with which it left the queue.
+
+    Raises OSError if the run cannot be locked.
+    """
+    with run_lock(run, stop) as mine:
+        status = run.written_status()
+        if status.state != "queued":  # another process has trained it meanwhile
+            yield status
+        elif not mine:
+            yield leave_untrained(run, stop)
+        else:
+            run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
+            yield None
+
+
 def processes_of(run: Run) -> int:
     """Return how many processes train a run."""
     return run.settings().hardware.processes if run.has_settings else 1
@@ -104,13 +121,9 @@ def _train_taken(run: Run, stop: Stop, on_progress: OnProgress, own_process: boo
     status = run.written_status()
     if status.state != "queued":  # a process died while it stopped the run, or the folder is gone
         return status
-    with run_lock(run, stop) as mine:
-        status = run.written_status()
-        if status.state != "queued":  # another process has trained it meanwhile
-            return status
-        if not mine:
-            return leave_untrained(run, stop)
-        run.write_status(status.changed(process=this_process().beating(), own_process=own_process))
+    with held(run, stop, own_process) as ended:
+        if ended:
+            return ended
         status = train(run, stop, on_progress=on_progress, place=place)
     return settled(run, status)  # which may move the folder with the lock
 

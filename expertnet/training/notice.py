@@ -1,4 +1,4 @@
-"""Tell a person that a training or a sweep has ended: by mail, chat or phone, with the optional package Apprise.
+"""Tell a person that a training, a sweep or the controls of a run have ended: by mail, chat or phone, with the optional package Apprise.
 
 The environment variable EXPERTNET_NOTIFY has its addresses, which hold passwords and therefore are no setting of a run.
 """
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.status import Status, epochs_text
 from expertnet.utils.home import install_command
@@ -18,9 +19,25 @@ TOLD = frozenset({"finished", "failed"})  # a person who stops a run knows that 
 
 
 def send_notice(run: Run, status: Status) -> None:
-    """Send a notice on a run that has ended, unless it is one of many. What goes wrong is in the run's log."""
-    if status.state in TOLD and not run.trial:
+    """Send a notice on a run that has ended, or on all controls if it is the last of them. What goes wrong is in the run's log."""
+    if status.state not in TOLD:
+        return
+    if not run.trial:
         send(f"{run.title}: {status.state}", notice_text(status), run.log)
+    elif run.control_of and not _other_controls(run):
+        send_controls_notice(Run(run.path.parent / run.control_of), run.log)
+
+
+def _other_controls(run: Run) -> bool:
+    """Return whether a control of the same run waits or trains."""
+    queue = RunQueue(run.path.parent)
+    others = (Run(queue.root / run_id) for run_id in {*queue.ids(), *queue.training} - {run.id})
+    return any(other.control_of == run.control_of and other.status().active for other in others)
+
+
+def send_controls_notice(run: Run, log: Callable[[str], None]) -> None:
+    """Send a notice that all controls of a run have ended."""
+    send(f"{run.title}: controls ended", "The Experts page compares the run with its controls.", log)
 
 
 def send(title: str, text: str, log: Callable[[str], None]) -> None:

@@ -81,7 +81,7 @@ class Group:
         try:
             yield
         except RuntimeError as error:
-            if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            if not is_lost(error):
                 raise
             raise Cancelled if stopped() else RunError(lost_text(self.count)) from error
 
@@ -98,6 +98,11 @@ class Group:
 
 
 ALONE = Group()
+
+
+def is_lost(error: Exception) -> bool:
+    """Return whether an error says that another process has ended."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def lost_text(count: int) -> str:

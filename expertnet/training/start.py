@@ -80,7 +80,7 @@ def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | N
     if processes:
         config["hardware"] = config.get("hardware", {}) | {"processes": processes}
     if epochs > settings.training.epochs:
-        config.pop("trial", None)  # its sweep does not wait for the epochs that a person adds
+        config.pop("trial", None)  # nobody waits with a notice for the epochs that a person adds
     changed = settings_from_dict(config)
     if processes:
         config["hardware"]["processes"] = changed.hardware.processes

@@ -14,13 +14,14 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
 from expertnet.data.splits import Split, class_weights
+from expertnet.errors import RunError
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import complete_momentum, group_rate, make_optimizers, set_rate, temperature
-from expertnet.training.parallel import Group
+from expertnet.training.parallel import Group, is_lost
 from expertnet.training.recorder import Recorder
 
 MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
@@ -33,8 +34,8 @@ def is_worth_compiling(
 ) -> bool:
     """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch.
 
-    Images of several sizes are compiled twice: for the first one, and then for any. Several processes do not compile, since all
-    would have to agree on what to do if it fails.
+    Images of several sizes are compiled twice: for the first one, and then for any. Several processes compile only if a user
+    asks for it, since their training ends if that fails.
     """
     if settings.hardware.compile != "auto" or settings.hardware.processes > 1:
         return settings.hardware.compile == "on"
@@ -191,7 +192,10 @@ class Updater:
                     module.temperature.fill_(temperature(training, done))
 
     def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
-        """Compute the gradients, and return the mean loss and the logits. Falls back to eager if compiling fails."""
+        """Compute the gradients, and return the mean loss and the logits. Falls back to eager if compiling fails.
+
+        Raises RunError instead in several processes: the others may have compiled the network, and wait for these gradients.
+        """
         if not self.compiled or (self.recorder and self.recorder.recording):
             return self._backward(images, targets)
         buffers = [] if self.compiled_works else [(buffer, buffer.clone()) for buffer in self.model.buffers()]
@@ -200,7 +204,14 @@ class Updater:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # the compiler raises many types, and the network works without it
-            self.log(f"Compiling the network failed ({type(error).__name__}). Training continues without it.")
+            fault = f"Compiling the network failed ({type(error).__name__})."
+            if self.group.count > 1:
+                if is_lost(error):
+                    raise
+                raise RunError(
+                    f"{fault} Resume the run with one process, or start a new run with `hardware.compile` off."
+                ) from error
+            self.log(f"{fault} Training continues without it.")
             self.compiled, self.forward = False, self.model
             for buffer, before in buffers:  # a forward pass that succeeded has updated the batch norms
                 buffer.copy_(before)

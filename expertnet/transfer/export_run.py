@@ -4,24 +4,27 @@ resume.pt is left out because it is a pickle, so imported runs cannot be resumed
 """
 
 import json
-import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from expertnet.errors import RunError
 from expertnet.store.checks import find_damage
 from expertnet.store.notes import NOTES_FILE
-from expertnet.store.run import Run, now
-from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
+from expertnet.store.run import CONTROLS, Run, now
+from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME, limit_of
 from expertnet.transfer.validation import clean_config, clean_status
 from expertnet.utils.files import to_json
 
 
 def export_size(run: Run) -> int:
-    """Return the bytes of a run's weights. Raises RunError if they are too large to import."""
-    size = sum(path.stat().st_size for path in _weights(run))
+    """Return the bytes of a run's weights. Raises RunError if they cannot be read or are too large to import."""
+    size = 0
+    for path in _weights(run):
+        with _reading(path):
+            size += path.stat().st_size
     if size > MAX_UNPACKED - sum(TEXTS.values()):
         raise RunError(
             f"Run {run.name} has more than {MAX_UNPACKED >> 30} GiB of weights, which is too large to import. "
@@ -34,36 +37,65 @@ def _weights(run: Run) -> list[Path]:
     return [path for path in sorted(run.path.glob("*.safetensors")) if WEIGHTS_NAME.fullmatch(path.name)]
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say which file of a run cannot be read. An OSError of an export is then one of its output."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}). Check the file and its permissions, then export the run again."
+        ) from None
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with _reading(path), path.open("rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
+
+
 def export_run(run: Run, file: IO[bytes]) -> None:
-    """Write the zip of a run. Raises RunError if the run is damaged or too large."""
+    """Write the zip of a run. Raises RunError if the run cannot be read, is damaged or too large, or the OSError of `file`."""
     export_size(run)
     damage = find_damage(run)
     if damage:
         raise RunError(damage)
     try:
         # Read before the history, which may then be ahead of it but not behind.
-        status = clean_status(run.status().model_dump())
-        config, _, _ = clean_config(run.config())
+        texts = _facts(run)
+        for control in filter(_has_finished, run.controls()):
+            texts |= {f"{CONTROLS}/{control.id}/{name}": content for name, content in _facts(control).items()}
     except RunError as error:
         raise RunError(f"Run {run.name} cannot be exported: {error}") from None
-    texts = {
+    texts |= {
         MANIFEST: to_json({"run": run.id, "exported": now()}).encode(),
-        "config.json": json.dumps(config, indent=2).encode(),
-        "status.json": to_json(status.model_dump()).encode(),
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
         "log.txt": run.log_tail(10_000).encode(),
     }
-    texts |= {name: (run.path / name).read_bytes() for name in (NOTES_FILE, "card.md") if (run.path / name).is_file()}
+    kept = (run.path / name for name in (NOTES_FILE, "card.md"))
+    texts |= {path.name: b"".join(_pieces(path)) for path in kept if path.is_file()}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in texts.items():
-            if len(content) > TEXTS[name]:
+            if len(content) > limit_of(name):
                 raise RunError(
-                    f"Run {run.name} cannot be exported: its {name} is larger than the {TEXTS[name]:,} bytes allowed."
+                    f"Run {run.name} cannot be exported: its {name} is larger than the {limit_of(name):,} bytes allowed."
                 )
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
         for path in _weights(run):
-            with path.open("rb") as source, archive.open(zipfile.ZipInfo(path.name), "w") as target:
-                shutil.copyfileobj(source, target, PIECE)
+            with archive.open(zipfile.ZipInfo(path.name), "w") as target:
+                for piece in _pieces(path):
+                    target.write(piece)
+
+
+def _has_finished(control: Run) -> bool:
+    status = control.status()
+    return status.state == "finished" and status.test_accuracy is not None
+
+
+def _facts(run: Run) -> dict[str, bytes]:
+    """Return what config.json and status.json say that may be exported. Raises RunError."""
+    status, (config, _, _) = clean_status(run.status().model_dump()), clean_config(run.config())
+    return {"config.json": json.dumps(config, indent=2).encode(), "status.json": to_json(status.model_dump()).encode()}
 
 
 def export_runs(runs: Sequence[Run], file: IO[bytes]) -> None:

@@ -20,7 +20,7 @@ from expertnet.store.notes import NOTES_FILE, read_notes, write_notes
 from expertnet.store.run import Run, now
 from expertnet.store.run_store import RUN_ID, RunStore, fresh_id
 from expertnet.store.trash import TRASH
-from expertnet.transfer.format import MANIFEST, TEXTS
+from expertnet.transfer.format import CONTROL_FILES, CONTROL_NAME, MANIFEST, MAX_CONTROLS, TEXTS, WEIGHTS_NAME
 from expertnet.transfer.unzip import Member, open_exports, open_zip, run_files
 from expertnet.transfer.validation import (
     check_weights,
@@ -151,11 +151,30 @@ def _unpack(members: dict[str, Member], folder: Path) -> str:
             _write(folder / name, [content])
     if NOTES_FILE in texts:
         write_notes(folder, read_notes(folder))  # keeps only what could be read
-    weights = [name for name in members if name not in TEXTS]
+    _unpack_controls(members, folder)
+    weights = [name for name in members if WEIGHTS_NAME.fullmatch(name)]
     for name in weights:
         _write(folder / name, members[name].pieces())
     check_weights(folder, weights, settings, info)
     return run_id
+
+
+def _unpack_controls(members: dict[str, Member], folder: Path) -> None:
+    """Check the controls of the run and write them to its folder. Each has finished, because none can be resumed there."""
+    names = sorted({name.rpartition("/")[0] for name in members if CONTROL_NAME.fullmatch(name)})
+    if len(names) > MAX_CONTROLS:
+        raise RunError(f"it contains {len(names):,} controls, and at most {MAX_CONTROLS:,} can be imported.")
+    for name in names:
+        config_name, status_name = files = [f"{name}/{file}" for file in CONTROL_FILES]
+        if missing := [file for file in files if file not in members]:
+            raise RunError(f"it has no {missing[0]}.")
+        config, _, _ = clean_config(parse_object(members[config_name].read(), config_name))
+        status = clean_status(parse_object(members[status_name].read(), status_name))
+        if status.state != "finished" or status.test_accuracy is None:
+            raise RunError(f"its {name} has not finished.")
+        (folder / name).mkdir(parents=True)
+        _write(folder / config_name, [json.dumps(config, indent=2).encode()])
+        _write(folder / status_name, [to_json(status.model_dump()).encode()])
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:

@@ -13,7 +13,7 @@ from typing import IO, cast
 
 from expertnet.errors import RunError
 from expertnet.store.run_store import RUN_ID
-from expertnet.transfer.format import MANIFEST, MAX_FILES, MAX_RUNS, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME
+from expertnet.transfer.format import MANIFEST, MAX_FILES, MAX_RUNS, MAX_UNPACKED, PIECE, limit_of
 from expertnet.transfer.validation import one_line
 
 _END = b"PK\5\6"  # begins the record of 22 bytes that ends a zip without a comment
@@ -117,7 +117,7 @@ def run_files(archive: zipfile.ZipFile) -> dict[str, Member]:
     members: dict[str, Member] = {}
     for info in archive.infolist():
         name = info.filename
-        limit = TEXTS.get(name, MAX_UNPACKED if WEIGHTS_NAME.fullmatch(name) else 0)
+        limit = limit_of(name)
         is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.flag_bits & _ENCRYPTED
         is_readable = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         if not (limit and is_plain and is_readable):

@@ -2,7 +2,10 @@
 
 import os
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -12,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 CLOCK_SLACK = 2.5  # seconds; the boot time is rounded to whole seconds, differently at each call
 HEARTBEAT_LIMIT = 60.0  # seconds; a run on another host with an older heartbeat counts as dead
+RENEW_AFTER = 20.0  # seconds between two heartbeats of a process that has nothing else to write
 
 
 class Process(BaseModel):
@@ -88,3 +92,25 @@ def is_alive(process: Process) -> bool:
         return abs(_process_start(process.pid) - process.process_start) < CLOCK_SLACK
     except psutil.Error:
         return False
+
+
+@contextmanager
+def renewing(renew: Callable[[], object]) -> Iterator[None]:
+    """Call `renew`, which writes heartbeats of this process, from a thread again and again.
+
+    Neither epochs nor waits have a fixed length, so they cannot do it.
+    """
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(RENEW_AFTER):
+            with suppress(OSError):  # whatever else is written there reports it
+                renew()
+
+    thread = threading.Thread(target=work, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from safetensors import safe_open
@@ -25,6 +26,19 @@ def test_a_zip_holds_the_whole_run(trained, tmp_path):
     expected = {"run": trained.run.id, "format": "zip", "output": str(tmp_path / "run.zip")}
     assert document(*arguments, **trained.env) == expected
     assert "whole run" in refused(command(*arguments, "--checkpoint", "last", **trained.env))
+
+
+def test_a_file_of_the_run_that_cannot_be_read_is_named_and_the_output_is_not_blamed(trained, tmp_path):
+    store = tmp_path / "runs"
+    folder = shutil.copytree(trained.run.path, store / trained.run.id)
+    arguments = ("export", trained.run.id, "--runs-dir", store, "--format", "zip", "--output", tmp_path / "run.zip")
+    unreadable = folder / "routing-last.safetensors"
+    unreadable.mkdir()
+    assert refused(command(*arguments)).startswith(f"{unreadable} cannot be read (Is a directory)")
+    unreadable.rmdir()
+    unreadable.symlink_to("gone")
+    assert refused(command(*arguments)).startswith(f"{unreadable} cannot be read (No such file or directory)")
+    assert not (tmp_path / "run.zip").exists()
 
 
 def test_an_output_that_cannot_be_written_is_rejected(trained, tmp_path):

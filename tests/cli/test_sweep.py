@@ -10,6 +10,7 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.training.stop import stop_run
+from expertnet.utils import processes
 from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
 from tests.support.served import ROOT
 from tests.support.small import LIMIT, until
@@ -31,6 +32,23 @@ def test_a_sweep_trains_prints_and_is_followed_up():
     assert document("sweep", "longer", "latest", 2)["state"] == "finished"
     assert len(RunStore().list()) == 4
     assert document("sweep", "resume", "latest", "--trials", 3)["reason"] == "3 trials"
+
+
+def test_what_waits_for_a_command_stays_in_the_queue_while_it_trains(monkeypatch):
+    """Another host, which cannot see the process, drops what is not renewed."""
+    store, turns = RunStore(), []
+    sweep, queue = done(started(store)), RunQueue(store.root)
+
+    def trained(run, stop, **_):
+        turns.append(run.id)
+        queue.remove(run.id)
+        before = queue.entries()
+        until(lambda: not before or queue.entries()[0].owner.heartbeat > before[0].owner.heartbeat)
+        return run.status()
+
+    monkeypatch.setattr(processes, "RENEW_AFTER", 0.01)
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", trained)
+    assert command("sweep", "seeds", sweep.id, "--best", 1, "--seeds", 3).returncode == 0 and len(turns) == 2
 
 
 @pytest.mark.long

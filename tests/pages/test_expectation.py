@@ -5,6 +5,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.manager import manager
 from expertnet.ui.train import expectation
 from expertnet.utils.processes import this_process
+from tests.support.form import form
 from tests.support.opening import opened, written
 
 

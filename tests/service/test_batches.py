@@ -4,10 +4,15 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from fastapi.testclient import TestClient
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from expertnet.service.app import make_app
 from expertnet.service.batches import Batcher
+from expertnet.service.intake import Limits
 from tests.support.requests import RAW, Held
 from tests.support.services import png
 from tests.support.small import LIMIT, until
@@ -60,3 +65,20 @@ def test_free_threads_share_what_waits_and_a_busy_one_takes_it_together():
     first, last, _ = asyncio.run(run())
     assert first == [2, 4, 6] and last == [14]
     assert sorted(sizes[:2]) == [1, 2] and sum(sizes) == 8
+
+
+def test_what_numpy_computes_for_a_batch_starts_no_threads_beside_those_of_the_service(served):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    def in_a_thread(work):  # that ends, since the limit of one that lives is kept
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work).result()
+
+    before = in_a_thread(partial(threadpool_limits, 2, "blas"))
+    try:
+        with TestClient(make_app(served, threads=2, limits=Limits())):
+            assert threads() == {1}
+        assert threads() == {2}
+    finally:
+        in_a_thread(before.restore_original_limits)

@@ -70,6 +70,15 @@ def test_a_process_claims_only_what_waits_and_is_nobody_elses(tmp_path):
     assert queue.claim("a") and queue.path.read_bytes() == before  # a heartbeat of a moment ago is left alone
 
 
+def test_a_process_renews_all_that_waits_for_it_and_nothing_else(tmp_path):
+    queue, parent = filled(tmp_path, "nobody's"), process_facts(psutil.Process().parent().pid)
+    for name, owner in (("theirs", parent), ("mine", this_process()), ("mine too", this_process())):
+        queue.add(name, owner.model_copy(update={"heartbeat": 1.0}))
+    queue.renew()
+    fresh = {entry.run: entry.owner and entry.owner.is_fresh for entry in queue.entries()}
+    assert fresh == {"nobody's": None, "theirs": False, "mine": True, "mine too": True}
+
+
 def test_a_run_taken_by_a_process_that_died_trains_no_more(tmp_path):
     queue = filled(tmp_path, "a")
     queue.take("a")

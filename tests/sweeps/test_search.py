@@ -9,6 +9,7 @@ from expertnet.sweeps.engine import advance, start_sweep
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.trials import trials_of
 from expertnet.training.stop import Stop
+from expertnet.utils import processes
 from expertnet.utils.processes import this_process
 from tests.support.hosts import on_another_host
 from tests.support.small import settings, until
@@ -41,7 +42,7 @@ def test_a_trial_is_judged_after_every_epoch_but_the_last(store, monkeypatch):
 
 @pytest.mark.slow
 def test_a_sweep_that_a_command_trains_for_longer_is_alive_on_other_hosts(store, monkeypatch):
-    monkeypatch.setattr(search, "RENEW_AFTER", 0.01)
+    monkeypatch.setattr(processes, "RENEW_AFTER", 0.01)
     old = this_process().model_copy(update={"heartbeat": time.time() - 100})
     sweep, stop, states = start_sweep(store, one_trial(), old), Stop(), []
 

@@ -4,11 +4,14 @@ import math
 
 import pytest
 import torch
+import torch.distributed as dist
 
+from expertnet.errors import RunError
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.presets import PRESETS
+from expertnet.training.parallel import Group
 from expertnet.training.trainer import Trainer
 from expertnet.training.updater import is_worth_compiling
 from tests.support.colors import TINY, epochs, trainer
@@ -111,6 +114,29 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
     )
     assert epochs(run.run()) == epochs(trainer(data).run())
     assert len(said) == 1 and "continues without" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [("no compiler here", RunError, "Resume the run with one process"), ("gloo: closed", RuntimeError, "gloo: closed")],
+)
+def test_one_of_several_processes_does_not_go_on_without_compiling(data, monkeypatch, fault, kind, says):
+    """The others would wait for it forever. If they have ended, that is what is said."""
+
+    def broken(model):
+        def call(*arguments):
+            raise RuntimeError(fault)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    chosen = build_settings("quick", overrides=TINY | {"hardware.compile": "on", "hardware.processes": 2})
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(kind, match=says):
+            next(Trainer(chosen, data, threads=1, group=Group(0, 2)).run())
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.mark.long

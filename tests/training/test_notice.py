@@ -8,16 +8,22 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from expertnet.store.notes import SWEEP_TAG, Notes
+from expertnet.store.queue import RunQueue
 from expertnet.store.status import Status
+from expertnet.sweeps.driver import Driver
 from expertnet.sweeps.engine import advance
 from expertnet.sweeps.follow_up import train_longer
+from expertnet.sweeps.journal import JOURNAL
+from expertnet.training.controls import queue_controls
 from expertnet.training.notice import VARIABLE, send_notice
 from expertnet.training.runner import run_training
 from expertnet.training.start import prepare_resume
 from expertnet.training.stop import Stop
 from expertnet.utils.home import install_command
+from tests.support.command import command
+from tests.support.controls import measured, original
 from tests.support.opening import written
-from tests.support.small import settings, until
+from tests.support.small import LIMIT, settings, until
 from tests.support.sweeps import started, train
 
 
@@ -90,6 +96,22 @@ def test_of_a_sweep_its_end_alone_is_told(store, inbox, monkeypatch):
     assert [message["message"] for message in got] == ["The sweep has ended: every combination was tried"]
 
 
+@pytest.mark.parametrize(("file", "title"), [(JOURNAL, "Experts"), ("plan.json", "Sweep {}")])
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_a_sweep_that_cannot_go_on_is_told(store, inbox, monkeypatch, file, title):
+    pytest.importorskip("apprise")
+    got, address = inbox
+    monkeypatch.setenv(VARIABLE, address)
+    sweep = started(store, name="Experts")
+    (sweep.path / file).write_text("{}\n[1]\n")
+    driver = Driver(store)
+    driver.wake()
+    assert driver.join(LIMIT) and sweep.status().state == "failed"
+    wait()
+    assert [message["title"] for message in got] == [f"{title.format(sweep.id)}: failed"]
+    assert file in got[0]["message"]
+
+
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 def test_what_follows_a_sweep_and_runs_with_the_tag_of_sweeps_are_told(store, inbox, monkeypatch):
     pytest.importorskip("apprise")
@@ -105,6 +127,49 @@ def test_what_follows_a_sweep_and_runs_with_the_tag_of_sweeps_are_told(store, in
     for run in (longer, mine):
         sent(run, Status(state="finished", epoch=3, epochs=3, test_accuracy=0.5))
     assert [message["title"] for message in got] == [f"{run.title}: finished" for run in (longer, mine)]
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_of_the_controls_of_a_run_the_last_alone_tells(store, inbox, monkeypatch):
+    pytest.importorskip("apprise")
+    got, address = inbox
+    monkeypatch.setenv(VARIABLE, address)
+    run, other = original(store), original(store, seed=9)
+    waiting, queue = queue_controls(run, store, 1), RunQueue(store.root)
+    others = {control.id for control in queue_controls(other, store, 1)}
+    cut_off, *rest = waiting
+    queue.remove(cut_off.id)
+    cut_off.leave_queue("stopped")  # by a person, who may start it again
+    for control in rest:
+        assert got == [] and queue.take(queue.ids()[0])
+        measured(control, 0.5)
+        sent(control, control.status())
+        queue.done(control.id)
+    assert [message["title"] for message in got] == ["mine: controls ended"] and set(queue.ids()) == others
+    (again,) = queue_controls(run, store, 1)
+    queue.remove(again.id)
+    sent(again, Status(state="failed", error="The disk is full."))
+    assert [message["title"] for message in got] == ["mine: controls ended"] * 2
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+def test_a_command_tells_when_it_has_trained_all_controls(store, inbox, monkeypatch):
+    pytest.importorskip("apprise")
+    got, address = inbox
+    run, seen = original(store), []
+
+    def trained(control, stop, **_):
+        RunQueue(store.root).remove(control.id)
+        sent(control, measured(control, 0.5).status())
+        seen.append(len(got))
+        return control.status()
+
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", trained)
+    for expected in (1, 1):  # nothing is left to train the second time
+        assert command("controls", run.id, "--seeds", 1, **{VARIABLE: address}).returncode == 0
+        wait()
+        assert [message["title"] for message in got] == ["mine: controls ended"] * expected
+    assert len(seen) > 1 and not any(seen)
 
 
 def test_a_trial_that_a_person_trains_longer_is_no_longer_one_of_many(store):

@@ -12,6 +12,7 @@ import threading
 import psutil
 import pytest
 import torch
+from filelock import Timeout
 
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import settings_from_dict
@@ -21,6 +22,7 @@ from expertnet.training.parallel import Group
 from expertnet.training.place import Place
 from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop, stop_run
+from expertnet.utils.files import file_lock
 from tests.support.command import PROGRAM, TRAIN_TINY
 from tests.support.served import ROOT
 from tests.support.small import LIMIT, can_resume, settings, until
@@ -99,8 +101,10 @@ def assert_equal(run, other):
 
 
 @pytest.mark.long
-def test_two_processes_learn_what_one_learns_from_the_same_steps(store):
-    alone, together = begun(store, **RECIPE), begun(store, **RECIPE, **{"hardware.processes": 2})
+@pytest.mark.parametrize("compile", ["auto", "on"])
+def test_two_processes_learn_what_one_learns_from_the_same_steps(store, compile):
+    alone = begun(store, **RECIPE)
+    together = begun(store, **RECIPE, **{"hardware.processes": 2, "hardware.compile": compile})
     assert train(alone).state == "finished", alone.log_tail()
     status = train(together)
     assert status.state == "finished", together.log_tail()
@@ -231,6 +235,51 @@ def test_two_hosts_train_one_run(store, hosts):
     assert sum("Test accuracy" in out for out, _ in said) == 1 and not processes(run)  # the first process alone prints
 
 
+@pytest.fixture
+def torchrun(store):
+    """A stopped run, and what starts two processes that resume it, as a user starts them."""
+    run, started = begun(store, **ENDLESS), []
+    run.leave_queue("stopped")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "expertnet"]
+    command = [*launcher, "train", "--runs-dir", str(store.root), "--resume", run.id]
+
+    def start():
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, cwd=ROOT, text=True, **pipes))
+        return started[0]
+
+    yield run, start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=LIMIT)
+
+
+@pytest.mark.long
+def test_nobody_else_trains_what_torchrun_trains(torchrun):
+    run, start = torchrun
+    process, lock = start(), file_lock(run.path / "training.lock", timeout=0)
+    until(run.metrics, process)
+    with pytest.raises(Timeout):
+        lock.acquire()
+    stop_run(run)
+    _, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0 and run.state == "stopped", said
+    with lock:
+        pass  # free again
+
+
+@pytest.mark.long
+def test_torchrun_does_not_train_what_another_process_trains(torchrun):
+    run, start = torchrun
+    with file_lock(run.path / "training.lock"):
+        process = start()
+        while not process.stderr.readline().startswith(f"Run {run.id}"):
+            assert process.poll() is None
+        run.write_status(run.written_status().changed(state="finished"))
+    _, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0 and run.state == "finished" and run.metrics() == [], said
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +288,6 @@ def test_two_hosts_train_one_run(store, hosts):
     [
         ({"training.batch_size": 127}, "`training.batch_size` must be a multiple of `hardware.processes` (2)"),
         ({"hardware.device": "cuda:1"}, "`hardware.device` must be auto, cpu or cuda"),
-        ({"hardware.compile": "on"}, "`hardware.compile` must be auto or off"),
         ({"data.class_balance": "weights"}, "`data.class_balance` must be none or sampling"),
         ({"hardware.processes": 0}, "`hardware.processes` must be between 1 and 1024"),
     ],

@@ -28,11 +28,12 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import Status
 from expertnet.store.trash import move_to_trash
+from expertnet.training.controls import plan_controls
 from expertnet.transfer.export_run import export_runs
 from expertnet.transfer.import_run import import_all
 from expertnet.utils.processes import Process
-from tests.support.exports import changed, contents, exported, imported, zipped
-from tests.support.opening import TINY, finished
+from tests.support.exports import changed, contents, exported, imported, refusal, zipped
+from tests.support.opening import SHIPPED_CONTEXTS, TINY, finished
 from tests.support.served import ROOT
 from tests.support.small import can_resume
 
@@ -107,6 +108,36 @@ def test_cached_results_of_a_shipped_run_are_imported(store):
     routings, ablations = ROUTINGS.cached(run, "validation"), ABLATIONS.cached(run, "validation")
     assert torch.equal(routings.answers, ROUTINGS.cached(shipped, "validation").answers)
     assert torch.equal(ablations.changed, ABLATIONS.cached(shipped, "validation").changed)
+
+
+def test_the_controls_of_a_shipped_run_are_imported(store):
+    shipped = Run(SHIPPED_CONTEXTS)
+    run = imported(store, exported(shipped)).run
+    before, after = plan_controls(shipped, RunStore(SHIPPED_CONTEXTS.parent)), plan_controls(run, store)
+    assert [trial.row.test for trial in after.trials] == [trial.row.test for trial in before.trials]
+    assert after.begun and all(trial.finished for trial in after.trials) and len(run.controls()) == 17
+    assert imported(RunStore(store.root / "third"), exported(run)).run.controls()  # from hand to hand
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda files, name: files.pop(f"{name}/status.json"), "status.json."),
+        (lambda files, name: files.update({f"{name}/config.json": b"{"}), "config.json is damaged"),
+        (lambda files, name: files.update({f"{name}/config.json": b'{"seed": "x"}'}), "settings cannot be used"),
+        (lambda files, name: files.update({f"{name}/status.json": b'{"state": "running"}'}), "has not finished"),
+        (lambda files, name: files.update({f"{name}/status.json": b'{"state": "finished"}'}), "has not finished"),
+        (
+            lambda files, name: files.update({f"{name[:-4]}{number:04x}/config.json": b"" for number in range(1001)}),
+            "at most 1,000",
+        ),
+    ],
+)
+def test_a_run_with_a_control_that_is_none_is_rejected(source, store, change, reason):
+    shipped = contents(exported(Run(SHIPPED_CONTEXTS)))
+    files = contents(exported(source)) | {name: file for name, file in shipped.items() if name.startswith("controls/")}
+    change(files, next(name for name in files if name.startswith("controls/")).rpartition("/")[0])
+    assert reason in refusal(store, zipped(files))
 
 
 def test_results_that_an_earlier_version_cached_are_imported(store):
