@@ -182,6 +182,23 @@ def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_fi
     assert test.dataframe[0].value["unlike"].tolist() == [False, True]
     next(toggle for toggle in test.toggle if toggle.label == "Only unlike").set_value(True).run()
     assert files(test) == ["noise.png"] and "more unusual than all 143 images" in test.warning[0].value
+    assert test.warning[0].value.endswith("The answer may be wrong.")
+
+
+def test_where_the_true_class_is_known_the_page_says_whether_the_answer_is_right():
+    """Also of an image that is unlike the others, and of each of two runs."""
+    run, other = finished(RunStore()), finished(RunStore(), seed=1)
+    novelty, predictor, split = measure_novelty(run), load_predictor(run), load_own_test_set(run)
+    answered = predictor.classify(list(split.images))
+    right = [answer.predictions[0].label == predictor.classes[split.labels[n]] for n, answer in enumerate(answered)]
+    unlike = [verdict.unlike for verdict in novelty.verdicts(answered)]
+    for place in (right.index(True), right.index(False), unlike.index(True)):
+        test = opened("predict", run.id, image=str(place + 1))
+        sentence = f"The answer is {'right' if right[place] else 'wrong'}. Its true class is {split.labels[place]}."
+        assert sentence in [caption.value for caption in test.caption]
+        assert bool(test.warning) is unlike[place] and not any("may be wrong" in each.value for each in test.warning)
+    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 2
 
 
 def test_many_images_can_be_ordered_by_certainty_and_filtered_by_class():

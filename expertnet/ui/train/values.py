@@ -118,7 +118,11 @@ def whole(value: float) -> float:
 
 def write_url(tabs: bool) -> None:
     """Put the run in view, its open tab if it has `tabs`, and the form into the browser's URL. Call it at the end of the page."""
-    form, shown, tab = current_form(), st.session_state[SHOWN], st.session_state.get(TAB, OVERVIEW) if tabs else OVERVIEW
+    form, shown, tab = (
+        current_form(),
+        st.session_state[SHOWN],
+        st.session_state.get(TAB, OVERVIEW) if tabs else OVERVIEW,
+    )
     others = ({"run": [shown]} if shown else {}) | {
         name: st.query_params.get_all(name)
         for name in st.query_params
