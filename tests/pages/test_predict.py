@@ -178,10 +178,10 @@ def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_fi
     for name, file in (("digit.png", digit), ("noise.png", noise)):
         test.file_uploader[0].upload(name, file.getvalue(), "image/png")
     test.run()
-    assert any(caption.value.startswith("Like the images it was trained on") for caption in test.caption)
+    assert any(caption.value.startswith("This image looks like the training images") for caption in test.caption)
     assert test.dataframe[0].value["unlike"].tolist() == [False, True]
     next(toggle for toggle in test.toggle if toggle.label == "Only unlike").set_value(True).run()
-    assert files(test) == ["noise.png"] and "more unusual than all 143 images" in test.warning[0].value
+    assert files(test) == ["noise.png"] and "less typical than all 143 images" in test.warning[0].value
     assert test.warning[0].value.endswith("The answer may be wrong.")
 
 
