@@ -178,6 +178,7 @@ def test_ablations_are_measured_in_the_background_and_shown():
     assert not test.error
     assert "per-image routing: " in text(test) and "on the 143 validation images" in text(test)
     assert (run.path / "routings-validation-best.safetensors").is_file()
+    assert "as shipped" in verdict(test) and any("“As shipped” is" in caption.value for caption in test.caption)
 
     def assert_worst_is_selected(what):
         (shown,) = re.findall(rf"With expert (\d) of block (\d) {what}, the answer changes", text(test))

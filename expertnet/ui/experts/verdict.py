@@ -15,6 +15,10 @@ from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
 CONTROLS = "Controls"  # the view
+SHIPPED = (
+    "“As shipped” is the change in the network exactly as it was trained. Before the other figures were measured, its batch norms "
+    "were adapted to the change. **What if** has the details."
+)
 WIDTHS = [5, 2]  # of the text and the buttons, in a wide window
 
 
@@ -42,5 +46,7 @@ def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
         with st.popover("Details", type="tertiary", key="details of the verdict"):
             retrained = known(selection.run, RunStore()) if view != CONTROLS else None
             st.markdown(escape(" ".join(verdict(lab, measured))))
+            if measured is not None:
+                st.caption(SHIPPED)
             if retrained is not None:
                 st.markdown(escape(retrained[1].sentence))
