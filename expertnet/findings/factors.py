@@ -77,9 +77,9 @@ def _favorites(raised: pd.DataFrame, factor: str, names: list[str]) -> str:
             parts.append(f"none by {name}")
             continue
         row = highest(rows, "difference")
+        what, mean = "" if favored else "mean weight ", row["weight"] - row["difference"]
         favored.append(row["expert"])
-        mean = row["weight"] - row["difference"]
-        parts.append(f"expert {row['expert']} by {name} ({row['weight']:.2f}, {mean:.2f} on average)")
+        parts.append(f"expert {row['expert']} by {name} ({what}{row['weight']:.2f}, {mean:.2f} over all images)")
     if len(set(favored)) == len(names):
         return f"each {factor} favors an expert of its own: {', '.join(parts)}"
     return f"experts are favored by {factor}: {', '.join(parts)}"
