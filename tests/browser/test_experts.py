@@ -75,7 +75,7 @@ def test_the_link_of_the_tour_leads_to_the_section_that_it_names(tab, size):
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     heading = page.get_by_role("heading", name="One image", exact=True)
     expect(heading).not_to_be_in_viewport()
-    page.get_by_role("link", name="Go to “One image”").click()
+    page.get_by_role("link", name="Go to the section “One image”").click()
     expect(heading).to_be_in_viewport()
 
 

@@ -38,7 +38,10 @@ def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
     steps = tour.steps_of(selection, lab, short)
     number = tour.current(steps)
     said = [headline(measured), *([short] if view != CONTROLS else [])]
-    text.markdown(tour.text_of(steps, number) if number else escape(" ".join(said)))
+    with text:
+        st.markdown(tour.text_of(steps, number) if number else escape(" ".join(said)))
+        if number and number == len(steps):
+            tour.what_next()
     with row, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         tour.buttons(steps, number)
         if short and view != CONTROLS and not number:
