@@ -120,6 +120,19 @@ def test_dark_on_light_gets_a_notice_and_a_button_that_inverts(classified):
     assert "dark on light" in test.warning[0].value
 
 
+def test_the_size_of_a_drawing_is_asked_for_with_its_reason_where_drawings_are_cropped():
+    finished(RunStore())
+    test = opened("predict")
+    sources(test).set_value("Draw").run()
+    (asked,) = [caption.value for caption in test.caption if "as large as the square" in caption.value]
+    assert "cropped and enlarged" in asked
+    run = Run(shutil.copytree(SHIPPED_CONTEXTS, RunStore().root / SHIPPED_CONTEXTS.name))
+    test = opened("predict", run.id)
+    sources(test).set_value("Draw").run()
+    (asked,) = [caption.value for caption in test.caption if "as large as the square" in caption.value]
+    assert "cropped" not in asked
+
+
 def test_an_upload_gets_an_answer_its_probabilities_and_its_routing():
     finished(RunStore())
     test = upload(uploading(), "gray.png")
