@@ -78,12 +78,15 @@ def test_an_empty_page_names_the_classes_and_the_image_size():
     assert "always answers with one of them" in caption
 
 
-def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routing():
+def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routing_and_its_run():
     run = finished(RunStore())
     test = opened("predict")
     assert len(answers(test)) == 1 and len(test.get("vega_lite_chart")) == 2
     assert any("true class is 0" in caption.value for caption in test.caption)
-    (link,) = test.get("page_link")
+    back, link = test.get("page_link")
+    assert (
+        back.proto.label == "See training" and back.proto.page == "train" and back.proto.query_string == f"run={run.id}"
+    )
     assert link.proto.label == "See routing" and f"run={run.id}" in link.proto.query_string
     place = int(re.search(r"image=(\d+)", link.proto.query_string)[1])
     assert load_own_test_set(run).labels[place - 1] == 0
