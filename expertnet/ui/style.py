@@ -36,7 +36,8 @@ CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
 # still loads is about as wide as a button, or the others would move further. A long name of the run in training leaves room for Stop.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.
-# Its parts are placed by their keys, because a container does not exist before it has contents.
+# Its parts are placed by their keys, because a container does not exist before it has contents. What lies over sliders has the
+# background of the theme.
 LOOKS = """
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
 div[data-testid='stSliderThumbValue'] {color: inherit}
@@ -59,6 +60,9 @@ button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
   div.st-key-one-image > :has(> .st-key-image-choice) {grid-area: choice}
   div.st-key-one-image > :has(> .st-key-image-entropy) {grid-area: entropy}
   div.st-key-one-image [class*='st-key-room-film'] {min-height: 183px}
+}
+@media (max-width: 640px) {
+  :has(> .st-key-answer-now) {position: sticky; top: 3.75rem; z-index: 1; background: light-dark(#fcfcfa, #14191c)}
 }
 """
 

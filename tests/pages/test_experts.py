@@ -140,12 +140,15 @@ def test_sliders_keep_the_sum_of_the_weights_and_change_the_probabilities():
             chart.proto.spec for chart in test.get("vega_lite_chart") if "Class probabilities" in chart.proto.spec
         )
 
+    def answer():
+        return next(part.value for part in test.markdown if part.value.startswith("Answer: "))
+
     assert sum(weights()) == pytest.approx(1, abs=0.01)
-    before = bars()
+    before, learned = bars(), answer()
     next(slider for slider in test.slider if slider.label == "Expert 1").set_value(0.9).run()
     assert weights()[0] == pytest.approx(0.9)
     assert sum(weights()) == pytest.approx(1, abs=0.01)
-    assert bars() != before
+    assert bars() != before and answer().endswith(f"; before: {learned.removeprefix('Answer: ')}")
     click(test, "Use expert 1 of block 2 alone")
     assert weights() == pytest.approx([1, 0, 0])
     assert [button.disabled for button in test.button if button.label.startswith("Switch off expert")] == [
@@ -154,7 +157,7 @@ def test_sliders_keep_the_sum_of_the_weights_and_change_the_probabilities():
         False,
     ]
     click(test, "Reset weights")
-    assert bars() == before
+    assert bars() == before and answer() == learned
 
 
 def test_changed_weights_are_stored_in_the_url():
