@@ -70,7 +70,8 @@ def values(lab: Lab, dataset: str, block: int, factor: str | None = None) -> Fin
 
 def _favorites(raised: pd.DataFrame, factor: str, names: list[str]) -> str:
     """Say which expert each value favors beyond chance: the rows of `specializations`, with values for classes."""
-    parts, favored = [], []
+    parts: list[str] = []
+    favored: list[int] = []
     for name in names:
         rows = raised[raised["class"] == name]
         if rows.empty:
