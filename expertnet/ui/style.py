@@ -36,8 +36,7 @@ CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
 # still loads is about as wide as a button, or the others would move further. A long name of the run in training leaves room for Stop.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.
-# Its parts are placed by their keys, because a container does not exist before it has contents. What lies over sliders has the
-# background of the theme.
+# Its parts are placed by their keys, because a container does not exist before it has contents.
 LOOKS = """
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
 div[data-testid='stSliderThumbValue'] {color: inherit}
@@ -61,9 +60,10 @@ button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
   div.st-key-one-image > :has(> .st-key-image-entropy) {grid-area: entropy}
   div.st-key-one-image [class*='st-key-room-film'] {min-height: 183px}
 }
-@media (max-width: 640px) {
-  :has(> .st-key-answer-now) {position: sticky; top: 3.75rem; z-index: 1; background: light-dark(#fcfcfa, #14191c)}
-}
+"""
+# What stays in view above the sliders of the lab has the background of the theme
+PHONE_LOOKS = """
+:has(> .st-key-answer-now) {position: sticky; top: 3.75rem; z-index: 1; background: light-dark(#fcfcfa, #14191c)}
 """
 
 
@@ -86,7 +86,7 @@ def css() -> str:
     rows = range(1, MOST_ROWS + 1)
     wide = [f"[class*='st-key-rows-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
     narrow = [f"[class*='st-key-rows-'][class*='-phone-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
-    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", *phone, *narrow, "}"])
+    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", PHONE_LOOKS, *phone, *narrow, "}"])
 
 
 class Styled:
