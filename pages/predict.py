@@ -16,13 +16,16 @@ from expertnet.utils.text import counted, escape
 NAMED = 20  # classes
 
 shell.require()
-st.header("Predict")
+head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+head.header("Predict", width="content")
 row = st.container(horizontal=True, vertical_alignment="center")
 picked = pick_run(row)
 if picked is None:
     st.stop()
 with shell.shown_error():
     run, checkpoint = picked
+    with head:
+        shell.link("train", "See training", run.id)
     second, temperature = pick_second(row, run), pick_calibration(row, run, checkpoint)
     predictor = load_predictor(run, checkpoint, threads=1)
     source = pick_source(run, predictor)

@@ -28,24 +28,20 @@ MAX_COPIED_PIXELS = 16_000_000  # of a WebP or a TIFF of large strips, whose dec
 LARGE = 4_000_000  # pixels; larger images are decoded one at a time
 SMALL = 2**18  # pixels; smaller images take too little memory to count, and never wait for others
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # rarer decoders never see untrusted bytes
-FORMATS_TEXT = "JPEG, PNG, GIF, BMP, WebP, TIFF" + (", PPM or HEIC" if heic.READABLE else " or PPM")
-_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".gif",
-    ".bmp",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-)
-SUFFIXES = frozenset((*_SUFFIXES, *heic.SUFFIXES))
+_ENDINGS = {  # of files, by the name of their format
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PBM": (".pbm",),
+    "PGM": (".pgm",),
+    "PPM": (".ppm", ".pnm"),
+} | ({"HEIC": heic.SUFFIXES} if heic.READABLE else {})
+READABLE_SUFFIXES = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
+SUFFIXES = READABLE_SUFFIXES | set(heic.SUFFIXES)  # without pillow-heif, a message says what HEIC photos need
+FORMATS_TEXT = f"{', '.join(list(_ENDINGS)[:-1])} or {list(_ENDINGS)[-1]}"
 
 STRIP = 2**17  # pixels converted at a time
 _TURNS = {

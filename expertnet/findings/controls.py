@@ -221,7 +221,10 @@ def _said(
             seeds = counted(min(len(pairs[arm]) for arm in arms), "seed")
             clauses.append(clause.format(controls=names(arms), margin=f"{margin * 100:g} points", seeds=seeds))
     well = "better" if gates == Verdict.LOWERS else "as well"
-    return f"{listed(clauses, ';')}." + (f" Channel gates do {well} without experts." if superfluous else "")
+    gated = (
+        f" Channel gates, which scale the channels for each image, do {well} without experts." if superfluous else ""
+    )
+    return f"{listed(clauses, ';')}.{gated}"
 
 
 def _method(plan: Plan, margin: float, measured: Measured) -> str:

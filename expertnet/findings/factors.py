@@ -70,16 +70,17 @@ def values(lab: Lab, dataset: str, block: int, factor: str | None = None) -> Fin
 
 def _favorites(raised: pd.DataFrame, factor: str, names: list[str]) -> str:
     """Say which expert each value favors beyond chance: the rows of `specializations`, with values for classes."""
-    parts, favored = [], []
+    parts: list[str] = []
+    favored: list[int] = []
     for name in names:
         rows = raised[raised["class"] == name]
         if rows.empty:
             parts.append(f"none by {name}")
             continue
         row = highest(rows, "difference")
+        what, mean = "" if favored else "mean weight ", row["weight"] - row["difference"]
         favored.append(row["expert"])
-        mean = row["weight"] - row["difference"]
-        parts.append(f"expert {row['expert']} by {name} ({row['weight']:.2f}, {mean:.2f} on average)")
+        parts.append(f"expert {row['expert']} by {name} ({what}{row['weight']:.2f}, {mean:.2f} over all images)")
     if len(set(favored)) == len(names):
         return f"each {factor} favors an expert of its own: {', '.join(parts)}"
     return f"experts are favored by {factor}: {', '.join(parts)}"

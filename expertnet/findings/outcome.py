@@ -26,8 +26,10 @@ def outcome(settings: Settings, status: Status, classes: int) -> str:
         if status.best_val_accuracy is None or not status.epoch:
             return ""
         measured = "test" if settings.watches_test else "validation"
+        best = status.epoch if settings.watches_test else status.best_epoch or status.epoch
         done = f"Recognizes {percent(status.best_val_accuracy)} of the {measured} images"
-        return f"{done} after {status.epoch} of {counted(status.epochs, 'epoch')}."
+        later = " Later epochs were no better." if best < status.epoch else ""
+        return f"{done} after {best} of {counted(status.epochs, 'epoch')}.{later}"
     if barely_learned(status, classes):
         return (
             f"Barely learned: {percent(accuracy)} of the unseen images are right after {counted(steps, 'step')} in all. "

@@ -66,8 +66,8 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> l
             block=block,
         ),
         Step(
-            f"The first image again. Switch off expert {best} under “One image”: the answer is no longer “{answer}”, because the "
-            "other experts follow the rules of other backgrounds.",
+            f"The first image again. Further down in this view, switch off expert {best}: the answer is no longer “{answer}”, because "
+            "the other experts follow the rules of other backgrounds.",
             "What if",
             first,
             block,

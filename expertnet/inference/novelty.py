@@ -56,10 +56,10 @@ class Verdict:
     def sentence(self) -> str:
         """Say it in words."""
         if self.as_unusual == 0:
-            than = f"it is more unusual than all {self.held_out:,} images that were held out of the training"
+            than = f"less typical than all {self.held_out:,} images held out of training"
         else:
-            than = f"{percent(self.as_unusual)} of the images that were held out of the training are as unusual"
-        return f"{'Unlike' if self.unlike else 'Like'} the images it was trained on: {than}."
+            than = f"more typical than {percent(self.as_unusual)} of the {self.held_out:,} images held out of training"
+        return f"This image looks {'unlike' if self.unlike else 'like'} the training images: it is {than}."
 
 
 @dataclass(frozen=True, eq=False)

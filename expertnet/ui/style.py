@@ -61,6 +61,10 @@ button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
   div.st-key-one-image [class*='st-key-room-film'] {min-height: 183px}
 }
 """
+# What stays in view above the sliders of the lab has the background of the theme
+PHONE_LOOKS = """
+:has(> .st-key-answer-now) {position: sticky; top: 3.75rem; z-index: 1; background: light-dark(#fcfcfa, #14191c)}
+"""
 
 
 def room_key(key: str) -> str:
@@ -82,7 +86,7 @@ def css() -> str:
     rows = range(1, MOST_ROWS + 1)
     wide = [f"[class*='st-key-rows-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
     narrow = [f"[class*='st-key-rows-'][class*='-phone-{count}-'] {{min-height: {CARD * count}px}}" for count in rows]
-    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", *phone, *narrow, "}"])
+    return "\n".join([LOOKS, *room, *wide, "@media (max-width: 640px) {", PHONE_LOOKS, *phone, *narrow, "}"])
 
 
 class Styled:

@@ -75,8 +75,20 @@ def test_the_link_of_the_tour_leads_to_the_section_that_it_names(tab, size):
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     heading = page.get_by_role("heading", name="One image", exact=True)
     expect(heading).not_to_be_in_viewport()
-    page.get_by_role("link", name="Go to “One image”").click()
+    page.get_by_role("link", name="Go to the section “One image”").click()
     expect(heading).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+def test_the_answer_is_in_view_where_an_expert_is_switched_off(tab, run, size):
+    page = tab("experts", run=run.id, view="What if")
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    for expert in (1, 2, 3):
+        page.get_by_role("button", name=f"Switch off expert {expert} of block 4").click()
+        expect(page.get_by_role("slider", name=f"Expert {expert}")).to_have_value("0")
+        expect(page.get_by_text(re.compile(r"^Answer: .*; before: .*%"))).to_be_in_viewport(ratio=1)
+        page.get_by_role("button", name="Reset weights").click()
+        expect(page.get_by_text("; before: ")).to_have_count(0)
 
 
 def test_the_card_leads_to_the_controls_that_come_with_the_network(tab):

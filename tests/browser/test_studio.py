@@ -225,8 +225,12 @@ def test_back_from_the_image_of_a_mistake_leads_to_the_mistakes(tab, trained):
     page.go_back()
     settle(mistake)
     expect(page.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")
+    expect(page).to_have_url(re.compile("tab=Mistakes"))
     expect(page).not_to_have_url(re.compile("image=|part="))
-    expect(page.get_by_role("link", name="All mistakes and more figures on Evaluate")).to_be_visible()
+    page.reload()
+    settle(mistake)
+    expect(page.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("link", name="More figures on Evaluate")).to_be_visible()
 
 
 def test_the_menu_of_a_phone_closes_once_a_page_is_chosen(tab):

@@ -1,6 +1,7 @@
 """Untrusted bytes become a checked RGB image or an error. The module is long because all limits on an image are tried here."""
 
 import io
+import re
 import struct
 import threading
 import zlib
@@ -13,7 +14,7 @@ from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngImageFile
 
 from expertnet.data import heic, images
-from expertnet.data.images import fit, load_image, read_image
+from expertnet.data.images import FORMATS, FORMATS_TEXT, READABLE_SUFFIXES, fit, load_image, read_image
 from expertnet.errors import ImageError
 from tests.support.small import LIMIT
 
@@ -38,6 +39,15 @@ def test_every_common_format_is_read_as_rgb(kind):
     assert image.mode == "RGB"
     assert image.size == (6, 4)
     assert np.allclose(image.getpixel((2, 2)), (200, 40, 90), atol=3)
+
+
+def test_the_files_that_are_asked_for_are_of_the_formats_that_are_read_and_named():
+    Image.init()
+    heic.register_heic()
+    registered = Image.registered_extensions()
+    assert {registered[ending] for ending in READABLE_SUFFIXES} == {*FORMATS, heic.FORMAT}
+    named = re.split(", | or ", FORMATS_TEXT)
+    assert {registered[f".{name.lower()}"] for name in named} == {*FORMATS, heic.FORMAT}
 
 
 def test_gray_and_black_and_white_become_three_equal_channels():

@@ -57,7 +57,8 @@ def test_in_short_few_controls_are_named_and_many_are_counted():
     worse = {arm: [0.7, 0.72, 0.71] for arm in ("uniform", "random", "multiply_adds", "parameters")}
     with_controls(run, store, {"learned": [0.90, 0.91, 0.92], "gates": [0.899, 0.9101, 0.9199]} | worse)
     assert in_short(run, store) == (
-        "Learned routing improves accuracy over 4 of 5 networks trained without it. Channel gates do as well without experts."
+        "Learned routing improves accuracy over 4 of 5 networks trained without it. "
+        "Channel gates, which scale the channels for each image, do as well without experts."
     )
 
 
@@ -66,7 +67,9 @@ def test_gates_are_said_to_do_as_well_only_if_routing_matters():
     accuracies = {"learned": [0.90, 0.91, 0.92], "gates": same}
     better, _ = finding(accuracies | {"uniform": [0.87, 0.88, 0.8901], "gates": [0.95, 0.96, 0.9701]})
     equal, _ = finding(accuracies | {"uniform": same}, **WIDE)
-    assert better.sentence.endswith(". Channel gates do better without experts.")
+    assert better.sentence.endswith(
+        ". Channel gates, which scale the channels for each image, do better without experts."
+    )
     assert equal.sentence.endswith("one expert with channel gates (+0.0 points).")
 
 

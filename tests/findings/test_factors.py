@@ -26,8 +26,8 @@ def test_the_ground_that_decides_the_experts_is_named_with_its_experts():
     )
     values = factors.values(lab(routing), "contexts", 2)
     assert values.sentence == (
-        "In block 2, each background favors an expert of its own: expert 2 by green (1.00, 0.33 on average), expert 3 by yellow (1.00, "
-        "0.33 on average), expert 1 by blue (1.00, 0.33 on average)."
+        "In block 2, each background favors an expert of its own: expert 2 by green (mean weight 1.00, 0.33 over all images), "
+        "expert 3 by yellow (1.00, 0.33 over all images), expert 1 by blue (1.00, 0.33 over all images)."
     )
     rows, _ = drawn(found.chart)
     assert {(row["block"], row["factor"]): round(row["share"], 2) for row in rows if row["factor"] == "background"} == {
@@ -41,9 +41,9 @@ def test_an_expert_that_is_used_most_everywhere_is_not_the_favorite_of_all():
     by_background = torch.tensor([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.6, 0.05, 0.35]])
     said = factors.values(lab(by_background[BACKGROUND][:, None]), "contexts", 1).sentence
     assert said.startswith(
-        "In block 1, experts are favored by background: expert 1 by green (0.90, 0.80 on average), expert 1 by"
+        "In block 1, experts are favored by background: expert 1 by green (mean weight 0.90, 0.80 over all images), expert 1 by"
     )
-    assert said.endswith("expert 3 by blue (0.35, 0.15 on average).")
+    assert said.endswith("expert 3 by blue (0.35, 0.15 over all images).")
 
 
 def test_each_value_is_tested_by_itself():
@@ -54,9 +54,9 @@ def test_each_value_is_tested_by_itself():
         lab((by_background[BACKGROUND] + noise - noise.mean(1, keepdim=True))[:, None]), "contexts", 1
     )
     assert said.sentence.startswith(
-        "In block 1, experts are favored by background: expert 1 by green (0.50, 0.35 on average), "
+        "In block 1, experts are favored by background: expert 1 by green (mean weight 0.50, 0.35 over all images), "
     )
-    assert ", none by yellow, expert 3 by blue (0.40, 0.30 on average)." in said.sentence
+    assert ", none by yellow, expert 3 by blue (0.40, 0.30 over all images)." in said.sentence
     assert "This is tested for each value" in said.method
 
 

@@ -43,6 +43,11 @@ ENDED = {"state": "finished", "epoch": 12, "epochs": 12, "steps": 10}
             {"state": "stopped", "epoch": 3, "best_val_accuracy": 0.91},
             "Recognizes 91.0% of the validation images after 3 of 12 epochs.",
         ),
+        (
+            "digits",
+            {"state": "stopped", "epoch": 3, "best_epoch": 1, "best_val_accuracy": 0.91},
+            "Recognizes 91.0% of the validation images after 1 of 12 epochs. Later epochs were no better.",
+        ),
         ("digits", {"state": "stopped", "epoch": 0}, ""),
     ],
 )

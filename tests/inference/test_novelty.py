@@ -60,10 +60,10 @@ def test_an_image_in_twenty_is_called_unlike_and_far_or_doubtful_ones_are(novelt
 
 def test_a_verdict_in_words():
     assert Verdict(False, 0.434, 143).sentence == (
-        "Like the images it was trained on: 43.4% of the images that were held out of the training are as unusual."
+        "This image looks like the training images: it is more typical than 43.4% of the 143 images held out of training."
     )
     assert Verdict(True, 0.0, 1143).sentence == (
-        "Unlike the images it was trained on: it is more unusual than all 1,143 images that were held out of the training."
+        "This image looks unlike the training images: it is less typical than all 1,143 images held out of training."
     )
 
 

@@ -31,12 +31,15 @@ def test_an_empty_page_names_the_classes_and_the_image_size():
     assert "always answers with one of them" in caption
 
 
-def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routing():
+def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routing_and_its_run():
     run = finished(RunStore())
     test = opened("predict")
     assert len(answers(test)) == 1 and len(test.get("vega_lite_chart")) == 2
     assert any("true class is 0" in caption.value for caption in test.caption)
-    (link,) = test.get("page_link")
+    back, link = test.get("page_link")
+    assert (
+        back.proto.label == "See training" and back.proto.page == "train" and back.proto.query_string == f"run={run.id}"
+    )
     assert link.proto.label == "See routing" and f"run={run.id}" in link.proto.query_string
     place = int(re.search(r"image=(\d+)", link.proto.query_string)[1])
     assert load_own_test_set(run).labels[place - 1] == 0
@@ -57,6 +60,19 @@ def test_without_the_test_images_the_page_begins_with_uploads(tmp_path, monkeypa
     assert any("It is from Digits, where its class is 0." in caption.value for caption in test.caption)
 
 
+def test_the_size_of_a_drawing_is_asked_for_with_its_reason_where_drawings_are_cropped():
+    finished(RunStore())
+    test = opened("predict")
+    sources(test).set_value("Draw").run()
+    (asked,) = [caption.value for caption in test.caption if "as large as the square" in caption.value]
+    assert "cropped and enlarged" in asked
+    run = Run(shutil.copytree(SHIPPED_CONTEXTS, RunStore().root / SHIPPED_CONTEXTS.name))
+    test = opened("predict", run.id)
+    sources(test).set_value("Draw").run()
+    (asked,) = [caption.value for caption in test.caption if "as large as the square" in caption.value]
+    assert "cropped" not in asked
+
+
 def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_filtered():
     measure_novelty(finished(RunStore(), **{"training.epochs": 6}))
     noise, shades = io.BytesIO(), Random(0).randbytes(3 * 64)
@@ -67,10 +83,27 @@ def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_fi
     for name, file in (("digit.png", digit), ("noise.png", noise)):
         test.file_uploader[0].upload(name, file.getvalue(), "image/png")
     test.run()
-    assert any(caption.value.startswith("Like the images it was trained on") for caption in test.caption)
+    assert any(caption.value.startswith("This image looks like the training images") for caption in test.caption)
     assert test.dataframe[0].value["unlike"].tolist() == [False, True]
     next(toggle for toggle in test.toggle if toggle.label == "Only unlike").set_value(True).run()
-    assert files(test) == ["noise.png"] and "more unusual than all 143 images" in test.warning[0].value
+    assert files(test) == ["noise.png"] and "less typical than all 143 images" in test.warning[0].value
+    assert test.warning[0].value.endswith("The answer may be wrong.")
+
+
+def test_where_the_true_class_is_known_the_page_says_whether_the_answer_is_right():
+    """Also of an image that is unlike the others, and of each of two runs."""
+    run, other = finished(RunStore()), finished(RunStore(), seed=1)
+    novelty, predictor, split = measure_novelty(run), load_predictor(run), load_own_test_set(run)
+    answered = predictor.classify(list(split.images))
+    right = [answer.predictions[0].label == predictor.classes[split.labels[n]] for n, answer in enumerate(answered)]
+    unlike = [verdict.unlike for verdict in novelty.verdicts(answered)]
+    for place in (right.index(True), right.index(False), unlike.index(True)):
+        test = opened("predict", run.id, image=str(place + 1))
+        sentence = f"The answer is {'right' if right[place] else 'wrong'}. Its true class is {split.labels[place]}."
+        assert sentence in [caption.value for caption in test.caption]
+        assert bool(test.warning) is unlike[place] and not any("may be wrong" in each.value for each in test.warning)
+    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 2
 
 
 def test_many_images_can_be_ordered_by_certainty_and_filtered_by_class():

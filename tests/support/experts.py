@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from expertnet.findings.experts import DOES
 from tests.support.opening import opened
 from tests.support.settling import settled
 
@@ -24,3 +25,9 @@ def class_folders(path, classes, count=6):
         for index in range(count):
             Image.new("RGB", (8, 8), (index * 9, 60 * number, 99)).save(path / name / f"{index}.png")
     return path
+
+
+def verdict(test):
+    """The sentences of the card at the head of the page."""
+    kinds = [words for pair in DOES.values() for words in pair]
+    return next(part.value for part in test.markdown if any(words in part.value for words in kinds)).replace("\\", "")

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from expertnet.data import heic
 from expertnet.data.archives import MAX_FILES
-from expertnet.data.images import SUFFIXES
+from expertnet.data.images import READABLE_SUFFIXES
 from expertnet.ui.data.receiver import HEADER, ROUTE
 
-UNREADABLE = set() if heic.READABLE else set(heic.SUFFIXES)  # not asked for, an iPhone sends these photos as JPEG
+# Where HEIC cannot be read, it is not asked for, and an iPhone sends these photos as JPEG
 HTML = """
 <div class="zone" role="group">
 <p class="hint"></p>
@@ -29,7 +28,7 @@ HTML = """
 <input type="file" multiple hidden webkitdirectory class="pick-folder">
 <input type="file" multiple hidden class="pick-archive" accept=".zip,.tar,.tgz,.gz,.xz,.bz2">
 </div>
-""".replace("ACCEPTED", ",".join(("image/*", *sorted(SUFFIXES - UNREADABLE))))
+""".replace("ACCEPTED", ",".join(("image/*", *sorted(READABLE_SUFFIXES))))
 CSS = """
 .zone { border: 1px dashed var(--st-border-color); border-radius: var(--st-base-radius); padding: 1rem; color: var(--st-text-color);
   background: var(--st-secondary-background-color); }

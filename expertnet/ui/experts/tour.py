@@ -9,6 +9,7 @@ from expertnet.routing.lab import Lab
 from expertnet.ui import choices
 from expertnet.ui.experts.controls import ANY_CLASS
 from expertnet.ui.experts.selection import Selection
+from expertnet.ui.shell import link
 from expertnet.utils.text import escape
 
 STEP = "tour"  # in the URL
@@ -35,8 +36,15 @@ def current(steps: list[Step]) -> int:
 def text_of(steps: list[Step], number: int) -> str:
     """Return the text of a step as Markdown, with a link to the section that it is about."""
     step = steps[number - 1]
-    link = f" [Go to “{step.heading}”](#{step.heading.lower().replace(' ', '-')})" if step.heading else ""
-    return f"**{number} of {len(steps)}.** {escape(step.text)}{link}"
+    anchor = f" [Go to the section “{step.heading}”](#{step.heading.lower().replace(' ', '-')})" if step.heading else ""
+    return f"**{number} of {len(steps)}.** {escape(step.text)}{anchor}"
+
+
+def what_next() -> None:
+    """Draw links to what you can do after the tour."""
+    with st.container(horizontal=True, gap="small"):
+        link("train", "Train your own network", run="none")  # the form, also if a run is in view there
+        link("data", "Use your own images")
 
 
 def buttons(steps: list[Step], number: int) -> None:

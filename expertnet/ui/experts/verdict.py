@@ -15,6 +15,10 @@ from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
 CONTROLS = "Controls"  # the view
+SHIPPED = (
+    "“As shipped” is the change in the network exactly as it was trained. Before the other figures were measured, its batch norms "
+    "were adapted to the change. **What if** has the details."
+)
 WIDTHS = [5, 2]  # of the text and the buttons, in a wide window
 
 
@@ -34,7 +38,10 @@ def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
     steps = tour.steps_of(selection, lab, short)
     number = tour.current(steps)
     said = [headline(measured), *([short] if view != CONTROLS else [])]
-    text.markdown(tour.text_of(steps, number) if number else escape(" ".join(said)))
+    with text:
+        st.markdown(tour.text_of(steps, number) if number else escape(" ".join(said)))
+        if number and number == len(steps):
+            tour.what_next()
     with row, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         tour.buttons(steps, number)
         if short and view != CONTROLS and not number:
@@ -42,5 +49,7 @@ def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
         with st.popover("Details", type="tertiary", key="details of the verdict"):
             retrained = known(selection.run, RunStore()) if view != CONTROLS else None
             st.markdown(escape(" ".join(verdict(lab, measured))))
+            if measured is not None:
+                st.caption(SHIPPED)
             if retrained is not None:
                 st.markdown(escape(retrained[1].sentence))

@@ -15,7 +15,7 @@ from expertnet.ui.experts.effects import ablations_panel, pick_part, policies_pa
 from expertnet.ui.experts.more import folded, headroom_panel, robustness_panel
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
-from expertnet.utils.text import escape
+from expertnet.utils.text import escape, percent
 
 WEIGHTS = "weights"  # in the URL
 MISMATCH = (
@@ -56,6 +56,10 @@ def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
     changes = {block: interventions.given(weights) for block, weights in changed.items()}
     after, routed = selection.predictor(image[None], changes)
     block = pick_block(selection.blocks)
+    names, rows = selection.predictor.classes, (after[0], before[0])
+    now, own = (f"**{escape(names[int(row.argmax())])}** ({percent(float(row.max()))})" for row in rows)
+    with st.container(key="answer now"):  # which the style sheet keeps in view on a phone
+        st.markdown(f"Answer: {now}" + (f"; before: {own}" if changed else ""))
     _sliders(changed, block, changed.get(block) or routed[0, block - 1].tolist())
     left, right = st.columns(2, gap="medium")
     with left:

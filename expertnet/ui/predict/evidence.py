@@ -37,8 +37,8 @@ def show_evidence(predictor: Predictor, image: Tensor, classification: Classific
                 st.caption(f"{name}: {added:+.2f}")
     bias, height, width = float(found.bias[row]), *maps_PHW.shape[1:]
     st.caption(
-        f"Orange positions raise the logit of {escape(label)}, blue positions lower it. It is {float(found.logits[row]):.2f}"
-        + (f", with a bias of {bias:+.2f}" if bias else "")
+        f"Orange positions raise the logit of {escape(label)}, blue positions lower it. This logit is {float(found.logits[row]):.2f}"
+        + (f", including a bias of {bias:+.2f}" if bias else "")
         + f". The last feature map has {height} x {width} positions.{_why_together(predictor, found.parts)}"
     )
 

@@ -68,7 +68,6 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
         _image(shown)
         with st.container(width="stretch", gap="xsmall"):
             _answer(shown)
-            st.caption(escape(given.note or given.name))
             if given.place is not None and shown.answer.routing.shape[1] > 1:
                 shell.link("experts", "See routing", run.id, image=str(given.place + 1))
             correct(run, predictor, given)
@@ -106,6 +105,9 @@ def _answer(shown: Classified) -> None:
         st.caption(f"Calibrated; {percent(shown.uncalibrated)} before.")
     if shown.verdict is not None and not shown.unlike:
         st.caption(shown.verdict.sentence)
+    given = shown.given
+    judged = "" if given.label is None else f"The answer is {'right' if shown.label == given.label else 'wrong'}. "
+    st.caption(judged + escape(given.note or given.name))
 
 
 def _bars(shown: Classified, key: str) -> None:
@@ -126,7 +128,7 @@ def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
     found = None if given.is_own else unlike_training(shown.image, predictor.info)
     sentences = [found.sentence] if found is not None else []
     if shown.verdict is not None and shown.unlike:
-        sentences.append(f"{shown.verdict.sentence} The answer may be wrong.")
+        sentences.append(shown.verdict.sentence + (" The answer may be wrong." if given.label is None else ""))
     if not sentences:
         return
 

@@ -39,6 +39,7 @@ class Given:
     key: Hashable  # the same for the same image
     load: Load
     note: str = ""  # shown with the answer
+    label: str | None = None  # the true class, None if unknown
     place: int | None = None  # in the test set
     inverted: bool | None = None  # None if it cannot be
     is_own: bool = False  # whether it is from the run's dataset
@@ -84,8 +85,8 @@ def pick_sample(run: Run, predictor: Predictor) -> list[Given]:
     load = partial(_resized, image)
     if is_own:
         note, in_test = f"Its true class is {label}.", place if part == "test" else None
-        return [Given(names[picked], (part, place), load, note, in_test, is_own=True)]
-    return [Given(names[picked], (name, place), load, f"It is from {titles[name]}, where its class is {label}.")]
+        return [Given(names[picked], (part, place), load, note, label, in_test, is_own=True)]
+    return [Given(names[picked], (name, place), load, f"It is from {titles[name]}, where its class is {label}.", label)]
 
 
 def _is_here(name: str) -> bool:

@@ -64,9 +64,12 @@ def _drawing(run: Run, predictor: Predictor) -> list[Given]:
     native_size = spec.native_size if spec else None
     data, swap = draw(light_on_dark, key="canvas"), _invert()
     if data is None:
+        cropped = (
+            " It is cropped and enlarged, which makes the strokes of a small drawing too thick." if native_size else ""
+        )
         st.caption(
-            "Draw one of the classes, as large as the square. On the keyboard, Space lowers and lifts the pen, and the "
-            "arrow keys move it."
+            f"Make your drawing of one of the classes as large as the square.{cropped} On the keyboard, Space lowers and lifts the "
+            "pen, and the arrow keys move it."
         )
         return []
     note = ""

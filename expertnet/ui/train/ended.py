@@ -18,11 +18,12 @@ from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
-from expertnet.ui.train.values import MISTAKE, TAB
+from expertnet.ui.train.values import MISTAKE, OVERVIEW, TAB
 from expertnet.utils.home import launcher
 from expertnet.utils.text import escape
 
-OVERVIEW, MISTAKES, SETTINGS, LOG = TABS = ["Overview", "Mistakes", "Settings", "Log"]
+MISTAKES, SETTINGS, LOG = "Mistakes", "Settings", "Log"
+TABS = [OVERVIEW, MISTAKES, SETTINGS, LOG]
 LINES = 200  # of the log
 
 

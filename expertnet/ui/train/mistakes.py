@@ -36,7 +36,7 @@ def mistakes_view(run: Run) -> None:
     )
     if found is None:
         return
-    link("evaluate", "All mistakes and more figures on Evaluate", run.id, images=title)
+    link("evaluate", "More figures on Evaluate", run.id, images=title)
     left, right = st.columns(2, gap="large")
     with left:
         show(confusion(found, classes, part))

@@ -10,7 +10,7 @@ from expertnet.data.catalog import list_datasets
 from expertnet.data.class_folders import arrange
 from expertnet.data.custom import Scan, class_counts, is_upload, save_folder, save_upload, scan
 from expertnet.data.datasets import dataset_title
-from expertnet.data.images import FORMATS_TEXT, SUFFIXES
+from expertnet.data.images import FORMATS_TEXT, READABLE_SUFFIXES
 from expertnet.data.own.versions import find_version
 from expertnet.data.samples import first_images, read_samples
 from expertnet.errors import AccessError, DatasetError
@@ -92,7 +92,7 @@ def _choose(form: Form) -> str:
     confirm = st.container()  # above the list of files, so that it is in view
     files = st.file_uploader(
         "Upload a folder",
-        type=[*COMMON, *sorted(SUFFIXES - set(COMMON))],
+        type=[*COMMON, *sorted(READABLE_SUFFIXES - set(COMMON))],
         accept_multiple_files="directory",
         help="It may also have the folders train and test, with class folders in each. For more than 1,000 images, upload an "
         "archive.",

@@ -17,6 +17,7 @@ FORM = "form"  # its key in the session
 SHOWN = "run in view"  # in the session: the id of the run that was in view last, NONE for the form, or ""
 NONE = "none"  # also in the URL
 TAB = "tab"  # in the session and in the URL: the open tab of a run that has ended
+OVERVIEW = "Overview"  # the first tab, which the URL does not name
 # Of the Predict page, whose query Streamlit also puts into the browser's history of this page
 MISTAKE = ("image", "part")
 CUSTOM = "own"  # the source of your own images
@@ -117,10 +118,18 @@ def whole(value: float) -> float:
 
 def write_url(tabs: bool) -> None:
     """Put the run in view, its open tab if it has `tabs`, and the form into the browser's URL. Call it at the end of the page."""
-    form, shown, foreign = current_form(), st.session_state[SHOWN], MISTAKE if tabs else (*MISTAKE, TAB)
+    form, shown, tab = (
+        current_form(),
+        st.session_state[SHOWN],
+        st.session_state.get(TAB, OVERVIEW) if tabs else OVERVIEW,
+    )
     others = ({"run": [shown]} if shown else {}) | {
-        name: st.query_params.get_all(name) for name in st.query_params if not is_form_key(name) and name not in foreign
+        name: st.query_params.get_all(name)
+        for name in st.query_params
+        if not is_form_key(name) and name not in (*MISTAKE, TAB)
     }
+    if tab != OVERVIEW:  # Streamlit leaves out a tab that is open by default, as it is after Back
+        others[TAB] = [tab]
     # Contains only letters, digits and %-+_.~&=, so it can be put into a script.
     query = urlencode(others | to_query(form.preset, form.dataset, form.settings), doseq=True)
     mark = "?" if query else ""

@@ -10,14 +10,13 @@ from PIL import Image
 
 from expertnet.data.cache import data_root
 from expertnet.data.datasets import load_test_split
-from expertnet.findings.experts import DOES
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run_store import RunStore
 from expertnet.ui import choices, tasks
 from expertnet.ui.experts import effects
 from expertnet.utils.processes import this_process
-from tests.support.experts import MEASURE_ABLATIONS, class_folders, click, view_of
+from tests.support.experts import MEASURE_ABLATIONS, class_folders, click, verdict, view_of
 from tests.support.opening import finished, opened
 from tests.support.settling import settled
 from tests.support.settling import shown_text as text
@@ -153,12 +152,6 @@ def test_changed_images_are_not_taken_for_those_of_the_run(tmp_path, own_data):
     click(test, "Read the images")
     assert ": 36 images then, 30 now." in settled(test).error[0].value
     assert cached_routing(run) is None
-
-
-def verdict(test):
-    """The sentences of the card at the head of the page."""
-    kinds = [words for pair in DOES.values() for words in pair]
-    return next(part.value for part in test.markdown if any(words in part.value for words in kinds)).replace("\\", "")
 
 
 def test_the_first_view_says_what_routing_does_and_whether_it_matters():

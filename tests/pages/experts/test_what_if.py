@@ -5,7 +5,7 @@ import re
 import pytest
 
 from expertnet.store.run_store import RunStore
-from tests.support.experts import MEASURE_ABLATIONS, click, view_of
+from tests.support.experts import MEASURE_ABLATIONS, click, verdict, view_of
 from tests.support.opening import finished
 from tests.support.settling import settled
 from tests.support.settling import shown_text as text
@@ -22,12 +22,15 @@ def test_sliders_keep_the_sum_of_the_weights_and_change_the_probabilities():
             chart.proto.spec for chart in test.get("vega_lite_chart") if "Class probabilities" in chart.proto.spec
         )
 
+    def answer():
+        return next(part.value for part in test.markdown if part.value.startswith("Answer: "))
+
     assert sum(weights()) == pytest.approx(1, abs=0.01)
-    before = bars()
+    before, learned = bars(), answer()
     next(slider for slider in test.slider if slider.label == "Expert 1").set_value(0.9).run()
     assert weights()[0] == pytest.approx(0.9)
     assert sum(weights()) == pytest.approx(1, abs=0.01)
-    assert bars() != before
+    assert bars() != before and answer().endswith(f"; before: {learned.removeprefix('Answer: ')}")
     click(test, "Use expert 1 of block 2 alone")
     assert weights() == pytest.approx([1, 0, 0])
     assert [button.disabled for button in test.button if button.label.startswith("Switch off expert")] == [
@@ -36,7 +39,7 @@ def test_sliders_keep_the_sum_of_the_weights_and_change_the_probabilities():
         False,
     ]
     click(test, "Reset weights")
-    assert bars() == before
+    assert bars() == before and answer() == learned
 
 
 def test_changed_weights_are_stored_in_the_url():
@@ -60,6 +63,7 @@ def test_ablations_are_measured_in_the_background_and_shown():
     assert not test.error
     assert "per-image routing: " in text(test) and "on the 143 validation images" in text(test)
     assert (run.path / "routings-validation-best.safetensors").is_file()
+    assert "as shipped" in verdict(test) and any("“As shipped” is" in caption.value for caption in test.caption)
 
     def assert_worst_is_selected(what):
         (shown,) = re.findall(rf"With expert (\d) of block (\d) {what}, the answer changes", text(test))
