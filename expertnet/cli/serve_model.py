@@ -62,7 +62,7 @@ def serve_model(
     found = open_store(runs_dir).resolve(run, trained=True)
     require_packages()
     from expertnet.service.app import make_app
-    from expertnet.service.intake import Limits
+    from expertnet.service.limits import Limits
     from expertnet.service.model import load_served
     from expertnet.service.server import KEY, api_key, listen, run_server
 

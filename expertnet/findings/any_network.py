@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from expertnet.findings import classes, damage, effects, experts, freezing, headroom
+from expertnet.findings import classes, damage, experts, freezing, headroom, reliance
 from expertnet.findings.files import write_findings
 from expertnet.findings.finding import Finding
 from expertnet.routing.any_effects import ablate_any, calibrate_any, freeze_any, headroom_any, route_any
@@ -28,13 +28,13 @@ def findings_on(
     yield experts.entropies(lab)
     yield experts.specializations(lab)
     if lab.num_experts > 1:
-        yield effects.policies(route_any(network, images, progress, cancelled))
+        yield reliance.policies(route_any(network, images, progress, cancelled))
         yield freezing.freezing(freeze_any(network, images, progress, cancelled), lab.block_numbers)
         yield damage.calibration(calibrate_any(network, images, progress, cancelled))
         yield headroom.headroom(headroom_any(network, images, progress, cancelled))
         without = ablate_any(network, images, progress, cancelled)
-        yield effects.ablation(without, "zero", lab.block_numbers)
-        yield from (effects.ablation_by_class(without, "zero", lab.classes, block) for block in lab.block_numbers)
+        yield reliance.ablation(without, "zero", lab.block_numbers)
+        yield from (reliance.ablation_by_class(without, "zero", lab.classes, block) for block in lab.block_numbers)
 
 
 def write_report_on(

@@ -13,9 +13,9 @@ import pandas as pd
 from PIL import Image
 from torch import Tensor
 
-from expertnet.findings.effects import ablation
 from expertnet.findings.experts import examples
 from expertnet.findings.finding import Finding
+from expertnet.findings.reliance import ablation
 from expertnet.inference.predictor import Predictor
 from expertnet.routing.effects import KINDS, Ablations
 from expertnet.routing.lab import Lab

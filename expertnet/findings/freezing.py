@@ -5,8 +5,8 @@ from functools import partial
 import pandas as pd
 
 from expertnet.charts.effects import change_dots
-from expertnet.findings.effects import NORMS, RELIES, TELLING
 from expertnet.findings.finding import Finding, cached, in_words
+from expertnet.findings.reliance import NORMS, RELIES, TELLING
 from expertnet.routing.ablations import costly
 from expertnet.routing.effects import AVERAGED
 from expertnet.routing.freezing import Frozen, freezing_table

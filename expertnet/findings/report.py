@@ -11,12 +11,12 @@ from expertnet.findings import (
     classes,
     controls,
     damage,
-    effects,
     experts,
     factors,
     freezing,
     headroom,
     likeness,
+    reliance,
     seeds,
     stability,
     through_training,
@@ -114,13 +114,13 @@ def _effects(
     routings, ablations, frozen, better = known(ROUTINGS), known(ABLATIONS), known(FREEZING), known(HEADROOM)
     damaged, alike, moved = known(ROBUSTNESS), known(LIKENESS), known(STABILITY)
     if routings is not None:
-        yield effects.policies(routings)
+        yield reliance.policies(routings)
     if frozen is not None:
         yield freezing.freezing(frozen, blocks)
     if ablations is not None:
         for kind in KINDS:
-            yield effects.ablation(ablations, kind, blocks)
-        yield from (effects.ablation_by_class(ablations, "zero", lab.classes, block) for block in blocks)
+            yield reliance.ablation(ablations, kind, blocks)
+        yield from (reliance.ablation_by_class(ablations, "zero", lab.classes, block) for block in blocks)
     if better is not None:
         yield headroom.headroom(better)
     if damaged is not None:

@@ -9,9 +9,9 @@ import pandas as pd
 from expertnet.charts.effects import change_dots
 from expertnet.charts.heatmaps import share_heatmap
 from expertnet.findings.agreement import agreement
-from expertnet.findings.effects import NORMS
 from expertnet.findings.experts import what_blocks_do
 from expertnet.findings.finding import Finding, cached, in_words
+from expertnet.findings.reliance import NORMS
 from expertnet.inference.mistakes import Part
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.network.controls import LEARNED

@@ -1,8 +1,8 @@
 """What routing does in a network, and whether the network relies on it, in the words of the findings."""
 
 from expertnet.findings.classes import information
-from expertnet.findings.effects import policies
 from expertnet.findings.experts import entropies
+from expertnet.findings.reliance import policies
 from expertnet.routing.effects import Routings
 from expertnet.routing.lab import Lab
 

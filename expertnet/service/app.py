@@ -28,7 +28,8 @@ from expertnet.data.images import MAX_PIXELS
 from expertnet.service.answers import About, Answer, Network, Problem, State, Versions
 from expertnet.service.batches import Batcher
 from expertnet.service.decoder import Decoder
-from expertnet.service.intake import BYTES, FIELD, FORM, PIXELS, SOON, Gate, Limits, media_type, read_files
+from expertnet.service.intake import BYTES, FIELD, FORM, PIXELS, media_type, read_files
+from expertnet.service.limits import SOON, Gate, Limits
 from expertnet.service.metrics import Measured, Metrics
 from expertnet.service.model import Found, Served
 

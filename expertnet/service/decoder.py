@@ -12,7 +12,8 @@ from torch import Tensor
 
 from expertnet.data.images import LARGE, SMALL, announced_pixels, load_image
 from expertnet.errors import ImageError
-from expertnet.service.intake import File, Limits
+from expertnet.service.intake import File
+from expertnet.service.limits import Limits
 
 THREADS = 4
 STATUS = {"format": 415, "size": 413, "damaged": 422}  # of an image that cannot be read

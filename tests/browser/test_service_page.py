@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from expertnet.data.images import load_image
 from expertnet.inference.predictor import load_predictor
 from expertnet.service.app import make_app
-from expertnet.service.intake import Limits
+from expertnet.service.limits import Limits
 from expertnet.service.model import Served
 from tests.support.lab import saved_run
 from tests.support.services import live, png

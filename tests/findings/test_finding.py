@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from expertnet.charts.base import to_file
-from expertnet.findings import classes, effects, experts, image, through_training
+from expertnet.findings import classes, experts, image, reliance, through_training
 from expertnet.findings.finding import in_words
 from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
 from expertnet.routing.lab import Lab
@@ -39,10 +39,10 @@ def test_every_finding_can_be_made_and_saved(blocks, num_experts):
         experts.utilization(lab),
         experts.entropies(lab),
         experts.specializations(lab),
-        effects.policies(policies),
-        effects.ablation(ablated, "zero", lab.block_numbers),
-        effects.ablation(ablated, "mean", lab.block_numbers),
-        effects.ablation_by_class(ablated, "zero", ANIMALS, 1),
+        reliance.policies(policies),
+        reliance.ablation(ablated, "zero", lab.block_numbers),
+        reliance.ablation(ablated, "mean", lab.block_numbers),
+        reliance.ablation_by_class(ablated, "zero", ANIMALS, 1),
         image.weights(lab.usage, "weights"),
         image.difference(lab.usage - lab.usage.mean(1, keepdim=True), "difference", "their mean"),
         image.entropies(lab.usage, "entropy"),

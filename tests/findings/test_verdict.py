@@ -3,8 +3,8 @@
 import torch
 
 from expertnet.findings.classes import information
-from expertnet.findings.effects import policies
 from expertnet.findings.experts import entropies
+from expertnet.findings.reliance import policies
 from expertnet.findings.verdict import UNKNOWN, verdict
 from expertnet.routing.effects import POLICIES, SHUFFLED, SHUFFLES, Routings
 from expertnet.routing.lab import Lab

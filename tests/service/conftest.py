@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from expertnet.inference.novelty import fit
 from expertnet.inference.predictor import load_predictor
 from expertnet.service.app import make_app
-from expertnet.service.intake import Limits
+from expertnet.service.limits import Limits
 from expertnet.service.model import Served
 from tests.support.lab import random_split, saved_run
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from expertnet.data.images import load_image
-from expertnet.service.intake import FORM, PIXELS, Limits
+from expertnet.service.intake import FORM, PIXELS
+from expertnet.service.limits import Limits
 from tests.support.hostile.inputs import images
 from tests.support.requests import RAW, Held, in_form, refused
 from tests.support.services import form, png

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from expertnet.service.app import make_app
 from expertnet.service.batches import Batcher
-from expertnet.service.intake import Limits
+from expertnet.service.limits import Limits
 from tests.support.requests import RAW, Held
 from tests.support.services import png
 from tests.support.small import LIMIT, until

@@ -7,7 +7,7 @@ import pytest
 
 from expertnet.data.images import load_image
 from expertnet.service.decoder import THREADS, Decoder
-from expertnet.service.intake import Limits
+from expertnet.service.limits import Limits
 from tests.service.test_app import RAW, in_form, refused
 from tests.support.services import png
 from tests.support.small import LIMIT

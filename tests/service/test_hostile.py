@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from expertnet.service.app import make_app
-from expertnet.service.intake import Limits
+from expertnet.service.limits import Limits
 from tests.support.services import failures, hostile, live, status
 
 

@@ -12,7 +12,8 @@ import pytest
 from fastapi import HTTPException, Request
 
 from expertnet.service.app import make_app
-from expertnet.service.intake import BYTES, Gate, Limits
+from expertnet.service.intake import BYTES
+from expertnet.service.limits import Gate, Limits
 from tests.support.requests import RAW, Held, refused
 from tests.support.services import live, png
 from tests.support.small import until

@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from expertnet.service.app import make_app
-from expertnet.service.intake import BYTES, PIXELS, Limits
+from expertnet.service.intake import BYTES, PIXELS
+from expertnet.service.limits import Limits
 from tests.support.hostile.inputs import images
 
 

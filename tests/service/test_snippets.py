@@ -9,7 +9,7 @@ import pytest
 from expertnet.data.images import load_image
 from expertnet.service import snippets
 from expertnet.service.app import make_app
-from expertnet.service.intake import Limits
+from expertnet.service.limits import Limits
 from tests.support.services import live, png
 
 

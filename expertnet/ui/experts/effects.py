@@ -6,9 +6,9 @@ from typing import TypeVar
 import streamlit as st
 import torch
 
-from expertnet.findings.effects import ablation, ablation_by_class, policies
 from expertnet.findings.finding import lowest
 from expertnet.findings.freezing import freezing
+from expertnet.findings.reliance import ablation, ablation_by_class, policies
 from expertnet.inference.mistakes import Part
 from expertnet.routing.ablations import ABLATIONS
 from expertnet.routing.effects import KINDS, Ablations, Routings, load_images, load_part, parts

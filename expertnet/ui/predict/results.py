@@ -11,8 +11,8 @@ from expertnet.charts.base import specification
 from expertnet.charts.heatmaps import routing_heatmap
 from expertnet.charts.predictions import probability_bars
 from expertnet.errors import ImageError
+from expertnet.inference.polarity import unlike_training
 from expertnet.inference.predictor import BATCH, Predictor
-from expertnet.inference.unlike import unlike_training
 from expertnet.routing.weights import weights_table
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run

@@ -10,9 +10,9 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.catalog import namesake_images
 from expertnet.data.drawing import load_drawing
 from expertnet.data.images import MAX_BYTES, load_image
+from expertnet.inference.polarity import inverted
 from expertnet.inference.predictor import Predictor
 from expertnet.inference.routing_cache import has_own_test_set
-from expertnet.inference.unlike import inverted
 from expertnet.store.run import Run
 from expertnet.ui.own_test_set import own_test_set
 from expertnet.ui.predict.canvas import draw

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from expertnet.charts.base import to_file
-from expertnet.findings.effects import ablation, ablation_by_class, policies
+from expertnet.findings.reliance import ablation, ablation_by_class, policies
 from expertnet.routing.effects import KINDS, POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
 from tests.support.lab import ANIMALS
 

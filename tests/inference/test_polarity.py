@@ -7,7 +7,7 @@ import torch
 
 from expertnet.data.datasets import load_test_split
 from expertnet.data.info import DatasetInfo
-from expertnet.inference.unlike import brightness_range, inverted, unlike_training
+from expertnet.inference.polarity import brightness_range, inverted, unlike_training
 from expertnet.settings.fields import build_settings
 
 DARK = DatasetInfo("d", ("a", "b"), (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), 8, "not-cached")
