@@ -95,7 +95,7 @@ def test_a_drawing_is_classified_and_cleared(page):
     expect(page.get_by_text("Drawing, cropped and reduced to 8 x 8 pixels, like Digits")).to_be_visible()
     page.get_by_role("button", name="Clear drawing").click()
     expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
-    expect(page.get_by_text("Draw one of the classes")).to_be_visible()
+    expect(page.get_by_text("Make your drawing of one of the classes")).to_be_visible()
 
 
 def test_a_drawing_stays_and_the_pen_stays_down_when_the_line_on_a_training_goes(tab, run):
