@@ -1,7 +1,7 @@
 # make run: install everything into .venv and start the studio.
 # make test: lint, types and all tests but the long ones, in random order; make test SEED=123 repeats an order.
 # make test-long: the long tests, such as kills, floods of memory and a fresh installation.
-# make test-fast: lint, types and the fast tests, in about a minute and a half.
+# make test-fast: lint, types and the fast tests, in about a minute.
 # make test-busy: the tests of make test, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by
 #   that command.
 # make coverage: the share of the lines of expertnet/ that the fast tests run.
