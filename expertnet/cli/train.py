@@ -73,8 +73,12 @@ def train(
     if status.test_accuracy is not None:
         lines.append(f"Test accuracy {percent(status.test_accuracy, 2)}")
     print_result(as_json, _document(run, status), lines)
-    if status.state == "failed":
+    failed = status.state == "failed"
+    if failed:
         say(status.error or "")
+    if several:
+        os._exit(failed)  # as Python ends, gloo's threads may abort the process (pytorch/pytorch issue 190489)
+    if failed:
         raise typer.Exit(1)
 
 
