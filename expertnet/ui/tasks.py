@@ -41,6 +41,11 @@ class Task:
     def running(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def age(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self._started
+
     def stop(self) -> None:
         """Ask the work to stop. It does so the next time it checks."""
         self._stop.set()

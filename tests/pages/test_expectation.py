@@ -57,3 +57,8 @@ def test_no_steps_are_timed_beside_a_run_that_waits_and_disturbed_ones_give_no_r
     while "estimating" in steps_text(test):
         test.run()
     assert steps_text(test) == ":small[120 steps · this computer was too busy for an estimate]" and len(asked) == 1
+    monkeypatch.setattr(expectation, "AGAIN", 0.0)  # long ago
+    asked = timed_as(monkeypatch, 0.03)
+    while "too busy" in steps_text(test) or "estimating" in steps_text(test):
+        test.run()
+    assert "roughly" in steps_text(test) and len(asked) == 1

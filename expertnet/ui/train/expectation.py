@@ -23,6 +23,7 @@ from expertnet.utils.text import counted
 
 STEP = "A step changes the weights once, to fit one batch of images better"
 ROUGH = "No run like this has been timed on this computer yet, so the time is a rough estimate from a few steps"
+AGAIN = 60.0  # seconds after which a computer that was too busy may no longer be
 UNITS = ((1, "s"), (60, "min"), (3600, "h"))
 
 
@@ -78,7 +79,8 @@ def _timing(settings: Settings, may_time: bool) -> tasks.Task | None:
     """Return the task that times steps of this network. Starts it if there is none and it may run, but never beside a training."""
     key = ("steps timed", settings.model, settings.hardware, settings.data.image_size, settings.data.resolutions)
     found, studio = tasks.find(key), manager()
-    if found and (found.running or found.result or found.error):
+    was_busy = found is not None and found.result == math.inf and found.age > AGAIN
+    if found and not was_busy and (found.running or found.result or found.error):
         return found
 
     def busy() -> bool:
