@@ -12,7 +12,7 @@ from expertnet.utils.text import escape
 
 shell.require()
 run = run_in_view()
-shell.training_strip(run.id if run else None)
+shell.training_strip(run.id if run else None, watched=True)
 head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
 head.header("Train" if run is None else escape(run.title), width="content")
 tools = head.container(horizontal=True, width="content")

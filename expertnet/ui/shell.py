@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -44,7 +44,7 @@ PAGES = {  # file name: title and icon
     "predict": ("Predict", "image_search"),
 }
 TRIALS = {controls.TAG, SWEEP_TAG}
-STRIP_TICK = 3.0  # seconds
+STRIP_TICK, IDLE_TICK = 3.0, 10.0  # seconds; the second while nothing trains
 LONGEST = 40  # characters of a title in the strip
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
@@ -95,37 +95,60 @@ def navigate() -> None:
         announce()
 
 
-def training_strip(in_view: str | None) -> None:
-    """Draw a line on the run in training (the first of several), unless it is in view (an id), and keep its numbers fresh.
+def training_strip(in_view: str | None, watched: bool = False) -> None:
+    """Draw a line on the run in training (the first of several), or else on the next one in the queue, unless it is `in_view`.
 
-    Nothing is drawn, and nothing is sent later, if no run trains.
+    Its numbers stay fresh, and the page is drawn again once the line is about other runs. A page that is `watched` draws itself
+    again when one appears.
     """
     # Always there, or the browser would redraw a canvas below it, and empty it, when the line comes or goes
-    place, others = st.container(key="training strip"), [run for run in manager().training() if run.id != in_view]
-    if not others:
+    place, drawn = st.container(key="training strip"), _line(in_view)
+    if watched and not drawn.ids:
         return
-    drawn = others[0]
 
     def look() -> None:
-        if not drawn.path.is_dir() or not drawn.status().active:
-            if drawn.path.is_dir() and not TRIALS & {*drawn.notes().tags}:  # their pages show them, and they are many
-                toast(f"{escape(cut(drawn.title, LONGEST))}: {drawn.state}.")
+        if _line(in_view) != drawn:
+            for run in map(_run, drawn.ids if drawn.trains else ()):
+                # Trials are shown on their pages, and are many
+                if run.path.is_dir() and not run.status().active and not TRIALS & {*run.notes().tags}:
+                    toast(f"{escape(cut(run.title, LONGEST))}: {run.state}.")
             st.rerun()
-        _strip(drawn, len(others) - 1)
+        if drawn.ids:
+            _strip(_run(drawn.ids[0]), drawn)
 
     with place:
-        login.fragment(look, run_every=STRIP_TICK)()
+        login.fragment(look, run_every=STRIP_TICK if drawn.ids else IDLE_TICK)()
 
 
-def _strip(run: Run, more: int) -> None:
+class _Line(NamedTuple):
+    """The runs that the line is about. Without it between two runs of the queue, the page would move twice."""
+
+    trains: bool  # or the run is the next one
+    ids: list[str]
+
+
+def _line(in_view: str | None) -> _Line:
+    head = manager().queue.head()  # before those in training, or a run that is taken meanwhile would be in neither
+    ids = [run.id for run in manager().training()]
+    about = ids or ([head.run] if head else [])
+    return _Line(bool(ids), [run_id for run_id in about if run_id != in_view])
+
+
+def _run(run_id: str) -> Run:
+    return Run(manager().store.root / run_id)
+
+
+def _strip(run: Run, line: _Line) -> None:
     status, row = run.status(), st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small")
+    more = f" (+{len(line.ids) - 1})" if len(line.ids) > 1 else ""
     # Not a link: after a link from the Train page to itself, the browser keeps the old URL.
-    label = f"Now training: {escape(cut(run.title, LONGEST))}" + (f" (+{more})" if more else "")
+    label = f"{'Now training' if line.trains else 'Next'}: {escape(cut(run.title, LONGEST))}{more}"
     if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
         open_page("train", run.id)
     epoch = f"epoch {min(status.epoch + 1, max(status.epochs, 1))} of {max(status.epochs, 1)}"
     left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
-    row.caption("stopping" if status.state == "stopping" else epoch + left, width="content")
+    said = epoch + left if line.trains else "in the queue"
+    row.caption("stopping" if status.state == "stopping" else said, width="content")
     if status.state == "running":
         help = "Keeps completed epochs."
         action(row, "Stop", "stop_circle", "stop training", lambda: manager().stop(run), help=help, type="tertiary")
