@@ -4,10 +4,12 @@ Pages ask the manager to start and stop runs, and read everything else from the 
 """
 
 import atexit
+import re
 from functools import cache
 from pathlib import Path
 
 from expertnet.settings.schema import Settings
+from expertnet.store.notes import MAX_NAME
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -16,6 +18,7 @@ from expertnet.training.executor import Executor
 from expertnet.training.local import LocalExecutor
 from expertnet.training.ray_executor import RayExecutor, uses_ray
 from expertnet.training.start import check_can_start, prepare_resume
+from expertnet.utils.text import cut
 
 
 class Manager:
@@ -32,6 +35,14 @@ class Manager:
         run = self.store.create(settings, preset, name)
         self.executor.submit(run)
         return run
+
+    def repeat(self, run: Run) -> Run:
+        """Queue a run again with the next seed, which is added to its name if it has one. Raises UserError if it cannot start."""
+        settings = run.settings()
+        seed = settings.seed + 1
+        name, ending = re.sub(r", seed \d+$", "", run.given_name), f", seed {seed}"
+        name = name and cut(name, MAX_NAME - len(ending)) + ending
+        return self.submit(settings.model_copy(update={"seed": seed}), preset=run.preset, name=name)
 
     def resume(self, run: Run, epochs: int | None = None) -> Run:
         """Queue a run to resume from its last completed epoch. A finished run needs more `epochs`, in total."""

@@ -22,6 +22,24 @@ def test_a_run_removed_from_the_queue_goes_to_the_trash_only_without_a_completed
     assert (store.root / ".trash" / new.id / "config.json").is_file()
 
 
+def test_a_queued_run_in_view_can_be_removed_from_the_queue():
+    store = RunStore()
+    run = finished(store)
+    manager().pause(True)
+    manager().resume(run, epochs=3)
+    new = manager().submit(build_settings("quick", "digits"))
+    test = opened("train", run.id)
+    labels = [button.label for button in test.button]
+    assert "Remove from the queue" in labels and len(labels) == len(set(labels))
+    test.button(key="remove").click().run()
+    assert run.state == "finished" and [each.id for each in manager().waiting()] == [new.id]
+    assert test.button(key="mistakes")  # what a finished run offers
+    test = opened("train", new.id)
+    test.button(key="remove").click().run()
+    assert [each.id for each in store.list()] == [run.id] and test.header[0].value == "Train"
+    assert "is in the trash" in test.toast[0].value
+
+
 def test_the_queue_can_be_reordered_and_paused():
     manager().pause(True)
     runs = [manager().submit(build_settings("quick", "digits"), name=name) for name in "abc"]

@@ -7,16 +7,14 @@ from expertnet.findings import classes, experts
 from expertnet.findings.agreement import agreement
 from expertnet.inference.predictor import load_predictor
 from expertnet.routing.lab import Lab, matched
-from expertnet.settings.fields import flat
-from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
-from expertnet.settings.url import to_query
 from expertnet.store.run import Run
+from expertnet.training.manager import manager
 from expertnet.ui.experts.controls import pick_block
 from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.ui.finding import show
 from expertnet.ui.own_test_set import own_test_set
 from expertnet.ui.run_picker import offered_others, pick_second
-from expertnet.ui.shell import link
+from expertnet.ui.shell import action, open_page
 from expertnet.utils.text import escape
 
 
@@ -64,9 +62,11 @@ def _pick_other(selection: Selection) -> Run | None:
             "and another seed.",
             icon=":material/info:",
         )
-        settings, preset = selection.predictor.settings, selection.run.preset
-        preset = preset if preset in PRESETS else DEFAULT_PRESET
-        query = to_query(preset, settings.data.dataset, flat(settings) | {"seed": settings.seed + 1})
-        link("train", "Repeat with another seed", icon="casino", **query)
+        help = "Trains this network again with other random choices, and shows the new run on the Train page."
+        action(st.container(), "Repeat with another seed", "casino", "seed", lambda: _repeat(selection.run), help=help)
         return None
     return pick_second(others, "other classes, blocks or experts")
+
+
+def _repeat(run: Run) -> None:
+    open_page("train", manager().repeat(run).id)

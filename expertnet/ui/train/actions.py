@@ -1,6 +1,5 @@
 """What you can do with the run in view: stop it, resume it, or start another run from it."""
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from expertnet.ui.export import export_button
 from expertnet.ui.notify import notify_button
 from expertnet.ui.shell import act, action, link
 from expertnet.ui.style import room_key
+from expertnet.ui.train.queue import removal
 from expertnet.ui.train.values import NONE, fill, whole
 from expertnet.utils.text import counted, cut, escape
 
@@ -29,7 +29,9 @@ from expertnet.utils.text import counted, cut, escape
 def training_actions(run: Run, status: Status) -> None:
     """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
-        st.caption(escape(manager().executor.status(run)))
+        row = st.container(horizontal=True, vertical_alignment="center")
+        removal(row, "Remove from the queue", run, "remove")
+        row.caption(escape(manager().executor.status(run)))
     elif status.state == "running":
         buttons, help = st.container(horizontal=True, key=room_key("actions")), "Keeps completed epochs."
         action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")
@@ -109,7 +111,13 @@ def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) ->
     label, help = "Start from these settings", "Copies the settings to the form."
     again = "Trains again with other random choices, which shows how much of the result is chance."
     action(
-        menu, "Repeat with another seed", "casino", "seed", lambda: _repeat(run, settings), width="stretch", help=again
+        menu,
+        "Repeat with another seed",
+        "casino",
+        "seed",
+        lambda: _show(manager().repeat(run)),
+        width="stretch",
+        help=again,
     )
     action(menu, label, "tune", "from", lambda: _copy_to_form(settings, run.preset), width="stretch", help=help)
 
@@ -138,18 +146,13 @@ def _train_longer(run: Run, total: float, planned: int) -> None:
     manager().resume(run, epochs)
 
 
-def _start_another(run: Run, settings: Settings, name: str | None = None) -> None:
-    """Queue a run with these settings, by default with the same name, and show it."""
-    name = cut(run.given_name, MAX_NAME) if name is None else name
-    st.query_params["run"] = manager().submit(settings, preset=run.preset, name=name).id
+def _start_another(run: Run, settings: Settings) -> None:
+    """Queue a run with these settings and the same name, and show it."""
+    _show(manager().submit(settings, preset=run.preset, name=cut(run.given_name, MAX_NAME)))
 
 
-def _repeat(run: Run, settings: Settings) -> None:
-    """Queue the run with the next seed, which is added to its name if it has one."""
-    seed = settings.seed + 1
-    name, ending = re.sub(r", seed \d+$", "", run.given_name), f", seed {seed}"
-    name = name and cut(name, MAX_NAME - len(ending)) + ending
-    _start_another(run, settings.model_copy(update={"seed": seed}), name)
+def _show(run: Run) -> None:
+    st.query_params["run"] = run.id
 
 
 def _copy_to_form(settings: Settings, preset: str) -> None:

@@ -1,6 +1,7 @@
 """The queue of runs. It checks the store every few seconds for runs that other tabs and command lines start or queue."""
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -77,20 +78,26 @@ def _entry(place: int, run: Run, label: str) -> None:
         f":small[{escape(cut(run.dataset, LONGEST))} · {counted(run.settings().training.epochs, 'epoch')}]  \n"
         f":small[{escape(manager().executor.status(run))}]"
     )
-    row, queue, trained = st.container(horizontal=True), manager().queue, bool(run.metrics())
-    look = {"type": "tertiary"}
+    row, queue = st.container(horizontal=True), manager().queue
+    look: dict[str, Any] = {"type": "tertiary"}
     if place:
         action(
             row, f"Run {place + 1} next", "vertical_align_top", f"next {run.id}", lambda: queue.run_next(run.id), **look
         )
         action(row, f"Move {place + 1} up", "arrow_upward", f"up {run.id}", lambda: queue.move_up(run.id), **look)
-    help = (
-        "Keeps the run and its completed epochs."
-        if trained
-        else "Moves the run to the trash: it has no completed epoch."
+    removal(row, f"Remove {place + 1}", run, f"remove {run.id}", **look)
+
+
+def removal(row: DeltaGenerator, label: str, run: Run, key: str, **look: Any) -> None:
+    """Draw a button that removes a run from the queue. Without a completed epoch, the run moves to the trash."""
+    trained = bool(run.metrics())
+    kept, gone = "Keeps the run and its completed epochs.", "Moves the run to the trash: it has no completed epoch."
+    action(
+        row,
+        label,
+        "close",
+        key,
+        lambda: manager().stop(run, discard=not trained),
+        help=kept if trained else gone,
+        **look,
     )
-
-    def remove() -> None:
-        manager().stop(run, discard=not trained)
-
-    action(row, f"Remove {place + 1}", "close", f"remove {run.id}", remove, help=help, **look)

@@ -1,15 +1,15 @@
 """Two images side by side, and the view Compare with two runs."""
 
-from urllib.parse import parse_qsl
-
 import torch
 from PIL import Image
 
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
-from expertnet.settings.url import from_query
 from expertnet.store.run_store import RunStore
+from expertnet.training.manager import manager
+from expertnet.utils.text import escape
 from tests.support.experts import class_folders, view_of
-from tests.support.opening import finished
+from tests.support.opening import finished, opened, to_page
+from tests.support.settling import settled
 from tests.support.settling import shown_text as text
 
 
@@ -45,12 +45,20 @@ def test_two_runs_are_compared_each_on_its_own_images(tmp_path, own_data):
     assert torch.equal(route_test_set(second, load_own_test_set(second)).routing, compared)
 
 
-def test_compare_begins_with_the_agreement_and_offers_a_second_run_if_there_is_none():
+def test_compare_begins_with_the_agreement():
     run = finished(RunStore())
-    (link,) = view_of(run, "Compare").get("page_link")
-    assert link.proto.label == "Repeat with another seed"
-    settings, preset, message = from_query(dict(parse_qsl(link.proto.query_string)))
-    assert not message and preset == run.preset
-    assert settings == run.settings().model_copy(update={"seed": run.settings().seed + 1})
     finished(RunStore(), seed=1)
     assert view_of(run, "Compare").subheader[0].value == "Agreement"
+
+
+def test_compare_without_a_second_run_repeats_the_network_with_another_seed():
+    run, manage = finished(RunStore(), **{"training.lr": 0.005}), manager()
+    manage.pause(True)
+    test = to_page(opened("train", run="none"), "experts")  # the session has a form with other settings
+    test.query_params.update({"run": run.id, "view": "Compare"})
+    button = next(each for each in settled(test).button if each.label == "Repeat with another seed")
+    button.click().run()
+    (again,) = manage.waiting()
+    assert again.settings() == run.settings().model_copy(update={"seed": run.settings().seed + 1})
+    assert again.preset == run.preset and test.header[0].value == escape(again.title)
+    manage.stop(again)
