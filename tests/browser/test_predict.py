@@ -9,6 +9,7 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.support.opening import copy_of_shipped, written
+from tests.support.predict import png
 from tests.support.served import serving, settle
 
 SCREENS = [(1280, 720), (390, 844)]
@@ -66,14 +67,22 @@ PASTE = """async (field) => {
 }"""
 
 
-def test_an_image_from_the_clipboard_is_classified(tab, run):
+def test_an_image_from_the_clipboard_is_classified_after_an_upload(tab, run):
     page = tab("predict", run=run.id)
     page.get_by_role("radio", name="Upload").click()
     field = page.get_by_role("textbox", name="Image from the clipboard")
     settle(field)
+    page.locator("input[type=file]").set_input_files({"name": "gray.png", "mimeType": "image/png", "buffer": png(99)})
+    expect(page.get_by_text("gray.png", exact=True)).to_have_count(2)  # below the field, and with the answer
     field.evaluate(PASTE)
     expect(page.get_by_role("heading", name=ANSWER)).to_be_visible()
     expect(page.get_by_text("Paste another image to replace this one.")).to_be_visible()
+    tiles = page.get_by_role("group", name="Images", exact=True)
+    chosen = tiles.locator("[aria-pressed=true]")
+    expect(chosen).to_have_attribute("aria-label", re.compile("^pasted: "))
+    tiles.get_by_role("button", name=re.compile("^gray.png: ")).click()
+    expect(chosen).to_have_attribute("aria-label", re.compile("^gray.png: "))
+    expect(page.get_by_text("gray.png", exact=True)).to_have_count(2)
     expect(page.get_by_role("button", name="Add to class …")).to_be_visible()
 
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from expertnet.inference.predictor import Predictor
 from expertnet.store.run_store import RunStore
-from expertnet.ui.predict.gallery import TILES
+from expertnet.ui.predict.gallery import CHOSEN, KNOWN, TILES
 from tests.support.opening import finished
 from tests.support.predict import answers, files, sources, upload, uploading
 
@@ -35,10 +35,41 @@ def test_dark_on_light_gets_a_notice_and_a_button_that_inverts(classified):
     test.run()
     assert "dark on light" in test.warning[0].value
     next(button for button in test.button if button.label == "Invert light and dark").click().run()
-    assert test.toggle(key="invert").value and not any("on light" in warning.value for warning in test.warning)
+    assert test.toggle(key="invert Upload").value and not any("on light" in warning.value for warning in test.warning)
     assert sum(classified[1:]) == 2  # once each way
-    test.toggle(key="invert").set_value(False).run()
+    test.toggle(key="invert Upload").set_value(False).run()
     assert "dark on light" in test.warning[0].value
+
+
+def test_a_drawing_is_not_inverted_because_a_photo_was():
+    finished(RunStore())
+    test = uploading()
+    test.toggle(key="invert Upload").set_value(True).run()
+    sources(test).set_value("Draw").run()
+    (toggle,) = [toggle for toggle in test.toggle if toggle.label == "Invert"]
+    assert not toggle.value
+
+
+def test_the_newest_image_is_shown_and_the_chosen_one_stays_in_another_order_and_inverted():
+    finished(RunStore(), **{"training.epochs": 6})
+    test = upload(uploading(), "dark.png", "light.png")
+
+    def shown():
+        (name,) = {caption.value for caption in test.caption} & {"dark.png", "light.png"}
+        return name
+
+    assert shown() == "dark.png"
+    test.session_state[KNOWN] = test.session_state[KNOWN][:1]  # as if the second had arrived just now
+    test.run()
+    assert shown() == "light.png"
+    test.session_state[CHOSEN] = test.session_state[KNOWN][0]  # as a press on the first tile does
+    test.run()
+    order = next(control for control in test.selectbox if control.label == "Order")
+    for name in ("Least certain first", "Most certain first"):  # it is first in one of them at most
+        order.set_value(name).run()
+        assert shown() == "dark.png"
+    test.toggle(key="invert Upload").set_value(True).run()
+    assert shown() == "dark.png"
 
 
 def test_an_upload_gets_an_answer_its_probabilities_and_its_routing():

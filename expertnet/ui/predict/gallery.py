@@ -1,6 +1,6 @@
 """Many classified images: sorted, filtered, as tiles of which one is chosen, and as a table to download."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,10 @@ from expertnet.utils.text import to_csv
 TILES = 48
 ANY = "All classes"
 BEFORE = "before calibration"  # column of the probability
+CHOSEN, KNOWN = (
+    "chosen image",
+    "known images",
+)  # in the session: the key of an image, and those of all that were there last
 
 Answer = tuple[Tensor, Classification] | str  # the image (3, S, S) as the network sees it, or why it cannot be read
 
@@ -74,22 +78,40 @@ ORDERS: dict[str, Callable[[Classified], float]] = {
 
 
 def pick_tile(read: Sequence[Classified]) -> tuple[Classified | None, list[Classified]]:
-    """Return the image to show large, the only one or the one that the user chose among the tiles, and the images that pass."""
+    """Return the image to show large, and the images that pass the filters.
+
+    It is the one that arrived last or that the user chose among the tiles, or the first one if that does not pass.
+    """
+    _choose_newest([each.given.key for each in read])
     if len(read) < 2:
         return (read[0] if read else None), list(read)
     passing = _sorted_and_filtered(read)
-    shown = passing[:TILES]
-    if not shown:
+    if not passing:
         st.caption("No image passes the filters.")
         return None, []
+    shown, keys = passing[:TILES], [each.given.key for each in passing]
+    place = keys.index(st.session_state[CHOSEN]) if st.session_state[CHOSEN] in keys else 0
+
+    def choose(tile: int) -> None:
+        st.session_state[CHOSEN] = keys[tile]
+
     names = [
         f"{each.given.name}: {each.label}{', unlike the training images' if each.unlike else ''}" for each in shown
     ]
     captions = [f"{each.label} ?" if each.unlike else each.label for each in shown]
-    picked = filmstrip("Images", [each.image for each in shown], captions, names, "tile")
+    tile = place if place < len(shown) else -1  # none
+    filmstrip("Images", [each.image for each in shown], captions, names, "tile", tile, choose)
     if len(passing) > TILES:
         st.caption(f"The first {TILES} images are shown. All {len(passing)} files are in the table.")
-    return shown[picked], passing
+    return passing[place], passing
+
+
+def _choose_newest(keys: Sequence[Hashable]) -> None:
+    """Choose the first image that was not there before, such as a photo taken just now."""
+    new = [key for key in keys if key not in st.session_state.get(KNOWN, ())]
+    if new:
+        st.session_state[CHOSEN] = new[0]
+    st.session_state[KNOWN] = keys
 
 
 def _sorted_and_filtered(read: Sequence[Classified]) -> list[Classified]:

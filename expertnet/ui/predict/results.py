@@ -22,7 +22,7 @@ from expertnet.ui.predict.correct import correct
 from expertnet.ui.predict.evidence import show_evidence
 from expertnet.ui.predict.gallery import Answer, Classified
 from expertnet.ui.predict.samples import Given
-from expertnet.ui.predict.sources import INVERT
+from expertnet.ui.predict.sources import invert_key
 from expertnet.utils.text import escape, percent
 
 CACHE = "answers of Predict"  # in the session: the answers for the current images
@@ -35,7 +35,7 @@ def classify(
 
     `cache` is the place of the answers in the session, one for each run in view.
     """
-    keys: list[Hashable] = [(run.id, checkpoint, predictor.epoch, each.key) for each in given]
+    keys: list[Hashable] = [(run.id, checkpoint, predictor.epoch, each.key, each.inverted) for each in given]
     cached = st.session_state.get(cache, {})
     answers: dict[Hashable, Answer] = {key: cached[key] for key in keys if key in cached}
     st.session_state[cache] = answers  # in place, so that a click meanwhile loses no batch
@@ -133,10 +133,10 @@ def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
         return
 
     def swap() -> None:
-        st.session_state[INVERT] = not given.inverted
+        st.session_state[invert_key(given.source)] = not given.inverted
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.warning(" ".join(sentences), icon=":material/contrast:")
-        if found is not None and found.invert and given.inverted is not None:
+        if found is not None and found.invert and given.source:
             icon = ":material/invert_colors:"
             st.button("Invert light and dark", icon=icon, on_click=swap, key=f"swap{of}")

@@ -36,12 +36,13 @@ class Given:
     """An image to classify."""
 
     name: str
-    key: Hashable  # the same for the same image
+    key: Hashable  # the same for the same image, inverted or not
     load: Load
     note: str = ""  # shown with the answer
     label: str | None = None  # the true class, None if unknown
     place: int | None = None  # in the test set
-    inverted: bool | None = None  # None if it cannot be
+    source: str = ""  # whose toggle inverts it; "" if it cannot be inverted
+    inverted: bool = False
     is_own: bool = False  # whether it is from the run's dataset
     data: bytes | None = None  # the file that a user gave; None for samples
 

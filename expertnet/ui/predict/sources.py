@@ -20,7 +20,6 @@ from expertnet.ui.predict.paste import paste
 from expertnet.ui.predict.samples import Given, Load, pick_sample
 
 SAMPLES, DRAW, UPLOAD, CAMERA = "Samples", "Draw", "Upload", "Camera"
-INVERT = "invert"  # widget
 
 
 def pick_source(run: Run, predictor: Predictor) -> str:
@@ -53,16 +52,16 @@ def given_images(source: str, run: Run, predictor: Predictor) -> list[Given]:
     photo = st.camera_input("Camera", key="camera", label_visibility="collapsed") if source == CAMERA else None
     files = st.file_uploader("Images", accept_multiple_files=True, key="files", max_upload_size=MAX_BYTES // 2**20)
     pasted = paste(key="paste") if source == UPLOAD else None
-    swap, uploads = _invert(), ([photo] if photo else []) + files
-    given = [_file(file.name, file.getvalue(), file.file_id, swap) for file in uploads]
-    return given if pasted is None else [*given, _file("pasted", pasted, sha256(pasted).digest(), swap)]
+    swap, uploads = _invert(source), ([photo] if photo else []) + files
+    given = [_file(file.name, file.getvalue(), file.file_id, source, swap) for file in uploads]
+    return given if pasted is None else [*given, _file("pasted", pasted, sha256(pasted).digest(), source, swap)]
 
 
 def _drawing(run: Run, predictor: Predictor) -> list[Given]:
     """Ask for a drawing. If the run's images are small and cropped to their ink, it becomes like them."""
     light_on_dark, spec = _learned_light_on_dark(predictor), BUILTIN.get(run.settings().data.dataset)
     native_size = spec.native_size if spec else None
-    data, swap = draw(light_on_dark, key="canvas"), _invert()
+    data, swap = draw(light_on_dark, key="canvas"), _invert(DRAW)
     if data is None:
         cropped = (
             " It is cropped and enlarged, which makes the strokes of a small drawing too thick." if native_size else ""
@@ -76,16 +75,23 @@ def _drawing(run: Run, predictor: Predictor) -> list[Given]:
     if spec and native_size:
         note = f"Drawing, cropped and reduced to {native_size} x {native_size} pixels, like {spec.title}"
     load = partial(load_drawing, data, native_size=native_size, light_on_dark=light_on_dark)
-    key = sha256(data).digest(), native_size, light_on_dark, swap
-    return [Given("drawing", key, _swapped(load, swap), note, inverted=swap, data=data)]
+    key = sha256(data).digest(), native_size, light_on_dark
+    return [Given("drawing", key, _swapped(load, swap), note, source=DRAW, inverted=swap, data=data)]
 
 
-def _invert() -> bool:
-    return st.toggle("Invert", key=INVERT, help="Swap light and dark before the network sees the images.")
+def invert_key(source: str) -> str:
+    """Return the key of the toggle that inverts the images of a source. A photo on paper says nothing about the next drawing."""
+    return f"invert {source}"
 
 
-def _file(name: str, data: bytes, key: Hashable, swap: bool) -> Given:
-    return Given(name, (key, swap), _swapped(partial(load_image, data), swap), inverted=swap, data=data)
+def _invert(source: str) -> bool:
+    help = "Swap light and dark before the network sees the images."
+    return st.toggle("Invert", key=invert_key(source), help=help)
+
+
+def _file(name: str, data: bytes, key: Hashable, source: str, swap: bool) -> Given:
+    load = _swapped(partial(load_image, data), swap)
+    return Given(name, key, load, source=source, inverted=swap, data=data)
 
 
 def _swapped(load: Load, swap: bool) -> Load:
