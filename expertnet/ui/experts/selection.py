@@ -44,16 +44,24 @@ def open_selection(run: Run, checkpoint: Checkpoint) -> Selection:
 def lab_of(selection: Selection) -> Lab | None:
     """Return the routing of the test set, computed in the background once per checkpoint; None until it is there."""
     run, checkpoint, split = selection.run, selection.checkpoint, selection.split
-    routed = cached_routing(run, checkpoint, split)
-    if routed is None and split is not None:
-        routed = in_background(
-            ("routing", *selection.key),
-            "Route the test images",
-            lambda progress, cancelled: route_test_set(run, split, checkpoint, progress, threads(), cancelled),
-        )
-    elif routed is None:
+    found = cached_lab(selection)
+    if found is not None:
+        return found
+    if split is None:
         st.caption("Results for the whole test set cannot be shown, because its images are not on this computer.")
-    return open_lab(routed, selection.predictor.classes) if routed is not None else None
+        return None
+    routed = in_background(
+        ("routing", *selection.key),
+        "Route the test images",
+        lambda progress, cancelled: route_test_set(run, split, checkpoint, progress, threads(), cancelled),
+    )
+    return None if routed is None else open_lab(routed, selection.predictor.classes)
+
+
+def cached_lab(selection: Selection) -> Lab | None:
+    """Return the routing of the test set if it was computed before."""
+    routed = cached_routing(selection.run, selection.checkpoint, selection.split)
+    return None if routed is None else open_lab(routed, selection.predictor.classes)
 
 
 def with_lab(view: Callable[[Selection, Lab], None]) -> Callable[[Selection, Lab | None], None]:

@@ -222,6 +222,13 @@ def test_through_training_draws_one_figure_at_a_time():
     assert len(test.get("vega_lite_chart")) == 1 and "times a fair share" in text(test)
 
 
+def test_through_training_routes_no_images_and_shows_the_verdict_if_they_have_been_routed():
+    run = finished(RunStore())
+    assert "per-image routing" not in text(view_of(run, "Through training")) and cached_routing(run) is None
+    view_of(run, "Classes")
+    assert "per-image routing" in verdict(view_of(run, "Through training"))
+
+
 def named_twice(test):
     labels = [part.proto.popover.label for part in test.get("popover")] + [button.label for button in test.button]
     return {label for label in labels if labels.count(label) > 1}
