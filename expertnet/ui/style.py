@@ -29,6 +29,8 @@ PHONE_ROOM = {  # of the rows that wrap in a narrow window
     "labelled-range": 236,
     "labelled-controls": 228,
     "labelled-list": 152,
+    "labelled-dots": 212,
+    "queued": 78,
     "actions": 96,
     "actions-of-a-run": 152,
 }

@@ -162,6 +162,13 @@ def test_a_class_is_highlighted_by_a_click_and_by_keyboard(tab, run, size):
     expect(page.get_by_text(re.compile("^Images of class 7 "))).to_be_visible()
     expect(points.first).to_have_attribute("aria-label", re.compile("class 7 highlighted"))
     page.wait_for_url(re.compile("highlight=7"))
+    number = page.get_by_role("spinbutton", name="Show image number")
+    number.fill("7")
+    number.press("Enter")
+    expect(page.get_by_role("img", name="Test image 7", exact=True).last).to_be_visible()  # below those of the class
+    page.locator("[aria-label*='Routing of 359 test images'] .mark-symbol path").last.click()
+    expect(number).not_to_have_value("7")
+    expect(page.get_by_role("img", name=f"Test image {number.input_value()}", exact=True).last).to_be_visible()
 
 
 def test_every_expert_has_one_row_of_controls(tab, run):

@@ -19,18 +19,30 @@ from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import escape
 
 SHOWN = 12  # images behind a cell
-HIGHLIGHTED, EXPERT, IMAGE = "highlight", "expert", "clicked image"  # widgets, and a value of the session
+HIGHLIGHTED, EXPERT, IMAGE = "highlight", "expert", "dot"  # widgets; the last is the number of a test image
 
 
 def classes_view(selection: Selection, lab: Lab) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled")):
+    with st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled dots")):
         block = pick_block(selection.blocks)
         names = sorted(set(lab.by_class["class"]), key=lab.classes.index)
         highlighted = st.selectbox(
             "Highlight a class", names, index=None, key=HIGHLIGHTED, bind="query-params", placeholder="None", width=180
         )
+        number = st.number_input(
+            "Show image number",
+            1,
+            step=1,
+            value=None,
+            key=IMAGE,
+            bind="query-params",
+            on_change=_highlight_its_class,
+            args=(lab,),
+            placeholder=f"1 to {lab.count:,}",
+            width=180,
+        )
         what = "images" if selection.split is not None else "the numbers of images, which are not on this computer"
-        st.caption(f"To see {what}, click a cell or a dot, or choose a class.", width="content")
+        st.caption(f"To see {what}, click a cell or a dot, or choose a class or a number.", width="content")
     factors_panel(selection.predictor.settings.data.dataset, lab, block)  # which says more, where it is known
     left, right = st.columns(2, gap="large")
     with left:
@@ -41,10 +53,11 @@ def classes_view(selection: Selection, lab: Lab) -> None:
             _images_of_cell(selection, lab, block, highlighted, expert)
     with right:
         st.subheader("All images by routing")
-        show(classes.plane(lab, highlighted), clicked=partial(_choose_image, selection, lab))
-        index = _chosen_image(selection)
-        if index is not None:
-            gallery(selection, [index], [image_caption(lab, index)])
+        show(classes.plane(lab, highlighted), clicked=partial(_choose_image, lab))
+        if number is not None and number <= lab.count:
+            gallery(selection, [number - 1], [image_caption(lab, number - 1)])
+        elif number is not None:
+            st.info(f"There is no image {number:,}. Choose a number from 1 to {lab.count:,}.", icon=":material/info:")
     folded("Information about the class", lambda: _information(selection, lab))
 
 
@@ -73,16 +86,15 @@ def _choose_cell(cell: dict[str, Any]) -> None:
         st.session_state[EXPERT] = int(cell["expert"])
 
 
-def _choose_image(selection: Selection, lab: Lab, point: dict[str, Any]) -> None:
-    index = int(point["image"]) - 1 if point else None
-    st.session_state[HIGHLIGHTED] = lab.classes[int(lab.routed.labels[index])] if index is not None else None
-    st.session_state[IMAGE] = selection.key, index
+def _choose_image(lab: Lab, point: dict[str, Any]) -> None:
+    st.session_state[IMAGE] = int(point["image"]) if point else None
+    _highlight_its_class(lab)
 
 
-def _chosen_image(selection: Selection) -> int | None:
-    """Return the image (from 0) whose dot was clicked, if it was one of this selection."""
-    key, index = st.session_state.get(IMAGE, (None, None))
-    return index if key == selection.key else None
+def _highlight_its_class(lab: Lab) -> None:
+    number = st.session_state[IMAGE]
+    known = number is not None and number <= lab.count
+    st.session_state[HIGHLIGHTED] = lab.classes[int(lab.routed.labels[number - 1])] if known else None
 
 
 def _images_of_cell(selection: Selection, lab: Lab, block: int, name: str, expert: int) -> None:

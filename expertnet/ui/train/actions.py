@@ -29,7 +29,7 @@ from expertnet.utils.text import counted, cut, escape
 def training_actions(run: Run, status: Status) -> None:
     """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
-        row = st.container(horizontal=True, vertical_alignment="center")
+        row = st.container(horizontal=True, vertical_alignment="center", key=room_key("queued"))
         removal(row, "Remove from the queue", run, "remove")
         row.caption(escape(manager().executor.status(run)))
     elif status.state == "running":

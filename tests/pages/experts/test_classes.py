@@ -2,6 +2,7 @@
 
 import pytest
 
+from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.run_store import RunStore
 from tests.support.experts import view_of
 from tests.support.opening import finished
@@ -19,6 +20,22 @@ def test_a_class_is_highlighted_with_its_images_for_an_expert():
     )
     test.selectbox(key="highlight").set_value(None).run()
     assert "Images of class" not in text(test)
+
+
+def test_the_image_of_a_dot_is_shown_by_its_number_with_its_class():
+    run = finished(RunStore())
+    test = view_of(run, "Classes")
+    label = str(int(load_own_test_set(run).labels[6]))
+    test.number_input(key="dot").set_value(7).run()
+    assert "Test image 7" in [image.proto.imgs[0].alt for image in test.get("image")]
+    assert test.selectbox(key="highlight").value == label
+    test.number_input(key="dot").set_value(9999).run()
+    assert "There is no image 9,999. Choose a number from 1 to 359." in text(test) and not test.exception
+    test.number_input(key="dot").set_value(None).run()
+    assert "Test image 7" not in [image.proto.imgs[0].alt for image in test.get("image")]
+    assert test.selectbox(key="highlight").value is None
+    shared = view_of(run, "Classes", dot="7")
+    assert "Test image 7" in [image.proto.imgs[0].alt for image in shared.get("image")]
 
 
 def test_information_is_folded_on_classes():
