@@ -12,7 +12,7 @@ from expertnet.training.manager import manager
 from expertnet.training.pace import FEW_STEPS, NEWEST, expected_seconds, fitted, step_count, suits, training_images
 from expertnet.training.place import Place
 from expertnet.training.ray_executor import uses_ray
-from expertnet.training.timing import can_time, likely_seconds, seconds_per_image
+from expertnet.training.timing import can_time, likely_seconds, seconds_per_image, timed_images
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.shell import duration
@@ -75,8 +75,11 @@ def _time_needed(
 
 def _timing(settings: Settings, may_time: bool) -> tasks.Task | None:
     """Return the task that times steps of this network. Starts it if there is none and it may run, but never beside a training."""
-    key = ("steps timed", settings.model, settings.hardware, settings.data.image_size, settings.data.resolutions)
-    found, studio = tasks.find(key), manager()
+    studio = manager()
+    threads = Place(count=studio.queue.limit).threads or available_threads()
+    sizes = settings.data.image_size, settings.data.resolutions, timed_images(settings)
+    key = ("steps timed", settings.model, settings.hardware, *sizes, threads)
+    found = tasks.find(key)
     was_busy = found is not None and found.result == math.inf and found.age > AGAIN
     if found and not was_busy and (found.running or found.result or found.error):
         return found
@@ -86,7 +89,6 @@ def _timing(settings: Settings, may_time: bool) -> tasks.Task | None:
 
     if not (may_time and login.may_change()) or busy() or uses_ray() or not can_time(settings):
         return None
-    threads = Place(count=studio.queue.limit).threads or available_threads()
 
     def work(progress: Report, stopped: ShouldStop) -> float:
         return seconds_per_image(settings, threads, lambda: stopped() or busy())
