@@ -10,7 +10,7 @@ from expertnet.ui.experts.classes import classes_view
 from expertnet.ui.experts.compare import compare_view
 from expertnet.ui.experts.experts import experts_view
 from expertnet.ui.experts.one_image import one_image_view
-from expertnet.ui.experts.selection import Selection, lab_of, open_selection, with_lab
+from expertnet.ui.experts.selection import Selection, known_lab, lab_of, open_selection, with_lab
 from expertnet.ui.experts.through_training import through_training_view
 from expertnet.ui.experts.train_controls import controls_view
 from expertnet.ui.experts.verdict import verdict_card
@@ -47,7 +47,7 @@ with shell.shown_error():
             "This network has one expert per block, so there is nothing to route: every weight is 1.",
             icon=":material/info:",
         )
-    lab = lab_of(selection) if title != "Through training" else None
+    lab = known_lab(selection) if title == "Through training" else lab_of(selection)  # the history needs no routing
     if lab is not None and lab.num_experts > 1:
         verdict_card(selection, lab, title)
     VIEWS[title](selection, lab)

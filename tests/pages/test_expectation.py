@@ -43,7 +43,7 @@ def test_without_a_run_to_go_by_a_few_timed_steps_give_a_rough_range(monkeypatch
     assert len(asked) == 1  # the network is the same
 
 
-def test_smaller_batches_or_another_number_of_threads_are_timed_anew(monkeypatch):
+def test_smaller_batches_and_another_number_of_threads_are_timed_anew(monkeypatch):
     monkeypatch.setattr(expectation, "available_threads", lambda: 4)
     monkeypatch.setattr(place, "available_threads", lambda: 4)
     asked = timed_as(monkeypatch, 0.03)

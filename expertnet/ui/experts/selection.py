@@ -56,6 +56,12 @@ def lab_of(selection: Selection) -> Lab | None:
     return open_lab(routed, selection.predictor.classes) if routed is not None else None
 
 
+def known_lab(selection: Selection) -> Lab | None:
+    """Return the routing of the test set if it has been computed."""
+    routed = cached_routing(selection.run, selection.checkpoint, selection.split)
+    return open_lab(routed, selection.predictor.classes) if routed is not None else None
+
+
 def with_lab(view: Callable[[Selection, Lab], None]) -> Callable[[Selection, Lab | None], None]:
     """Return a view that shows nothing until the routing of the whole test set is known."""
 

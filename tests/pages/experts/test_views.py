@@ -161,6 +161,13 @@ def test_the_first_view_says_what_routing_does_and_whether_it_matters():
     assert (run.path / "routings-validation-best.safetensors").is_file()
 
 
+def test_through_training_has_the_card_once_the_routing_is_known_and_computes_none():
+    run = finished(RunStore())
+    assert "Details" not in [part.proto.popover.label for part in view_of(run, "Through training").get("popover")]
+    assert cached_routing(run) is None
+    assert verdict(view_of(run, "One image")) == verdict(view_of(run, "Through training"))
+
+
 def test_what_takes_longer_is_measured_once_asked_for(monkeypatch):
     monkeypatch.setattr(effects, "UNASKED", 1e-9)
     monkeypatch.setattr(tasks, "JUDGED_AFTER", 0.0)
