@@ -9,6 +9,7 @@ import pandas as pd
 from expertnet.charts.base import CELL, INK, ORANGE, PALE, ROW, SKY, TEXT, layered, rows_axis, rows_height, tooltips
 
 NUMBERED, WORD = 12, 5  # classes whose cells have room for numbers, and letters of a name that stays horizontal
+BRIGHT = 0.43  # the share of viridis from which black is legible on it, and below which white is
 
 
 def routing_heatmap(weights: pd.DataFrame) -> alt.LayerChart:
@@ -30,8 +31,7 @@ def _weights(table: pd.DataFrame, row: str, title: str, description: str) -> alt
     exact = [alt.Tooltip("weight:Q", title=title, format=".4f")]
     if "error" in table:
         exact.append(alt.Tooltip("error:Q", title="standard error", format=".4f"))
-    ink = alt.ColorValue("white", condition={"test": "datum.weight > 0.6", "value": "black"})
-    number = {"text": alt.Text("weight:Q", format=".2f"), "color": ink}
+    number = {"text": alt.Text("weight:Q", format=".2f"), "color": _ink("weight")}
     return _heatmap(table, row, alt.Scale(scheme="viridis", domain=[0, 1]), exact, number, description)
 
 
@@ -44,10 +44,14 @@ def factor_heatmap(table: pd.DataFrame) -> alt.LayerChart:
 def share_heatmap(table: pd.DataFrame, row: str, column: str, title: str, description: str) -> alt.LayerChart:
     """Draw shares, `row` by `column`: these columns and share. `title` says of what they are a share."""
     exact = alt.Tooltip("share:Q", title=title, format=".1%")
-    ink = alt.ColorValue("white", condition={"test": "datum.share > 0.6", "value": "black"})
-    number = {"text": alt.Text("share:Q", format=".0%"), "color": ink}
+    number = {"text": alt.Text("share:Q", format=".0%"), "color": _ink("share")}
     colors = alt.Scale(scheme="viridis", domain=[0, 1], clamp=True)
     return _heatmap(table, row, colors, [exact], number, description, column)
+
+
+def _ink(share: str) -> alt.ColorValue:
+    """Return the color of numbers on cells whose color is that of their `share` on viridis."""
+    return alt.ColorValue("white", condition={"test": f"datum.{share} > {BRIGHT}", "value": "black"})
 
 
 def difference_heatmap(table: pd.DataFrame, row: str, value: str, title: str, shares: bool = False) -> alt.LayerChart:

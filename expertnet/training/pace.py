@@ -5,9 +5,12 @@ from collections.abc import Iterable
 
 import torch
 
+from expertnet.data.builtin import BUILTIN
 from expertnet.data.custom import known_class_count, known_training_images
 from expertnet.errors import SettingsError
 from expertnet.network.cost import estimate
+from expertnet.settings.fields import build_settings
+from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.store.rows import RunRow
 from expertnet.training.start import CLASSES_IF_UNKNOWN
@@ -30,6 +33,17 @@ def step_count(settings: Settings, images: int) -> int:
     """Return the number of steps of a whole training on `images`."""
     size = settings.training.batch_size
     return settings.training.epochs * max(images // size, 1)
+
+
+def suits(settings: Settings, preset: str) -> bool:
+    """Return whether a built-in dataset is learned in as many epochs, of batches as large, as the preset has.
+
+    Presets suit the built-in datasets, however few steps they take: `fast` recognizes 99% of the digits after 10.
+    """
+    if preset not in PRESETS or settings.data.dataset not in BUILTIN:
+        return False
+    training, usual = settings.training, build_settings(preset, settings.data.dataset).training
+    return (training.batch_size, training.epochs) == (usual.batch_size, usual.epochs)
 
 
 def fitted(settings: Settings, images: int) -> tuple[int, int]:

@@ -32,7 +32,7 @@ _alone = threading.Lock()  # steps at the same time would slow one another
 
 def can_time(settings: Settings) -> bool:
     """Return whether steps can be timed: on the CPU only, because a GPU's memory is for trainings."""
-    cost, images = estimate(settings, CLASSES_IF_UNKNOWN), _images(settings)
+    cost, images = estimate(settings, CLASSES_IF_UNKNOWN), timed_images(settings)
     small = cost.multiply_adds * images <= MOST_MULTIPLY_ADDS and cost.parameters <= MOST_PARAMETERS
     return small and settings.hardware.processes == 1 and resolve_device(settings.hardware.device).type == "cpu"
 
@@ -42,7 +42,7 @@ def seconds_per_image(settings: Settings, threads: int, cancelled: ShouldStop = 
     with _alone:
         raise_if_cancelled(cancelled)
         torch.set_num_threads(threads)
-        generator, images = torch.Generator().manual_seed(0), _images(settings)
+        generator, images = torch.Generator().manual_seed(0), timed_images(settings)
         model = _network(settings, generator)
         sizes = settings.data.resolutions or (settings.data.image_size,)
         size = sizes[len(sizes) // 2]
@@ -70,7 +70,8 @@ def likely_seconds(settings: Settings, images: int, per_image: float) -> tuple[f
     return seconds * FASTER * (COMPILED if compiled else 1.0), seconds * SLOWER
 
 
-def _images(settings: Settings) -> int:
+def timed_images(settings: Settings) -> int:
+    """Return the number of images in a timed step."""
     enough = int(MULTIPLY_ADDS / estimate(settings, CLASSES_IF_UNKNOWN).multiply_adds)
     return max(min(enough, MOST, settings.training.batch_size), FEWEST)
 

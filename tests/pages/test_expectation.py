@@ -2,6 +2,7 @@
 
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
+from expertnet.training import place
 from expertnet.training.manager import manager
 from expertnet.ui.train import expectation
 from expertnet.utils.processes import this_process
@@ -15,9 +16,14 @@ def steps_text(test):
 
 
 def timed_as(monkeypatch, seconds):
-    """Let every image take so many seconds in the steps that are timed. Returns the settings that were timed."""
+    """Let every image take so many seconds in the steps that are timed. Returns the batch sizes and threads that were timed."""
     asked = []
-    monkeypatch.setattr(expectation, "seconds_per_image", lambda settings, *_: asked.append(settings) or seconds)
+
+    def timed(settings, threads, _):
+        asked.append((settings.training.batch_size, threads))
+        return seconds
+
+    monkeypatch.setattr(expectation, "seconds_per_image", timed)
     return asked
 
 
@@ -35,6 +41,20 @@ def test_without_a_run_to_go_by_a_few_timed_steps_give_a_rough_range(monkeypatch
         test.number_input(key="field 1 training.epochs").set_value(epochs).run()
         assert said in steps_text(test)
     assert len(asked) == 1  # the network is the same
+
+
+def test_smaller_batches_and_another_number_of_threads_are_timed_anew(monkeypatch):
+    monkeypatch.setattr(expectation, "available_threads", lambda: 4)
+    monkeypatch.setattr(place, "available_threads", lambda: 4)
+    asked = timed_as(monkeypatch, 0.03)
+    query = {"data.image_size": "20", "hardware.device": "cpu"}
+    for batch_size, at_once in ((128, 1), (16, 1), (128, 2), (256, 1)):
+        manager().set_limit(at_once)
+        test = opened("train", "none", **query, **{"training.batch_size": str(batch_size)})
+        while "estimating" in steps_text(test):
+            test.run()
+        assert "roughly" in steps_text(test)
+    assert asked == [(128, 4), (16, 4), (128, 2)]  # a step of 128 or more is timed with fewer images
 
 
 def test_the_time_of_a_run_counts_more_than_that_of_a_few_steps(monkeypatch):

@@ -191,8 +191,8 @@ def test_a_run_that_has_barely_learned_offers_enough_steps_first():
     button.click().run()
     assert not test.exception and run.state == "queued" and run.settings().training.epochs == 30
     manager().stop(run)
-    good = written(RunStore())
-    good.write_status(good.status().changed(test_accuracy=0.9))
+    good = finished(RunStore())
+    good.write_status(good.status().changed(test_accuracy=0.9, steps=30))
     for other in (good, changed(finished(RunStore()), "resume.pt", b"")):  # the second cannot be resumed
         assert "enough" not in [button.key for button in opened("train", other.id).button]
 

@@ -1,11 +1,13 @@
 """The contrast of text, from the theme in config.toml and the colors of charts."""
 
+import re
 import tomllib
 
 import pandas as pd
 import pytest
 
-from expertnet.charts.base import BLUE, GRAY, TEXT, specification
+from expertnet.charts.base import BLUE, GRAY, TEXT, specification, to_file
+from expertnet.charts.heatmaps import confusion_matrix, difference_heatmap, factor_heatmap, routing_heatmap
 from expertnet.charts.predictions import probability_bars
 from tests.support.served import ROOT
 
@@ -65,3 +67,36 @@ def test_text_in_charts_has_the_text_color_of_the_page():
     assert spec["config"]["axis"] == {"labelColor": TEXT, "titleColor": TEXT} and TEXT == "currentColor"
     (text,) = [layer["mark"] for layer in spec["layer"] if layer["mark"]["type"] == "text"]
     assert text["color"] == TEXT
+
+
+def painted(fill):
+    """Return the channels of a color as SVG writes it."""
+    named = {"white": [255, 255, 255], "black": [0, 0, 0]}
+    return named.get(fill) or (channels(fill) if fill[0] == "#" else [*map(int, re.findall(r"\d+", fill))])
+
+
+SHARES = [step / 100 for step in range(101)]
+CLASSES = "abcdefghijkl"
+HEATMAPS = {
+    "weights": routing_heatmap(pd.DataFrame({"block": SHARES, "expert": 1, "weight": SHARES})),
+    "shares": factor_heatmap(pd.DataFrame({"block": SHARES, "factor": "size", "share": SHARES})),
+    "differences": difference_heatmap(
+        pd.DataFrame({"block": SHARES, "expert": 1, "change": [2 * share - 1 for share in SHARES]}),
+        "block",
+        "change",
+        "change",
+    ),
+    "confusions": confusion_matrix(  # one right answer, and mistakes that are ever more frequent
+        pd.DataFrame({"class": [*CLASSES], "answer": [*"a", *CLASSES[:-1]], "images": 1, "share": [1, *SHARES[::10]]}),
+        CLASSES,
+    ),
+}
+
+
+@pytest.mark.parametrize("chart", HEATMAPS)
+def test_numbers_on_cells_are_legible_along_the_whole_color_scale(chart):
+    svg = to_file(HEATMAPS[chart], "svg").decode()
+    cells, inks = (re.findall(f'roledescription="{mark} mark" [^>]*fill="(.+?)"', svg) for mark in ("rect", "text"))
+    assert len(set(cells)) > 10
+    for cell, ink in zip(cells, inks, strict=True):
+        assert contrast(painted(ink), painted(cell)) >= 4.5, (cell, ink)

@@ -5,7 +5,7 @@ import re
 import streamlit as st
 
 from expertnet.errors import RunError
-from expertnet.findings.outcome import barely_learned, outcome
+from expertnet.findings.outcome import needs_more, outcome
 from expertnet.settings.fields import command_line
 from expertnet.settings.presets import PRESETS
 from expertnet.store.checks import check_network
@@ -29,16 +29,16 @@ LINES = 200  # of the log
 
 def ended_view(run: Run, status: Status) -> None:
     """Draw the outcome, the actions and the tabs. Only the content of the open tab is computed."""
-    info = run.dataset_info()
+    info, settings = run.dataset_info(), run.settings()
     classes = len(info.classes) if info else 0
 
     def see_mistakes() -> None:
         st.session_state[TAB] = MISTAKES
 
-    sentence = outcome(run.settings(), status, classes)
+    sentence = outcome(settings, run.preset, status, classes)
     if sentence:
         st.markdown(f"**{escape(sentence)}**")
-    ended_actions(run, status, see_mistakes, barely_learned(status, classes))
+    ended_actions(run, status, see_mistakes, needs_more(settings, run.preset, status, classes))
     first = MISTAKES if went_back() and MISTAKE[0] in st.query_params else OVERVIEW
     for tab, title in zip(st.tabs(TABS, default=first, key=TAB, bind="query-params"), TABS, strict=True):
         if tab.open:

@@ -9,14 +9,14 @@ from expertnet.settings.fields import build_settings
 from expertnet.settings.schema import Settings
 from expertnet.store.index import READABLE, open_index
 from expertnet.training.manager import manager
-from expertnet.training.pace import FEW_STEPS, NEWEST, expected_seconds, fitted, step_count, training_images
+from expertnet.training.pace import FEW_STEPS, NEWEST, expected_seconds, fitted, step_count, suits, training_images
 from expertnet.training.place import Place
 from expertnet.training.ray_executor import uses_ray
-from expertnet.training.timing import can_time, likely_seconds, seconds_per_image
+from expertnet.training.timing import can_time, likely_seconds, seconds_per_image, timed_images
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
 from expertnet.ui.shell import duration
-from expertnet.ui.train.values import CUSTOM, Form, put
+from expertnet.ui.train.values import Form, put
 from expertnet.utils.devices import available_threads
 from expertnet.utils.progress import Report, ShouldStop
 from expertnet.utils.text import counted
@@ -35,12 +35,10 @@ def expectation(row: DeltaGenerator, settings: Settings, form: Form, may_time: b
     images = training_images(settings)
     if images is None:
         return lambda: False
-    steps, training = step_count(settings, images), settings.training
-    preset = build_settings(form.preset, settings.data.dataset).training
-    # presets suit the built-in datasets: `fast` recognizes 99% of the digits after 10 steps
-    suits = form.source != CUSTOM and (training.batch_size, training.epochs) == (preset.batch_size, preset.epochs)
-    if steps >= FEW_STEPS or suits:
+    steps = step_count(settings, images)
+    if steps >= FEW_STEPS or suits(settings, form.preset):
         return _time_needed(row, settings, images, steps, may_time)
+    preset = build_settings(form.preset, settings.data.dataset).training
     size, epochs = fitted(settings.model_copy(update={"training": preset}), images)
     row.markdown(
         f":small[:material/warning: Only {counted(steps, 'step')} in all, too few to learn much. {STEP}.]",
@@ -77,8 +75,11 @@ def _time_needed(
 
 def _timing(settings: Settings, may_time: bool) -> tasks.Task | None:
     """Return the task that times steps of this network. Starts it if there is none and it may run, but never beside a training."""
-    key = ("steps timed", settings.model, settings.hardware, settings.data.image_size, settings.data.resolutions)
-    found, studio = tasks.find(key), manager()
+    studio = manager()
+    threads = Place(count=studio.queue.limit).threads or available_threads()
+    sizes = settings.data.image_size, settings.data.resolutions, timed_images(settings)
+    key = ("steps timed", settings.model, settings.hardware, *sizes, threads)
+    found = tasks.find(key)
     was_busy = found is not None and found.result == math.inf and found.age > AGAIN
     if found and not was_busy and (found.running or found.result or found.error):
         return found
@@ -88,7 +89,6 @@ def _timing(settings: Settings, may_time: bool) -> tasks.Task | None:
 
     if not (may_time and login.may_change()) or busy() or uses_ray() or not can_time(settings):
         return None
-    threads = Place(count=studio.queue.limit).threads or available_threads()
 
     def work(progress: Report, stopped: ShouldStop) -> float:
         return seconds_per_image(settings, threads, lambda: stopped() or busy())
