@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.accuracy import processor
+from benchmarks.earlier import QUICK
 from benchmarks.rows import JPEG_COPY, RESULTS, markdown
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.data.info import DatasetInfo
@@ -79,7 +80,7 @@ def source_weights(whole: Dataset, dataset: str, file: Path) -> dict[str, Tensor
     """Return the weights of the source network except the classifier's, trained unless they are in the file."""
     if not file.exists():
         others = [name for name in whole.info.classes if name not in CLASSES]
-        settings = build_settings(PRESET, dataset, {"training.epochs": SOURCE_EPOCHS})
+        settings = build_settings(PRESET, dataset, QUICK | {"training.epochs": SOURCE_EPOCHS})
         accuracy, weights = train(settings, part_of(whole, others, SOURCE_IMAGES, 0), kept=file.with_suffix(".pt"))
         weights = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
         print(f"The source recognizes {accuracy:.1%} of the test images of its {len(others)} classes.", flush=True)
@@ -90,7 +91,7 @@ def source_weights(whole: Dataset, dataset: str, file: Path) -> dict[str, Tensor
 def recipe(dataset: str, seed: int, frozen: int | None) -> Settings:
     """Return the settings for few images, from the source with `frozen` epochs, or afresh for None."""
     size, epochs = fitted(build_settings(PRESET, dataset), round(len(CLASSES) * IMAGES * 0.9))
-    own: dict[str, Any] = {"seed": seed, "training.batch_size": size, "training.epochs": epochs}
+    own: dict[str, Any] = QUICK | {"seed": seed, "training.batch_size": size, "training.epochs": epochs}
     if frozen is not None:
         own |= {"model.start_from": "source", "training.frozen_epochs": frozen}
     return build_settings(PRESET, dataset, own)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.earlier import QUICK
 from benchmarks.few_images import part_of, train
 from benchmarks.rows import markdown
 from benchmarks.unlike import limit, look, scores_of
@@ -36,7 +37,7 @@ def main() -> None:
     whole = load_dataset(DataSettings(dataset=options.data, validation_share=0), 0)
     names = [name for name in whole.info.classes if name not in options.without]
     data, strange = part_of(whole, names, options.images, 0), part_of(whole, options.without, 1, 0).test
-    settings = build_settings("quick", options.data, {"training.epochs": options.epochs})
+    settings = build_settings("quick", options.data, QUICK | {"training.epochs": options.epochs})
     accuracy, weights = train(settings, data, kept=options.kept)
     model = ExpertNet(settings.model, len(names))
     model.load_state_dict(weights)

@@ -13,6 +13,7 @@ import sys
 
 from benchmarks import rows
 from benchmarks.accuracy import VARIANTS, measure
+from benchmarks.earlier import QUICK
 from expertnet.data import planted
 from expertnet.errors import UserError
 from expertnet.findings import factors
@@ -75,7 +76,7 @@ def main() -> None:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     found, seeds = list[rows.Row](), range(options.first, options.first + options.seeds)
     for data in options.data:
-        settings = build_settings("quick", data, parse_assignments(CHANGES))
+        settings = build_settings("quick", data, QUICK | parse_assignments(CHANGES))
         file = rows.RESULTS / f"accuracy-planted-{data}.jsonl"
         try:
             store = measure(settings, "quick", options.variant, seeds, file, CHANGES)

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.earlier import QUICK
 from expertnet.settings.fields import build_settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
@@ -29,7 +30,7 @@ from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 
 EPOCHS = 6  # of a trial
-BASE = {
+BASE = QUICK | {
     "model.num_blocks": 2,
     "model.pool_after": (1,),
     "data.image_size": 8,

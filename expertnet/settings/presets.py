@@ -52,13 +52,30 @@ FAST: dict[str, dict[str, Any]] = {
     },
 }
 
+MUON: dict[str, Any] = {
+    "optimizer": "muon",
+    "lr": 6e-3,
+    "momentum": 0.95,
+    "router_lr_share": 0.1,  # routers collapsed at the full rate
+    "decay_all": False,
+    "weight_decay": 2e-2,
+    "schedule": "one_cycle",
+}
+
 PRESETS = {
     "quick": Preset(
         "A small network with pooling, for first results. The digits take about a minute on a laptop CPU.",
         {
-            "model": {"num_blocks": 4, "channels": 32, "pool_after": (1, 2)},
-            "training": {"epochs": 12, "lr": 4e-3, "weight_decay": 1e-2, "schedule": "one_cycle", "warmup_share": 0.2},
-            "data": {"crop_padding": 2},
+            "model": {
+                "num_blocks": 4,
+                "channels": 32,
+                "pool_after": (1, 2),
+                "pool_before_norm": True,
+                "dirac": True,
+                "norm_momentum": 0.4,
+            },
+            "training": {**MUON, "epochs": 12, "warmup_share": 0.2},
+            "data": {"crop_padding": 2, "crop_fill": "reflect", "alternating_flip": True},
         },
     ),
     "fast": Preset(
@@ -80,17 +97,7 @@ PRESETS = {
     "report-tuned": Preset(
         "The reference report's network with a better recipe: Muon, a warm-up, label smoothing, alternating flips and cutout.",
         {
-            "training": {
-                "optimizer": "muon",
-                "lr": 6e-3,
-                "router_lr_share": 0.1,  # routers collapsed at the full rate
-                "weight_decay": 2e-2,
-                "decay_all": False,
-                "momentum": 0.95,
-                "schedule": "one_cycle",
-                "warmup_share": 0.15,
-                "label_smoothing": 0.1,
-            },
+            "training": {**MUON, "warmup_share": 0.15, "label_smoothing": 0.1},
             "data": {"crop_padding": 3, "alternating_flip": True, "cutout": 12},
         },
     ),

@@ -15,6 +15,7 @@ TINY = {
     "model.num_blocks": 2,
     "model.num_experts": 2,
     "model.pool_after": (1,),
+    "model.pool_before_norm": False,
     "model.widths": (4, 6),
     "data.image_size": 8,
     "hardware.device": "cpu",

@@ -1,6 +1,7 @@
 """What the lab says about the recorded trainings on the datasets with a known answer."""
 
 from benchmarks import rows
+from benchmarks.earlier import QUICK
 from benchmarks.planted import CHANGES, FIRST, factor_sentences
 from expertnet.data import planted
 from expertnet.data.info import DatasetInfo
@@ -21,7 +22,7 @@ def sentence(data):
         for arm in ARMS
     }
     assert len(accuracies["learned"]) >= 3 and min(row["seed"] for row in recorded) == FIRST
-    settings = build_settings("quick", data, parse_assignments([*CHANGES, f"seed={FIRST}"]))
+    settings = build_settings("quick", data, QUICK | parse_assignments([*CHANGES, f"seed={FIRST}"]))
     info = DatasetInfo(data, planted.CLASSES[data][1], (0.5,) * 3, (0.2,) * 3, 32, "x")
     store = RunStore()
     run = measured(store.create(settings, own=info), accuracies["learned"][0])

@@ -9,7 +9,11 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.controls import plan_controls
 from tests.support.controls import measured, original, with_controls
 
-WIDE = {"model.num_blocks": 2, "model.pool_after": (1,), "model.widths": (32, 64)}  # whose controls all differ
+WIDE = {  # whose controls all differ
+    "model.num_blocks": 2,
+    "model.pool_after": (1, 2),
+    "model.widths": (32, 64),
+}
 
 
 def finding(accuracies, margin=0.005, **settings):

@@ -18,7 +18,7 @@ OTHERS = [
     {"pool_after": (1, 2)},
     {"pool_after": (1, 2), "head": "max"},
     {"head": "max"},
-    {"residual": True, "widths": (4, 6)},
+    {"residual": True, "widths": (4, 6), "pool_before_norm": False},
     {"residual": True, "pool_after": (1, 2), "pool_before_norm": True, "gates": "se"},
     {"expert_blocks": (1,)},
 ]

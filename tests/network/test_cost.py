@@ -61,12 +61,12 @@ def counted(model, image_size, classes, dtype, batch):
 
 TRIED = [
     {},
-    {"model.mixing": "kernels", "model.gates": "se", "model.residual": True, "model.widths": (8, 16, 24)},
-    {"model.head": "max", "model.expert_blocks": (1,), "model.pool_before_norm": True},
+    {"model.mixing": "kernels", "model.gates": "se", "model.residual": True, "model.widths": (8, 16)},
+    {"model.head": "max", "model.expert_blocks": (1,), "model.pool_before_norm": False},
 ]
 TRIED_SLOWLY = [
     {"model.num_blocks": 1, "model.pool_after": (), "model.num_experts": 1, "data.image_size": 9},
-    {"model.widths": (8, 16, 24), "model.residual": True, "model.num_experts": 2},
+    {"model.widths": (8, 16, 24), "model.residual": True, "model.pool_before_norm": False, "model.num_experts": 2},
     {"model.routing": "uniform", "model.pool_after": (4,), "model.reduction": 1},
     {"model.num_blocks": 3, "model.pool_after": (1, 2, 3), "model.channels": 5, "data.image_size": 17},
     {"model.expert_blocks": (2,), "model.activation": "silu"},
@@ -76,7 +76,7 @@ TRIED_SLOWLY = [
     {"model.residual": True, "model.pool_before_norm": True, "model.expert_blocks": (2,)},
     {"model.residual": True, "model.whitened_stem": True, "model.activation": "gelu"},
     {"model.gates": "se", "model.num_experts": 1, "model.routing": "random"},
-    {"model.gates": "se", "model.expert_blocks": (2, 4), "model.residual": True, "model.widths": (8, 16, 24)},
+    {"model.gates": "se", "model.expert_blocks": (2, 4), "model.residual": True, "model.widths": (8, 16)},
     {"model.gates": "se", "model.routing": "random", "model.pool_before_norm": True, "model.activation": "gelu"},
     {"model.mixing": "kernels", "model.channels": 16},
     {"model.mixing": "kernels", "model.gates": "se", "model.activation": "gelu", "model.expert_blocks": (2, 3)},

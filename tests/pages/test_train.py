@@ -84,7 +84,7 @@ def test_the_settings_of_a_run_that_has_ended_name_those_that_differ_from_the_pr
     run = finished(RunStore(), **{"training.lr": 0.005})
     test = opened("train", run.id, tab="Settings")
     table = test.dataframe[0].value.set_index("Key")
-    assert list(table.loc["training.lr"]) == ["Learning rate", "0.005", "0.004"]
+    assert list(table.loc["training.lr"]) == ["Learning rate", "0.005", "0.006"]
     first = [str(row.Value) != str(row.Preset) for row in test.dataframe[0].value.itertuples()]
     assert first == sorted(first, reverse=True) and any(first)
     assert any("training.lr=0.005" in code.value for code in test.code)

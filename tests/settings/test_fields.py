@@ -93,9 +93,9 @@ def test_the_command_line_reproduces_the_settings(assignment):
         ("hardware.compile=maybe", ("hardware.compile", "maybe", "auto, on, off")),
         ("model.pool_after=5", ("model.pool_after", "5", "between 1 and 4")),
         ("model.pool_after=x", ("model.pool_after", "x", "2,4")),
-        ("model.widths=8", ("model.widths", "8", "3")),
+        ("model.widths=8", ("model.widths", "8", "2")),
         ("model.widths=8,16,x", ("model.widths", "whole numbers")),
-        ("model.widths=8,16,0", ("model.widths", "between 1 and 1024")),
+        ("model.widths=8,0", ("model.widths", "between 1 and 1024")),
         ("model.pool_after=1,1", ("model.pool_after", "1,1", "once")),
         ("data.cutout=40", ("data.cutout", "40", "32")),
         ("model.expert_blocks=2,5", ("model.expert_blocks", "2,5", "between 1 and 4")),
@@ -122,7 +122,7 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
     ("settings", "key", "sentence"),
     [
         ({"model.whitened_stem": True, "model.dirac": True, "model.channels": 16}, "model.dirac", "24, 16, 16, 16, 16"),
-        ({"model.residual": True, "model.widths": (32, 16, 16)}, "model.residual", "32, 32, 16, 16"),
+        ({"model.residual": True, "model.dirac": False, "model.widths": (32, 16)}, "model.residual", "32, 32, 16, 16"),
         (
             {"model.whitened_stem": True, "model.num_blocks": 5, "model.pool_after": (1, 2, 3, 4, 5)},
             "model.pool_after",

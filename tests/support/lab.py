@@ -86,9 +86,8 @@ def fitted(net):
 
 def saved_run(folder, **model):
     """A finished run in a store at `folder` whose best checkpoint is network(**model)."""
-    overrides = {"model.num_blocks": 3, "model.channels": 8, "model.reduction": 2, "model.pool_after": (1,)}
+    overrides = {f"model.{name}": value for name, value in model_settings(**model).model_dump().items()}
     overrides |= {"data.image_size": 8, "data.crop_padding": 1}
-    overrides |= {f"model.{name}": value for name, value in model.items()}
     run = RunStore(folder).create(build_settings("quick", "digits", overrides))
     run.write_config(run.config() | {"dataset": COLORS.to_dict()})
     save_best(run, 1, **model)
