@@ -14,7 +14,7 @@ from expertnet.utils import processes
 from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
 from tests.support.served import ROOT
 from tests.support.small import LIMIT, until
-from tests.support.sweeps import done, started
+from tests.support.sweeps import done, started, train
 
 SMALL = ["sweep", *TINY_OPTIONS, "--vary", "training.lr=1e-3..1e-2:log", "--vary", "model.num_experts=1..2"]
 
@@ -97,6 +97,16 @@ def test_sweeps_are_listed_shown_and_stopped():
     assert command("sweep", "stop", "latest").returncode == 0
     assert document("sweep", "show")["state"] == "stopped"
     assert RunQueue(RunStore().root).ids() == []
+
+
+def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
+    def trained(run, stop, **_):
+        train(run)
+        return run.status()
+
+    monkeypatch.setattr("expertnet.sweeps.search.train_in_turn", trained)
+    found = document(*SMALL, "--trials", 10)
+    assert (found["state"], found["reason"], len(found["trials"])) == ("finished", "10 trials", 10)
 
 
 @pytest.mark.parametrize(
