@@ -26,7 +26,7 @@ LARGEST = 10_000  # trials
 class Budget(BaseModel):
     """When a sweep ends: at the first of these limits. None is no limit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int | None = None
     hours: float | None = None  # of training, all trials together

@@ -84,6 +84,7 @@ def test_a_trial_that_is_stopped_or_pruned_does_not_end_the_sweep():
 
 def test_sweeps_are_listed_shown_and_stopped():
     sweep = done(started(RunStore(), name="mine"))
+    assert "You entered nan." in refused(command("sweep", "resume", sweep.id, "--hours", "nan"))
     waiting = document(*SMALL, "--trials", 3, "--queue")
     assert (waiting["state"], waiting["trials"]) == ("running", [])  # until a studio runs
     listed = document("sweep", "list")
@@ -116,6 +117,8 @@ def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
         (["--vary", "training.lr=0..1", "--trials", 3], "`training.lr` must be greater than 0"),
         (["--vary", "training.lr=0.1..1"], "The budget is empty."),
         (["--vary", "training.lr=0.1..1", "--trials", 0], "trials must be greater than 0"),
+        (["--vary", "training.lr=0.1..1", "--hours", "nan"], "The number of hours must be greater than 0"),
+        (["--vary", "training.lr=0.1..1", "--hours", "inf"], "and at most 10,000. You entered inf."),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--preset", "report"], "validation images"),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--sampler", "best"], "There is no sampler 'best'."),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--pruner", "all"], "There is no pruner 'all'."),
