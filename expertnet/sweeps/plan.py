@@ -100,6 +100,7 @@ class Plan(BaseModel):
         if self.sampler == "grid" and combinations(self.space) == float("inf"):
             smooth = next(dimension.key for dimension in self.space if dimension.values is None)
             raise SettingsError(
-                f"The sampler grid needs steps, and `{smooth}` has none. List its values, add :step=S, or use tpe."
+                f"The sampler grid needs steps, and `{smooth}` has none. List its values, or use the sampler tpe. A command also accepts "
+                "a range that ends with :step=S."
             )
         return self

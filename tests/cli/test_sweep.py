@@ -100,6 +100,19 @@ def test_sweeps_are_listed_shown_and_stopped():
     assert RunQueue(RunStore().root).ids() == []
 
 
+@pytest.mark.parametrize("words", [["longer", "latest", 9], ["seeds", "latest", "--best", 1, "--seeds", 2]])
+def test_a_training_that_fails_after_a_sweep_fails_the_command(monkeypatch, words):
+    done(started(RunStore()))
+
+    def failing(run, stop, **_):
+        run.write_status(run.status().changed(state="failed", error="Out of memory."))
+        return run.status()
+
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", failing)
+    ended = command("sweep", *words)
+    assert ended.returncode == 1 and "Out of memory." in ended.stderr and ended.stdout
+
+
 def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
     def trained(run, stop, **_):
         train(run)
