@@ -156,11 +156,12 @@ def longer(
 
     found = find_sweep(open_store(runs_dir), name)
     run = train_longer(found, epochs, None if queue else this_process().beating())
-    if not queue:
-        _train(found, [run])
+    failed = not queue and _train(found, [run])
     status = run.status()
     line = f"Run {run.id}: {status.state}, test accuracy {percent(status.test_accuracy, 2)}"
     print_result(as_json, {"run": run.id, "state": status.state, "test_accuracy": status.test_accuracy}, [line])
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -182,28 +183,34 @@ def seeds(
 
     found = find_sweep(open_store(runs_dir), name)
     runs = queue_repeats(found, best, number, None if queue else this_process().beating())
-    if not queue:
-        _train(found, runs)
+    failed = not queue and _train(found, runs)
     table = repeats_table(repeats(found, best, number))
     print_result(
         as_json, records(table), _lines(table, ("in the sweep", "validation", "validation sd", "test", "test sd"))
     )
+    if failed:
+        raise typer.Exit(1)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def _train(found: Sweep, runs: list[Run]) -> None:
-    """Train runs in order, until Ctrl-C. Those that still wait stay in the queue for as long as this takes."""
+def _train(found: Sweep, runs: list[Run]) -> bool:
+    """Train runs in order, until Ctrl-C, and return whether one failed.
+
+    Those that still wait stay in the queue for as long as this takes.
+    """
     from expertnet.training.lock import train_in_turn
 
-    stop = stop_on_signals()
+    stop, failed = stop_on_signals(), False
     with renewing(RunQueue(found.store.root).renew):
         for run in runs:
             say(f"Run {run.id}: {run.title}")
             status = train_in_turn(run, stop.part(), on_progress=EpochPrinter("validation"))
             if status.state == "failed":
                 say(status.error or "Training failed.")
+                failed = True
+    return failed
 
 
 def _go(found: Sweep, queue: bool, as_json: bool) -> None:

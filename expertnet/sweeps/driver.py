@@ -51,6 +51,14 @@ class Driver:
         return [sweep for sweep in found if (status := sweep.written_status()).state in ACTIVE and not status.owner]
 
     def _work(self) -> None:
+        try:
+            self._drive()
+        finally:  # after an error, wake() starts another thread
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+
+    def _drive(self) -> None:
         seen: dict[str, tuple[list[Run], object]] = {}
         executor = manager(self.store).executor
         while not self._leave.is_set():
@@ -59,12 +67,12 @@ class Driver:
                 if not sweeps:
                     self._thread = None
                     return
-            news = False
+            news, slots = False, executor.slots
             for sweep in sweeps:
                 runs, before = seen.get(sweep.id, ([], None))
-                if before is None or _progress(sweep, runs) != before:
-                    runs = _advance(sweep, executor.slots)
-                    seen[sweep.id] = runs, _progress(sweep, runs)
+                if before is None or _progress(sweep, runs, slots) != before:
+                    runs = _advance(sweep, slots)
+                    seen[sweep.id] = runs, _progress(sweep, runs, slots)
                     manager(self.store).wake()
                     news = True
             if not news:
@@ -72,10 +80,10 @@ class Driver:
                     executor.changed.wait(TICK)  # epochs, and what other processes train, bring no notice
 
 
-def _progress(sweep: Sweep, runs: list[Run]) -> object:
-    """Return what changes when a trial has completed an epoch or ended."""
+def _progress(sweep: Sweep, runs: list[Run], slots: int) -> object:
+    """Return what changes when a trial has completed an epoch or ended, or when more can train at once."""
     states = [(run.id, run.state, run.status().epoch) if run.path.is_dir() else run.id for run in runs]
-    return sweep.written_status(), states
+    return sweep.written_status(), states, slots
 
 
 def _advance(sweep: Sweep, slots: int) -> list[Run]:

@@ -48,13 +48,18 @@ def advance(sweep: Sweep, slots: int = 1) -> list[Run]:
             if not active:
                 sweep.write_status(state="stopped", owner=None, reason="it was stopped")
             return active
-        reason = _spent(sweep, study)
-        while not reason and len(active) < slots:
-            run, reason = _start(sweep, study, status.owner)
-            active += [run] if run else []
-        if reason and not active:
+        end = _end_of(sweep, study)
+        while end is None and len(active) < slots:
+            trial = study.ask()
+            if trial is None:
+                end = "finished", "every combination was tried"
+            else:
+                run = _start(sweep, study, trial, status.owner)
+                active += [run] if run else []
+                end = _end_of(sweep, study)
+        if end and not active:
             study.flush()
-            sweep.end("failed" if reason.startswith(str(FAILURES)) else "finished", reason)
+            sweep.end(*end)
         return active
 
 
@@ -191,23 +196,15 @@ def _go_on(sweep: Sweep, study: Study, trial: Any, run: Run, owner: Process | No
     return run
 
 
-def _start(sweep: Sweep, study: Study, owner: Process | None) -> tuple[Run | None, str]:
-    """Start the next trial. Returns its run, or None if its settings are invalid, and why the sweep ends, if it does."""
-    last = study.trials()[sweep.written_status().since :][-FAILURES:]
-    errors = [trial.user_attrs.get("error") for trial in last]
-    if len(last) == FAILURES and all(errors):
-        return None, f"{counted(FAILURES, 'trial')} in a row failed. The last one: {errors[-1]}"
-    trial = study.ask()
-    if trial is None:
-        return None, "every combination was tried"
+def _start(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Run | None:
+    """Start a new trial. Returns its run, or None if its settings are invalid."""
     trial = study.note(trial, run=fresh_id())
     try:
         settings_with(study.plan.settings, trial.params)
     except SettingsError as error:  # values that do not fit together
         _end(study, trial, error=str(error))
-        trials, epochs, seconds = _used(sweep, study)
-        return None, study.plan.budget.spent(trials, epochs, seconds)
-    return _create(sweep, study, trial, owner), ""
+        return None
+    return _create(sweep, study, trial, owner)
 
 
 def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Run:
@@ -222,7 +219,26 @@ def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Ru
     return run
 
 
-# --- the budget ------------------------------------------------------------------------------------------------------
+# --- the end of the sweep --------------------------------------------------------------------------------------------
+
+
+def _end_of(sweep: Sweep, study: Study) -> tuple[str, str] | None:
+    """Return how the sweep ends once no trial trains, its state and why; None if it starts further trials.
+
+    Limits on hours and epochs end the trials in the middle too.
+    """
+    trials, epochs, seconds = _used(sweep, study)
+    if study.plan.budget.cuts(epochs, seconds):
+        for trial in study.open():
+            run = _run(sweep, trial)
+            if run and run.state in ACTIVE_STATES and "cut" not in trial.user_attrs:
+                _cut(study, trial, run, "budget")
+    last = study.trials()[sweep.written_status().since :][-FAILURES:]
+    errors = [trial.user_attrs.get("error") for trial in last]
+    if len(last) == FAILURES and all(errors):
+        return "failed", f"{counted(FAILURES, 'trial')} in a row failed. The last one: {errors[-1]}"
+    spent = study.plan.budget.spent(trials, epochs, seconds)
+    return ("finished", spent) if spent else None
 
 
 def _used(sweep: Sweep, study: Study) -> tuple[int, int, float]:
@@ -234,14 +250,3 @@ def _used(sweep: Sweep, study: Study) -> tuple[int, int, float]:
         epochs += status.epoch if status else trial.user_attrs.get("epochs", 0)
         seconds += (status.seconds or 0.0) if status else trial.user_attrs.get("seconds", 0.0)
     return len(trials), epochs, seconds
-
-
-def _spent(sweep: Sweep, study: Study) -> str:
-    """Return the limit that is reached, in words, or "". Limits on hours and epochs end the trials in the middle too."""
-    trials, epochs, seconds = _used(sweep, study)
-    if study.plan.budget.cuts(epochs, seconds):
-        for trial in study.open():
-            run = _run(sweep, trial)
-            if run and run.state in ACTIVE_STATES and "cut" not in trial.user_attrs:
-                _cut(study, trial, run, "budget")
-    return study.plan.budget.spent(trials, epochs, seconds)

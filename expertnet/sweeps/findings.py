@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from expertnet.charts.sweeps import importance_bars, over_time, pareto_plot, slice_plot
 from expertnet.findings.finding import Finding
@@ -44,7 +45,8 @@ def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:
     if not measured:
         return None
     table = trial_table(measured)
-    table["best"] = table["accuracy"].mask(table["state"] == "pruned").cummax().ffill()
+    counts = [trial.accuracy if trial.known and trial.state != "pruned" else None for trial in measured]
+    table["best"] = pd.Series(counts, dtype=float).cummax().ffill()
     sentence = "No trial has ended yet."
     if best:
         sentence = (
@@ -53,7 +55,8 @@ def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:
         )
     method = (
         "Accuracy is the best one on the validation images in any epoch so far, which are the same for all trials. That of the best "
-        "trial is too high, because it is partly lucky: train the best ones with several seeds. Pruned trials rank after the others. "
+        "trial is too high, because it is partly lucky: train the best ones with several seeds. Pruned trials rank after the others, "
+        "and those that failed or still train do not count. "
         f"Search: {plan.sampler}. {SAMPLERS[plan.sampler]} Pruning: {plan.pruner}. {PRUNERS[plan.pruner]}"
     )
     return Finding("trials", "chart of the trials", sentence, partial(over_time, table), trial_table(trials), method)

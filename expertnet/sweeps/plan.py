@@ -26,7 +26,7 @@ LARGEST = 10_000  # trials
 class Budget(BaseModel):
     """When a sweep ends: at the first of these limits. None is no limit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: int | None = None
     hours: float | None = None  # of training, all trials together
@@ -100,6 +100,7 @@ class Plan(BaseModel):
         if self.sampler == "grid" and combinations(self.space) == float("inf"):
             smooth = next(dimension.key for dimension in self.space if dimension.values is None)
             raise SettingsError(
-                f"The sampler grid needs steps, and `{smooth}` has none. List its values, add :step=S, or use tpe."
+                f"The sampler grid needs steps, and `{smooth}` has none. List its values, or use the sampler tpe. A command also accepts "
+                "a range that ends with :step=S."
             )
         return self

@@ -95,13 +95,17 @@ def _cost(settings: Settings) -> Estimate:
     return estimate(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
 
 
-def best_trials(trials: list[Trial], count: int = 1) -> list[Trial]:
-    """Return the trials with the highest accuracy, best first; earlier ones first among equals.
+def ranked(trials: list[Trial]) -> list[Trial]:
+    """Return the trials by their accuracy, best first; earlier ones first among equals. Those that are not `known` come last.
 
-    Pruned trials come last: the accuracy of a few epochs is a matter of luck, and at the last one they were worse than others.
+    Pruned trials come before these: the accuracy of a few epochs is a matter of luck, and at the last one they were worse than others.
     """
-    ended = (trial for trial in trials if trial.known)
-    return sorted(ended, key=lambda trial: (trial.state == "pruned", -(trial.accuracy or 0.0)))[:count]
+    return sorted(trials, key=lambda trial: (not trial.known, trial.state == "pruned", -(trial.accuracy or 0.0)))
+
+
+def best_trials(trials: list[Trial], count: int = 1) -> list[Trial]:
+    """Return the first of the ranked trials that are `known`."""
+    return ranked([trial for trial in trials if trial.known])[:count]
 
 
 def trial_table(trials: list[Trial]) -> pd.DataFrame:

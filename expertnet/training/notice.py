@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
@@ -24,15 +25,15 @@ def send_notice(run: Run, status: Status) -> None:
         return
     if not run.trial:
         send(f"{run.title}: {status.state}", notice_text(status), run.log)
-    elif run.control_of and not _other_controls(run):
+    elif run.control_of and not controls_train(run.path.parent, run.control_of, besides=run.id):
         send_controls_notice(Run(run.path.parent / run.control_of), run.log)
 
 
-def _other_controls(run: Run) -> bool:
-    """Return whether a control of the same run waits or trains."""
-    queue = RunQueue(run.path.parent)
-    others = (Run(queue.root / run_id) for run_id in {*queue.ids(), *queue.training} - {run.id})
-    return any(other.control_of == run.control_of and other.status().active for other in others)
+def controls_train(root: Path, run_id: str, besides: str = "") -> bool:
+    """Return whether a control of a run waits or trains in the store at `root`, besides one of them."""
+    queue = RunQueue(root)
+    others = (Run(root / other) for other in {*queue.ids(), *queue.training} - {besides})
+    return any(other.control_of == run_id and other.status().active for other in others)
 
 
 def send_controls_notice(run: Run, log: Callable[[str], None]) -> None:

@@ -23,6 +23,7 @@ NEAREST = "127.0.0.1:6379"  # the head that `ray start --head` starts on this co
 ANSWERS_WITHIN = 3.0  # seconds
 CLOSE_WITHIN = 5.0  # seconds for the helper to interrupt what trains
 RETRY = 10.0  # seconds until the next helper starts
+SMALLEST = 0.0001  # share of a CPU or GPU that Ray accepts
 
 
 class Told(BaseModel):
@@ -152,9 +153,10 @@ def checked_needs(cpus: str, gpus: str) -> tuple[str, str]:
             value = float(text or 1)
         except ValueError:
             value = -1.0
-        if not (value >= 1 and value.is_integer()) and not 0 < value < 1 and (name, value) != ("GPUs", 0):
+        if not (value >= 1 and value.is_integer()) and not SMALLEST <= value < 1 and (name, value) != ("GPUs", 0):
             raise UserError(
-                f"The {name} of each run must be a whole number, or a share of one such as 0.5. You entered “{text}”."
+                f"The {name} of each run must be a whole number, or a share of one such as 0.5, at least {SMALLEST}. "
+                f"You entered “{text}”."
             )
     return cpus or "1", gpus
 

@@ -1,16 +1,22 @@
-"""What a screen reader says when a run starts, stops or finishes, where lost focus goes, and the menu of pages on a phone.
+"""What a screen reader says when a run or a sweep starts, stops or finishes, where lost focus goes, and the menu of pages on a phone.
 
-A browser that may (notify.py) also notifies users who look at something else that a run has finished.
+A browser that may (notify.py) also notifies users who look at something else that it has ended.
 """
+
+from collections.abc import Iterable
+from contextlib import suppress
 
 import streamlit as st
 
-from expertnet.store.run import Run
+from expertnet.errors import RunError
+from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
+from expertnet.sweeps.sweep import all_sweeps, find_sweep
 from expertnet.training.manager import manager
+from expertnet.training.notice import controls_train
 from expertnet.utils.text import cut
 
-HEARD = "heard"  # in the session: the states of the runs in training, by id, and what was said last
+HEARD = "heard"  # in the session: the states of what trains, by kind and id, and what was said last
 STARTED = {"queued": "about to start", "running": "started"}
 LONGEST = 40  # characters of a title
 # A module runs once in a tab, so the region outlives the pages: one that is new on a page is not read out. The focus is
@@ -56,19 +62,43 @@ _region = st.components.v2.component("announcer", js=JS)
 
 
 def announce() -> None:
-    """Say which runs have started or finished since this session last drew a page, and keep the focus on the page."""
+    """Say what has started or ended since this session last drew a page, and keep the focus on the page."""
     known, said = st.session_state.get(HEARD, (None, ""))
-    ids = dict.fromkeys([*(known or {}), *(run.id for run in manager().training())])
-    runs = [run for run in (Run(manager().store.root / run_id) for run_id in ids) if run.path.is_dir()]
-    states = {run.id: run.state for run in runs}
+    now = _watched(known or ())
     news = (
-        [] if known is None else [run for run in runs if states[run.id] != known.get(run.id)]
+        [] if known is None else [key for key in now if now[key][1] != known.get(key)]
     )  # a new session missed nothing
-    said = " ".join(_news(run.title, states[run.id]) for run in news) or said
-    ended = " ".join(_news(run.title, states[run.id]) for run in news if states[run.id] not in ACTIVE_STATES)
-    st.session_state[HEARD] = {run_id: state for run_id, state in states.items() if state in ACTIVE_STATES}, said
+    said = " ".join(_news(key, *now[key]) for key in news) or said
+    ended = " ".join(_news(key, *now[key]) for key in news if now[key][1] not in ACTIVE_STATES)
+    st.session_state[HEARD] = {key: state for key, (_, state) in now.items() if state in ACTIVE_STATES}, said
     _region(key="announcer", data={"said": said, "ended": ended})
 
 
-def _news(title: str, state: str) -> str:
-    return f"Training {STARTED.get(state, state)}: {cut(title, LONGEST)}."
+def _watched(known: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the title and the state of what trains now, or did when `known` was written.
+
+    Of the trials of a sweep, that is the sweep, and of the controls of a run, all of them together.
+    """
+    store, training = manager().store, manager().training()
+    told = [run for run in training if run.control_of or not run.trial]
+    keys = [f"Controls {run.control_of}" if run.control_of else f"Training {run.id}" for run in told]
+    keys += [f"Sweep {sweep.id}" for sweep in all_sweeps(store) if sweep.active]
+    found = {}
+    for key in dict.fromkeys([*known, *keys]):
+        with suppress(RunError):  # it was deleted
+            found[key] = _look(store, *key.split())
+    return found
+
+
+def _look(store: RunStore, kind: str, name: str) -> tuple[str, str]:
+    if kind == "Sweep":
+        sweep = find_sweep(store, name)
+        return sweep.title, sweep.status().state
+    run = store.get(name)
+    if kind == "Controls":
+        return run.title, "running" if controls_train(store.root, name) else "ended"
+    return run.title, run.state
+
+
+def _news(key: str, title: str, state: str) -> str:
+    return f"{key.partition(' ')[0]} {STARTED.get(state, state)}: {cut(title, LONGEST)}."

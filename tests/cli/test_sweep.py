@@ -14,7 +14,7 @@ from expertnet.utils import processes
 from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
 from tests.support.served import ROOT
 from tests.support.small import LIMIT, until
-from tests.support.sweeps import done, started
+from tests.support.sweeps import done, started, train
 
 SMALL = ["sweep", *TINY_OPTIONS, "--vary", "training.lr=1e-3..1e-2:log", "--vary", "model.num_experts=1..2"]
 
@@ -84,6 +84,7 @@ def test_a_trial_that_is_stopped_or_pruned_does_not_end_the_sweep():
 
 def test_sweeps_are_listed_shown_and_stopped():
     sweep = done(started(RunStore(), name="mine"))
+    assert "You entered nan." in refused(command("sweep", "resume", sweep.id, "--hours", "nan"))
     waiting = document(*SMALL, "--trials", 3, "--queue")
     assert (waiting["state"], waiting["trials"]) == ("running", [])  # until a studio runs
     listed = document("sweep", "list")
@@ -99,6 +100,29 @@ def test_sweeps_are_listed_shown_and_stopped():
     assert RunQueue(RunStore().root).ids() == []
 
 
+@pytest.mark.parametrize("words", [["longer", "latest", 9], ["seeds", "latest", "--best", 1, "--seeds", 2]])
+def test_a_training_that_fails_after_a_sweep_fails_the_command(monkeypatch, words):
+    done(started(RunStore()))
+
+    def failing(run, stop, **_):
+        run.write_status(run.status().changed(state="failed", error="Out of memory."))
+        return run.status()
+
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", failing)
+    ended = command("sweep", *words)
+    assert ended.returncode == 1 and "Out of memory." in ended.stderr and ended.stdout
+
+
+def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
+    def trained(run, stop, **_):
+        train(run)
+        return run.status()
+
+    monkeypatch.setattr("expertnet.sweeps.search.train_in_turn", trained)
+    found = document(*SMALL, "--trials", 10)
+    assert (found["state"], found["reason"], len(found["trials"])) == ("finished", "10 trials", 10)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -106,6 +130,8 @@ def test_sweeps_are_listed_shown_and_stopped():
         (["--vary", "training.lr=0..1", "--trials", 3], "`training.lr` must be greater than 0"),
         (["--vary", "training.lr=0.1..1"], "The budget is empty."),
         (["--vary", "training.lr=0.1..1", "--trials", 0], "trials must be greater than 0"),
+        (["--vary", "training.lr=0.1..1", "--hours", "nan"], "The number of hours must be greater than 0"),
+        (["--vary", "training.lr=0.1..1", "--hours", "inf"], "and at most 10,000. You entered inf."),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--preset", "report"], "validation images"),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--sampler", "best"], "There is no sampler 'best'."),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--pruner", "all"], "There is no pruner 'all'."),

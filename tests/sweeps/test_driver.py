@@ -41,6 +41,32 @@ def test_the_next_trial_follows_the_end_of_one_and_not_a_tick(store, monkeypatch
     assert thread.join(LIMIT) and sweep.status().state == "finished"
 
 
+def test_more_trials_are_queued_as_soon_as_more_may_train_at_once(store):
+    queue = RunQueue(store.root)
+    queue.pause(True)  # so that no epoch and no end brings the driver to the sweep
+    sweep = start_sweep(store, plan(budget=Budget(trials=5), settings=settings()))
+    thread = Driver(store)
+    thread.wake()
+    until(lambda: len(queue.ids()) == 1)
+    queue.set_limit(3)
+    until(lambda: len(queue.ids()) == 3)
+    stop_sweep(sweep)
+    assert thread.join(LIMIT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_an_error_ended_is_replaced(store, monkeypatch):
+    sweep = start_sweep(store, plan(budget=Budget(trials=1), settings=settings()))
+    thread = Driver(store)
+    with monkeypatch.context() as broken:
+        broken.setattr(RunQueue, "limit", property(lambda queue: 1 / 0))
+        thread.wake()
+        assert thread.join(LIMIT)
+    assert sweep.active
+    thread.wake()
+    assert thread.join(LIMIT) and sweep.status().state == "finished"
+
+
 def test_a_sweep_that_cannot_go_on_fails_with_its_reason_and_the_thread_ends(store):
     sweep = start_sweep(store, plan())
     (sweep.path / JOURNAL).write_text("{}\n[1]\n")

@@ -121,6 +121,39 @@ def test_hours_and_epochs_end_a_trial_in_the_middle(store):
     assert by_epochs.status().reason == "6 epochs"
 
 
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ({"trials": 10}, "10 trials"),
+        ({"trials": 11}, "11 trials"),
+        ({"epochs": 10}, "10 epochs"),
+        ({"epochs": 100}, "100 epochs"),
+        ({"hours": 10}, "10 hours"),
+    ],
+)
+def test_a_sweep_that_spends_its_budget_has_finished_whatever_the_number(store, limit, reason):
+    sweep = started(store, sampler="random", budget=Budget(**limit))
+    while runs := advance(sweep):
+        for run in runs:
+            train(run)
+            if "hours" in limit:
+                run.write_status(run.written_status().changed(seconds=3 * 3600.0))
+    assert (sweep.status().state, sweep.status().reason) == ("finished", reason)
+
+
+def test_no_more_trials_start_than_the_budget_allows_however_many_run_at_once(store):
+    sweep = started(store, budget=Budget(trials=2))
+    for _ in range(2):
+        assert len(advance(sweep, slots=4)) == 2
+    done(sweep)
+    assert len(store.list()) == 2
+
+
+def test_a_sweep_has_failed_if_its_last_ten_trials_failed_although_its_budget_is_spent_too(store):
+    sweep = done(started(store, "model.pool_after=2/3", "training.lr=1e-3..1e-2", budget=Budget(trials=FAILURES)))
+    assert sweep.status().state == "failed" and sweep.status().reason.startswith("10 trials in a row failed.")
+
+
 def test_the_median_stops_a_trial_that_is_worse_than_the_others(store):
     sweep = started(store, "training.lr=1e-3,2e-3,3e-3,4e-3,5e-3", pruner="median", budget=Budget(trials=5))
     order = iter([0.8, 0.8, 0.8, 0.8, 0.3])

@@ -7,7 +7,8 @@ import pytest
 
 from expertnet.sweeps.findings import accuracy_against_cost, best_so_far, described, slice_of, what_matters
 from expertnet.sweeps.plan import Budget
-from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.sweeps.trials import best_trials, ranked, trials_of
+from tests.support.charts import drawn
 from tests.support.sweeps import done, peak, started
 
 
@@ -72,6 +73,20 @@ def test_a_pruned_trial_is_not_the_best(store):
     pruned = replace(best, number=5, state="pruned", accuracy=0.99)
     assert best_trials([*trials, pruned])[0] == best and best_trials([pruned]) == [pruned]
     assert best_so_far(plan, [*trials, pruned]).sentence.startswith(f"The best is trial {best.number} with")
+
+
+def test_the_line_of_the_best_rises_only_with_trials_that_can_be_the_best(store):
+    plan, trials = swept(store, lambda values: 0.5, trials=1)
+    states = ("failed", "running", "pruned", "finished", "stopped")
+    shown = [
+        replace(trials[0], number=number, state=state, accuracy=0.5 + number / 100)
+        for number, state in enumerate(states, 1)
+    ]
+    shown = [*shown[:3], replace(shown[3], accuracy=0.52), replace(shown[4], accuracy=0.51)]
+    finding = best_so_far(plan, shown)
+    assert finding.sentence.startswith("The best is trial 4 with 52.0%")
+    assert [row["best"] for row in drawn(finding.chart)[0]] == [None, None, None, 0.52, 0.52]
+    assert [trial.state for trial in ranked(shown)] == ["finished", "stopped", "pruned", "running", "failed"]
 
 
 def test_a_sweep_without_trials_shows_nothing(store):

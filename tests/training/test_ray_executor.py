@@ -46,7 +46,7 @@ def test_what_a_run_gets_is_a_whole_number_or_a_share():
     assert checked_needs("", "") == ("1", "")
     for cpus, gpus in (("4", "0.5"), ("0.25", "0"), ("1", "2")):
         assert checked_needs(cpus, gpus) == (cpus, gpus)
-    for wrong in ("1.5", "-1", "two", "nan", "inf"):
+    for wrong in ("1.5", "-1", "0.00001", "two", "nan", "inf"):
         with pytest.raises(UserError, match=f"The CPUs of each run must be .*“{wrong}”"):
             checked_needs(wrong, "")
         with pytest.raises(UserError, match=f"The GPUs of each run must be .*“{wrong}”"):

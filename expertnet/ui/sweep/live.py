@@ -19,7 +19,7 @@ from expertnet.sweeps.importance import FEWEST
 from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.study import dashboard_command
 from expertnet.sweeps.sweep import ACTIVE, Sweep, SweepStatus
-from expertnet.sweeps.trials import Trial, trials_of
+from expertnet.sweeps.trials import Trial, ranked, trials_of
 from expertnet.training.manager import manager
 from expertnet.training.stop import stop_run
 from expertnet.ui.auth import login
@@ -175,7 +175,6 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
     """Draw the trials, the best first."""
     if not trials:
         return
-    ranked = sorted(trials, key=lambda trial: (trial.accuracy is None, -(trial.accuracy or 0.0)))
     table = pd.DataFrame(
         [
             {"Trial": trial.number, "State": state_mark(trial.state), "Accuracy": trial.accuracy}
@@ -186,7 +185,7 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
                 "Run": _address(trial),
                 "Why": trial.error,
             }
-            for trial in ranked
+            for trial in ranked(trials)
         ]
     )
     if not table["Why"].any():
