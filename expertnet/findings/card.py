@@ -12,7 +12,7 @@ from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import cached_outputs, measure_outputs
 from expertnet.findings import controls
 from expertnet.findings.verdict import verdict
-from expertnet.inference.novelty import measurable
+from expertnet.inference.novelty import KEPT, cached_novelty, measurable
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.network.cost import estimate
@@ -189,6 +189,13 @@ def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Itera
         )
     yield f"- The network knows no other classes: it assigns one of them to any image, whatever the image shows. {trust}"
     yield "- Images from another source (camera, light, drawing style) may be recognized less often than the figures say."
+    novelty = cached_novelty(run, checkpoint)
+    if novelty is not None:
+        yield (
+            "- The studio, `expertnet predict` and the service mark an image as unlike the training images if its unlike-score is above "
+            f"{novelty.limit:.2f}. Of {len(novelty.held_out):,} images held out of the training, {percent(KEPT, 0)} are below. Images of "
+            "other things that look similar to the network pass as well. ONNX networks and web pages do not give this score."
+        )
     routed = cached_routing(run, checkpoint)
     if routed is None:
         return

@@ -23,6 +23,10 @@ class Unlike(BaseModel):
     unlike: bool
     as_unusual: Annotated[Share, Field(description="Share of the held-out images that are at least as unusual")]
     held_out: Annotated[int, Field(description="Number of images that were held out of the training")]
+    score: Annotated[
+        float, Field(description="Higher for more unusual images; to compare and sort images of one network")
+    ]
+    limit: Annotated[float, Field(description="The score above which an image is unlike")]
 
 
 class ImageAnswer(BaseModel):

@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.findings.card import model_card
+from expertnet.inference.novelty import measure_novelty
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
@@ -84,6 +85,15 @@ def test_calibration_is_in_the_card_once_it_is_measured():
     outputs = measure_outputs(run, "test")
     share = percent(calibration(outputs.logits, outputs.labels).ece)
     assert f"off by {share} on average" in section(model_card(run), "Limits")
+
+
+def test_a_card_says_how_many_images_the_unlike_score_was_set_on_and_that_similar_ones_pass():
+    run = finished(RunStore())
+    assert "unlike" not in model_card(run)
+    held_out = measure_novelty(run).held_out
+    (line,) = [line for line in section(model_card(run), "Limits").splitlines() if "unlike-score" in line]
+    limit = held_out.quantile(0.95).item()
+    assert f"above {limit:.2f}. Of {len(held_out)} images" in line and "look similar to the network pass" in line
 
 
 def test_test_figures_belong_to_the_best_epoch_alone():
