@@ -180,6 +180,15 @@ def _file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def _without_experts(predictor: Predictor) -> str:
+    """Say which rows of the routing weights mean nothing, if there are any."""
+    model = predictor.settings.model
+    if len(model.routed_blocks) == model.num_blocks:
+        return ""
+    routed = ", ".join(map(str, model.routed_blocks))
+    return f", where only block {routed} has experts and the row of any other is 1 for the first and 0 for the others"
+
+
 def _use(exported: Exported) -> str:
     """Return what the files of the zip are, in Markdown."""
     return f"""\
@@ -188,8 +197,8 @@ def _use(exported: Exported) -> str:
 {exported.sentence}
 
 - `{snippets.MODEL}` takes `images`: uint8, (N, 3, {exported.predictor.image_size}, {exported.predictor.image_size}), RGB. It \
-returns `probabilities` (N, classes) and `routing` (N, blocks, experts). Classes, preprocessing, run and fingerprint are in its \
-metadata.
+returns `probabilities` (N, classes) and `routing` (N, blocks, experts){_without_experts(exported.predictor)}. Classes, preprocessing, \
+run and fingerprint are in its metadata.
 - `{snippets.PYTHON}` classifies image files: `pip install onnxruntime pillow`, then `python {snippets.PYTHON} FILE...`
 - `{snippets.CHECK}` classifies the files in `images` and compares the outputs with those in `{snippets.EXPECTED}`.
 - `{snippets.SCRIPT}` does the same as `{snippets.PYTHON}` in a browser: `npm install {snippets.RUNTIME}`. In Node, decode the image \

@@ -136,6 +136,7 @@ def test_files_get_the_classes_that_the_studio_gives_them(exported):
     ]
     assert done.stdout.splitlines() == expected and len({line.split()[1] for line in expected}) > 1
     assert found.difference < 1e-4 and found.sentence in (folder / "README.md").read_text()
+    assert "only block 2 has experts" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
