@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.info import DatasetInfo
-from expertnet.errors import UserError
+from expertnet.errors import RunError, UserError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import cached_outputs, measure_outputs
@@ -49,13 +49,19 @@ def measure_for_card(
     return False
 
 
-def model_card(run: Run, checkpoint: Checkpoint = "best") -> str:
+def model_card(run: Run, checkpoint: Checkpoint = "best", exported: int | None = None) -> str:
     """Return the card of a checkpoint, with the front matter that model hubs read. Nothing is measured.
 
-    What has not been measured yet is said to be missing. Raises RunError if there is no usable checkpoint.
+    What has not been measured yet is said to be missing. Raises RunError if there is no usable checkpoint, or if the training has
+    replaced the weights of the epoch that the card is `exported` with.
     """
     predictor = load_predictor(run, checkpoint)
     info, epoch = predictor.info, predictor.epoch
+    if exported not in (None, epoch):
+        raise RunError(
+            f"Nothing was exported, because the training of run {run.name} saved epoch {epoch} during the export of epoch {exported}. "
+            "The model card would describe other weights. Export the run again, or wait until its training ends."
+        )
     name, classes = escape_for_file(run.title), counted(len(info.classes), "class", "classes")
     names = ", ".join(map(escape_for_file, info.classes))
     figures = list(_figures(run, info, epoch))

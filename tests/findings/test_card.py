@@ -6,6 +6,7 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
+from expertnet.errors import RunError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.findings.card import model_card
@@ -14,8 +15,9 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.export_network import network_file
 from expertnet.utils.text import percent
-from tests.support.lab import saved_run
+from tests.support.lab import save_best, saved_run
 from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, finished
 
 
@@ -44,6 +46,18 @@ def test_a_card_has_figures_with_intervals():
 
 def test_a_card_says_what_routing_does_where_it_was_measured():
     assert "relies on per-image routing" in section(model_card(Run(SHIPPED_CONTEXTS)), "Routing")
+
+
+def test_a_card_is_not_given_away_with_the_weights_of_another_epoch(tmp_path):
+    """The training has saved a better epoch while the weights were exported."""
+    run = saved_run(tmp_path)
+    _, epoch = network_file(run, "best")
+    assert model_card(run, "best", epoch) == model_card(run)
+    save_best(run, epoch + 1)
+    with pytest.raises(
+        RunError, match=r"saved epoch 2 during the export of epoch 1\. The model card would describe other"
+    ):
+        model_card(run, "best", epoch)
 
 
 def test_what_was_not_measured_is_said_to_be_missing(tmp_path):
