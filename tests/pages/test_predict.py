@@ -168,6 +168,26 @@ def test_two_runs_answer_side_by_side():
     next(control for control in test.selectbox if control.label == "Compare with").set_value(runs[1].id).run()
     assert not test.exception and not test.error and len(answers(test)) == 2
     assert len(test.get("vega_lite_chart")) == 4
+    said, split = [caption.value for caption in test.caption], load_own_test_set(runs[0])
+    place = split.labels.tolist().index(0)
+    for run, answer in zip(runs, answers(test), strict=True):
+        label, image = int(answer.split()[1]), load_own_test_set(run).images[place]
+        found = attribute(load_predictor(run), image)
+        assert all(
+            f"{part}: {added:+.2f}" in said
+            for part, added in zip(found.parts, found.maps[label].sum((1, 2)).tolist(), strict=True)
+        )
+
+
+def test_an_image_that_two_runs_answer_can_be_added_to_a_dataset_once(tmp_path, monkeypatch):
+    run, other = finished(RunStore()), finished(RunStore(), seed=1)
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there
+    test = upload(uploading(run.id), "four.png")
+    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    (menu,) = test.menu_button
+    menu.click("4").run()
+    (dataset,) = dataset_ids()
+    assert len(answers(test)) == 2 and len(open_version(dataset).contents.images) == 1
 
 
 def test_calibrated_probabilities_are_shown_on_request_beside_those_before():

@@ -85,7 +85,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
 
 
 def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
-    """Show the answers of two runs for an image side by side."""
+    """Show the answers of two runs for an image side by side, each with its charts and where its decision lies."""
     for column, of, (run, predictor, shown) in zip(st.columns(2, gap="medium"), ("", " 2"), pair, strict=True):
         with column:
             with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
@@ -96,6 +96,9 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
             _notice(predictor, shown, of)
             _bars(shown, f"bars{of}")
             _routing(predictor, shown, f"heat{of}")
+            show_evidence(predictor, shown.image, shown.answer, of)
+    run, predictor, shown = pair[0]
+    correct(run, predictor, shown.given)
 
 
 def _image(shown: Classified) -> None:
