@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
-from expertnet.cli.output import ActivityPrinter, print_result
+from expertnet.cli.output import ActivityPrinter, print_result, say_if_training
 from expertnet.errors import RunError
 from expertnet.store.run import Run
 from expertnet.utils.files import check_writable, write_atomically
@@ -63,7 +63,9 @@ def export(
         raise RunError("A zip holds the whole run. Use --checkpoint only with the other formats.")
     if precision is not PrecisionKind.FLOAT32 and format not in (Format.ONNX, Format.HTML):
         raise RunError("Use --precision only with --format onnx or html.")
-    lines = []
+    epoch, lines = found.checkpoints.epoch(checkpoint.value), list[str]()
+    if epoch is not None:
+        say_if_training(found, epoch)
     if not (format is Format.SAFETENSORS and output.is_dir()):
         with _written(output):  # or refused now, instead of after the conversion
             check_writable(output)
@@ -79,29 +81,33 @@ def export(
         more, sentence = _onnx(found, checkpoint, precision, output, as_page=format is Format.HTML)
         document |= more
         lines.append(sentence)
-    epoch = f" (epoch {document['epoch']})" if "epoch" in document else ""
-    print_result(as_json, document, [f"Wrote {output}{epoch}", *lines])
+    of = f" (epoch {document['epoch']})" if "epoch" in document else ""
+    print_result(as_json, document, [f"Wrote {output}{of}", *lines])
 
 
 def _safetensors(run: Run, checkpoint: CheckpointKind, output: Path) -> int:
     """Write a file, or several into a folder, and return the epoch of the weights."""
     from expertnet.transfer.export_network import network_file, write_network
 
-    if output.is_dir():
-        card = _card(run, checkpoint)
-        with _written(output):
-            return write_network(run, checkpoint.value, card, output)
     content, epoch = network_file(run, checkpoint.value)
-    _write(output, content)
+    if output.is_dir():
+        card = _card(run, checkpoint, epoch)
+        with _written(output):
+            write_network(run, content, card, output)
+    else:
+        _write(output, content)
     return epoch
 
 
-def _card(run: Run, checkpoint: CheckpointKind) -> str:
-    """Return the model card, for which the test images are classified if they are here and have not been."""
+def _card(run: Run, checkpoint: CheckpointKind, exported: int | None = None) -> str:
+    """Return the model card, for which the test images are classified if they are here and have not been.
+
+    Raises RunError if the checkpoint is no longer that of the epoch that the card is `exported` with.
+    """
     from expertnet.findings.card import measure_for_card, model_card
 
     measure_for_card(run, checkpoint.value, ActivityPrinter())
-    return model_card(run, checkpoint.value)
+    return model_card(run, checkpoint.value, exported)
 
 
 def _write(output: Path, content: Callable[[Any], None] | bytes) -> None:
@@ -134,7 +140,7 @@ def _onnx(
     elif output.suffix == ".onnx":
         content = exported.content
     else:
-        content = package(run, exported, _card(run, checkpoint))
+        content = package(run, exported, _card(run, checkpoint, exported.predictor.epoch))
     _write(output, content)
     fields = {
         "epoch": exported.predictor.epoch,

@@ -23,8 +23,8 @@ def say_if_training(run: Run, epoch: int) -> None:
     """Tell users of a run that trains, or waits to train on, of which epoch the weights are."""
     if run.status().active:
         say(
-            f"Run {run.name} is still in training. These are its weights of epoch {epoch}. Until it ends, it may be unknown "
-            "which images are unlike its training images."
+            f"Run {run.name} is still in training. These are its weights of epoch {epoch}. Until it ends, they may "
+            "change, and it may be unknown which images are unlike its training images."
         )
 
 

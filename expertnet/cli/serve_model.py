@@ -1,6 +1,5 @@
 """`expertnet serve-model`: a network as an HTTP service."""
 
-import os
 import re
 from importlib.util import find_spec
 from typing import Annotated
@@ -41,7 +40,8 @@ def serve_model(
         str, typer.Option(help="The address to listen on. 0.0.0.0 accepts connections from other computers.")
     ] = "127.0.0.1",
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processor cores for the network (default: all).")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processor cores for the network (default: all that it may use)."),
     ] = None,
     requests: Annotated[
         int, typer.Option(min=1, metavar="N", help="Requests answered at once. Others must try again later.")
@@ -65,6 +65,7 @@ def serve_model(
     from expertnet.service.limits import Limits
     from expertnet.service.model import load_served
     from expertnet.service.server import KEY, api_key, listen, run_server
+    from expertnet.utils.devices import available_threads
 
     key = api_key()
     listen(host, port).close()  # or fail now, instead of after the conversion
@@ -73,7 +74,7 @@ def serve_model(
     is_local = host in ("127.0.0.1", "localhost", "::1")
     app = make_app(
         served,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or available_threads(),
         limits=Limits(requests=requests, pixels=megapixels * 10**6),
         key=key,
         hosts=() if key or not is_local else ("127.0.0.1", "localhost", "::1"),

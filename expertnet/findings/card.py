@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.info import DatasetInfo
-from expertnet.errors import UserError
+from expertnet.errors import RunError, UserError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import cached_outputs, measure_outputs
 from expertnet.findings import controls
 from expertnet.findings.verdict import verdict
-from expertnet.inference.novelty import measurable
+from expertnet.inference.novelty import KEPT, cached_novelty, measurable
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
 from expertnet.network.cost import estimate
@@ -49,13 +49,19 @@ def measure_for_card(
     return False
 
 
-def model_card(run: Run, checkpoint: Checkpoint = "best") -> str:
+def model_card(run: Run, checkpoint: Checkpoint = "best", exported: int | None = None) -> str:
     """Return the card of a checkpoint, with the front matter that model hubs read. Nothing is measured.
 
-    What has not been measured yet is said to be missing. Raises RunError if there is no usable checkpoint.
+    What has not been measured yet is said to be missing. Raises RunError if there is no usable checkpoint, or if the training has
+    replaced the weights of the epoch that the card is `exported` with.
     """
     predictor = load_predictor(run, checkpoint)
     info, epoch = predictor.info, predictor.epoch
+    if exported not in (None, epoch):
+        raise RunError(
+            f"Nothing was exported, because the training of run {run.name} saved epoch {epoch} during the export of epoch {exported}. "
+            "The model card would describe other weights. Export the run again, or wait until its training ends."
+        )
     name, classes = escape_for_file(run.title), counted(len(info.classes), "class", "classes")
     names = ", ".join(map(escape_for_file, info.classes))
     figures = list(_figures(run, info, epoch))
@@ -189,6 +195,13 @@ def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Itera
         )
     yield f"- The network knows no other classes: it assigns one of them to any image, whatever the image shows. {trust}"
     yield "- Images from another source (camera, light, drawing style) may be recognized less often than the figures say."
+    novelty = cached_novelty(run, checkpoint)
+    if novelty is not None:
+        yield (
+            "- The studio, `expertnet predict` and the service mark an image as unlike the training images if its unlike-score is above "
+            f"{novelty.limit:.2f}. Of {len(novelty.held_out):,} images held out of the training, {percent(KEPT, 0)} are below. Images of "
+            "other things that look similar to the network pass as well. ONNX networks and web pages do not give this score."
+        )
     routed = cached_routing(run, checkpoint)
     if routed is None:
         return

@@ -8,6 +8,7 @@ probabilistic PCA: its RANK largest directions, and one variance for all others.
 Shapes: N images, C classes, F features, R directions, M held-out images.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -41,7 +42,7 @@ RANK = 64
 TRAINING, HELD_OUT = 5000, 2500  # images at most
 FEW = 100  # held-out images, below which the test images join the validation images
 FEWEST = 10
-KEPT = 0.95  # of the held-out images count as like the training images
+KEPT = 0.95  # of the held-out images pass
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,18 @@ class Verdict:
     unlike: bool
     as_unusual: float  # share of the held-out images that are at least as unusual
     held_out: int  # their number
+    score: float  # higher for more unusual images
+    limit: float  # images with a higher score are unlike
 
     @property
     def sentence(self) -> str:
-        """Say it in words."""
+        """Say it in words. That an image passes is no evidence that it is like the training images."""
         if self.as_unusual == 0:
             than = f"less typical than all {self.held_out:,} images held out of training"
         else:
             than = f"more typical than {percent(self.as_unusual)} of the {self.held_out:,} images held out of training"
-        return f"This image looks {'unlike' if self.unlike else 'like'} the training images: it is {than}."
+        found = "This image looks unlike the training images" if self.unlike else "Nothing marks this image as unusual"
+        return f"{found}: it is {than}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,11 @@ class Novelty:
     rest: Tensor  # (): variance in every other direction
     usual: Tensor  # (2, 2): mean and standard deviation over the held-out images of each summand
     held_out: Tensor  # (M,): their scores, ascending
+
+    @property
+    def limit(self) -> float:
+        """The score above which an image is unlike the training images."""
+        return _scale(self).limit
 
     def distances(self, features_NF: Tensor) -> Tensor:
         """Return the squared Mahalanobis distance to the nearest class: (N,)."""
@@ -95,8 +104,8 @@ class Novelty:
         scale, scores_N = _scale(self), _scale(self).scores(features_NF, probabilities_NC)
         count = len(scale.held_out)
         beyond_N = count - np.searchsorted(scale.held_out, scores_N)
-        verdicts = zip((scores_N > scale.limit).tolist(), (beyond_N / count).tolist(), strict=True)
-        return [Verdict(unlike, share, count) for unlike, share in verdicts]
+        verdicts = zip(scores_N.tolist(), (beyond_N / count).tolist(), strict=True)
+        return [Verdict(score > scale.limit, share, count, score, scale.limit) for score, share in verdicts]
 
 
 class _Scale:
@@ -111,7 +120,7 @@ class _Scale:
         self.mean, self.scale, self.rest, self.usual = (arrays[name] for name in ("mean", "scale", "rest", "usual"))
         self.directions_FR, self.surplus_R = arrays["directions"].T, 1 / self.rest - 1 / arrays["variances"]
         self.held_out, classes_CF = arrays["held_out"], arrays["classes"]
-        self.limit = np.quantile(self.held_out, KEPT) if len(self.held_out) else np.inf
+        self.limit = float(np.quantile(self.held_out, KEPT)) if len(self.held_out) else math.inf
         along_CR = classes_CF @ self.directions_FR
         self.weighed_FC = 2 * (classes_CF / self.rest - along_CR * self.surplus_R @ self.directions_FR.T).T
         self.classes_C = self._lengths(classes_CF)

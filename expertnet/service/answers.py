@@ -23,6 +23,10 @@ class Unlike(BaseModel):
     unlike: bool
     as_unusual: Annotated[Share, Field(description="Share of the held-out images that are at least as unusual")]
     held_out: Annotated[int, Field(description="Number of images that were held out of the training")]
+    score: Annotated[
+        float, Field(description="Higher for more unusual images; to compare and sort images of one network")
+    ]
+    limit: Annotated[float, Field(description="The score above which an image is unlike")]
 
 
 class ImageAnswer(BaseModel):
@@ -30,7 +34,12 @@ class ImageAnswer(BaseModel):
 
     file: Annotated[str | None, Field(description="Name of the file in a form; null for an image that is the body")]
     predictions: Annotated[list[Prediction], Field(description="The most likely classes, most likely first")]
-    routing: Annotated[list[list[float]], Field(description="The weight of each expert in each block")]
+    routing: Annotated[
+        list[list[float]],
+        Field(
+            description="The weight of each expert in each block; in a block without experts (see `blocks` in /about), 1 for the first"
+        ),
+    ]
     unlike: Annotated[Unlike | None, Field(description="null if it is unknown what the training images are like")]
 
 

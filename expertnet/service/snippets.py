@@ -1,4 +1,4 @@
-"""Code that asks the prediction service of a run, to copy."""
+"""Code that asks the prediction service of a run, to copy. It sends the API key in EXPERTNET_API_KEY, if there is one."""
 
 from expertnet.store.run import Run
 from expertnet.utils.home import launcher
@@ -8,13 +8,15 @@ URL = f"http://127.0.0.1:{PORT}"
 
 _PYTHON = """\
 import json
+import os
 import sys
 import urllib.request
 
+headers = {"Content-Type": "application/octet-stream"}
+if key := os.environ.get("EXPERTNET_API_KEY"):
+    headers["Authorization"] = f"Bearer {key}"
 with open(sys.argv[1], "rb") as image:
-    request = urllib.request.Request(
-        "{url}/predict?top=3", image.read(), {"Content-Type": "application/octet-stream"}
-    )
+    request = urllib.request.Request("{url}/predict?top=3", image.read(), headers)
 with urllib.request.urlopen(request) as response:
     answer = json.load(response)
 assert answer["network"]["run"] == "{run}"
@@ -26,9 +28,12 @@ _JAVASCRIPT = """\
 // In Node: node classify.mjs image.png. In a web page, send a File as the body.
 import { readFile } from "node:fs/promises"
 
+const headers = { "Content-Type": "application/octet-stream" }
+const key = process.env.EXPERTNET_API_KEY
+if (key) headers.Authorization = `Bearer ${key}`
 const response = await fetch("{url}/predict?top=3", {
   method: "POST",
-  headers: { "Content-Type": "application/octet-stream" },
+  headers,
   body: await readFile(process.argv[2]),
 })
 const answer = await response.json()
@@ -44,8 +49,9 @@ def command(run: Run) -> str:
 
 
 def curl(url: str = URL) -> str:
-    """Return the command that classifies image.png."""
-    return f'curl --data-binary @image.png -H "Content-Type: application/octet-stream" "{url}/predict?top=3"'
+    """Return the command that classifies image.png. A service without a key ignores the header that the command sends it."""
+    headers = '-H "Content-Type: application/octet-stream" -H "Authorization: Bearer $EXPERTNET_API_KEY"'
+    return f'curl --data-binary @image.png {headers} "{url}/predict?top=3"'
 
 
 def python(run: Run, url: str = URL) -> str:

@@ -31,12 +31,10 @@ def network_file(run: Run, checkpoint: Checkpoint) -> tuple[bytes, int]:
     return save(weights, {"epoch": str(epoch), "config": json.dumps(portable_config(run))}), epoch
 
 
-def write_network(run: Run, checkpoint: Checkpoint, card: str, folder: Path) -> int:
-    """Write weights, config and model card into an existing folder, and return the epoch. Raises RunError or OSError."""
+def write_network(run: Run, weights: bytes, card: str, folder: Path) -> None:
+    """Write a `network_file`, the config and the model card into an existing folder. Raises RunError or OSError."""
     if any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
         raise RunError(f"{folder} has other files, perhaps a {CARD}. Choose an empty folder.")
-    weights, epoch = network_file(run, checkpoint)
     files = {WEIGHTS: weights, CONFIG: json.dumps(portable_config(run), indent=2).encode(), CARD: card.encode()}
     for name, content in files.items():
         write_atomically(folder / name, content)
-    return epoch

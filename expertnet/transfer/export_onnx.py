@@ -4,9 +4,11 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from expertnet.data.builtin import BUILTIN
@@ -144,34 +146,47 @@ def package(run: Run, exported: Exported, card: str) -> bytes:
 
 
 def golden_images(run: Run, size: int) -> dict[str, bytes]:
-    """Return PNG files by name: drawn ones of several shapes, and test images of a built-in dataset if they are here.
+    """Return image files by name: drawn ones of several kinds, and test images of a built-in dataset if they are here.
 
     Images of your own datasets stay here.
     """
-    images = [_image(drawn(1, 3 * size)[0]) for _ in range(4)]
-    wide, tall, clear, small = images[0], images[1], images[2], _image(drawn(1, size)[0])
+    large, small = _image(drawn(1, 3 * size)[0]), _image(drawn(1, size)[0])
+    wide, tall, clear = large.crop((0, 0, 3 * size, 2 * size)), large.crop((0, 0, size + 1, 3 * size)), large.copy()
     clear.putalpha(clear.getchannel(0))
+    deep, turn = Image.fromarray(np.asarray(large.getchannel(1), np.uint16) * 257), Image.Exif()  # 255 becomes 65,535
+    turn[ExifTags.Base.Orientation] = 6
     found = {
-        "wide": wide.crop((0, 0, 3 * size, 2 * size)),
-        "tall": tall.crop((0, 0, size + 1, 3 * size)),
-        "transparent": clear,
-        "small": small,
+        "wide.png": _file(wide),
+        "tall.png": _file(tall),
+        "transparent.png": _file(clear),
+        "16-bit.png": _file(deep),
+        "turned.jpg": _file(wide, "JPEG", exif=turn, quality=95),
+        "small.png": _file(small),
     }
     if run.settings().data.dataset in BUILTIN and has_own_test_set(run):
         split = load_own_test_set(run)
         for place in torch.linspace(0, len(split) - 1, min(GOLDEN, len(split))).long().tolist():
-            found[f"test-{place}"] = _image(split.images[place])
-    return {f"images/{name}.png": _png(image) for name, image in found.items()}
+            found[f"test-{place}.png"] = _file(_image(split.images[place]))
+    return {f"images/{name}": content for name, content in found.items()}
 
 
 def _image(pixels_3SS: Tensor) -> Image.Image:
     return Image.fromarray(pixels_3SS.permute(1, 2, 0).contiguous().numpy())
 
 
-def _png(image: Image.Image) -> bytes:
+def _file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, kind, **options)
     return file.getvalue()
+
+
+def _without_experts(predictor: Predictor) -> str:
+    """Say which rows of the routing weights mean nothing, if there are any."""
+    model = predictor.settings.model
+    if len(model.routed_blocks) == model.num_blocks:
+        return ""
+    routed = ", ".join(map(str, model.routed_blocks))
+    return f", where only block {routed} has experts and the row of any other is 1 for the first and 0 for the others"
 
 
 def _use(exported: Exported) -> str:
@@ -182,8 +197,8 @@ def _use(exported: Exported) -> str:
 {exported.sentence}
 
 - `{snippets.MODEL}` takes `images`: uint8, (N, 3, {exported.predictor.image_size}, {exported.predictor.image_size}), RGB. It \
-returns `probabilities` (N, classes) and `routing` (N, blocks, experts). Classes, preprocessing, run and fingerprint are in its \
-metadata.
+returns `probabilities` (N, classes) and `routing` (N, blocks, experts){_without_experts(exported.predictor)}. Classes, preprocessing, \
+run and fingerprint are in its metadata.
 - `{snippets.PYTHON}` classifies image files: `pip install onnxruntime pillow`, then `python {snippets.PYTHON} FILE...`
 - `{snippets.CHECK}` classifies the files in `images` and compares the outputs with those in `{snippets.EXPECTED}`.
 - `{snippets.SCRIPT}` does the same as `{snippets.PYTHON}` in a browser: `npm install {snippets.RUNTIME}`. In Node, decode the image \

@@ -23,8 +23,8 @@ IMAGES, OUTPUTS, FEATURES = "images", ("probabilities", "routing"), "features"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 PREPROCESSING = (
-    "RGB, upright, transparency on white; the largest centered square, resized bilinearly to image_size x image_size; uint8, "
-    "(N, 3, image_size, image_size). The graph normalizes."
+    "RGB, upright, transparency on white, grayscale of more than 8 bits scaled to 8; the largest centered square, resized bilinearly "
+    "to image_size x image_size; uint8, (N, 3, image_size, image_size). The graph normalizes."
 )
 
 

@@ -12,9 +12,10 @@ from tests.support.lab import saved_run
 from tests.support.services import live, png
 
 
-@pytest.mark.parametrize("key", ["", "a key"])
-def test_the_page_of_the_service_classifies_chosen_images(new_page, tmp_path, key):
-    run = saved_run(tmp_path)
+@pytest.mark.parametrize(("key", "routed"), [("", (2,)), ("a key", ())])
+def test_the_page_of_the_service_classifies_chosen_images(new_page, tmp_path, key, routed):
+    run = saved_run(tmp_path, expert_blocks=routed)
+    shown = routed or (1, 2, 3)
     served = Served(run, "best", load_predictor(run), None, "a digest")
     (answer,) = served.predictor.classify([load_image(png(), 8)], 2)
     files = [{"name": "<b>.png", "mimeType": "image/png", "buffer": png()}]
@@ -34,6 +35,10 @@ def test_the_page_of_the_service_classifies_chosen_images(new_page, tmp_path, ke
             [f"{e.probability:.1%} {e.label}" for e in answer.predictions]
         )
         expect(page.locator("article strong")).to_have_text("<b>.png")
+        page.get_by_text("Weight of each expert").click()
+        expect(page.locator("article tr th:first-child")).to_have_text(["", *(f"Block {block}" for block in shown)])
+        weights = [f"{weight:.1%}" for block in shown for weight in answer.routing[block - 1].tolist()]
+        expect(page.locator("article td")).to_have_text(weights)
         page.get_by_label("Images").set_input_files([files[0] | {"buffer": b"no image"}])
         page.get_by_role("button", name="Classify").click()
         expect(page.get_by_role("alert")).to_contain_text("Image 1 (<b>.png): The file is not an image")

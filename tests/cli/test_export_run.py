@@ -8,6 +8,8 @@ import pytest
 from safetensors import safe_open
 
 from expertnet.network.model import ExpertNet
+from expertnet.store.run_store import RunStore
+from expertnet.utils.processes import this_process
 from tests.support.command import command, document, refused
 
 
@@ -69,6 +71,19 @@ def test_a_folder_gets_the_network_its_settings_and_its_card(trained, tmp_path):
     document(*arguments, **trained.env)  # again
     (tmp_path / "model.safetensors").unlink()
     assert "other files" in refused(command(*arguments, **trained.env))
+
+
+@pytest.mark.parametrize("format", ["safetensors", "zip"])
+def test_a_run_in_training_says_that_its_weights_may_change(trained, tmp_path, format):
+    shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id)
+    run = RunStore(tmp_path / "runs").get(trained.run.id)
+    run.write_status(run.status().changed(state="running", process=this_process()))
+    words = ("export", "latest", "--runs-dir", tmp_path / "runs", "--format", format, "--output", tmp_path / "file")
+    done = command(*words, **trained.env)
+    sentence = (
+        f"is still in training. These are its weights of epoch {run.checkpoints.epoch('best')}. Until it ends, they"
+    )
+    assert done.returncode == 0 and sentence in done.stderr and done.stdout.startswith("Wrote ")
 
 
 def test_a_card_is_markdown(trained, tmp_path):

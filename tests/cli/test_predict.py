@@ -26,7 +26,7 @@ def test_the_document(trained, good, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id, ignore=uncalibrated)
     (row,) = document("predict", "latest", good, "--runs-dir", tmp_path / "runs", "--top", 3, **trained.env)
     assert list(row) == ["file", "predictions", "unlike"] and row["file"] == str(good)
-    assert list(row["unlike"]) == ["unlike", "as_unusual", "held_out"]
+    assert list(row["unlike"]) == ["unlike", "as_unusual", "held_out", "score", "limit"]
     assert all(list(prediction) == ["label", "probability"] for prediction in row["predictions"])
     probabilities = [prediction["probability"] for prediction in row["predictions"]]
     assert len(probabilities) == 3 and probabilities == sorted(probabilities, reverse=True)

@@ -6,15 +6,18 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
+from expertnet.errors import RunError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.findings.card import model_card
+from expertnet.inference.novelty import measure_novelty
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.export_network import network_file
 from expertnet.utils.text import percent
-from tests.support.lab import saved_run
+from tests.support.lab import save_best, saved_run
 from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, finished
 
 
@@ -31,10 +34,10 @@ def front_matter(card):
 
 
 def test_a_card_has_figures_with_intervals():
-    """357 of 359 by R's binom::binom.confint(357, 359, method = "wilson"): 0.9799 to 0.9985."""
+    """357 of 359 by R's binom::binom.confint(357, 359, method = "wilson"): 0.9799 to 0.9985. 141 of 143 by SciPy's binomtest."""
     card = model_card(Run(SHIPPED_DIGITS))
     assert "| test images | 99.44% | 97.99% to 99.85% | 359 |" in section(card, "Results")
-    assert "| validation images | 98.60% |" in section(card, "Results")
+    assert "| validation images | 98.60% | 95.04% to 99.62% | 143 |" in section(card, "Results")
     (model,) = front_matter(card)["model-index"]
     assert model["name"] == "Handwritten digits"
     figures = {each["name"]: each["value"] for each in model["results"][0]["metrics"]}
@@ -43,6 +46,18 @@ def test_a_card_has_figures_with_intervals():
 
 def test_a_card_says_what_routing_does_where_it_was_measured():
     assert "relies on per-image routing" in section(model_card(Run(SHIPPED_CONTEXTS)), "Routing")
+
+
+def test_a_card_is_not_given_away_with_the_weights_of_another_epoch(tmp_path):
+    """The training has saved a better epoch while the weights were exported."""
+    run = saved_run(tmp_path)
+    _, epoch = network_file(run, "best")
+    assert model_card(run, "best", epoch) == model_card(run)
+    save_best(run, epoch + 1)
+    with pytest.raises(
+        RunError, match=r"saved epoch 2 during the export of epoch 1\. The model card would describe other"
+    ):
+        model_card(run, "best", epoch)
 
 
 def test_what_was_not_measured_is_said_to_be_missing(tmp_path):
@@ -84,6 +99,15 @@ def test_calibration_is_in_the_card_once_it_is_measured():
     outputs = measure_outputs(run, "test")
     share = percent(calibration(outputs.logits, outputs.labels).ece)
     assert f"off by {share} on average" in section(model_card(run), "Limits")
+
+
+def test_a_card_says_how_many_images_the_unlike_score_was_set_on_and_that_similar_ones_pass():
+    run = finished(RunStore())
+    assert "unlike" not in model_card(run)
+    held_out = measure_novelty(run).held_out
+    (line,) = [line for line in section(model_card(run), "Limits").splitlines() if "unlike-score" in line]
+    limit = held_out.quantile(0.95).item()
+    assert f"above {limit:.2f}. Of {len(held_out)} images" in line and "look similar to the network pass" in line
 
 
 def test_test_figures_belong_to_the_best_epoch_alone():

@@ -58,11 +58,23 @@ def test_an_image_in_twenty_is_called_unlike_and_far_or_doubtful_ones_are(novelt
     assert (novelty.scores(usual, torch.full((2000, CLASSES), 1 / CLASSES)) > limit).all()
 
 
+def test_images_beyond_all_held_out_ones_still_differ_in_their_score(novelty):
+    usual, _ = drawn(1, 4)
+    features = torch.cat([usual * scale for scale in (4, 6, 9)])
+    verdicts = novelty.judge(features.numpy(), sure(3).numpy())
+    assert all(each.unlike and each.as_unusual == 0 for each in verdicts)
+    scores = [each.score for each in verdicts]
+    assert scores == sorted(scores) and scores == pytest.approx(novelty.scores(features, sure(3)).tolist(), rel=1e-5)
+    assert scores[2] > scores[0] + 0.1 and scores[0] > novelty.held_out.max()
+    assert {each.limit for each in verdicts} == {novelty.limit}
+    assert novelty.limit == pytest.approx(novelty.held_out.quantile(0.95).item(), rel=1e-5)
+
+
 def test_a_verdict_in_words():
-    assert Verdict(False, 0.434, 143).sentence == (
-        "This image looks like the training images: it is more typical than 43.4% of the 143 images held out of training."
+    assert Verdict(False, 0.434, 143, 0.1, 2.0).sentence == (
+        "Nothing marks this image as unusual: it is more typical than 43.4% of the 143 images held out of training."
     )
-    assert Verdict(True, 0.0, 1143).sentence == (
+    assert Verdict(True, 0.0, 1143, 9.0, 2.0).sentence == (
         "This image looks unlike the training images: it is less typical than all 1,143 images held out of training."
     )
 
@@ -78,7 +90,9 @@ def test_noise_is_unlike_and_most_test_images_are_not_and_the_file_says_the_same
     for images, low, high in ((test, 0.0, 0.12), (noise, 1.0, 1.0)):
         answers = predictor.classify(images)
         verdicts = kept.verdicts(answers)
-        assert verdicts == measured.verdicts(answers) == find_novelty(run).verdicts(answers)
+        for other in (measured, find_novelty(run)):
+            for found, expected in zip(verdicts, other.verdicts(answers), strict=True):
+                assert vars(found) == pytest.approx(vars(expected))
         assert low <= sum(verdict.unlike for verdict in verdicts) / len(images) <= high
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
+from expertnet.data.images import load_image
 from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.versions import open_version
 from expertnet.evaluation.outputs import measure_outputs
@@ -83,11 +84,32 @@ def test_an_image_unlike_the_training_images_is_called_so_in_words_and_can_be_fi
     for name, file in (("digit.png", digit), ("noise.png", noise)):
         test.file_uploader[0].upload(name, file.getvalue(), "image/png")
     test.run()
-    assert any(caption.value.startswith("This image looks like the training images") for caption in test.caption)
+    assert any(caption.value.startswith("Nothing marks this image as unusual") for caption in test.caption)
     assert test.dataframe[0].value["unlike"].tolist() == [False, True]
     next(toggle for toggle in test.toggle if toggle.label == "Only unlike").set_value(True).run()
     assert files(test) == ["noise.png"] and "less typical than all 143 images" in test.warning[0].value
     assert test.warning[0].value.endswith("The answer may be wrong.")
+
+
+def test_images_that_are_all_more_unusual_than_the_held_out_ones_are_sorted_by_their_score():
+    run = finished(RunStore(), **{"training.epochs": 6})
+    novelty, predictor, strange = measure_novelty(run), load_predictor(run), {}
+    for seed in range(4):
+        file = io.BytesIO()
+        Image.frombytes("RGB", (8, 8), Random(seed).randbytes(3 * 64)).save(file, "PNG")
+        strange[f"{seed}.png"] = file.getvalue()
+    verdicts = novelty.verdicts(
+        predictor.classify([load_image(each, predictor.image_size) for each in strange.values()])
+    )
+    assert all(verdict.as_unusual == 0 for verdict in verdicts)
+    expected = [name for _, name in sorted(zip((-each.score for each in verdicts), strange, strict=True))]
+    assert expected != list(strange)
+    test = uploading()
+    for name, content in strange.items():
+        test.file_uploader[0].upload(name, content, "image/png")
+    test.run()
+    next(control for control in test.selectbox if control.label == "Order").set_value("Most unlike first").run()
+    assert files(test) == expected
 
 
 def test_where_the_true_class_is_known_the_page_says_whether_the_answer_is_right():
@@ -146,6 +168,26 @@ def test_two_runs_answer_side_by_side():
     next(control for control in test.selectbox if control.label == "Compare with").set_value(runs[1].id).run()
     assert not test.exception and not test.error and len(answers(test)) == 2
     assert len(test.get("vega_lite_chart")) == 4
+    said, split = [caption.value for caption in test.caption], load_own_test_set(runs[0])
+    place = split.labels.tolist().index(0)
+    for run, answer in zip(runs, answers(test), strict=True):
+        label, image = int(answer.split()[1]), load_own_test_set(run).images[place]
+        found = attribute(load_predictor(run), image)
+        assert all(
+            f"{part}: {added:+.2f}" in said
+            for part, added in zip(found.parts, found.maps[label].sum((1, 2)).tolist(), strict=True)
+        )
+
+
+def test_an_image_that_two_runs_answer_can_be_added_to_a_dataset_once(tmp_path, monkeypatch):
+    run, other = finished(RunStore()), finished(RunStore(), seed=1)
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there
+    test = upload(uploading(run.id), "four.png")
+    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    (menu,) = test.menu_button
+    menu.click("4").run()
+    (dataset,) = dataset_ids()
+    assert len(answers(test)) == 2 and len(open_version(dataset).contents.images) == 1
 
 
 def test_calibrated_probabilities_are_shown_on_request_beside_those_before():

@@ -27,7 +27,7 @@ def test_images_get_the_answers_of_the_network(served, client):
             for each in expect.predictions
         ]
         assert found["routing"] == [pytest.approx(row, abs=1e-5) for row in expect.routing.tolist()]
-        assert found["unlike"] == pytest.approx(vars(verdict))
+        assert found["unlike"] == pytest.approx(vars(verdict), rel=1e-4)
     assert [found["file"] for found in answer["images"]] == ["0.png", "1.png", "2.png"]
     network = {"run": served.run.id, "checkpoint": "best", "epoch": served.predictor.epoch, "fingerprint": "a digest"}
     assert answer["network"] == network

@@ -10,12 +10,17 @@ from expertnet.data.images import load_image
 from expertnet.service import snippets
 from expertnet.service.app import make_app
 from expertnet.service.limits import Limits
+from expertnet.service.server import KEY
 from tests.support.services import live, png
 
 
-@pytest.fixture(scope="module")
-def url(served):
-    with live(make_app(served, threads=1, limits=Limits())) as url:
+@pytest.fixture(params=["", "a key"])
+def url(request, served, monkeypatch):
+    """The service, without a key or with the one that the environment has."""
+    monkeypatch.delenv(KEY, raising=False)
+    if request.param:
+        monkeypatch.setenv(KEY, request.param)
+    with live(make_app(served, threads=1, limits=Limits(), key=request.param)) as url:
         yield url
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import runpy
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import zipfile
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from expertnet.data.images import load_image
@@ -134,6 +136,28 @@ def test_files_get_the_classes_that_the_studio_gives_them(exported):
     ]
     assert done.stdout.splitlines() == expected and len({line.split()[1] for line in expected}) > 1
     assert found.difference < 1e-4 and found.sentence in (folder / "README.md").read_text()
+    assert "only block 2 has experts" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        (np.uint16, 0, 65535),
+        (np.uint16, 0, 4000),
+        (np.int32, -500, 70000),
+        (np.float32, 0, 1),
+        (np.float32, 0, 200),
+        (np.float32, -3, 3),
+    ],
+)
+def test_deep_grayscale_becomes_the_pixels_that_the_studio_sees(exported, tmp_path, dtype, low, high):
+    values = np.linspace(low, high, 40 * 30).reshape(30, 40).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "deep.tiff")
+    size = load_predictor(exported[0]).image_size
+    expected = load_image((tmp_path / "deep.tiff").read_bytes(), size).numpy()
+    found = runpy.run_path(str(exported[2] / "classify.py"))["pixels"](tmp_path / "deep.tiff")
+    np.testing.assert_array_equal(found, expected)
+    assert np.ptp(expected) > 10  # not clipped to one value
 
 
 def test_files_that_cannot_be_read_are_named_and_the_others_classified(exported, tmp_path):

@@ -62,3 +62,13 @@ def cached_lab(selection: Selection) -> Lab | None:
     """Return the routing of the test set if it was computed before."""
     routed = cached_routing(selection.run, selection.checkpoint, selection.split)
     return None if routed is None else open_lab(routed, selection.predictor.classes)
+
+
+def with_lab(view: Callable[[Selection, Lab], None]) -> Callable[[Selection, Lab | None], None]:
+    """Return a view that shows nothing until the routing of the whole test set is known."""
+
+    def shown(selection: Selection, lab: Lab | None) -> None:
+        if lab is not None:
+            view(selection, lab)
+
+    return shown

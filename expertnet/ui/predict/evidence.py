@@ -15,12 +15,15 @@ EXACT = (
 )
 
 
-def show_evidence(predictor: Predictor, image: Tensor, classification: Classification) -> None:
-    """Draw a map of the image for a class that the user chooses among the likeliest, and one for each part of the network."""
+def show_evidence(predictor: Predictor, image: Tensor, classification: Classification, of: str = "") -> None:
+    """Draw a map of the image for a class that the user chooses among the likeliest, and one for each part of the network.
+
+    `of` tells apart the choices for two networks.
+    """
     labels = [prediction.label for prediction in classification.predictions]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Where the decision lies**", help=EXACT, width="content")
-        label = st.selectbox("Explained class", labels, width=160, label_visibility="collapsed")
+        label = st.selectbox(f"Explained class{of}", labels, width=160, label_visibility="collapsed")
     found, row = attribute(predictor, image), predictor.classes.index(label)
     maps_PHW, most = found.maps[row], float(found.maps[row].sum(0).abs().max())
     drawn = {"All parts": maps_PHW.sum(0)} | dict(zip(found.parts, maps_PHW, strict=True))

@@ -1,5 +1,6 @@
 """Many classified images: sorted, filtered, as tiles of which one is chosen, and as a table to download."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ ORDERS: dict[str, Callable[[Classified], float]] = {
     "In their order": lambda each: 0,
     "Least certain first": lambda each: each.probability,
     "Most certain first": lambda each: -each.probability,
-    "Most unlike first": lambda each: 1 if each.verdict is None else each.verdict.as_unusual,
+    "Most unlike first": lambda each: math.inf if each.verdict is None else -each.verdict.score,
 }
 
 
@@ -136,7 +137,8 @@ def show_table(classes: Sequence[str], passing: Sequence[Classified], unreadable
         if each.uncalibrated is not None:
             row[BEFORE] = each.uncalibrated
         if each.verdict is not None:
-            row |= {"unlike": each.verdict.unlike, "as unusual": each.verdict.as_unusual}
+            verdict = {"unlike": each.verdict.unlike, "as unusual": each.verdict.as_unusual}
+            row |= verdict | {"unlike-score": each.verdict.score, "limit of the score": each.verdict.limit}
         rows.append(row | {f"P({label})": share for label, share in shares})
     table = pd.DataFrame(rows)
     st.dataframe(

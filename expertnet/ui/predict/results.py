@@ -26,6 +26,10 @@ from expertnet.ui.predict.sources import invert_key
 from expertnet.utils.text import escape, percent
 
 CACHE = "answers of Predict"  # in the session: the answers for the current images
+PASSES = (
+    "This does not mean that the image shows one of the classes. Images of other things that look similar pass as well: 64% of images of "
+    "digits passed the included network for photographs, and 95% of photographs of classes that it had not learned passed a weak network."
+)
 
 
 def classify(
@@ -81,7 +85,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
 
 
 def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
-    """Show the answers of two runs for an image side by side."""
+    """Show the answers of two runs for an image side by side, each with its charts and where its decision lies."""
     for column, of, (run, predictor, shown) in zip(st.columns(2, gap="medium"), ("", " 2"), pair, strict=True):
         with column:
             with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
@@ -92,6 +96,9 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
             _notice(predictor, shown, of)
             _bars(shown, f"bars{of}")
             _routing(predictor, shown, f"heat{of}")
+            show_evidence(predictor, shown.image, shown.answer, of)
+    run, predictor, shown = pair[0]
+    correct(run, predictor, shown.given)
 
 
 def _image(shown: Classified) -> None:
@@ -104,7 +111,7 @@ def _answer(shown: Classified) -> None:
     if shown.uncalibrated is not None:
         st.caption(f"Calibrated; {percent(shown.uncalibrated)} before.")
     if shown.verdict is not None and not shown.unlike:
-        st.caption(shown.verdict.sentence)
+        st.caption(shown.verdict.sentence, help=PASSES)
     given = shown.given
     judged = "" if given.label is None else f"The answer is {'right' if shown.label == given.label else 'wrong'}. "
     st.caption(judged + escape(given.note or given.name))
