@@ -127,6 +127,14 @@ def test_what_matters_among_many_trials_is_computed_in_the_background(monkeypatc
     assert what_matters(sweep.plan(), trials_of(sweep)).sentence in text(test.run()) and test.get("vega_lite_chart")
 
 
+def test_the_table_of_many_trials_shows_the_best(monkeypatch):
+    sweep = done(started(RunStore(), sampler="random", budget=Budget(trials=12)))
+    monkeypatch.setattr(live, "SHOWN", 5)
+    test = opened("sweep", sweep=sweep.id)
+    best = [trial.number for trial in best_trials(trials_of(sweep), 5)]
+    assert test.dataframe[0].value["Trial"].tolist() == best and "The best 5 of 12 trials." in text(test)
+
+
 def test_the_page_shows_how_to_open_optunas_dashboard_where_it_is_installed(monkeypatch, tmp_path):
     sweep = done(started(RunStore(), budget=Budget(trials=1)))
     assert not opened("sweep", sweep=sweep.id).code

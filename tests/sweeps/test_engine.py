@@ -14,7 +14,7 @@ from expertnet.errors import DatasetError, RunError, SettingsError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.store.start_weights import FILE
-from expertnet.store.trash import move_to_trash
+from expertnet.store.trash import move_to_trash, restore_run
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
@@ -181,6 +181,21 @@ def test_a_trial_that_a_user_stops_or_deletes_ends_and_the_sweep_goes_on(store):
     done(sweep)
     assert states(sweep) == ["stopped", "stopped", "failed", "finished", "finished", "finished"]
     assert trials_of(sweep)[1].epoch == 1 and trials_of(sweep)[2].error == "Its run was deleted."
+
+
+def test_the_rows_of_trials_that_have_ended_are_kept_and_those_of_others_are_read_again(store):
+    sweep = started(store)
+    (first,) = advance(sweep)
+    train(first)
+    (second,) = advance(sweep)
+    ended, waits = trials_of(sweep)
+    second.write_status(second.status().changed(state="running", epoch=2))
+    again, trains = trials_of(sweep)
+    assert again is ended and (waits.state, trains.state, trains.epoch) == ("queued", "running", 2)
+    move_to_trash(first)
+    assert trials_of(sweep)[0].run is None
+    restore_run(store, first.id)
+    assert trials_of(sweep)[0].run.id == first.id
 
 
 def test_a_training_that_fails_fails_its_trial_alone(store):
