@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from expertnet.data.own.datasets import create_dataset
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.engine import advance, stop_sweep
@@ -17,6 +18,7 @@ from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
 from tests.support.opening import opened
+from tests.support.own import flowers
 from tests.support.sweeps import done, started, train
 
 
@@ -59,6 +61,18 @@ def test_the_form_starts_a_sweep_that_puts_its_trials_into_the_queue():
     assert "The queue is paused." in text(test)
     click(test, "Stop sweep")
     assert "Resume sweep" in labels(test) and sweep.status().state == "stopped"
+
+
+def test_a_sweep_takes_a_dataset_of_your_own_from_the_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    dataset, empty = flowers(count=6), create_dataset("Empty").dataset
+    test = opened("sweep")
+    picker = test.selectbox(key="sweep dataset")
+    assert "Flowers" in picker.options and "Empty" not in picker.options and picker.value != empty
+    picker.set_value(dataset).run()
+    click(test, "Start sweep")
+    (sweep,) = all_sweeps(RunStore())
+    assert not test.exception and sweep.plan().settings.data.dataset.startswith(f"{dataset}@")
 
 
 def test_the_questions_of_the_report_and_lists_of_values():

@@ -26,6 +26,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.home import install_command
 from expertnet.utils.processes import Process, this_process
+from tests.support.class_files import class_files, write
 from tests.support.served import ROOT
 from tests.support.small import settings
 from tests.support.sweeps import done, peak, plan, started, train
@@ -352,9 +353,14 @@ def test_an_impossible_plan_leaves_nothing_behind(store, values, says):
     assert not store.root.exists()
 
 
-def test_images_that_are_gone_leave_nothing_behind(store, tmp_path):
-    with pytest.raises(DatasetError, match="There is no folder or archive"):
-        start_sweep(store, plan(settings=settings(**{"data.dataset": str(tmp_path / "gone")})))
+@pytest.mark.parametrize(
+    ("name", "says"), [("gone", "There is no folder or archive"), ("empty", "class"), ("single", "one training image")]
+)
+def test_images_that_cannot_be_used_leave_nothing_behind(store, tmp_path, name, says):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "single", class_files(count=2))  # one is held out for the test
+    with pytest.raises(DatasetError, match=says):
+        start_sweep(store, plan(settings=settings(**{"data.dataset": str(tmp_path / name)})))
     assert not store.root.exists()
 
 
