@@ -1,17 +1,18 @@
 """Measure how fast the pages open, with 200 runs of 100 epochs in the store: python -m benchmarks.pages [--runs N ...] [--epochs N]
 
-First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page, at
-first and as the median of five later ones, the same with 200 runs compared and of a sweep of 300 trials, and the memory. The first
-content of a page is its heading: the time until the script sends it is printed beside that of the whole script. The times begin with
-the script, because each new session of AppTest first looks through all installed packages, which a server does once. The CPU times
-are those of the script alone, which does not wait for what it starts in the background. Then measures every page in Chromium, from
-the click on its link in an open tab to the end of its script: the first visit after the server's start, and the median of five later
-ones. With several numbers of runs, each is measured in a process of its own, without a browser.
+First measures the scripts of the pages without a browser: how long the index of the runs takes, the server time of each page, at first
+and as the median of five later ones, the same with 200 runs compared and of sweeps of 1,000 and 10,000 trials, and the memory. The first
+content of a page is its heading: the time until the script sends it is printed beside that of the whole script. The times begin with the
+script, because each new session of AppTest first looks through all installed packages, which a server does once. The CPU times are those
+of the script alone, which does not wait for what it starts in the background. Then measures every page in Chromium, from the click on its
+link in an open tab to the end of its script: the first visit after the server's start, and the median of five later ones. With several
+numbers of runs, each is measured in a process of its own, without a browser.
 """
 
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from statistics import median
 from unittest.mock import patch
 
 import psutil
+from optuna.trial import create_trial
 from playwright.sync_api import Page, sync_playwright
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
@@ -50,7 +52,7 @@ PAGES = {
     "Experts": "Experts",
     "Predict": "Predict",
 }  # with their headings
-TRIALS, EPOCHS = 300, 6  # of the sweep, and epochs of each trial
+TRIALS, EPOCHS = (1_000, 10_000), 6  # of the sweeps, and epochs of each trial
 
 
 def fill(store: RunStore, runs: int, epochs: int) -> None:
@@ -89,12 +91,21 @@ def add_sweep(store: RunStore, trials: int) -> Sweep:
     """Add a sweep that has ended, whose trials are the runs of the store, each many times."""
     space = parse_space(["training.lr=1e-4..1e-1:log", "model.num_experts=1..5", "model.channels=8..64:step=8"])
     plan = Plan(settings=build_settings("quick", "digits"), space=space, budget=Budget(trials=trials), sampler="random")
-    sweep, runs = create_sweep(store, plan), store.list()
-    with open_study(sweep) as study:
+    sweep, runs, chance = create_sweep(store, plan), store.list(), random.Random(0)
+    distributions = {dimension.key: dimension.distribution() for dimension in space}
+    with open_study(sweep) as study:  # ask() would take minutes for thousands
         for number in range(trials):
-            trial = study.note(study.ask(), run=runs[number % len(runs)].id, epochs=EPOCHS, seconds=10.0)
-            study.report(trial, {epoch: epoch / EPOCHS * trial.params["training.lr"] for epoch in range(1, EPOCHS + 1)})
-            study.tell(trial, trial.params["training.lr"])
+            lr = 10 ** chance.uniform(-4, -1)
+            numbers = {"model.num_experts": chance.randint(1, 5), "model.channels": 8 * chance.randint(1, 8)}
+            study.study.add_trial(
+                create_trial(
+                    value=lr,
+                    params={"training.lr": lr} | numbers,
+                    distributions=distributions,
+                    user_attrs={"run": runs[number % len(runs)].id, "epochs": EPOCHS, "seconds": 10.0},
+                    intermediate_values={epoch: epoch / EPOCHS * lr for epoch in range(1, EPOCHS + 1)},
+                )
+            )
     sweep.write_status(state="finished", reason=f"{trials} trials")
     return sweep
 
@@ -193,11 +204,15 @@ def script_times(store: RunStore, folder: Path) -> None:
     session = opened("runs", store.root)
     session.session_state[SELECTED] = tuple(run.id for run in store.list()[:200])
     print(f"Runs, 200 selected: {words([timed(session) for _ in range(5)])}")
-    session = opened("sweep", store.root)
-    session.query_params["sweep"] = (all_sweeps(store) or [add_sweep(store, TRIALS)])[0].id
-    print(f"Sweep, {TRIALS} trials: first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")
-    session.segmented_control(key="sweep view").set_value("What matters")
-    print(f"Sweep, what matters: first {words([timed(session)])}, then {words([timed(session) for _ in range(5)])}")
+    made = {sweep.plan().budget.trials: sweep for sweep in all_sweeps(store)}
+    for trials in TRIALS:
+        session = opened("sweep", store.root)
+        session.query_params["sweep"] = (made.get(trials) or add_sweep(store, trials)).id
+        first = words([timed(session)])
+        print(f"Sweep, {trials:,} trials: first {first}, then {words([timed(session) for _ in range(5)])}", flush=True)
+        session.segmented_control(key="sweep view").set_value("What matters")
+        first = words([timed(session)])
+        print(f"Sweep, what matters: first {first}, then {words([timed(session) for _ in range(5)])}", flush=True)
 
 
 def one_run(store: RunStore, folder: Path) -> Path:

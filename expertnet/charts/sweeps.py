@@ -12,7 +12,8 @@ ROW = 34  # pixels of an importance
 
 def _points(trials: pd.DataFrame, x: alt.X, *fields: str) -> alt.Chart:
     """Draw a point per trial that is colored by its state. A click on one tells its run."""
-    present = [state for state in STATES if state in set(trials["state"])]
+    states = set(trials["state"])
+    present = [state for state in STATES if state in states]
     scale = alt.Scale(domain=present, range=[STATES[state] for state in present])
     color = alt.Color("state:N", title=None, scale=scale, legend=alt.Legend(orient="top", columns=6))
     return (

@@ -10,8 +10,7 @@ import typer
 
 from expertnet.cli.options import Json, RunsDir, open_store
 from expertnet.cli.output import ActivityPrinter, print_result, say
-from expertnet.data.builtin import BUILTIN
-from expertnet.data.custom import scan
+from expertnet.data.custom import refuse_unusable
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
@@ -126,8 +125,7 @@ def _create(store: RunStore, settings: Settings, preset: str, name: str) -> Run:
     from expertnet.training.start import check_can_start
 
     check_can_start(settings, store)
-    if settings.data.dataset not in BUILTIN:
-        scan(settings.data)  # images that cannot be used leave no run behind
+    refuse_unusable(settings.data)  # images that cannot be used leave no run behind
     return store.create(settings, preset, name)
 
 

@@ -78,6 +78,12 @@ def scan(data: DataSettings, progress: Report = silent) -> Scan:
     return scanned
 
 
+def refuse_unusable(data: DataSettings) -> None:
+    """Raise DatasetError unless the images are built in, or your own ones that can be used. Raises like load_dataset."""
+    if data.dataset not in BUILTIN:
+        scan(data)
+
+
 def _known(data: DataSettings) -> Scan | DatasetError | None:
     """Return the result of the last scan, or None if there is none or it may have changed since."""
     scanned, versions = _scans.get(data.dataset, (None, {}))

@@ -8,7 +8,7 @@ The module is long because the order of all steps matters, and is seen only in o
 from contextlib import suppress
 from typing import Any
 
-from expertnet.data.datasets import refuse_if_missing
+from expertnet.data.custom import refuse_unusable
 from expertnet.errors import RunError, SettingsError
 from expertnet.store.checks import resume_fault
 from expertnet.store.notes import MAX_NAME, SWEEP_TAG
@@ -71,7 +71,7 @@ def start_sweep(store: RunStore, plan: Plan, owner: Process | None = None) -> Sw
     require_optuna()
     plan.checked()
     require_trackers(plan.settings)
-    refuse_if_missing(plan.settings.data)
+    refuse_unusable(plan.settings.data)
     check_database()
     return create_sweep(store, plan.model_copy(update={"database": database_name()}), owner)
 

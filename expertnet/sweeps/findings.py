@@ -44,9 +44,10 @@ def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:
     measured, best = _measured(trials), best_trials(trials)
     if not measured:
         return None
-    table = trial_table(measured)
+    rows = [(trial.number, trial.state, trial.accuracy) for trial in measured]
+    drawn = pd.DataFrame(rows, columns=["trial", "state", "accuracy"])
     counts = [trial.accuracy if trial.known and trial.state != "pruned" else None for trial in measured]
-    table["best"] = pd.Series(counts, dtype=float).cummax().ffill()
+    drawn["best"] = pd.Series(counts, dtype=float).cummax().ffill()
     sentence = "No trial has ended yet."
     if best:
         sentence = (
@@ -59,7 +60,7 @@ def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:
         "and those that failed or still train do not count. "
         f"Search: {plan.sampler}. {SAMPLERS[plan.sampler]} Pruning: {plan.pruner}. {PRUNERS[plan.pruner]}"
     )
-    return Finding("trials", "chart of the trials", sentence, partial(over_time, table), trial_table(trials), method)
+    return Finding("trials", "chart of the trials", sentence, partial(over_time, drawn), trial_table(trials), method)
 
 
 def what_matters(plan: Plan, trials: list[Trial]) -> Finding | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,8 +28,8 @@ class Trial:
     number: int  # from 1
     state: str  # of its run, or pruned, or cut off (the budget was spent)
     values: dict[str, Any]  # by dotted key
-    run: Run | None  # None if there never was one, or it was deleted
-    run_id: str
+    root: Path  # of the store
+    run_id: str  # "" if there never was a run
     accuracy: float | None  # the best validation accuracy so far, a fraction
     epoch: int
     epochs: int
@@ -36,6 +37,12 @@ class Trial:
     parameters: int | None  # None if the values do not fit together
     multiply_adds: int | None
     error: str
+
+    @property
+    def run(self) -> Run | None:
+        """Return the run; None if there never was one, or it was deleted."""
+        run = Run(self.root / self.run_id)
+        return run if self.run_id and run.path.is_dir() else None
 
     @property
     def active(self) -> bool:
@@ -51,16 +58,24 @@ def trials_of(sweep: Sweep) -> list[Trial]:
     """Return the trials of a sweep in order."""
     with open_study(sweep) as study:
         found = study.trials()
-    plan = sweep.plan()
-    return [_trial(sweep, plan, trial) for trial in found]
+    plan, ended = sweep.plan(), _ended(sweep.path)
+    for trial in found:
+        if trial.number not in ended and trial.state.name != "RUNNING":
+            ended[trial.number] = _trial(sweep, plan, trial)
+    return [ended.get(trial.number) or _trial(sweep, plan, trial) for trial in found]
+
+
+@lru_cache(maxsize=4)
+def _ended(path: Path) -> dict[int, Trial]:
+    """Return the known trials of a sweep that have ended, which change no more, by Optuna's number."""
+    return {}
 
 
 def _trial(sweep: Sweep, plan: Plan, trial: Any) -> Trial:
     noted, run_id = trial.user_attrs, trial.user_attrs.get("run", "")
     run = Run(sweep.store.root / run_id)
-    found = run if run_id and run.path.is_dir() else None
-    open_ = trial.state.name == "RUNNING"
-    status = found.status() if found and open_ else None
+    is_open = trial.state.name == "RUNNING" and run_id and run.path.is_dir()
+    status = run.status() if is_open else None
     told = {"COMPLETE": "finished", "PRUNED": CUT.get(noted.get("cut", ""), "stopped")}
     failed = "failed" if noted.get("error") else "stopped"
     values = {dimension.key: dimension.typed(trial.params[dimension.key]) for dimension in plan.space}
@@ -71,7 +86,7 @@ def _trial(sweep: Sweep, plan: Plan, trial: Any) -> Trial:
         number=trial.number + 1,
         state=status.state if status else told.get(trial.state.name, failed),
         values=values,
-        run=found,
+        root=sweep.store.root,
         run_id=run_id,
         accuracy=trial.value if trial.state.name == "COMPLETE" else best,
         epoch=status.epoch if status else noted.get("epochs", 0),
@@ -90,7 +105,7 @@ def _settings(plan: Plan, values: dict[str, Any]) -> Settings | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _cost(settings: Settings) -> Estimate:
     return estimate(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from expertnet.data.own.datasets import create_dataset
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.engine import advance, stop_sweep
@@ -17,6 +18,7 @@ from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
 from tests.support.opening import opened
+from tests.support.own import flowers
 from tests.support.sweeps import done, started, train
 
 
@@ -59,6 +61,18 @@ def test_the_form_starts_a_sweep_that_puts_its_trials_into_the_queue():
     assert "The queue is paused." in text(test)
     click(test, "Stop sweep")
     assert "Resume sweep" in labels(test) and sweep.status().state == "stopped"
+
+
+def test_a_sweep_takes_a_dataset_of_your_own_from_the_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    dataset, empty = flowers(count=6), create_dataset("Empty").dataset
+    test = opened("sweep")
+    picker = test.selectbox(key="sweep dataset")
+    assert "Flowers" in picker.options and "Empty" not in picker.options and picker.value != empty
+    picker.set_value(dataset).run()
+    click(test, "Start sweep")
+    (sweep,) = all_sweeps(RunStore())
+    assert not test.exception and sweep.plan().settings.data.dataset.startswith(f"{dataset}@")
 
 
 def test_the_questions_of_the_report_and_lists_of_values():
@@ -125,6 +139,14 @@ def test_what_matters_among_many_trials_is_computed_in_the_background(monkeypatc
     test.segmented_control(key="sweep view").set_value("What matters").run()
     tasks.find(("importance", str(sweep.path), False, 12)).join()
     assert what_matters(sweep.plan(), trials_of(sweep)).sentence in text(test.run()) and test.get("vega_lite_chart")
+
+
+def test_the_table_of_many_trials_shows_the_best(monkeypatch):
+    sweep = done(started(RunStore(), sampler="random", budget=Budget(trials=12)))
+    monkeypatch.setattr(live, "SHOWN", 5)
+    test = opened("sweep", sweep=sweep.id)
+    best = [trial.number for trial in best_trials(trials_of(sweep), 5)]
+    assert test.dataframe[0].value["Trial"].tolist() == best and "The best 5 of 12 trials." in text(test)
 
 
 def test_the_page_shows_how_to_open_optunas_dashboard_where_it_is_installed(monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ from expertnet.errors import DatasetError, RunError, SettingsError
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.store.start_weights import FILE
-from expertnet.store.trash import move_to_trash
+from expertnet.store.trash import move_to_trash, restore_run
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
@@ -26,6 +26,7 @@ from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop, stop_run
 from expertnet.utils.home import install_command
 from expertnet.utils.processes import Process, this_process
+from tests.support.class_files import class_files, write
 from tests.support.served import ROOT
 from tests.support.small import settings
 from tests.support.sweeps import done, peak, plan, started, train
@@ -183,6 +184,21 @@ def test_a_trial_that_a_user_stops_or_deletes_ends_and_the_sweep_goes_on(store):
     assert trials_of(sweep)[1].epoch == 1 and trials_of(sweep)[2].error == "Its run was deleted."
 
 
+def test_the_rows_of_trials_that_have_ended_are_kept_and_those_of_others_are_read_again(store):
+    sweep = started(store)
+    (first,) = advance(sweep)
+    train(first)
+    (second,) = advance(sweep)
+    ended, waits = trials_of(sweep)
+    second.write_status(second.status().changed(state="running", epoch=2))
+    again, trains = trials_of(sweep)
+    assert again is ended and (waits.state, trains.state, trains.epoch) == ("queued", "running", 2)
+    move_to_trash(first)
+    assert trials_of(sweep)[0].run is None
+    restore_run(store, first.id)
+    assert trials_of(sweep)[0].run.id == first.id
+
+
 def test_a_training_that_fails_fails_its_trial_alone(store):
     sweep = started(store)
     (run,) = advance(sweep)
@@ -337,9 +353,14 @@ def test_an_impossible_plan_leaves_nothing_behind(store, values, says):
     assert not store.root.exists()
 
 
-def test_images_that_are_gone_leave_nothing_behind(store, tmp_path):
-    with pytest.raises(DatasetError, match="There is no folder or archive"):
-        start_sweep(store, plan(settings=settings(**{"data.dataset": str(tmp_path / "gone")})))
+@pytest.mark.parametrize(
+    ("name", "says"), [("gone", "There is no folder or archive"), ("empty", "class"), ("single", "one training image")]
+)
+def test_images_that_cannot_be_used_leave_nothing_behind(store, tmp_path, name, says):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "single", class_files(count=2))  # one is held out for the test
+    with pytest.raises(DatasetError, match=says):
+        start_sweep(store, plan(settings=settings(**{"data.dataset": str(tmp_path / name)})))
     assert not store.root.exists()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from expertnet.data.builtin import BUILTIN
+from expertnet.data.catalog import list_datasets
 from expertnet.errors import UserError
 from expertnet.settings.fields import SettingField, build_settings, flat, parse_assignments, setting_fields, with_labels
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
@@ -79,13 +80,14 @@ def _base() -> tuple[Settings, str]:
     """Ask for the settings that all trials share. Returns them, and what is wrong with them or ""."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled base"))
     titles = {name: spec.title for name, spec in BUILTIN.items()}
+    titles |= {own.dataset: own.title for own in list_datasets() if own.own and own.images}
     dataset = row.selectbox(
         "Dataset",
-        list(BUILTIN),
+        list(titles),
         format_func=lambda name: titles.get(name, name),
         key="sweep dataset",
         accept_new_options=True,
-        help="A built-in dataset, or the path of a folder or archive of class folders.",
+        help="A built-in dataset, one of yours, or the path of a folder or archive of class folders.",
         width=300,
     )
     preset = row.selectbox("Preset", list(PRESETS), key="sweep preset", width=180)

@@ -33,6 +33,7 @@ from expertnet.utils.text import counted, escape
 TICK = 2.0  # seconds
 VIEWS = ("Trials", "What matters", "One setting", "All settings", "Accuracy and cost")
 AT_ONCE, ANEW = 300, 50  # trials whose importance a tick computes, and by how many more a task computes it again
+SHOWN = 300  # rows of the table
 MORE = 10  # trials that a larger budget adds
 
 
@@ -96,8 +97,7 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
             )
             action(row, f"{MORE} more trials", "add", "more trials", lambda: resume(more))
     for trial in trials:
-        run = trial.run
-        if run is not None and trial.state in ("running", "queued"):
+        if trial.state in ("running", "queued") and (run := trial.run):
             action(
                 row, f"Stop trial {trial.number}", "close", f"stop {run.id}", partial(stop_run, run), type="tertiary"
             )
@@ -172,9 +172,10 @@ def _parallel(plan: Plan, trials: list[Trial]) -> None:
 
 
 def _table(plan: Plan, trials: list[Trial]) -> None:
-    """Draw the trials, the best first."""
+    """Draw the best trials, and say how many more there are."""
     if not trials:
         return
+    shown = ranked(trials)[:SHOWN]
     table = pd.DataFrame(
         [
             {"Trial": trial.number, "State": state_mark(trial.state), "Accuracy": trial.accuracy}
@@ -185,7 +186,7 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
                 "Run": _address(trial),
                 "Why": trial.error,
             }
-            for trial in ranked(trials)
+            for trial in shown
         ]
     )
     if not table["Why"].any():
@@ -204,6 +205,10 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
         placeholder="–",
         alt="The trials of the sweep, the best first",
     )
+    if len(shown) < len(trials):
+        st.caption(
+            f"The best {SHOWN} of {len(trials):,} trials. The CSV file of the view “{VIEWS[0]}” has all of them."
+        )
 
 
 def _address(trial: Trial) -> str | None:
