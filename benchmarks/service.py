@@ -211,6 +211,7 @@ def print_memory(run: Run, minutes: float) -> None:
             times, found = asyncio.run(load(url, request, 16, minutes * 6))
             statuses, done = statuses + found, done + len(times) * len(images)
             row = {
+                "network": run.title,
                 "minutes": round(tenth * minutes / 10, 2),
                 "MB": round(process.memory_info().rss / 1e6, 1),
                 "images": done,
@@ -240,7 +241,12 @@ def print_hostile(run: Run, count: int) -> None:
             assert answer is None or answer < 500, case
 
         send()
-        row = {"requests": sum(found.values()), "failures": failures(metrics(url)), "statuses": found}
+        row = {
+            "network": run.title,
+            "requests": sum(found.values()),
+            "failures": failures(metrics(url)),
+            "statuses": found,
+        }
         print(json.dumps(row | {"MB": round(process.memory_info().rss / 1e6, 1)}), flush=True)
 
 

@@ -195,7 +195,7 @@ def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Itera
         yield (
             "- The studio, `expertnet predict` and the service mark an image as unlike the training images if its unlike-score is above "
             f"{novelty.held_out.quantile(KEPT):.2f}. Of {len(novelty.held_out):,} images held out of training, {percent(KEPT, 0)} are "
-            "below. Images of other things that look similar to the network pass as well. ONNX networks and web pages do not give this score."
+            "below. Images of other things that look similar to the network pass as well. ONNX networks and web pages have no such score."
         )
     routed = cached_routing(run, checkpoint)
     if routed is None:
