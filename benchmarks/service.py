@@ -210,13 +210,8 @@ def print_memory(run: Run, minutes: float) -> None:
         for tenth in range(1, 11):
             times, found = asyncio.run(load(url, request, 16, minutes * 6))
             statuses, done = statuses + found, done + len(times) * len(images)
-            row = {
-                "network": run.title,
-                "minutes": round(tenth * minutes / 10, 2),
-                "MB": round(process.memory_info().rss / 1e6, 1),
-                "images": done,
-            }
-            sizes.append(row["MB"])
+            sizes.append(round(process.memory_info().rss / 1e6, 1))
+            row = {"network": run.title, "minutes": round(tenth * minutes / 10, 2), "MB": sizes[-1], "images": done}
             print(json.dumps(row | {"statuses": statuses, "threads": process.num_threads()}), flush=True)
         if sizes[-1] > 1.05 * sizes[2]:
             sys.exit("The memory grows.")
