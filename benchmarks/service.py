@@ -210,12 +210,8 @@ def print_memory(run: Run, minutes: float) -> None:
         for tenth in range(1, 11):
             times, found = asyncio.run(load(url, request, 16, minutes * 6))
             statuses, done = statuses + found, done + len(times) * len(images)
-            row = {
-                "minutes": round(tenth * minutes / 10, 2),
-                "MB": round(process.memory_info().rss / 1e6, 1),
-                "images": done,
-            }
-            sizes.append(row["MB"])
+            sizes.append(round(process.memory_info().rss / 1e6, 1))
+            row = {"network": run.title, "minutes": round(tenth * minutes / 10, 2), "MB": sizes[-1], "images": done}
             print(json.dumps(row | {"statuses": statuses, "threads": process.num_threads()}), flush=True)
         if sizes[-1] > 1.05 * sizes[2]:
             sys.exit("The memory grows.")
@@ -240,7 +236,12 @@ def print_hostile(run: Run, count: int) -> None:
             assert answer is None or answer < 500, case
 
         send()
-        row = {"requests": sum(found.values()), "failures": failures(metrics(url)), "statuses": found}
+        row = {
+            "network": run.title,
+            "requests": sum(found.values()),
+            "failures": failures(metrics(url)),
+            "statuses": found,
+        }
         print(json.dumps(row | {"MB": round(process.memory_info().rss / 1e6, 1)}), flush=True)
 
 

@@ -100,7 +100,7 @@ def _safetensors(run: Run, checkpoint: CheckpointKind, output: Path) -> int:
 
 
 def _card(run: Run, checkpoint: CheckpointKind, exported: int | None = None) -> str:
-    """Return the model card, for which the test images are classified if they are here and have not been.
+    """Return the model card, for which the run's images are classified if they are here and have not been.
 
     Raises RunError if the checkpoint is no longer that of the epoch that the card is `exported` with.
     """
@@ -128,16 +128,20 @@ def _onnx(
     run: Run, checkpoint: CheckpointKind, precision: PrecisionKind, output: Path, as_page: bool
 ) -> tuple[dict[str, Any], str]:
     """Write a checked network, and return fields for --json and a sentence on it."""
+    from expertnet.findings.card import measure_for_card
     from expertnet.transfer.export_onnx import export_onnx, package
     from expertnet.transfer.onnx_precision import Precision
     from expertnet.transfer.web_page import load_runtime, web_page
 
     progress = ActivityPrinter()
     runtime = load_runtime(progress) if as_page else None  # first, since a network may be missing
+    has_card = not as_page and output.suffix != ".onnx"
+    if has_card:
+        measure_for_card(run, checkpoint.value, progress)  # first, since the network carries the temperature
     exported = export_onnx(run, checkpoint.value, Precision(precision.value), progress)
     if runtime:
         content = web_page(run, exported, runtime)
-    elif output.suffix == ".onnx":
+    elif not has_card:
         content = exported.content
     else:
         content = package(run, exported, _card(run, checkpoint, exported.predictor.epoch))

@@ -9,9 +9,10 @@ from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, UserError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.figures import wilson
-from expertnet.evaluation.outputs import cached_outputs, measure_outputs
+from expertnet.evaluation.outputs import cached_outputs, cached_temperature, measure_outputs
 from expertnet.findings import controls
 from expertnet.findings.verdict import verdict
+from expertnet.inference.mistakes import Part
 from expertnet.inference.novelty import KEPT, cached_novelty, measurable
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import cached_routing
@@ -37,16 +38,16 @@ def measure_for_card(
     cancelled: ShouldStop = never,
     threads: int | None = None,
 ) -> bool:
-    """Classify the test images for the card if they are here, have not been and the weights are final. Return whether it did.
+    """Classify the test and validation images for the card if they are here, have not been and the weights are final.
 
-    Raises Cancelled.
+    Return whether there were any. This calibrates the run. Raises Cancelled.
     """
-    if not measurable(run) or cached_outputs(run, "test", checkpoint) is not None:
-        return False
-    with suppress(UserError, OSError):  # the card says what is missing
-        measure_outputs(run, "test", checkpoint, progress, cancelled, threads)
-        return True
-    return False
+    parts: list[Part] = ["test"] if run.watches_test else ["test", "validation"]
+    missing = [part for part in parts if measurable(run) and cached_outputs(run, part, checkpoint) is None]
+    for part in missing:
+        with suppress(UserError, OSError):  # the card says what is missing
+            measure_outputs(run, part, checkpoint, progress, cancelled, threads)
+    return bool(missing)
 
 
 def model_card(run: Run, checkpoint: Checkpoint = "best", exported: int | None = None) -> str:
@@ -186,21 +187,15 @@ def _routing(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iter
 
 
 def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iterator[str]:
-    outputs = cached_outputs(run, "test", checkpoint)
-    trust = "How far its probabilities can be trusted has not been measured."
-    if outputs is not None:
-        ece = calibration(outputs.logits, outputs.labels).ece
-        trust = (
-            f"On the test images, its probabilities are off by {percent(ece)} on average (expected calibration error)."
-        )
+    trust = _trust(run, checkpoint)
     yield f"- The network knows no other classes: it assigns one of them to any image, whatever the image shows. {trust}"
     yield "- Images from another source (camera, light, drawing style) may be recognized less often than the figures say."
     novelty = cached_novelty(run, checkpoint)
     if novelty is not None:
         yield (
             "- The studio, `expertnet predict` and the service mark an image as unlike the training images if its unlike-score is above "
-            f"{novelty.limit:.2f}. Of {len(novelty.held_out):,} images held out of the training, {percent(KEPT, 0)} are below. Images of "
-            "other things that look similar to the network pass as well. ONNX networks and web pages do not give this score."
+            f"{novelty.held_out.quantile(KEPT):.2f}. Of {len(novelty.held_out):,} images held out of training, {percent(KEPT, 0)} are "
+            "below. Images of other things that look similar to the network pass as well. ONNX networks and web pages have no such score."
         )
     routed = cached_routing(run, checkpoint)
     if routed is None:
@@ -216,6 +211,22 @@ def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Itera
     weakest = ", ".join(text for _, text in sorted(shares)[:WEAKEST])
     if weakest:
         yield f"- Classes recognized the least in the test set: {weakest}."
+
+
+def _trust(run: Run, checkpoint: Checkpoint) -> str:
+    """Say how far the probabilities are off, also those that the temperature calibrates."""
+    outputs, temperature = cached_outputs(run, "test", checkpoint), cached_temperature(run, checkpoint)
+    if outputs is None:
+        return "How far its probabilities can be trusted has not been measured."
+    ece = calibration(outputs.logits, outputs.labels).ece
+    said = f"On the test images, its probabilities are off by {percent(ece)} on average (expected calibration error)"
+    if temperature is None:
+        return f"{said}."
+    after = calibration(outputs.logits, outputs.labels, temperature).ece
+    return (
+        f"{said}, and by {percent(after)} once the logits are divided by the temperature {temperature:.2f}, which was fitted on the "
+        "validation images."
+    )
 
 
 def _training(run: Run, info: DatasetInfo) -> Iterator[str]:

@@ -8,7 +8,6 @@ probabilistic PCA: its RANK largest directions, and one variance for all others.
 Shapes: N images, C classes, F features, R directions, M held-out images.
 """
 
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -58,12 +57,9 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """Say it in words. That an image passes is no evidence that it is like the training images."""
-        if self.as_unusual == 0:
-            than = f"less typical than all {self.held_out:,} images held out of training"
-        else:
-            than = f"more typical than {percent(self.as_unusual)} of the {self.held_out:,} images held out of training"
+        than = f"more typical than {percent(self.as_unusual)} of the" if self.as_unusual else "less typical than all"
         found = "This image looks unlike the training images" if self.unlike else "Nothing marks this image as unusual"
-        return f"{found}: it is {than}."
+        return f"{found}: it is {than} {self.held_out:,} images held out of training."
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +74,6 @@ class Novelty:
     rest: Tensor  # (): variance in every other direction
     usual: Tensor  # (2, 2): mean and standard deviation over the held-out images of each summand
     held_out: Tensor  # (M,): their scores, ascending
-
-    @property
-    def limit(self) -> float:
-        """The score above which an image is unlike the training images."""
-        return _scale(self).limit
 
     def distances(self, features_NF: Tensor) -> Tensor:
         """Return the squared Mahalanobis distance to the nearest class: (N,)."""
@@ -120,7 +111,7 @@ class _Scale:
         self.mean, self.scale, self.rest, self.usual = (arrays[name] for name in ("mean", "scale", "rest", "usual"))
         self.directions_FR, self.surplus_R = arrays["directions"].T, 1 / self.rest - 1 / arrays["variances"]
         self.held_out, classes_CF = arrays["held_out"], arrays["classes"]
-        self.limit = float(np.quantile(self.held_out, KEPT)) if len(self.held_out) else math.inf
+        self.limit = float(np.quantile(self.held_out, KEPT)) if len(self.held_out) else np.inf
         along_CR = classes_CF @ self.directions_FR
         self.weighed_FC = 2 * (classes_CF / self.rest - along_CR * self.surplus_R @ self.directions_FR.T).T
         self.classes_C = self._lengths(classes_CF)

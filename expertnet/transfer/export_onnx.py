@@ -15,6 +15,7 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.images import load_image
 from expertnet.data.parts import load_training_sample, load_validation_split
 from expertnet.errors import DatasetError
+from expertnet.evaluation.outputs import cached_temperature
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import has_own_test_set, load_own_test_set
 from expertnet.store.checkpoints import Checkpoint
@@ -80,12 +81,12 @@ def export_onnx(
     Raises RunError if a package is missing, there is no usable checkpoint, or a graph does not answer as PyTorch does, and
     DatasetError if int8 lacks the images to calibrate it.
     """
-    predictor = load_predictor(run, checkpoint)
+    predictor, temperature = load_predictor(run, checkpoint), cached_temperature(run, checkpoint)
     test = load_own_test_set(run, progress) if has_own_test_set(run) else None
     calibration = _calibration_images(run, progress) if precision is Precision.INT8 else None
     progress("Converting the network", None)
     model = onnx_graph(predictor)
-    float32 = with_metadata(model, metadata(predictor, run.id, Precision.FLOAT32))
+    float32 = with_metadata(model, metadata(predictor, run.id, Precision.FLOAT32, temperature))
     progress("Checking the network in onnxruntime", None)
     images = drawn(max(SIZES), predictor.image_size)
     images = images if test is None else torch.cat((test.images[: max(SIZES)], images))
@@ -94,7 +95,7 @@ def export_onnx(
         return Exported(float32, predictor, precision, difference, None)
     progress(f"Converting to {precision.value}", None)
     smaller = to_float16(model) if calibration is None else to_int8(model, calibration)
-    content = with_metadata(smaller, metadata(predictor, run.id, precision))
+    content = with_metadata(smaller, metadata(predictor, run.id, precision, temperature))
     progress(f"Checking the {precision.value} network in onnxruntime", None)
     difference = check(content, predictor, images, ALLOWED[precision])
     kept = None if test is None else measure(content, float32, test, progress, most)

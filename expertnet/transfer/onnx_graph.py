@@ -82,10 +82,10 @@ def onnx_graph(predictor: Predictor, features: bool = False) -> Any:
     return program.model_proto
 
 
-def metadata(predictor: Predictor, run_id: str, precision: str) -> dict[str, str]:
-    """Return the facts that a graph carries, as text; lists are JSON."""
+def metadata(predictor: Predictor, run_id: str, precision: str, temperature: float | None = None) -> dict[str, str]:
+    """Return the facts that a graph carries, as text; lists are JSON. The temperature is that of a run that has been calibrated."""
     info = predictor.info
-    return {
+    facts = {
         "classes": json.dumps(info.classes),
         "image_size": str(predictor.image_size),
         "preprocessing": PREPROCESSING,
@@ -98,6 +98,7 @@ def metadata(predictor: Predictor, run_id: str, precision: str) -> dict[str, str
         "precision": precision,
         "expertnet": __version__,
     }
+    return facts if temperature is None else facts | {"temperature": str(temperature)}
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -87,7 +87,7 @@ def _formats(run: Run, key: str) -> None:
     elif format == CARD:
         measured = in_background(
             (key, format, version),
-            "Measure the test images",
+            "Measure the images",
             partial(measure_for_card, run, "best", threads=threads()),
             LIMIT,
         )

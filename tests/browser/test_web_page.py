@@ -1,5 +1,6 @@
 """A network as a web page, opened from the disk without a network connection."""
 
+import re
 from base64 import b64encode
 
 import pytest
@@ -11,6 +12,8 @@ from expertnet.errors import RunError
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_onnx import export_onnx, golden_images
+from expertnet.transfer.onnx_check import open_session, outputs
+from expertnet.transfer.onnx_precision import Precision
 from expertnet.transfer.web_page import load_runtime, web_page
 from tests.support.opening import finished
 
@@ -36,17 +39,23 @@ def runtime():
             pytest.skip(str(error))
 
 
-def test_a_page_classifies_files_as_the_studio_does(new_page, runtime, tmp_path):
+@pytest.mark.parametrize(
+    "precision",
+    [Precision.FLOAT32, *(pytest.param(each, marks=pytest.mark.long) for each in (Precision.FLOAT16, Precision.INT8))],
+)
+def test_a_page_classifies_files_as_the_studio_does(new_page, runtime, tmp_path, precision):
     run = finished(RunStore())
     run.annotate(Notes(TITLE))
-    exported, files = export_onnx(run), golden_images(run, 8)
+    exported, files = export_onnx(run, precision=precision), golden_images(run, 8)
     (tmp_path / "page.html").write_bytes(web_page(run, exported, runtime))
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    net = exported.predictor
-    images = torch.stack([load_image(content, 8) for content in files.values()])
-    answers, (probabilities, routing) = net.classify(images), net(images)
+    classes, images = exported.predictor.classes, torch.stack([load_image(content, 8) for content in files.values()])
+    if precision is Precision.FLOAT32:
+        probabilities, routing = exported.predictor(images)
+    else:  # differ from PyTorch's
+        probabilities, routing = map(torch.from_numpy, outputs(open_session(exported.content), images))
 
     page = new_page()
     page.context.set_offline(True)
@@ -54,11 +63,13 @@ def test_a_page_classifies_files_as_the_studio_does(new_page, runtime, tmp_path)
     status = page.get_by_role("status")
     expect(status).to_have_text("Ready.")
     expect(page.get_by_role("heading", level=1)).to_have_text(TITLE)
-    for name, answer in list(zip(files, answers, strict=True))[-2:]:
+    for name, shares, weights in list(zip(files, probabilities, routing, strict=True))[-2:]:
         page.get_by_label("choose a file").set_input_files(tmp_path / name)
-        best = answer.predictions[0]
-        expect(status).to_have_text(f"Answer: {best.label} ({best.probability:.1%})")
-        expect(page.locator("#routing td").last).to_have_text(f"{answer.routing[-1, -1]:.1%}")
+        said = re.compile(rf"Answer: {classes[shares.argmax()]} \(([\d.]+)%\)")
+        expect(status).to_have_text(said)
+        assert float(said.fullmatch(status.text_content())[1]) == pytest.approx(100 * shares.max().item(), abs=0.1)
+        shown = page.locator("#routing td").last.text_content()
+        assert float(shown.rstrip("%")) == pytest.approx(100 * weights[-1, -1].item(), abs=0.1)
     (tmp_path / "text.png").write_text("no image")
     page.get_by_label("choose a file").set_input_files(tmp_path / "text.png")
     expect(status).to_have_text("This file cannot be read as an image. Choose a JPEG, PNG or WebP file.")

@@ -8,8 +8,8 @@ from huggingface_hub import ModelCard
 
 from expertnet.errors import RunError
 from expertnet.evaluation.calibration import calibration
-from expertnet.evaluation.outputs import measure_outputs
-from expertnet.findings.card import model_card
+from expertnet.evaluation.outputs import cached_temperature, measure_outputs
+from expertnet.findings.card import measure_for_card, model_card
 from expertnet.inference.novelty import measure_novelty
 from expertnet.settings.fields import build_settings
 from expertnet.store.notes import Notes
@@ -98,7 +98,17 @@ def test_calibration_is_in_the_card_once_it_is_measured():
     assert "trusted has not been measured" in model_card(run)
     outputs = measure_outputs(run, "test")
     share = percent(calibration(outputs.logits, outputs.labels).ece)
-    assert f"off by {share} on average" in section(model_card(run), "Limits")
+    assert f"off by {share} on average (expected calibration error)." in section(model_card(run), "Limits")
+    temperature = measure_outputs(run, "validation").temperature
+    after = percent(calibration(outputs.logits, outputs.labels, temperature).ece)
+    assert f", and by {after} once the logits are divided by the temperature {temperature:.2f}" in model_card(run)
+    assert after != share
+
+
+def test_what_is_measured_for_a_card_calibrates_the_run():
+    run = finished(RunStore())
+    assert measure_for_card(run) and cached_temperature(run) is not None
+    assert not measure_for_card(run)
 
 
 def test_a_card_says_how_many_images_the_unlike_score_was_set_on_and_that_similar_ones_pass():

@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from expertnet.data.images import load_image
 from expertnet.errors import DatasetError, RunError
+from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.predictor import load_predictor
 from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
 from expertnet.transfer import onnx_graph as graphs
 from expertnet.transfer.export_network import network_file
 from expertnet.transfer.export_onnx import export_onnx, golden_images, package
@@ -26,7 +28,7 @@ from expertnet.transfer.onnx_precision import Precision
 from expertnet.transfer.snippets import for_network, for_onnx
 from tests.support.lab import COLORS, saved_run
 from tests.support.onnx_networks import graph, images, predictor
-from tests.support.opening import SHIPPED_CONTEXTS
+from tests.support.opening import SHIPPED_CONTEXTS, finished
 
 pytestmark = pytest.mark.slow
 KINDS = [  # each choice of the family once, in few networks, since a conversion takes seconds
@@ -79,6 +81,7 @@ def test_a_graph_says_what_it_is(plain):
     onnx.checker.check_model(loaded, full_check=True)
     facts = {fact.key: fact.value for fact in loaded.metadata_props}
     assert json.loads(facts["classes"]) == list(COLORS.classes) and facts["image_size"] == "8"
+    assert "temperature" not in facts  # it is not calibrated
     assert facts["run"] == "a run" and facts["fingerprint"] == graphs.fingerprint(net.model)
     assert facts["fingerprint"] != graphs.fingerprint(predictor(reduction=2, residual=True, channels=7).model)
     (source,) = loaded.graph.input
@@ -121,6 +124,20 @@ def test_the_check_in_the_zip_needs_only_onnxruntime_and_pillow(exported, tmp_pa
     (tmp_path / "expected.json").write_text(json.dumps(other))
     done = run_script(tmp_path, "check.py")
     assert done.returncode == 1 and "The check failed." in done.stderr
+
+
+@pytest.mark.long
+def test_the_metadata_of_a_calibrated_run_have_the_temperature_that_calibrates_its_probabilities():
+    run = finished(RunStore())
+    temperature = measure_outputs(run, "validation").temperature
+    content = export_onnx(run).content
+    facts = {fact.key: fact.value for fact in onnx.load_from_string(content).metadata_props}
+    assert float(facts["temperature"]) == temperature
+    net = load_predictor(run)
+    (probabilities, *_), pixels = outputs(open_session(content), images(net, 3)), images(net, 3)
+    powers = probabilities ** (1 / float(facts["temperature"]))
+    expected = [each.calibrated(temperature).probabilities.numpy() for each in net.classify(list(pixels))]
+    np.testing.assert_allclose(powers / powers.sum(1, keepdims=True), expected, atol=1e-5)
 
 
 def test_files_get_the_classes_that_the_studio_gives_them(exported):

@@ -1,4 +1,4 @@
-"""The temperature that makes a run's probabilities as high as its answers are often right, once the Evaluate page has the outputs."""
+"""The temperature that makes a run's probabilities as high as its answers are often right, once it has been calibrated."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
