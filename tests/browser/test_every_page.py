@@ -7,9 +7,8 @@ import pytest
 
 from tests.support.axe import serious_findings
 from tests.support.served import PATIENCE, serving
-from tests.support.views import RECORD, VIEWS, filled, jumps, open_view
+from tests.support.views import MOST_SHIFT, RECORD, VIEWS, filled, jumps, open_view
 
-MOST_SHIFT = 0.05
 # The shift of other pages depends on how fast a view is computed
 STEADY = [
     *("Train, idle", "Train, live", "Train, finished", "Data, built-in", "Sweep, form", "Runs", "Runs, one open"),

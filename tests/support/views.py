@@ -18,6 +18,7 @@ from tests.support.sweeps import done, started
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+MOST_SHIFT = 0.05  # the cumulative layout shift that a view is to stay under
 VIEWS = {
     "Train, idle": "train?run=none",
     "Train, live": "train?run={live}",

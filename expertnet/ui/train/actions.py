@@ -29,7 +29,8 @@ from expertnet.utils.text import counted, cut, escape
 def training_actions(run: Run, status: Status) -> None:
     """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
-        st.caption(escape(manager().executor.status(run)))
+        with st.container(horizontal=True, vertical_alignment="center", key=room_key("actions")):
+            st.caption(escape(manager().executor.status(run)))
     elif status.state == "running":
         buttons, help = st.container(horizontal=True, key=room_key("actions")), "Keeps completed epochs."
         action(buttons, "Stop", "stop_circle", "stop", lambda: manager().stop(run), help=help, type="primary")
@@ -39,7 +40,8 @@ def training_actions(run: Run, status: Status) -> None:
         with buttons:
             notify_button()
     elif status.state == "stopping":
-        st.caption("Stopping after the current step. Completed epochs are kept.")
+        with st.container(horizontal=True, vertical_alignment="center", key=room_key("actions")):
+            st.caption("Stopping after the current step. Completed epochs are kept.")
         if can_force_stop(run):
             action(st.container(), "Force stop", "dangerous", "force", lambda: force_stop(run))
 
