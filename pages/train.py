@@ -16,7 +16,7 @@ shell.training_strip(run.id if run else None, watched=True)
 head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
 head.header("Train" if run is None else escape(run.title), width="content")
 tools = head.container(horizontal=True, width="content")
-queue_changed = queue_panel(tools)
+queue_changed = queue_panel(tools, run)
 if run is None:
     st.caption(
         "Train a small network whose blocks hold several experts, and see how much each expert counts for every image."

@@ -7,16 +7,17 @@ import pytest
 
 from tests.support.axe import serious_findings
 from tests.support.served import PATIENCE, serving
-from tests.support.views import RECORD, VIEWS, filled, jumps, open_view
+from tests.support.views import MOST_SHIFT, RECORD, STATES, VIEWS, filled, jumps, open_view
 
-MOST_SHIFT = 0.05
 # The shift of other pages depends on how fast a view is computed
 STEADY = [
     *("Train, idle", "Train, live", "Train, finished", "Data, built-in", "Sweep, form", "Runs", "Runs, one open"),
     *("Experts, One image", "Experts, Classes", "Experts, Each expert", "Predict, Samples"),
 ]
+WIDE = {"width": 1280, "height": 720}
+NARROW = ["Train, settings open", "Train, tab Mistakes", "Runs, trash", "Data, Add", "Predict, drawn", "Experts, tour"]
 STREAMLIT = re.compile(
-    "Show data|Increment|Decrement|Fullscreen|Open|Download as .*|.*spec"
+    "Navigate to home page|Show data|Increment|Decrement|Fullscreen|Open|Download as .*|.*spec"
 )  # buttons of its own, which cannot be named
 
 
@@ -38,7 +39,7 @@ def server(ids, folder):
 
 @pytest.fixture(scope="module")
 def window(chromium):
-    context = chromium.new_context(viewport={"width": 1280, "height": 720})
+    context = chromium.new_context(viewport=WIDE)
     context.set_default_timeout(PATIENCE)
     context.add_init_script(RECORD)
     yield context.new_page()
@@ -58,11 +59,31 @@ def test_nothing_jumps_after_the_first_content(page):
     assert sum(value for value, _ in found) < MOST_SHIFT, found
 
 
+@pytest.fixture(params=STATES)
+def state(request, window, server, ids):
+    """Return a page in a state that its URL or a press brings about, in a narrow window for some."""
+    window.set_viewport_size({"width": 390, "height": 844} if request.param in NARROW else WIDE)
+    open_view(window, server, request.param, ids)
+    yield window
+    window.set_viewport_size(WIDE)
+
+
 def test_axe_finds_nothing_serious_in_light_and_dark(page):
     findings = serious_findings(page)
     assert not findings, "\n".join(findings)
 
 
 def test_no_two_buttons_have_the_same_name(page):
-    names = Counter(re.findall(r'- button "(.+?)"', page.get_by_test_id("stMain").aria_snapshot()))
-    assert [name for name, count in names.items() if count > 1 and not STREAMLIT.fullmatch(name)] == []
+    assert repeated_names(page) == []
+
+
+def test_axe_finds_nothing_serious_and_no_repeated_names_in_other_states(state):
+    findings = serious_findings(state)
+    assert not findings, "\n".join(findings)
+    assert repeated_names(state) == []
+
+
+def repeated_names(page):
+    """Return the names that several buttons have, without those of Streamlit."""
+    names = Counter(re.findall(r'- button "(.+?)"', page.get_by_test_id("stApp").aria_snapshot()))
+    return [name for name, count in names.items() if count > 1 and not STREAMLIT.fullmatch(name)]

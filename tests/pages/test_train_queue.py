@@ -4,7 +4,8 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.local import LocalExecutor
 from expertnet.training.manager import manager
-from tests.support.opening import finished, opened
+from expertnet.utils.processes import this_process
+from tests.support.opening import finished, opened, written
 from tests.support.small import until
 from tests.support.stores import running
 
@@ -38,6 +39,17 @@ def test_a_queued_run_in_view_can_be_removed_from_the_queue():
     test.button(key="remove").click().run()
     assert [each.id for each in store.list()] == [run.id] and test.header[0].value == "Train"
     assert "is in the trash" in test.toast[0].value
+
+
+def test_a_run_in_view_that_is_about_to_start_draws_no_queue():
+    store = RunStore()
+    run, other = written(store, state="queued"), written(store)
+    manager().queue.add(run.id, this_process())  # so that it waits until this process takes it
+    for shown, drawn in ((run, False), (other, True)):
+        assert [part.proto.popover.label for part in opened("train", shown.id).get("popover")].count(
+            "Queue (1)"
+        ) == drawn
+    manager().queue.remove(run.id)
 
 
 def test_the_queue_can_be_reordered_and_paused():

@@ -29,7 +29,7 @@ from expertnet.utils.text import counted, cut, escape
 def training_actions(run: Run, status: Status) -> None:
     """Draw what you can do with a run that waits or trains."""
     if status.state == "queued":
-        row = st.container(horizontal=True, vertical_alignment="center", key=room_key("queued"))
+        row = st.container(horizontal=True, vertical_alignment="center", key=room_key("actions"))
         removal(row, "Remove from the queue", run, "remove")
         row.caption(escape(manager().executor.status(run)))
     elif status.state == "running":
@@ -41,7 +41,8 @@ def training_actions(run: Run, status: Status) -> None:
         with buttons:
             notify_button()
     elif status.state == "stopping":
-        st.caption("Stopping after the current step. Completed epochs are kept.")
+        with st.container(horizontal=True, vertical_alignment="center", key=room_key("actions")):
+            st.caption("Stopping after the current step. Completed epochs are kept.")
         if can_force_stop(run):
             action(st.container(), "Force stop", "dangerous", "force", lambda: force_stop(run))
 

@@ -18,6 +18,7 @@ from expertnet.ui.style import room_key
 from expertnet.utils.text import counted, escape, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+NO_ACTIVITY = "Not training"
 FEW_EPOCHS = 3  # too few for curves by epoch alone
 LOSS = "How far the answers are from the right ones, on average in this epoch. It should fall."
 TRAINED_ON = (
@@ -38,8 +39,7 @@ def live_progress(status: Status) -> None:
     st.set_page_config(page_title=f"{status.progress:.0%} · {PAGES['train'][0]} · {TITLE}")
     left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
     st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{left}")
-    if status.state == "running" and status.activity:
-        _activity(status)
+    _activity(status)
     _foot(status)
 
 
@@ -109,8 +109,10 @@ def _last(values: Iterable[float | None]) -> float | None:
 
 
 def _activity(status: Status) -> None:
-    text, share = escape(status.activity), status.activity_share
-    if status.activity == TRAINING:
+    """Draw what a run does. The bar of one that waits or stops keeps the room, so that nothing moves."""
+    running = status.state == "running" and bool(status.activity)
+    text, share = (escape(status.activity), status.activity_share) if running else (NO_ACTIVITY, 0.0)
+    if running and status.activity == TRAINING:
         text += f" · step {status.step:,} of {status.steps:,}"
         share = status.step / status.steps if status.steps else 0.0
     st.progress(min(max(share or 0.0, 0.0), 1.0), text=text)

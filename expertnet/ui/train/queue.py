@@ -19,11 +19,15 @@ LONGEST = 40  # characters of a title
 LISTED = 20  # waiting runs
 
 
-def queue_panel(place: DeltaGenerator) -> Callable[[], bool]:
-    """Draw the queue as a button that opens it, unless nothing waits. Returns a test for changes of it and of the runs in training."""
+def queue_panel(place: DeltaGenerator, in_view: Run | None) -> Callable[[], bool]:
+    """Draw the queue as a button that opens it, unless nothing waits. Returns a test for changes of it and of the runs in training.
+
+    A run in view that is about to start does not count, or the button would be gone a moment later and what is beside it move.
+    """
     drawn, queue = _now(), manager().queue
     training, waiting, paused = manager().training(), manager().waiting(), queue.paused
-    if waiting or paused or len(training) > 1:
+    starts = not training and not paused and [run.id for run in waiting] == [in_view and in_view.id]
+    if (waiting and not starts) or paused or len(training) > 1:
         said = ", paused" if paused else ""
         with place.popover(f"Queue ({len(waiting)}{said})", icon=":material/format_list_numbered:", key="queue"):
             label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
