@@ -66,7 +66,7 @@ def test_partial_results_are_shown_as_such_with_what_is_missing(run):
     assert list(test.dataframe[0].value) == ["network", "accuracy", "gain (points)", "95% interval", "routing"]
 
 
-@pytest.mark.parametrize(("view", "times"), [("One image", 2), ("Controls", 1), ("Through training", 0)])
+@pytest.mark.parametrize(("view", "times"), [("One image", 2), ("Controls", 1), ("Through training", 2)])
 def test_the_card_says_what_the_controls_show_in_short_and_with_figures_where_the_view_does_not(run, view, times):
     with_controls(run, RunStore(), {"learned": [0.9, 0.9], "uniform": [0.85, 0.8]})
     route_test_set(run, load_own_test_set(run))
