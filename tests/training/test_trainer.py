@@ -78,6 +78,7 @@ ALL = {  # everything that a resumed run must remember
     "data.mixup": 0.5,
     "data.cutmix": 1.0,
     "model.residual": True,
+    "model.pool_before_norm": False,
     "model.widths": (8, 12),
     "training.expert_dropout": 0.3,
     "data.resolutions": (4, 6, 8),
