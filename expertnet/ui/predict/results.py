@@ -26,10 +26,7 @@ from expertnet.ui.predict.sources import invert_key
 from expertnet.utils.text import escape, percent
 
 CACHE = "answers of Predict"  # in the session: the answers for the current images
-PASSES = (
-    "This does not mean that the image shows one of the classes. Images of other things that look similar pass as well: 64% of images of "
-    "digits passed the included network for photographs, and 95% of photographs of classes that it had not learned passed a weak network."
-)
+PASSES = "Images of other things that look similar can pass as well."
 
 
 def classify(
@@ -111,7 +108,7 @@ def _answer(shown: Classified) -> None:
     if shown.uncalibrated is not None:
         st.caption(f"Calibrated; {percent(shown.uncalibrated)} before.")
     if shown.verdict is not None and not shown.unlike:
-        st.caption(shown.verdict.sentence, help=PASSES)
+        st.caption(f"{shown.verdict.sentence} {PASSES}")
     given = shown.given
     judged = "" if given.label is None else f"The answer is {'right' if shown.label == given.label else 'wrong'}. "
     st.caption(judged + escape(given.note or given.name))
