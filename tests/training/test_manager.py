@@ -142,6 +142,7 @@ def test_a_run_that_cannot_be_discarded_is_stopped_and_the_next_one_trains(manag
     run, after = manager.submit(settings(**{"training.epochs": 1000})), manager.submit(settings())
     (tmp_path / "outside").mkdir()
     (store.root / ".trash").symlink_to(tmp_path / "outside")
+    until(run.metrics)  # in the queue it would be stopped here, and the caller told
     manager.stop(run, discard=True)
     assert manager.join(timeout=300) and after.state == "finished"
     assert run.state == "stopped" and "is a link" in run.log_tail() and not run.stop_asked()
