@@ -113,7 +113,7 @@ class Sweep:
             yield
 
 
-@cached_on_file(maxsize=256)
+@cached_on_file(maxsize=1024)  # every page asks for all of them
 def _plan(path: Path) -> Plan:
     return Plan.model_validate(read_json(path))
 

@@ -4,8 +4,11 @@ They start with equal weights and draw the same numbers. Each step's gradient is
 equal, and one process may save the state of all.
 """
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
@@ -18,9 +21,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from expertnet.errors import RunError
 from expertnet.training.synced_norm import synchronize_norms
+from expertnet.utils.processes import HEARTBEAT_LIMIT, RENEW_AFTER
 from expertnet.utils.progress import Cancelled
 
-PATIENCE = timedelta(days=1)  # for the others; the launcher sees earlier that one has died
+PATIENCE = timedelta(days=1)  # for the others; that one has died, or its computer cannot be reached, is seen earlier
+
+BEAT = "expertnet beat"  # of the keys in torch's store
+SILENT = (
+    "A computer that trains this run has not been heard of for a minute. The last completed epoch is kept. "
+    "Look after that computer and its network, then resume the run."
+)
 
 T = TypeVar("T")
 
@@ -111,6 +121,50 @@ def lost_text(count: int) -> str:
         f"One of the {count} training processes ended unexpectedly, for example because memory ran out. The last completed epoch "
         "is kept. Resume the run. If that fails again, the log has the details."
     )
+
+
+def listen(group: Group, on_silence: Callable[[], object]) -> None:
+    """In the first process, call `on_silence` from a thread when another has not been heard of for HEARTBEAT_LIMIT seconds.
+
+    The other processes call `speak`. Their connections do not break when their computer loses its power or its network.
+    """
+
+    def work() -> None:
+        store, heard = _store(), dict.fromkeys(range(1, group.count), (0, time.monotonic()))
+        while all(time.monotonic() - when < HEARTBEAT_LIMIT for _, when in heard.values()):
+            time.sleep(RENEW_AFTER / 4)
+            for number, (beats, _) in heard.items():
+                now = store.add(f"{BEAT} {number}", 0)
+                if now != beats:
+                    heard[number] = now, time.monotonic()
+        on_silence()
+
+    if _spans_computers(group):
+        threading.Thread(target=work, name="listen", daemon=True).start()
+
+
+def speak(group: Group) -> None:
+    """Tell the first process from a thread, again and again, that this one is alive."""
+
+    def work() -> None:
+        with suppress(dist.DistError):  # the first process has ended, which the run's status tells
+            store = _store()
+            while True:
+                store.add(f"{BEAT} {group.number}", 1)
+                time.sleep(RENEW_AFTER / 4)
+
+    if _spans_computers(group):
+        threading.Thread(target=work, name="speak", daemon=True).start()
+
+
+def _spans_computers(group: Group) -> bool:
+    """Return whether the processes are on several computers. On one, PyTorch's launcher watches all of them."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", group.count)) < group.count
+
+
+def _store() -> dist.TCPStore:
+    """Connect to the store through which the processes found one another."""
+    return dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
 
 
 def join(device: torch.device) -> Group:

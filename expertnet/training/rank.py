@@ -14,7 +14,7 @@ from expertnet.data.datasets import load_dataset
 from expertnet.errors import UserError
 from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
-from expertnet.training.parallel import Group, join
+from expertnet.training.parallel import Group, join, speak
 from expertnet.training.place import Place
 from expertnet.training.process import TICK, end_with
 from expertnet.training.runner import run_training
@@ -52,6 +52,7 @@ def follow(group: Group, run: Run, place: Place) -> None:
         os._exit(0)
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
+    speak(group)
     try:
         settings = place.chosen(run.settings())
         group.wait()

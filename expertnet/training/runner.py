@@ -1,5 +1,6 @@
 """Train one run from its settings to its end, for the server and the command line alike."""
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
 from expertnet.training.describe import describe
 from expertnet.training.notice import send_notice
-from expertnet.training.parallel import ALONE, Group
+from expertnet.training.parallel import ALONE, SILENT, Group, listen
 from expertnet.training.place import Place
 from expertnet.training.progress import Progress, TestResult
 from expertnet.training.status_writer import StatusWriter
@@ -57,14 +58,14 @@ def run_training(
     OSError only if the status cannot be written.
     """
     with StatusWriter(run, stop) as writer:
+        listen(group, lambda: _give_up(run, writer))
         try:
             with group.explained(stop.is_set):
                 _train(group, run, stop, writer, on_progress, network, place or Place())
         except Cancelled:
             writer.update(state=stop.state)
-            run.log(
-                f"{stop.state.capitalize()} in epoch {writer.status.epoch + 1:,}. The last completed epoch is kept."
-            )
+            epoch = writer.status.epoch + 1
+            run.log(f"{stop.state.capitalize()} in epoch {epoch:,}. The last completed epoch is kept.")
         except TrainingError as error:
             _fail(run, writer, str(error), error.kind)
         except UserError as error:
@@ -97,6 +98,17 @@ def _fail(run: Run, writer: StatusWriter, reason: str, kind: str) -> None:
     details = "" if kind == "data" else f"\n{traceback.format_exc()}"
     with suppress(OSError):  # the disk may be full, and the status has the reason
         run.log(f"Failed: {reason}{details}")
+
+
+def _give_up(run: Run, writer: StatusWriter) -> None:
+    """Write that another computer cannot be reached, and end the process, which would wait for it."""
+    fault = {} if writer.stop.is_set() else {"error": SILENT, "error_kind": "other"}
+    ended = {"state": "failed" if fault else writer.stop.state, "activity": "", **fault}
+    writer.update(**ended, activity_share=None, seconds_left=None)
+    with suppress(OSError):
+        run.log(f"{ended['state'].capitalize()}: {SILENT}")
+        writer.flush()
+    os._exit(1)
 
 
 def _train(
@@ -216,8 +228,7 @@ def _best(trainer: Trainer) -> dict[str, float | None]:
 
 def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int) -> dict[str, str | float | None]:
     """Return the changes to the status after a record; `seconds` have passed since `first_epoch` epochs were completed."""
-    values: dict[str, str | float | None] = {"device_memory": device_memory(trainer.device)}
-    settings = trainer.settings
+    settings, values = trainer.settings, dict[str, str | float | None](device_memory=device_memory(trainer.device))
     if progress.kind == "step":
         done = progress.epoch - 1 - first_epoch + progress.step / progress.steps
         left = settings.training.epochs - first_epoch - done

@@ -14,6 +14,7 @@ from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.training.pace import ENOUGH_STEPS, training_images
 from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
@@ -73,6 +74,23 @@ def test_a_sweep_takes_a_dataset_of_your_own_from_the_list(tmp_path, monkeypatch
     click(test, "Start sweep")
     (sweep,) = all_sweeps(RunStore())
     assert not test.exception and sweep.plan().settings.data.dataset.startswith(f"{dataset}@")
+
+
+def test_few_images_are_offered_smaller_batches_and_more_epochs(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    dataset = flowers(count=20)
+    test = opened("sweep")
+    assert "fit sweep" not in [button.key for button in test.button]
+    test.selectbox(key="sweep dataset").set_value(dataset).run()
+    test.text_area(key="sweep others").set_value("training.batch_size=256\nmodel.channels=8").run()
+    assert "6 steps a trial teach a network little." in text(test)
+    test.button(key="fit sweep").click().run()
+    assert not test.exception and "fit sweep" not in [button.key for button in test.button]
+    click(test, "Start sweep")
+    plan = all_sweeps(RunStore())[0].plan()
+    training, images = plan.settings.training, training_images(plan.settings)
+    assert training.batch_size < 256 and training.epochs * (images // training.batch_size) >= ENOUGH_STEPS
+    assert plan.settings.model.channels == 8
 
 
 def test_the_questions_of_the_report_and_lists_of_values():

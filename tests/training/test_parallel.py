@@ -218,21 +218,47 @@ def hosts():
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-@pytest.mark.long
-def test_two_hosts_train_one_run(store, hosts):
-    launcher = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=1"]
+@pytest.fixture
+def on_hosts(store, hosts):
+    """What starts a tiny training of some epochs on both hosts, as a user starts it. Returns their launchers."""
     started = []
-    for host, (name, end, own) in enumerate(hosts):
-        place = [f"--rdzv-endpoint={hosts[0][2]}:29500", f"--rdzv-conf=is_host={1 - host}", f"--local-addr={own}"]
-        command = ["ip", "netns", "exec", name, sys.executable, "-m", *launcher, *place, "-m", "expertnet", *TRAIN_TINY]
-        command += ["--set", "training.epochs=2", "--runs-dir", str(store.root)]
-        interface = os.environ | {"GLOO_SOCKET_IFNAME": end}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command, cwd=ROOT, env=interface, text=True, **pipes))
-    said = [process.communicate(timeout=LIMIT) for process in started]
+
+    def start(epochs):
+        launcher = ["torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=1"]
+        for host, (name, end, own) in enumerate(hosts):
+            place = [f"--rdzv-endpoint={hosts[0][2]}:29500", f"--rdzv-conf=is_host={1 - host}", f"--local-addr={own}"]
+            command = ["ip", "netns", "exec", name, sys.executable, "-m", *launcher, *place, "-m", "expertnet"]
+            command += [*TRAIN_TINY, "--set", f"training.epochs={epochs}", "--runs-dir", str(store.root)]
+            interface = os.environ | {"GLOO_SOCKET_IFNAME": end}
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            started.append(subprocess.Popen(command, cwd=ROOT, env=interface, text=True, **pipes))
+        return started
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=LIMIT)
+
+
+@pytest.mark.long
+def test_two_hosts_train_one_run(store, on_hosts):
+    said = [process.communicate(timeout=LIMIT) for process in on_hosts(epochs=2)]
     (run,) = store.list()
     assert run.state == "finished" and run.status().device.endswith("2 processes"), said
     assert sum("Test accuracy" in out for out, _ in said) == 1 and not processes(run)  # the first process alone prints
+
+
+@pytest.mark.long
+def test_a_host_that_can_no_longer_be_reached_ends_the_run_as_failed(store, hosts, on_hosts):
+    first, second = on_hosts(epochs=10_000)
+    until(store.list, first)
+    (run,) = store.list()
+    until(run.metrics, first)
+    name, end, _ = hosts[1]
+    subprocess.run(["ip", "netns", "exec", name, "ip", "link", "set", end, "down"], check=True)  # closes no connection
+    first.wait(LIMIT)
+    assert run.state == "failed" and "has not been heard of" in run.status().error and can_resume(run)
+    until(lambda: second.poll() is not None or not psutil.Process(second.pid).children())  # its launcher waits longer
 
 
 @pytest.fixture

@@ -15,22 +15,24 @@ from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import start_sweep
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, TRIALS, Budget, Plan
 from expertnet.sweeps.space import NOT_VARIED, Dimension, parse_dimension, parse_space, separator
+from expertnet.training.pace import FEW_STEPS, fitted, step_count, training_images
 from expertnet.ui.shell import action
 from expertnet.ui.style import room_key
-from expertnet.utils.text import escape
+from expertnet.utils.text import counted, escape
 
 WIDTH = 760  # pixels of the form
-EPOCHS = 6  # of a trial, at first
+FEW_EPOCHS = 6  # of a trial, at first
 SCALES = ("linear", "logarithmic", "list")
 FIRST = ("training.lr", "model.num_experts")
 QUESTIONS = {dimension.key: (dimension.low, dimension.high) for dimension in parse_space(["report"])}
-VARIED = "sweep varied"  # the key of the widget with the settings that vary
+VARIED, EPOCHS, OTHERS = "sweep varied", "sweep epochs", "sweep others"  # keys of widgets
 
 
 def sweep_form() -> None:
     """Draw the form, with the button that starts the sweep at the bottom of the window."""
     with st.container(width=WIDTH):
         base, problem = _base()
+        _fit(base)
         st.markdown(":small[What varies]")
         dimensions, fault = _space(base)
         budget = _budget()
@@ -91,11 +93,12 @@ def _base() -> tuple[Settings, str]:
         width=300,
     )
     preset = row.selectbox("Preset", list(PRESETS), key="sweep preset", width=180)
-    epochs = row.number_input("Epochs of a trial", 1, 10_000, EPOCHS, key="sweep epochs", width=180)
+    st.session_state.setdefault(EPOCHS, FEW_EPOCHS)
+    epochs = row.number_input("Epochs of a trial", 1, 10_000, key=EPOCHS, width=180)
     with st.expander("Other settings of all trials", icon=":material/tune:"):
         text = st.text_area(
             "One setting a line, such as model.channels=16",
-            key="sweep others",
+            key=OTHERS,
             help="The names are those of the command line. “Details” on the Train page shows the command for its settings.",
         )
     try:
@@ -103,6 +106,24 @@ def _base() -> tuple[Settings, str]:
         return build_settings(preset, dataset, others | {"training.epochs": int(epochs)}), ""
     except UserError as error:
         return build_settings(DEFAULT_PRESET), str(error)
+
+
+def _fit(base: Settings) -> None:
+    """Offer a batch size and epochs that teach a network something if a trial on your own images has few steps."""
+    images = None if base.data.dataset in BUILTIN else training_images(base)
+    if images is None or (steps := step_count(base, images)) >= FEW_STEPS:
+        return
+    size, epochs = fitted(base, images)
+
+    def use() -> None:
+        lines = st.session_state[OTHERS].splitlines()
+        kept = [line for line in lines if line.partition("=")[0].strip() != "training.batch_size"]
+        st.session_state[OTHERS] = "\n".join([*kept, f"training.batch_size={size}"])
+        st.session_state[EPOCHS] = epochs
+
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.caption(f"{counted(steps, 'step')} a trial teach a network little.", width="content")
+    row.button(f"Use batches of {size} and {counted(epochs, 'epoch')}", type="tertiary", on_click=use, key="fit sweep")
 
 
 # --- what varies -----------------------------------------------------------------------------------------------------
