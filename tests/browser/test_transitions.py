@@ -102,7 +102,7 @@ def test_nothing_jumps_while_a_training_in_view_begins_completes_an_epoch_and_en
 
 
 @pytest.mark.parametrize("name", ["runs", "predict", "experts"])
-def test_hardly_anything_jumps_when_the_line_about_a_training_goes(page, server, played, finished, name):
+def test_hardly_anything_jumps_when_the_line_about_a_training_goes_and_comes(page, server, played, finished, name):
     played.trains(epoch=4)
     open_page(page, f"{server}/{name}?run={finished.id}")
     line = page.get_by_role("button", name="Now training")
@@ -113,3 +113,9 @@ def test_hardly_anything_jumps_when_the_line_about_a_training_goes(page, server,
     expect(line).to_have_count(0)
     moved, what = shift(page, before)
     assert moved < MOST_SHIFT, what
+    before = len(jumps(page))
+    played.trains(epoch=5)
+    settle(line)
+    moved, what = shift(page, before)
+    assert moved < MOST_SHIFT, what
+    played.ends()
