@@ -1,6 +1,5 @@
 """What every row shares: the device, the images, the time that is left, and the file of rows."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ import torch
 
 from benchmarks.accuracy import data_title
 from expertnet.data.datasets import Dataset, load_dataset
-from expertnet.settings.fields import build_settings
+from expertnet.settings.fields import build_settings, settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.utils.devices import device_name, resolve_device
 
@@ -86,6 +85,7 @@ class Row:
     seconds: float = 30  # that must be left
     n: int = 1  # trainings, or repeats of a measurement
     on_any_device: bool = False  # whether a row from another device will do, as for accuracies
+    checks: bool = False  # the code, which may have changed, so an earlier row will not do
 
 
 class Rows:
@@ -104,10 +104,13 @@ class Rows:
         return found
 
     def has(self, row: Row, bench: Bench) -> bool:
+        """Return whether a row need not be measured. Settings that are newer than a line have their defaults there."""
         wanted = _key(row, bench)
+        settings = wanted.pop("settings", None)
         if row.on_any_device:
             del wanted["device"], wanted["torch"]
-        return any(wanted.items() <= line.items() for line in self.read())
+        found = [line for line in self.read() if not row.checks and wanted.items() <= line.items()]
+        return any(settings in (None, _current(line["settings"])) for line in found)
 
     def add(self, row: Row, bench: Bench, figures: Figures) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -117,19 +120,15 @@ class Rows:
 
 
 def _key(row: Row, bench: Bench) -> dict[str, Any]:
-    """Return what identifies a measurement: the same code, settings, images and device."""
+    """Return what identifies a measurement: what is measured, with which settings and images, on which device."""
     key: dict[str, Any] = {"row": row.name, "device": device_name(bench.device), "torch": torch.__version__}
     if row.settings:
-        key |= {
-            "data": data_title(bench.data_setting),
-            "images": bench.dataset.info.content,
-            "settings": digest(row.settings),
-        }
+        settings = row.settings.model_dump(mode="json")
+        settings["hardware"]["device"], settings["data"]["dataset"] = "auto", data_title(bench.data_setting)
+        key |= {"data": settings["data"]["dataset"], "images": bench.dataset.info.content, "settings": settings}
     return key
 
 
-def digest(settings: Settings) -> str:
-    """Return a digest of the settings that decide a result: all but the device and the path of the images."""
-    values = settings.model_dump(mode="json")
-    del values["hardware"]["device"], values["data"]["dataset"]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+def _current(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a line with those that are newer than it."""
+    return settings_from_dict(settings).model_dump(mode="json")

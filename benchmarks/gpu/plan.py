@@ -48,12 +48,12 @@ def speed_name(preset: str, way: str) -> str:
 
 def _correctness(bench: Bench, preset: str) -> Row:
     settings = bench.settings(preset)
-    return Row(f"correct {preset}", partial(correctness.check, bench, settings), seconds=COMPILING)
+    return Row(f"correct {preset}", partial(correctness.check, bench, settings), seconds=COMPILING, checks=True)
 
 
 def _recording(bench: Bench, preset: str) -> Row:
     settings = correctness.recording_settings(bench, preset)
-    return Row(f"record {preset}", partial(correctness.check_recording, bench, settings), settings)
+    return Row(f"record {preset}", partial(correctness.check_recording, bench, settings), settings, checks=True)
 
 
 def _speed(bench: Bench, preset: str, way: str) -> Row:

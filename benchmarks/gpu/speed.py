@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Generator
-from itertools import count
 from statistics import median
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 
 from benchmarks.ceiling import FULL_SIZE, convolutions, convolutions_of, multiply_adds
 from benchmarks.gpu.bench import Bench, Figures
-from benchmarks.training_speed import baseline, timed
+from benchmarks.training_speed import baseline, timed, trained
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
@@ -84,20 +83,7 @@ def _steps(bench: Bench, settings: Settings, preset: str, way: str) -> Generator
         trainer.updater.recorder = None
     if way in COMPILED:
         trainer.updater.forward = bench.compiled(trainer.model, **COMPILED[way])
-    yield from _trained(trainer)
-
-
-def _trained(trainer: Trainer) -> Generator[None]:
-    """Take the steps of Trainer.run without its evaluations, which the rows of whole trainings measure."""
-    trainer.model.train()
-    for epoch in count(1):
-        order = torch.randperm(len(trainer.train), generator=trainer.generator).to(trainer.device, non_blocking=True)
-        for step in range(trainer.steps):
-            chosen = order[step * trainer.batch_size : (step + 1) * trainer.batch_size]
-            loss, _ = trainer.updater.step(chosen, epoch, done=0.5)
-            if step % 20 == 0:
-                loss.item()  # as the trainer reads it on a GPU
-            yield None
+    yield from trained(trainer)
 
 
 def _fail(sentence: str) -> None:

@@ -13,17 +13,18 @@ Line = Mapping[str, Any]
 
 def tables(lines: Iterable[Line]) -> str:
     """Return all tables as Markdown. What was not measured says so. Of equal rows, the last counts."""
-    by_device: dict[str, dict[str, Line]] = {}
-    for line in lines:
-        by_device.setdefault(line["device"], {})[line["row"]] = line
-    parts = [part for device in by_device or {"GPU": {}} for part in _device(device, by_device.get(device, {}))]
-    trainings = [line for rows in by_device.values() for name, line in rows.items() if name.startswith("train ")]
+    lines = list(lines)
+    trainings = [line for line in lines if line["row"].startswith("train ")]
+    others = [line for line in lines if line not in trainings]
+    parts = []
+    for device in dict.fromkeys(line["device"] for line in others) or ["GPU"]:
+        own = [line for line in others if line["device"] == device]
+        for data in dict.fromkeys(line["data"] for line in own if "data" in line) or [""]:
+            parts += _device(device, {line["row"]: line for line in own if line.get("data", data) == data})
     return "\n\n".join([*parts, *_trainings(trainings)])
 
 
 def _device(device: str, rows: dict[str, Line]) -> list[str]:
-    if rows and all(name.startswith("train ") for name in rows):
-        return []
     ways = []
     for preset in PRESETS:
         measured = any(speed_name(preset, way) in rows for way in WAYS)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import plan, trainings
-from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.bench import Bench, Rows
 from benchmarks.gpu.correctness import WrongError, recording_error, recording_settings
 from benchmarks.gpu.speed import WAYS, speed, way_settings
 from benchmarks.gpu.tables import NOT_MEASURED, tables
@@ -76,7 +76,8 @@ def test_everything_is_measured_once_and_becomes_a_table(call, tmp_path):
     file.write_text(file.read_text() + '{"row": "cut o')  # as if the machine had been taken away
     status, printed = call()
     assert status == 0
-    assert printed.splitlines()[1:] == [f"{name}: already measured" for name in names]
+    again = [line for line in printed.splitlines()[1:] if not line.endswith(": already measured")]
+    assert [line.split(":")[0] for line in again] == names[:2]  # the code may have changed
 
     status, printed = call("--merge")
     assert status is None
@@ -165,6 +166,20 @@ def test_a_training_that_ran_out_of_time_goes_on(tmp_path, folder):
     assert len(RunStore(tmp_path / "trainings").list()) == 1
 
 
+def test_a_row_from_before_a_setting_was_added_still_counts_and_one_of_another_recipe_does_not(tmp_path, folder):
+    bench, rows = Bench("cpu", str(folder), tmp_path / "runs", math.inf, True), Rows(tmp_path / "rows.jsonl")
+    (row,) = (row for row in plan.plan(bench) if row.name == "speed fast eager")
+    assert not rows.has(row, bench)
+    rows.add(row, bench, {})
+    line = rows.read()[0]
+    del line["settings"]["hardware"]["processes"], line["settings"]["training"]["patience"]
+    rows.file.write_text(json.dumps(line))
+    assert rows.has(row, bench)
+    line["settings"]["training"]["lr"] *= 2
+    rows.file.write_text(json.dumps(line))
+    assert not rows.has(row, bench)
+
+
 def test_without_a_gpu_it_says_so(call):
     if torch.cuda.is_available():
         pytest.skip("this computer has a GPU")
@@ -189,3 +204,6 @@ def test_what_was_not_measured_says_so():
     text = tables([one | {"figures": figures}])
     assert f"| `fast` | compiled | {NOT_MEASURED} |" in text and f"| `report` | every way | {NOT_MEASURED} |" in text
     assert f"| `fast` | eager | 1,000 (900 to 1,100, n = 5) | {NOT_MEASURED} | 50.00 s |" in text
+    other = one | {"data": "Copy", "images": "1" * 32, "figures": figures | {"images_per_second": 500.0}}
+    text = tables([one | {"figures": figures}, other])  # neither takes the place of the other
+    assert "| 50.00 s |" in text and "| 100.00 s |" in text and text.count("### Speed: Card") == 2

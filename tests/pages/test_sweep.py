@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from expertnet.data.custom import scan
 from expertnet.data.own.datasets import create_dataset
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
@@ -88,6 +89,7 @@ def test_few_images_are_offered_smaller_batches_and_more_epochs(tmp_path, monkey
     assert not test.exception and "fit sweep" not in [button.key for button in test.button]
     click(test, "Start sweep")
     plan = all_sweeps(RunStore())[0].plan()
+    scan(plan.settings.data)
     training, images = plan.settings.training, training_images(plan.settings)
     assert training.batch_size < 256 and training.epochs * (images // training.batch_size) >= ENOUGH_STEPS
     assert plan.settings.model.channels == 8

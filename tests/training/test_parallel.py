@@ -72,6 +72,10 @@ def processes(run):
     return [process for process in found if process.pid != os.getpid()]
 
 
+def has_ended(process):
+    return process.status() == psutil.STATUS_ZOMBIE
+
+
 class Training:
     """Trains a run in a thread, and has its final status."""
 
@@ -236,7 +240,7 @@ def on_hosts(store, hosts):
 
     yield start
     for process in started:
-        process.terminate()
+        process.kill()
         process.communicate(timeout=LIMIT)
 
 
@@ -258,7 +262,8 @@ def test_a_host_that_can_no_longer_be_reached_ends_the_run_as_failed(store, host
     subprocess.run(["ip", "netns", "exec", name, "ip", "link", "set", end, "down"], check=True)  # closes no connection
     first.wait(LIMIT)
     assert run.state == "failed" and "has not been heard of" in run.status().error and can_resume(run)
-    until(lambda: second.poll() is not None or not psutil.Process(second.pid).children())  # its launcher waits longer
+    # the other process ends too, though its launcher waits longer for what it can no longer reach, and collects it late
+    until(lambda: second.poll() is not None or all(map(has_ended, psutil.Process(second.pid).children())))
 
 
 @pytest.fixture

@@ -51,11 +51,13 @@ def _image(selection: Selection, lab: Lab | None, of: str = "") -> tuple[Tensor 
     Return the image and its routing weights (B, K), None without an image. `of` tells apart two images on one page.
     """
     answer, weights, choice, entropy = (st.container(key=f"image {part} {of}".rstrip()) for part in PARTS)
+    row = answer.container(horizontal=True, vertical_alignment="center", key=room_key(f"answer {of}".rstrip()))
+    row.empty()  # keeps its room: the choice below is drawn first
     with choice:
         picked = pick_image(selection, second=of == SECOND)
     if picked is None:
         return None, None
-    return picked[0], _routing(selection, lab, *picked, [answer, weights, entropy], of)
+    return picked[0], _routing(selection, lab, *picked, [row, weights, entropy], of)
 
 
 def _routing(
@@ -66,7 +68,7 @@ def _routing(
     best, weights_BK = int(probabilities_1C[0].argmax()), routing_1BK[0]
     name = escape(selection.predictor.classes[best])
     answer, left, right = places
-    with answer, st.container(horizontal=True, vertical_alignment="center", key=room_key(f"answer {of}".rstrip())):
+    with answer:
         st.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"Answer: **{name}** ({percent(float(probabilities_1C[0, best]))})")

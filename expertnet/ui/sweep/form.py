@@ -1,12 +1,15 @@
 """The form that starts a sweep: what stays the same, what varies, the budget and the search."""
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.catalog import list_datasets
-from expertnet.errors import UserError
+from expertnet.data.custom import scan
+from expertnet.data.own.versions import find_version
+from expertnet.errors import DatasetError, UserError
 from expertnet.settings.fields import SettingField, build_settings, flat, parse_assignments, setting_fields, with_labels
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import Settings, format_value
@@ -110,6 +113,9 @@ def _base() -> tuple[Settings, str]:
 
 def _fit(base: Settings) -> None:
     """Offer a batch size and epochs that teach a network something if a trial on your own images has few steps."""
+    if find_version(base.data.dataset) is not None:
+        with suppress(DatasetError):  # which keeps the sweep from starting
+            scan(base.data)  # a list of names, and known afterwards
     images = None if base.data.dataset in BUILTIN else training_images(base)
     if images is None or (steps := step_count(base, images)) >= FEW_STEPS:
         return
