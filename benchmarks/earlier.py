@@ -1,4 +1,9 @@
-"""The recipe that `quick` had until 0.2.0, with which some figures of docs/ were measured, so that their commands print them again."""
+"""The recipe that `quick` had until 0.2.0, with which some figures of docs/ were measured: python -m benchmarks.earlier
+
+Benchmarks that import it print these figures again. The command prints it as options for benchmarks.accuracy.
+"""
+
+from expertnet.settings.schema import format_value
 
 QUICK = {
     "model.pool_before_norm": False,
@@ -13,3 +18,6 @@ QUICK = {
     "data.crop_fill": "zeros",
     "data.alternating_flip": False,
 }
+
+if __name__ == "__main__":
+    print(" ".join(f"--set {key}={format_value(value)}" for key, value in QUICK.items()))

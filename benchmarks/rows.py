@@ -25,7 +25,7 @@ from expertnet.utils.text import counted
 RESULTS = Path(__file__).parent / "results"
 LEVELS = (0.80, 0.85, 0.87, 0.89, 0.90)  # accuracies whose time is measured
 JPEG_COPY = "CIFAR-10 (JPEG copy)"
-JPEG_NOTE = "On this copy, accuracies are about 3.5 points lower than on the original pixels."
+JPEG_NOTE = "On this copy, one recipe lost about 3.5 points against the original pixels."
 
 
 class Row(TypedDict):

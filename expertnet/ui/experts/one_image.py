@@ -5,18 +5,20 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
+from expertnet.charts.base import rows_height
 from expertnet.findings import image as image_findings
 from expertnet.routing.feature_maps import feature_maps, mosaic
 from expertnet.routing.lab import Lab
 from expertnet.ui.experts.controls import pick_block, pick_image
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
-from expertnet.ui.style import room_key
+from expertnet.ui.style import CARD, cards_key, room_key
 from expertnet.utils.text import escape, percent
 
 MAPS = 16  # feature maps shown per expert
 KEY = "one image"  # of the container that the style sheet turns into a grid in a wide window
 PARTS = ("answer", "weights", "choice", "entropy")  # what the keys of their containers say to the style sheet
+BESIDES = 300  # pixels that the weights need on a phone besides the cells of their heat map
 FIRST, SECOND = "first image", "second image"
 
 
@@ -52,12 +54,15 @@ def _image(selection: Selection, lab: Lab | None, of: str = "") -> tuple[Tensor 
     """
     answer, weights, choice, entropy = (st.container(key=f"image {part} {of}".rstrip()) for part in PARTS)
     row = answer.container(horizontal=True, vertical_alignment="center", key=room_key(f"answer {of}".rstrip()))
-    row.empty()  # keeps its room: the choice below is drawn first
+    height = rows_height(len(selection.blocks)) + BESIDES
+    frame = weights.container(key=cards_key(0, height // CARD, f"weights {of}".rstrip()))
+    for place in (row, frame):
+        place.empty()  # keeps its room above the choice, which is drawn first
     with choice:
         picked = pick_image(selection, second=of == SECOND)
     if picked is None:
         return None, None
-    return picked[0], _routing(selection, lab, *picked, [row, weights, entropy], of)
+    return picked[0], _routing(selection, lab, *picked, [row, frame, entropy], of)
 
 
 def _routing(
