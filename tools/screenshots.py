@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -40,8 +41,19 @@ def opened(browser: Browser, address: str, height: int, dark: bool = False) -> P
 
 def shot(page: Page) -> Image.Image:
     page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(1500)  # charts fade in
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def measure_routing(page: Page) -> None:
+    """Measure whether the network relies on routing, which a slow computer does only if asked to."""
+    verdict = page.get_by_text(re.compile("(relies|rely) on per-image routing"))
+    button = page.get_by_role("button", name="Measure whether the network relies on routing")
+    verdict.or_(button).first.wait_for(timeout=240_000)
+    if button.is_visible():
+        button.click()
+    verdict.wait_for(timeout=600_000)
 
 
 def save(page: Page, path: Path) -> Image.Image:
@@ -86,6 +98,7 @@ def main() -> None:
             film.append(save(page, folder / "train.png"))
             page.get_by_text("finished · epoch 12 of 12").wait_for(timeout=240_000)
             film.append(shot(page))
+            measure_routing(opened(browser, f"{address}/experts", 860))
             for view in ("One image", "Classes", "What if"):
                 film.append(shot(opened(browser, f"{address}/experts?view={view.replace(' ', '%20')}", 860)))
             page = opened(browser, f"{address}/predict", 860)

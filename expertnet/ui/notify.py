@@ -6,6 +6,7 @@ HTML = '<button type="button" hidden>Notify me when a run finishes</button><span
 CSS = """
 button { background: none; border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); color: inherit;
   cursor: pointer; font: inherit; font-size: 0.875rem; min-height: 2.5rem; padding: 0.25rem 0.75rem; }
+button:not([hidden]) { display: block; }
 button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
 button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 1px; }
 span { font-size: 0.875rem; line-height: 2.5rem; }
