@@ -18,6 +18,7 @@ from expertnet.network.routing_metrics import entropy
 from expertnet.routing.weights import weights_table
 
 SHOWN = 6  # most likely classes
+ALIKE = 0.02  # share of the entropy of an even split: blocks that differ by less are equally decisive
 
 
 def weights(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Finding:
@@ -51,9 +52,15 @@ def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Find
     values = entropy(weights_BK).tolist()
     blocks = blocks or range(1, len(values) + 1)
     table = pd.DataFrame({"block": blocks, "entropy": [values[block - 1] for block in blocks]})
-    least = lowest(table, "entropy")
-    most = "is the most decisive: its entropy is" if len(table) > 1 else "has an entropy of"
-    sentence = f"Block {least['block']:.0f} {most} {least['entropy']:.2f}. An even split has {math.log(experts):.2f}."
+    least, most = lowest(table, "entropy"), table["entropy"].max()
+    even = f"An even split has {math.log(experts):.2f}."
+    if len(table) == 1:
+        sentence = f"Block {least['block']:.0f} has an entropy of {most:.2f}. {even}"
+    elif most - least["entropy"] < ALIKE * math.log(experts):
+        between = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (least["entropy"], most)))
+        sentence = f"All blocks are about equally decisive, with an entropy of {between}. {even}"
+    else:
+        sentence = f"Block {least['block']:.0f} is the most decisive: its entropy is {least['entropy']:.2f}. {even}"
     method = (
         "Entropy, in nats (natural-log units), measures how evenly a block spreads its weight. It is 0 if one expert has all of it, "
         f"and ln {experts} = {math.log(experts):.2f} if all experts have the same."

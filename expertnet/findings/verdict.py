@@ -6,7 +6,7 @@ from expertnet.findings.reliance import policies
 from expertnet.routing.effects import Routings
 from expertnet.routing.lab import Lab
 
-UNKNOWN = "It has not been measured whether routing matters for the answers."
+UNKNOWN = "Whether routing matters for the answers has not been measured."
 
 
 def headline(measured: Routings | None) -> str:

@@ -21,7 +21,7 @@ FEW_STEPS = 50  # fewer teach a network little: of the digits, it recognizes 30%
 ROUND = 5  # epochs that a suggestion is a multiple of
 SMALLEST_BATCH = 16  # images; the batch norms of smaller batches are noisy
 NEWEST = 200  # runs that need be asked for their speed
-ALIKE = 4.0  # how many times as many multiply-adds a network may need for its speed to predict that of another
+ALIKE = 4.0  # how many times as many multiply-adds, or images a step, may be needed for one speed to predict another
 
 
 def training_images(settings: Settings) -> int | None:
@@ -67,8 +67,8 @@ def enough_epochs(steps: int) -> int:
 def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) -> float | None:
     """Estimate how long a training takes from earlier ones on this computer, or return None if none is alike.
 
-    The newest run on the same kind of device whose network needs up to ALIKE times as many or few multiply-adds gives the
-    images per second, including evaluations. They are scaled by the multiply-adds.
+    The newest run on the same kind of device whose network needs up to ALIKE times as many or few multiply-adds, with batches up to
+    ALIKE times as large or small, gives the images per second, including evaluations. They are scaled by the multiply-adds.
     """
     cost, kind = _multiply_adds(settings), _device_type(settings)
     for row in rows:
@@ -78,8 +78,8 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
             continue
         if own.hardware.processes != settings.hardware.processes:
             continue
-        ratio = cost / _multiply_adds(own)
-        if (kind == "cpu") == is_cpu(device) and 1 / ALIKE <= ratio <= ALIKE:
+        ratio, batches = cost / _multiply_adds(own), settings.training.batch_size / own.training.batch_size
+        if (kind == "cpu") == is_cpu(device) and all(1 / ALIKE <= each <= ALIKE for each in (ratio, batches)):
             per_image = float(torch.tensor(seconds).nanmedian()) / row.images
             if math.isfinite(per_image):
                 return settings.training.epochs * images * per_image * ratio

@@ -16,6 +16,7 @@ from expertnet.training.manager import manager
 from expertnet.training.notice import controls_train
 from expertnet.utils.text import cut
 
+TOP = "top"  # in the session: changed when the page is to scroll to its top
 HEARD = "heard"  # in the session: the states of what trains, by kind and id, and what was said last
 STARTED = {"queued": "about to start", "running": "started"}
 LONGEST = 40  # characters of a title
@@ -51,7 +52,10 @@ document.addEventListener("click", (event) => {
     document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click()
 })
 
+let top = null
 export default function ({ data }) {
+  if (top !== null && top !== data.top) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0)
+  top = data.top
   if (region.textContent === data.said) return
   region.textContent = data.said
   if (!data.ended || !document.hidden || globalThis.Notification?.permission !== "granted") return
@@ -71,7 +75,7 @@ def announce() -> None:
     said = " ".join(_news(key, *now[key]) for key in news) or said
     ended = " ".join(_news(key, *now[key]) for key in news if now[key][1] not in ACTIVE_STATES)
     st.session_state[HEARD] = {key: state for key, (_, state) in now.items() if state in ACTIVE_STATES}, said
-    _region(key="announcer", data={"said": said, "ended": ended})
+    _region(key="announcer", data={"said": said, "ended": ended, "top": st.session_state.get(TOP, 0)})
 
 
 def _watched(known: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -23,7 +23,8 @@ from expertnet.utils.text import cut, escape, percent
 NEWEST = 50  # finished runs of which the default one is chosen by its routing
 LISTED = 100  # runs in a list; a search finds others
 SECOND = "with"  # in the URL: the id of the second run
-CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page
+CHOSEN = "chosen run"  # in the session: the id of the run that the user chose last, on any page, in a list or by a link
+DEFAULT = "default run"  # in the session: the id of the run that was shown last because nothing was chosen
 
 
 def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint] | None:
@@ -33,6 +34,8 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
     cannot be used, say why and choose no other. `images` is passed to `default_run`.
     """
     store, asked = RunStore(), st.query_params.get("run", "")
+    if asked and asked != st.session_state.get(DEFAULT):
+        st.session_state[CHOSEN] = asked
     index, before = open_index(store), st.session_state.get(CHOSEN, "")
     if not asked and index.count(TRAINED, id=[before]):
         asked = before
@@ -62,6 +65,8 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
         return None
     if chosen != initial:
         st.session_state[CHOSEN] = chosen
+    elif not asked:
+        st.session_state[DEFAULT] = chosen
     if chosen != st.query_params.get("run"):
         st.query_params["run"] = chosen
     run = rows[chosen].run

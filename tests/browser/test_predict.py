@@ -46,7 +46,7 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     sample = page.get_by_role("button", name=re.compile("^Test image .*: class 7"))
     sample.focus()
     sample.press("Enter")
-    expect(page.get_by_text("Its true class is 7.")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("The image's true class is 7.")).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("heading", name=re.compile("^Answer: 7"))).to_be_in_viewport(ratio=1)
     labels = bars(page).first.locator("text").filter(has_text=re.compile(r"^\d$"))
     expect(labels.first).to_have_text("7")  # the likeliest class comes first
@@ -104,7 +104,7 @@ def test_a_drawing_is_classified_and_cleared(page):
     expect(page.get_by_text("Drawing, cropped and reduced to 8 x 8 pixels, like Digits")).to_be_visible()
     page.get_by_role("button", name="Clear drawing").click()
     expect(page.get_by_role("heading", name=ANSWER)).to_have_count(0)
-    expect(page.get_by_text("Make your drawing of one of the classes")).to_be_visible()
+    expect(page.get_by_text("Draw one of the classes")).to_be_visible()
 
 
 def test_a_drawing_stays_and_the_pen_stays_down_when_the_line_on_a_training_goes(tab, run):

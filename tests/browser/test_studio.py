@@ -113,8 +113,12 @@ def test_a_training_is_followed_to_its_end_in_two_tabs(tab):
     page = tab("train", run="none")
     fill(page, "Channels (feature maps)", "16", preset=32)  # trains faster
     page.get_by_label("Run name (optional)").fill("From the browser")
+    page.get_by_text("Details", exact=True).scroll_into_view_if_needed()
+    page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, main.scrollHeight)")
     page.get_by_role("button", name="Start training").click()
     settle(page.get_by_role("heading", name="From the browser"))
+    expect(page.get_by_role("heading", name="From the browser")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_in_viewport(ratio=1)
     page.wait_for_url(re.compile("run=2"))
     second = tab("train", run=re.search(r"run=([\w-]+)", page.url)[1])
     expect(second.get_by_role("heading", name="From the browser")).to_be_visible()

@@ -121,6 +121,17 @@ def test_the_chosen_run_is_chosen_on_the_other_page_too():
     assert test.run().selectbox[0].value == newer.id and not test.error
 
 
+@pytest.mark.parametrize("page", ["train", "predict"])
+def test_the_run_of_a_link_is_shown_on_the_other_pages_too_and_one_shown_by_default_is_not(page):
+    older, newer = sorted((finished(RunStore()), finished(RunStore())), key=lambda run: run.id)
+    test = opened(page, older.id)
+    del test.query_params["run"]  # like a link in the navigation
+    assert to_page(test, "experts").run().selectbox[0].value == older.id
+    test = opened("predict")
+    assert test.selectbox[0].value == newer.id
+    assert CHOSEN not in test.run().session_state  # although the page has written it to the URL
+
+
 @pytest.mark.parametrize("page", ["experts", "predict", "train"])
 def test_a_missing_best_checkpoint_gets_a_warning(page):
     run = finished(RunStore())

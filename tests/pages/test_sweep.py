@@ -15,7 +15,7 @@ from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.sweeps.trials import best_trials, trials_of
-from expertnet.training.pace import ENOUGH_STEPS, training_images
+from expertnet.training.pace import ENOUGH_STEPS, step_count, training_images
 from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
@@ -90,8 +90,8 @@ def test_few_images_are_offered_smaller_batches_and_more_epochs(tmp_path, monkey
     click(test, "Start sweep")
     plan = all_sweeps(RunStore())[0].plan()
     scan(plan.settings.data)
-    training, images = plan.settings.training, training_images(plan.settings)
-    assert training.batch_size < 256 and training.epochs * (images // training.batch_size) >= ENOUGH_STEPS
+    images = training_images(plan.settings)
+    assert plan.settings.training.batch_size < 256 and step_count(plan.settings, images) >= ENOUGH_STEPS
     assert plan.settings.model.channels == 8
 
 

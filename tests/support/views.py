@@ -103,7 +103,7 @@ def open_view(page: "Page", address: str, name: str, ids: dict[str, str]) -> Non
     _press(page, name)
     if name in ("Predict, Draw", "Predict, Upload"):
         page.get_by_role("radio", name=name.split()[-1]).click()
-        settle(page.get_by_text(re.compile("^(Make your drawing of one of the classes|Invert)")))
+        settle(page.get_by_text(re.compile("^(Draw one of the classes|Invert)")))
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
     if name.startswith(("Data", "Evaluate", "Experts")):  # computes some views first

@@ -58,6 +58,7 @@ def test_the_time_is_that_of_the_newest_alike_run_on_this_computer():
         earlier(images=0),
         earlier(float("nan")),
         earlier(**{"model.channels": 256}),
+        earlier(**{"training.batch_size": 16}),  # slower by the image
     ):
         other.curves["seconds"][0] = np.nan if np.isnan(other.curves["seconds"][1]) else 9.0
         assert expected_seconds(settings, 1280, [other]) is None

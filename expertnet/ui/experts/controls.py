@@ -91,7 +91,9 @@ def _test_image(
     `title` is what captions begin with: "Test" image 7.
     """
     classes = selection.predictor.classes
-    key, class_key = f"image{suffix}", f"class{suffix}"
+    key, class_key, of_key = f"image{suffix}", f"class{suffix}", f"run of image{suffix}"
+    former = st.session_state.get(of_key, selection.run.id)
+    st.session_state[of_key] = selection.run.id
 
     def members_of(name: str) -> list[int]:
         if name == ANY_CLASS:
@@ -110,6 +112,8 @@ def _test_image(
         options, label = [ANY_CLASS, *classes], f"Class{of}"
         name = st.selectbox(label, options, key=class_key, bind="query-params", on_change=stay_in_range)
         members = members_of(name)
+        if former != selection.run.id:  # the number of an image of the former run
+            stay_in_range()
         if members:
             # Without an upper limit: beyond one, the field turns red and says nothing.
             label = f"Image (1 to {len(members):,}){of}"

@@ -16,7 +16,7 @@ def novelty_of(run: Run, checkpoint: Checkpoint, predictor: Predictor) -> Novelt
         return found
     measured: Novelty | None = in_background(
         ("novelty", run.id, checkpoint, predictor.epoch, predictor.info.fingerprint),
-        "Learn to recognize unlike images",
+        "Learn which images are unlike the training images",
         lambda progress, cancelled: measure_novelty(run, checkpoint, progress, threads(), cancelled),
         UNASKED,
     )

@@ -85,7 +85,7 @@ def pick_sample(run: Run, predictor: Predictor) -> list[Given]:
     part, place, image, label = shown[picked]
     load = partial(_resized, image)
     if is_own:
-        note, in_test = f"Its true class is {label}.", place if part == "test" else None
+        note, in_test = f"The image's true class is {label}.", place if part == "test" else None
         return [Given(names[picked], (part, place), load, note, label, in_test, is_own=True)]
     return [Given(names[picked], (name, place), load, f"It is from {titles[name]}, where its class is {label}.", label)]
 

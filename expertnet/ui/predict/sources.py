@@ -67,7 +67,7 @@ def _drawing(run: Run, predictor: Predictor) -> list[Given]:
             " It is cropped and enlarged, which makes the strokes of a small drawing too thick." if native_size else ""
         )
         st.caption(
-            f"Make your drawing of one of the classes as large as the square.{cropped} On the keyboard, Space lowers and lifts the "
+            f"Draw one of the classes, as large as the square.{cropped} On the keyboard, Space lowers and lifts the "
             "pen, and the arrow keys move it."
         )
         return []

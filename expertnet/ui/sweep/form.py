@@ -129,7 +129,7 @@ def _fit(base: Settings) -> None:
 
     row = st.container(horizontal=True, vertical_alignment="center")
     row.caption(f"{counted(steps, 'step')} a trial teach a network little.", width="content")
-    row.button(f"Use batches of {size} and {counted(epochs, 'epoch')}", type="tertiary", on_click=use, key="fit sweep")
+    row.button(f"Use batches of {size} and {counted(epochs, 'epoch')}", on_click=use, key="fit sweep")
 
 
 # --- what varies -----------------------------------------------------------------------------------------------------

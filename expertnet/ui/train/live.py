@@ -16,6 +16,7 @@ from expertnet.store.status import ACTIVE_STATES, Status
 from expertnet.store.trash import trashed
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
+from expertnet.ui.run_picker import CHOSEN
 from expertnet.ui.shell import NO_RUN, shown_error, time_text, toast
 from expertnet.ui.train.actions import training_actions
 from expertnet.ui.train.ended import ended_view
@@ -32,8 +33,11 @@ def run_in_view() -> Run | None:
     It is the run in the URL, else the one in training. Else, unless the URL has settings, it is what was in view last, at first
     the newest run that has ended.
     """
-    asked = st.query_params.get("run") or _last_shown()
+    given = st.query_params.get("run")
+    asked = given or _last_shown()
     run = _named(asked) if asked and asked != NONE else None
+    if run and given:
+        st.session_state[CHOSEN] = run.id
     st.session_state[SHOWN] = run.id if run else NONE if asked else ""
     return run
 

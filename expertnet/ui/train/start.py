@@ -8,9 +8,10 @@ import streamlit as st
 
 from expertnet.settings.schema import Settings
 from expertnet.training.manager import manager
+from expertnet.ui.announce import TOP
 from expertnet.ui.shell import action, toast
 from expertnet.ui.train.expectation import expectation
-from expertnet.ui.train.values import CUSTOM, current_form
+from expertnet.ui.train.values import CUSTOM, OVERVIEW, TAB, current_form
 from expertnet.utils.text import escape
 
 STARTED = "started"  # in the session: how many runs it has started
@@ -47,6 +48,8 @@ def start_panel(settings: Settings | None, problem: str) -> Callable[[], bool]:
             toast(f"{escape(run.title)} waits in the queue.")
         else:
             st.query_params["run"] = run.id
+            st.session_state[TOP] = st.session_state[STARTED]
+            st.session_state[TAB] = OVERVIEW
 
     form = current_form()
     empty = form.source == CUSTOM and not form.dataset  # nothing is wrong yet
