@@ -84,7 +84,7 @@ def test_few_images_are_offered_smaller_batches_and_more_epochs(tmp_path, monkey
     assert "fit sweep" not in [button.key for button in test.button]
     test.selectbox(key="sweep dataset").set_value(dataset).run()
     test.text_area(key="sweep others").set_value("training.batch_size=256\nmodel.channels=8").run()
-    assert "6 steps a trial teach a network little." in text(test)
+    assert "Trials of 6 steps teach a network little." in text(test)
     test.button(key="fit sweep").click().run()
     assert not test.exception and "fit sweep" not in [button.key for button in test.button]
     click(test, "Start sweep")

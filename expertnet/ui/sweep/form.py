@@ -128,7 +128,7 @@ def _fit(base: Settings) -> None:
         st.session_state[EPOCHS] = epochs
 
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(f"{counted(steps, 'step')} a trial teach a network little.", width="content")
+    row.caption(f"Trials of {counted(steps, 'step')} teach a network little.", width="content")
     row.button(f"Use batches of {size} and {counted(epochs, 'epoch')}", on_click=use, key="fit sweep")
 
 
