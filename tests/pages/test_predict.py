@@ -121,10 +121,8 @@ def test_where_the_true_class_is_known_the_page_says_whether_the_answer_is_right
     unlike = [verdict.unlike for verdict in novelty.verdicts(answered)]
     for place in (right.index(True), right.index(False), unlike.index(True)):
         test = opened("predict", run.id, image=str(place + 1))
-        judged, true = "right" if right[place] else "wrong", split.labels[place]
-        assert f"The answer is {judged}. The image's true class is {true}." in [
-            caption.value for caption in test.caption
-        ]
+        said, judged = [caption.value for caption in test.caption], "right" if right[place] else "wrong"
+        assert f"The answer is {judged}. The image's true class is {split.labels[place]}." in said
         assert bool(test.warning) is unlike[place] and not any("may be wrong" in each.value for each in test.warning)
     next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
     assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 2
