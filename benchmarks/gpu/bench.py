@@ -110,7 +110,7 @@ class Rows:
         if row.on_any_device:
             del wanted["device"], wanted["torch"]
         found = [line for line in self.read() if not row.checks and wanted.items() <= line.items()]
-        return any(settings in (None, _current(line["settings"])) for line in found)
+        return any(settings is None or settings == _current(line["settings"]) for line in found)
 
     def add(self, row: Row, bench: Bench, figures: Figures) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
