@@ -123,24 +123,33 @@ def lost_text(count: int) -> str:
     )
 
 
-def listen(group: Group, on_silence: Callable[[], object]) -> None:
-    """In the first process, call `on_silence` from a thread when another has not been heard of for HEARTBEAT_LIMIT seconds.
+@contextmanager
+def listening(group: Group, on_silence: Callable[[], object]) -> Iterator[None]:
+    """In the first process, call `on_silence` from a thread if another is not heard of for HEARTBEAT_LIMIT seconds meanwhile.
 
     The other processes call `speak`. Their connections do not break when their computer loses its power or its network.
     """
+    ended = threading.Event()
 
     def work() -> None:
-        store, heard = _store(), dict.fromkeys(range(1, group.count), (0, time.monotonic()))
-        while all(time.monotonic() - when < HEARTBEAT_LIMIT for _, when in heard.values()):
-            time.sleep(RENEW_AFTER / 4)
-            for number, (beats, _) in heard.items():
-                now = store.add(f"{BEAT} {number}", 0)
-                if now != beats:
-                    heard[number] = now, time.monotonic()
-        on_silence()
+        with suppress(dist.DistError):  # the computer with the store cannot be reached either
+            store, heard = _store(), dict.fromkeys(range(1, group.count), (0, time.monotonic()))
+            while all(time.monotonic() - when < HEARTBEAT_LIMIT for _, when in heard.values()):
+                if ended.wait(RENEW_AFTER / 4):
+                    return
+                for number, (beats, _) in heard.items():
+                    now = store.add(f"{BEAT} {number}", 0)
+                    if now != beats:
+                        heard[number] = now, time.monotonic()
+        if not ended.is_set():
+            on_silence()
 
     if _spans_computers(group):
         threading.Thread(target=work, name="listen", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def speak(group: Group) -> None:

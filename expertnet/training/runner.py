@@ -21,7 +21,7 @@ from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
 from expertnet.training.describe import describe
 from expertnet.training.notice import send_notice
-from expertnet.training.parallel import ALONE, SILENT, Group, listen
+from expertnet.training.parallel import ALONE, SILENT, Group, listening
 from expertnet.training.place import Place
 from expertnet.training.progress import Progress, TestResult
 from expertnet.training.status_writer import StatusWriter
@@ -57,8 +57,7 @@ def run_training(
     processes that train it together, of which this one is the first. Without `settle`, the caller calls `settled`. Raises
     OSError only if the status cannot be written.
     """
-    with StatusWriter(run, stop) as writer:
-        listen(group, lambda: _give_up(run, writer))
+    with StatusWriter(run, stop) as writer, listening(group, lambda: _give_up(run, writer)):
         try:
             with group.explained(stop.is_set):
                 _train(group, run, stop, writer, on_progress, network, place or Place())
