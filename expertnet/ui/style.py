@@ -19,6 +19,7 @@ ROOM = {
     "film": 84,
     "measures": 60,
     "answer": 112,
+    "actions": 40,
 }
 PHONE_ROOM = {  # of the rows that wrap in a narrow window
     "figures": 152,

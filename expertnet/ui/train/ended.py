@@ -36,9 +36,10 @@ def ended_view(run: Run, status: Status) -> None:
         st.session_state[TAB] = MISTAKES
 
     sentence = outcome(settings, run.preset, status, classes)
-    if sentence:
-        st.markdown(f"**{escape(sentence)}**")
-    ended_actions(run, status, see_mistakes, needs_more(settings, run.preset, status, classes))
+    with st.container():  # in the place of a training's actions
+        if sentence:
+            st.markdown(f"**{escape(sentence)}**")
+        ended_actions(run, status, see_mistakes, needs_more(settings, run.preset, status, classes))
     first = MISTAKES if went_back() and MISTAKE[0] in st.query_params else OVERVIEW
     for tab, title in zip(st.tabs(TABS, default=first, key=TAB, bind="query-params"), TABS, strict=True):
         if tab.open:

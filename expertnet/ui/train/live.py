@@ -101,9 +101,11 @@ def live_view(run: Run, tools: DeltaGenerator, queue_changed: Callable[[], bool]
     with shown_error():
         _head(run)
         if drawn.active:
-            training_actions(run, drawn)
-            login.fragment(numbers, run_every=TICK)()
-            login.fragment(charts, run_every=CURVES_TICK)()
+            with st.container():
+                training_actions(run, drawn)
+            with st.container():  # one element, whose place the tabs take: fewer moves while the page changes
+                login.fragment(numbers, run_every=TICK)()
+                login.fragment(charts, run_every=CURVES_TICK)()
         else:
             ended_view(run, drawn)
             login.fragment(look, run_every=IDLE_TICK)()
