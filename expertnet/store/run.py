@@ -116,7 +116,7 @@ class Run:
     @property
     def watched_images(self) -> str:
         """Return what the val_* figures are measured on, in words."""
-        return "test set" if self.watches_test else "validation images"
+        return "test images" if self.watches_test else "validation images"
 
     def _config_value(self, key: str) -> str:
         return str((self._if_readable(self.config) or {}).get(key) or "")

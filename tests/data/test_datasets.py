@@ -9,9 +9,9 @@ import torch
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.custom import scan
-from expertnet.data.datasets import dataset_title, flips, load_dataset, load_test_split, refuse_if_missing
+from expertnet.data.datasets import dataset_title, flips, load_dataset, load_test_split, refuse_if_missing, watched
 from expertnet.data.info import DatasetInfo
-from expertnet.data.splits import held_out
+from expertnet.data.splits import Split, held_out
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from tests.support.gray import image, settings, shown
@@ -52,6 +52,14 @@ def test_without_a_validation_share_the_validation_set_is_the_test_set(root, fol
     data = load_dataset(settings(folder, validation_share=0), seed=0)
     assert data.validation is data.test
     assert len(data.train) == 20
+
+
+def test_fewer_test_images_are_watched_than_take_a_tenth_of_an_epoch():
+    test = Split(torch.zeros(10_000, 1, 1, 1, dtype=torch.uint8), torch.arange(10_000))
+    full, small = DataSettings(image_size=32), DataSettings(image_size=32, resolutions=[24, 28, 32])
+    assert watched(test, 50_000, full) is test  # a fifteenth
+    assert watched(test, 50_000, small).labels.tolist() == [*range(0, 10_000, 2)]  # 10,000 would be more than a tenth
+    assert len(watched(test, 10, full)) == 1_000
 
 
 def test_at_least_one_image_per_class_is_held_out_and_one_remains():

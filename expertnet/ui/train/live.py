@@ -125,6 +125,6 @@ def _head(run: Run) -> None:
     )
     if settings.watches_test:
         st.info(
-            "This run has no validation images. Its curves and its accuracy are measured on the test set.",
+            "This run has no validation images. Its curves are measured on test images, and its accuracy on the whole test set.",
             icon=":material/info:",
         )
