@@ -50,6 +50,5 @@ def epoch_order(labels: Tensor, data: DataSettings, generator: torch.Generator) 
     """Return the indices (N,) of an epoch's images, on the CPU: each image once, or each class equally often."""
     if data.class_balance != "sampling":
         return torch.randperm(len(labels), generator=generator)
-    labels = labels.cpu()
     weights = class_weights(labels, int(labels.max()) + 1)[labels]
     return torch.multinomial(weights, len(labels), replacement=True, generator=generator)

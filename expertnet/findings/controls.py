@@ -18,7 +18,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.training.controls import Plan, Trial, begun_plan
 from expertnet.utils.text import counted, listed, percent
 
-NOT_MEASURED = "Whether a network trained without routing would do as well is not measured."
+NOT_MEASURED = "It has not been measured whether a network trained without routing would do as well."
 MARGIN = 0.005  # of accuracy, within which two networks count as equivalent by default
 NAMED = 2  # controls named in a short sentence
 Measured = Literal["test", "validation"]

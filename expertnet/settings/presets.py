@@ -64,7 +64,7 @@ MUON: dict[str, Any] = {
 
 PRESETS = {
     "quick": Preset(
-        "A small network with pooling, for first results. The digits take about a minute on a laptop CPU.",
+        "A small network with pooling, for first results.",
         {
             "model": {
                 "num_blocks": 4,

@@ -62,6 +62,7 @@ class Trainer:
             self.model.load_state_dict({**self.model.state_dict(), **start})
         layout = torch.channels_last if settings.hardware.channels_last else torch.contiguous_format
         self.model.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.labels = data.train.labels  # on the CPU, where the order of an epoch is drawn
         self.train, self.validation, self.test = (
             Split(split.images.to(self.device), split.labels.to(self.device))
             for split in (data.train, data.validation, data.test)
@@ -148,7 +149,7 @@ class Trainer:
         self.model.train()
         if self.settings.model.start_from:
             self.updater.freeze(epoch <= self.settings.training.frozen_epochs)
-        order = epoch_order(self.train.labels, self.settings.data, self.generator).to(self.device, non_blocking=True)
+        order = epoch_order(self.labels, self.settings.data, self.generator).to(self.device, non_blocking=True)
         precise = torch.float64 if self.device.type != "mps" else torch.float32
         totals = torch.zeros(2, dtype=precise, device=self.device)  # loss, correct predictions
         # reading a loss makes a GPU wait, and processes for one another

@@ -191,8 +191,8 @@ def descriptions(found: Iterable[RunRow]) -> dict[str, str]:
 
 def _result(row: RunRow) -> str:
     accuracy = row.best if row.test is None else row.test
-    measured = "validation" if row.test is None and not row.watches_test else "test"
-    result = "no result yet" if accuracy is None else f"{percent(accuracy)} {measured}"
+    measured = " validation" if row.test is None and not row.watches_test else ""  # the test set needs no word
+    result = "no result yet" if accuracy is None else f"{percent(accuracy)}{measured}"
     return result if row.state == "finished" else f"{result} · {row.state}"
 
 

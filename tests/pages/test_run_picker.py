@@ -62,10 +62,10 @@ def test_runs_are_listed_by_title_and_accuracy_and_equal_ones_by_a_part_of_their
     stopped.write_status(stopped.status().changed(test_accuracy=0.875, state="stopped"))
     accuracy = f"{same.status().test_accuracy:.1%}"
     assert opened("predict").selectbox[0].options == [
-        "<b>mine</b> *x* · 87.5% test · stopped",
-        "<b>mine</b> *x* · 87.5% test",
-        f"<b>mine</b> *x* · {again.id[-4:]} · {accuracy} test",
-        f"<b>mine</b> *x* · {same.id[-4:]} · {accuracy} test",
+        "<b>mine</b> *x* · 87.5% · stopped",
+        "<b>mine</b> *x* · 87.5%",
+        f"<b>mine</b> *x* · {again.id[-4:]} · {accuracy}",
+        f"<b>mine</b> *x* · {same.id[-4:]} · {accuracy}",
     ]
 
 

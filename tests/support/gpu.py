@@ -33,8 +33,10 @@ class Waits(TorchDispatchMode):
                 self.found.append(str(func))
             return 0.5 if source.is_floating_point() else 0
         if func is torch.ops.aten.bincount.default:  # its length depends on values
-            assert source is not None and not source.is_cuda
-            return torch.ones(args[2], dtype=torch.int64)
+            assert source is not None
+            if source.is_cuda:
+                self.found.append(str(func))
+            return torch.ones(args[2], dtype=torch.int64, device=source.device)
         if func is torch.ops.aten._fused_sgd_.default:  # torch cannot tell its shapes
             weights, gradients, momenta = args[:3]
             assert all(each.is_cuda for each in (*weights, *gradients, *momenta))

@@ -51,6 +51,8 @@ def data():
         DatasetInfo("noise", ("a", "b"), half, half, 16, "x"), images(BATCH * STEPS + 1), images(20), images(30)
     )
 
+FROZEN = {"model.start_from": "another run", "training.frozen_epochs": 1, "training.epochs": 2}
+
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # to copy a network
@@ -66,15 +68,19 @@ def data():
         ("fast", {"model.widths": (24, 24, 30)}),
         ("report", {"model.num_blocks": 2, "model.channels": 8} | KERNELS),
         ("report", {"model.num_blocks": 2, "model.channels": 8} | TOP_1),
+        ("quick", {"data.class_balance": "weights"}),
+        ("quick", {"data.class_balance": "sampling"}),
+        ("quick", FROZEN),
     ],
-    ids=["report", "mixed", "report-tuned", "fast", "kernels", "top 1"],
+    ids=["report", "mixed", "report-tuned", "fast", "kernels", "top 1", "weighted", "sampled", "frozen"],
 )
 def test_an_epoch_mixes_no_devices_and_waits_only_to_read_the_loss(data, monkeypatch, preset, more):
     settings = build_settings(preset, "digits", SMALL | more)
     model = ExpertNet(settings.model, 2)
     monkeypatch.setattr("expertnet.training.trainer.resolve_device", lambda name: CUDA)
     with pretend(monkeypatch), Waits() as waits:
-        trainer = Trainer(settings, data, network=lambda: model)
+        start = model.state_dict() if settings.model.start_from else None
+        trainer = Trainer(settings, data, network=lambda: model, start=start)
         without_backward(monkeypatch, lambda: trainer.model)
         waits.take()
         kinds = []
@@ -85,7 +91,7 @@ def test_an_epoch_mixes_no_devices_and_waits_only_to_read_the_loss(data, monkeyp
                 read = (progress.step - 1) % 20 == 0 or progress.step == STEPS
                 assert (progress.loss is not None) == read
                 assert len(found) == read, found
-        assert kinds.count("step") == STEPS and kinds[-1] == "test"
+        assert kinds.count("step") == STEPS * settings.training.epochs and kinds[-1] == "test"
         assert all(value.device == CUDA for value in trainer.model.state_dict().values())
         state = trainer.state_dict()
         assert all(value.device.type == "cpu" for value in state["weights"].values())
