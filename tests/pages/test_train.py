@@ -118,7 +118,7 @@ def test_the_log_has_plain_dates():
 def test_without_validation_images_the_live_view_says_test_set():
     run = finished(RunStore(), **{"data.validation_share": 0.0})
     test = opened("train", run.id)
-    assert any("measured on the test set" in info.value for info in test.info)
+    assert any("its accuracy on the whole test set" in info.value for info in test.info)
     assert any(metric.label == "Test accuracy, last epoch" for metric in test.metric)
 
 

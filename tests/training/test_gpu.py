@@ -51,7 +51,8 @@ def data():
         DatasetInfo("noise", ("a", "b"), half, half, 16, "x"), images(BATCH * STEPS + 1), images(20), images(30)
     )
 
-FROZEN = {"model.start_from": "another run", "training.frozen_epochs": 1, "training.epochs": 2}
+
+FROZEN = {"model.start_from": "20261124-123318-dac5", "training.frozen_epochs": 1, "training.epochs": 2}
 
 
 @pytest.mark.slow
