@@ -23,8 +23,10 @@ VIEWS: dict[str, Callable[[Subject], None]] = {
 }
 
 shell.require()
-st.header(
-    "Evaluate", help="How well a network does on images that it was not trained on, and which images it gets wrong."
+st.container(horizontal=True).header(
+    "Evaluate",
+    help="How well a network does on images that it was not trained on, and which images it gets wrong.",
+    width="content",
 )
 header = st.container(horizontal=True, vertical_alignment="center", gap="small", key="header")
 picked = pick_run(header)

@@ -30,10 +30,11 @@ VIEWS: dict[str, Callable[[Selection, Lab | None], None]] = {
 FORMER = {"experts": "Each expert"}  # a view should not have the name of its page
 
 shell.require()
-st.header(
+st.container(horizontal=True).header(
     "Experts",
     help="Each block mixes its experts with routing weights that it computes for every image. See these weights, what each "
     "expert has learned, and whether routing matters.",
+    width="content",
 )
 header = st.container(horizontal=True, vertical_alignment="center", gap="small", key="header")
 picked = pick_run(header, images=True)

@@ -47,6 +47,7 @@ div[data-testid='stSliderThumbValue'] {color: inherit}
 div.st-key-in-training {flex: 0 1 auto; min-width: 0}
 div.st-key-training-strip {margin-bottom: -0.75rem}
 div[data-testid='stSkeleton'] {min-width: 7rem}
+div[data-testid='stHeading']:has(h2) {min-height: 2.5rem; display: flex; align-items: center}
 :is(.stPageLink, .stButtonGroup, .stCheckbox, .stProgress) {
   min-height: 2.5rem; display: flex; flex-direction: column; justify-content: center
 }
