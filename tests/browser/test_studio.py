@@ -19,6 +19,7 @@ from tests.support.opening import copy_of_shipped
 from tests.support.served import open_page, serving, settle
 from tests.support.small import until
 from tests.support.uploads import archive_of
+from tests.support.views import unfold_settings
 
 CHART = "[data-testid=stVegaLiteChart]"
 POINTS = ".mark-symbol.role-mark path"  # of a curve
@@ -55,7 +56,7 @@ def no_training_left(store):
 
 def unfold(page):
     """Unfold the settings."""
-    page.locator("summary", has_text="Settings").click()
+    unfold_settings(page)
     settle(page.get_by_role("spinbutton", name="Epochs"))
 
 

@@ -13,7 +13,7 @@ from expertnet.store.trash import move_to_trash
 from expertnet.utils.processes import this_process
 from tests.support.opening import SHIPPED_CONTEXTS, copy_of_shipped, written
 from tests.support.own import flowers, png
-from tests.support.served import open_page, settle
+from tests.support.served import open_page, press_until, settle
 from tests.support.sweeps import done, started
 
 if TYPE_CHECKING:
@@ -110,11 +110,18 @@ def open_view(page: "Page", address: str, name: str, ids: dict[str, str]) -> Non
         expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
+def unfold_settings(page: "Page") -> None:
+    """Open the settings on Train. A press is lost if the page draws itself anew at that moment."""
+    press_until(
+        page.locator("summary", has_text="Settings").click, page.get_by_role("spinbutton", name="Epochs").wait_for
+    )
+
+
 def _press(page: "Page", name: str) -> None:
     """Bring about the state of a view that no URL names, or wait for one that the URL names."""
     of, _, what = name.partition(", ")
     if name == "Train, settings open":
-        page.locator("summary", has_text="Settings").click()
+        unfold_settings(page)
         settle(page.get_by_role("spinbutton", name="Epochs"))
     elif name == "Train, own images":
         page.get_by_role("button", name="Your own images").click()

@@ -138,8 +138,9 @@ def _training(plan: Plan, store: RunStore, kinds: list[str]) -> None:
         action(row, label, "play_arrow", "train controls", train, type="secondary" if plan.begun else "primary")
         seconds = expected_seconds(plan)
         about = f", about {duration(seconds)} at the speed of this run" if seconds else ""
-        help = "A run for each control and seed, and one of this network for each other seed, as far as they do not exist yet."
-        row.caption(f"{counted(len(plan.open), 'run')}{about}", help=help, width="content")
+        all_of = ": each control with each seed, and this network with the other seeds"
+        which = all_of if len(plan.open) == len(plan.distinct) - 1 and seeds > 1 else ""
+        row.caption(f"{counted(len(plan.open), 'run')}{which}{about}", width="content")
     if plan.active:
         waiting = [trial.row.run for trial in plan.active if trial.row and trial.state == "queued"]
         done = sum(trial.finished for trial in plan.distinct)
