@@ -75,7 +75,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Seq
         _image(shown)
         with st.container(width="stretch", gap="xsmall"):
             _answer(shown)
-            with st.container(horizontal=True, gap="small"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 if given.part == "test" and given.place is not None and shown.answer.routing.shape[1] > 1:
                     shell.link("experts", "See routing", run.id, image=str(given.place + 1))
                 step_through(shown, mistakes)
@@ -104,6 +104,7 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
             _bars(shown, f"bars{of}")
             _routing(predictor, shown, f"heat{of}")
             show_evidence(predictor, shown.image, shown.answer, of)
+            st.space("small")  # for the toolbar of the second image, which is below in a narrow window
     run, predictor, shown = pair[0]
     correct(run, predictor, shown.given)
 
