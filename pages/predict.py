@@ -6,6 +6,7 @@ from expertnet.inference.predictor import load_predictor
 from expertnet.ui import shell
 from expertnet.ui.predict.calibration import pick_calibration
 from expertnet.ui.predict.gallery import classified, pick_tile, show_table
+from expertnet.ui.predict.mistakes import mistakes_around
 from expertnet.ui.predict.novelty import novelty_of
 from expertnet.ui.predict.results import classify, show_answer, show_unreadable
 from expertnet.ui.predict.second import pick_second, show_both
@@ -30,7 +31,7 @@ with shell.shown_error():
     predictor = load_predictor(run, checkpoint, threads=1)
     source = pick_source(run, predictor)
     left, right = st.columns([3, 5], gap="medium")
-    below = st.container()
+    about, below = st.container(), st.container()  # the progress comes last, or it would move the rest when it ends
     with left:
         given = given_images(source, run, predictor)
         answers = classify(run, checkpoint, predictor, given)
@@ -40,16 +41,21 @@ with shell.shown_error():
     with left:
         show_unreadable(unreadable)
         tile, passing = pick_tile(read)
-    with right:
-        if tile is not None and second is not None:
-            show_both(run, predictor, tile, second)
-        elif tile is not None:
-            show_answer(run, predictor, tile)
-    if source in ("Upload", "Camera") and given:
-        show_table(predictor.classes, passing, unreadable)
-    more = " and more" if len(predictor.classes) > NAMED else ""
-    st.caption(
-        f"This network knows {counted(len(predictor.classes), 'class', 'classes')}: "
-        f"{escape(', '.join(predictor.classes[:NAMED]))}{more}. It always answers with one of them, whatever an image shows. "
-        f"It sees the central square of each image, resized to {predictor.image_size} x {predictor.image_size} pixels."
-    )
+        st.space("small")  # for the toolbar of the image, which is below in a narrow window
+    if tile is not None and second is not None:
+        with right:
+            show_both(run, predictor, tile, second, below)
+    elif tile is not None:
+        with below:
+            mistakes = mistakes_around(run, checkpoint, predictor, tile)
+        with right:
+            show_answer(run, predictor, tile, mistakes)
+    with about:
+        if source in ("Upload", "Camera") and given:
+            show_table(predictor.classes, passing, unreadable)
+        more = " and more" if len(predictor.classes) > NAMED else ""
+        st.caption(
+            f"This network knows {counted(len(predictor.classes), 'class', 'classes')}: {escape(', '.join(predictor.classes[:NAMED]))}"
+            f"{more}. It always answers with one of them, whatever an image shows. It sees the central square of each image, resized to "
+            f"{predictor.image_size} x {predictor.image_size} pixels."
+        )

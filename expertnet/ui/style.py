@@ -19,6 +19,8 @@ ROOM = {
     "film": 84,
     "measures": 60,
     "answer": 112,
+    "verdict": 80,
+    "verdict-of": 128,
     "actions": 40,
 }
 PHONE_ROOM = {  # of the rows that wrap in a narrow window
@@ -33,6 +35,7 @@ PHONE_ROOM = {  # of the rows that wrap in a narrow window
     "labelled-dots": 212,
     "actions": 96,
     "actions-of-a-run": 152,
+    "verdict": 128,
 }
 CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser

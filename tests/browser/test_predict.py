@@ -1,16 +1,21 @@
-"""The Predict page in a browser: the answer is in the first screen, and a drawing is classified."""
+"""The Predict page in a browser: the answer is in the first screen, nothing moves or hides it, and a drawing is classified."""
 
 import re
 
 import pytest
 from playwright.sync_api import expect
 
+from expertnet.inference.mistakes import find_mistakes
+from expertnet.inference.novelty import cached_novelty
+from expertnet.inference.predictor import load_predictor
+from expertnet.inference.routing_cache import load_own_test_set
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.utils.processes import this_process
 from tests.support.opening import copy_of_shipped, written
 from tests.support.predict import png
-from tests.support.served import serving, settle
+from tests.support.served import open_page, serving, settle
+from tests.support.views import RECORD, jumps
 
 SCREENS = [(1280, 720), (390, 844)]
 ANSWER = re.compile(r"^Answer: \d \([\d.]+%\)$")
@@ -55,6 +60,82 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     number = re.search(r"\d+", sample.get_attribute("aria-label"))[0]
     page.get_by_role("link", name="See routing").click()
     settle(page.get_by_text(f'Test image {number}: class "7"'))
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_nothing_moves_when_the_box_comes_that_says_that_an_image_is_unlike_the_training_images(
+    new_page, server, run, screen, tmp_path
+):
+    answered = load_predictor(run).classify(list(load_own_test_set(run).images))
+    unlike = [verdict.unlike for verdict in cached_novelty(run).verdicts(answered)].index(True)
+    page, file = new_page(), run.path / "novelty-best.safetensors"
+    page.set_viewport_size(dict(zip(("width", "height"), screen, strict=True)))
+    page.add_init_script(RECORD)
+    kept = file.rename(tmp_path / file.name)
+    file.mkdir()  # so that what the page measures meanwhile cannot be kept, and the box comes when the test wants it
+    open_page(page, f"{server}/predict?run={run.id}&image={unlike + 1}")
+    again = page.get_by_role("button", name="Try again: Learn which images")
+    settle(again)
+    expect(page.get_by_text("It is not known yet whether this image is unlike")).to_be_visible()
+    expect(page.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
+    before = len(jumps(page))
+    file.rmdir()
+    kept.rename(file)
+    again.dispatch_event("click")  # unlike a press, it excuses no jump
+    settle(page.get_by_text("This image looks unlike the training images"))
+    expect(again).to_have_count(0)
+    assert jumps(page)[before:] == []
+
+
+COVERED = """(toolbar) => {
+  const main = document.querySelector("[data-testid=stMain]"), own = toolbar.parentElement, covered = []
+  const { left, right, top, bottom } = toolbar.getBoundingClientRect()
+  const under = (box) => box.left < right && box.right > left && box.top < bottom && box.bottom > top
+  const texts = document.createTreeWalker(main, NodeFilter.SHOW_TEXT), range = document.createRange()
+  while (texts.nextNode()) {
+    range.selectNodeContents(texts.currentNode)
+    if (!own.contains(texts.currentNode) && [...range.getClientRects()].some(under)) covered.push(texts.currentNode.data)
+  }
+  const roots = [main, ...[...main.querySelectorAll("*")].map((each) => each.shadowRoot).filter(Boolean)]
+  for (const control of roots.flatMap((root) => [...root.querySelectorAll("a, button, input")]))
+    if (!own.contains(control) && under(control.getBoundingClientRect())) covered.push(control.outerHTML)
+  return covered
+}"""
+
+
+def covered(page, toolbars):
+    """Return what each toolbar covers, once all of so many are there."""
+    shown, found = page.get_by_test_id("stMain").get_by_test_id("stElementToolbar"), []
+    expect(shown).to_have_count(toolbars)
+    for toolbar in shown.all():
+        toolbar.locator("xpath=..").hover()
+        expect(toolbar).to_have_css("opacity", "1")  # which takes longer than the way to its place
+        found += toolbar.evaluate(COVERED)
+    return found
+
+
+def test_the_toolbars_of_charts_images_and_the_table_cover_no_text_and_no_control(page):
+    page.locator("[data-testid=stVegaLiteChart] .marks").first.wait_for()
+    assert covered(page, 7) == []  # of the image, two charts, and the maps of the whole and of three experts
+    page.get_by_role("radio", name="Upload").click()
+    settle(page.get_by_role("textbox", name="Image from the clipboard"))
+    files = [{"name": f"{shade}.png", "mimeType": "image/png", "buffer": png(shade)} for shade in (1, 250)]
+    page.locator("input[type=file]").set_input_files(files)
+    settle(page.get_by_role("button", name=re.compile("^250.png: ")))
+    assert covered(page, 8) == []
+
+
+def test_the_next_mistake_is_one_key_away(tab, run):
+    first, second, *_ = (mistake.place + 1 for mistake in find_mistakes(run, "test").worst)
+    page = tab("predict", run=run.id, image=first, part="test")
+    following = page.get_by_role("button", name="Next mistake")
+    expect(following).to_be_enabled()
+    following.press("Enter")
+    expect(page.get_by_role("button", name=re.compile(f"^Test image {second}: "))).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    expect(page.get_by_text("The answer is wrong.")).to_be_visible()
+    expect(page.get_by_role("button", name="Previous mistake")).to_be_enabled()
 
 
 PASTE = """async (field) => {

@@ -1,6 +1,7 @@
 """The Predict page: samples, galleries, probabilities, and answers that are corrected."""
 
 import io
+import json
 import re
 import shutil
 from random import Random
@@ -14,7 +15,6 @@ from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.versions import open_version
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.attribution import attribute
-from expertnet.inference.mistakes import find_mistakes
 from expertnet.inference.novelty import measure_novelty
 from expertnet.inference.predictor import load_predictor
 from expertnet.inference.routing_cache import load_own_test_set
@@ -151,16 +151,6 @@ def test_the_page_says_where_the_decision_lies_and_what_each_expert_adds():
         assert f"{part}: {added:+.2f}" in said
 
 
-def test_the_url_of_a_mistake_shows_its_image():
-    run = finished(RunStore())
-    mistake = find_mistakes(run, "validation").worst[0]
-    test = opened("predict", run.id, image=str(mistake.place + 1), part="validation")
-    assert any(f"true class is {mistake.label}" in caption.value for caption in test.caption)
-    assert answers(test)[0].startswith(f"Answer: {mistake.answer} ({percent(mistake.probability)}")
-    for wrong in ("0", "99999", "x", "-1"):
-        assert any("true class is 0" in caption.value for caption in opened("predict", run.id, image=wrong).caption)
-
-
 def test_two_runs_answer_side_by_side():
     runs = [finished(RunStore()), finished(RunStore(), seed=1, **{"data.image_size": 16})]
     test = opened("predict", runs[0].id)
@@ -217,6 +207,15 @@ def test_the_table_of_calibrated_answers_has_the_probabilities_before():
     after = test.dataframe[0].value
     assert "before calibration" not in before and after["before calibration"].tolist() == before["probability"].tolist()
     assert after["probability"].tolist() != before["probability"].tolist()
+
+
+def test_the_table_gives_probabilities_as_the_answer_does():
+    finished(RunStore())
+    test = upload(uploading(), "gray.png")
+    column = json.loads(test.dataframe[0].proto.columns)["probability"]["type_config"]
+    (label,), (share,) = test.dataframe[0].value["class"], test.dataframe[0].value["probability"]
+    assert answers(test) == [f"Answer: {label} ({column['format'] % share})"]
+    assert column["format"] % column["max_value"] == percent(1)
 
 
 def test_only_blocks_that_have_experts_show_routing():

@@ -13,11 +13,12 @@ from expertnet.inference.novelty import Novelty, Verdict
 from expertnet.inference.predictor import Classification
 from expertnet.ui.filmstrip import filmstrip
 from expertnet.ui.predict.samples import Given
-from expertnet.utils.text import to_csv
+from expertnet.utils.text import counted, to_csv
 
 TILES = 48
 ANY = "All classes"
 BEFORE = "before calibration"  # column of the probability
+PERCENT = "%.1f%%"  # as in texts
 CHOSEN, KNOWN = (
     "chosen image",
     "known images",
@@ -43,6 +44,11 @@ class Classified:
     @property
     def probability(self) -> float:
         return self.answer.predictions[0].probability
+
+    @property
+    def right(self) -> bool | None:
+        """Return whether the answer is the true class, None if that is unknown."""
+        return None if self.given.label is None else self.label == self.given.label
 
     @property
     def unlike(self) -> bool:
@@ -141,15 +147,20 @@ def show_table(classes: Sequence[str], passing: Sequence[Classified], unreadable
             row |= verdict | {"unlike-score": each.verdict.score, "limit of the score": each.verdict.limit}
         rows.append(row | {f"P({label})": share for label, share in shares})
     table = pd.DataFrame(rows)
+    st.markdown(f"**{counted(len(rows), 'file')}**")
+    # Streamlit's "percent" would drop the 0 of 100.0%
+    percents = {name: 100 * table[name] for name in ("probability", BEFORE) if name in table}
     st.dataframe(
-        table[[name for name in ("file", "class", "probability", BEFORE, "unlike", "error") if name in table]],
+        table[[name for name in ("file", "class", "probability", BEFORE, "unlike", "error") if name in table]].assign(
+            **percents
+        ),
         hide_index=True,
         width="stretch",
         placeholder="–",
         alt="The files with their most likely class",
         column_config={
-            "probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
-            BEFORE: st.column_config.NumberColumn(format="percent"),
+            "probability": st.column_config.ProgressColumn(format=PERCENT, min_value=0, max_value=100),
+            BEFORE: st.column_config.NumberColumn(format=PERCENT),
         },
     )
     st.download_button(

@@ -11,6 +11,7 @@ from expertnet.charts.base import specification
 from expertnet.charts.heatmaps import routing_heatmap
 from expertnet.charts.predictions import probability_bars
 from expertnet.errors import ImageError
+from expertnet.inference.novelty import measurable
 from expertnet.inference.polarity import unlike_training
 from expertnet.inference.predictor import BATCH, Predictor
 from expertnet.routing.weights import weights_table
@@ -21,8 +22,10 @@ from expertnet.ui.chart import show_chart
 from expertnet.ui.predict.correct import correct
 from expertnet.ui.predict.evidence import show_evidence
 from expertnet.ui.predict.gallery import Answer, Classified
+from expertnet.ui.predict.mistakes import step_through
 from expertnet.ui.predict.samples import Given
 from expertnet.ui.predict.sources import invert_key
+from expertnet.ui.style import room_key
 from expertnet.utils.text import escape, percent
 
 CACHE = "answers of Predict"  # in the session: the answers for the current images
@@ -62,17 +65,22 @@ def show_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
         st.error(f"**{escape(name)}**: {escape(error)}", icon=":material/broken_image:")
 
 
-def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
-    """Show an image as the network sees it, with the answer, its probabilities, its routing and where the decision lies."""
+def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Sequence[int]) -> None:
+    """Show an image as the network sees it, with the answer, its probabilities, its routing and where the decision lies.
+
+    `mistakes` are those that a wrong answer is one of, see mistakes_around.
+    """
     given = shown.given
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         _image(shown)
         with st.container(width="stretch", gap="xsmall"):
             _answer(shown)
-            if given.place is not None and shown.answer.routing.shape[1] > 1:
-                shell.link("experts", "See routing", run.id, image=str(given.place + 1))
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                if given.part == "test" and given.place is not None and shown.answer.routing.shape[1] > 1:
+                    shell.link("experts", "See routing", run.id, image=str(given.place + 1))
+                step_through(shown, mistakes)
             correct(run, predictor, given)
-    _notice(predictor, shown)
+    _likeness(run, predictor, shown)
     left, right = st.columns(2, gap="medium")
     with left:
         _bars(shown, "bars")
@@ -83,17 +91,20 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified) -> None:
 
 def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
     """Show the answers of two runs for an image side by side, each with its charts and where its decision lies."""
-    for column, of, (run, predictor, shown) in zip(st.columns(2, gap="medium"), ("", " 2"), pair, strict=True):
+    for column, of, (run, predictor, shown) in zip(
+        st.columns(2, gap="medium"), (" of run 1", " of run 2"), pair, strict=True
+    ):
         with column:
             with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
                 _image(shown)
                 with st.container(width="stretch", gap="xsmall"):
                     _answer(shown)
                     st.caption(escape(run.title))
-            _notice(predictor, shown, of)
+            _likeness(run, predictor, shown, of)
             _bars(shown, f"bars{of}")
             _routing(predictor, shown, f"heat{of}")
             show_evidence(predictor, shown.image, shown.answer, of)
+            st.space("small")  # for the toolbar of the second image, which is below in a narrow window
     run, predictor, shown = pair[0]
     correct(run, predictor, shown.given)
 
@@ -107,14 +118,13 @@ def _answer(shown: Classified) -> None:
     st.subheader(f"Answer: {escape(shown.label)} ({percent(shown.probability)})", anchor=False)
     if shown.uncalibrated is not None:
         st.caption(f"Calibrated; {percent(shown.uncalibrated)} before.")
-    if shown.verdict is not None and not shown.unlike:
-        st.caption(f"{shown.verdict.sentence} {PASSES}")
     given = shown.given
-    judged = "" if given.label is None else f"The answer is {'right' if shown.label == given.label else 'wrong'}. "
+    judged = "" if shown.right is None else f"The answer is {'right' if shown.right else 'wrong'}. "
     st.caption(judged + escape(given.note or given.name))
 
 
 def _bars(shown: Classified, key: str) -> None:
+    st.markdown("**Class probabilities**")  # a chart's toolbar covers what is above it
     table = pd.DataFrame([asdict(prediction) for prediction in shown.answer.predictions])
     show_chart(specification(probability_bars(table)), key)
 
@@ -126,21 +136,33 @@ def _routing(predictor: Predictor, shown: Classified, key: str) -> None:
         show_chart(specification(routing_heatmap(weights)), key)
 
 
-def _notice(predictor: Predictor, shown: Classified, of: str = "") -> None:
-    """Say if an image is unlike the training images, and offer to invert it if that would help. `of` tells apart two notices."""
-    given = shown.given
-    found = None if given.is_own else unlike_training(shown.image, predictor.info)
-    sentences = [found.sentence] if found is not None else []
-    if shown.verdict is not None and shown.unlike:
-        sentences.append(shown.verdict.sentence + (" The answer may be wrong." if given.label is None else ""))
-    if not sentences:
-        return
+def _likeness(run: Run, predictor: Predictor, shown: Classified, of: str = "") -> None:
+    """Say whether an image is like the training images, and offer to invert it if that would help. `of` tells apart two runs.
+
+    The verdict may arrive after the answer, so its room is kept.
+    """
+    given, verdict = shown.given, shown.verdict
+    differs = unlike_training(shown.image, predictor.info) if given.part is None else None
 
     def swap() -> None:
         st.session_state[invert_key(given.source)] = not given.inverted
 
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(" ".join(sentences), icon=":material/contrast:")
-        if found is not None and found.invert and given.source:
-            icon = ":material/invert_colors:"
-            st.button("Invert light and dark", icon=icon, on_click=swap, key=f"swap{of}")
+    if differs is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(differs.sentence, icon=":material/contrast:")
+            if differs.invert and given.source:
+                icon = ":material/invert_colors:"
+                st.button("Invert light and dark", icon=icon, on_click=swap, key=f"swap{of}")
+    if verdict is None and not measurable(run):
+        return
+    with st.container(key=room_key(f"verdict{of}")):
+        if verdict is None:
+            st.caption("It is not known yet whether this image is unlike the training images.")
+        elif not verdict.unlike:
+            st.caption(f"{verdict.sentence} {PASSES}")
+        else:
+            sentence = verdict.sentence + (" The answer may be wrong." if given.label is None else "")
+            if differs is None:
+                st.warning(sentence, icon=":material/contrast:")
+            else:  # one box is enough
+                st.caption(sentence)

@@ -40,10 +40,10 @@ class Given:
     load: Load
     note: str = ""  # shown with the answer
     label: str | None = None  # the true class, None if unknown
-    place: int | None = None  # in the test set
+    part: Part | None = None  # of the data of the run; None if the image is not from there
+    place: int | None = None  # in its part
     source: str = ""  # whose toggle inverts it; "" if it cannot be inverted
     inverted: bool = False
-    is_own: bool = False  # whether it is from the run's dataset
     data: bytes | None = None  # the file that a user gave; None for samples
 
 
@@ -85,8 +85,8 @@ def pick_sample(run: Run, predictor: Predictor) -> list[Given]:
     part, place, image, label = shown[picked]
     load = partial(_resized, image)
     if is_own:
-        note, in_test = f"The image's true class is {label}.", place if part == "test" else None
-        return [Given(names[picked], (part, place), load, note, label, in_test, is_own=True)]
+        note = f"The image's true class is {label}."
+        return [Given(names[picked], (part, place), load, note, label, part, place)]
     return [Given(names[picked], (name, place), load, f"It is from {titles[name]}, where its class is {label}.", label)]
 
 

@@ -30,13 +30,17 @@ def pick_second(row: DeltaGenerator, run: Run) -> Run | None:
     return rows[chosen].run if chosen else None
 
 
-def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run) -> None:
-    """Show the answer of a run for an image beside that of the second, which sees the image at its own size."""
+def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run, below: DeltaGenerator) -> None:
+    """Show the answer of a run for an image beside that of the second, which sees the image at its own size.
+
+    The progress of what is learned about the second is shown in `below`.
+    """
     checkpoint = second.checkpoints.present()[0]
     other = load_predictor(second, checkpoint, threads=1)
     answers = classify(second, checkpoint, other, [shown.given], "answers of the second run")
-    novelty, temperature = novelty_of(second, checkpoint, other), temperature_of(second, checkpoint)
-    read, unreadable = classified([shown.given], answers, novelty, temperature)
+    with below:
+        novelty = novelty_of(second, checkpoint, other)
+    read, unreadable = classified([shown.given], answers, novelty, temperature_of(second, checkpoint))
     show_unreadable(unreadable)
     if read:
         show_pair([(run, predictor, shown), (second, other, read[0])])
