@@ -35,7 +35,7 @@ def upload_labels(kept: bool = False) -> dict[str, str]:
     }
 
 
-def keep_button(place: DeltaGenerator, path: str, then: Callable[[Version], None]) -> None:
+def keep_button(place: DeltaGenerator, path: str, then: Callable[[Version], None], **look: str) -> None:
     """Draw the button that makes a dataset of an upload. `then` is called with its first version."""
 
     def keep() -> None:
@@ -45,7 +45,7 @@ def keep_button(place: DeltaGenerator, path: str, then: Callable[[Version], None
         then(added.version)
 
     help = "Makes a dataset of these images, which you can look at and change on the Data page."
-    action(place, "Keep as a dataset", "photo_library", f"keep {path}", keep, help=help)
+    action(place, "Keep as a dataset", "photo_library", f"keep {path}", keep, help=help, **look)
 
 
 def look_at(data: DataSettings) -> tuple[Scan | None, str, Path | None]:

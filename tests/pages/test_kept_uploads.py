@@ -85,6 +85,7 @@ def test_uploads_of_the_train_page_are_kept_as_datasets_or_deleted():
     assert dataset_ids() == ["pets"] and "**pets**, version 2 · 8 images in 2 classes" in said(test)
     (uploads,) = [box for box in test.selectbox if box.label == "Uploads"]
     assert [option.startswith("pets") for option in uploads.options if option.endswith(" · kept")] == [True]
+    uploads.set_value(str(path)).run()
     pressed(test, "Delete")  # what is kept as a dataset needs no upload
     assert not path.exists() and "8 images in 2 classes" in said(test)
     pressed(test, "Delete")

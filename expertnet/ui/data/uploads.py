@@ -20,14 +20,16 @@ from expertnet.ui.shell import action
 
 def uploads_panel(place: DeltaGenerator) -> None:
     """Draw what was uploaded on the Train page, if there is anything."""
-    uploads = upload_labels(kept=True)
+    uploads, not_kept = upload_labels(kept=True), upload_labels()
     if not uploads:
         return
-    with place.popover(f"Uploads ({len(uploads)})", icon=":material/upload:"):
+    state = f"{len(uploads)} {len(not_kept)}"  # in keys, so that the panel closes when something is kept or deleted
+    with place.popover(f"Uploads ({len(uploads)})", icon=":material/upload:", key=f"uploads {state}"):
         st.write("Images that were uploaded on the Train page. They stay on this computer until you delete them.")
-        key = f"uploaded {len(uploads)}"
-        path = st.selectbox("Uploads", list(uploads), format_func=lambda path: uploads.get(path, path), key=key)
-        if path in upload_labels():
+        path = st.selectbox(
+            "Uploads", list(uploads), format_func=lambda path: uploads.get(path, path), key=f"uploaded {state}"
+        )
+        if path in not_kept:
             keep_button(st.container(), path, _open)
         ask = st.expander("Delete permanently", key=f"ask {path}")
         ask.write("You cannot undo this. Runs that were trained on these images keep decoded copies of them.")

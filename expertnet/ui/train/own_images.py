@@ -36,7 +36,7 @@ def own_images(form: Form, settings: Settings | None) -> str:
     row.markdown(f":material/check_circle: **{name}**{contents}", width="content")
     uploaded = form.dataset in upload_labels()
     if uploaded and found is not None:
-        keep_button(row, form.dataset, lambda version: _choose_kept(form, version))
+        keep_button(row, form.dataset, lambda version: _choose_kept(form, version), type="tertiary")
     row.button(
         "Choose other images",
         type="tertiary",
