@@ -125,7 +125,8 @@ def test_the_dataset_of_an_upload_has_its_test_images_and_no_files_that_training
 def test_a_folder_train_around_all_classes_is_no_part_of_the_dataset(root):
     path = save_upload("pets.zip", packed(*((f"train/{name}", data) for name, data in files_of("cat", "dog", count=5))))
     version = keep_upload(path).version
-    assert not version.has_parts and sum(part == "test" for part, _ in layout_of(version).images.values()) == 2
+    assert {image.split for image in version.contents.images.values()} == {""}
+    assert sum(part == "test" for part, _ in layout_of(version).images.values()) == 2
 
 
 def test_an_upload_that_cannot_be_used_or_finds_no_room_makes_no_dataset(root, monkeypatch):
