@@ -12,6 +12,7 @@ from expertnet.ui.data.chosen import new_dataset, pick_dataset, trash_panel
 from expertnet.ui.data.dataset import dataset_header, versions_view
 from expertnet.ui.data.images import classes_view
 from expertnet.ui.data.split import split_view
+from expertnet.ui.data.uploads import uploads_panel
 from expertnet.ui.train.values import NONE, choose_dataset
 from expertnet.ui.views import pick_view
 
@@ -29,6 +30,7 @@ shell.require()
 head = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
 head.header("Data", width="content")
 tools = head.container(horizontal=True, width="content")
+uploads_panel(tools)
 trash_panel(tools)
 new_dataset(tools)
 with shell.shown_error():

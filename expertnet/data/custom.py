@@ -1,20 +1,12 @@
-"""Your own images before they are loaded: scan a folder or archive, and save uploads."""
+"""Your own images before they are loaded: scan a folder or archive."""
 
-import hashlib
-import os
-import re
-import secrets
 import threading
-import zipfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.data.cache import data_root
 from expertnet.data.class_folders import Layout
 from expertnet.data.datasets import (
     dataset_title,
@@ -27,7 +19,7 @@ from expertnet.data.info import DatasetInfo, find_own, refuse_other_images
 from expertnet.data.sources import Source, find_source, list_layout
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
-from expertnet.utils.files import TEMPORARY, remove_leftovers, version_of, write_atomically
+from expertnet.utils.files import version_of
 from expertnet.utils.progress import Report, never, silent
 from expertnet.utils.text import counted
 
@@ -152,54 +144,3 @@ def refuse_changed_images(data: DataSettings, own: DatasetInfo | None) -> None:
     refuse_if_missing(data)
     if own is not None and data.dataset not in BUILTIN:
         refuse_other_images(dataset_title(data.dataset), own, replace(own, classes=scan(data).classes))
-
-
-def _uploads() -> Path:
-    return data_root() / "uploads"
-
-
-def is_upload(dataset: str) -> bool:
-    """Return whether a path was returned by save_upload or save_folder."""
-    return Path(dataset).is_relative_to(_uploads())
-
-
-def save_upload(name: str, content: bytes) -> Path:
-    """Save an uploaded archive in the data folder, in a folder named after its content. Returns its path. Raises OSError."""
-    path = _place(name, hashlib.sha256(content).hexdigest())
-    if not path.is_file():
-        write_atomically(path, content)
-    return path
-
-
-def save_folder(name: str, files: Iterable[tuple[str, bytes]]) -> Path:
-    """Save the files of an uploaded folder, by their paths in it, as `save_upload` does, in a zip that the same files give again.
-
-    The files are taken one at a time, and no copy of them is held in memory.
-    """
-
-    def write(file: IO[bytes]) -> None:
-        with zipfile.ZipFile(file, "w") as archive:  # stored, because images are compressed already
-            for inside, content in files:
-                archive.writestr(zipfile.ZipInfo(inside), content)
-
-    _uploads().mkdir(parents=True, exist_ok=True)
-    packed = _uploads() / f".{secrets.token_hex(8)}.tmp"
-    write_atomically(packed, write)
-    with packed.open("rb") as file:
-        path = _place(name, hashlib.file_digest(file, "sha256").hexdigest())
-    if path.is_file():  # the same file, or its images would be listed anew
-        packed.unlink()
-    else:
-        os.replace(packed, path)
-    return path
-
-
-def _place(name: str, digest: str) -> Path:
-    """Return the path of an upload, in a folder that is there, and delete what killed processes left."""
-    # Only letters, digits and a few signs remain of the name, so that it cannot lead elsewhere.
-    safe_name = re.sub(r"[^\w.()-]+", "_", re.split(r"[/\\]", name)[-1]).lstrip(".")[-60:] or "archive"
-    for folder in ("", "*/"):
-        remove_leftovers(_uploads(), f"{folder}{TEMPORARY}")
-    path = _uploads() / digest[:16] / safe_name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from expertnet.data.datasets import dataset_title
 from expertnet.errors import RunError
 from expertnet.store.notes import Notes, check_limits
 from expertnet.store.run import now
@@ -61,7 +62,10 @@ class Sweep:
     def title(self) -> str:
         """The user's name for the sweep, or what it varies."""
         plan = self.plan()
-        return plan.name or f"{plan.settings.data.dataset}: {', '.join(d.field.label.lower() for d in plan.space)}"
+        return (
+            plan.name
+            or f"{dataset_title(plan.settings.data.dataset)}: {', '.join(d.field.label.lower() for d in plan.space)}"
+        )
 
     @property
     def start(self) -> Path | None:

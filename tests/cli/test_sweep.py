@@ -89,7 +89,7 @@ def test_sweeps_are_listed_shown_and_stopped():
     assert (waiting["state"], waiting["trials"]) == ("running", [])  # until a studio runs
     listed = document("sweep", "list")
     assert [(each["name"], each["state"]) for each in listed] == [
-        ("digits: learning rate, experts per block", "running"),
+        ("Digits: learning rate, experts per block", "running"),
         ("mine", "finished"),
     ]
     shown = command("sweep", "show", sweep.id).stdout.splitlines()

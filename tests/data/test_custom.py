@@ -1,15 +1,13 @@
-"""Your own images: looked at without decoding, told from those of a run, and saved when they are uploaded."""
+"""Your own images: looked at without decoding, and told from those of a run."""
 
-import errno
 import os
 import re
 import shutil
-import zipfile
 from dataclasses import replace
 
 import pytest
 
-from expertnet.data.custom import known_class_count, refuse_changed_images, save_folder, save_upload, scan
+from expertnet.data.custom import known_class_count, refuse_changed_images, scan
 from expertnet.data.datasets import find_cached, has_changed, load_dataset, load_test_split
 from expertnet.data.info import DatasetInfo
 from expertnet.errors import DatasetError
@@ -140,46 +138,3 @@ def test_a_folder_is_scanned_again_when_one_of_its_folders_changes(change, root,
     now = scan(settings(folder))
     assert now.train - before.train == {"added": 1, "removed": -1, "class added": 10}[change]
     assert known_class_count(settings(folder)) == len(now.classes)
-
-
-@pytest.mark.parametrize(
-    ("name", "safe_name"),
-    [
-        ("my flowers.tar.xz", "my_flowers.tar.xz"),
-        ("../../etc/passwd", "passwd"),
-        ("..\\..\\windows.zip", "windows.zip"),
-        ("...", "archive"),
-        ("", "archive"),
-        (".hidden\n\0.zip", "hidden_.zip"),
-        ("é" * 300 + ".zip", "é" * 56 + ".zip"),
-    ],
-)
-def test_an_upload_is_saved_in_the_data_folder_under_a_safe_name(root, name, safe_name):
-    path = save_upload(name, b"content")
-    assert path.name == safe_name
-    assert path.read_bytes() == b"content"
-    assert path.parent.parent == root / "uploads"
-    assert save_upload(name, b"content") == path
-    assert save_upload(name, b"other") != path
-
-
-def test_a_folder_is_saved_in_one_zip_which_is_the_same_for_the_same_files(root):
-    files = [("pets/cat/1.png", b"one"), ("pets/dog/1.png", b"two")]
-    path = save_folder("pets.zip", files)
-    assert path.name == "pets.zip" and path.parent.parent == root / "uploads"
-    with zipfile.ZipFile(path) as archive:
-        assert [(name, archive.read(name)) for name in archive.namelist()] == files
-    before = path.stat()
-    assert save_folder("pets.zip", files) == path and path.stat() == before
-    assert save_folder("pets.zip", files[:1]) != path
-    assert not list((root / "uploads").glob(".*"))
-
-
-def test_a_folder_that_cannot_be_saved_leaves_nothing(root):
-    def full():
-        yield "pets/cat/1.png", b"one"
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        save_folder("pets.zip", full())
-    assert list((root / "uploads").iterdir()) == []

@@ -9,32 +9,15 @@ import pytest
 from PIL import Image
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from expertnet.data.custom import save_folder, save_upload
 from expertnet.data.images import FORMATS_TEXT
+from expertnet.data.uploads import save_folder, save_upload
 from expertnet.store.run_store import RunStore
-from expertnet.ui.train import own_images
-from tests.support.form import form, values
+from expertnet.ui.train import choose_images
+from tests.support.form import archive_uploader, chosen, form, own_images_form, values
 from tests.support.opening import finished, query_of
 from tests.support.uploads import archive_of
 
-
-def own_images_form():
-    """Open the page with the card of your own images chosen."""
-    test = form("none")
-    test.session_state["form"].source = "own"
-    return test.run()
-
-
-def archive_uploader(test):
-    return next(uploader for uploader in test.file_uploader if uploader.label == "Upload an archive")
-
-
 SIX = "6 images in 2 classes: 4 for training, 2 held out for the test."
-
-
-def chosen(test):
-    """Return the line on your own images that were found to be usable."""
-    return next(mark.value for mark in test.markdown if ":material/check_circle:" in mark.value)
 
 
 def classes_of(test):
@@ -115,7 +98,7 @@ def test_an_uploaded_folder_becomes_an_archive_once_you_have_seen_that_it_is_who
     assert button.label == "Use 6 uploaded images" and values(test)["path"] == ""
     assert classes_of(test) == "Classes: cat (3), dog (3)."
     assert test.button(key="start").disabled and not test.warning
-    assert any("Confirm the 6 images above first." in mark.value for mark in test.markdown)
+    assert any("Select “Use 6 uploaded images” above first." in mark.value for mark in test.markdown)
     button.click().run()
     assert not test.button(key="start").disabled and chosen(test) == f":material/check_circle: **pets**: {SIX}"
     assert "use folder" not in [each.key for each in test.button]
@@ -151,7 +134,7 @@ def test_the_files_of_a_folder_leave_the_memory_as_they_are_saved(monkeypatch):
 
         return save_folder(name, counted())
 
-    monkeypatch.setattr(own_images, "save_folder", saved)
+    monkeypatch.setattr(choose_images, "save_folder", saved)
     test = own_images_form()
     folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
     with zipfile.ZipFile(io.BytesIO(archive_of("cat", "dog"))) as archive:
@@ -167,7 +150,7 @@ def test_an_upload_waits_to_be_confirmed_although_another_path_was_used_before(t
     folder = next(uploader for uploader in test.file_uploader if uploader.label == "Upload a folder")
     folder.set_value([(f"pets/{name}.png", b"", "image/png") for name in ("cat/1", "cat/2", "dog/1", "dog/2")]).run()
     assert test.button(key="start").disabled
-    assert ["Confirm the 4 images above first." in warning.value for warning in test.warning] == [True]
+    assert ["Select “Use 4 uploaded images” above first." in warning.value for warning in test.warning] == [True]
 
 
 def test_the_first_look_at_your_own_images_shows_the_layout_and_no_warning():
@@ -204,7 +187,7 @@ def test_few_images_get_smaller_batches_and_more_epochs_which_you_can_undo():
 
 def test_an_upload_is_saved_once(monkeypatch):
     saved = []
-    monkeypatch.setattr(own_images, "save_upload", lambda *upload: saved.append(upload) or save_upload(*upload))
+    monkeypatch.setattr(choose_images, "save_upload", lambda *upload: saved.append(upload) or save_upload(*upload))
     test = own_images_form()
     archive_uploader(test).upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     test.number_input(key="field 3 training.epochs").set_value(3).run()
@@ -223,7 +206,7 @@ def test_an_upload_that_cannot_be_saved_is_not_tried_again(monkeypatch):
         tried.append(name)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(own_images, "save_upload", full)
+    monkeypatch.setattr(choose_images, "save_upload", full)
     test = own_images_form()
     archive_uploader(test).upload("images.zip", archive_of("cat", "dog"), "application/zip").run()
     assert not test.exception and "disk is full" in test.error[0].value

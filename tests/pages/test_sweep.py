@@ -1,12 +1,10 @@
-"""The Sweep page: the form, a sweep in view, and what follows."""
+"""The Sweep page: a sweep in view, and what follows."""
 
 import shlex
 import sys
 
 import pytest
 
-from expertnet.data.custom import scan
-from expertnet.data.own.datasets import create_dataset
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.engine import advance, stop_sweep
@@ -15,12 +13,10 @@ from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.sweeps.trials import best_trials, trials_of
-from expertnet.training.pace import ENOUGH_STEPS, step_count, training_images
 from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
 from tests.support.opening import opened
-from tests.support.own import flowers
 from tests.support.sweeps import done, started, train
 
 
@@ -46,85 +42,6 @@ def labels(test):
 
 def click(test, label):
     next(button for button in test.button if button.label == label).click().run()
-
-
-def test_the_form_starts_a_sweep_that_puts_its_trials_into_the_queue():
-    test = opened("sweep")
-    assert "20 trials, at most 120 epochs. Each trial is a run." in text(test)
-    test.number_input(key="sweep trials").set_value(5).run()
-    test.number_input(key="to model.num_experts").set_value(3.0).run()
-    test.text_input(key="sweep name").set_value("<b>mine</b>").run()
-    click(test, "Start sweep")
-    (sweep,) = all_sweeps(RunStore())
-    plan = sweep.plan()
-    assert (plan.name, plan.budget, plan.settings.training.epochs) == ("<b>mine</b>", Budget(trials=5), 6)
-    assert [d.text for d in plan.space] == ["training.lr=0.0001..0.01:log", "model.num_experts=2..3"]
-    assert not test.exception and test.header[0].value == "\\<b\\>mine\\</b\\>" and "Stop sweep" in labels(test)
-    assert "The queue is paused." in text(test)
-    click(test, "Stop sweep")
-    assert "Resume sweep" in labels(test) and sweep.status().state == "stopped"
-
-
-def test_a_sweep_takes_a_dataset_of_your_own_from_the_list(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
-    dataset, empty = flowers(count=6), create_dataset("Empty").dataset
-    test = opened("sweep")
-    picker = test.selectbox(key="sweep dataset")
-    assert "Flowers" in picker.options and "Empty" not in picker.options and picker.value != empty
-    picker.set_value(dataset).run()
-    click(test, "Start sweep")
-    (sweep,) = all_sweeps(RunStore())
-    assert not test.exception and sweep.plan().settings.data.dataset.startswith(f"{dataset}@")
-
-
-def test_few_images_are_offered_smaller_batches_and_more_epochs(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
-    dataset = flowers(count=20)
-    test = opened("sweep")
-    assert "fit sweep" not in [button.key for button in test.button]
-    test.selectbox(key="sweep dataset").set_value(dataset).run()
-    test.text_area(key="sweep others").set_value("training.batch_size=256\nmodel.channels=8").run()
-    assert "Trials of 6 steps teach a network little." in text(test)
-    test.button(key="fit sweep").click().run()
-    assert not test.exception and "fit sweep" not in [button.key for button in test.button]
-    click(test, "Start sweep")
-    plan = all_sweeps(RunStore())[0].plan()
-    scan(plan.settings.data)
-    images = training_images(plan.settings)
-    assert plan.settings.training.batch_size < 256 and step_count(plan.settings, images) >= ENOUGH_STEPS
-    assert plan.settings.model.channels == 8
-
-
-def test_the_questions_of_the_report_and_lists_of_values():
-    test = opened("sweep")
-    click(test, "The report's questions")
-    assert test.number_input(key="to model.channels").value == 128 and len(test.selectbox) == 2 + 5
-    test.selectbox(key="scale model.channels").set_value("list").run()
-    test.text_input(key="list model.channels").set_value("32,64").run()
-    test.multiselect(key="sweep varied").set_value(["model.channels", "training.optimizer"]).run()
-    click(test, "Start sweep")
-    assert [d.text for d in all_sweeps(RunStore())[0].plan().space] == [
-        "model.channels=32,64",
-        "training.optimizer=adamw,sgd,muon,muon_sgd",
-    ]
-
-
-def test_what_is_wrong_is_said_and_nothing_starts():
-    def start(test):
-        return next(button for button in test.button if button.label == "Start sweep")
-
-    test = opened("sweep")
-    test.number_input(key="to model.num_experts").set_value(99.0).run()
-    assert "“Experts per block” must be between 1 and 16. You entered 99." in text(test) and start(test).disabled
-    test.number_input(key="to model.num_experts").set_value(5.0).run()
-    test.number_input(key="sweep trials").set_value(0).run()
-    assert "The number of trials must be greater than 0" in text(test) and start(test).disabled
-    test.number_input(key="sweep trials").set_value(3).run()
-    test.text_area(key="sweep others").set_value("model.chanels=3").run()
-    assert "There is no setting 'model.chanels'. Did you mean “Channels”?" in text(test) and start(test).disabled
-    test.text_area(key="sweep others").set_value("").run()
-    test.multiselect(key="sweep varied").set_value([]).run()
-    assert "Nothing varies." in text(test) and start(test).disabled and all_sweeps(RunStore()) == []
 
 
 def test_a_sweep_that_ended_shows_its_findings_and_goes_on():

@@ -15,3 +15,12 @@ def archive_of(*classes):
             for number in range(3):
                 archive.writestr(f"{name}/{number}.png", image.getvalue())
     return packed.getvalue()
+
+
+def packed(*files):
+    """Return a zip of files by path."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path, data in files:
+            archive.writestr(path, data)
+    return content.getvalue()

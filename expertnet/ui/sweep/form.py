@@ -1,52 +1,44 @@
 """The form that starts a sweep: what stays the same, what varies, the budget and the search."""
 
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
-from expertnet.data.builtin import BUILTIN
-from expertnet.data.catalog import list_datasets
-from expertnet.data.custom import scan
-from expertnet.data.own.versions import find_version
-from expertnet.errors import DatasetError, UserError
-from expertnet.settings.fields import SettingField, build_settings, flat, parse_assignments, setting_fields, with_labels
-from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
+from expertnet.errors import UserError
+from expertnet.settings.fields import SettingField, flat, setting_fields, with_labels
 from expertnet.settings.schema import Settings, format_value
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import start_sweep
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, TRIALS, Budget, Plan
 from expertnet.sweeps.space import NOT_VARIED, Dimension, parse_dimension, parse_space, separator
-from expertnet.training.pace import FEW_STEPS, fitted, step_count, training_images
 from expertnet.ui.shell import action
 from expertnet.ui.style import room_key
-from expertnet.utils.text import counted, escape
+from expertnet.ui.sweep.base import KEPT, PRESET, shared_settings
+from expertnet.utils.text import escape
 
 WIDTH = 760  # pixels of the form
-FEW_EPOCHS = 6  # of a trial, at first
 SCALES = ("linear", "logarithmic", "list")
 FIRST = ("training.lr", "model.num_experts")
 QUESTIONS = {dimension.key: (dimension.low, dimension.high) for dimension in parse_space(["report"])}
-VARIED, EPOCHS, OTHERS = "sweep varied", "sweep epochs", "sweep others"  # keys of widgets
+VARIED, NAME = "sweep varied", "sweep name"  # keys of widgets
 
 
 def sweep_form() -> None:
     """Draw the form, with the button that starts the sweep at the bottom of the window."""
     with st.container(width=WIDTH):
-        base, problem = _base()
-        _fit(base)
+        base, problem = shared_settings()
         st.markdown(":small[What varies]")
         dimensions, fault = _space(base)
         budget = _budget()
         sampler, pruner = _search()
-        name = st.text_input("Sweep name (optional)", key="sweep name", placeholder="What this sweep looks for")
+        name = st.text_input("Sweep name (optional)", key=NAME, placeholder="What this sweep looks for", **KEPT)
     problem, plan = problem or fault, None
     if not problem:
         try:
             plan = Plan(
                 name=name,
-                preset=st.session_state["sweep preset"],
+                preset=st.session_state[PRESET],
                 settings=base,
                 space=dimensions,
                 budget=budget,
@@ -61,6 +53,7 @@ def sweep_form() -> None:
             store = RunStore()
             st.query_params["sweep"] = start_sweep(store, plan).id
             driver(store)
+            del st.session_state[NAME]  # the other values are those of the next sweep, too
 
     with st.bottom:
         if problem:
@@ -76,60 +69,6 @@ def _expectation(plan: Plan) -> str:
     trials = plan.budget.trials
     most = f", at most {trials * epochs:,} epochs" if trials else ""
     return f"{plan.budget.text}{most}. Each trial is a run."
-
-
-# --- what stays the same ---------------------------------------------------------------------------------------------
-
-
-def _base() -> tuple[Settings, str]:
-    """Ask for the settings that all trials share. Returns them, and what is wrong with them or ""."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled base"))
-    titles = {name: spec.title for name, spec in BUILTIN.items()}
-    titles |= {own.dataset: own.title for own in list_datasets() if own.own and own.images}
-    dataset = row.selectbox(
-        "Dataset",
-        list(titles),
-        format_func=lambda name: titles.get(name, name),
-        key="sweep dataset",
-        accept_new_options=True,
-        help="A built-in dataset, one of yours, or the path of a folder or archive of class folders.",
-        width=300,
-    )
-    preset = row.selectbox("Preset", list(PRESETS), key="sweep preset", width=180)
-    st.session_state.setdefault(EPOCHS, FEW_EPOCHS)
-    epochs = row.number_input("Epochs of a trial", 1, 10_000, key=EPOCHS, width=180)
-    with st.expander("Other settings of all trials", icon=":material/tune:"):
-        text = st.text_area(
-            "One setting a line, such as model.channels=16",
-            key=OTHERS,
-            help="The names are those of the command line. “Details” on the Train page shows the command for its settings.",
-        )
-    try:
-        others = parse_assignments(line for line in text.splitlines() if line.strip())
-        return build_settings(preset, dataset, others | {"training.epochs": int(epochs)}), ""
-    except UserError as error:
-        return build_settings(DEFAULT_PRESET), str(error)
-
-
-def _fit(base: Settings) -> None:
-    """Offer a batch size and epochs that teach a network something if a trial on your own images has few steps."""
-    if find_version(base.data.dataset) is not None:
-        with suppress(DatasetError):  # which keeps the sweep from starting
-            scan(base.data)  # a list of names, and known afterwards
-    images = None if base.data.dataset in BUILTIN else training_images(base)
-    if images is None or (steps := step_count(base, images)) >= FEW_STEPS:
-        return
-    size, epochs = fitted(base, images)
-
-    def use() -> None:
-        lines = st.session_state[OTHERS].splitlines()
-        kept = [line for line in lines if line.partition("=")[0].strip() != "training.batch_size"]
-        st.session_state[OTHERS] = "\n".join([*kept, f"training.batch_size={size}"])
-        st.session_state[EPOCHS] = epochs
-
-    row = st.container(horizontal=True, vertical_alignment="center")
-    row.caption(f"Trials of {counted(steps, 'step')} teach a network little.", width="content")
-    row.button(f"Use batches of {size} and {counted(epochs, 'epoch')}", on_click=use, key="fit sweep")
 
 
 # --- what varies -----------------------------------------------------------------------------------------------------
@@ -148,6 +87,7 @@ def _space(base: Settings) -> tuple[tuple[Dimension, ...], str]:
         label_visibility="collapsed",
         select_all=False,
         width=520,  # not "stretch", which the button would squeeze on a phone
+        **KEPT,
     )
 
     def ask_report() -> None:
@@ -179,12 +119,14 @@ def _values(field: SettingField, value: Any) -> str:
     if field.kind in ("choice", "bool"):
         options = list(field.choices) or ["true", "false"]
         return ",".join(
-            row.multiselect(field.label, options, default=options, key=f"list {field.key}", help=field.help)
+            row.multiselect(field.label, options, options, key=f"list {field.key}", help=field.help, **KEPT)
         )
     scale = "list"
     if kind:
         first = "logarithmic" if field.key == "training.lr" else "linear"
-        scale = row.selectbox(f"{field.label}: scale", SCALES, SCALES.index(first), key=f"scale {field.key}", width=190)
+        scale = row.selectbox(
+            f"{field.label}: scale", SCALES, SCALES.index(first), key=f"scale {field.key}", width=190, **KEPT
+        )
     if scale == "list":
         sign = separator(field)
         return row.text_input(
@@ -193,11 +135,12 @@ def _values(field: SettingField, value: Any) -> str:
             key=f"list {field.key}",
             help=f"Separate the values by “{sign}”. {field.help}",
             width="stretch",
+            **KEPT,
         )
     low, high = _range(field, value)
     low, high = (
         row.number_input(
-            f"{field.label}: {name}", value=float(limit), format="%g", key=f"{name} {field.key}", width=190
+            f"{field.label}: {name}", value=float(limit), format="%g", key=f"{name} {field.key}", width=190, **KEPT
         )
         for name, limit in (("from", low), ("to", high))
     )
@@ -220,7 +163,7 @@ def _range(field: SettingField, value: Any) -> tuple[float, float]:
 
 def _budget() -> Budget:
     row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled budget"))
-    limit: dict[str, Any] = {"placeholder": "no limit", "width": 180}
+    limit: dict[str, Any] = {"placeholder": "no limit", "width": 180} | KEPT
     trials = row.number_input("Trials", value=TRIALS, step=1, key="sweep trials", **limit)
     hours = row.number_input(
         "Hours of training", value=None, step=0.5, key="sweep hours", help="Of all trials together.", **limit
@@ -230,9 +173,10 @@ def _budget() -> Budget:
 
 
 def _search() -> tuple[str, str]:
+    choice: dict[str, Any] = {"required": True} | KEPT
     with st.expander("Search", icon=":material/search:"):
-        sampler = st.segmented_control("Sampler", list(SAMPLERS), default="tpe", required=True, key="sampler")
+        sampler = st.segmented_control("Sampler", list(SAMPLERS), default="tpe", key="sampler", **choice)
         st.caption(SAMPLERS[sampler])
-        pruner = st.segmented_control("Pruner", list(PRUNERS), default="median", required=True, key="pruner")
+        pruner = st.segmented_control("Pruner", list(PRUNERS), default="median", key="pruner", **choice)
         st.caption(PRUNERS[pruner])
     return sampler, pruner

@@ -21,9 +21,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from expertnet.data.custom import save_upload, scan
+from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.images import MAX_PIXELS, fit, read_image
+from expertnet.data.uploads import save_upload
 from expertnet.errors import DatasetError, ImageError, RunError
 from expertnet.settings.schema import DataSettings
 from expertnet.store.checks import find_damage

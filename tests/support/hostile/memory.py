@@ -25,13 +25,14 @@ from typing import Any
 
 from PIL import Image
 
-from expertnet.data.custom import save_folder, scan
+from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
 from expertnet.data.heic import register_heic
 from expertnet.data.images import load_image
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.intake import add_files, files_at
 from expertnet.data.own.uploads import uploads_of
+from expertnet.data.uploads import save_folder
 from expertnet.errors import UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.store.run import Run
