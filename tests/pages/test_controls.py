@@ -36,7 +36,8 @@ def button(test, label):
 def test_one_button_queues_what_is_missing_and_another_removes_it(run):
     test, store = view_of(run, seeds="2"), RunStore()
     missing = len(plan_controls(run, store, 2).open)
-    assert f"{missing} runs, about " in text(test) and "at the speed of this run" in text(test)
+    which = "each control with each seed, and this network with the other seeds, about "
+    assert f"{missing} runs: {which}" in text(test) and "at the speed of this run" in text(test)
     button(test, "Train the controls").click().run()
     assert len(RunQueue(store.root).ids()) == missing
     assert f"1 of {missing + 1} runs finished, {missing} in the queue." in text(test)
