@@ -22,6 +22,7 @@ ROOM = {
     "verdict": 80,
     "verdict-of": 128,
     "actions": 40,
+    "outcome": 82,
 }
 PHONE_ROOM = {  # of the rows that wrap in a narrow window
     "figures": 152,
@@ -34,6 +35,7 @@ PHONE_ROOM = {  # of the rows that wrap in a narrow window
     "labelled-list": 152,
     "labelled-dots": 212,
     "actions": 96,
+    "outcome": 138,
     "actions-of-a-run": 152,
     "verdict": 128,
 }

@@ -83,15 +83,17 @@ def shift(page, before=0):
     return sum(value for value, _ in found), found
 
 
-def charts_drawn(page):
+def all_is_drawn(page):
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
 
 
 def test_nothing_jumps_while_a_training_in_view_begins_completes_an_epoch_and_ends(page, server, played):
     played.waits()
     open_page(page, f"{server}/train?run={played.run.id}")
     settle(page.get_by_text("Not training"))
-    charts_drawn(page)
+    all_is_drawn(page)
     before = len(jumps(page))
     played.trains(epoch=0)
     settle(page.get_by_role("button", name="Stop", exact=True))
@@ -101,7 +103,7 @@ def test_nothing_jumps_while_a_training_in_view_begins_completes_an_epoch_and_en
     expect(page.get_by_text("epoch 5 of 12")).to_be_visible()
     played.ends()
     settle(page.get_by_role("link", name="Try it"))
-    charts_drawn(page)
+    all_is_drawn(page)
     ended, moved = shift(page, before)
     assert ended < MOST_SHIFT, moved
 
@@ -112,7 +114,7 @@ def test_hardly_anything_jumps_when_the_line_about_a_training_goes_and_comes(pag
     open_page(page, f"{server}/{name}?run={finished.id}")
     line = page.get_by_role("button", name="Now training")
     settle(line)
-    charts_drawn(page)
+    all_is_drawn(page)
     before = len(jumps(page))
     played.ends()
     expect(line).to_have_count(0)

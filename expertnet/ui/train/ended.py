@@ -14,6 +14,7 @@ from expertnet.store.status import Status
 from expertnet.ui.choices import went_back
 from expertnet.ui.run_details import settings_table, tracker_links
 from expertnet.ui.shell import shown_error, time_text
+from expertnet.ui.style import room_key
 from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
@@ -36,7 +37,7 @@ def ended_view(run: Run, status: Status) -> None:
         st.session_state[TAB] = MISTAKES
 
     sentence = outcome(settings, run.preset, status, classes)
-    with st.container():  # in the place of a training's actions
+    with st.container(key=room_key("outcome") if sentence else None):  # in the place of a training's actions
         if sentence:
             st.markdown(f"**{escape(sentence)}**")
         ended_actions(run, status, see_mistakes, needs_more(settings, run.preset, status, classes))
