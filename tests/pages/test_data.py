@@ -19,7 +19,7 @@ from expertnet.ui import tasks
 from expertnet.ui.auth.middleware import Gate
 from expertnet.ui.data.tiles import class_cards, image_tiles
 from expertnet.utils.progress import never, silent
-from tests.support.opening import opened, to_page
+from tests.support.opening import opened, pressed, to_page
 from tests.support.own import files_of, flowers, png
 from tests.support.photos import encoded, photo
 from tests.support.sending import send, through
@@ -30,13 +30,6 @@ from tests.support.small import until
 @pytest.fixture(autouse=True)
 def own_data(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
-
-
-def pressed(test, label):
-    (button,) = [each for each in test.button if each.label == label]
-    button.click().run()
-    assert not test.exception
-    return test
 
 
 def labels(test):

@@ -10,7 +10,7 @@ from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.space import parse_space
 from expertnet.sweeps.sweep import create_sweep
 from tests.support.form import archive_uploader, chosen, own_images_form, values
-from tests.support.opening import opened, query_of
+from tests.support.opening import opened, pressed, query_of
 from tests.support.own import files_of
 from tests.support.uploads import archive_of, packed
 
@@ -20,13 +20,6 @@ SIX = "6 images in 2 classes: 4 for training, 2 held out for the test."
 @pytest.fixture(autouse=True)
 def own_data(tmp_path, monkeypatch):
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
-
-
-def pressed(test, label):
-    (button,) = [each for each in test.button if each.label == label]
-    button.click().run()
-    assert not test.exception
-    return test
 
 
 def said(test):

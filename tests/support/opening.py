@@ -106,6 +106,14 @@ def opened(page: str, run: str | None = None, **query: str) -> AppTest:
     return test
 
 
+def pressed(test: AppTest, label: str) -> AppTest:
+    """Press the only button with a label."""
+    (button,) = [each for each in test.button if each.label == label]
+    button.click().run()
+    assert not test.exception
+    return test
+
+
 def query_of(test: AppTest) -> dict[str, str]:
     """Return the query that the Train page writes to the URL."""
     bodies = [html.proto.body for html in test.get("html")]
