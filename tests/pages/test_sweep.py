@@ -17,7 +17,7 @@ from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
 from tests.support.opening import opened
-from tests.support.sweeps import done, started, train
+from tests.support.sweeps import click, done, labels, started, text, train
 
 
 @pytest.fixture(autouse=True)
@@ -29,19 +29,6 @@ def paused():
     for sweep in all_sweeps(RunStore()):
         if sweep.active:
             stop_sweep(sweep)
-
-
-def text(test):
-    shown = (*test.markdown, *test.caption, *test.info, *test.warning, *test.error)
-    return " ".join(part.value for part in shown).replace("\\", "")
-
-
-def labels(test):
-    return [button.label for button in test.button]
-
-
-def click(test, label):
-    next(button for button in test.button if button.label == label).click().run()
 
 
 def test_a_sweep_that_ended_shows_its_findings_and_goes_on():

@@ -15,6 +15,7 @@ from expertnet.training.pace import ENOUGH_STEPS, step_count, training_images
 from tests.support.form import form
 from tests.support.opening import new_session, opened, to_page
 from tests.support.own import flowers, png
+from tests.support.sweeps import click, labels, text
 from tests.support.uploads import archive_of
 
 
@@ -27,19 +28,6 @@ def paused():
     for sweep in all_sweeps(RunStore()):
         if sweep.active:
             stop_sweep(sweep)
-
-
-def text(test):
-    shown = (*test.markdown, *test.caption, *test.info, *test.warning, *test.error)
-    return " ".join(part.value for part in shown).replace("\\", "")
-
-
-def labels(test):
-    return [button.label for button in test.button]
-
-
-def click(test, label):
-    next(button for button in test.button if button.label == label).click().run()
 
 
 def test_the_form_starts_a_sweep_that_puts_its_trials_into_the_queue():

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from streamlit.testing.v1 import AppTest
+
 from expertnet.settings.schema import Settings
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
@@ -62,3 +64,19 @@ def done(sweep: Sweep, accuracy: Callable[[Settings], float] = peak) -> Sweep:
         for run in runs:
             train(run, accuracy, after_epoch=lambda: advance(sweep))
     return sweep
+
+
+# --- what a page shows -------------------------------------------------------------------------------------------------
+
+
+def text(test: AppTest) -> str:
+    shown = (*test.markdown, *test.caption, *test.info, *test.warning, *test.error)
+    return " ".join(part.value for part in shown).replace("\\", "")
+
+
+def labels(test: AppTest) -> list[str]:
+    return [button.label for button in test.button]
+
+
+def click(test: AppTest, label: str) -> None:
+    next(button for button in test.button if button.label == label).click().run()
