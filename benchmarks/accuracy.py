@@ -57,6 +57,10 @@ VARIANTS = (*NAMES, "width", "resnet18")
 TITLES = {"cifar10-jpeg": rows.JPEG_COPY}  # by the name of an archive
 
 
+class StoppedError(UserError):
+    """Somebody stopped the benchmark."""
+
+
 class Peer(nn.Module):
     """A network without experts with the interface of ExpertNet; its routing is that of a single expert."""
 
@@ -102,7 +106,7 @@ def peer(variant: str, settings: Settings) -> Callable[[int], ExpertNet] | None:
 def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: Stop) -> Run:
     """Train a run to its end, resuming one that was interrupted on the same kind of device, and return it.
 
-    Raises UserError if that fails.
+    Raises UserError if that fails, and StoppedError if `stop` is set.
     """
     known = (run for run in store.list() if run.has_settings and run.given_name == variant)
     run = next((run for run in known if run.settings() == settings and _suits_device(run)), None)
@@ -115,9 +119,11 @@ def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: 
     say(f"{variant}, seed {settings.seed}, run {run.id}")
     on_progress = EpochPrinter("test" if settings.watches_test else "validation")
     status = run_training(run, stop, on_progress=on_progress, network=peer(variant, settings))
-    if status.state != "finished":
-        raise UserError(status.error or "Interrupted. To resume, run the same command again.")
-    return run
+    if status.state == "finished":
+        return run
+    if stop.is_set():
+        raise StoppedError("Interrupted. To resume, run the same command again.")
+    raise UserError(status.error or "The training did not finish.")
 
 
 def on_cpu(settings: Settings) -> bool:

@@ -14,6 +14,7 @@ from benchmarks.accuracy import data_title
 from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.settings.fields import build_settings, settings_from_dict
 from expertnet.settings.schema import Settings
+from expertnet.training.compiling import compiled
 from expertnet.utils.devices import device_name, resolve_device
 
 MINIATURE: dict[str, Any] = {"data.image_size": 16, "training.batch_size": 8, "training.epochs": 2}
@@ -54,11 +55,11 @@ class Bench:
         small = MINIATURE | MINIATURE_MODEL[preset.partition("-")[0]] if self.miniature else {}
         return build_settings(preset, self.data_setting, fixed | small | dict(overrides or {}))
 
-    def compiled(self, network: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    def compiled(self, network: Callable[..., Any], options: dict[str, Any] | None = None) -> Callable[..., Any]:
         """Return a compiled network. The miniature does not call it, because a CPU takes a minute to compile."""
         torch.compiler.reset()  # as a training does
-        compiled = torch.compile(network, **options)
-        return network if self.miniature else compiled
+        made = compiled(network, self.device, options)
+        return network if self.miniature else made
 
     def wait(self) -> None:
         """Wait until the device has finished what it was given."""

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from expertnet.network.gates import KernelGate
-from expertnet.network.stem import ACTIVATIONS, make_norm
+from expertnet.network.norm_mix import NormMix
+from expertnet.network.stem import ACTIVATIONS, Norm, make_norm
 from expertnet.settings.schema import ModelSettings
 
 
@@ -70,7 +71,20 @@ class ExpertConvs(Experts):
     def forward(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         if x_NCHW.device.type == "cpu" and not torch.compiler.is_exporting():
             return self.forward_per_expert(x_NCHW, weights_NK)
+        if torch.compiler.is_dynamo_compiling() and self.is_plain_norm():
+            return self.forward_in_one_piece(x_NCHW, weights_NK)
         return self.forward_fused(x_NCHW, weights_NK)
+
+    def is_plain_norm(self) -> bool:
+        """Return whether what follows the convolution is a batch norm over the images at hand and then a ReLU, as NormMix has it."""
+        return type(self.norm) is Norm and self.norm.training and self.activation is F.relu
+
+    def forward_in_one_piece(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
+        """Compute all experts in one convolution, and what follows it with as few passes over the memory as possible."""
+        norm, z_NEHW = self.norm, self.pool(self.conv(x_NCHW))
+        y_NDHW, mean_E, variance_E = NormMix.apply(z_NEHW, weights_NK, norm.weight, norm.bias, norm.eps)
+        norm.follow(mean_E, variance_E, z_NEHW.numel() // len(mean_E))
+        return y_NDHW
 
     def forward_fused(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute all experts in one convolution."""

@@ -30,6 +30,14 @@ class Norm(nn.BatchNorm2d):
         for part, *slices in zip(parts, *(tensor.chunk(count) for tensor in tensors), strict=True):
             yield self.apply_to(part, *slices)
 
+    @torch.no_grad()
+    def follow(self, mean_C: Tensor, variance_C: Tensor, count: int) -> None:
+        """Move the running statistics towards the mean and biased variance of a batch with `count` pixels, as a forward pass does."""
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean_C, self.momentum or 0.0)
+        self.running_var.lerp_(variance_C * (count / (count - 1)), self.momentum or 0.0)
+        self.num_batches_tracked.add_(1)
+
 
 def make_norm(channels: int, model: ModelSettings) -> Norm:
     """Return a batch norm, whose scale stays 1 if it is not learned."""

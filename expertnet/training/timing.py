@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
+from expertnet.training.compiling import is_worth_compiling
 from expertnet.training.start import CLASSES_IF_UNKNOWN
-from expertnet.training.updater import is_worth_compiling
 from expertnet.utils.devices import resolve_device, resolve_precision
 from expertnet.utils.progress import ShouldStop, never, raise_if_cancelled
 

@@ -18,11 +18,12 @@ from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
+from expertnet.training.compiling import is_worth_compiling
 from expertnet.training.early_stop import early_end
 from expertnet.training.optim import saved_state
 from expertnet.training.parallel import ALONE, Group
 from expertnet.training.progress import Progress, TestResult
-from expertnet.training.updater import Updater, is_worth_compiling
+from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
 
 

@@ -15,43 +15,21 @@ from expertnet.data.augment import augment, mix, normalize, resized
 from expertnet.data.datasets import flips
 from expertnet.data.splits import Split, class_weights
 from expertnet.errors import RunError
-from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
+from expertnet.training.compiling import compiled, try_all_kernels
 from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import complete_momentum, group_rate, make_optimizers, set_rate, temperature
 from expertnet.training.parallel import Group, is_lost
 from expertnet.training.recorder import Recorder
-
-MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
-# Of all forward passes with images of the full size, on a CPU with bf16. `report` is above it and becomes 1.14 (AVX512-BF16) to 1.64
-# (AMX) times as fast. `fast` is below it and becomes 6% slower (docs/benchmarks.md).
-MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14
-
-
-def is_worth_compiling(
-    settings: Settings, device: torch.device, dtype: torch.dtype, steps: int, batch_size: int, num_classes: int
-) -> bool:
-    """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch.
-
-    Images of several sizes are compiled twice: for the first one, and then for any. Several processes compile only if a user
-    asks for it, since their training ends if that fails.
-    """
-    if settings.hardware.compile != "auto" or settings.hardware.processes > 1:
-        return settings.hardware.compile == "on"
-    steps *= settings.training.epochs
-    if device.type == "cpu" and dtype == torch.bfloat16:
-        multiply_adds = estimate(settings, num_classes).multiply_adds
-        return multiply_adds * steps * batch_size >= MIN_MULTIPLY_ADDS_TO_COMPILE
-    return device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE
 
 
 class Updater:
     """Updates the weights of a model, and their average if `training.ema` is set.
 
     `train` lies on the model's device, as do the `mean` and `std` (3,) of its images. `generator` draws the augmentation,
-    `dtype` is that of the convolutions, and `compiled` decides whether torch.compile is tried. The processes of the `group` divide
+    `dtype` is that of the convolutions, and `compiles` decides whether torch.compile is tried. The processes of the `group` divide
     the images of each step.
     """
 
@@ -64,7 +42,7 @@ class Updater:
         std: Tensor,
         generator: torch.Generator,
         dtype: torch.dtype,
-        compiled: bool,
+        compiles: bool,
         log: Callable[[str], None],
         group: Group,
     ) -> None:
@@ -85,9 +63,11 @@ class Updater:
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
         share, experts = settings.training.expert_dropout, settings.model.num_experts
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
-        if compiled:
+        if compiles:
             torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
-        self.compiled = compiled
+        if mean.is_cuda:
+            try_all_kernels(False)
+        self.compiled = compiles
         self.compiled_works = False  # until a first step, which is when the compiler runs
         self.forward: Callable[..., Any] = self._forward()
         # with Mixup, CutMix or expert dropout, more than the batch changes from step to step
@@ -112,7 +92,7 @@ class Updater:
 
     def _forward(self) -> Callable[..., Any]:
         connected = self.group.connected(self.model, self.settings.training.sync_norm)
-        return torch.compile(connected) if self.compiled else connected
+        return compiled(connected, self.mean.device) if self.compiled else connected
 
     @property
     def evaluated(self) -> ExpertNet:

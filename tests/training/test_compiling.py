@@ -11,9 +11,9 @@ from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.presets import PRESETS
+from expertnet.training.compiling import FUSE_LONG_EXPRESSIONS, compiled, is_worth_compiling
 from expertnet.training.parallel import Group
 from expertnet.training.trainer import Trainer
-from expertnet.training.updater import is_worth_compiling
 from tests.support.colors import TINY, epochs, trainer
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -42,6 +42,18 @@ def test_a_cpu_with_bf16_compiles_from_200_tera_multiply_adds_of_forward_passes_
     assert not compiles(enough, dtype=torch.float32)
     assert not compiles(enough, **{"hardware.compile": "off"}) and compiles(1, **{"hardware.compile": "on"})
     assert not compiles(enough, **{"hardware.processes": 2})
+
+
+def test_the_compiler_knows_the_options_for_a_gpu(monkeypatch):
+    given, flags = [], torch.backends.cudnn
+    monkeypatch.setattr(torch, "compile", lambda network, options: given.append(options))
+    monkeypatch.setattr(flags, "benchmark", False)
+    monkeypatch.setattr(flags, "benchmark_limit", 10)
+    compiled(len, torch.device("cuda"), {"triton.cudagraphs": True, "of_another_version": 1})
+    assert given == [{**FUSE_LONG_EXPRESSIONS, "triton.cudagraphs": True}]
+    assert flags.benchmark and flags.benchmark_limit == 0
+    compiled(len, CPU)
+    assert given[1] == {}
 
 
 def test_a_gpu_compiles_from_2000_steps_on():
@@ -99,7 +111,7 @@ class BrokenBackward(torch.autograd.Function):
 @pytest.mark.slow
 @pytest.mark.parametrize("pass_", ["forward", "backward"])
 def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
-    def broken(model):
+    def broken(model, options):
         def call(*arguments):
             if pass_ == "backward":
                 return BrokenBackward.apply(model(*arguments))
@@ -123,7 +135,7 @@ def test_compiled_falls_back_to_eager_with_a_sentence(data, monkeypatch, pass_):
 def test_one_of_several_processes_does_not_go_on_without_compiling(data, monkeypatch, fault, kind, says):
     """The others would wait for it forever. If they have ended, that is what is said."""
 
-    def broken(model):
+    def broken(model, options):
         def call(*arguments):
             raise RuntimeError(fault)
 
@@ -151,7 +163,7 @@ def test_a_process_that_has_compiled_many_networks_compiles_the_next_one_too(dat
 
         return run
 
-    monkeypatch.setattr(torch, "compile", lambda model: compile(model, backend=backend))
+    monkeypatch.setattr(torch, "compile", lambda model, options: compile(model, backend=backend))
     with torch._dynamo.config.patch(recompile_limit=1):
         for width in (8, 12):
             calls.clear()

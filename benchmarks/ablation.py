@@ -1,0 +1,103 @@
+"""Measure what each part of the preset `fast` contributes: python -m benchmarks.ablation [--data D] [--seeds 3] [--rows FILE]
+
+Trains its short schedule (5 epochs, experts in the last block) without one part at a time, and compares the accuracy on the validation
+images with that of the whole recipe, seed by seed. The test images choose nothing and are not shown. Learning rates are not tuned
+again without a part, so a part may be worth less than its row says. Rows and resuming are those of benchmarks.accuracy.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks import accuracy, rows
+from expertnet.errors import UserError
+from expertnet.routing.retrained import difference
+from expertnet.settings.fields import build_settings, parse_assignments
+
+WHOLE = "the whole recipe"
+SHORT = ("training.epochs=5", "model.expert_blocks=6")
+ADAMW = ("training.optimizer=adamw", "training.bias_lr_share=1", "training.router_lr_share=0.1")
+# The classifier divides by the width, 256. Without that, the rates of what SGD learns have to be 256 x 256 times as small.
+MEAN = ("model.head=mean", f"training.sgd_lr={0.67 / 256**2}")
+PARTS: dict[str, tuple[str, ...]] = {
+    WHOLE: (),
+    "ordinary 3x3 stem instead of a whitened one": ("model.whitened_stem=false",),
+    "random start instead of the identity": ("model.dirac=false",),
+    "AdamW at 0.003 instead of Muon": (*ADAMW, "training.lr=0.003"),
+    "AdamW at 0.01 instead of Muon": (*ADAMW, "training.lr=0.01"),
+    "a 64th of the norm biases' rate": ("training.bias_lr_share=0.00125",),
+    "norms with a learned scale": ("model.norm_scale=true",),
+    "norms with momentum 0.1 instead of 0.4": ("model.norm_momentum=0.1",),
+    "ReLU instead of GELU": ("model.activation=relu",),
+    "mean instead of maximum before the classifier": MEAN,
+    "random instead of alternating flips": ("data.alternating_flip=false",),
+    "no label smoothing": ("training.label_smoothing=0",),
+    "images of full size from the start": ("data.resolutions=",),
+}
+VARIANTS = {"equal weights instead of routing": "uniform", "one expert instead of three": "width"}
+
+
+def measure(dataset: str, seeds: int, file: Path) -> None:
+    """Train what the file of rows lacks, seed by seed. A training that fails is named, and the others go on."""
+    for seed in range(seeds):
+        for part, changes in PARTS.items():
+            variants = ["learned", *VARIANTS.values()] if part == WHOLE else ["learned"]
+            try:
+                settings = build_settings("fast", dataset, parse_assignments([*SHORT, *changes]))
+                accuracy.measure(settings, "fast", variants, [seed], file, [*SHORT, *changes])
+            except accuracy.StoppedError:
+                raise
+            except UserError as error:
+                print(f"{part}, seed {seed}: {error}", file=sys.stderr, flush=True)
+
+
+def table(found: list[rows.Row]) -> str:
+    """Return the accuracies, and the paired differences from the whole recipe, as Markdown."""
+    by_part: dict[str, dict[int, float]] = {}
+    for row in found:
+        by_part.setdefault(part_of(row), {})[row["seed"]] = row["validation_accuracy"] or 0.0
+    whole = by_part.get(WHOLE, {})
+    lines: list[list[str]] = []
+    for part in (*PARTS, *VARIANTS):
+        own = by_part.get(part, {})
+        both = sorted(own.keys() & whole.keys()) if part != WHOLE else []
+        gaps = [own[seed] - whole[seed] for seed in both]
+        compared = difference(gaps)
+        interval = f"{compared.low * 100:+.2f} to {compared.high * 100:+.2f}" if compared else ""
+        lines.append(
+            [
+                part,
+                str(len(own)),
+                f"{mean(own.values()):.2%}" if own else "not measured",
+                f"{mean(gaps) * 100:+.2f}" if gaps else "",
+                interval,
+            ]
+        )
+    return rows.markdown(["Recipe", "Seeds", "Validation", "Difference, in points", "95% interval"], lines)
+
+
+def part_of(row: rows.Row) -> str:
+    """Return what a row was trained without."""
+    if row["variant"] != "learned":
+        return next(part for part, variant in VARIANTS.items() if variant == row["variant"])
+    changes: Any = tuple(row["changes"][len(SHORT) :])
+    return next(part for part, own in PARTS.items() if own == changes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from seed 0")
+    parser.add_argument("--rows", type=Path, default=rows.RESULTS / "ablation-fast.jsonl", help="file of the rows")
+    options = parser.parse_args()
+    try:
+        measure(options.data, options.seeds, options.rows)
+    except UserError as error:
+        sys.exit(str(error))
+    print(table(rows.read(options.rows)))
+
+
+if __name__ == "__main__":
+    main()
