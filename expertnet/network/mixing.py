@@ -88,9 +88,9 @@ class ExpertConvs(Experts):
 
     def forward_fused(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute all experts in one convolution."""
-        y_NKDHW = self.finish(self.conv(x_NCHW)).unflatten(1, (self.num_experts, -1))
-        # Not einsum, whose matrix product cannot be fused with the norm and the activation
-        return (y_NKDHW * weights_NK.to(y_NKDHW.dtype)[:, :, None, None, None]).sum(1)
+        # Not einsum, whose matrix product cannot be fused with the norm and the activation, and not a sum over a dimension of
+        # experts, whose result is no longer channels last, as the next convolution needs it
+        return self.mix(self.finish(self.conv(x_NCHW)).chunk(self.num_experts, dim=1), weights_NK)
 
     def forward_per_expert(self, x_NCHW: Tensor, weights_NK: Tensor) -> Tensor:
         """Compute the experts one after another."""

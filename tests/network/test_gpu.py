@@ -49,3 +49,12 @@ def test_experts_are_mixed_without_a_matrix_product():
     operations = {str(node.target) for node in graph.nodes if node.op == "call_function"}
     assert "aten.convolution.default" in operations
     assert not any("mm" in name for name in operations), operations
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_the_mix_stays_channels_last(activation):
+    """Otherwise, every convolution has to rearrange its images."""
+    experts = ExpertConvs(4, 6, 3, ModelSettings(activation=activation), pools=True).eval()
+    images = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
+    mixed = experts.to(memory_format=torch.channels_last).forward_fused(images, torch.rand(2, 3))
+    assert mixed.shape == (2, 6, 4, 4) and mixed.is_contiguous(memory_format=torch.channels_last)
