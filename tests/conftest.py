@@ -38,3 +38,9 @@ def shared_data(tmp_path_factory):
 def own_folders(tmp_path, shared_data, monkeypatch):
     monkeypatch.setenv("EXPERTNET_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("EXPERTNET_DATA", str(shared_data))
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """A data folder that no other test uses."""
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))

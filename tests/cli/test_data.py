@@ -6,10 +6,7 @@ from tests.support.command import command, document, refused
 from tests.support.own import files_of, png
 from tests.support.uploads import archive_of
 
-
-@pytest.fixture(autouse=True)
-def own_data(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 @pytest.fixture

@@ -4,7 +4,10 @@ from math import inf
 
 import pytest
 
+from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.sweeps.engine import stop_sweep
+from expertnet.sweeps.sweep import all_sweeps
 from expertnet.ui import tasks
 
 
@@ -16,3 +19,14 @@ def _measures_however_busy_the_machine_is(monkeypatch):
 @pytest.fixture
 def store():
     return RunStore()
+
+
+@pytest.fixture
+def paused():
+    """Let nothing train, and end the threads of sweeps."""
+    RunStore().root.mkdir()
+    RunQueue(RunStore().root).pause(True)
+    yield
+    for sweep in all_sweeps(RunStore()):
+        if sweep.active:
+            stop_sweep(sweep)

@@ -26,10 +26,7 @@ from tests.support.sending import send, through
 from tests.support.settling import settled
 from tests.support.small import until
 
-
-@pytest.fixture(autouse=True)
-def own_data(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 def labels(test):

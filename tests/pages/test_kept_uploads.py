@@ -17,9 +17,7 @@ from tests.support.uploads import archive_of, packed
 SIX = "6 images in 2 classes: 4 for training, 2 held out for the test."
 
 
-@pytest.fixture(autouse=True)
-def own_data(tmp_path, monkeypatch):
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+pytestmark = pytest.mark.usefixtures("own_data")
 
 
 def said(test):

@@ -5,13 +5,11 @@ import sys
 
 import pytest
 
-from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
-from expertnet.sweeps.engine import advance, stop_sweep
+from expertnet.sweeps.engine import advance
 from expertnet.sweeps.findings import what_matters
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
-from expertnet.sweeps.sweep import all_sweeps
 from expertnet.sweeps.trials import best_trials, trials_of
 from expertnet.ui import tasks
 from expertnet.ui.sweep import live
@@ -19,16 +17,7 @@ from expertnet.utils.home import install_command
 from tests.support.opening import opened
 from tests.support.sweeps import click, done, labels, started, text, train
 
-
-@pytest.fixture(autouse=True)
-def paused():
-    """Let nothing train, and end the threads of sweeps."""
-    RunStore().root.mkdir()
-    RunQueue(RunStore().root).pause(True)
-    yield
-    for sweep in all_sweeps(RunStore()):
-        if sweep.active:
-            stop_sweep(sweep)
+pytestmark = pytest.mark.usefixtures("paused")
 
 
 def test_a_sweep_that_ended_shows_its_findings_and_goes_on():

@@ -6,7 +6,6 @@ from expertnet.data.custom import scan
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.uploads import save_upload
 from expertnet.settings.fields import build_settings
-from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.engine import stop_sweep
 from expertnet.sweeps.plan import Budget
@@ -18,16 +17,7 @@ from tests.support.own import flowers, png
 from tests.support.sweeps import click, labels, text
 from tests.support.uploads import archive_of
 
-
-@pytest.fixture(autouse=True)
-def paused():
-    """Let nothing train, and end the threads of sweeps."""
-    RunStore().root.mkdir()
-    RunQueue(RunStore().root).pause(True)
-    yield
-    for sweep in all_sweeps(RunStore()):
-        if sweep.active:
-            stop_sweep(sweep)
+pytestmark = pytest.mark.usefixtures("paused")
 
 
 def test_the_form_starts_a_sweep_that_puts_its_trials_into_the_queue():
