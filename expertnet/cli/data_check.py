@@ -35,7 +35,7 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find unreadable files, duplicates, bad images, uneven classes and wrong labels."""
+    """Find unreadable files, duplicates, suspect images, uneven classes and wrong labels."""
     from expertnet.curation import check as checking
     from expertnet.curation.labels import find_doubts
 

@@ -1,4 +1,4 @@
-"""Check a dataset for what harms training: unreadable files, duplicates, bad images and uneven classes."""
+"""Check a dataset for what harms training: unreadable files, duplicates, suspect images and uneven classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

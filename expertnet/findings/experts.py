@@ -22,7 +22,7 @@ VARIES = 0.05  # range of a weight below which its largest and smallest values m
 DOES = {  # kind of routing: what one block of it does, and several
     "decisive": ("chooses an expert for each image", "choose an expert for each image"),
     "soft": ("mixes its experts for each image", "mix their experts for each image"),
-    "constant": ("treats all images alike", "treat all images alike"),
+    "constant": ("gives all images nearly the same weights", "give all images nearly the same weights"),
     "collapse": ("mostly uses one expert", "mostly use one expert"),
     "one expert, nothing to route": ("has one expert", "have one expert each"),
 }
@@ -100,7 +100,9 @@ def entropies(lab: Lab) -> Finding:
     sentence = what_blocks_do(zip(table["block"], table["verdict"], strict=True))
     unsure = table[(table["low"] < CONSTANT) & (table["high"] > CONSTANT) & (table["effective"] >= COLLAPSED)]
     if len(unsure):
-        sentence += f" Too few images to be sure whether they are treated alike: {in_words([*unsure['block']])}."
+        sentence += (
+            f" Too few images to be sure whether the weights depend on the image: {in_words([*unsure['block']])}."
+        )
     method = (
         "Entropy measures how evenly weight is spread: 0 if one expert has it all, and "
         f"ln K = {amount(math.log(lab.num_experts), 'nats')} for an even split. The chart shows two entropies as shares of ln K: "

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from expertnet.charts.heatmaps import difference_heatmap, routing_heatmap
@@ -58,7 +59,9 @@ def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Find
         sentence = f"Block {least['block']:.0f} has an entropy of {most:.2f}. {even}"
     elif most - least["entropy"] < ALIKE * math.log(experts):
         between = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (least["entropy"], most)))
-        sentence = f"All blocks are about equally decisive, with an entropy of {between}. {even}"
+        flat = least["entropy"] > (1 - ALIKE) * math.log(experts)
+        sentence = "All blocks split their weight almost evenly" if flat else "All blocks are about equally decisive"
+        sentence += f", with an entropy of {between}. {even}"
     else:
         sentence = f"Block {least['block']:.0f} is the most decisive: its entropy is {least['entropy']:.2f}. {even}"
     method = (
@@ -72,9 +75,12 @@ def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> 
     """Compare the class probabilities (C,) before and after a change of the routing weights."""
     table = pd.DataFrame({"label": classes, "probability": before_C.tolist(), "changed": after_C.tolist()})
     before, after = (classes[int(values.argmax())] for values in (before_C, after_C))
-    sentence = (
-        f"The answer is still “{after}”." if before == after else f"The answer changes from “{before}” to “{after}”."
-    )
+    if torch.equal(before_C, after_C):
+        sentence = f"No weight has been changed. The answer is “{after}”."
+    else:
+        sentence = (
+            f"The answer {f'is still “{after}”' if before == after else f'changes from “{before}” to “{after}”'}."
+        )
     likeliest = table[["probability", "changed"]].max(axis=1).nlargest(SHOWN).index
     method = "Pale bars: the network's own routing. Full bars: the weights you set. The classes most likely in either are shown."
     chart = partial(probability_pairs, table.loc[likeliest])

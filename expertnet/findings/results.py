@@ -13,7 +13,7 @@ from expertnet.utils.text import counted, percent
 
 WILSON = "the 95% interval of Wilson (1927)"
 CHOSE = (
-    "The validation images also chose the epoch of this network, so these figures are slightly too high. The figures on the test "
+    "The validation images also chose the epoch of this network, so these figures tend to be slightly too high. The figures on the test "
     "images are unbiased as long as no choice depends on them."
 )
 NOTHING_HELD_OUT = (
@@ -60,7 +60,7 @@ def by_class(outputs: Outputs, classes: Sequence[str]) -> Finding:
     worst = lowest(known, "f1")
     sentence = f"F1 is lowest for {worst['class']}: {percent(worst['f1'])}."
     if known["f1"].min() == 1:
-        sentence = "No class is ever mistaken for another."
+        sentence = f"None of these {counted(len(outputs.labels), 'image')} is mistaken for another class."
     method = (
         "Precision is the share of right answers among all images that get this answer, recall is the share of the class's "
         f"images that are right, and F1 is their harmonic mean. Low and high are {WILSON} for recall. Most often is the wrong answer "

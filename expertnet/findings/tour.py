@@ -61,13 +61,12 @@ def tour_steps(lab: Lab, predictor: Predictor, split: Split, controls: str) -> l
             block,
         ),
         Step(
-            f"This holds for all {lab.count:,} test images, as “What the routing follows” shows below. {backgrounds.sentence}",
+            f"On average, the same holds for all {lab.count:,} test images, see “What the routing follows” below. {backgrounds.sentence}",
             "Classes",
             block=block,
         ),
         Step(
-            f"The first image again. Further down in this view, switch off expert {best}: the answer is no longer “{answer}”, because "
-            "the other experts follow the rules of other backgrounds.",
+            f"The first image again. Further down in this view, switch off expert {best}: the answer is no longer “{answer}”.",
             "What if",
             first,
             block,

@@ -22,7 +22,7 @@ def test_what_blocks_do_is_said_by_kind_of_routing():
     routing = torch.cat([one_hot(labels, 4), torch.full((400, 1, 4), 0.25), one_hot(labels * 0, 4)], 1)
     finding = experts.entropies(Lab(Routed(routing, labels, labels), ANIMALS))
     assert finding.sentence == (
-        "Block 1 chooses an expert for each image; block 2 treats all images alike; block 3 mostly uses one expert."
+        "Block 1 chooses an expert for each image; block 2 gives all images nearly the same weights; block 3 mostly uses one expert."
     )
 
 
@@ -30,7 +30,7 @@ def test_too_few_images_to_tell_constant_routing_are_said_to_be_too_few():
     routing = torch.tensor([[0.55, 0.45], [0.45, 0.55]])[LABELS % 2][:, None]  # says 0.7% of ln 2 about the image
     finding = experts.entropies(Lab(Routed(routing, LABELS, LABELS), ANIMALS))
     assert finding.sentence == (
-        "Block 1 treats all images alike. Too few images to be sure whether they are treated alike: block 1."
+        "Block 1 gives all images nearly the same weights. Too few images to be sure whether the weights depend on the image: block 1."
     )
 
 

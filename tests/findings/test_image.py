@@ -13,7 +13,7 @@ def test_a_block_is_the_most_decisive_only_among_several():
     )
     even = torch.tensor([[0.5, 0.5], [0.48, 0.52]])
     assert entropies(even, "entropy").sentence == (
-        "All blocks are about equally decisive, with an entropy of 0.69. An even split has 0.69."
+        "All blocks split their weight almost evenly, with an entropy of 0.69. An even split has 0.69."
     )
     assert "with an entropy of 0.68 to 0.69." in entropies(torch.tensor([[0.5, 0.5], [0.58, 0.42]]), "entropy").sentence
     assert entropies(weights, "entropy", [1]).sentence == "Block 1 has an entropy of 0.69. An even split has 0.69."

@@ -46,8 +46,8 @@ def mean(finding, column):
 def test_blocks_that_do_the_same_with_every_seed_share_a_sentence():
     same = alike(((0, FIRST), (1, other(DECISIVE, CONSTANT, images="y"))))
     assert same.sentence == (
-        "With all 2 seeds, block 1 chooses an expert for each image; block 2 treats all images alike. They do not certainly have the "
-        "same test images in the same order, so single images are not compared."
+        "With all 2 seeds, block 1 chooses an expert for each image; block 2 gives all images nearly the same weights. They do not "
+        "certainly have the same test images in the same order, so single images are not compared."
     )
 
 

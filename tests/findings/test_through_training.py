@@ -59,13 +59,13 @@ EVEN, CHOSEN, MIXED = math.log(2), 0.1, 0.5  # mean entropies of images, for two
         (
             [[0.5, 0.5]] * 4,
             [EVEN, EVEN, EVEN, CHOSEN],
-            "Block 4 chooses an expert for each image; blocks 1 to 3 treat all images alike.",
+            "Block 4 chooses an expert for each image; blocks 1 to 3 give all images nearly the same weights.",
         ),
         ([[0.99, 0.01]] * 2, [0.05, 0.05], "Blocks 1 and 2 mostly use one expert."),
         (
             [[0.5, 0.5]] * 6,
             [MIXED, MIXED, MIXED, EVEN, MIXED, None],
-            "Blocks 1 to 3 and 5 mix their experts for each image; block 4 treats all images alike.",
+            "Blocks 1 to 3 and 5 mix their experts for each image; block 4 gives all images nearly the same weights.",
         ),
     ],
 )

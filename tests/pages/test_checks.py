@@ -80,7 +80,7 @@ def test_duplicates_are_shown_side_by_side_and_copies_removed(test):
 
 def test_selected_images_are_moved_or_removed_and_then_left_out(test):
     ((dark, _),) = groups(choose(test, "images"))[0][1].items()
-    test.session_state["grid Bad images own"] = {"selected": [dark]}
+    test.session_state["grid Suspect images own"] = {"selected": [dark]}
     drawn(test)
     assert "1 selected" in text(test)
     press(test, "Move")

@@ -224,25 +224,3 @@ def test_only_blocks_that_have_experts_show_routing():
     (dataset,) = test.get("vega_lite_chart")[1].proto.datasets
     table = pa.ipc.open_stream(dataset.data.data).read_pandas()
     assert run.settings().model.routed_blocks == (2,) and set(table["block"]) == {2} and len(table) == 3
-
-
-def test_a_wrong_answer_is_corrected_with_one_click_into_a_dataset_of_ones_own(tmp_path, monkeypatch):
-    run = finished(RunStore())
-    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there
-    test = upload(uploading(), "four.png")
-    (menu,) = test.menu_button
-    assert menu.options == list(load_predictor(run).classes)
-    menu.click("4").run()
-    (dataset,) = dataset_ids()
-    contents = open_version(dataset).contents
-    assert contents.title == "Corrections of Digits"
-    assert [(contents.classes[image.label], image.name) for image in contents.images.values()] == [("4", "four.png")]
-    assert "1 image added." in " ".join(caption.value for caption in test.caption)
-    test.menu_button[0].click("5").run()  # the same image, into the same dataset
-    assert sorted(open_version(dataset).contents.classes.values()) == ["4", "5"] and dataset_ids() == [dataset]
-
-
-def test_test_images_are_not_offered_for_a_dataset_to_train_on():
-    finished(RunStore())
-    test = opened("predict")
-    assert answers(test) and not test.menu_button

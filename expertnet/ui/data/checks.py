@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, and mending it: duplicates, bad images, unreadable files, uneven classes, suspected labels."""
+"""What is wrong with a dataset, and mending it: duplicates, suspect images, unreadable files, uneven classes, suspected labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -56,7 +56,7 @@ def checks_view(version: Version) -> None:
     }
     titles = {
         "duplicates": "Duplicates",
-        "images": _titled("Bad images", sum(map(len, faults.values()))),
+        "images": _titled("Suspect images", sum(map(len, faults.values()))),
         "files": _titled("Unusable files", len(seen.survey.unreadable)),
         "classes": "Classes",
         "labels": "Wrong labels",
@@ -81,7 +81,7 @@ def checks_view(version: Version) -> None:
     if checked.number != version.number:
         head.caption(f"Version {checked.number} was checked. Problems that you have fixed are hidden.", width="content")
     if view == "images":
-        _bad_images(found, faults)
+        _suspect_images(found, faults)
     elif view == "files":
         _files(seen.survey, rejected_files(version.dataset))
     elif view == "classes":
@@ -166,7 +166,7 @@ def _page(items: Sequence[T], noun: str) -> Sequence[T]:
     return items[(number - 1) * PER_PAGE : number * PER_PAGE]
 
 
-def _bad_images(found: Findings, faults: dict[str, list[int]]) -> None:
+def _suspect_images(found: Findings, faults: dict[str, list[int]]) -> None:
     if not faults:
         st.markdown("No image is dark, bright, blurred, plain, or of an odd size or shape.")
         return
@@ -178,7 +178,7 @@ def _bad_images(found: Findings, faults: dict[str, list[int]]) -> None:
             for row in _page(rows, kind)
         ]
         groups.append((KINDS[kind].title, tiles))
-    _mend(found, "Bad images", groups)
+    _mend(found, "Suspect images", groups)
 
 
 def _files(found: Survey, rejected: Sequence[tuple[str, str]]) -> None:

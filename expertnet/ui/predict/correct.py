@@ -15,7 +15,7 @@ from expertnet.ui.predict.samples import Given
 from expertnet.ui.shell import act, link
 from expertnet.utils.text import cut, escape
 
-TARGET, RESULT = "corrections go to", "corrected"  # in the session: the dataset's id, and what came of the last click
+RESULT = "corrected"  # in the session: what came of the last click
 NEW = ""  # in place of an id: a dataset that is made with its first image
 
 
@@ -29,10 +29,11 @@ def correct(run: Run, predictor: Predictor, given: Given) -> None:
     titles = {dataset: version.contents.title for dataset, version in versions.items()}
     if new not in titles.values():
         titles[NEW] = f"{new} (new)"
-    corrected, last, sentence = st.session_state.get(RESULT, (None, "", ""))
-    if st.session_state.get(TARGET) not in titles:
-        wanted = (last, own.dataset if own else "", *reversed(titles))
-        st.session_state[TARGET] = next(dataset for dataset in wanted if dataset in titles)
+    corrected, last, sentence = st.session_state.get(RESULT, (None, None, ""))
+    target = f"corrections of {run.id} go to"  # in the session: the dataset's id
+    if st.session_state.get(target) not in titles:
+        wanted = (own.dataset if own else None, last, *reversed(titles))
+        st.session_state[target] = next(dataset for dataset in wanted if dataset in titles)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         place = st.container(width="content")
         if len(titles) > 1:
@@ -40,11 +41,11 @@ def correct(run: Run, predictor: Predictor, given: Given) -> None:
                 "Dataset",
                 list(titles),
                 format_func=titles.__getitem__,
-                key=TARGET,
+                key=target,
                 width=220,
                 label_visibility="collapsed",
             )
-        dataset = st.session_state[TARGET]
+        dataset = st.session_state[target]
         label = place.menu_button(
             "Add to class …",
             _labels(versions.get(dataset), predictor),

@@ -1,4 +1,4 @@
-"""Show where in an image the decision for a class lies, and what each expert of the last block adds to its logit."""
+"""Show where in an image the logit of a class comes from, and what each expert of the last block adds to its logit."""
 
 import streamlit as st
 from torch import Tensor
@@ -22,7 +22,7 @@ def show_evidence(predictor: Predictor, image: Tensor, classification: Classific
     """
     labels = [prediction.label for prediction in classification.predictions]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown("**Where the decision lies**", help=EXACT, width="content")
+        st.markdown("**Where the logit comes from**", help=EXACT, width="content")
         label = st.selectbox(f"Explained class{of}", labels, width=160, label_visibility="collapsed")
     found, row = attribute(predictor, image), predictor.classes.index(label)
     maps_PHW, most = found.maps[row], float(found.maps[row].sum(0).abs().max())

@@ -1,0 +1,46 @@
+"""Images of the Predict page that are added to a class of a dataset, to learn from."""
+
+from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.folders import dataset_ids
+from expertnet.data.own.versions import open_version
+from expertnet.inference.predictor import load_predictor
+from expertnet.store.run_store import RunStore
+from tests.support.opening import finished, opened
+from tests.support.predict import answers, upload, uploading
+
+
+def test_a_wrong_answer_is_corrected_with_one_click_into_a_dataset_of_ones_own(tmp_path, monkeypatch):
+    run = finished(RunStore())
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there
+    test = upload(uploading(), "four.png")
+    (menu,) = test.menu_button
+    assert menu.options == list(load_predictor(run).classes)
+    menu.click("4").run()
+    (dataset,) = dataset_ids()
+    contents = open_version(dataset).contents
+    assert contents.title == "Corrections of Digits"
+    assert [(contents.classes[image.label], image.name) for image in contents.images.values()] == [("4", "four.png")]
+    assert "1 image added." in " ".join(caption.value for caption in test.caption)
+    test.menu_button[0].click("5").run()  # the same image, into the same dataset
+    assert sorted(open_version(dataset).contents.classes.values()) == ["4", "5"] and dataset_ids() == [dataset]
+
+
+def test_corrections_go_to_the_dataset_of_the_run_whatever_was_chosen_for_another_one(tmp_path, monkeypatch):
+    digits, own = finished(RunStore()), finished(RunStore())
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    name, config = create_dataset("Pets").reference, own.config()
+    own.write_config(config | {"data": config["data"] | {"dataset": name}})
+    test = upload(uploading(digits.id), "four.png")
+    (chosen,) = [each for each in test.selectbox if each.label == "Dataset"]
+    assert chosen.options == ["Pets", "Corrections of Digits (new)"] and chosen.value == ""
+    test.query_params["run"] = own.id
+    test.run()
+    upload(test, "four.png")
+    (chosen,) = [each for each in test.selectbox if each.label == "Dataset"]
+    assert chosen.value == name.partition("@")[0]
+
+
+def test_test_images_are_not_offered_for_a_dataset_to_train_on():
+    finished(RunStore())
+    test = opened("predict")
+    assert answers(test) and not test.menu_button
