@@ -15,6 +15,7 @@ from expertnet.utils.processes import this_process
 from tests.support.opening import copy_of_shipped, written
 from tests.support.predict import png
 from tests.support.served import open_page, serving, settle
+from tests.support.toolbars import covered
 from tests.support.views import RECORD, jumps
 
 SCREENS = [(1280, 720), (390, 844)]
@@ -85,33 +86,6 @@ def test_nothing_moves_when_the_box_comes_that_says_that_an_image_is_unlike_the_
     settle(page.get_by_text("This image looks unlike the training images"))
     expect(again).to_have_count(0)
     assert jumps(page)[before:] == []
-
-
-COVERED = """(toolbar) => {
-  const main = document.querySelector("[data-testid=stMain]"), own = toolbar.parentElement, covered = []
-  const { left, right, top, bottom } = toolbar.getBoundingClientRect()
-  const under = (box) => box.left < right && box.right > left && box.top < bottom && box.bottom > top
-  const texts = document.createTreeWalker(main, NodeFilter.SHOW_TEXT), range = document.createRange()
-  while (texts.nextNode()) {
-    range.selectNodeContents(texts.currentNode)
-    if (!own.contains(texts.currentNode) && [...range.getClientRects()].some(under)) covered.push(texts.currentNode.data)
-  }
-  const roots = [main, ...[...main.querySelectorAll("*")].map((each) => each.shadowRoot).filter(Boolean)]
-  for (const control of roots.flatMap((root) => [...root.querySelectorAll("a, button, input")]))
-    if (!own.contains(control) && under(control.getBoundingClientRect())) covered.push(control.outerHTML)
-  return covered
-}"""
-
-
-def covered(page, toolbars):
-    """Return what each toolbar covers, once all of so many are there."""
-    shown, found = page.get_by_test_id("stMain").get_by_test_id("stElementToolbar"), []
-    expect(shown).to_have_count(toolbars)
-    for toolbar in shown.all():
-        toolbar.locator("xpath=..").hover()
-        expect(toolbar).to_have_css("opacity", "1")  # which takes longer than the way to its place
-        found += toolbar.evaluate(COVERED)
-    return found
 
 
 def test_the_toolbars_of_charts_images_and_the_table_cover_no_text_and_no_control(page):

@@ -18,7 +18,8 @@ def test_a_duration_has_at_most_two_units(seconds, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3, "10 s"), (44.6, "40 s"), (89, "90 s"), (925, "15 min"), (5399, "90 min"), (7900, "2 h 10 min")]
+    ("seconds", "text"),
+    [(3, "10 s"), (44.6, "40 s"), (89, "90 s"), (925, "15 min"), (5399, "90 min"), (7900, "2 h 10 min")],
 )
 def test_an_estimate_is_round(seconds, text):
     assert estimate(seconds) == text
