@@ -52,7 +52,7 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     sample = page.get_by_role("button", name=re.compile("^Test image .*: class 7"))
     sample.focus()
     sample.press("Enter")
-    expect(page.get_by_text("The image's true class is 7.")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text(re.compile("The true class of test image .* is 7."))).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("heading", name=re.compile("^Answer: 7"))).to_be_in_viewport(ratio=1)
     labels = bars(page).first.locator("text").filter(has_text=re.compile(r"^\d$"))
     expect(labels.first).to_have_text("7")  # the likeliest class comes first
@@ -110,6 +110,15 @@ def test_the_next_mistake_is_one_key_away(tab, run):
     )
     expect(page.get_by_text("The answer is wrong.")).to_be_visible()
     expect(page.get_by_role("button", name="Previous mistake")).to_be_enabled()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_the_charts_of_a_mistake_begin_in_the_first_screen(tab, run, screen):
+    page = tab("predict", run=run.id, image=find_mistakes(run, "test").worst[0].place + 1, part="test")
+    page.set_viewport_size(dict(zip(("width", "height"), screen, strict=True)))
+    expect(page.get_by_role("button", name="Next mistake")).to_be_enabled()
+    expect(page.get_by_role("button", name="Next mistake")).to_be_in_viewport(ratio=1)
+    expect(bars(page).first).to_be_in_viewport(ratio=0.25)
 
 
 PASTE = """async (field) => {
