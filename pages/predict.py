@@ -41,7 +41,6 @@ with shell.shown_error():
     with left:
         show_unreadable(unreadable)
         tile, passing = pick_tile(read)
-        st.space("small")  # for the toolbar of the image, which is below in a narrow window
     if tile is not None and second is not None:
         with right:
             show_both(run, predictor, tile, second, below)

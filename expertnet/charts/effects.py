@@ -72,8 +72,8 @@ def weight_and_effect(effects: pd.DataFrame, what: str) -> alt.LayerChart:
     table = effects.assign(name=expert_names(effects), text=_labels(effects))
     scale = alt.Scale(domain=[0, max(0.6, float(table["weight"].max()) * 1.12)], nice=False)
     x = alt.X("weight:Q", title="mean weight", scale=scale)
-    title = f"change in accuracy if {what}" + (f" ({HOLLOW})" if "as_shipped" in shown else "")
-    y = alt.Y("change:Q", title=title, axis=alt.Axis(format="+~%"))
+    lines = [f"change in accuracy if {what}", *([f"({HOLLOW})"] if "as_shipped" in shown else [])]
+    y = alt.Y("change:Q", title=lines, axis=alt.Axis(format="+~%"))
     numbers = tooltips("name:N", weight=".3f", **dict.fromkeys(shown, "+.2%"))
     tooltip = [*numbers, alt.Tooltip("flipped:Q", title="images with another class")]
     base = alt.Chart(table).encode(x=x, tooltip=tooltip)

@@ -146,7 +146,9 @@ def expert_bars(experts: pd.DataFrame) -> alt.LayerChart:
     base = alt.Chart(table).encode(y=rows_axis("name:N"), tooltip=tooltip)
     axis = alt.Axis(orient="top", tickMinStep=1)
     scale = alt.Scale(domain=[0, most], nice=False)
-    x = alt.X("utilization:Q", title="utilization (line: fair share, tick: largest weight)", scale=scale, axis=axis)
+    x = alt.X(
+        "utilization:Q", title=["utilization", "(line: fair share, tick: largest weight)"], scale=scale, axis=axis
+    )
     return layered(
         base.mark_bar(color=BLUE, height=10).encode(x=x),
         base.mark_tick(color=ORANGE, thickness=3, size=14).encode(x=alt.X("first_utilization:Q")),

@@ -210,7 +210,7 @@ def _start(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Run
 def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Run:
     study.flush()
     settings = settings_with(study.plan.settings, trial.params)
-    name = cut(f"{cut(sweep.title, LONGEST)}, trial {trial.number + 1}", MAX_NAME)
+    name = cut(f"Trial {trial.number + 1} of {cut(sweep.title, LONGEST)}", MAX_NAME)  # tables cut names at the end
     run_id = trial.user_attrs["run"]
     run = sweep.store.create(
         settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(SWEEP_TAG,), trial=True

@@ -60,7 +60,7 @@ def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run
     row = _rows(sweep, [longer]).get(longer)
     if row is not None and (row.active or row.state == "finished"):
         return row.run
-    return _queue(sweep, longer, f"trial {best.number}, {counted(epochs, 'epoch')}", owner)
+    return _queue(sweep, longer, f"Trial {best.number}, {counted(epochs, 'epoch')}", owner)
 
 
 def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
@@ -84,7 +84,7 @@ def queue_repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS, owner: Pro
     with sweep.locked("repeats"):
         missing = [repeat for repeat in repeats(sweep, best, seeds) if repeat.is_open]
         return [
-            _queue(sweep, repeat.settings, f"trial {repeat.trial.number}, seed {repeat.settings.seed}", owner)
+            _queue(sweep, repeat.settings, f"Trial {repeat.trial.number}, seed {repeat.settings.seed}", owner)
             for repeat in missing
         ]
 
@@ -129,7 +129,7 @@ def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
 
 def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:
     check_can_start(settings, sweep.store)
-    name = f"{cut(sweep.title, LONGEST)}: {what}"
+    name = f"{what} of {cut(sweep.title, LONGEST)}"
     run = sweep.store.create(settings, sweep.plan().preset, name, start=sweep.start, tags=(SWEEP_TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run

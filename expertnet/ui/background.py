@@ -9,7 +9,7 @@ import streamlit as st
 from expertnet.training.manager import manager
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
-from expertnet.ui.shell import action, duration, shown_error
+from expertnet.ui.shell import action, estimate, shown_error
 from expertnet.utils.devices import available_threads
 from expertnet.utils.text import escape
 
@@ -40,7 +40,7 @@ def in_background(key: Hashable, label: str, work: tasks.Work, unasked: float = 
     if task is None or task.too_slow:
         if task is not None:
             st.caption(
-                f"{_doing(label)} takes about {duration(task.estimate)} here, so it waits for you to start it. Meanwhile, you can use or "
+                f"{_doing(label)} takes about {estimate(task.estimate)} here, so it waits for you to start it. Meanwhile, you can use or "
                 "leave this page."
             )
         action(st.container(), label, "science", f"start {key}", start)

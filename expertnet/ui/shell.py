@@ -146,7 +146,7 @@ def _strip(run: Run, line: _Line) -> None:
     if row.button(label, icon=":material/model_training:", type="tertiary", key="in training"):
         open_page("train", run.id)
     epoch = f"epoch {min(status.epoch + 1, max(status.epochs, 1))} of {max(status.epochs, 1)}"
-    left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
+    left = "" if status.seconds_left is None else f" · {estimate(status.seconds_left)} left"
     said = epoch + left if line.trains else "in the queue"
     row.caption("stopping" if status.state == "stopping" else said, width="content")
     if status.state == "running":
@@ -234,6 +234,13 @@ def duration(seconds: float | None) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def estimate(seconds: float) -> str:
+    """Return an expected time, no more exact than an estimate is: "50 s", "15 min" or "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(round(seconds, -1), 10):.0f} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else duration(round(seconds / 600) * 600)
 
 
 def time_text(created: str) -> str:

@@ -25,8 +25,8 @@ ROOM = {
     "outcome": 82,
 }
 PHONE_ROOM = {  # of the rows that wrap in a narrow window
-    "figures": 152,
-    "intervals-3": 238,
+    "figures": 136,
+    "intervals-3": 190,
     "corrupted": 272,
     "labelled-base": 236,
     "labelled-budget": 236,
@@ -43,11 +43,16 @@ CARD = 106  # pixels: height of a row of cards
 # The theme's primary color is legible under white text, and so too dark as text on a dark background. In a row, what the browser
 # still loads is about as wide as a button, or the others would move further. A long name of the run in training leaves room for Stop,
 # and its line moves the page by less than 0.05 when it comes or goes.
+# A toolbar appears above its element, over the text there. That of a chart moves to the free room below the plot, at the right, and
+# that of an image into the image. One that is hidden takes no clicks from what is below it.
+# Segments are as high as the fields beside them, so that their labels are in line.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.
-# Its parts are placed by their keys, because a container does not exist before it has contents.
+# Its parts are placed by their keys, because a container does not exist before it has contents. So are the parts of an answer on
+# Predict, whose actions are below the image on a phone, and beside it in a wide window.
 LOOKS = """
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
-div[data-testid='stSliderThumbValue'] {color: inherit}
+div[data-testid='stSliderThumbValue'], div[data-testid='stTab'][aria-selected='true'] {color: inherit}
+button[data-variant='segmented_control'] {min-height: 2.5rem}
 .st-key-announcer {display: none}
 div.st-key-in-training {flex: 0 1 auto; min-width: 0}
 div.st-key-training-strip {margin-bottom: -0.75rem}
@@ -58,6 +63,16 @@ div[data-testid='stHeading']:has(h2) {min-height: 2.5rem; display: flex; align-i
 }
 button[data-testid='stExpandSidebarButton'] {width: auto; padding-inline: 0.5rem}
 button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
+div[data-testid='stFullScreenFrame']:has(.stVegaLiteChart) div[data-testid='stElementToolbar'] {top: auto; bottom: -1rem}
+div[data-testid='stFullScreenFrame']:not(:hover) div[data-testid='stElementToolbar'] {pointer-events: none}
+div[data-testid='stFullScreenFrame']:has(.stImage) div[data-testid='stElementToolbar'] {top: -0.5rem}
+div.st-key-answer-parts {
+  display: grid; gap: 0.25rem 2rem; grid-template: 'image answer' auto 'image actions' auto / auto 1fr;
+  align-content: center; align-items: center
+}
+div.st-key-answer-parts > :has(> .st-key-answer-image) {grid-area: image}
+div.st-key-answer-parts > :has(> .st-key-answer-text) {grid-area: answer}
+div.st-key-answer-parts > :has(> .st-key-answer-actions) {grid-area: actions}
 @media (min-width: 641px) {
   div.st-key-one-image {
     display: grid; column-gap: 2rem;
@@ -71,8 +86,11 @@ button[data-testid='stExpandSidebarButton']::after {content: 'Menu'}
   div.st-key-one-image [class*='st-key-room-film'] {min-height: 183px}
 }
 """
+# Columns and figures that are below one another here are as far apart as other elements.
 # What stays in view above the sliders of the lab has the background of the theme
 PHONE_LOOKS = """
+.stHorizontalBlock:has(> .stColumn, > .stElementContainer > .stMetric) {row-gap: 1rem}
+div.st-key-answer-parts {column-gap: 1rem; grid-template-areas: 'image answer' 'actions actions'}
 :has(> .st-key-answer-now) {position: sticky; top: 3.75rem; z-index: 1; background: light-dark(#fcfcfa, #14191c)}
 """
 

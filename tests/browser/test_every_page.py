@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.axe import serious_findings
 from tests.support.served import PATIENCE, serving
+from tests.support.toolbars import covered
 from tests.support.views import MOST_SHIFT, RECORD, STATES, VIEWS, filled, jumps, open_view
 
 # The shift of other pages depends on how fast a view is computed
@@ -57,6 +58,11 @@ def page(request, window, server, ids):
 def test_nothing_jumps_after_the_first_content(page):
     found = jumps(page)
     assert sum(value for value, _ in found) < MOST_SHIFT, found
+
+
+@pytest.mark.parametrize(("page", "toolbars"), [("Train, finished", 2), ("Experts, One image", 7)], indirect=["page"])
+def test_the_toolbars_of_charts_and_images_cover_no_text_and_no_control(page, toolbars):
+    assert covered(page, toolbars) == []
 
 
 @pytest.fixture(params=STATES)

@@ -15,6 +15,7 @@ from expertnet.utils.processes import this_process
 from tests.support.opening import copy_of_shipped, written
 from tests.support.predict import png
 from tests.support.served import open_page, serving, settle
+from tests.support.toolbars import covered
 from tests.support.views import RECORD, jumps
 
 SCREENS = [(1280, 720), (390, 844)]
@@ -51,7 +52,7 @@ def test_the_answer_for_a_chosen_sample_is_in_the_first_screen(page, run):
     sample = page.get_by_role("button", name=re.compile("^Test image .*: class 7"))
     sample.focus()
     sample.press("Enter")
-    expect(page.get_by_text("The image's true class is 7.")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text(re.compile("The true class of test image .* is 7."))).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("heading", name=re.compile("^Answer: 7"))).to_be_in_viewport(ratio=1)
     labels = bars(page).first.locator("text").filter(has_text=re.compile(r"^\d$"))
     expect(labels.first).to_have_text("7")  # the likeliest class comes first
@@ -87,33 +88,6 @@ def test_nothing_moves_when_the_box_comes_that_says_that_an_image_is_unlike_the_
     assert jumps(page)[before:] == []
 
 
-COVERED = """(toolbar) => {
-  const main = document.querySelector("[data-testid=stMain]"), own = toolbar.parentElement, covered = []
-  const { left, right, top, bottom } = toolbar.getBoundingClientRect()
-  const under = (box) => box.left < right && box.right > left && box.top < bottom && box.bottom > top
-  const texts = document.createTreeWalker(main, NodeFilter.SHOW_TEXT), range = document.createRange()
-  while (texts.nextNode()) {
-    range.selectNodeContents(texts.currentNode)
-    if (!own.contains(texts.currentNode) && [...range.getClientRects()].some(under)) covered.push(texts.currentNode.data)
-  }
-  const roots = [main, ...[...main.querySelectorAll("*")].map((each) => each.shadowRoot).filter(Boolean)]
-  for (const control of roots.flatMap((root) => [...root.querySelectorAll("a, button, input")]))
-    if (!own.contains(control) && under(control.getBoundingClientRect())) covered.push(control.outerHTML)
-  return covered
-}"""
-
-
-def covered(page, toolbars):
-    """Return what each toolbar covers, once all of so many are there."""
-    shown, found = page.get_by_test_id("stMain").get_by_test_id("stElementToolbar"), []
-    expect(shown).to_have_count(toolbars)
-    for toolbar in shown.all():
-        toolbar.locator("xpath=..").hover()
-        expect(toolbar).to_have_css("opacity", "1")  # which takes longer than the way to its place
-        found += toolbar.evaluate(COVERED)
-    return found
-
-
 def test_the_toolbars_of_charts_images_and_the_table_cover_no_text_and_no_control(page):
     page.locator("[data-testid=stVegaLiteChart] .marks").first.wait_for()
     assert covered(page, 7) == []  # of the image, two charts, and the maps of the whole and of three experts
@@ -136,6 +110,15 @@ def test_the_next_mistake_is_one_key_away(tab, run):
     )
     expect(page.get_by_text("The answer is wrong.")).to_be_visible()
     expect(page.get_by_role("button", name="Previous mistake")).to_be_enabled()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_the_charts_of_a_mistake_begin_in_the_first_screen(tab, run, screen):
+    page = tab("predict", run=run.id, image=find_mistakes(run, "test").worst[0].place + 1, part="test")
+    page.set_viewport_size(dict(zip(("width", "height"), screen, strict=True)))
+    expect(page.get_by_role("button", name="Next mistake")).to_be_enabled()
+    expect(page.get_by_role("button", name="Next mistake")).to_be_in_viewport(ratio=1)
+    expect(bars(page).first).to_be_in_viewport(ratio=0.25)
 
 
 PASTE = """async (field) => {

@@ -36,7 +36,9 @@ def test_the_page_begins_with_an_answer_for_a_test_image_and_links_to_its_routin
     run = finished(RunStore())
     test = opened("predict")
     assert len(answers(test)) == 1 and len(test.get("vega_lite_chart")) == 2
-    assert any("true class is 0" in caption.value for caption in test.caption)
+    assert any(
+        "true class of test image" in caption.value and caption.value.endswith(" is 0.") for caption in test.caption
+    )
     back, link = test.get("page_link")
     assert (
         back.proto.label == "See training" and back.proto.page == "train" and back.proto.query_string == f"run={run.id}"
@@ -122,7 +124,7 @@ def test_where_the_true_class_is_known_the_page_says_whether_the_answer_is_right
     for place in (right.index(True), right.index(False), unlike.index(True)):
         test = opened("predict", run.id, image=str(place + 1))
         said, judged = [caption.value for caption in test.caption], "right" if right[place] else "wrong"
-        assert f"The answer is {judged}. The image's true class is {split.labels[place]}." in said
+        assert f"The answer is {judged}. The true class of test image {place + 1} is {split.labels[place]}." in said
         assert bool(test.warning) is unlike[place] and not any("may be wrong" in each.value for each in test.warning)
     next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
     assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 2

@@ -18,10 +18,13 @@ def test_the_url_of_a_mistake_shows_its_image():
     run = finished(RunStore())
     mistake = find_mistakes(run, "validation").worst[0]
     test = opened("predict", run.id, image=str(mistake.place + 1), part="validation")
-    assert any(f"true class is {mistake.label}" in caption.value for caption in test.caption)
+    assert any(
+        f"true class of validation image {mistake.place + 1} is {mistake.label}." in caption.value
+        for caption in test.caption
+    )
     assert answers(test)[0].startswith(f"Answer: {mistake.answer} ({percent(mistake.probability)}")
     for wrong in ("0", "99999", "x", "-1"):
-        assert any("true class is 0" in caption.value for caption in opened("predict", run.id, image=wrong).caption)
+        assert any(caption.value.endswith(" is 0.") for caption in opened("predict", run.id, image=wrong).caption)
 
 
 def button(test, label):

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("paused")
 def test_a_sweep_that_ended_shows_its_findings_and_goes_on():
     sweep = done(started(RunStore(), "training.lr=1e-4..1e-1:log", "model.num_experts=1..3", budget=Budget(trials=12)))
     test = opened("sweep", sweep=sweep.id)
+    assert test.get("progress")[0].proto.text.endswith("finished · 12 trials · 48 epochs · 8 min 0 s of training")
     (best,) = best_trials(trials_of(sweep))
     assert f"The best is trial {best.number} with {best.accuracy:.1%} of the validation images: learning rate" in text(
         test

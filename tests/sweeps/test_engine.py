@@ -45,7 +45,7 @@ def test_a_sweep_ends_with_its_budget_and_knows_the_best(store):
     assert sweep.status().state == "finished" and advance(sweep) == []
     (best,) = best_trials(found)
     assert best.accuracy == max(peak(trial.run.settings()) for trial in found)
-    assert [trial.run.title.rpartition(", ")[2] for trial in found] == [f"trial {n}" for n in range(1, 7)]
+    assert [trial.run.title.partition(" of ")[0] for trial in found] == [f"Trial {n}" for n in range(1, 7)]
     assert {trial.run.notes().tags for trial in found} == {("sweep",)}
     assert all(trial.values["training.lr"] == trial.run.settings().training.lr for trial in found)
     assert all(trial.parameters and trial.multiply_adds and trial.seconds == 40.0 for trial in found)

@@ -19,7 +19,7 @@ def test_the_best_trial_is_trained_longer_once(store, sweep):
     settings = best.run.settings()
     longer = settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 9})})
     assert run.settings() == longer and run.state == "queued"
-    assert run.title.endswith(f": trial {best.number}, 9 epochs")
+    assert run.title.startswith(f"Trial {best.number}, 9 epochs of ")
     assert train_longer(sweep, 9).id == run.id
     with pytest.raises(SettingsError, match="has 4 epochs already. Enter more. You entered 4."):
         train_longer(sweep, 4)

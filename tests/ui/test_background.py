@@ -33,7 +33,7 @@ def test_work_that_takes_too_long_says_so_and_starts_at_a_press(monkeypatch):
     test.session_state["work"] = lambda progress, cancelled: go.wait(LIMIT)
     test.run()
     assert [each.value for each in test.caption] == [
-        "Probing the CIFAR images takes about 14 s here, so it waits for you to start it. Meanwhile, you can use or leave this page."
+        "Probing the CIFAR images takes about 10 s here, so it waits for you to start it. Meanwhile, you can use or leave this page."
     ]
     (start,) = test.button
     assert start.label == "Probe the CIFAR images"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from expertnet.ui.shell import duration, state_label, state_mark, time_text
+from expertnet.ui.shell import duration, estimate, state_label, state_mark, time_text
 
 
 def test_a_state_has_an_icon_or_a_sign_and_an_unknown_one_is_escaped():
@@ -15,6 +15,14 @@ def test_a_state_has_an_icon_or_a_sign_and_an_unknown_one_is_escaped():
 )
 def test_a_duration_has_at_most_two_units(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "10 s"), (44.6, "40 s"), (89, "90 s"), (925, "15 min"), (5399, "90 min"), (7900, "2 h 10 min")],
+)
+def test_an_estimate_is_round(seconds, text):
+    assert estimate(seconds) == text
 
 
 @pytest.mark.parametrize(

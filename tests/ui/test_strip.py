@@ -21,7 +21,7 @@ def test_the_run_in_training_is_named_on_every_page_unless_it_is_in_view(page):
     run.write_status(run.status().changed(epoch=1, seconds_left=80.0))
     test = opened(page, other.id)
     assert "Now training: " in test.button(key="in training").label
-    assert "epoch 2 of 2 · 1 min 20 s left" in [caption.value for caption in test.caption]
+    assert "epoch 2 of 2 · 80 s left" in [caption.value for caption in test.caption]
     assert test.button(key="stop training").label == "Stop"
     shown = [button.key for button in opened(page, run.id).button]
     assert ("in training" in shown) == (page != "train")

@@ -23,7 +23,7 @@ PHOTOS, RESULT = (
 )  # in the session: a counter in the key of the camera, and the last result
 VIEW = "Add"  # stays open, although a dataset with classes opens on another view
 FILES, FOLDERS, CAMERA = "Into one class", "Folder or archive", "Camera"
-KINDS = {FILES: "image", FOLDERS: "folder_open", CAMERA: "photo_camera"}
+KINDS = (FILES, FOLDERS, CAMERA)
 TICK = 2.0  # seconds between looks at an upload from another tab
 
 
@@ -31,13 +31,7 @@ def add_view(version: Version) -> None:
     """Draw what adds images. Each upload becomes a version at once."""
     top = st.container()
     kind = st.segmented_control(
-        "Add",
-        list(KINDS),
-        default=FILES,
-        required=True,
-        key="add kind",
-        format_func=lambda name: f":material/{KINDS[name]}: {name}",
-        label_visibility="collapsed",
+        "Add", KINDS, default=FILES, required=True, key="add kind", label_visibility="collapsed"
     )
     locked, dataset = not login.may_change(), version.dataset
 

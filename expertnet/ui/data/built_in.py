@@ -22,7 +22,7 @@ def built_in_view(row: Listed, train: Callable[[str], None]) -> None:
         f"**{escape(row.title)}** · {counted(row.images, 'image')} in {counted(row.classes, 'class', 'classes')}{size}",
         width="content",
     )
-    if line.button("Train on it", icon=":material/model_training:", key=f"train {row.dataset}"):
+    if line.button("Train on it", icon=":material/model_training:", key=f"train {row.dataset}", type="primary"):
         train(row.dataset)
     key = ("dataset", row.dataset)
     before = tasks.find(key)

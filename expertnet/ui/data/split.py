@@ -24,9 +24,10 @@ def split_view(version: Version) -> None:
         {"Class": name, **{part.capitalize(): sets[name, part] for part in PARTS}}
         for name in sorted(version.contents.classes.values())
     ]
-    st.dataframe(rows, hide_index=True, width="content", key=f"sets {version.reference}")
+    beside = st.container(horizontal=True)  # so that the button is in the first screen
+    beside.dataframe(rows, hide_index=True, width="content", key=f"sets {version.reference}")
     _divide(version)
-    with st.form(f"split {version.reference}", width="content"):
+    with beside.form(f"split {version.reference}", width="content"):
         row = st.container(horizontal=True)
         test = row.number_input("Test (%)", 1, 90, 20, key="test share", width=130)
         held = row.number_input("Validation (%)", 0, 90, 10, key="validation share", width=130, help=DRAWN)

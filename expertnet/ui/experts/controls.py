@@ -48,16 +48,16 @@ def pick_block(blocks: list[int], key: str = "block") -> int:
     return pick_number("Block", blocks, blocks[-1], key) if len(blocks) > 1 else blocks[0]
 
 
-def pick_image(selection: Selection, second: bool = False) -> tuple[Tensor, str] | None:
+def pick_image(selection: Selection, of: str = "", second: bool = False) -> tuple[Tensor, str] | None:
     """Return a uint8 image (3, S, S) and its caption as plain text, or None if no image is chosen.
 
-    The choice of a test image is stored in the URL. `second` is for the second picker of a page.
+    The choice of a test image is stored in the URL. On a page with two pickers, `of` tells their labels apart.
     """
     image_size, data = selection.predictor.image_size, selection.run.settings().data
     offered = {} if selection.split is None else {"Test set": selection.split}
     if not offered and (other := namesake_images(data, selection.predictor.classes)):
         offered = dict([other])
-    suffix, of = (" 2", " (second image)") if second else ("", "")
+    suffix, of = " 2" if second else "", of and f" ({of})"
     strip, row = st.container(), st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
     sources = [*offered, "Upload"]
     source = sources[0]
@@ -153,7 +153,7 @@ def gallery(
         numbers = ", ".join(str(index + 1) for index in indices)
         st.caption(f"The images are not on this computer. Their numbers in the {part} set: {numbers}.")
     else:
-        with st.container(horizontal=True, gap="small"):
+        with st.container(horizontal=True, gap="xsmall" if width < WIDTH else "small"):
             for index, caption in zip(indices, captions, strict=True):
                 image = selection.split.images[index].permute(1, 2, 0).numpy()
                 st.image(image, width=width, caption=escape(caption), alt=f"{part.capitalize()} image {index + 1}")

@@ -37,7 +37,7 @@ def one_image_view(selection: Selection, lab: Lab | None) -> None:
 
 def _two_images(selection: Selection, lab: Lab | None) -> None:
     weights = []
-    for of, column in zip((FIRST, SECOND), st.columns(2, gap="large"), strict=True):
+    for of, column in zip((FIRST, SECOND), st.columns(2, gap="medium"), strict=True):
         with column:
             _, weights_BK = _image(selection, lab, of)
             weights += [weights_BK] if weights_BK is not None else []
@@ -59,7 +59,7 @@ def _image(selection: Selection, lab: Lab | None, of: str = "") -> tuple[Tensor 
     for place in (row, frame):
         place.empty()  # keeps its room above the choice, which is drawn first
     with choice:
-        picked = pick_image(selection, second=of == SECOND)
+        picked = pick_image(selection, of, second=of == SECOND)
     if picked is None:
         return None, None
     return picked[0], _routing(selection, lab, *picked, [row, frame, entropy], of)

@@ -10,6 +10,7 @@ from expertnet.ui.auth import login
 from expertnet.ui.experts.controls import pick_block, pick_number, pick_option
 from expertnet.ui.experts.selection import Selection, lab_of
 from expertnet.ui.finding import show
+from expertnet.ui.views import segments_width
 
 TICK = 5.0  # seconds between updates
 FIGURES: dict[str, str | None] = {  # name: column of `training_curve`, None for the usage in one block
@@ -22,7 +23,7 @@ def through_training_view(selection: Selection, lab: Lab | None) -> None:
     run = selection.run
 
     def curves() -> None:
-        column = pick_option("Figure", FIGURES, "figure", label_visibility="collapsed")
+        column = pick_option("Figure", FIGURES, "figure", label_visibility="collapsed", width=segments_width(FIGURES))
         metrics, watched = run.metrics(), run.watched_images
         if column is None:
             finding = through_training.training_utilization(metrics, pick_block(selection.blocks), watched)

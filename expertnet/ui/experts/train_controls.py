@@ -22,7 +22,7 @@ from expertnet.ui.experts.effects import UNASKED
 from expertnet.ui.experts.more import folded
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
-from expertnet.ui.shell import action, duration, link, shown_error
+from expertnet.ui.shell import action, estimate, link, shown_error
 from expertnet.ui.style import room_key
 from expertnet.ui.views import segments_width
 from expertnet.utils.progress import Report, ShouldStop
@@ -137,7 +137,7 @@ def _training(plan: Plan, store: RunStore, kinds: list[str]) -> None:
         label = "Train the missing controls" if plan.begun else "Train the controls"
         action(row, label, "play_arrow", "train controls", train, type="secondary" if plan.begun else "primary")
         seconds = expected_seconds(plan)
-        about = f", about {duration(seconds)} at the speed of this run" if seconds else ""
+        about = f", about {estimate(seconds)} at the speed of this run" if seconds else ""
         all_of = ": each control with each seed, and this network with the other seeds"
         which = all_of if len(plan.open) == len(plan.distinct) - 1 and seeds > 1 else ""
         shared = ". Controls that are the same network share a run" if len(plan.distinct) < len(plan.trials) else ""

@@ -42,7 +42,7 @@ def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
         st.markdown(tour.text_of(steps, number) if number else escape(" ".join(said)))
         if number and number == len(steps):
             tour.what_next()
-    with row, st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with row, st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="small"):
         tour.buttons(steps, number)
         if short and view != CONTROLS and not number:
             st.button("See Controls", type="tertiary", on_click=choices.write, args=("view", CONTROLS))

@@ -29,7 +29,6 @@ def show_evidence(predictor: Predictor, image: Tensor, classification: Classific
     drawn = {"All parts": maps_PHW.sum(0)} | dict(zip(found.parts, maps_PHW, strict=True))
     if len(found.parts) == 1:
         drawn.popitem()
-    st.space("small")  # for the toolbars of the maps
     with st.container(horizontal=True, gap="small"):
         for name, map_HW in drawn.items():
             added = float(map_HW.sum())

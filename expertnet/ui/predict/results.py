@@ -71,15 +71,16 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Seq
     `mistakes` are those that a wrong answer is one of, see mistakes_around.
     """
     given = shown.given
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        _image(shown)
-        with st.container(width="stretch", gap="xsmall"):
+    with st.container(key="answer parts"):  # which the style sheet places
+        with st.container(key="answer image"):
+            _image(shown)
+        with st.container(key="answer text", gap="xsmall"):
             _answer(shown)
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                if given.part == "test" and given.place is not None and shown.answer.routing.shape[1] > 1:
-                    shell.link("experts", "See routing", run.id, image=str(given.place + 1))
-                step_through(shown, mistakes)
             correct(run, predictor, given)
+        with st.container(key="answer actions", horizontal=True, vertical_alignment="center", gap="xsmall"):
+            if given.part == "test" and given.place is not None and shown.answer.routing.shape[1] > 1:
+                shell.link("experts", "See routing", run.id, image=str(given.place + 1))
+            step_through(shown, mistakes)
     _likeness(run, predictor, shown)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -104,7 +105,6 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
             _bars(shown, f"bars{of}")
             _routing(predictor, shown, f"heat{of}")
             show_evidence(predictor, shown.image, shown.answer, of)
-            st.space("small")  # for the toolbar of the second image, which is below in a narrow window
     run, predictor, shown = pair[0]
     correct(run, predictor, shown.given)
 
@@ -124,7 +124,7 @@ def _answer(shown: Classified) -> None:
 
 
 def _bars(shown: Classified, key: str) -> None:
-    st.markdown("**Class probabilities**")  # a chart's toolbar covers what is above it
+    st.markdown("**Class probabilities**")
     table = pd.DataFrame([asdict(prediction) for prediction in shown.answer.predictions])
     show_chart(specification(probability_bars(table)), key)
 

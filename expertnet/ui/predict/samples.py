@@ -85,7 +85,7 @@ def pick_sample(run: Run, predictor: Predictor) -> list[Given]:
     part, place, image, label = shown[picked]
     load = partial(_resized, image)
     if is_own:
-        note = f"The image's true class is {label}."
+        note = f"The true class of {part} image {place + 1} is {label}."
         return [Given(names[picked], (part, place), load, note, label, part, place)]
     return [Given(names[picked], (name, place), load, f"It is from {titles[name]}, where its class is {label}.", label)]
 

@@ -24,7 +24,7 @@ def pick_second(row: DeltaGenerator, run: Run) -> Run | None:
         list(rows),
         index=None,
         format_func=descriptions(rows.values()).__getitem__,
-        placeholder="Compare with another run",
+        placeholder="Compare with …",
         label_visibility="collapsed",
     )
     return rows[chosen].run if chosen else None

@@ -41,7 +41,7 @@ def run_actions(row: RunRow) -> None:
         with buttons:
             shell.link("train", "See training", run.id)
             if has_network(run):
-                shell.link("train", "See mistakes", run.id, tab="Mistakes")
+                shell.link("train", "See mistakes", run.id, "rule", tab="Mistakes")
                 shell.link("experts", "See routing", run.id)
                 shell.link("predict", "Try it", run.id)
     if resumable and not why_not and not row.shipped:

@@ -25,7 +25,7 @@ AXES = 8  # settings that the chart shows at first; more are too close in a narr
 def compare_runs(rows: list[RunRow], beside: DeltaGenerator) -> None:
     """Draw the runs' curves and what differs between them beside the table, and settings against accuracy below."""
     with beside:
-        bar = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False)
+        bar = st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
         group_actions(bar, rows)
         _curves(bar, rows)
         settings = settings_of(rows)

@@ -117,7 +117,7 @@ def _columns() -> dict[str, Any]:
         ),
         "Test": column.NumberColumn(format="%.1f%%", width=66, help="Accuracy of the best epoch on the test set."),
         "State": column.TextColumn(width=115),  # fits "interrupted", the longest
-        "Created": column.DatetimeColumn(format="distance", width=115),
+        "Created": column.DatetimeColumn(format="distance", width=124),
         "Accuracy": column.LineChartColumn("Accuracy by epoch", y_min=0, y_max=1, width=130),
         "Epochs": column.TextColumn(alignment="right", width=95),
         "Dataset": column.TextColumn(width=WIDTHS["Dataset"]),

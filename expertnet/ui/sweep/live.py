@@ -68,8 +68,9 @@ def _progress(plan: Plan, status: SweepStatus, trials: list[Trial]) -> None:
         seconds / 3600 / budget.hours if budget.hours else 0.0,
         epochs / budget.epochs if budget.epochs else 0.0,
     ]
-    why = f", {escape(status.reason)}" if status.reason and status.state != "failed" else ""
     facts = [counted(len(trials), "trial"), counted(epochs, "epoch"), f"{duration(seconds)} of training"]
+    # The limit that ended the sweep may be one of the facts
+    why = f", {escape(status.reason)}" if status.reason not in ("", *facts) and status.state != "failed" else ""
     st.progress(min(max(shares), 1.0), text=f"{state_label(status.state)}{why} · {' · '.join(facts)}")
     if status.state == "failed":
         st.error(escape(status.reason), icon=":material/error:")

@@ -15,7 +15,7 @@ from expertnet.training.ray_executor import uses_ray
 from expertnet.training.timing import can_time, likely_seconds, seconds_per_image, timed_images
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
-from expertnet.ui.shell import duration
+from expertnet.ui.shell import estimate
 from expertnet.ui.train.values import Form, put
 from expertnet.utils.devices import available_threads
 from expertnet.utils.progress import Report, ShouldStop
@@ -59,7 +59,7 @@ def _time_needed(
     needed, help, timing = "", f"{STEP}.", None
     seconds = expected_seconds(settings, images, open_index(manager().store).rows(READABLE, limit=NEWEST))
     if seconds:
-        needed = f" · about {_about(seconds)} on this computer"
+        needed = f" · about {estimate(seconds)} on this computer"
     elif timing := _timing(settings, may_time):
         if timing.running:  # this and what follows take the same room, so that nothing jumps
             needed = " · estimating the time on this computer…"
@@ -94,13 +94,6 @@ def _timing(settings: Settings, may_time: bool) -> tasks.Task | None:
         return seconds_per_image(settings, threads, lambda: stopped() or busy())
 
     return tasks.start(key, work)
-
-
-def _about(seconds: float) -> str:
-    """Return a duration no more exact than an estimate is."""
-    if seconds < 90:
-        return f"{max(round(seconds, -1), 10):.0f} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else duration(round(seconds / 600) * 600)
 
 
 def _between(least: float, most: float) -> str:

@@ -13,7 +13,7 @@ from expertnet.store.status import TRAINING, Status, epochs_text
 from expertnet.store.steps import read_steps
 from expertnet.ui.chart import show_chart
 from expertnet.ui.run_details import epoch_chart, step_chart
-from expertnet.ui.shell import PAGES, TITLE, duration, state_label
+from expertnet.ui.shell import PAGES, TITLE, duration, estimate, state_label
 from expertnet.ui.style import room_key
 from expertnet.utils.text import counted, escape, percent
 
@@ -37,7 +37,7 @@ SIX_VIEWS = "Hard images are also seen moved by one pixel along the diagonal, as
 def live_progress(status: Status) -> None:
     """Draw how far a run is that waits or trains, and what it runs on."""
     st.set_page_config(page_title=f"{status.progress:.0%} · {PAGES['train'][0]} · {TITLE}")
-    left = "" if status.seconds_left is None else f" · {duration(status.seconds_left)} left"
+    left = "" if status.seconds_left is None else f" · {estimate(status.seconds_left)} left"
     st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{left}")
     _activity(status)
     _foot(status)
