@@ -9,9 +9,9 @@ import streamlit as st
 from expertnet.training.manager import manager
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
-from expertnet.ui.shell import action, estimate, shown_error
+from expertnet.ui.shell import action, shown_error
 from expertnet.utils.devices import available_threads
-from expertnet.utils.text import escape
+from expertnet.utils.text import escape, estimate
 
 TICK = 0.5  # seconds between updates of the progress bar
 GRACE = 0.3  # seconds to wait for quick tasks, for which a progress bar would only flicker

@@ -14,8 +14,8 @@ from expertnet.errors import AccessError, DatasetError
 from expertnet.settings.fields import with_labels
 from expertnet.settings.schema import DataSettings
 from expertnet.ui.auth import login
-from expertnet.ui.shell import action, progress_bar, time_text, toast
-from expertnet.utils.text import escape
+from expertnet.ui.shell import action, progress_bar, toast
+from expertnet.utils.text import escape, time_text
 
 
 def upload_labels(kept: bool = False) -> dict[str, str]:

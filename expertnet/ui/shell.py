@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from expertnet.ui.auth import login
 from expertnet.utils.files import os_error_sentence
 from expertnet.utils.home import HOME
 from expertnet.utils.progress import Report
-from expertnet.utils.text import cut, escape
+from expertnet.utils.text import cut, escape, estimate
 
 SCRIPT = Path(__file__).with_name("navigation.py")  # what Streamlit runs, and app.py serves
 TITLE, ICON = "ExpertNet Studio", str(Path(__file__).with_name("icon.svg"))
@@ -224,29 +223,3 @@ def state_label(state: str) -> str:
 def state_mark(state: str) -> str:
     """Return a state with its sign, for a table cell."""
     return f"{STATES[state][1]} {state}" if state in STATES else state
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as "45 s", "3 min 20 s" or "2 h 5 min", and None as a dash."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def estimate(seconds: float) -> str:
-    """Return an expected time, no more exact than an estimate is: "50 s", "15 min" or "2 h 10 min"."""
-    if seconds < 90:
-        return f"{max(round(seconds, -1), 10):.0f} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else duration(round(seconds / 600) * 600)
-
-
-def time_text(created: str) -> str:
-    """Return an ISO time as "24 Nov 2026, 14:05 UTC", and other text unchanged."""
-    try:
-        time = datetime.fromisoformat(created).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return created
-    return f"{time.day} {time:%b %Y, %H:%M} UTC"

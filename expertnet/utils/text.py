@@ -4,6 +4,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -57,6 +58,32 @@ def size_text(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
     return counted(size, "byte")
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as "45 s", "3 min 20 s" or "2 h 5 min", and None as a dash."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def estimate(seconds: float) -> str:
+    """Return an expected time, no more exact than an estimate is: "50 s", "15 min" or "2 h 10 min"."""
+    if seconds < 90:
+        return f"{max(round(seconds, -1), 10):.0f} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else duration(round(seconds / 600) * 600)
+
+
+def time_text(created: str) -> str:
+    """Return an ISO time as "24 Nov 2026, 14:05 UTC", and other text unchanged."""
+    try:
+        time = datetime.fromisoformat(created).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return created
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"
 
 
 def cut(text: str, longest: int) -> str:

@@ -15,8 +15,8 @@ from expertnet.store.prune import delete_older
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
 from expertnet.ui.data.chosen import remove_button
-from expertnet.ui.shell import act, action, time_text
-from expertnet.utils.text import counted, escape, size_text
+from expertnet.ui.shell import act, action
+from expertnet.utils.text import counted, escape, size_text, time_text
 
 SHOWN = 50  # versions
 

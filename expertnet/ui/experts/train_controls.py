@@ -22,11 +22,11 @@ from expertnet.ui.experts.effects import UNASKED
 from expertnet.ui.experts.more import folded
 from expertnet.ui.experts.selection import Selection
 from expertnet.ui.finding import show
-from expertnet.ui.shell import action, estimate, link, shown_error
+from expertnet.ui.shell import action, link, shown_error
 from expertnet.ui.style import room_key
 from expertnet.ui.views import segments_width
 from expertnet.utils.progress import Report, ShouldStop
-from expertnet.utils.text import counted, escape
+from expertnet.utils.text import counted, escape, estimate
 
 TICK = 2.0  # seconds between updates while runs train
 FIELD = 190  # pixels

@@ -16,9 +16,9 @@ from expertnet.ui.runs.actions import run_actions
 from expertnet.ui.runs.imports import import_panel
 from expertnet.ui.runs.state import IMPORT, TRASH, close_drawer, drawer, open_drawer, opened
 from expertnet.ui.runs.trash import trash_panel
-from expertnet.ui.shell import NO_RUN, shown_error, state_label, time_text, toast
+from expertnet.ui.shell import NO_RUN, shown_error, state_label, toast
 from expertnet.ui.style import room_key
-from expertnet.utils.text import escape, percent
+from expertnet.utils.text import escape, percent, time_text
 
 WIDTH = 640  # pixels; fits two charts side by side
 

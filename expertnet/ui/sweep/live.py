@@ -26,9 +26,9 @@ from expertnet.ui.auth import login
 from expertnet.ui.background import in_background
 from expertnet.ui.chart import show_chart
 from expertnet.ui.finding import show
-from expertnet.ui.shell import action, duration, link, shown_error, state_label, state_mark
+from expertnet.ui.shell import action, link, shown_error, state_label, state_mark
 from expertnet.ui.sweep.follow_up import follow_up
-from expertnet.utils.text import counted, escape
+from expertnet.utils.text import counted, duration, escape
 
 TICK = 2.0  # seconds
 VIEWS = ("Trials", "What matters", "One setting", "All settings", "Accuracy and cost")

@@ -13,7 +13,7 @@ from expertnet.store.run import Run
 from expertnet.store.status import Status
 from expertnet.ui.choices import went_back
 from expertnet.ui.run_details import settings_table, tracker_links
-from expertnet.ui.shell import shown_error, time_text
+from expertnet.ui.shell import shown_error
 from expertnet.ui.style import room_key
 from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import mistakes_view
@@ -21,7 +21,7 @@ from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import MISTAKE, OVERVIEW, TAB
 from expertnet.utils.home import launcher
-from expertnet.utils.text import escape
+from expertnet.utils.text import escape, time_text
 
 MISTAKES, SETTINGS, LOG = "Mistakes", "Settings", "Log"
 TABS = [OVERVIEW, MISTAKES, SETTINGS, LOG]

@@ -15,11 +15,10 @@ from expertnet.training.ray_executor import uses_ray
 from expertnet.training.timing import can_time, likely_seconds, seconds_per_image, timed_images
 from expertnet.ui import tasks
 from expertnet.ui.auth import login
-from expertnet.ui.shell import estimate
 from expertnet.ui.train.values import Form, put
 from expertnet.utils.devices import available_threads
 from expertnet.utils.progress import Report, ShouldStop
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, estimate
 
 STEP = "A step changes the weights once, to fit one batch of images better"
 ROUGH = "No run like this has been timed on this computer yet, so the time is a rough estimate from a few steps"

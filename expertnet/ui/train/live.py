@@ -17,12 +17,12 @@ from expertnet.store.trash import trashed
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
 from expertnet.ui.run_picker import CHOSEN
-from expertnet.ui.shell import NO_RUN, shown_error, time_text, toast
+from expertnet.ui.shell import NO_RUN, shown_error, toast
 from expertnet.ui.train.actions import training_actions
 from expertnet.ui.train.ended import ended_view
 from expertnet.ui.train.overview import curves, live_metrics, live_progress
 from expertnet.ui.train.values import NONE, SHOWN
-from expertnet.utils.text import counted, escape
+from expertnet.utils.text import counted, escape, time_text
 
 TICK, CURVES_TICK, IDLE_TICK = 2.0, 5.0, 5.0  # seconds; each tick takes a little time from a training on the CPU
 

@@ -13,12 +13,11 @@ from expertnet.store.status import TRAINING, Status, epochs_text
 from expertnet.store.steps import read_steps
 from expertnet.ui.chart import show_chart
 from expertnet.ui.run_details import epoch_chart, step_chart
-from expertnet.ui.shell import PAGES, TITLE, duration, estimate, state_label
+from expertnet.ui.shell import PAGES, TITLE, state_label
 from expertnet.ui.style import room_key
-from expertnet.utils.text import counted, escape, percent
+from expertnet.utils.text import counted, duration, escape, estimate, percent
 
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
-NO_ACTIVITY = "Not training"
 FEW_EPOCHS = 3  # too few for curves by epoch alone
 LOSS = "How far the answers are from the right ones, on average in this epoch. It should fall."
 TRAINED_ON = (
@@ -37,7 +36,9 @@ SIX_VIEWS = "Hard images are also seen moved by one pixel along the diagonal, as
 def live_progress(status: Status) -> None:
     """Draw how far a run is that waits or trains, and what it runs on."""
     st.set_page_config(page_title=f"{status.progress:.0%} · {PAGES['train'][0]} · {TITLE}")
-    left = "" if status.seconds_left is None else f" · {estimate(status.seconds_left)} left"
+    left = (
+        "" if status.seconds_left is None or status.state == "stopping" else f" · {estimate(status.seconds_left)} left"
+    )
     st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{left}")
     _activity(status)
     _foot(status)
@@ -111,7 +112,8 @@ def _last(values: Iterable[float | None]) -> float | None:
 def _activity(status: Status) -> None:
     """Draw what a run does. The bar of one that waits or stops keeps the room, so that nothing moves."""
     running = status.state == "running" and bool(status.activity)
-    text, share = (escape(status.activity), status.activity_share) if running else (NO_ACTIVITY, 0.0)
+    idle = "Stopping" if status.state == "stopping" else "Not training"
+    text, share = (escape(status.activity), status.activity_share) if running else (idle, 0.0)
     if running and status.activity == TRAINING:
         text += f" · step {status.step:,} of {status.steps:,}"
         share = status.step / status.steps if status.steps else 0.0
