@@ -45,6 +45,7 @@ CARD = 106  # pixels: height of a row of cards
 # and its line moves the page by less than 0.05 when it comes or goes.
 # A toolbar appears above its element, over the text there. That of a chart moves to the free room below the plot, at the right, and
 # that of an image into the image. One that is hidden takes no clicks from what is below it.
+# A line above what is pinned to the bottom shows that the page goes on below it.
 # Segments are as high as the fields beside them, so that their labels are in line.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.
 # Its parts are placed by their keys, because a container does not exist before it has contents. So are the parts of an answer on
@@ -57,6 +58,7 @@ button[data-variant='segmented_control'] {min-height: 2.5rem}
 div.st-key-in-training {flex: 0 1 auto; min-width: 0}
 div.st-key-training-strip {margin-bottom: -0.75rem}
 div[data-testid='stSkeleton'] {min-width: 7rem}
+div[data-testid='stBottom'] {border-top: 1px solid light-dark(#d8dcdc, #343c40)}
 div[data-testid='stHeading']:has(h2) {min-height: 2.5rem; display: flex; align-items: center}
 :is(.stPageLink, .stButtonGroup, .stCheckbox, .stProgress) {
   min-height: 2.5rem; display: flex; flex-direction: column; justify-content: center
