@@ -6,6 +6,7 @@ The module is long because the tasks share a server and a trained run, which tak
 import io
 import re
 import zipfile
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from tests.support.opening import copy_of_shipped
-from tests.support.served import open_page, serving, settle
+from tests.support.served import open_page, press_until, serving, settle
 from tests.support.small import until
 from tests.support.uploads import archive_of
 from tests.support.views import unfold_settings
@@ -236,6 +237,14 @@ def test_back_from_the_image_of_a_mistake_leads_to_the_mistakes(tab, trained):
     settle(mistake)
     expect(page.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("link", name="More figures on Evaluate")).to_be_visible()
+
+
+def test_a_cell_of_the_mistakes_leads_to_its_images(tab, trained):
+    page = tab("train", run=trained.id, tab="Mistakes")
+    settle(page.get_by_role("group", name="Mistakes"))
+    cell = page.locator("[data-testid=stVegaLiteChart] .mark-rect path").first
+    press_until(cell.click, partial(page.wait_for_url, re.compile(r"/evaluate\?(?=.*class=\d)(?=.*answer=\d)")))
+    settle(page.get_by_text(re.compile(r"^\d+ test images?, those with the most disagreement first$")))
 
 
 def test_the_menu_of_a_phone_closes_once_a_page_is_chosen(tab):

@@ -1,5 +1,7 @@
 """What the network of a run gets wrong: a confusion matrix, and the wrong answers with the highest probabilities."""
 
+from typing import Any
+
 import streamlit as st
 
 from expertnet.findings.confusion import confusion
@@ -15,7 +17,7 @@ from expertnet.ui.shell import link, open_page
 from expertnet.utils.text import percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
-OPENED = "opened mistake"  # in the session: the place of the pressed image
+OPENED, CELL = "opened mistake", "opened cell"  # in the session: the place of the pressed image, and the fields of the cell
 
 
 def mistakes_view(run: Run) -> None:
@@ -39,10 +41,16 @@ def mistakes_view(run: Run) -> None:
     link("evaluate", "More figures on Evaluate", run.id, images=title)
     left, right = st.columns(2, gap="large")
     with left:
-        show(confusion(found, classes, part))
+        show(confusion(found, classes, part), clicked=_open_cell_later)
     with right:
         if found.worst:
             _strip(run, found, classes, part)
+    if cell := st.session_state.pop(CELL, None):
+        open_page("evaluate", run.id, images=title, **{"class": cell["class"], "answer": cell["answer"]})
+
+
+def _open_cell_later(cell: dict[str, Any]) -> None:
+    st.session_state[CELL] = cell  # a callback cannot switch the page
 
 
 def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> None:
@@ -50,7 +58,7 @@ def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> N
     wrong = int((found.labels != found.predictions).sum())
     which = "All mistakes" if wrong == len(found.worst) else f"The worst {len(found.worst)} of {wrong:,} mistakes"
     st.markdown(
-        f"{which}, with the probability of the wrong answer. Choose one to see why.",
+        f"{which}, with the probability of the wrong answer. Choose one to open it on Predict.",
         help="The higher the probability of a wrong answer, the worse the mistake.",
     )
     images = [mistake.image for mistake in found.worst]
