@@ -1,26 +1,25 @@
 """Measure what each part of the preset `fast` contributes: python -m benchmarks.ablation [--data D] [--seeds 3] [--rows FILE]
 
 Trains its short schedule (5 epochs, experts in the last block) without one part at a time, and compares the accuracy on the validation
-images with that of the whole recipe, seed by seed. The test images choose nothing and are not shown. Learning rates are not tuned
-again without a part, so a part may be worth less than its row says. Rows and resuming are those of benchmarks.accuracy.
+images with that of the whole recipe, seed by seed, on this kind of device (CPU or GPU). The test images choose nothing and are not
+shown. Learning rates are not tuned again without a part, so a part may be worth less than its row says. Rows and resuming are those of
+benchmarks.accuracy.
 """
 
 import argparse
 import sys
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from benchmarks import accuracy, rows
 from expertnet.errors import UserError
 from expertnet.routing.retrained import difference
 from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.utils.devices import is_cpu
 
 WHOLE = "the whole recipe"
 SHORT = ("training.epochs=5", "model.expert_blocks=6")
 ADAMW = ("training.optimizer=adamw", "training.bias_lr_share=1", "training.router_lr_share=0.1")
-# The classifier divides by the width, 256. Without that, the rates of what SGD learns have to be 256 x 256 times as small.
-MEAN = ("model.head=mean", f"training.sgd_lr={0.67 / 256**2}")
 PARTS: dict[str, tuple[str, ...]] = {
     WHOLE: (),
     "ordinary 3x3 stem instead of a whitened one": ("model.whitened_stem=false",),
@@ -31,7 +30,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "norms with a learned scale": ("model.norm_scale=true",),
     "norms with momentum 0.1 instead of 0.4": ("model.norm_momentum=0.1",),
     "ReLU instead of GELU": ("model.activation=relu",),
-    "mean instead of maximum before the classifier": MEAN,
     "random instead of alternating flips": ("data.alternating_flip=false",),
     "no label smoothing": ("training.label_smoothing=0",),
     "images of full size from the start": ("data.resolutions=",),
@@ -47,9 +45,7 @@ def measure(dataset: str, seeds: int, file: Path) -> None:
             try:
                 settings = build_settings("fast", dataset, parse_assignments([*SHORT, *changes]))
                 accuracy.measure(settings, "fast", variants, [seed], file, [*SHORT, *changes])
-            except accuracy.StoppedError:
-                raise
-            except UserError as error:
+            except accuracy.FailedError as error:
                 print(f"{part}, seed {seed}: {error}", file=sys.stderr, flush=True)
 
 
@@ -57,7 +53,8 @@ def table(found: list[rows.Row]) -> str:
     """Return the accuracies, and the paired differences from the whole recipe, as Markdown."""
     by_part: dict[str, dict[int, float]] = {}
     for row in found:
-        by_part.setdefault(part_of(row), {})[row["seed"]] = row["validation_accuracy"] or 0.0
+        if part := part_of(row):
+            by_part.setdefault(part, {})[row["seed"]] = row["validation_accuracy"] or 0.0
     whole = by_part.get(WHOLE, {})
     lines: list[list[str]] = []
     for part in (*PARTS, *VARIANTS):
@@ -78,12 +75,11 @@ def table(found: list[rows.Row]) -> str:
     return rows.markdown(["Recipe", "Seeds", "Validation", "Difference, in points", "95% interval"], lines)
 
 
-def part_of(row: rows.Row) -> str:
-    """Return what a row was trained without."""
+def part_of(row: rows.Row) -> str | None:
+    """Return what a row was trained without; None if it is none of these parts."""
     if row["variant"] != "learned":
-        return next(part for part, variant in VARIANTS.items() if variant == row["variant"])
-    changes: Any = tuple(row["changes"][len(SHORT) :])
-    return next(part for part, own in PARTS.items() if own == changes)
+        return next((part for part, variant in VARIANTS.items() if variant == row["variant"]), None)
+    return next((part for part, changes in PARTS.items() if [*SHORT, *changes] == row["changes"]), None)
 
 
 def main() -> None:
@@ -96,7 +92,8 @@ def main() -> None:
         measure(options.data, options.seeds, options.rows)
     except UserError as error:
         sys.exit(str(error))
-    print(table(rows.read(options.rows)))
+    on_cpu = accuracy.on_cpu(build_settings("fast", options.data, {}))
+    print(table([row for row in rows.read(options.rows) if is_cpu(row["device"]) == on_cpu]))
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ VARIANTS = (*NAMES, "width", "resnet18")
 TITLES = {"cifar10-jpeg": rows.JPEG_COPY}  # by the name of an archive
 
 
-class StoppedError(UserError):
-    """Somebody stopped the benchmark."""
+class FailedError(UserError):
+    """A training failed, as from a loss that is not a finite number."""
 
 
 class Peer(nn.Module):
@@ -106,7 +106,7 @@ def peer(variant: str, settings: Settings) -> Callable[[int], ExpertNet] | None:
 def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: Stop) -> Run:
     """Train a run to its end, resuming one that was interrupted on the same kind of device, and return it.
 
-    Raises UserError if that fails, and StoppedError if `stop` is set.
+    Raises FailedError if that fails, and UserError if `stop` is set.
     """
     known = (run for run in store.list() if run.has_settings and run.given_name == variant)
     run = next((run for run in known if run.settings() == settings and _suits_device(run)), None)
@@ -122,8 +122,8 @@ def train(settings: Settings, preset: str, variant: str, store: RunStore, stop: 
     if status.state == "finished":
         return run
     if stop.is_set():
-        raise StoppedError("Interrupted. To resume, run the same command again.")
-    raise UserError(status.error or "The training did not finish.")
+        raise UserError("Interrupted. To resume, run the same command again.")
+    raise FailedError(status.error or "The training did not finish.")
 
 
 def on_cpu(settings: Settings) -> bool:

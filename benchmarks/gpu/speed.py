@@ -14,7 +14,7 @@ from benchmarks.training_speed import baseline, timed, trained
 from expertnet.network.cost import estimate
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
-from expertnet.training.compiling import try_all_kernels
+from expertnet.training.compiling import all_kernels
 from expertnet.training.trainer import Trainer
 
 WARM_UP = 10  # steps; a CUDA graph is recorded in the first ones
@@ -78,13 +78,13 @@ def _steps(bench: Bench, settings: Settings, preset: str, way: str) -> Generator
         network = None if preset == "report" else ExpertNet(settings.model, len(data.info.classes))
         yield from baseline(settings, data, bench.device, network)
     if way == "convolutions only":
-        try_all_kernels(bench.device.type == "cuda")
-        yield from convolutions(settings, bench.device)
+        with all_kernels(bench.device.type == "cuda"):
+            yield from convolutions(settings, bench.device)
     trainer = Trainer(settings, data, log=_fail)
     if "recorded" not in way:
         trainer.updater.recorder = None
     if way in COMPILED:
-        trainer.updater.forward = bench.compiled(trainer.model, COMPILED[way])
+        trainer.updater.forward, trainer.updater.compiled = bench.compiled(trainer.model, COMPILED[way]), True
     yield from trained(trainer)
 
 

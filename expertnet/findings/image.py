@@ -76,7 +76,7 @@ def probabilities(before_C: Tensor, after_C: Tensor, classes: Sequence[str]) -> 
     table = pd.DataFrame({"label": classes, "probability": before_C.tolist(), "changed": after_C.tolist()})
     before, after = (classes[int(values.argmax())] for values in (before_C, after_C))
     if torch.equal(before_C, after_C):
-        sentence = f"No weight has been changed. The answer is “{after}”."
+        sentence = f"The probabilities are unchanged. The answer is “{after}”."
     else:
         sentence = (
             f"The answer {f'is still “{after}”' if before == after else f'changes from “{before}” to “{after}”'}."

@@ -1,4 +1,4 @@
-"""Where in an image a decision lies, and which experts it comes from.
+"""Where in an image the logit of a class comes from, and from which experts.
 
 A class's logit is linear in the last feature map: in its spatial mean (class activation maps; Zhou 2016, arXiv:1512.04150) or in its
 maxima. The last block's output is a sum over its experts. So each logit is a sum over places and experts, without approximation.

@@ -56,7 +56,12 @@ def batches(split: Split) -> list[Split]:
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Compute in float32, without autocast and without the TF32 that NVIDIA GPUs use for convolutions by default."""
-    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    cudnn = torch.backends.cudnn
+    keep = {
+        "benchmark": cudnn.benchmark,
+        "benchmark_limit": cudnn.benchmark_limit,
+    }  # perhaps of a training in another thread
+    with torch.autocast(device.type, enabled=False), cudnn.flags(enabled=True, allow_tf32=False, **keep):
         yield
 
 

@@ -1,6 +1,7 @@
 """When a network is compiled, and with which options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,22 +42,30 @@ def is_worth_compiling(
 def compiled(
     network: Callable[..., Any], device: torch.device, more: Mapping[str, Any] | None = None
 ) -> Callable[..., Any]:
-    """Return a compiled network. On a GPU, cuDNN also tries all its kernels for each size of images, which takes ten seconds.
+    """Return a compiled network. `more` are further options of the compiler."""
+    options = dict(more or {})
+    if device.type == "cuda":
+        from torch import _inductor  # loading it takes a second
 
-    `more` are further options of the compiler. Those that this version of it does not have are left out.
+        known = _inductor.list_options()  # other versions may not have all of them
+        options |= {name: limit for name, limit in FUSE_LONG_EXPRESSIONS.items() if name in known}
+    return torch.compile(network, options=options)
+
+
+@contextmanager
+def all_kernels(tries: bool) -> Iterator[None]:
+    """Have cuDNN choose each convolution's kernel by trying all that it has, if `tries`.
+
+    Its rules choose badly for the report's network, whose convolutions then take 1.4 times as long. Trying takes ten seconds for
+    each size of images, so only long trainings do it. The choice holds for the whole program, but other threads, whose sizes are
+    seldom the same, see it for the time of a step at most.
     """
-    if device.type != "cuda":
-        return torch.compile(network, options=dict(more or {}))
-    from torch import _inductor  # loading it takes a second
-
-    try_all_kernels(True)
-    known = _inductor.list_options()
-    options = {**FUSE_LONG_EXPRESSIONS, **(more or {})}
-    return torch.compile(network, options={name: value for name, value in options.items() if name in known})
-
-
-def try_all_kernels(tries: bool) -> None:
-    """Have cuDNN choose each convolution's kernel by trying all that it has, or by rules, which are wrong for the report's network:
-    its convolutions then take 1.4 times as long. Both hold for the whole program.
-    """
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit = tries, 0 if tries else 10
+    cudnn = torch.backends.cudnn
+    if not tries:
+        yield
+        return
+    cudnn.benchmark, cudnn.benchmark_limit = True, 0
+    try:
+        yield
+    finally:  # not as it was before, which another thread may have set for a moment
+        cudnn.benchmark, cudnn.benchmark_limit = False, 10

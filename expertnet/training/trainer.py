@@ -211,7 +211,8 @@ class Trainer:
         parts = self.group.deal(batches(split))
         for number, batch in enumerate(parts):
             yield Progress("evaluation", epoch, number, len(parts))
-            evaluator.add(batch)
+            with self.updater.kernels():
+                evaluator.add(batch)
         if self.group.count > 1:
             evaluator.merge(self.group.collect)
         return evaluator.result()

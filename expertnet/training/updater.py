@@ -18,7 +18,7 @@ from expertnet.errors import RunError
 from expertnet.network.model import ExpertNet
 from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
-from expertnet.training.compiling import compiled, try_all_kernels
+from expertnet.training.compiling import all_kernels, compiled
 from expertnet.training.expert_dropout import ExpertDropout
 from expertnet.training.optim import complete_momentum, group_rate, make_optimizers, set_rate, temperature
 from expertnet.training.parallel import Group, is_lost
@@ -65,8 +65,6 @@ class Updater:
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
         if compiles:
             torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
-        if mean.is_cuda:
-            try_all_kernels(False)
         self.compiled = compiles
         self.compiled_works = False  # until a first step, which is when the compiler runs
         self.forward: Callable[..., Any] = self._forward()
@@ -98,6 +96,10 @@ class Updater:
     def evaluated(self) -> ExpertNet:
         """The network to evaluate: the averaged one if averaging is on."""
         return self.model if self.average is None else self.average
+
+    def kernels(self) -> AbstractContextManager[None]:
+        """Choose kernels for a compiled network on a GPU with care."""
+        return all_kernels(self.compiled and self.mean.is_cuda)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.mean.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -203,13 +205,14 @@ class Updater:
     def _backward(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
-            logits = self.forward(images, changes=self.dropouts) if self.dropouts else self.forward(images)
-        smoothing = self.settings.training.label_smoothing
-        losses = [
-            F.cross_entropy(logits.float(), answers, self.class_weights, label_smoothing=smoothing) * share
-            for answers, share in targets
-        ]
-        loss = torch.stack(losses).sum()
-        loss.backward()
+        with self.kernels():
+            with self.autocast():
+                logits = self.forward(images, changes=self.dropouts) if self.dropouts else self.forward(images)
+            smoothing = self.settings.training.label_smoothing
+            losses = [
+                F.cross_entropy(logits.float(), answers, self.class_weights, label_smoothing=smoothing) * share
+                for answers, share in targets
+            ]
+            loss = torch.stack(losses).sum()
+            loss.backward()
         return loss, logits

@@ -23,12 +23,18 @@ def row(seed, validation, changes=(), variant="learned"):
 def test_the_table_compares_seed_by_seed():
     relu = ablation.PARTS["ReLU instead of GELU"]
     found = [row(seed, value) for seed, value in enumerate((0.80, 0.90, 0.85))]
-    found += [row(0, 0.79, relu), row(1, 0.87, relu), row(1, 0.88, variant="uniform")]
+    found += [
+        row(0, 0.79, relu),
+        row(1, 0.87, relu),
+        row(1, 0.88, variant="uniform"),
+        row(0, 0.5, ["of another version"]),
+    ]
     lines = {cells[1]: cells[2:6] for cells in map(split, ablation.table(found).splitlines())}
     assert lines["the whole recipe"] == ["3", "85.00%", "", ""]
     # differences of -1 and -3 points: mean -2, standard error 1, and Student's t of one degree of freedom is 12.71
     assert lines["ReLU instead of GELU"] == ["2", "83.00%", "-2.00", "-14.71 to +10.71"]
     assert lines["equal weights instead of routing"] == ["1", "88.00%", "-2.00", ""]
+    assert not any("of another version" in line for line in lines)
     assert lines["no label smoothing"] == ["0", "not measured", "", ""]
 
 
@@ -36,18 +42,18 @@ def split(line):
     return [cell.strip() for cell in line.split("|")]
 
 
-def test_a_training_that_fails_does_not_end_the_others_but_somebody_who_stops_it_does(monkeypatch, capsys, tmp_path):
+def test_a_training_that_fails_does_not_end_the_others_but_any_other_fault_does(monkeypatch, capsys, tmp_path):
     trained = []
 
     def measure(settings, preset, variants, seeds, file, changes):
         trained.append(tuple(changes[len(ablation.SHORT) :]))
         if len(trained) == 2:
-            raise UserError("The training loss is not a finite number.")
+            raise accuracy.FailedError("The training loss is not a finite number.")
         if len(trained) == 4:
-            raise accuracy.StoppedError("Interrupted.")
+            raise UserError("Another benchmark is training.")
 
     monkeypatch.setattr(accuracy, "measure", measure)
-    with pytest.raises(accuracy.StoppedError):
+    with pytest.raises(UserError, match="Another benchmark"):
         ablation.measure("digits", 1, tmp_path / "rows.jsonl")
     assert trained == list(ablation.PARTS.values())[:4]
     assert "not a finite number" in capsys.readouterr().err

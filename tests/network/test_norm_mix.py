@@ -40,6 +40,7 @@ def test_outputs_gradients_and_statistics_equal_those_of_separate_steps(experts,
         output = getattr(experts_conv, way)(own[0].contiguous(memory_format=layout), own[1])
         output.backward(torch.randn(output.shape, dtype=output.dtype, generator=torch.Generator().manual_seed(seed)))
         gradients = [value.grad for value in (*own, *experts_conv.parameters())]
+        assert output.is_contiguous(memory_format=layout) or way == "forward_fused"
         results.append([output, *gradients, *experts_conv.buffers()])
     assert len(results[0]) == 1 + 2 + 3 + 3
     for found, expected in zip(*results, strict=True):

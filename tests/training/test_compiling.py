@@ -8,10 +8,11 @@ import torch.distributed as dist
 
 from expertnet.errors import RunError
 from expertnet.network.cost import estimate
+from expertnet.network.evaluation import full_precision
 from expertnet.network.model import ExpertNet
 from expertnet.settings.fields import build_settings
 from expertnet.settings.presets import PRESETS
-from expertnet.training.compiling import FUSE_LONG_EXPRESSIONS, compiled, is_worth_compiling
+from expertnet.training.compiling import FUSE_LONG_EXPRESSIONS, all_kernels, compiled, is_worth_compiling
 from expertnet.training.parallel import Group
 from expertnet.training.trainer import Trainer
 from tests.support.colors import TINY, epochs, trainer
@@ -45,15 +46,30 @@ def test_a_cpu_with_bf16_compiles_from_200_tera_multiply_adds_of_forward_passes_
 
 
 def test_the_compiler_knows_the_options_for_a_gpu(monkeypatch):
-    given, flags = [], torch.backends.cudnn
+    given = []
     monkeypatch.setattr(torch, "compile", lambda network, options: given.append(options))
-    monkeypatch.setattr(flags, "benchmark", False)
-    monkeypatch.setattr(flags, "benchmark_limit", 10)
-    compiled(len, torch.device("cuda"), {"triton.cudagraphs": True, "of_another_version": 1})
-    assert given == [{**FUSE_LONG_EXPRESSIONS, "triton.cudagraphs": True}]
-    assert flags.benchmark and flags.benchmark_limit == 0
+    compiled(len, torch.device("cuda"), {"triton.cudagraphs": True})
     compiled(len, CPU)
-    assert given[1] == {}
+    assert given == [{**FUSE_LONG_EXPRESSIONS, "triton.cudagraphs": True}, {}]
+
+
+def test_all_kernels_are_tried_for_the_time_of_a_step_also_if_it_fails_or_another_thread_computes_in_full_precision():
+    def tries():
+        return torch.backends.cudnn.benchmark, torch.backends.cudnn.benchmark_limit
+
+    def step():
+        with all_kernels(True):
+            with full_precision(CPU):
+                assert tries() == (True, 0)
+            assert tries() == (True, 0)
+            raise KeyError
+
+    assert tries() == (False, 10)
+    with pytest.raises(KeyError):
+        step()
+    assert tries() == (False, 10)
+    with all_kernels(False):
+        assert tries() == (False, 10)
 
 
 def test_a_gpu_compiles_from_2000_steps_on():

@@ -66,7 +66,7 @@ def show_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
 
 
 def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Sequence[int]) -> None:
-    """Show an image as the network sees it, with the answer, its probabilities, its routing and where the decision lies.
+    """Show an image as the network sees it, with the answer, its probabilities, its routing and where the logit comes from.
 
     `mistakes` are those that a wrong answer is one of, see mistakes_around.
     """
@@ -91,7 +91,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Seq
 
 
 def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
-    """Show the answers of two runs for an image side by side, each with its charts and where its decision lies."""
+    """Show the answers of two runs for an image side by side, each with its charts and where its logit comes from."""
     for column, of, (run, predictor, shown) in zip(
         st.columns(2, gap="medium"), (" of run 1", " of run 2"), pair, strict=True
     ):
