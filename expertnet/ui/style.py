@@ -46,14 +46,14 @@ CARD = 106  # pixels: height of a row of cards
 # A toolbar appears above its element, over the text there. That of a chart moves to the free room below the plot, at the right, and
 # that of an image into the image. One that is hidden takes no clicks from what is below it.
 # A line above what is pinned to the bottom shows that the page goes on below it.
-# Segments are as high as the fields beside them, so that their labels are in line.
+# Segments in a row are as high as the fields beside them, so that their labels are in line.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.
 # Its parts are placed by their keys, because a container does not exist before it has contents. So are the parts of an answer on
 # Predict, whose actions are below the image on a phone, and beside it in a wide window.
 LOOKS = """
 button[data-variant='segmented_control'][data-selected][aria-checked='true']:not([data-disabled]) {color: inherit; font-weight: 600}
 div[data-testid='stSliderThumbValue'], div[data-testid='stTab'][aria-selected='true'] {color: inherit}
-button[data-variant='segmented_control'] {min-height: 2.5rem}
+.stHorizontalBlock > .stElementContainer button[data-variant='segmented_control'] {min-height: 2.5rem}
 .st-key-announcer {display: none}
 div.st-key-in-training {flex: 0 1 auto; min-width: 0}
 div.st-key-training-strip {margin-bottom: -0.75rem}

@@ -17,10 +17,7 @@ from expertnet.ui.shell import link, open_page
 from expertnet.utils.text import percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
-OPENED, CELL = (
-    "opened mistake",
-    "opened cell",
-)  # in the session: the place of the pressed image, and the fields of the cell
+OPENED, CELL = "opened mistake", "opened cell"  # in the session: the image's place, and the fields of the matrix's cell
 
 
 def mistakes_view(run: Run) -> None:
