@@ -74,6 +74,7 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
         page.get_by_role("button", name="Create").click()
         page.get_by_role("radio", name="Folder or archive").click()
         settle(page.get_by_text("Drop a folder of class folders"))
+        expect(page.get_by_role("button", name="Choose a folder of class folders")).to_be_visible()
         page.route(
             "**/upload/spots/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
         )

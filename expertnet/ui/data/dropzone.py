@@ -18,7 +18,7 @@ HTML = """
 <p class="hint"></p>
 <div class="row">
 <button type="button" class="files">Choose images</button>
-<button type="button" class="folder">Choose a folder</button>
+<button type="button" class="folder"></button>
 <button type="button" class="archive">Choose an archive</button>
 <button type="button" class="stop" hidden>Stop</button>
 </div>
@@ -191,6 +191,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   zone.setAttribute("aria-label", data.label_text)
   zone.classList.toggle("locked", data.locked)
   find(".hint").textContent = data.hint
+  find(".folder").textContent = `Choose a folder of ${data.buttons.includes("files") ? "one class" : "class folders"}`
   state.ended = (id) => setTriggerValue("ended", id)
   state.show = () => {
     const busy = Boolean(state.upload)
