@@ -58,7 +58,7 @@ def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> N
     wrong = int((found.labels != found.predictions).sum())
     which = "All mistakes" if wrong == len(found.worst) else f"The worst {len(found.worst)} of {wrong:,} mistakes"
     st.markdown(
-        f"{which}, with the probability of the wrong answer. Choose one to open it on Predict.",
+        f"{which}, with the probability of the wrong answer. Choose one to open it on Predict, or a cell of the matrix to see its images.",
         help="The higher the probability of a wrong answer, the worse the mistake.",
     )
     images = [mistake.image for mistake in found.worst]
