@@ -16,7 +16,7 @@ from expertnet.ui.run_details import settings_table, tracker_links
 from expertnet.ui.shell import shown_error
 from expertnet.ui.style import room_key
 from expertnet.ui.train.actions import ended_actions
-from expertnet.ui.train.mistakes import mistakes_view
+from expertnet.ui.train.mistakes import LEFT, mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
 from expertnet.ui.train.values import MISTAKE, OVERVIEW, TAB
@@ -41,7 +41,8 @@ def ended_view(run: Run, status: Status) -> None:
         if sentence:
             st.markdown(f"**{escape(sentence)}**")
         ended_actions(run, status, see_mistakes, needs_more(settings, run.preset, status, classes))
-    first = MISTAKES if went_back() and MISTAKE[0] in st.query_params else OVERVIEW
+    left = st.session_state.pop(LEFT, None) == run.id or MISTAKE[0] in st.query_params
+    first = MISTAKES if went_back() and left else OVERVIEW
     for tab, title in zip(st.tabs(TABS, default=first, key=TAB, bind="query-params"), TABS, strict=True):
         if tab.open:
             with tab, shown_error():

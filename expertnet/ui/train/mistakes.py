@@ -17,6 +17,7 @@ from expertnet.ui.shell import link, open_page
 from expertnet.utils.text import percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
+LEFT = "run whose mistakes led to Evaluate"  # in the session, so that Back leads to them
 OPENED, CELL = "opened mistake", "opened cell"  # in the session: the image's place, and the fields of the matrix's cell
 
 
@@ -46,6 +47,7 @@ def mistakes_view(run: Run) -> None:
         if found.worst:
             _strip(run, found, classes, part)
     if cell := st.session_state.pop(CELL, None):
+        st.session_state[LEFT] = run.id
         open_page("evaluate", run.id, images=title, **{"class": cell["class"], "answer": cell["answer"]})
 
 
