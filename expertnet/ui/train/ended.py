@@ -19,7 +19,7 @@ from expertnet.ui.train.actions import ended_actions
 from expertnet.ui.train.mistakes import LEFT, mistakes_view
 from expertnet.ui.train.overview import curves, final_numbers
 from expertnet.ui.train.summary import summary
-from expertnet.ui.train.values import MISTAKE, OVERVIEW, TAB
+from expertnet.ui.train.values import OVERVIEW, TAB
 from expertnet.utils.home import launcher
 from expertnet.utils.text import escape, time_text
 
@@ -41,8 +41,8 @@ def ended_view(run: Run, status: Status) -> None:
         if sentence:
             st.markdown(f"**{escape(sentence)}**")
         ended_actions(run, status, see_mistakes, needs_more(settings, run.preset, status, classes))
-    left = st.session_state.pop(LEFT, None) == run.id or MISTAKE[0] in st.query_params
-    first = MISTAKES if went_back() and left else OVERVIEW
+    left = st.session_state.pop(LEFT, None) == run.id
+    first = MISTAKES if left and went_back() else OVERVIEW
     for tab, title in zip(st.tabs(TABS, default=first, key=TAB, bind="query-params"), TABS, strict=True):
         if tab.open:
             with tab, shown_error():

@@ -17,8 +17,8 @@ from expertnet.ui.shell import link, open_page
 from expertnet.utils.text import percent
 
 PARTS: dict[str, Part] = {"Test images": "test", "Validation images": "validation"}
-LEFT = "run whose mistakes led to Evaluate"  # in the session, so that Back leads to them
-OPENED, CELL = "opened mistake", "opened cell"  # in the session: the image's place, and the fields of the matrix's cell
+# In the session: the page and the query that a press leads to, and the run whose mistakes were left, so that Back leads to them
+NEXT, LEFT = "next from mistakes", "left mistakes of"
 
 
 def mistakes_view(run: Run) -> None:
@@ -39,23 +39,25 @@ def mistakes_view(run: Run) -> None:
     )
     if found is None:
         return
+
+    def choose_cell(cell: dict[str, Any]) -> None:
+        if cell:  # a callback cannot switch the page
+            st.session_state[NEXT] = "evaluate", {"images": title, "class": cell["class"], "answer": cell["answer"]}
+
     link("evaluate", "More figures on Evaluate", run.id, images=title)
     left, right = st.columns(2, gap="large")
     with left:
-        show(confusion(found, classes, part), clicked=_open_cell_later)
+        show(confusion(found, classes, part), clicked=choose_cell)
     with right:
         if found.worst:
-            _strip(run, found, classes, part)
-    if cell := st.session_state.pop(CELL, None):
+            _strip(found, classes, part)
+    if NEXT in st.session_state:
         st.session_state[LEFT] = run.id
-        open_page("evaluate", run.id, images=title, **{"class": cell["class"], "answer": cell["answer"]})
+        page, query = st.session_state.pop(NEXT)
+        open_page(page, run.id, **query)
 
 
-def _open_cell_later(cell: dict[str, Any]) -> None:
-    st.session_state[CELL] = cell  # a callback cannot switch the page
-
-
-def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> None:
+def _strip(found: Mistakes, classes: tuple[str, ...], part: Part) -> None:
     """Draw the mistakes as buttons that open the image on the Predict page."""
     wrong = int((found.labels != found.predictions).sum())
     which = "All mistakes" if wrong == len(found.worst) else f"The worst {len(found.worst)} of {wrong:,} mistakes"
@@ -73,10 +75,7 @@ def _strip(run: Run, found: Mistakes, classes: tuple[str, ...], part: Part) -> N
         for mistake, caption in zip(found.worst, captions, strict=True)
     ]
 
-    def open_later(place: int) -> None:
-        st.session_state[OPENED] = found.worst[place].place  # a callback cannot switch the page
+    def choose_image(place: int) -> None:
+        st.session_state[NEXT] = "predict", {"image": str(found.worst[place].place + 1), "part": part}
 
-    filmstrip("Mistakes", images, captions, names, f"mistakes {part}", -1, open_later, sentences=True)
-    if OPENED in st.session_state:
-        place = st.session_state.pop(OPENED)
-        open_page("predict", run.id, image=str(place + 1), part=part)
+    filmstrip("Mistakes", images, captions, names, f"mistakes {part}", -1, choose_image, sentences=True)
