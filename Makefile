@@ -1,9 +1,10 @@
 # make run: install everything into .venv and start the studio.
-# make test: lint, types and all tests but the long ones, in random order; make test SEED=123 repeats an order.
+# make test: lint, types and all tests but the two kinds below, in random order; make test SEED=123 repeats an order.
+# make test-browser: the tests in a browser.
 # make test-long: the long tests, such as kills, floods of memory and a fresh installation.
 # make test-fast: lint, types and the fast tests, in about a minute.
-# make test-busy: the tests of make test, five times in a row, while every processor core is busy, with BESIDE="COMMAND" by
-#   that command.
+# make test-busy: make test and make test-browser, five times in a row, while every processor core is busy, with
+#   BESIDE="COMMAND" by that command.
 # make coverage: the share of the lines of expertnet/ that the fast tests run.
 # make hostile: thousands of hostile uploads, archives, URLs and damaged files, and uploads made to fill the memory
 #   (docs/reliability.md).
@@ -25,21 +26,22 @@ PYTEST = $(VENV)/bin/python -m pytest --randomly-seed=$(SEED)
 # What is left out as a folder is not even imported.
 FAST = --ignore tests/browser --ignore tests/pages -m "not slow and not long" tests
 
-.PHONY: run test test-fast test-long test-busy coverage all-tests lint benchmark accuracy watching hostile clean
+.PHONY: run test test-fast test-browser test-long test-busy coverage lint benchmark accuracy watching hostile clean
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m expertnet serve --port $(PORT)
 
-test: lint all-tests
-
-all-tests: $(VENV)/.dev
+test: lint
 	@echo "Tests in random order, seed $(SEED). To repeat this order: make test SEED=$(SEED)"
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile --ignore tests/browser -m "not long" tests
-	$(PYTEST) -x -n $(WORKERS) --dist loadfile -m "not long" tests/browser
 
 test-fast: lint
 	@echo "Fast tests in random order, seed $(SEED). To repeat this order: make test-fast SEED=$(SEED)"
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile $(FAST)
+
+test-browser: $(VENV)/.dev
+	@echo "Browser tests in random order, seed $(SEED). To repeat this order: make test-browser SEED=$(SEED)"
+	$(PYTEST) -x -n $(WORKERS) --dist loadfile -m "not long" tests/browser
 
 test-long: $(VENV)/.dev
 	@echo "Long tests in random order, seed $(SEED). To repeat this order: make test-long SEED=$(SEED)"
@@ -50,7 +52,7 @@ coverage: $(VENV)/.dev
 	@echo "The fast tests run $$($(VENV)/bin/python -m coverage report --format=total)% of the lines of expertnet/."
 
 test-busy: $(VENV)/.dev
-	$(VENV)/bin/python -m tools.busy --times 5 $(if $(BESIDE),--beside "$(BESIDE)") $(MAKE) all-tests
+	$(VENV)/bin/python -m tools.busy --times 5 $(if $(BESIDE),--beside "$(BESIDE)") $(MAKE) test test-browser
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Run a command several times while other processes keep every core busy: python -m tools.busy --times 5 make all-tests
+"""Run a command several times while other processes keep every core busy: python -m tools.busy --times 5 make test
 
 Stops at the first failure and exits with its status. Tests that wait for a time instead of a condition fail here.
 --beside "COMMAND" loads the machine with a long command of your own, such as a training, which is ended afterwards.
