@@ -40,11 +40,11 @@ class Scan:
 
     @property
     def sentence(self) -> str:
-        """Such as "180 images in 3 classes: 144 for training, 36 held out for the test"."""
-        held = f"{self.held:,} for validation, " if self.held else ""
+        """Such as "180 images in 3 classes: 144 for training and validation, 36 held out for the test"."""
+        rest = f"for training, {self.held:,} for validation" if self.held else "for training and validation"
         return (
             f"{counted(self.train + self.test, 'image')} in {counted(len(self.classes), 'class', 'classes')}: "
-            f"{self.train - self.held:,} for training, {held}{self.test:,} held out for the test"
+            f"{self.train - self.held:,} {rest}, {self.test:,} held out for the test"
         )
 
 

@@ -291,7 +291,9 @@ def test_an_uploaded_folder_is_trained_on(tab, tmp_path):
     confirm = page.get_by_role("button", name="Use 6 uploaded images")
     expect(confirm).to_be_in_viewport(ratio=1)
     confirm.click()
-    expect(page.get_by_text("6 images in 2 classes: 4 for training, 2 held out for the test.")).to_be_visible()
+    expect(
+        page.get_by_text("6 images in 2 classes: 4 for training and validation, 2 held out for the test.")
+    ).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 

@@ -80,7 +80,7 @@ def test_a_scan_counts_images_and_classes_without_decoding(root, folder):
     found = scan(settings(folder))
     assert (found.classes, found.train, found.test) == (("cat", "dog"), 20, 4)
     assert found.counts == (12, 12)
-    assert found.sentence == "24 images in 2 classes: 20 for training, 4 held out for the test"
+    assert found.sentence == "24 images in 2 classes: 20 for training and validation, 4 held out for the test"
     assert known_class_count(settings(folder)) == 2
     assert not find_cached(settings(folder))
 

@@ -14,7 +14,7 @@ from tests.support.opening import opened, pressed, query_of
 from tests.support.own import files_of
 from tests.support.uploads import archive_of, packed
 
-SIX = "6 images in 2 classes: 4 for training, 2 held out for the test."
+SIX = "6 images in 2 classes: 4 for training and validation, 2 held out for the test."
 
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -53,7 +53,7 @@ def test_an_upload_is_kept_as_a_dataset_which_the_form_then_has():
     test.button(key=f"keep {query_of(test)['dataset']}").click().run()
     assert not test.exception and dataset_ids() == ["pets"] and query_of(test)["dataset"] == "pets@2"
     assert chosen(test).startswith(
-        ":material/check_circle: **pets, version 2**: 20 images in 2 classes: 16 for training"
+        ":material/check_circle: **pets, version 2**: 20 images in 2 classes: 16 for training and validation"
     )
     assert ["“pets” is now one of your datasets. 20 images added." in toast.value for toast in test.toast] == [True]
     assert values(test) == fitted

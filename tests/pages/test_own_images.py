@@ -17,7 +17,7 @@ from tests.support.form import archive_uploader, chosen, form, own_images_form, 
 from tests.support.opening import finished, query_of
 from tests.support.uploads import archive_of
 
-SIX = "6 images in 2 classes: 4 for training, 2 held out for the test."
+SIX = "6 images in 2 classes: 4 for training and validation, 2 held out for the test."
 
 
 def classes_of(test):

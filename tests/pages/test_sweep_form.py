@@ -54,7 +54,7 @@ def test_a_sweep_takes_a_dataset_of_your_own_or_an_upload_from_the_list(tmp_path
     stop_sweep(sweep)
     click(test, "New sweep")
     test.selectbox(key="sweep dataset").set_value(path).run()
-    assert "6 images in 2 classes: 4 for training, 2 held out for the test." in text(test)
+    assert "6 images in 2 classes: 4 for training and validation, 2 held out for the test." in text(test)
     click(test, "Start sweep")
     (sweep,) = [sweep for sweep in all_sweeps(RunStore()) if sweep.active]
     assert sweep.plan().settings.data.dataset == path and "pets: learning rate" in test.header[0].value.replace(

@@ -9,7 +9,7 @@ from expertnet.ui.runs.table import select_runs, table_key, table_of
 from expertnet.ui.shell import action
 from expertnet.utils.text import counted
 
-SHOWN = ["Run", "Best", "Test", "State", "Created", "Dataset"]
+SHOWN = ["Run", "Best", "Test", "State", "Dataset"]
 
 
 def trash_panel(store: RunStore) -> None:
@@ -19,7 +19,7 @@ def trash_panel(store: RunStore) -> None:
         st.caption("The trash is empty.")
         return
     key = table_key(rows, "trash")
-    selected = select_runs(rows, table_of(rows)[SHOWN], key, alt="Deleted runs with their state, accuracy and date")
+    selected = select_runs(rows, table_of(rows)[SHOWN], key, alt="Deleted runs with their accuracy, state and dataset")
     ids = [row.id for row in selected or rows]
     buttons = st.container(horizontal=True, vertical_alignment="center")
     restore = f"Restore {len(selected):,}" if selected else "Restore all" if len(rows) > 1 else "Restore"

@@ -58,7 +58,10 @@ def test_a_version_trains_like_its_files_in_class_folders(tmp_path):
     loaded = load_dataset(settings(f"{dataset}@2"), seed=1)
     assert same(loaded, load_dataset(settings(folder), seed=1))
     assert loaded.info.name == "Flowers, version 2" == dataset_title("flowers@2")
-    assert scan(settings("flowers@2")).sentence == "20 images in 2 classes: 16 for training, 4 held out for the test"
+    assert (
+        scan(settings("flowers@2")).sentence
+        == "20 images in 2 classes: 16 for training and validation, 4 held out for the test"
+    )
 
 
 def test_a_version_with_its_own_test_set_trains_like_train_and_test_folders(tmp_path):
