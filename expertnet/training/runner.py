@@ -155,7 +155,7 @@ def _train(
     group.wait()  # for the others, which start from the saved state
     forget_start(run)
     speed = history[-1].get("images_per_second") if history else None
-    device, writer.device = device_name(trainer.device), trainer.device
+    device = device_name(trainer.device)
     if group.count > 1:
         device += f", {group.count} processes"
     counts = {"validation_images": len(data.validation), "test_images": len(data.test)}
@@ -165,6 +165,7 @@ def _train(
     before = sum(trainer.seconds)
     if trainer.compiles:
         report("Compiling the network, which can take some minutes")
+    writer.watch(trainer.device)
     started, first_epoch = time.perf_counter(), trainer.epoch
     with TensorBoardLog(run) as scalars, StepLog(run.path, trainer.epoch) as steps:
         start_trackers(run, settings)

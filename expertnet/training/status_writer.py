@@ -23,7 +23,7 @@ class StatusWriter:
 
     def __init__(self, run: Run, stop: Stop) -> None:
         self.run, self.stop, self.status = run, stop, run.status().changed(process=this_process())
-        self.device: torch.device | None = None  # set it to report how busy the device is
+        self._device: torch.device | None = None
         self._written = self._measured = 0.0  # monotonic time
         self._lock, self._closed, self._changed = threading.Lock(), threading.Event(), False
         self._thread = threading.Thread(target=self._tick, name=f"status {run.id}", daemon=True)
@@ -44,6 +44,11 @@ class StatusWriter:
             self.status = self.status.changed(**values)
             self._changed = True
 
+    def watch(self, device: torch.device) -> None:
+        """Report how busy a device is from now on, without what came before the training."""
+        utilization(device)
+        self._device, self._measured = device, time.monotonic()
+
     def flush(self) -> None:
         """Write the status now. Raises OSError."""
         with self._lock:
@@ -60,9 +65,9 @@ class StatusWriter:
             self.stop.set()
 
     def _measure(self) -> None:
-        if self.device is not None and time.monotonic() - self._measured > MEASURE_EVERY:
+        if self._device is not None and time.monotonic() - self._measured > MEASURE_EVERY:
             self._measured = time.monotonic()
-            self.update(utilization=utilization(self.device), process_memory=process_memory())
+            self.update(utilization=utilization(self._device), process_memory=process_memory())
 
     def _tick(self) -> None:
         while not self._closed.wait(TICK):

@@ -94,7 +94,8 @@ def test_an_ended_run_names_the_epoch_that_it_uses_unless_it_is_the_last():
     run = written(RunStore())
     assert opened("train", run.id).get("progress")[0].proto.text.endswith("finished · epoch 3 of 3")
     run.write_status(run.status().changed(best_epoch=2))
-    assert opened("train", run.id).get("progress")[0].proto.text.endswith("· epoch 3 of 3 · uses epoch 2, the best one")
+    text = opened("train", run.id).get("progress")[0].proto.text
+    assert text.endswith("· epoch 3 of 3 · uses epoch 2, the best in validation")
 
 
 def test_a_run_that_ended_early_says_so_and_why():
@@ -102,7 +103,8 @@ def test_a_run_that_ended_early_says_so_and_why():
     run.write_status(run.status().changed(epochs=12, best_epoch=1))
     test = opened("train", run.id)
     bar = test.get("progress")[0].proto
-    assert bar.text.endswith("finished · epoch 3, ended early · uses epoch 1, the best one") and bar.value == 100
+    assert bar.text.endswith("finished · epoch 3, ended early · uses epoch 1, the best in validation")
+    assert bar.value == 100
     assert any(
         caption.value == "Stopped early: no better validation accuracy for 2 epochs." for caption in test.caption
     )

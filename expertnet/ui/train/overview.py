@@ -69,7 +69,8 @@ def live_metrics(run: Run) -> None:
 
 def final_numbers(run: Run, status: Status) -> None:
     """Draw the figures of a run that has ended."""
-    used = f" · uses epoch {status.best_epoch:,}, the best one" if status.best_epoch not in (None, status.epoch) else ""
+    chosen = status.best_epoch
+    used = f" · uses epoch {chosen:,}, the best in validation" if chosen not in (None, status.epoch) else ""
     st.progress(status.progress, text=f"{state_label(status.state)} · {_how_far(status)}{used}")
     monitors_test = run.settings().watches_test
     figures = st.container(horizontal=True, gap="medium", key=room_key("figures"))
