@@ -1,4 +1,4 @@
-"""What the server does before it answers, and before it ends."""
+"""What the server does before it answers, without any page, and before it ends."""
 
 import asyncio
 import gc
@@ -16,14 +16,18 @@ MODULES = (
     "expertnet.inference.routing_cache",
 )
 NEWEST = 200  # runs in which a killed process may have left something
+LOOK_EVERY = 5.0  # seconds between two looks for what commands have queued, which an open page notices at once
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncGenerator[None]:
     """Load the modules that pages need before the server answers, and close the training manager when it ends."""
     await asyncio.to_thread(load_modules)  # or the first visitor would wait for torch
+    ends = threading.Event()
     threading.Thread(target=read_runs, name="read runs", daemon=True).start()
+    threading.Thread(target=look_for_work, args=(ends,), name="look for work", daemon=True).start()
     yield
+    ends.set()
     from expertnet.sweeps.driver import driver
     from expertnet.training.manager import manager
 
@@ -43,7 +47,6 @@ def read_runs() -> None:
     from expertnet.errors import DatasetError
     from expertnet.store.index import open_index
     from expertnet.store.run_store import RunStore
-    from expertnet.sweeps.driver import driver
     from expertnet.utils.files import TEMPORARY, remove_leftovers
 
     store = RunStore()
@@ -53,4 +56,16 @@ def read_runs() -> None:
         remove_leftovers(row.run.path, TEMPORARY)
     with suppress(DatasetError):  # there are cards without images
         prepare_samples()
-    driver(store)  # resumes the sweeps of an earlier server
+
+
+def look_for_work(ends: threading.Event) -> None:
+    """Train what an earlier server has left, and what commands queue, also while no page is open."""
+    from expertnet.errors import UserError
+    from expertnet.sweeps.driver import driver
+    from expertnet.training.manager import manager
+
+    while not ends.is_set():
+        with suppress(UserError, OSError):  # such as a cluster that cannot be reached; pages say so
+            driver()
+            manager()
+        ends.wait(LOOK_EVERY)
