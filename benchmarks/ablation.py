@@ -24,13 +24,15 @@ PARTS: dict[str, tuple[str, ...]] = {
     WHOLE: (),
     "ordinary 3x3 stem instead of a whitened one": ("model.whitened_stem=false",),
     "random start instead of the identity": ("model.dirac=false",),
-    "AdamW at 0.003 instead of Muon": (*ADAMW, "training.lr=0.003"),
-    "AdamW at 0.01 instead of Muon": (*ADAMW, "training.lr=0.01"),
+    "AdamW at 0.003 instead of Muon and SGD": (*ADAMW, "training.lr=0.003"),
+    "AdamW at 0.01 instead of Muon and SGD": (*ADAMW, "training.lr=0.01"),
     "a 64th of the norm biases' rate": ("training.bias_lr_share=0.00125",),
     "norms with a learned scale": ("model.norm_scale=true",),
     "norms with momentum 0.1 instead of 0.4": ("model.norm_momentum=0.1",),
     "ReLU instead of GELU": ("model.activation=relu",),
+    "mean instead of maximum before the classifier": ("model.head=mean",),
     "random instead of alternating flips": ("data.alternating_flip=false",),
+    "crops filled with zeros instead of the mirror image": ("data.crop_fill=zeros",),
     "no label smoothing": ("training.label_smoothing=0",),
     "images of full size from the start": ("data.resolutions=",),
 }
@@ -78,7 +80,8 @@ def table(found: list[rows.Row]) -> str:
 def part_of(row: rows.Row) -> str | None:
     """Return what a row was trained without; None if it is none of these parts."""
     if row["variant"] != "learned":
-        return next((part for part, variant in VARIANTS.items() if variant == row["variant"]), None)
+        known = row["changes"] == [*SHORT]
+        return next((part for part, variant in VARIANTS.items() if known and variant == row["variant"]), None)
     return next((part for part, changes in PARTS.items() if [*SHORT, *changes] == row["changes"]), None)
 
 
@@ -86,14 +89,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
     parser.add_argument("--seeds", type=int, default=3, help="how many, from seed 0")
-    parser.add_argument("--rows", type=Path, default=rows.RESULTS / "ablation-fast.jsonl", help="file of the rows")
+    parser.add_argument("--rows", type=Path, help="file of the rows (default: one per data in benchmarks/results)")
     options = parser.parse_args()
+    file, title = options.rows or accuracy.rows_file("ablation-fast", options.data), accuracy.data_title(options.data)
     try:
-        measure(options.data, options.seeds, options.rows)
+        measure(options.data, options.seeds, file)
     except UserError as error:
         sys.exit(str(error))
     on_cpu = accuracy.on_cpu(build_settings("fast", options.data, {}))
-    print(table([row for row in rows.read(options.rows) if is_cpu(row["device"]) == on_cpu]))
+    found = [row for row in rows.read(file) if row["data"] == title and is_cpu(row["device"]) == on_cpu]
+    machines = sorted({f"{row['processor']}, {row['device']}, torch {row['torch']}" for row in found})
+    print(f"{title}, {'; '.join(machines)}\n\n{table(found)}")
 
 
 if __name__ == "__main__":

@@ -167,13 +167,21 @@ def _minutes(recipes: Recipes) -> str:
         for variant, by_seed in variants.items():
             cells = []
             for level in LEVELS:
-                times = [row["minutes_to"].get(f"{level:.0%}") for row in by_seed.values()]
+                times = [_minutes_to(row, level) for row in by_seed.values()]
                 reached = [time for time in times if time is not None]
                 share = "" if len(reached) == len(times) else f" ({len(reached)} of {len(times)})"
                 cells.append(f"{mean(reached):.1f}{share}" if reached else "not reached")
             whole = mean(row["seconds"] for row in by_seed.values()) / 60
             rows.append([title, variant, *cells, f"{whole:.1f}"])
     return markdown(["Recipe", "Variant", *(f"{level:.0%}" for level in LEVELS), "All epochs"], rows)
+
+
+def _minutes_to(row: Row, level: float) -> float | None:
+    """Return the minutes to an accuracy: to an epoch, or to the final test, which measures images that epochs may leave out."""
+    minutes = row["minutes_to"].get(f"{level:.0%}")
+    if minutes is None and row["validation_accuracy"] is None and row["test_accuracy"] >= level:
+        return row["seconds"] / 60
+    return minutes
 
 
 def _spread(values: Sequence[float | None]) -> str:

@@ -68,9 +68,11 @@ def measure(bench: Bench, rows: Rows, only: tuple[str, ...] = ("",)) -> int:
             figures = row.measure()
         except WrongError as error:
             sys.exit(f"{row.name}: the results differ too much from those of a CPU in float64.\n{error}")
-        except Exception:  # a row that fails must not cost the others
+        except Exception:  # a row that fails must not cost the others, unless it checks them
             print(f"{row.name}: failed", flush=True)
             traceback.print_exc()
+            if row.checks:
+                return 1
             failed = 1
             continue
         if figures is None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from expertnet.data.datasets import Dataset, load_dataset
 from expertnet.settings.fields import build_settings, settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.training.compiling import compiled
+from expertnet.training.describe import git_revision
 from expertnet.utils.devices import device_name, resolve_device
 
 MINIATURE: dict[str, Any] = {"data.image_size": 16, "training.batch_size": 8, "training.epochs": 2}
@@ -117,7 +119,9 @@ class Rows:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         cut = self.file.exists() and not self.file.read_bytes().endswith(b"\n")
         with self.file.open("a", encoding="utf-8") as file:
-            file.write("\n" * cut + json.dumps(_key(row, bench) | {"n": row.n, "figures": figures}) + "\n")
+            measured = {"date": datetime.now(UTC).date().isoformat(), "revision": git_revision()}
+            line = _key(row, bench) | measured | {"n": row.n, "figures": figures}
+            file.write("\n" * cut + json.dumps(line) + "\n")
 
 
 def _key(row: Row, bench: Bench) -> dict[str, Any]:

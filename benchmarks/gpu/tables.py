@@ -17,8 +17,8 @@ def tables(lines: Iterable[Line]) -> str:
     trainings = [line for line in lines if line["row"].startswith("train ")]
     others = [line for line in lines if line not in trainings]
     parts = []
-    for device in dict.fromkeys(line["device"] for line in others) or ["GPU"]:
-        own = [line for line in others if line["device"] == device]
+    for device, version in dict.fromkeys((line["device"], line["torch"]) for line in others) or [("GPU", "")]:
+        own = [line for line in others if (line["device"], line["torch"]) == (device, version)]
         for data in dict.fromkeys(line["data"] for line in own if "data" in line) or [""]:
             parts += _device(device, {line["row"]: line for line in own if line.get("data", data) == data})
     return "\n\n".join([*parts, *_trainings(trainings)])
@@ -43,8 +43,14 @@ def _device(device: str, rows: dict[str, Line]) -> list[str]:
 
 def _caption(rows: dict[str, Line]) -> str:
     """Say what the device computes right, what its ceilings are, and which images were used."""
-    checked = [preset for preset in PRESETS if f"correct {preset}" in rows]
-    sentences = [f"Equals a CPU in float64: {', '.join(f'`{preset}`' for preset in checked) or NOT_MEASURED}."]
+    checked = [f"`{preset}`" for preset in PRESETS if f"correct {preset}" in rows]
+    sentences = [f"Agrees with a CPU in float64 within the limits of METHOD.md: {', '.join(checked) or NOT_MEASURED}."]
+    recorded = {
+        preset: rows[f"record {preset}"]["figures"]["recorded"] for preset in PRESETS if f"record {preset}" in rows
+    }
+    if recorded:
+        errors = ", ".join(f"{errors['step']:.0e} (`{preset}`)" for preset, errors in recorded.items())
+        sentences.append(f"Relative error of recorded steps: {errors}.")
     if "ceilings" in rows:
         ceilings = rows["ceilings"]["figures"]
         product, copied = ceilings["matmul_flops"] / 1e12, ceilings["copy_bytes"] / 1e12

@@ -21,14 +21,14 @@ def describe(run: Run, data: Dataset, trainer: Trainer) -> None:
         "torch": torch.__version__,
         "device": device_name(trainer.device),
         "precision": str(trainer.dtype).removeprefix("torch."),
-        "git_revision": _git_revision(),
+        "git_revision": git_revision(),
     }
     keep_copy(data.info.fingerprint, run.id)
     run.write_config(run.config() | {"dataset": data.info.to_dict(), "environment": environment})
 
 
 @cache
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
     """Return the commit of this code; None outside a git checkout."""
     try:
         command, folder = ["git", "rev-parse", "HEAD"], Path(__file__).parent

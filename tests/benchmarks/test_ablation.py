@@ -28,6 +28,7 @@ def test_the_table_compares_seed_by_seed():
         row(1, 0.87, relu),
         row(1, 0.88, variant="uniform"),
         row(0, 0.5, ["of another version"]),
+        row(0, 0.5, ["of another version"], "uniform"),
     ]
     lines = {cells[1]: cells[2:6] for cells in map(split, ablation.table(found).splitlines())}
     assert lines["the whole recipe"] == ["3", "85.00%", "", ""]

@@ -84,7 +84,7 @@ def test_everything_is_measured_once_and_becomes_a_table(call, tmp_path):
     for preset in plan.PRESETS:
         assert all(f"| `{preset}` | {way} |" in printed for way in WAYS)
     assert NOT_MEASURED not in printed.replace(f"Live pages: {NOT_MEASURED}", "").replace(f"| {NOT_MEASURED} |\n", "")
-    assert "### `fast`, colors" in printed and "Equals a CPU in float64: `report`, `fast`." in printed
+    assert "### `fast`, colors" in printed and "within the limits of METHOD.md: `report`, `fast`." in printed
 
 
 def test_a_device_that_computes_something_else_ends_it(call, tmp_path, monkeypatch):

@@ -82,6 +82,8 @@ def test_tables():
             *(row("uniform", seed, test) for seed, test in enumerate((0.79, 0.80, 0.78))),
             row("width", 7),
             row(data=rows.JPEG_COPY, changes=["training.epochs=2"], minutes_to={"80%": None}),
+            # 80% of all test images, but not of those measured after an epoch
+            row(test=0.8, changes=["without validation"], minutes_to={"80%": None}, validation_accuracy=None),
         ]
     )
     lines = text.splitlines()
@@ -96,4 +98,5 @@ def test_tables():
         "| `quick`, Digits, CPU, 2 threads | learned | 1.5 | not reached | not reached | not reached | not reached | 2.0 |"
         in times
     )
-    assert "with `training.epochs=2`" in times[-1] and times[-1].count("not reached") == 5
+    assert "with `training.epochs=2`" in times[-2] and times[-2].count("not reached") == 5
+    assert "| learned | 2.0 | not reached |" in times[-1]

@@ -150,7 +150,7 @@ def curves(run: Run, live: bool) -> None:
         if is_cifar10:
             st.caption(
                 "Gray: epochs 61 to 100 of the reference report's run on the original CIFAR-10 test set, and its 90.53%. "
-                "On images compressed as JPEG (quality 75), one recipe lost about 3.5 points."
+                "On images compressed as JPEG (quality 75), one recipe lost about 3.5 points, so 90.53% is worth about 87% there."
             )
         _routing(run, history, live)
     if not live and not steps:  # stopped before the first step, or a run from an older version
