@@ -91,7 +91,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from seed 0")
     parser.add_argument("--rows", type=Path, help="file of the rows (default: one per data in benchmarks/results)")
     options = parser.parse_args()
-    file, title = options.rows or accuracy.rows_file("ablation-fast", options.data), accuracy.data_title(options.data)
+    title = accuracy.data_title(options.data)
+    file = options.rows or rows.file_of("ablation-fast", title)
     try:
         measure(options.data, options.seeds, file)
     except UserError as error:

@@ -201,11 +201,6 @@ def measured(run: Run, preset: str, variant: str, changes: list[str]) -> rows.Ro
     }
 
 
-def rows_file(what: str, data: str) -> Path:
-    """Return the file of the rows of a benchmark on a dataset."""
-    return rows.RESULTS / (re.sub(r"\W+", "-", f"{what}-{data_title(data).lower()}").strip("-") + ".jsonl")
-
-
 def titled(settings: Settings) -> Settings:
     """Replace the path of the dataset, which another machine does not have, by its title."""
     data = settings.data.model_copy(update={"dataset": data_title(settings.data.dataset)})
@@ -235,7 +230,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args()
     changes = options.set + ["data.validation_share=0"] * options.all_images
-    file = options.rows or rows_file(f"accuracy-{options.preset}", options.data)
+    file = options.rows or rows.file_of(f"accuracy-{options.preset}", data_title(options.data))
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     try:

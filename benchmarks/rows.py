@@ -8,6 +8,7 @@ mean, its 95% interval (Student's t), and the smallest difference that this many
 import argparse
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,6 +50,11 @@ class Row(TypedDict):
     device: str
     torch: str
     revision: str | None  # of the code
+
+
+def file_of(what: str, title: str) -> Path:
+    """Return the file of the rows of a benchmark on a dataset."""
+    return RESULTS / (re.sub(r"\W+", "-", f"{what}-{title.lower()}").strip("-") + ".jsonl")
 
 
 def read(file: Path) -> list[Row]:

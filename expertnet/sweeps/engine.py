@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from expertnet.data.custom import refuse_unusable
-from expertnet.errors import RunError, SettingsError
+from expertnet.data.info import DatasetInfo
+from expertnet.errors import RunError, SettingsError, UserError
 from expertnet.store.checks import resume_fault
 from expertnet.store.notes import MAX_NAME, SWEEP_TAG
 from expertnet.store.queue import RunQueue
@@ -30,6 +31,7 @@ from expertnet.utils.text import counted, cut
 
 FAILURES = 10  # trials in a row after which a sweep gives up
 RESUMES = 3  # times that a trial is resumed without a new epoch, before it counts as failed
+EXHAUSTED = "every combination was tried"  # why a sweep ended that cannot go on
 LONGEST = 40  # characters of the sweep's title in the names of its runs
 
 
@@ -52,7 +54,7 @@ def advance(sweep: Sweep, slots: int = 1) -> list[Run]:
         while end is None and len(active) < slots:
             trial = study.ask()
             if trial is None:
-                end = "finished", "every combination was tried"
+                end = "finished", EXHAUSTED
             else:
                 run = _start(sweep, study, trial, status.owner)
                 active += [run] if run else []
@@ -187,7 +189,7 @@ def _go_on(sweep: Sweep, study: Study, trial: Any, run: Run, owner: Process | No
         study.flush()
         try:
             prepare_resume(run)
-        except RunError as error:
+        except UserError as error:
             fault = str(error)
     if fault:
         _end(study, trial, run, error=fault)
@@ -213,10 +215,23 @@ def _create(sweep: Sweep, study: Study, trial: Any, owner: Process | None) -> Ru
     name = cut(f"Trial {trial.number + 1} of {cut(sweep.title, LONGEST)}", MAX_NAME)  # tables cut names at the end
     run_id = trial.user_attrs["run"]
     run = sweep.store.create(
-        settings, study.plan.preset, name, run_id=run_id, start=sweep.start, tags=(SWEEP_TAG,), trial=True
+        settings,
+        study.plan.preset,
+        name,
+        own=_images(sweep, study, settings.data.image_size),
+        run_id=run_id,
+        start=sweep.start,
+        tags=(SWEEP_TAG,),
+        trial=True,
     )
     RunQueue(sweep.store.root).add(run.id, owner)
     return run
+
+
+def _images(sweep: Sweep, study: Study, size: int) -> DatasetInfo | None:
+    """Return the images of the first trial, so that all are compared on the same ones though their folder may change."""
+    runs = (run for trial in study.trials() if (run := _run(sweep, trial)))
+    return next((own for run in runs if (own := run.dataset_info()) and own.image_size == size), None)
 
 
 # --- the end of the sweep --------------------------------------------------------------------------------------------

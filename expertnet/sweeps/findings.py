@@ -104,7 +104,7 @@ def slice_of(plan: Plan, trials: list[Trial], key: str) -> Finding | None:
         return None
     dimension = next(d for d in plan.space if d.key == key)
     table = trial_table(measured)[["trial", "state", "accuracy", key]].rename(columns={key: "value"})
-    ended = table[~table["state"].isin(["running", "queued", "failed"])]
+    ended = table[[trial.known for trial in measured]]
     sentence = f"{dimension.field.label} against the accuracy."
     if len(ended) >= 4:
         top = ended.nlargest(max(len(ended) // 4, 1), "accuracy")["value"]
@@ -113,7 +113,8 @@ def slice_of(plan: Plan, trials: list[Trial], key: str) -> Finding | None:
             shown = ", ".join(map(display_value, dict.fromkeys(top)))
         sentence = f"{dimension.field.label} of the best quarter of the trials: {shown}."
     method = (
-        "Each point is a trial. Other settings vary at the same time, so look at importance before you read a trend."
+        "Each point is a trial. The best quarter is one of all trials that have ended, pruned ones too. Other settings vary at "
+        "the same time, so look at importance before you read a trend."
     )
     chart = partial(slice_plot, table, dimension.field.label, dimension.log)
     return Finding("slice", "chart of a setting", sentence, chart, table, method)

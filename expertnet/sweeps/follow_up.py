@@ -60,7 +60,7 @@ def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run
     row = _rows(sweep, [longer]).get(longer)
     if row is not None and (row.active or row.state == "finished"):
         return row.run
-    return _queue(sweep, longer, f"Trial {best.number}, {counted(epochs, 'epoch')}", owner)
+    return _queue(sweep, best, longer, counted(epochs, "epoch"), owner)
 
 
 def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
@@ -84,8 +84,7 @@ def queue_repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS, owner: Pro
     with sweep.locked("repeats"):
         missing = [repeat for repeat in repeats(sweep, best, seeds) if repeat.is_open]
         return [
-            _queue(sweep, repeat.settings, f"Trial {repeat.trial.number}, seed {repeat.settings.seed}", owner)
-            for repeat in missing
+            _queue(sweep, repeat.trial, repeat.settings, f"seed {repeat.settings.seed}", owner) for repeat in missing
         ]
 
 
@@ -127,9 +126,11 @@ def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
     return {keys[row.key]: row for row in rows}
 
 
-def _queue(sweep: Sweep, settings: Settings, what: str, owner: Process | None) -> Run:
+def _queue(sweep: Sweep, trial: Trial, settings: Settings, what: str, owner: Process | None) -> Run:
+    """Queue a training of a trial's settings, on the images of the trial."""
     check_can_start(settings, sweep.store)
-    name = f"{what} of {cut(sweep.title, LONGEST)}"
-    run = sweep.store.create(settings, sweep.plan().preset, name, start=sweep.start, tags=(SWEEP_TAG,))
+    name = f"Trial {trial.number}, {what} of {cut(sweep.title, LONGEST)}"
+    own = trial.run.dataset_info() if trial.run else None
+    run = sweep.store.create(settings, sweep.plan().preset, name, own, start=sweep.start, tags=(SWEEP_TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run

@@ -21,6 +21,7 @@ PRUNERS = {
 }
 TRIALS = 20  # by default
 LARGEST = 10_000  # trials
+LARGEST_GRID = 1_000_000  # combinations
 
 
 class Budget(BaseModel):
@@ -98,9 +99,14 @@ class Plan(BaseModel):
                 "set `model.start_from` to nothing."
             )
         if self.sampler == "grid" and combinations(self.space) == float("inf"):
-            smooth = next(dimension.key for dimension in self.space if dimension.values is None)
+            smooth = next(dimension.key for dimension in self.space if dimension.count == float("inf"))
             raise SettingsError(
                 f"The sampler grid needs steps, and `{smooth}` has none. List its values, or use the sampler tpe. A command also accepts "
                 "a range that ends with :step=S."
+            )
+        if self.sampler == "grid" and combinations(self.space) > LARGEST_GRID:
+            raise SettingsError(
+                f"The grid has {combinations(self.space):,.0f} combinations. The sampler grid takes at most {LARGEST_GRID:,}. "
+                "Choose larger steps or fewer values, or use the sampler tpe."
             )
         return self

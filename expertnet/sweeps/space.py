@@ -1,11 +1,12 @@
 """The settings that a sweep varies: a range of numbers, linear or logarithmic, or a list of values."""
 
 import math
+import random
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import SettingField, field_of, settings_from_dict
@@ -42,6 +43,15 @@ class Dimension(BaseModel):
     step: float | None = None
     choices: tuple[str, ...] = ()
 
+    @field_validator("key")
+    @classmethod
+    def _known(cls, key: str) -> str:
+        try:
+            field_of(key)
+        except SettingsError as error:  # a file may be from another version
+            raise ValueError(str(error)) from None
+        return key
+
     @property
     def field(self) -> SettingField:
         return field_of(self.key)
@@ -51,19 +61,33 @@ class Dimension(BaseModel):
         return self.field.kind in NUMBERS
 
     @property
-    def values(self) -> list[Any] | None:
-        """The values that can occur, in order; None for a range without steps."""
+    def count(self) -> float:
+        """How many values can occur; infinite for a range without steps."""
         if self.choices:
-            return list(self.choices)
-        if self.field.kind == "int":
-            return list(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
-        if self.step is None:
-            return None
-        return [min(self.low + place * self.step, self._last) for place in range(self._steps + 1)]
+            return len(self.choices)
+        return math.inf if self.step is None and self.field.kind != "int" else self._steps + 1
+
+    @property
+    def values(self) -> list[Any]:
+        """The values that can occur, in order, of which there may be very many."""
+        return [self.value(place) for place in range(int(self.count))]
+
+    def value(self, place: int) -> Any:
+        """Return the value at a place in `values`."""
+        if self.choices:
+            return self.choices[place]
+        value = min(self.low + place * (self.step or 1), self._last)
+        return int(value) if self.field.kind == "int" else value
+
+    def draw(self, chance: random.Random) -> Any:
+        """Return one of the values at random."""
+        if math.isinf(self.count):
+            return chance.uniform(self.low, self.high)
+        return self.value(chance.randrange(int(self.count)))
 
     @property
     def _steps(self) -> int:
-        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9)
+        return math.floor((self.high - self.low) / (self.step or 1) * (1 + 1e-12) + 1e-9)
 
     @property
     def _last(self) -> float:
@@ -91,13 +115,9 @@ class Dimension(BaseModel):
     def text(self) -> str:
         """The dimension as --vary accepts it."""
         if self.choices:
-            return f"{self.key}={self._separator.join(self.choices)}"
+            return f"{self.key}={separator(self.field).join(self.choices)}"
         scale = ":log" if self.log else f":step={format_value(self.step)}" if self.step else ""
         return f"{self.key}={format_value(self.low)}..{format_value(self.high)}{scale}"
-
-    @property
-    def _separator(self) -> str:
-        return separator(self.field)
 
     def checked(self) -> Self:
         """Return the dimension. Raises SettingsError with what is wrong and what is allowed."""
@@ -105,19 +125,20 @@ class Dimension(BaseModel):
         if self.key in NOT_VARIED:
             raise SettingsError(f"A sweep does not vary `{self.key}`. {NOT_VARIED[self.key]}.")
         if self.choices:
+            different: dict[Any, str] = {}
             for choice in self.choices:
-                _check_value(field, choice)
-            if len(set(self.choices)) < 2:
+                different.setdefault(_checked_value(field, choice), choice)  # 0.1 and 1e-1 are one
+            if len(different) < 2:
                 raise SettingsError(
                     f"`{self.key}` needs at least two different values. Name it with --set if it is fixed."
                 )
-            return self
+            return self.model_copy(update={"choices": tuple(different.values())})
         if field.kind not in NUMBERS:
             raise SettingsError(
                 f"`{self.key}` is not a number, so it has no range. List its values, such as {self.key}=A,B."
             )
         for limit in (self.low, self.high):
-            _check_value(field, int(limit) if field.kind == "int" and limit.is_integer() else limit)
+            _checked_value(field, int(limit) if field.kind == "int" and limit.is_integer() else limit)
         entered = f"You entered {format_value(self.low)}..{format_value(self.high)}"
         if self.low >= self.high:
             raise SettingsError(f"The range of `{self.key}` must go from a smaller to a larger number. {entered}.")
@@ -142,16 +163,18 @@ def separator(field: SettingField) -> str:
     return "/" if field.kind in ("ints", "blocks") else ","
 
 
-def _check_value(field: SettingField, value: Any) -> None:
-    """Raise SettingsError unless the schema allows the value, whatever the other settings are."""
+def _checked_value(field: SettingField, value: Any) -> Any:
+    """Return a value as the schema has it, or as it is if only the other settings forbid it. Raises SettingsError."""
     nested = {field.section: {field.name: value}} if field.section else {field.name: value}
     try:
-        settings_from_dict(nested)
+        settings = settings_from_dict(nested)
+        return getattr(getattr(settings, field.section) if field.section else settings, field.name)
     except SettingsError as error:
         own = error.by_key.get(field.key)
         # what depends on other settings, which may vary too, is for each trial to say
         if own and own.startswith((f"`{field.key}` must be {field.allowed}", f"`{field.key}` must be {field.range}")):
             raise SettingsError(own, {field.key: own}) from None
+        return value
 
 
 def parse_dimension(text: str) -> Dimension:
@@ -215,7 +238,7 @@ def checked_space(dimensions: Iterable[Dimension]) -> tuple[Dimension, ...]:
 
 def combinations(space: Iterable[Dimension]) -> float:
     """Return the number of combinations, infinite with a range without steps."""
-    return math.prod(math.inf if dimension.values is None else len(dimension.values) for dimension in space)
+    return math.prod(dimension.count for dimension in space)
 
 
 def settings_with(base: Settings, values: Mapping[str, Any]) -> Settings:

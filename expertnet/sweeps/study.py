@@ -121,13 +121,15 @@ class Study:
 
     def _untried(self, tried: set[Any], chance: random.Random) -> dict[str, Any] | None:
         """Return a combination that was not tried: the next one of a grid, else one at random."""
-        names, lists = [d.key for d in self.plan.space], [d.values or [] for d in self.plan.space]
-        if self.plan.sampler == "grid" or combinations(self.plan.space) <= LISTED:
-            every = (dict(zip(names, values, strict=True)) for values in product(*lists))
+        space = self.plan.space
+        if self.plan.sampler == "grid" or combinations(space) <= LISTED:
+            every = (
+                dict(zip((d.key for d in space), values, strict=True)) for values in product(*(d.values for d in space))
+            )
             left = (values for values in every if _frozen(values) not in tried)
             found = list(islice(left, 1 if self.plan.sampler == "grid" else LISTED))
             return chance.choice(found) if found else None
-        drawn = (dict(zip(names, map(chance.choice, lists), strict=True)) for _ in range(LISTED))
+        drawn = ({d.key: d.draw(chance) for d in space} for _ in range(LISTED))
         return next((values for values in drawn if _frozen(values) not in tried), None)
 
     def _hide(self, trial: Any) -> None:

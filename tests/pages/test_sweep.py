@@ -46,6 +46,13 @@ def test_a_sweep_that_ended_shows_its_findings_and_goes_on():
     assert "New sweep" in labels(test)
 
 
+def test_no_more_trials_are_offered_once_every_combination_was_tried():
+    sweep = done(started(RunStore(), "model.num_experts=1..2", budget=Budget(trials=9)))
+    test = opened("sweep", sweep=sweep.id)
+    assert "finished, every combination was tried" in test.get("progress")[0].proto.text
+    assert "10 more trials" not in labels(test)
+
+
 def test_what_matters_among_many_trials_is_computed_in_the_background(monkeypatch):
     monkeypatch.setattr(live, "AT_ONCE", 11)
     sweep = done(started(RunStore(), sampler="random", budget=Budget(trials=12)))

@@ -4,6 +4,7 @@ The module is long because a sweep can be cut off in many places, and one functi
 """
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.start_weights import FILE
 from expertnet.store.trash import move_to_trash, restore_run
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
+from expertnet.sweeps.follow_up import train_longer
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.space import parse_dimension
@@ -93,6 +95,47 @@ def test_all_trials_start_from_the_same_weights_although_their_run_trains_on_or_
     (third,) = advance(sweep)
     starts = [(run.path / FILE).read_bytes() for run in (first, second, third)]
     assert starts[0] == starts[1] == starts[2] and third.settings().model.start_from == source.id
+
+
+@pytest.fixture
+def pets(store, tmp_path, own_data):
+    """A sweep of three trials on a folder of images, with the run of the first one, which has been trained."""
+    write(tmp_path / "pets", class_files(count=10))
+    base = settings(**{"data.dataset": str(tmp_path / "pets"), "data.validation_share": 0.2, "training.batch_size": 8})
+    sweep = started(store, settings=base, budget=Budget(trials=3))
+    (first,) = advance(sweep)
+    RunQueue(store.root).remove(first.id)
+    assert run_training(first, Stop()).state == "finished", first.log_tail()
+    write(tmp_path / "pets", class_files(count=20))
+    return sweep, first
+
+
+@pytest.mark.slow
+def test_all_trials_and_what_follows_train_on_the_images_of_the_first_one(store, pets):
+    sweep, first = pets
+    runs = [first]
+    for _ in range(2):
+        runs += advance(sweep)
+        RunQueue(store.root).remove(runs[-1].id)
+        assert run_training(runs[-1], Stop()).state == "finished", runs[-1].log_tail()
+    assert advance(sweep) == []
+    runs.append(train_longer(sweep, 2))
+    assert run_training(runs[-1], Stop()).state == "finished", runs[-1].log_tail()
+    assert len({run.id for run in runs}) == 4 and {run.dataset_info().content for run in runs} == {
+        first.dataset_info().content
+    }
+    assert {run.status().validation_images for run in runs} == {first.status().validation_images}
+
+
+@pytest.mark.slow
+def test_a_trial_whose_images_are_gone_when_it_goes_on_fails_alone(pets, tmp_path):
+    sweep, first = pets
+    killed(first)
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "pets" / "cat").rename(tmp_path / "pets" / "cow")
+    (second,) = advance(sweep)
+    assert second.id != first.id and states(sweep)[0] == "failed"
+    assert "1 class missing (cat)" in trials_of(sweep)[0].error
 
 
 def test_two_workers_keep_two_different_trials_in_the_queue(store):
@@ -323,6 +366,9 @@ def test_a_damaged_sweep_is_left_out_and_says_so(store):
     (sweep.path / JOURNAL).write_text("{}\n[1]\n")
     with pytest.raises(RunError, match="journal.log of sweep .* is damaged"):
         trials_of(find_sweep(store, sweep.id[:-1]))
+    written = (sweep.path / "plan.json").read_text()
+    (sweep.path / "plan.json").write_text(written.replace("training.lr", "training.of_another_version"))
+    assert all_sweeps(store) == []
     (sweep.path / "plan.json").write_text("{")
     assert all_sweeps(store) == []
     with pytest.raises(RunError, match="There is no sweep 'latest'"):
@@ -336,6 +382,10 @@ def test_a_damaged_sweep_is_left_out_and_says_so(store):
         ({"budget": Budget(hours=0)}, "hours must be greater than 0"),
         ({"budget": Budget(trials=-3)}, "trials must be greater than 0 and at most 10,000. You entered -3."),
         ({"sampler": "grid"}, "needs steps, and `training.lr` has none"),
+        (
+            {"sampler": "grid", "space": (parse_dimension("training.lr=1..2:step=1e-9"),)},
+            "The grid has 1,000,000,001 combinations",
+        ),
         ({"settings": settings(**{"data.validation_share": 0.0})}, "validation images"),
         (
             {"settings": settings(**{"model.start_from": "x"}), "space": (parse_dimension("model.channels=8..16"),)},

@@ -1,5 +1,8 @@
 """What varies: ranges and lists, and what is refused."""
 
+import math
+import random
+
 import pytest
 
 from expertnet.errors import SettingsError
@@ -15,6 +18,7 @@ from tests.support.small import settings
         ("training.label_smoothing=0..0.2:step=0.1", [0.0, 0.1, 0.2]),
         ("training.label_smoothing=0..0.3:step=0.1", [0.0, 0.1, 0.2, 0.3]),  # 0.1 * 3 is above 0.3
         ("training.optimizer=adamw,muon", ["adamw", "muon"]),
+        ("training.lr=0.1,1e-1,0.2,0.10", ["0.1", "0.2"]),  # the same number would train the same network
         ("training.decay_all=true,false", ["true", "false"]),
         ("model.pool_after=1/1,2", ["1", "1,2"]),
         ("model.channels=32,64", ["32", "64"]),
@@ -23,7 +27,8 @@ from tests.support.small import settings
 )
 def test_a_dimension_has_these_values_and_survives_its_text(text, values):
     found = parse_dimension(text)
-    assert found.values == values
+    assert (None if math.isinf(found.count) else found.values) == values
+    assert values is None or found.count == len(values)
     assert parse_dimension(found.text) == found
     distribution = found.distribution()
     if values is None:
@@ -49,6 +54,7 @@ def test_a_dimension_has_these_values_and_survives_its_text(text, values):
         ("model.channels=a..b", "A range needs two numbers"),
         ("model.channels=1..inf", "A range needs two numbers"),
         ("model.channels=64", "needs at least two different values"),
+        ("training.lr=0.1,1e-1", "needs at least two different values"),
         ("training.decay_all=0..1", "must be true or false"),
         ("model.chanels=1..2", "Did you mean model.channels?"),
         ("seed=0..4", "does not vary `seed`. It is chance"),
@@ -72,6 +78,13 @@ def test_a_space_has_every_setting_once():
 def test_the_number_of_combinations():
     assert combinations(parse_space(["model.num_experts=2..5", "training.optimizer=adamw,sgd"])) == 8
     assert combinations(parse_space(["model.num_experts=2..5", "training.lr=0.1..1"])) == float("inf")
+    assert combinations(parse_space(["training.lr=1..2:step=1e-9", "model.num_experts=2..5"])) == 4 * (10**9 + 1)
+
+
+def test_a_value_is_drawn_from_any_range():
+    chance = random.Random(0)
+    fine, smooth = parse_space(["training.lr=1..2:step=1e-9", "data.mixup=0.25..0.5"])
+    assert all(1 <= fine.draw(chance) <= 2 and 0.25 <= smooth.draw(chance) <= 0.5 for _ in range(100))
 
 
 def test_values_replace_those_of_the_base_and_must_fit_together():

@@ -13,7 +13,7 @@ from expertnet.findings.finding import Finding
 from expertnet.settings.fields import display_value
 from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
-from expertnet.sweeps.engine import resume_sweep, stop_sweep
+from expertnet.sweeps.engine import EXHAUSTED, resume_sweep, stop_sweep
 from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, value_text, what_matters
 from expertnet.sweeps.importance import FEWEST
 from expertnet.sweeps.plan import Budget, Plan
@@ -89,7 +89,7 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
 
         if status.state in ("stopped", "interrupted"):
             action(row, "Resume sweep", "play_arrow", "resume sweep", resume, type="primary")
-        else:
+        elif status.reason != EXHAUSTED:
             budget, grown = sweep.plan().budget, 1 + MORE / max(len(trials), 1)
             more = Budget(
                 trials=len(trials) + MORE,
