@@ -36,7 +36,7 @@ CLOSE_WITHIN = 3.0  # seconds for trainings to end
 MARKER = ".ray-"  # begins the name of a file in the store, by which a node proves that it sees the store
 
 
-_server, _telling = os.fdopen(os.dup(sys.stdout.fileno()), "w"), threading.Lock()
+_server, _telling = sys.stdout, threading.Lock()
 
 
 def tell(told: Told) -> None:
@@ -110,12 +110,22 @@ class Driver:
         self._tasks: dict[Any, Needs] = {}
         self._needs: dict[str, Needs] = {}
         self._refused: dict[str, str] = {}  # nodes, and why
-        for run_id in self.queue.tasks.values():  # of earlier drivers
-            if Run(root / run_id).state not in ACTIVE_STATES:
-                self.queue.done(run_id)
+        self._earlier = set(self.queue.tasks)  # tasks of earlier drivers
+
+    def drop_ended(self) -> None:
+        """Give up the runs of earlier drivers once they have ended, because Ray does not start them again.
+
+        A run whose process died on another host trains, as far as anyone knows, until its heartbeat is old.
+        """
+        tasks = self.queue.tasks
+        self._earlier &= tasks.keys()
+        for task in self._earlier:
+            if Run(self.root / tasks[task]).state not in ACTIVE_STATES:
+                self.queue.done(tasks[task])
 
     def advance(self) -> Told:
         """Settle the tasks that have ended, start those that are missing, and return what there is to tell."""
+        self.drop_ended()
         for task in ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)[0] if self._tasks else ():
             del self._tasks[task]
             self._settle(task)
@@ -229,7 +239,8 @@ def main(root: Path, pid: int, address: str, cpus: float, gpus: float | None) ->
 
 
 if __name__ == "__main__":
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Ray prints there, too
+    _server = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Ray prints, too
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     store, server, head, cpus_of_run, gpus_of_run = sys.argv[1:]
     if data := os.environ.get("EXPERTNET_DATA"):

@@ -7,12 +7,19 @@ import psutil
 import pytest
 
 from expertnet import __version__
+from expertnet.sweeps.driver import Driver
+from expertnet.sweeps.engine import resume_sweep, start_sweep, stop_sweep
+from expertnet.sweeps.plan import Budget
+from expertnet.sweeps.trials import trials_of
 from expertnet.training import ray_executor
 from expertnet.training.manager import Manager
+from expertnet.training.manager import manager as manager_of
 from expertnet.training.ray_executor import CPUS, GPUS, RayExecutor, check_ray
+from expertnet.utils.processes import Process
 from tests.support.ray_faults import HEAD, NODE
 from tests.support.served import free_port
 from tests.support.small import LIMIT, can_resume, figures, settings, until
+from tests.support.sweeps import plan
 
 LONG = {"training.epochs": 10_000}
 
@@ -41,9 +48,9 @@ def on_ray(cluster, store, monkeypatch):
         return made[-1]
 
     yield make
-    for manager in made:
-        print(manager.executor.room, *map(manager.executor.status, store.list()), sep="\n")
-        manager.close()
+    for each in made:
+        print(each.executor.room, *map(each.executor.status, store.list()), sep="\n")
+        each.close()
 
 
 def raylet(node):
@@ -111,6 +118,41 @@ def test_runs_too_large_and_nodes_with_other_code_are_named_and_runs_share_a_gpu
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("default")
+def test_a_sweep_trains_two_trials_at_once_and_each_once_although_it_is_stopped(cluster, store, monkeypatch):
+    for name, value in (("EXPERTNET_EXECUTOR", "ray"), ("RAY_ADDRESS", cluster.address), (CPUS, "1"), (GPUS, "")):
+        monkeypatch.setenv(name, value)
+    four = plan("model.num_experts=1,2,3,4", budget=Budget(trials=9), settings=settings(**{"training.epochs": 100}))
+    sweep, driver = start_sweep(store, four), Driver(store)
+
+    def training():  # those that are not about to end
+        return [run for run in store.list() if run.state == "running" and 0 < run.status().epoch < 90]
+
+    try:
+        driver.wake()
+        until(lambda: len(training()) == 2)
+        at_once = training()
+        assert len({run.status().pid for run in at_once}) == 2
+        stop_sweep(sweep)
+        assert driver.join(LIMIT) and sweep.status().state == "stopped"
+        assert [can_resume(run) for run in at_once] == [True, True] and len(store.list()) < 5
+        resume_sweep(sweep)
+        driver.wake()
+        assert driver.join(LIMIT)
+        assert (sweep.status().state, sweep.status().reason) == ("finished", "every combination was tried")
+    finally:
+        print(manager_of(store).executor.room, sweep.status(), *(run.log_tail() for run in store.list()), sep="\n")
+        driver.close()
+        manager_of(store).close()
+    trials = trials_of(sweep)
+    assert sorted(trial.values["model.num_experts"] for trial in trials) == [1, 2, 3, 4]
+    assert [trial.state for trial in trials] == ["finished"] * 4 and len(store.list()) == 4
+    assert all([row["epoch"] for row in run.metrics()] == list(range(1, 101)) for run in store.list())
+    assert [run.log_tail(200).count("Started") for run in store.list()] == [1] * 4
+    assert all("Resumed after epoch" in run.log_tail(200) for run in at_once)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("default")
 def test_if_the_head_dies_the_queue_waits_for_a_new_one(store, monkeypatch):
     from ray.cluster_utils import Cluster
 
@@ -122,13 +164,19 @@ def test_if_the_head_dies_the_queue_waits_for_a_new_one(store, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     manager = Manager(store, RayExecutor(store.root))
     one, two = manager.submit(settings(**LONG)), manager.submit(settings())
+    lost, elsewhere = store.create(settings()), Process(host="another-host", pid=1, process_start=1.0)
     try:
         until(lambda: one.metrics())
+        manager.queue.add(lost.id)
+        manager.queue.take_for("a task", lambda run_id: run_id == lost.id)
+        lost.write_status(lost.status().changed(state="running", process=elsewhere.beating()))
         cluster.remove_node(cluster.head_node, allow_graceful=False)
         until(lambda: one.state == "interrupted" and "No Ray cluster answers at" in manager.executor.room)
         assert can_resume(one) and two.state == "queued"
         cluster.add_node(**head)
         assert manager.join(two.id, LIMIT) and two.state == "finished"
+        lost.write_status(lost.status().changed(state="running", process=elsewhere))  # its heartbeat has ended
+        assert manager.join(timeout=LIMIT) and not manager.executor.restarts(lost) and can_resume(lost)
     finally:
         print(manager.executor.room, one.log_tail(), sep="\n")
         manager.close()
