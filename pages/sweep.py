@@ -7,8 +7,9 @@ from expertnet.sweeps.driver import driver
 from expertnet.sweeps.study import require_optuna
 from expertnet.sweeps.sweep import all_sweeps
 from expertnet.ui import shell
+from expertnet.ui.sweep.choice import pick_sweep, sweep_in_view
 from expertnet.ui.sweep.form import sweep_form
-from expertnet.ui.sweep.live import live_view, pick_sweep, sweep_in_view
+from expertnet.ui.sweep.live import live_view
 from expertnet.utils.text import escape
 
 shell.require()

@@ -1,4 +1,4 @@
-"""`expertnet sweep`: search for settings with many short trainings. Long, because it declares the options of seven commands."""
+"""`expertnet sweep`: search for settings with many short trainings. Long, because it declares the options of eight commands."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -120,6 +120,20 @@ def stop(name: SweepName, runs_dir: RunsDir = None) -> None:
     found = find_sweep(open_store(runs_dir), name)
     stop_sweep(found)
     say(f"Stopping {found.title}. 'expertnet sweep resume {found.id}' resumes it.")
+
+
+@app.command()
+def delete(name: SweepName, runs_dir: RunsDir = None) -> None:
+    """Delete a sweep permanently. Its runs stay.
+
+    An active sweep must be stopped first. If the trials are in a database, the study stays there.
+    """
+    from expertnet.sweeps.deletion import delete_sweep, study_stays
+
+    found = find_sweep(open_store(runs_dir), name)
+    said = f"Deleted {found.title}. Its runs stay. {study_stays(found)}"
+    delete_sweep(found)
+    say(said.strip())
 
 
 @app.command()

@@ -70,9 +70,10 @@ class Driver:
             news, slots = False, executor.slots
             for sweep in sweeps:
                 runs, before = seen.get(sweep.id, ([], None))
-                if before is None or _progress(sweep, runs, slots) != before:
-                    runs = _advance(sweep, slots)
-                    seen[sweep.id] = runs, _progress(sweep, runs, slots)
+                progress = _progress(sweep, runs, slots)
+                if progress != before:
+                    # With the progress from before, because a trial that ends meanwhile must be noticed
+                    seen[sweep.id] = _advance(sweep, slots), progress
                     manager(self.store).wake()
                     news = True
             if not news:

@@ -45,6 +45,7 @@ PAGES = {  # file name: title and icon
 TRIALS = {controls.TAG, SWEEP_TAG}
 STRIP_TICK, IDLE_TICK = 3.0, 10.0  # seconds; the second while nothing trains
 LONGEST = 40  # characters of a title in the strip
+TOASTS = "toasts"  # in the session: sentences that are not drawn yet
 NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
@@ -92,6 +93,8 @@ def navigate() -> None:
         page.run()
     finally:  # last, because what is loaded late moves what is below
         announce()
+    for sentence in st.session_state.pop(TOASTS, ()):  # not if the page is about to be drawn again
+        st.toast(sentence, icon=":material/info:", duration="long")
 
 
 def training_strip(in_view: str | None, watched: bool = False) -> None:
@@ -201,8 +204,11 @@ def keep_choice(key: str, labels: list[str]) -> None:
 
 
 def toast(sentence: str) -> None:
-    """Say why something in the URL was ignored. The toast outlasts the reruns that correct the URL."""
-    st.toast(sentence, icon=":material/info:", duration="long")
+    """Say what was done, or why something in the URL was ignored. The toast outlasts reruns.
+
+    The navigation draws it last, because the browser may drop what is drawn just before a rerun.
+    """
+    st.session_state.setdefault(TOASTS, []).append(sentence)
 
 
 @contextmanager

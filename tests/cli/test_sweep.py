@@ -100,6 +100,15 @@ def test_sweeps_are_listed_shown_and_stopped():
     assert RunQueue(RunStore().root).ids() == []
 
 
+def test_a_sweep_is_deleted_and_its_runs_stay():
+    sweep, waiting = done(started(RunStore(), name="mine")), started(RunStore(), name="other")
+    says = "Sweep other is running. Stop it before you delete it."
+    assert says in refused(command("sweep", "delete", "latest")) and waiting.active
+    ended = command("sweep", "delete", sweep.id)
+    assert (ended.returncode, ended.stdout) == (0, "") and ended.stderr == "Deleted mine. Its runs stay.\n"
+    assert [found.id for found in all_sweeps(RunStore())] == [waiting.id] and len(RunStore().list()) == 6
+
+
 @pytest.mark.parametrize("words", [["longer", "latest", 9], ["seeds", "latest", "--best", 1, "--seeds", 2]])
 def test_a_training_that_fails_after_a_sweep_fails_the_command(monkeypatch, words):
     done(started(RunStore()))
@@ -140,6 +149,7 @@ def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
         (["show"], "There is no sweep 'latest'"),
         (["stop", "2026"], "There is no sweep '2026'"),
         (["resume", "2026"], "There is no sweep '2026'"),
+        (["delete", "2026"], "There is no sweep '2026'"),
         (["longer", "latest", 9], "There is no sweep 'latest'"),
     ],
 )

@@ -15,37 +15,17 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.ui.auth import login
 from expertnet.ui.shell import PAGES
-from tests.support import opening
+from tests.support.access import BOSS, GUEST, OUT, SECRETS, STRANGER, pressed, visit
 from tests.support.opening import TINY, finished
 from tests.support.own import flowers
+from tests.support.sweeps import done, started
 from tests.support.uploads import archive_of
-
-SECRETS = {
-    "auth": {"cookie_secret": "s" * 32, "redirect_uri": "http://localhost/oauth2callback"},
-    "access": {"allow": ["boss@team.org"], "look": ["@team.org"]},
-}
-BOSS, GUEST, STRANGER = (
-    {"is_logged_in": True, "email": email, "email_verified": True}
-    for email in ("boss@team.org", "guest@team.org", "x@other.org")
-)
-OUT = {"is_logged_in": False}
 
 
 @pytest.fixture(autouse=True)
 def fresh_server(monkeypatch):
     """As after a start, before any login was required."""
     monkeypatch.setattr(login, "login_required", threading.Event())
-
-
-def visit(page, user, secrets=SECRETS, test=None, **query):
-    """A user's first visit to a page, through the navigation unless `test` says otherwise."""
-    test = test or opening.new_session(page)
-    test.secrets, test.user = secrets, user
-    for name, value in query.items():
-        test.query_params[name] = value
-    test.run()
-    assert not test.exception, [error.value for error in test.exception]
-    return test
 
 
 def drawn(test):
@@ -97,17 +77,6 @@ def test_users_with_access_see_the_pages_and_their_email(user, role):
 # --- view-only users -------------------------------------------------------------------------------------------------
 
 
-def pressed(test, key, user=None):
-    """Presses a button, as a tampered browser could even if it is disabled; as another user if one is given."""
-    button = test.button(key=key)
-    was_disabled, button.proto.disabled = button.proto.disabled, False
-    if user is not None:
-        test.user = user
-    button.click().run()
-    assert not test.exception, [error.value for error in test.exception]
-    return was_disabled
-
-
 @pytest.fixture
 def only_run():
     return finished(RunStore())
@@ -127,6 +96,15 @@ def test_pressing_a_disabled_button_changes_nothing(only_run):
     for page, key in (("runs", f"delete {only_run.id}"), ("train", "start")):
         assert pressed(visit(page, GUEST, open=only_run.id, run="none"), key)
         assert [run.id for run in RunStore().list()] == [only_run.id]
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_only_users_who_may_make_changes_can_delete_a_sweep(monkeypatch, tampered):
+    sweep = done(started(RunStore()))
+    if tampered:
+        monkeypatch.setattr(login, "reserved", lambda **own: own)
+    assert pressed(visit("sweep", GUEST, sweep=sweep.id), f"delete {sweep.id}") != tampered and sweep.has_plan
+    assert not pressed(visit("sweep", BOSS, sweep=sweep.id), f"delete {sweep.id}") and not sweep.path.exists()
 
 
 def test_an_action_checks_the_role_even_if_its_button_was_enabled(only_run, monkeypatch):

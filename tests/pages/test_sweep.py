@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from expertnet.store.run_store import RunStore
-from expertnet.sweeps.engine import advance
+from expertnet.sweeps.engine import advance, resume_sweep
 from expertnet.sweeps.findings import what_matters
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
@@ -77,6 +77,36 @@ def test_the_page_shows_how_to_open_optunas_dashboard_where_it_is_installed(monk
     monkeypatch.syspath_prepend(tmp_path)
     (shown,) = opened("sweep", sweep=sweep.id).code
     assert shown.value == f"optuna-dashboard {shlex.quote(str((sweep.path / JOURNAL).resolve()))}"
+
+
+def test_a_sweep_that_is_not_active_can_be_deleted_and_its_runs_stay():
+    sweep = done(started(RunStore(), name="<b>mine</b> *x*"))
+    test, elsewhere = (opened("sweep", sweep=sweep.id) for _ in range(2))
+    assert "Its runs stay on the Runs page." in text(test)
+    click(test, "Delete this sweep")
+    assert not sweep.path.exists() and len(RunStore().list()) == 6
+    assert test.header[0].value == "Sweep" and "is deleted. Its runs stay" in test.toast[0].value and not test.error
+    elsewhere.segmented_control(key="sweep view").set_value("All settings").run()
+    assert "There is no sweep at this URL." in text(elsewhere) and not elsewhere.error
+    active = started(RunStore())
+    assert "Delete this sweep" not in labels(opened("sweep", sweep=active.id))
+
+
+def test_a_sweep_whose_trials_cannot_be_read_can_be_deleted():
+    sweep = done(started(RunStore()))
+    sweep.write_plan(sweep.plan().model_copy(update={"database": "postgresql+psycopg://me@gone/trials"}))
+    test = opened("sweep", sweep=sweep.id)
+    assert "is not set" in test.error[0].value and f"Its study {sweep.id} stays in the database" in text(test)
+    click(test, "Delete this sweep")
+    assert not sweep.path.exists() and not test.error
+
+
+def test_a_sweep_that_another_tab_has_resumed_is_not_deleted():
+    sweep = done(started(RunStore()))
+    test = opened("sweep", sweep=sweep.id)
+    resume_sweep(sweep, Budget(trials=9))
+    click(test, "Delete this sweep")
+    assert sweep.active and "Stop sweep" in labels(test) and not test.exception
 
 
 def test_one_trial_can_be_stopped_and_the_next_one_follows():

@@ -1,12 +1,15 @@
 """The queue on the Train page."""
 
+from streamlit.testing.v1 import AppTest
+
 from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.training.local import LocalExecutor
 from expertnet.training.manager import manager
 from expertnet.utils.processes import this_process
+from expertnet.utils.text import escape
 from tests.support.opening import finished, opened, written
-from tests.support.small import until
+from tests.support.small import LIMIT, until
 from tests.support.stores import running
 
 
@@ -83,6 +86,64 @@ def test_the_queue_of_a_cluster_says_what_is_wrong_instead_of_asking_how_many_ru
     assert any("“nowhere”" in each.value for each in test.markdown)  # why the run waits
     assert not [field for field in test.number_input if str(field.key).startswith("trainings")]
     manager().stop(run)
+
+
+def queue_of(test):
+    """Return what the queue lists under its buttons; None if the page has no queue."""
+    drawn = [part for part in test.get("popover") if part.proto.popover.label.startswith("Queue (")]
+    return " ".join(each.value for each in drawn[0].markdown) if drawn else None
+
+
+def on_host(run, host):
+    """Let a run train on a host."""
+    process = this_process().beating().model_copy(update={"host": host})
+    run.write_status(run.written_status().changed(process=process, state="running", device="CPU, 3 threads"))
+
+
+def test_a_single_run_is_listed_with_its_computer_if_that_is_another_one():
+    run = running(RunStore())
+    assert queue_of(opened("train")) is None
+    on_host(run, "*node*-2")
+    assert escape("Trains on *node*-2: CPU, 3 threads.") in queue_of(opened("train"))
+    assert any(escape("CPU, 3 threads on *node*-2") in each.value for each in opened("train", run.id).caption)
+    on_host(run, this_process().host)
+    test = opened("train", run.id)
+    (foot,) = [each.value for each in test.caption if "CPU, 3 threads" in each.value]
+    assert queue_of(test) is None and this_process().host not in foot.replace("\\", "")
+
+
+def test_a_finished_run_does_not_name_the_computer_on_which_it_was_trained():
+    """Its name may mean nothing any more: each new container has another one."""
+    run = running(RunStore())
+    on_host(run, "node-2")
+    run.write_status(run.written_status().changed(state="finished"))
+    captions = [each.value for each in opened("train", run.id).caption]
+    assert any("CPU, 3 threads" in each for each in captions) and not any("node-2" in each for each in captions)
+
+
+def test_a_single_run_of_a_cluster_is_listed_with_its_computer(monkeypatch):
+    run = running(RunStore())
+    on_host(run, this_process().host)
+    monkeypatch.setenv("EXPERTNET_EXECUTOR", "ray")
+    assert f"Trains on {this_process().host}: CPU, 3 threads." in queue_of(opened("train")).replace("\\", "")
+
+
+def test_the_queue_is_drawn_again_once_another_computer_has_started_its_run():
+    def script():
+        import streamlit as st
+
+        from expertnet.store.run_store import RunStore
+        from expertnet.ui.train.queue import queue_panel
+        from tests.pages.test_train_queue import on_host
+
+        changed = queue_panel(st.container(), None)
+        st.text(changed())
+        on_host(RunStore().list()[0], "node-2")
+        st.text(changed())
+
+    running(RunStore())
+    test = AppTest.from_function(script, default_timeout=LIMIT).run()
+    assert [each.value for each in test.text] == ["False", "True"] and not test.exception
 
 
 def test_a_run_that_ray_would_start_again_can_be_stopped(monkeypatch):

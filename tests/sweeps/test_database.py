@@ -12,6 +12,7 @@ import sqlalchemy
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.sweeps.database import VARIABLE, database_name, time_limits
+from expertnet.sweeps.deletion import delete_sweep, study_stays
 from expertnet.sweeps.engine import advance, resume_sweep, start_sweep, stop_sweep
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
@@ -126,11 +127,14 @@ def test_two_studios_share_a_database_and_train_no_trial_twice(store, monkeypatc
         assert [run.log_tail().count("Started") for run in store.list()] == [1] * 6
         storage = optuna.storages.RDBStorage(url)
         told = [trial.value for trial in optuna.load_study(study_name=sweep.id, storage=storage).trials]
-        storage.engine.dispose()
         assert [value for value in told if value is not None] == [trial.accuracy for trial in found]
         assert not (sweep.path / JOURNAL).exists()
+        assert sweep.id in study_stays(sweep) and "s3cret" not in study_stays(sweep)
         kept = (path for path in store.root.rglob("*") if path.is_file())
         assert not any(b"s3cret" in path.read_bytes() for path in kept)
+        delete_sweep(sweep)
+        assert not sweep.path.exists() and optuna.get_all_study_names(storage) == [sweep.id]
+        storage.engine.dispose()
         stopped = started(store, budget=Budget(trials=3))
         (run,) = advance(stopped)
         stop_sweep(stopped)

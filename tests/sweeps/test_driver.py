@@ -6,13 +6,13 @@ from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps import driver
 from expertnet.sweeps.driver import Driver
-from expertnet.sweeps.engine import start_sweep, stop_sweep
+from expertnet.sweeps.engine import advance, start_sweep, stop_sweep
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.trials import trials_of
 from expertnet.training.manager import manager
 from tests.support.small import LIMIT, settings, until
-from tests.support.sweeps import plan
+from tests.support.sweeps import plan, train
 
 
 @pytest.fixture
@@ -39,6 +39,25 @@ def test_the_next_trial_follows_the_end_of_one_and_not_a_tick(store, monkeypatch
     thread = Driver(store)
     thread.wake()
     assert thread.join(LIMIT) and sweep.status().state == "finished"
+
+
+def test_a_trial_that_ends_while_its_sweep_is_advanced_is_noticed(store, monkeypatch):
+    """As if another studio had trained it in the meantime."""
+
+    def late(sweep, slots):
+        runs = advance(sweep, slots)
+        for run in runs:
+            train(run)
+        return runs
+
+    RunQueue(store.root).pause(True)
+    monkeypatch.setattr(driver, "advance", late)
+    sweep = start_sweep(store, plan(budget=Budget(trials=2)))
+    thread = Driver(store)
+    thread.wake()
+    ended = thread.join(LIMIT)
+    thread.close()
+    assert ended and sweep.status().state == "finished" and len(store.list()) == 2
 
 
 def test_more_trials_are_queued_as_soon_as_more_may_train_at_once(store):

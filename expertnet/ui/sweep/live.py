@@ -5,10 +5,10 @@ from math import ceil
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.charts.base import specification
 from expertnet.charts.run_settings import parallel
+from expertnet.errors import UserError
 from expertnet.findings.finding import Finding
 from expertnet.settings.fields import display_value
 from expertnet.store.status import epochs_text
@@ -27,6 +27,7 @@ from expertnet.ui.background import in_background
 from expertnet.ui.chart import show_chart
 from expertnet.ui.finding import show
 from expertnet.ui.shell import action, link, shown_error, state_label, state_mark
+from expertnet.ui.sweep.deletion import deletion
 from expertnet.ui.sweep.follow_up import follow_up
 from expertnet.utils.text import counted, duration, escape
 
@@ -44,9 +45,14 @@ def live_view(sweep: Sweep) -> None:
     def look() -> None:
         with shown_error():
             status = sweep.status()
-            if status.state != drawn:
-                st.rerun()  # once, for the buttons
-            trials = trials_of(sweep)
+            if status.state != drawn or not sweep.has_plan:
+                st.rerun()  # once, for the buttons, or because another tab has deleted the sweep
+            try:
+                trials = trials_of(sweep)
+            except UserError:  # a damaged sweep, or one whose database is gone, can be deleted too
+                if status.state not in ACTIVE:
+                    deletion(st.container(), sweep)
+                raise
             _progress(sweep.plan(), status, trials)
             _actions(sweep, status, trials)
             _views(sweep, status, trials)
@@ -97,6 +103,7 @@ def _actions(sweep: Sweep, status: SweepStatus, trials: list[Trial]) -> None:
                 epochs=budget.epochs and ceil(budget.epochs * grown),
             )
             action(row, f"{MORE} more trials", "add", "more trials", lambda: resume(more))
+        deletion(row, sweep)
     for trial in trials:
         if trial.state in ("running", "queued") and (run := trial.run):
             action(
@@ -215,30 +222,3 @@ def _table(plan: Plan, trials: list[Trial]) -> None:
 def _address(trial: Trial) -> str | None:
     base = st.get_option("server.baseUrlPath").strip("/")
     return f"{base and f'/{base}'}/train?run={trial.run_id}" if trial.run is not None else None
-
-
-def sweep_in_view(sweeps: list[Sweep]) -> Sweep | None:
-    """Return the sweep in the URL, else the newest active one; None for the form."""
-    asked = st.query_params.get("sweep", "")
-    if not asked:
-        return next((sweep for sweep in sweeps if sweep.active), None)
-    found = next((sweep for sweep in sweeps if sweep.id == asked), None)
-    if found is None and asked != "none":
-        st.info("There is no sweep at this URL. It was deleted, or the URL is mistyped.", icon=":material/info:")
-    return found
-
-
-def pick_sweep(place: DeltaGenerator, sweeps: list[Sweep], shown: Sweep | None) -> None:
-    """Draw the ways to other sweeps and to the form."""
-    if shown is not None and place.button("New sweep", icon=":material/add:", key="new sweep"):
-        st.query_params["sweep"] = "none"
-        st.rerun()
-    others = [sweep for sweep in sweeps if shown is None or sweep.id != shown.id]
-    if others:
-        with place.popover(f"Sweeps ({len(others)})", icon=":material/history:", key="sweeps"):
-            for sweep in others:
-                if st.button(
-                    f"{escape(sweep.title)} · {sweep.status().state}", key=f"open {sweep.id}", type="tertiary"
-                ):
-                    st.query_params["sweep"] = sweep.id
-                    st.rerun()

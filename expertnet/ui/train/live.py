@@ -79,7 +79,7 @@ def live_view(run: Run, tools: DeltaGenerator, queue_changed: Callable[[], bool]
     def look() -> Status:
         if not run.path.is_dir():  # discarded
             st.query_params["run"] = NONE
-            st.toast(f"{title} is in the trash. You can restore it on the Runs page.", icon=":material/delete:")
+            toast(f"{title} is in the trash. You can restore it on the Runs page.")
             st.rerun()
         status = run.status()
         if status.state != drawn.state or queue_changed():

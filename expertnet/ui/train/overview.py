@@ -95,7 +95,8 @@ def final_numbers(run: Run, status: Status) -> None:
 
 
 def _foot(status: Status) -> None:
-    facts = [status.device or "Device not chosen yet"]
+    where = f" on {status.host}" if status.training and not status.is_here else ""
+    facts = [(status.device or "Device not chosen yet") + where]
     if status.training and status.utilization is not None:
         facts.append(f"{status.utilization:.0%} busy")
     memory = status.device_memory or (status.process_memory if status.training else None)

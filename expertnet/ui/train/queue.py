@@ -20,27 +20,27 @@ LISTED = 20  # waiting runs
 
 
 def queue_panel(place: DeltaGenerator, in_view: Run | None) -> Callable[[], bool]:
-    """Draw the queue as a button that opens it, unless nothing waits. Returns a test for changes of it and of the runs in training.
+    """Draw the queue as a button that opens it, unless nothing waits and no training is listed. Returns a test for changes.
 
-    A run in view that is about to start does not count, or the button would be gone a moment later and what is beside it move.
+    A run in view that is about to start here does not count, or the button would be gone a moment later and what is beside it move.
     """
-    drawn, queue = _now(), manager().queue
+    drawn, queue, room = _now(), manager().queue, manager().executor.room
     training, waiting, paused = manager().training(), manager().waiting(), queue.paused
-    starts = not training and not paused and [run.id for run in waiting] == [in_view and in_view.id]
-    if (waiting and not starts) or paused or len(training) > 1:
+    listed, alone = _listed(training), [run.id for run in waiting] == [in_view and in_view.id]
+    starts = alone and not (training or paused or room)
+    if (waiting and not starts) or paused or listed:
         said = ", paused" if paused else ""
         with place.popover(f"Queue ({len(waiting)}{said})", icon=":material/format_list_numbered:", key="queue"):
             label, icon = ("Resume queue", "play_arrow") if paused else ("Pause queue", "pause")
             help = "A paused queue starts no new run. A run in training continues."
             action(st.container(), label, icon, "pause", lambda: manager().pause(not paused), help=help)
-            if room := manager().executor.room:
+            if room:
                 st.caption(escape(room))
             else:
                 _limit(queue.limit)
-            labels = row_labels(rows_of([*training, *waiting[:LISTED]]), LONGEST)
-            if len(training) > 1:
-                for run in training:
-                    st.markdown(f"{escape(labels[run.id])}  \n:small[{escape(manager().executor.status(run))}]")
+            labels = row_labels(rows_of([*listed, *waiting[:LISTED]]), LONGEST)
+            for run in listed:
+                st.markdown(f"{escape(labels[run.id])}  \n:small[{escape(manager().executor.status(run))}]")
             for number, run in enumerate(waiting[:LISTED]):
                 if run.has_settings:
                     _entry(number, run, labels[run.id])
@@ -70,10 +70,17 @@ def watch_queue(changed: Callable[[], bool]) -> None:
     login.fragment(look, run_every=LOOK_EVERY)()
 
 
+def _listed(training: list[Run]) -> list[Run]:
+    """Return the runs in training, unless there is only one and it can only be here."""
+    elsewhere = manager().executor.room or not all(run.status().is_here for run in training)
+    return training if elsewhere or len(training) > 1 else []
+
+
 def _now() -> tuple[object, ...]:
-    """Return the runs in training and the queue."""
-    queue = manager().queue
-    return [run.id for run in manager().training()], queue.ids(), queue.paused, queue.limit
+    """Return the runs in training, where the listed ones train, and the queue."""
+    queue, training = manager().queue, manager().training()
+    where = [manager().executor.status(run) for run in _listed(training)]
+    return [run.id for run in training], where, queue.ids(), queue.paused, queue.limit
 
 
 def _entry(place: int, run: Run, label: str) -> None:
