@@ -22,7 +22,7 @@ from expertnet.utils.home import install_command
 HIDDEN = "hidden"  # attribute of a trial that trains nothing: a repetition, or one that a kill left without a run
 LISTED = 20_000  # combinations that are looked through for one that was not tried
 STARTUP = 8  # trials at random before TPE learns from them
-PRUNE_AFTER, PRUNE_FROM = 4, 0.25  # finished trials, and the share of the epochs, before the median prunes
+PRUNE_AFTER, PRUNE_FROM = 4, 0.25  # finished trials, and the share of the epochs, at least two, before the median prunes
 
 
 def require_optuna() -> Any:
@@ -201,7 +201,7 @@ def _pruner(plan: Plan) -> Any:
     from optuna.pruners import MedianPruner, NopPruner, SuccessiveHalvingPruner
 
     if plan.pruner == "median":
-        warm_up = max(round(plan.settings.training.epochs * PRUNE_FROM), 1)
+        warm_up = max(round(plan.settings.training.epochs * PRUNE_FROM), 2)
         return MedianPruner(n_startup_trials=PRUNE_AFTER, n_warmup_steps=warm_up)
     return SuccessiveHalvingPruner() if plan.pruner == "halving" else NopPruner()
 

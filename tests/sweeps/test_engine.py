@@ -209,7 +209,7 @@ def test_the_median_stops_a_trial_that_is_worse_than_the_others(store):
     done(sweep, accuracy)
     last = trials_of(sweep)[-1]
     assert states(sweep) == ["finished"] * 4 + ["pruned"]
-    assert last.epoch == 1 and last.run.state == "stopped" and last.known
+    assert last.epoch == 2 and last.run.state == "stopped" and last.known
 
 
 def test_a_trial_that_a_user_stops_or_deletes_ends_and_the_sweep_goes_on(store):
