@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
 from expertnet.data.builtin import BUILTIN
+from expertnet.data.cache import data_root
 from expertnet.data.class_folders import Layout
 from expertnet.data.datasets import (
     dataset_title,
@@ -48,8 +49,9 @@ class Scan:
         )
 
 
-# by dataset: what was found, or why it cannot be used, and the versions of the archive or the folders then
-_scans: dict[str, tuple[Scan | DatasetError, dict[Path, tuple[int, int, int]]]] = {}
+# By data folder, whose names of datasets count, and dataset: what was found, or why it cannot be used, and the versions of the archive or
+# the folders then
+_scans: dict[tuple[Path, str], tuple[Scan | DatasetError, dict[Path, tuple[int, int, int]]]] = {}
 _listing = threading.Lock()  # one at a time, because unpacking may take MAX_DICTIONARY bytes
 
 
@@ -61,7 +63,7 @@ def scan(data: DataSettings, progress: Report = silent) -> Scan:
         try:
             with _listing:
                 scanned, paths = _list(find_source(data), progress)
-            _scans[data.dataset] = scanned, {path: version_of(path) for path in paths}
+            _scans[data_root(), data.dataset] = scanned, {path: version_of(path) for path in paths}
         except OSError as error:
             raise unreadable_error(data, error) from error
     if isinstance(scanned, DatasetError):
@@ -78,7 +80,7 @@ def refuse_unusable(data: DataSettings) -> None:
 
 def _known(data: DataSettings) -> Scan | DatasetError | None:
     """Return the result of the last scan, or None if there is none or it may have changed since."""
-    scanned, versions = _scans.get(data.dataset, (None, {}))
+    scanned, versions = _scans.get((data_root(), data.dataset), (None, {}))
     try:
         return scanned if versions and all(version_of(path) == version for path, version in versions.items()) else None
     except OSError:
