@@ -108,9 +108,9 @@ def slice_of(plan: Plan, trials: list[Trial], key: str) -> Finding | None:
     sentence = f"{dimension.field.label} against the accuracy."
     if len(ended) >= 4:
         top = ended.nlargest(max(len(ended) // 4, 1), "accuracy")["value"]
-        shown = f"{display_value(top.min())} to {display_value(top.max())}"
+        shown = f"{value_text(top.min())} to {value_text(top.max())}"
         if not dimension.is_numeric or top.nunique() == 1:
-            shown = ", ".join(map(display_value, dict.fromkeys(top)))
+            shown = ", ".join(map(value_text, dict.fromkeys(top)))
         sentence = f"{dimension.field.label} of the best quarter of the trials: {shown}."
     method = (
         "Each point is a trial. The best quarter is one of all trials that have ended, pruned ones too. Other settings vary at "

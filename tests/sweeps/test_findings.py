@@ -52,6 +52,13 @@ def test_the_numbers_of_a_trial_are_rounded_in_words(store):
     assert described(plan, trial) == "learning rate 0.00449"
 
 
+def test_the_best_quarter_of_a_drawn_setting_has_three_digits(store):
+    plan, trials = swept(store, peak, "training.lr=1e-4..1e-1:log", trials=9)
+    low, high = slice_of(plan, trials, "training.lr").sentence.rpartition(": ")[2].removesuffix(".").split(" to ")
+    best = sorted(sorted(trials, key=lambda trial: trial.accuracy)[-2:], key=lambda trial: trial.values["training.lr"])
+    assert [low, high] == [f"{trial.values['training.lr']:.3g}" for trial in best]
+
+
 def test_the_pareto_front_and_the_best_so_far(store):
     accuracy = {8: 0.5, 16: 0.9, 24: 0.8, 32: 0.9}  # 24 and 32 cost more than 16 and are no better
     plan, trials = swept(store, lambda values: accuracy[values.model.channels], "model.channels=8,16,24,32", trials=9)

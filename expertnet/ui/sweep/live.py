@@ -10,7 +10,6 @@ from expertnet.charts.base import specification
 from expertnet.charts.run_settings import parallel
 from expertnet.errors import UserError
 from expertnet.findings.finding import Finding
-from expertnet.settings.fields import display_value
 from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import EXHAUSTED, resume_sweep, stop_sweep
@@ -176,7 +175,7 @@ def _parallel(plan: Plan, trials: list[Trial]) -> None:
     names = [f"Trial {trial.number}" for trial in measured]
     rows = [{d.field.label: trial.values[d.key] for d in plan.space} for trial in measured]
     accuracy = pd.Series([trial.accuracy for trial in measured], index=names, dtype=float)
-    show_chart(specification(parallel(pd.DataFrame(rows, index=names), accuracy, display_value)), "sweep parallel")
+    show_chart(specification(parallel(pd.DataFrame(rows, index=names), accuracy, value_text)), "sweep parallel")
 
 
 def _table(plan: Plan, trials: list[Trial]) -> None:
