@@ -62,6 +62,8 @@ def measure(bench: Bench, rows: Rows, only: tuple[str, ...] = ("",)) -> int:
             continue
         if bench.seconds_left < row.seconds:
             print(f"{row.name}: no time left", flush=True)
+            if row.checks:
+                return failed
             continue
         started = time.monotonic()
         try:

@@ -15,6 +15,11 @@ def delete_sweep(sweep: Sweep) -> None:
         if sweep.path.is_symlink():  # only the link goes
             sweep.path.unlink()
             return
+        for path in (
+            sweep.path.iterdir()
+        ):  # the plan last, so that a sweep that could not be deleted is listed and can be again
+            if path.is_file() and path.name != "plan.json" and path.suffix != ".lock":
+                path.unlink()
         (sweep.path / "plan.json").unlink(missing_ok=True)  # without it, nobody can resume the sweep from here on
     shutil.rmtree(sweep.path)  # unlocked, because some systems cannot delete an open file
 

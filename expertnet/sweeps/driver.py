@@ -107,9 +107,13 @@ def _advance(sweep: Sweep, slots: int) -> list[Run]:
 
 def driver(store: RunStore | None = None) -> Driver:
     """Return this process's driver of a store, and start it if a sweep is active."""
-    found = _driver((store or RunStore()).root.resolve())
+    with _making:
+        found = _driver((store or RunStore()).root.resolve())
     found.wake()
     return found
+
+
+_making = threading.Lock()  # or two threads could make one each
 
 
 @cache

@@ -113,7 +113,7 @@ def slice_of(plan: Plan, trials: list[Trial], key: str) -> Finding | None:
             shown = ", ".join(map(value_text, dict.fromkeys(top)))
         sentence = f"{dimension.field.label} of the best quarter of the trials: {shown}."
     method = (
-        "Each point is a trial. The best quarter is one of all trials that have ended, pruned ones too. Other settings vary at "
+        "Each point is a trial. The best quarter counts all trials that have ended, including pruned ones. Other settings vary at "
         "the same time, so look at importance before you read a trend."
     )
     chart = partial(slice_plot, table, dimension.field.label, dimension.log)

@@ -63,9 +63,8 @@ class Dimension(BaseModel):
     @property
     def count(self) -> float:
         """How many values can occur; infinite for a range without steps."""
-        if self.choices:
-            return len(self.choices)
-        return math.inf if self.step is None and self.field.kind != "int" else self._steps + 1
+        smooth = self.step is None and self.field.kind != "int"
+        return len(self.choices) or (math.inf if smooth else self._steps + 1)
 
     @property
     def values(self) -> list[Any]:
@@ -82,6 +81,8 @@ class Dimension(BaseModel):
     def draw(self, chance: random.Random) -> Any:
         """Return one of the values at random."""
         if math.isinf(self.count):
+            if self.log:
+                return math.exp(chance.uniform(math.log(self.low), math.log(self.high)))
             return chance.uniform(self.low, self.high)
         return self.value(chance.randrange(int(self.count)))
 
@@ -125,9 +126,7 @@ class Dimension(BaseModel):
         if self.key in NOT_VARIED:
             raise SettingsError(f"A sweep does not vary `{self.key}`. {NOT_VARIED[self.key]}.")
         if self.choices:
-            different: dict[Any, str] = {}
-            for choice in self.choices:
-                different.setdefault(_checked_value(field, choice), choice)  # 0.1 and 1e-1 are one
+            different = {_checked_value(field, choice): choice for choice in self.choices}  # 0.1 and 1e-1 are one
             if len(different) < 2:
                 raise SettingsError(
                     f"`{self.key}` needs at least two different values. Name it with --set if it is fixed."
@@ -146,9 +145,10 @@ class Dimension(BaseModel):
             raise SettingsError(f"The range of `{self.key}` must begin above 0 to be logarithmic. {entered}.")
         if self.log and self.step is not None:
             raise SettingsError(f"The range of `{self.key}` can be logarithmic or have steps, not both.")
-        if self.step is not None and not 0 < self.step <= self.high - self.low:
+        width = self.high - self.low
+        if self.step is not None and not width / 1e9 <= self.step <= width:
             raise SettingsError(
-                f"The step of `{self.key}` must be greater than 0 and at most the width of its range. "
+                f"The step of `{self.key}` must be at most the width of its range, and at least a billionth of it. "
                 f"You entered {format_value(self.step)}."
             )
         if self.step is not None and field.kind == "int" and not self.step.is_integer():

@@ -5,6 +5,7 @@ Pages ask the manager to start and stop runs, and read everything else from the 
 
 import atexit
 import re
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -89,9 +90,13 @@ class Manager:
 
 def manager(store: RunStore | None = None) -> Manager:
     """Return this process's manager of a store, and start it if there is work."""
-    found = _manager((store or RunStore()).root.resolve())
+    with _making:
+        found = _manager((store or RunStore()).root.resolve())
     found.wake()
     return found
+
+
+_making = threading.Lock()  # or two threads could make one each
 
 
 @cache

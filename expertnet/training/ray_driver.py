@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ AHEAD = 256  # of the waiting runs, so many are with Ray; looking at thousands w
 DEATHS = 10  # of nodes or processes, after which a run has failed
 SLOW = 8.0  # seconds of connecting, after which users are told what may be wrong
 CLOSE_WITHIN = 3.0  # seconds for trainings to end
+RESTARTS_WITHIN = 120.0  # seconds after its last heartbeat in which Ray has started a run again
 MARKER = ".ray-"  # begins the name of a file in the store, by which a node proves that it sees the store
 
 
@@ -111,16 +113,15 @@ class Driver:
         self._needs: dict[str, Needs] = {}
         self._refused: dict[str, str] = {}  # nodes, and why
         self._earlier = set(self.queue.tasks)  # tasks of earlier drivers
+        self.drop_ended(0.0)
 
-    def drop_ended(self) -> None:
-        """Give up the runs of earlier drivers once they have ended, because Ray does not start them again.
-
-        A run whose process died on another host trains, as far as anyone knows, until its heartbeat is old.
-        """
+    def drop_ended(self, after: float = RESTARTS_WITHIN) -> None:
+        """Give up the runs of other drivers that ended so many seconds ago: those of a driver that lives have begun again."""
         tasks = self.queue.tasks
         self._earlier &= tasks.keys()
         for task in self._earlier:
-            if Run(self.root / tasks[task]).state not in ACTIVE_STATES:
+            status = Run(self.root / tasks[task]).status()
+            if status.state not in ACTIVE_STATES and time.time() - (status.heartbeat or 0.0) >= after:
                 self.queue.done(tasks[task])
 
     def advance(self) -> Told:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import importlib
 import threading
+import traceback
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -60,12 +61,13 @@ def read_runs() -> None:
 
 def look_for_work(ends: threading.Event) -> None:
     """Train what an earlier server has left, and what commands queue, also while no page is open."""
-    from expertnet.errors import UserError
     from expertnet.sweeps.driver import driver
     from expertnet.training.manager import manager
 
     while not ends.is_set():
-        with suppress(UserError, OSError):  # such as a cluster that cannot be reached; pages say so
-            driver()
+        try:
             manager()
+            driver()
+        except Exception:  # such as a store that cannot be read now; the terminal is the only place for it
+            traceback.print_exc()
         ends.wait(LOOK_EVERY)

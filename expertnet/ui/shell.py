@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import RerunException
 
 from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
@@ -89,12 +90,16 @@ def navigate() -> None:
         st.set_page_config(page_title=f"{page.title} · {TITLE}")  # tells browser tabs apart
         if page is not pages["train"]:  # which knows the run in view
             training_strip(None)
+    again = False
     try:
         page.run()
+    except RerunException:
+        again = True
+        raise
     finally:  # last, because what is loaded late moves what is below
         announce()
-    for sentence in st.session_state.pop(TOASTS, ()):  # not if the page is about to be drawn again
-        st.toast(sentence, icon=":material/info:", duration="long")
+        for sentence in () if again else st.session_state.pop(TOASTS, ()):
+            st.toast(sentence, icon=":material/info:", duration="long")
 
 
 def training_strip(in_view: str | None, watched: bool = False) -> None:

@@ -18,7 +18,7 @@ from tests.support.small import settings
         ("training.label_smoothing=0..0.2:step=0.1", [0.0, 0.1, 0.2]),
         ("training.label_smoothing=0..0.3:step=0.1", [0.0, 0.1, 0.2, 0.3]),  # 0.1 * 3 is above 0.3
         ("training.optimizer=adamw,muon", ["adamw", "muon"]),
-        ("training.lr=0.1,1e-1,0.2,0.10", ["0.1", "0.2"]),  # the same number would train the same network
+        ("training.lr=0.1,0.2,1e-1", ["1e-1", "0.2"]),  # the same number would train the same network
         ("training.decay_all=true,false", ["true", "false"]),
         ("model.pool_after=1/1,2", ["1", "1,2"]),
         ("model.channels=32,64", ["32", "64"]),
@@ -48,8 +48,12 @@ def test_a_dimension_has_these_values_and_survives_its_text(text, values):
         ("training.lr=1e-2..1e-3", "must go from a smaller to a larger number. You entered 0.01..0.001."),
         ("data.mixup=0..1:log", "must begin above 0 to be logarithmic"),
         ("training.lr=1e-4..1e-2:log:step=1e-3", "logarithmic or have steps, not both"),
-        ("model.channels=32..64:step=64", "at most the width of its range. You entered 64."),
+        (
+            "model.channels=32..64:step=64",
+            "at most the width of its range, and at least a billionth of it. You entered 64.",
+        ),
         ("model.channels=32..64:step=0.5", "must be a whole number. You entered 0.5."),
+        ("training.lr=1e-3..1:step=1e-320", "at least a billionth of it."),
         ("model.channels=32..64:fast", "ends with :log, :linear or :step=S. You entered 'fast'"),
         ("model.channels=a..b", "A range needs two numbers"),
         ("model.channels=1..inf", "A range needs two numbers"),
