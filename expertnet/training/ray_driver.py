@@ -117,7 +117,7 @@ class Driver:
 
     def drop_ended(self, after: float = RESTARTS_WITHIN) -> None:
         """Give up the runs of other drivers that ended so many seconds ago: those of a driver that lives have begun again."""
-        tasks = self.queue.tasks
+        tasks = self.queue.tasks if self._earlier else {}  # the file is read at every tick otherwise
         self._earlier &= tasks.keys()
         for task in self._earlier:
             status = Run(self.root / tasks[task]).status()
