@@ -265,7 +265,7 @@ def _value(run: Run, key: str) -> Any:
 
 def _print(found: Sweep, as_json: bool) -> str:
     """Print the trials, and return the state of the sweep."""
-    from expertnet.sweeps.trials import best_trials, trial_table, trials_of
+    from expertnet.sweeps.trials import best_trials, trial_table, trials_of, value_text
 
     trials, status = trials_of(found), found.status()
     table, best = trial_table(trials), best_trials(trials)
@@ -277,7 +277,10 @@ def _print(found: Sweep, as_json: bool) -> str:
         "best": best[0].number if best else None,
         "trials": records(table),
     }
-    lines = [*(_lines(table.drop(columns=["error"]), ("accuracy",)) if trials else ())]
+    lines: list[str] = []
+    if trials:
+        values = {drawn.key: table[drawn.key].map(value_text) for drawn in found.plan().space}
+        lines += _lines(table.drop(columns=["error"]).assign(**values), ("accuracy",))
     why = f": {status.reason}" if status.reason else ""
     lines.append(f"{status.state.capitalize()}{why}.")
     if best:

@@ -1,18 +1,17 @@
 """What the trials of a sweep show, as findings: a sentence, a chart, a table and the method."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from expertnet.charts.sweeps import importance_bars, over_time, pareto_plot, slice_plot
 from expertnet.findings.finding import Finding
-from expertnet.settings.fields import display_value
 from expertnet.sweeps.importance import FEWEST, TOP, importances
 from expertnet.sweeps.plan import PRUNERS, SAMPLERS, Plan
 from expertnet.sweeps.space import Dimension
-from expertnet.sweeps.trials import Trial, best_trials, trial_table
+from expertnet.sweeps.trials import Trial, best_trials, trial_table, value_text
 from expertnet.utils.text import counted, percent, plural
 
 Cost = Literal["multiply_adds", "parameters", "seconds"]
@@ -32,11 +31,6 @@ def _measured(trials: list[Trial]) -> list[Trial]:
 def described(plan: Plan, trial: Trial) -> str:
     """Return the values of a trial in words, such as "learning rate 0.01, blocks 3"."""
     return ", ".join(f"{d.field.label.lower()} {value_text(trial.values[d.key])}" for d in plan.space)
-
-
-def value_text(value: Any) -> str:
-    """Return a value for users, with three digits if it was drawn from a range."""
-    return display_value(float(f"{value:.3g}") if isinstance(value, float) else value)
 
 
 def best_so_far(plan: Plan, trials: list[Trial]) -> Finding | None:

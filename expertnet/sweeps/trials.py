@@ -10,6 +10,7 @@ import pandas as pd
 from expertnet.data.custom import known_class_count
 from expertnet.errors import SettingsError
 from expertnet.network.cost import Estimate, estimate
+from expertnet.settings.fields import display_value
 from expertnet.settings.schema import Settings
 from expertnet.store.run import Run
 from expertnet.sweeps.plan import Plan
@@ -140,3 +141,8 @@ def trial_table(trials: list[Trial]) -> pd.DataFrame:
             for trial in trials
         ]
     )
+
+
+def value_text(value: Any) -> str:
+    """Return a value for users, with three digits if it was drawn from a range."""
+    return display_value(float(f"{value:.3g}") if isinstance(value, float) else value)

@@ -9,6 +9,7 @@ import pytest
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.sweep import all_sweeps
+from expertnet.sweeps.trials import trials_of
 from expertnet.training.stop import stop_run
 from expertnet.utils import processes
 from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
@@ -94,6 +95,12 @@ def test_sweeps_are_listed_shown_and_stopped():
     ]
     shown = command("sweep", "show", sweep.id).stdout.splitlines()
     assert shown[0].split()[:3] == ["trial", "state", "accuracy"] and len(shown) == 1 + 6 + 2
+    column = shown[0].split().index("training.lr")
+    drawn = [
+        (line.split()[column], trial.values["training.lr"])
+        for line, trial in zip(shown[1:-2], trials_of(sweep), strict=True)
+    ]
+    assert [text for text, _ in drawn] == [f"{float(f'{rate:.3g}'):g}" for _, rate in drawn]
     assert shown[-2] == "Finished: 6 trials." and "of the validation images: run " in shown[-1]
     assert command("sweep", "stop", "latest").returncode == 0
     assert document("sweep", "show")["state"] == "stopped"

@@ -13,12 +13,12 @@ from expertnet.findings.finding import Finding
 from expertnet.store.status import epochs_text
 from expertnet.sweeps.driver import driver
 from expertnet.sweeps.engine import EXHAUSTED, resume_sweep, stop_sweep
-from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, value_text, what_matters
+from expertnet.sweeps.findings import COSTS, accuracy_against_cost, best_so_far, slice_of, what_matters
 from expertnet.sweeps.importance import FEWEST
 from expertnet.sweeps.plan import Budget, Plan
 from expertnet.sweeps.study import dashboard_command
 from expertnet.sweeps.sweep import ACTIVE, Sweep, SweepStatus
-from expertnet.sweeps.trials import Trial, ranked, trials_of
+from expertnet.sweeps.trials import Trial, ranked, trials_of, value_text
 from expertnet.training.manager import manager
 from expertnet.training.stop import stop_run
 from expertnet.ui.auth import login
