@@ -196,6 +196,7 @@ def measured(run: Run, preset: str, variant: str, changes: list[str]) -> rows.Ro
         "minutes_to": rows.minutes_to(history),
         "processor": processor(),
         "device": environment["device"],
+        "precision": environment["precision"],
         "torch": environment["torch"],
         "revision": environment["git_revision"],
     }

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from expertnet.routing.retrained import Difference, difference
 from expertnet.settings.fields import settings_from_dict
@@ -48,6 +48,7 @@ class Row(TypedDict):
     minutes_to: dict[str, float | None]  # by accuracy, such as "87%"
     processor: str
     device: str
+    precision: NotRequired[str]  # of the convolutions, such as bfloat16; older rows lack it
     torch: str
     revision: str | None  # of the code
 

@@ -1,7 +1,9 @@
 """Choose the device and number format of a run."""
 
 import os
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import psutil
 import torch
@@ -31,13 +33,24 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format of the convolutions; "auto" is bfloat16 if the device supports it natively, else float32."""
+    """Return the number format of the convolutions; "auto" is bfloat16 where the device computes it faster, else float32."""
     if name == "auto":
         if device.type == "cuda":
-            name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+            faster = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            name = "bf16" if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False) else "fp32"
+            faster = device.type == "cpu" and _computes_bf16_faster(torch.cpu.get_capabilities())
+        name = "bf16" if faster else "fp32"
     return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def _computes_bf16_faster(processor: Mapping[str, Any]) -> bool:
+    """Return whether convolutions take less time in bfloat16 than in float32, from what PyTorch knows of the processor.
+
+    Intel's processors with AVX512-FP16 have matrix units (AMX) for it. Where a virtual machine does not offer these, a training in
+    bfloat16 takes 1.7 times as long as in float32 (docs/benchmarks.md).
+    """
+    needs_amx = str(processor.get("cpu_name", "")).startswith("Intel") and processor.get("avx512_fp16", False)
+    return bool(processor.get("amx_bf16" if needs_amx else "avx512_bf16", False))
 
 
 def device_name(device: torch.device) -> str:
