@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import ablation, accuracy
 from expertnet.errors import UserError
+from expertnet.network.cost import estimate
 from expertnet.settings.fields import build_settings, parse_assignments
 
 
@@ -13,7 +14,12 @@ def test_every_part_changes_the_recipe_and_nothing_else_repeats():
         for changes in ablation.PARTS.values()
     ]
     assert len({settings.model_dump_json() for settings in made}) == len(ablation.PARTS)
-    assert all(settings.training.epochs == 5 and settings.model.expert_blocks == (6,) for settings in made)
+    assert all(settings.training.epochs == 5 for settings in made)
+    by_part = dict(zip(ablation.PARTS, made, strict=True))
+    narrower, whole = by_part.pop(ablation.NARROWER), by_part[ablation.WHOLE]
+    assert all(settings.model.expert_blocks == (6,) for settings in by_part.values())
+    assert not narrower.model.expert_blocks
+    assert estimate(narrower, 10).multiply_adds == pytest.approx(estimate(whole, 10).multiply_adds, rel=0.01)
 
 
 def row(seed, validation, changes=(), variant="learned"):
