@@ -344,13 +344,11 @@ class HardwareSettings(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting("auto", "Device")
     """auto, cpu, mps, cuda or cuda:1. auto uses the first accelerator."""
     precision: Literal["auto", "fp32", "bf16"] = setting("auto", "Precision")
-    """Number format of the convolutions. auto uses bf16 if the device supports it natively."""
+    """Number format of the convolutions. auto uses bf16 on devices that compute it faster than fp32."""
     channels_last: bool = setting(True, "Channels last")
     """Store the channels of each pixel together, which is faster on most devices."""
     compile: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = setting("auto", "Compile")
-    """Use torch.compile: a slower start, then faster steps. auto compiles long runs of one process on a GPU, or on a CPU
-    with bf16.
-    """
+    """Use torch.compile: a slower start, then faster steps. auto compiles long runs of one process, except on Apple GPUs."""
     processes: int = setting(1, "Processes", ge=1, le=1024)
     """Processes that train the run together, each on a GPU of its own or with its share of the processor's threads. They divide
     the images of every step.

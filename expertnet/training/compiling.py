@@ -10,8 +10,8 @@ from expertnet.network.cost import estimate
 from expertnet.settings.schema import Settings
 
 MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
-# Of all forward passes with images of the full size, on a CPU with bf16. `report` is above it and becomes 1.14 (AVX512-BF16) to 1.64
-# (AMX) times as fast. `fast` is below it and becomes 6% slower (docs/benchmarks.md).
+# Of all forward passes with images of the full size, on a CPU. `report` and `max` are above it and become 1.10 (`report`, AVX2) to
+# 1.64 (`report`, AMX) times as fast. `fast` is below it and becomes 1 to 6% slower (docs/benchmarks.md).
 MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14
 # By default, the compiler cuts a long expression in two and writes the first half to memory, such as the gradient of a block of
 # experts, the largest tensor of a step. A GPU's memory limits a step.
@@ -22,9 +22,7 @@ FUSE_LONG_EXPRESSIONS = {
 }
 
 
-def is_worth_compiling(
-    settings: Settings, device: torch.device, dtype: torch.dtype, steps: int, batch_size: int, num_classes: int
-) -> bool:
+def is_worth_compiling(settings: Settings, device: torch.device, steps: int, batch_size: int, num_classes: int) -> bool:
     """Return whether to compile, which takes some minutes on a busy CPU. `steps` are those of an epoch.
 
     Images of several sizes are compiled twice: for the first one, and then for any. Several processes compile only if a user
@@ -33,7 +31,7 @@ def is_worth_compiling(
     if settings.hardware.compile != "auto" or settings.hardware.processes > 1:
         return settings.hardware.compile == "on"
     steps *= settings.training.epochs
-    if device.type == "cpu" and dtype == torch.bfloat16:
+    if device.type == "cpu":
         multiply_adds = estimate(settings, num_classes).multiply_adds
         return multiply_adds * steps * batch_size >= MIN_MULTIPLY_ADDS_TO_COMPILE
     return device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE

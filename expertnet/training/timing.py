@@ -49,7 +49,8 @@ def seconds_per_image(settings: Settings, threads: int, cancelled: ShouldStop = 
         layout = torch.channels_last if settings.hardware.channels_last else torch.contiguous_format
         model.to(memory_format=layout)
         x_N3SS = torch.randn(images, 3, size, size, generator=generator).contiguous(memory_format=layout)
-        labels, is_bf16 = torch.zeros(images, dtype=torch.long), _dtype(settings) == torch.bfloat16
+        labels = torch.zeros(images, dtype=torch.long)
+        is_bf16 = resolve_precision(settings.hardware.precision, torch.device("cpu")) == torch.bfloat16
         begun, busy, whole = time.perf_counter(), list[float](), list[float]()
         while len(whole) < STEPS and time.perf_counter() - begun < LIMIT:
             raise_if_cancelled(cancelled)
@@ -66,7 +67,7 @@ def likely_seconds(settings: Settings, images: int, per_image: float) -> tuple[f
     """Return the least and the most time that a training on so many images is likely to take, from `seconds_per_image`."""
     seconds, size = settings.training.epochs * images * per_image, settings.training.batch_size
     steps, device = max(images // size, 1), torch.device("cpu")
-    compiled = is_worth_compiling(settings, device, _dtype(settings), steps, min(size, images), CLASSES_IF_UNKNOWN)
+    compiled = is_worth_compiling(settings, device, steps, min(size, images), CLASSES_IF_UNKNOWN)
     return seconds * FASTER * (COMPILED if compiled else 1.0), seconds * SLOWER
 
 
@@ -74,10 +75,6 @@ def timed_images(settings: Settings) -> int:
     """Return the number of images in a timed step."""
     enough = int(MULTIPLY_ADDS / estimate(settings, CLASSES_IF_UNKNOWN).multiply_adds)
     return max(min(enough, MOST, settings.training.batch_size), FEWEST)
-
-
-def _dtype(settings: Settings) -> torch.dtype:
-    return resolve_precision(settings.hardware.precision, torch.device("cpu"))
 
 
 def _network(settings: Settings, generator: torch.Generator) -> ExpertNet:

@@ -75,9 +75,7 @@ class Trainer:
                 f"`hardware.processes` must be at most {len(self.train)}, the number of training images."
             )
         self.steps = len(self.train) // self.batch_size  # per epoch; drops the last, partial batch, even a single image
-        self.compiles = is_worth_compiling(
-            settings, self.device, self.dtype, self.steps, self.batch_size, self.num_classes
-        )
+        self.compiles = is_worth_compiling(settings, self.device, self.steps, self.batch_size, self.num_classes)
         self.updater = Updater(
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log, group
         )
