@@ -57,8 +57,9 @@ def test_without_a_validation_share_the_validation_set_is_the_test_set(root, fol
 def test_fewer_test_images_are_watched_than_take_a_tenth_of_an_epoch():
     test = Split(torch.zeros(10_000, 1, 1, 1, dtype=torch.uint8), torch.arange(10_000))
     full, small = DataSettings(image_size=32), DataSettings(image_size=32, resolutions=[24, 28, 32])
-    assert watched(test, 50_000, full) is test  # a fifteenth
-    assert watched(test, 50_000, small).labels.tolist() == [*range(0, 10_000, 2)]  # 10,000 would be more than a tenth
+    assert watched(test, 67_000, full) is test  # 10,000 are a tenth if training takes 1.5 times as long
+    assert watched(test, 66_000, full).labels.tolist() == [*range(0, 10_000, 2)]
+    assert len(watched(test, 50_000, small)) == 3_334  # of at most 4,219, as images of 24 pixels take 9/16 of the time
     assert len(watched(test, 10, full)) == 1_000
 
 
