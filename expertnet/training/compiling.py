@@ -11,7 +11,7 @@ from expertnet.settings.schema import Settings
 
 MIN_STEPS_TO_COMPILE = 2000  # on a GPU; fewer do not save the time that compiling takes
 # Of all forward passes with images of the full size, on a CPU. `report` and `max` are above it and become 1.10 (`report`, AVX2) to
-# 1.64 (`report`, AMX) times as fast. `fast` is below it and becomes 1 to 6% slower (docs/benchmarks.md).
+# 1.64 (`report`, AMX) times as fast. `fast` is below it and becomes up to 6% slower (docs/benchmarks.md).
 MIN_MULTIPLY_ADDS_TO_COMPILE = 2e14
 # By default, the compiler cuts a long expression in two and writes the first half to memory, such as the gradient of a block of
 # experts, the largest tensor of a step. A GPU's memory limits a step.
