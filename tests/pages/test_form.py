@@ -32,6 +32,17 @@ def test_the_details_compare_the_cost_of_image_sizes():
     assert table["Relative cost"].tolist()[0] == "1x"
 
 
+def test_a_preset_wins_over_what_was_typed_when_it_was_clicked():
+    """Both changes arrive together, so the form has been filled when the second one is copied to it."""
+    test = form()
+    test.number_input(key="field 1 model.reduction").set_value(4)
+    test.number_input(key="field 1 training.epochs").set_value(3)
+    test.segmented_control(key="field 1 preset").set_value("report").run()
+    assert not test.exception
+    assert (values(test)["training.epochs"], values(test)["model.reduction"]) == (100, 8)
+    assert test.session_state["form"].preset == "report"
+
+
 def test_a_changed_toggle_is_marked_without_the_preset():
     test = form()
     test.toggle(key="field 1 model.residual").set_value(True).run()

@@ -80,9 +80,10 @@ def choose_images(form: Form) -> str:
 def _offer_own(form: Form) -> None:
     """Draw the datasets that you have made and what you have uploaded, to choose one, and the way to the page that keeps them."""
     found = {row.dataset: row for row in list_datasets() if row.own and row.images}
+    dataset, upload = widget_key("own dataset"), widget_key("upload")
 
     def choose() -> None:
-        picked = st.session_state[widget_key("own dataset")]
+        picked = st.session_state[dataset]
         version = find_version(picked) if picked else None
         if version is not None:
             choose_dataset(version.reference)
@@ -92,7 +93,7 @@ def _offer_own(form: Form) -> None:
             "Your datasets",
             list(found),
             format_func=lambda name: f"{escape(found[name].title)} · {counted(found[name].images, 'image')}",
-            key=widget_key("own dataset"),
+            key=dataset,
             on_change=choose,
         )
     if uploads := upload_labels():
@@ -102,8 +103,8 @@ def _offer_own(form: Form) -> None:
             paths,
             index=paths.index(form.path) if form.path in uploads else None,  # which cannot be used
             format_func=lambda path: uploads.get(path, path),
-            key=widget_key("upload"),
-            on_change=lambda: choose_dataset(st.session_state[widget_key("upload")] or ""),
+            key=upload,
+            on_change=lambda: choose_dataset(st.session_state[upload] or ""),
             placeholder="Choose images that were uploaded before",
             help="They stay on this computer until you delete them on the Data page.",
             disabled=not login.may_change(),

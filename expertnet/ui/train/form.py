@@ -30,7 +30,7 @@ from expertnet.ui.train.start import name_field
 from expertnet.ui.train.start_from import KEY as START
 from expertnet.ui.train.start_from import start_field
 from expertnet.ui.train.summary import image_sizes, summary
-from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, sync, widget_key
+from expertnet.ui.train.values import CUSTOM, Form, bound, current_form, fill, widget_key
 from expertnet.utils.home import launcher
 from expertnet.utils.text import counted, escape, size_text
 
@@ -150,9 +150,11 @@ def _dataset(form: Form) -> None:
 
 
 def _preset(form: Form) -> None:
+    widget = widget_key("preset")  # not that of the moment of a click, before which the form may have been filled again
+
     def apply() -> None:
-        sync("preset")
-        fill(build_settings(form.preset, form.dataset or None), form.preset)
+        preset = st.session_state.get(widget, current_form().preset)
+        fill(build_settings(preset, current_form().dataset or None), preset)
 
     st.segmented_control(
         "Preset",
@@ -160,7 +162,8 @@ def _preset(form: Form) -> None:
         default=form.preset,
         required=True,
         help="Settings that work well together. You can change each of them under “Settings”.",
-        **bound("preset") | {"on_change": apply, "args": ()},
+        key=widget,
+        on_change=apply,
     )
     if flat(build_settings(form.preset, form.dataset or None)) == form.settings:
         st.caption(PRESETS[form.preset].reason)

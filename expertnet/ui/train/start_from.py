@@ -34,13 +34,13 @@ def start_field(form: Form, images_per_class: int | None = None) -> None:
     def label(run_id: str) -> str:
         return labels.get(run_id, f"run {run_id}") if run_id else "Random weights"
 
+    widget = widget_key(KEY)
+
     def choose() -> None:
-        _take_over(st.session_state[widget_key(KEY)])
+        _take_over(st.session_state[widget])
 
     help = f"{field_of(KEY).help} Choosing a run also sets these. `{KEY}`"
-    st.selectbox(
-        field_of(KEY).label, options, options.index(chosen), label, key=widget_key(KEY), help=help, on_change=choose
-    )
+    st.selectbox(field_of(KEY).label, options, options.index(chosen), label, key=widget, help=help, on_change=choose)
     frozen = form.settings[FROZEN]
     if chosen and frozen:
         epochs = counted(frozen, "epoch")

@@ -78,16 +78,18 @@ def choose_dataset(dataset: str) -> None:
 
 
 def bound(key: str) -> dict[str, Any]:
-    """Return the keywords of a widget that writes to the form: to `preset`, `path` or a setting."""
+    """Return the keywords of a widget that writes to the form: to `path` or a setting."""
     return {"key": widget_key(key), "on_change": sync, "args": (key,)}
 
 
 def sync(key: str) -> None:
-    """Copy a widget's value to the form."""
-    form, value = current_form(), st.session_state[widget_key(key)]
-    form.url_problem = ""
-    if key in ("preset", "path"):
-        setattr(form, key, value)
+    """Copy a widget's value to the form, unless the form was filled since the widget was drawn, as by a quick click on a preset."""
+    form, widget = current_form(), widget_key(key)
+    if widget not in st.session_state:
+        return
+    value, form.url_problem = st.session_state[widget], ""
+    if key == "path":
+        form.path = value
     else:
         form.settings[key] = _setting(key, value)
 
