@@ -245,7 +245,7 @@ def _search(found: Sweep) -> None:
 
     def on_trial(run: Run) -> None:
         varied = ", ".join(f"{d.key}={format_value(_value(run, d.key))}" for d in found.plan().space)
-        say(f"{run.title.rpartition(', ')[2].capitalize()}: {varied}")
+        say(f"{run.title.partition(' of ')[0]}: {varied}")
 
     def on_end(status: Status) -> None:
         accuracy = f"validation accuracy {percent(status.best_val_accuracy, 2)}"

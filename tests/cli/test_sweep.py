@@ -32,7 +32,8 @@ def test_a_sweep_trains_prints_and_is_followed_up():
     assert table["seeds"] == 2 and table["in the sweep"] == best["accuracy"]
     assert document("sweep", "longer", "latest", 2)["state"] == "finished"
     assert len(RunStore().list()) == 4
-    assert document("sweep", "resume", "latest", "--trials", 3)["reason"] == "3 trials"
+    resumed = command("sweep", "resume", "latest", "--trials", 3)
+    assert "Finished: 3 trials." in resumed.stdout and "\nTrial 3: training.lr=" in resumed.stderr
 
 
 def test_what_waits_for_a_command_stays_in_the_queue_while_it_trains(monkeypatch):
