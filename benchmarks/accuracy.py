@@ -11,7 +11,7 @@ learned and width are the controls that `expertnet controls` trains (expertnet.n
     multiply_adds  one expert per block (K = 1), wider, with as many multiply-adds
     parameters     one expert per block, wider, with as many parameters
     gates          one expert per block with squeeze-and-excitation, wider, with as many multiply-adds
-    kernels, top_1, odconv, deviation, sigmoid  other kinds of networks of experts (`expertnet controls --kinds`)
+    kernels, top_1, odconv, deviation, sigmoid  other kinds of networks of experts (`expertnet controls --kind`)
     width          one expert per block of the same width
     resnet18       torchvision's ResNet-18 with a 3x3 stem and no pooling after it, and the preset's norms and classifier
 
@@ -162,6 +162,7 @@ def measure(
                     continue
                 run = train(own, preset, variant, store, stop)
                 rows.add(file, measured(run, preset, variant, changes))
+                say(f"{variant}, seed {seed}: added to {file}.")
     return store
 
 

@@ -208,6 +208,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     files = parser.parse_args().files or sorted(RESULTS.glob("accuracy-*.jsonl"))
+    if missing := [str(file) for file in files if not file.exists()]:
+        parser.error(f"There is no file {', '.join(missing)}.")
     print(tables(row for file in files for row in read(file)))
 
 

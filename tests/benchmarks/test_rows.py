@@ -1,5 +1,7 @@
 """The files of rows, and their tables."""
 
+import pytest
+
 from benchmarks import rows
 from expertnet.settings.fields import build_settings
 
@@ -73,6 +75,13 @@ def test_hardware_has_a_table_of_its_own():
     text = rows.tables([row(test=0.8), row(test=0.9, seconds=6.0) | {"device": "GPU"}])
     assert text.count("| learned | 1 |") == 2
     assert "### `quick`, Digits, CPU, 2 threads\n" in text and "### `quick`, Digits, GPU\n" in text
+
+
+def test_a_file_that_is_missing_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["rows", "nowhere.jsonl"])
+    with pytest.raises(SystemExit, match="2"):
+        rows.main()
+    assert "There is no file nowhere.jsonl." in capsys.readouterr().err
 
 
 def test_tables():
