@@ -374,15 +374,17 @@ class Settings(Section):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         size, pools, lost = self.data.image_size, len(self.model.pool_after), int(self.model.whitened_stem)
-        if (size - lost) >> pools < 1:  # the filters of a whitened stem lie inside the image
+        least = 2**pools + lost  # the filters of a whitened stem lie inside the image
+        halved = (
+            f"`model.pool_after` can halve {pools} times{' after `model.whitened_stem` took one away' if lost else ''}"
+        )
+        if size < least:
             raise ValueError(
-                f"`model.pool_after` halves feature maps of {size - lost} pixels {pools} times, which leaves none. "
-                "List fewer blocks."
+                f"`data.image_size` must be at least {least}, the fewest pixels that {halved}. You entered {size}."
             )
-        least = 2**pools + lost
         if any(not least <= resolution <= size for resolution in self.data.resolutions):
             raise ValueError(
-                f"`data.resolutions` must list sizes between {least}, the fewest pixels that `model.pool_after` can halve, and "
+                f"`data.resolutions` must list sizes between {least}, the fewest pixels that {halved}, and "
                 f"`data.image_size` ({size}). You entered {format_value(self.data.resolutions)}."
             )
         inside = self.model.pool_before_norm

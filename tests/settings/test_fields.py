@@ -125,8 +125,8 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
         ({"model.residual": True, "model.dirac": False, "model.widths": (32, 16)}, "model.residual", "32, 32, 16, 16"),
         (
             {"model.whitened_stem": True, "model.num_blocks": 5, "model.pool_after": (1, 2, 3, 4, 5)},
-            "model.pool_after",
-            "31 pixels 5 times, which leaves none",
+            "data.image_size",
+            "at least 33, the fewest pixels that `model.pool_after` can halve 5 times after `model.whitened_stem` took one away.",
         ),
         (
             {"data.crop_fill": "reflect", "data.crop_padding": 8, "data.image_size": 8},
@@ -137,7 +137,7 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
         (
             {"data.resolutions": (8,), "model.pool_after": (1, 2, 3), "model.whitened_stem": True},
             "data.resolutions",
-            "between 9, the fewest pixels that `model.pool_after` can halve, and `data.image_size` (32). You entered 8.",
+            "halve 3 times after `model.whitened_stem` took one away, and `data.image_size` (32). You entered 8.",
         ),
         (
             {"training.temperature": 30, "model.router_output": "sigmoid"},
