@@ -10,7 +10,8 @@
 #   (docs/reliability.md).
 # make watching: what open tabs cost the training they show, without a browser.
 # make accuracy PRESET=quick DATA=digits: train a preset in the background, with and without its routing, three seeds each.
-#   After an interruption, the same command resumes. THREADS=1 uses one processor core, OPTIONS=... adds options.
+#   After an interruption, the same command resumes. THREADS=1 uses one processor core, OPTIONS=... adds options. What has a
+#   published row is not trained again, unless OPTIONS="--rows FILE" names another file.
 # make benchmark DATA=cifar10-jpeg.tar.xz: the figures of docs/benchmarks.md that this machine can measure.
 PYTHON ?= python3
 VENV := .venv
