@@ -35,7 +35,7 @@ class Dataset:
 
 FEW = 1_000  # test images, which cost little and of which fewer would say little
 # How much longer training on an image takes than evaluating it. By arithmetic, 3 times. On an H100, where the training of `report` is
-# compiled and recorded and its evaluation is not, both take the same time (docs/benchmarks.md).
+# compiled and recorded and its evaluation is not, both take the same time (docs/benchmarks.md). This lies between.
 TRAINING_TAKES = 1.5
 DECODED_AGAIN = (
     "The images were decoded again by another version of ExpertNet, perhaps in another order. The network may have been trained "
