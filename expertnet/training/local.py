@@ -39,6 +39,8 @@ class LocalExecutor(Executor):
             return f"Trains{where}{apart}: {status.device}." if status.device else f"Starts{where}{apart}."
         if status.state != "queued":
             return ""
+        if run.id in self.queue.training:  # taken a moment ago: it says so itself once it has begun
+            return "About to start."
         if self.queue.paused:
             return "Waits because the queue is paused."
         if run.id in waiting[1:]:

@@ -57,6 +57,13 @@ def test_a_run_of_a_host_that_has_ended_takes_up_no_place(store):
     assert Manager(store).executor.status(waits) == "About to start."
 
 
+def test_a_run_that_was_taken_does_not_wait_for_itself(store):
+    run, queue = store.create(settings()), RunQueue(store.root)
+    queue.add(run.id)
+    assert queue.take(run.id)
+    assert run.state == "queued" and Manager(store).executor.status(run) == "About to start."
+
+
 def test_a_run_with_several_processes_waits_for_as_many_places(store):
     training, pair, single = (store.create(settings(**{"hardware.processes": count})) for count in (2, 2, 1))
     queue, status = RunQueue(store.root), Manager(store).executor.status
