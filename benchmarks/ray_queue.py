@@ -2,7 +2,7 @@
 
     python -m benchmarks.ray_queue [--runs 200] [--cpus 2] [--times 1]
 
-The cluster has one node, on this computer. Each run is a training of about a second on the digits, on one CPU. Both begin with
+The cluster has one node, on this computer. Each run is a training of a fraction of a second on the digits, on one CPU. Both begin with
 processes that have trained before, and both count from the first run to the end of the last.
 """
 

@@ -11,14 +11,14 @@ from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.outputs import cached_temperature, measure_outputs
 from expertnet.findings.card import measure_for_card, model_card
 from expertnet.inference.novelty import measure_novelty
-from expertnet.settings.fields import build_settings
+from expertnet.settings.fields import build_settings, command_line
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.transfer.export_network import network_file
 from expertnet.utils.text import percent
 from tests.support.lab import save_best, saved_run
-from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, finished
+from tests.support.opening import ROOT, SHIPPED_CONTEXTS, SHIPPED_DIGITS, finished
 
 
 def section(card, title):
@@ -42,6 +42,12 @@ def test_a_card_has_figures_with_intervals():
     assert model["name"] == "Handwritten digits"
     figures = {each["name"]: each["value"] for each in model["results"][0]["metrics"]}
     assert figures["test images"] == pytest.approx(357 / 359)
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "runs").glob("*-*")), ids=lambda folder: folder.name)
+def test_the_card_of_an_included_network_trains_it_again_whatever_its_preset_has_become(folder):
+    run = Run(folder)
+    assert run.card().endswith(f"\n    {command_line(run.settings(), run.preset)}\n")
 
 
 def test_a_card_says_what_routing_does_where_it_was_measured():
