@@ -20,6 +20,7 @@ from expertnet.utils.devices import is_cpu
 
 WHOLE = "the whole recipe"
 NARROWER = "experts in every block, and 40 to 144 instead of 64 to 256 channels"  # as many multiply-adds
+HARDEST = "the hardest half of each batch, in 10 epochs"  # as many multiply-adds
 SHORT = ("training.epochs=5", "model.expert_blocks=6")
 ADAMW = ("training.optimizer=adamw", "training.bias_lr_share=1", "training.router_lr_share=0.1")
 PARTS: dict[str, tuple[str, ...]] = {
@@ -36,6 +37,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "crops filled with zeros instead of the mirror image": ("data.crop_fill=zeros",),
     "no label smoothing": ("training.label_smoothing=0",),
     "images of full size from the start": ("data.resolutions=",),
+    HARDEST: ("training.hardest_share=0.5", "training.epochs=10"),
     NARROWER: ("model.expert_blocks=", "model.widths=40,144,144"),
 }
 VARIANTS = {"equal weights instead of routing": "uniform", "one expert instead of three": "width"}

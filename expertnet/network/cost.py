@@ -51,7 +51,7 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     per_parameter = 4 * copies + cast
     images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalized, float32
     on_cpu, processes = device.type == "cpu", settings.hardware.processes
-    image_bytes = (counts.saved + images) // (1 if on_cpu else processes)
+    image_bytes = int((counts.saved + images) * training.hardest_share) // (1 if on_cpu else processes)
     fixed = (RUNTIME_BYTES + per_parameter * counts.parameters) * (processes if on_cpu else 1)
     memory = fixed + training.batch_size * image_bytes
     return Estimate(counts.parameters, counts.multiply_adds, memory, image_bytes, stages(settings, num_classes))

@@ -3,6 +3,7 @@
 The form, the command line and config.json are generated from this schema. It is one long module because it is one list.
 """
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -294,6 +295,10 @@ class TrainingSettings(Section):
     """cosine: annealing to zero. one_cycle: a linear rise, then a linear fall to zero."""
     warmup_share: float = setting(0.0, "Warm-up share", step=0.05, ge=0.0, le=0.9)
     """Share of all steps in which the learning rate rises from zero."""
+    hardest_share: float = setting(1.0, "Hardest share of a batch", advanced=True, step=0.05, gt=0.0, le=1.0)
+    """Learn from this share of each batch only: from the images with the largest losses when the network last learned from
+    them, and first from those that are new (Jiang 2019, arXiv:1910.00762). 1 learns from all.
+    """
     label_smoothing: float = setting(0.0, "Label smoothing", step=0.05, ge=0.0, lt=1.0)
     """Share of the target spread evenly over all classes."""
     gradient_clip: float = setting(0.0, "Gradient clipping", step=0.5, ge=0.0, le=1000.0)
@@ -391,11 +396,11 @@ class Settings(Section):
         # of the last norm's input
         maps = min((size, *self.data.resolutions)) - lost
         smallest = maps >> sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
-        processes = self.hardware.processes
-        if smallest == self.training.batch_size // processes == 1:
+        processes, share = self.hardware.processes, self.training.hardest_share
+        if smallest == max(int(self.training.batch_size * share) // processes, 1) == 1:
             raise ValueError(
-                f"`training.batch_size` must be at least {2 * processes}, because batch norm needs more than one value and "
-                f"`model.pool_after` leaves one pixel per image. You entered {self.training.batch_size}."
+                f"`training.batch_size` must be at least {math.ceil(2 * processes / share)}, because batch norm needs more than one value "
+                f"and `model.pool_after` leaves one pixel per image. You entered {self.training.batch_size}."
             )
         for name in ("cutout", "crop_padding"):
             value = getattr(self.data, name)

@@ -37,6 +37,7 @@ class ResumeState(TypedDict):
     averaged: int  # updates of the average so far
     average_warms_up: NotRequired[bool]  # missing in runs from older versions, whose average moves at one rate
     optimizers: list[dict[str, Any]]
+    losses: NotRequired[Tensor | None]  # the last ones of the training images; None if it learns from all of each batch
     best: Best
     generator: Tensor
     random: tuple[Any, ...]

@@ -32,7 +32,7 @@ def is_worth_compiling(settings: Settings, device: torch.device, steps: int, bat
         return settings.hardware.compile == "on"
     steps *= settings.training.epochs
     if device.type == "cpu":
-        multiply_adds = estimate(settings, num_classes).multiply_adds
+        multiply_adds = estimate(settings, num_classes).multiply_adds * settings.training.hardest_share
         return multiply_adds * steps * batch_size >= MIN_MULTIPLY_ADDS_TO_COMPILE
     return device.type == "cuda" and steps >= MIN_STEPS_TO_COMPILE
 

@@ -86,8 +86,10 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
     return None
 
 
-def _multiply_adds(settings: Settings) -> int:
-    return estimate(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN).multiply_adds
+def _multiply_adds(settings: Settings) -> float:
+    """Return those of a forward pass, per image of an epoch."""
+    cost = estimate(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+    return cost.multiply_adds * settings.training.hardest_share
 
 
 def _device_type(settings: Settings) -> str:

@@ -11,9 +11,8 @@ WARM_UP = (
     3  # steps that are taken before one is recorded: they compile, choose kernels and allocate the optimizers' state
 )
 
-Step = Callable[
-    [Tensor, Tensor], tuple[Tensor, Tensor]
-]  # images (N, 3, H, W) and labels (N,) to the loss and correct answers
+Results = tuple[Tensor, Tensor, Tensor]  # the mean loss, the number of correct answers, and the logits (N, classes)
+Step = Callable[[Tensor, Tensor], Results]  # from images (N, 3, H, W) and labels (N,)
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Recording:
     graph: torch.cuda.CUDAGraph
     images: Tensor
     labels: Tensor
-    results: tuple[Tensor, Tensor]
+    results: Results
 
 
 class Recorder:
@@ -42,8 +41,8 @@ class Recorder:
         self.taken: Counter[torch.Size] = Counter()
         self.recordings: dict[torch.Size, Recording] = {}
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a step, and return its loss and correct answers. The next step overwrites both."""
+    def __call__(self, images: Tensor, labels: Tensor) -> Results:
+        """Take a step. The next one overwrites its results."""
         shape = images.shape
         if self.works and shape not in self.recordings and self.taken[shape] >= WARM_UP:
             self._record(images, labels)
@@ -56,7 +55,7 @@ class Recorder:
         recording.graph.replay()
         return recording.results
 
-    def _aside(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _aside(self, images: Tensor, labels: Tensor) -> Results:
         """Take a step in the stream that records, where the nodes of the backward pass have to be made."""
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)

@@ -106,6 +106,7 @@ class Trainer:
             "averaged": self.updater.averaged,
             "average_warms_up": self.updater.average_warms_up,
             "optimizers": [saved_state(optimizer) for optimizer in self.updater.optimizers],
+            "losses": self.updater.hardest.losses.cpu() if self.updater.hardest else None,
             "best": self.best,
             "generator": self.generator.get_state(),
             "random": self.updater.random.getstate(),
@@ -125,6 +126,9 @@ class Trainer:
             self.updater.average_warms_up = state.get("average_warms_up", False)
         for optimizer, saved in zip(self.updater.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        losses = state.get("losses")
+        if self.updater.hardest and losses is not None:
+            self.updater.hardest.losses.copy_(losses)
         self.generator.set_state(state["generator"])
         self.updater.random.setstate(state["random"])
 
@@ -174,11 +178,12 @@ class Trainer:
         if self.settings.watches_test or self._is_best(evaluation):
             self.best = Best(epoch=epoch, accuracy=evaluation.accuracy, loss=evaluation.loss, weights=self.weights())
         total_loss, total_correct = self.group.sum(totals).tolist()
-        seen = self.steps * self.batch_size
+        seen, hardest = self.steps * self.batch_size, self.updater.hardest
+        learned = self.steps * hardest.count(self.batch_size) if hardest else seen
         row: HistoryRow = {
             "epoch": epoch,
             "train_loss": total_loss / self.steps / self.group.count,
-            "train_accuracy": total_correct / seen,
+            "train_accuracy": total_correct / learned,
             "val_loss": evaluation.loss,
             "val_accuracy": evaluation.accuracy,
             "lr": float(self.updater.optimizers[0].param_groups[0]["lr"]),

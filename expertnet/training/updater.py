@@ -20,9 +20,10 @@ from expertnet.network.router import Router
 from expertnet.settings.schema import Settings
 from expertnet.training.compiling import all_kernels, compiled
 from expertnet.training.expert_dropout import ExpertDropout
+from expertnet.training.hardest import Hardest
 from expertnet.training.optim import complete_momentum, group_rate, make_optimizers, set_rate, temperature
 from expertnet.training.parallel import Group, is_lost
-from expertnet.training.recorder import Recorder
+from expertnet.training.recorder import Recorder, Results
 
 
 class Updater:
@@ -63,6 +64,8 @@ class Updater:
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
         share, experts = settings.training.expert_dropout, settings.model.num_experts
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
+        hardest = settings.training.hardest_share
+        self.hardest = Hardest(hardest, len(train), mean.device, group) if hardest < 1 else None
         if compiles:
             torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
         self.compiled = compiles
@@ -112,6 +115,8 @@ class Updater:
         """
         data = self.settings.data
         self._schedule(done)
+        if self.hardest:
+            chosen = self.hardest.choose(chosen)
         labels = self.train.labels[chosen]
         coins = None if self.coins is None else self.coins[chosen]
         images = augment(self.train.images[chosen], data, self.flips, self.generator, coins, epoch)
@@ -128,24 +133,27 @@ class Updater:
             images = images.contiguous(memory_format=torch.channels_last)
         for dropout in self.dropouts.values():
             dropout.draw(len(labels), self.generator, images.device, self.group.share)
-        loss, correct = self.recorder(images, labels) if self.recorder else self._learn(images, targets)
+        loss, correct, logits = self.recorder(images, labels) if self.recorder else self._learn(images, targets)
+        if self.hardest:
+            self.hardest.remember(chosen, logits, targets)
         if self.average is not None:
             self._update_average(self.average)
         return loss, correct
 
-    def _learn_labels(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _learn_labels(self, images: Tensor, labels: Tensor) -> Results:
         return self._learn(images, [(labels, 1.0)])
 
-    def _learn(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
-        """Update the weights with normalized images, and return the mean loss and the number of correct predictions."""
+    def _learn(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> Results:
+        """Update the weights with normalized images."""
         loss, logits = self._gradients(images, targets)
         if self.settings.training.gradient_clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.training.gradient_clip)
         for optimizer in self.optimizers:
             optimizer.step()
-        predicted = logits.detach().argmax(1)
+        logits = logits.detach()
+        predicted = logits.argmax(1)
         correct = torch.stack([(predicted == answers).sum() * share for answers, share in targets]).sum()
-        return loss.detach(), correct
+        return loss.detach(), correct, logits
 
     def _update_average(self, average: ExpertNet) -> None:
         """Move the average towards the current weights: fast at first, so that a short run does not evaluate its first step.

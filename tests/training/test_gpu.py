@@ -28,6 +28,7 @@ MIXED = {
     "data.cutmix": 0.2,
     "data.resolutions": (12, 16),
     "training.expert_dropout": 0.2,
+    "training.hardest_share": 0.5,
     "training.optimizer": "sgd",
     "training.ema": 0.9,
     "training.temperature": 4.0,

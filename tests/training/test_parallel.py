@@ -39,6 +39,7 @@ RECIPE = {
     "training.optimizer": "sgd",
     "training.lr": 0.01,
     "training.expert_dropout": 0.2,
+    "training.hardest_share": 0.5,
     "training.ema": 0.9,
     "training.gradient_clip": 1.0,
 }

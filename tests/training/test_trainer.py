@@ -81,6 +81,7 @@ ALL = {  # everything that a resumed run must remember
     "model.pool_before_norm": False,
     "model.widths": (8, 12),
     "training.expert_dropout": 0.3,
+    "training.hardest_share": 0.5,
     "data.resolutions": (4, 6, 8),
 }
 TOP_1 = {"model.top_k": 1, "model.balance": 0.1, "training.optimizer": "sgd", "training.momentum": 0.5}

@@ -1,0 +1,51 @@
+"""Learning from the hardest images of each batch."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from expertnet.errors import SettingsError
+from expertnet.settings.fields import build_settings, parse_assignments
+from expertnet.training.hardest import Hardest
+from expertnet.training.parallel import ALONE, Group
+
+CPU = torch.device("cpu")
+
+
+def hardest(share, losses, group=ALONE):
+    made = Hardest(share, len(losses), CPU, group)
+    made.losses.copy_(torch.tensor(losses))
+    return made
+
+
+def test_the_images_with_the_largest_last_losses_are_chosen_and_new_ones_first():
+    new = float("inf")
+    chosen = hardest(0.5, [0.1, new, 3.0, 0.2, 9.0, new]).choose(torch.tensor([0, 1, 2, 3]))
+    assert chosen.tolist() == [1, 2]  # in the order of the batch; 4 and 5 are in another batch
+
+
+@pytest.mark.parametrize(
+    ("share", "images", "processes", "count"), [(0.5, 7, 1, 3), (0.1, 7, 1, 1), (0.5, 12, 4, 4), (0.1, 12, 4, 4)]
+)
+def test_each_process_gets_as_many(share, images, processes, count):
+    assert hardest(share, [0.0] * images, Group(0, processes)).count(images) == count
+
+
+def test_what_was_chosen_gets_its_new_loss_and_the_rest_keeps_the_old_one():
+    made, logits = hardest(0.5, [1.0, 2.0, 3.0, 4.0]), torch.tensor([[0.0, 2.0], [1.0, 0.0]])
+    one, other = torch.tensor([1, 0]), torch.tensor([0, 0])
+    made.remember(torch.tensor([3, 1]), logits, [(one, 0.75), (other, 0.25)])
+    mixed = [
+        0.75 * F.cross_entropy(row, a) + 0.25 * F.cross_entropy(row, b)
+        for row, a, b in zip(logits, one, other, strict=True)
+    ]
+    assert made.losses.tolist() == pytest.approx([1.0, mixed[1].item(), 3.0, mixed[0].item()])
+
+
+def test_batch_norm_gets_more_than_one_of_the_chosen_images():
+    pixel = parse_assignments(
+        ["data.image_size=8", "data.crop_padding=1", "model.pool_after=1,2,3", "training.hardest_share=0.5"]
+    )
+    with pytest.raises(SettingsError, match="`training.batch_size` must be at least 4"):
+        build_settings("quick", "digits", pixel | {"training.batch_size": 3})
+    build_settings("quick", "digits", pixel | {"training.batch_size": 4})
