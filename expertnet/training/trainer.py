@@ -204,11 +204,11 @@ class Trainer:
 
     def _check_finite(self, loss: float, fault: str) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"{fault} Lower `training.lr`, for example to {self.settings.training.lr / 3:.2g}, "
-                "set `training.gradient_clip`, or set `hardware.precision` to fp32.",
-                "nan",
-            )
+            lower = f"Lower `training.lr`, for example to {self.settings.training.lr / 3:.2g}"
+            others = ", set `training.gradient_clip`, or set `hardware.precision` to fp32."
+            if self.dtype == torch.float32:
+                others = ", or set `training.gradient_clip`."
+            raise TrainingError(f"{fault} {lower}{others}", "nan")
 
     def _evaluate(self, evaluator: Evaluator, split: Split, epoch: int) -> Generator[Progress, None, Evaluation]:
         parts = self.group.deal(batches(split))

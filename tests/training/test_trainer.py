@@ -110,21 +110,25 @@ def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, setti
     assert all(torch.equal(a, b) for a, b in zip(whole.weights().values(), second.weights().values(), strict=True))
 
 
-def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data):
+@pytest.mark.parametrize(
+    ("precision", "others"),
+    [("fp32", ", or set `training.gradient_clip`."), ("bf16", "`, or set `hardware.precision` to fp32.")],
+)
+def test_a_loss_that_is_not_finite_ends_it_with_what_to_try(data, precision, others):
     run = trainer(
         data,
         **{
             "training.lr": 10.0,
             "training.optimizer": "sgd",
             "training.warmup_share": 0.0,
-            "hardware.precision": "fp32",
+            "hardware.precision": precision,
         },
     )
     with torch.no_grad():
         run.model.classifier.head.weight.fill_(math.inf)
     with pytest.raises(TrainingError, match="Lower `training.lr`") as failed:
         list(run.run())
-    assert failed.value.kind == "nan"
+    assert failed.value.kind == "nan" and str(failed.value).endswith(others)
 
 
 def test_running_out_of_memory_names_a_batch_that_fits(data, monkeypatch):
