@@ -177,7 +177,8 @@ def measured(run: Run, preset: str, variant: str, changes: list[str]) -> rows.Ro
     assert status.test_accuracy is not None
     data = load_dataset(settings.data, settings.seed, own=run.dataset_info())
     make = peer(variant, settings) or partial(ExpertNet, settings.model)
-    images = status.steps * min(settings.training.batch_size, len(data.train))
+    batch = int(min(settings.training.batch_size, len(data.train)) * settings.training.hardest_share)
+    images = status.steps * batch  # that an epoch learned from
     training = sum(images / (epoch["images_per_second"] or float("inf")) for epoch in history)
     seconds = sum(epoch["seconds"] or 0 for epoch in history)
     return {

@@ -79,6 +79,8 @@ class Trainer:
         self.updater = Updater(
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log, group
         )
+        hardest = self.updater.hardest
+        self.learned = hardest.count(self.batch_size) if hardest else self.batch_size  # images that a step learns from
         self._log = log
         self.epoch = 0  # completed
         self.seconds: list[float] = []  # of each completed epoch, also of those before a resume
@@ -165,7 +167,7 @@ class Trainer:
             if step % read_every == 0 or step == self.steps - 1:
                 loss = self.group.sum(totals)[0].item() / (step + 1) / self.group.count
                 self._check_finite(loss, f"The training loss is not a finite number in epoch {epoch}, step {step + 1}.")
-            speed = (step + 1) * self.batch_size / (time.perf_counter() - started)
+            speed = (step + 1) * self.learned / (time.perf_counter() - started)
             yield Progress("step", epoch, step + 1, self.steps, loss=loss, images_per_second=speed)
         seconds_training = time.perf_counter() - started
         self.group.average_statistics(self.model, self.evaluated)
@@ -178,8 +180,7 @@ class Trainer:
         if self.settings.watches_test or self._is_best(evaluation):
             self.best = Best(epoch=epoch, accuracy=evaluation.accuracy, loss=evaluation.loss, weights=self.weights())
         total_loss, total_correct = self.group.sum(totals).tolist()
-        seen, hardest = self.steps * self.batch_size, self.updater.hardest
-        learned = self.steps * hardest.count(self.batch_size) if hardest else seen
+        learned = self.steps * self.learned
         row: HistoryRow = {
             "epoch": epoch,
             "train_loss": total_loss / self.steps / self.group.count,
@@ -188,7 +189,7 @@ class Trainer:
             "val_accuracy": evaluation.accuracy,
             "lr": float(self.updater.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - started,
-            "images_per_second": seen / seconds_training,
+            "images_per_second": learned / seconds_training,
             **evaluation.routing_metrics(self.settings.model.routed_blocks),
         }
         self.seconds.append(row["seconds"] or 0.0)

@@ -8,6 +8,7 @@ from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.training.hardest import Hardest
 from expertnet.training.parallel import ALONE, Group
+from tests.support.colors import trainer
 
 CPU = torch.device("cpu")
 
@@ -49,3 +50,15 @@ def test_batch_norm_gets_more_than_one_of_the_chosen_images():
     with pytest.raises(SettingsError, match="`training.batch_size` must be at least 4"):
         build_settings("quick", "digits", pixel | {"training.batch_size": 3})
     build_settings("quick", "digits", pixel | {"training.batch_size": 4})
+
+
+def test_a_training_learns_from_half_of_each_batch_and_its_figures_are_of_these(data):
+    """Of 100 images, 6 batches of 16 are drawn. The colors are learned, so nearly all answers become right."""
+    run = trainer(data, **{"training.hardest_share": 0.5, "training.epochs": 6})
+    lines = []
+    for record in run.run():
+        if record.kind == "epoch":
+            lines.append(record.metrics)
+            if record.epoch == 1:
+                assert run.updater.hardest.losses.isfinite().sum() == 6 * 8
+    assert lines[-1]["val_accuracy"] > 0.9 and 0.6 < lines[-1]["train_accuracy"] <= 1
