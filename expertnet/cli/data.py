@@ -106,23 +106,39 @@ def add(
         return
     from hashlib import sha256
 
-    from expertnet.data.own.datasets import create_dataset, find_id
+    from expertnet.data.own.datasets import create_dataset, delete_dataset, find_id, remove_dataset
     from expertnet.data.own.edits import class_id
-    from expertnet.data.own.intake import add_files, files_at
+    from expertnet.data.own.intake import files_at, finish, stage
+    from expertnet.data.own.uploads import begin_upload, uploads_of
+    from expertnet.data.own.versions import open_version
 
-    for path in paths or ():
+    if name in BUILTIN:
+        raise DatasetError(f"{name} is a built-in dataset. Choose another name for yours.")
+    if not paths:
+        raise DatasetError("Name the folders, archives or images to add.")
+    for path in paths:
         if not path.exists():
             raise DatasetError(f"There is no file or folder {str(path)!r}. Check the path.")
     try:
-        dataset = find_id(name)
+        dataset, is_new = find_id(name), False
     except DatasetError:
-        dataset = create_dataset(name).dataset
-    files = (file for path in paths or () for file in files_at(path))
+        dataset, is_new = create_dataset(name).dataset, True
     # If this is interrupted, the same command adds what had arrived
-    upload = sha256(repr((to_class, [path.resolve() for path in paths or ()])).encode("utf-8", "replace")).hexdigest()
-    added = add_files(dataset, files, class_id(dataset, to_class) if to_class else "", printer, name=upload)
+    key = sha256(repr((to_class, [path.resolve() for path in paths])).encode("utf-8", "replace")).hexdigest()
+    try:
+        label, upload = class_id(dataset, to_class) if to_class else "", begin_upload(dataset, key)
+        for path in paths:
+            stage(upload, files_at(path), label, printer, archive=str(path))
+        added = finish(upload)
+    finally:
+        is_empty = not open_version(dataset).contents.images and not uploads_of(dataset)
+        if is_new and is_empty:
+            remove_dataset(dataset)
+            delete_dataset(dataset, set)
     for file, reason in added.rejected:
         say(f"{file}: {reason}")
+    if is_new and is_empty:
+        raise DatasetError(f"No image could be added, so there is no dataset “{name}”.")
     document = {
         "dataset": added.version.reference,
         "added": added.added,

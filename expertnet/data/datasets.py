@@ -12,7 +12,7 @@ from expertnet.data.batches import decode_arrays, decode_files, skipped_text
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded, data_root
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
-from expertnet.data.own.folders import REFERENCE, dataset_ids
+from expertnet.data.own.folders import dataset_ids, is_version
 from expertnet.data.own.versions import Version, find_version
 from expertnet.data.sources import find_source, list_entries, list_layout
 from expertnet.data.splits import Split
@@ -69,7 +69,7 @@ def refuse_if_missing(data: DataSettings) -> None:
     if is_missing(data):
         if "/" in data.dataset:
             raise DatasetError(f"There is no folder or archive {data.dataset!r}. Check the path.")
-        if REFERENCE.fullmatch(data.dataset) and "@" in data.dataset:
+        if is_version(data.dataset):
             raise DatasetError(f"There is no dataset {data.dataset!r}. It was removed; restore it on the Data page.")
         known = [*BUILTIN, *dataset_ids()]
         raise DatasetError(

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.info import DatasetInfo
+from expertnet.data.own.folders import is_version
 from expertnet.errors import RunError, UserError
 from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.figures import wilson
@@ -239,11 +240,10 @@ def _training(run: Run, info: DatasetInfo) -> Iterator[str]:
         yield f"It started from the weights of run `{settings.model.start_from}`, except in the classifier."
     environment = config.get("environment")
     if isinstance(environment, dict) and environment:
-        versions = ", ".join(
-            f"{escape_for_file(str(key))} {escape_for_file(str(value))}" for key, value in environment.items()
-        )
+        versions = ", ".join(escape_for_file(f"{key} {value}") for key, value in environment.items())
         yield f"\nVersions: {versions}."
-    if settings.data.dataset not in BUILTIN:  # a path says much about a computer
+    dataset = settings.data.dataset
+    if dataset not in BUILTIN and not is_version(dataset):  # a path says much about a computer
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"dataset": info.name})})
     preset = run.preset if run.preset in PRESETS else DEFAULT_PRESET
     yield f"\nTo train it again:\n\n    {printable(command_line(settings, preset))}"

@@ -32,6 +32,7 @@ from expertnet.service.intake import BYTES, FIELD, FORM, PIXELS, media_type, rea
 from expertnet.service.limits import SOON, Gate, Limits
 from expertnet.service.metrics import Measured, Metrics
 from expertnet.service.model import Found, Served
+from expertnet.utils.text import listed
 
 PAGE = Path(__file__).with_name("page.html")
 MOST_CLASSES = 1000  # in an answer
@@ -93,9 +94,7 @@ def make_app(
 
     async def check_host(request: Request) -> None:
         if hosts and request.url.hostname not in hosts:
-            raise HTTPException(
-                400, f"Without an API key, the service answers only requests for {' and '.join(hosts)}."
-            )
+            raise HTTPException(400, f"Without an API key, the service answers only requests for {listed(hosts)}.")
 
     app = FastAPI(
         title="ExpertNet prediction service",

@@ -10,6 +10,7 @@ _PYTHON = """\
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 
 headers = {"Content-Type": "application/octet-stream"}
@@ -17,8 +18,11 @@ if key := os.environ.get("EXPERTNET_API_KEY"):
     headers["Authorization"] = f"Bearer {key}"
 with open(sys.argv[1], "rb") as image:
     request = urllib.request.Request("{url}/predict?top=3", image.read(), headers)
-with urllib.request.urlopen(request) as response:
-    answer = json.load(response)
+try:
+    with urllib.request.urlopen(request) as response:
+        answer = json.load(response)
+except urllib.error.HTTPError as refusal:
+    sys.exit(json.load(refusal)["error"])
 assert answer["network"]["run"] == "{run}"
 for prediction in answer["images"][0]["predictions"]:
     print(f"{prediction['label']}: {prediction['probability']:.1%}")

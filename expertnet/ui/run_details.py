@@ -28,7 +28,8 @@ def settings_table(run: Run) -> None:
     values = sorted(flat(settings).items(), key=lambda item: item[0] not in changed)
     if known:
         count = counted(len(changed), "setting differs", "settings differ")
-        st.caption(f"{count} from the preset “{escape(run.preset)}”." + (" They come first." if changed else ""))
+        first = ("", " It comes first.", " They come first.")[min(len(changed), 2)]
+        st.caption(f"{count} from the preset “{escape(run.preset)}”.{first}")
     labels = {field.key: field.label for field in setting_fields()}
     rows = [(labels[key], display_value(value), key, display_value(usual[key])) for key, value in values]
     table = pd.DataFrame(rows, columns=["Setting", "Value", "Key", "Preset"])

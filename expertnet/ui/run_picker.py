@@ -17,7 +17,7 @@ from expertnet.store.rows import RunRow
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.training.controls import TAG
-from expertnet.ui.shell import NO_RUN, keep_choice, nothing_yet, shown_error, toast
+from expertnet.ui.shell import keep_choice, missing, nothing_yet, shown_error, toast
 from expertnet.utils.text import cut, escape, percent
 
 NEWEST = 50  # finished runs of which the default one is chosen by its routing
@@ -60,7 +60,7 @@ def pick_run(row: DeltaGenerator, images: bool = False) -> tuple[Run, Checkpoint
                 try:
                     run = store.get(asked)
                 except RunError:  # whose text names folders and commands
-                    raise RunError(NO_RUN) from None
+                    raise RunError(missing(asked, store)) from None
                 check_network(run)
         return None
     if chosen != initial:

@@ -13,6 +13,8 @@ from expertnet.errors import UserError
 from expertnet.settings.fields import with_labels
 from expertnet.store.notes import SWEEP_TAG
 from expertnet.store.run import Run
+from expertnet.store.run_store import RunStore
+from expertnet.store.trash import trashed
 from expertnet.training import controls
 from expertnet.training.manager import manager
 from expertnet.ui import choices
@@ -47,7 +49,6 @@ TRIALS = {controls.TAG, SWEEP_TAG}
 STRIP_TICK, IDLE_TICK = 3.0, 10.0  # seconds; the second while nothing trains
 LONGEST = 40  # characters of a title in the strip
 TOASTS = "toasts"  # in the session: sentences that are not drawn yet
-NO_RUN = "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
 def _page(name: str) -> Any:
@@ -64,6 +65,13 @@ def link(name: str, label: str, run: str | None = None, icon: str | None = None,
 def open_page(name: str, run: str, **query: str) -> None:
     """Open a run on a page. Callbacks cannot do this."""
     st.switch_page(_page(name), query_params={"run": run} | query)
+
+
+def missing(run_id: str, store: RunStore) -> str:
+    """Say why there is no run at the URL."""
+    if any(run.id == run_id for run in trashed(store)):
+        return "This run is in the trash. You can restore it on the Runs page."
+    return "There is no run at this URL. It was deleted, or the URL is mistyped."
 
 
 def nothing_yet(sentence: str) -> None:

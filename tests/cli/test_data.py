@@ -1,7 +1,11 @@
 """`expertnet data`."""
 
+import json
+import shutil
+
 import pytest
 
+from expertnet.data.own.datasets import create_dataset
 from tests.support.command import command, document, refused
 from tests.support.own import files_of, png
 from tests.support.uploads import archive_of
@@ -60,7 +64,29 @@ def test_files_that_are_no_images_are_named(folder):
     assert "rose/notes.txt: The file is not an image in a supported format" in done.stderr
     for path, _ in files_of("rose", "tulip"):
         (folder / path).write_bytes(b"")
-    assert command("data", "add", "empty", folder).returncode == 2
+    done = command("data", "add", "empty", folder)
+    assert done.returncode == 2 and "so there is no dataset “empty”" in done.stderr
+    assert "slash" in refused(command("data", "add", "bare", folder / "rose", "--class", "a/b"))
+    assert [row["dataset"] for row in document("data", "list") if row["own"]] == ["flowers"]
+
+
+def test_what_is_named_like_a_built_in_dataset_is_not_taken_for_it(folder):
+    assert "built-in dataset. Choose another name" in refused(command("data", "add", "digits", folder))
+    create_dataset("digits")  # as the Data page allows
+    for what in ("prune", "remove", "split"):
+        said = refused(command("data", what, "digits", *(["--test", "0.3"] if what == "split" else [])))
+        assert "digits is a built-in dataset, which cannot be changed. Yours of the same name is digits-2." in said
+    assert "Name the folders" in refused(command("data", "add", "more"))
+
+
+def test_images_beside_the_class_folders_of_an_archive_are_rejected(folder, tmp_path):
+    (folder / "loose.png").write_bytes(png(99))
+    archive = shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path, "pictures")
+    done = command("data", "add", "flowers", archive, folder, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and (found["added"], found["present"]) == (8, 8)
+    assert [each["file"] for each in found["rejected"]] == ["loose.png", "pictures/loose.png"]
+    assert set(document("data", "show", "flowers")["classes"]) == {"rose", "tulip"}
 
 
 def test_an_archive_is_added(tmp_path):

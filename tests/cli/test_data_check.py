@@ -41,4 +41,4 @@ def test_a_dataset_of_ones_own_is_checked_by_name_and_split(own):
     assert found["dataset"].startswith("mine@") and found["train"] + found["validation"] + found["test"] == 11
     assert found["validation"] > 0
     assert document("data", "check", "mine", "--distance", 0)["duplicates"][0]["across_sets"] is False
-    assert "no dataset" in refused(command("data", "split", "digits"))
+    assert "built-in dataset" in refused(command("data", "split", "digits"))

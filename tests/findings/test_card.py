@@ -144,6 +144,9 @@ def test_a_card_shows_what_users_name_as_text_and_no_path():
     body = card.split("---\n", 2)[2]
     assert "<script" not in body and "<b>" not in body and "\n## d" not in body and "(http:" not in body
     assert "/home" not in card and "--dataset birds" in section(card, "Training")
+    config["data"]["dataset"] = "birds@2"  # which the command finds
+    run.write_config(config)
+    assert "--dataset birds@2" in section(model_card(run), "Training")
 
 
 def test_the_command_trains_with_these_settings():

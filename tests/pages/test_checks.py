@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from expertnet.curation.labels import Doubts, Suspect
 from expertnet.data.own.datasets import create_dataset, undo
@@ -91,6 +92,16 @@ def test_selected_images_are_moved_or_removed_and_then_left_out(test):
     test.session_state["grid Duplicates own"] = {"selected": [key]}
     press(drawn(test), "Remove")
     assert key not in open_version("own").contents.images and len(groups(test)) == 1
+
+
+def test_an_image_with_two_faults_is_one_suspect_image(test):
+    add_files("own", [("a/black.png", encoded(Image.new("RGB", (64, 64))))])
+    press(drawn(test), "Check again")
+    assert "Suspect images (2)" in test.segmented_control(key="check").options
+    shown = [
+        sorted(caption.splitlines()[0] for caption in group.values()) for _, group in groups(choose(test, "images"))
+    ]
+    assert sorted(shown) == [["black.png"], ["black.png", "dark.png"]]
 
 
 def test_a_suggested_class_is_taken_at_a_press(test):

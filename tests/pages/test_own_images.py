@@ -45,6 +45,12 @@ def test_images_named_in_the_url_are_inspected_only_on_request(tmp_path):
         assert chosen(shown).endswith(SIX) and "Classes: cat (3), dog (3)" in classes_of(shown)
 
 
+def test_a_removed_dataset_named_in_the_url_is_said_to_be_removed():
+    test = form(dataset="flowers@4")
+    assert test.button(key="start").disabled and not any(button.key == "look" for button in test.button)
+    assert any("There is no dataset 'flowers@4'. It was removed" in each.value for each in (*test.error, *test.warning))
+
+
 def test_one_class_in_place_of_its_folder_leads_to_the_folder(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)

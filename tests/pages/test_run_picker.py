@@ -16,6 +16,12 @@ from tests.support.opening import finished, new_session, opened, to_page
 from tests.support.stores import changed, damaged, stopped_at_once, without_classes
 
 
+def in_the_trash(store):
+    run = finished(store)
+    move_to_trash(run)
+    return run
+
+
 @pytest.mark.parametrize("page", ["experts", "predict"])
 @pytest.mark.parametrize(
     ("make", "why"),
@@ -24,6 +30,7 @@ from tests.support.stores import changed, damaged, stopped_at_once, without_clas
         (stopped_at_once, "was stopped before it completed an epoch"),
         (damaged, "You can only delete"),
         (lambda store: None, "There is no run at this URL"),
+        (in_the_trash, "This run is in the trash."),
     ],
 )
 def test_a_run_that_cannot_be_shown_gets_a_reason_and_no_other_run_replaces_it(page, make, why):

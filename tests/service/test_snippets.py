@@ -54,6 +54,21 @@ def test_a_script_classifies_an_image(served, url, tmp_path, predictions, progra
     assert printed([program, name, "image.png"], tmp_path).splitlines() == expected
 
 
+@pytest.mark.parametrize(
+    ("program", "write", "name"),
+    [
+        (sys.executable, snippets.python, "classify.py"),
+        pytest.param("node", snippets.javascript, "classify.mjs", marks=needs("node")),
+    ],
+)
+def test_a_script_prints_why_a_file_was_refused(served, url, tmp_path, program, write, name):
+    (tmp_path / name).write_text(write(served.run, url))
+    (tmp_path / "image.png").write_text("no image")
+    done = subprocess.run([program, name, "image.png"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "The file is not an image in a supported format" in done.stderr
+    assert program != sys.executable or "Traceback" not in done.stderr
+
+
 @needs("curl")
 def test_curl_classifies_an_image(url, tmp_path, predictions):
     assert f'"label":"{predictions[0].label}"' in printed(snippets.curl(url), tmp_path, shell=True)

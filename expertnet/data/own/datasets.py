@@ -67,6 +67,9 @@ def find_id(text: str) -> str:
     if text in ids:
         return text
     titled = [name for name in ids if same_title(name, text)]
+    if text in BUILTIN:
+        yours = f" Yours of the same name is {titled[0]}." if titled else ""
+        raise DatasetError(f"{text} is a built-in dataset, which cannot be changed.{yours}")
     if not titled:
         raise DatasetError(f"There is no dataset {text[:80]!r}. 'expertnet data list' names them all.")
     return titled[0]

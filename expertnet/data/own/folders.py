@@ -17,6 +17,13 @@ from pathlib import Path
 from expertnet.data.cache import data_root
 
 REFERENCE = re.compile(r"([a-z0-9][a-z0-9-]{0,39})(?:@([1-9]\d{0,8}))?")  # such as flowers or flowers@3
+
+
+def is_version(dataset: str) -> bool:
+    """Return whether a setting names a version of a dataset, such as flowers@3, which need not exist, and no path."""
+    return REFERENCE.fullmatch(dataset) is not None and "@" in dataset
+
+
 TRASH = ".trash"
 
 

@@ -1,6 +1,7 @@
 """Take image files into a dataset of yours: first onto the disk, decoded and hashed, then into a version."""
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from expertnet.data.own.files import THUMB, to_jpeg, write_once
 from expertnet.data.own.folders import blob, home
 from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import Taken, checked_name, file_name
-from expertnet.data.own.uploads import Arrived, ArrivedFile, Upload, begin_upload, incoming
+from expertnet.data.own.uploads import NO_CLASS, PARTS, Arrived, ArrivedFile, Upload, begin_upload, folders_of, incoming
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
@@ -28,7 +29,6 @@ from expertnet.utils.text import counted, printable
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
 MOST_REJECTED = 1000  # files that are named in the log, and on the page
-PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,13 @@ def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
 
 def _take(folder: Path, path: str, data: bytes, class_name: str) -> ArrivedFile:
     """Write an image to the disk and describe it, or say why it is none; nothing of files that systems leave in folders."""
-    *parents, name = [part for part in path.replace("\\", "/").split("/") if part] or [""]
-    if any(part.startswith(".") or part == "__MACOSX" for part in (*parents, name)):
+    parents, chosen = folders_of(path), bool(class_name)
+    if any(part.startswith(".") or part == "__MACOSX" for part in re.split(r"[/\\]", path)):
         return {"path": path}
     try:
         if not class_name:
             if not parents:
-                raise DatasetError("It is in no class folder. Choose a class for it.")
+                raise DatasetError(NO_CLASS)
             class_name = checked_name(parents[-1], "folder's name")
         small, (width, height), image_format = inspect_image(data, THUMB)
     except (ImageError, DatasetError) as error:
@@ -172,7 +172,7 @@ def _take(folder: Path, path: str, data: bytes, class_name: str) -> ArrivedFile:
         write_once(thumb, to_jpeg(small))
     split = PARTS.get(parents[-2].lower(), "") if len(parents) > 1 else ""
     image = OwnImage("", file_name(path, image_format), digest, len(data), width, height, split)
-    return {"path": path, "class": class_name, "image": asdict(image)}
+    return {"path": path, "class": class_name, "chosen": chosen, "image": asdict(image)}
 
 
 def _note(upload: Upload, found: list[ArrivedFile], contents: list[bytes]) -> None:

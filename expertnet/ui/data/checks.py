@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import pandas as pd
@@ -56,7 +57,7 @@ def checks_view(version: Version) -> None:
     }
     titles = {
         "duplicates": "Duplicates",
-        "images": _titled("Suspect images", sum(map(len, faults.values()))),
+        "images": _titled("Suspect images", len(set(chain(*faults.values())))),
         "files": _titled("Unusable files", len(seen.survey.unreadable)),
         "classes": "Classes",
         "labels": "Wrong labels",

@@ -16,7 +16,7 @@ from expertnet.ui.runs.actions import run_actions
 from expertnet.ui.runs.imports import import_panel
 from expertnet.ui.runs.state import IMPORT, TRASH, close_drawer, drawer, open_drawer, opened
 from expertnet.ui.runs.trash import trash_panel
-from expertnet.ui.shell import NO_RUN, shown_error, state_label, toast
+from expertnet.ui.shell import missing, shown_error, state_label, toast
 from expertnet.ui.style import room_key
 from expertnet.utils.text import escape, percent, time_text
 
@@ -44,7 +44,7 @@ def show_drawer(index: RunIndex, store: RunStore) -> None:
     elif row is not None:
         drawer(escape(row.title), lambda: _run(row), WIDTH)
     elif what:
-        toast(NO_RUN)
+        toast(missing(what, store))
         close_drawer()
 
 

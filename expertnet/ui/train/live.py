@@ -13,11 +13,10 @@ from expertnet.store.index import ENDED, OWN, READABLE, open_index
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES, Status
-from expertnet.store.trash import trashed
 from expertnet.training.manager import manager
 from expertnet.ui.auth import login
 from expertnet.ui.run_picker import CHOSEN
-from expertnet.ui.shell import NO_RUN, shown_error, toast
+from expertnet.ui.shell import missing, shown_error, toast
 from expertnet.ui.train.actions import training_actions
 from expertnet.ui.train.ended import ended_view
 from expertnet.ui.train.overview import curves, live_metrics, live_progress
@@ -61,9 +60,7 @@ def _named(run_id: str) -> Run | None:
     try:
         return store.get(run_id)
     except RunError:
-        in_trash = any(run.id == run_id for run in trashed(store))
-        # a toast is visible wherever the page is scrolled to
-        toast("This run is in the trash. You can restore it on the Runs page." if in_trash else NO_RUN)
+        toast(missing(run_id, store))  # which is visible wherever the page is scrolled to
         st.query_params["run"] = NONE
         return None
 

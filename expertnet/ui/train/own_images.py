@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from expertnet.data.custom import Scan
-from expertnet.data.datasets import dataset_title
+from expertnet.data.datasets import dataset_title, is_missing
+from expertnet.data.own.folders import is_version
 from expertnet.data.own.versions import Version, find_version
 from expertnet.data.samples import first_images, read_samples
 from expertnet.data.uploads import is_upload
@@ -89,7 +90,8 @@ def _inspect(form: Form, data: DataSettings) -> tuple[Scan | None, str, Path | N
     A path from the URL is inspected only after you agree, so that no link leads the server through its disk.
     """
     dataset = data.dataset
-    if dataset == form.url_dataset and dataset not in _inspected and find_version(dataset) is None:
+    is_path = find_version(dataset) is None and not (is_version(dataset) and is_missing(data))
+    if dataset == form.url_dataset and dataset not in _inspected and is_path:
         st.button(
             "Inspect these images",
             icon=":material/visibility:",

@@ -79,7 +79,7 @@ def test_an_image_is_once_in_a_class_and_may_be_in_two(dataset):
 
 
 def test_names_in_a_class_differ(dataset):
-    add_files(dataset, [("a/x/a/1.png", png(1)), ("a/1.png", png(2))])
+    add_files(dataset, [("b/x/a/1.png", png(1)), ("a/1.png", png(2))])
     assert {image.name for _, image in open_version(dataset).ordered} == {"1.png", "1 (2).png"}
 
 
@@ -140,6 +140,19 @@ def test_folders_named_train_and_test_assign_the_images(dataset):
     add_files(dataset, files)
     splits = {image.name: image.split for _, image in open_version(dataset).ordered}
     assert splits == {"train.png": "train", "test.png": "test", "val.png": "validation"}
+
+
+def test_images_beside_class_folders_are_rejected(dataset):
+    paths = ("all/1.png", "all/train/2.png", "all/train/a/3.png", "all/train/b/4.png", "all/test/a/5.png")
+    added = add_files(dataset, [(path, png(number)) for number, path in enumerate(paths)])
+    assert added.rejected == [(path, "It is in no class folder. Choose a class for it.") for path in paths[:2]]
+    assert set(added.version.contents.classes.values()) == {"a", "b"} and added.added == 3
+    chosen = add_files(
+        dataset, [("all/1.png", png(0)), ("all/c/6.png", png(6))], class_named(added.version.contents, "a")
+    )
+    assert chosen.added == 2 and not chosen.rejected
+    alone = add_files(dataset, [("train/7.png", png(7)), ("ants/8.png", png(8)), ("ants/red/9.png", png(9))])
+    assert set(alone.version.contents.classes.values()) == {"a", "b", "train", "ants", "red"}
 
 
 def test_an_archive_is_added(dataset, tmp_path):
