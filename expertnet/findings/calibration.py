@@ -42,7 +42,8 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
         "images, and changes no answer."
     )
     if after is None:
-        fitted = "There is no temperature, because there are no validation images to fit it on, or because all answers for them are right."
+        fitted = ""
+        sentence += ". There is no temperature, because no validation images are at hand to fit it on, or all answers for them are right"
     elif outputs.part == "validation":
         fitted += (
             " Here it is judged on the images that it was fitted on. Look at the test images to see what it is worth."
