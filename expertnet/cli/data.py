@@ -11,7 +11,7 @@ from expertnet.cli.options import Json
 from expertnet.cli.output import ActivityPrinter, aligned, print_result, say
 from expertnet.data.builtin import BUILTIN
 from expertnet.errors import DatasetError
-from expertnet.utils.text import counted, size_text
+from expertnet.utils.text import counted, printable, size_text
 
 data = typer.Typer(
     help="List, show, make and remove datasets.", no_args_is_help=False, rich_markup_mode=None, add_completion=False
@@ -108,7 +108,7 @@ def add(
 
     from expertnet.data.own.datasets import create_dataset, delete_dataset, find_id, remove_dataset
     from expertnet.data.own.edits import class_id
-    from expertnet.data.own.intake import files_at, finish, stage
+    from expertnet.data.own.intake import files_at, finish, is_image_file, stage
     from expertnet.data.own.uploads import begin_upload, uploads_of
     from expertnet.data.own.versions import open_version
 
@@ -127,17 +127,21 @@ def add(
     key = sha256(repr((to_class, [path.resolve() for path in paths])).encode("utf-8", "replace")).hexdigest()
     try:
         label, upload = class_id(dataset, to_class) if to_class else "", begin_upload(dataset, key)
+        single = [path for path in paths if is_image_file(path)]
+        stage(upload, (file for path in single for file in files_at(path)), label, printer)
         for path in paths:
-            stage(upload, files_at(path), label, printer, archive=str(path))
+            if path not in single:
+                stage(upload, files_at(path), label, printer, archive=printable(str(path.resolve())))
         added = finish(upload)
     finally:
-        is_empty = not open_version(dataset).contents.images and not uploads_of(dataset)
-        if is_new and is_empty:
+        if is_new and not (
+            open_version(dataset).contents.images or any(each.arrived().images for each in uploads_of(dataset))
+        ):
             remove_dataset(dataset)
             delete_dataset(dataset, set)
     for file, reason in added.rejected:
         say(f"{file}: {reason}")
-    if is_new and is_empty:
+    if is_new and not added.version.contents.images:
         raise DatasetError(f"No image could be added, so there is no dataset “{name}”.")
     document = {
         "dataset": added.version.reference,

@@ -38,7 +38,7 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
     if after is not None:
         sentence += f"; with temperature {temperature:.2f}, {percent(after.ece)} and {after.nll:.3f}"
     fitted = (
-        "The temperature divides the logits. It minimizes the negative log-likelihood of the validation images, never of the test "
+        " The temperature divides the logits. It minimizes the negative log-likelihood of the validation images, never of the test "
         "images, and changes no answer."
     )
     if after is None:
@@ -53,7 +53,7 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
         "bins of equal width. A dot is the mean confidence and the accuracy of a bin's images, with the 95% interval of Wilson. Bins "
         "with few images may be off the line by chance. The expected calibration error (ECE) is the mean distance from the diagonal, "
         "weighted with the images; with few images it is above 0 even for perfect probabilities. The negative log-likelihood "
-        f"(NLL) is in nats. {fitted} (Guo 2017, arXiv:1706.04599.)"
+        f"(NLL) is in nats.{fitted} (Guo 2017, arXiv:1706.04599.)"
     )
     return Finding(
         f"reliability-{outputs.part}",

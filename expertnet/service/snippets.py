@@ -22,7 +22,7 @@ try:
     with urllib.request.urlopen(request) as response:
         answer = json.load(response)
 except urllib.error.HTTPError as refusal:
-    sys.exit(json.load(refusal)["error"])
+    sys.exit(f"{refusal}: {refusal.read().decode()}")
 assert answer["network"]["run"] == "{run}"
 for prediction in answer["images"][0]["predictions"]:
     print(f"{prediction['label']}: {prediction['probability']:.1%}")

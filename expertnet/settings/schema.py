@@ -295,9 +295,10 @@ class TrainingSettings(Section):
     """cosine: annealing to zero. one_cycle: a linear rise, then a linear fall to zero."""
     warmup_share: float = setting(0.0, "Warm-up share", step=0.05, ge=0.0, le=0.9)
     """Share of all steps in which the learning rate rises from zero."""
-    hardest_share: float = setting(1.0, "Hardest share of a batch", advanced=True, step=0.05, gt=0.0, le=1.0)
+    hardest_share: float = setting(1.0, "Hardest share of a batch", advanced=True, step=0.05, ge=0.05, le=1.0)
     """Learn from this share of each batch only: from the images with the largest losses when the network last learned from
-    them, and first from those that are new (Jiang 2019, arXiv:1910.00762). 1 learns from all.
+    them, and first from those that are new (Jiang 2019, arXiv:1910.00762). The learning rates stay those of a whole batch.
+    1 learns from all.
     """
     label_smoothing: float = setting(0.0, "Label smoothing", step=0.05, ge=0.0, lt=1.0)
     """Share of the target spread evenly over all classes."""
@@ -435,6 +436,12 @@ class Settings(Section):
         if size % count:
             raise ValueError(
                 f"`training.batch_size` must be a multiple of `hardware.processes` ({count}), which divide each step. You entered {size}."
+            )
+        chosen = int(size * self.training.hardest_share)
+        if chosen % count:
+            raise ValueError(
+                f"`training.hardest_share` of a batch must be a multiple of `hardware.processes` ({count}), which divide each step. "
+                f"You entered {self.training.hardest_share:g}, which is {counted(chosen, 'image')}."
             )
         for key, value, wrong, instead in (
             ("hardware.device", hardware.device, hardware.device not in ("auto", "cpu", "cuda"), "auto, cpu or cuda"),

@@ -13,6 +13,11 @@ from torch import Tensor
 from expertnet.training.parallel import Group
 
 
+def chosen_count(share: float, images: int, processes: int = 1) -> int:
+    """Return how many images of a batch are learned from: as many by each process, and at least one."""
+    return max(int(share * images) // processes, 1) * processes
+
+
 class Hardest:
     """The last loss of each training image (N,), infinite for those that were never learned from, so these come first.
 
@@ -23,13 +28,13 @@ class Hardest:
         self.share, self.group = share, group
         self.losses = torch.full((images,), torch.inf, device=device)
 
-    def count(self, images: int) -> int:
-        """Return how many images of a batch are chosen: as many for each process, and at least one."""
-        return max(int(self.share * images) // self.group.count, 1) * self.group.count
-
     def choose(self, batch: Tensor) -> Tensor:
-        """Return the indices of the hardest images among those of a batch, in its order, which does not depend on rounding."""
-        return batch[self.losses[batch].topk(self.count(len(batch))).indices.sort().values]
+        """Return the indices of the hardest images among those of a batch, in its order.
+
+        In the order of the losses, rounding would change which image gets which augmentation.
+        """
+        count = chosen_count(self.share, len(batch), self.group.count)
+        return batch[self.losses[batch].topk(count).indices.sort().values]
 
     @torch.no_grad()
     def remember(self, chosen: Tensor, logits: Tensor, targets: Sequence[tuple[Tensor, float]]) -> None:
@@ -38,4 +43,5 @@ class Hardest:
         mine = self.group.share(losses)
         for answers, share in targets:
             mine += F.cross_entropy(logits.float(), answers, reduction="none") * share
-        self.losses[chosen] = self.group.sum(losses)
+        # of an image that was drawn twice, the larger one on every device
+        self.losses.scatter_reduce_(0, chosen, self.group.sum(losses), "amax", include_self=False)

@@ -56,6 +56,7 @@ class Updater:
         self.average_warms_up = True  # runs of older versions resume without
         self.average = copy.deepcopy(model) if settings.training.ema else None
         self.averaged = 0  # updates of the average so far
+        # the images that are left out of a batch would have added little to the sum of its losses, so its rates are kept
         self.optimizers = make_optimizers(model, settings.training, min(settings.training.batch_size, len(train)))
         self.flips = flips(settings.data)
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))

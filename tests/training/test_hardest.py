@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
-from expertnet.training.hardest import Hardest
+from expertnet.training.hardest import Hardest, chosen_count
 from expertnet.training.parallel import ALONE, Group
 from tests.support.colors import trainer
 
@@ -29,7 +29,8 @@ def test_the_images_with_the_largest_last_losses_are_chosen_and_new_ones_first()
     ("share", "images", "processes", "count"), [(0.5, 7, 1, 3), (0.1, 7, 1, 1), (0.5, 12, 4, 4), (0.1, 12, 4, 4)]
 )
 def test_each_process_gets_as_many(share, images, processes, count):
-    assert hardest(share, [0.0] * images, Group(0, processes)).count(images) == count
+    assert chosen_count(share, images, processes) == count
+    assert len(hardest(share, [0.0] * images, Group(0, processes)).choose(torch.arange(images))) == count
 
 
 def test_what_was_chosen_gets_its_new_loss_and_the_rest_keeps_the_old_one():
@@ -41,6 +42,19 @@ def test_what_was_chosen_gets_its_new_loss_and_the_rest_keeps_the_old_one():
         for row, a, b in zip(logits, one, other, strict=True)
     ]
     assert made.losses.tolist() == pytest.approx([1.0, mixed[1].item(), 3.0, mixed[0].item()])
+
+
+def test_an_image_that_was_drawn_twice_keeps_the_larger_loss():
+    made, logits = hardest(0.5, [9.0, 9.0]), torch.tensor([[0.0, 2.0], [0.0, 5.0], [0.0, 1.0]])
+    made.remember(torch.tensor([1, 1, 1]), logits, [(torch.tensor([0, 0, 0]), 1.0)])
+    assert made.losses.tolist() == pytest.approx([9.0, F.cross_entropy(logits[1], torch.tensor(0)).item()])
+
+
+def test_several_processes_learn_from_as_many_images_as_one():
+    chosen = {"training.batch_size": 128, "training.hardest_share": 0.3}
+    with pytest.raises(SettingsError, match="must be a multiple of `hardware.processes` \\(4\\).* which is 38 images"):
+        build_settings("quick", "digits", chosen | {"hardware.processes": 4})
+    build_settings("quick", "digits", chosen | {"hardware.processes": 2})
 
 
 def test_batch_norm_gets_more_than_one_of_the_chosen_images():

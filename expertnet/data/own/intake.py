@@ -19,7 +19,8 @@ from expertnet.data.own.files import THUMB, to_jpeg, write_once
 from expertnet.data.own.folders import blob, home
 from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import Taken, checked_name, file_name
-from expertnet.data.own.uploads import NO_CLASS, PARTS, Arrived, ArrivedFile, Upload, begin_upload, folders_of, incoming
+from expertnet.data.own.strays import NO_CLASS, folders_of, without_strays
+from expertnet.data.own.uploads import Arrived, ArrivedFile, Upload, begin_upload, incoming
 from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
@@ -29,6 +30,7 @@ from expertnet.utils.text import counted, printable
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
 MOST_REJECTED = 1000  # files that are named in the log, and on the page
+PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,14 @@ def add_files(
     return finish(upload)
 
 
+def is_image_file(path: Path) -> bool:
+    """Return whether a path is that of a single image, and not of a folder or an archive."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
 def files_at(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a folder or an archive, or an image itself. Raises DatasetError or OSError."""
-    if path.suffix.lower() in SUFFIXES and path.is_file():
+    if is_image_file(path):
         yield printable(path.name), read_file(path, MAX_BYTES + 1)  # JSON cannot hold names that are not UTF-8
         return
     for entry in entries(path):
@@ -155,7 +162,7 @@ def _batches(files: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
 
 def _take(folder: Path, path: str, data: bytes, class_name: str) -> ArrivedFile:
     """Write an image to the disk and describe it, or say why it is none; nothing of files that systems leave in folders."""
-    parents, chosen = folders_of(path), bool(class_name)
+    parents, by_folder = folders_of(path), not class_name
     if any(part.startswith(".") or part == "__MACOSX" for part in re.split(r"[/\\]", path)):
         return {"path": path}
     try:
@@ -172,7 +179,7 @@ def _take(folder: Path, path: str, data: bytes, class_name: str) -> ArrivedFile:
         write_once(thumb, to_jpeg(small))
     split = PARTS.get(parents[-2].lower(), "") if len(parents) > 1 else ""
     image = OwnImage("", file_name(path, image_format), digest, len(data), width, height, split)
-    return {"path": path, "class": class_name, "chosen": chosen, "image": asdict(image)}
+    return {"path": path, "class": class_name, "by_folder": by_folder, "image": asdict(image)}
 
 
 def _note(upload: Upload, found: list[ArrivedFile], contents: list[bytes]) -> None:
@@ -196,7 +203,7 @@ def finish(upload: Upload) -> Added:
     """Add the files that have arrived to their classes, as one version. Raises DatasetError."""
     with incoming(upload.dataset):
         upload.touch()  # or it is gone
-        found = upload.arrived()
+        found = without_strays(upload.arrived(), open_version(upload.dataset).contents.classes.values())
         counts: Counter[str] = Counter()
         joined: dict[str, str] = {}
 

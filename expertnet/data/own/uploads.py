@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,15 +31,13 @@ class UploadGoneError(DatasetError):
     """The upload was added to the dataset, or discarded."""
 
 
-# A file, the archive that it was in, and why it was rejected, or its class, whether a user chose that instead of the folder, and the
-# fields of an OwnImage without a label
+# A file, the archive or folder that it was in, and why it was rejected, or its class, whether the innermost folder gave the class, and
+# the fields of an OwnImage without a label
 ArrivedFile = TypedDict(
     "ArrivedFile",
-    {"path": str, "archive": str, "reason": str, "class": str, "chosen": bool, "image": dict[str, Any]},
+    {"path": str, "archive": str, "reason": str, "class": str, "by_folder": bool, "image": dict[str, Any]},
     total=False,
 )
-PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
-NO_CLASS = "It is in no class folder. Choose a class for it."
 
 
 @dataclass(frozen=True)
@@ -122,30 +120,8 @@ def _arrived(path: Path) -> Arrived:
     ]  # a file may have come twice, because an answer was lost
     rejected = dict.fromkeys((file["path"], file["reason"]) for file in files if "reason" in file)
     images = {(f.get("archive"), f["path"], f["class"], f["image"]["digest"]): f for f in files if "image" in f}
-    around = _around_classes(images.values())
-    stray = {key for key, file in images.items() if not file.get("chosen") and (key[0], folders_of(key[1])) in around}
-    rejected |= dict.fromkeys((images[key]["path"], NO_CLASS) for key in images if key in stray)
     sent = frozenset(file["path"] for file in files if "archive" not in file)
-    return Arrived([file for key, file in images.items() if key not in stray], list(rejected), sent)
-
-
-def folders_of(path: str) -> tuple[str, ...]:
-    """Return the names of the folders around a file, from the outermost."""
-    return tuple(part for part in path.replace("\\", "/").split("/") if part)[:-1]
-
-
-def _around_classes(images: Iterable[ArrivedFile]) -> set[tuple[str | None, tuple[str, ...]]]:
-    """Return the folders around class folders, with the archive: the one around everything, and such as `train`."""
-    found: dict[str | None, set[tuple[str, ...]]] = {}
-    for file in images:
-        if not file.get("chosen"):
-            found.setdefault(file.get("archive"), set()).add(folders_of(file["path"]))
-    return {
-        (archive, outer)
-        for archive, folders in found.items()
-        for outer in {folder[:depth] for folder in folders for depth in range(1, len(folder))}
-        if outer[-1].lower() in PARTS or (len(outer) == 1 and all(folder[:1] == outer for folder in folders))
-    }
+    return Arrived(list(images.values()), list(rejected), sent)
 
 
 def begin_upload(dataset: str, name: str = "") -> Upload:

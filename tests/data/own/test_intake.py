@@ -143,16 +143,18 @@ def test_folders_named_train_and_test_assign_the_images(dataset):
 
 
 def test_images_beside_class_folders_are_rejected(dataset):
-    paths = ("all/1.png", "all/train/2.png", "all/train/a/3.png", "all/train/b/4.png", "all/test/a/5.png")
+    paths = ("all/1.png", "all/train/a/3.png", "all/train/b/4.png", "all/test/a/5.png")
     added = add_files(dataset, [(path, png(number)) for number, path in enumerate(paths)])
-    assert added.rejected == [(path, "It is in no class folder. Choose a class for it.") for path in paths[:2]]
+    assert added.rejected == [("all/1.png", "It is in no class folder. Choose a class for it.")]
     assert set(added.version.contents.classes.values()) == {"a", "b"} and added.added == 3
+    again = add_files(dataset, [("a/6.png", png(7)), ("a/more/7.png", png(8))])  # in a class that is there
+    assert again.added == 2 and not again.rejected
     chosen = add_files(
         dataset, [("all/1.png", png(0)), ("all/c/6.png", png(6))], class_named(added.version.contents, "a")
     )
     assert chosen.added == 2 and not chosen.rejected
     alone = add_files(dataset, [("train/7.png", png(7)), ("ants/8.png", png(8)), ("ants/red/9.png", png(9))])
-    assert set(alone.version.contents.classes.values()) == {"a", "b", "train", "ants", "red"}
+    assert set(alone.version.contents.classes.values()) == {"a", "b", "more", "train", "ants", "red"}
 
 
 def test_an_archive_is_added(dataset, tmp_path):
