@@ -7,7 +7,6 @@ from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from expertnet.store.trash import move_to_trash
 from expertnet.training.manager import manager
-from expertnet.ui.shell import NO_RUN
 from tests.support.opening import finished, opened, query_of, to_page, written
 from tests.support.small import until
 from tests.support.stores import changed, failed, running, stopped_at_once
@@ -28,7 +27,10 @@ def test_the_url_of_a_run_in_the_trash_says_so():
 
 def test_an_unknown_run_in_the_url_is_named_in_a_toast():
     test = opened("train", "unknown")
-    assert [toast.value for toast in test.toast] == [NO_RUN] and not test.info
+    assert [toast.value for toast in test.toast] == [
+        "There is no run at this URL. It was deleted, or the URL is mistyped."
+    ]
+    assert not test.info
     assert test.button(key="start")
 
 
