@@ -109,7 +109,7 @@ class Trainer:
             "averaged": self.updater.averaged,
             "average_warms_up": self.updater.average_warms_up,
             "optimizers": [saved_state(optimizer) for optimizer in self.updater.optimizers],
-            "losses": self.updater.hardest.losses.cpu() if self.updater.hardest else None,
+            "losses": self.updater.hardest.losses.to("cpu", copy=True) if self.updater.hardest else None,
             "best": self.best,
             "generator": self.generator.get_state(),
             "random": self.updater.random.getstate(),
