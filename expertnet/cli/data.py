@@ -127,10 +127,9 @@ def add(
     key = sha256(repr((to_class, [path.resolve() for path in paths])).encode("utf-8", "replace")).hexdigest()
     try:
         label, upload = class_id(dataset, to_class) if to_class else "", begin_upload(dataset, key)
-        single = [path for path in paths if is_image_file(path)]
-        stage(upload, (file for path in single for file in files_at(path)), label, printer)
+        stage(upload, (file for path in paths if is_image_file(path) for file in files_at(path)), label, printer)
         for path in paths:
-            if path not in single:
+            if not is_image_file(path):
                 stage(upload, files_at(path), label, printer, archive=printable(str(path.resolve())))
         added = finish(upload)
     finally:

@@ -44,9 +44,8 @@ def test_a_card_has_figures_with_intervals():
     assert figures["test images"] == pytest.approx(357 / 359)
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "runs").glob("*-*")), ids=lambda folder: folder.name)
-def test_the_card_of_an_included_network_trains_it_again_whatever_its_preset_has_become(folder):
-    run = Run(folder)
+@pytest.mark.parametrize("run", [run for run in RunStore(ROOT / "runs").list() if run.shipped], ids=lambda run: run.id)
+def test_the_card_of_an_included_network_trains_it_again_whatever_its_preset_has_become(run):
     assert run.card().endswith(f"\n    {command_line(run.settings(), run.preset)}\n")
 
 
