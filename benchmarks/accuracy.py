@@ -47,7 +47,6 @@ from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import ModelSettings, Settings
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training.hardest import chosen_count
 from expertnet.training.lock import training_lock
 from expertnet.training.runner import run_training
 from expertnet.training.start import prepare_resume
@@ -179,7 +178,7 @@ def measured(run: Run, preset: str, variant: str, changes: list[str]) -> rows.Ro
     data = load_dataset(settings.data, settings.seed, own=run.dataset_info())
     make = peer(variant, settings) or partial(ExpertNet, settings.model)
     batch = min(settings.training.batch_size, len(data.train))
-    images = status.steps * chosen_count(settings.training.hardest_share, batch)  # that an epoch learned from
+    images = status.steps * settings.training.learned_images(batch)  # that an epoch learned from
     training = sum(images / (epoch["images_per_second"] or float("inf")) for epoch in history)
     seconds = sum(epoch["seconds"] or 0 for epoch in history)
     return {

@@ -343,6 +343,10 @@ class TrainingSettings(Section):
     this computer. Requires the wandb package.
     """
 
+    def learned_images(self, batch: int, processes: int = 1) -> int:
+        """Return how many images of a batch are learned from: as many by each process, and at least one."""
+        return max(int(self.hardest_share * batch) // processes, 1) * processes
+
 
 class HardwareSettings(Section):
     """Where and in which number format training runs."""
@@ -398,7 +402,7 @@ class Settings(Section):
         maps = min((size, *self.data.resolutions)) - lost
         smallest = maps >> sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
         processes, share = self.hardware.processes, self.training.hardest_share
-        if smallest == max(int(self.training.batch_size * share) // processes, 1) == 1:
+        if smallest == self.training.learned_images(self.training.batch_size, processes) // processes == 1:
             raise ValueError(
                 f"`training.batch_size` must be at least {math.ceil(2 * processes / share)}, because batch norm needs more than one value "
                 f"and `model.pool_after` leaves one pixel per image. You entered {self.training.batch_size}."
@@ -437,7 +441,7 @@ class Settings(Section):
             raise ValueError(
                 f"`training.batch_size` must be a multiple of `hardware.processes` ({count}), which divide each step. You entered {size}."
             )
-        chosen = int(size * self.training.hardest_share)
+        chosen = self.training.learned_images(size)
         if chosen % count:
             raise ValueError(
                 f"`training.hardest_share` of a batch must be a multiple of `hardware.processes` ({count}), which divide each step. "

@@ -70,7 +70,9 @@ class RunStore:
         if RUN_ID.fullmatch(text):
             return self.get(text)
         runs = self.list()
-        if text == "latest" and runs:
+        if text == "latest":
+            if not runs:
+                raise RunError(f"There is no run in {self.root} yet. To train one, use 'expertnet train'.")
             return next((run for run in runs if trained and has_network(run)), runs[0])
         found = [run for run in runs if text and run.id.startswith(text)]
         if len(found) > 1:

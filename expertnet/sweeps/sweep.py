@@ -154,7 +154,9 @@ def all_sweeps(store: RunStore) -> list[Sweep]:
 def find_sweep(store: RunStore, text: str) -> Sweep:
     """Return a sweep by its id, a unique prefix of it, or "latest". Raises RunError."""
     sweeps = all_sweeps(store)
-    if text == "latest" and sweeps:
+    if text == "latest":
+        if not sweeps:
+            raise RunError(f"There is no sweep in {store.root} yet. To begin one, see 'expertnet sweep --help'.")
         return sweeps[0]
     found = [sweep for sweep in sweeps if text and sweep.id.startswith(text)]
     if len(found) == 1:

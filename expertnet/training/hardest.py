@@ -10,12 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from expertnet.settings.schema import TrainingSettings
 from expertnet.training.parallel import Group
-
-
-def chosen_count(share: float, images: int, processes: int = 1) -> int:
-    """Return how many images of a batch are learned from: as many by each process, and at least one."""
-    return max(int(share * images) // processes, 1) * processes
 
 
 class Hardest:
@@ -24,8 +20,8 @@ class Hardest:
     An image that is left out keeps its loss, and its turn comes when the losses of the others have fallen below it.
     """
 
-    def __init__(self, share: float, images: int, device: torch.device, group: Group) -> None:
-        self.share, self.group = share, group
+    def __init__(self, settings: TrainingSettings, images: int, device: torch.device, group: Group) -> None:
+        self.settings, self.group = settings, group
         self.losses = torch.full((images,), torch.inf, device=device)
 
     def choose(self, batch: Tensor) -> Tensor:
@@ -33,7 +29,7 @@ class Hardest:
 
         In the order of the losses, rounding would change which image gets which augmentation.
         """
-        count = chosen_count(self.share, len(batch), self.group.count)
+        count = self.settings.learned_images(len(batch), self.group.count)
         return batch[self.losses[batch].topk(count).indices.sort().values]
 
     @torch.no_grad()

@@ -20,7 +20,6 @@ from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
 from expertnet.training.compiling import is_worth_compiling
 from expertnet.training.early_stop import early_end
-from expertnet.training.hardest import chosen_count
 from expertnet.training.optim import saved_state
 from expertnet.training.parallel import ALONE, Group
 from expertnet.training.progress import Progress, TestResult
@@ -81,7 +80,7 @@ class Trainer:
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log, group
         )
         # images that a step learns from
-        self.learned = chosen_count(settings.training.hardest_share, self.batch_size, group.count)
+        self.learned = settings.training.learned_images(self.batch_size, group.count)
         self._log = log
         self.epoch = 0  # completed
         self.seconds: list[float] = []  # of each completed epoch, also of those before a resume

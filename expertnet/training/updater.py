@@ -65,8 +65,8 @@ class Updater:
         self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
         share, experts = settings.training.expert_dropout, settings.model.num_experts
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
-        hardest = settings.training.hardest_share
-        self.hardest = Hardest(hardest, len(train), mean.device, group) if hardest < 1 else None
+        chooses = settings.training.hardest_share < 1
+        self.hardest = Hardest(settings.training, len(train), mean.device, group) if chooses else None
         if compiles:
             torch.compiler.reset()  # torch compiles only so many networks of a class, and says nothing to the user after that
         self.compiled = compiles

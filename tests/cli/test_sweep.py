@@ -154,11 +154,11 @@ def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--pruner", "all"], "There is no pruner 'all'."),
         (["--vary", "training.lr=0.1..1", "--trials", "many"], "--trials"),
         (["--vary", "training.lr=0.1..1", "--trials", 3, "--seed", -1], "--seed must be between"),
-        (["show"], "There is no sweep 'latest'"),
+        (["show"], "There is no sweep in "),
         (["stop", "2026"], "There is no sweep '2026'"),
         (["resume", "2026"], "There is no sweep '2026'"),
         (["delete", "2026"], "There is no sweep '2026'"),
-        (["longer", "latest", 9], "There is no sweep 'latest'"),
+        (["longer", "latest", 9], "There is no sweep in "),
     ],
 )
 def test_wrong_arguments_are_rejected_and_leave_nothing_behind(words, says):

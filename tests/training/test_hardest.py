@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
-from expertnet.training.hardest import Hardest, chosen_count
+from expertnet.settings.schema import TrainingSettings
+from expertnet.training.hardest import Hardest
 from expertnet.training.parallel import ALONE, Group
 from tests.support.colors import trainer
 
@@ -14,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def hardest(share, losses, group=ALONE):
-    made = Hardest(share, len(losses), CPU, group)
+    made = Hardest(TrainingSettings(hardest_share=share), len(losses), CPU, group)
     made.losses.copy_(torch.tensor(losses))
     return made
 
@@ -29,7 +30,7 @@ def test_the_images_with_the_largest_last_losses_are_chosen_and_new_ones_first()
     ("share", "images", "processes", "count"), [(0.5, 7, 1, 3), (0.1, 7, 1, 1), (0.5, 12, 4, 4), (0.1, 12, 4, 4)]
 )
 def test_each_process_gets_as_many(share, images, processes, count):
-    assert chosen_count(share, images, processes) == count
+    assert TrainingSettings(hardest_share=share).learned_images(images, processes) == count
     assert len(hardest(share, [0.0] * images, Group(0, processes)).choose(torch.arange(images))) == count
 
 
