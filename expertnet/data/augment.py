@@ -42,9 +42,9 @@ def random_flip(images_NCHW: Tensor, generator: Generator) -> Tensor:
     return torch.where(flipped[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
-def alternating_flip(images_NCHW: Tensor, coins_N: Tensor, epoch: int) -> Tensor:
-    """Mirror each image in every second epoch; its coin (0 or 1) says which (Jordan 2024, arXiv:2404.00498)."""
-    return torch.where(((coins_N + epoch) % 2 == 1)[:, None, None, None], images_NCHW.flip(3), images_NCHW)
+def alternating_flip(images_NCHW: Tensor, turns_N: Tensor) -> Tensor:
+    """Mirror each image in every second of its turns, the odd ones (Jordan 2024, arXiv:2404.00498)."""
+    return torch.where((turns_N % 2 == 1)[:, None, None, None], images_NCHW.flip(3), images_NCHW)
 
 
 def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
@@ -63,21 +63,16 @@ def cutout(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
 
 
 def augment(
-    images_NCHW: Tensor,
-    data: DataSettings,
-    flips: bool,
-    generator: Generator,
-    coins_N: Tensor | None = None,
-    epoch: int = 0,
+    images_NCHW: Tensor, data: DataSettings, flips: bool, generator: Generator, turns_N: Tensor | None = None
 ) -> Tensor:
     """Crop, flip and erase a uint8 batch as set. `flips` is `data.flip` resolved for the dataset.
 
-    `coins_N` are given if flips alternate from epoch to epoch.
+    `turns_N` are given if flips alternate.
     """
     if data.crop_padding:
         images_NCHW = random_crop(images_NCHW, data.crop_padding, generator, data.crop_fill == "reflect")
-    if flips and coins_N is not None:
-        images_NCHW = alternating_flip(images_NCHW, coins_N, epoch)
+    if flips and turns_N is not None:
+        images_NCHW = alternating_flip(images_NCHW, turns_N)
     elif flips:
         images_NCHW = random_flip(images_NCHW, generator)
     if data.cutout:

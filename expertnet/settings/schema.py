@@ -241,7 +241,7 @@ class DataSettings(Section):
     flip: Literal["auto", "on", "off"] = setting("auto", "Horizontal flip")
     """Mirror half of the training images. auto leaves digits and house numbers unchanged."""
     alternating_flip: bool = setting(False, "Alternating flip")
-    """Mirror each image in every second epoch instead of at random (Jordan 2024, arXiv:2404.00498)."""
+    """Mirror each image every second time that it is learned from, instead of at random (Jordan 2024, arXiv:2404.00498)."""
     cutout: int = setting(0, "Cutout", unit="pixels", ge=0, le=128)
     """Side of a square erased at a random place in each training image. 0 turns it off."""
     mixup: float = setting(0.0, "Mixup", step=0.1, ge=0.0, le=10.0)

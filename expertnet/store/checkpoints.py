@@ -38,6 +38,7 @@ class ResumeState(TypedDict):
     average_warms_up: NotRequired[bool]  # missing in runs from older versions, whose average moves at one rate
     optimizers: list[dict[str, Any]]
     losses: NotRequired[Tensor | None]  # the last ones of the training images; None if it learns from all of each batch
+    times: NotRequired[Tensor | None]  # in how many steps each training image was learned from; None as for the losses
     best: Best
     generator: Tensor
     random: tuple[Any, ...]

@@ -4,8 +4,6 @@ This is selective backpropagation with stale losses (Jiang 2019, arXiv:1910.0076
 smaller network choose instead, which has to be trained first.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,14 +13,16 @@ from expertnet.training.parallel import Group
 
 
 class Hardest:
-    """The last loss of each training image (N,), infinite for those that were never learned from, so these come first.
+    """The last loss of each training image (N,), and in how many steps it was learned from (N,).
 
-    An image that is left out keeps its loss, and its turn comes when the losses of the others have fallen below it.
+    At first, the losses are infinite, so new images come first. An image that is left out keeps its loss, and its turn comes when the
+    losses of the others have fallen below it.
     """
 
     def __init__(self, settings: TrainingSettings, images: int, device: torch.device, group: Group) -> None:
         self.settings, self.group = settings, group
         self.losses = torch.full((images,), torch.inf, device=device)
+        self.times = torch.zeros(images, dtype=torch.int64, device=device)
 
     def choose(self, batch: Tensor) -> Tensor:
         """Return the indices of the hardest images among those of a batch, in its order.
@@ -33,11 +33,10 @@ class Hardest:
         return batch[self.losses[batch].topk(count).indices.sort().values]
 
     @torch.no_grad()
-    def remember(self, chosen: Tensor, logits: Tensor, targets: Sequence[tuple[Tensor, float]]) -> None:
-        """Keep the losses of the chosen images. `logits` and `targets` are of this process's part of them."""
+    def remember(self, chosen: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Keep the losses of the chosen images. `logits` and `labels` are of this process's part of them."""
+        self.times[chosen] += 1
         losses = torch.zeros(len(chosen), device=logits.device)
-        mine = self.group.share(losses)
-        for answers, share in targets:
-            mine += F.cross_entropy(logits.float(), answers, reduction="none") * share
+        self.group.share(losses).copy_(F.cross_entropy(logits.float(), labels, reduction="none"))
         # of an image that was drawn twice, the larger one on every device
         self.losses.scatter_reduce_(0, chosen, self.group.sum(losses), "amax", include_self=False)

@@ -100,7 +100,7 @@ class Trainer:
 
     def state_dict(self) -> ResumeState:
         """Return everything needed to resume after the last completed epoch."""
-        average = self.updater.average
+        average, hardest = self.updater.average, self.updater.hardest
         return {
             "epoch": self.epoch,
             "weights": self.weights(),
@@ -108,7 +108,8 @@ class Trainer:
             "averaged": self.updater.averaged,
             "average_warms_up": self.updater.average_warms_up,
             "optimizers": [saved_state(optimizer) for optimizer in self.updater.optimizers],
-            "losses": self.updater.hardest.losses.to("cpu", copy=True) if self.updater.hardest else None,
+            "losses": hardest.losses.to("cpu", copy=True) if hardest else None,
+            "times": hardest.times.to("cpu", copy=True) if hardest else None,
             "best": self.best,
             "generator": self.generator.get_state(),
             "random": self.updater.random.getstate(),
@@ -128,9 +129,10 @@ class Trainer:
             self.updater.average_warms_up = state.get("average_warms_up", False)
         for optimizer, saved in zip(self.updater.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        losses = state.get("losses")
-        if self.updater.hardest and losses is not None:
+        losses, times = state.get("losses"), state.get("times")
+        if self.updater.hardest and losses is not None and times is not None:
             self.updater.hardest.losses.copy_(losses)
+            self.updater.hardest.times.copy_(times)
         self.generator.set_state(state["generator"])
         self.updater.random.setstate(state["random"])
 

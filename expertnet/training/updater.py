@@ -119,8 +119,11 @@ class Updater:
         if self.hardest:
             chosen = self.hardest.choose(chosen)
         labels = self.train.labels[chosen]
-        coins = None if self.coins is None else self.coins[chosen]
-        images = augment(self.train.images[chosen], data, self.flips, self.generator, coins, epoch)
+        turns = None
+        if self.coins is not None:
+            # of an image that is not learned from in every epoch, its own, or it might always be flipped or never
+            turns = self.coins[chosen] + (self.hardest.times[chosen] if self.hardest else epoch)
+        images = augment(self.train.images[chosen], data, self.flips, self.generator, turns)
         images = normalize(images, self.mean, self.std)
         if data.resolutions:
             images = resized(images, data.resolutions[int(done * len(data.resolutions))])
@@ -136,7 +139,7 @@ class Updater:
             dropout.draw(len(labels), self.generator, images.device, self.group.share)
         loss, correct, logits = self.recorder(images, labels) if self.recorder else self._learn(images, targets)
         if self.hardest:
-            self.hardest.remember(chosen, logits, targets)
+            self.hardest.remember(chosen, logits, self.group.share(labels))
         if self.average is not None:
             self._update_average(self.average)
         return loss, correct

@@ -49,9 +49,9 @@ def test_flip_mirrors_about_half():
     assert 150 < sum(mirrored) < 250
 
 
-def test_alternating_flip_mirrors_each_image_in_every_second_epoch():
+def test_alternating_flip_mirrors_each_image_in_every_second_of_its_turns():
     images, coins = random_images(40), torch.arange(40) % 2
-    first, second, third = (augment.alternating_flip(images, coins, epoch) for epoch in (1, 2, 3))
+    first, second, third = (augment.alternating_flip(images, coins + turn) for turn in (1, 2, 3))
     assert torch.equal(first[::2], images[::2].flip(3)) and torch.equal(first[1::2], images[1::2])
     assert torch.equal(second, first.flip(3)) and torch.equal(third, first)
 

@@ -98,18 +98,22 @@ def test_killed_trainings_and_full_disks():
     ids=["nan", "gpu memory", "memory"],
 )
 def test_a_step_that_fails_ends_its_run_and_the_next_one_trains(store, monkeypatch, error, kind, says):
-    augment, epochs = updater.augment, []
+    augment, step, epochs = updater.augment, updater.Updater.step, []
 
-    def fail_once(images, data, flips, generator, coins, epoch):
-        images = augment(images, data, flips, generator, coins, epoch)
+    def noted(self, chosen, epoch, done):
         epochs.append(epoch)
-        if (epoch, epochs.count(2)) != (2, 2):  # the second step of epoch 2, in the first run
+        return step(self, chosen, epoch, done)
+
+    def fail_once(*given):
+        images = augment(*given)
+        if (epochs[-1], epochs.count(2)) != (2, 2):  # the second step of epoch 2, in the first run
             return images
         if error() is not None:
             raise error()
         return images * float("nan")
 
     monkeypatch.setattr(updater, "augment", fail_once)
+    monkeypatch.setattr(updater.Updater, "step", noted)
     manager = Manager(store)
     failed, after = manager.submit(settings(**EPOCHS)), manager.submit(settings(**EPOCHS))
     assert manager.join(timeout=LIMIT)

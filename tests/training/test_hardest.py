@@ -1,5 +1,7 @@
 """Learning from the hardest images of each batch."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ import torch.nn.functional as F
 from expertnet.errors import SettingsError
 from expertnet.settings.fields import build_settings, parse_assignments
 from expertnet.settings.schema import TrainingSettings
+from expertnet.training import updater
 from expertnet.training.hardest import Hardest
 from expertnet.training.parallel import ALONE, Group
 from tests.support.colors import trainer
@@ -36,19 +39,17 @@ def test_each_process_gets_as_many(share, images, processes, count):
 
 def test_what_was_chosen_gets_its_new_loss_and_the_rest_keeps_the_old_one():
     made, logits = hardest(0.5, [1.0, 2.0, 3.0, 4.0]), torch.tensor([[0.0, 2.0], [1.0, 0.0]])
-    one, other = torch.tensor([1, 0]), torch.tensor([0, 0])
-    made.remember(torch.tensor([3, 1]), logits, [(one, 0.75), (other, 0.25)])
-    mixed = [
-        0.75 * F.cross_entropy(row, a) + 0.25 * F.cross_entropy(row, b)
-        for row, a, b in zip(logits, one, other, strict=True)
-    ]
-    assert made.losses.tolist() == pytest.approx([1.0, mixed[1].item(), 3.0, mixed[0].item()])
+    labels = torch.tensor([1, 1])
+    made.remember(torch.tensor([3, 1]), logits, labels)
+    new = [F.cross_entropy(row, label).item() for row, label in zip(logits, labels, strict=True)]
+    assert made.losses.tolist() == pytest.approx([1.0, new[1], 3.0, new[0]]) and made.times.tolist() == [0, 1, 0, 1]
 
 
 def test_an_image_that_was_drawn_twice_keeps_the_larger_loss():
     made, logits = hardest(0.5, [9.0, 9.0]), torch.tensor([[0.0, 2.0], [0.0, 5.0], [0.0, 1.0]])
-    made.remember(torch.tensor([1, 1, 1]), logits, [(torch.tensor([0, 0, 0]), 1.0)])
+    made.remember(torch.tensor([1, 1, 1]), logits, torch.tensor([0, 0, 0]))
     assert made.losses.tolist() == pytest.approx([9.0, F.cross_entropy(logits[1], torch.tensor(0)).item()])
+    assert made.times.tolist() == [0, 1]  # one step
 
 
 def test_several_processes_learn_from_as_many_images_as_one():
@@ -65,6 +66,19 @@ def test_batch_norm_gets_more_than_one_of_the_chosen_images():
     with pytest.raises(SettingsError, match="`training.batch_size` must be at least 4"):
         build_settings("quick", "digits", pixel | {"training.batch_size": 3})
     build_settings("quick", "digits", pixel | {"training.batch_size": 4})
+
+
+def test_each_image_is_mirrored_every_second_time_that_it_is_learned_from(data, monkeypatch):
+    choose, augment, chosen, turns = Hardest.choose, updater.augment, [], []
+    monkeypatch.setattr(Hardest, "choose", lambda self, batch: chosen.append(choose(self, batch)) or chosen[-1])
+    monkeypatch.setattr(updater, "augment", lambda *given: turns.append(given[-1]) or augment(*given))
+    flips = {"data.flip": "on", "data.alternating_flip": True, "training.hardest_share": 0.5, "training.epochs": 6}
+    list(trainer(data, **flips).run())
+    seen = [[] for _ in data.train.labels]
+    for place, turn in zip(torch.cat(chosen).tolist(), torch.cat(turns).tolist(), strict=True):
+        seen[place].append(turn % 2)
+    assert all(a != b for each in seen for a, b in pairwise(each))
+    assert min(map(len, seen)) < max(map(len, seen)) < 6  # so epochs would not have alternated them
 
 
 def test_a_training_learns_from_half_of_each_batch_and_its_figures_are_of_these(data):
