@@ -46,16 +46,18 @@ def main() -> None:
     validation, usual, seen = (look(predictor, each.images) for each in (data.validation, data.test, strange))
     features = look(predictor, training.images)["features"]
     novelty = fit(features, training.labels, (validation["features"], validation["logits"].softmax(1)))
-    rows = []
+    head, rows = ["Score", f"Known classes ({len(data.test):,}): pass"], []
+    for place, kind in enumerate(options.without):
+        head += [f"{kind} ({int((strange.labels == place).sum()):,}): AUROC", "pass"]
     for name, score in scores_of(novelty, predictor, training).items():
         usual_N, most = score(usual), limit(score, validation)
-        rows.append([name, "the classes that it knows", str(len(usual_N)), "", _cell(share(usual_N <= most))])
-        for place, kind in enumerate(options.without):
+        row = [name, _cell(share(usual_N <= most))]
+        for place in range(len(options.without)):
             found_M = score(seen)[strange.labels == place]
-            areas = _cell(auroc(usual_N, found_M))
-            rows.append([name, kind, str(len(found_M)), areas, _cell(share(found_M <= most))])
+            row += [_cell(auroc(usual_N, found_M)), _cell(share(found_M <= most))]
+        rows.append(row)
     print(f"\n{len(names)} classes, {len(data.train):,} training images, test accuracy {accuracy:.1%}\n")
-    print(markdown(["Score", "Test images of", "Number", "AUROC", "Pass"], rows))
+    print(markdown(head, rows))
 
 
 def auroc(usual_N: Tensor, strange_M: Tensor) -> Figure:
