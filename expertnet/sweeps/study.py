@@ -22,7 +22,7 @@ from expertnet.utils.home import install_command
 HIDDEN = "hidden"  # attribute of a trial that trains nothing: a repetition, or one that a kill left without a run
 LISTED = 20_000  # combinations that are looked through for one that was not tried
 STARTUP = 8  # trials at random before TPE learns from them
-# Finished trials, and the share of the epochs, but at least two, before the median prunes (docs/sweeps.md#the-reports-questions)
+# Finished trials, and the share of the epochs, but at least two, before the median prunes (docs/benchmarks.md#the-reports-questions)
 PRUNE_AFTER, PRUNE_FROM = 4, 0.25
 
 
