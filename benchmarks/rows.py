@@ -138,7 +138,7 @@ def _accuracies(variants: Variants) -> str:
                     _spread([row[key] for row in found])
                     for key in ("validation_accuracy", "test_accuracy", "test_accuracy_views")
                 ),
-                f"{mean(row['seconds'] for row in found) / 60:.1f}",
+                _duration([(row, row["seconds"] / 60) for row in found]),
                 *(_points(compared) if compared else ("", "", "")),
             ]
         )
@@ -174,13 +174,20 @@ def _minutes(recipes: Recipes) -> str:
         for variant, by_seed in variants.items():
             cells = []
             for level in LEVELS:
-                times = [_minutes_to(row, level) for row in by_seed.values()]
-                reached = [time for time in times if time is not None]
+                times = [(row, _minutes_to(row, level)) for row in by_seed.values()]
+                reached = [(row, time) for row, time in times if time is not None]
                 share = "" if len(reached) == len(times) else f" ({len(reached)} of {len(times)})"
-                cells.append(f"{mean(reached):.1f}{share}" if reached else "not reached")
-            whole = mean(row["seconds"] for row in by_seed.values()) / 60
-            rows.append([title, variant, *cells, f"{whole:.1f}"])
+                cells.append(f"{_duration(reached)}{share}" if reached else "not reached")
+            rows.append([title, variant, *cells, _duration([(row, row["seconds"] / 60) for row in by_seed.values()])])
     return markdown(["Recipe", "Variant", *(f"{level:.0%}" for level in LEVELS), "All epochs"], rows)
+
+
+def _duration(minutes: Sequence[tuple[Row, float]]) -> str:
+    """Return the mean of minutes, or the lowest and the highest on different processors, whose mean would say nothing."""
+    values = [value for _, value in minutes]
+    if len({row["processor"] for row, _ in minutes}) > 1:
+        return f"{min(values):.1f} to {max(values):.1f}"
+    return f"{mean(values):.1f}"
 
 
 def _minutes_to(row: Row, level: float) -> float | None:

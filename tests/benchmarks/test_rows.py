@@ -77,6 +77,14 @@ def test_hardware_has_a_table_of_its_own():
     assert "### `quick`, Digits, CPU, 2 threads\n" in text and "### `quick`, Digits, GPU\n" in text
 
 
+def test_minutes_of_different_processors_have_no_mean():
+    other = row(seed=1, seconds=180.0, minutes_to={"80%": 2.5, "85%": 3.0}) | {"processor": "Intel Xeon (AMX)"}
+    text = rows.tables([row(), other])
+    accuracies, times = (line for line in text.splitlines() if "learned |" in line)
+    assert "| 2.0 to 3.0 |" in accuracies
+    assert "| 1.5 to 2.5 | 3.0 (1 of 2) |" in times and times.endswith("| 2.0 to 3.0 |")
+
+
 def test_a_file_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["rows", "nowhere.jsonl"])
     with pytest.raises(SystemExit, match="2"):
