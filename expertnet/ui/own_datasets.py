@@ -1,7 +1,7 @@
 """Your own images on several pages: what there is to choose from, what is wrong with a choice, and how an upload becomes a dataset."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -16,6 +16,12 @@ from expertnet.settings.schema import DataSettings
 from expertnet.ui.auth import login
 from expertnet.ui.shell import action, progress_bar, toast
 from expertnet.utils.text import escape, time_text
+
+
+def distinct(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels by key, with the key added to those that several have: a menu tells its options apart by their text."""
+    alike = Counter(labels.values())
+    return {key: label if alike[label] == 1 else f"{label} · {key}" for key, label in labels.items()}
 
 
 def upload_labels(kept: bool = False) -> dict[str, str]:

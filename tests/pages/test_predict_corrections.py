@@ -6,6 +6,7 @@ from expertnet.data.own.versions import open_version
 from expertnet.inference.predictor import load_predictor
 from expertnet.store.run_store import RunStore
 from tests.support.opening import finished, opened
+from tests.support.own import twins
 from tests.support.predict import answers, upload, uploading
 
 
@@ -38,6 +39,18 @@ def test_corrections_go_to_the_dataset_of_the_run_whatever_was_chosen_for_anothe
     upload(test, "four.png")
     (chosen,) = [each for each in test.selectbox if each.label == "Dataset"]
     assert chosen.value == name.partition("@")[0]
+
+
+def test_a_correction_goes_to_the_chosen_one_of_two_datasets_of_one_title(tmp_path, monkeypatch):
+    finished(RunStore())
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    ids = twins("Pets")
+    test = upload(uploading(), "four.png")
+    (chosen,) = [each for each in test.selectbox if each.label == "Dataset"]
+    assert chosen.options[:2] == [f"Pets · {each}" for each in ids]
+    chosen.select_index(0).run()
+    test.menu_button[0].click("4").run()
+    assert [len(open_version(each).contents.images) for each in ids] == [1, 0]
 
 
 def test_test_images_are_not_offered_for_a_dataset_to_train_on():

@@ -62,6 +62,18 @@ def test_a_sweep_takes_a_dataset_of_your_own_or_an_upload_from_the_list(tmp_path
     )
 
 
+def test_a_dataset_of_your_own_that_is_titled_like_a_built_in_one_can_be_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    dataset = flowers(title="Digits")
+    test = opened("sweep")
+    picker = test.selectbox(key="sweep dataset")
+    assert picker.options[:2] == [f"Digits · {dataset}", "Digits · digits"]
+    picker.select_index(0).run()
+    click(test, "Start sweep")
+    (sweep,) = all_sweeps(RunStore())
+    assert sweep.plan().settings.data.dataset.startswith(f"{dataset}@")
+
+
 def test_the_form_keeps_its_values_over_a_visit_to_another_page():
     def values():
         kinds = ("selectbox", "number_input", "text_area", "text_input", "multiselect", "button_group")

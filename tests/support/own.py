@@ -5,7 +5,8 @@ import json
 
 from PIL import Image
 
-from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.datasets import create_dataset, undo
+from expertnet.data.own.edits import rename_dataset
 from expertnet.data.own.intake import add_files
 
 
@@ -38,3 +39,12 @@ def framed(
     header |= {"size": len(data), "offset": offset, "count": len(piece)}
     line = json.dumps(header).encode()
     return len(line).to_bytes(4, "big") + line + piece
+
+
+def twins(title: str) -> tuple[str, str]:
+    """Create two datasets that have one title, since a renaming was undone, and return their ids."""
+    first = create_dataset(title).dataset
+    rename_dataset(first, f"{title}, renamed")
+    second = create_dataset(title).dataset
+    undo(first)
+    return first, second

@@ -11,6 +11,7 @@ from expertnet.data.own.versions import Version, find_version
 from expertnet.inference.predictor import Predictor
 from expertnet.store.run import Run
 from expertnet.ui.auth import login
+from expertnet.ui.own_datasets import distinct
 from expertnet.ui.predict.samples import Given
 from expertnet.ui.shell import act, link
 from expertnet.utils.text import cut, escape
@@ -29,6 +30,7 @@ def correct(run: Run, predictor: Predictor, given: Given) -> None:
     titles = {dataset: version.contents.title for dataset, version in versions.items()}
     if new not in titles.values():
         titles[NEW] = f"{new} (new)"
+    titles = distinct(titles)
     corrected, last, sentence = st.session_state.get(RESULT, (None, None, ""))
     target = f"corrections of {run.id} go to"  # in the session: the dataset's id
     if st.session_state.get(target) not in titles:

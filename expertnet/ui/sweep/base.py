@@ -12,7 +12,7 @@ from expertnet.settings.fields import build_settings, flat, parse_assignments
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.training.pace import FEW_STEPS, fitted, step_count, training_images
-from expertnet.ui.own_datasets import look_at, parent_button, upload_labels
+from expertnet.ui.own_datasets import distinct, look_at, parent_button, upload_labels
 from expertnet.ui.style import room_key
 from expertnet.utils.text import counted
 
@@ -25,7 +25,7 @@ def shared_settings() -> tuple[Settings, str]:
     """Ask for the settings that all trials share. Returns them, and what is wrong with them or ""."""
     row = st.container(horizontal=True, vertical_alignment="bottom", key=room_key("labelled base"))
     titles = {own.dataset: own.title for own in list_datasets() if own.own and own.images} | upload_labels()
-    titles |= {name: spec.title for name, spec in BUILTIN.items()}
+    titles = distinct(titles | {name: spec.title for name, spec in BUILTIN.items()})
     chosen = st.session_state.setdefault(DATASET, next(iter(BUILTIN)))
     titles.setdefault(chosen, chosen)  # a path that was typed
     dataset = row.selectbox(
