@@ -85,8 +85,7 @@ def _figures(run: Run, info: DatasetInfo, epoch: int) -> Iterator[tuple[str, flo
     """Yield what was measured with the weights of an epoch: the images, the accuracy, and how many, 0 if that is not known."""
     settings, status, spec = run.settings(), run.status(), BUILTIN.get(run.settings().data.dataset)
     tested = spec.test_images if spec else status.test_images or 0
-    best = status.epoch if settings.watches_test else status.best_epoch
-    if epoch == best:
+    if epoch == run.tested_epoch:
         for images, accuracy in (
             ("test images", status.test_accuracy),
             ("test images, averaged with their mirror images", status.test_accuracy_mirrored),

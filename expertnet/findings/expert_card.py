@@ -100,8 +100,8 @@ def _lost(lab: Lab, effects: Ablations, block: int, expert: int) -> str:
 
 
 def network_in_words(run: Run, predictor: Predictor) -> str:
-    """Return the name, the epoch and the accuracy of a run's network, as a card shows them."""
-    accuracy = run.status().test_accuracy
+    """Return the name, the epoch and, if it was measured with these weights, the accuracy of a network, as a card shows them."""
+    accuracy = run.status().test_accuracy if predictor.epoch == run.tested_epoch else None
     right = "" if accuracy is None else f", {percent(accuracy)} of the test images right"
     return f"{run.title} ({run.id}), {predictor.info.name}, epoch {predictor.epoch}{right}"
 

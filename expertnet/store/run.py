@@ -145,6 +145,12 @@ class Run:
         """Return the current status. A run whose process has died is "interrupted"."""
         return self.as_of_now(self.written_status())
 
+    @property
+    def tested_epoch(self) -> int | None:
+        """Return the epoch whose weights the test figures of the status are of, if there are any."""
+        status = self.status()
+        return status.epoch if self.watches_test else status.best_epoch
+
     def written_status(self) -> Status:
         """Return status.json as it was written. If it is damaged, the state is "failed" and the progress that of the history."""
         try:

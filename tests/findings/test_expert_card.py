@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from expertnet.findings.expert_card import expert_card, to_html
+from expertnet.findings.expert_card import expert_card, network_in_words, to_html
+from expertnet.inference.predictor import load_predictor
 from expertnet.routing.effects import KINDS, Ablations
 from expertnet.routing.lab import Lab
-from tests.support.lab import ANIMALS, random_images, routed
+from tests.support.lab import ANIMALS, random_images, routed, saved_run
 
 LABELS = torch.arange(1000) % 4
 
@@ -55,6 +56,14 @@ def test_a_card_says_what_changes_and_what_is_lost():
     assert (
         len(card.largest) == len(card.smallest) == 8 and card.largest[0][1] >= card.largest[-1][1] > card.smallest[0][1]
     )
+
+
+def test_a_card_gives_the_test_accuracy_of_the_tested_epoch_alone(tmp_path):
+    run = saved_run(tmp_path)
+    run.write_status(run.status().changed(best_epoch=1, test_accuracy=0.875))
+    assert network_in_words(run, load_predictor(run)).endswith("epoch 1, 87.5% of the test images right")
+    run.write_status(run.status().changed(best_epoch=2))
+    assert network_in_words(run, load_predictor(run)).endswith("epoch 1")
 
 
 def test_a_page_has_its_images_inside_and_names_cannot_break_it():
