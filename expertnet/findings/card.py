@@ -131,16 +131,18 @@ def _interval(accuracy: float, count: int) -> str:
 
 def _selection(run: Run, epoch: int) -> Iterator[str]:
     """Say which weights these are, and what the choice of the epoch means for the figures."""
+    best = run.status().best_epoch
     if run.settings().watches_test:
         yield f"The weights are those of epoch {epoch}. No images were held out to choose an epoch by."
-    elif epoch == run.status().best_epoch:
+    elif epoch == best:
         yield (
             f"The weights are those of epoch {epoch}, chosen by the accuracy on the validation images, which is therefore a little "
-            "too high. The test images were used once, at the end. The intervals are for other images of the same kind, not for "
+            "too high. The test images had no part in the choice. The intervals are for other images of the same kind, not for "
             "another training."
         )
     else:
-        yield f"The weights are those of epoch {epoch}. The test images were only used with the weights of the best epoch."
+        better = f" Epoch {best} has the best accuracy on the validation images." if best else ""
+        yield f"The weights are those of epoch {epoch}.{better}"
 
 
 def _data(run: Run, info: DatasetInfo) -> Iterator[str]:

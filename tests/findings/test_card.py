@@ -132,6 +132,18 @@ def test_test_figures_belong_to_the_best_epoch_alone():
         assert ("| test images |" in model_card(run, kind)) == (epoch == best)
 
 
+def test_a_card_says_nothing_about_the_test_images_that_only_some_runs_do():
+    """A run that was stopped has not used them, and calibration uses them with any weights."""
+    run = finished(RunStore(), **{"training.keep_every": 1})
+    best, epochs = run.status().best_epoch, run.checkpoints.saved_epochs()
+    run.write_status(run.status().changed(state="stopped", test_accuracy=None))
+    results = section(model_card(run), "Results")
+    assert "The test images had no part in the choice." in results and "at the end" not in results
+    other = next(kind for epoch, kind in epochs.items() if epoch != best)
+    results = section(model_card(run, other), "Results")
+    assert f"Epoch {best} has the best accuracy on the validation images." in results and "test" not in results
+
+
 def test_a_card_shows_what_users_name_as_text_and_no_path():
     run = finished(RunStore())
     run.annotate(Notes("<script>x</script> [a](http://b) `c`\n## d"))
