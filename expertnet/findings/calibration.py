@@ -43,7 +43,7 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
     )
     if after is None:
         fitted = ""
-        sentence += ". There is no temperature, because no validation images are at hand to fit it on, or all answers for them are right"
+        sentence += ". There is no temperature, because no answers for validation images are known to fit it on, or all of them are right"
     elif outputs.part == "validation":
         fitted += (
             " Here it is judged on the images that it was fitted on. Look at the test images to see what it is worth."

@@ -6,7 +6,7 @@ from html import escape
 
 from expertnet.charts.base import to_file
 from expertnet.data.data_url import to_data_url
-from expertnet.data.info import DatasetInfo
+from expertnet.data.info import DatasetInfo, is_own
 from expertnet.data.splits import Split
 from expertnet.errors import RunError
 from expertnet.evaluation.compare import Pair, in_common_text, pair, same_images
@@ -66,7 +66,7 @@ def html_report(
 ) -> str:
     """Return a report on the test or validation images, compared with the network of `other` on the images that both have.
 
-    `elsewhere` are images of another dataset with the same classes, and its description. What is not known yet is computed, and cached
+    `elsewhere` are images of a dataset with the same classes, and its description. What is not known yet is computed, and cached
     in the run's folder unless the images are from elsewhere; unless `measures`, robustness is left out if it is not known. Raises
     RunError if the other run has other classes or no images in common, and what `measure_outputs` raises.
     """
@@ -83,7 +83,8 @@ def html_report(
             robustness = measure_robustness(run, part, checkpoint, *options)
     else:
         split, info = elsewhere
-        said = f"These are not images of {predictor.info.name}, which the network was trained on."
+        other_images = f"These are not images of {predictor.info.name}, which the network was trained on."
+        said = caveat(run, part) if is_own(predictor.info, info) else other_images
         outputs = outputs_for(predictor, part, split, progress)
         validation, found = cached_outputs(run, "validation", checkpoint), None
         if other is not None:

@@ -12,6 +12,6 @@ def test_a_temperature_that_is_missing_is_said_to_be_missing():
     # the mean of -ln 0.6 and -ln 0.4
     assert reliability(outputs, None).sentence.endswith(
         " The expected calibration error is 10.0% and the negative log-likelihood 0.714. There is no temperature, because no "
-        "validation images are at hand to fit it on, or all answers for them are right."
+        "answers for validation images are known to fit it on, or all of them are right."
     )
     assert reliability(outputs, 2.0).sentence.split("; ")[1].startswith("with temperature 2.00, ")

@@ -1,5 +1,7 @@
 """The report escapes whatever a user can name, and compares runs on the images that both have."""
 
+from dataclasses import replace
+
 import pytest
 
 from expertnet.errors import RunError
@@ -19,6 +21,16 @@ def test_names_are_escaped():
     text = html_report(run, "validation", measures=False)
     assert "<script" not in text and "&lt;script&gt;alert(1)&lt;/script&gt; &amp; {braces}" in text
     assert "Robustness" not in text  # which was not measured
+
+
+@pytest.mark.slow
+def test_the_images_of_the_network_are_known_by_whatever_name_they_are_given():
+    run = finished(RunStore())
+    info, images = run.dataset_info(), load_part(run, "test")
+    other = "These are not images of digits, which the network was trained on."
+    assert other not in html_report(run, elsewhere=(images, replace(info, name="copy")), measures=False)
+    changed = replace(info, fingerprint="another-v1", content="another")
+    assert other in html_report(run, elsewhere=(images, changed), measures=False)
 
 
 @pytest.mark.slow
