@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from expertnet.data.own.contents import Contents, Patch, difference
 from expertnet.data.own.copies import remove_copies
 from expertnet.data.own.folders import TRASH, dataset_ids, home, log_of, trashed_ids
 from expertnet.data.own.log import append_line
-from expertnet.data.own.names import checked_name
+from expertnet.data.own.names import LONGEST, checked_name
 from expertnet.data.own.versions import Version, find_version, open_version, read_log, sources
 from expertnet.errors import DatasetError
 from expertnet.utils.files import file_lock
+from expertnet.utils.text import cut, listed, plural
 
 LOCKED_FOR = 60.0  # seconds to wait for another change
 
@@ -55,6 +57,13 @@ def free_title(title: str, but: str = "") -> str:
     return title
 
 
+def _numbered_title(title: str, but: str) -> str:
+    """Return a title, with a number if another dataset has it."""
+    numbered = (f"{cut(title, LONGEST - 5)} {number}" for number in count(2))
+    others = [other for other in dataset_ids() if other != but]
+    return next(name for name in chain([title], numbered) if not any(same_title(other, name) for other in others))
+
+
 def same_title(dataset: str, title: str) -> bool:
     """Return whether a dataset has a title, but for case. A damaged one has none."""
     known = find_version(dataset)
@@ -68,10 +77,12 @@ def find_id(text: str) -> str:
         return text
     titled = [name for name in ids if same_title(name, text)]
     if text in BUILTIN:
-        yours = f" Yours of the same name is {titled[0]}." if titled else ""
+        yours = f" Yours of the same name {plural(len(titled), 'is', 'are')} {listed(titled)}." if titled else ""
         raise DatasetError(f"{text} is a built-in dataset, which cannot be changed.{yours}")
     if not titled:
         raise DatasetError(f"There is no dataset {text[:80]!r}. 'expertnet data list' names them all.")
+    if len(titled) > 1:
+        raise DatasetError(f"Several datasets are named {text[:80]!r}: {', '.join(titled)}. Use one of these IDs.")
     return titled[0]
 
 
@@ -172,11 +183,16 @@ def remove_dataset(dataset: str) -> None:
 
 
 def restore_dataset(dataset: str) -> Version:
-    """Move a dataset back from the trash. Raises DatasetError."""
+    """Move a dataset back from the trash, and rename it if another one has its title by now. Raises DatasetError."""
     if dataset not in trashed_ids():
         raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
     _move(home() / TRASH / dataset, home() / dataset)
-    return open_version(dataset)
+
+    def change(contents: Contents) -> str:
+        old, contents.title = contents.title, _numbered_title(contents.title, but=dataset)
+        return f"“{old}” renamed to “{contents.title}”"
+
+    return edit(dataset, change)
 
 
 def delete_dataset(dataset: str, named: Callable[[], set[str]]) -> None:

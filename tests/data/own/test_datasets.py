@@ -8,7 +8,7 @@ from expertnet.data.own.datasets import create_dataset, delete_dataset, find_id,
 from expertnet.data.own.folders import dataset_ids, trashed_ids
 from expertnet.data.own.versions import find_version, open_version
 from expertnet.errors import DatasetError
-from tests.support.own import flowers
+from tests.support.own import flowers, twins
 
 
 def test_two_datasets_have_different_names_and_ids():
@@ -23,16 +23,27 @@ def test_two_datasets_have_different_names_and_ids():
         find_id("birds")
 
 
+def test_a_title_that_two_datasets_have_names_neither():
+    first, second = twins("Pets!")
+    with pytest.raises(DatasetError, match=f"named 'PETS!': {first}, {second}. Use one of these IDs"):
+        find_id("PETS!")
+    assert find_id(second) == second
+
+
 def test_a_removed_dataset_comes_back_from_the_trash():
     dataset = flowers()
     before = open_version(dataset)
     remove_dataset(dataset)
     assert dataset_ids() == [] and trashed_ids() == [dataset] and find_version(before.reference) is None
     assert create_dataset("Flowers").dataset == "flowers-2"
-    assert restore_dataset(dataset).contents == before.contents
+    assert (restored := restore_dataset(dataset)).contents.images == before.contents.images
+    assert (restored.contents.title, restored.what) == ("Flowers 2", "“Flowers” renamed to “Flowers 2”")
+    remove_dataset("flowers-2")
+    remove_dataset(dataset)
+    assert restore_dataset(dataset).reference == restored.reference  # it has its own title
     remove_dataset(dataset)
     delete_dataset(dataset, set)
-    assert trashed_ids() == []
+    assert trashed_ids() == ["flowers-2"]
     for change in (remove_dataset, restore_dataset, partial(delete_dataset, named=())):
         with pytest.raises(DatasetError, match="no dataset"):
             change(dataset)
