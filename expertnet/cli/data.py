@@ -1,9 +1,10 @@
 """`expertnet data`: the built-in datasets and your own."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from expertnet.cli.output import ActivityPrinter, aligned, print_result, say
 from expertnet.data.builtin import BUILTIN
 from expertnet.errors import DatasetError
 from expertnet.utils.text import counted, printable, size_text
+
+if TYPE_CHECKING:
+    from expertnet.data.own.versions import Version
 
 data = typer.Typer(
     help="List, show, make and remove datasets.", no_args_is_help=False, rich_markup_mode=None, add_completion=False
@@ -57,17 +61,12 @@ def show(name: Name, as_json: Json = False) -> None:
         known: dict[str, Any] = {"dataset": name, "title": BUILTIN[name].title, "classes": counts}
         print_result(as_json, known, [BUILTIN[name].title, *_classes(counts), balance(counts)])
         return
-    from expertnet.data.own.datasets import find_id
     from expertnet.data.own.layout import missing_of
-    from expertnet.data.own.versions import history, open_version
+    from expertnet.data.own.versions import history
 
-    named, _, number = name.partition("@")
-    if number and not number.isdecimal():
-        raise DatasetError(f"{number[:20]!r} is not a version. Use a number, such as {named}@1.")
-    dataset = find_id(named)
-    version = open_version(dataset, int(number or 0))
+    version = _named_version(name)
     counts = class_counts(version.reference) or {}
-    changes = [each for each in history(dataset) if each.number <= version.number]
+    changes = [each for each in history(version.dataset) if each.number <= version.number]
     missing = missing_of(version)
     document: dict[str, Any] = {
         "dataset": version.reference,
@@ -186,6 +185,24 @@ def prune(name: Name) -> None:
     dataset = find_id(name)
     freed = delete_older(RunStore(), dataset)
     print(f"{open_version(dataset).reference} is the only version now. {size_text(freed)} are free again.")
+
+
+def _named_version(name: str) -> "Version":
+    """Return the version that a name such as "flowers" or "flowers@3" means. Raises DatasetError."""
+    from expertnet.data.own.datasets import find_id
+    from expertnet.data.own.versions import open_version
+
+    named, sign, number = name.rpartition("@")
+    try:
+        return open_version(find_id(name))  # first, as a title may have an @, too
+    except DatasetError:
+        if not sign:
+            raise
+    if not re.fullmatch(r"[1-9]\d{0,8}", number):
+        raise DatasetError(f"{number[:20]!r} is not a version. Use a number, such as {named}@1.")
+    if named in BUILTIN:
+        raise DatasetError(f"{named} is a built-in dataset, which has no versions. Leave out @{number}.")
+    return open_version(find_id(named), int(number))
 
 
 def _classes(counts: dict[str, int]) -> Iterator[str]:

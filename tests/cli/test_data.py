@@ -106,6 +106,14 @@ def test_mistakes_are_explained(folder, tmp_path):
     assert "See 'expertnet data --help'" in refused(command("data"))
 
 
+def test_a_name_means_a_version_only_if_it_is_none_by_itself():
+    create_dataset("me@home")
+    assert document("data", "show", "me@home")["title"] == document("data", "show", "me@home@1")["title"] == "me@home"
+    create_dataset("flowers")
+    assert "'0' is not a version. Use a number, such as flowers@1." in refused(command("data", "show", "flowers@0"))
+    assert "built-in dataset, which has no versions. Leave out @1." in refused(command("data", "show", "digits@1"))
+
+
 def test_built_in_datasets_are_decoded_and_shown():
     assert "not on this computer" in refused(command("data", "show", "digits"))
     assert command("data", "add", "digits").stdout == "Digits is on this computer.\n"
