@@ -163,6 +163,8 @@ def remove(
     from expertnet.store.run_store import RunStore
     from expertnet.store.trash import named_images
 
+    if restore and permanently:
+        raise DatasetError("--restore and --permanently cannot be used together. Leave one of them out.")
     if restore:
         print(f"{restore_dataset(name).contents.title} is back.")
     elif permanently:

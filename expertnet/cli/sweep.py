@@ -54,7 +54,10 @@ def sweep(
     ] = 0,
     preset: Annotated[str, typer.Option(metavar="NAME", help=f"Preset: {', '.join(PRESETS)}.")] = DEFAULT_PRESET,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME|PATH", help="Built-in dataset, or a folder or archive of class folders.")
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH", help="Built-in dataset, one of yours, or a folder or archive of class folders."
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting that all trials share.")

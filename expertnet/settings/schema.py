@@ -223,7 +223,7 @@ class DataSettings(Section):
     """The images, how they are split, and how they are augmented."""
 
     dataset: str = setting("digits", "Dataset", basic=True, min_length=1)
-    """A built-in dataset, or the path of a folder or archive of class folders."""
+    """A built-in dataset, the ID of one of yours, or the path of a folder or archive of class folders."""
     image_size: int = setting(32, "Image size", unit="pixels", step=8, ge=8, le=128)
     """Width and height to which images are resized for the network. Twice the size takes about four times as much computation."""
     validation_share: float = setting(0.1, "Validation share", step=0.05, ge=0.0, le=0.5)

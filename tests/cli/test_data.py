@@ -53,6 +53,9 @@ def test_a_dataset_is_made_shown_listed_and_removed(folder, tmp_path):
     assert document("data", "list")[0]["dataset"] == "digits"
     assert command("data", "remove", "flowers", "--restore").stdout == "Flowers is back.\n"
     command("data", "remove", "flowers")
+    assert "cannot be used together" in refused(command("data", "remove", "flowers", "--restore", "--permanently"))
+    said = refused(command("data", "remove", "Flowers", "--restore"))
+    assert "There is no dataset 'Flowers' in the trash. Use the ID of one that is: flowers." in said
     assert command("data", "remove", "flowers", "--permanently").returncode == 0
     assert "no dataset" in refused(command("data", "remove", "flowers", "--restore"))
 

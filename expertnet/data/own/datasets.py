@@ -184,8 +184,7 @@ def remove_dataset(dataset: str) -> None:
 
 def restore_dataset(dataset: str) -> Version:
     """Move a dataset back from the trash, and rename it if another one has its title by now. Raises DatasetError."""
-    if dataset not in trashed_ids():
-        raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
+    _refuse_unless_trashed(dataset)
     _move(home() / TRASH / dataset, home() / dataset)
 
     def change(contents: Contents) -> str:
@@ -200,14 +199,21 @@ def delete_dataset(dataset: str, named: Callable[[], set[str]]) -> None:
 
     Raises DatasetError.
     """
-    if dataset not in trashed_ids():
-        raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash.")
+    _refuse_unless_trashed(dataset)
     before = sources(home() / TRASH / dataset / "log.jsonl")
     gone = home() / TRASH / f".{dataset}-{secrets.token_hex(8)}"
     os.rename(home() / TRASH / dataset, gone)  # or a kill would leave a part, which cannot be deleted and is in the way
     for left in home().glob(f"{TRASH}/.{dataset}-*"):
         shutil.rmtree(left, ignore_errors=left != gone)
     remove_copies(before, named)
+
+
+def _refuse_unless_trashed(dataset: str) -> None:
+    """Raise DatasetError unless a dataset, by its id, is in the trash."""
+    there = trashed_ids()
+    if dataset not in there:
+        known = f"Use the ID of one that is: {', '.join(there)}." if there else "The trash is empty."
+        raise DatasetError(f"There is no dataset {dataset[:80]!r} in the trash. {known}")
 
 
 def _move(source: Path, target: Path) -> None:
