@@ -88,11 +88,12 @@ def duplicates_sentence(groups: list[Group]) -> str:
 
 
 def balance_sentence(found: Check) -> str:
-    """Say how even the classes are, and what helps."""
+    """Say how many images the classes have and, if they are uneven, what helps."""
     counts = found.counts.sort_values("train", kind="stable")
     small, large = counts.iloc[0], counts.iloc[-1]
     if not found.is_uneven:
-        return f"The classes are even: {small['train']:,} to {large['train']:,} training images each."
+        fewest = "" if small["train"] == large["train"] else f"{small['train']:,} to "
+        return f"Each class has {fewest}{counted(large['train'], 'training image')}."
     return (
         f"The classes are uneven: {large['class']!r} has {large['train']:,} training images, and {small['class']!r} has "
         f"{small['train']:,}. {BALANCING}"

@@ -38,9 +38,16 @@ def test_what_is_wrong_is_said_in_sentences_and_in_tables(uneven):
     assert table["problem"].tolist() == ["duplicate", "duplicate", "unusable"]
 
 
+def test_classes_that_differ_by_less_than_balancing_mends_are_not_called_even(tmp_path):
+    files = {f"{name}/{seed}.png": encoded(photo(seed + 100 * (name == "b"))) for name in "ab" for seed in range(5)}
+    files |= {f"a/{seed}.png": encoded(photo(seed)) for seed in range(5, 10)}
+    found = check(DataSettings(dataset=str(write(tmp_path / "own", files))))
+    assert balance_sentence(found) == "Each class has 4 to 8 training images."
+
+
 def test_a_sound_dataset_is_called_sound(tmp_path):
     files = {f"{name}/{seed}.png": encoded(photo(seed + 100 * (name == "b"))) for name in "ab" for seed in range(5)}
     found = check(DataSettings(dataset=str(write(tmp_path / "own", files))))
     assert duplicates_sentence(found.groups) == "No two images look the same."
-    assert balance_sentence(found) == "The classes are even: 4 to 4 training images each."
+    assert balance_sentence(found) == "Each class has 4 training images."
     assert to_table(found).empty

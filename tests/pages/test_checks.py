@@ -124,7 +124,7 @@ def test_every_view_shows_what_is_wrong_and_it_can_be_checked_again(test):
     assert "Training skips 1 file" in text(choose(test, "files"))
     assert test.dataframe[0].value["reason"].tolist() == ["The file is empty. Choose an image."]
     assert "1 file could not be added" in text(test) and test.dataframe[1].value["File"].tolist() == ["b/notes.txt"]
-    assert "The classes are even" in text(choose(test, "classes"))
+    assert "Each class has" in text(choose(test, "classes"))
     assert test.dataframe[0].value["class"].tolist() == ["a", "b"]
     test.text_input(key=f"class name {class_named(open_version('own').contents, 'a')} 2").set_value("<b>ant")
     (rename,) = [each for each in test.button if each.label == "Rename" and "class" in each.key]
