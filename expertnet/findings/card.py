@@ -12,6 +12,7 @@ from expertnet.evaluation.calibration import calibration
 from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import cached_outputs, cached_temperature, measure_outputs
 from expertnet.findings import controls
+from expertnet.findings.finding import in_words
 from expertnet.findings.verdict import verdict
 from expertnet.inference.mistakes import Part
 from expertnet.inference.novelty import KEPT, cached_novelty, measurable
@@ -75,6 +76,8 @@ def model_card(run: Run, checkpoint: Checkpoint = "best", exported: int | None =
         "Limits": _limits(run, checkpoint, predictor.classes),
         "Training": _training(run, info),
     }
+    if run.settings().model.num_experts == 1:
+        del sections["Routing"]
     lines = [*_front_matter(run, info, figures), f"# {name}", "", f"Says which of {classes} an image shows: {names}."]
     for title, text in sections.items():
         lines += ["", f"## {title}", "", *text]
@@ -163,15 +166,15 @@ def _data(run: Run, info: DatasetInfo) -> Iterator[str]:
 
 
 def _network(run: Run, info: DatasetInfo) -> Iterator[str]:
-    settings = run.settings()
-    cost, model = estimate(settings, len(info.classes)), settings.model
-    experts = counted(model.num_experts, "expert")
-    routed = model.routed_blocks
-    where = "each" if len(routed) == model.num_blocks else ", ".join(map(str, routed))
+    cost, model = estimate(run.settings(), len(info.classes)), run.settings().model
+    where = "each block" if len(model.routed_blocks) == model.num_blocks else in_words(model.routed_blocks)
     weighed = "with equal weights" if model.routing == "uniform" else "whose weights a router sets for every image"
+    experts = f"There are {model.num_experts} experts in {where}, {weighed}."
+    if model.num_experts == 1:
+        experts = "Each block has a single expert, so there is nothing to route."
     yield (
         f"{counted(model.num_blocks, 'block')}, {cost.parameters:,} parameters, {cost.multiply_adds / 1e6:,.1f} million "
-        f"multiply-adds per image. There are {experts} in {'each block' if where == 'each' else f'block {where}'}, {weighed}."
+        f"multiply-adds per image. {experts}"
     )
 
 
@@ -183,8 +186,7 @@ def _routing(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Iter
         return
     measured = next(filter(None, (ROUTINGS.cached(run, part, checkpoint) for part in parts(run))), None)
     yield " ".join(map(escape_for_file, verdict(open_lab(routed, classes), measured)))
-    trained = controls.known(run, RunStore(run.path.parent))
-    if trained is not None:
+    if (trained := controls.known(run, RunStore(run.path.parent))) is not None:
         yield f"\n{escape_for_file(trained[1].sentence)}"
 
 
@@ -199,17 +201,15 @@ def _limits(run: Run, checkpoint: Checkpoint, classes: tuple[str, ...]) -> Itera
             f"{novelty.held_out.quantile(KEPT):.2f}. Of {len(novelty.held_out):,} images held out of training, {percent(KEPT, 0)} are "
             "below. Images of other things that look similar to the network pass as well. ONNX networks and web pages have no such score."
         )
-    routed = cached_routing(run, checkpoint)
-    if routed is None:
+    if (routed := cached_routing(run, checkpoint)) is None:
         return
     shares = []
     for label, name in enumerate(classes):
         own = routed.labels == label
         count, right = int(own.sum()), int((own & (routed.predictions == label)).sum())
         if right < count:
-            shares.append(
-                (right / count, f"{escape_for_file(name)} ({right} of {count}; {_interval(right / count, count)})")
-            )
+            text = f"{escape_for_file(name)} ({right} of {count}; {_interval(right / count, count)})"
+            shares.append((right / count, text))
     weakest = ", ".join(text for _, text in sorted(shares)[:WEAKEST])
     if weakest:
         yield f"- Classes recognized the least in the test set: {weakest}."

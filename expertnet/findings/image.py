@@ -55,7 +55,9 @@ def entropies(weights_BK: Tensor, name: str, blocks: Sequence[int] = ()) -> Find
     table = pd.DataFrame({"block": blocks, "entropy": [values[block - 1] for block in blocks]})
     least, most = lowest(table, "entropy"), table["entropy"].max()
     even = f"An even split has {math.log(experts):.2f}."
-    if len(table) == 1:
+    if experts == 1:
+        sentence = "Each block has a single expert, so its entropy is 0."
+    elif len(table) == 1:
         sentence = f"Block {least['block']:.0f} has an entropy of {most:.2f}. {even}"
     elif most - least["entropy"] < ALIKE * math.log(experts):
         between = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (least["entropy"], most)))

@@ -35,7 +35,7 @@ from expertnet.transfer.onnx_precision import (
     to_int8,
 )
 from expertnet.utils.progress import Report, silent
-from expertnet.utils.text import counted, percent
+from expertnet.utils.text import counted, listed, percent, plural
 
 GOLDEN = 8  # test images that travel with a network
 TOLERANCES = {Precision.FLOAT32: 1e-3, Precision.FLOAT16: 1e-2, Precision.INT8: 0.1}  # of another computer's outputs
@@ -186,8 +186,9 @@ def _without_experts(predictor: Predictor) -> str:
     model = predictor.settings.model
     if len(model.routed_blocks) == model.num_blocks:
         return ""
-    routed = ", ".join(map(str, model.routed_blocks))
-    return f", where only block {routed} has experts and the row of any other is 1 for the first and 0 for the others"
+    count, routed = len(model.routed_blocks), listed(map(str, model.routed_blocks))
+    which = f"{plural(count, 'block')} {routed} {plural(count, 'has', 'have')}"
+    return f", where only {which} experts and the row of any other is 1 for the first and 0 for the others"
 
 
 def _use(exported: Exported) -> str:

@@ -71,6 +71,13 @@ def test_what_was_not_measured_is_said_to_be_missing(tmp_path):
     assert front_matter(card)["model-index"][0]["results"] == []
 
 
+def test_a_card_says_which_blocks_have_experts_and_nothing_about_routing_to_a_single_one(tmp_path):
+    card = model_card(saved_run(tmp_path / "some", num_experts=2, expert_blocks=(2, 3)))
+    assert "There are 2 experts in blocks 2 and 3, whose weights a router sets for every image." in card
+    card = model_card(saved_run(tmp_path / "one", num_experts=1))
+    assert "Each block has a single expert, so there is nothing to route." in card and "## Routing" not in card
+
+
 def test_a_run_that_ended_early_without_validation_images_keeps_its_test_accuracy(tmp_path):
     run = saved_run(tmp_path)  # of one epoch
     data = run.config()["data"] | {"validation_share": 0.0}

@@ -17,3 +17,7 @@ def test_a_block_is_the_most_decisive_only_among_several():
     )
     assert "with an entropy of 0.68 to 0.69." in entropies(torch.tensor([[0.5, 0.5], [0.58, 0.42]]), "entropy").sentence
     assert entropies(weights, "entropy", [1]).sentence == "Block 1 has an entropy of 0.69. An even split has 0.69."
+
+
+def test_no_block_of_single_experts_is_the_most_decisive():
+    assert entropies(torch.ones(3, 1), "entropy").sentence == "Each block has a single expert, so its entropy is 0."

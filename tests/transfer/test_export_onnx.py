@@ -22,7 +22,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.transfer import onnx_graph as graphs
 from expertnet.transfer.export_network import network_file
-from expertnet.transfer.export_onnx import export_onnx, golden_images, package
+from expertnet.transfer.export_onnx import Exported, export_onnx, golden_images, package
 from expertnet.transfer.onnx_check import check, open_session, outputs
 from expertnet.transfer.onnx_precision import Precision
 from expertnet.transfer.snippets import for_network, for_onnx
@@ -204,6 +204,13 @@ def test_the_code_beside_an_export_classifies_a_file(exported, tmp_path, monkeyp
     done = [run_script(tmp_path, *words[1:]) for words in commands if words[0] == "python" and words[1] != "-m"]
     assert [each.returncode for each in done] == [0, 0]
     assert done[1].stdout.startswith(f"image.png: {answer.predictions[0].label} ")
+
+
+def test_several_blocks_with_experts_are_named_in_words(tmp_path):
+    run = finished(RunStore(), **{"model.num_blocks": 3, "model.expert_blocks": (2, 3)})
+    found = Exported(b"", load_predictor(run), Precision.FLOAT32, 0.0, None)
+    folder = unpacked(package(run, found, ""), tmp_path)
+    assert "only blocks 2 and 3 have experts" in (folder / "README.md").read_text()
 
 
 def test_your_own_images_do_not_travel(tmp_path, monkeypatch):
