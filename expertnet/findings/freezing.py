@@ -11,7 +11,7 @@ from expertnet.routing.ablations import costly
 from expertnet.routing.effects import AVERAGED
 from expertnet.routing.freezing import Frozen, freezing_table
 from expertnet.routing.paired import DRAWS, SIGNIFICANT, paired_change
-from expertnet.utils.text import counted, points
+from expertnet.utils.text import counted, points, signed
 
 
 @cached
@@ -55,7 +55,8 @@ def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
         sentence = f"{costs} the most: {loss}."
     else:
         other = following.iloc[0]
-        sentence = f"{costs} {loss}, which is indistinguishable from the loss for block {other['block']:.0f} ({points(other['change'])})."
+        change = f"block {other['block']:.0f} ({signed(other['change'])} points)"  # which may be a gain
+        sentence = f"{costs} {loss}, which is indistinguishable from the change for {change}."
     more = [f"They also cost accuracy in {in_words(sorted(lost['block'].iloc[1:]))}."] if len(lost) > 1 else []
     rest = table[~table["block"].isin([*lost["block"], *won["block"]])]
     apart = ", one block at a time" if len(rest) > 1 else ""

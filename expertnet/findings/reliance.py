@@ -6,14 +6,14 @@ import pandas as pd
 
 from expertnet.charts.effects import change_dots, weight_and_effect
 from expertnet.charts.heatmaps import difference_heatmap
-from expertnet.findings.finding import Finding, cached, lowest
+from expertnet.findings.finding import Finding, cached, in_words, lowest
 from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects, costly
 from expertnet.routing.effects import AVERAGED, KINDS, SHUFFLES, Ablations, Routings
 from expertnet.routing.paired import DRAWS, paired_change
 from expertnet.routing.passes import ESTIMATED_ON
 from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
-from expertnet.utils.text import counted, percent, plural, points, signed
+from expertnet.utils.text import counted, percent, points, signed
 
 TELLING = 0.1  # width of an interval above which it says too little
 NAMED = 4  # dead experts named in a sentence
@@ -124,12 +124,13 @@ def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
         sentence = f"{costs} the most accuracy: {lost}."
     else:
         following = table.sort_values("change", kind="stable").iloc[1]
-        sentence = f"{costs} {lost}, which is indistinguishable from the loss for {_place(following)} ({points(following['change'])})."
+        change = f"{signed(following['change'])} points"  # which may be a gain
+        sentence = f"{costs} {lost}, which is indistinguishable from the change for {_place(following)} ({change})."
     rest = [block for block in dict.fromkeys(table["block"]) if block not in set(worst["block"])]
     if not rest:
         return sentence
     return (
-        f"{sentence} In {plural(len(rest), 'block')} {', '.join(map(str, rest))}, no expert matters: any single one can be "
+        f"{sentence} In {in_words(rest)}, no expert matters: any single one can be "
         f"{KINDS[kind]} without a measurable loss, which is not to say that all of them can."
     )
 

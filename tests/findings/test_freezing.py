@@ -32,8 +32,8 @@ def frozen(*lost, count=1000, right=1000):
         # 4 more lost of 1,000: Agresti-Min's interval holds 0
         (
             (30, 34),
-            "Mean weights in block 2 alone cost 3.4 points on the 1,000 validation images, which is indistinguishable from the loss for "
-            "block 1 (3.0 points). They also cost accuracy in block 1.",
+            "Mean weights in block 2 alone cost 3.4 points on the 1,000 validation images, which is indistinguishable from the change "
+            "for block 1 (-3.0 points). They also cost accuracy in block 1.",
         ),
         ((31,), "Mean weights in block 1 alone cost 3.1 points on the 1,000 validation images."),
     ],
@@ -46,9 +46,12 @@ def test_a_larger_loss_that_chance_may_explain_is_what_a_sure_one_is_compared_wi
     found = frozen(0, 18, right=880)
     found.answers[:, 0, :120], found.answers[:, 0, 880:980] = WRONG[:120], LABELS[880:980]
     assert freezing(found, (1, 2)).sentence.startswith(
-        "Mean weights in block 2 alone cost 1.8 points on the 1,000 validation images, which is indistinguishable from the loss for "
-        "block 1 (2.0 points)."
+        "Mean weights in block 2 alone cost 1.8 points on the 1,000 validation images, which is indistinguishable from the change "
+        "for block 1 (-2.0 points)."
     )
+    found = frozen(0, 18, right=880)
+    found.answers[:, 0, :100], found.answers[:, 0, 880:982] = WRONG[:100], LABELS[880:982]
+    assert "indistinguishable from the change for block 1 (+0.2 points)." in freezing(found, (1, 2)).sentence
 
 
 def test_without_a_measurable_loss_the_bound_is_given():

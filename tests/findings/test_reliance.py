@@ -46,8 +46,8 @@ def test_the_expert_that_costs_the_most_is_named_if_the_next_one_costs_less_beyo
 def test_experts_that_chance_may_have_ordered_are_both_named():
     """30 images are lost without either; 4 more without expert 2. An interval of 4 of 1,000 (Agresti-Min) holds 0."""
     assert sentence(ablations(30, 34)).startswith(
-        "Switching off expert 2 of block 1 costs 3.4 points on the 1,000 validation images, which is indistinguishable from the loss for "
-        "expert 1 of block 1 (3.0 points)."
+        "Switching off expert 2 of block 1 costs 3.4 points on the 1,000 validation images, which is indistinguishable from the change "
+        "for expert 1 of block 1 (-3.0 points)."
     )
     assert "costs the most" in sentence(ablations(30, 40))  # ten more, all in one direction
 
