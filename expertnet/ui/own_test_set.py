@@ -30,7 +30,8 @@ def own_test_set(run: Run) -> Split | None:
         if original and class_counts(original) is None:
             link("data", f"Get {BUILTIN[original].title} on the Data page", dataset=original)
         label = "Read the images" if unread else "Download the images"
-        if is_missing(data) or not st.button(label, icon=":material/download:", **login.reserved()):
+        key = f"get images {run.id}"  # as two runs are compared on one page
+        if is_missing(data) or not st.button(label, icon=":material/download:", key=key, **login.reserved()):
             return None
         permission = login.changing()
     with shown_error(), permission, progress_bar() as show:

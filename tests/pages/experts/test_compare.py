@@ -1,8 +1,11 @@
 """Two images side by side, and the view Compare with two runs."""
 
+import shutil
+
 import torch
 from PIL import Image
 
+from expertnet.data.cache import data_root
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.store.run_store import RunStore
 from expertnet.training.manager import manager
@@ -43,6 +46,8 @@ def test_two_runs_are_compared_each_on_its_own_images(tmp_path, own_data):
     compared = cached_routing(second).routing
     (second.path / "routing-best.safetensors").unlink()
     assert torch.equal(route_test_set(second, load_own_test_set(second)).routing, compared)
+    shutil.rmtree(data_root() / "decoded")
+    assert [button.label for button in view_of(first, "Compare").button].count("Read the images") == 2
 
 
 def test_compare_begins_with_the_agreement():
