@@ -16,7 +16,7 @@ from expertnet.ui import choices
 from expertnet.ui.auth import login
 from expertnet.ui.data.tiles import cover
 from expertnet.ui.filmstrip import PAGE_COLUMNS, filmstrip
-from expertnet.ui.shell import act, action
+from expertnet.ui.shell import act, action, toast
 from expertnet.utils.text import counted, escape, size_text
 
 OPEN = "dataset"  # in the URL: the id of the open dataset
@@ -27,7 +27,8 @@ def pick_dataset(rows: list[Listed]) -> Listed:
     names = [row.dataset for row in rows]
     asked = choices.read(OPEN)
     if asked and asked not in names:
-        st.toast(f"There is no dataset “{escape(asked[:80])}”. It was removed, or the URL is mistyped.")
+        toast(f"There is no dataset “{escape(asked[:80])}”. It was removed, or the URL is mistyped.")
+        choices.write(OPEN, "")
     place = names.index(asked) if asked in names else 0
 
     def choose(picked: int) -> None:
