@@ -177,6 +177,7 @@ def test_a_dataset_that_another_tab_removed_is_said_to_be_gone():
     remove_dataset(dataset)
     test.run()
     assert not test.exception and any("removed" in toast.value for toast in test.toast)
+    assert not test.run().toast and "dataset" not in test.query_params  # it is said once
 
 
 def test_train_on_it_opens_the_form_with_the_version():
@@ -189,9 +190,14 @@ def test_train_on_it_opens_the_form_with_the_version():
 def test_a_page_of_a_thousand_classes_shows_some_of_them():
     dataset = create_dataset("Many").dataset
     add_files(dataset, [(f"class {number}/1.png", png(number)) for number in range(60)])
-    cards, total = class_cards(dataset, 48, 48)
-    assert total == 60 and len(cards) == 12
-    assert opened("data", dataset=dataset).selectbox(key=f"classes {dataset}").options[1] == "49 to 60 of 60"
+    cards = class_cards(dataset, 48, 48)
+    assert len(cards) == 12
+    pages = opened("data", dataset=dataset).selectbox(key=f"classes {dataset}")
+    assert pages.options[1] == "49 to 60 of 60" and pages.value == 0
+    test = opened("data", dataset=dataset, **{"class": cards[5].name})  # as when the page is loaded again
+    assert test.selectbox(key=f"classes {dataset}").value == 1 and f"**{cards[5].name}**" in said(test)
+    test.selectbox(key=f"classes {dataset}").set_value(0).run()
+    assert test.selectbox(key=f"classes {dataset}").value == 0
 
 
 def test_a_dataset_is_checked():

@@ -3,6 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from expertnet.data.catalog import class_counts
 from expertnet.data.own import edits
 from expertnet.data.own.versions import Version
 from expertnet.ui import choices
@@ -41,14 +42,15 @@ def classes_view(dataset: str, version: Version | None) -> None:
 
 
 def _pick_class(dataset: str) -> ClassCard | None:
-    pages = st.container(horizontal=True)
-    _, total = class_cards(dataset, 0, 0)
-    if not total:
+    pages, every, asked = st.container(horizontal=True), list(class_counts(dataset) or ()), choices.read(CLASS)
+    if not every:
         return None
-    start = _page(pages, total, CLASSES, f"classes {dataset}")
-    cards, _ = class_cards(dataset, start, CLASSES)
+    page = f"classes {dataset}"
+    if asked in every and (page not in st.session_state or choices.went_back()):
+        st.session_state[page] = every.index(asked) // CLASSES
+    start = _page(pages, len(every), CLASSES, page)
+    cards = class_cards(dataset, start, CLASSES)
     names = [card.name for card in cards]
-    asked = choices.read(CLASS)
     place = names.index(asked) if asked in names else 0
 
     def choose(picked: int) -> None:

@@ -44,13 +44,13 @@ class Tile:
     about: str  # read out, and shown on hovering
 
 
-def class_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], int]:
-    """Return some classes of a dataset, by name, and the number of all. A built-in dataset must be on this computer."""
+def class_cards(dataset: str, start: int, count: int) -> list[ClassCard]:
+    """Return some classes of a dataset, by name. A built-in dataset must be on this computer."""
     if dataset in BUILTIN:
         return _built_in_cards(dataset, start, count)
     version = find_version(dataset)
     if version is None:
-        return [], 0
+        return []
     images, classes = version.by_class, sorted(version.contents.classes.items(), key=lambda item: item[1])
 
     def card(label: str) -> str:
@@ -58,7 +58,7 @@ def class_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], 
         return mosaic(tuple(thumbs)) if thumbs else "no images"
 
     shown = classes[start : start + count]
-    return [ClassCard(label, name, len(images[label]), card(label)) for label, name in shown], len(classes)
+    return [ClassCard(label, name, len(images[label]), card(label)) for label, name in shown]
 
 
 def cover(dataset: str) -> str:
@@ -70,14 +70,14 @@ def cover(dataset: str) -> str:
 
 @cached_on_file(maxsize=256)
 def _cover(log: Path) -> str:
-    cards, _ = class_cards(log.parent.name, 0, 1)
+    cards = class_cards(log.parent.name, 0, 1)
     return cards[0].image if cards else "empty"
 
 
-def _built_in_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCard], int]:
+def _built_in_cards(dataset: str, start: int, count: int) -> list[ClassCard]:
     decoded = find_cached(DataSettings(dataset=dataset))
     if decoded is None:
-        return [], 0
+        return []
     labels = decoded.test.labels
     counts = list((class_counts(dataset) or {}).values())
     cards = []
@@ -85,7 +85,7 @@ def _built_in_cards(dataset: str, start: int, count: int) -> tuple[list[ClassCar
         places = (labels == label).nonzero().flatten()[: ROWS * COLUMNS]
         images = [Image.fromarray(decoded.test.images[place].permute(1, 2, 0).numpy()) for place in places.tolist()]
         cards.append(ClassCard(str(label), decoded.classes[label], counts[label], _tiled(images)))
-    return cards, len(decoded.classes)
+    return cards
 
 
 def image_tiles(version: Version, label: str, start: int, count: int) -> list[Tile]:
