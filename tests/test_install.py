@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 
 from expertnet import __version__
 from expertnet.cli.main import main
-from expertnet.errors import RunError
+from expertnet.cli.serve import refuse_port_in_use
+from expertnet.errors import RunError, UserError
 from expertnet.store import run_store
 from expertnet.store.run_store import RunStore
 from tests.support.opening import written
@@ -81,6 +82,16 @@ def test_serve_rejects_what_it_cannot_use_in_one_sentence(arguments, says, tmp_p
     out, error = capsys.readouterr()
     assert ended.value.code == 2 and out == ""
     assert error.count("\n") == 1 and says.format(**known) in error
+
+
+@pytest.mark.parametrize(("address", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_serve_refuses_a_port_of_its_address_only_while_it_is_in_use(address, family, monkeypatch):
+    monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", address)
+    with socket.create_server((address, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"Port {port} is not available: Address already in use"):
+            refuse_port_in_use(port)
+    refuse_port_in_use(port)
 
 
 # --- the wheel -------------------------------------------------------------------------------------------------------

@@ -96,8 +96,9 @@ def prepare_ray(cpus: str, gpus: str) -> None:
 def refuse_port_in_use(port: int) -> None:
     """Raise UserError if the server could not listen on the port."""
     address = os.environ.get("STREAMLIT_SERVER_ADDRESS") or "127.0.0.1"
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        socket.create_server((address, port)).close()
+        socket.create_server((address, port), family=family).close()
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         raise UserError(f"Port {port} is not available: {reason}. Choose another port with --port.") from None
