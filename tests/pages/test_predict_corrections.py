@@ -1,5 +1,6 @@
 """Images of the Predict page that are added to a class of a dataset, to learn from."""
 
+from expertnet.data.images import read_image
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.versions import open_version
@@ -39,6 +40,18 @@ def test_corrections_go_to_the_dataset_of_the_run_whatever_was_chosen_for_anothe
     upload(test, "four.png")
     (chosen,) = [each for each in test.selectbox if each.label == "Dataset"]
     assert chosen.value == name.partition("@")[0]
+
+
+def test_an_image_is_added_as_the_network_saw_it(tmp_path, monkeypatch):
+    finished(RunStore())
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    test = upload(uploading(), "four.bmp")  # all black
+    test.toggle(key="invert Upload").set_value(True).run()
+    test.menu_button[0].click("4").run()
+    (dataset,) = dataset_ids()
+    version = open_version(dataset)
+    (image,) = version.contents.images.values()
+    assert image.name == "four.png" and read_image(version.read(image)).getextrema() == ((255, 255),) * 3
 
 
 def test_a_correction_goes_to_the_chosen_one_of_two_datasets_of_one_title(tmp_path, monkeypatch):

@@ -1,7 +1,12 @@
 """Add an image that was given to a class of a dataset of yours, so that the next network learns from the mistake."""
 
-import streamlit as st
+import io
+from pathlib import PurePath
 
+import streamlit as st
+from PIL import ImageOps
+
+from expertnet.data.images import read_image
 from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.edits import class_id
 from expertnet.data.own.folders import dataset_ids
@@ -72,7 +77,16 @@ def _labels(version: Version | None, predictor: Predictor) -> list[str]:
 
 
 def _add(given: Given, dataset: str, label: str) -> None:
-    assert given.data is not None
-    added = add_files(dataset, [(given.name, given.data)], class_id(dataset, label))
+    added = add_files(dataset, [_seen(given)], class_id(dataset, label))
     sentence = f"{added.sentence} Class “{label}” of “{added.version.contents.title}”."
     st.session_state[RESULT] = given.key, dataset, sentence
+
+
+def _seen(given: Given) -> tuple[str, bytes]:
+    """Return the name and the file of an image, with light and dark swapped if they were for the network."""
+    assert given.data is not None
+    if not given.inverted:
+        return given.name, given.data
+    file = io.BytesIO()
+    ImageOps.invert(read_image(given.data)).save(file, "PNG")
+    return f"{PurePath(given.name).stem}.png", file.getvalue()
