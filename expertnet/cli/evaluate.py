@@ -59,11 +59,11 @@ def evaluate(
         try:
             split, info = load_part(found, part), own
         except DatasetError as error:
-            advice = "Or choose another dataset with the same classes: --dataset NAME."
+            advice = "" if validation else " Or choose another dataset with the same classes: --dataset NAME."
             here = next((other for other in store.list() if other.id != found.id and _has_images(other)), None)
             if here is not None:
                 advice += f" Or use 'expertnet evaluate {here.id}': the images of {here.title!r} are here or can be downloaded."
-            raise DatasetError(f"{error} {advice}") from None
+            raise DatasetError(f"{error}{advice}") from None
     else:
         named = build_settings(dataset=dataset).data.dataset
         split, info = load_test_split(data.model_copy(update={"dataset": named}))

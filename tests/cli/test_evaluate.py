@@ -47,6 +47,8 @@ def moved(trained, tmp_path):
 def test_without_the_images_another_dataset_is_needed(moved):
     message = refused(command("evaluate", "latest", "--runs-dir", moved.path.parent))
     assert "'pets'" in message and "--dataset" in message
+    message = refused(command("evaluate", "latest", "--validation", "--runs-dir", moved.path.parent))
+    assert "'pets'" in message and "--dataset" not in message  # which --validation excludes
 
 
 def test_without_the_images_a_network_whose_images_are_here_is_named(trained, moved):
