@@ -77,11 +77,14 @@ def split(
     """Choose the test and validation images of a dataset of yours: shares of each class, with near duplicates on one side."""
     from expertnet.curation.split import PARTS, split_dataset
     from expertnet.data.own.datasets import find_id
+    from expertnet.data.own.versions import open_version
 
-    version = split_dataset(find_id(dataset), test, validation, seed, distance, ActivityPrinter())
+    before = open_version(find_id(dataset))
+    version = split_dataset(before.dataset, test, validation, seed, distance, ActivityPrinter())
     sets = Counter(image.split for image in version.contents.images.values())
     document = {"dataset": version.reference} | {part: sets[part] for part in PARTS}
-    print_result(as_json, document, [f"{version.reference}: {version.what}."])
+    what = version.what if version.number > before.number else "The sets stay as they are"
+    print_result(as_json, document, [f"{version.reference}: {what}."])
 
 
 def _listed(title: str, files: Iterable[str]) -> Iterator[str]:

@@ -74,6 +74,7 @@ def split_dataset(
     if version is None:
         raise DatasetError(f"You have no dataset {dataset!r}. Only your own datasets can be split again.")
     images = survey(DataSettings(dataset=version.reference), progress, cancelled).images
+    images = images.sort_values("name", ignore_index=True)  # whatever the sets were, the seed alone decides
     groups = group_of_each(len(images), find_duplicates(images, distance, progress, cancelled))
     sets = divide(images["label"].to_numpy(), groups, [1 - test - validation, validation, test], seed)
     split_of = {name: PARTS[place] for name, place in zip(images["name"], sets.tolist(), strict=True)}

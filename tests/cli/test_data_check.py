@@ -2,6 +2,7 @@
 
 import pytest
 
+from expertnet.data.own.edits import rename_dataset
 from tests.support.command import command, document, refused
 from tests.support.photos import encoded, photo, write
 
@@ -40,5 +41,8 @@ def test_a_dataset_of_ones_own_is_checked_by_name_and_split(own):
     found = document("data", "split", "mine", "--test", 0.3)
     assert found["dataset"].startswith("mine@") and found["train"] + found["validation"] + found["test"] == 11
     assert found["validation"] > 0
+    rename_dataset("mine", "Ours")
+    again = command("data", "split", "mine", "--test", 0.3).stdout
+    assert again == "mine@4: The sets stay as they are.\n"
     assert document("data", "check", "mine", "--distance", 0)["duplicates"][0]["across_sets"] is False
     assert "built-in dataset" in refused(command("data", "split", "digits"))
