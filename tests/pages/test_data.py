@@ -7,23 +7,18 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from expertnet.data.cache import data_root
-from expertnet.data.datasets import load_decoded
-from expertnet.data.own.datasets import create_dataset, delete_dataset, remove_dataset
+from expertnet.data.own.datasets import create_dataset, remove_dataset
 from expertnet.data.own.edits import add_class, class_named, remove_images
 from expertnet.data.own.folders import dataset_ids, trashed_ids
 from expertnet.data.own.intake import add_files, stage
 from expertnet.data.own.uploads import begin_upload, uploads_of
 from expertnet.data.own.versions import history, open_version
-from expertnet.settings.schema import DataSettings
 from expertnet.ui import tasks
 from expertnet.ui.auth.middleware import Gate
 from expertnet.ui.data.tiles import class_cards, image_tiles
-from expertnet.utils.progress import never, silent
 from tests.support.opening import opened, pressed, to_page
 from tests.support.own import files_of, flowers, png
-from tests.support.photos import encoded, photo
 from tests.support.sending import send, through
-from tests.support.settling import settled
 from tests.support.small import until
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -206,41 +201,3 @@ def test_a_dataset_is_checked():
     until(lambda: not test.run().get("progress"))
     assert not test.exception, [error.value for error in test.exception]
     assert "Duplicates" in [option for group in test.segmented_control for option in group.options]
-
-
-def test_the_split_is_shown_and_chosen_anew():
-    dataset = create_dataset("Flowers").dataset
-    add_files(
-        dataset,
-        [
-            (f"{name}/{seed}.png", encoded(photo(seed + first)))
-            for first, name in enumerate(("rose", "tulip"))
-            for seed in range(0, 20, 2)
-        ],
-    )
-    test = opened("data", dataset=dataset, view="Split")
-    assert "Each run draws the test images, a fifth of each class" in said(test)
-    drawn = load_decoded(DataSettings(dataset="flowers@2"), silent, never, None)[1]
-    assert drawn.test.labels.bincount().tolist() == [2, 2]
-    assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 8, 0, 2], ["tulip", 8, 0, 2]]
-    test.number_input(key="test share").set_value(90)
-    settled(pressed(test, "Split again"))
-    assert "both together less than 1" in said(test) and open_version(dataset).number == 2
-    test.number_input(key="test share").set_value(30)
-    settled(pressed(test, "Split again"))
-    assert "Every run uses these sets." in said(test)
-    assert [list(row) for row in test.dataframe[0].value.to_numpy()] == [["rose", 6, 1, 3], ["tulip", 6, 1, 3]]
-    pressed(test, "Undo")
-    assert "Each run draws" in said(test)
-
-
-def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was():
-    test = opened("data", dataset=flowers(), view="Split")
-    test.number_input(key="test share").set_value(90)
-    settled(pressed(test, "Split again"))
-    assert "both together less than 1" in said(test)
-    remove_dataset("flowers")
-    delete_dataset("flowers", set)
-    flowers()
-    settled(test.run())
-    assert "both together less than 1" not in said(test) and "Each run draws" in said(test)

@@ -42,7 +42,7 @@ def _sentence(version: Version) -> str:
     """Say which sets the dataset has, and which ones a run draws."""
     sets = "" if version.has_parts else "the test images, a fifth of each class that is always the same,"
     drawn = [each for each in (sets, "" if version.held else "the validation images, by its seed") if each]
-    return f"Each run draws {' and '.join(drawn)}." if drawn else "Every run uses these sets."
+    return f"Each run draws {' and '.join(drawn).rstrip(',')}." if drawn else "Every run uses these sets."
 
 
 def _counts(version: Version) -> Counter[tuple[str, str]]:
