@@ -4,11 +4,10 @@ from functools import partial
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from expertnet.charts.heatmaps import confusion_matrix
 from expertnet.evaluation.outputs import Outputs
-from expertnet.findings.finding import Finding, cached
+from expertnet.findings.finding import Finding, cached, highest
 from expertnet.inference.mistakes import Mistakes
 from expertnet.inference.routing_cache import Routed
 from expertnet.utils.text import counted
@@ -23,19 +22,21 @@ def confusion(found: Mistakes | Routed | Outputs, classes: tuple[str, ...], part
     With `shares`, the numbers on the cells are shares of the class's images.
     """
     number = len(classes)
-    counts_CC = torch.bincount(found.labels * number + found.predictions, minlength=number**2).view(number, number)
-    share_CC = counts_CC.double() / counts_CC.sum(1, keepdim=True).clamp_min(1)
-    true, answers = counts_CC.nonzero(as_tuple=True)  # as many as images at most, of a million cells for 1,000 classes
+    # Only the pairs that occur: a cell for every pair of 10,000 classes would take gigabytes
+    pairs_M, counts_M = (found.labels * number + found.predictions).unique(return_counts=True)
+    true_M, answers_M = pairs_M // number, pairs_M % number
+    sizes_C = found.labels.bincount(minlength=number)
     table = pd.DataFrame(
         {
-            "class": [classes[place] for place in true.tolist()],
-            "answer": [classes[place] for place in answers.tolist()],
-            "images": counts_CC[true, answers].tolist(),
-            "share": share_CC[true, answers].tolist(),
+            "class": [classes[place] for place in true_M.tolist()],
+            "answer": [classes[place] for place in answers_M.tolist()],
+            "images": counts_M.tolist(),
+            "share": (counts_M.double() / sizes_C[true_M]).tolist(),
         }
     )
-    mistakes_CC = counts_CC - counts_CC.diag().diag()
-    by_class = (mistakes_CC.sum(0) + mistakes_CC.sum(1)).argsort(descending=True, stable=True)[:DRAWN]
+    mistakes_M = counts_M * (true_M != answers_M)
+    mistakes_C = torch.zeros_like(sizes_C).index_add_(0, true_M, mistakes_M).index_add_(0, answers_M, mistakes_M)
+    by_class = mistakes_C.argsort(descending=True, stable=True)[:DRAWN]
     drawn = [classes[place] for place in sorted(by_class.tolist())]
     shown = table[table["class"].isin(drawn) & table["answer"].isin(drawn)]
     method = (
@@ -46,18 +47,18 @@ def confusion(found: Mistakes | Routed | Outputs, classes: tuple[str, ...], part
         if number > DRAWN
         else ""
     )
-    sentence, chart = _sentence(counts_CC, mistakes_CC, classes, part), partial(confusion_matrix, shown, drawn, shares)
+    sentence, chart = _sentence(table, part), partial(confusion_matrix, shown, drawn, shares)
     return Finding(f"confusion-{part}", "confusion matrix", sentence, chart, table, method)
 
 
-def _sentence(counts_CC: Tensor, mistakes_CC: Tensor, classes: tuple[str, ...], part: str) -> str:
-    wrong, images = int(mistakes_CC.sum()), counted(int(counts_CC.sum()), f"{part} image")
+def _sentence(table: pd.DataFrame, part: str) -> str:
+    mistakes = table[table["class"] != table["answer"]]
+    wrong, images = int(mistakes["images"].sum()), counted(int(table["images"].sum()), f"{part} image")
     if not wrong:
         return f"No mistakes in {images}."
-    place = int(mistakes_CC.argmax())
-    true, answer = divmod(place, len(classes))
-    most, said = int(mistakes_CC.max()), f"{counted(wrong, 'mistake')} in {images}."
-    if most == 1 or int((mistakes_CC == most).sum()) > 1:  # no pair stands out
+    top, said = highest(mistakes, "images"), f"{counted(wrong, 'mistake')} in {images}."
+    most, true = int(top["images"]), top["class"]
+    if most == 1 or int((mistakes["images"] == most).sum()) > 1:  # no pair stands out
         return said
-    of_class = f"{most:,} of {int(counts_CC[true].sum()):,} images"
-    return f"{said} Most often, {classes[true]} is mistaken for {classes[answer]}: in {of_class}."
+    of_class = f"{most:,} of {table.loc[table['class'] == true, 'images'].sum():,} images"
+    return f"{said} Most often, {true} is mistaken for {top['answer']}: in {of_class}."

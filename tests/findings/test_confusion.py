@@ -65,3 +65,10 @@ def test_many_classes_are_drawn_as_far_as_they_have_mistakes():
     (drawn,) = finding.spec["datasets"].values()
     assert len(finding.table) == 30 and drawn["class"].nunique() <= DRAWN
     assert {"class 28", "class 29"} <= set(drawn["class"])
+
+
+def test_a_cell_for_every_pair_of_classes_need_not_fit_into_memory():
+    names = tuple(map(str, range(1_000_000)))
+    labels = torch.tensor([5, 5, 999_999])
+    finding = confusion(Mistakes(labels, torch.tensor([7, 7, 999_999]), ()), names, "test")
+    assert finding.sentence == "2 mistakes in 3 test images. Most often, 5 is mistaken for 7: in 2 of 2 images."
