@@ -8,7 +8,7 @@ from torch import Tensor
 
 from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import Outputs
-from expertnet.routing.robustness import BINS, confidence_bins
+from expertnet.routing.robustness import BINS, calibration_error, confidence_bins
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,9 @@ def calibration(logits_NC: Tensor, labels_N: Tensor, temperature: float = 1.0) -
     scaled_NC = logits_NC / temperature
     best_N, answers_N = scaled_NC.max(1)
     log_sums_N = scaled_NC.logsumexp(1)  # probabilities of all classes would take as much memory as the logits
-    bins = reliability((best_N - log_sums_N).exp(), answers_N == labels_N)
-    gaps = (bins["confidence"] - bins["accuracy"]).abs()
-    ece = float((gaps * bins["images"]).sum() / max(len(labels_N), 1))
+    confidence_N, right_N = (best_N - log_sums_N).exp(), answers_N == labels_N
     nll = (log_sums_N - scaled_NC.gather(1, labels_N[:, None])[:, 0]).mean().item()
-    return Calibration(ece, nll, bins)
+    return Calibration(calibration_error(confidence_N, right_N), nll, reliability(confidence_N, right_N))
 
 
 def reliability(confidence_N: Tensor, right_N: Tensor) -> pd.DataFrame:

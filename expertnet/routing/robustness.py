@@ -143,9 +143,9 @@ def confidence_bins(confidence_N: Tensor) -> Tensor:
 
 def calibration_error(confidence_N: Tensor, right_N: Tensor) -> float:
     """Return the mean distance between confidence and accuracy over the bins of confidence (Guo 2017)."""
-    gaps_N = (confidence_N - right_N).double()
+    gaps_N = confidence_N.double() - right_N.double()
     sums_B = torch.zeros(BINS, dtype=torch.float64).index_add_(0, confidence_bins(confidence_N), gaps_N)
-    return (sums_B.abs().sum() / len(right_N)).item()
+    return (sums_B.abs().sum() / max(len(right_N), 1)).item()
 
 
 def corruption_table(found: Robustness, policy: str = "mean") -> pd.DataFrame:
