@@ -1,7 +1,5 @@
 """A card for one expert, to share: what it prefers, what it changes, and what is lost without it."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +8,9 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 from torch import Tensor
 
+from expertnet.data.data_url import to_data_url
 from expertnet.findings.experts import examples
 from expertnet.findings.finding import Finding
 from expertnet.findings.reliance import ablation
@@ -130,16 +128,9 @@ def _figures(chosen: Sequence[tuple[int, float]], images: Tensor | None) -> list
     figures = []
     for place, weight in chosen:
         name = f"Test image {place + 1}"
-        shown = name if images is None else f"<img alt='{name}' src='{_source(images[place])}'>"
+        shown = name if images is None else f"<img alt='{name}' src='{to_data_url(images[place])}'>"
         figures.append(f"<figure>{shown}<figcaption>{weight:.2f}</figcaption></figure>")
     return figures
-
-
-def _source(image_3SS: Tensor) -> str:
-    """Return a uint8 image as a PNG inside a URL."""
-    file = io.BytesIO()
-    Image.fromarray(image_3SS.permute(1, 2, 0).contiguous().numpy()).save(file, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def cards(lab: Lab, effects: Ablations | None) -> Finding:
