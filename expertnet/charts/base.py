@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import altair as alt
 import pandas as pd
 
-BLUE, ORANGE, GREEN, PURPLE, RED, SKY = PALETTE = ["#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
+BLUE, ORANGE, GREEN, _, RED, SKY = PALETTE = ["#1F83C4", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3]]  # 5 dashes and 6 colors pair up differently 30 times
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 GRAY = "#868E96"  # for lines and bars, on white and on black

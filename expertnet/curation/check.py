@@ -14,7 +14,7 @@ from expertnet.curation.limits import DISTANCE
 from expertnet.curation.quality import KINDS, find_faults
 from expertnet.curation.survey import Survey, survey
 from expertnet.settings.schema import DataSettings
-from expertnet.utils.progress import Report, ShouldStop, never, silent
+from expertnet.utils.progress import Report, silent
 from expertnet.utils.text import counted, percent, plural
 
 UNEVEN = 3.0  # times as many images in the largest class as in the smallest: from here on, balancing can help
@@ -50,12 +50,8 @@ class Check:
 
 def check(data: DataSettings, distance: int = DISTANCE, progress: Report = silent) -> Check:
     """Check a dataset. Raises DatasetError if it is missing or has no classes."""
-    return judge(survey(data, progress), distance, progress)
-
-
-def judge(found: Survey, distance: int, progress: Report = silent, cancelled: ShouldStop = never) -> Check:
-    """Check images that were looked at before. Raises DatasetError or Cancelled."""
-    return Check(found, find_duplicates(found.images, distance, progress, cancelled), find_faults(found.images))
+    found = survey(data, progress)
+    return Check(found, find_duplicates(found.images, distance, progress), find_faults(found.images))
 
 
 def sentences(found: Check) -> Iterator[str]:

@@ -70,15 +70,13 @@ class Added:
         return Outcome(self.version.number, self.sentence, self.rejected[:MOST_REJECTED])
 
 
-def add_files(
-    dataset: str, files: Iterable[tuple[str, bytes]], label: str = "", progress: Report = silent, name: str = ""
-) -> Added:
+def add_files(dataset: str, files: Iterable[tuple[str, bytes]], label: str = "", progress: Report = silent) -> Added:
     """Add files by path to a class, by default to the one that the folder of each is named after.
 
     A folder `train`, `test` or `validation` around the class folders assigns the images to it. Raises DatasetError; what has
-    arrived before stays in the upload, whose id is `name`, and goes into the version if the same upload is tried again.
+    arrived before stays in the upload.
     """
-    upload = begin_upload(dataset, name)
+    upload = begin_upload(dataset)
     stage(upload, files, label, progress)
     return finish(upload)
 
