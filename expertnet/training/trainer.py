@@ -142,13 +142,15 @@ class Trainer:
         Raises TrainingError if a loss is not finite or memory runs out.
         """
         with training_memory(self.settings, self.num_classes, self.device):
-            training, ended = self.settings.training, ""
-            while self.epoch < training.epochs and not ended:
-                yield from self._run_epoch()
-                # the time that an epoch took differs between processes
+            training = self.settings.training
+            while self.epoch < training.epochs:
+                # Asked before the first epoch too: a run may resume after its last one. The time that an epoch took differs
+                # between processes.
                 ended = self.group.agree(early_end(training, self.epoch, self.best["epoch"], self.seconds))
-            if ended:
-                self._log(ended)
+                if ended:
+                    self._log(ended)
+                    break
+                yield from self._run_epoch()
             yield from self._run_test()
 
     def _run_epoch(self) -> Iterator[Progress]:

@@ -87,6 +87,25 @@ def test_a_run_that_was_stopped_after_its_last_epoch_goes_on_to_the_test(store):
     assert run.state == "finished" and run.status().test_accuracy is not None
 
 
+def test_a_run_that_was_stopped_after_it_ended_early_goes_on_to_the_test_and_no_further(store):
+    run = store.create(settings(**{"training.epochs": 3, "training.max_minutes": 1e-6}))
+    stop = Stop()
+    run_training(run, stop, on_progress=lambda status: status.epoch and stop.set())
+    assert run.state == "stopped" and run.status().test_accuracy is None
+    prepare_resume(run)
+    status = run_training(run, Stop())
+    assert (status.state, status.epoch) == ("finished", 1) and status.test_accuracy is not None
+    assert "Stopped early: another epoch would exceed the time limit" in run.log_tail()
+
+
+def test_a_finished_run_that_may_not_train_longer_says_why(store):
+    run = store.create(settings(**{"training.epochs": 1, "training.max_minutes": 1e-6}))
+    assert run_training(run, Stop()).state == "finished"
+    with pytest.raises(RunError, match="has ended. Stopped early: another epoch would exceed the time limit"):
+        prepare_resume(run, epochs=2)
+    assert run.state == "finished" and run.settings().training.epochs == 1
+
+
 @pytest.mark.slow
 def test_a_run_that_was_to_be_trained_longer_and_was_not_is_what_it_was(store):
     run = store.create(settings())
