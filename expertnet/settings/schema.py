@@ -53,6 +53,7 @@ def _on_or_off(value: Any) -> Any:
     return {"true": "on", "false": "off"}.get(str(value).lower(), value)
 
 
+LAST_SEED = 2**31 - 1
 WHITENED_WIDTH = 24  # filters of a whitened stem: the 12 directions of a 2x2 RGB patch, and their negatives
 Numbers = Annotated[tuple[int, ...], BeforeValidator(parse_numbers)]
 
@@ -372,7 +373,7 @@ class HardwareSettings(Section):
 class Settings(Section):
     """All settings of a run."""
 
-    seed: int = setting(0, "Seed", ge=0, le=2**31 - 1)
+    seed: int = setting(0, "Seed", ge=0, le=LAST_SEED)
     """Seeds every random choice: weights, split, order and augmentation. The same seed repeats a training; another one
     shows how much of a result is chance.
     """

@@ -11,6 +11,7 @@ import pandas as pd
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.schema import Settings
+from expertnet.settings.seeds import seeds_from
 from expertnet.store.index import run_rows
 from expertnet.store.notes import SWEEP_TAG
 from expertnet.store.queue import RunQueue
@@ -69,11 +70,10 @@ def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
         if not 1 <= number <= MOST:
             raise SettingsError(f"The number of {name} must be between 1 and {MOST}. You entered {number}.")
     base = sweep.plan().settings
-    first = base.seed if base.seed + seeds <= 2**31 else 0
     wanted = [
         (trial, settings_with(base, trial.values | {"seed": seed}))
         for trial in _best(sweep, best)
-        for seed in [base.seed, *(seed for seed in range(first, first + seeds) if seed != base.seed)][:seeds]
+        for seed in seeds_from(base.seed, seeds)
     ]
     rows = _rows(sweep, [settings for _, settings in wanted])
     return [Repeat(trial, settings, rows.get(settings)) for trial, settings in wanted]

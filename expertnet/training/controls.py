@@ -17,6 +17,7 @@ from expertnet.data.info import DatasetInfo, is_own
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.controls import ARMS, CONTROLS, KINDS, NAMES, arm_settings
 from expertnet.settings.schema import Settings
+from expertnet.settings.seeds import seeds_from
 from expertnet.store.checks import resume_fault
 from expertnet.store.index import rows_of, run_rows
 from expertnet.store.queue import RunQueue
@@ -117,11 +118,9 @@ def _wanted(settings: Settings, seeds: int, num_classes: int) -> tuple[list[str]
     """Return the kinds that a network is itself, and the arm, seed, settings and settings_key of each training."""
     arms = {arm: arm_settings(settings, arm, num_classes) for arm in NAMES}
     itself = [kind for kind in KINDS if arms[kind] == settings]
-    first = settings.seed if settings.seed + seeds <= 2**31 else 0
-    numbers = [settings.seed, *(seed for seed in range(first, first + seeds) if seed != settings.seed)][:seeds]
     wanted = [
         (arm, seed, arms[arm].model_copy(update={"seed": seed}))
-        for seed in numbers
+        for seed in seeds_from(settings.seed, seeds)
         for arm in arms
         if arm not in itself
     ]

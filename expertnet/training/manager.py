@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from expertnet.settings.schema import Settings
+from expertnet.settings.seeds import seeds_from
 from expertnet.store.notes import MAX_NAME
 from expertnet.store.queue import RunQueue
 from expertnet.store.run import Run
@@ -40,7 +41,7 @@ class Manager:
     def repeat(self, run: Run) -> Run:
         """Queue a run again with the next seed, which is added to its name if it has one. Raises UserError if it cannot start."""
         settings = run.settings()
-        seed = settings.seed + 1
+        _, seed = seeds_from(settings.seed, 2)
         name, ending = re.sub(r", seed \d+$", "", run.given_name), f", seed {seed}"
         name = name and cut(name, MAX_NAME - len(ending)) + ending
         return self.submit(settings.model_copy(update={"seed": seed}), preset=run.preset, name=name)

@@ -50,6 +50,13 @@ def test_the_largest_seed_leaves_room_for_others(store):
     assert plan_controls(original(store, seed=last), store, 3).seeds == [last, 0, 1]
 
 
+def test_more_seeds_are_the_same_ones_and_others(store):
+    """So that controls that were trained count when there are to be more."""
+    run = original(store, seed=2**31 - 2)
+    few, many = (plan_controls(run, store, count).seeds for count in (2, 3))
+    assert many[:2] == few
+
+
 def test_equal_networks_are_trained_once(store):
     run = original(store)  # of quick, where equal multiply-adds and parameters take the same width
     plan = plan_controls(run, store, 1)

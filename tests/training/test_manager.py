@@ -204,6 +204,13 @@ def test_a_run_that_two_pages_resume_at_once_is_queued_once(store, monkeypatch):
         prepare_resume(run)
 
 
+def test_a_run_with_the_last_seed_is_repeated_with_the_first(manager, store):
+    manager.pause(True)
+    run = manager.submit(settings(seed=2**31 - 1), name="mine, seed 2147483647")
+    again = manager.repeat(run)
+    assert (again.settings().seed, again.title) == (0, "mine, seed 0")
+
+
 def test_a_run_that_has_ended_is_not_stopped(manager, store):
     run = store.create(settings(**{"training.epochs": 1}))
     run_training(run, Stop())
