@@ -31,6 +31,7 @@ KIND_SETTINGS: dict[str, dict[str, str | float]] = {
     "deviation": {"router_input": "mean_deviation"},
     "sigmoid": {"router_output": "sigmoid", "top_k": 0, "balance": 0.0},
 }
+KIND_TRAINING = {"top_1": {"expert_dropout": 0.0}, "sigmoid": {"temperature": 1.0}}  # what they cannot have otherwise
 BALANCE = 0.01  # of the loss that spreads the images, as in Switch (Fedus 2021, arXiv:2101.03961), unless the network has its own
 FINENESS, WIDEST = 1024, 1024  # steps of a factor of the widths between 1 and 2; channels that a network may have
 
@@ -46,7 +47,9 @@ def arm_settings(settings: Settings, arm: str, num_classes: int) -> Settings:
         return _widened(settings, "multiply_adds", num_classes, gates="se")
     if arm in KINDS:
         balance = {"balance": settings.model.balance or BALANCE} if arm == "top_1" else {}
-        return with_model(settings, **KIND_SETTINGS[arm], **balance)
+        training = settings.training.model_copy(update=KIND_TRAINING.get(arm))
+        made = with_model(settings, **KIND_SETTINGS[arm], **balance)
+        return made.model_copy(update={"training": training})
     return with_model(settings, routing=arm)
 
 

@@ -16,6 +16,7 @@ from expertnet.data.custom import refuse_changed_images
 from expertnet.data.info import DatasetInfo, is_own
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.controls import ARMS, CONTROLS, KINDS, NAMES, arm_settings
+from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.settings.seeds import seeds_from
 from expertnet.store.checks import resume_fault
@@ -115,8 +116,11 @@ def plan_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequence
 
 @lru_cache(maxsize=32)
 def _wanted(settings: Settings, seeds: int, num_classes: int) -> tuple[list[str], list[tuple[str, int, Settings, str]]]:
-    """Return the kinds that a network is itself, and the arm, seed, settings and settings_key of each training."""
-    arms = {arm: arm_settings(settings, arm, num_classes) for arm in NAMES}
+    """Return the kinds that a network is itself, and the arm, seed, settings and settings_key of each training.
+
+    Raises SettingsError if the settings do not fit an arm, before a run has them that cannot be read.
+    """
+    arms = {arm: settings_from_dict(arm_settings(settings, arm, num_classes).model_dump()) for arm in NAMES}
     itself = [kind for kind in KINDS if arms[kind] == settings]
     wanted = [
         (arm, seed, arms[arm].model_copy(update={"seed": seed}))

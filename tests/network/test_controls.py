@@ -95,6 +95,20 @@ def test_other_kinds_differ_in_what_their_name_says(kind, changed):
     assert found == changed and arm_settings(made, kind, 10) == made
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "changed"),
+    [
+        ("top_1", {"training.expert_dropout": 0.2}, {"expert_dropout": 0.0}),
+        ("sigmoid", {"training.temperature": 9.0}, {"temperature": 1.0}),
+    ],
+)
+def test_a_kind_loses_what_its_router_cannot_have(kind, values, changed):
+    settings = build_settings("quick", None, values)
+    made = arm_settings(settings, kind, 10)
+    assert made.training == settings.training.model_copy(update=changed)
+    assert Settings.model_validate(made.model_dump()) == made
+
+
 def test_every_arm_keeps_the_recipe_and_the_images():
     settings = build_settings("fast")
     for name in ARMS:

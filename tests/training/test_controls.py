@@ -95,6 +95,15 @@ def test_a_run_that_was_trained_for_something_else_counts_if_settings_and_images
     assert begun_plan(run, store).seeds == [0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values"), [("top_1", {"training.expert_dropout": 0.2}), ("sigmoid", {"training.temperature": 9.0})]
+)
+def test_kinds_whose_router_the_recipe_does_not_fit_can_be_read(store, kind, values):
+    run = original(store, **values)
+    assert all(control.has_settings for control in queue_controls(run, store, 1, [kind]))
+    assert kind in {trial.arm for trial in plan_controls(run, store, 1).trials}  # found again by its settings
+
+
 def test_a_finished_control_counts_before_one_that_was_stopped(store):
     run = original(store)
     plan = plan_controls(run, store, 1)
