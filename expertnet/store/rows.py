@@ -45,7 +45,7 @@ class RunRow:
     watches_test: bool  # val_* is measured on the test set
     damage: str | None
     shipped: bool
-    images: int  # per epoch; 0 if unknown
+    images: int  # drawn per epoch; 0 if unknown
     spark: tuple[float, ...]  # at most SPARK values of the accuracy by epoch
     key: str  # settings_key() of its settings; "" if they cannot be read
     network: (
@@ -104,7 +104,7 @@ def read_row(run: Run) -> RunRow:
         watches_test=bool(settings and settings.watches_test),
         damage=find_damage(run, curves["epoch"].tolist()),
         shipped=run.shipped,
-        images=status.steps * settings.training.batch_size if settings else 0,
+        images=status.epoch_images or (status.steps * settings.training.batch_size if settings else 0),
         spark=_spark(accuracies),
         key=settings_key(settings) if settings else "",
         network=_digest(network_shape(run)) if has_network(run) else "",

@@ -36,6 +36,7 @@ class Status(Process):
     epochs: Count = 0
     step: Count = 0  # in the current epoch
     steps: Count = 0
+    epoch_images: Count | None = None  # drawn in an epoch's steps; missing in runs from older versions
     images_per_second: Number | None = None
     seconds_left: Number | None = None
     best_epoch: Count | None = None

@@ -159,8 +159,8 @@ def _train(
     if group.count > 1:
         device += f", {group.count} processes"
     counts = {"validation_images": len(data.validation), "test_images": len(data.test)}
-    known = {"device": device, "steps": trainer.steps, **counts}
-    writer.update(**known, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
+    known = {"device": device, "steps": trainer.steps, "epoch_images": trainer.steps * trainer.batch_size}
+    writer.update(**known, **counts, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
     trainer.seconds = [row.get("seconds") or 0.0 for row in history]
     before = sum(trainer.seconds)
     if trainer.compiles:

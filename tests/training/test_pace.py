@@ -8,8 +8,12 @@ import pytest
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import load_dataset
 from expertnet.settings.fields import build_settings
+from expertnet.store.index import run_rows
 from expertnet.training.pace import ENOUGH_STEPS, expected_seconds, fitted, step_count, training_images
+from expertnet.training.runner import run_training
+from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
+from tests.support.small import settings as small
 
 
 def earlier(seconds=2.0, device="CPU, 2 threads", process=None, images=1280, **overrides):
@@ -27,6 +31,16 @@ def test_the_images_and_steps_of_the_digits_are_those_of_their_training():
     assert (len(data.train) + len(data.validation), len(data.test)) == (known.train_images, known.test_images)
     assert abs(training_images(settings) - len(data.train)) <= 10  # rounded in each class
     assert step_count(settings, len(data.train)) == 12 * (len(data.train) // 128)
+
+
+def test_a_batch_larger_than_the_training_set_counts_no_images_that_there_are_not(store):
+    run = store.create(small(**{"training.batch_size": 4096}))
+    assert run_training(run, Stop()).steps == 1
+    (row,) = run_rows(store)
+    images = len(load_dataset(run.settings().data, 0).train)
+    assert row.images == images < 4096
+    epoch = run.metrics()[0]["seconds"]
+    assert expected_seconds(run.settings(), images, [row]) == pytest.approx(epoch)
 
 
 @pytest.mark.parametrize(
