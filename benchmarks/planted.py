@@ -18,7 +18,7 @@ from expertnet.data import planted
 from expertnet.errors import UserError
 from expertnet.findings import factors
 from expertnet.findings.controls import retrained
-from expertnet.findings.seeds import findings_over_seeds, learned_runs, measure_each
+from expertnet.findings.seeds import learned_runs, measure_each
 from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
 from expertnet.network.controls import ARMS
 from expertnet.routing.lab import open_lab
@@ -56,9 +56,7 @@ def factor_sentences(run: Run) -> list[str]:
 def control_sentences(run: Run, store: RunStore, seeds: int) -> list[str]:
     """Return what the lab says about the routing of a run against its controls, and about the seeds."""
     plan = plan_controls(run, store, seeds)
-    learned = learned_runs(plan)
-    measure_each(learned)
-    found = [retrained(plan), *(findings_over_seeds(learned) or ())]
+    found = [retrained(plan), *(measure_each(learned_runs(plan)) or ())]
     return [finding.sentence for finding in found if finding] or ["No control has been trained."]
 
 

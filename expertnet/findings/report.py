@@ -140,6 +140,5 @@ def _controls(run: Run, measures: bool, progress: Report) -> Iterator[Finding]:
         yield finding
         yield controls.runs_of_controls(plan)
         learned = seeds.learned_runs(plan)
-        if measures and len(learned) > 1:
-            seeds.measure_each(learned, progress)
-        yield from seeds.findings_over_seeds(learned) or ()
+        measures = measures and len(learned) > 1
+        yield from (seeds.measure_each(learned, progress) if measures else seeds.findings_over_seeds(learned)) or ()

@@ -13,7 +13,7 @@ from expertnet.findings.experts import what_blocks_do
 from expertnet.findings.finding import Finding, cached, in_words
 from expertnet.findings.reliance import NORMS
 from expertnet.inference.mistakes import Part
-from expertnet.inference.routing_cache import cached_routing, load_own_test_set, route_test_set
+from expertnet.inference.routing_cache import Routed, cached_routing, load_own_test_set, route_test_set
 from expertnet.network.controls import LEARNED
 from expertnet.routing.chance import LEVEL
 from expertnet.routing.effects import Routings, load_images, parts
@@ -26,6 +26,7 @@ from expertnet.training.controls import Plan
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 from expertnet.utils.text import counted, percent, signed
 
+Measured = tuple[Routed | None, Routings | None]
 Labs = tuple[tuple[int, Lab], ...]  # by seed, that of the network itself first
 
 
@@ -39,29 +40,36 @@ def learned_runs(plan: Plan) -> dict[int, Run]:
 
 def measure_each(
     runs: Mapping[int, Run], progress: Report = silent, cancelled: ShouldStop = never, threads: int | None = None
-) -> None:
-    """Route the test images with each network, and measure what it relies on, unless that is kept with its run.
+) -> list[Finding] | None:
+    """Return what the seeds have in common, after a look at the test images with each network; None unless there are two.
 
-    Raises DatasetError if the images are gone, and Cancelled.
+    What is kept with a run is not measured again. Raises DatasetError if the images are gone, and Cancelled.
     """
+    measured: dict[int, Measured] = {}
     for seed, run in runs.items():
 
         def report(activity: str, share: float | None, seed: int = seed) -> None:
             progress(f"Seed {seed}: {activity[0].lower()}{activity[1:]}", share)
 
-        route_test_set(run, load_own_test_set(run, report), "best", report, threads, cancelled)
+        routed = route_test_set(run, load_own_test_set(run, report), "best", report, threads, cancelled)
         part = parts(run)[0]
-        if ROUTINGS.cached(run, part) is None:
-            ROUTINGS.measure(run, load_images(run, part, report), "best", report, cancelled, threads)
+        relied = ROUTINGS.cached(run, part) or ROUTINGS.measure(
+            run, load_images(run, part, report), "best", report, cancelled, threads
+        )
+        measured[seed] = routed, relied
+    return _in_common(runs, measured)
 
 
 def findings_over_seeds(runs: Mapping[int, Run]) -> list[Finding] | None:
-    """Return what the seeds have in common; None unless there are two, and all are measured."""
-    routed = {seed: cached_routing(run) for seed, run in runs.items()}
-    relied = {seed: ROUTINGS.cached(run, parts(run)[0]) for seed, run in runs.items()}
+    """Return what the seeds have in common, if it was measured before; None unless there are two, and all are kept."""
+    kept = {seed: (cached_routing(run), ROUTINGS.cached(run, parts(run)[0])) for seed, run in runs.items()}
+    return _in_common(runs, kept)
+
+
+def _in_common(runs: Mapping[int, Run], measured: Mapping[int, Measured]) -> list[Finding] | None:
     labs, routings = [], []
     for seed, run in runs.items():
-        (here, found), info = (routed[seed], relied[seed]), run.dataset_info()
+        (here, found), info = measured[seed], run.dataset_info()
         if here is None or found is None or info is None:
             return None
         labs.append((seed, open_lab(here, info.classes)))

@@ -1,6 +1,7 @@
 """The routing of a test set, computed once per checkpoint and cached in the run's folder."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,10 +140,14 @@ def route_test_set(
 def cache_tensors(
     run: Run, what: str, checkpoint: Checkpoint, predictor: Predictor, tensors: dict[str, Tensor]
 ) -> None:
-    """Store tensors computed with a checkpoint in the run's folder, unless the run is training and its best epoch may change."""
+    """Store tensors computed with a checkpoint in the run's folder, unless the run is training and its best epoch may change.
+
+    If the folder cannot be written or the disk is full, they are computed again next time.
+    """
     if run.state not in TRAINING_STATES:
         metadata = {"epoch": str(predictor.epoch), "images": predictor.info.fingerprint}
-        write_atomically(cache_path(run, what, checkpoint), save(tensors, metadata))
+        with suppress(OSError):
+            write_atomically(cache_path(run, what, checkpoint), save(tensors, metadata))
 
 
 def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, float]]:

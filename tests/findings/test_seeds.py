@@ -84,6 +84,11 @@ def test_trained_seeds_are_routed_once_and_compared():
     run, _ = finished(store), finished(store, seed=1)
     learned = learned_runs(plan_controls(run, store, 3))
     assert [*learned] == [0, 1] and findings_over_seeds(learned) is None
+    place = learned[1].path / "routing-best.safetensors"
+    place.mkdir()  # so that it cannot be kept with the run
+    assert [finding.name for finding in measure_each(learned)] == ["seeds", "reliance-by-seed"]
+    assert findings_over_seeds(learned) is None
+    place.rmdir()
     measure_each(learned)
     routed = [cached_routing(each) for each in learned.values()]
     found = findings_over_seeds(learned)

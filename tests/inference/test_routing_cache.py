@@ -99,3 +99,12 @@ def test_routing_that_is_not_finite_is_refused_with_a_sentence(tmp_path):
     with pytest.raises(RunError, match="routing weights that are not finite numbers"):
         route_test_set(run, random_split())
     assert not (run.path / "routing-best.safetensors").exists()
+
+
+def test_what_cannot_be_cached_is_returned_nevertheless(tmp_path):
+    run, split = saved_run(tmp_path / "runs"), random_split()
+    (
+        run.path / "routing-best.safetensors"
+    ).mkdir()  # whoever runs the tests may write everywhere, but not over a folder
+    routed = route_test_set(run, split)
+    assert torch.equal(routed.labels, split.labels) and cached_routing(run) is None

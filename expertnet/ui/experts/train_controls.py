@@ -88,8 +88,7 @@ def _seeds_panel(selection: Selection, learned: dict[int, Run]) -> None:
     elif found is None:
 
         def work(progress: Report, cancelled: ShouldStop) -> list[Finding] | None:
-            measure_each(learned, progress, cancelled, threads())
-            return findings_over_seeds(learned)
+            return measure_each(learned, progress, cancelled, threads())
 
         key = ("seeds", *selection.key, *(run.id for run in learned.values()))
         found = in_background(key, "Compare the seeds", work, UNASKED)
