@@ -299,7 +299,7 @@ class TrainingSettings(Section):
     hardest_share: float = setting(1.0, "Hardest share of a batch", advanced=True, step=0.05, ge=0.05, le=1.0)
     """Learn from this share of each batch only: from the images with the largest losses when the network last learned from
     them, and first from those that are new (Jiang 2019, arXiv:1910.00762). The learning rates stay those of a whole batch.
-    1 learns from all.
+    1 learns from all, as Mixup and CutMix need.
     """
     label_smoothing: float = setting(0.0, "Label smoothing", step=0.05, ge=0.0, lt=1.0)
     """Share of the target spread evenly over all classes."""
@@ -346,7 +346,8 @@ class TrainingSettings(Section):
 
     def learned_images(self, batch: int, processes: int = 1) -> int:
         """Return how many images of a batch are learned from: as many by each process, and at least one."""
-        return max(int(self.hardest_share * batch) // processes, 1) * processes
+        share = int(self.hardest_share * batch + 1e-6)  # 0.58 of 100 is a little less than 58 as a float
+        return max(share // processes, 1) * processes
 
 
 class HardwareSettings(Section):
@@ -454,6 +455,16 @@ class Settings(Section):
         ):
             if wrong:
                 raise ValueError(f"`{key}` must be {instead} with several `hardware.processes`. You entered {value}.")
+        return self
+
+    @model_validator(mode="after")
+    def _hardest_fits(self) -> Self:
+        for name in ("mixup", "cutmix"):
+            if self.training.hardest_share < 1 and getattr(self.data, name):
+                raise ValueError(
+                    f"`training.hardest_share` must be 1 with `data.{name}`, since the loss of a mixed image says how it was mixed, and "
+                    f"not how hard it is. You entered {self.training.hardest_share:g}."
+                )
         return self
 
     @model_validator(mode="after")

@@ -28,7 +28,6 @@ MIXED = {
     "data.cutmix": 0.2,
     "data.resolutions": (12, 16),
     "training.expert_dropout": 0.2,
-    "training.hardest_share": 0.5,
     "training.optimizer": "sgd",
     "training.ema": 0.9,
     "training.temperature": 4.0,
@@ -73,8 +72,9 @@ FROZEN = {"model.start_from": "20261124-123318-dac5", "training.frozen_epochs": 
         ("quick", {"data.class_balance": "weights"}),
         ("quick", {"data.class_balance": "sampling"}),
         ("quick", FROZEN),
+        ("quick", {"training.hardest_share": 0.5}),
     ],
-    ids=["report", "mixed", "report-tuned", "fast", "kernels", "top 1", "weighted", "sampled", "frozen"],
+    ids=["report", "mixed", "report-tuned", "fast", "kernels", "top 1", "weighted", "sampled", "frozen", "hardest"],
 )
 def test_an_epoch_mixes_no_devices_and_waits_only_to_read_the_loss(data, monkeypatch, preset, more):
     settings = build_settings(preset, "digits", SMALL | more)

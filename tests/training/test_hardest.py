@@ -30,7 +30,8 @@ def test_the_images_with_the_largest_last_losses_are_chosen_and_new_ones_first()
 
 
 @pytest.mark.parametrize(
-    ("share", "images", "processes", "count"), [(0.5, 7, 1, 3), (0.1, 7, 1, 1), (0.5, 12, 4, 4), (0.1, 12, 4, 4)]
+    ("share", "images", "processes", "count"),
+    [(0.5, 7, 1, 3), (0.1, 7, 1, 1), (0.5, 12, 4, 4), (0.1, 12, 4, 4), (0.58, 100, 1, 58)],
 )
 def test_each_process_gets_as_many(share, images, processes, count):
     assert TrainingSettings(hardest_share=share).learned_images(images, processes) == count

@@ -81,19 +81,19 @@ ALL = {  # everything that a resumed run must remember
     "model.pool_before_norm": False,
     "model.widths": (8, 12),
     "training.expert_dropout": 0.3,
-    "training.hardest_share": 0.5,
     "data.resolutions": (4, 6, 8),
 }
 TOP_1 = {"model.top_k": 1, "model.balance": 0.1, "training.optimizer": "sgd", "training.momentum": 0.5}
 KERNELS = {"model.mixing": "kernels", "model.router_output": "sigmoid", "training.optimizer": "muon"}
+HARDEST = {"training.hardest_share": 0.5, "training.expert_dropout": 0.3, "training.ema": 0.9}
 CONTROLS = {"model.routing": "random", "model.gates": "se", "training.ema": 0.9, "training.optimizer": "muon"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST, CONTROLS, KERNELS, TOP_1],
-    ids=["adamw", "sgd", "all", "fast", "controls", "kernels", "top 1"],
+    [{"training.optimizer": "adamw"}, {"training.optimizer": "sgd"}, ALL, FAST, CONTROLS, KERNELS, TOP_1, HARDEST],
+    ids=["adamw", "sgd", "all", "fast", "controls", "kernels", "top 1", "hardest"],
 )
 def test_going_on_from_a_state_gives_the_numbers_of_a_run_left_alone(data, settings, tmp_path):
     settings = settings | {"training.lr": 0.01}
