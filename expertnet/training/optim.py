@@ -89,7 +89,8 @@ def make_optimizers(model: nn.Module, training: TrainingSettings, batch_size: in
             if isinstance(module, nn.Conv2d)
             and (module.in_channels > 3 or (keeps_norm and module.weight.requires_grad))
         ]
-        made.append(Muon(kernels, momentum=training.momentum, keeps_norm=keeps_norm, **shared))
+        if kernels:  # a network of three channels has none
+            made.append(Muon(kernels, momentum=training.momentum, keeps_norm=keeps_norm, **shared))
     # The gradient is that of the mean loss, and the rate of SGD beside Muon that of its sum.
     rest = training.sgd_lr * batch_size / training.lr if keeps_norm else 1.0
     norms = {f"{name}.bias" for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}

@@ -203,6 +203,14 @@ def test_every_parameter_is_moved_once_and_what_is_spared_is_not_decayed(optimiz
     assert decay[id(names["stem.conv.weight"])] == ("SGD" if optimizer == "sgd" else "AdamW", 0.5)
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "muon_sgd"])
+def test_every_parameter_of_a_very_narrow_network_is_moved_too(optimizer):
+    net = ExpertNet(ModelSettings(num_blocks=2, channels=3), 10)
+    made = make_optimizers(net, TrainingSettings(optimizer=optimizer), 64)
+    moved = [id(value) for each in made for group in each.param_groups for value in group["params"]]
+    assert sorted(moved) == sorted(map(id, net.parameters()))
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_routers_and_gates_take_their_share_of_the_learning_rate_and_nothing_else_does(optimizer):
     net = ExpertNet(ModelSettings(num_blocks=2, channels=8, gates="se"), 10)
