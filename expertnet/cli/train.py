@@ -124,8 +124,8 @@ def _train_with_others(store: RunStore, settings: Settings, begin: Callable[[], 
 def _create(store: RunStore, settings: Settings, preset: str, name: str) -> Run:
     from expertnet.training.start import check_can_start
 
-    check_can_start(settings, store)
     refuse_unusable(settings.data)  # images that cannot be used leave no run behind
+    check_can_start(settings, store)  # knows now how many images there are
     return store.create(settings, preset, name)
 
 

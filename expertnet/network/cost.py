@@ -34,11 +34,15 @@ class Estimate:
     multiply_adds: int  # per image, forward pass
     memory_bytes: int  # expected peak while training, without the dataset: of all processes on a CPU, of each on GPUs
     image_bytes: int  # the part of memory_bytes per image of a batch
+    batch: int  # images
     stages: tuple[Stage, ...]
 
 
-def estimate(settings: Settings, num_classes: int) -> Estimate:
-    """Estimate the cost of training with these settings. A device that is not available is replaced by the CPU."""
+def estimate(settings: Settings, num_classes: int, images: int | None = None) -> Estimate:
+    """Estimate the cost of training with these settings. A device that is not available is replaced by the CPU.
+
+    `images` is the number of training images, which no batch exceeds, if it is known.
+    """
     try:
         device = resolve_device(settings.hardware.device)
     except SettingsError:
@@ -49,12 +53,13 @@ def estimate(settings: Settings, num_classes: int) -> Estimate:
     copies = 4 if training.optimizer == "adamw" else 3  # weights, gradients, moments
     cast = dtype.itemsize if dtype != torch.float32 else 0  # weights in a lower precision
     per_parameter = 4 * copies + cast
-    images = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalized, float32
+    pixels = 3 * settings.data.image_size**2 * 4 * 2  # augmented and normalized, float32
     on_cpu, processes = device.type == "cpu", settings.hardware.processes
-    image_bytes = int((counts.saved + images) * training.hardest_share) // (1 if on_cpu else processes)
+    image_bytes = int((counts.saved + pixels) * training.hardest_share) // (1 if on_cpu else processes)
     fixed = (RUNTIME_BYTES + per_parameter * counts.parameters) * (processes if on_cpu else 1)
-    memory = fixed + training.batch_size * image_bytes
-    return Estimate(counts.parameters, counts.multiply_adds, memory, image_bytes, stages(settings, num_classes))
+    batch = min(training.batch_size, images or training.batch_size)
+    memory, steps = fixed + batch * image_bytes, stages(settings, num_classes)
+    return Estimate(counts.parameters, counts.multiply_adds, memory, image_bytes, batch, steps)
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
@@ -70,29 +75,33 @@ def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:
     return (*rows, Stage("Classes", num_classes, 1, 0))
 
 
-def refuse_if_too_large(settings: Settings, num_classes: int, available: int | None = None) -> None:
+def refuse_if_too_large(
+    settings: Settings, num_classes: int, images: int | None = None, available: int | None = None
+) -> None:
     """Raise SettingsError if a CPU run needs more memory than `available` bytes (default: what is free now).
 
-    Also raises it if the device is not available.
+    Also raises it if the device is not available. `images` is the number of training images, if it is known.
     """
     device = resolve_device(settings.hardware.device)
     if device.type != "cpu":
         return
-    needed = estimate(settings, num_classes).memory_bytes
+    needed = estimate(settings, num_classes, images).memory_bytes
     available = available_memory(device) if available is None else available
     if needed > available:
         raise SettingsError(
             f"This run needs about {needed / 2**30:.1f} GiB of memory, but only {available / 2**30:.1f} GiB is free. "
-            f"{batch_size_text(settings, num_classes, available)}"
+            f"{batch_size_text(settings, num_classes, available, images)}"
         )
 
 
-def batch_size_text(settings: Settings, num_classes: int, available: int) -> str:
+def batch_size_text(settings: Settings, num_classes: int, available: int, images: int | None = None) -> str:
     """Say in a sentence which smaller batch, a power of two, makes the run fit into `available` bytes."""
-    result, batch = estimate(settings, num_classes), settings.training.batch_size
-    spare = available - (result.memory_bytes - batch * result.image_bytes)
-    fits = min(batch - 1, spare // result.image_bytes)
+    result = estimate(settings, num_classes, images)
+    spare = available - (result.memory_bytes - result.batch * result.image_bytes)
+    fits = min(result.batch - 1, spare // result.image_bytes)
     if fits < 1:
         return "Make the network smaller: even a batch of one image does not fit."
     power = 2 ** (fits.bit_length() - 1)
-    return f"Set `training.batch_size` to {power} instead of {batch}, or make the network smaller."
+    return (
+        f"Set `training.batch_size` to {power} instead of {settings.training.batch_size}, or make the network smaller."
+    )

@@ -399,12 +399,8 @@ class Settings(Section):
                 f"`data.resolutions` must list sizes between {least}, the fewest pixels that {halved}, and "
                 f"`data.image_size` ({size}). You entered {format_value(self.data.resolutions)}."
             )
-        inside = self.model.pool_before_norm
-        # of the last norm's input
-        maps = min((size, *self.data.resolutions)) - lost
-        smallest = maps >> sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
         processes, share = self.hardware.processes, self.training.hardest_share
-        if smallest == self.training.learned_images(self.training.batch_size, processes) // processes == 1:
+        if self.smallest_map == self.training.learned_images(self.training.batch_size, processes) // processes == 1:
             raise ValueError(
                 f"`training.batch_size` must be at least {math.ceil(2 * processes / share)}, because batch norm needs more than one value "
                 f"and `model.pool_after` leaves one pixel per image. You entered {self.training.batch_size}."
@@ -475,6 +471,13 @@ class Settings(Section):
                 f"You entered {self.training.patience}."
             )
         return self
+
+    @property
+    def smallest_map(self) -> int:
+        """Width and height of the smallest input of the last norm, in pixels."""
+        inside = self.model.pool_before_norm
+        pools = sum(inside or block < self.model.num_blocks for block in self.model.pool_after)
+        return (min((self.data.image_size, *self.data.resolutions)) - self.model.whitened_stem) >> pools
 
     @property
     def watches_test(self) -> bool:

@@ -13,12 +13,12 @@ from expertnet.utils.memory import keep_freed_memory, release_freed_memory
 
 
 @contextmanager
-def training_memory(settings: Settings, num_classes: int, device: torch.device) -> Iterator[None]:
-    """Keep freed memory for reuse while the body trains on a CPU, if twice the expected memory is free.
+def training_memory(settings: Settings, num_classes: int, images: int, device: torch.device) -> Iterator[None]:
+    """Keep freed memory for reuse while the body trains on so many images on a CPU, if twice the expected memory is free.
 
     Raises TrainingError if memory runs out.
     """
-    needed = 2 * estimate(settings, num_classes).memory_bytes
+    needed = 2 * estimate(settings, num_classes, images).memory_bytes
     keeps = device.type == "cpu" and needed < available_memory(device)
     if keeps:
         keep_freed_memory()
@@ -28,10 +28,8 @@ def training_memory(settings: Settings, num_classes: int, device: torch.device) 
         if not _is_out_of_memory(error):
             raise
         place = "computer" if device.type == "cpu" else "GPU"
-        raise TrainingError(
-            f"The {place} ran out of memory. {batch_size_text(settings, num_classes, available_memory(device))}",
-            "memory",
-        ) from error
+        advice = batch_size_text(settings, num_classes, available_memory(device), images)
+        raise TrainingError(f"The {place} ran out of memory. {advice}", "memory") from error
     finally:
         if keeps:
             release_freed_memory()

@@ -145,7 +145,7 @@ def _train(
         run.log(data.note)
     raise_if_cancelled(stop.is_set)
     group.wait()  # for the others, which find the prepared images on the disk
-    refuse_if_too_large(settings, len(data.info.classes))  # other programs may have taken memory since it was queued
+    refuse_if_too_large(settings, len(data.info.classes), len(data.train))  # others may have taken memory since
     report("Setting up the network")
     make = partial(network, len(data.info.classes)) if network else None
     state = load_resume_state(run)

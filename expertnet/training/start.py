@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from expertnet.data.custom import known_class_count, refuse_changed_images
+from expertnet.data.custom import known_class_count, known_training_images, refuse_changed_images
 from expertnet.data.datasets import refuse_if_missing
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.cost import refuse_if_too_large
@@ -35,7 +35,7 @@ def refuse_unfit(settings: Settings, num_classes: int) -> None:
     """Raise SettingsError if this computer lacks the devices or the memory for a run, unless a node of a Ray cluster checks that."""
     if not uses_ray():
         refuse_missing_gpus(settings)
-        refuse_if_too_large(settings, num_classes)
+        refuse_if_too_large(settings, num_classes, known_training_images(settings.data))
 
 
 def refuse_missing_gpus(settings: Settings) -> None:

@@ -25,6 +25,7 @@ from expertnet.training.parallel import ALONE, Group
 from expertnet.training.progress import Progress, TestResult
 from expertnet.training.updater import Updater
 from expertnet.utils.devices import available_threads, resolve_device, resolve_precision
+from expertnet.utils.text import counted
 
 
 class Trainer:
@@ -74,13 +75,18 @@ class Trainer:
             raise SettingsError(
                 f"`hardware.processes` must be at most {len(self.train)}, the number of training images."
             )
+        # images that a step learns from
+        self.learned = settings.training.learned_images(self.batch_size, group.count)
+        if settings.smallest_map == self.learned // group.count == 1:
+            raise SettingsError(
+                f"Batch norm needs more than one value, but with {counted(len(self.train), 'training image')} a step has one image and "
+                "`model.pool_after` leaves one pixel of it. Add images, or pool after fewer blocks."
+            )
         self.steps = len(self.train) // self.batch_size  # per epoch; drops the last, partial batch, even a single image
         self.compiles = is_worth_compiling(settings, self.device, self.steps, self.batch_size, self.num_classes)
         self.updater = Updater(
             self.model, settings, self.train, self.mean, self.std, self.generator, self.dtype, self.compiles, log, group
         )
-        # images that a step learns from
-        self.learned = settings.training.learned_images(self.batch_size, group.count)
         self._log = log
         self.epoch = 0  # completed
         self.seconds: list[float] = []  # of each completed epoch, also of those before a resume
@@ -141,7 +147,7 @@ class Trainer:
 
         Raises TrainingError if a loss is not finite or memory runs out.
         """
-        with training_memory(self.settings, self.num_classes, self.device):
+        with training_memory(self.settings, self.num_classes, len(self.train), self.device):
             training = self.settings.training
             while self.epoch < training.epochs:
                 # Asked before the first epoch too: a run may resume after its last one. The time that an epoch took differs

@@ -153,3 +153,17 @@ def test_a_run_too_large_for_memory_is_refused_with_advice():
     ]
     assert costs[0] <= 2**30 < costs[1]
     refuse_if_too_large(settings, 10, available=2**40)
+
+
+def test_no_batch_has_more_images_than_there_are():
+    settings = build_settings("fast", overrides={"hardware.device": "cpu", "data.image_size": 128})
+    fifty = build_settings(
+        "fast", overrides={"hardware.device": "cpu", "data.image_size": 128, "training.batch_size": 50}
+    )
+    assert estimate(settings, 10, images=50).memory_bytes == estimate(fifty, 10).memory_bytes
+    assert estimate(fifty, 10, images=2000).memory_bytes == estimate(fifty, 10).memory_bytes
+    refuse_if_too_large(settings, 10, images=50, available=2**32)
+    with pytest.raises(SettingsError, match=r"Set `training.batch_size` to \d+ instead of 2000"):
+        refuse_if_too_large(settings, 10, available=2**32)
+    with pytest.raises(SettingsError, match=r"Set `training.batch_size` to (1|2|4|8|16|32) instead of 2000"):
+        refuse_if_too_large(settings, 10, images=50, available=2**30)

@@ -3,10 +3,11 @@
 import pytest
 
 from expertnet.errors import RunError, SettingsError
+from expertnet.network import cost
 from expertnet.settings.fields import build_settings
 from expertnet.training.manager import Manager
 from expertnet.training.runner import run_training
-from expertnet.training.start import prepare_resume
+from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import Process
 from tests.support.small import can_resume, figures, settings
@@ -64,6 +65,14 @@ def test_what_cannot_start_is_refused_before_there_is_a_run(manager, store):
     with pytest.raises(SettingsError, match="GiB"):
         manager.submit(build_settings("report", "digits", huge))
     assert store.list() == []
+
+
+def test_a_batch_needs_no_memory_for_images_that_there_are_not(store, monkeypatch):
+    wanted = settings(**{"training.batch_size": 16384})
+    monkeypatch.setattr(cost, "available_memory", lambda device: cost.estimate(wanted, 10).memory_bytes - 1)
+    check_can_start(wanted, store)
+    run = store.create(wanted)
+    assert run_training(run, Stop()).state == "finished", run.log_tail()
 
 
 def test_a_run_whose_resume_file_is_damaged_is_refused_and_left_as_it_was(store):

@@ -11,7 +11,7 @@ import torch
 
 from expertnet.data.augment import normalize
 from expertnet.data.splits import Split, epoch_order
-from expertnet.errors import TrainingError
+from expertnet.errors import SettingsError, TrainingError
 from expertnet.network.evaluation import evaluate
 from expertnet.settings.schema import DataSettings, TrainingSettings
 from expertnet.training import allocation
@@ -142,6 +142,22 @@ def test_running_out_of_memory_names_a_batch_that_fits(data, monkeypatch):
     with pytest.raises(TrainingError, match="`training.batch_size` to 8 instead of 16") as failed:
         list(run.run())
     assert failed.value.kind == "memory"
+
+
+def test_a_batch_of_all_images_is_named_with_a_smaller_one_that_fits(data, monkeypatch):
+    """Of 100 images, a batch of 2000 has 100, so 64 are fewer and 1024 are not."""
+    run = trainer(data, **{"training.batch_size": 2000})
+    monkeypatch.setattr(run.model, "forward", lambda *arguments: torch.empty(2**60))
+    monkeypatch.setattr(allocation, "available_memory", lambda device: 2**40)
+    with pytest.raises(TrainingError, match="`training.batch_size` to 64 instead of 2000"):
+        list(run.run())
+
+
+def test_too_few_images_for_batch_norm_are_refused_with_what_to_do(data):
+    pixel = {"model.num_blocks": 4, "model.pool_after": (1, 2, 3), "training.hardest_share": 0.5}
+    with pytest.raises(SettingsError, match="with 3 training images a step has one image and `model.pool_after`"):
+        trainer(replace(data, train=two_colors(3, 1)), **pixel)
+    assert epochs(trainer(replace(data, train=two_colors(4, 1)), **pixel).run())
 
 
 def test_whoever_iterates_sees_every_step_and_evaluation_batch(data):

@@ -9,7 +9,7 @@ import streamlit as st
 
 from expertnet.charts.architecture import architecture
 from expertnet.charts.base import Spec, specification
-from expertnet.data.custom import known_class_count
+from expertnet.data.custom import known_class_count, known_training_images
 from expertnet.errors import SettingsError
 from expertnet.network.cost import Estimate, Stage, estimate
 from expertnet.settings.schema import Settings
@@ -22,8 +22,8 @@ SIZES = (32, 64, 96, 128)  # pixels of the images whose cost is compared
 
 def summary(settings: Settings) -> None:
     """Draw parameters, multiply-adds, memory and a sketch of the network."""
-    classes = known_class_count(settings.data)
-    cost = estimate(settings, classes or CLASSES_IF_UNKNOWN)
+    classes, images = known_class_count(settings.data), known_training_images(settings.data)
+    cost = estimate(settings, classes or CLASSES_IF_UNKNOWN, images)
     figures = st.container(horizontal=True, gap="large")
     for label, value, help in (
         ("Parameters", _short(cost.parameters), "Numbers that training adjusts."),
@@ -38,11 +38,12 @@ def summary(settings: Settings) -> None:
 
 def image_sizes(settings: Settings) -> None:
     """Draw what the chosen image size and SIZES cost, but for those that the other settings rule out."""
-    classes, rows = known_class_count(settings.data) or CLASSES_IF_UNKNOWN, []
+    classes, images = known_class_count(settings.data) or CLASSES_IF_UNKNOWN, known_training_images(settings.data)
+    rows = []
     chosen = estimate(settings, classes).multiply_adds
     for size in sorted({*SIZES, settings.data.image_size}):
         with suppress(SettingsError):
-            cost = estimate(settings_with(settings, {"data.image_size": size}), classes)
+            cost = estimate(settings_with(settings, {"data.image_size": size}), classes, images)
             share = cost.multiply_adds / chosen
             rows.append((f"{size} pixels", _short(cost.multiply_adds), f"{share:.2g}x", _memory(cost)))
     table = pd.DataFrame(rows, columns=["Image size", "Multiply-adds", "Relative cost", "Memory"])
