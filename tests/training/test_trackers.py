@@ -21,9 +21,10 @@ from expertnet.store.steps import read_steps
 from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start
 from expertnet.training.stop import Stop
-from expertnet.training.trackers.follow import follow
+from expertnet.training.trackers.follow import follow, follow_in_turn
 from expertnet.training.trackers.record import Tracked, read_tracked, without_password, write_tracked
 from expertnet.training.trackers.to_mlflow import MLflowTracker
+from expertnet.utils.files import file_lock
 from expertnet.utils.processes import this_process
 from tests.support.served import running_server
 from tests.support.small import settings, until
@@ -143,6 +144,22 @@ def test_a_deleted_run_ends_in_the_tracker_too(run):
     tracker = Recorder()
     follow(run, "mlflow", tracker, pause=lambda seconds: run.path.rename(run.path.with_name("gone")))
     assert tracker.ends == [("stopped", {}, [])]
+
+
+def test_a_run_that_is_deleted_before_its_second_part_is_sent_stays_deleted(run):
+    tracker = Recorder()
+    with file_lock(run.path / "mlflow.lock"):  # as the process of the first part does
+        follow_in_turn(run, "mlflow", tracker, pause=lambda seconds: run.path.rename(run.path.with_name("gone")))
+    assert not run.path.exists() and not tracker.ends
+
+
+def test_the_second_part_of_a_run_is_sent_after_the_first(run):
+    write_epochs(run, 1, 2)
+    end(run)
+    tracker, first = Recorder(), file_lock(run.path / "mlflow.lock")
+    first.acquire()
+    follow_in_turn(run, "mlflow", tracker, pause=lambda seconds: first.release())
+    assert tracker.epochs() == [1, 2] and len(tracker.ends) == 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"epoch": "x"}', '{"url": null}'])

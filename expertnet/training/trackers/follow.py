@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+
+from filelock import Timeout
 
 from expertnet.store.run import Run
 from expertnet.store.status import Status
@@ -137,7 +139,9 @@ def main(folder: str, *names: str) -> None:
     if hasattr(os, "nice"):
         os.nice(10)  # the training comes first
     run = Run(Path(folder))
-    threads = [threading.Thread(target=_follow_in_turn, args=(run, name), daemon=True) for name in names]
+    threads = [
+        threading.Thread(target=follow_in_turn, args=(run, name, tracker_of(name)), daemon=True) for name in names
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -147,10 +151,17 @@ def main(folder: str, *names: str) -> None:
     exit_anyway.start()
 
 
-def _follow_in_turn(run: Run, name: str) -> None:
-    """Follow a run, once the process of its first part has sent that if it was resumed."""
-    with suppress(OSError), file_lock(run.path / f"{name}.lock"):
-        follow(run, name, tracker_of(name))
+def follow_in_turn(run: Run, name: str, tracker: Tracker, pause: Callable[[float], object] = time.sleep) -> None:
+    """Follow a run, once the process of its first part has sent that if it was resumed, unless it is deleted before."""
+    lock, config = file_lock(run.path / f"{name}.lock"), run.path / "config.json"
+    with suppress(OSError), ExitStack() as held:
+        while config.is_file() and not lock.is_locked:  # an attempt to lock would make the folder of a deleted run anew
+            try:
+                held.enter_context(lock.acquire(blocking=False))
+            except Timeout:
+                pause(EVERY)
+        if config.is_file():
+            follow(run, name, tracker)
 
 
 if __name__ == "__main__":
