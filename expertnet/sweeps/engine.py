@@ -30,7 +30,7 @@ from expertnet.utils.processes import Process
 from expertnet.utils.text import counted, cut
 
 FAILURES = 10  # trials in a row after which a sweep gives up
-RESUMES = 3  # times that a trial is resumed without a new epoch, before it counts as failed
+RESUMES = 3  # times that a trial whose process died is resumed without a new epoch, before it counts as failed
 EXHAUSTED = "every combination was tried"  # why a sweep ended that cannot go on
 LONGEST = 40  # characters of the sweep's title in the names of its runs
 
@@ -180,12 +180,12 @@ def _end(
 
 
 def _go_on(sweep: Sweep, study: Study, trial: Any, run: Run, owner: Process | None) -> Run | None:
-    """Queue a trial that was cut off again, unless it never gets further."""
-    times, epoch = trial.user_attrs.get("resumed", (0, -1))
-    times = times + 1 if run.status().epoch == epoch else 1
+    """Queue a trial that was cut off again, unless its process dies again and again before it gets further."""
+    (times, epoch), status = trial.user_attrs.get("resumed", (0, -1)), run.status()
+    times = (times if status.epoch == epoch else 0) + (status.state == "interrupted")  # a user may stop it as often
     fault = resume_fault(run) or ("It was interrupted repeatedly." if times > RESUMES else "")
     if not fault:
-        study.note(trial, resumed=(times, run.status().epoch))
+        study.note(trial, resumed=(times, status.epoch))
         study.flush()
         try:
             prepare_resume(run)

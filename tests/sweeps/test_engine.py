@@ -317,6 +317,20 @@ def test_a_trial_whose_process_was_killed_goes_on_and_is_given_up_if_it_never_ge
     assert other.id != run.id and trials_of(sweep)[0].error == "It was interrupted repeatedly."
 
 
+def test_a_trial_that_users_stop_and_resume_often_goes_on(store):
+    sweep = started(store)
+    (run,) = advance(sweep)
+    killed(run)
+    advance(sweep)
+    for _ in range(RESUMES + 1):
+        run.write_status(run.written_status().changed(before=None))  # it has begun to train
+        stop_sweep(sweep)
+        assert run.state == "stopped"
+        resume_sweep(sweep)
+    (again,) = advance(sweep)
+    assert again.id == run.id and again.state == "queued"
+
+
 def test_a_kill_between_two_steps_leaves_no_trial_lost_or_twice(store):
     sweep = started(store)
     with open_study(sweep) as study:
