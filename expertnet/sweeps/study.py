@@ -117,7 +117,9 @@ class Study:
         values = self._untried(tried, random.Random(seed))
         if values is None:
             return None
-        self.study.enqueue_trial(values, skip_if_exists=True)
+        # A kill may have left these values waiting. Trials that a kill has hidden do not count, so no skip_if_exists.
+        if not any(trial.state == self._state.WAITING for trial in known):
+            self.study.enqueue_trial(values)
         return self._now(self.study.ask(distributions))
 
     def _untried(self, tried: set[Any], chance: random.Random) -> dict[str, Any] | None:

@@ -345,6 +345,18 @@ def test_a_kill_between_two_steps_leaves_no_trial_lost_or_twice(store):
     assert states(sweep) == ["finished"] * 6 and len(store.list()) == 6
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_kill_between_two_steps_of_a_grid_leaves_no_combination_out(store, asked):
+    sweep = started(store, *GRID, sampler="grid", budget=Budget(trials=50))
+    with open_study(sweep) as study:
+        space = study.plan.space
+        study.study.enqueue_trial({dimension.key: dimension.values[0] for dimension in space})  # a grid's first trial
+        if asked:
+            study.study.ask({dimension.key: dimension.distribution() for dimension in space})
+    values = [tuple(trial.values.values()) for trial in trials_of(done(sweep))]
+    assert values == [(k, c) for k in (1, 2, 3) for c in (8, 16)]
+
+
 @pytest.mark.slow
 def test_the_journal_knows_a_run_before_its_folder_exists_and_its_figures_once_the_sweep_has_ended(store, monkeypatch):
     sweep, known, create = started(store), [], RunStore.create
