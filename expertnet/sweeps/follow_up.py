@@ -1,7 +1,7 @@
 """What comes after a sweep: train the best trial longer, and the best trials with several seeds.
 
 A sweep picks the best of many, partly by luck. Other seeds show how much of it was luck. A training is recognized by its
-settings alone, so none is done twice.
+settings and its images, so none is done twice.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from statistics import mean, stdev
 
 import pandas as pd
 
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.settings.schema import Settings
 from expertnet.settings.seeds import seeds_from
-from expertnet.store.index import run_rows
 from expertnet.store.notes import SWEEP_TAG
 from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
@@ -21,6 +21,7 @@ from expertnet.sweeps.engine import LONGEST
 from expertnet.sweeps.space import settings_with
 from expertnet.sweeps.sweep import Sweep
 from expertnet.sweeps.trials import Trial, best_trials, trials_of
+from expertnet.training.known import best_rows, resumed
 from expertnet.training.start import check_can_start
 from expertnet.utils.processes import Process
 from expertnet.utils.text import counted, cut
@@ -58,10 +59,10 @@ def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run
             f"The best trial has {settings.training.epochs} epochs already. Enter more. You entered {epochs}."
         )
     longer = settings_with(settings, {"training.epochs": epochs})
-    row = _rows(sweep, [longer]).get(longer)
-    if row is not None and (row.active or row.state == "finished"):
-        return row.run
-    return _queue(sweep, best, longer, counted(epochs, "epoch"), owner)
+    (again,) = _repeats(sweep, best, [longer])
+    if again.row and not again.is_open:
+        return again.row.run
+    return _queue(sweep, again, counted(epochs, "epoch"), owner)
 
 
 def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
@@ -70,22 +71,18 @@ def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
         if not 1 <= number <= MOST:
             raise SettingsError(f"The number of {name} must be between 1 and {MOST}. You entered {number}.")
     base = sweep.plan().settings
-    wanted = [
-        (trial, settings_with(base, trial.values | {"seed": seed}))
-        for trial in _best(sweep, best)
-        for seed in seeds_from(base.seed, seeds)
-    ]
-    rows = _rows(sweep, [settings for _, settings in wanted])
-    return [Repeat(trial, settings, rows.get(settings)) for trial, settings in wanted]
+    found: list[Repeat] = []
+    for trial in _best(sweep, best):
+        wanted = [settings_with(base, trial.values | {"seed": seed}) for seed in seeds_from(base.seed, seeds)]
+        found += _repeats(sweep, trial, wanted)
+    return found
 
 
 def queue_repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS, owner: Process | None = None) -> list[Run]:
     """Queue every training of repeats() that is missing or was cut off, and return these runs. Raises as repeats() does."""
     with sweep.locked("repeats"):
         missing = [repeat for repeat in repeats(sweep, best, seeds) if repeat.is_open]
-        return [
-            _queue(sweep, repeat.trial, repeat.settings, f"seed {repeat.settings.seed}", owner) for repeat in missing
-        ]
+        return [_queue(sweep, repeat, f"seed {repeat.settings.seed}", owner) for repeat in missing]
 
 
 def repeats_table(found: list[Repeat]) -> pd.DataFrame:
@@ -118,19 +115,24 @@ def _best(sweep: Sweep, count: int) -> list[Trial]:
     return found
 
 
-def _rows(sweep: Sweep, wanted: list[Settings]) -> dict[Settings, RunRow]:
-    """Return the run of each settings: one that has finished, else one that waits or trains, else the newest."""
-    keys = {settings_key(settings): settings for settings in wanted}
-    rows = run_rows(sweep.store, key=keys)
-    rows.sort(key=lambda row: (row.state == "finished", row.active, row.id))
-    return {keys[row.key]: row for row in rows}
+def _repeats(sweep: Sweep, trial: Trial, wanted: list[Settings]) -> list[Repeat]:
+    """Return the trainings of a trial's images with these settings."""
+    keys = [settings_key(settings) for settings in wanted]
+    rows = best_rows(trial.run, keys, _images(trial), sweep.store)
+    return [Repeat(trial, settings, rows.get(key)) for key, settings in zip(keys, wanted, strict=True)]
 
 
-def _queue(sweep: Sweep, trial: Trial, settings: Settings, what: str, owner: Process | None) -> Run:
-    """Queue a training of a trial's settings, on the images of the trial."""
-    check_can_start(settings, sweep.store)
-    name = f"Trial {trial.number}, {what} of {cut(sweep.title, LONGEST)}"
-    own = trial.run.dataset_info() if trial.run else None
-    run = sweep.store.create(settings, sweep.plan().preset, name, own, start=sweep.start, tags=(SWEEP_TAG,))
+def _images(trial: Trial) -> DatasetInfo | None:
+    return trial.run.dataset_info() if trial.run else None
+
+
+def _queue(sweep: Sweep, repeat: Repeat, what: str, owner: Process | None) -> Run:
+    """Queue a training on the images of its trial, or queue it again if it was cut off."""
+    check_can_start(repeat.settings, sweep.store)
+    run = resumed(repeat.row)
+    if run is None:
+        name = f"Trial {repeat.trial.number}, {what} of {cut(sweep.title, LONGEST)}"
+        preset, own = sweep.plan().preset, _images(repeat.trial)
+        run = sweep.store.create(repeat.settings, preset, name, own, start=sweep.start, tags=(SWEEP_TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run

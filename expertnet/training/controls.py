@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from expertnet.data.custom import refuse_changed_images
-from expertnet.data.info import DatasetInfo, is_own
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.controls import ARMS, CONTROLS, KINDS, NAMES, arm_settings
 from expertnet.settings.fields import settings_from_dict
 from expertnet.settings.schema import Settings
 from expertnet.settings.seeds import seeds_from
-from expertnet.store.checks import resume_fault
-from expertnet.store.index import rows_of, run_rows
 from expertnet.store.queue import RunQueue
 from expertnet.store.rows import RunRow, settings_key
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from expertnet.training.start import prepare_resume, refuse_unfit
+from expertnet.training.known import best_rows, resumed
+from expertnet.training.start import refuse_unfit
 from expertnet.training.trackers.start import require_trackers
 from expertnet.utils.files import file_lock
 from expertnet.utils.processes import Process
@@ -108,7 +107,7 @@ def plan_controls(run: Run, store: RunStore, seeds: int = SEEDS, kinds: Sequence
         raise SettingsError(f"There is no kind of network called {unknown[0]}. Choose from {', '.join(KINDS)}.")
     settings, info = _checked(run)
     itself, wanted = _wanted(settings, seeds, len(info.classes))
-    rows = _best_rows(run, {key for *_, key in wanted}, info, store)
+    rows = best_rows(run, {key for *_, key in wanted}, info, store)
     trials = [Trial(arm, seed, planned, rows.get(key)) for arm, seed, planned, key in wanted]
     kept = tuple(trial for trial in trials if trial.arm in (*ARMS, *kinds) or not trial.is_open)
     return Plan(run, info, kept, tuple(kind for kind in itself if kind in kinds))
@@ -165,24 +164,6 @@ def _checked(run: Run) -> tuple[Settings, DatasetInfo]:
     return settings, info
 
 
-def _best_rows(run: Run, keys: Collection[str], info: DatasetInfo, store: RunStore) -> dict[str, RunRow]:
-    """Return the run of each settings_key: one that has finished, else one that trains or waits, else one that was cut off.
-
-    Those of the store come before those in the folder of the run.
-    """
-    found: dict[str, RunRow] = {}
-    included = [row for row in rows_of(run.controls()) if row.key in keys]
-
-    def rank(row: RunRow) -> tuple[bool, bool, bool]:
-        done = row.state == "finished" and row.test is not None
-        return row.id != run.id, not done, not row.active
-
-    for row in sorted([*run_rows(store, key=keys), *included], key=rank):  # the newest of equal ones first
-        if row.key not in found and (own := row.run.dataset_info()) is not None and is_own(info, own):
-            found[row.key] = row
-    return found
-
-
 # --- training --------------------------------------------------------------------------------------------------------
 
 
@@ -231,9 +212,7 @@ def _refuse(plan: Plan) -> None:
 
 def _queue(plan: Plan, trial: Trial, store: RunStore, owner: Process | None = None) -> Run:
     told = True if owner else plan.run.id  # a command tells when it has trained them all
-    if trial.row and resume_fault(trial.row.run) is None:
-        run = trial.row.run
-        prepare_resume(run)
+    if run := resumed(trial.row):
         run.write_config(run.config() | {"trial": told})
     else:
         name = f"{cut(plan.run.title, LONGEST)}: {NAMES[trial.arm]}, seed {trial.seed}"

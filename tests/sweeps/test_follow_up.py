@@ -1,10 +1,14 @@
 """After a sweep: the best trial longer, and the best trials with several seeds."""
 
+from dataclasses import replace
+
 import pytest
 
 from expertnet.errors import RunError, SettingsError
+from expertnet.store.queue import RunQueue
 from expertnet.sweeps.follow_up import queue_repeats, repeats, repeats_table, train_longer
 from expertnet.sweeps.trials import best_trials, trials_of
+from tests.support.lab import COLORS
 from tests.support.sweeps import done, peak, started, train
 
 
@@ -38,6 +42,29 @@ def test_the_best_three_with_seeds_train_what_is_missing(store, sweep):
     expected = [trial.accuracy - 0.01 for trial in best]  # the mean of 0, 1 and 2 points less
     assert table["validation"].tolist() == pytest.approx(expected) == table["test"].tolist()
     assert table["validation sd"].tolist() == pytest.approx([0.01] * 3)
+
+
+def test_a_repeat_that_was_cut_off_goes_on(store, sweep):
+    queued = queue_repeats(sweep, best=1, seeds=3)
+    longer, before = train_longer(sweep, 9), len(store.list())
+    for run in (*queued, longer):
+        RunQueue(store.root).remove(run.id)
+        run.write_status(run.status().changed(state="interrupted"))
+    again = queue_repeats(sweep, best=1, seeds=3)
+    assert [run.id for run in again] == [run.id for run in queued] and train_longer(sweep, 9).id == longer.id
+    assert len(store.list()) == before and all(run.state == "queued" for run in (*queued, longer))
+
+
+def test_only_repeats_on_the_images_of_the_trial_count(store, sweep):
+    (best,) = best_trials(trials_of(sweep))
+    best.run.write_config(best.run.config() | {"dataset": COLORS.to_dict()})
+    _, repeat = repeats(sweep, best=1, seeds=2)
+    others = replace(COLORS, fingerprint="others-8px-v2")
+    train(store.create(repeat.settings, own=others), lambda values: 0.2)
+    assert repeats(sweep, best=1, seeds=2)[1].row is None
+    train(store.create(repeat.settings, own=COLORS), lambda values: 0.7)
+    train(store.create(repeat.settings, own=others), lambda values: 0.2)
+    assert repeats(sweep, best=1, seeds=2)[1].row.test == 0.7
 
 
 def test_what_cannot_follow_says_why(store, sweep):
