@@ -153,12 +153,6 @@ def test_errors_name_the_key_the_value_and_the_allowed_values(assignment, says):
             "training.expert_dropout",
             "experts that the router did not choose",
         ),
-        (
-            {"training.hardest_share": 0.5, "data.mixup": 0.2},
-            "training.hardest_share",
-            "must be 1 with `data.mixup`, since the loss of a mixed image says how it was mixed",
-        ),
-        ({"training.hardest_share": 0.5, "data.cutmix": 1.0}, "training.hardest_share", "1 with `data.cutmix`"),
         ({"data.resolutions": (24, 33)}, "data.resolutions", "`data.image_size` (32). You entered 24,33."),
     ],
 )

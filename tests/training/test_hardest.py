@@ -60,6 +60,13 @@ def test_several_processes_learn_from_as_many_images_as_one():
     build_settings("quick", "digits", chosen | {"hardware.processes": 2})
 
 
+@pytest.mark.parametrize("key", ["data.mixup", "data.cutmix"])
+def test_the_loss_of_a_mixed_image_chooses_nothing(key):
+    with pytest.raises(SettingsError, match=f"must be 1 with `{key}`, since the loss of a mixed image") as refused:
+        build_settings(overrides={"training.hardest_share": 0.5, key: 0.2})
+    assert list(refused.value.by_key) == ["training.hardest_share"]
+
+
 def test_batch_norm_gets_more_than_one_of_the_chosen_images():
     pixel = parse_assignments(
         ["data.image_size=8", "data.crop_padding=1", "model.pool_after=1,2,3", "training.hardest_share=0.5"]
