@@ -230,8 +230,14 @@ class Run:
         )
         if status.before and self.has_settings:
             config = self.config()
-            self.write_config(config | {"training": config["training"] | {"epochs": before.epochs}})
-        self.write_status(status.changed(**before.model_dump(), before=None, activity="", seconds_left=None))
+            config = config | {"training": config["training"] | {"epochs": before.epochs}}
+            if before.processes:
+                config |= {"hardware": config.get("hardware", {}) | {"processes": before.processes}}
+                config.pop("trial", None)
+                config |= {"trial": before.trial} if before.trial else {}
+            self.write_config(config)
+        values = before.model_dump(include={"state", "epochs", "error", "error_kind"})
+        self.write_status(status.changed(**values, before=None, activity="", seconds_left=None))
 
     def annotate(self, notes: Notes) -> None:
         """Change the name, tags and note, in any state. Raises RunError if that is not possible."""

@@ -24,6 +24,8 @@ class Before(BaseModel):
     epochs: Count
     error: str | None = None
     error_kind: str | None = None
+    processes: Count | None = None  # missing in records of older versions, as is the next
+    trial: bool | str = False
 
 
 class Status(Process):

@@ -92,10 +92,15 @@ def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | N
         raise RunError(f"Run {run.name} is already {run.state}.")
     RunQueue(run.path.parent).done(run.id)  # Ray, which may have been about to start it again, no longer does
     run.forget_stop()
-    run.write_config(config)
     before = Before(
-        state=status.state, epochs=settings.training.epochs, error=status.error, error_kind=status.error_kind
+        state=status.state,
+        epochs=settings.training.epochs,
+        error=status.error,
+        error_kind=status.error_kind,
+        processes=settings.hardware.processes,
+        trial=run.control_of or run.trial,
     )
+    run.write_config(config)
     run.write_status(
         status.changed(
             process=this_process().beating(),

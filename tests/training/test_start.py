@@ -139,6 +139,17 @@ def test_a_run_that_was_to_be_trained_longer_and_was_not_is_what_it_was(store):
     assert run.state == "stopped" and run.status().test_accuracy is None  # it was of other weights
 
 
+@pytest.mark.parametrize("trial", [False, True, "20260101-000000-abcd"])
+def test_a_run_that_leaves_the_queue_has_its_processes_and_its_purpose_again(store, trial):
+    run = store.create(settings(), trial=trial)
+    run.write_status(run.status().changed(state="stopped"))
+    before = run.config()
+    prepare_resume(run, epochs=3, processes=2)
+    assert not run.trial and run.settings().hardware.processes == 2
+    run.leave_queue("stopped")
+    assert run.config() == before and run.trial == bool(trial)
+
+
 def test_more_epochs_than_the_setting_takes_harm_nothing(store):
     run = store.create(settings())
     run_training(run, Stop())
