@@ -174,11 +174,6 @@ def run_rows(store: RunStore, *conditions: str, **which: Any) -> list[RunRow]:
     return open_index(store, math.inf).rows(*conditions, **which)
 
 
-def forget_rows() -> None:
-    """Forget the indexes, as a new process would."""
-    _opened.cache_clear()
-
-
 def rows_of(runs: Iterable[Run]) -> list[RunRow]:
     """Return a row for each of a few runs, of any store. Whether an active run is still alive is checked every time."""
     rows = [_cached_row(run.path) for run in runs]

@@ -1,6 +1,5 @@
 """`expertnet runs`."""
 
-from expertnet.store.index import forget_rows
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.utils.files import to_json
@@ -43,13 +42,16 @@ def test_runs_are_listed_as_their_files_say_from_the_disk_and_from_the_index(tmp
     (stopped.path / "metrics.jsonl").write_text(lines[0] + lines[1])
     stopped.write_status(stopped.status().changed(state="stopped", epoch=2, best_val_accuracy=0.5))
     (store.root / "20260101-000000-0000").mkdir()  # damaged
-    for _ in range(2):
-        damaged, first, second = sorted(document("runs", "--runs-dir", store.root), key=lambda row: row["run"])
+    (store.root.parent / "link").symlink_to(store.root)
+    for folder in (
+        store.root,
+        store.root.parent / "link",
+    ):  # another index, which reads what the first one left on the disk
+        damaged, first, second = sorted(document("runs", "--runs-dir", folder), key=lambda row: row["run"])
         assert [first[key] for key in ("state", "val_accuracy", "created")] == ["queued", None, queued.created]
         figures = [second[key] for key in ("state", "epochs", "val_accuracy", "best_val_accuracy", "created")]
         assert figures == ["stopped", 2, 0.25, 0.5, stopped.created]
         assert [damaged[key] for key in ("name", "state", "created")] == ["20260101-000000-0000", "failed", None]
-        forget_rows()
     queued.leave_queue("stopped")
     with (stopped.path / "metrics.jsonl").open("a") as file:
         file.write(lines[2])

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from expertnet.store import index, index_file
-from expertnet.store.index import forget_rows, run_rows
+from expertnet.store.index import RunIndex, run_rows
 from expertnet.store.index_file import INDEX_FILE, open_database
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
@@ -26,10 +26,12 @@ def store(tmp_path):
 
 
 def values(store):
-    forget_rows()
+    """The rows of an index that knows no more than is on the disk, as that of a new process."""
+    found = RunIndex(store)
+    found.look()
     return [
         (row.id, row.title, row.state, row.best, row.spark, row.created, row.tags, row.key, row.network, row.damage)
-        for row in run_rows(store)
+        for row in found.rows()
     ]
 
 
