@@ -1,7 +1,6 @@
 """The routing of a test set, computed once per checkpoint and cached in the run's folder."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.store.status import TRAINING_STATES
-from expertnet.utils.files import cached_on_file, write_atomically
+from expertnet.utils.files import UNWRITABLE, cached_on_file, write_atomically
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 # errors of a missing, damaged or foreign file; TypeError is that of the length of a single number
@@ -146,8 +145,11 @@ def cache_tensors(
     """
     if run.state not in TRAINING_STATES:
         metadata = {"epoch": str(predictor.epoch), "images": predictor.info.fingerprint}
-        with suppress(OSError):
+        try:
             write_atomically(cache_path(run, what, checkpoint), save(tensors, metadata))
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
 
 
 def in_batches(split: Split, cancelled: ShouldStop) -> Iterator[tuple[slice, float]]:

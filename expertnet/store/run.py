@@ -147,9 +147,8 @@ class Run:
 
     @property
     def tested_epoch(self) -> int | None:
-        """Return the epoch whose weights the test figures of the status are of, if there are any."""
-        status = self.status()
-        return status.epoch if self.watches_test else status.best_epoch
+        """The epoch whose weights the test figures of the status are of, if there are any."""
+        return self.status().epoch if self.watches_test else self.status().best_epoch
 
     def written_status(self) -> Status:
         """Return status.json as it was written. If it is damaged, the state is "failed" and the progress that of the history."""
@@ -225,19 +224,17 @@ class Run:
     def leave_queue(self, state: str) -> None:
         """Give a run that left the queue untrained its state: the one before it was queued to resume, or `state`."""
         status = self.written_status()
-        before = status.before or Before(
-            state=state, epochs=status.epochs, error=status.error, error_kind=status.error_kind
-        )
+        own = {"state", "epochs", "error", "error_kind"}
+        before = status.before or Before(**status.model_dump(include=own) | {"state": state})
         if status.before and self.has_settings:
             config = self.config()
             config = config | {"training": config["training"] | {"epochs": before.epochs}}
             if before.processes:
-                config |= {"hardware": config.get("hardware", {}) | {"processes": before.processes}}
                 config.pop("trial", None)
+                config |= {"hardware": config.get("hardware", {}) | {"processes": before.processes}}
                 config |= {"trial": before.trial} if before.trial else {}
             self.write_config(config)
-        values = before.model_dump(include={"state", "epochs", "error", "error_kind"})
-        self.write_status(status.changed(**values, before=None, activity="", seconds_left=None))
+        self.write_status(status.changed(**before.model_dump(include=own), before=None, activity="", seconds_left=None))
 
     def annotate(self, notes: Notes) -> None:
         """Change the name, tags and note, in any state. Raises RunError if that is not possible."""

@@ -18,6 +18,7 @@ from filelock import FileLock
 from pydantic_core import from_json  # three times as fast as json on metrics.jsonl
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+UNWRITABLE = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS)
 TEMPORARY = ".*.tmp"  # files that write_atomically has not finished
 FOR_ALL_USERS = 0o666  # mode of a lock file, whatever the umask: a `sudo` command must not lock a service out
 LEFTOVER_AGE = 24 * 3600.0  # seconds after which no process is still writing a temporary file
