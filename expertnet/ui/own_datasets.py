@@ -18,10 +18,10 @@ from expertnet.ui.shell import action, progress_bar, toast
 from expertnet.utils.text import escape, time_text
 
 
-def distinct(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return labels by key, with the key added to those that several have: a menu tells its options apart by their text."""
+def distinct(labels: Mapping[str, str], mark: Callable[[str], str] = str) -> dict[str, str]:
+    """Return labels by key, with a mark of the key at those that several have: a menu tells its options apart by their text."""
     alike = Counter(labels.values())
-    return {key: label if alike[label] == 1 else f"{label} · {key}" for key, label in labels.items()}
+    return {key: label if alike[label] == 1 else f"{label} · {mark(key)}" for key, label in labels.items()}
 
 
 def upload_labels(kept: bool = False) -> dict[str, str]:
@@ -34,11 +34,7 @@ def upload_labels(kept: bool = False) -> dict[str, str]:
         for upload in list_uploads()
         if kept or not upload.dataset
     }
-    alike = Counter(labels.values())
-    return {
-        path: label if alike[label] == 1 else f"{label} · {Path(path).parent.name[:4]}"
-        for path, label in labels.items()
-    }
+    return distinct(labels, lambda path: Path(path).parent.name[:4])
 
 
 def keep_button(place: DeltaGenerator, path: str, then: Callable[[Version], None], **look: str) -> None:
