@@ -67,14 +67,14 @@ def test_metrics_line_has_the_routing_of_the_validation_set(data):
     assert all(sum(block) == pytest.approx(1) and len(block) == 3 for block in line["expert_usage"])
 
 
+FLIPS = {"data.flip": "on", "data.alternating_flip": True}
 ALL = {  # everything that a resumed run must remember
     "training.optimizer": "muon",
     "training.ema": 0.9,
     "training.temperature": 30.0,
     "training.temperature_share": 0.9,
     "training.decay_all": False,
-    "data.flip": "on",
-    "data.alternating_flip": True,
+    **FLIPS,
     "data.mixup": 0.5,
     "data.cutmix": 1.0,
     "model.residual": True,
@@ -85,7 +85,7 @@ ALL = {  # everything that a resumed run must remember
 }
 TOP_1 = {"model.top_k": 1, "model.balance": 0.1, "training.optimizer": "sgd", "training.momentum": 0.5}
 KERNELS = {"model.mixing": "kernels", "model.router_output": "sigmoid", "training.optimizer": "muon"}
-HARDEST = {"training.hardest_share": 0.5, "training.expert_dropout": 0.3, "training.ema": 0.9}
+HARDEST = {"training.hardest_share": 0.5, "training.expert_dropout": 0.3, "training.ema": 0.9, **FLIPS}
 CONTROLS = {"model.routing": "random", "model.gates": "se", "training.ema": 0.9, "training.optimizer": "muon"}
 
 
