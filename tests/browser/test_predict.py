@@ -1,6 +1,7 @@
 """The Predict page in a browser: the answer is in the first screen, nothing moves or hides it, and a drawing is classified."""
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import expect
@@ -19,6 +20,7 @@ from tests.support.toolbars import covered
 from tests.support.views import RECORD, jumps
 
 SCREENS = [(1280, 720), (390, 844)]
+MEDIA = re.compile("^[^/]+//[^/]+/media/")  # images of the page, not its fonts
 ANSWER = re.compile(r"^Answer: \d \([\d.]+%\)$")
 
 
@@ -85,6 +87,25 @@ def test_nothing_moves_when_the_box_comes_that_says_that_an_image_is_unlike_the_
     again.dispatch_event("click")  # unlike a press, it excuses no jump
     settle(page.get_by_text("This image looks unlike the training images"))
     expect(again).to_have_count(0)
+    assert jumps(page)[before:] == []
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_nothing_moves_when_the_images_come_after_the_rest(new_page, server, run, screen):
+    page, waiting, come = new_page(), [], threading.Event()
+    page.set_viewport_size(dict(zip(("width", "height"), screen, strict=True)))
+    page.add_init_script(RECORD)
+    page.route(MEDIA, lambda route: route.continue_() if come.is_set() else waiting.append(route))
+    with page.expect_request(MEDIA):
+        open_page(page, f"{server}/predict?run={run.id}&image=1")
+    settle(page.get_by_role("heading", name=ANSWER))
+    expect(page.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
+    before = len(jumps(page))
+    come.set()
+    for route in waiting:
+        route.continue_()
+    for image in page.get_by_test_id("stImage").locator("img").all():
+        image.evaluate("(image) => image.decode()")
     assert jumps(page)[before:] == []
 
 

@@ -71,7 +71,9 @@ watch.observe(document, { childList: true, subtree: true })
 """  # an init script of the page
 _JUMPED = """async () => {
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))
-  const name = ({ node }) => node?.closest?.("[data-testid]")?.dataset.testid + ": " + node?.textContent?.slice(0, 40)
+  const place = ({ x, y, width, height }) => [x, y, width, height].map(Math.round).join(" ")
+  const name = ({ node, previousRect: from, currentRect: to }) =>
+    `${node?.closest?.("[data-testid]")?.dataset.testid}: ${node?.textContent?.slice(0, 40)} (${place(from)} to ${place(to)})`
   return shifts
     .filter((shift) => !shift.hadRecentInput && shift.startTime > firstContent)
     .map((shift) => [shift.value, shift.sources.map(name).join(", ")])
