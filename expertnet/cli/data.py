@@ -105,7 +105,7 @@ def add(
         return
     from hashlib import sha256
 
-    from expertnet.data.own.datasets import create_dataset, delete_dataset, find_id, remove_dataset
+    from expertnet.data.own.datasets import create_dataset, delete_dataset, find_id, ids_of, remove_dataset
     from expertnet.data.own.edits import class_id
     from expertnet.data.own.intake import files_at, finish, is_image_file, stage
     from expertnet.data.own.uploads import begin_upload, uploads_of
@@ -118,10 +118,8 @@ def add(
     for path in paths:
         if not path.exists():
             raise DatasetError(f"There is no file or folder {str(path)!r}. Check the path.")
-    try:
-        dataset, is_new = find_id(name), False
-    except DatasetError:
-        dataset, is_new = create_dataset(name).dataset, True
+    is_new = not ids_of(name)
+    dataset = create_dataset(name).dataset if is_new else find_id(name)
     # If this is interrupted, the same command adds what had arrived
     key = sha256(repr((to_class, [path.resolve() for path in paths])).encode("utf-8", "replace")).hexdigest()
     try:

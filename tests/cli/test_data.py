@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from expertnet.data.own.datasets import create_dataset
+from expertnet.data.own.datasets import create_dataset, undo
+from expertnet.data.own.edits import rename_dataset
 from tests.support.command import command, document, refused
 from tests.support.own import files_of, png
 from tests.support.uploads import archive_of
@@ -107,6 +108,14 @@ def test_mistakes_are_explained(folder, tmp_path):
     assert "is not a version" in refused(command("data", "show", "flowers@x"))
     assert "slash" in refused(command("data", "add", "flowers", folder, "--class", "a/b"))
     assert "See 'expertnet data --help'" in refused(command("data"))
+
+
+def test_a_name_that_two_datasets_share_is_refused_with_their_ids(folder):
+    first = create_dataset("flowers").dataset
+    rename_dataset(first, "plants")
+    second = create_dataset("flowers").dataset
+    undo(first)
+    assert f"{first}, {second}. Use one of these IDs." in refused(command("data", "add", "Flowers", folder))
 
 
 def test_a_name_means_a_version_only_if_it_is_none_by_itself():

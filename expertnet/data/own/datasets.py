@@ -70,20 +70,23 @@ def same_title(dataset: str, title: str) -> bool:
     return known is not None and known.contents.title.casefold() == title.casefold()
 
 
+def ids_of(text: str) -> list[str]:
+    """Return the id of the dataset that has this id, or else the ids of all that have this title."""
+    ids = dataset_ids()
+    return [text] if text in ids else [name for name in ids if same_title(name, text)]
+
+
 def find_id(text: str) -> str:
     """Return the id of a dataset by its id or title. Raises DatasetError."""
-    ids = dataset_ids()
-    if text in ids:
-        return text
-    titled = [name for name in ids if same_title(name, text)]
-    if text in BUILTIN:
-        yours = f" Yours of the same name {plural(len(titled), 'is', 'are')} {listed(titled)}." if titled else ""
+    ids = ids_of(text)
+    if text in BUILTIN and text not in ids:
+        yours = f" Yours of the same name {plural(len(ids), 'is', 'are')} {listed(ids)}." if ids else ""
         raise DatasetError(f"{text} is a built-in dataset, which cannot be changed.{yours}")
-    if not titled:
+    if not ids:
         raise DatasetError(f"There is no dataset {text[:80]!r}. 'expertnet data list' names them all.")
-    if len(titled) > 1:
-        raise DatasetError(f"Several datasets are named {text[:80]!r}: {', '.join(titled)}. Use one of these IDs.")
-    return titled[0]
+    if len(ids) > 1:
+        raise DatasetError(f"Several datasets are named {text[:80]!r}: {', '.join(ids)}. Use one of these IDs.")
+    return ids[0]
 
 
 def _note(dataset: str, number: int, what: str, patch: Patch, **noted: Any) -> None:
