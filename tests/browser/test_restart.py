@@ -2,6 +2,7 @@
 
 import re
 import signal
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -11,7 +12,7 @@ from expertnet.settings.fields import build_settings
 from expertnet.store.run_store import RunStore
 from expertnet.store.status import ACTIVE_STATES
 from expertnet.training.manager import Manager
-from tests.support.served import ROOT, open_page, serving, settle
+from tests.support.served import PATIENCE, ROOT, free_port, open_page, serving, settle
 from tests.support.small import can_resume, until
 
 pytestmark = pytest.mark.long
@@ -88,3 +89,18 @@ def test_a_training_in_its_own_process_is_found_again_and_an_idle_page_notices_i
         page.get_by_role("button", name="Force stop").click()
         page.get_by_role("button", name=re.compile("Resume after epoch")).wait_for()
     assert run.state == "interrupted" and can_resume(run)
+
+
+def test_a_page_that_is_open_while_the_studio_restarts_keeps_its_settings(new_page, folder, shared_data):
+    page, port = new_page(), free_port()
+    chosen = page.get_by_role("radio", name="report", exact=True)
+    with serving(folder, shared_data, port=port) as url:
+        open_page(page, f"{url}/train?preset=fast")
+        chosen.click()
+        page.wait_for_url("**/train?preset=report*")
+    with ExitStack() as until_the_end:
+        with page.expect_navigation(timeout=PATIENCE):  # once its new session has begun
+            until_the_end.enter_context(serving(folder, shared_data, port=port))
+        settle(page.get_by_role("heading", name="Train"))
+        expect(chosen).to_be_checked()
+        assert "preset=report" in page.url

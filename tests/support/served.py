@@ -26,10 +26,10 @@ PATIENCE = 120_000  # milliseconds that a busy machine may take for what takes a
 
 
 @contextmanager
-def serving(folder: Path, data: Path, *options: str) -> Iterator[str]:
+def serving(folder: Path, data: Path, *options: str, port: int = 0) -> Iterator[str]:
     """Yield the URL of an app whose store is folder/runs and whose output goes to folder/server.log.
 
-    `options` are Streamlit's command-line options.
+    `options` are Streamlit's command-line options. `port` 0 means a free one.
     """
 
     def command(port: int) -> list[str]:
@@ -37,7 +37,7 @@ def serving(folder: Path, data: Path, *options: str) -> Iterator[str]:
         return [*streamlit, f"--server.port={port}", "--server.headless=true", *options]
 
     environment = {"EXPERTNET_RUNS": str(folder / "runs"), "EXPERTNET_DATA": str(data)}
-    with running_server(command, folder / "server.log", environment=environment) as url:
+    with running_server(command, folder / "server.log", environment=environment, port=port) as url:
         yield url
 
 
@@ -49,13 +49,14 @@ def running_server(
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,
     health: str = "/_stcore/health",
+    port: int = 0,
 ) -> Iterator[str]:
     """Yield the URL of a server once it answers, and end it afterwards.
 
     `command` returns the command line for a port, and `environment` is added to this process's variables.
     """
     with log.open("w") as output:
-        process, url = _start(command, output, cwd, os.environ | (environment or {}), health)
+        process, url = _start(command, output, cwd, os.environ | (environment or {}), health, port)
     try:
         yield url
     finally:
@@ -68,11 +69,16 @@ def running_server(
 
 
 def _start(
-    command: Callable[[int], list[str]], output: TextIO, cwd: Path, environment: Mapping[str, str], health: str
+    command: Callable[[int], list[str]],
+    output: TextIO,
+    cwd: Path,
+    environment: Mapping[str, str],
+    health: str,
+    wanted: int,
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Return a server that answers, and its URL. Tries again if another process takes the free port first."""
     for _ in range(5):
-        port = free_port()
+        port = wanted or free_port()
         process = subprocess.Popen(command(port), cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"
         if answers(process, url + health):

@@ -15,6 +15,7 @@ from expertnet.settings.url import from_query, is_form_key, to_query
 
 FORM = "form"  # its key in the session
 SHOWN = "run in view"  # in the session: the id of the run that was in view last, NONE for the form, or ""
+WRITTEN = "URL was written"  # in the session
 NONE = "none"  # also in the URL
 TAB = "tab"  # in the session and in the URL: the open tab of a run that has ended
 OVERVIEW = "Overview"  # the first tab, which the URL does not name
@@ -132,12 +133,23 @@ def write_url(tabs: bool) -> None:
     }
     if tab != OVERVIEW:  # Streamlit leaves out a tab that is open by default, as it is after Back
         others[TAB] = [tab]
-    # Contains only letters, digits and %-+_.~&=, so it can be put into a script.
     query = urlencode(others | to_query(form.preset, form.dataset, form.settings), doseq=True)
     mark = "?" if query else ""
-    # st.query_params would add each change to the browser's history, and Back would no longer leave the page.
+    # st.query_params would add each change to the browser's history, and Back would no longer leave the page. But Streamlit's part in
+    # the browser does not notice a change that is made like this: if the studio restarts while a page is open, the new session begins
+    # with the query of the first load. The page then loads again, with the right one.
+    renew = ""
+    if WRITTEN not in st.session_state:
+        st.session_state[WRITTEN] = True
+        began = urlencode(st.query_params.to_dict())
+        renew = f"if (window.urlHasForm && text(location.search) !== text('{began}')) location.reload()\nelse "
+    # A query contains only letters, digits and %-+_.~&=, so it can be put into a script.
     st.html(
-        f"<script>history.replaceState(history.state, '', location.pathname + '{mark}{query}')"
-        f" /* {time.monotonic_ns()}: changes, so that the browser runs it again */</script>",
+        f"""<script>{{
+        const text = (query) => String(new URLSearchParams(query))
+        {renew}history.replaceState(history.state, '', location.pathname + '{mark}{query}')
+        window.urlHasForm = true
+        // {time.monotonic_ns()}: changes, so that the browser runs it again
+        }}</script>""",
         unsafe_allow_javascript=True,
     )
