@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from expertnet.data.splits import Split
-from expertnet.evaluation.temperature import fit_temperature, is_temperature
+from expertnet.evaluation.temperature import FEWEST, fit_temperature, is_temperature
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import (
@@ -128,7 +128,7 @@ def _temperature(tensors: dict[str, Tensor], part: Part, logits: Tensor, labels:
     found: list[float] = tensors["temperature"].tolist()
     if len(found) > 1 or not all(map(is_temperature, found)):
         raise ValueError("not a temperature")
-    return found[0] if found else None
+    return found[0] if found and len(labels) >= FEWEST else None  # older versions fitted it on any number
 
 
 def measure_outputs(

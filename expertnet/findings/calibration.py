@@ -8,6 +8,7 @@ from expertnet.charts.evaluation import coverage_curve, reliability_diagram
 from expertnet.evaluation.calibration import calibration, coverage
 from expertnet.evaluation.figures import share, wilson
 from expertnet.evaluation.outputs import Outputs
+from expertnet.evaluation.temperature import FEWEST
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.robustness import BINS
 from expertnet.utils.text import counted, percent
@@ -43,7 +44,7 @@ def reliability(outputs: Outputs, temperature: float | None) -> Finding:
     )
     if after is None:
         fitted = ""
-        sentence += ". There is no temperature, because no answers for validation images are known to fit it on, or all of them are right"
+        sentence += f". There is no temperature: it is fitted on the answers for at least {FEWEST} validation images, some of them wrong"
     elif outputs.part == "validation":
         fitted += (
             " Here it is judged on the images that it was fitted on. Look at the test images to see what it is worth."

@@ -73,9 +73,12 @@ def test_the_temperature_that_made_the_labels_is_found(temperature):
     assert after.nll <= calibration(logits, labels).nll and after.ece < 0.02
 
 
-def test_no_temperature_is_fitted_without_a_mistake():
-    given = outputs([[0.9, 0.1], [0.2, 0.8]], [0, 1])
+def test_no_temperature_is_fitted_without_a_mistake_or_on_few_images():
+    given = outputs([[0.9, 0.1], [0.2, 0.8]] * 25, [0, 1] * 25)
     assert fit_temperature(given.logits, given.labels) is None
+    wrong = 1 - given.labels[:1]
+    assert fit_temperature(given.logits, torch.cat([wrong, given.labels[1:]])) is not None
+    assert fit_temperature(given.logits[:-1], torch.cat([wrong, given.labels[1:-1]])) is None
 
 
 def test_coverage_and_accuracy_at_every_threshold_are_those_on_paper():
