@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from expertnet.cli.options import Json
-from expertnet.cli.output import ActivityPrinter, print_result
+from expertnet.cli.output import ActivityPrinter, print_result, say
 from expertnet.curation.limits import DISTANCE, MAX_DISTANCE
 from expertnet.settings.fields import build_settings
 
@@ -74,8 +74,8 @@ def split(
     distance: Distance = DISTANCE,
     as_json: Json = False,
 ) -> None:
-    """Choose the test and validation images of a dataset of yours: shares of each class, with near duplicates on one side."""
-    from expertnet.curation.split import PARTS, split_dataset
+    """Choose the test and validation images of a dataset of yours: shares of each class, with near duplicates in the same set."""
+    from expertnet.curation.split import PARTS, gaps, split_dataset
     from expertnet.data.own.datasets import find_id
     from expertnet.data.own.versions import open_version
 
@@ -83,6 +83,9 @@ def split(
     version = split_dataset(before.dataset, test, validation, seed, distance, ActivityPrinter())
     sets = Counter(image.split for image in version.contents.images.values())
     document = {"dataset": version.reference} | {part: sets[part] for part in PARTS}
+    names = version.contents.classes
+    if lacking := gaps(Counter((names[image.label], image.split) for image in version.contents.images.values())):
+        say(lacking)
     what = version.what if version.number > before.number else "The sets stay as they are"
     print_result(as_json, document, [f"{version.reference}: {what}."])
 

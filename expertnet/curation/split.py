@@ -1,6 +1,6 @@
 """Divide images into sets in which all classes have their share, and which have no near duplicates in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from expertnet.data.own.versions import Version, find_version
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, silent
-from expertnet.utils.text import counted
+from expertnet.utils.text import counted, listed
 
 PARTS = ("train", "validation", "test")
+NAMED = 5  # classes that a sentence names
 
 
 def group_of_each(count: int, groups: Sequence[Group]) -> np.ndarray:
@@ -51,6 +52,27 @@ def divide(labels: np.ndarray, groups: np.ndarray, shares: Sequence[float], seed
     return sets
 
 
+def gaps(sets: Mapping[tuple[str, str], int]) -> str:
+    """Say of which classes the test or validation set has no images, or return "". `sets` counts them by class and set."""
+    sentences = []
+    for part in ("test", "validation"):
+        there = {name for (name, of), count in sets.items() if of == part and count}
+        lacking = sorted({name for name, _ in sets} - there)
+        if there and lacking:
+            sentences.append(
+                f"The {part} set has no images of {listed(f'“{name}”' for name in lacking[:NAMED])}{_more(lacking)}."
+            )
+    if sentences:
+        sentences.append(
+            "Such a class has too few images, or all are near duplicates of one another, which stay in one set."
+        )
+    return " ".join(sentences)
+
+
+def _more(names: Sequence[str]) -> str:
+    return f", and of {counted(len(names) - NAMED, 'more class', 'more classes')}" if len(names) > NAMED else ""
+
+
 def split_dataset(
     dataset: str,
     test: float,
@@ -60,7 +82,7 @@ def split_dataset(
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> Version:
-    """Choose new test and validation images for a dataset of yours: shares of every class, with near duplicates on one side.
+    """Choose new test and validation images for a dataset of yours: shares of every class, with near duplicates in the same set.
 
     With a validation share of 0, every training draws its own. Returns the new version, which can be undone. Raises DatasetError, also
     if the shares leave nothing for training, and Cancelled.
@@ -82,5 +104,5 @@ def split_dataset(
     splits = {key: split_of.get(f"{classes[image.label]}/{image.name}", "train") for key, image in version.ordered}
     _, held, tested = np.bincount(sets, minlength=3).tolist()
     what = f"{held:,} for validation and " if held else ""
-    what = f"{what}{counted(tested, 'image')} held out for the test, with near duplicates on one side"
+    what = f"{what}{counted(tested, 'image')} held out for the test, with near duplicates in the same set"
     return assign_splits(dataset, splits, what)

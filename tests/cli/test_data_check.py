@@ -46,3 +46,10 @@ def test_a_dataset_of_ones_own_is_checked_by_name_and_split(own):
     assert again == "mine@4: The sets stay as they are.\n"
     assert document("data", "check", "mine", "--distance", 0)["duplicates"][0]["across_sets"] is False
     assert "built-in dataset" in refused(command("data", "split", "digits"))
+
+
+def test_a_class_whose_images_are_all_near_duplicates_is_named(tmp_path):
+    files = {f"a/{seed}.png": encoded(photo(seed)) for seed in range(9)}
+    files |= {f"b/{quality}.jpg": encoded(photo(9), "JPEG", quality=quality) for quality in range(80, 89)}
+    command("data", "add", "alike", write(tmp_path / "alike", files))
+    assert "The test set has no images of “b”." in command("data", "split", "alike", "--validation", 0).stderr

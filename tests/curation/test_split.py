@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from expertnet.curation.split import divide, split_dataset
+from expertnet.curation.split import divide, gaps, split_dataset
 from expertnet.data.datasets import load_decoded
 from expertnet.data.own.datasets import create_dataset, undo
 from expertnet.data.own.intake import add_files, files_at
@@ -63,6 +63,14 @@ def test_the_test_images_of_a_dataset_are_chosen_anew_with_duplicates_on_one_sid
     assert decoded.test.labels.bincount().tolist() == [5, 5] and len(decoded.train) == 40
     assert not undo(dataset).has_parts
     assert not split_dataset(dataset, 0.2, 0).held
+
+
+def test_classes_without_images_in_a_set_are_named():
+    sets = {("rose", "train"): 8, ("rose", "test"): 2, ("tulip", "train"): 9, ("tulip", "test"): 0}
+    assert gaps(sets).startswith("The test set has no images of “tulip”. Such a class has too few images")
+    assert gaps(sets | {("tulip", "test"): 1}) == gaps({("rose", "train"): 8}) == ""  # a run draws what there is not
+    many = {(f"{number}", "train"): 1 for number in range(7)} | {("0", "validation"): 1}
+    assert gaps(many).startswith("The validation set has no images of “1”, “2”, “3”, “4” and “5”, and of 1 more class.")
 
 
 def test_a_share_or_a_dataset_that_cannot_be_used():

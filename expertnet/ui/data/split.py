@@ -4,13 +4,14 @@ from collections import Counter
 
 import streamlit as st
 
-from expertnet.curation.split import PARTS, split_dataset
+from expertnet.curation.split import PARTS, gaps, split_dataset
 from expertnet.data.own.layout import layout_of, missing_of
 from expertnet.data.own.versions import Version
 from expertnet.ui.auth import login
 from expertnet.ui.background import in_background
 from expertnet.ui.shell import act
 from expertnet.utils.progress import Report, ShouldStop
+from expertnet.utils.text import escape
 
 ASKED = "split"  # in the session: the version to divide, and how
 DRAWN = "With 0, every run draws its own by its seed."
@@ -20,6 +21,8 @@ def split_view(version: Version) -> None:
     """Draw the sets with their counts, and the form."""
     st.markdown(_sentence(version))
     sets = _counts(version)
+    if lacking := gaps(sets):
+        st.warning(escape(lacking), icon=":material/warning:")
     rows = [
         {"Class": name, **{part.capitalize(): sets[name, part] for part in PARTS}}
         for name in sorted(version.contents.classes.values())
@@ -35,7 +38,7 @@ def split_view(version: Version) -> None:
         asked = version.key, test / 100, held / 100, seed
         if st.form_submit_button("Split again", icon=":material/call_split:", key="divide", **login.reserved()):
             act(lambda: st.session_state.update({ASKED: asked}))
-    st.caption("Every class has its share of each set, and near duplicates are in the same set. You can undo this.")
+    st.caption("Each class is divided by these shares, but near duplicates stay in the same set. You can undo this.")
 
 
 def _sentence(version: Version) -> str:
