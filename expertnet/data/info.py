@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from expertnet.data import cache
+from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import Decoded
 from expertnet.errors import DatasetError
 from expertnet.utils.text import counted, cut
@@ -73,3 +74,8 @@ def _classes(names: set[str], what: str) -> str:
 def source_of(fingerprint: str) -> str:
     """Return a fingerprint without the version of the cache."""
     return fingerprint.rpartition("-v")[0]
+
+
+def order_of(fingerprint: str) -> str:
+    """Return what decides which images come in which order. That of built-in datasets is the same in all versions of the cache."""
+    return source_of(fingerprint) if fingerprint.startswith(tuple(f"{name}-" for name in BUILTIN)) else fingerprint

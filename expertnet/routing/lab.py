@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from expertnet.data.info import order_of
 from expertnet.inference.routing_cache import Routed
 from expertnet.network.routing_metrics import class_means, usage
 from expertnet.routing import specialization
@@ -101,8 +102,10 @@ def open_lab(routed: Routed, classes: tuple[str, ...]) -> Lab:
 
 def same_images(lab: Lab, other: Lab) -> bool:
     """Return whether two networks have certainly routed the same images in the same order."""
-    images = lab.routed.images
-    return bool(images) and images == other.routed.images and torch.equal(lab.routed.labels, other.routed.labels)
+    images, others = lab.routed.images, other.routed.images
+    if not images or not others:
+        return False
+    return order_of(images) == order_of(others) and torch.equal(lab.routed.labels, other.routed.labels)
 
 
 @lru_cache(maxsize=16)

@@ -1,10 +1,12 @@
 """The tables of a lab are made once, and two labs are matched."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from expertnet.inference.routing_cache import Routed
-from expertnet.routing.lab import Lab, matched, open_lab
+from expertnet.routing.lab import Lab, matched, open_lab, same_images
 from tests.support.lab import ANIMALS, routed
 
 
@@ -52,3 +54,20 @@ def test_a_class_without_images_is_left_out():
     members = found.labels != 2
     lab = Lab(Routed(found.routing[members], found.labels[members], found.predictions[members]), ANIMALS)
     assert set(lab.by_class["class"]) == {"cat", "dog", "fox"}
+
+
+@pytest.mark.parametrize(
+    ("images", "others", "same"),
+    [
+        ("digits-32px-v2", "digits-32px-v3", True),  # all versions read a built-in dataset in one order
+        ("digits-32px-v3", "digits-16px-v3", False),
+        ("folder-9a-32px-v3", "folder-9a-32px-v3", True),
+        ("folder-9a-32px-v2", "folder-9a-32px-v3", False),
+        (None, None, False),
+    ],
+)
+def test_only_images_in_the_same_order_are_the_same(images, others, same):
+    lab, other = (Lab(replace(routed(), images=fingerprint), ANIMALS) for fingerprint in (images, others))
+    assert same_images(lab, other) == same
+    swapped = replace(other.routed, labels=(other.routed.labels + 1) % 4)
+    assert not same_images(lab, Lab(swapped, ANIMALS))
