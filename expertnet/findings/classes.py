@@ -16,6 +16,7 @@ from expertnet.utils.text import amount, counted, percent
 
 NOTHING = 0.005  # bits below which no block is named
 POINTS = 2000  # images drawn in two dimensions; more would only cover one another
+CLOSE = 0.1  # distance in the plane below which all images count as routed alike
 
 
 @cached
@@ -125,6 +126,12 @@ def plane(lab: Lab, highlighted: str | None = None) -> Finding:
         if sum(explained)
         else "All test images have the same routing weights."
     )
+    most = math.hypot(*(float(table[axis].max() - table[axis].min()) for axis in "xy"))
+    if 0 < most < CLOSE:
+        sentence += (
+            f" No two are further apart than {most:.2g}, where 1 means different experts in every block: all images are routed nearly "
+            "alike."
+        )
     method = (
         f"The two principal components, along which the routing weights of all {lab.count:,} test images vary the most. "
         + (f"The chart shows {POINTS:,} images, chosen at random. " if lab.count > POINTS else "")

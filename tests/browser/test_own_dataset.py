@@ -97,7 +97,11 @@ def test_from_a_folder_to_a_better_network(new_page, tmp_path):
         open_page(page, f"{url}/evaluate?run={first}&images=Test+images")
         cell = page.locator("[data-testid=stVegaLiteChart] .mark-rect path:not([aria-label$='images: 0'])").first
         press_until(cell.click, partial(page.wait_for_url, re.compile(r"(?=.*[?&]class=\w+)(?=.*[?&]answer=\w+)")))
-        settle(page.get_by_text(re.compile(r"^\d+ test images?, those with the most disagreement first$")))
+        settle(
+            page.get_by_text(
+                re.compile(r"^\d+ test images?, beginning with those whose label the network doubts most$")
+            )
+        )
         images = page.get_by_role("group", name="Images").get_by_role("button")
         expect(images.first).to_have_attribute("aria-pressed", "true")
         page.get_by_role("button", name="Change the label").click()

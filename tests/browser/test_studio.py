@@ -244,7 +244,9 @@ def test_a_cell_of_the_mistakes_leads_to_its_images(tab, trained):
     settle(page.get_by_role("group", name="Mistakes"))
     cell = page.locator("[data-testid=stVegaLiteChart] .mark-rect path").first
     press_until(cell.click, partial(page.wait_for_url, re.compile(r"/evaluate\?(?=.*class=\d)(?=.*answer=\d)")))
-    settle(page.get_by_text(re.compile(r"^\d+ test images?, those with the most disagreement first$")))
+    settle(
+        page.get_by_text(re.compile(r"^\d+ test images?, beginning with those whose label the network doubts most$"))
+    )
     page.go_back()
     settle(page.get_by_role("group", name="Mistakes"))
     expect(page.get_by_role("tab", name="Mistakes")).to_have_attribute("aria-selected", "true")

@@ -58,6 +58,17 @@ def test_the_plane_says_how_much_it_shows():
     assert classes.plane(even).sentence == "All test images have the same routing weights."
 
 
+def test_the_map_says_if_all_images_are_routed_nearly_alike():
+    def sentence(difference):
+        weights = 0.5 + difference / 2 * torch.tensor([[[1.0, -1.0]], [[-1.0, 1.0]]]).repeat(10, 1, 1)
+        labels = torch.arange(20) % 4
+        return classes.plane(Lab(Routed(weights, labels, labels), ANIMALS)).sentence
+
+    # Two points on a line through both experts' weights; the distance of (1, 0) and (0, 1) counts as 1
+    assert " No two are further apart than 0.04, where 1 means" in sentence(0.04)
+    assert "further apart" not in sentence(0.4)
+
+
 def test_a_sample_is_always_the_same():
     assert classes.sample(5, 3) == [0, 1, 2]
     assert classes.sample(5, 100) == classes.sample(5, 100) == sorted(set(classes.sample(5, 100)))

@@ -47,7 +47,7 @@ def images_panel(subject: Subject) -> None:
     if not places:
         st.caption("No images.")
         return
-    open_images(subject, places, f"{label} {answer}", "those with the most disagreement first")
+    open_images(subject, places, f"{label} {answer}", "beginning with those whose label the network doubts most")
 
 
 def open_images(subject: Subject, places: Sequence[int], of: str, order: str, other: Answers | None = None) -> None:

@@ -140,7 +140,7 @@ def _training(plan: Plan, store: RunStore, kinds: list[str]) -> None:
         all_of = ": each control with each seed, and this network with the other seeds"
         which = all_of if len(plan.open) == len(plan.distinct) - 1 and seeds > 1 else ""
         shared = ". Controls that are the same network share a run" if len(plan.distinct) < len(plan.trials) else ""
-        row.caption(f"{counted(len(plan.open), 'run')}{which}{about}{shared}", width="content")
+        row.caption(f"{counted(len(plan.open), 'run')}{which}{about}{shared}.", width="content")
     if plan.active:
         waiting = [trial.row.run for trial in plan.active if trial.row and trial.state == "queued"]
         done = sum(trial.finished for trial in plan.distinct)
