@@ -103,6 +103,9 @@ def split_dataset(
     classes = version.contents.classes
     splits = {key: split_of.get(f"{classes[image.label]}/{image.name}", "train") for key, image in version.ordered}
     _, held, tested = np.bincount(sets, minlength=3).tolist()
-    what = f"{held:,} for validation and " if held else ""
-    what = f"{what}{counted(tested, 'image')} held out for the test, with near duplicates in the same set"
-    return assign_splits(dataset, splits, what)
+    counts = (
+        f"{counted(held, 'image')} held out for validation and {tested:,}"
+        if held
+        else f"{counted(tested, 'image')} held out"
+    )
+    return assign_splits(dataset, splits, f"{counts} for the test, with near duplicates in the same set")

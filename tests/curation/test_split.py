@@ -57,7 +57,7 @@ def test_the_test_images_of_a_dataset_are_chosen_anew_with_duplicates_on_one_sid
     sets = {image.name.split(".")[0]: image.split for image in version.contents.images.values()}
     assert all(sets[f"{seed} again"] == sets[str(seed)] for seed in range(10))
     assert Counter(sets.values()) == {"train": 36, "validation": 4, "test": 10}
-    assert "4 for validation and 10 images held out" in version.what
+    assert "4 images held out for validation and 10 for the test" in version.what
     assert split_dataset(dataset, 0.2, 0.1, seed=3).number == version.number  # the seed decides, whatever the sets were
     _, decoded = load_decoded(DataSettings(dataset=version.reference, image_size=8), silent, never, None)
     assert decoded.test.labels.bincount().tolist() == [5, 5] and len(decoded.train) == 40
