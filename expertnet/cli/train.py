@@ -72,6 +72,8 @@ def train(
     if status.test_accuracy is not None:
         lines.append(f"Test accuracy {percent(status.test_accuracy, 2)}")
     print_result(as_json, _document(run, status), lines)
+    if advice := _advice(run, status):
+        say(advice)
     failed = status.state == "failed"
     if failed:
         say(status.error or "")
@@ -136,6 +138,22 @@ def _resume(store: RunStore, name: str, values: dict[str, Any]) -> Run:
     processes = values.pop("hardware.processes", None)
     prepare_resume(run, build_settings(overrides=values).training.epochs if values else None, processes)
     return run
+
+
+def _advice(run: Run, status: Status) -> str:
+    """Say that a run took too few steps, as the studio does, and which command gives it enough; "" for any other run."""
+    from expertnet.findings.outcome import needs_more, outcome
+    from expertnet.training.pace import enough_epochs
+
+    info = run.dataset_info()
+    ended = run.settings(), run.preset, status, len(info.classes) if info else 0
+    if not needs_more(*ended):
+        return ""
+    sentence = outcome(*ended)
+    if status.ended_early:  # its patience or time limit would end it again
+        return sentence
+    enough = enough_epochs(status.steps)
+    return f"{sentence} Use 'expertnet train --resume {run.id} --set training.epochs={enough}'."
 
 
 def _document(run: Run, status: Status) -> dict[str, Any]:

@@ -73,9 +73,25 @@ def test_resuming_prints_completed_epochs_only(trained, tmp_path):
     done = command(*TRAIN_TINY, "--set", "training.epochs=1", **env)
     assert done.stdout.startswith("Finished after 1 epoch\n")
     done = command("train", "--resume", "latest", "--set", "training.epochs=2", **env)
-    resuming, epoch = (line for line in done.stderr.splitlines() if "epoch" in line.lower())
+    resuming, epoch = (line for line in done.stderr.splitlines() if "epoch " in line.lower())
     assert resuming == "Resuming after epoch 1" and epoch.startswith("Epoch 2/2 ")
     assert " 2 epochs " in command("runs", **env).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "ends"),
+    [
+        ("training.epochs=1", "Train longer. Use 'expertnet train --resume {} --set training.epochs=150'."),
+        ("training.max_minutes=0.0001", "Train longer."),  # which would end a resumed run, too
+    ],
+)
+def test_a_run_that_barely_learned_says_how_to_train_it_longer(trained, tmp_path, limit, ends):
+    env = trained.env | {"EXPERTNET_RUNS": str(tmp_path)}
+    done = command(*TRAIN_TINY, "--set", "training.batch_size=512", "--set", limit, **env)
+    (run,) = RunStore(tmp_path).list()
+    advice = done.stderr.splitlines()[-1]
+    assert advice.startswith("Barely learned: ") and advice.endswith(f"after 2 steps in all. {ends.format(run.id)}")
 
 
 def signal_after_an_epoch(number, env):
