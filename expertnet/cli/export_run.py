@@ -130,9 +130,11 @@ def _onnx(
     """Write a checked network, and return fields for --json and a sentence on it."""
     from expertnet.findings.card import measure_for_card
     from expertnet.transfer.export_onnx import export_onnx, package
+    from expertnet.transfer.onnx_graph import require_packages
     from expertnet.transfer.onnx_precision import Precision
     from expertnet.transfer.web_page import load_runtime, web_page
 
+    require_packages()  # or refused now, instead of after the download and the measurement
     progress = ActivityPrinter()
     runtime = load_runtime(progress) if as_page else None  # first, since a network may be missing
     has_card = not as_page and output.suffix != ".onnx"

@@ -11,6 +11,7 @@ from expertnet.cli.output import ActivityPrinter, say, say_if_training
 from expertnet.cli.serve import port_number
 from expertnet.errors import UserError
 from expertnet.utils.home import install_command
+from expertnet.utils.text import listed
 
 PACKAGES = {  # by the names that Python imports
     "fastapi": "fastapi",
@@ -92,6 +93,4 @@ def require_packages() -> None:
     """Raise UserError with the command that installs what is missing."""
     missing = [package for name, package in PACKAGES.items() if find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"The service needs {' and '.join(missing)}. Run '{install_command(*missing)}', then try again."
-        )
+        raise UserError(f"The service needs {listed(missing)}. Run '{install_command(*missing)}', then try again.")

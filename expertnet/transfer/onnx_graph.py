@@ -17,7 +17,7 @@ from expertnet.data.augment import normalize
 from expertnet.errors import RunError
 from expertnet.inference.predictor import Predictor, look
 from expertnet.utils.home import install_command
-from expertnet.utils.text import plural
+from expertnet.utils.text import listed, plural
 
 IMAGES, OUTPUTS, FEATURES = "images", ("probabilities", "routing"), "features"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -53,7 +53,7 @@ def require_packages() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise RunError(
-            f"ONNX needs {' and '.join(missing)}, which {plural(len(missing), 'is', 'are')} not installed. "
+            f"ONNX needs {listed(missing)}, which {plural(len(missing), 'is', 'are')} not installed. "
             f"Run '{install_command(*missing)}', then export again."
         )
 

@@ -9,6 +9,7 @@ from safetensors import safe_open
 
 from expertnet.network.model import ExpertNet
 from expertnet.store.run_store import RunStore
+from expertnet.transfer import onnx_graph
 from expertnet.utils.processes import this_process
 from tests.support.command import command, document, refused
 
@@ -90,6 +91,13 @@ def test_a_card_is_markdown(trained, tmp_path):
     document("export", "latest", "--format", "card", "--output", tmp_path / "card.md", **trained.env)
     text = (tmp_path / "card.md").read_text()
     assert "# mine\n" in text and "(expected calibration error)" in text  # measured for the card
+
+
+@pytest.mark.parametrize("format", ["onnx", "html"])
+def test_packages_are_required_before_the_work(trained, tmp_path, monkeypatch, format):
+    monkeypatch.setattr(onnx_graph, "PACKAGES", ("no_such", "onnx", "nor_this", "nor_that"))
+    says = refused(command("export", "latest", "--format", format, "--output", tmp_path / "net", **trained.env))
+    assert says.startswith("ONNX needs no_such, nor_this and nor_that, which are not installed. Run ")
 
 
 @pytest.mark.parametrize(

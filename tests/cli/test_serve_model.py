@@ -81,9 +81,11 @@ def test_what_cannot_be_served_is_named(trained, monkeypatch, tmp_path):
         assert f"{bad!r} is not the origin" in refused(
             command("serve-model", "latest", "--allow-origin", bad, **trained.env)
         )
-    monkeypatch.setattr(serve_model, "PACKAGES", {"no_such": "no-such", "onnx": "onnx"})
+    packages = {"no_such": "no-such", "onnx": "onnx", "nor_this": "nor-this", "nor_that": "nor-that"}
+    monkeypatch.setattr(serve_model, "PACKAGES", packages)
     says = refused(command("serve-model", "latest", **trained.env))
-    assert says == f"The service needs no-such. Run '{install_command('no-such')}', then try again."
+    install = install_command("no-such", "nor-this", "nor-that")
+    assert says == f"The service needs no-such, nor-this and nor-that. Run '{install}', then try again."
 
 
 @pytest.mark.parametrize(
