@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
+from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, check_ending, open_store
 from expertnet.cli.output import ActivityPrinter, print_result, say, say_if_training
 from expertnet.data.datasets import flips, is_missing, load_test_split
 from expertnet.data.info import is_own
@@ -117,10 +117,13 @@ def _refuse(run: Run, dataset: str | None, validation: bool, report: Path | None
         raise RunError("--compare adds to a report. Enter its file, too: --report FILE.html.")
     if validation and run.watches_test:
         raise RunError(f"Run {run.title} held out no validation images. Leave out --validation.")
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+    if report is None:
+        return
+    if report.is_dir() or not report.parent.is_dir():
         raise RunError(
             f"{report} cannot be written. Enter the name of a file in an existing folder, such as report.html."
         )
+    check_ending(report, "The report", ".html", ".htm")
 
 
 def _has_images(run: Run) -> bool:

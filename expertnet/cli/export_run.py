@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, open_store
+from expertnet.cli.options import Checkpoint, CheckpointKind, Json, RunName, RunsDir, check_ending, open_store
 from expertnet.cli.output import ActivityPrinter, print_result, say_if_training
 from expertnet.errors import RunError
 from expertnet.store.run import Run
@@ -23,6 +23,15 @@ class Format(StrEnum):
     ONNX = "onnx"
     HTML = "html"
     CARD = "card"
+
+
+ENDINGS = {
+    Format.SAFETENSORS: (".safetensors",),
+    Format.ZIP: (".zip",),
+    Format.ONNX: (".zip", ".onnx"),
+    Format.HTML: (".html", ".htm"),
+    Format.CARD: (".md",),
+}
 
 
 class PrecisionKind(StrEnum):
@@ -67,6 +76,7 @@ def export(
     if epoch is not None:
         say_if_training(found, epoch)
     if not (format is Format.SAFETENSORS and output.is_dir()):
+        check_ending(output, f"The output of --format {format}", *ENDINGS[format])
         with _written(output):  # or refused now, instead of after the conversion
             check_writable(output)
     if format is Format.ZIP:
@@ -137,7 +147,7 @@ def _onnx(
     require_packages()  # or refused now, instead of after the download and the measurement
     progress = ActivityPrinter()
     runtime = load_runtime(progress) if as_page else None  # first, since a network may be missing
-    has_card = not as_page and output.suffix != ".onnx"
+    has_card = not as_page and output.suffix.lower() != ".onnx"
     if has_card:
         measure_for_card(run, checkpoint.value, progress)  # first, since the network carries the temperature
     exported = export_onnx(run, checkpoint.value, Precision(precision.value), progress)

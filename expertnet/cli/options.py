@@ -44,3 +44,9 @@ def open_store(runs_dir: Path | None, creates: bool = False) -> RunStore:
     if not store.root.is_dir() and (must_exist or os.path.lexists(store.root)):
         raise RunError(f"{store.root} is not a folder. Set the folder of the runs with --runs-dir or EXPERTNET_RUNS.")
     return store
+
+
+def check_ending(file: Path, content: str, *endings: str) -> None:
+    """Raise RunError if the name of a file to write ends as one with other content does. It may also have no ending."""
+    if file.suffix and file.suffix.lower() not in endings:
+        raise RunError(f"{content} needs a name that ends in {' or '.join(endings)}. You entered {file.name}.")

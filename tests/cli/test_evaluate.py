@@ -140,6 +140,7 @@ def test_a_report_on_another_dataset_is_about_its_images(trained, tmp_path):
     [
         (["--dataset", "digits", "--validation"], "--validation is for the images that the run was trained with"),
         (["--report", "/nowhere/r.html"], "Enter the name of a file in an existing folder"),
+        (["--report", "r.pdf"], "The report needs a name that ends in .html or .htm. You entered r.pdf."),
         (["--compare", "latest"], "--compare adds to a report"),
     ],
 )

@@ -88,8 +88,8 @@ def test_a_run_in_training_says_that_its_weights_may_change(trained, tmp_path, f
 
 
 def test_a_card_is_markdown(trained, tmp_path):
-    document("export", "latest", "--format", "card", "--output", tmp_path / "card.md", **trained.env)
-    text = (tmp_path / "card.md").read_text()
+    document("export", "latest", "--format", "card", "--output", tmp_path / "card.MD", **trained.env)
+    text = (tmp_path / "card.MD").read_text()
     assert "# mine\n" in text and "(expected calibration error)" in text  # measured for the card
 
 
@@ -107,6 +107,11 @@ def test_packages_are_required_before_the_work(trained, tmp_path, monkeypatch, f
         (["--output", "x"], "--format"),
         (["--format", "safetensors"], "export --help"),
         (["--format", "card", "--precision", "int8", "--output", "x"], "--precision only with"),
+        (["--format", "card", "--output", "a.pdf"], "The output of --format card needs a name that ends in .md."),
+        (["--format", "onnx", "--output", "a.txt"], "ends in .zip or .onnx. You entered a.txt."),
+        (["--format", "zip", "--output", "a.onnx"], "ends in .zip."),
+        (["--format", "html", "--output", "a.pdf"], "ends in .html or .htm."),
+        (["--format", "safetensors", "--output", "a.bin"], "ends in .safetensors."),
     ],
 )
 def test_wrong_arguments_are_rejected(trained, words, says):
