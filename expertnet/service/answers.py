@@ -92,7 +92,7 @@ class About(BaseModel):
 
 
 class State(BaseModel):
-    """Whether the service is there, or ready for another request."""
+    """Whether the service is running, or ready for another request."""
 
     status: str
 

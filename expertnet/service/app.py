@@ -132,7 +132,7 @@ def make_app(
         request: Request,
         top: Annotated[int, Query(ge=1, le=MOST_CLASSES, description="How many classes to name for each image")] = 5,
     ) -> Response:
-        """Classify an image, which is the body, or the images of a form."""
+        """Classify an image (the body of the request) or several (the files of a form)."""
         began = time.perf_counter()
         with gate.body(request) as hold:
             kind = media_type(request)
@@ -161,7 +161,7 @@ def make_app(
 
     @app.get("/about", **locked)
     async def about() -> About:
-        """Say which network answers, its classes, and the limits of the service."""
+        """Describe the network that answers, its classes, and the limits of the service."""
         most = {
             "requests": limits.requests,
             "images": limits.images,
@@ -191,12 +191,12 @@ def make_app(
 
     @app.get("/health")
     async def health() -> State:
-        """Say that the service is there."""
+        """Report that the service is running."""
         return State(status="ok")
 
     @app.get("/ready", responses=_problems(503))
     async def ready() -> State:
-        """Say whether the service would take another request."""
+        """Report whether the service can take another request."""
         if gate.full:
             raise HTTPException(503, "The service is busy.", SOON)
         return State(status="ready")
@@ -225,12 +225,18 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+        path, says = repr(request.scope["path"][:100]), str(error.detail)
+        if error.status_code == 404:
+            says = f"There is nothing at {path}. Open / to see all requests."
+        elif error.status_code == 405:
+            says = f"{path} takes no {request.method} requests. Use {(error.headers or {}).get('Allow')}."
+        return JSONResponse({"error": says}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return JSONResponse({"error": f"{'.'.join(map(str, first['loc']))}: {first['msg']}."}, 422)
+        given = str(error.errors()[0]["input"])[:40]  # for top, which is the only parameter
+        says = f"top must be a whole number from 1 to {MOST_CLASSES}. You sent {given!r}."
+        return JSONResponse({"error": says}, 422)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
