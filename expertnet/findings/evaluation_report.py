@@ -24,7 +24,7 @@ from expertnet.routing.effects import load_part
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.progress import Report, never, silent
-from expertnet.utils.text import counted, percent, to_csv
+from expertnet.utils.text import counted, percent, plural, to_csv
 
 ROWS = 100  # of a table; its file has them all
 SHOWN = 40  # mistakes
@@ -171,8 +171,12 @@ def _mistakes(outputs: Outputs, split: Split, classes: tuple[str, ...]) -> Itera
     """Yield the images that the network disagrees with most, as HTML."""
     wrong = outputs.places(wrong=True)
     yield "<h2>Mistakes</h2>"
-    which = f"The {SHOWN} with the most disagreement of" if len(wrong) > SHOWN else "All"
-    yield f"<p>{which} {counted(len(wrong), 'mistake')}.</p>" if len(wrong) else "<p>There are no mistakes.</p>"
+    which = (
+        f"The {SHOWN} with the most disagreement of"
+        if len(wrong) > SHOWN
+        else plural(len(wrong), "There is", "There are")
+    )
+    yield f"<p>{which} {counted(len(wrong), 'mistake') if len(wrong) else 'no mistakes'}.</p>"
     yield '<div class="images">'
     for place in wrong[:SHOWN].tolist():
         label, answer = classes[outputs.labels[place]], classes[outputs.predictions[place]]

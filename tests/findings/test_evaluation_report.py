@@ -7,6 +7,7 @@ import pytest
 from expertnet.errors import RunError
 from expertnet.evaluation.compare import in_common
 from expertnet.findings.evaluation_report import html_report
+from expertnet.inference.predictor import load_predictor
 from expertnet.routing.effects import load_part
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
@@ -31,6 +32,24 @@ def test_the_images_of_the_network_are_known_by_whatever_name_they_are_given():
     assert other not in html_report(run, elsewhere=(images, replace(info, name="copy")), measures=False)
     changed = replace(info, fingerprint="another-v1", content="another")
     assert other in html_report(run, elsewhere=(images, changed), measures=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (0, "There are no mistakes."),
+        (1, "There is 1 mistake."),
+        (40, "There are 40 mistakes."),
+        (41, "The 40 with the most disagreement of 41 mistakes."),
+    ],
+)
+def test_the_mistakes_are_counted(wrong, says):
+    run = finished(RunStore())
+    info, split = run.dataset_info(), load_part(run, "test")
+    labels = load_predictor(run)(split.images)[0].argmax(1)
+    labels[:wrong] = (labels[:wrong] + 1) % 10
+    assert f"<p>{says}</p>" in html_report(run, elsewhere=(replace(split, labels=labels), info), measures=False)
 
 
 @pytest.mark.slow
