@@ -184,7 +184,8 @@ def prune(name: Name) -> None:
 
     dataset = find_id(name)
     freed = delete_older(RunStore(), dataset)
-    print(f"{open_version(dataset).reference} is the only version now. {size_text(freed)} are free again.")
+    space = f"{size_text(freed)} are free again." if freed else "There was no space to free."
+    print(f"{open_version(dataset).reference} is the only version now. {space}")
 
 
 def _named_version(name: str) -> "Version":

@@ -1,6 +1,7 @@
 """`expertnet data`."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -49,7 +50,12 @@ def test_a_dataset_is_made_shown_listed_and_removed(folder, tmp_path):
     lines = command("data", "show", "flowers@2").stdout.splitlines()
     assert lines[1:5] == ["8 images in 2 classes", "  rose   4", "  tulip  4", "The classes are about equally large."]
     pruned = command("data", "prune", "Flowers").stdout
-    assert pruned == "flowers@4 is the only version now. 0 bytes are free again.\n"
+    assert pruned == "flowers@4 is the only version now. There was no space to free.\n"
+    (tmp_path / "lily.png").write_bytes(png(98))
+    command("data", "add", "flowers", tmp_path / "lily.png", "--class", "lily")
+    undo("flowers")
+    pruned = command("data", "prune", "Flowers").stdout
+    assert re.fullmatch(r"flowers@6 is the only version now\. \d+ bytes are free again\.\n", pruned)
     assert "--restore" in command("data", "remove", "Flowers").stdout
     assert document("data", "list")[0]["dataset"] == "digits"
     assert command("data", "remove", "flowers", "--restore").stdout == "Flowers is back.\n"
