@@ -108,6 +108,7 @@ def add(
     from expertnet.data.own.datasets import create_dataset, delete_dataset, find_id, ids_of, remove_dataset
     from expertnet.data.own.edits import class_id
     from expertnet.data.own.intake import files_at, finish, is_image_file, stage
+    from expertnet.data.own.strays import NO_CLASS
     from expertnet.data.own.uploads import begin_upload, uploads_of
     from expertnet.data.own.versions import open_version
 
@@ -135,7 +136,9 @@ def add(
         ):
             remove_dataset(dataset)
             delete_dataset(dataset, set)
-    for file, reason in added.rejected:
+    here = "It is in no class folder. Add it with --class CLASS."
+    rejected = [(file, here if reason == NO_CLASS else reason) for file, reason in added.rejected]
+    for file, reason in rejected:
         say(f"{file}: {reason}")
     if is_new and not added.version.contents.images:
         raise DatasetError(f"No image could be added, so there is no dataset “{name}”.")
@@ -143,10 +146,10 @@ def add(
         "dataset": added.version.reference,
         "added": added.added,
         "present": added.present,
-        "rejected": [{"file": file, "error": reason} for file, reason in added.rejected],
+        "rejected": [{"file": file, "error": reason} for file, reason in rejected],
     }
-    print_result(as_json, document, [f"{added.version.reference}: {added.sentence}"])
-    if added.rejected:
+    print_result(as_json, document, [f"{added.version.reference}: {added.summary}"])
+    if rejected:
         raise typer.Exit(1 if added.added + added.present else 2)
 
 

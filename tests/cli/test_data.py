@@ -70,14 +70,23 @@ def test_a_dataset_is_made_shown_listed_and_removed(folder, tmp_path):
 def test_files_that_are_no_images_are_named(folder):
     (folder / "rose" / "notes.txt").write_text("hello")
     done = command("data", "add", "flowers", folder)
-    assert done.returncode == 1 and "8 images added. 1 file could not be added." in done.stdout
-    assert "rose/notes.txt: The file is not an image in a supported format" in done.stderr
+    assert done.returncode == 1
+    assert done.stdout == "flowers@2: 8 images added. 1 file could not be added.\n"  # and why is said once
+    assert done.stderr.count("rose/notes.txt: The file is not an image in a supported format") == 1
     for path, _ in files_of("rose", "tulip"):
         (folder / path).write_bytes(b"")
     done = command("data", "add", "empty", folder)
     assert done.returncode == 2 and "so there is no dataset “empty”" in done.stderr
     assert "slash" in refused(command("data", "add", "bare", folder / "rose", "--class", "a/b"))
     assert [row["dataset"] for row in document("data", "list") if row["own"]] == ["flowers"]
+
+
+def test_images_in_no_class_folder_are_added_with_a_class(folder):
+    command("data", "add", "flowers", folder)
+    loose, says = folder / "rose" / "0.png", "0.png: It is in no class folder. Add it with --class CLASS."
+    done = command("data", "add", "flowers", loose)
+    assert done.returncode == 2 and says in done.stderr.splitlines()
+    assert command("data", "add", "flowers", loose, "--class", "tulip").stdout == "flowers@3: 1 image added.\n"
 
 
 def test_what_is_named_like_a_built_in_dataset_is_not_taken_for_it(folder):

@@ -53,17 +53,24 @@ class Added:
     joined: dict[str, str]  # folders by name whose images went to a class that differs in case only
 
     @property
-    def sentence(self) -> str:
-        """Such as "120 images added. 3 were there already. 1 file is no image: notes.txt (…)."."""
+    def summary(self) -> str:
+        """Such as "120 images added. 3 were there already. 1 file could not be added."."""
         parts = [f"{counted(self.added, 'image')} added."]
         if self.present:
             parts.append(f"{counted(self.present, 'was', 'were')} there already.")
         parts += [f"“{name}” joined the class “{known}”." for name, known in self.joined.items()]
         if self.rejected:
-            path, reason = self.rejected[0]
-            more = f" The first is {path[-100:]}: {reason}" if len(self.rejected) > 1 else f" {path[-100:]}: {reason}"
-            parts.append(f"{counted(len(self.rejected), 'file')} could not be added.{more}")
+            parts.append(f"{counted(len(self.rejected), 'file')} could not be added.")
         return printable(" ".join(parts))
+
+    @property
+    def sentence(self) -> str:
+        """The summary, with the first file that could not be added and the reason."""
+        if not self.rejected:
+            return self.summary
+        path, reason = self.rejected[0]
+        first = " The first is" if len(self.rejected) > 1 else ""
+        return printable(f"{self.summary}{first} {path[-100:]}: {reason}")
 
     @property
     def outcome(self) -> Outcome:
