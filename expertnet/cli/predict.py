@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,16 +27,23 @@ def predict(
 ) -> None:
     """Classify images, and say which are unlike those trained on."""
     from expertnet.evaluation.outputs import cached_temperature
-    from expertnet.inference.novelty import Novelty, find_novelty
+    from expertnet.inference.novelty import Novelty, Verdict, find_novelty
     from expertnet.inference.predictor import load_predictor
 
     found = open_store(runs_dir).resolve(run, trained=True)
     say_if_training(found, load_predictor(found, checkpoint.value).epoch)
-    novelty: Novelty | None = find_novelty(found, checkpoint.value, ActivityPrinter())
     temperature = cached_temperature(found, checkpoint.value)
 
+    @cache  # measured once an image could be read
+    def novelty() -> Novelty | None:
+        return find_novelty(found, checkpoint.value, ActivityPrinter())
+
+    def unlike(answer: Classification) -> Verdict | None:
+        known = novelty()
+        return known.verdicts([answer])[0] if known else None
+
     def fields(answer: Classification) -> dict[str, Any]:
-        verdict = novelty.verdicts([answer])[0] if novelty else None
+        verdict = unlike(answer)
         predictions = [asdict(prediction) for prediction in answer.predictions]
         if temperature:
             for each, prediction in zip(answer.calibrated(temperature).predictions, predictions, strict=True):
@@ -44,7 +52,7 @@ def predict(
 
     def text(answer: Classification) -> list[str]:
         line = ", ".join(f"{each.label} {percent(each.probability)}" for each in answer.predictions)
-        unlike = novelty is not None and novelty.verdicts([answer])[0].unlike
-        return [f"{line}; unlike the images it was trained on" if unlike else line]
+        verdict = unlike(answer)
+        return [f"{line}; unlike the images it was trained on" if verdict and verdict.unlike else line]
 
     classify_files(found, files, checkpoint, as_json, fields, text, top)

@@ -57,9 +57,18 @@ def test_unreadable_files_do_not_keep_the_others_from_being_classified(trained, 
 def test_errors_go_to_standard_error(trained, good, tmp_path):
     absent = tmp_path / "absent.png"
     done = command("predict", "latest", absent, good, **trained.env)
-    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(str(absent))
+    assert done.returncode == 1 and done.stderr.startswith(f"{absent}: ")
     assert done.stdout.startswith(f"{good}: ") and str(absent) not in done.stdout
     assert str(absent) in refused(command("routing", "latest", absent, **trained.env))
+
+
+def test_nothing_is_measured_if_no_file_can_be_read(trained, good, tmp_path):
+    shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id, ignore=shutil.ignore_patterns("novelty-*"))
+    words = ("--runs-dir", tmp_path / "runs")
+    assert refused(command("predict", "latest", tmp_path / "absent.png", *words, **trained.env)).endswith("its path.")
+    assert not list(tmp_path.glob("runs/*/novelty-*"))
+    command("predict", "latest", good, *words, **trained.env)
+    assert list(tmp_path.glob("runs/*/novelty-*"))
 
 
 def test_a_run_in_training_says_that_its_answers_are_not_final(trained, good, tmp_path):
