@@ -203,7 +203,9 @@ def seeds(
     failed = not queue and _train(found, runs)
     table = repeats_table(repeats(found, best, number))
     print_result(
-        as_json, records(table), _lines(table, ("in the sweep", "validation", "validation sd", "test", "test sd"))
+        as_json,
+        records(table),
+        _lines(found, table, ("in the sweep", "validation", "validation sd", "test", "test sd")),
     )
     if failed:
         raise typer.Exit(1)
@@ -268,7 +270,7 @@ def _value(run: Run, key: str) -> Any:
 
 def _print(found: Sweep, as_json: bool) -> str:
     """Print the trials, and return the state of the sweep."""
-    from expertnet.sweeps.trials import best_trials, trial_table, trials_of, value_text
+    from expertnet.sweeps.trials import best_trials, trial_table, trials_of
 
     trials, status = trials_of(found), found.status()
     table, best = trial_table(trials), best_trials(trials)
@@ -282,8 +284,7 @@ def _print(found: Sweep, as_json: bool) -> str:
     }
     lines: list[str] = []
     if trials:
-        values = {drawn.key: table[drawn.key].map(value_text) for drawn in found.plan().space}
-        lines += _lines(table.drop(columns=["error"]).assign(**values), ("accuracy",))
+        lines += _lines(found, table.drop(columns=["error"]), ("accuracy",))
     why = f": {status.reason}" if status.reason else ""
     lines.append(f"{status.state.capitalize()}{why}.")
     if best:
@@ -293,8 +294,11 @@ def _print(found: Sweep, as_json: bool) -> str:
     return status.state
 
 
-def _lines(table: pd.DataFrame, shares: tuple[str, ...]) -> Iterator[str]:
-    """Yield a table as lines. `shares` are its columns of percentages."""
+def _lines(found: Sweep, table: pd.DataFrame, shares: tuple[str, ...]) -> Iterator[str]:
+    """Yield a table on a sweep as lines. `shares` are its columns of percentages."""
+    from expertnet.sweeps.trials import value_text
+
+    table = table.assign(**{drawn.key: table[drawn.key].map(value_text) for drawn in found.plan().space})
     rows = [[str(column) for column in table]]
     for record in records(table):
         rows.append(

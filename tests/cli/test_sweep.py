@@ -9,7 +9,7 @@ import pytest
 from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
 from expertnet.sweeps.sweep import all_sweeps
-from expertnet.sweeps.trials import trials_of
+from expertnet.sweeps.trials import best_trials, trials_of
 from expertnet.training.stop import stop_run
 from expertnet.utils import processes
 from tests.support.command import PROGRAM, TINY_OPTIONS, command, document, refused
@@ -128,6 +128,20 @@ def test_a_training_that_fails_after_a_sweep_fails_the_command(monkeypatch, word
     monkeypatch.setattr("expertnet.training.lock.train_in_turn", failing)
     ended = command("sweep", *words)
     assert ended.returncode == 1 and "Out of memory." in ended.stderr and ended.stdout
+
+
+def test_the_values_of_trials_with_several_seeds_are_as_short_as_in_the_sweep(monkeypatch):
+    sweep = done(started(RunStore()))
+
+    def trained(run, stop, **_):
+        train(run)
+        return run.status()
+
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", trained)
+    (best,) = best_trials(trials_of(sweep))
+    head, row = command("sweep", "seeds", "latest", "--best", 1, "--seeds", 2).stdout.splitlines()
+    drawn, shown = best.values["training.lr"], row.split()[head.split().index("training.lr")]
+    assert shown == f"{float(f'{drawn:.3g}'):g}" != str(drawn)
 
 
 def test_a_budget_of_ten_trials_ends_as_finished(monkeypatch):
