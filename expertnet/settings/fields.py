@@ -59,14 +59,14 @@ class SettingField:
         if self.kind == "text":
             first_sentence = re.split(r"\.(?: |$)", self.help)[0]
             return first_sentence[0].lower() + first_sentence[1:]
-        words = {
-            "int": f"a whole number {self.range}",
-            "float": f"a number {self.range}",
+        limits = f"of {self.range}" if self.range.startswith("at least") else self.range
+        return {
+            "int": f"a whole number {limits}",
+            "float": f"a number {limits}",
             "bool": "true or false",
             "blocks": "block numbers such as 2,4",
             "ints": "whole numbers such as 32,64",
-        }
-        return words[self.kind]
+        }[self.kind]
 
 
 SECTIONS: dict[str, Any] = {name: info.annotation for name, info in Settings.model_fields.items() if name != "seed"}
