@@ -141,10 +141,13 @@ def _resume(store: RunStore, name: str, values: dict[str, Any]) -> Run:
 
 
 def _advice(run: Run, status: Status) -> str:
-    """Say that a run took too few steps, as the studio does, and which command gives it enough; "" for any other run."""
+    """Say which command resumes a stopped run, or gives enough steps to one that took too few; "" for any other run."""
     from expertnet.findings.outcome import needs_more, outcome
     from expertnet.training.pace import enough_epochs
 
+    if status.state != "finished":
+        can_resume = status.state == "stopped" and (run.path / "resume.pt").exists()
+        return f"'expertnet train --resume {run.id}' resumes it." if can_resume else ""
     info = run.dataset_info()
     ended = run.settings(), run.preset, status, len(info.classes) if info else 0
     if not needs_more(*ended):

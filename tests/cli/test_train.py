@@ -9,7 +9,9 @@ import pytest
 import torch.nn.functional as F
 from PIL import Image
 
+from expertnet.store.queue import RunQueue
 from expertnet.store.run_store import RunStore
+from expertnet.store.status import Status
 from tests.support.command import PROGRAM, TINY_OPTIONS, TRAIN_TINY, command, document, process, refused
 from tests.support.served import ROOT
 
@@ -92,6 +94,23 @@ def test_a_run_that_barely_learned_says_how_to_train_it_longer(trained, tmp_path
     (run,) = RunStore(tmp_path).list()
     advice = done.stderr.splitlines()[-1]
     assert advice.startswith("Barely learned: ") and advice.endswith(f"after 2 steps in all. {ends.format(run.id)}")
+
+
+@pytest.mark.parametrize("epochs", [0, 4])
+def test_a_stopped_run_says_how_to_resume_it(trained, tmp_path, monkeypatch, epochs):
+    def stopped(run, stop, **_):
+        if epochs:
+            (run.path / "resume.pt").touch()
+        run.write_status(Status(state="stopped", epoch=epochs))
+        RunQueue(run.path.parent).remove(run.id)
+        return run.status()
+
+    monkeypatch.setattr("expertnet.training.lock.train_in_turn", stopped)
+    done = command(*TRAIN_TINY, **trained.env | {"EXPERTNET_RUNS": str(tmp_path)})
+    assert done.returncode == 0 and done.stdout == f"Stopped after {epochs} epochs\n"
+    first, last = done.stderr.splitlines()
+    resumes = f"'expertnet train --resume {first.removeprefix('Run ')}' resumes it."
+    assert last == (resumes if epochs else "Stopped before training started. The run is in the trash.")
 
 
 def signal_after_an_epoch(number, env):
