@@ -192,6 +192,8 @@ def test_a_run_that_has_barely_learned_offers_enough_steps_first():
     assert any("Barely learned" in each.value for each in test.markdown)
     button = test.button(key="enough")
     assert button.label == "Train longer, to 30 epochs" and button.proto.type == "primary"
+    run.write_status(run.status().changed(epochs=9))  # as if its patience or time limit had ended it after two
+    assert all(button.key != "enough" for button in opened("train", run.id).button)
     button.click().run()
     assert not test.exception and run.state == "queued" and run.settings().training.epochs == 30
     manager().stop(run)

@@ -79,7 +79,7 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None], ne
         if status.epoch >= settings.training.epochs:  # it ended before the test, or its status.json is lost
             label = "Evaluate on the test set"
         action(buttons, label, "play_arrow", "resume", lambda: manager().resume(run), type="primary")
-    elif needs_more and (longer := _longer(run, status)):
+    elif needs_more and not status.ended_early and (longer := _longer(run, status)):  # or the same limit ends it again
         planned, enough = longer.planned, min(max(enough_epochs(status.steps), longer.suggested), longer.most)
         label = f"Train longer, to {counted(enough, 'epoch')}"
         action(buttons, label, "update", "enough", lambda: _train_longer(run, enough, planned), type="primary")
