@@ -85,7 +85,7 @@ def split(
     document = {"dataset": version.reference} | {part: sets[part] for part in PARTS}
     names = version.contents.classes
     if lacking := gaps(Counter((names[image.label], image.split) for image in version.contents.images.values())):
-        say(lacking)
+        say(f"{lacking} A class can have too few images, or only near duplicates, which stay in the same set.")
     what = version.what if version.number > before.number else "The sets stay as they are"
     print_result(as_json, document, [f"{version.reference}: {what}."])
 

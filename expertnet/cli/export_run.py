@@ -30,7 +30,7 @@ ENDINGS = {
     Format.ZIP: (".zip",),
     Format.ONNX: (".zip", ".onnx"),
     Format.HTML: (".html", ".htm"),
-    Format.CARD: (".md",),
+    Format.CARD: (".md", ".markdown"),
 }
 
 

@@ -47,6 +47,6 @@ def open_store(runs_dir: Path | None, creates: bool = False) -> RunStore:
 
 
 def check_ending(file: Path, content: str, *endings: str) -> None:
-    """Raise RunError if the name of a file to write ends as one with other content does. It may also have no ending."""
-    if file.suffix and file.suffix.lower() not in endings:
+    """Raise RunError if the name of a file to write has an ending of letters that is none of `endings`."""
+    if file.suffix[1:].isalpha() and file.suffix.lower() not in endings:
         raise RunError(f"{content} needs a name that ends in {' or '.join(endings)}. You entered {file.name}.")

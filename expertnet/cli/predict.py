@@ -14,6 +14,7 @@ from expertnet.cli.output import ActivityPrinter, say_if_training
 from expertnet.utils.text import percent
 
 if TYPE_CHECKING:
+    from expertnet.inference.novelty import Novelty, Verdict
     from expertnet.inference.predictor import Classification
 
 
@@ -27,7 +28,7 @@ def predict(
 ) -> None:
     """Classify images, and say which are unlike those trained on."""
     from expertnet.evaluation.outputs import cached_temperature
-    from expertnet.inference.novelty import Novelty, Verdict, find_novelty
+    from expertnet.inference.novelty import find_novelty
     from expertnet.inference.predictor import load_predictor
 
     found = open_store(runs_dir).resolve(run, trained=True)

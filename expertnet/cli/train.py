@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.status import TRAINING, Status
 from expertnet.store.trash import move_to_trash
 from expertnet.training.stop import Stop
+from expertnet.utils.home import quoted
 from expertnet.utils.processes import this_process
 from expertnet.utils.text import counted, percent
 
@@ -72,7 +74,7 @@ def train(
     if status.test_accuracy is not None:
         lines.append(f"Test accuracy {percent(status.test_accuracy, 2)}")
     print_result(as_json, _document(run, status), lines)
-    if advice := _advice(run, status):
+    if not several and (advice := _advice(run, status, runs_dir)):
         say(advice)
     failed = status.state == "failed"
     if failed:
@@ -140,23 +142,23 @@ def _resume(store: RunStore, name: str, values: dict[str, Any]) -> Run:
     return run
 
 
-def _advice(run: Run, status: Status) -> str:
+def _advice(run: Run, status: Status, runs_dir: Path | None) -> str:
     """Say which command resumes a stopped run, or gives enough steps to one that took too few; "" for any other run."""
     from expertnet.findings.outcome import needs_more, outcome
-    from expertnet.training.pace import enough_epochs
+    from expertnet.training.pace import enough_epochs, more_epochs
 
+    resume = quoted(["expertnet", "train", "--resume", run.id, *(["--runs-dir", str(runs_dir)] if runs_dir else [])])
     if status.state != "finished":
         can_resume = status.state == "stopped" and (run.path / "resume.pt").exists()
-        return f"'expertnet train --resume {run.id}' resumes it." if can_resume else ""
-    info = run.dataset_info()
-    ended = run.settings(), run.preset, status, len(info.classes) if info else 0
+        return f"'{resume}' resumes it." if can_resume else ""
+    settings, info = run.settings(), run.dataset_info()
+    ended = settings, run.preset, status, len(info.classes) if info else 0
     if not needs_more(*ended):
         return ""
-    sentence = outcome(*ended)
-    if status.ended_early:  # its patience or time limit would end it again
-        return sentence
-    enough = enough_epochs(status.steps)
-    return f"{sentence} Use 'expertnet train --resume {run.id} --set training.epochs={enough}'."
+    if status.ended_early:
+        return f"{outcome(*ended)} Start a new run with a higher `training.max_minutes` or `training.patience`, which ended this one."
+    epochs = more_epochs(settings.training.epochs, enough_epochs(status.steps))
+    return f"{outcome(*ended)} Use '{resume} --set training.epochs={epochs}'."
 
 
 def _document(run: Run, status: Status) -> dict[str, Any]:

@@ -62,10 +62,6 @@ def gaps(sets: Mapping[tuple[str, str], int]) -> str:
             sentences.append(
                 f"The {part} set has no images of {listed(f'“{name}”' for name in lacking[:NAMED])}{_more(lacking)}."
             )
-    if sentences:
-        sentences.append(
-            "Such a class has too few images, or all are near duplicates of one another, which stay in one set."
-        )
     return " ".join(sentences)
 
 

@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 WIDEST = 5.0  # the natural logarithm of a temperature is at most that far from 0
-FEWEST = 50  # images; with fewer, even an accuracy near 50% is uncertain by more than 14 points (95%)
+FEWEST = 50  # images; an accuracy of 50% is then uncertain by 14 points (95%), and by more with fewer
 
 
 def fit_temperature(logits_NC: Tensor, labels_N: Tensor) -> float | None:

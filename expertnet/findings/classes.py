@@ -16,7 +16,7 @@ from expertnet.utils.text import amount, counted, percent
 
 NOTHING = 0.005  # bits below which no block is named
 POINTS = 2000  # images drawn in two dimensions; more would only cover one another
-CLOSE = 0.1  # distance in the plane below which all images count as routed alike
+CLOSE = 0.1  # distance of weights below which all images count as routed alike
 
 
 @cached
@@ -126,11 +126,14 @@ def plane(lab: Lab, highlighted: str | None = None) -> Finding:
         if sum(explained)
         else "All test images have the same routing weights."
     )
-    most = math.hypot(*(float(table[axis].max() - table[axis].min()) for axis in "xy"))
-    if 0 < most < CLOSE:
+    weights_NF = lab.routing.flatten(1).double()
+    # No two images are further apart than twice the distance of the furthest one from the mean
+    most = 2 * float((weights_NF - weights_NF.mean(0)).norm(dim=1).max()) / (2 * lab.routing.shape[1]) ** 0.5
+    bound = max(math.ceil(100 * most - 1e-6), 1) / 100
+    if sum(explained) and bound < CLOSE:
         sentence += (
-            f" No two are further apart than {most:.2g}, where 1 means different experts in every block: all images are routed nearly "
-            "alike."
+            f" All images are routed nearly alike: the weights of no two are further apart than {bound:.2f}, where 1 means "
+            "different experts in every block."
         )
     method = (
         f"The two principal components, along which the routing weights of all {lab.count:,} test images vary the most. "

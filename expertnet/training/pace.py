@@ -9,7 +9,7 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.custom import known_class_count, known_training_images
 from expertnet.errors import SettingsError
 from expertnet.network.cost import estimate
-from expertnet.settings.fields import build_settings
+from expertnet.settings.fields import build_settings, field_of
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.store.rows import RunRow
@@ -62,6 +62,11 @@ def fitted(settings: Settings, images: int) -> tuple[int, int]:
 def enough_epochs(steps: int) -> int:
     """Return a round number of epochs of so many steps that give ENOUGH_STEPS."""
     return ROUND * math.ceil(ENOUGH_STEPS / max(steps, 1) / ROUND)
+
+
+def more_epochs(planned: int, enough: int = 0) -> int:
+    """Return half as many epochs again as were planned, at least `enough`, and at most as many as a run may have."""
+    return min(max(planned + max(planned // 2, 1), enough), int(field_of("training.epochs").maximum or 0))
 
 
 def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) -> float | None:

@@ -45,7 +45,7 @@ CARD = 106  # pixels: height of a row of cards
 # and its line moves the page by less than 0.05 when it comes or goes.
 # A toolbar appears above its element, over the text there. That of a chart moves to the free room below the plot, at the right, and
 # that of an image into the image. One that is hidden takes no clicks from what is below it.
-# An image that is still loaded has the room of a square, as nearly all are but drawn lines, or what is below would move.
+# An image that is still loading has the room of a square, as nearly all are but drawn lines, or what is below would move.
 # A line above what is pinned to the bottom shows that the page goes on below it.
 # Segments in a row are as high as the fields beside them, so that their labels are in line.
 # What is one column on a phone, with an image, its weights, the choice of another image and its entropies, is a grid in a wide window.

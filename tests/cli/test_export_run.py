@@ -107,7 +107,10 @@ def test_packages_are_required_before_the_work(trained, tmp_path, monkeypatch, f
         (["--output", "x"], "--format"),
         (["--format", "safetensors"], "export --help"),
         (["--format", "card", "--precision", "int8", "--output", "x"], "--precision only with"),
-        (["--format", "card", "--output", "a.pdf"], "The output of --format card needs a name that ends in .md."),
+        (
+            ["--format", "card", "--output", "a.pdf"],
+            "The output of --format card needs a name that ends in .md or .markdown.",
+        ),
         (["--format", "onnx", "--output", "a.txt"], "ends in .zip or .onnx. You entered a.txt."),
         (["--format", "zip", "--output", "a.onnx"], "ends in .zip."),
         (["--format", "html", "--output", "a.pdf"], "ends in .html or .htm."),

@@ -85,7 +85,11 @@ def test_resuming_prints_completed_epochs_only(trained, tmp_path):
     ("limit", "ends"),
     [
         ("training.epochs=1", "Train longer. Use 'expertnet train --resume {} --set training.epochs=150'."),
-        ("training.max_minutes=0.0001", "Train longer."),  # which would end a resumed run, too
+        (
+            "training.max_minutes=0.0001",
+            "Train longer. Start a new run with a higher `training.max_minutes` or `training.patience`, which ended "
+            "this one.",
+        ),
     ],
 )
 def test_a_run_that_barely_learned_says_how_to_train_it_longer(trained, tmp_path, limit, ends):
@@ -106,10 +110,10 @@ def test_a_stopped_run_says_how_to_resume_it(trained, tmp_path, monkeypatch, epo
         return run.status()
 
     monkeypatch.setattr("expertnet.training.lock.train_in_turn", stopped)
-    done = command(*TRAIN_TINY, **trained.env | {"EXPERTNET_RUNS": str(tmp_path)})
+    done = command(*TRAIN_TINY, "--runs-dir", tmp_path, **trained.env)
     assert done.returncode == 0 and done.stdout == f"Stopped after {epochs} epochs\n"
     first, last = done.stderr.splitlines()
-    resumes = f"'expertnet train --resume {first.removeprefix('Run ')}' resumes it."
+    resumes = f"'expertnet train --resume {first.removeprefix('Run ')} --runs-dir {tmp_path}' resumes it."
     assert last == (resumes if epochs else "Stopped before training started. The run is in the trash.")
 
 

@@ -67,10 +67,10 @@ def test_the_test_images_of_a_dataset_are_chosen_anew_with_duplicates_on_one_sid
 
 def test_classes_without_images_in_a_set_are_named():
     sets = {("rose", "train"): 8, ("rose", "test"): 2, ("tulip", "train"): 9, ("tulip", "test"): 0}
-    assert gaps(sets).startswith("The test set has no images of “tulip”. Such a class has too few images")
+    assert gaps(sets) == "The test set has no images of “tulip”."
     assert gaps(sets | {("tulip", "test"): 1}) == gaps({("rose", "train"): 8}) == ""  # a run draws what there is not
     many = {(f"{number}", "train"): 1 for number in range(7)} | {("0", "validation"): 1}
-    assert gaps(many).startswith("The validation set has no images of “1”, “2”, “3”, “4” and “5”, and of 1 more class.")
+    assert gaps(many) == "The validation set has no images of “1”, “2”, “3”, “4” and “5”, and of 1 more class."
 
 
 def test_a_share_or_a_dataset_that_cannot_be_used():

@@ -64,8 +64,9 @@ def test_the_map_says_if_all_images_are_routed_nearly_alike():
         labels = torch.arange(20) % 4
         return classes.plane(Lab(Routed(weights, labels, labels), ANIMALS)).sentence
 
-    # Two points on a line through both experts' weights; the distance of (1, 0) and (0, 1) counts as 1
-    assert " No two are further apart than 0.04, where 1 means" in sentence(0.04)
+    # Two points, of which (1, 0) and (0, 1) would be 1 apart
+    assert " the weights of no two are further apart than 0.04, where 1 means" in sentence(0.04)
+    assert "further apart than 0.01," in sentence(1e-4)
     assert "further apart" not in sentence(0.4)
 
 

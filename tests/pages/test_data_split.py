@@ -61,3 +61,13 @@ def test_a_dataset_that_is_made_again_is_not_divided_because_the_one_before_was(
     flowers()
     settled(test.run())
     assert "both together less than 1" not in said(test) and "Each run draws" in said(test)
+
+
+def test_a_class_that_a_set_lacks_is_named():
+    dataset = create_dataset("Flowers").dataset
+    files = [(f"{part}/{path}", data) for part in ("train", "test") for path, data in files_of("rose", first=len(part))]
+    add_files(dataset, [*files, *((f"train/{path}", data) for path, data in files_of("<b>", first=90))])
+    test = opened("data", dataset=dataset, view="Split")
+    assert "The test set has no images of “\\<b\\>”. Add images, or split again." in [
+        each.value for each in test.warning
+    ]

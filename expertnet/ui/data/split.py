@@ -22,7 +22,7 @@ def split_view(version: Version) -> None:
     st.markdown(_sentence(version))
     sets = _counts(version)
     if lacking := gaps(sets):
-        st.warning(escape(lacking), icon=":material/warning:")
+        st.warning(f"{escape(lacking)} Add images, or split again.", icon=":material/warning:")
     rows = [
         {"Class": name, **{part.capitalize(): sets[name, part] for part in PARTS}}
         for name in sorted(version.contents.classes.values())

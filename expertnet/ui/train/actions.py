@@ -1,7 +1,6 @@
 """What you can do with the run in view: stop it, resume it, or start another run from it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,7 +13,7 @@ from expertnet.store.notes import MAX_NAME
 from expertnet.store.run import Run
 from expertnet.store.status import RESUMABLE_STATES, Status
 from expertnet.training.manager import manager
-from expertnet.training.pace import enough_epochs
+from expertnet.training.pace import enough_epochs, more_epochs
 from expertnet.training.worker import can_force_stop, force_stop
 from expertnet.ui.auth import login
 from expertnet.ui.export import export_button
@@ -79,8 +78,8 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None], ne
         if status.epoch >= settings.training.epochs:  # it ended before the test, or its status.json is lost
             label = "Evaluate on the test set"
         action(buttons, label, "play_arrow", "resume", lambda: manager().resume(run), type="primary")
-    elif needs_more and not status.ended_early and (longer := _longer(run, status)):  # or the same limit ends it again
-        planned, enough = longer.planned, min(max(enough_epochs(status.steps), longer.suggested), longer.most)
+    elif needs_more and not status.ended_early and (planned := _longer(run, status)):  # or the same limit ends it again
+        enough = more_epochs(planned, enough_epochs(status.steps))
         label = f"Train longer, to {counted(enough, 'epoch')}"
         action(buttons, label, "update", "enough", lambda: _train_longer(run, enough, planned), type="primary")
     if status.error_kind == "memory":
@@ -104,11 +103,11 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None], ne
 
 def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) -> None:
     """Train longer, repeat with another seed, or copy the settings to the form."""
-    if longer := _longer(run, status):
+    if planned := _longer(run, status):
         with menu.form("longer", border=False):
-            total = whole(st.number_input("Total epochs", value=float(longer.suggested), step=1.0, format="%g"))
+            total = whole(st.number_input("Total epochs", value=float(more_epochs(planned)), step=1.0, format="%g"))
             if st.form_submit_button("Train longer", icon=":material/update:", width="stretch", **login.reserved()):
-                act(lambda: _train_longer(run, total, longer.planned))
+                act(lambda: _train_longer(run, total, planned))
     label, help = "Start from these settings", "Copies the settings to the form."
     again = "Trains again with other random choices, which shows how much of the result is chance."
     action(
@@ -123,21 +122,12 @@ def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) ->
     action(menu, label, "tune", "from", lambda: _copy_to_form(settings, run.preset), width="stretch", help=help)
 
 
-class _Longer(NamedTuple):
-    """Epochs of a run that can be trained longer."""
-
-    planned: int
-    suggested: int
-    most: int
-
-
-def _longer(run: Run, status: Status) -> _Longer | None:
-    """Return the epochs of a run, or None if it cannot be trained longer."""
-    most = int(field_of("training.epochs").maximum or 0)
+def _longer(run: Run, status: Status) -> int:
+    """Return the epochs planned for a run, or 0 if it cannot be trained longer."""
+    most = field_of("training.epochs").maximum or 0
     if run.shipped or not most > status.epoch > 0 or resume_fault(run) is not None:
-        return None
-    planned = max(status.epoch, run.settings().training.epochs)
-    return _Longer(planned, min(planned + max(planned // 2, 1), most), most)
+        return 0
+    return max(status.epoch, run.settings().training.epochs)
 
 
 def _train_longer(run: Run, total: float, planned: int) -> None:

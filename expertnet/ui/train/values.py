@@ -141,12 +141,12 @@ def write_url(tabs: bool) -> None:
     renew = ""
     if WRITTEN not in st.session_state:
         st.session_state[WRITTEN] = True
-        began = urlencode(st.query_params.to_dict())
+        began = urlencode({name: st.query_params.get_all(name) for name in st.query_params}, doseq=True)
         renew = f"if (window.urlHasForm && text(location.search) !== text('{began}')) location.reload()\nelse "
     # A query contains only letters, digits and %-+_.~&=, so it can be put into a script.
     st.html(
         f"""<script>{{
-        const text = (query) => String(new URLSearchParams(query))
+        const text = (query) => [...new URLSearchParams(query)].sort().join()
         {renew}history.replaceState(history.state, '', location.pathname + '{mark}{query}')
         window.urlHasForm = true
         // {time.monotonic_ns()}: changes, so that the browser runs it again
