@@ -171,12 +171,8 @@ def _mistakes(outputs: Outputs, split: Split, classes: tuple[str, ...]) -> Itera
     """Yield the images that the network disagrees with most, as HTML."""
     wrong = outputs.places(wrong=True)
     yield "<h2>Mistakes</h2>"
-    which = (
-        f"The {SHOWN} with the most disagreement of"
-        if len(wrong) > SHOWN
-        else plural(len(wrong), "There is", "There are")
-    )
-    yield f"<p>{which} {counted(len(wrong), 'mistake') if len(wrong) else 'no mistakes'}.</p>"
+    there = f"{plural(len(wrong), 'There is', 'There are')} {counted(len(wrong), 'mistake') if len(wrong) else 'no mistakes'}."
+    yield f"<p>{there}{f' These are the {SHOWN} whose label the network doubts most.' if len(wrong) > SHOWN else ''}</p>"
     yield '<div class="images">'
     for place in wrong[:SHOWN].tolist():
         label, answer = classes[outputs.labels[place]], classes[outputs.predictions[place]]

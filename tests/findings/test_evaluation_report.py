@@ -41,7 +41,7 @@ def test_the_images_of_the_network_are_known_by_whatever_name_they_are_given():
         (0, "There are no mistakes."),
         (1, "There is 1 mistake."),
         (40, "There are 40 mistakes."),
-        (41, "The 40 with the most disagreement of 41 mistakes."),
+        (41, "There are 41 mistakes. These are the 40 whose label the network doubts most."),
     ],
 )
 def test_the_mistakes_are_counted(wrong, says):
