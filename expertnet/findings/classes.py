@@ -12,6 +12,7 @@ from expertnet.findings.finding import Finding, cached, highest
 from expertnet.routing.chance import DRAWS, LEVEL, limit
 from expertnet.routing.lab import Lab
 from expertnet.routing.probe import FOLDS, ROUTERS, Probes
+from expertnet.routing.similarity import most_distance
 from expertnet.utils.text import amount, counted, percent
 
 NOTHING = 0.005  # bits below which no block is named
@@ -126,10 +127,7 @@ def plane(lab: Lab, highlighted: str | None = None) -> Finding:
         if sum(explained)
         else "All test images have the same routing weights."
     )
-    weights_NF = lab.routing.flatten(1).double()
-    # No two images are further apart than twice the distance of the furthest one from the mean
-    most = 2 * float((weights_NF - weights_NF.mean(0)).norm(dim=1).max()) / (2 * lab.routing.shape[1]) ** 0.5
-    bound = max(math.ceil(100 * most - 1e-6), 1) / 100
+    bound = max(math.ceil(100 * most_distance(lab.routing) - 1e-6), 1) / 100  # rounded up, so that it holds
     if sum(explained) and bound < CLOSE:
         sentence += (
             f" All images are routed nearly alike: the weights of no two are further apart than {bound:.2f}, where 1 means "

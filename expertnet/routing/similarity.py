@@ -26,8 +26,19 @@ def components(routing_NBK: Tensor) -> tuple[Tensor, list[float]]:
     pca = PCA(dimensions, svd_solver="full").fit(flat)
     placed = np.zeros((len(flat), 2))
     placed[:, :dimensions] = pca.transform(flat)
-    placed /= (2 * routing_NBK.shape[1]) ** 0.5
+    placed /= _unit(routing_NBK)
     return torch.from_numpy(placed), [*pca.explained_variance_ratio_.tolist(), 0.0][:2]
+
+
+def most_distance(routing_NBK: Tensor) -> float:
+    """Return a distance, on the scale of `components`, that no two images exceed: twice that of the furthest one from the mean."""
+    flat = routing_NBK.flatten(1).double()
+    return 2 * float((flat - flat.mean(0)).norm(dim=1).max()) / _unit(routing_NBK)
+
+
+def _unit(routing_NBK: Tensor) -> float:
+    """Return the distance of two images that choose different experts in every block."""
+    return float((2 * routing_NBK.shape[1]) ** 0.5)
 
 
 def likeness_order(profiles: Tensor) -> list[int]:
