@@ -74,7 +74,7 @@ div.st-key-answer-parts {
   display: grid; gap: 0.25rem 2rem; grid-template: 'image answer' auto 'image actions' auto / auto 1fr;
   align-content: center; align-items: center
 }
-div.st-key-answer-parts > :has(> .st-key-answer-image) {grid-area: image}
+div.st-key-answer-parts > :has(> .st-key-room-answer-image) {grid-area: image}
 div.st-key-answer-parts > :has(> .st-key-answer-text) {grid-area: answer}
 div.st-key-answer-parts > :has(> .st-key-answer-actions) {grid-area: actions}
 @media (min-width: 641px) {

@@ -72,7 +72,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Seq
     """
     given = shown.given
     with st.container(key="answer parts"):  # which the style sheet places
-        with st.container(key="answer image"):
+        with st.container(key=room_key("answer image")):
             _image(shown)
         with st.container(key="answer text", gap="xsmall"):
             _answer(shown)
@@ -96,7 +96,8 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
         st.columns(2, gap="medium"), (" of run 1", " of run 2"), pair, strict=True
     ):
         with column:
-            with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            row = st.container(horizontal=True, vertical_alignment="center", gap="medium", key=room_key(f"answer{of}"))
+            with row:
                 _image(shown)
                 with st.container(width="stretch", gap="xsmall"):
                     _answer(shown)
