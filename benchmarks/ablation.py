@@ -1,9 +1,9 @@
-"""Measure what each part of the preset `fast` contributes: python -m benchmarks.ablation [--data D] [--seeds 3] [--rows FILE]
+"""Measure what each part of the preset `fast` contributes: python -m benchmarks.ablation [--data D] [--seeds 3] [--on test]
 
 Trains its short schedule (5 epochs, experts in the last block) without one part at a time, and compares the accuracy on the validation
-images with that of the whole recipe, seed by seed, on this kind of device (CPU or GPU). The test images choose nothing and are not
-shown. Learning rates are not tuned again without a part, so a part may be worth less than its row says. The maximum before the
-classifier is no part: its classifier divides by the width, so that without it the rates of SGD would have to change, too. Rows and
+images with that of the whole recipe, seed by seed, on this kind of device (CPU or GPU). The test images choose nothing: the table shows
+them only with `--on`. Learning rates are not tuned again without a part, so a part may be worth less than its row says. The maximum before
+the classifier is no part: its classifier divides by the width, so that without it the rates of SGD would have to change, too. Rows and
 resuming are those of benchmarks.accuracy.
 """
 
@@ -40,6 +40,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     HARDEST: ("training.hardest_share=0.5", "training.epochs=10"),
     NARROWER: ("model.expert_blocks=", "model.widths=40,144,144"),
 }
+MEASURED = {"validation": "validation_accuracy", "test": "test_accuracy", "six-views": "test_accuracy_views"}
 VARIANTS = {"equal weights instead of routing": "uniform", "one expert instead of three": "width"}
 
 
@@ -55,12 +56,12 @@ def measure(dataset: str, seeds: int, file: Path) -> None:
                 print(f"{part}, seed {seed}: {error}", file=sys.stderr, flush=True)
 
 
-def table(found: list[rows.Row]) -> str:
-    """Return the accuracies, and the paired differences from the whole recipe, as Markdown."""
+def table(found: list[rows.Row], on: str = "validation") -> str:
+    """Return the accuracies, and the paired differences from the whole recipe, as Markdown. `on` is a key of MEASURED."""
     by_part: dict[str, dict[int, float]] = {}
     for row in found:
         if part := part_of(row):
-            by_part.setdefault(part, {})[row["seed"]] = row["validation_accuracy"] or 0.0
+            by_part.setdefault(part, {})[row["seed"]] = row[MEASURED[on]] or 0.0  # type: ignore[literal-required]
     whole = by_part.get(WHOLE, {})
     lines: list[list[str]] = []
     for part in (*PARTS, *VARIANTS):
@@ -78,7 +79,9 @@ def table(found: list[rows.Row]) -> str:
                 interval,
             ]
         )
-    return rows.markdown(["Recipe", "Seeds", "Validation", "Difference, in points", "95% interval"], lines)
+    return rows.markdown(
+        ["Recipe", "Seeds", on.replace("-", " ").capitalize(), "Difference, in points", "95% interval"], lines
+    )
 
 
 def part_of(row: rows.Row) -> str | None:
@@ -93,6 +96,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="cifar10", help="name of a dataset, or path of a folder or archive")
     parser.add_argument("--seeds", type=int, default=3, help="how many, from seed 0")
+    parser.add_argument(
+        "--on", choices=MEASURED, default="validation", help="images of the table (default: %(default)s)"
+    )
     parser.add_argument("--rows", type=Path, help="file of the rows (default: one per data in benchmarks/results)")
     options = parser.parse_args()
     title = accuracy.data_title(options.data)
@@ -104,7 +110,7 @@ def main() -> None:
     on_cpu = accuracy.on_cpu(build_settings("fast", options.data, {}))
     found = [row for row in rows.read(file) if row["data"] == title and is_cpu(row["device"]) == on_cpu]
     machines = sorted({f"{row['processor']}, {row['device']}, torch {row['torch']}" for row in found})
-    print(f"{title}, {'; '.join(machines)}\n\n{table(found)}")
+    print(f"{title}, {'; '.join(machines)}\n\n{table(found, options.on)}")
 
 
 if __name__ == "__main__":
