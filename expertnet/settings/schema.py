@@ -130,9 +130,11 @@ class ModelSettings(Section):
     Of several experts, only the first starts this way, because equal experts would stay equal.
     """
     norm_scale: bool = setting(True, "Learned norm scale", advanced=True)
-    """Learn the scale of each batch norm. Its bias is always learned."""
+    """Learn the scale of each batch norm. Its bias is always learned. Off in Jordan 2024 (arXiv:2404.00498)."""
     norm_momentum: float = setting(0.1, "Norm momentum", advanced=True, step=0.1, gt=0.0, le=1.0)
-    """Share of each batch in the running statistics of the batch norms. Short runs need a larger share."""
+    """Share of each batch in the running statistics of the batch norms. Short runs need a larger share.
+    Jordan 2024 (arXiv:2404.00498) uses 0.4.
+    """
     head: Literal["mean", "max"] = setting("mean", "Pooling of the classifier", advanced=True)
     """mean: the spatial mean of each feature map. max: its largest value, no bias, and logits divided by the width
     (Jordan 2024, arXiv:2404.00498).
@@ -244,7 +246,9 @@ class DataSettings(Section):
     alternating_flip: bool = setting(False, "Alternating flip")
     """Mirror each image every second time that it is learned from, instead of at random (Jordan 2024, arXiv:2404.00498)."""
     cutout: int = setting(0, "Cutout", unit="pixels", ge=0, le=128)
-    """Side of a square erased at a random place in each training image. 0 turns it off."""
+    """Side of a square erased at a random place in each training image (DeVries 2017, arXiv:1708.04552).
+    0 turns it off.
+    """
     mixup: float = setting(0.0, "Mixup", step=0.1, ge=0.0, le=10.0)
     """Blend pairs of images. This is a in Beta(a, a), which gives the shares (Zhang 2018, arXiv:1710.09412). 0 turns it off."""
     cutmix: float = setting(0.0, "CutMix", step=0.1, ge=0.0, le=10.0)
@@ -269,8 +273,8 @@ class TrainingSettings(Section):
     batch_size: int = setting(128, "Batch size", unit="images", step=16, basic=True, ge=1, le=16_384)
     """Images per step."""
     optimizer: Literal["adamw", "sgd", "muon", "muon_sgd"] = setting("adamw", "Optimizer")
-    """AdamW (Loshchilov 2019), SGD with Nesterov momentum, or Muon (Jordan 2024) for the kernels with AdamW for the
-    rest. muon_sgd keeps the size of the kernels, and trains the rest with SGD.
+    """AdamW (Loshchilov 2019, arXiv:1711.05101), SGD with Nesterov momentum, or Muon (Jordan 2024) for the kernels with AdamW
+    for the rest. muon_sgd, as in airbench94_muon (Jordan 2024), keeps the size of the kernels, and trains the rest with SGD.
     """
     lr: float = setting(3e-4, "Learning rate", basic=True, gt=0.0, le=10.0)
     """Highest learning rate of the schedule."""
@@ -281,9 +285,11 @@ class TrainingSettings(Section):
     bias_lr_share: float = setting(1.0, "Norm bias learning rate share", advanced=True, step=0.05, gt=0.0, le=1000.0)
     """Biases of norms learn at this multiple of the learning rate (Page 2019; Jordan 2024, arXiv:2404.00498)."""
     sgd_lr: float = setting(0.67, "SGD learning rate", advanced=True, step=0.1, gt=0.0, le=100.0)
-    """With muon_sgd, the peak for all but the kernels. It is per image: the loss is summed over the batch."""
+    """With muon_sgd, the peak for all but the kernels. It is per image: the loss is summed over the batch
+    (Jordan 2024, arXiv:2404.00498).
+    """
     sgd_momentum: float = setting(0.85, "SGD momentum", advanced=True, step=0.05, ge=0.0, lt=1.0)
-    """With muon_sgd, the Nesterov momentum for all but the kernels."""
+    """With muon_sgd, the Nesterov momentum for all but the kernels (Jordan 2024, arXiv:2404.00498)."""
     weight_decay: float = setting(1e-3, "Weight decay", ge=0.0, le=10.0)
     """Decoupled with AdamW, an L2 penalty with SGD. With muon_sgd, the share lost per step at the peak."""
     decay_all: bool = setting(True, "Decay all weights")
@@ -293,18 +299,18 @@ class TrainingSettings(Section):
     momentum: float = setting(0.9, "Momentum", step=0.05, ge=0.0, lt=1.0)
     """Nesterov momentum of SGD and Muon."""
     schedule: Literal["cosine", "one_cycle"] = setting("cosine", "Schedule")
-    """cosine: annealing to zero. one_cycle: a linear rise, then a linear fall to zero."""
+    """cosine: annealing to zero (Loshchilov 2017, arXiv:1608.03983). one_cycle: a linear rise, then a linear fall to zero."""
     warmup_share: float = setting(0.0, "Warm-up share", step=0.05, ge=0.0, le=0.9)
-    """Share of all steps in which the learning rate rises from zero."""
+    """Share of all steps in which the learning rate rises from zero (Goyal 2017, arXiv:1706.02677)."""
     hardest_share: float = setting(1.0, "Hardest share of a batch", advanced=True, step=0.05, ge=0.05, le=1.0)
     """Learn from this share of each batch only: from the images with the largest losses when the network last learned from
     them, and first from those that are new (Jiang 2019, arXiv:1910.00762). The learning rates stay those of a whole batch.
     1 learns from all, as Mixup and CutMix need.
     """
     label_smoothing: float = setting(0.0, "Label smoothing", step=0.05, ge=0.0, lt=1.0)
-    """Share of the target spread evenly over all classes."""
+    """Share of the target spread evenly over all classes (Szegedy 2016, arXiv:1512.00567)."""
     gradient_clip: float = setting(0.0, "Gradient clipping", step=0.5, ge=0.0, le=1000.0)
-    """Maximum norm of the gradient of all weights together. 0 turns it off."""
+    """Maximum norm of the gradient of all weights together (Pascanu 2013, arXiv:1211.5063). 0 turns it off."""
     expert_dropout: float = setting(0.0, "Expert dropout", advanced=True, step=0.05, ge=0.0, lt=1.0)
     """Probability with which each expert of a block is left out for an image of a step. The others share its routing
     weight, and one always remains (drop-path; Larsson 2016, arXiv:1605.07648). 0 turns it off.
@@ -387,17 +393,16 @@ class Settings(Section):
     def _fit_together(self) -> Self:
         size, pools, lost = self.data.image_size, len(self.model.pool_after), int(self.model.whitened_stem)
         least = 2**pools + lost  # the filters of a whitened stem lie inside the image
-        halved = (
-            f"`model.pool_after` can halve {pools} times{' after `model.whitened_stem` took one away' if lost else ''}"
-        )
+        why = ", the fewest pixels that `model.whitened_stem` can cover" if lost else ""
+        if pools:
+            taken = " after `model.whitened_stem` took one away" if lost else ""
+            why = f", the fewest pixels that `model.pool_after` can halve {counted(pools, 'time')}{taken}"
         if size < least:
-            raise ValueError(
-                f"`data.image_size` must be at least {least}, the fewest pixels that {halved}. You entered {size}."
-            )
+            raise ValueError(f"`data.image_size` must be at least {least}{why}. You entered {size}.")
         if any(not least <= resolution <= size for resolution in self.data.resolutions):
             raise ValueError(
-                f"`data.resolutions` must list sizes between {least}, the fewest pixels that {halved}, and "
-                f"`data.image_size` ({size}). You entered {format_value(self.data.resolutions)}."
+                f"`data.resolutions` must list sizes between {least}{why}{',' if why else ''} and `data.image_size` ({size}). "
+                f"You entered {format_value(self.data.resolutions)}."
             )
         processes, share = self.hardware.processes, self.training.hardest_share
         if self.smallest_map == self.training.learned_images(self.training.batch_size, processes) // processes == 1:

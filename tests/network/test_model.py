@@ -13,6 +13,7 @@ from torch import nn
 
 from expertnet.network.mixing import ExpertConvs
 from expertnet.network.model import ExpertNet
+from expertnet.network.stem import sample
 from expertnet.settings.schema import ModelSettings
 
 
@@ -160,6 +161,13 @@ def test_a_network_of_an_older_version_is_built_as_it_was():
     new = ExpertNet(model, 5).state_dict()
     assert torch.equal(torch.rand(3), drawn)
     assert sorted(new) == sorted(old) and all(torch.equal(new[key], old[key]) for key in old)
+
+
+@pytest.mark.parametrize(("images", "taken"), [(10, 10), (5000, 5000), (5001, 5000), (45_000, 5000)])
+def test_a_stem_is_whitened_by_5000_images_from_all_over_a_sorted_folder(images, taken):
+    places = sample(torch.arange(images))
+    assert len(places) == taken and places[0] == 0
+    assert places.diff().min() >= images // taken and images - places[-1] <= -(-images // taken)
 
 
 def test_a_whitened_stem_makes_responses_uncorrelated():

@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
-from expertnet.data.augment import normalize
+from expertnet.data.augment import augment, normalize
 from expertnet.network.evaluation import evaluate
 from expertnet.network.stem import whitening_kernels
+from expertnet.training import updater
 from tests.support.colors import FAST, epochs, trainer
 
 
@@ -40,6 +41,38 @@ def test_the_resolution_grows_in_equal_shares_of_the_steps_and_evaluation_is_at_
     list(run.run())
     assert trained == [4] * 6 + [6] * 6 + [8] * 6
     assert set(evaluated) == {8}
+
+
+def test_smoothed_labels_are_shared_among_all_classes(data):
+    """Against the loss on paper: a fifth of each target is spread evenly over the two classes."""
+    run, logits = trainer(data, **{"training.label_smoothing": 0.2}), []
+    run.model.classifier.register_forward_hook(lambda *given: logits.append(given[-1].detach()))
+    loss, _ = run.updater.step(torch.arange(16), 0, 0.0)
+    logs, labels = logits[0].log_softmax(1), data.train.labels[:16]
+    right, wrong = logs.gather(1, labels[:, None]), logs.gather(1, 1 - labels[:, None])
+    torch.testing.assert_close(loss, -(0.9 * right + 0.1 * wrong).mean())
+
+
+def test_alternating_flips_mirror_each_image_in_every_second_epoch_and_half_of_them_in_each(data, monkeypatch):
+    order, mirrored = [], []
+
+    def recorded(images, *given):
+        result = augment(images, *given)
+        mirrored.append((result == images.flip(3)).flatten(1).all(1))
+        return result
+
+    monkeypatch.setattr(updater, "augment", recorded)
+    run = trainer(data, **{"data.flip": "on", "data.alternating_flip": True, "data.crop_padding": 0})
+    step = run.updater.step
+    monkeypatch.setattr(run.updater, "step", lambda chosen, *given: order.append(chosen) or step(chosen, *given))
+    list(run.run())
+    steps = len(order) // 3
+    flips = torch.full((3, len(data.train.labels)), -1)
+    for place, (chosen, flipped) in enumerate(zip(order, mirrored, strict=True)):
+        flips[place // steps, chosen] = flipped.long()
+    seen = flips[:, (flips >= 0).all(0)]  # the last batch of each epoch is left out if it is not full
+    assert torch.equal(seen[1], 1 - seen[0]) and torch.equal(seen[2], seen[0])
+    assert 0.2 < seen[0].float().mean() < 0.8, seen
 
 
 @pytest.mark.slow
