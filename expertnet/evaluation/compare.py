@@ -11,7 +11,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from expertnet.data.info import is_own
+from expertnet.data.info import is_own, order_of
 from expertnet.data.splits import Split
 from expertnet.evaluation.figures import f1_parts, macro_f1
 from expertnet.evaluation.outputs import Outputs
@@ -28,12 +28,14 @@ GROUPS = (
 
 
 def same_images(run: Run, other: Run, part: Part) -> bool:
-    """Return whether two runs have the same images in a part.
+    """Return whether two runs have the same images in a part, in the same order.
 
     Which ones validation holds out depends on the seed and the share, unless the dataset says it.
     """
     own, others = run.dataset_info(), other.dataset_info()
     if own is None or others is None or not is_own(own, others):
+        return False
+    if order_of(own.fingerprint) != order_of(others.fingerprint) and not own.content == others.content != "":
         return False
     kept = [(each.settings().seed, each.settings().data.validation_share) for each in (run, other)]
     return part == "test" or own.held == others.held > 0 or (kept[0] == kept[1] and own.held == others.held)
@@ -111,7 +113,8 @@ def in_common_text(found: Pair) -> str:
 def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:
     """Return a row for accuracy and macro F1: figure, first, second, difference (first minus second), low, high.
 
-    The intervals compare each image with itself: Agresti and Min's for the accuracy, and the delta method for macro F1.
+    The intervals compare each image with itself: Agresti and Min's for the accuracy, and for macro F1 the delta method with one more
+    image on which the answers differ, so that few of them do not make it too narrow either.
     """
     labels, classes = first.labels, first.logits.shape[1]
     right, was = (each.predictions == labels for each in (first, second))
@@ -119,10 +122,11 @@ def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:
     accuracy = (right.double().mean().item(), was.double().mean().item())
     f1 = tuple(macro_f1(labels, each.predictions, classes).value for each in (first, second))
     parts = f1_parts(labels, first.predictions, classes) - f1_parts(labels, second.predictions, classes)
-    half, interval = Z95 * parts.square().mean().div(count).sqrt().item(), paired_interval(lost, won, count)
-    f1_interval = (
-        (f1[0] - f1[1] - half, f1[0] - f1[1] + half) if half else interval
-    )  # equal answers leave no empty interval
+    interval, differ = paired_interval(lost, won, count), int((first.predictions != second.predictions).sum())
+    f1_interval = interval  # equal answers leave no empty interval
+    if differ:
+        half = Z95 * parts.square().mean().mul((differ + 1) / differ / count).sqrt().item()
+        f1_interval = f1[0] - f1[1] - half, f1[0] - f1[1] + half
     rows = [("accuracy", *accuracy, (won - lost) / count, *interval), ("macro F1", *f1, f1[0] - f1[1], *f1_interval)]
     return pd.DataFrame(rows, columns=["figure", "first", "second", "difference", "low", "high"])
 

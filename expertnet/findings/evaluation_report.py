@@ -22,6 +22,7 @@ from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.routing.effects import load_part
 from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.checks import check_network
 from expertnet.store.run import Run
 from expertnet.utils.progress import Report, never, silent
 from expertnet.utils.text import counted, percent, plural, to_csv
@@ -106,7 +107,8 @@ def html_report(
 
 
 def _refuse_other(run: Run, other: Run, part: Part) -> None:
-    """Raise RunError unless a second run has the same classes, and validation images if these are wanted."""
+    """Raise RunError unless a second run has a network, the same classes, and validation images if these are wanted."""
+    check_network(other)
     own, others = run.dataset_info(), other.dataset_info()
     if not (own and others and own.classes == others.classes):
         raise RunError(f"Runs {run.title} and {other.title} do not have the same classes. Choose another run.")

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 
 from expertnet.settings.schema import TrainingSettings
+from expertnet.store.history import HistoryRow
 from expertnet.utils.text import counted
 
 
-def early_end(training: TrainingSettings, epoch: int, best_epoch: int, seconds: Sequence[float]) -> str:
-    """Return why no epoch follows `epoch`, as a sentence; "" if one does. `seconds` are those of each completed epoch."""
-    if epoch >= training.epochs:
+def early_end(training: TrainingSettings, history: Sequence[HistoryRow]) -> str:
+    """Return why no epoch follows the completed ones, as a sentence; "" if one does."""
+    if not history or history[-1]["epoch"] >= training.epochs:
         return ""
-    if training.patience and epoch - best_epoch >= training.patience:
-        return f"Stopped early: no better validation accuracy for {counted(epoch - best_epoch, 'epoch')}."
-    if training.max_minutes and seconds and sum(seconds) + seconds[-1] > training.max_minutes * 60:
+    best = max(history, key=lambda row: row["val_accuracy"] or 0.0)  # the first one that was so accurate
+    waited = history[-1]["epoch"] - best["epoch"]
+    if training.patience and waited >= training.patience:
+        return f"Stopped early: no better validation accuracy for {counted(waited, 'epoch')}."
+    seconds = [row["seconds"] or 0.0 for row in history]
+    if training.max_minutes and sum(seconds) + seconds[-1] > training.max_minutes * 60:
         return f"Stopped early: another epoch would exceed the time limit of {training.max_minutes:g} minutes."
     return ""

@@ -47,8 +47,7 @@ class Executor(ABC):
         if status.state == "interrupted":
             return "The training process ended early: it was killed, or the app or the computer was stopped."
         if status.ended_early and run.has_settings:
-            seconds = [row["seconds"] or 0.0 for row in run.metrics()]
-            return early_end(run.settings().training, status.epoch, status.best_epoch or 0, seconds)
+            return early_end(run.settings().training, run.metrics())
         return status.error or ("You stopped it." if status.state == "stopped" else "")
 
     @property

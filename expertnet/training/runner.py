@@ -151,7 +151,7 @@ def _train(
     state = load_resume_state(run)
     start = start_weights(run) if state is None else None
     trainer = Trainer(settings, data, threads=place.threads, log=run.log, network=make, start=start, group=group)
-    history = _begin(run, data, trainer, state)
+    trainer.history = history = _begin(run, data, trainer, state)
     group.wait()  # for the others, which start from the saved state
     forget_start(run)
     speed = history[-1].get("images_per_second") if history else None
@@ -161,8 +161,7 @@ def _train(
     counts = {"validation_images": len(data.validation), "test_images": len(data.test)}
     known = {"device": device, "steps": trainer.steps, "epoch_images": trainer.steps * trainer.batch_size}
     writer.update(**known, **counts, epoch=trainer.epoch, images_per_second=speed, **_best(trainer))
-    trainer.seconds = [row.get("seconds") or 0.0 for row in history]
-    before = sum(trainer.seconds)
+    before = sum(row["seconds"] or 0.0 for row in history)
     if trainer.compiles:
         report("Compiling the network, which can take some minutes")
     writer.watch(trainer.device)
@@ -175,7 +174,6 @@ def _train(
             if progress.loss is not None and progress.images_per_second:
                 steps.add(progress.epoch, progress.step, progress.steps, progress.loss, progress.images_per_second)
             if progress.metrics:
-                history.append(progress.metrics)
                 run.checkpoints.commit_epoch(trainer.state_dict(), history, settings.training.keep_every)
                 scalars.write(progress.metrics)
                 # a longer training invalidates the test figures
@@ -219,7 +217,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None)
     run.log(f"Resumed after epoch {trainer.epoch:,}.")
     if has_changed(settings.data, data.info):
         run.log(f"{dataset_title(settings.data.dataset)} has changed. The run keeps the images that it began with.")
-    return run.metrics()
+    return list(run.metrics())
 
 
 def _best(trainer: Trainer) -> dict[str, float | None]:

@@ -69,9 +69,8 @@ def prepare_resume(run: Run, epochs: int | None = None, processes: int | str | N
     epochs = epochs or settings.training.epochs
     if done >= epochs and status.state == "finished":
         raise RunError(f"Run {run.name} has completed all {done} epochs. To train longer, raise `training.epochs`.")
-    seconds = [row["seconds"] or 0.0 for row in run.metrics()]
     longer = settings.training.model_copy(update={"epochs": epochs})
-    if status.state == "finished" and (why := early_end(longer, done, status.best_epoch or 0, seconds)):
+    if status.state == "finished" and (why := early_end(longer, run.metrics())):
         raise RunError(f"Run {run.name} has ended. {why} To train longer, start a new run with its settings.")
     if epochs < done:
         raise RunError(

@@ -89,7 +89,7 @@ class Trainer:
         )
         self._log = log
         self.epoch = 0  # completed
-        self.seconds: list[float] = []  # of each completed epoch, also of those before a resume
+        self.history: list[HistoryRow] = []  # of the completed epochs, also of those before a resume
         self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
     @property
@@ -152,7 +152,7 @@ class Trainer:
             while self.epoch < training.epochs:
                 # Asked before the first epoch too: a run may resume after its last one. The time that an epoch took differs
                 # between processes.
-                ended = self.group.agree(early_end(training, self.epoch, self.best["epoch"], self.seconds))
+                ended = self.group.agree(early_end(training, self.history))
                 if ended:
                     self._log(ended)
                     break
@@ -202,7 +202,7 @@ class Trainer:
             "images_per_second": learned / seconds_training,
             **evaluation.routing_metrics(self.settings.model.routed_blocks),
         }
-        self.seconds.append(row["seconds"] or 0.0)
+        self.history.append(row)
         yield Progress("epoch", epoch, self.steps, self.steps, images_per_second=row["images_per_second"], metrics=row)
 
     def _is_best(self, found: Evaluation) -> bool:

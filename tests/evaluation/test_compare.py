@@ -1,5 +1,7 @@
 """Two networks on the same images, against answers on paper and the bootstrap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,14 @@ def test_differences_are_those_on_paper():
     assert by_class["images"].tolist() == [3, 2, 1]
 
 
+def test_four_images_that_only_one_network_recognizes_exclude_no_difference_of_0():
+    """Four of four such images on the same side have a probability of 1/8 by chance alone."""
+    labels = [0, 1] * 500
+    wrong = [1 - label if place < 4 else label for place, label in enumerate(labels)]
+    table = difference_table(answered(labels, labels), answered(labels, wrong))
+    assert (table["low"] < 0).all() and (table["high"] > table["difference"]).all()
+
+
 def test_images_in_common_are_found_by_their_pixels_and_count_once():
     images = random_images(6)
     first = Split(images[[0, 1, 2, 2, 3]], torch.zeros(5, dtype=torch.int64))
@@ -101,6 +111,24 @@ def test_the_interval_of_the_difference_in_macro_f1_is_that_of_the_bootstrap():
             - macro_f1(labels[drawn], second.predictions[drawn], 4).value
         )
     assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * np.std(values), rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("fingerprints", "contents", "same"),
+    [
+        (("folder-9a-32px-v2", "folder-9a-32px-v3"), ("", ""), False),
+        (("folder-9a-32px-v2", "folder-9a-32px-v3"), ("one order", "another"), False),
+        (("folder-9a-32px-v2", "folder-9a-32px-v3"), ("same", "same"), True),
+        (("folder-9a-32px-v3", "folder-9a-32px-v3"), ("", "known"), True),
+        (("digits-32px-v2", "digits-32px-v3"), ("", "known"), True),  # read in one order by all versions
+    ],
+)
+def test_images_that_versions_decoded_in_another_order_are_not_the_same(tmp_path, fingerprints, contents, same):
+    runs = [copy_of_shipped(RunStore(tmp_path / name), name) for name in ("one", "other")]
+    for run, fingerprint, content in zip(runs, fingerprints, contents, strict=True):
+        info = replace(run.dataset_info(), fingerprint=fingerprint, content=content)
+        run.write_config(run.config() | {"dataset": info.to_dict()})
+    assert same_images(*runs, "test") == same
 
 
 def test_runs_have_the_same_validation_images_only_with_the_same_seed_and_share(tmp_path):

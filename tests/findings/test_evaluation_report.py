@@ -12,7 +12,7 @@ from expertnet.routing.effects import load_part
 from expertnet.store.notes import Notes
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
-from tests.support.opening import SHIPPED_CONTEXTS, finished
+from tests.support.opening import SHIPPED_CONTEXTS, finished, written
 
 
 @pytest.mark.slow
@@ -72,3 +72,7 @@ def test_runs_that_cannot_be_compared_are_refused():
         html_report(run, "validation", other=finished(store, **{"data.validation_share": 0}))
     with pytest.raises(RunError, match="do not have the same classes"):
         html_report(run, other=Run(SHIPPED_CONTEXTS))
+    waiting = written(store, "waits")
+    waiting.write_config(waiting.config() | {"dataset": run.config()["dataset"]})
+    with pytest.raises(RunError, match="no trained network"):
+        html_report(run, other=waiting)

@@ -76,6 +76,12 @@ def test_final_figures_are_in_float32_whatever_the_training_computes_in(data, sh
         assert epochs(records)[-1]["val_loss"] != result.loss
 
 
+def history(accuracies, seconds=1.0):
+    return [
+        {"epoch": epoch, "val_accuracy": accuracy, "seconds": seconds} for epoch, accuracy in enumerate(accuracies, 1)
+    ]
+
+
 @pytest.mark.parametrize(
     ("accuracies", "patience", "epochs"),
     [
@@ -87,14 +93,25 @@ def test_final_figures_are_in_float32_whatever_the_training_computes_in(data, sh
 )
 def test_patience_ends_it_after_so_many_epochs_without_a_better_one(accuracies, patience, epochs):
     training = TrainingSettings(epochs=5, patience=patience)
-    best = [max(range(done), key=lambda epoch: (accuracies[epoch], -epoch)) + 1 for done in range(1, 6)]
-    ends = [early_end(training, done, best[done - 1], [1.0] * done) != "" for done in range(1, 6)]
+    ends = [early_end(training, history(accuracies[:done])) != "" for done in range(1, 6)]
     assert (ends.index(True) + 1 if True in ends else 5) == epochs
+
+
+def test_patience_does_not_wait_on_because_the_loss_still_falls(data):
+    """Of equally accurate epochs, the one with the lowest loss is kept, but it is no more accurate."""
+    logged = []
+    settings = {"training.epochs": 30, "training.lr": 0.01, "training.patience": 3}
+    run = Trainer(build_settings("quick", "colors", TINY | settings), data, log=logged.append)
+    lines = epochs(run.run())
+    accuracies, losses = ([line[name] for line in lines] for name in ("val_accuracy", "val_loss"))
+    first = accuracies.index(max(accuracies)) + 1
+    assert min(losses[first:]) < losses[first - 1]  # else this test shows nothing
+    assert len(lines) == first + 3 and logged == ["Stopped early: no better validation accuracy for 3 epochs."]
 
 
 def test_a_time_limit_leaves_no_epoch_that_would_exceed_it():
     training = TrainingSettings(epochs=9, max_minutes=1)
-    assert [bool(early_end(training, n, n, [20.0] * n)) for n in (1, 2, 3, 4)] == [False, False, True, True]
+    assert [bool(early_end(training, history([0.5] * n, 20.0))) for n in (1, 2, 3, 4)] == [False, False, True, True]
 
 
 def test_what_ends_early_is_tested_says_why_and_is_the_beginning_of_the_whole_training(data):
