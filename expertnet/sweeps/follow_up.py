@@ -59,10 +59,11 @@ def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run
             f"The best trial has {settings.training.epochs} epochs already. Enter more. You entered {epochs}."
         )
     longer = settings_with(settings, {"training.epochs": epochs})
-    (again,) = _repeats(sweep, best, [longer])
-    if again.row and not again.is_open:
-        return again.row.run
-    return _queue(sweep, again, counted(epochs, "epoch"), owner)
+    with sweep.locked("repeats"):
+        (again,) = _repeats(sweep, best, [longer])
+        if again.row and not again.is_open:
+            return again.row.run
+        return _queue(sweep, again, counted(epochs, "epoch"), owner)
 
 
 def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
@@ -128,11 +129,11 @@ def _images(trial: Trial) -> DatasetInfo | None:
 
 def _queue(sweep: Sweep, repeat: Repeat, what: str, owner: Process | None) -> Run:
     """Queue a training on the images of its trial, or queue it again if it was cut off."""
-    check_can_start(repeat.settings, sweep.store)
+    own = _images(repeat.trial)
+    check_can_start(repeat.settings, sweep.store, own, sweep.start)
     run = resumed(repeat.row)
     if run is None:
         name = f"Trial {repeat.trial.number}, {what} of {cut(sweep.title, LONGEST)}"
-        preset, own = sweep.plan().preset, _images(repeat.trial)
-        run = sweep.store.create(repeat.settings, preset, name, own, start=sweep.start, tags=(SWEEP_TAG,))
+        run = sweep.store.create(repeat.settings, sweep.plan().preset, name, own, start=sweep.start, tags=(SWEEP_TAG,))
     RunQueue(sweep.store.root).add(run.id, owner)
     return run

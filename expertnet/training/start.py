@@ -1,11 +1,12 @@
 """Check that a run can start or resume, before it is queued."""
 
 import os
+from pathlib import Path
 
 import torch
 
 from expertnet.data.custom import known_class_count, known_training_images, refuse_changed_images
-from expertnet.data.datasets import refuse_if_missing
+from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError, SettingsError
 from expertnet.network.cost import refuse_if_too_large
 from expertnet.settings.fields import settings_from_dict
@@ -23,12 +24,18 @@ from expertnet.utils.processes import this_process
 CLASSES_IF_UNKNOWN = 10  # until the images are loaded; the memory hardly depends on it
 
 
-def check_can_start(settings: Settings, store: RunStore) -> None:
-    """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing."""
+def check_can_start(
+    settings: Settings, store: RunStore, own: DatasetInfo | None = None, start: Path | None = None
+) -> None:
+    """Raise UserError if a dataset, device, package, memory or the run in `store` to start from is missing.
+
+    `own` describes the images to train on, even if their dataset is gone, and `start` is a file of weights to start from.
+    """
     require_trackers(settings)
-    refuse_if_missing(settings.data)
-    store.start_source(settings)
-    refuse_unfit(settings, known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
+    refuse_changed_images(settings.data, own)
+    if start is None:
+        store.start_source(settings)
+    refuse_unfit(settings, len(own.classes) if own else known_class_count(settings.data) or CLASSES_IF_UNKNOWN)
 
 
 def refuse_unfit(settings: Settings, num_classes: int) -> None:

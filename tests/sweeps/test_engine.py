@@ -17,7 +17,7 @@ from expertnet.store.run_store import RunStore
 from expertnet.store.start_weights import FILE
 from expertnet.store.trash import move_to_trash, restore_run
 from expertnet.sweeps.engine import FAILURES, RESUMES, advance, resume_sweep, start_sweep, stop_sweep
-from expertnet.sweeps.follow_up import train_longer
+from expertnet.sweeps.follow_up import queue_repeats, train_longer
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.space import parse_dimension
@@ -95,6 +95,10 @@ def test_all_trials_start_from_the_same_weights_although_their_run_trains_on_or_
     (third,) = advance(sweep)
     starts = [(run.path / FILE).read_bytes() for run in (first, second, third)]
     assert starts[0] == starts[1] == starts[2] and third.settings().model.start_from == source.id
+    train(third)
+    assert advance(sweep) == []
+    for run in (train_longer(sweep, 9), *queue_repeats(sweep, best=1, seeds=2)):
+        assert (run.path / FILE).read_bytes() == starts[0]
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def pets(store, tmp_path, own_data):
 
 
 @pytest.mark.slow
-def test_all_trials_and_what_follows_train_on_the_images_of_the_first_one(store, pets):
+def test_all_trials_and_what_follows_train_on_the_images_of_the_first_one(store, pets, tmp_path):
     sweep, first = pets
     runs = [first]
     for _ in range(2):
@@ -119,6 +123,7 @@ def test_all_trials_and_what_follows_train_on_the_images_of_the_first_one(store,
         RunQueue(store.root).remove(runs[-1].id)
         assert run_training(runs[-1], Stop()).state == "finished", runs[-1].log_tail()
     assert advance(sweep) == []
+    shutil.rmtree(tmp_path / "pets")  # the decoded images are still there
     runs.append(train_longer(sweep, 2))
     assert run_training(runs[-1], Stop()).state == "finished", runs[-1].log_tail()
     assert len({run.id for run in runs}) == 4 and {run.dataset_info().content for run in runs} == {
