@@ -103,16 +103,19 @@ def load_dataset(
     progress: Report = silent,
     cancelled: ShouldStop = never,
     own: DatasetInfo | None = None,
+    learned_share: float = 1.0,
 ) -> Dataset:
     """Download and decode a dataset unless it is cached, and split off validation images: its own, or some drawn by the seed.
 
-    The test set is the same for all seeds. `own` describes the images that a run was trained on: they are loaded even if the
-    dataset has changed or is gone, as long as they are cached. Raises Cancelled, or DatasetError, also if only other images
-    than a run's own are there.
+    The test set is the same for all seeds. Without validation images, some test images are watched instead, the fewer, the smaller
+    the share of the training images that an epoch learns from. `own` describes the images that a run was trained on: they are loaded
+    even if the dataset has changed or is gone, as long as they are cached. Raises Cancelled, or DatasetError, also if only other
+    images than a run's own are there.
     """
     info, decoded = load_decoded(data, progress, cancelled, own)
     if data.validation_share == 0:
-        return Dataset(info, decoded.train, watched(decoded.test, len(decoded.train), data), decoded.test, decoded.note)
+        seen = watched(decoded.test, learned_share * len(decoded.train), data)
+        return Dataset(info, decoded.train, seen, decoded.test, decoded.note)
     refuse_without_validation(data, int(decoded.train.labels.bincount().max()))
     train, validation = decoded.divided(data.validation_share, seed)
     raise_if_cancelled(cancelled)
@@ -122,10 +125,13 @@ def load_dataset(
     return Dataset(info, cache.take(decoded.train, train), cache.take(decoded.train, validation), decoded.test, note)
 
 
-def watched(test: Split, training_images: int, data: DataSettings) -> Split:
-    """Return every n-th test image, so few that evaluating them takes about a tenth of an epoch at most, also with smaller images."""
+def watched(test: Split, learned: float, data: DataSettings) -> Split:
+    """Return every n-th test image, so few that evaluating them takes about a tenth of an epoch at most, also with smaller images.
+
+    An epoch learns from `learned` training images.
+    """
     smallest = min(data.resolutions, default=data.image_size) / data.image_size
-    most = max(0.1 * TRAINING_TAKES * training_images * smallest**2, FEW)
+    most = max(0.1 * TRAINING_TAKES * learned * smallest**2, FEW)
     step = math.ceil(len(test) / most)
     return test if step < 2 else Split(test.images[::step], test.labels[::step])
 

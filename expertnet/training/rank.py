@@ -56,7 +56,8 @@ def follow(group: Group, run: Run, place: Place) -> None:
     try:
         settings = place.chosen(run.settings())
         group.wait()
-        data = load_dataset(settings.data, settings.seed, own=run.dataset_info())
+        share = settings.training.hardest_share
+        data = load_dataset(settings.data, settings.seed, own=run.dataset_info(), learned_share=share)
         trainer = Trainer(settings, data, threads=place.threads, group=group)
         group.wait()
         state = run.checkpoints.load_resume()

@@ -140,7 +140,8 @@ def _train(
     writer.flush()
     remove_leftovers(run.path, TEMPORARY)  # of a training that was killed; a server sweeps only at its start
     own = run.dataset_info()  # a run that resumes needs the images it began with
-    data = load_dataset(settings.data, settings.seed, report, stop.is_set, own)
+    share = settings.training.hardest_share
+    data = load_dataset(settings.data, settings.seed, report, stop.is_set, own, share)
     if data.note:
         run.log(data.note)
     raise_if_cancelled(stop.is_set)

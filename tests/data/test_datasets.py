@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from expertnet.data import datasets
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.custom import scan
 from expertnet.data.datasets import dataset_title, flips, load_dataset, load_test_split, refuse_if_missing, watched
@@ -61,6 +62,13 @@ def test_fewer_test_images_are_watched_than_take_a_tenth_of_an_epoch():
     assert watched(test, 66_000, full).labels.tolist() == [*range(0, 10_000, 2)]
     assert len(watched(test, 50_000, small)) == 3_334  # of at most 4,219, as images of 24 pixels take 9/16 of the time
     assert len(watched(test, 10, full)) == 1_000
+
+
+def test_fewer_test_images_are_watched_if_an_epoch_learns_from_fewer_training_images(monkeypatch):
+    monkeypatch.setattr(datasets, "FEW", 10)
+    data = DataSettings(dataset="digits", validation_share=0)  # 1,438 training and 359 test images
+    watched = [len(load_dataset(data, 0, learned_share=share).validation) for share in (1.0, 0.5)]
+    assert watched == [180, 90]  # at most 215 and 107: every second and every fourth
 
 
 def test_at_least_one_image_per_class_is_held_out_and_one_remains():
