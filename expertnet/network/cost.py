@@ -14,6 +14,7 @@ from expertnet.settings.schema import Settings
 from expertnet.utils.devices import available_memory, resolve_device, resolve_precision
 
 RUNTIME_BYTES = 300 * 2**20  # of the process besides tensors, measured on a CPU
+FROZEN_STEP = 1 / 3  # of the computation of a step: only the classifier learns, so there is hardly any backward pass
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ def estimate(settings: Settings, num_classes: int, images: int | None = None) ->
     batch = min(training.batch_size, images or training.batch_size)
     memory, steps = fixed + batch * image_bytes, stages(settings, num_classes)
     return Estimate(counts.parameters, counts.multiply_adds, memory, image_bytes, batch, steps)
+
+
+def work(settings: Settings, epochs: float) -> float:
+    """Return the computation of the first `epochs`, in epochs of the whole network: in frozen ones, only the classifier learns."""
+    frozen = min(settings.training.frozen_epochs, epochs) if settings.model.start_from else 0.0
+    return epochs - frozen * (1 - FROZEN_STEP)
 
 
 def stages(settings: Settings, num_classes: int) -> tuple[Stage, ...]:

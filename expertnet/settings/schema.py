@@ -244,7 +244,9 @@ class DataSettings(Section):
     flip: Literal["auto", "on", "off"] = setting("auto", "Horizontal flip")
     """Mirror half of the training images. auto leaves digits and house numbers unchanged."""
     alternating_flip: bool = setting(False, "Alternating flip")
-    """Mirror each image every second time that it is learned from, instead of at random (Jordan 2024, arXiv:2404.00498)."""
+    """Mirror each image every second time that it is learned from, instead of at random (Jordan 2024, arXiv:2404.00498). If classes
+    are balanced by sampling, images are drawn at random, and so they are mirrored at random too.
+    """
     cutout: int = setting(0, "Cutout", unit="pixels", ge=0, le=128)
     """Side of a square erased at a random place in each training image (DeVries 2017, arXiv:1708.04552).
     0 turns it off.

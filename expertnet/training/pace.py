@@ -8,7 +8,7 @@ import torch
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.custom import known_class_count, known_training_images
 from expertnet.errors import SettingsError
-from expertnet.network.cost import estimate
+from expertnet.network.cost import estimate, work
 from expertnet.settings.fields import build_settings, field_of
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
@@ -73,7 +73,8 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
     """Estimate how long a training takes from earlier ones on this computer, or return None if none is alike.
 
     The newest run on the same kind of device whose network needs up to ALIKE times as many or few multiply-adds, with batches up to
-    ALIKE times as large or small, gives the images per second, including evaluations. They are scaled by the multiply-adds.
+    ALIKE times as large or small, gives the images per second, including evaluations. They are scaled by the multiply-adds; a
+    frozen epoch counts as what it computes.
     """
     cost, kind = _multiply_adds(settings), _device_type(settings)
     for row in rows:
@@ -85,9 +86,10 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
             continue
         ratio, batches = cost / _multiply_adds(own), settings.training.batch_size / own.training.batch_size
         if (kind == "cpu") == is_cpu(device) and all(1 / ALIKE <= each <= ALIKE for each in (ratio, batches)):
-            per_image = float(torch.tensor(seconds).nanmedian()) / row.images
+            epoch = work(own, len(seconds) // 2 + 1) - work(own, len(seconds) // 2)  # which is like the median one
+            per_image = float(torch.tensor(seconds).nanmedian()) / row.images / epoch
             if math.isfinite(per_image):
-                return settings.training.epochs * images * per_image * ratio
+                return work(settings, settings.training.epochs) * images * per_image * ratio
     return None
 
 

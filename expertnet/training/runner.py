@@ -9,7 +9,7 @@ from functools import partial
 
 from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_dataset
 from expertnet.errors import DatasetError, RunError, TrainingError, UserError
-from expertnet.network.cost import refuse_if_too_large
+from expertnet.network.cost import refuse_if_too_large, work
 from expertnet.network.model import ExpertNet
 from expertnet.store.checkpoints import ResumeState
 from expertnet.store.checks import load_resume_state
@@ -229,8 +229,8 @@ def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int
     """Return the changes to the status after a record; `seconds` have passed since `first_epoch` epochs were completed."""
     settings, values = trainer.settings, dict[str, str | float | None](device_memory=device_memory(trainer.device))
     if progress.kind == "step":
-        done = progress.epoch - 1 - first_epoch + progress.step / progress.steps
-        left = settings.training.epochs - first_epoch - done
+        now = work(settings, progress.epoch - 1 + progress.step / progress.steps)
+        done, left = now - work(settings, first_epoch), work(settings, settings.training.epochs) - now
         values |= {
             "activity": TRAINING,
             "activity_share": None,

@@ -11,7 +11,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from expertnet.network.cost import estimate
+from expertnet.network.cost import estimate, work
 from expertnet.network.model import ExpertNet
 from expertnet.settings.schema import Settings
 from expertnet.training.compiling import is_worth_compiling
@@ -66,7 +66,7 @@ def seconds_per_image(settings: Settings, threads: int, cancelled: ShouldStop = 
 def likely_seconds(settings: Settings, images: int, per_image: float) -> tuple[float, float]:
     """Return the least and the most time that a training on so many images is likely to take, from `seconds_per_image`."""
     training = settings.training
-    seconds, size = training.epochs * images * training.hardest_share * per_image, training.batch_size
+    seconds, size = work(settings, training.epochs) * images * training.hardest_share * per_image, training.batch_size
     steps, device = max(images // size, 1), torch.device("cpu")
     compiled = is_worth_compiling(settings, device, steps, min(size, images), CLASSES_IF_UNKNOWN)
     return seconds * FASTER * (COMPILED if compiled else 1.0), seconds * SLOWER

@@ -62,7 +62,9 @@ class Updater:
         coins = torch.randint(2, (len(train),), generator=torch.Generator().manual_seed(settings.seed))
         classes = len(model.classifier.head.weight)
         self.class_weights = class_weights(train.labels, classes) if settings.data.class_balance == "weights" else None
-        self.coins = coins.to(mean.device) if settings.data.alternating_flip else None
+        # an image that is drawn at random, perhaps several times in an epoch, is mirrored at random too
+        alternates = settings.data.alternating_flip and settings.data.class_balance != "sampling"
+        self.coins = coins.to(mean.device) if alternates else None
         share, experts = settings.training.expert_dropout, settings.model.num_experts
         self.dropouts = {block: ExpertDropout(share, experts) for block in settings.model.routed_blocks if share}
         chooses = settings.training.hardest_share < 1

@@ -76,3 +76,15 @@ def test_the_time_is_that_of_the_newest_alike_run_on_this_computer():
     ):
         other.curves["seconds"][0] = np.nan if np.isnan(other.curves["seconds"][1]) else 9.0
         assert expected_seconds(settings, 1280, [other]) is None
+
+
+def test_epochs_in_which_only_the_classifier_learns_take_a_third_of_the_time():
+    base = {"hardware.device": "cpu", "model.start_from": "x"}
+    frozen = build_settings("quick", "digits", base | {"training.frozen_epochs": 9})  # of 12
+    whole = build_settings("quick", "digits", {"hardware.device": "cpu"})
+    assert expected_seconds(frozen, 1280, [earlier()]) == pytest.approx(2 * (9 / 3 + 3))
+    mostly = earlier(**{"model.start_from": "x", "training.frozen_epochs": 2})  # of 3
+    assert expected_seconds(whole, 1280, [mostly]) == pytest.approx(12 * 3 * 2)
+    assert expected_seconds(frozen, 1280, [mostly]) == pytest.approx(2 * (9 + 3 * 3))
+    early = earlier(**{"model.start_from": "x", "training.frozen_epochs": 1})
+    assert expected_seconds(whole, 1280, [early]) == pytest.approx(12 * 2)

@@ -1,6 +1,7 @@
 """What changes in the course of a training: the resolution, a whitened stem, averaged weights and the temperature."""
 
 import itertools
+from collections import defaultdict
 
 import pytest
 import torch
@@ -53,7 +54,8 @@ def test_smoothed_labels_are_shared_among_all_classes(data):
     torch.testing.assert_close(loss, -(0.9 * right + 0.1 * wrong).mean())
 
 
-def test_alternating_flips_mirror_each_image_in_every_second_epoch_and_half_of_them_in_each(data, monkeypatch):
+def drawn(monkeypatch, data, **settings):
+    """Train without crops, and return the epoch (from 0), the image and whether it was mirrored, of each image of each step."""
     order, mirrored = [], []
 
     def recorded(images, *given):
@@ -62,17 +64,32 @@ def test_alternating_flips_mirror_each_image_in_every_second_epoch_and_half_of_t
         return result
 
     monkeypatch.setattr(updater, "augment", recorded)
-    run = trainer(data, **{"data.flip": "on", "data.alternating_flip": True, "data.crop_padding": 0})
+    run = trainer(data, **settings | {"data.flip": "on", "data.alternating_flip": True, "data.crop_padding": 0})
     step = run.updater.step
     monkeypatch.setattr(run.updater, "step", lambda chosen, *given: order.append(chosen) or step(chosen, *given))
     list(run.run())
-    steps = len(order) // 3
+    return [
+        (place // run.steps, image, flipped)
+        for place, (images, flips) in enumerate(zip(order, mirrored, strict=True))
+        for image, flipped in zip(images.tolist(), flips.tolist(), strict=True)
+    ]
+
+
+def test_alternating_flips_mirror_each_image_in_every_second_epoch_and_half_of_them_in_each(data, monkeypatch):
     flips = torch.full((3, len(data.train.labels)), -1)
-    for place, (chosen, flipped) in enumerate(zip(order, mirrored, strict=True)):
-        flips[place // steps, chosen] = flipped.long()
+    for epoch, image, flipped in drawn(monkeypatch, data):
+        flips[epoch, image] = flipped
     seen = flips[:, (flips >= 0).all(0)]  # the last batch of each epoch is left out if it is not full
     assert torch.equal(seen[1], 1 - seen[0]) and torch.equal(seen[2], seen[0])
     assert 0.2 < seen[0].float().mean() < 0.8, seen
+
+
+def test_what_is_drawn_several_times_in_an_epoch_is_mirrored_at_random(data, monkeypatch):
+    """Where classes are balanced by sampling, all draws of an image in an epoch would look the same if its epochs alternated."""
+    flips = defaultdict(set)
+    for epoch, image, flipped in drawn(monkeypatch, data, **{"data.class_balance": "sampling"}):
+        flips[epoch, image].add(flipped)
+    assert {False, True} in flips.values()
 
 
 @pytest.mark.slow

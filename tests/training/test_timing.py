@@ -54,3 +54,5 @@ def test_a_training_takes_half_to_one_and_a_half_times_as_long_as_the_steps_say(
     assert likely_seconds(settings, 1000, 0.001) == pytest.approx((6, 18))
     compiled = build_settings("quick", "digits", {"hardware.compile": "on"})
     assert likely_seconds(compiled, 1000, 0.001) == pytest.approx((3.6, 18))
+    frozen = {"hardware.compile": "off", "model.start_from": "x", "training.frozen_epochs": 9}
+    assert likely_seconds(build_settings("quick", "digits", frozen), 1000, 0.001) == pytest.approx((3, 9))

@@ -21,7 +21,7 @@ from expertnet.store.steps import read_steps
 from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start
 from expertnet.training.stop import Stop
-from expertnet.training.trackers.follow import follow, follow_in_turn
+from expertnet.training.trackers.follow import final_figures, follow, follow_in_turn
 from expertnet.training.trackers.record import Tracked, read_tracked, without_password, write_tracked
 from expertnet.training.trackers.to_mlflow import MLflowTracker
 from expertnet.utils.files import file_lock
@@ -84,6 +84,12 @@ def test_epochs_steps_and_the_end_are_sent_once_each(run):
     assert (state, figures) == ("finished", {"test/accuracy": 0.75, "best/epoch": 2.0}) and len(tracker.ends) == 1
     assert files == ["config.json", "metrics.jsonl"]
     assert read_tracked(run.path, "mlflow") == Tracked("number 1", "http://here/1", epoch=3, step=0.5, ended=True)
+
+
+def test_without_validation_images_no_accuracy_is_called_that_of_validation(run):
+    status = run.status().changed(test_accuracy=0.75, best_epoch=2, best_val_accuracy=0.75)
+    assert final_figures(status, watches_test=True) == {"test/accuracy": 0.75}
+    assert final_figures(status, watches_test=False)["best/validation accuracy"] == 0.75
 
 
 def test_a_tracker_that_fails_is_tried_again_and_gets_everything(run):

@@ -63,7 +63,7 @@ def follow(
             tracked = _send_epochs(run, tracker, tracked)
             tracked = replace(_send_steps(run, status.steps, tracker, tracked), error="")
             if not status.active:
-                tracker.end(status.state, final_figures(status), _files(run))
+                tracker.end(status.state, final_figures(status, run.watches_test), _files(run))
                 tracked = replace(tracked, ended=True)
         except Exception as error:
             tracked = replace(tracked, error=_sentence(error))
@@ -102,15 +102,15 @@ def _send_steps(run: Run, steps: int, tracker: Tracker, tracked: Tracked) -> Tra
     return replace(tracked, step=points[-1].epoch)
 
 
-def final_figures(status: Status) -> dict[str, float]:
-    """Return the figures that a run has once it has ended, by name."""
+def final_figures(status: Status, watches_test: bool) -> dict[str, float]:
+    """Return the figures that a run has once it has ended, by name. Without validation images, no epoch is the best."""
     figures = {
         "test/accuracy": status.test_accuracy,
         "test/accuracy mirrored too": status.test_accuracy_mirrored,
         "test/accuracy six views": status.test_accuracy_views,
         "test/loss": status.test_loss,
-        "best/epoch": status.best_epoch,
-        "best/validation accuracy": status.best_val_accuracy,
+        "best/epoch": None if watches_test else status.best_epoch,
+        "best/validation accuracy": None if watches_test else status.best_val_accuracy,
         "training/seconds": status.seconds,
     }
     return {name: float(value) for name, value in figures.items() if value is not None}
