@@ -128,7 +128,7 @@ def load_dataset(
 def watched(test: Split, learned: float, data: DataSettings) -> Split:
     """Return every n-th test image, so few that evaluating them takes about a tenth of an epoch at most, also with smaller images.
 
-    An epoch learns from `learned` training images.
+    An epoch of the whole network learns from `learned` training images.
     """
     smallest = min(data.resolutions, default=data.image_size) / data.image_size
     most = max(0.1 * TRAINING_TAKES * learned * smallest**2, FEW)

@@ -123,10 +123,9 @@ def difference_table(first: Outputs, second: Outputs) -> pd.DataFrame:
     f1 = tuple(macro_f1(labels, each.predictions, classes).value for each in (first, second))
     parts = f1_parts(labels, first.predictions, classes) - f1_parts(labels, second.predictions, classes)
     interval, differ = paired_interval(lost, won, count), int((first.predictions != second.predictions).sum())
-    f1_interval = interval  # equal answers leave no empty interval
-    if differ:
-        half = Z95 * parts.square().mean().mul((differ + 1) / differ / count).sqrt().item()
-        f1_interval = f1[0] - f1[1] - half, f1[0] - f1[1] + half
+    half = Z95 * parts.square().mean().mul((differ + 1) / max(differ, 1) / count).sqrt().item()
+    # equal parts leave no empty interval
+    f1_interval = (f1[0] - f1[1] - half, f1[0] - f1[1] + half) if half else interval
     rows = [("accuracy", *accuracy, (won - lost) / count, *interval), ("macro F1", *f1, f1[0] - f1[1], *f1_interval)]
     return pd.DataFrame(rows, columns=["figure", "first", "second", "difference", "low", "high"])
 

@@ -50,7 +50,7 @@ class Repeat:
 def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run:
     """Queue a new run of the best trial's settings with more epochs, or return the run that has them already.
 
-    Raises RunError if no trial has ended, or SettingsError if `epochs` are not more.
+    Raises RunError if no trial has ended, SettingsError if `epochs` are not more, and as check_can_start() does.
     """
     (best,) = _best(sweep, 1)
     settings = settings_with(sweep.plan().settings, best.values)
@@ -80,7 +80,10 @@ def repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS) -> list[Repeat]:
 
 
 def queue_repeats(sweep: Sweep, best: int = BEST, seeds: int = SEEDS, owner: Process | None = None) -> list[Run]:
-    """Queue every training of repeats() that is missing or was cut off, and return these runs. Raises as repeats() does."""
+    """Queue every training of repeats() that is missing or was cut off, and return these runs.
+
+    Raises as repeats() and check_can_start() do.
+    """
     with sweep.locked("repeats"):
         missing = [repeat for repeat in repeats(sweep, best, seeds) if repeat.is_open]
         return [_queue(sweep, repeat, f"seed {repeat.settings.seed}", owner) for repeat in missing]

@@ -13,6 +13,7 @@ from expertnet.settings.fields import build_settings, field_of
 from expertnet.settings.presets import PRESETS
 from expertnet.settings.schema import Settings
 from expertnet.store.rows import RunRow
+from expertnet.training.progress import Progress
 from expertnet.training.start import CLASSES_IF_UNKNOWN
 from expertnet.utils.devices import is_cpu, resolve_device
 
@@ -86,11 +87,19 @@ def expected_seconds(settings: Settings, images: int, rows: Iterable[RunRow]) ->
             continue
         ratio, batches = cost / _multiply_adds(own), settings.training.batch_size / own.training.batch_size
         if (kind == "cpu") == is_cpu(device) and all(1 / ALIKE <= each <= ALIKE for each in (ratio, batches)):
-            epoch = work(own, len(seconds) // 2 + 1) - work(own, len(seconds) // 2)  # which is like the median one
-            per_image = float(torch.tensor(seconds).nanmedian()) / row.images / epoch
+            middle = (len(seconds) - 1) // 2  # the median epoch, as frozen ones come first and take the least time
+            per_image = (
+                float(torch.tensor(seconds).nanmedian()) / row.images / (work(own, middle + 1) - work(own, middle))
+            )
             if math.isfinite(per_image):
                 return work(settings, settings.training.epochs) * images * per_image * ratio
     return None
+
+
+def time_left(settings: Settings, progress: Progress, seconds: float, first_epoch: int) -> float:
+    """Return how many seconds the rest of the epochs takes, if those since `first_epoch` took `seconds`."""
+    now = work(settings, progress.epoch - 1 + progress.step / progress.steps)
+    return seconds / (now - work(settings, first_epoch)) * (work(settings, settings.training.epochs) - now)
 
 
 def _multiply_adds(settings: Settings) -> float:

@@ -9,7 +9,7 @@ from functools import partial
 
 from expertnet.data.datasets import Dataset, dataset_title, has_changed, load_dataset
 from expertnet.errors import DatasetError, RunError, TrainingError, UserError
-from expertnet.network.cost import refuse_if_too_large, work
+from expertnet.network.cost import refuse_if_too_large
 from expertnet.network.model import ExpertNet
 from expertnet.store.checkpoints import ResumeState
 from expertnet.store.checks import load_resume_state
@@ -21,6 +21,7 @@ from expertnet.store.steps import StepLog
 from expertnet.store.trash import move_to_trash
 from expertnet.training.describe import describe
 from expertnet.training.notice import send_notice
+from expertnet.training.pace import time_left
 from expertnet.training.parallel import ALONE, SILENT, Group, listening
 from expertnet.training.place import Place
 from expertnet.training.progress import Progress, TestResult
@@ -218,7 +219,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None)
     run.log(f"Resumed after epoch {trainer.epoch:,}.")
     if has_changed(settings.data, data.info):
         run.log(f"{dataset_title(settings.data.dataset)} has changed. The run keeps the images that it began with.")
-    return list(run.metrics())
+    return run.metrics()
 
 
 def _best(trainer: Trainer) -> dict[str, float | None]:
@@ -229,14 +230,12 @@ def _live(progress: Progress, trainer: Trainer, seconds: float, first_epoch: int
     """Return the changes to the status after a record; `seconds` have passed since `first_epoch` epochs were completed."""
     settings, values = trainer.settings, dict[str, str | float | None](device_memory=device_memory(trainer.device))
     if progress.kind == "step":
-        now = work(settings, progress.epoch - 1 + progress.step / progress.steps)
-        done, left = now - work(settings, first_epoch), work(settings, settings.training.epochs) - now
         values |= {
             "activity": TRAINING,
             "activity_share": None,
             "step": progress.step,
             "images_per_second": progress.images_per_second,
-            "seconds_left": seconds / done * left if seconds > WARM_UP else None,
+            "seconds_left": time_left(settings, progress, seconds, first_epoch) if seconds > WARM_UP else None,
         }
     elif progress.kind == "evaluation":
         is_test = progress.epoch == trainer.epoch or settings.watches_test

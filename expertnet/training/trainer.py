@@ -89,7 +89,7 @@ class Trainer:
         )
         self._log = log
         self.epoch = 0  # completed
-        self.history: list[HistoryRow] = []  # of the completed epochs, also of those before a resume
+        self.history: list[HistoryRow] = []  # of the completed epochs; whoever resumes a run adds those before
         self.best: Best = {"epoch": 0, "accuracy": None, "weights": self.weights()}
 
     @property
@@ -150,8 +150,8 @@ class Trainer:
         with training_memory(self.settings, self.num_classes, len(self.train), self.device):
             training = self.settings.training
             while self.epoch < training.epochs:
-                # Asked before the first epoch too: a run may resume after its last one. The time that an epoch took differs
-                # between processes.
+                # Asked before the first epoch too: a run may resume after its last one. The processes differ in the time that an
+                # epoch took, and only the first one has the history before a resume.
                 ended = self.group.agree(early_end(training, self.history))
                 if ended:
                     self._log(ended)

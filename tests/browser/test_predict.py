@@ -108,7 +108,9 @@ def test_nothing_moves_when_the_images_come_after_the_rest(new_page, server, run
     come.set()
     for route in waiting:
         route.continue_()
-    page.get_by_role("img", name=re.compile("as the network sees it$")).evaluate("(image) => image.decode()")
+    page.get_by_role("img", name=re.compile("as the network sees it$")).wait_for()
+    for image in page.get_by_test_id("stImage").locator("img").all():
+        image.evaluate("(image) => image.decode()")
     assert jumps(page)[before:] == []
 
 

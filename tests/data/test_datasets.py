@@ -67,8 +67,8 @@ def test_fewer_test_images_are_watched_than_take_a_tenth_of_an_epoch():
 def test_fewer_test_images_are_watched_if_an_epoch_learns_from_fewer_training_images(monkeypatch):
     monkeypatch.setattr(datasets, "FEW", 10)
     data = DataSettings(dataset="digits", validation_share=0)  # 1,438 training and 359 test images
-    watched = [len(load_dataset(data, 0, learned_share=share).validation) for share in (1.0, 0.5)]
-    assert watched == [180, 90]  # at most 215 and 107: every second and every fourth
+    seen = [len(load_dataset(data, 0, learned_share=share).validation) for share in (1.0, 0.5)]
+    assert seen == [180, 90]  # at most 215 and 107: every second and every fourth
 
 
 def test_at_least_one_image_per_class_is_held_out_and_one_remains():

@@ -26,8 +26,8 @@ from tests.support.opening import SHIPPED_CONTEXTS, SHIPPED_DIGITS, copy_of_ship
 SEED = 11
 
 
-def answered(labels, answers, sure=0.6):
-    shares = torch.full((len(labels), 3), (1 - sure) / 2)
+def answered(labels, answers, sure=0.6, classes=3):
+    shares = torch.full((len(labels), classes), (1 - sure) / (classes - 1))
     shares[torch.arange(len(labels)), torch.tensor(answers)] = sure
     return Outputs("test", torch.tensor(labels), shares.log(), torch.ones(len(labels), 1, 1), "x")
 
@@ -65,6 +65,13 @@ def test_four_images_that_only_one_network_recognizes_exclude_no_difference_of_0
     wrong = [1 - label if place < 4 else label for place, label in enumerate(labels)]
     table = difference_table(answered(labels, labels), answered(labels, wrong))
     assert (table["low"] < 0).all() and (table["high"] > table["difference"]).all()
+
+
+def test_differences_between_answers_that_never_are_right_leave_no_empty_interval():
+    labels = [0, 0, 0, 0, 2, 3]
+    answers = [[0, 0, 0, 2, 0, 0], [0, 0, 0, 3, 0, 0]]  # the F1 of the classes 2 and 3 is 0 with both
+    table = difference_table(*(answered(labels, each, classes=4) for each in answers))
+    assert (table["low"] < 0).all() and (table["high"] > 0).all()
 
 
 def test_images_in_common_are_found_by_their_pixels_and_count_once():

@@ -9,18 +9,19 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import load_dataset
 from expertnet.settings.fields import build_settings
 from expertnet.store.index import run_rows
-from expertnet.training.pace import ENOUGH_STEPS, expected_seconds, fitted, step_count, training_images
+from expertnet.training.pace import ENOUGH_STEPS, expected_seconds, fitted, step_count, time_left, training_images
+from expertnet.training.progress import Progress
 from expertnet.training.runner import run_training
 from expertnet.training.stop import Stop
 from expertnet.utils.processes import this_process
 from tests.support.small import settings as small
 
 
-def earlier(seconds=2.0, device="CPU, 2 threads", process=None, images=1280, **overrides):
-    """Return the row of a run that took so many seconds for each of three epochs."""
+def earlier(seconds=2.0, device="CPU, 2 threads", process=None, images=1280, epochs=(), **overrides):
+    """Return the row of a run that took so many seconds for each of three epochs, or as long as `epochs` say."""
     status = (SimpleNamespace(device=device, is_here=process is None),)
     settings = build_settings("quick", "digits", overrides)
-    curves = {"seconds": np.array([9.0, seconds, seconds])}
+    curves = {"seconds": np.array(epochs or [9.0, seconds, seconds])}
     return SimpleNamespace(settings=settings, images=images, curves=curves, status=status[0])
 
 
@@ -78,7 +79,7 @@ def test_the_time_is_that_of_the_newest_alike_run_on_this_computer():
         assert expected_seconds(settings, 1280, [other]) is None
 
 
-def test_epochs_in_which_only_the_classifier_learns_take_a_third_of_the_time():
+def test_an_epoch_in_which_only_the_classifier_learns_counts_as_a_third():
     base = {"hardware.device": "cpu", "model.start_from": "x"}
     frozen = build_settings("quick", "digits", base | {"training.frozen_epochs": 9})  # of 12
     whole = build_settings("quick", "digits", {"hardware.device": "cpu"})
@@ -86,5 +87,18 @@ def test_epochs_in_which_only_the_classifier_learns_take_a_third_of_the_time():
     mostly = earlier(**{"model.start_from": "x", "training.frozen_epochs": 2})  # of 3
     assert expected_seconds(whole, 1280, [mostly]) == pytest.approx(12 * 3 * 2)
     assert expected_seconds(frozen, 1280, [mostly]) == pytest.approx(2 * (9 + 3 * 3))
+    half = earlier(epochs=[2.0, 2.0, 6.0, 6.0], **{"model.start_from": "x", "training.frozen_epochs": 2})
+    assert expected_seconds(whole, 1280, [half]) == pytest.approx(12 * 6)
     early = earlier(**{"model.start_from": "x", "training.frozen_epochs": 1})
     assert expected_seconds(whole, 1280, [early]) == pytest.approx(12 * 2)
+
+
+def test_the_time_left_of_a_run_counts_its_frozen_epochs_as_a_third():
+    chosen = {"hardware.device": "cpu", "model.start_from": "x", "training.frozen_epochs": 9}
+    settings = build_settings("quick", "digits", chosen)  # 12 epochs, and 6 in whole ones
+    # after 3 frozen epochs in 9 seconds, 6 frozen and 3 whole ones remain; a whole one takes 9 seconds
+    assert time_left(settings, Progress("step", 3, 10, 10), 9.0, 0) == pytest.approx(6 * 3 + 3 * 9)
+    assert time_left(settings, Progress("step", 10, 10, 10), 36.0, 0) == pytest.approx(2 * 9)
+    # resumed after 6 epochs: 3 frozen and half a whole one
+    assert time_left(settings, Progress("step", 10, 5, 10), 13.5, 6) == pytest.approx(2.5 * 9)
+    assert time_left(build_settings("quick"), Progress("step", 3, 10, 10), 9.0, 0) == pytest.approx(9 * 3)

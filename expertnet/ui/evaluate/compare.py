@@ -58,7 +58,7 @@ def _paired(subject: Subject, other: Run, checkpoint: Checkpoint) -> Pair | None
         return _pair(subject.outputs, outputs) if outputs is not None else None
     split = images_of(other, subject.part) if subject.split is not None else None
     if subject.split is None or split is None:
-        st.caption("These two runs have different images, so comparing them needs the images of both.")
+        st.caption("These two runs may have different images, so comparing them needs the images of both.")
         return None
     outputs = outputs_of(other, checkpoint, subject.part, split)
     if outputs is None:
@@ -67,7 +67,8 @@ def _paired(subject: Subject, other: Run, checkpoint: Checkpoint) -> Pair | None
     if not len(found.places):
         st.info(f"These two runs have no {subject.part} images in common. Choose another run.", icon=":material/info:")
         return None
-    st.caption(in_common_text(found))
+    if not found.is_all:  # else they only come in another order
+        st.caption(in_common_text(found))
     return found
 
 
