@@ -102,6 +102,8 @@ def test_an_ended_run_names_the_epoch_that_it_uses_unless_it_is_the_last():
 
 def test_a_run_that_ended_early_says_so_and_why():
     run = written(RunStore(), **{"training.epochs": 12, "training.patience": 2})
+    lines = [{"epoch": epoch, "val_accuracy": accuracy} for epoch, accuracy in enumerate((0.9, 0.8, 0.7), 1)]
+    (run.path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     run.write_status(run.status().changed(epochs=12, best_epoch=1))
     test = opened("train", run.id)
     bar = test.get("progress")[0].proto
