@@ -44,7 +44,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     HARDEST: ("training.hardest_share=0.5", "training.epochs=10"),
     NARROWER: ("model.expert_blocks=", "model.widths=40,144,144"),
 }
-MEASURED = {"validation": "validation_accuracy", "test": "test_accuracy", "six-views": "test_accuracy_views"}
+MEASURED = {"validation": "validation_accuracy", "test": "test_accuracy", "test-six-views": "test_accuracy_views"}
 VARIANTS = {"equal weights instead of routing": "uniform", "one expert instead of three": "width"}
 
 

@@ -143,8 +143,9 @@ def _resume(store: RunStore, name: str, values: dict[str, Any]) -> Run:
 
 
 def _advice(run: Run, status: Status, runs_dir: Path | None) -> str:
-    """Say which command resumes a stopped run, or gives enough steps to one that took too few; "" for any other run."""
+    """Say why a run ended early, or which command resumes a stopped one, or trains one enough that took too few steps; else ""."""
     from expertnet.findings.outcome import needs_more, outcome
+    from expertnet.training.early_stop import early_end
     from expertnet.training.pace import enough_epochs, more_epochs
 
     resume = quoted(["expertnet", "train", "--resume", run.id, *(["--runs-dir", str(runs_dir)] if runs_dir else [])])
@@ -154,7 +155,7 @@ def _advice(run: Run, status: Status, runs_dir: Path | None) -> str:
     settings, info = run.settings(), run.dataset_info()
     ended = settings, run.preset, status, len(info.classes) if info else 0
     if not needs_more(*ended):
-        return ""
+        return early_end(settings.training, run.metrics()) if status.ended_early else ""
     if status.ended_early:
         return f"{outcome(*ended)} Start a new run with a higher `training.max_minutes` or `training.patience`, which ended this one."
     epochs = more_epochs(settings.training.epochs, enough_epochs(status.steps))

@@ -7,7 +7,7 @@ from expertnet.charts.evaluation import difference_dots
 from expertnet.evaluation.compare import GROUPS, class_differences, difference_table, disagreements
 from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.finding import Finding, cached
-from expertnet.utils.text import counted, listed, points
+from expertnet.utils.text import counted, listed, points, signed
 
 DRAWN, NAMED = 30, 3  # classes
 
@@ -23,6 +23,7 @@ def difference(first: Outputs, second: Outputs) -> Finding:
     elif gain["high"] < 0:
         sentence = f"The second network is better by {size} {interval}."
     else:
+        size = f"{signed(gain['difference'])} points"
         sentence = f"These images do not show which network is better: the difference is {size} {interval}."
     alone, other, neither = (len(groups[name]) for name in GROUPS)
     images = counted(len(first.labels), f"{first.part} image")

@@ -107,7 +107,9 @@ def html_report(
 
 
 def _refuse_other(run: Run, other: Run, part: Part) -> None:
-    """Raise RunError unless a second run has a network, the same classes, and validation images if these are wanted."""
+    """Raise RunError unless a second run is another one that has a network, the same classes, and validation images if these are wanted."""
+    if run.path == other.path:
+        raise RunError(f"Run {run.title} cannot be compared with itself. Choose another run.")
     check_network(other)
     own, others = run.dataset_info(), other.dataset_info()
     if not (own and others and own.classes == others.classes):

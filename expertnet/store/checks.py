@@ -55,10 +55,11 @@ def check_network(run: Run) -> None:
 
 
 def load_weights(run: Run, kind: Checkpoint) -> tuple[dict[str, Tensor], int]:
-    """Return the weights of a checkpoint and their epoch. Raises RunError."""
-    if not run.checkpoints.present():
-        check_network(run)  # says why there are none
-    return run.checkpoints.load(kind)
+    """Return the weights of a checkpoint and their epoch. Raises RunError, also if they have not been trained yet."""
+    weights, epoch = run.checkpoints.load(kind) if run.checkpoints.present() else ({}, 0)
+    if not epoch:
+        check_network(run)  # says why
+    return weights, epoch
 
 
 def has_network(run: Run) -> bool:

@@ -14,7 +14,7 @@ from expertnet.errors import SettingsError, TrainingError
 from expertnet.network.evaluation import Evaluation, Evaluator, batches
 from expertnet.network.model import ExpertNet
 from expertnet.network.stem import WhitenedStem, sample
-from expertnet.settings.schema import Settings
+from expertnet.settings.schema import LAST_SEED, Settings
 from expertnet.store.checkpoints import Best, ResumeState
 from expertnet.store.history import HistoryRow
 from expertnet.training.allocation import training_memory
@@ -55,7 +55,8 @@ class Trainer:
         self.num_classes = len(data.info.classes)
         self.generator = torch.Generator().manual_seed(settings.seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
+            # A source of the same seed began with the classifier of this seed, and its weights fit that: so it would not be new.
+            torch.manual_seed(settings.seed + (LAST_SEED + 1 if start else 0))
             self.model = network() if network else ExpertNet(settings.model, self.num_classes)
             if isinstance(self.model.stem, WhitenedStem):
                 means, stds = torch.tensor(data.info.mean), torch.tensor(data.info.std)

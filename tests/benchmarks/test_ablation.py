@@ -44,7 +44,7 @@ def test_the_table_compares_seed_by_seed():
     assert not any("of another version" in line for line in lines)
     assert lines["no label smoothing"] == ["0", "not measured", "", ""]
     tested = [each | {"test_accuracy_views": each["validation_accuracy"] / 2} for each in found]
-    assert "| 42.50% |" in ablation.table(tested, "six-views")
+    assert "| 42.50% |" in ablation.table(tested, "test-six-views")
 
 
 def split(line):

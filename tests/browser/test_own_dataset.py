@@ -15,7 +15,7 @@ from tests.support.served import open_page, press_until, serving, settle
 
 DIFFERENCE = (
     r"^(The (first|second) network is better by|These images do not show which network is better: the difference is) "
-    r"(under )?\d+\.\d points \(95%: [+-]\d+\.\d to [+-]\d+\.\d\)\. "
+    r"(under )?[+-]?\d+\.\d points \(95%: [+-]\d+\.\d to [+-]\d+\.\d\)\. "
     r"Of \d+ test images?, only the first is right on \d+, and only the second on \d+\. On \d+, both are wrong in different ways\.$"
 )
 COLORS = {"blue": (40, 60, 220), "green": (40, 200, 70), "red": (220, 50, 40)}

@@ -97,10 +97,19 @@ def test_wrong_arguments_are_rejected(trained, words, says):
     assert says in refused(command("evaluate", *words, **trained.env))
 
 
+@pytest.fixture
+def copied(trained):
+    """The ID of a second run with the same network, and older."""
+    folder = trained.run.path.with_name("20200101-000000-0000")
+    shutil.copytree(trained.run.path, folder)
+    yield folder.name
+    shutil.rmtree(folder)
+
+
 @pytest.mark.slow
-def test_a_report_is_one_file_that_needs_no_other(trained, tmp_path):
+def test_a_report_is_one_file_that_needs_no_other(trained, copied, tmp_path):
     file = tmp_path / "report.html"
-    done = command("evaluate", "latest", "--validation", "--report", file, "--compare", "latest", **trained.env)
+    done = command("evaluate", "latest", "--validation", "--report", file, "--compare", copied, **trained.env)
     assert done.returncode == 0 and f"Wrote {file}." in done.stderr, done.stderr
     assert "on 143 validation images of digits" in done.stdout
     text = file.read_text()
@@ -120,12 +129,12 @@ def test_a_report_is_one_file_that_needs_no_other(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_report_on_another_dataset_is_about_its_images(trained, tmp_path):
+def test_a_report_on_another_dataset_is_about_its_images(trained, copied, tmp_path):
     for name in range(10):
         (tmp_path / "pets" / str(name)).mkdir(parents=True)
         for number in range(5):
             Image.new("RGB", (8, 8), (number, name, 9)).save(tmp_path / "pets" / str(name) / f"{number}.png")
-    words = ("evaluate", "latest", "--dataset", tmp_path / "pets", "--compare", "latest")
+    words = ("evaluate", "latest", "--dataset", tmp_path / "pets", "--compare", copied)
     before = sorted(trained.run.path.iterdir())
     done = command(*words, "--report", tmp_path / "r.html", **trained.env)
     assert done.returncode == 0 and "on 10 test images of pets" in done.stdout, done.stderr

@@ -72,6 +72,8 @@ def test_runs_that_cannot_be_compared_are_refused():
         html_report(run, "validation", other=finished(store, **{"data.validation_share": 0}))
     with pytest.raises(RunError, match="do not have the same classes"):
         html_report(run, other=Run(SHIPPED_CONTEXTS))
+    with pytest.raises(RunError, match="cannot be compared with itself"):
+        html_report(run, other=run)
     waiting = written(store, "waits")
     waiting.write_config(waiting.config() | {"dataset": run.config()["dataset"]})
     with pytest.raises(RunError, match="no trained network"):

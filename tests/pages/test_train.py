@@ -112,6 +112,7 @@ def test_a_run_that_ended_early_says_so_and_why():
     assert any(
         caption.value == "Stopped early: no better validation accuracy for 2 epochs." for caption in test.caption
     )
+    assert not any("Train longer" in button.label for button in test.button)  # its patience would end it again
 
 
 def test_the_log_has_plain_dates():

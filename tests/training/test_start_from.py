@@ -17,8 +17,10 @@ from expertnet.store.trash import empty_trash, move_to_trash
 from expertnet.training.runner import run_training
 from expertnet.training.start import check_can_start, prepare_resume
 from expertnet.training.stop import Stop
+from expertnet.training.trainer import Trainer
 from expertnet.transfer.export_run import export_run
 from expertnet.transfer.import_run import import_run
+from tests.support.colors import TINY
 from tests.support.small import figures, settings
 
 SEVERAL = {"training.epochs": 3, "training.frozen_epochs": 1}
@@ -68,6 +70,19 @@ def test_the_trunk_is_copied_stays_while_it_is_frozen_and_then_learns(store):
     assert same(best, first, "trunk") and not same(best, first, "classifier")
     assert not same(first, second, "trunk") and not same(first, second, "classifier")
     assert source.id in run.log_tail()
+
+
+def test_the_classifier_is_not_the_one_that_a_source_of_the_same_seed_began_with(data):
+    """The weights of the source would fit it, so that some seeds would begin far ahead of the others."""
+    settings = build_settings("quick", overrides=TINY)
+    source = Trainer(settings, data, threads=1).weights()
+    trunk = {name: value for name, value in source.items() if not name.startswith("classifier.")}
+    begun = [Trainer(settings, data, threads=1, start=trunk).weights() for _ in range(2)]
+    assert all(torch.equal(begun[0][name], value) for name, value in trunk.items())
+    name = "classifier.head.weight"
+    assert torch.equal(begun[0][name], begun[1][name])
+    cosine = torch.cosine_similarity(begun[0][name].flatten(), source[name].flatten(), dim=0)
+    assert abs(cosine) < 0.9, cosine
 
 
 def test_a_start_from_a_warm_router_routes_alike_at_temperature_one():

@@ -78,7 +78,7 @@ def ended_actions(run: Run, status: Status, see_mistakes: Callable[[], None], ne
         if status.epoch >= settings.training.epochs:  # it ended before the test, or its status.json is lost
             label = "Evaluate on the test set"
         action(buttons, label, "play_arrow", "resume", lambda: manager().resume(run), type="primary")
-    elif needs_more and not status.ended_early and (planned := _longer(run, status)):  # or the same limit ends it again
+    elif needs_more and (planned := _longer(run, status)):
         enough = more_epochs(planned, enough_epochs(status.steps))
         label = f"Train longer, to {counted(enough, 'epoch')}"
         action(buttons, label, "update", "enough", lambda: _train_longer(run, enough, planned), type="primary")
@@ -125,7 +125,8 @@ def _more(menu: DeltaGenerator, run: Run, settings: Settings, status: Status) ->
 def _longer(run: Run, status: Status) -> int:
     """Return the epochs planned for a run, or 0 if it cannot be trained longer."""
     most = field_of("training.epochs").maximum or 0
-    if run.shipped or not most > status.epoch > 0 or resume_fault(run) is not None:
+    ends_again = status.ended_early  # by the same limit
+    if run.shipped or ends_again or not most > status.epoch > 0 or resume_fault(run) is not None:
         return 0
     return max(status.epoch, run.settings().training.epochs)
 
