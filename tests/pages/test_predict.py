@@ -171,6 +171,16 @@ def test_two_runs_answer_side_by_side():
         )
 
 
+def test_a_second_network_that_does_not_know_the_class_of_an_image_is_not_called_wrong():
+    run = finished(RunStore())
+    other = Run(shutil.copytree(SHIPPED_CONTEXTS, RunStore().root / SHIPPED_CONTEXTS.name))
+    test = opened("predict", run.id)
+    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    assert len(answers(test)) == 2
+    assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 1
+    assert sum("The true class of test image" in caption.value for caption in test.caption) == 2
+
+
 def test_an_image_that_two_runs_answer_can_be_added_to_a_dataset_once(tmp_path, monkeypatch):
     run, other = finished(RunStore()), finished(RunStore(), seed=1)
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there

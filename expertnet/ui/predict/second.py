@@ -1,5 +1,7 @@
 """A second run, whose answers are shown beside those of the first."""
 
+from dataclasses import replace
+
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.inference.predictor import Predictor, load_predictor
@@ -37,10 +39,13 @@ def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run, be
     """
     checkpoint = second.checkpoints.present()[0]
     other = load_predictor(second, checkpoint, threads=1)
-    answers = classify(second, checkpoint, other, [shown.given], "answers of the second run")
+    given = shown.given
+    if given.label not in other.classes:  # then no answer of this network can be right
+        given = replace(given, label=None)
+    answers = classify(second, checkpoint, other, [given], "answers of the second run")
     with below:
         novelty = novelty_of(second, checkpoint, other)
-    read, unreadable = classified([shown.given], answers, novelty, temperature_of(second, checkpoint))
+    read, unreadable = classified([given], answers, novelty, temperature_of(second, checkpoint))
     show_unreadable(unreadable)
     if read:
         show_pair([(run, predictor, shown), (second, other, read[0])])
