@@ -180,8 +180,8 @@ def _train(
                 scalars.write(progress.metrics)
                 # a longer training invalidates the test figures
                 untested = dict.fromkeys(TestResult.__annotations__)
-                accuracy = progress.metrics["val_accuracy"]
-                writer.update(epoch=trainer.epoch, step=0, val_accuracy=accuracy, **_best(trainer), **untested)
+                figures = {"val_accuracy": progress.metrics["val_accuracy"], **_best(trainer), **untested}
+                writer.update(epoch=trainer.epoch, step=0, activity=TRAINING, activity_share=None, **figures)
             elif progress.test:
                 # with no validation set, best_val_accuracy is this figure too, in the precision of the training
                 same = {"best_val_accuracy": progress.test["test_accuracy"]} if settings.watches_test else {}

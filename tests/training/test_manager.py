@@ -45,6 +45,13 @@ def test_the_share_that_is_done_never_falls_while_a_run_trains(store):
 
 
 @pytest.mark.slow
+def test_a_completed_epoch_is_no_longer_evaluated(store):
+    run, seen = store.create(settings(**{"training.epochs": 3})), []
+    run_training(run, Stop(), on_progress=lambda status: seen.append((status.activity, status.epoch)))
+    assert {completed for activity, completed in seen if activity == "Evaluating on the validation set"} == {0, 1, 2}
+
+
+@pytest.mark.slow
 def test_a_finished_run_that_has_lost_its_status_is_measured_again(store):
     run = store.create(settings(**{"training.epochs": 2}))
     before = run_training(run, Stop())
