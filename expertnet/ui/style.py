@@ -77,6 +77,7 @@ div.st-key-answer-parts {
 div.st-key-answer-parts > :has(> .st-key-room-answer-image) {grid-area: image}
 div.st-key-answer-parts > :has(> .st-key-answer-text) {grid-area: answer}
 div.st-key-answer-parts > :has(> .st-key-answer-actions) {grid-area: actions}
+div.st-key-answer-actions {min-height: 40px}
 @media (min-width: 641px) {
   div.st-key-one-image {
     display: grid; column-gap: 2rem;

@@ -103,6 +103,7 @@ def test_nothing_moves_when_the_images_come_after_the_rest(new_page, server, run
     with page.expect_request(LATE[late]):
         open_page(page, f"{server}/predict?run={run.id}&image=1")
     settle(page.get_by_role("heading", name=ANSWER))
+    page.get_by_role("link", name="See routing").wait_for()
     expect(page.locator("[data-testid=stVegaLiteChart]:not(:has(.marks))")).to_have_count(0)
     before = len(jumps(page))
     come.set()
