@@ -22,7 +22,7 @@ from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.utils.text import percent
 from tests.support.opening import SHIPPED_CONTEXTS, finished, opened
-from tests.support.predict import answers, files, sources, upload, uploading
+from tests.support.predict import answers, files, second, sources, upload, uploading
 
 
 def test_an_empty_page_names_the_classes_and_the_image_size():
@@ -126,7 +126,7 @@ def test_where_the_true_class_is_known_the_page_says_whether_the_answer_is_right
         said, judged = [caption.value for caption in test.caption], "right" if right[place] else "wrong"
         assert f"The answer is {judged}. The true class of test image {place + 1} is {split.labels[place]}." in said
         assert bool(test.warning) is unlike[place] and not any("may be wrong" in each.value for each in test.warning)
-    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    second(test).set_value(other.id).run()
     assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 2
 
 
@@ -153,39 +153,11 @@ def test_the_page_says_where_the_decision_lies_and_what_each_expert_adds():
         assert f"{part}: {added:+.2f}" in said
 
 
-def test_two_runs_answer_side_by_side():
-    runs = [finished(RunStore()), finished(RunStore(), seed=1, **{"data.image_size": 16})]
-    test = opened("predict", runs[0].id)
-    assert len(answers(test)) == 1
-    next(control for control in test.selectbox if control.label == "Compare with").set_value(runs[1].id).run()
-    assert not test.exception and not test.error and len(answers(test)) == 2
-    assert len(test.get("vega_lite_chart")) == 4
-    said, split = [caption.value for caption in test.caption], load_own_test_set(runs[0])
-    place = split.labels.tolist().index(0)
-    for run, answer in zip(runs, answers(test), strict=True):
-        label, image = int(answer.split()[1]), load_own_test_set(run).images[place]
-        found = attribute(load_predictor(run), image)
-        assert all(
-            f"{part}: {added:+.2f}" in said
-            for part, added in zip(found.parts, found.maps[label].sum((1, 2)).tolist(), strict=True)
-        )
-
-
-def test_a_second_network_that_does_not_know_the_class_of_an_image_is_not_called_wrong():
-    run = finished(RunStore())
-    other = Run(shutil.copytree(SHIPPED_CONTEXTS, RunStore().root / SHIPPED_CONTEXTS.name))
-    test = opened("predict", run.id)
-    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
-    assert len(answers(test)) == 2
-    assert sum(caption.value.startswith("The answer is ") for caption in test.caption) == 1
-    assert sum("The true class of test image" in caption.value for caption in test.caption) == 2
-
-
 def test_an_image_that_two_runs_answer_can_be_added_to_a_dataset_once(tmp_path, monkeypatch):
     run, other = finished(RunStore()), finished(RunStore(), seed=1)
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))  # datasets of one's own are there
     test = upload(uploading(run.id), "four.png")
-    next(control for control in test.selectbox if control.label == "Compare with").set_value(other.id).run()
+    second(test).set_value(other.id).run()
     (menu,) = test.menu_button
     menu.click("4").run()
     (dataset,) = dataset_ids()

@@ -37,8 +37,12 @@ def test_a_sweep_that_ended_shows_its_findings_and_goes_on():
     ):
         test.segmented_control(key="sweep view").set_value(view).run()
         assert not test.exception and says in text(test) and test.get("vega_lite_chart")
+    trials, seeds = (frame.value for frame in test.dataframe)
+    assert seeds["Learning rate"].tolist() == trials["Learning rate"].tolist()[: len(seeds)]  # rounded alike
     click(test, "Train with these seeds")
-    assert len(RunStore().list()) == 12 + 3 * 4
+    assert len(RunStore().list()) == 12 + 3 * 4 and "12 runs added to the queue." in test.toast[-1].value
+    click(test, "Train with these seeds")
+    assert len(RunStore().list()) == 12 + 3 * 4 and "already queued" in test.toast[-1].value
     click(test, "Train the best longer")
     assert {run.settings().training.epochs for run in RunStore().list()} == {4, 16}
     click(test, "10 more trials")

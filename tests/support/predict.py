@@ -24,6 +24,10 @@ def sources(test):
     return next(control for control in test.segmented_control if control.label == "Images from")
 
 
+def second(test):
+    return next(control for control in test.selectbox if control.label == "Compare with")
+
+
 def answers(test):
     return [heading.value for heading in test.subheader if heading.value.startswith("Answer: ")]
 

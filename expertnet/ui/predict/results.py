@@ -16,6 +16,7 @@ from expertnet.inference.polarity import unlike_training
 from expertnet.inference.predictor import BATCH, Predictor
 from expertnet.routing.weights import weights_table
 from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.index import row_labels, rows_of
 from expertnet.store.run import Run
 from expertnet.ui import shell
 from expertnet.ui.chart import show_chart
@@ -92,6 +93,7 @@ def show_answer(run: Run, predictor: Predictor, shown: Classified, mistakes: Seq
 
 def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
     """Show the answers of two runs for an image side by side, each with its charts and where its logit comes from."""
+    labels = row_labels(rows_of([run for run, *_ in pair]))
     for column, of, (run, predictor, shown) in zip(
         st.columns(2, gap="medium"), (" of run 1", " of run 2"), pair, strict=True
     ):
@@ -101,7 +103,7 @@ def show_pair(pair: Sequence[tuple[Run, Predictor, Classified]]) -> None:
                 _image(shown)
                 with st.container(width="stretch", gap="xsmall"):
                     _answer(shown)
-                    st.caption(escape(run.title))
+                    st.caption(escape(labels[run.id]))
             _likeness(run, predictor, shown, of)
             _bars(shown, f"bars{of}")
             _routing(predictor, shown, f"heat{of}")

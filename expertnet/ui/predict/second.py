@@ -2,34 +2,49 @@
 
 from dataclasses import replace
 
+import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.store.index import TRAINED, open_index
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.ui.choices import went_back
 from expertnet.ui.predict.calibration import temperature_of
 from expertnet.ui.predict.gallery import Classified, classified
 from expertnet.ui.predict.novelty import novelty_of
 from expertnet.ui.predict.results import classify, show_pair, show_unreadable
-from expertnet.ui.run_picker import descriptions, offered_runs
+from expertnet.ui.run_picker import SECOND, descriptions, offered_runs
+from expertnet.ui.shell import toast
+
+KEY = "second run"  # in the session: the id of the second run, or None
 
 
 def pick_second(row: DeltaGenerator, run: Run) -> Run | None:
-    """Ask for a second run in a row of controls. Return None if there is no other or the user chooses none."""
-    rows = offered_runs(row, open_index(RunStore()), "", "second", TRAINED)
+    """Ask for a second run in a row of controls, stored in the URL. Return None if the user chooses none or there is no other."""
+    asked = went_back() or KEY not in st.session_state
+    kept = st.query_params.get(SECOND) if asked else st.session_state[KEY]
+    rows = offered_runs(row, open_index(RunStore()), kept or "", "second", TRAINED)
     rows.pop(run.id, None)
     if not rows:
         return None
+    if asked and kept and kept not in rows:
+        toast("The second run in the URL is not here, or it is the first one.")
+    st.session_state[KEY] = kept if kept in rows else None  # not by `index`, or the choice could not be cleared
     chosen = row.selectbox(
         "Compare with",
         list(rows),
         index=None,
+        key=KEY,
         format_func=descriptions(rows.values()).__getitem__,
         placeholder="Compare with …",
         label_visibility="collapsed",
     )
-    return rows[chosen].run if chosen else None
+    if chosen is None:
+        st.query_params.pop(SECOND, None)
+        return None
+    st.query_params[SECOND] = chosen
+    return rows[chosen].run
 
 
 def show_both(run: Run, predictor: Predictor, shown: Classified, second: Run, below: DeltaGenerator) -> None:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from expertnet.sweeps.follow_up import BEST, SEEDS, queue_repeats, repeats, repeats_table, train_longer
 from expertnet.sweeps.sweep import Sweep
+from expertnet.sweeps.trials import value_text
 from expertnet.training.manager import manager
 from expertnet.ui.shell import action, shown_error, toast
 from expertnet.utils.text import counted, escape
@@ -31,13 +32,16 @@ def follow_up(sweep: Sweep) -> None:
         def repeat() -> None:
             queued = queue_repeats(sweep, int(best), int(seeds))
             manager().wake()
-            toast(f"{counted(len(queued), 'run')} added to the queue.")
+            added = f"{counted(len(queued), 'run')} added to the queue."
+            toast(added if queued else "These runs are already queued, in training or finished.")
 
         action(row, "Train with these seeds", "casino", "train seeds", repeat)
         with shown_error():
             found = repeats(sweep, int(best), int(seeds))
             labels = {dimension.key: dimension.field.label for dimension in sweep.plan().space}
             table = repeats_table(found).rename(columns=labels | {"trial": "Trial", "in the sweep": "In the sweep"})
+            for label in labels.values():
+                table[label] = table[label].map(value_text)
             shares = ("In the sweep", "validation", "validation sd", "test", "test sd")
             percent = {name: st.column_config.NumberColumn(format="percent") for name in shares}
             st.dataframe(table, hide_index=True, column_config=percent, alt="The best trials with several seeds")
