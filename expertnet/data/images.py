@@ -17,12 +17,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from expertnet.data import heic
+from expertnet.data.structure import keeps_coefficients, openable
 from expertnet.errors import ImageError
 from expertnet.utils.memory import trim_memory
 
 MAX_BYTES = 50 * 2**20  # of a file
 MAX_PIXELS = 50_000_000  # of up to 4 bytes each, however many threads decode
-MAX_PROGRESSIVE_PIXELS = 30_000_000  # of a progressive JPEG, whose coefficients the decoder keeps
+MAX_PROGRESSIVE_PIXELS = 30_000_000  # of a JPEG in several scans, whose coefficients the decoder keeps
 MAX_HEIC_PIXELS = 25_000_000  # of a HEIC photo, whose decoder keeps two more copies; phones take up to 24.5 million
 MAX_COPIED_PIXELS = 16_000_000  # of a WebP or a TIFF of large strips, whose decoders keep up to three more copies
 LARGE = 4_000_000  # pixels; larger images are decoded one at a time
@@ -114,23 +115,23 @@ def load_thumbnail(data: bytes, largest: int) -> tuple[Tensor, tuple[int, int]]:
 
 def announced_pixels(data: bytes) -> int:
     """Return the number of pixels that the header of an image file announces. Raises ImageError as `read_image` does."""
-    with _opened(data) as image:
+    with _opened(data) as (image, _):
         return image.width * image.height
 
 
 def _decoded(data: bytes, use: Callable[["_Upright"], T]) -> T:
     """Return what `use` makes of the upright image, while its memory is accounted for."""
-    with _opened(data) as image:
+    with _opened(data) as (image, most):
         pixels = image.width * image.height
-        with _budget.reserve(pixels * MAX_PIXELS // _most_pixels(image)):
+        with _budget.reserve(pixels * MAX_PIXELS // most):
             if pixels > LARGE:
                 return _large_images.submit(_use_upright, image, use).result()
             return _use_upright(image, use)
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Yield an image within the limits, of which only the header has been read. Makes an ImageError of any other error."""
+def _opened(data: bytes) -> Iterator[tuple[Image.Image, int]]:
+    """Yield an image of which only the header has been read, and its limit in pixels. Makes an ImageError of any other error."""
     if not data:
         raise ImageError("The file is empty. Choose an image.")
     if len(data) > MAX_BYTES:
@@ -139,10 +140,12 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         is_heic = heic.is_heic(data)
         if is_heic:
             heic.register_heic()
+        data = openable(data)
         with Image.open(io.BytesIO(data), formats=(heic.FORMAT,) if is_heic else FORMATS) as image:
-            if image.width * image.height > (most := _most_pixels(image)):
+            most = MAX_PROGRESSIVE_PIXELS if keeps_coefficients(data) else _most_pixels(image)
+            if image.width * image.height > most:
                 raise _too_large(most)
-            yield image
+            yield image, most
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -157,8 +160,6 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 def _most_pixels(image: Image.Image) -> int:
     """Return the limit of an image, which depends on what its decoder keeps beside the pixels."""
-    if "progressive" in image.info:
-        return MAX_PROGRESSIVE_PIXELS
     if image.format == heic.FORMAT:
         return MAX_HEIC_PIXELS
     is_copied = image.format == "WEBP"
@@ -241,11 +242,11 @@ def _turn(image: Image.Image) -> int:
 
 def _conversion(image: Image.Image) -> tuple[str, Callable[[Image.Image], Image.Image]]:
     """Return RGB or 8-bit gray, and what converts a part of the image to it, with transparency on white."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # Pillow's conversions would clip values at 255
+        low, high = _range(image)
+        return "L", lambda part: _eight_bits(part, low, high, image.info.get("transparency"))
     if image.has_transparency_data:
         return "RGB", _on_white
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # Pillow's conversion would clip values at 255
-        low, high = _range(image)
-        return "L", lambda part: _eight_bits(part, low, high)
     mode = "L" if image.mode == "L" else "RGB"
     return mode, lambda part: part.convert(mode)
 
@@ -277,9 +278,10 @@ def _range(image: Image.Image) -> tuple[float, float]:
     return low, high
 
 
-def _eight_bits(strip: Image.Image, low: float, high: float) -> Image.Image:
-    values = (_values(strip) - low) * (255 / max(high - low, 1e-12))
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+def _eight_bits(strip: Image.Image, low: float, high: float, transparent: int | None) -> Image.Image:
+    values = _values(strip)
+    scaled = ((values - low) * (255 / max(high - low, 1e-12))).round().clip(0, 255).astype(np.uint8)
+    return Image.fromarray(scaled if transparent is None else np.where(values == transparent, np.uint8(255), scaled))
 
 
 def fit(image: Image.Image, image_size: int) -> Tensor:

@@ -24,20 +24,20 @@ classes, size = json.loads(facts["classes"]), int(facts["image_size"])
 
 
 def eight_bits(image):
-    """Return grayscale of 16 or 32 bits in 8 bits. Pillow's conversion would clip its values at 255."""
+    """Return grayscale of 16 or 32 bits in 8 bits, on white. Pillow's conversions would clip its values at 255."""
     values = np.nan_to_num(np.asarray(image, np.float32))
     low, high = float(values.min()), float(values.max())
     if low >= 0:
         limits = (1.0, 255.0) if image.mode == "F" else (65535.0,)
         low, high = 0.0, next((limit for limit in limits if high <= limit), high)
-    scaled = (values - low) * (255 / max(high - low, 1e-12))
-    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    scaled = ((values - low) * (255 / max(high - low, 1e-12))).round().clip(0, 255).astype(np.uint8)
+    return Image.fromarray(np.where(values == image.info.get("transparency", np.nan), np.uint8(255), scaled))
 
 
 def pixels(path):
     """Return the largest centered square of an image, upright and on white: (3, size, size) uint8."""
     image = ImageOps.exif_transpose(Image.open(path))
-    if image.mode[0] in "IF" and not image.has_transparency_data:
+    if image.mode[0] in "IF":
         image = eight_bits(image)
     image = image.convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -2,9 +2,12 @@
 
 import pytest
 
+from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
+from expertnet.transfer.export_onnx import export_onnx, package
 from tests.support.onnx_networks import graph, predictor
-from tests.support.opening import finished
+from tests.support.onnx_scripts import unpacked
+from tests.support.opening import SHIPPED_CONTEXTS, finished
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,13 @@ def plain():
     """The network of the report, and its graph."""
     net = predictor()
     return net, graph(net)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, shared_data):
+    """A run, its network and the folder of its export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPERTNET_DATA", str(shared_data))
+        run = Run(SHIPPED_CONTEXTS)
+        found = export_onnx(run)
+        return run, found, unpacked(package(run, found, "# A card"), tmp_path_factory.mktemp("onnx"))

@@ -1,33 +1,24 @@
 """ONNX networks, checked in onnxruntime against PyTorch."""
 
-import io
 import json
-import runpy
-import shlex
-import subprocess
-import sys
-import zipfile
 
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from expertnet.data.images import load_image
 from expertnet.errors import DatasetError, RunError
 from expertnet.evaluation.outputs import measure_outputs
 from expertnet.inference.predictor import load_predictor
 from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from expertnet.transfer import onnx_graph as graphs
-from expertnet.transfer.export_network import network_file
 from expertnet.transfer.export_onnx import Exported, export_onnx, golden_images, package
 from expertnet.transfer.onnx_check import check, open_session, outputs
 from expertnet.transfer.onnx_precision import Precision
-from expertnet.transfer.snippets import for_network, for_onnx
 from tests.support.lab import COLORS, saved_run
 from tests.support.onnx_networks import graph, images, predictor
+from tests.support.onnx_scripts import run_script, unpacked
 from tests.support.opening import SHIPPED_CONTEXTS, finished
 
 pytestmark = pytest.mark.slow
@@ -89,43 +80,6 @@ def test_a_graph_says_what_it_is(plain):
     assert [axis.dim_param or axis.dim_value for axis in source.type.tensor_type.shape.dim] == ["N", 3, 8, 8]
 
 
-def unpacked(content, folder):
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def run_script(folder, *words):
-    return subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, shared_data):
-    """A run, its network and the folder of its export."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPERTNET_DATA", str(shared_data))
-        run = Run(SHIPPED_CONTEXTS)
-        found = export_onnx(run)
-        return run, found, unpacked(package(run, found, "# A card"), tmp_path_factory.mktemp("onnx"))
-
-
-def test_the_check_in_the_zip_needs_only_onnxruntime_and_pillow(exported, tmp_path):
-    _, _, folder = exported
-    blocked = "import sys; sys.modules.update(torch=None, expertnet=None); import runpy; runpy.run_path('check.py', run_name='__main__')"
-    done = run_script(folder, "-c", f"import sys; sys.path.insert(0, '.'); {blocked}")
-    assert done.returncode == 0, done.stderr
-    assert "probabilities: at most" in done.stdout and "routing: at most" in done.stdout
-    for path in folder.iterdir():
-        if path.is_file():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "images").symlink_to(folder / "images")
-    other = json.loads((folder / "expected.json").read_text())
-    other["routing"][0][1][0] += 0.01
-    (tmp_path / "expected.json").write_text(json.dumps(other))
-    done = run_script(tmp_path, "check.py")
-    assert done.returncode == 1 and "The check failed." in done.stderr
-
-
 @pytest.mark.long
 def test_the_metadata_of_a_calibrated_run_have_the_temperature_that_calibrates_its_probabilities():
     run = finished(RunStore())
@@ -138,72 +92,6 @@ def test_the_metadata_of_a_calibrated_run_have_the_temperature_that_calibrates_i
     powers = probabilities ** (1 / float(facts["temperature"]))
     expected = [each.calibrated(temperature).probabilities.numpy() for each in net.classify(list(pixels))]
     np.testing.assert_allclose(powers / powers.sum(1, keepdims=True), expected, atol=1e-5)
-
-
-def test_files_get_the_classes_that_the_studio_gives_them(exported):
-    run, found, folder = exported
-    names = sorted(path.name for path in (folder / "images").iterdir())
-    files = [folder / "images" / name for name in names]
-    net = load_predictor(run)
-    answers = net.classify([load_image(path.read_bytes(), net.image_size) for path in files])
-    done = run_script(folder, "classify.py", *(f"images/{name}" for name in names))
-    expected = [
-        f"images/{n}: {a.predictions[0].label} {a.predictions[0].probability:.1%}"
-        for n, a in zip(names, answers, strict=True)
-    ]
-    assert done.stdout.splitlines() == expected and len({line.split()[1] for line in expected}) > 1
-    assert found.difference < 1e-4 and found.sentence in (folder / "README.md").read_text()
-    assert "only block 2 has experts" in (folder / "README.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"),
-    [
-        (np.uint16, 0, 65535),
-        (np.uint16, 0, 4000),
-        (np.int32, -500, 70000),
-        (np.float32, 0, 1),
-        (np.float32, 0, 200),
-        (np.float32, -3, 3),
-    ],
-)
-def test_deep_grayscale_becomes_the_pixels_that_the_studio_sees(exported, tmp_path, dtype, low, high):
-    values = np.linspace(low, high, 40 * 30).reshape(30, 40).astype(dtype)
-    Image.fromarray(values).save(tmp_path / "deep.tiff")
-    size = load_predictor(exported[0]).image_size
-    expected = load_image((tmp_path / "deep.tiff").read_bytes(), size).numpy()
-    found = runpy.run_path(str(exported[2] / "classify.py"))["pixels"](tmp_path / "deep.tiff")
-    np.testing.assert_array_equal(found, expected)
-    assert np.ptp(expected) > 10  # not clipped to one value
-
-
-def test_files_that_cannot_be_read_are_named_and_the_others_classified(exported, tmp_path):
-    folder = exported[2]
-    (tmp_path / "notes.txt").write_text("no image")
-    done = run_script(folder, "classify.py", "gone.png", "images/wide.png", str(tmp_path / "notes.txt"))
-    assert done.returncode == 1 and done.stdout.startswith("images/wide.png: ") and done.stdout.count("\n") == 1
-    missing, unreadable = done.stderr.splitlines()
-    assert missing == "gone.png cannot be read: No such file or directory"
-    assert unreadable.startswith(f"{tmp_path / 'notes.txt'} cannot be read: cannot identify image file")
-    done = run_script(folder, "classify.py")
-    assert done.returncode == 1 and done.stderr.startswith("Classify image files: ")
-
-
-def test_the_code_beside_an_export_classifies_a_file(exported, tmp_path, monkeypatch, capsys):
-    run, _, folder = exported
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.safetensors").write_bytes(network_file(run, "best")[0])
-    for name in ("model.onnx", "classify.py", "check.py", "expected.json", "images"):
-        (tmp_path / name).symlink_to(folder / name)
-    (tmp_path / "image.png").symlink_to(folder / "images" / "wide.png")
-    net = load_predictor(run)
-    (answer,) = net.classify([load_image((tmp_path / "image.png").read_bytes(), net.image_size)])
-    exec(for_network("net.safetensors"), {})
-    assert capsys.readouterr().out.startswith(f"{answer.predictions[0].label} tensor(")
-    commands = [shlex.split(line, comments=True) for line in for_onnx("net.zip").splitlines()]
-    done = [run_script(tmp_path, *words[1:]) for words in commands if words[0] == "python" and words[1] != "-m"]
-    assert [each.returncode for each in done] == [0, 0]
-    assert done[1].stdout.startswith(f"image.png: {answer.predictions[0].label} ")
 
 
 def test_several_blocks_with_experts_are_named_in_words(tmp_path):
