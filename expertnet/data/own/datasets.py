@@ -25,6 +25,7 @@ from expertnet.errors import DatasetError
 from expertnet.utils.files import file_lock
 from expertnet.utils.text import cut, listed, plural
 
+DELETED = ".deleted"  # in the trash: the ids of deleted datasets, which runs may still name, one a line
 LOCKED_FOR = 60.0  # seconds to wait for another change
 
 
@@ -32,11 +33,11 @@ LOCKED_FOR = 60.0  # seconds to wait for another change
 
 
 def create_dataset(title: str) -> Version:
-    """Create an empty dataset. Raises DatasetError if there is one of the same name."""
+    """Create an empty dataset, with an id that none has had. Raises DatasetError if there is one of the same name."""
     title = free_title(title)
     ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", ascii_title.lower()).strip("-")[:30].strip("-") or "dataset"
-    taken = {*BUILTIN, *trashed_ids()}
+    taken = {*BUILTIN, *trashed_ids(), *_deleted_ids()}
     for place in range(1, 10_000):
         dataset = slug if place == 1 else f"{slug}-{place}"
         if dataset in taken:
@@ -200,15 +201,24 @@ def restore_dataset(dataset: str) -> Version:
 def delete_dataset(dataset: str, named: Callable[[], set[str]]) -> None:
     """Delete a dataset in the trash permanently, with its decoded images that no run needs (`remove_copies`).
 
-    Raises DatasetError.
+    Raises DatasetError or OSError.
     """
     _refuse_unless_trashed(dataset)
     before = sources(home() / TRASH / dataset / "log.jsonl")
+    if len(before) != 1:  # else it never had an image, so that no run names it
+        with (home() / TRASH / DELETED).open("a") as file:
+            file.write(f"{dataset}\n")
     gone = home() / TRASH / f".{dataset}-{secrets.token_hex(8)}"
     os.rename(home() / TRASH / dataset, gone)  # or a kill would leave a part, which cannot be deleted and is in the way
     for left in home().glob(f"{TRASH}/.{dataset}-*"):
         shutil.rmtree(left, ignore_errors=left != gone)
     remove_copies(before, named)
+
+
+def _deleted_ids() -> list[str]:
+    with suppress(FileNotFoundError):
+        return (home() / TRASH / DELETED).read_text().split()
+    return []
 
 
 def _refuse_unless_trashed(dataset: str) -> None:
