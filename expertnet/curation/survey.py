@@ -17,7 +17,7 @@ from expertnet.data.batches import File, file_batches
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import dataset_title, load_decoded, refuse_if_missing, unreadable_error
 from expertnet.data.images import fit, load_thumbnail
-from expertnet.data.sources import find_source, list_entries, list_layout
+from expertnet.data.sources import find_source, list_layout
 from expertnet.errors import ImageError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -26,6 +26,7 @@ SIDE = 64  # pixels at which images are measured: cleanvision judges blur at thi
 HASHED = 32  # pixels of which the hash keeps the lowest 8 x 8 frequencies, as in imagehash.phash
 WEIGHTS = np.array([0.241, 0.691, 0.068], dtype=np.float32)  # of squared red, green and blue in perceived brightness
 BATCH = 500  # images of a built-in dataset
+UNREAD = "The file could not be read ({}). Check its permissions and the disk."
 ELSEWHERE = "The file is not in a class folder, or its file extension is not that of an image."
 
 
@@ -155,9 +156,9 @@ def _files(
         return name, part, label, width, height, look(image)
 
     def rows() -> Iterator[_Row]:
-        left, done = dict(layout.images), 0
+        left, unread, done = dict(layout.images), dict[str, str](), 0
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "looking") as pool:
-            for batch in file_batches(list_entries(source, cancelled), left):
+            for batch in file_batches(source, left, unread, cancelled):
                 raise_if_cancelled(cancelled)
                 for row in pool.map(seen, batch):
                     if isinstance(row, Unreadable):
@@ -166,5 +167,6 @@ def _files(
                         yield row
                 done += len(batch)
                 progress(f"Looking at {source.name}", done / len(layout.images))
+        unreadable.extend(Unreadable(name, UNREAD.format(why)) for name, why in unread.items())
 
     return layout.classes, rows(), layout.held

@@ -45,7 +45,10 @@ _PACKERS: dict[bytes, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder. `read` returns up to MAX_BYTES + 1 bytes of a file; call it before asking for the next entry."""
+    """A file or folder. `read` returns up to MAX_BYTES + 1 bytes of a file; call it before asking for the next entry.
+
+    It raises OSError if a file in a folder cannot be read, and DatasetError if the archive is damaged.
+    """
 
     path: str  # such as train/cat/1.jpg: relative, without "." or "..", printable
     is_folder: bool
@@ -124,12 +127,17 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
 
 
 def read_file(path: Path, size: int) -> bytes:
-    """Return at most `size` and MAX_BYTES + 1 bytes of a file, b"" if it cannot be read."""
+    """Return at most `size` and MAX_BYTES + 1 bytes of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(min(size, MAX_BYTES + 1))
+
+
+def read_or_nothing(read: Callable[[], bytes]) -> bytes:
+    """Return what `read` returns, or b"", which counts as an unreadable image, if it raises OSError."""
     try:
-        with path.open("rb") as file:
-            return file.read(min(size, MAX_BYTES + 1))
+        return read()
     except OSError:
-        return b""  # counts as an unreadable image
+        return b""
 
 
 def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:

@@ -1,20 +1,23 @@
 """Decode images into batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64)."""
 
+import errno
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from expertnet.data.archives import Entry
 from expertnet.data.builtin import Images
 from expertnet.data.class_folders import Layout, refuse_empty_classes
+from expertnet.data.heic import can_read, is_heic
 from expertnet.data.images import fit, load_image
+from expertnet.data.own.versions import Version
 from expertnet.data.sources import Source, list_entries
-from expertnet.errors import ImageError
+from expertnet.data.unread import NO_DECODER
+from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import counted, printable
 
@@ -47,21 +50,23 @@ def decode_files(
     layout: Layout,
     image_size: int,
     unreadable: list[str],
+    unread: dict[str, str],
     held: list[int],
     progress: Report = silent,
     cancelled: ShouldStop = never,
 ) -> Iterator[Batch]:
     """Yield batches of the images that a layout names, in the order the files are stored.
 
-    The paths of unreadable images are added to `unreadable`, and the places of validation images among those for training (from 0)
-    to `held`. Raises DatasetError at the end if a class has no others.
+    The paths of all files that are skipped are added to `unreadable`, those of files that could be read another time also to
+    `unread`, with the reasons, and the places of validation images among those for training (from 0) to `held`. Raises DatasetError
+    at the end if a class has no others, and what `file_batches` raises.
     """
     # Pillow decodes without Python's lock, so threads share the work. Files are read before, not meanwhile: a thread
     # that holds the lock would make small images ten times as slow.
     left, count, trained = dict(layout.images), len(layout.images), 0
     workers = min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers, "decoding") as pool:
-        for batch in file_batches(list_entries(source, cancelled), left):
+        for batch in file_batches(source, left, unread, cancelled):
             raise_if_cancelled(cancelled)
             images: list[Tensor | None] = [None] * len(batch)
             slices = [batch[start::workers] for start in range(workers)]
@@ -69,9 +74,11 @@ def decode_files(
             for start, found in enumerate(decoded):
                 images[start::workers] = found
             good: dict[str, list[tuple[Tensor, int]]] = {"train": [], "test": []}
-            for (name, part, label, _), image in zip(batch, images, strict=True):
+            for (name, part, label, data), image in zip(batch, images, strict=True):
                 if image is None:
                     unreadable.append(name)
+                    if is_heic(data) and not can_read():
+                        unread[name] = NO_DECODER
                     continue
                 if name in layout.held:
                     held.append(trained)
@@ -81,24 +88,56 @@ def decode_files(
                 if pairs:
                     yield part, torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])
             progress(f"Decoding {source.name}", 1 - len(left) / count)
+    unreadable += unread.keys() - set(unreadable)
     refuse_empty_classes(layout, unreadable, source.name, skipped_text(layout, unreadable))
 
 
-def file_batches(found: Iterable[Entry], left: dict[str, tuple[str, int]]) -> Iterator[list[File]]:
-    """Read the files in `left` in the order they are stored, and remove them from it."""
+def file_batches(
+    source: Source, left: dict[str, tuple[str, int]], unread: dict[str, str], cancelled: ShouldStop
+) -> Iterator[list[File]]:
+    """Read the files in `left` in the order they are stored, and remove them from it.
+
+    Those that cannot be read are added to `unread`, with the reason. Raises Cancelled, OSError if the source is gone, or
+    DatasetError if files of it are.
+    """
     batch: list[File] = []
     size = 0
-    for entry in found:
-        planned = left.pop(entry.path, None)
+    for entry in list_entries(source, cancelled):
+        planned = left.get(entry.path)
         if planned is None:
             continue
-        batch.append((entry.path, *planned, entry.read()))
-        size += len(batch[-1][3])
+        try:
+            batch.append((entry.path, *planned, entry.read()))
+            size += len(batch[-1][3])
+        except FileNotFoundError:
+            continue  # it stays in `left`
+        except OSError as error:
+            unread[entry.path] = error.strerror or str(error)
+        del left[entry.path]
         if len(batch) == FILE_BATCH or size > FILE_BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
+    if left:
+        _refuse_if_gone(source, [*left])
+        unread |= dict.fromkeys(left, "the file is lost")
+        left.clear()
+
+
+def _refuse_if_gone(source: Source, lost: list[str]) -> None:
+    """Raise an error, unless all that is wrong is that a dataset of yours has lost files, without which it can still be used."""
+    if isinstance(source, Version):
+        if source.is_gone:
+            raise FileNotFoundError(errno.ENOENT, "the version was deleted", str(source.folder))
+        return
+    if not source.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+    first = printable(lost[0][-LONGEST_NAME:])
+    raise DatasetError(
+        f"{counted(len(lost), 'file')} of {source.name} disappeared while the images were read, such as {first}. "
+        f"Wait until nothing changes {source.name}, then try again."
+    )
 
 
 def _decode(data: bytes, image_size: int) -> Tensor | None:

@@ -38,6 +38,7 @@ class Decoded:
     content: str  # digest of all images and labels, or "" if an older version cached them
     train: Split
     test: Split
+    key: str  # under which it is cached
     held: (
         Tensor  # (M,): places in train of the images that the dataset itself has for validation, ascending; often none
     )
@@ -78,9 +79,24 @@ def load(key: str) -> Decoded | None:
         classes, mean, std = (tuple(info[name]) for name in ("classes", "mean", "std"))
         held = torch.tensor(info.get("held", []), dtype=torch.int64)
         content = info.get("content", "")
-        return Decoded(classes, mean, std, info["note"], content, parts["train"], parts["test"], held)
+        return Decoded(classes, mean, std, info["note"], content, parts["train"], parts["test"], key, held)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def marked(key: str, mark: str) -> str:
+    """Return a key with a mark before the version of the cache."""
+    source, _, version = key.rpartition("-v")
+    return f"{source}{mark}-v{version}"
+
+
+def older_note(key: str) -> str:
+    """Return the note of images that were cached before files that could not be read just then were told apart, or ""."""
+    try:
+        info = json.loads((data_root() / "decoded" / key / "info.json").read_text(encoding="utf-8"))
+        return "" if "mark" in info else str(info["note"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _map(path: Path, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
@@ -117,10 +133,12 @@ def store(
     batches: Iterable[tuple[str, Tensor, Tensor]],
     note: Callable[[], str] = lambda: "",
     held: Sequence[int] = (),
+    mark: Callable[[], str] = lambda: "",
 ) -> Decoded:
     """Cache batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key, and map them.
 
-    `note` is called after the last batch, and `held`, the places of validation images in train, is read then.
+    `note` and `mark`, which becomes a part of the key, are called after the last batch, and `held`, the places of validation images
+    in train, is read then.
     Everything is written to a temporary folder and renamed, so a kill, a second process
     or an error of the batches does no harm. Raises OSError.
     """
@@ -139,7 +157,7 @@ def store(
                 if part == "train":
                     pixels = images.transpose(0, 1).flatten(1).double()
                     sums += torch.stack([pixels.sum(1), pixels.square().sum(1)])
-        info: dict[str, Any] = {"classes": classes, "image_size": image_size, "note": note()}
+        info: dict[str, Any] = {"classes": classes, "image_size": image_size, "note": note(), "mark": mark()}
         for part, found in labels.items():
             (work / f"{part}-labels.bin").write_bytes(torch.cat(found).numpy().data)
             info[part] = sum(map(len, found))
@@ -149,6 +167,7 @@ def store(
         info |= {"mean": (mean / 255).tolist(), "std": (std / 255).tolist(), "content": _digest(work, held)}
         if held:
             info["held"] = list(held)
+        key = marked(key, info["mark"])
         write_atomically(work / "info.json", json.dumps(info).encode())
         _put(work, parent / key, key)
     finally:

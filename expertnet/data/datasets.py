@@ -5,6 +5,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from expertnet.data import cache
@@ -16,6 +17,7 @@ from expertnet.data.own.folders import dataset_ids, is_version
 from expertnet.data.own.versions import Version, find_version
 from expertnet.data.sources import find_source, list_entries, list_layout
 from expertnet.data.splits import Split
+from expertnet.data.unread import mark_of, unmarked, usable_key
 from expertnet.errors import DatasetError, UserError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -147,7 +149,7 @@ def load_test_split(
 def has_changed(data: DataSettings, own: DatasetInfo) -> bool:
     """Return whether file names, sizes and times say that a dataset has changed since a run was trained."""
     key = _known_key(data)
-    return key is not None and source_of(key) != source_of(own.fingerprint)
+    return key is not None and unmarked(source_of(key)) != unmarked(source_of(own.fingerprint))
 
 
 def load_decoded(
@@ -171,17 +173,8 @@ def load_decoded(
     if name not in BUILTIN:
         name = f"{title}/" if title in BUILTIN else title  # a slash marks a folder that is called "digits"
     images = len(decoded.train) + len(decoded.test)
-    info = DatasetInfo(
-        name,
-        decoded.classes,
-        decoded.mean,
-        decoded.std,
-        data.image_size,
-        key,
-        decoded.content,
-        images,
-        len(decoded.held),
-    )
+    classes, mean, std, held = decoded.classes, decoded.mean, decoded.std, len(decoded.held)
+    info = DatasetInfo(name, classes, mean, std, data.image_size, decoded.key, decoded.content, images, held)
     if own is not None:
         refuse_other_images(title, own, info)
     return own or info, decoded
@@ -223,14 +216,14 @@ def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known
         return f"{data.dataset}-{ending}"
     path = find_source(data)
     if isinstance(path, Version):
-        return f"{path.source}-{ending}"
+        return usable_key(f"{path.source}-{ending}")
     if path.is_dir():
         digest = hashlib.sha256(os.fsencode(path.resolve()))
         for entry in list_entries(path, cancelled):
             digest.update(repr((entry.path, entry.is_folder, entry.stamp)).encode())
-        return f"folder-{digest.hexdigest()[:32]}-{ending}"
+        return usable_key(f"folder-{digest.hexdigest()[:32]}-{ending}")
     content = cache.digest_of(path, progress=progress, cancelled=cancelled, only_known=only_known)
-    return content and f"archive-{content[:32]}-{ending}"
+    return content and usable_key(f"archive-{content[:32]}-{ending}")
 
 
 def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldStop) -> Decoded:
@@ -240,10 +233,11 @@ def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldSto
         classes, train, test = spec.read(folder, data.image_size, progress, cancelled)
         batches = decode_arrays(spec.title, train, test, data.image_size, progress, cancelled)
         return cache.store(key, data.image_size, classes, batches)
-    source, unreadable, held = find_source(data), list[str](), list[int]()
+    source, unreadable, unread, held = find_source(data), list[str](), dict[str, str](), list[int]()
     layout = list_layout(source, progress, cancelled)
-    batches = decode_files(source, layout, data.image_size, unreadable, held, progress, cancelled)
-    decoded = cache.store(key, data.image_size, layout.classes, batches, lambda: skipped_text(layout, unreadable), held)
+    batches = decode_files(source, layout, data.image_size, unreadable, unread, held, progress, cancelled)
+    note, mark = partial(skipped_text, layout, unreadable), partial(mark_of, unread)
+    decoded = cache.store(key, data.image_size, layout.classes, batches, note, held, mark)
     if decoded.note:
         progress(decoded.note, None)
     return decoded

@@ -17,6 +17,15 @@ def is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and data[8:12] in _BRANDS
 
 
+def can_read() -> bool:
+    """Return whether pillow-heif is installed."""
+    try:
+        register_heic()
+    except ImageError:
+        return False
+    return True
+
+
 @cache
 def register_heic() -> None:
     """Teach Pillow to read HEIC, where it is asked for `FORMAT`. Raises ImageError without pillow-heif.

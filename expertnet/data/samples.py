@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from expertnet.data import planted
+from expertnet.data.archives import read_or_nothing
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import find_cached, load_test_split
 from expertnet.data.images import load_image
@@ -71,7 +72,7 @@ def read_samples(data: DataSettings, paths: Sequence[str]) -> bool:
             if entry.path in missing:
                 missing.remove(entry.path)
                 with suppress(ImageError):
-                    images[entry.path] = load_image(entry.read(), SIDE)
+                    images[entry.path] = load_image(read_or_nothing(entry.read), SIDE)
             if not missing:
                 break
     except (DatasetError, OSError):  # the scan or the training says what is wrong

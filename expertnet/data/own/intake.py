@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from expertnet.data.archives import entries, read_file
+from expertnet.data.archives import entries, read_file, read_or_nothing
 from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
 from expertnet.data.own.contents import Contents, OwnImage
 from expertnet.data.own.datasets import edit, refuse_if_gone
@@ -96,11 +96,12 @@ def is_image_file(path: Path) -> bool:
 def files_at(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a folder or an archive, or an image itself. Raises DatasetError or OSError."""
     if is_image_file(path):
-        yield printable(path.name), read_file(path, MAX_BYTES + 1)  # JSON cannot hold names that are not UTF-8
+        name = printable(path.name)  # JSON cannot hold names that are not UTF-8
+        yield name, read_or_nothing(lambda: read_file(path, MAX_BYTES + 1))
         return
     for entry in entries(path):
         if not entry.is_folder:
-            yield entry.path, entry.read()
+            yield entry.path, read_or_nothing(entry.read)
 
 
 def stage(

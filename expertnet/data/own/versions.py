@@ -1,6 +1,5 @@
 """Read datasets of your own: every version, and the changes between them."""
 
-import errno
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from expertnet.data.archives import Entry, read_file
+from expertnet.data.archives import Entry, read_file, read_or_nothing
 from expertnet.data.own.contents import Contents, OwnImage
 from expertnet.data.own.folders import REFERENCE, blob, log_of
 from expertnet.data.own.log import damaged, lines
@@ -85,12 +84,14 @@ class Version:
         return blob(self.folder, image.digest)
 
     def read(self, image: OwnImage) -> bytes:
-        """Return the file of an image, b"" if it is missing. Raises OSError if the whole dataset was removed meanwhile."""
-        data = read_file(self.path(image), image.size)
-        # Or a training would skip the other images, and keep the rest as decoded
-        if not data and not self.folder.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "the dataset was removed", str(self.folder))
-        return data
+        """Return the file of an image, b"" if it cannot be read."""
+        return read_or_nothing(partial(read_file, self.path(image), image.size))
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether the dataset was removed, or this version of it was deleted, since it was opened."""
+        found = find_version(self.reference)
+        return found is None or found.key != self.key
 
     def members(self) -> dict[tuple[str, str], list[str]]:
         """Return the paths that `entries` yields, by part ("train", with validation, or "test") and class."""
@@ -119,7 +120,7 @@ class Version:
     def entries(self) -> Iterator[Entry]:
         """Yield the images as files of class folders."""
         for _, image in self.ordered:
-            yield Entry(self._inside(image), False, None, partial(self.read, image))
+            yield Entry(self._inside(image), False, None, partial(read_file, self.path(image), image.size))
 
     def _inside(self, image: OwnImage) -> str:
         return f"{self.contents.classes[image.label]}/{image.name}"

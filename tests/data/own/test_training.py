@@ -13,6 +13,7 @@ from expertnet.data.own.edits import class_named
 from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.intake import add_files
 from expertnet.data.own.layout import missing_of
+from expertnet.data.own.space import delete_older_versions
 from expertnet.data.own.versions import open_version
 from expertnet.data.parts import load_training_sample, load_validation_split
 from expertnet.errors import DatasetError
@@ -146,6 +147,23 @@ def test_a_training_whose_dataset_is_removed_while_it_is_decoded_says_so(monkeyp
     assert len(load_dataset(settings("flowers@2"), 0).test) == 4
 
 
+def test_a_version_that_is_deleted_while_it_is_decoded_is_not_cached_in_part(monkeypatch):
+    monkeypatch.setattr(batches, "FILE_BATCH", 2)
+    dataset, files = flowers(count=10), files_of("rose", "tulip", count=10)
+    keys = [key for key, image in open_version(dataset).ordered if image.name > "4.png"]
+    edits.remove_images(dataset, keys)
+
+    def progress(text, share):
+        if text.startswith("Decoding"):
+            delete_older_versions(dataset, set)
+
+    with pytest.raises(DatasetError, match="There is no dataset 'flowers@2'"):
+        load_dataset(settings(f"{dataset}@2"), 0, progress)
+    add_files(dataset, files)
+    loaded = load_dataset(settings(dataset), 0)
+    assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == 20
+
+
 def test_what_a_dataset_needs_before_a_training_is_said():
     dataset = create_dataset("Birds").dataset
     assert missing_of(open_version(dataset)) == "“Birds” has 0 classes. A network needs at least two to tell apart."
@@ -167,6 +185,8 @@ def test_a_lost_file_is_skipped_and_named():
     loaded = load_dataset(settings(dataset), 0)
     assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == 7
     assert "rose/1.png" in loaded.note
+    version.path(version.ordered[1][1]).write_bytes(files_of("rose")[1][1])
+    assert load_dataset(settings(dataset), 0).note == ""
 
 
 def test_images_for_validation_are_held_out_whatever_the_seed():
