@@ -5,6 +5,7 @@ as paths, so a hostile archive can do no harm. It is rejected anyway.
 """
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -113,7 +114,7 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
         items = sorted(found, key=lambda item: item.name)
     for item in items:
         raise_if_cancelled(cancelled)
-        if _hidden([item.name]):
+        if _hidden([item.name]) or _leads_to_itself(item):
             continue
         path = f"{inside}/{item.name}".lstrip("/")
         if item.is_dir():
@@ -124,6 +125,17 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
             status = item.stat()
             read = partial(read_file, root / path, status.st_size)
             yield Entry(printable(path), False, None, read, (status.st_size, status.st_mtime_ns))
+
+
+def _leads_to_itself(item: os.DirEntry[str]) -> bool:
+    """Return whether an item is a link that ends nowhere. Raises OSError."""
+    try:
+        item.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return True
+        raise
+    return False
 
 
 def read_file(path: Path, size: int) -> bytes:

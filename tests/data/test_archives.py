@@ -203,6 +203,7 @@ def test_links_in_a_circle_end(tmp_path, load):
     folder = write(tmp_path / "folder", class_files())
     os.symlink(folder, folder / "cat" / "again")
     os.symlink(tmp_path / "nowhere", folder / "dog" / "broken.png")
+    os.symlink("itself.png", folder / "dog" / "itself.png")
     assert load(folder).info.classes == ("cat", "dog")
 
 
