@@ -2,17 +2,21 @@
 
 import os
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import Timeout
+
 from expertnet.errors import DatasetError
-from expertnet.utils.files import remove_leftovers
+from expertnet.utils.files import file_lock, remove_leftovers
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 
 PIECE = 64 * 1024  # bytes; cancellation is checked after each
 TIMEOUT = 20.0  # seconds without data
+TICK = 0.5  # seconds; cancellation is checked after each while another download is waited for
 
 
 def download(
@@ -28,8 +32,8 @@ def download(
     """Download `target` from the first URL that works, unless it is already complete. Returns its size in bytes.
 
     If a dataset has several files, `before` is the size of the earlier ones and `total` that of all, so that the
-    reported share grows from 0 to 1 once. `target` appears only when its MD5 is right. Raises Cancelled, or
-    DatasetError if no URL works.
+    reported share grows from 0 to 1 once. `target` appears only when its MD5 is right. If another thread or process downloads
+    it, this one waits. Raises Cancelled, DatasetError if no URL works, or OSError.
     """
     from torchvision.datasets.utils import check_integrity  # torchvision takes a second to import
 
@@ -39,19 +43,36 @@ def download(
     remove_leftovers(target.parent, "*.part")
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     problem = ""
-    try:
-        for url in urls:
-            problem = _fetch(url, part, title, total, before, progress, cancelled)
-            if not problem and check_integrity(part, md5):
-                os.replace(part, target)
-                return target.stat().st_size
-            problem = f"{urlsplit(url).hostname or url}: {problem or 'wrong checksum'}"
-    finally:
-        part.unlink(missing_ok=True)
+    with _alone(target, title, progress, cancelled):
+        if check_integrity(target, md5):  # the other one has downloaded it
+            return target.stat().st_size
+        try:
+            for url in urls:
+                problem = _fetch(url, part, title, total, before, progress, cancelled)
+                if not problem and check_integrity(part, md5):
+                    os.replace(part, target)
+                    return target.stat().st_size
+                problem = f"{urlsplit(url).hostname or url}: {problem or 'wrong checksum'}"
+        finally:
+            part.unlink(missing_ok=True)
     raise DatasetError(
         f"{title} could not be downloaded ({problem}). Check the network and the disk space, then try again. "
         "Digits and your own images need no download."
     )
+
+
+@contextmanager
+def _alone(target: Path, title: str, progress: Report, cancelled: ShouldStop) -> Iterator[None]:
+    """Wait until no other thread or process downloads a file. Raises Cancelled or OSError."""
+    with ExitStack() as stack:
+        lock = file_lock(target.with_name(f".{target.name}.lock"), TICK)
+        while not lock.is_locked:
+            raise_if_cancelled(cancelled)
+            try:
+                stack.enter_context(lock.acquire())
+            except Timeout:
+                progress(f"Waiting for another download of {title}", None)
+        yield
 
 
 def _fetch(

@@ -1,4 +1,7 @@
-"""A folder for decoded images, and one with images of two classes."""
+"""A folder for decoded images, one with images of two classes, and a local server."""
+
+import http.server
+import threading
 
 import pytest
 
@@ -33,3 +36,35 @@ def load(root):
         return load_dataset(DataSettings(dataset=str(path), image_size=8, validation_share=0, **settings), seed=0)
 
     return loaded
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serve `server.files`, and record the requested paths."""
+    monkeypatch.setenv("no_proxy", "*")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.requested.append(self.path)
+            data = self.server.files.get(self.path)
+            self.send_response(302 if self.path == "/moved" else 200 if data is not None else 404)
+            self.send_header("Location", "http://[")  # no URL
+            self.send_header("Content-Length", str(len(data or b"") + self.server.missing))
+            self.end_headers()
+            self.wfile.write(data or b"")
+
+        def log_message(self, *args):
+            """Log nothing."""
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request, client_address):
+            """Ignore clients that cancel."""
+
+    with Server(("127.0.0.1", 0), Handler) as made:
+        made.files, made.requested, made.missing = {}, [], 0
+        made.url = f"http://127.0.0.1:{made.server_address[1]}"
+        thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
