@@ -37,9 +37,17 @@ def list_entries(source: Source, cancelled: ShouldStop = never) -> Iterator[Entr
 
 
 def pinned(data: DataSettings) -> DataSettings:
-    """Return settings that name the version of a dataset of yours, so that a run keeps it."""
-    source = None if data.dataset in BUILTIN else find_source(data)
-    return data.model_copy(update={"dataset": source.reference}) if isinstance(source, Version) else data
+    """Return settings that name the version of a dataset of yours, or the absolute path of a folder or archive, for a run to keep.
+
+    A path that does not exist stays as it is.
+    """
+    if data.dataset in BUILTIN:
+        return data
+    source = find_source(data)
+    if isinstance(source, Path) and not os.path.exists(source):
+        return data
+    name = source.reference if isinstance(source, Version) else os.path.abspath(source)
+    return data.model_copy(update={"dataset": name})
 
 
 def list_layout(path: Source, progress: Report, cancelled: ShouldStop) -> Layout:

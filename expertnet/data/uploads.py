@@ -43,7 +43,7 @@ class Uploaded:
 
 
 def _uploads() -> Path:
-    return data_root() / "uploads"
+    return Path(os.path.abspath(data_root() / "uploads"))  # as runs name the paths of their images
 
 
 def is_upload(dataset: str) -> bool:

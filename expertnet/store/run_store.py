@@ -91,7 +91,7 @@ class RunStore:
         return source
 
     def pinned(self, settings: Settings) -> tuple[Settings, Run | None]:
-        """Return settings that name the version of their dataset and the ID of the run to start from, and that run.
+        """Return settings that name the version or absolute path of their dataset and the ID of the run to start from, and that run.
 
         Raises RunError as `start_source` does.
         """
@@ -110,8 +110,8 @@ class RunStore:
         tags: tuple[str, ...] = (),
         trial: bool | str = False,
     ) -> Run:
-        """Create a run in state "queued", which names the version of its dataset. Raises RunError if the name is too long, and
-        as `start_source` does.
+        """Create a run in state "queued", which names its dataset as `pinned` does. Raises RunError if the name is too long, and as
+        `start_source` does.
 
         `own` describes the images that it trains on, even if its dataset has changed since. A `run_id` is written down
         elsewhere first, so that a kill leaves no run that nobody knows; what it, or a power cut, leaves of the run is written

@@ -97,7 +97,22 @@ def test_a_folder_of_the_same_name_comes_first_unless_a_version_is_named(tmp_pat
     in_folder(tmp_path / dataset, files_of("x", "y"))
     assert load_dataset(settings(dataset), 0).info.classes == ("x", "y")
     assert load_dataset(settings(f"{dataset}@2"), 0).info.classes == ("rose", "tulip")
-    assert RunStore().create(build_settings("quick", dataset)).settings().data.dataset == dataset
+    assert RunStore().create(build_settings("quick", dataset)).settings().data.dataset == str(tmp_path / dataset)
+
+
+@pytest.mark.parametrize("given", ["pets", "./pets/", "../{0.name}/pets", "~/pets"])
+def test_a_run_keeps_the_absolute_path_of_its_images(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = in_folder(tmp_path / "pets", files_of("x", "y"))
+    run = RunStore().create(build_settings("quick", given.format(tmp_path)))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run.settings().data.dataset == str(folder) and run.dataset == "pets"
+    assert load_dataset(run.settings().data, 0).info.classes == ("x", "y")
+
+
+def test_a_run_keeps_a_path_that_does_not_exist_as_it_is():
+    assert RunStore().create(build_settings("quick", "imported/pets")).settings().data.dataset == "imported/pets"
 
 
 def test_images_of_a_run_outlast_the_dataset():
