@@ -15,6 +15,7 @@ from expertnet.routing.weights import HARDLY_USED
 DRAWS = 999  # permutations of the labels
 LEVEL = 0.05  # the probability that anything of a family passes its limit by chance
 CHUNK = 100  # permutations held in memory at a time
+ROUNDING = 1e-9  # by which values that are equal may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +80,12 @@ def limits(drawn_DB: Tensor) -> Tensor:
     The columns count alike, each in its own standard deviations (maxT; Westfall and Young, Resampling-Based Multiple Testing, 1993).
     """
     mean_B, spread_B = drawn_DB.mean(0), drawn_DB.std(0)
-    return mean_B + limit(((drawn_DB - mean_B) / spread_B.clamp_min(1e-9)).amax(1)) * spread_B
+    most = limit(((drawn_DB - mean_B) / spread_B.clamp_min(ROUNDING)).amax(1))
+    return mean_B + most * spread_B + ROUNDING  # the mean of equal draws may lie below them
 
 
 def p_value(observed: Tensor, drawn_D: Tensor) -> Tensor:
     """Return (1 + the number of draws that reach the observed value) / (1 + the number of draws), of the shape of `observed`."""
     ordered_D = drawn_D.sort().values
-    reach = len(ordered_D) - torch.searchsorted(ordered_D, observed.contiguous() - 1e-9)  # equal but for rounding
+    reach = len(ordered_D) - torch.searchsorted(ordered_D, observed.contiguous() - ROUNDING)
     return (1 + reach).double() / (1 + len(ordered_D))

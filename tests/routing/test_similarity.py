@@ -59,6 +59,18 @@ def test_collapsed_networks_agree_on_all_images_and_no_more_than_by_chance():
     assert row["limit_of_chance"] >= 1
 
 
+def test_a_network_that_favors_one_expert_for_all_images_agrees_with_no_other_beyond_chance():
+    """However the images are shuffled, the agreement is the same share, and the mean of the draws may be rounded down."""
+    count, blocks = 143, 70
+    collapsed = one_hot(torch.zeros(count, dtype=torch.int64), 3).repeat(1, blocks, 1)
+    matching = torch.arange(count - blocks, count)  # images with the first expert in each block of the other network
+    other = torch.cat([one_hot((torch.arange(count) >= first).long(), 3) for first in matching], 1)
+    table = agreement_table(collapsed, other)
+    assert table["agreement"].tolist() == pytest.approx((matching / count).tolist())
+    assert not (table["agreement"] > table["limit_of_chance"]).any()
+    assert (table["limit_of_chance"] - table["by_chance"]).max() < 1e-8
+
+
 @pytest.mark.long
 def test_unrelated_networks_seldom_agree_beyond_chance():
     alarms = 0
