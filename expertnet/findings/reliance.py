@@ -120,12 +120,13 @@ def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
         )
     first = worst.iloc[0]
     costs, lost = f"{doing} {_place(first)} costs", f"{points(first['change'])} on {images}"
-    if _told_apart(effects, kind, table):
+    following = table.drop(worst.index[0]).sort_values("change", kind="stable")  # chance may explain a larger loss
+    if following.empty or _told_apart(effects, kind, first, following.iloc[0]):
         sentence = f"{costs} the most accuracy: {lost}."
     else:
-        following = table.sort_values("change", kind="stable").iloc[1]
-        change = f"{signed(following['change'])} points"  # which may be a gain
-        sentence = f"{costs} {lost}, which is indistinguishable from the change for {_place(following)} ({change})."
+        other = following.iloc[0]
+        change = f"{signed(other['change'])} points"  # which may be a gain
+        sentence = f"{costs} {lost}, which is indistinguishable from the change for {_place(other)} ({change})."
     rest = [block for block in dict.fromkeys(table["block"]) if block not in set(worst["block"])]
     if not rest:
         return sentence
@@ -135,13 +136,10 @@ def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
     )
 
 
-def _told_apart(effects: Ablations, kind: str, table: pd.DataFrame) -> bool:
-    """Return whether the most costly expert costs more than the next one, beyond chance."""
-    first, *others = table.sort_values("change", kind="stable")[["block", "expert"]].to_numpy().tolist()
-    if not others:
-        return True
-    following, without = (effects.without(kind, *place) for place in (others[0], first))
-    return paired_change(effects.labels, following, without)["high"] < 0
+def _told_apart(effects: Ablations, kind: str, first: pd.Series, second: pd.Series) -> bool:
+    """Return whether the expert of one row costs more than that of another one, beyond chance."""
+    without, other = (effects.without(kind, int(row["block"]), int(row["expert"])) for row in (first, second))
+    return paired_change(effects.labels, other, without)["high"] < 0
 
 
 def _place(row: pd.Series) -> str:
