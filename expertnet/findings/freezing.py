@@ -7,10 +7,10 @@ import pandas as pd
 from expertnet.charts.effects import change_dots
 from expertnet.findings.finding import Finding, cached, in_words
 from expertnet.findings.reliance import NORMS, RELIES, TELLING
-from expertnet.routing.ablations import costly
+from expertnet.routing.ablations import costly, gaining
 from expertnet.routing.effects import AVERAGED
 from expertnet.routing.freezing import Frozen, freezing_table
-from expertnet.routing.paired import DRAWS, SIGNIFICANT, paired_change
+from expertnet.routing.paired import DRAWS, paired_change
 from expertnet.utils.text import counted, points, signed
 
 
@@ -35,8 +35,7 @@ def freezing(frozen: Frozen, blocks: tuple[int, ...]) -> Finding:
 
 def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
     """Say in which blocks freezing costs accuracy, in which one the most as far as the data show, and in which it makes no difference."""
-    lost, images = costly(table), f"the {len(frozen.labels):,} {frozen.part} images"
-    won = table[(table["change"] > 0) & (table["p"] <= SIGNIFICANT)]
+    lost, won, images = costly(table), gaining(table), f"the {len(frozen.labels):,} {frozen.part} images"
     better = [f"With mean weights, the network is better in {in_words([*won['block']])}."] if len(won) else []
     if lost.empty:
         most = points(min(table["low"].min(), 0.0))

@@ -7,16 +7,16 @@ import pandas as pd
 from expertnet.charts.effects import change_dots, weight_and_effect
 from expertnet.charts.heatmaps import difference_heatmap
 from expertnet.findings.finding import Finding, cached, in_words, lowest
-from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects, costly
+from expertnet.routing.ablations import DEAD_FLIPS, ablation_table, class_effects, costly, gaining
 from expertnet.routing.effects import AVERAGED, KINDS, SHUFFLES, Ablations, Routings
 from expertnet.routing.paired import DRAWS, paired_change
 from expertnet.routing.passes import ESTIMATED_ON
 from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
-from expertnet.utils.text import counted, percent, points, signed
+from expertnet.utils.text import counted, listed, percent, points, signed
 
 TELLING = 0.1  # width of an interval above which it says too little
-NAMED = 4  # dead experts named in a sentence
+NAMED = 4  # experts named in a sentence
 NORMS = (
     "After each change, the batch norms behind it are estimated again: their means and variances are taken from "
     f"{ESTIMATED_ON} training images, augmented as in training (or from all, if they are fewer). The unchanged network that it is "
@@ -111,13 +111,14 @@ def _column(kind: str) -> str:
 
 
 def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
-    """Say which expert costs the most, as far as the data show, and in which blocks no single one matters."""
-    worst, doing, images = costly(table), DOING[kind], f"the {len(effects.labels):,} {effects.part} images"
+    """Say which expert costs the most, as far as the data show, without which ones the network is better, and where none matters."""
+    worst, won, doing = costly(table), gaining(table), DOING[kind]
+    images, better = f"the {len(effects.labels):,} {effects.part} images", _better(won, kind)
     if worst.empty:
-        return (
-            f"{doing} any single expert makes no measurable difference on {images}: it costs at most "
-            f"{points(min(table['low'].min(), 0.0))} (95% for all experts together)."
-        )
+        most = f"costs at most {points(min(table['low'].min(), 0.0))}"
+        if better:
+            return f"{doing} any single expert {most} on {images} (95% for all experts together).{better}"
+        return f"{doing} any single expert makes no measurable difference on {images}: it {most} (95% for all experts together)."
     first = worst.iloc[0]
     costs, lost = f"{doing} {_place(first)} costs", f"{points(first['change'])} on {images}"
     following = table.drop(worst.index[0]).sort_values("change", kind="stable")  # chance may explain a larger loss
@@ -127,13 +128,21 @@ def _cost(effects: Ablations, kind: str, table: pd.DataFrame) -> str:
         other = following.iloc[0]
         change = f"{signed(other['change'])} points"  # which may be a gain
         sentence = f"{costs} {lost}, which is indistinguishable from the change for {_place(other)} ({change})."
-    rest = [block for block in dict.fromkeys(table["block"]) if block not in set(worst["block"])]
+    rest = [block for block in dict.fromkeys(table["block"]) if block not in {*worst["block"], *won["block"]}]
     if not rest:
-        return sentence
+        return f"{sentence}{better}"
     return (
         f"{sentence} In {in_words(rest)}, no expert matters: any single one can be "
-        f"{KINDS[kind]} without a measurable loss, which is not to say that all of them can."
+        f"{KINDS[kind]} without a measurable loss, which is not to say that all of them can.{better}"
     )
+
+
+def _better(won: pd.DataFrame, kind: str) -> str:
+    """Name the experts whose ablation raises the accuracy, after a space; "" if there are none."""
+    places = [_place(row) for _, row in won.iterrows()]
+    more = [f"{len(places) - NAMED} more"] if len(places) > NAMED else []
+    apart = ", one at a time" if len(places) > 1 else ""
+    return f" The network is better with {listed([*places[:NAMED], *more])} {KINDS[kind]}{apart}." if places else ""
 
 
 def _told_apart(effects: Ablations, kind: str, first: pd.Series, second: pd.Series) -> bool:

@@ -162,6 +162,11 @@ def costly(table: pd.DataFrame) -> pd.DataFrame:
     return lost.sort_values("change", kind="stable")
 
 
+def gaining(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in which the ablation raises the accuracy, in their order."""
+    return table[(table["change"] > 0) & (table["p"] <= SIGNIFICANT)]
+
+
 def class_effects(effects: Ablations, kind: str, classes: Sequence[str]) -> pd.DataFrame:
     """Return a row per class, block and expert: the change in accuracy on the class's images without the expert."""
     rows, changed = [], effects.changed[list(KINDS).index(kind)]

@@ -8,6 +8,7 @@ import torch
 from expertnet.charts.base import to_file
 from expertnet.findings.reliance import ablation, ablation_by_class, policies
 from expertnet.routing.effects import KINDS, POLICIES, SHUFFLED, SHUFFLES, Ablations, Routings
+from expertnet.utils.text import listed
 from tests.support.lab import ANIMALS
 
 LABELS = torch.arange(1000) % 4
@@ -70,6 +71,36 @@ def test_no_cost_is_claimed_within_chance():
     assert found.startswith(
         "Replacing by its mean any single expert makes no measurable difference on the 1,000 test images: it costs at most 0."
     )
+
+
+@pytest.mark.parametrize(
+    ("lost", "better", "said"),
+    [
+        (
+            0,
+            [2],
+            "any single expert costs at most 0.2 points on the 1,000 validation images (95% for all experts together).",
+        ),
+        (100, [2], "expert 1 of block 1 costs the most accuracy: 10.0 points on the 1,000 validation images."),
+        (
+            0,
+            [1, 2],
+            "any single expert costs at most 0.2 points on the 1,000 validation images (95% for all experts together).",
+        ),
+    ],
+)
+def test_experts_without_which_the_network_is_better_are_named(lost, better, said):
+    """Of 60 mistakes, 40 are right without one or both experts of block 2. Without expert 1 of block 1, `lost` images are lost."""
+    effects = ablations(lost, 0, 0, 0, blocks=2)
+    effects.learned[1, 940:] = WRONG[940:]
+    effects.changed[..., 940:] = WRONG[940:]
+    for expert in better:
+        effects.changed[:, 1, expert - 1, 940:980] = LABELS[940:980]
+    named = listed(f"expert {expert} of block 2" for expert in better)
+    apart = ", one at a time" if len(better) > 1 else ""
+    for kind, doing in (("zero", "Switching off"), ("mean", "Replacing by its mean")):
+        expected = f"{doing} {said} The network is better with {named} {KINDS[kind]}{apart}. No expert is dead."
+        assert sentence(effects, kind) == expected
 
 
 def test_shares_are_percentages_and_differences_are_points():
