@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import Outputs
+from expertnet.routing.paired import wilson
 from expertnet.routing.robustness import BINS, calibration_error, confidence_bins
 
 

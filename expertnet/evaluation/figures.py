@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from expertnet.evaluation.outputs import Outputs
-from expertnet.routing.paired import Z95
+from expertnet.routing.paired import wilson
 
 TOP = 5
 
@@ -38,14 +37,6 @@ def share(holds_N: Tensor) -> Figure:
     """Return the share of images for which something holds, with its Wilson interval."""
     value = holds_N.double().mean().item()
     return Figure(value, *wilson(value, len(holds_N)))
-
-
-def wilson(value: float, count: float) -> tuple[float, float]:
-    """Return the 95% interval of a share of `count` images (Wilson 1927), which need not be a whole number."""
-    middle = value + Z95**2 / (2 * count)
-    half = Z95 * sqrt(value * (1 - value) / count + (Z95 / (2 * count)) ** 2)
-    scale = 1 + Z95**2 / count
-    return max((middle - half) / scale, 0.0), min((middle + half) / scale, 1.0)
 
 
 def macro_f1(labels_N: Tensor, predictions_N: Tensor, classes: int) -> Figure:

@@ -6,10 +6,11 @@ import pandas as pd
 
 from expertnet.charts.evaluation import coverage_curve, reliability_diagram
 from expertnet.evaluation.calibration import calibration, coverage
-from expertnet.evaluation.figures import share, wilson
+from expertnet.evaluation.figures import share
 from expertnet.evaluation.outputs import Outputs
 from expertnet.evaluation.temperature import FEWEST
 from expertnet.findings.finding import Finding, cached
+from expertnet.routing.paired import wilson
 from expertnet.routing.robustness import BINS
 from expertnet.utils.text import counted, percent
 

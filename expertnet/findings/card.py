@@ -9,7 +9,6 @@ from expertnet.data.info import DatasetInfo
 from expertnet.data.own.folders import is_version
 from expertnet.errors import RunError, UserError
 from expertnet.evaluation.calibration import calibration
-from expertnet.evaluation.figures import wilson
 from expertnet.evaluation.outputs import cached_outputs, cached_temperature, measure_outputs
 from expertnet.findings import controls
 from expertnet.findings.finding import in_words
@@ -21,6 +20,7 @@ from expertnet.inference.routing_cache import cached_routing
 from expertnet.network.cost import estimate
 from expertnet.routing.effects import parts
 from expertnet.routing.lab import open_lab
+from expertnet.routing.paired import wilson
 from expertnet.routing.policies import ROUTINGS
 from expertnet.settings.fields import command_line
 from expertnet.settings.presets import DEFAULT_PRESET, PRESETS

@@ -37,20 +37,18 @@ def calibration(found: Robustness) -> Finding:
     numbers = f"a mean probability of {percent(own['confidence'])} for its answers, of which {percent(own['accuracy'])} are right"
     bounds = f"95% for the difference: {signed(own['low'])} to {signed(own['high'])} points"
     kind = "overconfident" if own["low"] > 0 else "underconfident" if own["high"] < 0 else ""
-    sentence = (
-        f"The network is {kind} on {images}: it gives {numbers} ({bounds})."
-        if kind
-        else f"The network is not measurably over- or underconfident on {images}: it gives {numbers} ({bounds})."
-    )
+    kind = kind or "not measurably over- or underconfident"
+    sentence = f"With re-estimated batch norms, the network is {kind} on {images}: it gives {numbers} ({bounds})."
     change = f"{mean['loss_change']:+.3f}, 95%: {mean['loss_low']:+.3f} to {mean['loss_high']:+.3f}"
     said = "raise" if mean["loss_low"] > 0 else "lower" if mean["loss_high"] < 0 else "do not measurably change"
     sentence += f" Mean weights {said} its log loss ({change})."
     method = (
         f"On at most {IMAGES:,} images, chosen at random. Confidence is the probability of the answer, and the gap is the mean confidence "
         "minus the accuracy, in points. Log loss, in nats, is minus the logarithm of the true class's probability, the lower the better; "
-        f"it judges certainty and accuracy at once. Intervals are by Student's t over the images. Error is the calibration error in {BINS} "
-        "equally wide bins of confidence (Guo 2017, arXiv:1706.04599). It is above 0 by chance alone, the more so the fewer images there "
-        f"are. {NORMS}"
+        "it judges certainty and accuracy at once. The 95% interval of the gap is that of the accuracy (Wilson 1927), for the mean "
+        "confidence as measured; that of the log loss is by Student's t over the images. Error is the calibration error in "
+        f"{BINS} equally wide bins of confidence (Guo 2017, arXiv:1706.04599). It is above 0 by chance alone, the more so the fewer images "
+        f"there are. {NORMS}"
     )
     gaps = zip(table["routing"], table["gap"], table["confidence"], strict=True)
     texts = [f"{routing}: {signed(gap)} ({percent(sure)} sure)" for routing, gap, sure in gaps]
@@ -79,8 +77,8 @@ def corruptions(found: Robustness) -> Finding:
     clean = table.iloc[0]["learned"]
     worst = damaged.iloc[int(damaged["learned"].argmin())]
     sentence = (
-        f"Of {images}, {percent(clean)} are right. Of {len(damaged)} kinds of damage, {worst['corruption']} leaves the fewest: "
-        f"{percent(worst['learned'])}. {_reliance(damaged)}"
+        f"Of {images}, {percent(clean)} are right with re-estimated batch norms. Of {len(damaged)} kinds of damage, "
+        f"{worst['corruption']} leaves the fewest: {percent(worst['learned'])}. {_reliance(damaged)}"
     )
     method = (
         f"On at most {IMAGES:,} images, chosen at random, each damaged in {len(damaged)} ways: noise (Gaussian, with a standard deviation "

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from expertnet.charts.base import tooltips
 from expertnet.charts.effects import interval_dots
-from expertnet.evaluation.figures import wilson
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.headroom import MISTAKES, STEPS, Headroom
-from expertnet.routing.paired import paired_change, paired_interval
+from expertnet.routing.paired import paired_change, paired_interval, wilson
 from expertnet.utils.text import counted, percent, signed
 
 HARDLY = 0.2  # share of the mistakes below which the answers hardly depend on the weights

@@ -1,7 +1,7 @@
 """What a training came to, in a sentence."""
 
 from expertnet.data.builtin import BUILTIN
-from expertnet.evaluation.figures import wilson
+from expertnet.routing.paired import wilson
 from expertnet.settings.schema import Settings
 from expertnet.store.status import Status
 from expertnet.training.pace import ENOUGH_STEPS, FEW_STEPS, suits

@@ -1,4 +1,4 @@
-"""Two sets of answers for the same images: the interval of their difference in accuracy, and tests of many differences."""
+"""Intervals of accuracies, and of the difference between two sets of answers for the same images; tests of many differences."""
 
 from math import sqrt
 
@@ -8,6 +8,15 @@ from torch import Tensor
 Z95 = 1.96  # standard deviations of a 95% interval
 DRAWS = 999  # random signs; with the data themselves, 1,000 equally likely cases
 SIGNIFICANT = 0.05
+
+
+def wilson(value: float, count: float) -> tuple[float, float]:
+    """Return the 95% interval of a share of `count` images (Wilson 1927), which need not be a whole number."""
+    middle = value + Z95**2 / (2 * count)
+    half = Z95 * sqrt(value * (1 - value) / count + (Z95 / (2 * count)) ** 2)
+    scale = 1 + Z95**2 / count
+    # however it is rounded, the interval holds the share itself, also 0 and 1
+    return min(max((middle - half) / scale, 0.0), value), max(min((middle + half) / scale, 1.0), value)
 
 
 def paired_interval(lost: int, won: int, count: int, z: float = Z95) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from expertnet.routing.corruptions import CORRUPTIONS, corrupted
 from expertnet.routing.effects import POLICIES, Images
 from expertnet.routing.interventions import given, uniform
 from expertnet.routing.measure import Measure, Sizes
-from expertnet.routing.paired import max_t, paired_change
+from expertnet.routing.paired import max_t, paired_change, wilson
 from expertnet.routing.passes import calibration_images, estimated, mean_weights
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
@@ -99,24 +99,26 @@ def calibration_table(found: Robustness) -> pd.DataFrame:
     """Return a row per policy on clean images.
 
     The columns are policy, routing (in words), accuracy, confidence (the mean), gap (their difference) with low and high, error
-    (see `calibration_error`), loss (in nats) and, against the first policy, loss_change with loss_low and loss_high. Intervals are by
-    Student's t over the images, at 95%.
+    (see `calibration_error`), loss (in nats) and, against the first policy, loss_change with loss_low and loss_high. The 95% interval
+    of the gap is the mean confidence minus Wilson's interval of the accuracy: one by Student's t would be empty or too narrow if
+    mistakes are rare. That of the loss is by Student's t over the images.
     """
     rows = []
     for place, policy in enumerate(TRIED):
         right_N = (found.answers[place, 0] == found.labels).double()
         confidence_N, loss_N = found.confidence[place, 0].double(), found.loss[place, 0].double()
-        gap, low, high = mean_interval(confidence_N - right_N)
+        accuracy, confidence = right_N.mean().item(), confidence_N.mean().item()
+        least, most = wilson(accuracy, len(right_N))
         change, loss_low, loss_high = mean_interval(loss_N - found.loss[0, 0].double())
         rows.append(
             {
                 "policy": policy,
                 "routing": POLICIES[policy],
-                "accuracy": right_N.mean().item(),
-                "confidence": confidence_N.mean().item(),
-                "gap": gap,
-                "low": low,
-                "high": high,
+                "accuracy": accuracy,
+                "confidence": confidence,
+                "gap": confidence - accuracy,
+                "low": confidence - most,
+                "high": confidence - least,
                 "error": calibration_error(confidence_N, right_N),
                 "loss": loss_N.mean().item(),
                 "loss_change": change,

@@ -6,8 +6,9 @@ import torch
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, top_k_accuracy_score
 
-from expertnet.evaluation.figures import class_table, f1_parts, figures, macro_f1, wilson
+from expertnet.evaluation.figures import class_table, f1_parts, figures, macro_f1
 from expertnet.evaluation.outputs import Outputs
+from expertnet.routing.paired import wilson
 
 SEED = 5
 CLASSES = tuple(f"class {number}" for number in range(8))
@@ -63,6 +64,10 @@ def test_the_most_frequent_wrong_answer_is_named():
 def test_the_interval_of_a_share_is_that_of_scipy(right, count):
     expected = binomtest(right, count).proportion_ci(method="wilson")
     assert wilson(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-5)
+
+
+def test_the_interval_of_none_or_all_images_holds_0_or_1_exactly():
+    assert all(wilson(0.0, count)[0] == 0 and wilson(1.0, count)[1] == 1 for count in range(1, 500))
 
 
 def test_the_interval_of_macro_f1_is_that_of_the_bootstrap():

@@ -35,7 +35,9 @@ def test_the_sentences_on_a_network_whose_routing_is_the_answer():
         said["frozen"].sentence.startswith("Mean weights in block 1 alone cost")
         or "No block" in said["frozen"].sentence
     )
-    assert said["calibration"].sentence.startswith("The network is underconfident on 200 test images")
+    assert said["calibration"].sentence.startswith(
+        "With re-estimated batch norms, the network is underconfident on 200 test images"
+    )
     assert said["headroom"].sentence.startswith("The network makes no mistake on 200 test images")
     table = said["switched-off"].table  # a quarter of the images has lost its expert
     assert table["change"].tolist() == [-0.25] * 8 and "replaced_by_mean" not in table

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from scipy.stats import ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 
 from expertnet.routing.corruptions import corrupted
 from expertnet.routing.interventions import given
@@ -63,8 +63,19 @@ def test_calibration_by_hand():
     assert (own.accuracy, own.confidence, own.gap, own.error) == pytest.approx((0.7, 0.8, 0.1, 0.1), abs=1e-6)
     assert own.loss == pytest.approx(0.62) and own.loss_change == 0
     assert mean.loss_change == pytest.approx(0.14)  # 10 images lose 1.4 nats each, over 100
-    half = 1.98422 * (0.7 * 0.3 / 99) ** 0.5
-    assert (own.low, own.high) == pytest.approx((0.1 - half, 0.1 + half), abs=1e-5)
+    wilson = binomtest(70, 100).proportion_ci(method="wilson")
+    assert (own.low, own.high) == pytest.approx((0.8 - wilson.high, 0.8 - wilson.low), abs=1e-5)
+
+
+def test_a_calibrated_network_that_makes_hardly_a_mistake_is_seldom_called_underconfident():
+    """99.5% sure and as often right: none of 143 answers is wrong in half of the draws, which no t interval can tell from 100%."""
+    claims, draws = 0, 400
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(draws):
+        right = int((torch.rand(143, generator=generator) < 0.995).sum())
+        own = next(calibration_table(robustness((right, right, right), 0.995, 143)).itertuples())
+        claims += own.low > 0 or own.high < 0
+    assert claims <= 0.08 * draws
 
 
 def test_the_calibration_error_adds_the_distances_of_the_bins():
