@@ -1,6 +1,7 @@
 """What comes after a sweep: train the best trial longer, and the best trials with several seeds.
 
-A sweep picks the best of many, partly by luck. Other seeds show how much of it was luck. A training is recognized by its
+A sweep picks the best of many, partly by luck. Other seeds show how much of it was luck. The best trials are those of
+best_trials(), as in the table of the sweep. A training is recognized by its
 settings and its images, so none is done twice.
 """
 
@@ -56,7 +57,7 @@ def train_longer(sweep: Sweep, epochs: int, owner: Process | None = None) -> Run
     settings = settings_with(sweep.plan().settings, best.values)
     if epochs <= settings.training.epochs:
         raise SettingsError(
-            f"The best trial has {settings.training.epochs} epochs already. Enter more. You entered {epochs}."
+            f"The settings of the best trial have {settings.training.epochs} epochs already. Enter more. You entered {epochs}."
         )
     longer = settings_with(settings, {"training.epochs": epochs})
     with sweep.locked("repeats"):
@@ -113,9 +114,9 @@ def repeats_table(found: list[Repeat]) -> pd.DataFrame:
 
 
 def _best(sweep: Sweep, count: int) -> list[Trial]:
-    found = best_trials([trial for trial in trials_of(sweep) if trial.state == "finished"], count)
+    found = best_trials(trials_of(sweep), count)
     if not found:
-        raise RunError(f"No trial of sweep {sweep.title} has finished yet.")
+        raise RunError(f"No trial of sweep {sweep.title} has ended yet.")
     return found
 
 

@@ -11,6 +11,7 @@ from expertnet.sweeps.findings import what_matters
 from expertnet.sweeps.journal import JOURNAL
 from expertnet.sweeps.plan import Budget
 from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.training.stop import stop_run
 from expertnet.ui import tasks
 from expertnet.ui.sweep import live
 from expertnet.utils.home import install_command
@@ -48,6 +49,16 @@ def test_a_sweep_that_ended_shows_its_findings_and_goes_on():
     click(test, "10 more trials")
     assert sweep.plan().budget == Budget(trials=22) and sweep.active
     assert "New sweep" in labels(test)
+
+
+def test_a_sweep_whose_only_trial_was_stopped_continues_with_it():
+    sweep = started(RunStore(), budget=Budget(trials=1))
+    (run,) = advance(sweep)
+    train(run, after_epoch=lambda: stop_run(run))
+    test = opened("sweep", sweep=done(sweep).id)
+    assert "The best is trial 1 with " in text(test)
+    click(test, "Train the best longer")
+    assert {each.settings().training.epochs for each in RunStore().list()} == {4, 16} and not test.error
 
 
 def test_no_more_trials_are_offered_once_every_combination_was_tried():

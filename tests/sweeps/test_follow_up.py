@@ -6,8 +6,11 @@ import pytest
 
 from expertnet.errors import RunError, SettingsError
 from expertnet.store.queue import RunQueue
+from expertnet.sweeps.engine import advance
+from expertnet.sweeps.findings import best_so_far
 from expertnet.sweeps.follow_up import queue_repeats, repeats, repeats_table, train_longer
 from expertnet.sweeps.trials import best_trials, trials_of
+from expertnet.training.stop import stop_run
 from tests.support.lab import COLORS
 from tests.support.sweeps import done, peak, started, train
 
@@ -25,7 +28,7 @@ def test_the_best_trial_is_trained_longer_once(store, sweep):
     assert run.settings() == longer and run.state == "queued"
     assert run.title.startswith(f"Trial {best.number}, 9 epochs of ")
     assert train_longer(sweep, 9).id == run.id
-    with pytest.raises(SettingsError, match="has 4 epochs already. Enter more. You entered 4."):
+    with pytest.raises(SettingsError, match="have 4 epochs already. Enter more. You entered 4."):
         train_longer(sweep, 4)
 
 
@@ -67,8 +70,29 @@ def test_only_repeats_on_the_images_of_the_trial_count(store, sweep):
     assert repeats(sweep, best=1, seeds=2)[1].row.test == 0.7
 
 
+def test_a_trial_that_the_user_stopped_follows_if_it_is_called_the_best(store):
+    sweep = started(store, "training.lr=1e-3,1e-2,1e-1", sampler="grid")
+    (first,) = advance(sweep)
+    train(first, lambda values: 0.5)
+    (second,) = advance(sweep)
+    train(second, lambda values: 1.0, after_epoch=lambda: second.status().epoch == 3 and stop_run(second))
+    done(sweep, lambda values: 0.5)
+    trials = trials_of(sweep)
+    assert [(trial.state, trial.accuracy) for trial in trials] == [
+        ("finished", 0.5),
+        ("stopped", 0.9),
+        ("finished", 0.5),
+    ]
+    assert best_so_far(sweep.plan(), trials).sentence.startswith("The best is trial 2 with 90.0%")
+    longer = train_longer(sweep, 9)
+    assert longer.title.startswith("Trial 2, ") and longer.settings().training.lr == trials[1].values["training.lr"]
+    assert [repeat.trial.number for repeat in repeats(sweep, best=2, seeds=1)] == [2, 1]
+    (again,) = queue_repeats(sweep, best=2, seeds=1)  # which trains to its last epoch
+    assert again.settings() == second.settings()
+
+
 def test_what_cannot_follow_says_why(store, sweep):
     with pytest.raises(SettingsError, match="number of seeds must be between 1 and 30. You entered 0."):
         repeats(sweep, seeds=0)
-    with pytest.raises(RunError, match="No trial of sweep .* has finished yet"):
+    with pytest.raises(RunError, match="No trial of sweep .* has ended yet"):
         train_longer(started(store), 9)

@@ -56,7 +56,7 @@ def live_view(sweep: Sweep) -> None:
             _actions(sweep, status, trials)
             _views(sweep, status, trials)
             _table(sweep.plan(), trials)
-            if any(trial.state == "finished" for trial in trials):
+            if any(trial.known for trial in trials):
                 follow_up(sweep)
             if trials and (command := dashboard_command(sweep)):
                 st.caption("Optuna's own dashboard opens the same study:")
