@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from expertnet.charts.routing import entropy_pairs, expert_bars
@@ -47,8 +48,9 @@ def utilization(lab: Lab) -> Finding:
         )
     method = (
         "Utilization is K times the mean weight over the test set, so 1 is a fair share (the line) and K is all of the weight, "
-        "where the axis ends. The tick is the load: K times the share of images in which the expert has the largest weight. With soft "
-        "weights, small differences decide which one is the largest, so the load can be uneven where the weight is not."
+        "where the axis ends. The tick is the load: K times the share of images in which the expert has the largest weight; experts with "
+        "equal weights share the image. With soft weights, small differences decide which one is the largest, so the load can be "
+        "uneven where the weight is not."
     )
     return Finding("utilization", "usage chart", sentence, partial(expert_bars, table), table, method)
 
@@ -66,10 +68,14 @@ class Examples:
 @cached
 def examples(lab: Lab, block: int, expert: int, count: int) -> Examples:
     """Say how an expert is used, and find the `count` images with the largest and with the smallest weights for it."""
-    weights_N = lab.routed.routing[:, block - 1, expert - 1]
+    block_NK = lab.routed.routing[:, block - 1]
+    weights_N = block_NK[:, expert - 1]
     tables = (lab.experts, lab.specializations)
     used, named = (table[(table["block"] == block) & (table["expert"] == expert)] for table in tables)
     use = used.iloc[0]
+    if lab.num_experts > 1 and torch.equal(block_NK.amin(1), block_NK.amax(1)):
+        sentence = f"{use['utilization']:.2f} times a fair share of use: all experts of the block have equal weights in every image."
+        return Examples(sentence, [], [], weights_N)
     sentence = f"{use['utilization']:.2f} times a fair share of use; the largest weight in {percent(use['first'])} of the images."
     low, high = weights_N.min().item(), weights_N.max().item()
     if high - low < VARIES:

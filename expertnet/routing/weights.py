@@ -37,10 +37,11 @@ def expert_table(routing_NBK: Tensor) -> pd.DataFrame:
     """Return a row per block and expert (from 1): block, expert, weight, utilization, first.
 
     `weight` is the mean weight, `utilization` K times that, so that 1 is a fair share, and `first` the share of images in which
-    the expert has the largest weight.
+    the expert has the largest weight. Experts that have it together share the image.
     """
     weight, experts = usage(routing_NBK), routing_NBK.shape[2]
-    first = torch.nn.functional.one_hot(routing_NBK.argmax(2), experts).double().mean(0)
+    largest_NBK = (routing_NBK == routing_NBK.amax(2, keepdim=True)).double()
+    first = (largest_NBK / largest_NBK.sum(2, keepdim=True)).mean(0)
     utilization = (experts * weight).flatten().tolist()
     return weights_table(weight).assign(utilization=utilization, first=first.flatten().tolist())
 

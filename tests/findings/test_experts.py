@@ -59,6 +59,15 @@ def test_the_images_of_an_expert_are_those_with_extreme_weights():
     assert found.sentence.startswith("1.50 times a fair share of use; the largest weight in 50.0% of the images.")
 
 
+def test_no_expert_of_equal_ones_is_said_to_have_the_largest_weight():
+    lab = Lab(Routed(torch.full((40, 2, 3), 1 / 3), LABELS, LABELS), ANIMALS)
+    assert experts.utilization(lab).sentence == experts.ALIKE
+    for expert in (1, 2, 3):
+        assert experts.examples(lab, 1, expert, 5).sentence == (
+            "1.00 times a fair share of use: all experts of the block have equal weights in every image."
+        )
+
+
 def test_an_expert_whose_weight_hardly_varies_has_no_most_and_least():
     weight = torch.linspace(0, 0.01, 40)[:, None]
     routing = torch.stack([weight, 1 - weight], 2)

@@ -33,6 +33,12 @@ def test_utilization_is_k_times_the_weight_and_sums_to_k_in_a_block():
     assert table["first"].tolist()[3:] == [0.5, 0.25, 0.25]  # the fourth class goes to the first expert too
 
 
+def test_experts_with_equal_weights_share_the_images():
+    weights = torch.tensor([[[1 / 3, 1 / 3, 1 / 3]], [[0.4, 0.4, 0.2]], [[0.0, 0.5, 0.5]], [[0.2, 0.7, 0.1]]])
+    expected = [(1 / 3 + 1 / 2) / 4, (1 / 3 + 1 / 2 + 1 / 2 + 1) / 4, (1 / 3 + 1 / 2) / 4]
+    assert expert_table(weights)["first"].tolist() == pytest.approx(expected)
+
+
 def test_the_images_that_weigh_an_expert_most_and_least():
     weights = torch.tensor([0.2, 0.9, 0.5, 0.1])
     routing = torch.stack([weights, 1 - weights], dim=1)[:, None]
