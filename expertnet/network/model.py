@@ -68,8 +68,7 @@ class Block(nn.Module):
         weights_NK = self.branch(x_NCHW)
         if self.sums_to_1:
             return weights_NK, None
-        factor_N1 = weights_NK.sum(1, keepdim=True).clamp_min(SMALLEST)
-        return weights_NK / factor_N1, factor_N1
+        return sharing(weights_NK)
 
     def add(self, x_NCHW: Tensor, y_NDHW: Tensor) -> Tensor:
         """Return the block's output: the experts' mix, with its channels scaled by the gate, plus X if the block is residual."""
@@ -80,6 +79,12 @@ class Block(nn.Module):
         missing = y_NDHW.shape[1] - x_NCHW.shape[1]
         x_NCHW = self.experts.pool(x_NCHW)
         return y_NDHW + (F.pad(x_NCHW, (0, 0, 0, 0, 0, missing)) if missing else x_NCHW)
+
+
+def sharing(weights_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights (..., K) that sum to 1, and the factor (..., 1) that they were divided by."""
+    factor_N1 = weights_NK.sum(-1, keepdim=True).clamp_min(SMALLEST)
+    return weights_NK / factor_N1, factor_N1
 
 
 def scaled(weights_NK: Tensor, factor_N1: Tensor | None) -> Tensor:

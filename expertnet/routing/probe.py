@@ -12,13 +12,14 @@ from typing import cast
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
-from torch.nn.functional import linear
+from torch import Tensor, nn
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import Predictor, load_predictor
 from expertnet.inference.routing_cache import UNUSABLE, Routed, cache_path, cache_tensors, in_batches, read_tensors
-from expertnet.network.model import Block
+from expertnet.network.model import Block, sharing
+from expertnet.network.router import Router
+from expertnet.settings.schema import ModelSettings
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.run import Run
 from expertnet.utils.files import cached_on_file
@@ -26,6 +27,11 @@ from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancell
 
 FOLDS = 5  # of the cross-validation; a probe needs as many images of a class
 ROUTERS = 5  # random routers of each block
+PLAIN = {
+    "router_input": "mean",
+    "router_output": "softmax",
+    "top_k": 0,
+}  # router of the report, and of networks without one
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, as Routed, to serve as a cache key
@@ -59,19 +65,17 @@ def probe(weights_NK: Tensor, labels_N: Tensor) -> Tensor:
     return torch.from_numpy(gain / math.log(2))
 
 
-class RandomRouter:
-    """A router as before training: spatial means (N, C) -> weights (N, K)."""
-
-    def __init__(self, channels: int, hidden: int, num_experts: int, generator: torch.Generator) -> None:
-        # as nn.Linear begins, but without the global generator, which a training in this process may use
-        def drawn(*shape: int, inputs: int) -> Tensor:
-            return torch.empty(shape).uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
-
-        self.squeeze = drawn(hidden, channels, inputs=channels), drawn(hidden, inputs=channels)
-        self.route = drawn(num_experts, hidden, inputs=hidden), drawn(num_experts, inputs=hidden)
-
-    def __call__(self, mean_NC: Tensor) -> Tensor:
-        return linear(linear(mean_NC, *self.squeeze).relu(), *self.route).softmax(1)
+def random_router(channels: int, model: ModelSettings, generator: torch.Generator) -> Router:
+    """Return the router of a block with C channels, as before training: (N, C, H, W) -> (N, K)."""
+    with torch.device("meta"):  # draws nothing from the global generator, which a training in this process may use
+        router = Router(channels, model.num_experts, model)
+    router.to_empty(device="cpu")
+    router.temperature.fill_(1.0)
+    for layer in (router.squeeze, router.route):  # as nn.Linear begins
+        reach = layer.in_features**-0.5
+        for parameter in (layer.weight, layer.bias):
+            nn.init.uniform_(parameter, -reach, reach, generator=generator)
+    return router.requires_grad_(False).eval()
 
 
 def random_routing(
@@ -82,19 +86,21 @@ def random_routing(
     Raises Cancelled when `cancelled` returns True.
     """
     model, net, generator = predictor.settings.model, predictor.model, torch.Generator().manual_seed(seed)
-    routers: dict[int, list[RandomRouter]] = {}
-    for number in model.routed_blocks:
-        width = (model.stem_width, *model.block_widths)[number - 1]
-        sizes = width, max(width // model.reduction, 1), model.num_experts
-        routers[number] = [RandomRouter(*sizes, generator) for _ in range(ROUTERS)]
+    settings = model if model.routing != "uniform" else model.model_copy(update=PLAIN)
+    widths = (model.stem_width, *model.block_widths)
+    routers = {
+        number: [random_router(widths[number - 1], settings, generator) for _ in range(ROUTERS)]
+        for number in model.routed_blocks
+    }
     batches = []
     for here, share in in_batches(split, cancelled):
         progress("Routing with random routers", share)
         with torch.inference_mode():
             x_NCHW, weights = net.stem(predictor.normalized(split.images[here])), []
             for number, block in enumerate(cast(list[Block], list(net.backbone.blocks)), 1):
-                mean_NC = x_NCHW.mean((2, 3))
-                weights += [torch.stack([router(mean_NC) for router in routers[number]])] if number in routers else []
+                if number in routers:
+                    weights_RNK = torch.stack([router(x_NCHW) for router in routers[number]])
+                    weights.append(weights_RNK if block.sums_to_1 else sharing(weights_RNK)[0])
                 x_NCHW = net.backbone.pool(number, block(x_NCHW)[0])
             batches.append(torch.stack(weights, 2))
     return torch.cat(batches, 1)
@@ -117,7 +123,8 @@ def measure_probes(
     random_RNBK = None if split is None else random_routing(predictor, split, progress, cancelled)
     found = probe_all(routed, random_RNBK, progress, cancelled)
     if found.entropy:
-        tensors = {name: torch.as_tensor(each, dtype=torch.float64).contiguous() for name, each in vars(found).items()}
+        numbers = vars(found) | {"own_kind": 1.0}  # of the random routers
+        tensors = {name: torch.as_tensor(each, dtype=torch.float64).contiguous() for name, each in numbers.items()}
         cache_tensors(run, "probes", checkpoint, predictor, tensors)
     return found
 
@@ -162,7 +169,10 @@ def _read_probes(path: Path, predictor: Predictor) -> Probes:
     """Return the probes in a file. Raises ValueError if they cannot be of this network."""
     tensors, _ = read_tensors(path, predictor)
     entropy, learned, error, random = (tensors[name] for name in ("entropy", "learned", "error", "random"))
-    blocks = len(predictor.settings.model.routed_blocks)
+    model = predictor.settings.model
+    if "own_kind" not in tensors and any(getattr(model, name) != value for name, value in PLAIN.items()):
+        random = random[:0]  # older versions drew plain routers for every network
+    blocks = len(model.routed_blocks)
     if [entropy.shape, learned.shape, error.shape, random.shape[1:]] != [(), (blocks,), (blocks,), (blocks,)]:
         raise ValueError("not the shape of this network's probes")
     if not all((tensor.isfinite() & (tensor >= 0)).all() for tensor in (entropy, learned, error, random)):

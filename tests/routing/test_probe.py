@@ -7,9 +7,9 @@ import torch
 
 from expertnet.data.splits import Split
 from expertnet.inference.predictor import load_predictor
-from expertnet.inference.routing_cache import Routed, cache_path, route_test_set
+from expertnet.inference.routing_cache import Routed, cache_path, cache_tensors, route_test_set
 from expertnet.network.routing_metrics import information
-from expertnet.routing.probe import FOLDS, ROUTERS, RandomRouter, cached_probes, measure_probes, probe, random_routing
+from expertnet.routing.probe import FOLDS, ROUTERS, cached_probes, measure_probes, probe, random_routing
 from expertnet.store.run import Run
 from tests.support.lab import one_hot, random_images, random_split, saved_run
 from tests.support.served import ROOT
@@ -46,19 +46,66 @@ def test_labels_need_not_be_numbered_without_gaps():
     assert torch.equal(probe(one_hot(LABELS, 4)[:, 0], 3 * LABELS + 2), probe(one_hot(LABELS, 4)[:, 0], LABELS))
 
 
-def test_random_routers_see_the_inputs_of_the_blocks(tmp_path):
-    net, split = load_predictor(saved_run(tmp_path / "runs", expert_blocks=(1, 3))), random_split()
+def softmax(logits):
+    return logits.softmax(1)
+
+
+def top1(logits):
+    return one_hot(logits.argmax(1), 3)[:, 0]
+
+
+def sigmoids(logits):
+    return logits.sigmoid() / logits.sigmoid().sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"),
+    [
+        ({}, softmax),
+        ({"router_input": "mean_deviation"}, softmax),
+        ({"top_k": 1}, top1),
+        ({"router_output": "sigmoid"}, sigmoids),
+        ({"routing": "uniform", "top_k": 9, "router_input": "mean_deviation"}, softmax),  # which has no router
+    ],
+)
+def test_random_routers_are_those_of_the_blocks_before_training(tmp_path, model, weights):
+    net, split = load_predictor(saved_run(tmp_path / "runs", expert_blocks=(1, 3), **model)), random_split()
     seen = []
     for block in (net.model.backbone.blocks[0], net.model.backbone.blocks[2]):
-        block.branch.register_forward_pre_hook(lambda module, x: seen.append(x[0].mean((2, 3))))
+        block.branch.register_forward_pre_hook(lambda module, x: seen.append(x[0]))
+    before = torch.get_rng_state()
     found = random_routing(net, split, seed=6)
+    assert torch.equal(torch.get_rng_state(), before)  # a training in this process may use it
     assert found.shape == (ROUTERS, 40, 2, 3)
     generator = torch.Generator().manual_seed(6)
-    for place, mean_NC in enumerate(seen):
+
+    def drawn(*shape, inputs):
+        return torch.empty(shape).uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+
+    for place, x in enumerate(seen):
+        features = x.mean((2, 3))
+        if "router_input" in model and "routing" not in model:
+            features = torch.cat([features, x.var((2, 3), correction=0).sqrt()], 1)
+        inputs = features.shape[1]
         for router in range(ROUTERS):
-            expected = RandomRouter(8, 4, 3, generator)(mean_NC)
-            torch.testing.assert_close(found[router, :, place], expected)
-    assert found.std(1).min() > 0  # each router tells images apart
+            hidden = features @ drawn(4, inputs, inputs=inputs).T + drawn(4, inputs=inputs)
+            logits = hidden.relu() @ drawn(3, 4, inputs=4).T + drawn(3, inputs=4)
+            torch.testing.assert_close(found[router, :, place], weights(logits), atol=1e-4, rtol=1e-3)
+    assert found.std(1).max() > 0  # they tell images apart
+
+
+@pytest.mark.parametrize("model", [{}, {"top_k": 1}])
+def test_random_routers_of_another_kind_that_older_versions_cached_are_drawn_again(tmp_path, model):
+    run, split = saved_run(tmp_path / "runs", **model), random_split()
+    probes = measure_probes(run, route_test_set(run, split), split)
+    assert torch.equal(cached_probes(run, split=split).random, probes.random)
+    predictor, tensors = (
+        load_predictor(run),
+        {name: torch.as_tensor(each).double() for name, each in vars(probes).items()},
+    )
+    cache_tensors(run, "probes", "best", predictor, tensors)  # as older versions did, which drew plain routers
+    assert torch.equal(cached_probes(run).learned, probes.learned)
+    assert (cached_probes(run, split=split) is None) == bool(model)
 
 
 @pytest.mark.slow
