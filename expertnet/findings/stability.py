@@ -33,9 +33,9 @@ def stability(found: Stability, blocks: tuple[int, ...]) -> Finding:
         f"On {counted(len(found.labels), f'{found.part} image')} (at most {IMAGES:,}, chosen at random), the total variation distance "
         "between an image's routing weights and those of its variant, as a share of the mean distance between two images. 0%: the "
         "routing stays as it is. 100%: it changes as much as with another image. Augmentation is a random crop and a mirroring as in "
-        "training; if the run has neither, nothing changes. The kinds of damage are those of the chart of damaged images. The network "
-        "is as shipped. The 95% intervals are by the jackknife over images. They hold for one share at a time, not for the largest of "
-        "several."
+        "training, without cutout; if the run has neither, nothing changes. The kinds of damage are those of the chart of damaged "
+        "images. The network is as shipped. The 95% intervals are by the jackknife over images. They hold for one share "
+        "at a time, not for the largest of several."
     )
     described = "How far each kind of change moves the routing weights, as a share of the distance between two images"
     chart = partial(share_heatmap, known, "variant", "block", "share of the distance", described)

@@ -19,7 +19,7 @@ from expertnet.routing.paired import Z95
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
 IMAGES = 1000  # at most
-AUGMENTED = "augmentation"
+AUGMENTED = "augmentation"  # a random crop and a mirroring as in training
 VARIANTS = (AUGMENTED, *CORRUPTIONS)
 CONSTANT = 0.02  # mean distance between images, below which a block's routing does not tell images apart
 
@@ -39,7 +39,8 @@ def measure_stability(
 ) -> Stability:
     """Route variants of at most IMAGES images, chosen at random, with the network as shipped."""
     order = torch.randperm(len(images.evaluated), generator=torch.Generator().manual_seed(0))[:IMAGES]
-    split, data = images.evaluated.take(order), predictor.settings.data
+    split = images.evaluated.take(order)
+    data = predictor.settings.data.model_copy(update={"cutout": 0})  # an erased square is damage, not another view
 
     def routed(pixels: Tensor, done: int) -> Tensor:
         batches = []

@@ -40,6 +40,17 @@ def test_the_share_is_a_ratio_of_means_with_the_interval_of_the_jackknife():
     assert row["block"] == 4 and row["variant"] == AUGMENTED
 
 
+@pytest.mark.parametrize("views", [{}, {"crop_padding": 0, "flip": "off"}])
+def test_cutout_is_no_part_of_cropping_and_mirroring(views):
+    net = predictor()
+
+    def measured(**data):
+        settings = net.settings.model_copy(update={"data": net.settings.data.model_copy(update=data)})
+        return measure_stability(Predictor(net.model, settings, COLORS, 1), measured_images())
+
+    assert torch.equal(measured(cutout=4, **views).moved, measured(cutout=0, **views).moved)
+
+
 def test_without_augmentation_nothing_moves_and_damage_moves_the_weights_as_a_plain_pass_does():
     net = predictor()
     data = net.settings.data.model_copy(update={"crop_padding": 0, "flip": "off"})
