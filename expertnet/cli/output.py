@@ -9,14 +9,14 @@ import pandas as pd
 import typer
 
 from expertnet.store.run import Run
-from expertnet.utils.text import printable
+from expertnet.utils.text import JOINERS, printable
 
 UsageError: Any = typer.BadParameter.__base__  # raised for wrong arguments; typer does not export it
 
 
 def say(text: str) -> None:
     """Print a message, an error or progress on standard error, without what controls a terminal."""
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(text, JOINERS), file=sys.stderr, flush=True)
 
 
 def say_if_training(run: Run, epoch: int) -> None:
@@ -45,7 +45,7 @@ def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
         print(json.dumps(document), flush=True)
         return
     for line in lines:
-        print(printable(line), flush=True)
+        print(printable(line, JOINERS), flush=True)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

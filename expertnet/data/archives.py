@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from expertnet.data.images import MAX_BYTES
+from expertnet.data.shown import MAX_DEPTH, Shown
 from expertnet.data.streams import MAX_DICTIONARY, TarStream, XzStream
 from expertnet.data.zips import TooManyFilesError, open_zip
 from expertnet.errors import DatasetError
@@ -32,7 +33,6 @@ from expertnet.utils.text import printable
 
 MAX_UNPACKED = 4 * 2**30  # bytes of all members together
 MAX_FILES = 200_000  # members
-MAX_DEPTH = 4  # wrapping folder / train / class / image; also stops links that lead in circles
 MAX_PATH = 1024  # characters
 MAX_PATHS = 50 * 2**20  # bytes in memory of all paths together
 # What the archive readers raise for damaged files. RuntimeError: an encrypted member, unknown compression, endless recursion.
@@ -51,11 +51,12 @@ class Entry:
     It raises OSError if a file in a folder cannot be read, and DatasetError if the archive is damaged.
     """
 
-    path: str  # such as train/cat/1.jpg: relative, without "." or "..", printable
+    path: str  # such as train/cat/1.jpg: relative, without "." or "..", as `Shown` shows it
     is_folder: bool
     share: float | None  # of the archive read so far; None for a folder
     read: Callable[[], bytes]
     stamp: tuple[int, int] = (0, 0)  # size in bytes and modification time in ns, of a file in a folder
+    place: Path | None = None  # where it really is, if in a folder
 
 
 def entries(path: Path, cancelled: ShouldStop = never) -> Iterator[Entry]:
@@ -65,7 +66,7 @@ def entries(path: Path, cancelled: ShouldStop = never) -> Iterator[Entry]:
     hostile.
     """
     if path.is_dir():
-        yield from _folder(path, "", cancelled)
+        yield from _folder(path, "", cancelled, Shown())
         return
     with _readable(path.name), path.open("rb") as file:
         start = file.read(512)
@@ -108,7 +109,7 @@ def _is_tar_header(start: bytes) -> bool:
     return True
 
 
-def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> Iterator[Entry]:
+def _folder(root: Path, inside: str, cancelled: ShouldStop, shown: Shown, depth: int = 1) -> Iterator[Entry]:
     """Yield the contents of a folder, sorted. Links are followed, because collections of linked images are common."""
     with os.scandir(root / inside) as found:
         items = sorted(found, key=lambda item: item.name)
@@ -118,13 +119,14 @@ def _folder(root: Path, inside: str, cancelled: ShouldStop, depth: int = 1) -> I
             continue
         path = f"{inside}/{item.name}".lstrip("/")
         if item.is_dir():
-            yield Entry(printable(path), True, None, bytes)
+            yield Entry(shown.path(path, is_folder=True), True, None, bytes, place=root / path)
             if depth < MAX_DEPTH:
-                yield from _folder(root, path, cancelled, depth + 1)
+                yield from _folder(root, path, cancelled, shown, depth + 1)
         elif item.is_file():  # not a pipe, which would block
             status = item.stat()
             read = partial(read_file, root / path, status.st_size)
-            yield Entry(printable(path), False, None, read, (status.st_size, status.st_mtime_ns))
+            stamp = status.st_size, status.st_mtime_ns
+            yield Entry(shown.path(path, is_folder=False), False, None, read, stamp, root / path)
 
 
 def _leads_to_itself(item: os.DirEntry[str]) -> bool:
@@ -158,7 +160,7 @@ def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:
     except TooManyFilesError:
         raise _too_many_files(name) from None
     with archive:
-        members, total = archive.infolist(), 0
+        members, total, shown = archive.infolist(), 0, Shown()
         for number, member in enumerate(members):
             raise_if_cancelled(cancelled)
             total += member.file_size  # zipfile never reads more than this
@@ -166,6 +168,7 @@ def _zip(file: IO[bytes], name: str, cancelled: ShouldStop) -> Iterator[Entry]:
             kind = stat.S_IFMT(member.external_attr >> 16)
             path = _safe_path(name, member.filename.replace("\\", "/"), kind in (0, stat.S_IFREG, stat.S_IFDIR))
             if path:
+                path = shown.path(path, member.is_dir())
                 yield Entry(path, member.is_dir(), number / len(members), partial(_read_zipped, name, archive, member))
 
 
@@ -175,7 +178,7 @@ def _read_zipped(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
 
 
 def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cancelled: ShouldStop) -> Iterator[Entry]:
-    size, count, total = path.stat().st_size, 0, 0
+    size, count, total, shown = path.stat().st_size, 0, 0, Shown()
     most = MAX_UNPACKED + 2**30  # with headers and padding
     stream: Any = TarStream(unpack(file) if unpack else file, path.name, most, cancelled)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -188,6 +191,7 @@ def _tar(file: IO[bytes], unpack: Callable[[Any], Any] | None, path: Path, cance
             inside = _safe_path(path.name, member.name, member.isreg() or member.isdir())
             if inside:
                 share = min(file.tell() / size, 1.0)
+                inside = shown.path(inside, member.isdir())
                 yield Entry(inside, member.isdir(), share, partial(_read_tarred, path.name, archive, member))
     # tarfile takes any broken header for the end, but a complete tar ends with a block of zeros.
     if stream.last.strip(b"\0"):
@@ -224,7 +228,7 @@ def _safe_path(archive: str, name: str, is_plain: bool) -> str:
         raise DatasetError(
             f"{archive} contains {shown!r}, which is a link or a device. Create a new archive of plain files and folders."
         )
-    return "" if _hidden(parts) else printable("/".join(parts))
+    return "" if _hidden(parts) else "/".join(parts)
 
 
 def _hidden(parts: list[str]) -> bool:

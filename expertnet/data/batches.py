@@ -19,7 +19,7 @@ from expertnet.data.sources import Source, list_entries
 from expertnet.data.unread import NO_DECODER
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
-from expertnet.utils.text import counted, printable
+from expertnet.utils.text import JOINERS, counted, printable
 
 ARRAY_BATCH = 500  # images in memory
 FILE_BATCH = 256  # image files, read first, then shared by the threads
@@ -158,4 +158,4 @@ def skipped_text(layout: Layout, unreadable: list[str]) -> str:
         common = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(3))
         listed += f" and others ({common} in all)"
     skipped = f"Skipped {counted(len(names), 'file')} outside the class folders or without a readable image"
-    return printable(f"{skipped}: {listed}.")
+    return printable(f"{skipped}: {listed}.", JOINERS)

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from expertnet.data.archives import MAX_DEPTH
 from expertnet.data.images import FORMATS_TEXT, SUFFIXES
+from expertnet.data.shown import MAX_DEPTH
 from expertnet.data.splits import TEST_SEED, TEST_SHARE, held_out
 from expertnet.errors import DatasetError
 
@@ -22,6 +23,7 @@ class Layout:
     classes: tuple[str, ...]
     images: dict[str, tuple[str, int]]  # by path: "train" or "test", and the label
     skipped: list[str]  # paths in class folders without an image suffix, or of images elsewhere
+    folders: frozenset[Path] = frozenset()  # on the disk, whose change may change this; none of an archive
     held: frozenset[str] = frozenset()  # paths of training images that are for validation; empty if a share is drawn
 
 
@@ -96,7 +98,7 @@ def arrange_members(
         places = held_out(torch.tensor([label for _, label in drawn_from]), TEST_SHARE, TEST_SEED)[1].tolist()
         test = {drawn_from[place][0] for place in places}
         images = [(path, "test" if path in test else "train", label) for path, _, label in images]
-    return Layout(classes, {path: (part, label) for path, part, label in images}, skipped, held)
+    return Layout(classes, {path: (part, label) for path, part, label in images}, skipped, held=held)
 
 
 def _no_images(title: str, name: str, part: str) -> DatasetError:

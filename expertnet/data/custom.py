@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.cache import data_root
@@ -98,8 +98,7 @@ def _list(source: Source, progress: Report) -> tuple[Scan | DatasetError, set[Pa
     test = len(layout.images) - train.total()
     counts = class_counts(layout)
     found = Scan(layout.classes, train.total(), test, max(train.values()), len(layout.held), _examples(layout), counts)
-    inside = {PurePosixPath(name).parent for name in layout.images} if path.is_dir() else set()
-    return found, {path, *(path / parent for folder in inside for parent in (folder, *folder.parents))}
+    return found, {path, *layout.folders}
 
 
 def class_counts(layout: Layout) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -54,13 +55,15 @@ def list_layout(path: Source, progress: Report, cancelled: ShouldStop) -> Layout
     """List a folder or archive and arrange its files by class. Raises DatasetError, Cancelled or OSError."""
     if isinstance(path, Version):
         return layout_of(path)
-    found = []
+    found, folders = [], {path}
     for entry in list_entries(path, cancelled):
         found.append((entry.path, entry.is_folder))
+        if entry.is_folder and entry.place:
+            folders.add(entry.place)
         if len(found) % 500 == 1:
             progress(f"Listing {path.name}", entry.share)
     try:
-        return arrange(found, path.name)
+        return replace(arrange(found, path.name), folders=frozenset(folders) if path.is_dir() else frozenset())
     except DatasetError as error:
         parent, classes = _parent_meant(path)
         if parent is None:

@@ -32,7 +32,7 @@ from expertnet.store.status import ACTIVE_STATES, RESUMABLE_STATES, Status
 from expertnet.transfer.format import MAX_HEADER, MAX_LINE, WEIGHTS_NAME
 from expertnet.utils.files import to_json
 from expertnet.utils.processes import Process
-from expertnet.utils.text import printable
+from expertnet.utils.text import JOINERS, printable
 
 MAX_TEXT = 255  # characters of a name
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
@@ -53,7 +53,7 @@ def parse_object(content: bytes, name: str) -> dict[str, Any]:
 
 def one_line(value: Any, most: int = MAX_TEXT) -> str:
     """Return at most `most` characters of text that any terminal and page can show, or "" if the value is not text."""
-    return printable(value[:most].replace("\n", " ")) if isinstance(value, str) else ""
+    return printable(value[:most].replace("\n", " "), JOINERS) if isinstance(value, str) else ""
 
 
 def clean_text(content: bytes) -> bytes:

@@ -13,6 +13,8 @@ import pandas as pd
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")  # spreadsheets run cells that begin with one of these
 DIRECTION_CONTROLS = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")  # can reverse a line of text
 
+JOINERS = "\u200c\u200d"  # invisible, but they change how the letters beside them are written
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Return 0.865 as "86.5%", and None as a dash."""
@@ -100,6 +102,11 @@ def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
 def printable(text: str, keep: str = "", sign: str = "?") -> str:
     """Replace every character that a terminal cannot print with `sign`, except those in `keep`."""
     return "".join(char if char.isprintable() or char in keep else sign for char in text)
+
+
+def displayable(text: str, sign: str = "?") -> str:
+    """Return `printable` text in which all spaces are plain ones and joiners stay, which Persian and Indic scripts need."""
+    return printable("".join(" " if unicodedata.category(char) == "Zs" else char for char in text), JOINERS, sign)
 
 
 def without_controls(text: str) -> str:

@@ -12,6 +12,7 @@ from expertnet.utils.text import (
     counted,
     cut,
     did_you_mean,
+    displayable,
     duration,
     escape,
     escape_for_file,
@@ -99,6 +100,7 @@ def test_names_cannot_control_a_terminal_or_reverse_a_line():
     name = "a\x1b[31m\u202eb\ud800\nc\u200d\td"
     assert printable(name) == "a?[31m?b??c??d"
     assert printable(name, keep="\n") == "a?[31m?b?\nc??d"
+    assert displayable("a\u3000b\u00a0c\u200cd\u200de\u200bf\n") == "a b c\u200cd\u200de?f?"
     assert without_controls(name) == "a[31mb\nc\u200d\td"
 
 

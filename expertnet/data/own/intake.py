@@ -25,7 +25,7 @@ from expertnet.data.own.versions import Version, open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
 from expertnet.utils.progress import Report, silent
-from expertnet.utils.text import counted, printable
+from expertnet.utils.text import JOINERS, counted, printable
 
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
@@ -61,7 +61,7 @@ class Added:
         parts += [f"“{name}” joined the class “{known}”." for name, known in self.joined.items()]
         if self.rejected:
             parts.append(f"{counted(len(self.rejected), 'file')} could not be added.")
-        return printable(" ".join(parts))
+        return printable(" ".join(parts), JOINERS)
 
     @property
     def sentence(self) -> str:
@@ -70,7 +70,7 @@ class Added:
             return self.summary
         path, reason = self.rejected[0]
         first = " The first is" if len(self.rejected) > 1 else ""
-        return printable(f"{self.summary}{first} {path[-100:]}: {reason}")
+        return printable(f"{self.summary}{first} {path[-100:]}: {reason}", JOINERS)
 
     @property
     def outcome(self) -> Outcome:

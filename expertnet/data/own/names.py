@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from expertnet.data.images import SUFFIXES
 from expertnet.errors import DatasetError
-from expertnet.utils.text import counted, printable, without_controls
+from expertnet.utils.text import JOINERS, counted, displayable, printable, without_controls
 
 LONGEST = 100  # characters
 LONGEST_STEM = 80  # of a file name
@@ -25,7 +25,7 @@ def checked_name(text: str, what: str) -> str:
         raise DatasetError(f"{shown} is empty. Enter a name.")
     if len(name) > LONGEST:
         raise DatasetError(f"{shown} has {counted(len(name), 'character')}. Use at most {LONGEST}.")
-    if name != without_controls(name) or not name.isprintable():
+    if name != without_controls(name) or name != printable(name, JOINERS).strip(JOINERS):
         raise DatasetError(
             f"{shown} contains invisible characters, which change how text is displayed. Type the name again."
         )
@@ -42,7 +42,7 @@ def alike(names: Iterable[str], name: str) -> str | None:
 def file_name(path: str, image_format: str) -> str:
     """Return the last part of a path as the name of an image, with the ending of its format if it has none."""
     last = PurePosixPath(path.replace("\\", "/")).name
-    clean = printable(without_controls(last), sign="_").strip()
+    clean = displayable(without_controls(last), sign="_").strip()
     stem, dot, suffix = clean.rpartition(".")
     if not dot or f".{suffix.lower()}" not in SUFFIXES:
         stem, suffix = clean, {"JPEG": "jpg", "TIFF": "tif"}.get(image_format, image_format.lower())

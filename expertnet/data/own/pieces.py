@@ -19,7 +19,7 @@ from expertnet.data.own.intake import files_at, note_unpacked, refuse_full_disk,
 from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.uploads import Upload, UploadGoneError
 from expertnet.errors import DatasetError
-from expertnet.utils.text import printable
+from expertnet.utils.text import displayable
 
 MOST = 8 * 2**20  # bytes of the pieces that are sent at once, with their headers
 MOST_PIECES = 100  # sent at once; the Data page sends at most 64
@@ -65,7 +65,9 @@ def pieces_of(body: bytes) -> Iterator[Piece]:
             inside = 0 <= offset <= offset + count <= size and place <= len(body) and 0 <= number < MAX_FILES
             if not texts or not inside:
                 raise ValueError
-            yield Piece(printable(path), number, size, offset, label, body[start:place])  # JSON cannot hold surrogates
+            yield Piece(
+                displayable(path), number, size, offset, label, body[start:place]
+            )  # JSON cannot hold surrogates
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise DatasetError("The upload arrived damaged. Reload the page and upload the files again.") from None
 

@@ -188,6 +188,7 @@ def test_a_tab_that_shows_an_old_version_is_told():
         ("rose\u202egnp", "invisible characters"),
         ("rose\u200f", "invisible characters"),
         ("a\0b", "invisible characters"),
+        ("rose\u200d", "invisible characters"),
         ("ROSE", "There is already a class “rose”, which differs in case only"),
         ("rose", "There is already a class “rose”. "),
     ],

@@ -18,6 +18,7 @@ from expertnet.data.own.uploads import begin_upload
 from expertnet.data.own.versions import history, open_version
 from expertnet.errors import DatasetError
 from expertnet.settings.schema import DataSettings
+from expertnet.utils.text import displayable
 from tests.support.hostile.inputs import CONTENTS, MUTATIONS, VALUES, mutated, packed_images
 from tests.support.hostile.studio import ON_PAGES, Cases, Studio, assert_sentence
 from tests.support.own import framed
@@ -121,7 +122,7 @@ def _read(added: Added) -> None:
         data = version.read(image)
         assert sha256(data).hexdigest() == image.digest and len(data) == image.size and read_thumb(version, image)
     shown = [contents.title, *contents.classes.values(), *(image.name for image in contents.images.values())]
-    assert all(name.isprintable() and "/" not in name and not name.startswith(".") for name in shown), shown
+    assert all(name == displayable(name) and "/" not in name and not name.startswith(".") for name in shown), shown
     assert not list(version.folder.rglob("*.tmp"))
     data_settings = DataSettings(dataset=version.reference, image_size=8, crop_padding=0)
     try:
