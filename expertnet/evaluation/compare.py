@@ -8,7 +8,6 @@ from math import log
 
 import pandas as pd
 import torch
-from scipy.stats import norm
 from torch import Tensor
 
 from expertnet.data.info import is_own, order_of
@@ -16,7 +15,7 @@ from expertnet.data.splits import Split
 from expertnet.evaluation.figures import f1_parts, macro_f1
 from expertnet.evaluation.outputs import Outputs
 from expertnet.inference.mistakes import Part
-from expertnet.routing.paired import SIGNIFICANT, Z95, paired_interval
+from expertnet.routing.paired import Z95, paired_interval, together
 from expertnet.store.run import Run
 from expertnet.utils.text import counted
 
@@ -136,7 +135,7 @@ def class_differences(first: Outputs, second: Outputs, classes: Sequence[str]) -
     The intervals hold at 95% for all classes together (Bonferroni).
     """
     present = first.labels.unique().tolist()
-    z, rows = float(norm.isf(SIGNIFICANT / 2 / len(present))), []
+    z, rows = together(len(present)), []
     for label in present:
         here = first.labels == label
         right, was = (each.predictions[here] == label for each in (first, second))

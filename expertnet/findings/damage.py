@@ -85,9 +85,10 @@ def corruptions(found: Robustness) -> Finding:
         f"of {NOISE:.0f} of 255), blur, contrast ({percent(CONTRAST, 0)} of it is left), darkness ({percent(LIGHT, 0)} of the light), "
         f"occlusion (a black square with 1/{HIDDEN} of the image's side) and pixelation (2 x 2 pixels become one), in the spirit of "
         "Hendrycks and Dietterich (2019, arXiv:1903.12261). One severity stands for each. The dot is the change in accuracy from the "
-        "network's own routing to mean weights, each image compared with itself. The intervals are those of Agresti and Min (2005) at "
-        f"95% for all {len(CONDITIONS)} conditions together, and p is corrected for their number with {DRAWS} random flips of the images' "
-        f"signs (maxT, Westfall and Young 1993). {NORMS}"
+        "network's own routing to mean weights, each image compared with itself. The intervals are those of Agresti and Min (2005) with "
+        f"Bonferroni's correction: at 95% for all {len(CONDITIONS)} conditions together. p is corrected for their number with {DRAWS} "
+        "random flips of the images' signs (maxT, Westfall and Young 1993). Routing helps or does harm if p is at most 0.05; the interval "
+        f"is more cautious and may hold 0. {NORMS}"
     )
     rows = zip(*(table[name] for name in ("corruption", "learned", "accuracy", "change")), strict=True)
     texts = [f"{name}: {percent(own)} → {percent(mean)} ({signed(change)})" for name, own, mean, change in rows]

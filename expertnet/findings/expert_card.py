@@ -27,8 +27,7 @@ PAIRS = 3  # changes of the answer that are named
 ABOUT = (
     "Preferences are those in the test set. Switched off: the expert's weight becomes 0 and the others grow to sum to 1. Replaced by "
     "its mean: what it adds to the mix is the same for every image. After both, the batch norms are estimated again on training images "
-    "(Wu and Johnson 2021). Intervals are those of Agresti and Min (2005), corrected for the number of experts (maxT, Westfall and "
-    "Young 1993)."
+    "(Wu and Johnson 2021). Intervals are those of Agresti and Min (2005), with Bonferroni's correction for the number of experts."
 )
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }

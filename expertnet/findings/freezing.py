@@ -22,11 +22,11 @@ def freezing(frozen: Frozen, blocks: tuple[int, ...]) -> Finding:
         "One block at a time gives every image the same weights: the mean of its weights over at most "
         f"{AVERAGED:,} training images. The other blocks keep their routers, which see what the changed block puts out. The change in "
         f"accuracy on {len(frozen.labels):,} {frozen.part} images is from the network's own routing, and compares each image with itself. "
-        "The intervals (lines) are those of Agresti and Min (2005) at 95% for all blocks together, and p is the probability that chance "
-        f"alone makes the effect of any block as large. Both are corrected for the number of blocks with {DRAWS} random flips of the "
-        "images' signs (maxT, Westfall and Young 1993). A block costs the most if the interval of its difference from the next one "
-        "excludes 0. The losses of single blocks need not add up to the loss with mean weights in all of them, since one block can "
-        f"stand in for another. {NORMS} {RELIES}"
+        "The intervals (lines) are those of Agresti and Min (2005) with Bonferroni's correction: at 95% for all blocks together. p is "
+        f"the probability that chance alone makes the effect of any block as large, by {DRAWS} random flips of the images' signs (maxT, "
+        "Westfall and Young 1993). A block's routing matters if its p is at most 0.05; the interval is more cautious and may hold 0. A "
+        "block costs the most if the interval of its difference from the next one excludes 0. The losses of single blocks need not add up "
+        f"to the loss with mean weights in all of them, since one block can stand in for another. {NORMS} {RELIES}"
     )
     drawn = table.assign(routing=[f"block {block}" for block in table["block"]])
     chart = partial(change_dots, drawn, "Change in accuracy with mean weights in one block, with intervals")

@@ -90,11 +90,11 @@ def ablation(effects: Ablations, kind: str, blocks: tuple[int, ...]) -> Finding:
         table = table.drop(columns="as_shipped")
     method = (
         f"{HOW[kind]} The change in accuracy on {len(effects.labels):,} {effects.part} images is from the network's own routing, and "
-        "compares each image with itself. The intervals, from low to high, are those of Agresti and Min (2005) at 95% for all "
-        "experts together. p is the probability that chance alone makes any expert's effect as large. Both are corrected for the "
-        f"number of experts with {DRAWS} random flips of the images' signs (maxT, Westfall and Young 1993). An expert costs accuracy "
-        "if its p is at most 0.05. It costs the most if the interval of its difference from the next one excludes 0, which needs no "
-        "correction (Hung and Fithian 2019). In the chart, 2.1 is expert 1 of block 2. In the table, "
+        "compares each image with itself. The intervals, from low to high, are those of Agresti and Min (2005) with Bonferroni's "
+        "correction: at 95% for all experts together. p is the probability that chance alone makes any expert's effect as large, by "
+        f"{DRAWS} random flips of the images' signs (maxT, Westfall and Young 1993). An expert costs accuracy if its p is at most "
+        "0.05; its interval is more cautious and may hold 0. It costs the most if the interval of its difference from the next one "
+        "excludes 0, which needs no correction (Hung and Fithian 2019). In the chart, 2.1 is expert 1 of block 2. In the table, "
         f"weight is the expert's mean weight, {in_table}and flipped "
         "counts the images that get another class. An expert is dead if its utilization (K times its mean weight) is below "
         f"{HARDLY_USED} and at most {percent(DEAD_FLIPS)} of the images get another class. {_correlation(table)}{NORMS}"

@@ -19,7 +19,7 @@ from expertnet.network.model import scaled
 from expertnet.routing.effects import KINDS, Ablations, Images, shapes
 from expertnet.routing.interventions import ablated
 from expertnet.routing.measure import Measure, Sizes
-from expertnet.routing.paired import SIGNIFICANT, max_t, paired_change
+from expertnet.routing.paired import SIGNIFICANT, max_t, paired_change, together
 from expertnet.routing.passes import Passes, Statistics, calibration_images, estimated
 from expertnet.routing.weights import HARDLY_USED
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -135,14 +135,14 @@ def ablation_table(effects: Ablations, kind: str, blocks: Sequence[int]) -> pd.D
 
     The columns are block, expert, weight (mean), change, low, high (fractions), p, as_shipped (the change by switching it off
     without estimating the batch norms again), flipped (how many images get another class), dead, utilization and accuracy.
-    Intervals and p-values are corrected for the number of rows (see `max_t`). A dead expert is little used and without effect.
-    Low use alone is not enough, since a softmax never gives an expert a weight of 0.
+    Intervals and p-values are corrected for the number of rows (see `together` and `max_t`). A dead expert is little used and
+    without effect. Low use alone is not enough, since a softmax never gives an expert a weight of 0.
     """
     experts = effects.weights.shape[1]
     places = [(block, expert) for block in blocks for expert in range(1, experts + 1)]
     changed = torch.stack([effects.without(kind, *place) for place in places])
     right, was_right = changed == effects.labels, effects.learned[1] == effects.labels
-    p, wide = max_t(right.double() - was_right.double())
+    p, wide = max_t(right.double() - was_right.double()), together(len(places))
     rows = []
     for (block, expert), answers, corrected in zip(places, changed, p.tolist(), strict=True):
         weight, shipped = effects.weights[block - 1, expert - 1].item(), effects.shipped[block - 1, expert - 1]

@@ -17,7 +17,7 @@ from expertnet.network.model import scaled
 from expertnet.routing.effects import STATISTICS, Images
 from expertnet.routing.interventions import given
 from expertnet.routing.measure import Measure, Sizes
-from expertnet.routing.paired import max_t, paired_change
+from expertnet.routing.paired import max_t, paired_change, together
 from expertnet.routing.passes import Passes, calibration_images, estimated, mean_weights
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
@@ -86,11 +86,11 @@ FREEZING = Measure("frozen", Frozen, freeze_each, _shapes)
 def freezing_table(frozen: Frozen, blocks: Sequence[int]) -> pd.DataFrame:
     """Return a row per block (numbered as in `blocks`): block, accuracy, change, low, high, p, as_shipped (fractions), flipped.
 
-    Intervals and p-values are corrected for the number of blocks (see `max_t`). All figures but `as_shipped` are with re-estimated
-    batch norms.
+    Intervals and p-values are corrected for the number of blocks (see `together` and `max_t`). All figures but `as_shipped` are
+    with re-estimated batch norms.
     """
     right, was_right = frozen.answers[1] == frozen.labels, frozen.learned[1] == frozen.labels
-    p_B, wide = max_t(right.double() - was_right.double())
+    p_B, wide = max_t(right.double() - was_right.double()), together(len(blocks))
     rows = []
     for place, block in enumerate(blocks):
         found = paired_change(frozen.labels, frozen.learned[1], frozen.answers[1, place], wide)

@@ -1,6 +1,7 @@
 """Intervals of accuracies, and of the difference between two sets of answers for the same images; tests of many differences."""
 
 from math import sqrt
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -23,10 +24,13 @@ def paired_interval(lost: int, won: int, count: int, z: float = Z95) -> tuple[fl
     """Return an interval of a change in accuracy, as fractions, if `lost` of `count` images became wrong and `won` right.
 
     Adds half an image to each of the four cases, so that few changes do not make the interval too narrow, and none do not make
-    it empty (Agresti and Min 2005, doi:10.1002/sim.1781).
+    it empty (Agresti and Min 2005, doi:10.1002/sim.1781). That fits Z95. A wider interval needs more, as Wilson's adds z ** 2 images
+    to a share. With what is added here, 4 to 24 independent intervals of 143 to 1,000 images have a joint coverage of 0.95 or more if a
+    quarter as many images or more become right as wrong. If none do, it is 0.86 or more, and 0.96 on average over the probabilities.
     """
-    middle = (won - lost) / (count + 2)
-    half = z * sqrt(lost + won + 1 - (won - lost) ** 2 / (count + 2)) / (count + 2)
+    added = 2 + z**2 - Z95**2
+    middle = (won - lost) / (count + added)
+    half = z * sqrt(lost + won + added / 2 - (won - lost) ** 2 / (count + added)) / (count + added)
     return max(middle - half, -1.0), min(middle + half, 1.0)
 
 
@@ -45,13 +49,20 @@ def paired_change(labels_N: Tensor, before_N: Tensor, after_N: Tensor, z: float 
     }
 
 
-def max_t(differences_JN: Tensor) -> tuple[Tensor, float]:
+def together(intervals: int) -> float:
+    """Return how many standard deviations wide so many intervals must be for all to hold at 95% together (Bonferroni).
+
+    Quantiles of the statistics of `max_t` do not serve: with few changed images, they take few values, all of them too small.
+    """
+    return max(NormalDist().inv_cdf(1 - SIGNIFICANT / 2 / intervals), Z95)
+
+
+def max_t(differences_JN: Tensor) -> Tensor:
     """Test J changes on the same N images at once. `differences_JN` is -1 where an image became wrong, 1 where right, else 0.
 
-    Returns p-values corrected for J (J,), and how many standard deviations wide intervals must be to hold for all J together.
-    Without any effect, an image is as likely to become wrong as right, so its signs may be flipped, in all J changes alike.
-    Each change is compared with the largest of the J statistics (maxT; Westfall and Young, Resampling-Based Multiple
-    Testing, 1993), and p is (1 + the number of draws with a larger one) / (DRAWS + 1).
+    Returns p-values corrected for J (J,). Without any effect, an image is as likely to become wrong as right, so its signs may be
+    flipped, in all J changes alike. Each change is compared with the largest of the J statistics (maxT; Westfall and Young,
+    Resampling-Based Multiple Testing, 1993), and p is (1 + the number of draws with a larger one) / (DRAWS + 1).
     """
     changed = differences_JN[:, (differences_JN != 0).any(0)].double()  # the other images count for nothing
     scale_J = changed.square().sum(1).sqrt().clamp_min(1)
@@ -59,4 +70,4 @@ def max_t(differences_JN: Tensor) -> tuple[Tensor, float]:
     largest = ((signs.double() @ changed.T).abs() / scale_J).amax(1)
     observed_J = changed.sum(1).abs() / scale_J
     larger_J = (largest[:, None] >= observed_J - 1e-9).sum(0)
-    return (1 + larger_J) / (DRAWS + 1), max(float(largest.quantile(1 - SIGNIFICANT)), Z95)
+    return (1 + larger_J) / (DRAWS + 1)

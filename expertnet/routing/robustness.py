@@ -20,7 +20,7 @@ from expertnet.routing.corruptions import CORRUPTIONS, corrupted
 from expertnet.routing.effects import POLICIES, Images
 from expertnet.routing.interventions import given, uniform
 from expertnet.routing.measure import Measure, Sizes
-from expertnet.routing.paired import max_t, paired_change, wilson
+from expertnet.routing.paired import max_t, paired_change, together, wilson
 from expertnet.routing.passes import calibration_images, estimated, mean_weights
 from expertnet.utils.progress import Report, ShouldStop, never, silent
 
@@ -157,7 +157,7 @@ def corruption_table(found: Robustness, policy: str = "mean") -> pd.DataFrame:
     """
     own_DN, other_DN = found.answers[0], found.answers[TRIED.index(policy)]
     right_DN, was_DN = other_DN == found.labels, own_DN == found.labels
-    p_D, wide = max_t(right_DN.double() - was_DN.double())
+    p_D, wide = max_t(right_DN.double() - was_DN.double()), together(len(CONDITIONS))
     rows = []
     for place, condition in enumerate(CONDITIONS):
         change = paired_change(found.labels, own_DN[place], other_DN[place], wide)

@@ -42,6 +42,7 @@ def test_damage_is_compared_under_both_routings():
         "Of 1,000 validation images, 90.0% are right with re-estimated batch norms. Of 6 kinds of damage, noise leaves the fewest: "
         "50.0%. Against mean weights, per-image routing helps under blur (by up to 6.0 points)."
     )
+    assert "Bonferroni" in finding.method and "512 clean training images" in finding.method
     rows, _ = drawn(finding.chart)
     assert "blur: 80.0% → 74.0% (-6.0)" in [row.get("text") for row in rows]
     harm = corruptions(robustness(own, [900, 560, 800, 800, 800, 800, 800]))

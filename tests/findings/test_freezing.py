@@ -55,9 +55,9 @@ def test_a_larger_loss_that_chance_may_explain_is_what_a_sure_one_is_compared_wi
 
 
 def test_without_a_measurable_loss_the_bound_is_given():
-    """One image lost of 1,000: Agresti-Min's lower bound is (-1 - 1.96 sqrt(2 - 1/1002)) / 1002, 0.4 points."""
+    """One image lost of 1,000, with z = 2.24 for two blocks: the lower bound is (-1 - 2.24 sqrt(2.59)) / 1003.2, 0.5 points."""
     assert freezing(frozen(1, 0), (1, 2)).sentence == (
-        "No block's routing matters measurably by itself: mean weights in any single block cost at most 0.4 points on the 1,000 "
+        "No block's routing matters measurably by itself: mean weights in any single block cost at most 0.5 points on the 1,000 "
         "validation images (95% for all blocks together)."
     )
 

@@ -79,13 +79,13 @@ def test_no_cost_is_claimed_within_chance():
         (
             0,
             [2],
-            "any single expert costs at most 0.2 points on the 1,000 validation images (95% for all experts together).",
+            "any single expert costs at most 0.4 points on the 1,000 validation images (95% for all experts together).",
         ),
         (100, [2], "expert 1 of block 1 costs the most accuracy: 10.0 points on the 1,000 validation images."),
         (
             0,
             [1, 2],
-            "any single expert costs at most 0.2 points on the 1,000 validation images (95% for all experts together).",
+            "any single expert costs at most 0.4 points on the 1,000 validation images (95% for all experts together).",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from expertnet.network.evaluation import EVALUATION_BATCH
 from expertnet.routing.ablations import ABLATIONS, ablate_all, ablation_table, class_effects, costly
 from expertnet.routing.effects import KINDS, Ablations, Images
 from expertnet.routing.interventions import ablated
-from expertnet.routing.paired import paired_interval
+from expertnet.routing.paired import paired_interval, together
 from expertnet.routing.passes import calibration_images, estimated
 from expertnet.store.run import Run
 from tests.support.lab import fitted, measured_images, predictor, random_split, saved_run
@@ -152,7 +152,7 @@ def test_change_interval_and_flips_by_hand():
     table = ablation_table(effects(), "zero", (1,))
     assert table["accuracy"].tolist() == [0.75, 0.5]
     assert table["change"].tolist() == [0, -0.25] and table["as_shipped"].tolist() == [0.25, -0.75]
-    assert (table["low"][1], table["high"][1]) == paired_interval(2, 1, 4)
+    assert (table["low"][1], table["high"][1]) == paired_interval(2, 1, 4, together(2))
     assert table["flipped"].tolist() == [0, 3]
     assert table["dead"].tolist() == [True, False]
     assert table["p"][0] == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from expertnet.routing.paired import DRAWS, Z95, max_t, paired_change, paired_interval
+from expertnet.routing.paired import DRAWS, Z95, max_t, paired_change, paired_interval, together
 
 
 def test_the_interval_of_a_textbook():
@@ -28,11 +28,11 @@ def wald(lost, won, count):
     return middle - half, middle + half
 
 
-def coverage(interval, loses, wins, count=359, most=40):
+def coverage(interval, loses, wins, count=359, most=40, **wide):
     """The exact probability that the interval holds the true difference, if an image loses or wins with these probabilities."""
     total = 0.0
     for lost, won in product(range(most), repeat=2):
-        low, high = interval(lost, won, count)
+        low, high = interval(lost, won, count, **wide)
         chance = binom.pmf(lost, count, loses) * binom.pmf(won, count - lost, wins / (1 - loses))
         total += chance * (low <= wins - loses <= high)
     return total
@@ -44,6 +44,30 @@ def test_intervals_hold_as_often_as_they_say_with_few_changed_images(loses, wins
     assert 0.945 < coverage(paired_interval, loses, wins) <= 1
     if loses + wins < 0.005:
         assert coverage(wald, loses, wins) < 0.8  # the normal approximation
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("intervals", "count", "loses", "wins"),
+    [
+        (12, 143, 0.02, 0),
+        (12, 143, 0.03, 0),
+        (12, 143, 0.02, 0.005),
+        (24, 143, 0.015, 0),
+        (24, 400, 0.01, 0),
+        (4, 143, 0.02, 0),
+    ],
+)
+def test_independent_intervals_hold_together_with_few_changed_images(intervals, count, loses, wins):
+    each = coverage(paired_interval, loses, wins, count, z=together(intervals))
+    assert 0.94 < each**intervals <= 1
+
+
+def test_intervals_of_several_changes_are_wider():
+    assert together(1) == Z95
+    assert together(12) == pytest.approx(2.8653, abs=1e-4)  # 0.025 / 12 lie above it (R: qnorm(1 - 0.025 / 12))
+    # 2 + 2.8653 ** 2 - 1.96 ** 2 images are added: 6.3684. Without changes, the half width is 2.8653 sqrt(3.1842) / 149.3684
+    assert paired_interval(0, 0, 143, together(12)) == pytest.approx((-0.03423, 0.03423), abs=1e-5)
 
 
 def test_the_comparison_of_two_answers_by_hand():
@@ -65,23 +89,16 @@ def near(p, exact):
 
 
 def test_one_change_has_the_p_of_the_sign_test():
-    p, _ = max_t(losing(0, 1, 2, 3, 4)[None])
+    p = max_t(losing(0, 1, 2, 3, 4)[None])
     assert near(p.item(), 2 / 2**5)  # all five signs alike
-    p, wide = max_t(torch.zeros(3, 40))
-    assert p.tolist() == [1, 1, 1] and wide == Z95
-    p, _ = max_t(losing(*range(20))[None])
+    assert max_t(torch.zeros(3, 40)).tolist() == [1, 1, 1]
+    p = max_t(losing(*range(20))[None])
     assert p.item() == pytest.approx(1 / (DRAWS + 1))  # never 0
 
 
 def test_independent_changes_are_corrected_for_their_number_and_equal_ones_are_not():
     alone = losing(0, 1, 2, 3, 4)
-    p, _ = max_t(torch.stack([losing(*range(5 * part, 5 * part + 5)) for part in range(4)]))
+    p = max_t(torch.stack([losing(*range(5 * part, 5 * part + 5)) for part in range(4)]))
     assert all(near(each, 1 - (1 - 2 / 2**5) ** 4) for each in p.tolist())
-    p, _ = max_t(alone.expand(4, -1))
+    p = max_t(alone.expand(4, -1))
     assert all(near(each, 2 / 2**5) for each in p.tolist())
-
-
-def test_corrected_intervals_are_wider():
-    several = torch.stack([losing(*range(9 * part, 9 * part + 9), count=200) for part in range(20)])
-    _, wide = max_t(several)
-    assert 2.5 < wide < 3.5  # 3.0 for 20 independent normal statistics (Sidak)
