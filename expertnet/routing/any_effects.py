@@ -27,7 +27,7 @@ def route_any(
 
     Raises NetworkError or Cancelled.
     """
-    training = _averaged(images)
+    training = _sample(images)
     total, done = 2 * len(POLICIES) + len(SHUFFLED) * (1 + SHUFFLES), 0
     found: list[tuple[Tensor, Tensor]] = []
     for again, draws in ((False, 1), (True, SHUFFLES)):
@@ -60,8 +60,9 @@ def ablate_any(
 
     Raises NetworkError or Cancelled.
     """
+    training = _sample(images)
     logits, routing = network.outputs(images.evaluated, unchanged, cancelled=cancelled)
-    again = _answers(network.estimated(images.training), images, unchanged, cancelled)
+    again = _answers(network.estimated(training), images, unchanged, cancelled)
     learned = torch.stack([logits.argmax(1), again])
     _, blocks, experts = routing.shape
     shipped, changed = [], []
@@ -69,7 +70,7 @@ def ablate_any(
         progress("Switching off each expert in turn", place / blocks / experts)
         without = always({place // experts + 1: ablated(place % experts)})
         shipped.append(_answers(network, images, without, cancelled))
-        changed.append(_answers(network.estimated(images.training, without), images, without, cancelled))
+        changed.append(_answers(network.estimated(training, without), images, without, cancelled))
     shipped_BKN, changed_BKN = (torch.stack(found).unflatten(0, (blocks, experts)) for found in (shipped, changed))
     labels = images.evaluated.labels.clone()
     return Ablations(images.part, labels, learned, shipped_BKN, changed_BKN[None], usage(routing))
@@ -80,7 +81,7 @@ def freeze_any(network: AnyNetwork, images: Images, progress: Report = silent, c
 
     Raises NetworkError or Cancelled.
     """
-    training, blocks, learned, answers = _averaged(images), len(network.layers), [], []
+    training, blocks, learned, answers = _sample(images), len(network.layers), [], []
     for again in (False, True):
         control = network.estimated(training) if again else network
         mean_BK = usage(control.outputs(training, unchanged, cancelled=cancelled)[1])
@@ -101,7 +102,7 @@ def calibrate_any(
 
     How to damage images is not known, since they can be anything. Raises NetworkError or Cancelled.
     """
-    training, split = _averaged(images), sampled(images.evaluated)
+    training, split = _sample(images), sampled(images.evaluated)
     blocks, rows = range(1, len(network.layers) + 1), []
     mean_BK = usage(network.estimated(training).outputs(training, unchanged, cancelled=cancelled)[1])
     policies: dict[str, Changes] = {
@@ -126,9 +127,13 @@ def headroom_any(
     return search(network.differentiable, blocks, images, progress, cancelled)
 
 
-def _averaged(images: Images) -> Split:
-    """Return the training images whose weights are averaged."""
-    return images.training.take(torch.arange(min(len(images.training), AVERAGED)))
+def _sample(images: Images) -> Split:
+    """Return at most AVERAGED training images in random order, always the same one, for mean weights and batch norms.
+
+    Training images are often sorted by class. The first of them, or a batch of neighbors, would not stand for all.
+    """
+    order = torch.randperm(len(images.training), generator=torch.Generator().manual_seed(0))
+    return images.training.take(order[:AVERAGED])
 
 
 def _answers(network: AnyNetwork, images: Images, changes_of: ChangesOf, cancelled: ShouldStop) -> Tensor:

@@ -136,9 +136,10 @@ class AnyNetwork:
         return logits, routing
 
     def estimated(self, training: Split, changes_of: ChangesOf = unchanged) -> Self:
-        """Return the network with batch norms estimated again under changed routing, on at most ESTIMATED_ON training images.
+        """Return the network with batch norms estimated again under changed routing, on the first ESTIMATED_ON training images.
 
-        Their means and variances are those of whole batches, averaged (Wu and Johnson 2021, arXiv:2105.07576).
+        Their means and variances are those of whole batches, averaged (Wu and Johnson 2021, arXiv:2105.07576), so the images must
+        be in random order.
         """
         count = min(len(training), ESTIMATED_ON)
         if count < 2:

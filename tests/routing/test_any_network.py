@@ -180,15 +180,31 @@ def test_weights_that_are_passed_by_name():
     assert network(torch.eye(3), {1: forced(2)})[0].argmax(1).tolist() == [2, 2, 2]
 
 
+class Normed(Mixture):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x):
+        return self.norm(super().forward(x))
+
+
+def test_training_images_that_are_sorted_by_class_give_the_same_as_others():
+    """Half of them are of the first class, but none of the first 2,000, and the first 512 are all of the last one."""
+    evaluated, labels = paper().evaluated, torch.tensor([2] * 1000 + [1] * 1000 + [0] * 2000)
+    images = Images("test", evaluated, Split(torch.eye(3)[labels], labels))
+    network = AnyNetwork(Normed(), [Layer("gate")], CLASSES)
+    routed, frozen = route_any(network, images), freeze_any(network, images)
+    mean = routed.answers[0, list(POLICIES).index("mean")]
+    assert mean.tolist() == frozen.answers[0, 0].tolist() == [0] * 12  # the mean weights are 1/2, 1/4 and 1/4
+    # the norms subtract the mean of all images: that of the last class would make its own images equal to 0
+    learned = routed.answers[1, list(POLICIES).index("learned")]
+    sure, without = calibrate_any(network, images).answers[0, 0], ablate_any(network, images).learned[1]
+    for answers in (learned, frozen.learned[1], sure, without):
+        assert torch.equal(answers, evaluated.labels)
+
+
 def test_batch_norms_get_the_statistics_of_the_changed_inputs():
-    class Normed(Mixture):
-        def __init__(self):
-            super().__init__()
-            self.norm = nn.BatchNorm1d(3)
-
-        def forward(self, x):
-            return self.norm(super().forward(x))
-
     model, training = Normed(), paper(128).training
     model.norm.running_mean.fill_(5)
     network = AnyNetwork(model, [Layer("gate")], CLASSES)
