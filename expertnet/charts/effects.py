@@ -7,6 +7,7 @@ import pandas as pd
 
 from expertnet.charts.base import BLUE, ORANGE, TEXT, color_and_shape, dashed_line, layered, rows_height, tooltips
 from expertnet.charts.routing import expert_names
+from expertnet.utils.text import signed
 
 HOLLOW = "hollow: as shipped"
 
@@ -17,7 +18,7 @@ def change_dots(table: pd.DataFrame, description: str) -> alt.LayerChart:
     The columns are routing (the name of the row), accuracy, change, low, high, as_shipped.
     """
     numbers = zip(table["routing"], table["change"], table["as_shipped"], strict=True)
-    texts = [f"{name}: {100 * change:+.1f} ({100 * shipped:+.1f} as shipped)" for name, change, shipped in numbers]
+    texts = [f"{name}: {signed(change)} ({signed(shipped)} as shipped)" for name, change, shipped in numbers]
     ends = [0.0, *table["low"], *table["high"], *table["as_shipped"]]
     air = max((max(ends) - min(ends)) * 0.08, 0.005)
     domain, title = (min(ends) - air, max(ends) + air), f"change in accuracy ({HOLLOW})"

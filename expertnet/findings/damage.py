@@ -20,7 +20,7 @@ from expertnet.routing.robustness import (
     calibration_table,
     corruption_table,
 )
-from expertnet.utils.text import counted, percent, points, signed
+from expertnet.utils.text import bounds, counted, percent, points, signed
 
 NORMS = (
     f"Mean weights are those of at most {AVERAGED:,} training images. Under each policy, the batch norms are estimated again on "
@@ -35,10 +35,10 @@ def calibration(found: Robustness) -> Finding:
     own, mean = (table[table["policy"] == policy].iloc[0] for policy in ("learned", "mean"))
     images = counted(len(found.labels), f"{found.part} image")
     numbers = f"a mean probability of {percent(own['confidence'])} for its answers, of which {percent(own['accuracy'])} are right"
-    bounds = f"95% for the difference: {signed(own['low'])} to {signed(own['high'])} points"
+    interval = f"95% for the difference: {bounds(own['low'], own['high'])} points"
     kind = "overconfident" if own["low"] > 0 else "underconfident" if own["high"] < 0 else ""
     kind = kind or "not measurably over- or underconfident"
-    sentence = f"With re-estimated batch norms, the network is {kind} on {images}: it gives {numbers} ({bounds})."
+    sentence = f"With re-estimated batch norms, the network is {kind} on {images}: it gives {numbers} ({interval})."
     change = f"{mean['loss_change']:+.3f}, 95%: {mean['loss_low']:+.3f} to {mean['loss_high']:+.3f}"
     said = "raise" if mean["loss_low"] > 0 else "lower" if mean["loss_high"] < 0 else "do not measurably change"
     sentence += f" Mean weights {said} its log loss ({change})."

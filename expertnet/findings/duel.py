@@ -7,7 +7,7 @@ from expertnet.charts.evaluation import difference_dots
 from expertnet.evaluation.compare import GROUPS, class_differences, difference_table, disagreements
 from expertnet.evaluation.outputs import Outputs
 from expertnet.findings.finding import Finding, cached
-from expertnet.utils.text import counted, listed, points, signed
+from expertnet.utils.text import bounds, counted, listed, points, signed
 
 DRAWN, NAMED = 30, 3  # classes
 
@@ -17,7 +17,7 @@ def difference(first: Outputs, second: Outputs) -> Finding:
     """Compare accuracy and macro F1 of two networks."""
     table, groups = difference_table(first, second), disagreements(first, second)
     gain = table.iloc[0]
-    size, interval = points(gain["difference"]), f"(95%: {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+    size, interval = points(gain["difference"]), f"(95%: {bounds(gain['low'], gain['high'])})"
     if gain["low"] > 0:
         sentence = f"The first network is better by {size} {interval}."
     elif gain["high"] < 0:

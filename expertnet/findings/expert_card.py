@@ -20,7 +20,7 @@ from expertnet.routing.lab import Lab
 from expertnet.routing.paired import SIGNIFICANT
 from expertnet.store.run import Run
 from expertnet.utils.files import write_atomically
-from expertnet.utils.text import counted, percent, signed
+from expertnet.utils.text import bounds, counted, percent, signed
 
 IMAGES = 8  # with the largest, and with the smallest weights
 PAIRS = 3  # changes of the answer that are named
@@ -88,7 +88,7 @@ def _lost(lab: Lab, effects: Ablations, block: int, expert: int) -> str:
         table = ablation(effects, kind, lab.block_numbers).table
         row = table[(table["block"] == block) & (table["expert"] == expert)].iloc[0]
         chance = "" if row["p"] <= SIGNIFICANT else ", which chance may explain"
-        interval = f"95%: {signed(row['low'])} to {signed(row['high'])}"
+        interval = f"95%: {bounds(row['low'], row['high'])}"
         parts.append(
             f"{doing.capitalize()}, it changes the accuracy by {signed(row['change'])} points ({interval}){chance}."
         )

@@ -10,7 +10,7 @@ from expertnet.charts.effects import interval_dots
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.headroom import MISTAKES, STEPS, Headroom
 from expertnet.routing.paired import paired_change, paired_interval, wilson
-from expertnet.utils.text import counted, percent, signed
+from expertnet.utils.text import bounds, counted, percent, signed
 
 HARDLY = 0.2  # share of the mistakes below which the answers hardly depend on the weights
 
@@ -68,7 +68,7 @@ def _sentence(found: Headroom, repaired: Tensor, third: Tensor, reached: Tensor)
     sentence = (
         f"Other routing weights would repair {int(repaired.sum()):,} of {counted(mistakes, 'mistake')} on {images}: with the best "
         f"weights found for each image, the accuracy would be {percent(gain['accuracy'])} instead of {percent(before)} "
-        f"({signed(gain['change'])} points, 95%: {signed(gain['low'])} to {signed(gain['high'])})."
+        f"({signed(gain['change'])} points, 95%: {bounds(gain['low'], gain['high'])})."
     )
     if not len(reached):
         return f"{sentence} Without a third class, nothing shows whether the weights favor the true one."

@@ -13,7 +13,7 @@ from expertnet.routing.paired import DRAWS, paired_change
 from expertnet.routing.passes import ESTIMATED_ON
 from expertnet.routing.policies import policy_table
 from expertnet.routing.weights import HARDLY_USED
-from expertnet.utils.text import counted, listed, percent, points, signed
+from expertnet.utils.text import bounds, counted, listed, percent, points, signed
 
 TELLING = 0.1  # width of an interval above which it says too little
 NAMED = 4  # experts named in a sentence
@@ -43,7 +43,7 @@ def policies(effects: Routings) -> Finding:
     """Say whether the network relies on the routing of single images, and compare its accuracy under all policies."""
     table = policy_table(effects)
     mean = dict(zip(table, table[table["policy"] == "mean"].to_numpy()[0], strict=True))
-    interval, shipped = f"{signed(mean['low'])} to {signed(mean['high'])}", signed(mean["as_shipped"])
+    interval, shipped = bounds(mean["low"], mean["high"]), signed(mean["as_shipped"])
     changes = (  # short, since a phone shows an image and its weights below
         f"mean weights change its accuracy on the {effects.part} images by {signed(mean['change'])} points (95%: {interval}; as "
         f"shipped: {shipped})."

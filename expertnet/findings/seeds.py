@@ -24,7 +24,7 @@ from expertnet.store.checks import has_network
 from expertnet.store.run import Run
 from expertnet.training.controls import Plan
 from expertnet.utils.progress import Report, ShouldStop, never, silent
-from expertnet.utils.text import counted, percent, signed
+from expertnet.utils.text import bounds, counted, percent, signed
 
 Measured = tuple[Routed | None, Routings | None]
 Labs = tuple[tuple[int, Lab], ...]  # by seed, that of the network itself first
@@ -157,7 +157,7 @@ def reliance(measured: tuple[tuple[int, Routings], ...]) -> Finding:
     relying = int((table["high"] < 0).sum())
     changes = table["change"].tolist()
     found, average = difference(changes), f"{signed(mean(changes))} points on average"
-    interval = f" (95% over the seeds: {signed(found.low)} to {signed(found.high)})" if found else ""
+    interval = f" (95% over the seeds: {bounds(found.low, found.high)})" if found else ""
     sentence = (
         f"With {relying} of {counted(len(table), 'seed')}, the network measurably relies on per-image routing: mean weights change its "
         f"accuracy on the {part} images by {average}{interval}."

@@ -27,10 +27,20 @@ def points(difference: float) -> str:
     return "under 0.1 points" if 0 < size < 0.05 else f"{size:.1f} points"
 
 
-def signed(change: float) -> str:
+def signed(change: float, digits: int = 1) -> str:
     """Return a change in points with its sign, such as "-1.7", and never "-0.0"."""
-    rounded = round(100 * change, 1)
-    return f"{rounded:+.1f}" if rounded else "0.0"
+    rounded = round(100 * change, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+def bounds(low: float, high: float) -> str:
+    """Return an interval of a change in points, such as "-1.7 to +0.3".
+
+    It has more digits if an end that is not 0 would be rounded to 0, so that it does not seem to hold 0: "-0.21 to -0.03".
+    """
+    enough = (digits for digits in (1, 2, 3) if all(round(100 * end, digits) or not end for end in (low, high)))
+    digits = next(enough, 1)
+    return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def amount(value: float, unit: str) -> str:

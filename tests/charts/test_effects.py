@@ -27,5 +27,7 @@ def test_changes_have_both_figures_and_an_axis_that_holds_all_of_them():
     ).assign(as_shipped=[-0.2])
     rows, layers = drawn(change_dots(table, "changes"))
     assert [row["text"] for row in rows if "text" in row] == ["mean weights: -10.0 (-20.0 as shipped)"]
+    rows, _ = drawn(change_dots(table.assign(change=-0.0001, as_shipped=0.0), "none"))
+    assert [row["text"] for row in rows if "text" in row] == ["mean weights: 0.0 (0.0 as shipped)"]
     low, high = layers[0]["encoding"]["x"]["scale"]["domain"]
     assert low < -0.2 and high > 0

@@ -149,6 +149,17 @@ def test_a_loss_with_the_mean_weights_beyond_the_interval_is_reliance():
     )
 
 
+def test_an_interval_that_excludes_0_does_not_seem_to_end_there():
+    """Of 10,000 images, 12 are lost and 3 won. Agresti-Min's interval ends at (-9 + 1.96 sqrt(16 - 81 / 10002)) / 10002, -0.012 points."""
+    labels = torch.zeros(10_000, dtype=torch.long)
+    answers = torch.zeros(2, len(POLICIES), 10_000, dtype=torch.long)
+    answers[:, :, :3] = 1  # misclassified
+    mean = list(POLICIES).index("mean")
+    answers[:, mean, :3], answers[:, mean, 3:15] = 0, 1
+    found = policies(Routings("test", labels, answers, torch.ones(len(SHUFFLED), SHUFFLES), torch.ones(2)))
+    assert "by -0.1 points (95%: -0.17 to -0.01; as shipped: -0.1)" in found.sentence
+
+
 @pytest.mark.parametrize(("learned", "mean"), [(10, 10), (0, 2), (12, 10)])
 def test_no_reliance_is_claimed_within_the_interval_however_bad_other_images_weights_are(learned, mean):
     assert policies(routings(learned, mean, shuffled=0.1)).sentence.startswith(

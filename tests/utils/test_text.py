@@ -9,6 +9,7 @@ import pytest
 
 from expertnet.utils.text import (
     amount,
+    bounds,
     counted,
     cut,
     did_you_mean,
@@ -65,6 +66,12 @@ def test_urls_in_names_do_not_become_links():
     escaped = escape("see https://a.b, HTTP://c.d or www.e.f")
     assert escaped.replace("\u2060", "").replace("\\", "") == "see https://a.b, HTTP://c.d or www.e.f"
     assert not re.search(r"https?:/|www\.", escaped.replace("\\", ""), re.IGNORECASE)
+
+
+def test_an_interval_has_enough_digits_to_show_that_an_end_is_not_0():
+    assert (bounds(-0.017, 0.003), bounds(0, 0)) == ("-1.7 to +0.3", "0.0 to 0.0")
+    assert (bounds(-0.0021, -0.0003), bounds(0.00004, 0.0123)) == ("-0.21 to -0.03", "+0.004 to +1.230")
+    assert bounds(-1e-9, 1e-9) == "0.0 to 0.0"
 
 
 def test_shares_differences_and_amounts():
