@@ -15,6 +15,7 @@ from expertnet.routing.effects import KINDS, Ablations, Routings, load_images, l
 from expertnet.routing.freezing import FREEZING
 from expertnet.routing.measure import Measure
 from expertnet.routing.policies import ROUTINGS
+from expertnet.ui import tasks
 from expertnet.ui.background import in_background, threads
 from expertnet.ui.experts.controls import gallery, pick_number, pick_option
 from expertnet.ui.experts.selection import Selection
@@ -24,6 +25,7 @@ from expertnet.utils.text import counted
 
 SHOWN = 16  # images with another answer
 UNASKED = 10.0  # seconds that measuring may take without a press on the button
+RELIANCE = "Measure whether the network relies on routing"
 BLOCK, EXPERT, TABLE = "ablated block", "ablated expert", "ablation table"  # widgets, and the table they belong to
 OPTIONS = {f"{kind[0].upper()}{kind[1:]}": name for name, kind in KINDS.items()}
 
@@ -56,7 +58,12 @@ def policies_panel(selection: Selection, part: Part) -> None:
 
 def policy_effects(selection: Selection, part: Part) -> Routings | None:
     """Return the answers with other ways to route. If not measured yet, show the progress or a button and return None."""
-    return measured(selection, part, "Measure whether the network relies on routing", ROUTINGS, at_once=True)
+    return measured(selection, part, RELIANCE, ROUTINGS, at_once=True)
+
+
+def known_policy_effects(selection: Selection, part: Part) -> Routings | None:
+    """Return the answers with other ways to route, or None if they are not measured yet."""
+    return _known(selection, part, RELIANCE, ROUTINGS)
 
 
 def ablations_panel(selection: Selection, part: Part) -> None:
@@ -106,7 +113,7 @@ def measured(selection: Selection, part: Part, label: str, measure: Measure[T], 
     `at_once` needs no press on the button if measuring takes up to UNASKED seconds and its result is kept, as it is after training.
     """
     run, checkpoint = selection.run, selection.checkpoint
-    found = measure.cached(run, part, checkpoint)
+    found = _known(selection, part, label, measure)
     if found is not None:
         return found
     if selection.split is None:
@@ -120,3 +127,11 @@ def measured(selection: Selection, part: Part, label: str, measure: Measure[T], 
     unasked = UNASKED if at_once and not run.status().training else 0.0
     result: T | None = in_background((label, part, *selection.key), label, work, unasked)
     return result
+
+
+def _known(selection: Selection, part: Part, label: str, measure: Measure[T]) -> T | None:
+    """Return a result from the run's folder or, since a run in training has none there, of a task that has ended."""
+    task = tasks.find((label, part, *selection.key))
+    ended: T | None = None if task is None or task.running else task.result
+    found = measure.cached(selection.run, part, selection.checkpoint)
+    return ended if found is None else found

@@ -6,11 +6,10 @@ from expertnet.findings.controls import in_short, known
 from expertnet.findings.verdict import headline, verdict
 from expertnet.routing.effects import parts
 from expertnet.routing.lab import Lab
-from expertnet.routing.policies import ROUTINGS
 from expertnet.store.run_store import RunStore
 from expertnet.ui import choices
 from expertnet.ui.experts import tour
-from expertnet.ui.experts.effects import policy_effects
+from expertnet.ui.experts.effects import known_policy_effects, policy_effects
 from expertnet.ui.experts.selection import Selection
 from expertnet.utils.text import escape
 
@@ -31,7 +30,7 @@ def verdict_card(selection: Selection, lab: Lab, view: str) -> None:
     with st.container(border=True, key="verdict", gap="xsmall"):
         text, row = st.columns(WIDTHS, vertical_alignment="center")
         part = parts(selection.run)[0]
-        measured = ROUTINGS.cached(selection.run, part, selection.checkpoint)
+        measured = known_policy_effects(selection, part)
         if measured is None and view != "What if" and selection.split is not None:
             measured = policy_effects(selection, part)
     short = in_short(selection.run, RunStore())

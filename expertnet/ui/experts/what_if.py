@@ -1,6 +1,7 @@
 """What if: change the routing weights of one image and see the answer at once."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import combinations
 
 import streamlit as st
@@ -26,10 +27,11 @@ ALONE = 1e-4  # at most this weight for the other experts, which then show as 0
 
 
 def what_if_view(selection: Selection, lab: Lab | None) -> None:
-    if selection.predictor.settings.model.num_experts > 1:  # one expert can be neither routed nor spared
+    model = selection.predictor.settings.model
+    if model.num_experts > 1:  # one expert can be neither routed nor spared
         st.subheader("All images")
         part = pick_part(selection)
-        if selection.predictor.settings.model.num_blocks == 1:
+        if model.num_blocks == 1 and model.mixing == "outputs":  # a mix of kernels comes before the block's own norm
             st.caption("No batch norm comes after the only block, so none depends on its routing.")
         policies_panel(selection, part)
         ablations_panel(selection, part)
@@ -46,12 +48,12 @@ def what_if_view(selection: Selection, lab: Lab | None) -> None:
         shown.image(image.permute(1, 2, 0).numpy(), width=112, alt=caption)
         shown.caption(escape(caption))
         with right:
-            login.fragment(_one_image)(selection, *picked)
+            login.fragment(_one_image)(selection, image)
 
 
-def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
+def _one_image(selection: Selection, image: Tensor) -> None:
     """Show sliders for the weights of a block, and the probabilities before and after."""
-    changed = _changed_weights(selection, caption)
+    changed = _changed_weights(selection, image)
     before, learned = selection.predictor(image[None])
     changes = {block: interventions.given(weights) for block, weights in changed.items()}
     after, routed = selection.predictor(image[None], changes)
@@ -72,9 +74,10 @@ def _one_image(selection: Selection, image: Tensor, caption: str) -> None:
             show(image_findings.difference(rerouted, "rerouted", "the learned weights", selection.blocks))
 
 
-def _changed_weights(selection: Selection, caption: str) -> dict[int, list[float]]:
+def _changed_weights(selection: Selection, image: Tensor) -> dict[int, list[float]]:
     """Return the weights set for this image, by block. The first image of a session takes them from the URL."""
-    key, first = f"changed {selection.run.id} {caption}", "weights were read" not in st.session_state
+    pixels = sha256(image.numpy().tobytes()).hexdigest()  # another image can have the same file name
+    key, first = f"changed {selection.run.id} {pixels}", "weights were read" not in st.session_state
     st.session_state["weights were read"] = True
     if key not in st.session_state:
         asked = st.query_params.get(WEIGHTS, "") if first else ""

@@ -1,10 +1,13 @@
 """The view What if: changed routing weights, and experts that are switched off."""
 
+import io
 import re
 
 import pytest
+from PIL import Image
 
 from expertnet.store.run_store import RunStore
+from expertnet.utils.processes import this_process
 from tests.support.experts import MEASURE_ABLATIONS, click, verdict, view_of
 from tests.support.opening import finished
 from tests.support.settling import settled
@@ -89,6 +92,37 @@ def test_changes_are_measured_on_the_test_images_on_request_and_alone_if_no_othe
     assert "held out no validation images" in text(test) and not test.exception
     one = finished(RunStore(), **{"model.num_blocks": 1, "model.num_experts": 2})
     assert "No batch norm comes after the only block" in text(view_of(one, "What if"))
+    kernels = finished(RunStore(), **{"model.num_blocks": 1, "model.num_experts": 2, "model.mixing": "kernels"})
+    assert "No batch norm" not in text(view_of(kernels, "What if"))  # its own comes after the mix
+
+
+def test_what_was_measured_while_the_run_trains_is_known_to_the_card_above():
+    run = finished(RunStore())
+    run.write_status(run.written_status().changed(process=this_process(), state="running", epochs=9))
+    test = view_of(run, "What if")
+    assert "has not been measured" in verdict(test)
+    click(test, "Measure whether the network relies on routing")
+    settled(test)
+    assert "per-image routing: " in text(test) and "has not been measured" not in verdict(test)
+    assert not (run.path / "routings-validation-best.safetensors").exists()  # its best epoch may change
+
+
+def test_another_upload_of_the_same_name_begins_with_its_own_weights():
+    test = view_of(finished(RunStore()), "What if")
+    test.segmented_control(key="source").set_value("Upload").run()
+
+    def upload(gray):
+        file = io.BytesIO()
+        Image.new("L", (8, 8), gray).save(file, "PNG")
+        test.file_uploader(key="upload").set_value([("image.png", file.getvalue(), "image/png")]).run()
+
+    upload(10)
+    click(test, "Use expert 1 of block 2 alone")
+    assert "Changed blocks: 2." in text(test)
+    upload(250)
+    assert "Changed blocks" not in text(test) and "weights" not in test.query_params
+    upload(10)
+    assert "Changed blocks: 2." in text(test)
 
 
 def test_a_measurement_without_the_training_images_says_so(tmp_path, monkeypatch):
