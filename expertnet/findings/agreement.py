@@ -13,7 +13,7 @@ from expertnet.utils.text import counted, percent
 def agreement(lab: Lab, other: Lab) -> Finding:
     """Compare two networks block by block. `other` is matched to `lab` (see `matched`)."""
     places = [block - 1 for block in lab.block_numbers]
-    difference = (lab.profiles - other.profiles).nan_to_num(0).abs().sum(2).mean(0)[places] / 2
+    difference = (lab.profiles - other.profiles).abs().sum(2).nanmean(0)[places] / 2  # classes without images are NaN
     table = pd.DataFrame({"block": lab.block_numbers})
     method = (
         "Difference of class means: the total variation distance between the mean weights of a class in the two runs "

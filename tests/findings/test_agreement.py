@@ -47,3 +47,13 @@ def test_other_images_are_not_compared_one_by_one(images):
     finding = compared(replace(FIRST, images=images))
     assert "may have different test images" in finding.sentence
     assert finding.table.columns.tolist() == ["block", "difference_of_class_means"]
+
+
+def test_classes_without_images_do_not_count_as_equal():
+    """In both classes with images, the mean weights are 0.9 and 0.1 in one network, and 0.4 and 0.6 in the other."""
+    labels = torch.arange(80) % 2
+    first, second = (
+        Lab(Routed(torch.tensor([weight, 1 - weight]).expand(80, 1, 2), labels, labels, images="a"), ANIMALS)
+        for weight in (0.9, 0.4)
+    )
+    assert agreement(first, second).table["difference_of_class_means"].tolist() == pytest.approx([0.5])
