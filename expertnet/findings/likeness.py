@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pandas as pd
+
 from expertnet.charts.base import tooltips
 from expertnet.charts.effects import interval_dots
 from expertnet.findings.finding import Finding, cached
@@ -16,17 +18,12 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
     """Compare the outputs of each pair of a block's experts, beside experts with random kernels."""
     table = likeness_table(found, blocks)
     table = table[table["block"] == block].sort_values("cka", ascending=False, ignore_index=True)
-    most, pairs = table.iloc[0], len(table)
-    above = table[table["low"] > table["untrained_high"]]
-    interval = f"95%: {most['low']:.2f} to {most['high']:.2f}"
-    named = f"experts {most['first']:.0f} and {most['second']:.0f}"
-    similar = "the most similar" if pairs > 1 else "similar"
-    sentence = f"In block {block}, the outputs of {named} are {similar}: CKA {most['cka']:.2f} ({interval})."
-    number = (
-        f"{len(above)} of {counted(pairs, 'pair')} {plural(len(above), 'is', 'are')}" if len(above) else "no pair is"
-    )
-    sentence += (
-        f" With random kernels, experts reach {most['untrained_high']:.2f}; {number} measurably more similar than that."
+    known = len(found.labels) >= GROUPS
+    sentence = (
+        _most_similar(table, block)
+        if known
+        else f"{counted(len(found.labels), f'{found.part} image')} {plural(len(found.labels), 'is', 'are')} too few to compare the "
+        f"outputs of experts, which needs at least {GROUPS}."
     )
     method = (
         f"Linear CKA (Kornblith 2019, arXiv:1905.00414) of the outputs of each expert alone, on at most {IMAGES} {found.part} images "
@@ -58,4 +55,19 @@ def likeness(found: Likeness, blocks: tuple[int, ...], block: int) -> Finding:
         ".1f",
         hollow="untrained",
     )
-    return Finding(f"likeness-block-{block}", "chart of similarity", sentence, chart, table, method)
+    shown = chart if known else None
+    return Finding(f"likeness-block-{block}", "chart of similarity", sentence, shown, table, method)
+
+
+def _most_similar(table: pd.DataFrame, block: int) -> str:
+    """Name the most similar pair, and say how many are more similar than random kernels."""
+    most, pairs = table.iloc[0], len(table)
+    above = table[table["low"] > table["untrained_high"]]
+    interval = f"95%: {most['low']:.2f} to {most['high']:.2f}"
+    named = f"experts {most['first']:.0f} and {most['second']:.0f}"
+    similar = "the most similar" if pairs > 1 else "similar"
+    sentence = f"In block {block}, the outputs of {named} are {similar}: CKA {most['cka']:.2f} ({interval})."
+    number = (
+        f"{len(above)} of {counted(pairs, 'pair')} {plural(len(above), 'is', 'are')}" if len(above) else "no pair is"
+    )
+    return f"{sentence} With random kernels, experts reach {most['untrained_high']:.2f}; {number} measurably more similar than that."

@@ -126,7 +126,7 @@ def likeness_table(found: Likeness, blocks: Sequence[int]) -> pd.DataFrame:
     """Return a row per block and pair of experts: block, first, second, cka, low, high, untrained, untrained_high.
 
     The interval is by the jackknife over GROUPS groups of images and Student's t, at 95%. `untrained` is the mean and `untrained_high` the
-    largest CKA of any pair of experts of the block with random kernels.
+    largest CKA of any pair of experts of the block with random kernels. Of fewer images than groups, nothing is known: all are NaN.
     """
     wide, rows = float(t.ppf(0.975, GROUPS - 1)), []
     for place, block in enumerate(blocks):
@@ -138,4 +138,7 @@ def likeness_table(found: Likeness, blocks: Sequence[int]) -> pd.DataFrame:
             interval = {"low": max(value - half, -1.0), "high": min(value + half, 1.0)}
             own = {"block": block, "first": a + 1, "second": b + 1, "cka": value}
             rows.append(own | interval | {"untrained": random.mean().item(), "untrained_high": random.max().item()})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if len(found.labels) < GROUPS:
+        table[["cka", "low", "high", "untrained", "untrained_high"]] = float("nan")
+    return table

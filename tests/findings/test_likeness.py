@@ -1,5 +1,7 @@
 """What is said about how similar experts are."""
 
+from dataclasses import replace
+
 import torch
 
 from expertnet.findings.likeness import likeness
@@ -35,3 +37,12 @@ def test_a_pair_is_not_called_more_similar_within_its_interval():
     assert likeness(found([0.7, 0.5, 0.5], 0.6, noise=0.02), (1, 2), 1).sentence.endswith(
         "no pair is measurably more similar than that."
     )
+
+
+def test_nothing_is_said_of_too_few_images():
+    few = replace(found([0.9, 0.5, 0.95], 0.6), labels=torch.zeros(3))
+    finding = likeness(few, (1, 4), 4)
+    assert finding.sentence == (
+        "3 validation images are too few to compare the outputs of experts, which needs at least 16."
+    )
+    assert finding.chart is None and finding.table["cka"].isna().all()

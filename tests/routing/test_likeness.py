@@ -62,6 +62,13 @@ def test_every_kind_of_network_can_be_compared_and_the_result_is_kept(tmp_path):
     assert len(likeness_table(LIKENESS.measure(run, measured_images(3)), (1, 2, 3))) == 9
 
 
+def test_fewer_images_than_groups_say_nothing():
+    """Of three images, no CKA can be estimated; of fifteen, a group is empty, so the interval is unknown."""
+    for count in (3, GROUPS - 1, GROUPS):
+        table = likeness_table(measure_likeness(predictor(), measured_images(count)), (1, 2, 3))
+        assert table[["cka", "low", "high", "untrained", "untrained_high"]].isna().all(axis=None) == (count < GROUPS)
+
+
 def test_the_interval_is_that_of_the_jackknife_by_hand():
     """Without one half of the groups it is 0.52, without the other 0.48: a variance of 0.02 squared, times 15 for 16 groups."""
     learned = torch.full((1, 2, 2), 0.5)
