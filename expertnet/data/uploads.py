@@ -21,9 +21,10 @@ from expertnet.data.archives import entries
 from expertnet.data.cache import data_root
 from expertnet.data.class_folders import Layout
 from expertnet.data.datasets import dataset_title
+from expertnet.data.own.added import Added
 from expertnet.data.own.datasets import create_dataset, delete_dataset, remove_dataset
 from expertnet.data.own.folders import dataset_ids
-from expertnet.data.own.intake import Added, add_files
+from expertnet.data.own.intake import add_files
 from expertnet.data.own.versions import find_version
 from expertnet.data.sources import list_layout
 from expertnet.utils.files import TEMPORARY, remove_leftovers, write_atomically

@@ -6,12 +6,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
 from expertnet.data.archives import entries, read_file, read_or_nothing
 from expertnet.data.images import MAX_BYTES, SUFFIXES, inspect_image
+from expertnet.data.own.added import MOST_REJECTED, Added
 from expertnet.data.own.contents import Contents, OwnImage
 from expertnet.data.own.datasets import edit, refuse_if_gone
 from expertnet.data.own.edits import fresh_id
@@ -21,60 +22,15 @@ from expertnet.data.own.log import FullDiskError
 from expertnet.data.own.names import Taken, checked_name, file_name
 from expertnet.data.own.strays import NO_CLASS, folders_of, without_strays
 from expertnet.data.own.uploads import Arrived, ArrivedFile, Upload, begin_upload, incoming
-from expertnet.data.own.versions import Version, open_version
+from expertnet.data.own.versions import open_version
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.files import FULL
 from expertnet.utils.progress import Report, silent
-from expertnet.utils.text import JOINERS, counted, printable
+from expertnet.utils.text import counted, printable
 
 BATCH, BATCH_BYTES = 128, 16 * 2**20  # files that are decoded together
 SPARE = 200 * 2**20  # bytes that stay free on the disk
-MOST_REJECTED = 1000  # files that are named in the log, and on the page
 PARTS = {"train": "train", "test": "test", "val": "validation", "valid": "validation", "validation": "validation"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What to say about files that were added, without the version, whose images take much memory."""
-
-    version: int
-    sentence: str
-    rejected: list[tuple[str, str]]  # the first ones
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of files that were added."""
-
-    version: Version
-    added: int
-    present: int  # images that their class had already
-    rejected: list[tuple[str, str]]  # paths and reasons
-    joined: dict[str, str]  # folders by name whose images went to a class that differs in case only
-
-    @property
-    def summary(self) -> str:
-        """Such as "120 images added. 3 were there already. 1 file could not be added."."""
-        parts = [f"{counted(self.added, 'image')} added."]
-        if self.present:
-            parts.append(f"{counted(self.present, 'was', 'were')} there already.")
-        parts += [f"“{name}” joined the class “{known}”." for name, known in self.joined.items()]
-        if self.rejected:
-            parts.append(f"{counted(len(self.rejected), 'file')} could not be added.")
-        return printable(" ".join(parts), JOINERS)
-
-    @property
-    def sentence(self) -> str:
-        """The summary, with the first file that could not be added and the reason."""
-        if not self.rejected:
-            return self.summary
-        path, reason = self.rejected[0]
-        first = " The first is" if len(self.rejected) > 1 else ""
-        return printable(f"{self.summary}{first} {path[-100:]}: {reason}", JOINERS)
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome(self.version.number, self.sentence, self.rejected[:MOST_REJECTED])
 
 
 def add_files(dataset: str, files: Iterable[tuple[str, bytes]], label: str = "", progress: Report = silent) -> Added:
@@ -122,6 +78,8 @@ def stage(
                 found = list(pool.map(lambda file: _take(folder, file[0], file[1], class_name), batch))
                 if archive:
                     found = [file | {"archive": archive} for file in found]
+                if label:
+                    found = [file | {"label": label} for file in found]
                 _note(upload, found, [data for _, data in batch])
             except OSError as error:
                 refuse_if_gone(folder)
@@ -212,9 +170,10 @@ def finish(upload: Upload) -> Added:
         found = without_strays(upload.arrived(), open_version(upload.dataset).contents.classes.values())
         counts: Counter[str] = Counter()
         joined: dict[str, str] = {}
+        restored: list[str] = []
 
         def change(contents: Contents) -> str:
-            for label in add_arrived(contents, found, joined):
+            for label in add_arrived(contents, found, joined, restored):
                 counts[contents.classes[label]] += 1
             where = f"to “{next(iter(counts))}”" if len(counts) == 1 else f"in {len(counts)} classes"
             return f"{counted(counts.total(), 'image')} added {where}"
@@ -222,11 +181,14 @@ def finish(upload: Upload) -> Added:
         version = edit(upload.dataset, change, rejected=found.rejected[:MOST_REJECTED])
         upload.end()
     added = counts.total()
-    return Added(version, added, len(found.images) - added, found.rejected, joined)
+    return Added(version, added, len(found.images) - added, found.rejected, joined, restored)
 
 
-def add_arrived(contents: Contents, found: Arrived, joined: dict[str, str]) -> Iterator[str]:
-    """Add the images that their class does not have yet, and yield the class id of each."""
+def add_arrived(contents: Contents, found: Arrived, joined: dict[str, str], restored: list[str]) -> Iterator[str]:
+    """Add the images that their class does not have yet, and yield the class id of each.
+
+    A class that the user chose may have another name by now. If it was removed, it comes back, so that no image is lost.
+    """
     labels = {name: label for label, name in contents.classes.items()}
     alike = {name.casefold(): name for name in labels}
     held = {(image.label, image.digest) for image in contents.images.values()}
@@ -234,15 +196,16 @@ def add_arrived(contents: Contents, found: Arrived, joined: dict[str, str]) -> I
     for image in contents.images.values():
         taken[image.label].names.add(image.name)
     for file in found.images:
-        name, image = file["class"], OwnImage(**file["image"])
-        if name not in labels:
+        name, image, label = file["class"], OwnImage(**file["image"]), file.get("label", "")
+        if label not in contents.classes and name not in labels:
             known = alike.setdefault(name.casefold(), name)
             if known == name:
-                labels[name] = fresh_id()
+                labels[name] = label or fresh_id()
                 contents.classes[labels[name]], taken[labels[name]] = name, Taken()
+                restored += [name] if label else []
             else:
                 labels[name], joined[name] = labels[known], known
-        label = labels[name]
+        label = label if label in contents.classes else labels[name]
         if (label, image.digest) in held:
             continue
         held.add((label, image.digest))

@@ -31,11 +31,19 @@ class UploadGoneError(DatasetError):
     """The upload was added to the dataset, or discarded."""
 
 
-# A file, the archive or folder that it was in, and why it was rejected, or its class, whether the innermost folder gave the class, and
-# the fields of an OwnImage without a label
+# A file, the archive or folder that it was in, and why it was rejected, or its class, whether the innermost folder gave the class, the
+# id of a class that the user chose (not written by older versions), and the fields of an OwnImage without a label
 ArrivedFile = TypedDict(
     "ArrivedFile",
-    {"path": str, "archive": str, "reason": str, "class": str, "by_folder": bool, "image": dict[str, Any]},
+    {
+        "path": str,
+        "archive": str,
+        "reason": str,
+        "class": str,
+        "by_folder": bool,
+        "label": str,
+        "image": dict[str, Any],
+    },
     total=False,
 )
 
@@ -119,7 +127,11 @@ def _arrived(path: Path) -> Arrived:
         file for line in lines(path) for file in line
     ]  # a file may have come twice, because an answer was lost
     rejected = dict.fromkeys((file["path"], file["reason"]) for file in files if "reason" in file)
-    images = {(f.get("archive"), f["path"], f["class"], f["image"]["digest"]): f for f in files if "image" in f}
+    images = {
+        (f.get("archive"), f["path"], f.get("label", f["class"]), f["image"]["digest"]): f
+        for f in files
+        if "image" in f
+    }
     sent = frozenset(file["path"] for file in files if "archive" not in file)
     return Arrived(list(images.values()), list(rejected), sent)
 

@@ -4,7 +4,8 @@ import streamlit as st
 
 from expertnet.data.images import FORMATS_TEXT
 from expertnet.data.own import edits
-from expertnet.data.own.intake import Outcome, add_files, finish
+from expertnet.data.own.added import Outcome
+from expertnet.data.own.intake import add_files, finish
 from expertnet.data.own.space import discard
 from expertnet.data.own.uploads import Upload, uploads_of
 from expertnet.data.own.versions import Version

@@ -20,7 +20,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from expertnet.data.own.intake import Outcome, finish
+from expertnet.data.own.added import Outcome
+from expertnet.data.own.intake import finish
 from expertnet.data.own.pieces import MOST, arrived, receive
 from expertnet.data.own.uploads import Upload, UploadGoneError, begin_upload
 from expertnet.errors import UserError

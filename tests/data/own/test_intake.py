@@ -1,6 +1,7 @@
 """Files that are added to a dataset are on the disk before anything else happens, and bad ones are named."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from expertnet.data.own.datasets import create_dataset
-from expertnet.data.own.edits import add_class, class_named, remove_class
+from expertnet.data.own.edits import add_class, class_named, remove_class, rename_class
 from expertnet.data.own.files import read_thumb
 from expertnet.data.own.folders import home
 from expertnet.data.own.intake import add_files, files_at, finish, stage
@@ -127,6 +128,45 @@ def test_bad_files_are_named_with_a_reason_and_the_others_added(dataset):
 @pytest.mark.parametrize("data", [saved("PNG", (1, 1)), saved("PNG", (30_000, 2)), animated()])
 def test_odd_images_are_added(dataset, data):
     assert add_files(dataset, [("a/odd", data)]).added == 1
+
+
+def test_images_go_to_a_class_that_was_renamed_while_they_arrived(dataset):
+    label = class_named(add_class(dataset, "rosse").contents, "rosse")
+    upload = begin_upload(dataset)
+    stage(upload, [("0.png", png(0)), ("1.png", png(1))], label)
+    rename_class(dataset, label, "rose")
+    stage(upload, [("1.png", png(1)), ("2.png", png(2))], label)  # one was sent again, because the answer was lost
+    added = finish(upload)
+    assert added.sentence == "3 images added." and added.version.contents.classes == {label: "rose"}
+
+
+def test_a_class_that_was_removed_while_its_images_arrived_is_back(dataset):
+    label = class_named(add_class(dataset, "rosse").contents, "rosse")
+    upload = begin_upload(dataset)
+    stage(upload, [("0.png", png(0))], label)
+    rename_class(dataset, label, "rose")
+    stage(upload, [("1.png", png(1))], label)
+    remove_class(dataset, label)
+    added = finish(upload)
+    assert added.sentence == (
+        "2 images added. The class “rosse” was removed in the meantime. It is back with these images."
+    )
+    assert list(added.version.contents.classes.values()) == ["rosse"]
+
+
+def test_what_older_versions_have_received_goes_to_the_class_by_its_name(dataset):
+    label = class_named(add_class(dataset, "rose").contents, "rose")
+    upload = begin_upload(dataset)
+    stage(upload, [("0.png", png(0))], label)
+    path = upload.folder / "arrived.jsonl"
+    lines = [[without_label(file) for file in json.loads(line)] for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    added = finish(upload)
+    assert added.added == 1 and added.version.contents.classes == {label: "rose"}
+
+
+def without_label(file):
+    return {key: value for key, value in file.items() if key != "label"}
 
 
 def test_folders_that_differ_in_case_only_are_joined_and_it_is_said(dataset):

@@ -43,6 +43,6 @@ def test_many_classes_are_compared_once_each():
         {"path": "", "class": f"class {number}", "image": image | {"digest": f"{number}"}} for number in range(200)
     ]
     joined = {}
-    assert len(list(add_arrived(contents, Arrived(files), joined))) == 200 == len(contents.classes)
+    assert len(list(add_arrived(contents, Arrived(files), joined, []))) == 200 == len(contents.classes)
     assert joined == {f"class {number}": f"Class {number}" for number in range(100)}
     assert folded == 100

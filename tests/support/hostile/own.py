@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from expertnet.data.custom import scan
 from expertnet.data.datasets import load_dataset
+from expertnet.data.own.added import Added
 from expertnet.data.own.datasets import create_dataset, undo
 from expertnet.data.own.edits import class_id
 from expertnet.data.own.files import read_thumb
-from expertnet.data.own.intake import Added, add_files, files_at, finish
+from expertnet.data.own.intake import add_files, files_at, finish
 from expertnet.data.own.pieces import arrived, receive
 from expertnet.data.own.uploads import begin_upload
 from expertnet.data.own.versions import history, open_version

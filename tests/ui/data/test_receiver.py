@@ -13,10 +13,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from expertnet.data.own import intake
+from expertnet.data.own.added import Outcome
 from expertnet.data.own.datasets import create_dataset, remove_dataset
 from expertnet.data.own.edits import add_class, class_named
 from expertnet.data.own.folders import home
-from expertnet.data.own.intake import Outcome
 from expertnet.data.own.pieces import MOST
 from expertnet.data.own.space import discard
 from expertnet.data.own.uploads import Upload
