@@ -77,13 +77,17 @@ function named(files) {
   })
 }
 
+const read = (path, ask) => new Promise(ask).catch(() => {
+  throw new Error(`“${path}” cannot be read, so none of these files were uploaded. Leave it out, or allow your browser to read it.`)
+})
+
 async function walk(entry, path, found) {
   if (entry.isFile) {
-    found.push([await new Promise((done, failed) => entry.file(done, failed)), path + entry.name])
+    found.push([await read(path + entry.name, (done, failed) => entry.file(done, failed)), path + entry.name])
   } else {
     const reader = entry.createReader()
     for (;;) {
-      const some = await new Promise((done, failed) => reader.readEntries(done, failed))
+      const some = await read(path + entry.name, (done, failed) => reader.readEntries(done, failed))
       if (!some.length) return
       for (const inner of some) await walk(inner, `${path}${entry.name}/`, found)
     }
@@ -98,7 +102,9 @@ async function ask(url, header, options) {
 }
 
 async function send(state, files, data) {
-  if (state.upload || !files.length) return
+  if (!files.length) return
+  state.note = state.upload ? "Wait until this upload has ended, then drop these files again." : ""
+  if (state.upload) return state.show()
   if (files.length > data.most) {
     state.said = `At most ${data.most.toLocaleString("en")} files at once. Drop a part of them.`
     return state.show()
@@ -176,7 +182,7 @@ async function send(state, files, data) {
   } finally {
     removeEventListener("beforeunload", leaving)
     removeEventListener("pagehide", stop)
-    state.upload = null
+    Object.assign(state, { upload: null, note: "" })
     state.show()
     state.ended(id)
   }
@@ -187,7 +193,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const zone = find(".zone")
   // An upload continues on the other views and pages
   const uploads = (window.expertnetUploads ??= {})
-  const state = (uploads[data.root] ??= { upload: null, said: "", done: 0 })
+  const state = (uploads[data.root] ??= { upload: null, said: "", note: "", done: 0 })
   zone.setAttribute("aria-label", data.label_text)
   zone.classList.toggle("locked", data.locked)
   find(".hint").textContent = data.hint
@@ -201,7 +207,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     find("progress").hidden = find(".stop").hidden = !busy
     find("progress").value = state.done
-    find(".said").textContent = state.said
+    find(".said").textContent = [state.said, state.note].filter(Boolean).join(" ")
   }
   state.show()
 
@@ -223,8 +229,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
     zone.classList.remove("over")
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean)
     const found = []
-    for (const entry of entries) await walk(entry, "", found)
-    start(found)
+    try {
+      for (const entry of entries) await walk(entry, "", found)
+      start(found)
+    } catch (error) {
+      state.note = error.message
+      state.show()
+    }
   }
 }
 """
