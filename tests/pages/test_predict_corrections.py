@@ -42,6 +42,21 @@ def test_corrections_go_to_the_dataset_of_the_run_whatever_was_chosen_for_anothe
     assert chosen.value == name.partition("@")[0]
 
 
+def test_corrections_of_a_dataset_whose_name_no_dataset_may_have_get_one_like_it(tmp_path, monkeypatch):
+    run = finished(RunStore())
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))
+    config = run.config()
+    folder = str(tmp_path / "گل\u200cها\\b")  # with a zero-width non-joiner and a backslash
+    run.write_config(config | {"data": config["data"] | {"dataset": folder}})
+    test = upload(uploading(run.id), "four.png")
+    test.menu_button[0].click("4").run()
+    assert not test.error
+    (dataset,) = dataset_ids()
+    assert open_version(dataset).contents.title == "Corrections of گلها-b"
+    test.menu_button[0].click("5").run()
+    assert dataset_ids() == [dataset]
+
+
 def test_an_image_is_added_as_the_network_saw_it(tmp_path, monkeypatch):
     finished(RunStore())
     monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "data"))

@@ -1,12 +1,13 @@
 """Names of datasets, classes and files that people choose."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from expertnet.data.images import SUFFIXES
 from expertnet.errors import DatasetError
-from expertnet.utils.text import JOINERS, counted, displayable, printable, without_controls
+from expertnet.utils.text import JOINERS, counted, cut, displayable, printable, without_controls
 
 LONGEST = 100  # characters
 LONGEST_STEM = 80  # of a file name
@@ -32,6 +33,12 @@ def checked_name(text: str, what: str) -> str:
     if "/" in name or "\\" in name or name.startswith("."):
         raise DatasetError(f"{shown} contains a slash or begins with a dot, which no folder may. Leave it out.")
     return name
+
+
+def usable_name(text: str) -> str:
+    """Return a name that checked_name() accepts: without invisible characters, and with dashes for slashes. Or "" if nothing is left."""
+    name = tidy("".join(char for char in without_controls(tidy(text)) if char.isprintable()))
+    return cut(re.sub(r"[/\\]", "-", name).lstrip(". "), LONGEST)
 
 
 def alike(names: Iterable[str], name: str) -> str | None:

@@ -11,7 +11,7 @@ from expertnet.data.own.datasets import create_dataset
 from expertnet.data.own.edits import class_id
 from expertnet.data.own.folders import dataset_ids
 from expertnet.data.own.intake import add_files
-from expertnet.data.own.names import LONGEST, alike
+from expertnet.data.own.names import alike, usable_name
 from expertnet.data.own.versions import Version, find_version
 from expertnet.inference.predictor import Predictor
 from expertnet.store.run import Run
@@ -19,7 +19,7 @@ from expertnet.ui.auth import login
 from expertnet.ui.own_datasets import distinct
 from expertnet.ui.predict.samples import Given
 from expertnet.ui.shell import act, link
-from expertnet.utils.text import cut, escape
+from expertnet.utils.text import escape
 
 RESULT = "corrected"  # in the session: what came of the last click
 NEW = ""  # in place of an id: a dataset that is made with its first image
@@ -31,9 +31,9 @@ def correct(run: Run, predictor: Predictor, given: Given) -> None:
         return
     own = find_version(run.settings().data.dataset)
     versions = {dataset: version for dataset in dataset_ids() if (version := find_version(dataset)) is not None}
-    new = cut(f"Corrections of {run.dataset}", LONGEST)
+    new = usable_name(f"Corrections of {run.dataset}")  # the user has no field to correct it in
     titles = {dataset: version.contents.title for dataset, version in versions.items()}
-    if new not in titles.values():
+    if alike(titles.values(), new) is None:
         titles[NEW] = f"{new} (new)"
     titles = distinct(titles)
     corrected, last, sentence = st.session_state.get(RESULT, (None, None, ""))

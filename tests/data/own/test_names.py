@@ -1,9 +1,25 @@
 """Names in a dataset of yours: numbers for those that are taken, and work that grows with the images and not with their square."""
 
+import pytest
+
 from expertnet.data.own.contents import Contents
 from expertnet.data.own.intake import add_arrived
-from expertnet.data.own.names import Taken
+from expertnet.data.own.names import LONGEST, Taken, checked_name, usable_name
 from expertnet.data.own.uploads import Arrived
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Corrections of a\\b/c", "Corrections of a-b-c"),
+        (" . gone\u200c\u202e\n here ", "gone here"),
+        ("e\u200c\u0301", "é"),
+        ("a" * 200, "a" * (LONGEST - 1) + "…"),
+        ("Flowers, version 3", "Flowers, version 3"),
+    ],
+)
+def test_a_usable_name_is_like_the_text_and_is_accepted(text, name):
+    assert usable_name(text) == name == checked_name(usable_name(text), "name")
 
 
 def test_names_that_are_taken_get_numbers():
