@@ -18,6 +18,7 @@ from expertnet.data.builtin import BUILTIN
 from expertnet.data.datasets import dataset_title, load_decoded, refuse_if_missing, unreadable_error
 from expertnet.data.images import fit, load_thumbnail
 from expertnet.data.sources import find_source, list_layout
+from expertnet.data.unread import LOST
 from expertnet.errors import ImageError
 from expertnet.settings.schema import DataSettings
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
@@ -27,6 +28,7 @@ HASHED = 32  # pixels of which the hash keeps the lowest 8 x 8 frequencies, as i
 WEIGHTS = np.array([0.241, 0.691, 0.068], dtype=np.float32)  # of squared red, green and blue in perceived brightness
 BATCH = 500  # images of a built-in dataset
 UNREAD = "The file could not be read ({}). Check its permissions and the disk."
+GONE = "The file is lost. Remove the image, and add it again if you still have it."
 ELSEWHERE = "The file is not in a class folder, or its file extension is not that of an image."
 
 
@@ -167,6 +169,6 @@ def _files(
                         yield row
                 done += len(batch)
                 progress(f"Looking at {source.name}", done / len(layout.images))
-        unreadable.extend(Unreadable(name, UNREAD.format(why)) for name, why in unread.items())
+        unreadable.extend(Unreadable(name, GONE if why == LOST else UNREAD.format(why)) for name, why in unread.items())
 
     return layout.classes, rows(), layout.held

@@ -16,7 +16,7 @@ from expertnet.data.heic import can_read, is_heic
 from expertnet.data.images import fit, load_image
 from expertnet.data.own.versions import Version
 from expertnet.data.sources import Source, list_entries
-from expertnet.data.unread import NO_DECODER
+from expertnet.data.unread import LOST, NO_DECODER
 from expertnet.errors import DatasetError, ImageError
 from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancelled, silent
 from expertnet.utils.text import JOINERS, counted, printable
@@ -121,7 +121,7 @@ def file_batches(
         yield batch
     if left:
         _refuse_if_gone(source, [*left])
-        unread |= dict.fromkeys(left, "the file is lost")
+        unread |= dict.fromkeys(left, LOST)
         left.clear()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from expertnet.data import cache, heic
 
-NO_DECODER = "the package pillow-heif is missing"
+NO_DECODER, LOST = "the package pillow-heif is missing", "the file is lost"
 _WITHOUT = "-without-"
 _WITHOUT_PHOTOS = f"{_WITHOUT}heic"
 _PHOTO = re.compile(r"\.(heic|heif|hif)\b", re.IGNORECASE)  # in a note on skipped files

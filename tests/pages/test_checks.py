@@ -122,7 +122,9 @@ def test_a_suggested_class_is_taken_at_a_press(test):
 def test_every_view_shows_what_is_wrong_and_it_can_be_checked_again(test):
     assert "**Dark**: 1 image" in text(choose(test, "images"))
     assert "Training skips 1 file" in text(choose(test, "files"))
-    assert test.dataframe[0].value["reason"].tolist() == ["The file is empty. Choose an image."]
+    assert test.dataframe[0].value["reason"].tolist() == [
+        "The file is lost. Remove the image, and add it again if you still have it."
+    ]
     assert "1 file could not be added" in text(test) and test.dataframe[1].value["File"].tolist() == ["b/notes.txt"]
     assert "Each class has" in text(choose(test, "classes"))
     assert test.dataframe[0].value["class"].tolist() == ["a", "b"]
